@@ -1,0 +1,76 @@
+"""What kernels of every device are called with: a few named tuples of arrays and numbers.
+
+    Net      the description, as codes and offsets (network.py, layout.py)
+    Data     samples: X (n_samples, n_features), Y (n_samples, n_outputs) row by row, weight (n_samples,) or empty for ones
+    Course   how to walk through the samples and what to do at each step (training.py, optimizers.py)
+    Memory   what training changes: one flat vector each, and the records it leaves (plan.py)
+
+All arrays are C-contiguous. Floating arrays share one dtype, except records, which are float64. Kernels see pointers to
+the arrays' first elements, so every size they need is a number here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Net(NamedTuple):
+    n_layers: int
+    n_params: int
+    sizes: np.ndarray  # int64 (n_layers + 1,)
+    activations: np.ndarray  # int64 (n_layers,), codes
+    weight_offsets: np.ndarray  # int64 (n_layers,), into params
+    bias_offsets: np.ndarray  # int64 (n_layers,)
+    keep_z: np.ndarray  # int64 (n_layers,), whether f' or the loss needs the layer's input to f
+    derivative_of_z: np.ndarray  # int64 (n_layers,), whether f' is written in that input
+    dropout: np.ndarray  # float64 (n_layers,), 0 for the output layer
+    loss: int
+    loss_constant: float
+    natural: bool  # the loss's delta is already with respect to the logit
+    loss_width: int  # over how many outputs the loss is a mean
+    middle: float  # outputs above it count as class 1
+    l2: float
+
+
+class Data(NamedTuple):
+    n_samples: int
+    X: np.ndarray  # flat
+    Y: np.ndarray  # flat
+    weighted: bool
+    weight: np.ndarray  # mean 1; empty if not weighted
+    judged: bool  # there are targets
+    metric: int  # one of METRIC_*: what "right" means
+
+
+METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX = 0, 1, 2
+
+
+class Course(NamedTuple):
+    batch_size: int
+    shuffle: bool
+    seed: int
+    rule: int  # code of the update rule, NO_UPDATE for a gradient only
+    hyper: np.ndarray  # float64, the optimiser's settings in the order of HYPER
+    factors: np.ndarray  # float64 (n_steps of this call,), the schedule's factor on the learning rate
+
+
+NO_UPDATE = -1
+HYPER = (
+    "learning_rate", "weight_decay", "clip_norm", "momentum", "beta1", "beta2", "epsilon", "growth", "shrink",
+    "smallest", "biggest",
+)  # fmt: skip
+
+
+class Memory(NamedTuple):
+    params: np.ndarray  # (n_params,)
+    grads: np.ndarray  # (n_params,)
+    state: np.ndarray  # flat (n_state * n_params,)
+    epoch_loss: np.ndarray  # float64 (n_epochs,), mean over the epoch's samples, before each step's update
+    epoch_right: np.ndarray  # float64 (n_epochs,), share of samples classified right
+    scalars: np.ndarray  # float64 (n_ranks, N_SCALARS), what one call hands to the next; a copy per thread
+
+
+POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT, STEPS_DONE, DIVERGED = range(7)
+N_SCALARS = 8

@@ -1,0 +1,126 @@
+"""The device contract on the CPU: the functions every backend has, with these signatures.
+
+    families(network...)   is plan.py's business; here a family is a name in FAMILIES
+    make_work              a family's buffers for batches of up to `rows` samples
+    train, evaluate        run kernels on what plan.py built
+    to_device, to_host, synchronize
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..arguments import Course, Data, Memory, Net
+from ..random import ROUNDS
+from .loop import LOSS, PARTIAL_COLUMNS, RIGHT
+from .team import Team as Team
+
+FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
+NARROW, WIDE = 4, 16  # lanes of the two per_sample families
+ALIGNMENT = 16  # elements: blocks start on whole vectors
+
+
+def _padded(size: int, to: int = ALIGNMENT) -> int:
+    return -(-size // to) * to
+
+
+def to_device(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def to_host(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def synchronize() -> None:
+    """Kernels return when they are done."""
+
+
+def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype) -> Any:
+    """Every buffer a family needs for batches of up to `rows` samples, from data of n_samples."""
+    sizes = [int(size) for size in net.sizes]
+    ranks = n_threads if family == "per_layer" else 1
+    walk = {
+        "partial": np.zeros((ranks, PARTIAL_COLUMNS)),
+        "order": np.zeros(n_samples if shuffle else 0, np.int64),
+        "keys": np.zeros((ranks, ROUNDS), np.uint64),
+    }
+    if family == "per_layer":
+        from .per_layer import Work as LayerWork
+
+        starts = np.cumsum([0] + [_padded(rows * size) for size in sizes])
+        # The inputs' block is filled only when a shuffled batch is gathered.
+        starts[1:] -= 0 if shuffle else starts[1]
+        total = int(starts[-1]) + ALIGNMENT
+        drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
+        return LayerWork(
+            blocks=starts[:-1].astype(np.int64),
+            units=np.cumsum([0] + sizes[1:])[:-1].astype(np.int64),
+            a=np.zeros(total, dtype),
+            z=np.zeros(total if drops or keeps else 0, dtype),
+            delta=np.zeros(total, dtype),
+            mask=np.zeros(total if drops else 0, dtype),
+            y=np.zeros(rows * sizes[-1] if shuffle else 0, dtype),
+            weight=np.zeros(rows if shuffle else 0, dtype),
+            n_sums=_padded(sum(sizes[1:])) + ALIGNMENT,
+            sums=np.zeros((ranks, _padded(sum(sizes[1:])) + ALIGNMENT), dtype),
+            **walk,
+        )
+    from .per_sample import Work as SampleWork
+
+    columns = _padded(rows, NARROW if family == "per_sample_narrow" else WIDE)
+    return SampleWork(
+        units=np.cumsum([0] + sizes).astype(np.int64),
+        columns=columns,
+        filled=np.full(2, -1, np.int64),
+        a=np.zeros((sum(sizes), columns), dtype).reshape(-1),
+        z=np.zeros(sum(sizes) * columns, dtype),
+        delta=np.zeros(sum(sizes) * columns, dtype),
+        y=np.zeros(sizes[-1] * columns, dtype),
+        weight=np.zeros(columns, dtype),
+        **walk,
+    )
+
+
+@cache
+def _kernels(family: str):
+    """(train, evaluate) of a family; imported when first used, so that a tiny net does not pay for the rest."""
+    if family == "per_layer":
+        from .per_layer import evaluate, train
+
+        return train, evaluate
+    from . import per_sample
+
+    width = family.removeprefix("per_sample_")
+    return getattr(per_sample, f"train_{width}"), getattr(per_sample, f"evaluate_{width}")
+
+
+@cache
+def _blas():
+    import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that compiled code calls must be loaded to be limited)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def single_threaded_blas(family: str):
+    """A context in which a product runs in the thread that calls it. The threads of a fit are ours."""
+    return _blas().limit(limits=1) if family == "per_layer" else nullcontext()
+
+
+def train(family: str, team: Team, net: Net, data: Data, course: Course, memory: Memory, work, first_step: int, n_steps: int):
+    """n_steps of training; memory and work hold the outcome."""
+    team.run(_kernels(family)[0], net, data, course, memory, work, first_step, n_steps)
+
+
+def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):
+    """(sum of losses, number right) over data, outputs (n_samples * n_outputs,) written unless `output` is empty.
+
+    rows : samples a rank takes at a time; work was made for rows * n_ranks
+    """
+    team.run(_kernels(family)[1], net, data, params, work, rows, output)
+    return float(work.partial[:, LOSS].sum()), float(work.partial[:, RIGHT].sum())

@@ -1,0 +1,200 @@
+"""Loops over rows of a layer: everything around the matrix products, one pass each, in whole SIMD vectors.
+
+Arrays are flat; a layer's block is (rows, width), row by row, from an offset `*0`. A row's last vector is masked.
+Each loop is made once per table row, and `selector` chains them: a code chooses a loop, never an operation inside one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..activations import ACTIVATIONS
+from ..elementary import exp, log
+from ..jit import inner, selector
+from ..losses import LOSSES
+from ..random import DROPOUT, philox
+from ..simd import absolute, fill, keep_first, largest, load, load_first, number, store, store_first, total, where
+
+LANES = 16  # one AVX-512 register of float32, two of float64
+
+
+def _make_activate(row):
+    value = row.value
+
+    @inner
+    def activate(z, z0, b, b0, keep_z, rows, width, a, a0):
+        for r in range(rows):
+            i, o = z0 + r * width, a0 + r * width
+            whole = width - width % LANES
+            for j in range(0, whole, LANES):
+                v = load(z, i + j, LANES) + load(b, b0 + j, LANES)
+                if keep_z:
+                    store(z, i + j, v)
+                store(a, o + j, value(v))
+            if whole < width:
+                n = width - whole
+                v = load_first(z, i + whole, n, LANES) + load_first(b, b0 + whole, n, LANES)
+                if keep_z:
+                    store_first(z, i + whole, n, v)
+                store_first(a, o + whole, n, value(v))
+
+    return activate
+
+
+# activate(code, z, z0, b, b0, keep_z, rows, width, a, a0)      a = f(z + b); if keep_z, z = z + b
+activate = selector([_make_activate(row) for row in ACTIVATIONS], 9)
+
+
+def _make_backward(row):
+    derivative = row.derivative
+
+    @inner
+    def backward(kept, kept0, rows, width, delta, delta0, sums, sums0):
+        for j in range(0, width, LANES):
+            n = min(width - j, LANES)
+            column = fill(delta, 0.0, LANES)
+            if n == LANES:
+                for r in range(rows):
+                    i = r * width + j
+                    d = load(delta, delta0 + i, LANES) * derivative(load(kept, kept0 + i, LANES))
+                    store(delta, delta0 + i, d)
+                    column += d
+            else:
+                for r in range(rows):
+                    i = r * width + j
+                    d = load_first(delta, delta0 + i, n, LANES)
+                    d *= derivative(load_first(kept, kept0 + i, n, LANES))
+                    store_first(delta, delta0 + i, n, d)
+                    column += d
+            store_first(sums, sums0 + j, n, column)
+
+    return backward
+
+
+# backward(code, kept, kept0, rows, width, delta, delta0, sums, sums0)
+#     delta *= f'(kept); sums (width,) = column sums of delta, which are the bias gradients
+backward = selector([_make_backward(row) for row in ACTIVATIONS], 8)
+
+
+@inner
+def softmax_rows(z, z0, rows, width, a, a0):
+    """z (rows, width) becomes log-probabilities, a their exponentials."""
+    for r in range(rows):
+        i, o = z0 + r * width, a0 + r * width
+        top = fill(z, -np.inf, LANES)
+        for j in range(0, width, LANES):
+            n = min(width - j, LANES)
+            v = keep_first(load_first(z, i + j, n, LANES), n, -np.inf)
+            top = where(v > top, v, top)
+        highest = fill(z, largest(top), LANES)
+        sums = fill(z, 0.0, LANES)
+        for j in range(0, width, LANES):
+            n = min(width - j, LANES)
+            v = load_first(z, i + j, n, LANES) - highest
+            e = keep_first(exp(v), n, 0.0)
+            store_first(z, i + j, n, v)
+            store_first(a, o + j, n, e)
+            sums += e
+        whole = fill(z, total(sums), LANES)
+        shift, factor = log(whole), 1.0 / whole
+        for j in range(0, width, LANES):
+            n = min(width - j, LANES)
+            store_first(z, i + j, n, load_first(z, i + j, n, LANES) - shift)
+            store_first(a, o + j, n, load_first(a, o + j, n, LANES) * factor)
+
+
+def _make_loss(row):
+    value, slope = row.value, row.delta
+
+    @inner
+    def loss_and_delta(z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta):
+        # One output: its rows are contiguous samples, so samples fill the lanes; else the outputs of a sample do.
+        across = width == 1
+        shares = fill(z, 0.0, LANES)
+        w = fill(z, 1.0, LANES)
+        for r in range(1 if across else rows):
+            if weighted and not across:
+                w = fill(z, weight[w0 + r], LANES)
+            length = rows if across else width
+            for j in range(0, length, LANES):
+                n, k = min(length - j, LANES), r * width + j
+                if weighted and across:
+                    w = load_first(weight, w0 + j, n, LANES)
+                zv, av = load_first(z, start + k, n, LANES), load_first(a, start + k, n, LANES)
+                yv = load_first(y, y0 + k, n, LANES)
+                shares += keep_first(w * value(zv, av, yv, c), n, 0.0)
+                store_first(delta, start + k, n, slope(av, yv, c) * (w * scale))
+        return float(total(shares))
+
+    return loss_and_delta
+
+
+# loss_and_delta(code, z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta) -> sum of w * value
+#     delta = scale * w * slope; w = 1 unless weighted
+loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
+
+
+@inner
+def count_right(argmax, a, a0, y, y0, rows, width, middle):
+    """How many samples are classified right: by the largest output, or by each output's side of `middle` (mean of sides)."""
+    if not argmax:
+        size = rows * width
+        wrong = fill(a, 0.0, LANES)
+        for j in range(0, size, LANES):
+            n = min(size - j, LANES)
+            said = where(load_first(a, a0 + j, n, LANES) > middle, 1.0, 0.0)
+            true = where(load_first(y, y0 + j, n, LANES) > middle, 1.0, 0.0)
+            wrong += absolute(said - true)
+        return rows - float(total(wrong)) / width
+    right = 0.0
+    for r in range(rows):
+        best, best_y, chosen = fill(a, -np.inf, LANES), fill(a, -np.inf, LANES), fill(a, -np.inf, LANES)
+        for j in range(0, width, LANES):
+            n, k = min(width - j, LANES), r * width + j
+            av = keep_first(load_first(a, a0 + k, n, LANES), n, -np.inf)
+            yv = keep_first(load_first(y, y0 + k, n, LANES), n, -np.inf)
+            best = where(av > best, av, best)
+            chosen = where(yv > best_y, av, chosen)
+            best_y = where(yv > best_y, yv, best_y)
+        target = largest(best_y)
+        if largest(where(best_y >= target, chosen, -np.inf)) >= largest(best):
+            right += 1.0
+    return right
+
+
+@inner
+def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
+    """mask[mask0 + e] for elements first <= e < last of a batch's layer: 0 with probability `rate`, else 1 / (1 - rate).
+
+    Written in whole groups of four, so up to three elements on either side are drawn too.
+    """
+    threshold = np.uint64(rate * 4294967296.0)
+    kept = number(mask, 1.0 / (1.0 - rate))
+    dropped = number(mask, 0.0)
+    for group in range(first >> 2, (last + 3) >> 2):
+        w0, w1, w2, w3 = philox(group, step, DROPOUT, layer, seed)
+        i = mask0 + 4 * group
+        mask[i] = kept if w0 >= threshold else dropped
+        mask[i + 1] = kept if w1 >= threshold else dropped
+        mask[i + 2] = kept if w2 >= threshold else dropped
+        mask[i + 3] = kept if w3 >= threshold else dropped
+
+
+@inner
+def multiply(a, a0, mask, mask0, size, out, out0):
+    """out = a * mask"""
+    for j in range(0, size, LANES):
+        n = min(size - j, LANES)
+        store_first(out, out0 + j, n, load_first(a, a0 + j, n, LANES) * load_first(mask, mask0 + j, n, LANES))
+
+
+@inner
+def gather_rows(source, order, first, rows, width, out, out0):
+    """out (rows, width) = source[order[first : first + rows]]"""
+    for r in range(rows):
+        i, o = order[first + r] * width, out0 + r * width
+        whole = width - width % LANES
+        for j in range(0, whole, LANES):
+            store(out, o + j, load(source, i + j, LANES))
+        if whole < width:
+            store_first(out, o + whole, width - whole, load_first(source, i + whole, width - whole, LANES))

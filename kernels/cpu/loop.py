@@ -1,0 +1,70 @@
+"""The training loop of every CPU family: epochs, batches, records. A family supplies its gradient and its update.
+
+    gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step)
+        leaves this rank's share of the loss in work.partial[rank * PARTIAL_COLUMNS + LOSS] and of the hits in work.partial[rank * PARTIAL_COLUMNS + RIGHT]
+    update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h) -> meetings
+        completes the gradient; applies it unless course.rule is NO_UPDATE
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS, NO_UPDATE, STEPS_DONE
+from ..jit import inner
+from ..random import ROUNDS, permuted, round_keys
+from ..simd import bare, offset
+from .team import meet
+from .update import settings_now
+
+LOSS, RIGHT, SQUARES = 0, 1, 2  # columns of work.partial
+PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
+
+
+def make_loop(gradient, update):
+    @inner
+    def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+        net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
+        n, size = data.n_samples, course.batch_size
+        n_batches = (n + size - 1) // size
+        epoch = first_step // n_batches
+        batch = first_step - epoch * n_batches
+        scalars, meetings = offset(memory.scalars, rank * N_SCALARS), 0
+        for t in range(n_steps):
+            if batch == 0:
+                scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0
+                if course.shuffle:
+                    keys = offset(work.keys, rank * ROUNDS)
+                    round_keys(course.seed, epoch, keys)
+                    for i in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
+                        work.order[i] = permuted(i, n, keys)
+                    meetings = meet(barrier, n_ranks, meetings)
+            first = batch * size
+            rows = min(size, n - first)
+            step = first_step + t
+            gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, first, rows, step)
+            meetings = meet(barrier, n_ranks, meetings)
+            loss = right = 0.0
+            for r in range(n_ranks):
+                loss += work.partial[r * PARTIAL_COLUMNS + LOSS]
+                right += work.partial[r * PARTIAL_COLUMNS + RIGHT]
+            if not math.isfinite(loss):
+                scalars[DIVERGED] = 1.0
+                break
+            scalars[EPOCH_LOSS] += loss
+            scalars[EPOCH_RIGHT] += right
+            factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
+            h = settings_now(course, scalars, factor, loss / rows, memory.params)
+            scalars[LAST_LOSS] = loss / rows
+            meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h)
+            meetings = meet(barrier, n_ranks, meetings)
+            scalars[STEPS_DONE] = step + 1.0
+            batch += 1
+            if batch == n_batches:
+                if rank == 0:
+                    memory.epoch_loss[epoch] = scalars[EPOCH_LOSS] / n
+                    memory.epoch_right[epoch] = scalars[EPOCH_RIGHT] / n
+                epoch += 1
+                batch = 0
+
+    return loop

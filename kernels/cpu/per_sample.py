@@ -1,0 +1,288 @@
+"""One small net: the samples of a batch are the lanes, and a step costs no call at all.
+
+Arrays hold a unit per row and a sample per column: unit u's values start at u * columns, `columns` being the batch size
+rounded up to whole vectors. Columns past the batch have weight 0. For a handful of samples, such as the four of XOR,
+vectors of 4 lanes waste none; otherwise they have 16.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..activations import ACTIVATIONS, IDENTITY, SOFTMAX
+from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
+from ..elementary import exp, log
+from ..jit import inner, kernel, selector
+from ..losses import LOSSES
+from ..simd import absolute, at, bare, fill, keep_first, load, number, offset, store, total, where
+from .loop import LOSS, RIGHT, make_loop
+from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares, update
+
+
+class Work(NamedTuple):
+    units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
+    columns: int  # of a, z, delta, y, weight: a multiple of the lanes
+    filled: np.ndarray  # int64 (2,), first sample and number of samples of the batch that a, y, weight hold; -1 none
+    a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
+    z: np.ndarray
+    delta: np.ndarray
+    y: np.ndarray  # (n_outputs, columns)
+    weight: np.ndarray  # (columns,)
+    partial: np.ndarray  # float64 (1, PARTIAL_COLUMNS)
+    order: np.ndarray  # int64 (n_samples,) if shuffled
+    keys: np.ndarray  # uint64 (1, ROUNDS)
+
+
+@inner
+def fill_batch(net, data, shuffle, work, first, rows):
+    """Turn samples first .. first + rows into columns, unless they are there already."""
+    if not shuffle and work.filled[0] == first and work.filled[1] == rows:
+        return
+    n_features, n_outputs, columns = net.sizes[0], net.sizes[net.n_layers], work.columns
+    for s in range(rows):
+        sample = work.order[first + s] if shuffle else first + s
+        for i in range(n_features):
+            work.a[i * columns + s] = data.X[sample * n_features + i]
+        if data.judged:
+            for j in range(n_outputs):
+                work.y[j * columns + s] = data.Y[sample * n_outputs + j]
+        work.weight[s] = data.weight[sample] if data.weighted else number(work.weight, 1.0)
+    for s in range(rows, columns):
+        work.weight[s] = number(work.weight, 0.0)
+    work.filled[0], work.filled[1] = first, rows
+
+
+def make_family(lanes):
+    """(gradient, evaluate) for vectors of this many lanes."""
+
+    def make_activate(row):
+        value = row.value
+
+        @inner
+        def activate(z, a, start, size, keep_z):
+            for i in range(start, start + size, lanes):
+                v = load(a, i, lanes)
+                if keep_z:
+                    store(z, i, v)
+                store(a, i, value(v))
+
+        return activate
+
+    def make_backward(row):
+        derivative = row.derivative
+
+        @inner
+        def backward(kept, delta, start, size):
+            for i in range(start, start + size, lanes):
+                store(delta, i, load(delta, i, lanes) * derivative(load(kept, i, lanes)))
+
+        return backward
+
+    def make_loss(row):
+        value, slope = row.value, row.delta
+
+        @inner
+        def loss_and_delta(z, a, delta, start, y, weight, columns, size, scale, c):
+            shares = fill(z, 0.0, lanes)
+            for s in range(0, columns, lanes):
+                w = load(weight, s, lanes)
+                for i in range(s, size, columns):
+                    zv, av = load(z, start + i, lanes), load(a, start + i, lanes)
+                    yv = load(y, i, lanes)
+                    shares += w * value(zv, av, yv, c)
+                    store(delta, start + i, slope(av, yv, c) * (w * scale))
+            return total(shares)
+
+        return loss_and_delta
+
+    activate = selector([make_activate(row) for row in ACTIVATIONS], 5)
+    backward = selector([make_backward(row) for row in ACTIVATIONS], 4)
+    loss_and_delta = selector([make_loss(row) for row in LOSSES], 10)
+
+    @inner
+    def softmax_columns(z, a, start, columns, size):
+        """z becomes log-probabilities over the units of a layer, a their exponentials."""
+        for s in range(0, columns, lanes):
+            top = load(z, start + s, lanes)
+            for i in range(s + columns, size, columns):
+                v = load(z, start + i, lanes)
+                top = where(v > top, v, top)
+            whole = fill(z, 0.0, lanes)
+            for i in range(s, size, columns):
+                e = exp(load(z, start + i, lanes) - top)
+                store(a, start + i, e)
+                whole += e
+            shift, factor = top + log(whole), 1.0 / whole
+            for i in range(s, size, columns):
+                store(z, start + i, load(z, start + i, lanes) - shift)
+                store(a, start + i, load(a, start + i, lanes) * factor)
+
+    @inner
+    def count_right(argmax, a, start, y, columns, size, rows, middle):
+        """As elements.count_right, with samples in lanes."""
+        count = fill(a, 0.0, lanes)
+        for s in range(0, columns, lanes):
+            if argmax:
+                best, chosen, target = load(a, start + s, lanes), load(a, start + s, lanes), load(y, s, lanes)
+                for i in range(s + columns, size, columns):
+                    av, yv = load(a, start + i, lanes), load(y, i, lanes)
+                    best = where(av > best, av, best)
+                    chosen = where(yv > target, av, chosen)
+                    target = where(yv > target, yv, target)
+                hit = where(chosen >= best, 1.0, 0.0)
+            else:
+                hit = fill(a, 0.0, lanes)
+                for i in range(s, size, columns):
+                    said = where(load(a, start + i, lanes) > middle, 1.0, 0.0)
+                    hit += 1.0 - absolute(said - where(load(y, i, lanes) > middle, 1.0, 0.0))
+            count += keep_first(hit, rows - s, 0.0)
+        return float(total(count)) / (1 if argmax else size // columns)
+
+    @inner
+    def forward(net, params, work):
+        columns = work.columns
+        a, z = work.a, work.z
+        n_layers = net.n_layers
+        for k in range(n_layers):
+            fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
+            w, b = at(net.weight_offsets, k), at(net.bias_offsets, k)
+            below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
+            for j in range(fan_out):
+                for s in range(0, columns, lanes):
+                    v = load(a, below + s, lanes) * at(params, w + j) + at(params, b + j)
+                    for i in range(1, fan_in):
+                        v = load(a, below + i * columns + s, lanes) * at(params, w + i * fan_out + j) + v
+                    store(a, above + j * columns + s, v)
+            activate(at(net.activations, k), z, a, above, fan_out * columns, at(net.keep_z, k) == 1)
+        if at(net.activations, n_layers - 1) == SOFTMAX:
+            softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
+
+    @inner
+    def judge(net, metric, work, rows, scale):
+        """Loss, hits and output delta of the batch in work."""
+        columns, n_layers, share = work.columns, net.n_layers, work.partial
+        start, size = at(work.units, n_layers) * columns, at(net.sizes, n_layers) * columns
+        loss = loss_and_delta(
+            net.loss, work.z, work.a, work.delta, start, work.y, work.weight, columns, size, number(work.a, scale),
+            number(work.a, net.loss_constant),
+        )
+        share[LOSS] = loss / net.loss_width
+        if metric != METRIC_NONE:
+            share[RIGHT] = count_right(
+                metric == METRIC_ARGMAX, work.a, start, work.y, columns, size, rows, number(work.a, net.middle)
+            )
+
+    @inner
+    def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step):
+        fill_batch(net, data, course.shuffle, work, first, rows)
+        forward(net, params, work)
+        judge(net, data.metric, work, rows, 1.0 / (rows * net.loss_width))
+        columns, a, delta = work.columns, work.a, work.delta
+        n_layers = net.n_layers
+        for k in range(n_layers - 1, -1, -1):
+            fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
+            w, b = at(net.weight_offsets, k), at(net.bias_offsets, k)
+            below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
+            code = IDENTITY if k == n_layers - 1 and net.natural else at(net.activations, k)
+            kept = work.z if at(net.derivative_of_z, k) == 1 else a
+            if code != IDENTITY:
+                backward(code, kept, delta, above, fan_out * columns)
+            for j in range(fan_out):
+                column = fill(delta, 0.0, lanes)
+                for s in range(0, columns, lanes):
+                    column += load(delta, above + j * columns + s, lanes)
+                grads[b + j] = total(column)
+                for i in range(fan_in):
+                    column = fill(delta, 0.0, lanes)
+                    for s in range(0, columns, lanes):
+                        column += load(delta, above + j * columns + s, lanes) * load(a, below + i * columns + s, lanes)
+                    grads[w + i * fan_out + j] = total(column)
+            if k > 0:
+                for i in range(fan_in):
+                    for s in range(0, columns, lanes):
+                        v = load(delta, above + s, lanes) * at(params, w + i * fan_out)
+                        for j in range(1, fan_out):
+                            v = load(delta, above + j * columns + s, lanes) * at(params, w + i * fan_out + j) + v
+                        store(delta, below + i * columns + s, v)
+
+    @inner
+    def evaluate(net, data, params, work, output):
+        writes = output.size > 0
+        evaluate_bare(bare(net), bare(data), offset(params, 0), bare(work), writes, offset(output, 0))
+
+    @inner
+    def evaluate_bare(net, data, params, work, writes, output):
+        share = work.partial
+        work.filled[1] = -1
+        loss = right = 0.0
+        for first in range(0, data.n_samples, work.columns):
+            rows = min(work.columns, data.n_samples - first)
+            fill_batch(net, data, False, work, first, rows)
+            forward(net, params, work)
+            if writes:
+                width, start = net.sizes[net.n_layers], work.units[net.n_layers] * work.columns
+                for s in range(rows):
+                    for j in range(width):
+                        output[(first + s) * width + j] = work.a[start + j * work.columns + s]
+            if data.judged:
+                judge(net, data.metric, work, rows, 0.0)
+                loss += share[LOSS]
+                right += share[RIGHT]
+        share[LOSS], share[RIGHT] = loss, right
+
+    return gradient, evaluate
+
+
+@inner
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
+    if course.rule == NO_UPDATE:
+        return meetings
+    p, g, s, n_params, n_layers = memory.params, memory.grads, memory.state, net.n_params, net.n_layers
+    one, zero, l2 = number(p, 1.0), number(p, 0.0), number(p, net.l2)
+    clip = one
+    if course.hyper[CLIP_NORM] > 0.0:
+        square_sum = 0.0
+        for k in range(n_layers):
+            w, b = net.weight_offsets[k], net.bias_offsets[k]
+            square_sum += squares(p, g, w, b, l2) + squares(p, g, b, b + net.sizes[k + 1], zero)
+        clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
+    if net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0:  # weights and biases alike: one pass
+        update(course.rule, p, g, s, 0, n_params, n_params, h, one, zero, clip)
+        return meetings
+    for k in range(n_layers):
+        w, b = net.weight_offsets[k], net.bias_offsets[k]
+        update(course.rule, p, g, s, w, b, n_params, h, h.decay, l2, clip)
+        update(course.rule, p, g, s, b, b + net.sizes[k + 1], n_params, h, one, zero, clip)
+    return meetings
+
+
+NARROW, WIDE = 4, 16
+_gradient_narrow, _evaluate_narrow = make_family(NARROW)
+_gradient_wide, _evaluate_wide = make_family(WIDE)
+_loop_narrow, _loop_wide = make_loop(_gradient_narrow, finish), make_loop(_gradient_wide, finish)
+
+
+@kernel
+def train_narrow(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+    """n_steps of training from first_step on, in vectors of 4 samples."""
+    _loop_narrow(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
+
+
+@kernel
+def train_wide(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+    """The same in vectors of 16 samples."""
+    _loop_wide(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
+
+
+@kernel
+def evaluate_narrow(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
+    """Outputs (n_samples, n_outputs), flat, if output has room; loss and hits in work.partial if data has targets."""
+    _evaluate_narrow(net, data, params, work, output)
+
+
+@kernel
+def evaluate_wide(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
+    """The same in vectors of 16 samples."""
+    _evaluate_wide(net, data, params, work, output)

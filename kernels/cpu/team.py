@@ -1,0 +1,127 @@
+"""A team of threads that run one kernel together, each on its share, and the barrier they meet at inside it.
+
+A kernel is called as kernel(rank, n_ranks, barrier, ...): rank 0 in the caller's thread, the others in threads that live
+as long as the team. They may wait for each other inside compiled code, so each team has its own threads: a shared pool
+could hand out too few and never finish. Safe to use after fork and from several user threads.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from queue import SimpleQueue
+from threading import Thread
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..jit import inner
+
+SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a scheduler's time slice
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+@intrinsic
+def _add_one(typing_context, counter):
+    def build(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(counter), build
+
+
+@intrinsic
+def _read(typing_context, counter):
+    def build(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(data, "acquire", 8)
+
+    return types.int64(counter), build
+
+
+def _system_call(name, returns):
+    @intrinsic
+    def call(typing_context):
+        def build(context, builder, sig, args):
+            if name is not None:
+                builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(returns, []), name), [])
+            return context.get_dummy_value()
+
+        return types.void(), build
+
+    return call
+
+
+_pause = _system_call("llvm.x86.sse2.pause" if IS_X86 else None, ir.VoidType())
+_give_way = _system_call(None if sys.platform == "win32" else "sched_yield", ir.IntType(32))
+
+
+@inner
+def meet(barrier, n_ranks, meetings):
+    """Wait until all ranks have come here as often as this one. Returns the new number of meetings.
+
+    barrier : int64 (1,)    arrivals of all ranks so far
+    """
+    meetings += 1
+    if n_ranks > 1:
+        _add_one(barrier)
+        spins = 0
+        while _read(barrier) < meetings * n_ranks:
+            spins += 1
+            if spins < SPINS:
+                _pause()
+            else:
+                _give_way()
+    return meetings
+
+
+class Team:
+    """`with Team(n) as team: team.run(kernel, *arguments)` runs the kernel on n ranks and returns rank 0's result."""
+
+    def __init__(self, n_ranks: int):
+        self.n_ranks = n_ranks
+        self._barrier = np.zeros(1, np.int64)
+        self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
+        self._done: SimpleQueue = SimpleQueue()
+        for rank, queue in enumerate(self._work, start=1):
+            Thread(target=self._serve, args=(rank, queue), daemon=True, name=f"fastmlp-{rank}").start()
+
+    def _serve(self, rank: int, queue: SimpleQueue) -> None:
+        while (task := queue.get()) is not None:
+            kernel, arguments = task
+            try:
+                kernel(rank, self.n_ranks, self._barrier, *arguments)
+                self._done.put(None)
+            except BaseException as error:
+                self._done.put(error)
+
+    def run(self, kernel, *arguments):
+        self._barrier[0] = 0
+        if self._work:
+            # Compile, or load from the cache, before any rank can wait for another.
+            kernel.compile(tuple(map(_typeof, (0, self.n_ranks, self._barrier, *arguments))))
+        for queue in self._work:
+            queue.put((kernel, arguments))
+        try:
+            return kernel(0, self.n_ranks, self._barrier, *arguments)
+        finally:
+            errors = [self._done.get() for _ in self._work]
+            for error in filter(None, errors):
+                raise error
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for queue in self._work:
+            queue.put(None)
+
+
+def _typeof(value):
+    from numba import typeof
+
+    return typeof(value)

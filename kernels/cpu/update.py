@@ -1,0 +1,98 @@
+"""The update loops: penalty, clipping, decay and rule in one pass over a range of the flat vectors."""
+
+from __future__ import annotations
+
+import math
+
+from ..arguments import HYPER, LAST_LOSS, POWER1, POWER2
+from ..jit import inner, selector
+from ..optimizers import RULES, Settings
+from ..simd import fill, load, load_first, number, store, store_first, total
+from .elements import LANES
+
+LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, MOMENTUM, BETA1, BETA2, EPSILON, GROWTH, SHRINK, SMALLEST, BIGGEST = range(
+    len(HYPER)
+)
+
+
+def _make_update(row):
+    rule, n_state = row.update, row.n_state
+
+    @inner
+    def update(p, g, s, first, last, n_params, h, decay, l2, clip):
+        whole = last - (last - first) % LANES
+        for i in range(first, whole, LANES):
+            value = load(p, i, LANES)
+            slope = (load(g, i, LANES) + value * l2) * clip
+            s0 = load(s, i, LANES) if n_state > 0 else value
+            s1 = load(s, n_params + i, LANES) if n_state > 1 else value
+            s2 = load(s, 2 * n_params + i, LANES) if n_state > 2 else value
+            value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
+            store(p, i, value)
+            if n_state > 0:
+                store(s, i, s0)
+            if n_state > 1:
+                store(s, n_params + i, s1)
+            if n_state > 2:
+                store(s, 2 * n_params + i, s2)
+        if whole < last:
+            i, n = whole, last - whole
+            value = load_first(p, i, n, LANES)
+            slope = (load_first(g, i, n, LANES) + value * l2) * clip
+            s0 = load_first(s, i, n, LANES) if n_state > 0 else value
+            s1 = load_first(s, n_params + i, n, LANES) if n_state > 1 else value
+            s2 = load_first(s, 2 * n_params + i, n, LANES) if n_state > 2 else value
+            value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
+            store_first(p, i, n, value)
+            if n_state > 0:
+                store_first(s, i, n, s0)
+            if n_state > 1:
+                store_first(s, n_params + i, n, s1)
+            if n_state > 2:
+                store_first(s, 2 * n_params + i, n, s2)
+
+    return update
+
+
+# update(rule, p, g, s, first, last, n_params, h, decay, l2, clip)      s: flat, one row of n_params per number of state
+update = selector([_make_update(row) for row in RULES], 10)
+
+
+@inner
+def settings_now(course, scalars, factor, loss, params):
+    """The rule's settings at this step, in the dtype of params; moves Adam's powers on."""
+    hyper = course.hyper
+    rate = hyper[LEARNING_RATE] * factor
+    decay = 1.0 - rate * hyper[WEIGHT_DECAY]
+    root_correction = 1.0
+    if hyper[BETA1] > 0.0:
+        scalars[POWER1] *= hyper[BETA1]
+        scalars[POWER2] *= hyper[BETA2]
+        rate /= 1.0 - scalars[POWER1]
+        root_correction = 1.0 / math.sqrt(1.0 - scalars[POWER2])
+    worse = 1.0 if loss > scalars[LAST_LOSS] else 0.0
+    p = params
+    return Settings(
+        number(p, hyper[MOMENTUM]), number(p, hyper[BETA1]), number(p, hyper[BETA2]), number(p, hyper[EPSILON]),
+        number(p, hyper[GROWTH]), number(p, hyper[SHRINK]), number(p, hyper[SMALLEST]), number(p, hyper[BIGGEST]),
+        number(p, rate), number(p, decay), number(p, root_correction), number(p, worse),
+    )  # fmt: skip
+
+
+@inner
+def squares(p, g, first, last, l2):
+    """The sum of (g + l2 p)**2 over a range."""
+    sums = fill(g, 0.0, LANES)
+    for i in range(first, last, LANES):
+        n = min(last - i, LANES)
+        slope = load_first(g, i, n, LANES) + load_first(p, i, n, LANES) * l2
+        sums += slope * slope
+    return float(total(sums))
+
+
+@inner
+def clip_factor(clip_norm, square_sum, params):
+    """What brings a gradient of this squared norm to clip_norm; 1 where clip_norm is 0 or not reached."""
+    if clip_norm > 0.0 and square_sum > clip_norm * clip_norm:
+        return number(params, clip_norm / math.sqrt(square_sum))
+    return number(params, 1.0)

@@ -1,0 +1,94 @@
+"""The house decorators: the only place that calls numba.njit or numba.extending.overload on kernels.
+
+formula   a scalar formula, written as mathematics; plain Python outside kernels, compiled for SIMD vectors inside
+inner     a helper that only kernels call; compiled into its callers
+kernel    an entry point: releases the GIL and is kept in the on-disk cache
+selector  an if chain over a table of functions, one integer comparison per row
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+from numba.extending import overload
+
+from .compiler import HelperCompiler
+
+# error_model="numpy": the default leaves an exception exit at every division, which stops LLVM from vectorising.
+# No "nnan", no "ninf": divergence must stay visible. No "reassoc": elementary.py's two-step range reduction needs
+# its order of operations, and every sum over lanes is written out with vectors.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz", "arcp", "afn"}}
+
+
+def _sources_tag() -> str:
+    """Changes whenever any kernel source does; Numba itself only watches the file of the function it caches."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> str:
+    if config.CACHE_DIR:
+        base = Path(config.CACHE_DIR)
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "fastmlp"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmlp"
+    return str(base / _sources_tag())
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+@contextmanager
+def _numba_cache_folder(folder: str):
+    """Numba reads its cache folder when a function is decorated: ours is set for that moment only."""
+    before, config.CACHE_DIR = config.CACHE_DIR, folder
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def formula(function: Callable) -> Callable:
+    """Compile `function` for SIMD vectors where a kernel calls it, and leave it a plain Python function elsewhere."""
+    overload(function, strict=False, jit_options={**OPTIONS, 'pipeline_class': HelperCompiler})(lambda *arguments: function)
+    return function
+
+
+def inner(function: Callable) -> Callable:
+    """A helper of kernels. It is compiled into its callers and never cached by itself."""
+    return numba.njit(pipeline_class=HelperCompiler, **OPTIONS)(function)
+
+
+def kernel(function: Callable) -> Callable:
+    """An entry point of a kernel family: no GIL, cached on disk where a folder can be written."""
+    with _numba_cache_folder(CACHE_FOLDER):
+        try:
+            return numba.njit(nogil=True, cache=True, **OPTIONS)(function)
+        except RuntimeError:  # no writable cache folder: compile in every process
+            return numba.njit(nogil=True, **OPTIONS)(function)
+
+
+def selector(functions: Sequence[Callable], n_arguments: int) -> Callable:
+    """`select(code, *arguments)` returns functions[code](*arguments); a row in a table is all it takes to add one.
+
+    Only callees of kernels are generated, and those are not cached by themselves, so generated source does no harm.
+    """
+    names = ", ".join(f"x{k}" for k in range(n_arguments))
+    lines = [f"def select(code, {names}):"]
+    lines += [f"    if code == {code}:\n        return f{code}({names})" for code in range(len(functions) - 1)]
+    lines += [f"    return f{len(functions) - 1}({names})"]
+    scope: dict[str, Any] = {f"f{code}": f for code, f in enumerate(functions)}
+    exec("\n".join(lines), scope)
+    return inner(scope["select"])

@@ -1,0 +1,436 @@
+"""Explicit SIMD for Numba: a vector of lanes as a value, so that vectorisation is written, not hoped for.
+
+LLVM gives up on a loop silently, and Numba's small loops are unrolled into scalar code before the vectoriser sees them.
+Here a register is a type: `Vector(float32, 16)` is LLVM's `<16 x float>`, legal on every processor (two AVX2 or four
+SSE registers where there is no AVX-512). Arithmetic with a number broadcasts it in the vector's own dtype, so a formula
+may write `1.0 - a * a` and stays in float32.
+
+    load(array, i, lanes)      lanes elements from array[i]          store(array, i, v)
+    load_first(array, i, n, lanes)   the first n lanes, 0 elsewhere  store_first(array, i, n, v)
+    fill(array, x, lanes)      x in every lane, in array's dtype
+    where(mask, a, b)  sqrt(v)  absolute(v)  total(v)  largest(v)  keep_first(v, n, other)
+
+    at(array, i)               one element, without Numba's test for a negative index
+    number(array, x)           x in the dtype of array
+    offset(pointer, i)         the pointer to element i
+    bare(t)                    the named tuple t with pointers in place of its arrays
+
+`array` is a C-contiguous array, read through its first element, or such a pointer; nothing is checked. Inside kernels
+everything is a pointer: Numba counts references to arrays, with an atomic operation at each use of one.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, overload, register_model
+
+FLAGS = ("contract", "nsz", "arcp", "afn")  # as in jit.py, for the instructions written here
+I32 = ir.IntType(32)
+
+
+class Vector(types.Type):
+    """`lanes` numbers of `dtype` in one register."""
+
+    def __init__(self, dtype, lanes):
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"Vector({dtype}, {lanes})")
+
+
+class Mask(types.Type):
+    """One truth value per lane of vectors of `dtype`; the dtype lets `where(mask, 1.0, 0.0)` make such a vector."""
+
+    def __init__(self, dtype, lanes):
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"Mask({dtype}, {lanes})")
+
+
+def llvm_type(vector: Vector) -> ir.VectorType:
+    return ir.VectorType(ir.FloatType() if vector.dtype == types.float32 else ir.DoubleType(), vector.lanes)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, llvm_type(vector))
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager, mask):
+        super().__init__(manager, mask, ir.VectorType(ir.IntType(1), mask.lanes))
+
+
+# ---- building blocks in LLVM's terms
+
+
+def _constant(element, values):
+    return ir.Constant(ir.VectorType(element, len(values)), list(values))
+
+
+def _splat(builder, x, lanes):
+    one = ir.Constant(ir.VectorType(x.type, lanes), ir.Undefined)
+    one = builder.insert_element(one, x, ir.Constant(I32, 0))
+    return builder.shuffle_vector(one, one, _constant(I32, [0] * lanes))
+
+
+def _as_vector(context, builder, vector, numba_type, value):
+    if isinstance(numba_type, Vector):
+        return value
+    return _splat(builder, context.cast(builder, value, numba_type, vector.dtype), vector.lanes)
+
+
+def element_pointer(context, builder, array_type, array, i):
+    """The address of element i, for an array or a pointer."""
+    is_array = isinstance(array_type, types.Array)
+    data = context.make_array(array_type)(context, builder, array).data if is_array else array
+    return builder.gep(data, [i], inbounds=True)
+
+
+def _intrinsic_name(name, vector):
+    """LLVM's mangled name; llvmlite does not mangle vector types."""
+    return f"llvm.{name}.v{vector.lanes}f{vector.dtype.bitwidth}"
+
+
+def _lanes_below(context, builder, n, lanes):
+    iota = _constant(I32, range(lanes))
+    return builder.icmp_signed("<", iota, _splat(builder, builder.trunc(n, I32), lanes))
+
+
+def _fold(builder, v, lanes, combine):
+    """Halve a vector until one element is left."""
+    while lanes > 1:
+        lanes //= 2
+        low = builder.shuffle_vector(v, v, _constant(I32, range(lanes)))
+        high = builder.shuffle_vector(v, v, _constant(I32, range(lanes, 2 * lanes)))
+        v = combine(low, high)
+    return builder.extract_element(v, ir.Constant(I32, 0))
+
+
+# ---- operators
+
+
+def _vector_among(arguments):
+    """The vector type of a binary operation, None where it is none of ours."""
+    if len(arguments) == 2:
+        a, b = arguments
+        if isinstance(a, Vector) and (a == b or isinstance(b, types.Number)):
+            return a
+        if isinstance(b, Vector) and isinstance(a, types.Number):
+            return b
+    return None
+
+
+def _define_binary(op, result_of, emit):
+    @infer_global(op)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            vector = _vector_among(args)
+            return None if vector is None else signature(result_of(vector), *args)
+
+    def lower(context, builder, sig, args):
+        vector = _vector_among(sig.args)
+        a, b = (_as_vector(context, builder, vector, t, x) for t, x in zip(sig.args, args, strict=True))
+        return emit(builder, a, b)
+
+    for pair in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
+        lower_builtin(op, *pair)(lower)
+
+
+def _define_operators():
+    for name in ("add", "sub", "mul", "truediv"):
+        instruction = "fdiv" if name == "truediv" else f"f{name}"
+        for op in (getattr(operator, name), getattr(operator, f"i{name}")):
+            _define_binary(op, lambda v: v, lambda b, x, y, i=instruction: getattr(b, i)(x, y, flags=FLAGS))
+    for op, symbol in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
+        _define_binary(op, lambda v: Mask(v.dtype, v.lanes), lambda b, x, y, s=symbol: b.fcmp_ordered(s, x, y))
+
+
+_define_operators()
+
+
+@infer_global(operator.neg)
+class _Negate(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(args[0], args[0]) if len(args) == 1 and isinstance(args[0], Vector) else None
+
+
+@lower_builtin(operator.neg, Vector)
+def _negate(context, builder, sig, args):
+    return builder.fneg(args[0], flags=FLAGS)
+
+
+@infer_global(operator.and_)
+class _And(AbstractTemplate):
+    def generic(self, args, kws):
+        both = len(args) == 2 and isinstance(args[0], Mask) and args[0] == args[1]
+        return signature(args[0], *args) if both else None
+
+
+@lower_builtin(operator.and_, Mask, Mask)
+def _and(context, builder, sig, args):
+    return builder.and_(*args)
+
+
+# ---- memory
+
+
+@intrinsic(prefer_literal=True)
+def load(typing_context, array, i, lanes):
+    """lanes elements of `array` from index i."""
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+    vector = Vector(array.dtype, lanes.literal_value)
+
+    def build(context, builder, sig, args):
+        p = element_pointer(context, builder, array, args[0], args[1])
+        p = builder.bitcast(p, llvm_type(vector).as_pointer())
+        return builder.load(p, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp, lanes), build
+
+
+@intrinsic
+def store(typing_context, array, i, v):
+    """array[i : i + lanes] = v"""
+
+    def build(context, builder, sig, args):
+        p = element_pointer(context, builder, array, args[0], args[1])
+        p = builder.bitcast(p, llvm_type(v).as_pointer())
+        builder.store(args[2], p, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, v), build
+
+
+@intrinsic(prefer_literal=True)
+def load_first(typing_context, array, i, n, lanes):
+    """n elements of `array` from index i, zero in the other lanes; memory past them is not touched."""
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+    vector = Vector(array.dtype, lanes.literal_value)
+
+    def build(context, builder, sig, args):
+        t = llvm_type(vector)
+        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), t.as_pointer())
+        mask = _lanes_below(context, builder, args[2], vector.lanes)
+        function_type = ir.FunctionType(t, [p.type, I32, mask.type, t])
+        name = _intrinsic_name("masked.load", vector) + ".p0"
+        f = cgutils.get_or_insert_function(builder.module, function_type, name)
+        zero = _constant(t.element, [0.0] * vector.lanes)
+        return builder.call(f, [p, ir.Constant(I32, array.dtype.bitwidth // 8), mask, zero])
+
+    return vector(array, types.intp, types.intp, lanes), build
+
+
+@intrinsic
+def store_first(typing_context, array, i, n, v):
+    """array[i : i + n] = the first n lanes of v"""
+
+    def build(context, builder, sig, args):
+        t = llvm_type(v)
+        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), t.as_pointer())
+        mask = _lanes_below(context, builder, args[2], v.lanes)
+        function_type = ir.FunctionType(ir.VoidType(), [t, p.type, I32, mask.type])
+        name = _intrinsic_name("masked.store", v) + ".p0"
+        f = cgutils.get_or_insert_function(builder.module, function_type, name)
+        builder.call(f, [args[3], p, ir.Constant(I32, array.dtype.bitwidth // 8), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, v), build
+
+
+@intrinsic
+def at(typing_context, array, i):
+    """array[i] for i >= 0, without Numba's test for a negative index."""
+
+    def build(context, builder, sig, args):
+        return builder.load(element_pointer(context, builder, array, args[0], args[1]))
+
+    return array.dtype(array, types.intp), build
+
+
+@intrinsic
+def offset(typing_context, pointer, i):
+    """The pointer to element i of an array, or i elements further than a pointer."""
+
+    def build(context, builder, sig, args):
+        return element_pointer(context, builder, pointer, args[0], args[1])
+
+    return types.CPointer(pointer.dtype)(pointer, types.intp), build
+
+
+@intrinsic
+def number(typing_context, array, x):
+    """x in the dtype of `array`."""
+
+    def build(context, builder, sig, args):
+        return context.cast(builder, args[1], x, array.dtype)
+
+    return array.dtype(array, x), build
+
+
+@intrinsic
+def bare(typing_context, named_tuple):
+    """The same named tuple with pointers to first elements in place of arrays. The caller keeps the arrays alive."""
+    fields = [types.CPointer(t.dtype) if isinstance(t, types.Array) else t for t in named_tuple]
+    result = types.NamedTuple(fields, named_tuple.instance_class)
+
+    def build(context, builder, sig, args):
+        values = cgutils.unpack_tuple(builder, args[0], len(fields))
+        values = [
+            context.make_array(t)(context, builder, v).data if isinstance(t, types.Array) else v
+            for t, v in zip(named_tuple, values, strict=True)
+        ]
+        return context.make_tuple(builder, result, values)
+
+    return result(named_tuple), build
+
+
+@intrinsic(prefer_literal=True)
+def fill(typing_context, array, x, lanes):
+    """x in every lane, in the dtype of `array`."""
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+    vector = Vector(array.dtype, lanes.literal_value)
+
+    def build(context, builder, sig, args):
+        return _as_vector(context, builder, vector, x, args[1])
+
+    return vector(array, x, lanes), build
+
+
+# ---- functions of vectors; the Python bodies serve formulas that are called with NumPy arrays or numbers
+
+
+def where(mask, a, b):
+    return np.where(mask, a, b)
+
+
+def sqrt(v):
+    return np.sqrt(v)
+
+
+def absolute(v):
+    return np.abs(v)
+
+
+@intrinsic
+def _where(typing_context, mask, a, b):
+    vector = Vector(mask.dtype, mask.lanes)
+
+    def build(context, builder, sig, args):
+        low, high = (_as_vector(context, builder, vector, t, x) for t, x in zip(sig.args[1:], args[1:], strict=True))
+        return builder.select(args[0], low, high)
+
+    return vector(mask, a, b), build
+
+
+def _unary(name):
+    @intrinsic
+    def call(typing_context, v):
+        def build(context, builder, sig, args):
+            t = llvm_type(v)
+            f = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(t, [t]), _intrinsic_name(name, v)
+            )
+            return builder.call(f, args, fastmath=FLAGS)
+
+        return v(v), build
+
+    return call
+
+
+_sqrt, _absolute = _unary("sqrt"), _unary("fabs")
+
+
+@overload(where)
+def _overload_where(mask, a, b):
+    return (lambda mask, a, b: _where(mask, a, b)) if isinstance(mask, Mask) else None
+
+
+@overload(sqrt)
+def _overload_sqrt(v):
+    return (lambda v: _sqrt(v)) if isinstance(v, Vector) else None
+
+
+@overload(absolute)
+def _overload_absolute(v):
+    return (lambda v: _absolute(v)) if isinstance(v, Vector) else None
+
+
+@intrinsic
+def total(typing_context, v):
+    """The sum over lanes, by halves."""
+
+    def build(context, builder, sig, args):
+        return _fold(builder, args[0], v.lanes, lambda a, b: builder.fadd(a, b, flags=FLAGS))
+
+    return v.dtype(v), build
+
+
+@intrinsic
+def largest(typing_context, v):
+    """The maximum over lanes; any NaN may be lost."""
+
+    def build(context, builder, sig, args):
+        return _fold(
+            builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)
+        )
+
+    return v.dtype(v), build
+
+
+@intrinsic
+def keep_first(typing_context, v, n, other):
+    """The first n lanes of v, `other` in the rest."""
+
+    def build(context, builder, sig, args):
+        rest = _as_vector(context, builder, v, other, args[2])
+        return builder.select(_lanes_below(context, builder, args[1], v.lanes), args[0], rest)
+
+    return v(v, types.intp, other), build
+
+
+# ---- bits of floating-point numbers, for elementary.py
+
+
+@intrinsic
+def half_power(typing_context, t):
+    """2**(k - 1) for t = 1.5 * 2**m + k, m the mantissa's width: the low bits of such a t are the integer k."""
+
+    def build(context, builder, sig, args):
+        width, mantissa, bias = (32, 23, 126) if t.dtype == types.float32 else (64, 52, 1022)
+        element = ir.IntType(width)
+        bits = builder.bitcast(args[0], ir.VectorType(element, t.lanes))
+        bits = builder.shl(bits, _constant(element, [mantissa] * t.lanes))
+        bits = builder.add(bits, _constant(element, [bias << mantissa] * t.lanes))
+        return builder.bitcast(bits, llvm_type(t))
+
+    return t(t), build
+
+
+@intrinsic
+def split(typing_context, x):
+    """(m, k) with x = m * 2**k and sqrt(1/2) <= m < sqrt(2), for normal positive x."""
+    pair = types.UniTuple(x, 2)
+
+    def build(context, builder, sig, args):
+        width, mantissa, bias = (32, 23, 127) if x.dtype == types.float32 else (64, 52, 1023)
+        root_half = 0x3F3504F3 if width == 32 else 0x3FE6A09E667F3BCD
+        element = ir.IntType(width)
+        constant = lambda value: _constant(element, [value] * x.lanes)
+        bits = builder.bitcast(args[0], ir.VectorType(element, x.lanes))
+        shifted = builder.sub(bits, constant(root_half))
+        exponent = builder.ashr(shifted, constant(mantissa))
+        bits = builder.sub(bits, builder.shl(exponent, constant(mantissa)))
+        m, k = builder.bitcast(bits, llvm_type(x)), builder.sitofp(exponent, llvm_type(x))
+        return context.make_tuple(builder, pair, [m, k])
+
+    return pair(x), build

@@ -1,0 +1,60 @@
+"""fastmlp trains multilayer perceptrons: one XOR net, or one large net, on the CPU or on CUDA.
+
+Names are imported when they are first used, so that `import fastmlp` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+_MODULES = {
+    "mlp": ("MLP",),
+    "persistence": ("load",),
+    "devices": ("devices",),
+    "history": ("History",),
+    "callbacks": ("EarlyStopping",),
+    "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
+    "initialization": ("Uniform", "Normal"),
+    "errors": ("DivergenceWarning",),
+    "schedules": (),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in (*names, module)}
+_HOME["devices"] = "devices"  # the function, not the module
+
+__all__ = sorted(name for names in _MODULES.values() for name in names)
+
+if TYPE_CHECKING:
+    from .callbacks import EarlyStopping as EarlyStopping
+    from .devices import devices as devices
+    from .errors import DivergenceWarning as DivergenceWarning
+    from .history import History as History
+    from .initialization import Normal as Normal
+    from .initialization import Uniform as Uniform
+    from .mlp import MLP as MLP
+    from .optimizers import SGD as SGD
+    from .optimizers import Adagrad as Adagrad
+    from .optimizers import Adam as Adam
+    from .optimizers import AdamW as AdamW
+    from .optimizers import Quickprop as Quickprop
+    from .optimizers import RMSprop as RMSprop
+    from .optimizers import Rprop as Rprop
+    from .optimizers import optimizer_from_name as optimizer_from_name
+    from .persistence import load as load
+
+try:
+    __version__ = version("fastmlp")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
+    module = import_module(f".{_HOME[name]}", __name__)
+    return getattr(module, name, module)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

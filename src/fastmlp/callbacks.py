@@ -1,0 +1,66 @@
+"""What may end a fit early: a patience on some record, and any function of the user's.
+
+A callback is `callback(epoch, history)`, called after every epoch (counted from 0) with the records so far; returning
+True stops training. `history.net` is the net, whose parameters are up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import checked_count, checked_number, unknown_name
+
+MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}  # sign: less is better
+Callback = Callable[[int, Any], Any]
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs; keep the best parameters.
+
+    monitor : "validation_loss", "validation_accuracy", "loss" or "accuracy"; None takes validation_loss where there is
+        validation data, else loss.
+
+    >>> EarlyStopping(patience=5).patience
+    5
+    """
+
+    patience: int = 10
+    monitor: str | None = None
+    min_delta: float = 0.0
+
+    def __post_init__(self):
+        checked_count("patience", self.patience)
+        checked_number("min_delta", self.min_delta, 0.0)
+        if self.monitor is not None and self.monitor not in MONITORS:
+            raise unknown_name("monitor", self.monitor, MONITORS)
+
+
+def as_early_stopping(value: Any) -> EarlyStopping | None:
+    """None or False: no stopping; True: the defaults; a number: that patience; an object: itself."""
+    if value is None or value is False:
+        return None
+    if value is True:
+        return EarlyStopping()
+    if isinstance(value, EarlyStopping):
+        return value
+    return EarlyStopping(patience=checked_count("early_stopping", value))
+
+
+class Best:
+    """The best value of a record so far, and how long ago it was."""
+
+    def __init__(self, rule: EarlyStopping, monitor: str):
+        self.rule, self.monitor, self.sign = rule, monitor, MONITORS[monitor]
+        self.value, self.epoch = float("inf"), -1
+
+    def improves(self, epoch: int, value: float) -> bool:
+        if self.sign * value < self.value - self.rule.min_delta or self.epoch < 0:
+            self.value, self.epoch = self.sign * value, epoch
+            return True
+        return False
+
+    def is_late(self, epoch: int) -> bool:
+        return epoch - self.epoch >= self.rule.patience

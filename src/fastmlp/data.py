@@ -1,0 +1,249 @@
+"""The border for inputs: whatever the user has becomes a C-contiguous array of the net's dtype, or a sentence.
+
+Accepted: NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and anything
+with the DLPack protocol on the CPU, such as PyTorch and JAX arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .errors import checked_number
+from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
+from .kernels.losses import SOFTMAX_CROSS_ENTROPY
+from .network import Network
+
+
+def as_numbers(values: Any, name: str) -> np.ndarray:
+    """A NumPy array of numbers.
+
+    Raises
+    ------
+    ValueError
+        If the values are text, ragged or otherwise not numbers.
+    """
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        values = values.toarray()
+    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
+        values = np.from_dlpack(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (ValueError, TypeError):
+            pass
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers, but its dtype is {array.dtype}. Encode text and categories first, "
+            "or use MLPClassifier or `fastmlp train`, which do."
+        )
+    return array
+
+
+def _checked_finite(array: np.ndarray, name: str) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):  # one pass, no temporary array; only a failure looks closer
+            return array
+    bad = ~np.isfinite(array)
+    if not bad.any():
+        return array  # the sum overflowed, no element is at fault
+    where = tuple(int(k) for k in np.argwhere(bad)[0])
+    raise ValueError(
+        f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {array.size} values are NaN or infinite, "
+        f"the first at {where}. Impute, drop or rescale them."
+    )
+
+
+def _contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Aligned, writeable, C-contiguous: the one memory layout kernels are compiled for."""
+    with np.errstate(over="ignore"):
+        return np.require(array, dtype, ["C", "A", "W"])
+
+
+def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> np.ndarray:
+    """X as (n_samples, n_features) of the net's dtype.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, not two-dimensional, of another width, or not finite.
+    """
+    array = as_numbers(X, name)
+    if array.ndim == 1 and n_features == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        hint = " For one sample, pass X[None, :]." if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n_samples, {n_features}), but it has shape {array.shape}.{hint}")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} must have at least one sample, but its shape is {array.shape}.")
+    if array.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {array.shape[1]} features, but the net has {n_features} inputs. "
+            f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
+        )
+    return _checked_finite(_contiguous(array, dtype), name)
+
+
+def _one_hot(y: np.ndarray, network: Network, name: str) -> np.ndarray:
+    """Class numbers as rows that are `high` at the class and `low` elsewhere, in the range the output can reach."""
+    k = network.n_outputs
+    classes = y.astype(np.int64)
+    if not np.array_equal(classes, y):
+        raise ValueError(
+            f"{name} has shape ({len(y)},) but the net has {k} outputs, so it must hold class numbers, whole numbers "
+            f"from 0 to {k - 1}; it holds fractions. For real targets pass shape (n_samples, {k})."
+        )
+    if classes.min() < 0 or classes.max() >= k:
+        raise ValueError(
+            f"{name} must hold class numbers from 0 to {k - 1} for a net with {k} outputs, but it holds "
+            f"{classes.min()} to {classes.max()}. Renumber them with numpy.unique(y, return_inverse=True)."
+        )
+    low, high = network.output_row.low, network.output_row.high
+    low, high = (low, high) if np.isfinite([low, high]).all() else (0.0, 1.0)
+    return np.where(np.arange(k) == classes[:, None], high, low)
+
+
+def as_targets(y: Any, network: Network, dtype: np.dtype, n_samples: int, name: str = "y") -> np.ndarray:
+    """y as (n_samples, n_outputs) of the net's dtype. For several outputs, (n_samples,) holds class numbers.
+
+    Raises
+    ------
+    ValueError
+        If its shape does not fit, or a value is not one the loss is defined for.
+    """
+    array = as_numbers(y, name)
+    k = network.n_outputs
+    if array.ndim == 2 and array.shape[1] == 1 and k > 1:
+        array = array[:, 0]
+    if array.ndim in (1, 2) and len(array) != n_samples:
+        raise ValueError(f"{name} has {len(array)} samples, but X has {n_samples}: they must be of one length.")
+    if array.ndim == 1:
+        if array.dtype.kind == "f":
+            _checked_finite(array, name)
+        array = _one_hot(array, network, name) if k > 1 else array[:, None]
+    if array.ndim != 2 or array.shape[1] != k:
+        also = f" or ({n_samples},) with class numbers" if k > 1 else f" or ({n_samples},)"
+        raise ValueError(f"{name} must have shape ({n_samples}, {k}){also}, but it has shape {array.shape}.")
+    array = _checked_finite(_contiguous(array, dtype), name)
+    low, high = network.loss_row.targets
+    if array.min() < low or array.max() > high:
+        wanted = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
+        raise ValueError(
+            f"loss {network.loss_row.name!r} is defined for targets {wanted}, but {name} holds {array.min():g} to "
+            f"{array.max():g}. Rescale {name}, or choose another loss."
+        )
+    if network.loss == SOFTMAX_CROSS_ENTROPY and not np.allclose(array.sum(axis=1), 1.0, atol=1e-3):
+        raise ValueError(
+            f"For softmax_cross_entropy each row of {name} must be a distribution that sums to 1. "
+            "For labels that are not exclusive use loss='binary_cross_entropy'."
+        )
+    return array
+
+
+def metric_of(targets: np.ndarray, network: Network) -> int:
+    """What "right" means: the largest output for exclusive classes, each output's side for labels, nothing for numbers."""
+    if network.loss == SOFTMAX_CROSS_ENTROPY:
+        return METRIC_ARGMAX
+    low, high = network.output_row.low, network.output_row.high
+    if not np.isfinite([low, high]).all() or not ((targets == low) | (targets == high)).all():
+        return METRIC_NONE
+    one_hot = targets.shape[1] > 1 and ((targets == high).sum(axis=1) == 1).all()
+    return METRIC_ARGMAX if one_hot else METRIC_THRESHOLD
+
+
+def class_numbers(targets: np.ndarray, metric: int) -> np.ndarray:
+    """(n_samples,) class numbers of coded targets."""
+    if metric == METRIC_ARGMAX:
+        return targets.argmax(axis=1)
+    return (targets[:, 0] > targets.min()).astype(np.int64)
+
+
+def as_weights(
+    sample_weight: Any, class_weight: Any, targets: np.ndarray, metric: int, dtype: np.dtype
+) -> np.ndarray:
+    """Weights (n_samples,) of mean 1, or an empty array where all are equal.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a negative weight, weights that are all zero, a class without a weight or a class_weight
+        for a task that has no classes.
+    """
+    n = len(targets)
+    weights = np.ones(n)
+    if sample_weight is not None:
+        weights = as_numbers(sample_weight, "sample_weight").astype(np.float64)
+        if weights.shape != (n,):
+            raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")
+        _checked_finite(weights, "sample_weight")
+        if weights.min() < 0 or weights.max() == 0:
+            raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
+    if class_weight is not None:
+        weights = weights * _class_weights(class_weight, targets, metric)
+    if not weights.max() > 0:
+        raise ValueError("Every sample has weight 0: sample_weight and class_weight leave nothing to learn from.")
+    if weights.min() == weights.max():
+        return np.empty(0, dtype)
+    return (weights / weights.mean()).astype(dtype)
+
+
+def _class_weights(class_weight: Any, targets: np.ndarray, metric: int) -> np.ndarray:
+    if metric == METRIC_NONE or (metric == METRIC_THRESHOLD and targets.shape[1] > 1):
+        raise ValueError("class_weight needs a task with exclusive classes; these targets are numbers or labels.")
+    classes = class_numbers(targets, metric)
+    n_classes = max(targets.shape[1], 2)
+    if class_weight == "balanced":
+        counts = np.bincount(classes, minlength=n_classes)
+        return (len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[classes]
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"class_weight must be 'balanced' or a dictionary {{class: weight}}, but it is {class_weight!r}.")
+    unknown = [key for key in class_weight if key not in range(n_classes)]
+    if unknown:
+        raise ValueError(f"class_weight names {unknown}, but the classes are 0 to {n_classes - 1}.")
+    table = [checked_number(f"class_weight[{k}]", class_weight.get(k, 1.0), 0.0) for k in range(n_classes)]
+    return np.array(table)[classes]
+
+
+def smoothed(targets: np.ndarray, network: Network) -> np.ndarray:
+    """Targets with label smoothing: (1 - s) y + s / n_outputs (Szegedy et al. 2016)."""
+    s = network.label_smoothing
+    return targets if s == 0.0 else (targets * (1.0 - s) + s / network.n_outputs).astype(targets.dtype)
+
+
+def _data(features: np.ndarray, targets: np.ndarray, weights: np.ndarray, metric: int) -> Data:
+    weighted, judged = weights.size > 0, targets.size > 0
+    return Data(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
+
+
+def make_data(X: Any, y: Any, network: Network, dtype: np.dtype, sample_weight: Any = None, class_weight: Any = None) -> Data:
+    """Checked samples, as kernels take them."""
+    features = as_features(X, network.n_features, dtype)
+    targets = as_targets(y, network, dtype, len(features))
+    metric = metric_of(targets, network)
+    weights = as_weights(sample_weight, class_weight, targets, metric, dtype)
+    return _data(features, smoothed(targets, network), weights, metric)
+
+
+def inputs_only(features: np.ndarray) -> Data:
+    """Data without targets, for predictions."""
+    empty = np.empty(0, features.dtype)
+    return _data(features, empty, empty, METRIC_NONE)
+
+
+def take(data: Data, rows: np.ndarray) -> Data:
+    """The samples with these numbers, copied. Weights are brought back to mean 1."""
+    n = data.n_samples
+    X, Y = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows]
+    weight = data.weight
+    if data.weighted:
+        chosen = weight[rows].astype(np.float64)
+        if not chosen.max() > 0:
+            raise ValueError("Every sample on one side of the validation split has weight 0. Give validation_data instead.")
+        weight = (chosen / chosen.mean()).astype(weight.dtype)
+    return _data(X, Y, weight, data.metric)

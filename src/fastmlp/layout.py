@@ -1,0 +1,46 @@
+"""Where each W and b lies in the flat parameter vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,).
+
+The only module that computes an offset. Kernels receive the arrays made here.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+
+class Layout:
+    """Offsets of a net with these layer sizes.
+
+    >>> layout = Layout((2, 3, 1))
+    >>> layout.n_params, layout.weight_offsets, layout.bias_offsets
+    (13, (0, 9), (6, 12))
+    """
+
+    def __init__(self, layer_sizes: tuple[int, ...]):
+        self.layer_sizes = layer_sizes
+        self.shapes = tuple(zip(layer_sizes[:-1], layer_sizes[1:], strict=True))
+        weights, biases, end = [], [], 0
+        for fan_in, fan_out in self.shapes:
+            weights.append(end)
+            biases.append(end + fan_in * fan_out)
+            end = biases[-1] + fan_out
+        self.weight_offsets, self.bias_offsets, self.n_params = tuple(weights), tuple(biases), end
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.shapes)
+
+    def weights(self, params: np.ndarray) -> list[np.ndarray]:
+        """Views (fan_in, fan_out) into params (n_params,), one per layer."""
+        return [params[o : o + i * j].reshape(i, j) for o, (i, j) in zip(self.weight_offsets, self.shapes, strict=True)]
+
+    def biases(self, params: np.ndarray) -> list[np.ndarray]:
+        """Views (fan_out,) into params (n_params,), one per layer."""
+        return [params[o : o + j] for o, (_, j) in zip(self.bias_offsets, self.shapes, strict=True)]
+
+    @cached_property
+    def unit_offsets(self) -> np.ndarray:
+        """(n_layers + 2,): where each layer's units start when all units, inputs first, stand in one row."""
+        return np.concatenate([[0], np.cumsum(self.layer_sizes)]).astype(np.int64)

@@ -1,0 +1,319 @@
+"""MLP: one multilayer perceptron, the plain API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import data as border
+from .callbacks import Callback, as_early_stopping
+from .devices import backend, check_name, resolve
+from .errors import checked_count, checked_number
+from .history import History
+from .initialization import Normal, Uniform, check_init, draw_params
+from .kernels.activations import ACTIVATIONS
+from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE, Course
+from .network import Network
+from .optimizers import optimizer_from_name
+from .plan import Plan, describe_net
+from .schedules import schedule_factors
+from .training import Fit, Options
+
+GRADIENT_ROWS = 4096  # samples whose gradient is computed at a time
+
+
+class MLP:
+    """A multilayer perceptron that trains itself.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        Number of inputs, of units in each hidden layer, of outputs.
+    hidden_activation : str or sequence of str
+        identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus, softsign or symmetric_sigmoid; one for
+        all hidden layers, or one each.
+    output_activation : str, optional
+        Follows from the loss unless given.
+    loss : str
+        squared_error, binary_cross_entropy, softmax_cross_entropy, absolute_error, huber or poisson: the mean over
+        samples and, but for softmax_cross_entropy, over outputs, with no factor of one half.
+    dropout : float or sequence of float
+        Share of hidden units left out in each training step; the others are scaled up by 1 / (1 - dropout).
+    l2 : float
+        The objective gets l2 / 2 times the sum of squared weights (not biases).
+    label_smoothing, huber_delta : float
+        Constants of softmax_cross_entropy and of huber.
+    init : str or object
+        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`.
+    dtype : "float32" or "float64"
+    device : "auto", "cpu" or "cuda"
+    random_state : int, numpy.random.Generator or RandomState, optional
+        The same value gives the same bits on the same machine with the same number of threads.
+
+    Raises
+    ------
+    ValueError
+        For an impossible setting, in a sentence that names the possible ones.
+    RuntimeError
+        If a device was named that cannot be had.
+
+    Examples
+    --------
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    >>> history = net.fit(X, y, epochs=1000, optimizer="rprop")
+    >>> net.predict_classes(X)
+    array([0, 1, 1, 0])
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        *,
+        hidden_activation: str | Sequence[str] = "relu",
+        output_activation: str | None = None,
+        loss: str = "squared_error",
+        dropout: float | Sequence[float] = 0.0,
+        l2: float = 0.0,
+        label_smoothing: float = 0.0,
+        huber_delta: float = 1.0,
+        init: str | Uniform | Normal = "auto",
+        dtype: Any = "float32",
+        device: str = "auto",
+        random_state: Any = None,
+    ):
+        self.network = Network.build(
+            layer_sizes, hidden_activation, output_activation, loss, dropout, l2, label_smoothing, huber_delta
+        )
+        check_init(init)
+        check_name(device)
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            self.dtype = np.dtype(object)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be 'float32' or 'float64', but it is {dtype!r}.")
+        self.init = init
+        self.device = resolve(device)
+        self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
+        self._named_device = device
+        self._seeds = _seed_sequence(random_state)
+        self._fits = 0
+        self._params = np.empty(self.network.layout.n_params, self.dtype)
+        self.reset()
+
+    # ---- parameters
+
+    @property
+    def params(self) -> np.ndarray:
+        """All parameters, flat (n_params,): per layer W (fan_in, fan_out), then b (fan_out,). Write with params[:] = ..."""
+        return self._params
+
+    @params.setter
+    def params(self, values: Any) -> None:
+        array = border.as_numbers(values, "params")
+        if array.shape != self._params.shape:
+            raise ValueError(f"params must have shape {self._params.shape}, but it has shape {array.shape}.")
+        self._params[:] = array
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Views (fan_in, fan_out) into params, one per layer."""
+        return self.network.layout.weights(self._params)
+
+    @property
+    def biases(self) -> list[np.ndarray]:
+        """Views (fan_out,) into params, one per layer."""
+        return self.network.layout.biases(self._params)
+
+    def reset(self) -> MLP:
+        """Draw new parameters: the first ones again where random_state was a number, and forget earlier fits."""
+        rng = np.random.default_rng(self._seeds)
+        self._params[:] = draw_params(self.network, self.init, rng)
+        self._fits = 0
+        return self
+
+    # ---- training
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        epochs: int = 100,
+        batch_size: int | None = None,
+        optimizer: Any = "adam",
+        schedule: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        validation_data: tuple[Any, Any] | None = None,
+        validation_fraction: float = 0.0,
+        early_stopping: Any = None,
+        callbacks: Sequence[Callback] = (),
+        verbose: int = 1,
+    ) -> History:
+        """Train from the present parameters on.
+
+        X : (n_samples, n_features)
+        y : (n_samples, n_outputs), or (n_samples,): targets of one output, or class numbers for several
+        epochs : passes over the data
+        batch_size : samples per step; None is all of them
+        optimizer : a name ("sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop", "rprop") or an object
+        schedule : a name, an object of fastmlp.schedules or a function (steps, n_steps) -> factors on the learning rate
+        shuffle : whether each epoch sees the samples in a new order
+        sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to mean 1
+        class_weight : {class: weight} or "balanced"
+        validation_data : (X, y); or validation_fraction : the share of samples, drawn at random, that is held out
+        early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
+        callbacks : functions (epoch, history), called after each epoch; returning True stops
+        verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
+
+        Ctrl-C ends the fit and keeps what was reached; `history.stopped_by` tells.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ValueError
+            For data that do not fit the net or are not finite, and for impossible settings.
+        """
+        epochs = checked_count("epochs", epochs)
+        share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
+        if share and validation_data is not None:
+            raise ValueError("Give validation_data or validation_fraction, not both.")
+        rule = optimizer_from_name(optimizer)
+        stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
+        data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
+        seeds = np.random.SeedSequence(self._seeds.entropy, spawn_key=(*self._seeds.spawn_key, 1 + self._fits))
+        rng = np.random.default_rng(seeds)
+        held_out = None
+        if validation_data is not None:
+            held_out = border.make_data(*_pair(validation_data), self.network, self.dtype)
+        elif share:
+            data, held_out = _split(data, share, rng)
+        size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        shuffle = bool(shuffle) and size < data.n_samples
+        options = Options(
+            epochs, size, shuffle, int(rng.integers(2**63)), rule, factors, stopping, tuple(callbacks), verbose
+        )
+        plan = Plan.for_training(self.network, self.device, self.dtype, data.n_samples, size, shuffle)
+        validation = None
+        if held_out is not None:
+            validation = Plan.for_evaluation(self.network, self.device, self.dtype, held_out.n_samples), held_out
+        history = History(self)
+        self._fits += 1
+        Fit(plan, data, validation, self._params, options, history).run()
+        return history
+
+    # ---- use
+
+    def _evaluate(self, data: Any, output: np.ndarray) -> tuple[float, float]:
+        plan = Plan.for_evaluation(self.network, self.device, self.dtype, data.n_samples)
+        with plan.backend.single_threaded_blas(plan.family), plan.backend.Team(plan.n_threads) as team:
+            return plan.evaluate(team, data, self._params, output)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Outputs (n_samples, n_outputs), after the output activation."""
+        features = border.as_features(X, self.network.n_features, self.dtype)
+        output = np.empty((len(features), self.network.n_outputs), self.dtype)
+        self._evaluate(border.inputs_only(features), output.reshape(-1))
+        return output
+
+    def predict_classes(self, X: Any) -> np.ndarray:
+        """Class numbers (n_samples,): the largest output, or with one output whether it is above the middle of its range."""
+        output = self.predict(X)
+        if self.network.n_outputs > 1:
+            return output.argmax(axis=1)
+        return (output[:, 0] > describe_net(self.network).middle).astype(np.int64)
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
+        """{"loss": ...} without the L2 penalty and, for classifications, "accuracy"."""
+        data = border.make_data(X, y, self.network, self.dtype, sample_weight)
+        loss, right = self._evaluate(data, np.empty(0, self.dtype))
+        return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
+
+    def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
+        """The objective, L2 penalty included and dropout off, and its gradient (n_params,) at the present parameters."""
+        data = border.make_data(X, y, self.network, self.dtype, sample_weight)
+        size = min(data.n_samples, GRADIENT_ROWS)
+        plan = Plan.for_training(self._without_dropout(), self.device, self.dtype, data.n_samples, size, False)
+        course = Course(size, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0))
+        n_steps = -(-data.n_samples // size)
+        memory = plan.make_memory(self._params, np.empty((0, len(self._params)), self.dtype), 1)
+        gradient = np.zeros_like(self._params)
+        with plan.backend.single_threaded_blas(plan.family), plan.backend.Team(plan.n_threads) as team:
+            for step in range(n_steps):
+                plan.backend.train(plan.family, team, plan.net, data, course, memory, plan.work, step, 1)
+                gradient += memory.grads * (min(size, data.n_samples - step * size) / data.n_samples)
+        loss = float(memory.epoch_loss[0])
+        for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):
+            loss += 0.5 * self.network.l2 * float(np.sum(W * W))
+            dW += self.network.l2 * W
+        return loss, gradient
+
+    def _without_dropout(self) -> Network:
+        from dataclasses import replace
+
+        return replace(self.network, dropout=(0.0,) * len(self.network.dropout))
+
+    # ---- files
+
+    def get_settings(self) -> dict[str, Any]:
+        """Constructor settings that make an equal net, as JSON can hold them; random_state is not kept."""
+        names = [ACTIVATIONS[code].name for code in self.network.activations]
+        return {
+            "layer_sizes": list(self.network.layer_sizes),
+            "hidden_activation": names[:-1],
+            "output_activation": names[-1],
+            "loss": self.network.loss_row.name,
+            "dropout": list(self.network.dropout),
+            "l2": self.network.l2,
+            "label_smoothing": self.network.label_smoothing,
+            "huber_delta": self.network.loss_constant or 1.0,
+            "init": self.init if isinstance(self.init, str) else repr(self.init),
+            "dtype": self.dtype.name,
+        }
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the net to a safetensors file, atomically."""
+        from .persistence import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activations[:-1]))
+        output = self.network.output_row.name
+        return (
+            f"MLP({self.network.layer_sizes}, hidden_activation={hidden!r}, output_activation={output!r}, "
+            f"loss={self.network.loss_row.name!r}, n_params={len(self._params)}, device={self.device.name!r})"
+        )
+
+
+def _seed_sequence(random_state: Any) -> np.random.SeedSequence:
+    if random_state is None:
+        return np.random.SeedSequence()
+    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+        draw = random_state.integers if isinstance(random_state, np.random.Generator) else random_state.randint
+        return np.random.SeedSequence(int(draw(2**31)))
+    return np.random.SeedSequence(checked_count("random_state", random_state, at_least=0))
+
+
+def _pair(validation_data: Any) -> tuple[Any, Any]:
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise ValueError("validation_data must be a pair (X, y).")
+    return validation_data[0], validation_data[1]
+
+
+def _split(data: Any, share: float, rng: np.random.Generator):
+    """(training, held out), at random; both get at least one sample."""
+    n_held_out = min(max(1, round(share * data.n_samples)), data.n_samples - 1)
+    if n_held_out < 1:
+        raise ValueError("validation_fraction needs at least two samples, but X has one.")
+    order = rng.permutation(data.n_samples)
+    return border.take(data, np.sort(order[n_held_out:])), border.take(data, np.sort(order[:n_held_out]))

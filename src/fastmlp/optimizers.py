@@ -1,0 +1,174 @@
+"""Optimisers as users name them: small frozen objects that fill the settings of an update rule.
+
+The rules themselves are in kernels/optimizers.py. Every optimiser takes `weight_decay` (decoupled: weights, not biases,
+shrink by learning_rate * weight_decay a step; Loshchilov and Hutter 2019) and `clip_norm` (gradients longer than it are
+scaled back to it; 0 is off).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from .errors import checked_number, unknown_name
+from .kernels.arguments import HYPER
+from .kernels.optimizers import CODES, RULES, Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """Settings that every optimiser has. Use one of its subclasses."""
+
+    learning_rate: float = 0.001
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+
+    def __post_init__(self):
+        checked_number("learning_rate", self.learning_rate, 0.0, open_low=True)
+        checked_number("weight_decay", self.weight_decay, 0.0)
+        checked_number("clip_norm", self.clip_norm, 0.0)
+
+    @property
+    def rule(self) -> Rule:
+        """The row of the update rule."""
+        return RULES[CODES[type(self).__name__.lower()]]
+
+    @property
+    def hyper(self) -> np.ndarray:
+        """float64, in the order of kernels.arguments.HYPER; 0 for what this optimiser does not have."""
+        return np.array([float(getattr(self, name, 0.0)) for name in HYPER])
+
+    def initial_state(self, n_params: int, dtype: np.dtype) -> np.ndarray:
+        """(n_state, n_params)"""
+        state = np.empty((self.rule.n_state, n_params), dtype)
+        for row, start in zip(state, self.rule.initial, strict=False):
+            row[:] = getattr(self, start) if isinstance(start, str) else start
+        return state
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent: v = momentum v - learning_rate g, params + v; `nesterov` looks ahead by one more momentum step.
+
+    >>> SGD(0.1, momentum=0.9).rule.name
+    'momentum'
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked_number("momentum", self.momentum, 0.0, 1.0, open_high=True)
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True needs a momentum above 0, but momentum is 0. Try momentum=0.9.")
+
+    @property
+    def rule(self) -> Rule:
+        return RULES[CODES["nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"]]
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment."""
+
+    learning_rate: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked_number("beta1", self.beta1, 0.0, 1.0, open_low=True, open_high=True)
+        checked_number("beta2", self.beta2, 0.0, 1.0, open_low=True, open_high=True)
+        checked_number("epsilon", self.epsilon, 0.0, open_low=True)
+
+    @property
+    def rule(self) -> Rule:
+        return RULES[CODES["adam"]]
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay, 0.01 unless given (Loshchilov and Hutter 2019, algorithm 2)."""
+
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Tieleman and Hinton 2012; `beta2` is the memory of the squared gradient, epsilon stands outside the root."""
+
+    learning_rate: float = 0.001
+    beta2: float = 0.9
+    epsilon: float = 1e-8
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked_number("beta2", self.beta2, 0.0, 1.0, open_high=True)
+        checked_number("epsilon", self.epsilon, 0.0, open_low=True)
+
+
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Duchi et al. 2011; epsilon stands outside the root."""
+
+    learning_rate: float = 0.01
+    epsilon: float = 1e-10
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked_number("epsilon", self.epsilon, 0.0, open_low=True)
+
+
+@dataclass(frozen=True)
+class Quickprop(Optimizer):
+    """Fahlman 1988: parabolic jumps, at most `growth` times the last step. For full batches."""
+
+    learning_rate: float = 0.5
+    growth: float = 1.75
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked_number("growth", self.growth, 0.0, open_low=True)
+
+
+@dataclass(frozen=True)
+class Rprop(Optimizer):
+    """iRprop+ (Igel and Huesken 2003): step sizes by the sign of the gradient, starting at learning_rate. For full batches."""
+
+    learning_rate: float = 0.1
+    growth: float = 1.2
+    shrink: float = 0.5
+    smallest: float = 1e-6
+    biggest: float = 50.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        checked_number("growth", self.growth, 1.0, open_low=True)
+        checked_number("shrink", self.shrink, 0.0, 1.0, open_low=True, open_high=True)
+        checked_number("smallest", self.smallest, 0.0, open_low=True)
+        checked_number("biggest", self.biggest, self.smallest)
+
+
+OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, Quickprop, Rprop)}
+
+
+def optimizer_from_name(name: object, learning_rate: float | None = None) -> Optimizer:
+    """An optimiser by its lower-case name, with its defaults; objects are passed through.
+
+    >>> optimizer_from_name("adam", learning_rate=0.01)
+    Adam(learning_rate=0.01, weight_decay=0.0, clip_norm=0.0, beta1=0.9, beta2=0.999, epsilon=1e-08)
+    """
+    if isinstance(name, Optimizer):
+        return name if learning_rate is None else replace(name, learning_rate=learning_rate)
+    if not isinstance(name, str) or name.lower() not in OPTIMIZERS:
+        raise unknown_name("optimizer", name, OPTIMIZERS)
+    made = OPTIMIZERS[name.lower()]()
+    return made if learning_rate is None else replace(made, learning_rate=learning_rate)
+
+
+def settings_of(optimizer: Optimizer) -> dict[str, float]:
+    return {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}

@@ -1,0 +1,123 @@
+"""Decided once per fit or prediction: kernel family, threads, and every buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .devices import Device, backend, n_threads_available
+from .kernels.activations import ACTIVATIONS
+from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net
+from .kernels.losses import SOFTMAX_CROSS_ENTROPY
+from .network import Network
+
+# All thresholds are measured by bench/lab_families.py; bench/LOG.md has the figures.
+SMALL_STEP = 30_000  # multiply-adds of a step: below, calling BLAS costs more than it saves
+SMALL_WIDTH = 16  # widest layer for which samples-as-lanes keeps up with BLAS at any batch size
+STEP_PER_THREAD = 4_000_000  # multiply-adds that pay for one more thread's two meetings a step
+ROWS_PER_THREAD = 8
+EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
+
+
+def products(network: Network, rows: int) -> int:
+    """Multiply-adds of the matrix products of one training step."""
+    sizes = [i * j for i, j in network.layout.shapes]
+    return rows * (3 * sum(sizes) - sizes[0])
+
+
+def describe_net(network: Network) -> Net:
+    """The network as kernels see it."""
+    rows = [ACTIVATIONS[code] for code in network.activations]
+    of_z = [row.needs_z for row in rows]
+    low, high = network.output_row.low, network.output_row.high
+    finite = np.isfinite([low, high]).all()
+    return Net(
+        n_layers=network.layout.n_layers,
+        n_params=network.layout.n_params,
+        sizes=np.array(network.layer_sizes, np.int64),
+        activations=np.array(network.activations, np.int64),
+        weight_offsets=np.array(network.layout.weight_offsets, np.int64),
+        bias_offsets=np.array(network.layout.bias_offsets, np.int64),
+        keep_z=np.array([*of_z[:-1], True], np.int64),
+        derivative_of_z=np.array(of_z, np.int64),
+        dropout=np.array([*network.dropout, 0.0], np.float64),
+        loss=network.loss,
+        loss_constant=network.loss_constant,
+        natural=network.loss_row.natural,
+        loss_width=1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs,
+        middle=(low + high) / 2 if finite else 0.5,
+        l2=network.l2,
+    )
+
+
+def choose_family(network: Network, rows: int) -> str:
+    """per_sample while BLAS calls would cost more than the work, per_layer above and wherever dropout needs masks."""
+    small = products(network, rows) <= SMALL_STEP or max(network.layer_sizes) <= SMALL_WIDTH
+    if any(network.dropout) or not small:
+        return "per_layer"
+    return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+
+
+def choose_threads(network: Network, family: str, rows: int) -> int:
+    if family != "per_layer":
+        return 1
+    return max(1, min(n_threads_available(), products(network, rows) // STEP_PER_THREAD, rows // ROWS_PER_THREAD))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What training and evaluation run with. Buffers belong to the plan and live as long as it does."""
+
+    network: Network
+    device: Device
+    backend: ModuleType
+    dtype: np.dtype
+    family: str
+    n_threads: int
+    rows: int  # of a batch, or of one rank's block when evaluating
+    net: Net
+    work: Any
+
+    @classmethod
+    def for_training(
+        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool
+    ) -> Plan:
+        family = choose_family(network, batch_size)
+        n_threads = choose_threads(network, family, batch_size)
+        net, module = describe_net(network), backend(device)
+        work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype)
+        return cls(network, device, module, dtype, family, n_threads, batch_size, net, work)
+
+    @classmethod
+    def for_evaluation(cls, network: Network, device: Device, dtype: np.dtype, n_samples: int) -> Plan:
+        rows = min(n_samples, EVALUATION_ROWS)
+        family = choose_family(network, rows)
+        if family == "per_layer":
+            n_threads = choose_threads(network, family, n_samples)
+            rows = min(rows, -(-n_samples // n_threads))
+        else:
+            n_threads = 1
+        net, module = describe_net(network), backend(device)
+        work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype)
+        return cls(network, device, module, dtype, family, n_threads, rows, net, work)
+
+    def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
+        """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
+        scalars = np.zeros((self.n_threads, N_SCALARS))
+        scalars[:, [POWER1, POWER2]] = 1.0
+        return Memory(
+            params=params,
+            grads=np.zeros_like(params),
+            state=state.reshape(-1),
+            epoch_loss=np.full(n_epochs, np.nan),
+            epoch_right=np.full(n_epochs, np.nan),
+            scalars=scalars,
+        )
+
+    def evaluate(self, team, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
+        """(mean loss, share right) over data; outputs are written where `output` has room."""
+        loss, right = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
+        return loss / data.n_samples, right / data.n_samples
