@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from peers import Unsupported
 from workloads import WORKLOADS, Workload
 
 
@@ -37,7 +38,10 @@ def make_steps(variant: str):
             np.dot(d.reshape(rows, o), p.reshape(i, o).T, out.reshape(rows, i))
 
     else:
-        from fastmlp.kernels.cpu.gemm import gemm
+        try:
+            from fastmlp.kernels.cpu.gemm import gemm
+        except ImportError as reason:
+            raise Unsupported(f"needs fastmlp's gemm: {reason}") from None
 
         @numba.njit(inline="always")
         def forward(a, p, out, rows, i, o):
@@ -111,7 +115,11 @@ def main():
         for variant in ("np.dot", "gemm"):
             for threads in sorted({1, cpus()}):
                 contestant = Contestant(variant)
-                contestant.prepare(workload, threads)
+                try:
+                    contestant.prepare(workload, threads)
+                except Unsupported as reason:
+                    print(f"{name:14} {variant:7} {reason}")
+                    break
                 seconds = []
                 repeats = max(1, int(2e9 / workload.flop_per_step / workload.n_steps))
                 for _ in range(7):

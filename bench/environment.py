@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 # The first two slow OpenBLAS down by choosing kernels for another processor; the others limit threads, which the
@@ -51,7 +52,8 @@ def versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            spec = find_spec(name) if name == "fastmlp" else None  # it also runs from its sources
+            found[name] = f"from {spec.origin}" if spec else "not installed"
     return found
 
 

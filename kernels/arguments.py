@@ -3,7 +3,7 @@
     Net      the description, as codes and offsets (network.py, layout.py)
     Data     samples: X (n_samples, n_features), Y (n_samples, n_outputs) row by row, weight (n_samples,) or empty for ones
     Course   how to walk through the samples and what to do at each step (training.py, optimizers.py)
-    Memory   what training changes: one flat vector each, and the records it leaves (plan.py)
+    Memory   what training changes: one flat vector each, zero in its padding, and the records it leaves (plan.py)
 
 All arrays are C-contiguous. Floating arrays share one dtype, except records, which are float64. Kernels see pointers to
 the arrays' first elements, so every size they need is a number here.
@@ -18,7 +18,7 @@ import numpy as np
 
 class Net(NamedTuple):
     n_layers: int
-    n_params: int
+    n_padded: int  # n_params rounded up to whole vectors
     sizes: np.ndarray  # int64 (n_layers + 1,)
     activations: np.ndarray  # int64 (n_layers,), codes
     weight_offsets: np.ndarray  # int64 (n_layers,), into params
@@ -64,9 +64,9 @@ HYPER = (
 
 
 class Memory(NamedTuple):
-    params: np.ndarray  # (n_params,)
-    grads: np.ndarray  # (n_params,)
-    state: np.ndarray  # flat (n_state * n_params,)
+    params: np.ndarray  # (n_padded,)
+    grads: np.ndarray  # (n_padded,)
+    state: np.ndarray  # flat (n_state * n_padded,)
     epoch_loss: np.ndarray  # float64 (n_epochs,), mean over the epoch's samples, before each step's update
     epoch_right: np.ndarray  # float64 (n_epochs,), share of samples classified right
     scalars: np.ndarray  # float64 (n_ranks, N_SCALARS), what one call hands to the next; a copy per thread

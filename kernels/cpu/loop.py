@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS, NO_UPDATE, STEPS_DONE
-from ..jit import inner
+from ..jit import inlined
 from ..random import ROUNDS, permuted, round_keys
 from ..simd import bare, offset
 from .team import meet
@@ -22,7 +22,7 @@ PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 
 
 def make_loop(gradient, update):
-    @inner
+    @inlined
     def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
         net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
         n, size = data.n_samples, course.batch_size

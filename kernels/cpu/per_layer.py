@@ -15,7 +15,7 @@ import numpy as np
 
 from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
-from ..jit import inner, kernel
+from ..jit import inlined, inner, kernel
 from .elements import activate, backward, count_right, draw_mask, gather_rows, loss_and_delta, multiply, softmax_rows
 from .gemm import gemm
 from ..simd import bare, number, offset
@@ -63,7 +63,7 @@ def forward(net, params, x, x0, row, rows, work, training, seed, step):
         softmax_rows(work.z, o, rows, width, work.a, o)
 
 
-@inner
+@inlined
 def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
     """Loss, hits and output delta of rows of a batch; y and weight of its row 0 start at y0 and w0."""
     n_layers, width = net.n_layers, net.sizes[net.n_layers]
@@ -77,7 +77,7 @@ def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
         share[RIGHT] += count_right(data.metric == METRIC_ARGMAX, work.a, o, y, t, rows, width, number(y, net.middle))
 
 
-@inner
+@inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step):
     row, end = rows * rank // n_ranks, rows * (rank + 1) // n_ranks
     mine, n_layers = end - row, net.n_layers
@@ -107,9 +107,9 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
                  work.delta, below, fan_in)  # fmt: skip
 
 
-@inner
+@inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
-    n_layers, n_params = net.n_layers, net.n_params
+    n_layers, n_padded = net.n_layers, net.n_padded
     p, g = memory.params, memory.grads
     one, zero, l2 = number(p, 1.0), number(p, 0.0), number(p, net.l2)
     square_sum = 0.0
@@ -134,9 +134,9 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
                 square_sum += squares(p, g, b, b + fan_out, zero)
         elif course.rule != NO_UPDATE:
             first_weight, last_weight = w + row * fan_out, w + end * fan_out
-            update(course.rule, p, g, memory.state, first_weight, last_weight, n_params, h, h.decay, l2, one)
+            update(course.rule, p, g, memory.state, first_weight, last_weight, n_padded, h, h.decay, l2, one)
             if rank == 0:
-                update(course.rule, p, g, memory.state, b, b + fan_out, n_params, h, one, zero, one)
+                update(course.rule, p, g, memory.state, b, b + fan_out, n_padded, h, one, zero, one)
     if course.hyper[CLIP_NORM] > 0.0 and course.rule != NO_UPDATE:
         work.partial[rank * PARTIAL_COLUMNS + SQUARES] = square_sum
         meetings = meet(barrier, n_ranks, meetings)
@@ -148,10 +148,10 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
             fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
             first_weight = net.weight_offsets[k] + fan_in * rank // n_ranks * fan_out
             last_weight = net.weight_offsets[k] + fan_in * (rank + 1) // n_ranks * fan_out
-            update(course.rule, p, g, memory.state, first_weight, last_weight, n_params, h, h.decay, l2, clip)
+            update(course.rule, p, g, memory.state, first_weight, last_weight, n_padded, h, h.decay, l2, clip)
             if rank == 0:
                 b = net.bias_offsets[k]
-                update(course.rule, p, g, memory.state, b, b + fan_out, n_params, h, one, zero, clip)
+                update(course.rule, p, g, memory.state, b, b + fan_out, n_padded, h, one, zero, clip)
     return meetings
 
 
@@ -175,7 +175,7 @@ def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
     _evaluate(rank, n_ranks, bare(net), bare(data), offset(params, 0), bare(work), n_rows, writes, offset(output, 0))
 
 
-@inner
+@inlined
 def _evaluate(rank, n_ranks, net, data, params, work, n_rows, writes, output):
     width, n_layers, row = net.sizes[net.n_layers], net.n_layers, rank * n_rows
     share = offset(work.partial, rank * PARTIAL_COLUMNS)

@@ -14,7 +14,7 @@ import numpy as np
 from ..activations import ACTIVATIONS, IDENTITY, SOFTMAX
 from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from ..elementary import exp, log
-from ..jit import inner, kernel, selector
+from ..jit import inlined, inner, kernel, selector
 from ..losses import LOSSES
 from ..simd import absolute, at, bare, fill, keep_first, load, number, offset, store, total, where
 from .loop import LOSS, RIGHT, make_loop
@@ -35,7 +35,7 @@ class Work(NamedTuple):
     keys: np.ndarray  # uint64 (1, ROUNDS)
 
 
-@inner
+@inlined
 def fill_batch(net, data, shuffle, work, first, rows):
     """Turn samples first .. first + rows into columns, unless they are there already."""
     if not shuffle and work.filled[0] == first and work.filled[1] == rows:
@@ -140,7 +140,7 @@ def make_family(lanes):
             count += keep_first(hit, rows - s, 0.0)
         return float(total(count)) / (1 if argmax else size // columns)
 
-    @inner
+    @inlined
     def forward(net, params, work):
         columns = work.columns
         a, z = work.a, work.z
@@ -159,7 +159,7 @@ def make_family(lanes):
         if at(net.activations, n_layers - 1) == SOFTMAX:
             softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
 
-    @inner
+    @inlined
     def judge(net, metric, work, rows, scale):
         """Loss, hits and output delta of the batch in work."""
         columns, n_layers, share = work.columns, net.n_layers, work.partial
@@ -174,7 +174,7 @@ def make_family(lanes):
                 metric == METRIC_ARGMAX, work.a, start, work.y, columns, size, rows, number(work.a, net.middle)
             )
 
-    @inner
+    @inlined
     def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step):
         fill_batch(net, data, course.shuffle, work, first, rows)
         forward(net, params, work)
@@ -207,12 +207,12 @@ def make_family(lanes):
                             v = load(delta, above + j * columns + s, lanes) * at(params, w + i * fan_out + j) + v
                         store(delta, below + i * columns + s, v)
 
-    @inner
+    @inlined
     def evaluate(net, data, params, work, output):
         writes = output.size > 0
         evaluate_bare(bare(net), bare(data), offset(params, 0), bare(work), writes, offset(output, 0))
 
-    @inner
+    @inlined
     def evaluate_bare(net, data, params, work, writes, output):
         share = work.partial
         work.filled[1] = -1
@@ -235,11 +235,11 @@ def make_family(lanes):
     return gradient, evaluate
 
 
-@inner
+@inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
     if course.rule == NO_UPDATE:
         return meetings
-    p, g, s, n_params, n_layers = memory.params, memory.grads, memory.state, net.n_params, net.n_layers
+    p, g, s, n_padded, n_layers = memory.params, memory.grads, memory.state, net.n_padded, net.n_layers
     one, zero, l2 = number(p, 1.0), number(p, 0.0), number(p, net.l2)
     clip = one
     if course.hyper[CLIP_NORM] > 0.0:
@@ -249,12 +249,12 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
             square_sum += squares(p, g, w, b, l2) + squares(p, g, b, b + net.sizes[k + 1], zero)
         clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
     if net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0:  # weights and biases alike: one pass
-        update(course.rule, p, g, s, 0, n_params, n_params, h, one, zero, clip)
+        update(course.rule, p, g, s, 0, n_padded, n_padded, h, one, zero, clip)
         return meetings
     for k in range(n_layers):
         w, b = net.weight_offsets[k], net.bias_offsets[k]
-        update(course.rule, p, g, s, w, b, n_params, h, h.decay, l2, clip)
-        update(course.rule, p, g, s, b, b + net.sizes[k + 1], n_params, h, one, zero, clip)
+        update(course.rule, p, g, s, w, b, n_padded, h, h.decay, l2, clip)
+        update(course.rule, p, g, s, b, b + net.sizes[k + 1], n_padded, h, one, zero, clip)
     return meetings
 
 

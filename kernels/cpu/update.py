@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..arguments import HYPER, LAST_LOSS, POWER1, POWER2
-from ..jit import inner, selector
+from ..jit import inlined, inner, selector
 from ..optimizers import RULES, Settings
 from ..simd import fill, load, load_first, number, store, store_first, total
 from .elements import LANES
@@ -19,46 +19,46 @@ def _make_update(row):
     rule, n_state = row.update, row.n_state
 
     @inner
-    def update(p, g, s, first, last, n_params, h, decay, l2, clip):
+    def update(p, g, s, first, last, stride, h, decay, l2, clip):
         whole = last - (last - first) % LANES
         for i in range(first, whole, LANES):
             value = load(p, i, LANES)
             slope = (load(g, i, LANES) + value * l2) * clip
             s0 = load(s, i, LANES) if n_state > 0 else value
-            s1 = load(s, n_params + i, LANES) if n_state > 1 else value
-            s2 = load(s, 2 * n_params + i, LANES) if n_state > 2 else value
+            s1 = load(s, stride + i, LANES) if n_state > 1 else value
+            s2 = load(s, 2 * stride + i, LANES) if n_state > 2 else value
             value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
             store(p, i, value)
             if n_state > 0:
                 store(s, i, s0)
             if n_state > 1:
-                store(s, n_params + i, s1)
+                store(s, stride + i, s1)
             if n_state > 2:
-                store(s, 2 * n_params + i, s2)
+                store(s, 2 * stride + i, s2)
         if whole < last:
             i, n = whole, last - whole
             value = load_first(p, i, n, LANES)
             slope = (load_first(g, i, n, LANES) + value * l2) * clip
             s0 = load_first(s, i, n, LANES) if n_state > 0 else value
-            s1 = load_first(s, n_params + i, n, LANES) if n_state > 1 else value
-            s2 = load_first(s, 2 * n_params + i, n, LANES) if n_state > 2 else value
+            s1 = load_first(s, stride + i, n, LANES) if n_state > 1 else value
+            s2 = load_first(s, 2 * stride + i, n, LANES) if n_state > 2 else value
             value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
             store_first(p, i, n, value)
             if n_state > 0:
                 store_first(s, i, n, s0)
             if n_state > 1:
-                store_first(s, n_params + i, n, s1)
+                store_first(s, stride + i, n, s1)
             if n_state > 2:
-                store_first(s, 2 * n_params + i, n, s2)
+                store_first(s, 2 * stride + i, n, s2)
 
     return update
 
 
-# update(rule, p, g, s, first, last, n_params, h, decay, l2, clip)      s: flat, one row of n_params per number of state
+# update(rule, p, g, s, first, last, stride, h, decay, l2, clip)      s: flat, one row of `stride` per number of state
 update = selector([_make_update(row) for row in RULES], 10)
 
 
-@inner
+@inlined
 def settings_now(course, scalars, factor, loss, params):
     """The rule's settings at this step, in the dtype of params; moves Adam's powers on."""
     hyper = course.hyper

@@ -5,9 +5,9 @@ The only module that computes an offset. Kernels receive the arrays made here.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
+
+PADDING = 16  # elements: the widest vector of any kernel
 
 
 class Layout:
@@ -29,6 +29,15 @@ class Layout:
         self.weight_offsets, self.bias_offsets, self.n_params = tuple(weights), tuple(biases), end
 
     @property
+    def n_padded(self) -> int:
+        """Length of the vectors that kernels work on: n_params rounded up to whole SIMD vectors."""
+        return -(-self.n_params // PADDING) * PADDING
+
+    def padded(self, dtype: np.dtype) -> np.ndarray:
+        """Zeros (n_padded,), of which the first n_params are somebody's numbers."""
+        return np.zeros(self.n_padded, dtype)
+
+    @property
     def n_layers(self) -> int:
         return len(self.shapes)
 
@@ -39,8 +48,3 @@ class Layout:
     def biases(self, params: np.ndarray) -> list[np.ndarray]:
         """Views (fan_out,) into params (n_params,), one per layer."""
         return [params[o : o + j] for o, (_, j) in zip(self.bias_offsets, self.shapes, strict=True)]
-
-    @cached_property
-    def unit_offsets(self) -> np.ndarray:
-        """(n_layers + 2,): where each layer's units start when all units, inputs first, stand in one row."""
-        return np.concatenate([[0], np.cumsum(self.layer_sizes)]).astype(np.int64)

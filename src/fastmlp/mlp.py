@@ -102,7 +102,8 @@ class MLP:
         self._named_device = device
         self._seeds = _seed_sequence(random_state)
         self._fits = 0
-        self._params = np.empty(self.network.layout.n_params, self.dtype)
+        self._padded = self.network.layout.padded(self.dtype)  # what kernels work on; its head is params
+        self._params = self._padded[: self.network.layout.n_params]
         self.reset()
 
     # ---- parameters
@@ -208,7 +209,7 @@ class MLP:
             validation = Plan.for_evaluation(self.network, self.device, self.dtype, held_out.n_samples), held_out
         history = History(self)
         self._fits += 1
-        Fit(plan, data, validation, self._params, options, history).run()
+        Fit(plan, data, validation, self._padded, options, history).run()
         return history
 
     # ---- use
@@ -216,7 +217,7 @@ class MLP:
     def _evaluate(self, data: Any, output: np.ndarray) -> tuple[float, float]:
         plan = Plan.for_evaluation(self.network, self.device, self.dtype, data.n_samples)
         with plan.backend.single_threaded_blas(plan.family), plan.backend.Team(plan.n_threads) as team:
-            return plan.evaluate(team, data, self._params, output)
+            return plan.evaluate(team, data, self._padded, output)
 
     def predict(self, X: Any) -> np.ndarray:
         """Outputs (n_samples, n_outputs), after the output activation."""
@@ -245,12 +246,12 @@ class MLP:
         plan = Plan.for_training(self._without_dropout(), self.device, self.dtype, data.n_samples, size, False)
         course = Course(size, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0))
         n_steps = -(-data.n_samples // size)
-        memory = plan.make_memory(self._params, np.empty((0, len(self._params)), self.dtype), 1)
+        memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
         gradient = np.zeros_like(self._params)
         with plan.backend.single_threaded_blas(plan.family), plan.backend.Team(plan.n_threads) as team:
             for step in range(n_steps):
                 plan.backend.train(plan.family, team, plan.net, data, course, memory, plan.work, step, 1)
-                gradient += memory.grads * (min(size, data.n_samples - step * size) / data.n_samples)
+                gradient += memory.grads[: len(gradient)] * (min(size, data.n_samples - step * size) / data.n_samples)
         loss = float(memory.epoch_loss[0])
         for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):
             loss += 0.5 * self.network.l2 * float(np.sum(W * W))

@@ -39,9 +39,9 @@ class Optimizer:
         """float64, in the order of kernels.arguments.HYPER; 0 for what this optimiser does not have."""
         return np.array([float(getattr(self, name, 0.0)) for name in HYPER])
 
-    def initial_state(self, n_params: int, dtype: np.dtype) -> np.ndarray:
-        """(n_state, n_params)"""
-        state = np.empty((self.rule.n_state, n_params), dtype)
+    def initial_state(self, n_padded: int, dtype: np.dtype) -> np.ndarray:
+        """(n_state, n_padded)"""
+        state = np.empty((self.rule.n_state, n_padded), dtype)
         for row, start in zip(state, self.rule.initial, strict=False):
             row[:] = getattr(self, start) if isinstance(start, str) else start
         return state

@@ -36,7 +36,7 @@ def describe_net(network: Network) -> Net:
     finite = np.isfinite([low, high]).all()
     return Net(
         n_layers=network.layout.n_layers,
-        n_params=network.layout.n_params,
+        n_padded=network.layout.n_padded,
         sizes=np.array(network.layer_sizes, np.int64),
         activations=np.array(network.activations, np.int64),
         weight_offsets=np.array(network.layout.weight_offsets, np.int64),
