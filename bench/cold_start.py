@@ -2,9 +2,9 @@
 
     python bench/cold_start.py [--repeats 5] [--only fastmlp,jax] [--json out.json]
 
-Each row is a short script as a user would write it, run by a new interpreter: this package with an empty and with a warm
-Numba cache, JAX without and with a warm compilation cache, NumPy by hand, PyTorch, and the floors: Python alone, and
-Python importing NumPy and Numba. All start from the same parameters and must end with the same loss. Memory is the
+Each row is a short script as a user would write it, run by a new interpreter: this package with an empty and with a
+warm Numba cache, JAX without and with a warm compilation cache, NumPy by hand, PyTorch, and the floors: Python alone,
+and Python importing NumPy and Numba. All start from the same parameters and must end with the same loss. Memory is the
 kernel's own count (ru_maxrss); this process imports nothing large, because a child starts with its parent's count.
 """
 
@@ -29,7 +29,7 @@ X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 y = np.array([[0], [1], [1], [0]], np.float32)
 start = np.array({start}, np.float32)
 """
-FASTMLP = DATA + """
+FASTMLP = """
 import fastmlp
 net = fastmlp.MLP((2, 2, 2, 1), hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
                   random_state=0, device="cpu")
@@ -37,9 +37,10 @@ net.params[:] = start
 net.fit(X, y, epochs=5000, optimizer=fastmlp.SGD(learning_rate=0.15), shuffle=False, verbose=0)
 print(net.evaluate(X, y)["loss"])
 """
-JAX = DATA + """
+JAX = """
 import jax, jax.numpy as jnp
-params = [(jnp.array(start[a:b].reshape(2, -1)), jnp.array(start[b:c])) for a, b, c in ((0, 4, 6), (6, 10, 12), (12, 14, 15))]
+cuts = (0, 4, 6), (6, 10, 12), (12, 14, 15)
+params = [(jnp.array(start[a:b].reshape(2, -1)), jnp.array(start[b:c])) for a, b, c in cuts]
 def loss(params):
     a = X
     for W, b in params:
@@ -51,7 +52,7 @@ def train(params):
     return jax.lax.fori_loop(0, 5000, update, params)
 print(float(jax.jit(loss)(train(params))))
 """
-NUMPY = DATA + """
+NUMPY = """
 parts = [(start[a:b].reshape(2, -1), start[b:c]) for a, b, c in ((0, 4, 6), (6, 10, 12), (12, 14, 15))]
 def forward():
     a = [X]
@@ -69,7 +70,7 @@ for _ in range(5000):
         delta = below
 print(float(np.mean((forward()[3] - y) ** 2)))
 """
-TORCH = DATA + """
+TORCH = """
 import torch
 X, y, start = map(torch.from_numpy, (X, y, start))
 net = torch.nn.Sequential(*[part for o in (2, 2, 1) for part in (torch.nn.Linear(2, o), torch.nn.Sigmoid())])
@@ -82,7 +83,7 @@ for _ in range(5000):
     optimizer.zero_grad()
     torch.nn.functional.mse_loss(net(X), y).backward()
     optimizer.step()
-print(float(torch.nn.functional.mse_loss(net(X), y)))
+print(torch.nn.functional.mse_loss(net(X), y).item())
 """
 EMPTY, WARM = "empty", "warm"
 NUMBA = ("NUMBA_CACHE_DIR",)
@@ -91,12 +92,12 @@ XLA = ("JAX_COMPILATION_CACHE_DIR",)
 ROWS = (
     ("python alone", "sys", "print(0.0)", (), EMPTY),
     ("import numba", "numba", "import numpy, numba\nprint(0.0)", (), EMPTY),
-    ("fastmlp, cold cache", "fastmlp", FASTMLP, NUMBA, EMPTY),
-    ("fastmlp, warm cache", "fastmlp", FASTMLP, NUMBA, WARM),
-    ("jax", "jax", JAX, (), EMPTY),
-    ("jax, warm cache", "jax", JAX, XLA, WARM),
-    ("numpy", "numpy", NUMPY, (), EMPTY),
-    ("torch", "torch", TORCH, (), EMPTY),
+    ("fastmlp, cold cache", "fastmlp", DATA + FASTMLP, NUMBA, EMPTY),
+    ("fastmlp, warm cache", "fastmlp", DATA + FASTMLP, NUMBA, WARM),
+    ("jax", "jax", DATA + JAX, (), EMPTY),
+    ("jax, warm cache", "jax", DATA + JAX, XLA, WARM),
+    ("numpy", "numpy", DATA + NUMPY, (), EMPTY),
+    ("torch", "torch", DATA + TORCH, (), EMPTY),
 )
 JAX_CACHES_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 

@@ -73,4 +73,4 @@ def print_machine(facts: dict) -> None:
     print(f"{facts['processor']}, {facts['cpus']} CPUs, {facts['system']}, load average {facts['load_average']}")
     print(", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
     if facts["busy"]:
-        print(f"WARNING: the load average is above {BUSY} per CPU. Something else is running: do not quote these figures.")
+        print(f"WARNING: load average above {BUSY} per CPU. Something else is running: do not quote these figures.")

@@ -10,7 +10,8 @@ from workloads import Workload
 
 
 def available() -> str | None:
-    return None if importlib.util.find_spec("fastmlp") else "fastmlp is not installed (pip install -e . or PYTHONPATH=src)"
+    found = importlib.util.find_spec("fastmlp")
+    return None if found else "fastmlp is not installed: pip install -e . or PYTHONPATH=src"
 
 
 class Contestant:

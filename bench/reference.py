@@ -53,8 +53,12 @@ def gradient(workload: Workload, params, X, y):
     return g
 
 
-def train(workload: Workload, n_epochs: int) -> np.ndarray:
-    """Parameters after n_epochs, in float64."""
+def train(workload: Workload, n_epochs: int, corrects_epsilon: bool = True) -> np.ndarray:
+    """Parameters after n_epochs, in float64.
+
+    corrects_epsilon : Adam as in Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second
+        moment; False: the form at the end of their section 2, epsilon is added to the root of the uncorrected one
+    """
     p = workload.start.astype(np.float64)
     m, v, t = np.zeros_like(p), np.zeros_like(p), 0
     X, y = workload.X.astype(np.float64), workload.y_matrix.astype(np.float64)
@@ -68,15 +72,16 @@ def train(workload: Workload, n_epochs: int) -> np.ndarray:
             else:
                 m = 0.9 * m + 0.1 * g
                 v = 0.999 * v + 0.001 * g * g
-                p = p - workload.learning_rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+                epsilon = 1e-8 if corrects_epsilon else 1e-8 / np.sqrt(1 - 0.999**t)
+                p = p - workload.learning_rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + epsilon)
     return p
 
 
 def difference(workload: Workload, params, value, expected) -> tuple[float, float]:
     """(parameters, loss): how far a contestant ended from `expected`, as shares.
 
-    Parameters: the distance from the expected ones over the distance that those are from the start. Rounding decides the
-    direction of an Adam step where a gradient is next to nothing, so this is not as small as float32's precision.
+    Parameters: the distance from the expected ones over the distance that those are from the start. Adam divides by the
+    gradient's size, so where a gradient is next to nothing rounding shows: this is not as small as float32's precision.
     """
     travelled = np.linalg.norm(expected - workload.start)
     expected_loss = loss(workload, expected, workload.X, workload.y_matrix)

@@ -26,7 +26,7 @@ def blas_in_use(module) -> str:
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    found = {f"{p['internal_api']} {p['version']} {p.get('architecture', '')}, {p['num_threads']} threads" for p in pools}
+    found = {f"{p['internal_api']} {p['version']} {p.get('architecture')}, {p['num_threads']} threads" for p in pools}
     return module.products() if hasattr(module, "products") else "; ".join(sorted(found))
 
 

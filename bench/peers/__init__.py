@@ -29,6 +29,7 @@ class Peer:
     variant: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     is_limit: bool = False  # computes no training, only what training cannot do without
+    corrects_epsilon: bool = True  # which of its two published forms Adam has: reference.train
     chooses_threads: bool = False  # decides on its own threads; otherwise it is run with each setting
 
     @property
@@ -43,12 +44,12 @@ LIMITS = (
 )
 PEERS = (
     Peer("numpy", "peers.numpy_peer"),
-    Peer("sklearn", "peers.sklearn_peer"),
+    Peer("sklearn", "peers.sklearn_peer", corrects_epsilon=False),
     Peer("torch eager", "peers.torch_peer", "eager"),
     Peer("torch compiled", "peers.torch_peer", "compiled"),
     Peer("jax scan", "peers.jax_peer", "scan"),
     Peer("jax step", "peers.jax_peer", "step"),
     Peer("jax tuned", "peers.jax_peer", "tuned"),
-    Peer("keras jax", "peers.keras_peer", "jax", {"KERAS_BACKEND": "jax"}),
-    Peer("keras torch", "peers.keras_peer", "torch", {"KERAS_BACKEND": "torch"}),
+    Peer("keras jax", "peers.keras_peer", "jax", {"KERAS_BACKEND": "jax"}, corrects_epsilon=False),
+    Peer("keras torch", "peers.keras_peer", "torch", {"KERAS_BACKEND": "torch"}, corrects_epsilon=False),
 )

@@ -43,7 +43,8 @@ class Contestant:
         started = time.perf_counter()
         dense = [keras.layers.Dense(size, activation=w.hidden_activation) for size in w.layer_sizes[1:-1]]
         from_logits = w.loss != "squared_error"
-        last = keras.layers.Dense(w.layer_sizes[-1], activation=None if from_logits else w.output_activation)
+        output = None if from_logits or w.output_activation == "identity" else w.output_activation
+        last = keras.layers.Dense(w.layer_sizes[-1], activation=output)
         self.model = keras.Sequential([keras.Input((w.layer_sizes[0],)), *dense, last])
         losses = {
             "softmax_cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -1,7 +1,7 @@
 """scikit-learn: MLPClassifier or MLPRegressor, `fit` with warm_start, no shuffling, no penalty, no early stopping.
 
 scikit-learn pairs each loss with its output activation, so it has no squared error behind a sigmoid. Its squared error
-is half of ours: with SGD the learning rate is doubled, with Adam the factor cancels but for epsilon.
+is half of ours: with SGD the learning rate is doubled, with Adam epsilon halved.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Contestant:
             raise Unsupported("no squared error behind a sigmoid output")
         self.y = w.y.ravel() if w.y.ndim == 2 else w.y
         estimator = MLPRegressor if w.loss == "squared_error" else MLPClassifier
-        half = w.loss == "squared_error" and w.optimizer == "sgd"
+        half = 0.5 if w.loss == "squared_error" else 1.0
         started = time.perf_counter()
         self.estimator = estimator(
             hidden_layer_sizes=w.layer_sizes[1:-1],
@@ -40,7 +40,8 @@ class Contestant:
             solver=w.optimizer,
             alpha=0.0,
             batch_size=w.batch_size,
-            learning_rate_init=w.learning_rate * (2 if half else 1),
+            learning_rate_init=w.learning_rate / (half if w.optimizer == "sgd" else 1.0),
+            epsilon=1e-8 * half,
             momentum=0.0,
             nesterovs_momentum=False,
             shuffle=False,
@@ -73,4 +74,5 @@ class Contestant:
 
         if self.w.loss == "squared_error":
             return float(np.mean((self.estimator.predict(X).reshape(len(X), -1) - y) ** 2))
-        return float(log_loss(y.ravel(), self.estimator.predict_proba(X), labels=np.arange(max(2, self.w.layer_sizes[-1]))))
+        classes = np.arange(max(2, self.w.layer_sizes[-1]))
+        return float(log_loss(y.ravel(), self.estimator.predict_proba(X), labels=classes))

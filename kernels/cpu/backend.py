@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Course, Data, Memory, Net
-from ..random import ROUNDS
+from ..random import BLOCK
 from .loop import LOSS, PARTIAL_COLUMNS, RIGHT
 from .team import Team as Team
 
@@ -47,7 +47,7 @@ def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, 
     walk = {
         "partial": np.zeros((ranks, PARTIAL_COLUMNS)),
         "order": np.zeros(n_samples if shuffle else 0, np.int64),
-        "keys": np.zeros((ranks, ROUNDS), np.uint64),
+        "words": np.zeros(BLOCK, np.uint64),
     }
     if family == "per_layer":
         from .per_layer import Work as LayerWork

@@ -77,8 +77,35 @@ backward = selector([_make_backward(row) for row in ACTIVATIONS], 8)
 
 
 @inner
+def _softmax_row(z, i, width, v, a, o):
+    """One row that fits a vector, loaded as v."""
+    v = keep_first(v, width, -np.inf)
+    v -= largest(v)
+    e = keep_first(exp(v), width, 0.0)
+    whole = fill(z, total(e), LANES)
+    store_first(z, i, width, v - log(whole))
+    store_first(a, o, width, e / whole)
+
+
+@inner
 def softmax_rows(z, z0, rows, width, a, a0):
     """z (rows, width) becomes log-probabilities, a their exponentials."""
+    if width <= LANES:
+        # A masked load waits for a masked store whose unmasked range it overlaps, and that is the row before: so rows
+        # are loaded four at a time (measured: 1.4 us instead of 0.6 for 32 rows of 10).
+        whole = rows - rows % 4
+        for r in range(0, whole, 4):
+            i, o = z0 + r * width, a0 + r * width
+            v0, v1 = load_first(z, i, width, LANES), load_first(z, i + width, width, LANES)
+            v2, v3 = load_first(z, i + 2 * width, width, LANES), load_first(z, i + 3 * width, width, LANES)
+            _softmax_row(z, i, width, v0, a, o)
+            _softmax_row(z, i + width, width, v1, a, o + width)
+            _softmax_row(z, i + 2 * width, width, v2, a, o + 2 * width)
+            _softmax_row(z, i + 3 * width, width, v3, a, o + 3 * width)
+        for r in range(whole, rows):
+            i, o = z0 + r * width, a0 + r * width
+            _softmax_row(z, i, width, load_first(z, i, width, LANES), a, o)
+        return
     for r in range(rows):
         i, o = z0 + r * width, a0 + r * width
         top = fill(z, -np.inf, LANES)
@@ -86,17 +113,14 @@ def softmax_rows(z, z0, rows, width, a, a0):
             n = min(width - j, LANES)
             v = keep_first(load_first(z, i + j, n, LANES), n, -np.inf)
             top = where(v > top, v, top)
-        highest = fill(z, largest(top), LANES)
-        sums = fill(z, 0.0, LANES)
+        highest, sums = largest(top), fill(z, 0.0, LANES)
         for j in range(0, width, LANES):
             n = min(width - j, LANES)
-            v = load_first(z, i + j, n, LANES) - highest
-            e = keep_first(exp(v), n, 0.0)
-            store_first(z, i + j, n, v)
+            e = exp(load_first(z, i + j, n, LANES) - highest)
             store_first(a, o + j, n, e)
-            sums += e
+            sums += keep_first(e, n, 0.0)
         whole = fill(z, total(sums), LANES)
-        shift, factor = log(whole), 1.0 / whole
+        shift, factor = highest + log(whole), 1.0 / whole
         for j in range(0, width, LANES):
             n = min(width - j, LANES)
             store_first(z, i + j, n, load_first(z, i + j, n, LANES) - shift)

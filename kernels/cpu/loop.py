@@ -12,7 +12,7 @@ import math
 
 from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS, NO_UPDATE, STEPS_DONE
 from ..jit import inlined
-from ..random import ROUNDS, permuted, round_keys
+from ..random import permutation
 from ..simd import bare, offset
 from .team import meet
 from .update import settings_now
@@ -34,10 +34,8 @@ def make_loop(gradient, update):
             if batch == 0:
                 scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0
                 if course.shuffle:
-                    keys = offset(work.keys, rank * ROUNDS)
-                    round_keys(course.seed, epoch, keys)
-                    for i in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
-                        work.order[i] = permuted(i, n, keys)
+                    if rank == 0:
+                        permutation(n, course.seed, epoch, work.words, work.order)
                     meetings = meet(barrier, n_ranks, meetings)
             first = batch * size
             rows = min(size, n - first)

@@ -37,7 +37,7 @@ class Work(NamedTuple):
     sums: np.ndarray  # (n_ranks, n_sums), column sums of delta
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
-    keys: np.ndarray  # uint64 (n_ranks, ROUNDS)
+    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
 @inner

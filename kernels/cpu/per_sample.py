@@ -32,7 +32,7 @@ class Work(NamedTuple):
     weight: np.ndarray  # (columns,)
     partial: np.ndarray  # float64 (1, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
-    keys: np.ndarray  # uint64 (1, ROUNDS)
+    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
 @inlined

@@ -50,14 +50,14 @@ def numbers_of(series: pd.Series) -> np.ndarray:
     except (TypeError, ValueError):
         example = next(cell for cell in series.dropna() if not _is_number(cell))
         raise ValueError(
-            f"Column {series.name!r} should hold numbers, but holds {example!r}; correct such cells or leave them empty."
+            f"Column {series.name!r} should hold numbers, but holds {example!r}; correct or empty such cells."
         ) from None
     too_large = np.abs(values) > LARGEST_NUMBER
     if too_large.any():
         example = values[too_large][0]
         raise ValueError(
-            f"Column {series.name!r} should hold finite numbers below {LARGEST_NUMBER:g} in size, but holds {example:g}; "
-            "correct such cells or leave them empty."
+            f"Column {series.name!r} should hold finite numbers below {LARGEST_NUMBER:g} in size, but holds "
+            f"{example:g}; correct or empty such cells."
         )
     return values
 
@@ -92,7 +92,7 @@ class _NumericColumn:
         if not np.isfinite(out[:, 0]).all():
             raise ValueError(
                 f"Column {self.name!r} holds {values[~np.isfinite(out[:, 0])][0]:g}, which is too far from the numbers "
-                "of the training table to be scaled; correct such cells or leave them empty."
+                "of the training table to be scaled; correct or empty such cells."
             )
         if self.marks_missing:
             out[:, 1] = missing
@@ -148,8 +148,9 @@ class QuantileColumn(_NumericColumn):
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         knots, first, counts = np.unique(self.quantiles, return_index=True, return_counts=True)
-        mean_rank = first + 0.5 * (counts - 1)
-        return np.interp(values, knots, ndtri((mean_rank + 0.5) / len(self.quantiles)))
+        n = len(self.quantiles)
+        probability = (first + 0.5 * (counts - 1)) / (n - 1)
+        return np.interp(values, knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n)))  # the ends have no finite score
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,10 @@ def column_to_dict(column: Column) -> dict[str, Any]:
 
 def column_from_dict(description: dict[str, Any]) -> Column:
     """The inverse of `column_to_dict`; a damaged description is a KeyError, TypeError or ValueError."""
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
-    if not isinstance(settings["name"], str):
-        raise TypeError(f"a column's name should be text, but is {settings['name']!r}")
-    return KINDS[settings.pop("kind")](**settings)
+    settings = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in description.items() if key != "kind"
+    }
+    if not isinstance(description["name"], str):
+        raise TypeError(f"a column's name should be text, but is {description['name']!r}")
+    make: Any = KINDS[description["kind"]]
+    return make(**settings)

@@ -1,20 +1,18 @@
-"""Saving and loading a net: its parameters as one safetensors tensor, its description as JSON in the file's metadata.
-
-Nothing in such a file is ever run: the format holds numbers and text only.
-"""
+"""Saving and loading a net: parameters in a safetensors file, described by JSON in its metadata. Nothing is run."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from contextlib import suppress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 
+from .initialization import OBJECTS, Normal, Uniform
 from .layout import Layout
 
 if TYPE_CHECKING:
@@ -24,17 +22,13 @@ KEY = "fastmlp"
 FORMAT = 1  # raise it when a file written today could no longer be read
 
 
-def save(net: MLP, path: str | Path) -> None:
-    """Write a net to a file, whole or not at all: a file that is there is replaced only once the new one is complete.
-
-    Settings, parameters and the preprocessing of a table are kept; an optimizer's state is not.
+def save(net: MLP, path: str | os.PathLike) -> None:
+    """Write a net's settings, parameters and table preprocessing to a file, whole or not at all.
 
     Raises
     ------
     OSError
-        If the file cannot be written.
-    ValueError
-        If a setting is not a finite number.
+        If the file cannot be written; one that was there before is then untouched.
 
     >>> import fastmlp, tempfile
     >>> net = fastmlp.MLP((2, 3, 1), random_state=0)
@@ -46,14 +40,16 @@ def save(net: MLP, path: str | Path) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
-    preprocessing = None if net.preprocessing is None else net.preprocessing.to_dict()
-    description = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": preprocessing}
+    table = None if net.preprocessing is None else net.preprocessing.to_dict()
+    description = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
     metadata = {KEY: json.dumps(description, allow_nan=False)}
     _replace(Path(os.path.realpath(path)), to_bytes({"params": np.ascontiguousarray(net.params)}, metadata))
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write beside `path`, reach the disk, then rename: the rename is what makes it atomic."""
+    """Write beside `path`, reach the disk, then rename, which is atomic."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to save in; make it first.")
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -61,25 +57,12 @@ def _replace(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)  # still there only if something went wrong
 
 
-def load(path: str | Path, *, device: str = "auto") -> MLP:
-    """The net in a file written by `save`.
-
-    Parameters
-    ----------
-    path : str or Path
-    device : "auto", "cpu" or "cuda"
-        Where the net is to run; the device it was saved from need not exist here.
-
-    Returns
-    -------
-    MLP
-        With the saved settings, parameters and preprocessing.
+def load(path: str | os.PathLike, *, device: str = "auto") -> MLP:
+    """The net in a file written by `save`, on any device: the one it was saved from need not exist here.
 
     Raises
     ------
@@ -93,75 +76,75 @@ def load(path: str | Path, *, device: str = "auto") -> MLP:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
-    text, params = _read(path)
-    description = _parse(path, text)
-    settings = {**description["settings"], "device": device}
-    _check_params(path, settings, params)
     try:
-        net = MLP(**settings)
-    except (TypeError, ValueError) as error:
-        raise _damaged(path, f"its settings make no net ({error})") from None
-    net.params[:] = params
-    net.preprocessing = _preprocessing(path, description["preprocessing"], settings["layer_sizes"])
+        text, params = _read(path)
+        description = _parse(text)
+        settings = description["settings"]
+        _check_params(settings, params)
+        settings["init"] = _parse_init(settings["init"])
+        net = MLP(**settings, device=device)
+        net.params[:] = params
+        net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        advice = "Restore it from a copy, or train and save again."
+        raise ValueError(f"{str(path)!r} should be a net saved by fastmlp, but {reason}. {advice}") from None
     return net
 
 
-def _damaged(path: Path, reason: str) -> ValueError:
-    return ValueError(f"{str(path)!r} should be a net saved by fastmlp, but {reason}; save the net again.")
-
-
 def _read(path: Path) -> tuple[str, np.ndarray]:
+    """The description and params (n_params,) of a file; a ValueError says only what is wrong."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if KEY not in metadata or list(file.keys()) != ["params"]:
-                raise _damaged(path, "it is a safetensors file of another program")
-            return metadata[KEY], file.get_tensor("params")
-    except (SafetensorError, AttributeError, TypeError) as error:  # the latter two: a dtype that NumPy does not have
-        raise _damaged(path, f"it is damaged or of another format ({error})") from None
+            if KEY in metadata and list(file.keys()) == ["params"]:
+                return metadata[KEY], file.get_tensor("params")
+    except SafetensorError as error:
+        raise ValueError(f"it is no safetensors file, or damaged ({error})") from None
+    raise ValueError("it is a safetensors file of another program")
 
 
-def _parse(path: Path, text: str) -> dict[str, Any]:
+def _parse(text: str) -> dict[str, Any]:
     def finite(number: str) -> float:
-        if not math.isfinite(float(number)):
-            raise ValueError(f"{number} is not a finite number")
-        return float(number)
+        if math.isfinite(value := float(number)):
+            return value
+        raise ValueError(f"its description holds {number}, which is not a finite number")
 
-    try:
-        description = json.loads(text, parse_float=finite, parse_constant=finite)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"its description is damaged ({error})") from None
-    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
-        raise _damaged(path, "its description names no format")
+    description = json.loads(text, parse_float=finite, parse_constant=finite)
+    if not isinstance(description, dict):
+        raise ValueError("its description is not one of a net")
     if description["format"] > FORMAT:
-        raise ValueError(
-            f"{str(path)!r} has format {description['format']}, written by a newer fastmlp; this one reads up to format "
-            f"{FORMAT}. Run `pip install --upgrade fastmlp`."
-        )
-    if not isinstance(description.get("settings"), dict) or "preprocessing" not in description:
-        raise _damaged(path, "its description is incomplete")
+        raise ValueError(f"a newer fastmlp wrote it in format {description['format']} (upgrade with pip)")
     return description
 
 
-def _check_params(path: Path, settings: dict[str, Any], params: np.ndarray) -> None:
+def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
     """Before the net is made, so that absurd sizes in a damaged file claim no memory."""
-    sizes = settings.get("layer_sizes")
-    if not isinstance(sizes, list) or len(sizes) < 2 or not all(type(size) is int and size > 0 for size in sizes):
-        raise _damaged(path, f"its layer sizes are {sizes!r}")
-    expected, dtype = Layout(tuple(sizes)).n_params, settings.get("dtype")
-    if params.shape != (expected,) or params.dtype != dtype:
-        raise _damaged(path, f"it holds {params.dtype} {params.shape} where layers {sizes} need {dtype} ({expected},)")
+    sizes = settings["layer_sizes"]
+    if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError(f"its layer sizes are {sizes!r}")
+    expected, dtype = Layout(tuple(sizes)).n_params, settings["dtype"]
+    if params.shape != (expected,) or params.dtype.name != dtype:
+        raise ValueError(f"it holds {params.dtype} {params.shape} where layers {sizes} need {dtype} ({expected},)")
 
 
-def _preprocessing(path: Path, description: dict[str, Any] | None, layer_sizes: list[int]) -> Any:
-    if description is None:
-        return None
+def _parse_init(text: str) -> str | Uniform | Normal:
+    """An initialiser's name, or an object from its repr, such as "Normal(std=0.1)", without running it."""
+    match = re.fullmatch(r"(\w+)\((.*)\)", text)
+    if match is None:
+        return text  # a name, which MLP checks
+    settings = (item.strip().split("=") for item in match[2].split(","))
+    return OBJECTS[match[1]](**{name: float(value) for name, value in settings})
+
+
+def _preprocessing(description: dict[str, Any] | None, layer_sizes: list[int]) -> Any:
     from .tabular import Preprocessing
 
+    if description is None:
+        return None
     preprocessing = Preprocessing.from_dict(description)
-    ends = [len(preprocessing.feature_names), preprocessing.target.n_outputs]
-    if ends != [layer_sizes[0], layer_sizes[-1]]:
-        raise _damaged(path, f"its preprocessing makes {ends[0]} inputs and {ends[1]} outputs for layers {layer_sizes}")
+    if (len(preprocessing.feature_names), preprocessing.target.n_outputs) != (layer_sizes[0], layer_sizes[-1]):
+        raise ValueError(f"its preprocessing does not fit a net with layers {layer_sizes}")
     return preprocessing

@@ -6,6 +6,7 @@ Needs pandas (`pip install fastmlp[table]`), imported only when a table is read 
 from __future__ import annotations
 
 import gzip
+import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -74,25 +75,27 @@ def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFra
 
 def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFrame:
     try:
-        table = pandas.read_csv(
-            path,
-            sep=_separator(path),
-            dtype={name: str for name in text_columns},
-            na_values=["?"],
-            skipinitialspace=True,
-            low_memory=False,  # else one column may come out as text in one part of the file and numbers in another
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows longer than the header would be cut
+            return pandas.read_csv(
+                path,
+                sep=_separator(path),
+                index_col=False,
+                dtype=dict.fromkeys(text_columns, str),
+                na_values=["?"],
+                skipinitialspace=True,
+                low_memory=False,  # else a column may come out as text in one part of the file and numbers in another
+            )
+    except pandas.errors.ParserWarning:
+        raise ValueError(
+            f"The rows of {str(path)!r} have more cells than its header has names; name every column in the header."
+        ) from None
     except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{str(path)!r} should be a CSV file: a header line, then one row per line with as many cells. It could not "
-            f"be read as one: {reason}"
+            f"{str(path)!r} should be a CSV file, a header line and then rows with as many cells, but could not be "
+            f"read as one: {reason}"
         ) from None
-    if not table.index.equals(pandas.RangeIndex(len(table))):
-        raise ValueError(
-            f"The rows of {str(path)!r} have more cells than its header has names ({len(table.columns)}); name every column."
-        )
-    return table
 
 
 def _separator(path: Path) -> str:
@@ -107,7 +110,7 @@ def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:
     try:
         return pandas.read_parquet(path)
     except ImportError:
-        raise ImportError("Parquet files need pyarrow, which is not installed: run `pip install fastmlp[table]`.") from None
+        raise ImportError("Parquet files need pyarrow, which is absent: run `pip install fastmlp[table]`.") from None
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None
@@ -148,7 +151,8 @@ class Preprocessing:
     has more than 255 values, dates) are left out, each with a sentence in `notes`.
 
     >>> import pandas as pd
-    >>> table = pd.DataFrame({"size": [1.0, 2.0, None, 3.0], "colour": ["red", "blue", "red", None], "price": [1.5, 2, 3, 4]})
+    >>> size, colour = [1.0, 2.0, None, 3.0], ["red", "blue", "red", None]
+    >>> table = pd.DataFrame({"size": size, "colour": colour, "price": [1.5, 2.0, 3.0, 4.0]})
     >>> preprocessing = Preprocessing.fit(table, "price")
     >>> preprocessing.feature_names
     ['size', 'size is missing', 'colour = blue', 'colour = red', 'colour is missing']
@@ -238,7 +242,7 @@ class Preprocessing:
             columns = tuple(column_from_dict(column) for column in description["columns"])
             return cls(columns, Target.from_dict(description["target"]), tuple(map(str, description["notes"])))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"The description of a table's preprocessing is damaged ({error}); train again.") from None
+            raise ValueError(f"The description of a table's preprocessing is damaged ({error})") from None
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -125,15 +125,15 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
     found = set(labels_of(series))
     foreign = [label for label in found if not isinstance(label, Label)]
     if foreign:
-        raise ValueError(f"Classes should be text, true or false, or numbers, but {series.name!r} holds {foreign[0]!r}.")
+        raise ValueError(f"Classes should be text, true or false, or numbers; {series.name!r} holds {foreign[0]!r}.")
     if len(found) < 2:
         raise ValueError(
-            f"The target column {series.name!r} holds one class only, {found.pop()!r}; a classification needs two or more."
+            f"The target column {series.name!r} holds one class only, {found.pop()!r}; it needs two or more."
         )
     if len(found) > MAX_CLASSES or len(found) == len(series) > 2:
         raise ValueError(
-            f"The target column {series.name!r} holds {len(found)} different values in {len(series)} rows, too many for "
-            "classes; choose another column, or the task 'regression' if it holds quantities."
+            f"The target column {series.name!r} holds {len(found)} different values in {len(series)} rows, too many "
+            "for classes; choose another column, or the task 'regression' if it holds quantities."
         )
     return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
 

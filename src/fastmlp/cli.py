@@ -1,0 +1,192 @@
+"""The `fastmlp` command. What is heavy is imported by the command that needs it, so that `fastmlp --help` is quick."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    help="Trains multilayer perceptrons.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Task(str, Enum):
+    auto = "auto"
+    classification = "classification"
+    regression = "regression"
+
+
+class Scaling(str, Enum):
+    auto = "auto"
+    standard = "standard"
+    quantile = "quantile"
+
+
+def main() -> None:
+    """Entry point of the `fastmlp` command."""
+    app()
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Warnings and expected errors as one sentence each on stderr; after an error, exit code 1."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _say(str(message))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        except (typer.Exit, BrokenPipeError):  # an exit is a RuntimeError too
+            raise
+        except (ValueError, RuntimeError, OSError, ImportError, MemoryError) as error:
+            _say(str(error) or f"{type(error).__name__}: the table or the net is too large for this machine.")
+            raise typer.Exit(1) from None
+
+
+def _say(text: str) -> None:
+    typer.echo(f"fastmlp: {' '.join(text.split())}", err=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Trains multilayer perceptrons."""
+
+
+@app.command()
+def xor() -> None:
+    """Train four small nets on XOR and show what they learned."""
+    with errors_as_sentences():
+        from .xor import run
+
+        raise typer.Exit(run(_console()))
+
+
+@app.command()
+def devices() -> None:
+    """Show the devices of this machine, and why one cannot be used."""
+    with errors_as_sentences():
+        from rich.table import Table
+
+        from .devices import devices as all_devices
+
+        table = Table("device", "available", "description", "reason")
+        for device in all_devices():
+            table.add_row(device.name, "yes" if device.available else "no", device.description, device.reason)
+        _console().print(table)
+
+
+def _layer_sizes(text: str) -> tuple[int, ...]:
+    """ "256,256" as numbers; an empty text is no hidden layer."""
+    try:
+        sizes = tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        sizes = (0,)
+    if any(size < 1 for size in sizes):
+        raise typer.BadParameter(f"expected numbers of units such as 256,128, but got {text!r}", param_hint="--hidden")
+    return sizes
+
+
+def _below_one(share: float) -> float:
+    if not 0.0 <= share < 1.0:
+        raise typer.BadParameter(f"expected a share from 0 to below 1, but got {share:g}")
+    return share
+
+
+@app.command()
+def train(
+    file: Annotated[Path, typer.Argument(help="A CSV (.csv, .csv.gz, .tsv) or Parquet file with a header.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    task: Annotated[Task, typer.Option(help="What to predict: classes or numbers.")] = Task.auto,
+    hidden: Annotated[str, typer.Option(help="Units of each hidden layer; empty for a linear model.")] = "256,256",
+    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    epochs: Annotated[int, typer.Option(min=1, help="The most passes over the data.")] = 100,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows per training step.")] = 256,
+    learning_rate: Annotated[float, typer.Option(help="Step size of the optimizer.")] = 1e-3,
+    optimizer: Annotated[str, typer.Option(help="adamw, adam, sgd, rmsprop, adagrad, ...")] = "adamw",
+    dropout: Annotated[float, typer.Option(callback=_below_one, help="Share of hidden units left out.")] = 0.1,
+    validation: Annotated[float, typer.Option(callback=_below_one, help="Share of rows held out; 0 for none.")] = 0.2,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before stopping.")] = 16,
+    scaling: Annotated[Scaling, typer.Option(help="How columns of numbers are scaled.")] = Scaling.auto,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same net.")] = 0,
+    output: Annotated[Path, typer.Option(help="Where to save the net.")] = Path("model.safetensors"),
+    test: Annotated[Path | None, typer.Option(help="Another table to report metrics on.")] = None,
+) -> None:
+    """Train a net on a table: read, scale, hold out a validation part, stop when it no longer improves, report, save.
+
+    Columns of numbers are scaled, text becomes one feature per category, missing cells are handled; all of this is
+    learned from the training part only and saved with the net.
+    """
+    sizes = _layer_sizes(hidden)
+    with errors_as_sentences():
+        from . import jobs
+
+        settings = jobs.TrainSettings(
+            target=target,
+            task=task.value,
+            scaling=scaling.value,
+            hidden=sizes,
+            activation=activation,
+            dropout=dropout,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation=validation,
+            patience=patience,
+            seed=seed,
+            device=device,
+        )
+        jobs.train(file, settings, output, test, _console())
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train`.")],
+    file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the columns the net was trained on.")],
+    output: Annotated[Path | None, typer.Option(help="A CSV file; without it, stdout.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Predict each row of a table, as CSV: a column `prediction`, and for classes a `probability_<label>` each."""
+    with errors_as_sentences():
+        from . import jobs
+
+        if output is not None:
+            jobs.check_folder(output)
+        text = jobs.predict(model, file, device).to_csv(index=False, float_format="%.9g")
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            output.write_text(text, encoding="utf-8", newline="")

@@ -1,0 +1,175 @@
+"""What `fastmlp train` and `fastmlp predict` do: a table in a file makes a net in a file, and both make predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .callbacks import EarlyStopping
+from .history import History
+from .metrics import classification_metrics, regression_metrics
+from .mlp import MLP
+from .optimizers import optimizer_from_name
+from .persistence import load
+from .tabular import Preprocessing, drop_rows_without_target, read_table
+from .targets import CLASSIFICATION, infer_task
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The options of `fastmlp train` that shape the net and its training."""
+
+    target: str
+    task: str = "auto"
+    scaling: str = "auto"
+    hidden: tuple[int, ...] = (256, 256)
+    activation: str = "relu"
+    dropout: float = 0.1
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    epochs: int = 100
+    batch_size: int = 256
+    validation: float = 0.2
+    patience: int = 16
+    seed: int = 0
+    device: str = "auto"
+
+
+def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
+    """Train a net on a table, print its metrics and save it with its preprocessing."""
+    say = partial(console.print, markup=False, soft_wrap=True)
+    check_folder(output)
+    optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
+    table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
+    if n_dropped:
+        say(f"{n_dropped} rows whose target {settings.target!r} is missing are left out.")
+    task = infer_task(table[settings.target], settings.task)
+    held_out, kept = split_rows(table[settings.target], task, settings.validation, settings.seed)
+    parts = {"training": table.iloc[kept]}
+    if len(held_out):
+        parts["validation"] = table.iloc[held_out]
+    preprocessing = Preprocessing.fit(parts["training"], settings.target, task, settings.scaling)
+    for note in preprocessing.notes:
+        say(note)
+    if test_file is not None:  # before the training, so that a mistake in it costs no time
+        test = read_table(test_file, preprocessing.text_columns)
+        parts["test"], _ = drop_rows_without_target(test, settings.target)
+    encoded = {name: encode(preprocessing, part) for name, part in parts.items()}
+
+    net = make_net(preprocessing, settings)
+    n_rows, n_features = encoded["training"][0].shape
+    say(f"{task} of {settings.target!r}: {n_rows} rows, {n_features} features, {net.device}")
+    history = net.fit(
+        *encoded["training"],
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        optimizer=optimizer,
+        validation_data=encoded.get("validation"),
+        early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
+    )
+    say(summary(history))
+    net.save(output)
+    print_metrics(net, preprocessing, encoded, console)
+    say(f"Saved to {output}")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output that cannot be written before any work is done."""
+    if path.is_dir():
+        raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
+
+
+def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers (held out, kept), each ascending; each class gives its share but keeps one row at least."""
+    import pandas as pd
+
+    groups = pd.factorize(target)[0] if task == CLASSIFICATION else np.zeros(len(target), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]  # at random within each group, group after group
+    sizes = np.bincount(groups)
+    rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    is_held_out = rank < np.repeat(np.minimum(np.round(share * sizes), sizes - 1), sizes)
+    if share > 0 and not is_held_out.any():
+        raise ValueError(
+            f"A validation share of {share:g} of {len(groups)} rows leaves none to validate on; raise it, give more "
+            "rows, or switch validation off with 0."
+        )
+    return np.sort(order[is_held_out]), np.sort(order[~is_held_out])
+
+
+def encode(preprocessing: Preprocessing, part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """X (n_rows, n_features) and the encoded target of a table."""
+    return preprocessing.transform(part), preprocessing.target.encode(part[preprocessing.target.name])
+
+
+def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
+    """A net of the right width at both ends: softmax over the classes, or one linear output."""
+    is_classification = preprocessing.target.task == CLASSIFICATION
+    net = MLP(
+        (len(preprocessing.feature_names), *settings.hidden, preprocessing.target.n_outputs),
+        hidden_activation=settings.activation,
+        loss="softmax_cross_entropy" if is_classification else "squared_error",
+        dropout=settings.dropout,
+        device=settings.device,
+        random_state=settings.seed,
+    )
+    net.preprocessing = preprocessing
+    return net
+
+
+def summary(history: History) -> str:
+    """One sentence on how the training went."""
+    ends = {"early_stopping": " (no more improvement)", "interrupt": " (interrupted)", "divergence": " (diverged)"}
+    text = f"Trained {history.epochs} epochs in {history.seconds:.1f} s{ends.get(history.stopped_by, '')}"
+    if history.best_epoch is None or history.stopped_by == "interrupt":
+        return text + "."
+    return f"{text}; the parameters of epoch {history.best_epoch + 1} are kept, the best on the validation part."
+
+
+def print_metrics(
+    net: MLP, preprocessing: Preprocessing, encoded: dict[str, tuple[np.ndarray, np.ndarray]], console: Console
+) -> None:
+    """One row per part of the data. The training part is shown only where nothing was held out."""
+    from rich.table import Table
+
+    shown = [name for name in encoded if name != "training"] or ["training"]
+    results = {name: evaluate(net, preprocessing, *encoded[name]) for name in shown}
+    grid = Table("part", "rows", *results[shown[0]])
+    for name, metrics in results.items():
+        grid.add_row(name, str(len(encoded[name][0])), *(f"{value:.4f}" for value in metrics.values()))
+    console.print(grid)
+
+
+def evaluate(net: MLP, preprocessing: Preprocessing, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Metrics in the units of the target column."""
+    outputs = net.predict(X)
+    target = preprocessing.target
+    if target.task == CLASSIFICATION:
+        return classification_metrics(y, outputs)
+    return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
+
+
+def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
+    """The predictions for each row of a table: `prediction`, and for classes a column of probabilities each."""
+    import pandas as pd
+
+    net = load(model, device=device)
+    preprocessing = net.preprocessing
+    if preprocessing is None:
+        raise ValueError(
+            f"{str(model)!r} should be a net saved by `fastmlp train`, but it knows no table columns; use fastmlp.load "
+            "and its predict method with an array."
+        )
+    X = preprocessing.transform(read_table(file, preprocessing.text_columns), net.dtype.name)
+    return pd.DataFrame(preprocessing.target.decode(net.predict(X)))

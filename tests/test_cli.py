@@ -1,0 +1,237 @@
+"""The `fastmlp` command, run in this process; one run in a process of its own shows that `--help` is light."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import fastmlp
+from fastmlp.cli import Scaling, Task, app
+
+QUICK = ["--epochs", "30", "--hidden", "16", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
+
+
+@pytest.fixture
+def run():
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def tables(tmp_path, rng):
+    """Two CSV files of 300 and 100 rows with classes and quantities that can be learned."""
+    pd = pytest.importorskip("pandas")
+    n = 400
+    size, colour = rng.normal(size=n), rng.choice(["red", "blue"], n)
+    score = 2 * size + (colour == "red")
+    table = pd.DataFrame(
+        {
+            "size": np.where(rng.random(n) < 0.1, np.nan, size),
+            "colour": colour,
+            "key": [f"row {k}" for k in range(n)],
+            "price": 1000 + 50 * score,
+            "label": np.where(score > 0.5, "yes", "no"),
+        }
+    )
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv.gz"
+    table[:300].to_csv(train, index=False)
+    table[300:].to_csv(test, index=False)
+    return train, test
+
+
+def sentence(result):
+    """What stands on stderr after a mistake: one line, exit code 1, nothing of Python."""
+    assert result.exit_code == 1, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("fastmlp: ")
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def test_version(run):
+    result = run("--version")
+    assert (result.exit_code, result.stdout.strip()) == (0, fastmlp.__version__)
+
+
+def test_help_names_every_command(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("xor", "devices", "train", "predict"):
+        assert command in result.stdout
+        assert run(command, "--help").exit_code == 0
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom fastmlp.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('numpy', 'numba', 'scipy', 'pandas', 'safetensors') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_devices(run):
+    result = run("devices")
+    assert result.exit_code == 0
+    for device in fastmlp.devices():
+        assert device.name in result.stdout
+
+
+def test_choices_are_those_of_the_library():
+    from fastmlp.columns import SCALINGS
+    from fastmlp.targets import TASKS
+
+    assert tuple(task.value for task in Task) == TASKS
+    assert tuple(scaling.value for scaling in Scaling) == SCALINGS
+
+
+def test_classification_from_table_to_predictions(run, tables, tmp_path):
+    pd = pytest.importorskip("pandas")
+    train, test = tables
+    model, predictions = tmp_path / "model.safetensors", tmp_path / "predictions.csv"
+    table = pd.read_csv(train).drop(columns="price")
+    table.to_csv(train, index=False)
+    result = run("train", train, "--target", "label", "--test", test, "--output", model, *QUICK)
+    assert result.exit_code == 0, result.output
+    for words in (
+        "classification of 'label': 240 rows",
+        "'key' is left out",
+        "validation",
+        "test",
+        "accuracy",
+        "ROC AUC",
+    ):
+        assert words in result.stdout
+    assert run("predict", model, test, "--output", predictions).exit_code == 0
+    predicted, truth = pd.read_csv(predictions), pd.read_csv(test)
+    assert list(predicted.columns) == ["prediction", "probability_no", "probability_yes"]
+    assert (predicted["prediction"] == truth["label"]).mean() > 0.8
+    np.testing.assert_allclose(predicted[["probability_no", "probability_yes"]].sum(axis=1), 1.0, atol=1e-5)
+    assert ((predicted["probability_yes"] > 0.5) == (predicted["prediction"] == "yes")).all()
+
+
+def test_regression_to_stdout(run, tables, tmp_path):
+    pd = pytest.importorskip("pandas")
+    train, test = tables
+    model = tmp_path / "model.safetensors"
+    table = pd.read_csv(train).drop(columns="label")
+    table.loc[:4, "price"] = np.nan
+    table.to_csv(train, index=False)
+    result = run("train", train, "--target", "price", "--output", model, "--validation", "0.25", *QUICK)
+    assert result.exit_code == 0, result.output
+    for words in ("5 rows whose target 'price' is missing", "regression of 'price'", "RMSE", "MAE", "R2"):
+        assert words in result.stdout
+    result = run("predict", model, test)
+    assert result.exit_code == 0
+    predicted, truth = pd.read_csv(io.StringIO(result.stdout)), pd.read_csv(test)
+    assert list(predicted.columns) == ["prediction"]
+    assert np.corrcoef(predicted["prediction"], truth["price"])[0, 1] > 0.8
+    assert abs(predicted["prediction"].mean() - truth["price"].mean()) < truth["price"].std()
+
+
+def test_same_seed_same_file(run, tables, tmp_path):
+    models = [tmp_path / f"{k}.safetensors" for k in range(3)]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        arguments = ("--target", "label", "--seed", seed, "--output", model, *QUICK, "--epochs", 3)
+        assert run("train", tables[0], *arguments).exit_code == 0
+    first, same, other = (model.read_bytes() for model in models)
+    assert first == same
+    assert first != other
+
+
+def test_no_validation_reports_on_training(run, tables, tmp_path):
+    arguments = ("--validation", 0, "--hidden", "", "--epochs", 3, "--output", tmp_path / "m.safetensors")
+    result = run("train", tables[0], "--target", "label", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "training" in result.stdout
+    assert fastmlp.load(tmp_path / "m.safetensors").network.layer_sizes[-1] == 2
+
+
+def test_preprocessing_sees_the_training_part_only(run, tables, tmp_path):
+    model = tmp_path / "m.safetensors"
+    assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
+    preprocessing = fastmlp.load(model).preprocessing
+    price = next(column for column in preprocessing.columns if column.name == "price")
+    assert len(price.quantiles) == max(240 // 30, 10)
+    assert price.quantiles[-1] - price.quantiles[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "lable"], "no target column 'lable'. Did you mean 'label'?"),
+        (["--target", "label", "--task", "regression"], "'label' should hold numbers, but holds"),
+        (["--target", "key"], "too many for classes"),
+        (["--target", "label", "--optimizer", "adamm"], "Unknown optimizer 'adamm'. Did you mean 'adam'?"),
+        (["--target", "label", "--activation", "rellu"], "Unknown hidden_activation 'rellu'. Did you mean 'relu'?"),
+        (["--target", "label", "--device", "gpu"], "Unknown device 'gpu'"),
+        (["--target", "label", "--learning-rate", "0"], "learning_rate must be a number"),
+        (["--target", "label", "--validation", "0.0001"], "leaves none to validate on"),
+        (["--target", "label", "--test", "nothing.csv"], "There is no file 'nothing.csv'"),
+        (["--target", "label", "--output", "nowhere/m.safetensors"], "There is no folder 'nowhere' for the output"),
+        (["--target", "label", "--output", "."], "but '.' is a folder"),
+    ],
+)
+def test_mistakes_are_one_sentence(run, tables, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in sentence(run("train", tables[0], *arguments))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_unreadable_inputs(run, tables, tmp_path):
+    nothing, folder = tmp_path / "nothing.csv", tmp_path
+    assert "There is no file" in sentence(run("train", nothing, "--target", "y"))
+    assert "should be a file ending in" in sentence(run("train", folder, "--target", "y"))
+    assert "There is no file" in sentence(run("predict", tmp_path / "nothing.safetensors", tables[0]))
+    assert "should be a net saved by fastmlp" in sentence(run("predict", tables[0], tables[0]))
+
+
+def test_prediction_mistakes(run, tables, tmp_path):
+    pd = pytest.importorskip("pandas")
+    model = tmp_path / "m.safetensors"
+    assert run("train", tables[0], "--target", "label", "--output", model, *QUICK, "--epochs", 1).exit_code == 0
+    other = tmp_path / "other.csv"
+    pd.DataFrame({"size": [1.0], "colour": ["red"]}).to_csv(other, index=False)
+    assert "lacks columns that the model was trained on: 'price'" in sentence(run("predict", model, other))
+    assert "There is no folder" in sentence(run("predict", model, tables[1], "--output", tmp_path / "no" / "p.csv"))
+    fastmlp.MLP((3, 1)).save(model)
+    assert "it knows no table columns" in sentence(run("predict", model, other))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--target", "y", "--hidden", "a,b"],
+        ["--target", "y", "--hidden", "16,0"],
+        ["--target", "y", "--dropout", "1"],
+        ["--target", "y", "--validation", "-0.1"],
+        ["--target", "y", "--epochs", "0"],
+        ["--target", "y", "--task", "other"],
+        ["--target", "y", "--scaling", "other"],
+        ["--target", "y", "--unknown"],
+    ],
+    ids=" ".join,
+)
+def test_usage_mistakes_exit_with_2(run, arguments):
+    result = run("train", "table.csv", *arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.filterwarnings("default")
+def test_divergence_is_a_sentence_and_saves(run, tables, tmp_path):
+    model = tmp_path / "m.safetensors"
+    huge = ["--optimizer", "sgd", "--learning-rate", "1e30"]
+    result = run("train", tables[0], "--target", "price", "--output", model, *QUICK, *huge)
+    assert result.exit_code == 0, result.output
+    assert "Lower the learning rate" in result.stderr
+    assert "diverged" in result.stdout
+    assert np.isfinite(fastmlp.load(model).params).all()

@@ -1,0 +1,343 @@
+"""Reading tables and turning them into features: fastmlp.tabular."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+import json
+import math
+
+import numpy as np
+import pytest
+
+from fastmlp.columns import MANY_DISTINCT
+from fastmlp.tabular import Preprocessing, drop_rows_without_target, read_table
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def table(rng):
+    """80 rows with every kind of column that can be used."""
+    n = 80
+    return pd.DataFrame(
+        {
+            "skewed": np.exp(3 * rng.normal(size=n)),
+            "few": rng.integers(0, 5, n),
+            "holes": np.where(np.arange(n) % 9 == 0, np.nan, rng.integers(0, 9, n)),
+            "colour": pd.Series(rng.choice(["red", "green", "blue"], n)).where(np.arange(n) % 11 != 0),
+            "flag": rng.integers(0, 2, n).astype(bool),
+            "target": rng.normal(5.0, 2.0, n),
+        }
+    )
+
+
+def features(preprocessing, table):
+    return pd.DataFrame(preprocessing.transform(table, "float64"), columns=preprocessing.feature_names)
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv", "parquet"])
+def test_every_kind_of_file_gives_the_same_table(table, tmp_path, ending):
+    path = tmp_path / f"table.{ending}"
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+    back = read_table(path)
+    assert list(back.columns) == list(table.columns)
+    np.testing.assert_allclose(back["skewed"], table["skewed"], rtol=1e-12)
+    assert back["colour"].isna().equals(table["colour"].isna())
+
+
+def test_separator_and_missing_marks(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a;b\n1; x\n?;\n3;NA\n")
+    back = read_table(path)
+    assert back["a"].isna().tolist() == [False, True, False]
+    assert back["b"].tolist()[0] == "x"
+    assert back["b"].isna().tolist() == [False, True, True]
+
+
+def test_text_columns_stay_text(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("code,number\n007,1\n010,2\n")
+    assert read_table(path)["code"].tolist() == [7, 10]
+    assert read_table(path, ["code", "not there"])["code"].tolist() == ["007", "010"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.csv", b"", "should be a CSV file"),
+        ("header.csv", b"a,b\n", "no rows below its header"),
+        ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
+        ("wide.csv", b"a,b\n1,2,3\n4,5,6\n", "more cells than its header has names"),
+        ("wider.csv", b"a,b\n0,2,3\n1,5,6\n", "more cells than its header has names"),
+        ("binary.csv", bytes(range(128, 256)), "should be a CSV file"),
+        ("fake.csv.gz", b"a,b\n1,2\n", "should be a CSV file"),
+        ("short.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 999)[:30], "should be a CSV file"),
+        ("fake.parquet", b"a,b\n1,2\n", "should be a Parquet file"),
+        ("table.xlsx", b"", "should be a file ending in .csv"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, content, words):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        read_table(path)
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*nothing.csv'"):
+        read_table(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"), [("pandas", "t.csv", "pandas"), ("pyarrow", "t.parquet", "pyarrow")]
+)
+def test_absent_extra_is_named(monkeypatch, tmp_path, module, name, words):
+    def without(wanted, *arguments, **settings):
+        if wanted.split(".")[0] == module:
+            raise ImportError(wanted)
+        return real(wanted, *arguments, **settings)
+
+    real = builtins.__import__
+    (tmp_path / name).write_text("a\n1\n")
+    if module == "pyarrow":  # pandas imports its engine in a way of its own
+
+        def fail(path):
+            raise ImportError(path)
+
+        monkeypatch.setattr(pd, "read_parquet", fail)
+    else:
+        monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError) as caught:
+        read_table(tmp_path / name)
+    assert words in str(caught.value)
+    assert "pip install fastmlp[table]" in str(caught.value)
+
+
+# ---- numbers
+
+
+def test_standard_scaling_ignores_missing_cells(table):
+    preprocessing = Preprocessing.fit(table, "target", scaling="standard")
+    result = features(preprocessing, table)
+    holes = table["holes"]
+    np.testing.assert_allclose(
+        result["holes"], ((holes - holes.mean()) / holes.std(ddof=0)).fillna(0.0), rtol=1e-12, atol=1e-12
+    )
+    assert result["holes is missing"].tolist() == holes.isna().astype(float).tolist()
+    assert "few is missing" not in result
+
+
+def test_auto_scaling_depends_on_distinct_values():
+    values = np.arange(10 * MANY_DISTINCT)
+    frame = pd.DataFrame({"few": values % MANY_DISTINCT, "many": values % (MANY_DISTINCT + 1), "y": values / 7})
+    kinds = {column.name: column.kind for column in Preprocessing.fit(frame, "y").columns}
+    assert kinds == {"few": "standard", "many": "quantile"}
+
+
+@pytest.mark.parametrize("scaling", ["standard", "quantile"])
+def test_outliers_and_unseen_holes(table, scaling):
+    preprocessing = Preprocessing.fit(table, "target", scaling=scaling)
+    new = table.head(3).assign(few=[None, 1e9, -1e9])
+    result = features(preprocessing, new)["few"]
+    assert result[0] == 0.0
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, 1e31])
+def test_infinite_numbers_name_the_column(table, bad):
+    preprocessing = Preprocessing.fit(table, "target")
+    table.loc[3, "skewed"] = bad
+    for use in (lambda: preprocessing.transform(table), lambda: Preprocessing.fit(table, "target")):
+        with pytest.raises(ValueError, match="'skewed' should hold finite numbers below"):
+            use()
+
+
+def test_number_that_overflows_names_the_column(table):
+    preprocessing = Preprocessing.fit(table.assign(few=table["few"] * 1e-20), "target", scaling="standard")
+    with pytest.raises(ValueError, match=r"Column 'few' holds 1e\+25, which is too far"):
+        preprocessing.transform(table.assign(few=1e25))
+
+
+def test_text_in_a_column_of_numbers(table):
+    preprocessing = Preprocessing.fit(table, "target")
+    with pytest.raises(ValueError, match="'few' should hold numbers, but holds 'many'"):
+        preprocessing.transform(table.assign(few=["1", "many"] * 40))
+    assert preprocessing.transform(table.assign(few=table["few"].astype(str))).shape == (80, 10)
+
+
+# ---- categories
+
+
+def test_one_feature_per_category(table):
+    result = features(Preprocessing.fit(table, "target"), table)
+    for colour in ("red", "green", "blue"):
+        assert result[f"colour = {colour}"].tolist() == (table["colour"] == colour).astype(float).tolist()
+    assert result["colour is missing"].tolist() == table["colour"].isna().astype(float).tolist()
+    assert result["flag = True"].tolist() == table["flag"].astype(float).tolist()
+    assert "flag is missing" not in result
+
+
+def test_unknown_categories_are_all_zeros(table):
+    preprocessing = Preprocessing.fit(table, "target")
+    result = features(preprocessing, table.head(2).assign(colour=["violet", None], flag=[None, True]))
+    colours = result.filter(like="colour")
+    assert colours.loc[0].sum() == 0
+    assert colours.loc[1].tolist() == [0, 0, 0, 1]
+    assert result.loc[0, ["flag = False", "flag = True"]].sum() == 0  # no cell of "flag" was missing in training
+
+
+def test_categories_survive_other_dtypes():
+    frame = pd.DataFrame({"a": pd.Categorical([1, 2, 1, 2]), "y": [0.1, 0.2, 0.3, 0.4]})
+    preprocessing = Preprocessing.fit(frame, "y")
+    assert preprocessing.feature_names == ["a = 1", "a = 2"]
+    for cells in ([1, 2], [1.0, 2.0], ["1", "2"], pd.Categorical([1, 2])):
+        assert preprocessing.transform(pd.DataFrame({"a": cells})).tolist() == [[1, 0], [0, 1]]
+
+
+def test_useless_columns_are_left_out_with_a_sentence(table):
+    n = len(table)
+    extra = {
+        "constant": 3,
+        "empty": None,
+        "same": "x",
+        "key": [f"row {k}" for k in range(n)],
+        "date": pd.date_range("2020-01-01", periods=n),
+        "Unnamed: 0": range(n),
+    }
+    preprocessing = Preprocessing.fit(table.assign(**extra), "target")
+    assert preprocessing.feature_names == Preprocessing.fit(table, "target").feature_names
+    assert len(preprocessing.notes) == len(extra)
+    for name, note in zip(extra, preprocessing.notes, strict=True):
+        assert note.startswith(f"Column {name!r} is left out: ")
+        assert note.endswith(".")
+    preprocessing.transform(table)  # none of them is asked for
+
+
+def test_too_many_categories():
+    n = 600
+    frame = pd.DataFrame({"x": range(n), "text": [f"t{k % 256}" for k in range(n)], "y": np.linspace(0, 1, n)})
+    assert "256 different texts" in Preprocessing.fit(frame, "y").notes[0]
+    frame["text"] = [f"t{k % 255}" for k in range(n)]
+    assert len(Preprocessing.fit(frame, "y").feature_names) == 256
+
+
+def test_no_usable_column():
+    with pytest.raises(ValueError, match=r"No column can be used to predict 'y': Column 'a' is left out: all .* equal"):
+        Preprocessing.fit(pd.DataFrame({"a": [1, 1, 1], "y": [0.5, 1.5, 2.5]}), "y")
+    with pytest.raises(ValueError, match="it has no other column"):
+        Preprocessing.fit(pd.DataFrame({"y": [0.5, 1.5, 2.5]}), "y")
+
+
+def test_columns_at_prediction(table):
+    preprocessing = Preprocessing.fit(table, "target")
+    with pytest.raises(ValueError, match=r"lacks columns .*trained on: 'few', 'flag'\. It has: 'skewed'"):
+        preprocessing.transform(table.drop(columns=["few", "flag"]))
+    shuffled = table.drop(columns="target").assign(more=1)[["more", "flag", "colour", "holes", "few", "skewed"]]
+    np.testing.assert_array_equal(preprocessing.transform(shuffled), preprocessing.transform(table))
+
+
+# ---- target
+
+
+def test_regression_target_is_standardised_and_restored(table):
+    target = Preprocessing.fit(table, "target").target
+    y = target.encode(table["target"])
+    assert y.shape == (80, 1)
+    assert abs(y.mean()) < 1e-12
+    assert abs(y.std() - 1) < 1e-12
+    np.testing.assert_allclose(target.decode(y)["prediction"], table["target"], rtol=1e-12)
+
+
+def test_rows_without_target_are_left_out(table):
+    table.loc[:9, "target"] = np.nan
+    kept, n_dropped = drop_rows_without_target(table, "target")
+    assert (len(kept), n_dropped) == (70, 10)
+    assert Preprocessing.fit(table, "target") == Preprocessing.fit(table.iloc[10:], "target")
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings", "words"),
+    [
+        ([None, None, None], {}, "All cells of the target column 'y' are missing"),
+        (["a", "a", "a"], {}, "holds one class only, 'a'"),
+        ([1.5, 1.5, 1.5], {}, "is 1.5 in every row"),
+        (["a", "b", "c"], {}, "3 different values in 3 rows, too many for classes"),
+        (["a", "b", "a"], {"task": "regression"}, "should hold numbers, but holds 'a'"),
+        ([1, 2, 1], {"task": "regresion"}, "Unknown task 'regresion'. Did you mean 'regression'?"),
+        ([1, 2, 1], {"scaling": "quantil"}, "Unknown scaling 'quantil'. Did you mean 'quantile'?"),
+        (pd.date_range("2020-01-01", periods=3), {}, "should hold numbers or classes, but it holds datetime"),
+    ],
+)
+def test_unusable_targets(cells, settings, words):
+    with pytest.raises(ValueError) as caught:
+        Preprocessing.fit(pd.DataFrame({"x": [1, 2, 3], "y": cells}), "y", **settings)
+    assert words in str(caught.value)
+
+
+def test_absent_target_names_the_nearest_column(table):
+    with pytest.raises(
+        ValueError, match=r"no target column 'Targt'\. Did you mean 'target'\? Its columns are: 'skewed'"
+    ):
+        Preprocessing.fit(table, "Targt")
+    with pytest.raises(ValueError, match=r"no target column 'zzz'. Its columns are:"):
+        Preprocessing.fit(table, "zzz")
+
+
+# ---- storing
+
+
+@pytest.mark.parametrize("target", ["target", "colour", "flag", "few"])
+def test_json_keeps_everything(table, target):
+    preprocessing = Preprocessing.fit(table, target)
+    text = json.dumps(preprocessing.to_dict(), allow_nan=False)
+    back = Preprocessing.from_dict(json.loads(text))
+    assert back == preprocessing
+    np.testing.assert_array_equal(back.transform(table), preprocessing.transform(table))
+
+
+def test_damaged_descriptions_are_refused(table):
+    def damage(change):
+        description = json.loads(json.dumps(good))
+        change(description)
+        return description
+
+    good = Preprocessing.fit(table, "target").to_dict()
+    kinds = [column["kind"] for column in good["columns"]]
+    standard, quantile, category = (kinds.index(kind) for kind in ("standard", "quantile", "category"))
+    changes = [
+        lambda d: d.pop("columns"),
+        lambda d: d.pop("target"),
+        lambda d: d["columns"].append(3),
+        lambda d: d["columns"][standard].update(kind="eval"),
+        lambda d: d["columns"][standard].update(std=0.0),
+        lambda d: d["columns"][standard].update(mean=math.nan),
+        lambda d: d["columns"][standard].update(mean="1"),
+        lambda d: d["columns"][standard].update(name=["few"]),
+        lambda d: d["columns"][standard].pop("mean"),
+        lambda d: d["columns"][quantile].update(quantiles=[2.0, 1.0]),
+        lambda d: d["columns"][quantile].update(quantiles="12"),
+        lambda d: d["columns"][category].update(categories=["a", "a"]),
+        lambda d: d["columns"][category].update(categories=[["a"]]),
+        lambda d: d["target"].update(task="other"),
+        lambda d: d["target"].update(std=-1.0),
+        lambda d: d["target"].update(classes=["a", "b"]),
+        lambda d: d["target"].update(task="classification", classes=[["a"], ["b"]]),
+    ]
+    for change in changes:
+        with pytest.raises(ValueError, match="preprocessing is damaged"):
+            Preprocessing.from_dict(damage(change))
+    for foreign in (None, [], "text", {}):
+        with pytest.raises(ValueError, match="preprocessing is damaged"):
+            Preprocessing.from_dict(foreign)

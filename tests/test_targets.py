@@ -1,0 +1,59 @@
+"""fastmlp.targets: the task a column poses, its encoding, and the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastmlp.targets import Target, infer_task
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.mark.parametrize(
+    ("cells", "task"),
+    [
+        (["a", "b", "a"], "classification"),
+        ([True, False, True], "classification"),
+        ([1, 2, 3], "classification"),
+        ([1.0, 2.0, 1.0], "classification"),
+        ([1.5, 2.0, 1.0], "regression"),
+        (list(range(20)), "classification"),
+        (list(range(21)), "regression"),
+    ],
+)
+def test_inferred_task(cells, task):
+    assert infer_task(pd.Series(cells)) == task
+    assert infer_task(pd.Series(cells), "regression") == "regression"
+    assert infer_task(pd.Series(pd.Categorical(cells))) == "classification"
+
+
+def test_classes_are_kept_and_decoded():
+    target = Target.fit(pd.Series(["no", "yes", "no", "perhaps"], name="y"))
+    assert target.classes == ("no", "perhaps", "yes")
+    assert target.encode(pd.Series(["yes", "no"])).tolist() == [2, 0]
+    outputs = np.array([[0.2, 0.1, 0.7], [0.5, 0.3, 0.2]])
+    decoded = target.decode(outputs)
+    assert list(decoded) == ["prediction", "probability_no", "probability_perhaps", "probability_yes"]
+    assert decoded["prediction"].tolist() == ["yes", "no"]
+    assert decoded["probability_perhaps"].tolist() == [0.1, 0.3]
+
+
+def test_whole_number_classes_are_ints():
+    target = Target.fit(pd.Series([2.0, 1.0, 2.0], name="y"))
+    assert target.classes == (1, 2)
+    assert all(type(label) is int for label in target.classes)
+    assert target.encode(pd.Series([1, 2])).tolist() == [0, 1]
+
+
+def test_class_unknown_to_training():
+    target = Target.fit(pd.Series(["a", "b", "a"], name="y"))
+    with pytest.raises(ValueError, match="class 'c', which did not occur in training; the model knows 'a', 'b'"):
+        target.encode(pd.Series(["a", "c"]))
+
+
+def test_json_like_round_trip():
+    for cells in (["a", "b", "a"], [1, 2, 1], [True, False, True], [0.5, 1.0, 2.5]):
+        target = Target.fit(pd.Series(cells, name="y"))
+        assert Target.from_dict({**target.to_dict(), "classes": list(target.classes)}) == target
+        assert target.is_text == isinstance(cells[0], str)
