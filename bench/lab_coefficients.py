@@ -47,10 +47,16 @@ def main():
     show("LOG_64", r, 0, narrow, 6, lambda u: u / 2)
     show("LOG1P_32", r, 0, wide, 3, lambda u: u / 2)
     show("LOG1P_64", r, 0, wide, 9, lambda u: u / 2)
+
     # erfc(x) = exp(-x**2) t Q(t), t = 2 / (2 + x), x >= 0
     def q(t):
         x = 2 / t - 2
-        return mp.exp(x * x) * mp.erfc(x) / t if x < 60 else mp.hyp2f0(1, mp.mpf("0.5"), -1 / (x * x)) / (x * mp.sqrt(mp.pi) * t)
+        return (
+            mp.exp(x * x) * mp.erfc(x) / t
+            if x < 60
+            else mp.hyp2f0(1, mp.mpf("0.5"), -1 / (x * x)) / (x * mp.sqrt(mp.pi) * t)
+        )
+
     show("ERFC_32", q, mp.mpf("1e-6"), 1, 10, lambda t: 1)
     show("ERFC_64", q, mp.mpf("1e-6"), 1, 24, lambda t: 1)
 

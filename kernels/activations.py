@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from . import elementary as elementary_functions
 from .elementary import exp, expm1, normal_cdf, normal_density
-from .jit import formula
+from .jit import formula, selector
 from .simd import absolute, where
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, equation 14
@@ -30,7 +30,7 @@ def identity(z):
 
 @formula
 def identity_derivative(a):
-    return 1.0
+    return 0.0 * a + 1.0
 
 
 @formula
@@ -189,3 +189,7 @@ ACTIVATIONS = (
 CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 SOFTMAX = CODES["softmax"]
 IDENTITY = CODES["identity"]
+
+# activation_value(code, z), activation_derivative(code, kept): one vector at a time, for kernels whose loops are short
+activation_value = selector([row.value for row in ACTIVATIONS], 1)
+activation_derivative = selector([row.derivative for row in ACTIVATIONS], 1)

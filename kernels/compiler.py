@@ -44,9 +44,7 @@ class HelperLowering(NativeLowering):
 class HelperCompiler(compiler.CompilerBase):
     def define_pipelines(self):
         manager = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        manager.passes = [
-            (HelperLowering if step is NativeLowering else step, text) for step, text in manager.passes
-        ]
+        manager.passes = [(HelperLowering if step is NativeLowering else step, text) for step, text in manager.passes]
         manager._finalized = False
         manager.finalize()
         return [manager]

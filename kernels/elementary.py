@@ -93,7 +93,7 @@ _tanh_limit = _constant(9.1, 19.1)  # tanh rounds to 1
 def _compiled(function, implementation):
     """Register what `function` is for vectors; its own body stays what it is for NumPy arrays."""
 
-    overload(function, strict=False, jit_options={**OPTIONS, 'pipeline_class': HelperCompiler})(
+    overload(function, strict=False, jit_options={**OPTIONS, "pipeline_class": HelperCompiler})(
         lambda *x: implementation if isinstance(x[0], Vector) else None
     )
 

@@ -63,7 +63,9 @@ def _numba_cache_folder(folder: str):
 
 def formula(function: Callable) -> Callable:
     """Compile `function` for SIMD vectors where a kernel calls it, and leave it a plain Python function elsewhere."""
-    overload(function, strict=False, jit_options={**OPTIONS, 'pipeline_class': HelperCompiler})(lambda *arguments: function)
+    overload(function, strict=False, jit_options={**OPTIONS, "pipeline_class": HelperCompiler})(
+        lambda *arguments: function
+    )
     return function
 
 

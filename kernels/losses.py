@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .elementary import softplus
-from .jit import formula
+from .jit import formula, selector
 from .simd import absolute, where
 
 
@@ -104,3 +104,7 @@ LOSSES = (
 )  # fmt: skip
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]
+
+# loss_value(code, z, a, y, c), loss_delta(code, a, y, c): one vector at a time
+loss_value = selector([row.value for row in LOSSES], 4)
+loss_delta = selector([row.delta for row in LOSSES], 3)

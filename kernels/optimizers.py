@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .jit import formula
+from .jit import formula, selector
 from .simd import absolute, sqrt, where
 
 
@@ -80,11 +80,11 @@ def quickprop(p, g, step, g_before, s2, h):
 
     A gradient step is added unless the slope has changed sign since the last step.
     """
-    shrink = h.growth / (1.0 + h.growth)
+    bound = g_before * h.growth / (1.0 + h.growth)
     descent = -h.learning_rate * g
     gap = g_before - g
     jump = step * g / where(absolute(gap) > 0.0, gap, 1.0)
-    steep = where(step > 0.0, shrink * g_before - g, g - shrink * g_before)  # slope still falls too fast for a parabola
+    steep = where(step > 0.0, bound - g, g - bound)  # slope still falls too fast for a parabola
     jump = where(steep >= 0.0, h.growth * step, jump)
     downhill = where(step * g < 0.0, descent, 0.0)
     moved = where(absolute(step) > 0.0, jump + downhill, descent)
@@ -121,3 +121,7 @@ RULES = (
     Rule("rprop", rprop, 3, initial=(0.0, "learning_rate", 0.0)),
 )
 CODES = {row.name: code for code, row in enumerate(RULES)}
+MOST_STATE = max(row.n_state for row in RULES)
+
+# apply_rule(code, p, g, s0, s1, s2, h) -> (p, s0, s1, s2): one vector at a time
+apply_rule = selector([row.update for row in RULES], 6)

@@ -337,9 +337,7 @@ def _unary(name):
     def call(typing_context, v):
         def build(context, builder, sig, args):
             t = llvm_type(v)
-            f = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(t, [t]), _intrinsic_name(name, v)
-            )
+            f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t]), _intrinsic_name(name, v))
             return builder.call(f, args, fastmath=FLAGS)
 
         return v(v), build
@@ -380,9 +378,7 @@ def largest(typing_context, v):
     """The maximum over lanes; any NaN may be lost."""
 
     def build(context, builder, sig, args):
-        return _fold(
-            builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)
-        )
+        return _fold(builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
 
     return v.dtype(v), build
 

@@ -29,10 +29,12 @@ def targets_for(loss, output, n, k, rng):
 
 
 def net_and_reference(sizes, hidden, loss, output, dtype, **settings):
-    net = MLP(sizes, hidden_activation=hidden, loss=loss, output_activation=output, dtype=dtype, random_state=3, **settings)
+    net = MLP(
+        sizes, hidden_activation=hidden, loss=loss, output_activation=output, dtype=dtype, random_state=3, **settings
+    )
     net.params[:] = np.random.default_rng(7).normal(size=net.params.shape) * 0.5
     reference_settings = {key: settings[key] for key in ("l2", "huber_delta") if key in settings}
-    names = [ACTIVATIONS[code].name for code in net.network.activations]
+    names = [ACTIVATIONS[code].name for code in net.network.activation_codes]
     return net, ReferenceMLP(sizes, names, loss, net.params, **reference_settings)
 
 
@@ -59,7 +61,9 @@ def test_hidden_activation(family, hidden, dtype, rng):
     net, reference = net_and_reference((5, 7, 19, 3), hidden, "squared_error", "identity", dtype)
     X, y = rng.normal(size=(9, 5)), rng.normal(size=(9, 3))
     assert_same_gradient(net, reference, X, y, dtype)
-    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=TOLERANCES["value", dtype], atol=TOLERANCES["value", dtype])
+    np.testing.assert_allclose(
+        net.predict(X), reference.predict(X), rtol=TOLERANCES["value", dtype], atol=TOLERANCES["value", dtype]
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -73,7 +77,9 @@ def test_loss_and_output(family, loss, output, k, dtype, rng):
     assert_same_gradient(net, reference, X, y, dtype)
 
 
-@pytest.mark.parametrize("sizes, n", list(itertools.product([(1, 1), (3, 2), (2, 2, 2, 1), (16, 16, 16), (33, 17, 5)], [1, 4, 5, 33])))
+@pytest.mark.parametrize(
+    "sizes, n", list(itertools.product([(1, 1), (3, 2), (2, 2, 2, 1), (16, 16, 16), (33, 17, 5)], [1, 4, 5, 33]))
+)
 def test_shapes(family, sizes, n, rng):
     net, reference = net_and_reference(sizes, "sigmoid", "squared_error", "sigmoid", "float64", l2=0.1)
     assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.random((n, sizes[-1])), "float64")

@@ -35,5 +35,5 @@ def test_no_validation():
 
 
 def test_a_share_that_holds_out_nothing():
-    with pytest.raises(ValueError, match="share of 0.2 of 2 rows leaves none to validate on"):
+    with pytest.raises(ValueError, match=r"share of 0\.2 of 2 rows leaves none to validate on"):
         split_rows(pd.Series([1.5, 2.5]), "regression", 0.2, 0)

@@ -16,8 +16,9 @@ import importlib.util
 import time
 
 import numpy as np
-from peers import Unsupported
 from workloads import Workload, flatten, layers
+
+from peers import Unsupported
 
 
 def available() -> str | None:

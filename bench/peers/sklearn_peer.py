@@ -11,8 +11,9 @@ import time
 import warnings
 
 import numpy as np
-from peers import Unsupported
 from workloads import Workload, flatten, layers
+
+from peers import Unsupported
 
 
 def available() -> str | None:

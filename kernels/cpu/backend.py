@@ -1,9 +1,9 @@
 """The device contract on the CPU: the functions every backend has, with these signatures.
 
-    families(network...)   is plan.py's business; here a family is a name in FAMILIES
-    make_work              a family's buffers for batches of up to `rows` samples
-    train, evaluate        run kernels on what plan.py built
-    to_device, to_host, synchronize
+families(network...)   is plan.py's business; here a family is a name in FAMILIES
+make_work              a family's buffers for batches of up to `rows` samples
+train, evaluate        run kernels on what plan.py built
+to_device, to_host, synchronize
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def single_threaded_blas(family: str):
     return _blas().limit(limits=1) if family == "per_layer" else nullcontext()
 
 
-def train(family: str, team: Team, net: Net, data: Data, course: Course, memory: Memory, work, first_step: int, n_steps: int):
+def train(
+    family: str, team: Team, net: Net, data: Data, course: Course, memory: Memory, work, first_step: int, n_steps: int
+):
     """n_steps of training; memory and work hold the outcome."""
     team.run(_kernels(family)[0], net, data, course, memory, work, first_step, n_steps)
 

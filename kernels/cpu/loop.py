@@ -1,9 +1,9 @@
 """The training loop of every CPU family: epochs, batches, records. A family supplies its gradient and its update.
 
-    gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step)
-        leaves this rank's share of the loss in work.partial[rank * PARTIAL_COLUMNS + LOSS] and of the hits in work.partial[rank * PARTIAL_COLUMNS + RIGHT]
-    update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h) -> meetings
-        completes the gradient; applies it unless course.rule is NO_UPDATE
+gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step)
+    leaves this rank's share of the loss in work.partial[rank * PARTIAL_COLUMNS + LOSS] and of the hits in work.partial[rank * PARTIAL_COLUMNS + RIGHT]
+update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h) -> meetings
+    completes the gradient; applies it unless course.rule is NO_UPDATE
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ import numpy as np
 from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
+from ..simd import bare, number, offset
 from .elements import activate, backward, count_right, draw_mask, gather_rows, loss_and_delta, multiply, softmax_rows
 from .gemm import gemm
-from ..simd import bare, number, offset
 from .loop import LOSS, PARTIAL_COLUMNS, RIGHT, SQUARES, make_loop
 from .team import meet
 from .update import CLIP_NORM, clip_factor, squares, update
@@ -55,7 +55,9 @@ def forward(net, params, x, x0, row, rows, work, training, seed, step):
         raw = work.z if hides and not keeps else work.a
         activate(net.activations[k], z, o, params, net.bias_offsets[k], keeps, rows, fan_out, raw, o)
         if hides:
-            draw_mask(net.dropout[k], seed, step, k, row * fan_out, (row + rows) * fan_out, work.mask, work.blocks[k + 1])
+            draw_mask(
+                net.dropout[k], seed, step, k, row * fan_out, (row + rows) * fan_out, work.mask, work.blocks[k + 1]
+            )
             multiply(raw, o, work.mask, o, rows * fan_out, work.a, o)
         source, start = work.a, o
     if net.activations[n_layers - 1] == SOFTMAX:

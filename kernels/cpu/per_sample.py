@@ -11,14 +11,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..activations import ACTIVATIONS, IDENTITY, SOFTMAX
+from ..activations import IDENTITY, SOFTMAX, activation_derivative, activation_value
 from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from ..elementary import exp, log
-from ..jit import inlined, inner, kernel, selector
-from ..losses import LOSSES
-from ..simd import absolute, at, bare, fill, keep_first, load, number, offset, store, total, where
+from ..jit import inlined, inner, kernel
+from ..losses import loss_delta, loss_value
+from ..optimizers import apply_rule
+from ..simd import (
+    absolute,
+    at,
+    bare,
+    fill,
+    keep_first,
+    load,
+    load_first,
+    number,
+    offset,
+    store,
+    store_first,
+    total,
+    where,
+)
 from .loop import LOSS, RIGHT, make_loop
-from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares, update
+from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 
 
 class Work(NamedTuple):
@@ -57,49 +72,29 @@ def fill_batch(net, data, shuffle, work, first, rows):
 def make_family(lanes):
     """(gradient, evaluate) for vectors of this many lanes."""
 
-    def make_activate(row):
-        value = row.value
+    @inner
+    def activate(code, z, a, start, size, keep_z):
+        for i in range(start, start + size, lanes):
+            v = load(a, i, lanes)
+            if keep_z:
+                store(z, i, v)
+            store(a, i, activation_value(code, v))
 
-        @inner
-        def activate(z, a, start, size, keep_z):
-            for i in range(start, start + size, lanes):
-                v = load(a, i, lanes)
-                if keep_z:
-                    store(z, i, v)
-                store(a, i, value(v))
+    @inner
+    def backward(code, kept, delta, start, size):
+        for i in range(start, start + size, lanes):
+            store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(kept, i, lanes)))
 
-        return activate
-
-    def make_backward(row):
-        derivative = row.derivative
-
-        @inner
-        def backward(kept, delta, start, size):
-            for i in range(start, start + size, lanes):
-                store(delta, i, load(delta, i, lanes) * derivative(load(kept, i, lanes)))
-
-        return backward
-
-    def make_loss(row):
-        value, slope = row.value, row.delta
-
-        @inner
-        def loss_and_delta(z, a, delta, start, y, weight, columns, size, scale, c):
-            shares = fill(z, 0.0, lanes)
-            for s in range(0, columns, lanes):
-                w = load(weight, s, lanes)
-                for i in range(s, size, columns):
-                    zv, av = load(z, start + i, lanes), load(a, start + i, lanes)
-                    yv = load(y, i, lanes)
-                    shares += w * value(zv, av, yv, c)
-                    store(delta, start + i, slope(av, yv, c) * (w * scale))
-            return total(shares)
-
-        return loss_and_delta
-
-    activate = selector([make_activate(row) for row in ACTIVATIONS], 5)
-    backward = selector([make_backward(row) for row in ACTIVATIONS], 4)
-    loss_and_delta = selector([make_loss(row) for row in LOSSES], 10)
+    @inner
+    def loss_and_delta(code, z, a, delta, start, y, weight, columns, size, scale, c):
+        shares = fill(z, 0.0, lanes)
+        for s in range(0, columns, lanes):
+            w = load(weight, s, lanes)
+            for i in range(s, size, columns):
+                zv, av, yv = load(z, start + i, lanes), load(a, start + i, lanes), load(y, i, lanes)
+                shares += w * loss_value(code, zv, av, yv, c)
+                store(delta, start + i, loss_delta(code, av, yv, c) * (w * scale))
+        return total(shares)
 
     @inner
     def softmax_columns(z, a, start, columns, size):
@@ -165,7 +160,16 @@ def make_family(lanes):
         columns, n_layers, share = work.columns, net.n_layers, work.partial
         start, size = at(work.units, n_layers) * columns, at(net.sizes, n_layers) * columns
         loss = loss_and_delta(
-            net.loss, work.z, work.a, work.delta, start, work.y, work.weight, columns, size, number(work.a, scale),
+            net.loss,
+            work.z,
+            work.a,
+            work.delta,
+            start,
+            work.y,
+            work.weight,
+            columns,
+            size,
+            number(work.a, scale),
             number(work.a, net.loss_constant),
         )
         share[LOSS] = loss / net.loss_width
@@ -235,11 +239,28 @@ def make_family(lanes):
     return gradient, evaluate
 
 
+@inner
+def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
+    """As update.update, with the rule chosen inside the loop: a small net has few vectors, and much less to compile."""
+    for i in range(first, last, WIDE):
+        n = last - i
+        value = load_first(p, i, n, WIDE)
+        slope = (load_first(g, i, n, WIDE) + value * l2) * clip
+        s0, s1, s2 = (
+            load_first(state, i, n, WIDE), load_first(state, stride + i, n, WIDE), load_first(state, 2 * stride + i, n, WIDE)
+        )  # fmt: skip
+        value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
+        store_first(p, i, n, value)
+        store_first(state, i, n, s0)
+        store_first(state, stride + i, n, s1)
+        store_first(state, 2 * stride + i, n, s2)
+
+
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
     if course.rule == NO_UPDATE:
         return meetings
-    p, g, s, n_padded, n_layers = memory.params, memory.grads, memory.state, net.n_padded, net.n_layers
+    p, g, state, n_layers = memory.params, memory.grads, memory.state, net.n_layers
     one, zero, l2 = number(p, 1.0), number(p, 0.0), number(p, net.l2)
     clip = one
     if course.hyper[CLIP_NORM] > 0.0:
@@ -248,13 +269,15 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
             w, b = net.weight_offsets[k], net.bias_offsets[k]
             square_sum += squares(p, g, w, b, l2) + squares(p, g, b, b + net.sizes[k + 1], zero)
         clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
-    if net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0:  # weights and biases alike: one pass
-        update(course.rule, p, g, s, 0, n_padded, n_padded, h, one, zero, clip)
-        return meetings
-    for k in range(n_layers):
-        w, b = net.weight_offsets[k], net.bias_offsets[k]
-        update(course.rule, p, g, s, w, b, n_padded, h, h.decay, l2, clip)
-        update(course.rule, p, g, s, b, b + net.sizes[k + 1], n_padded, h, one, zero, clip)
+    alike = net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0  # weights and biases: then all is one range
+    for q in range(1 if alike else 2 * n_layers):
+        first, last, decay, penalty = 0, net.n_padded, one, zero
+        if not alike:
+            k = q // 2
+            first, last, decay, penalty = net.weight_offsets[k], net.bias_offsets[k], h.decay, l2
+            if q % 2 == 1:
+                first, last, decay, penalty = last, last + net.sizes[k + 1], one, zero
+        update_range(course.rule, p, g, state, first, last, net.n_padded, h, decay, penalty, clip)
     return meetings
 
 

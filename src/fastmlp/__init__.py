@@ -6,13 +6,14 @@ Names are imported when they are first used, so that `import fastmlp` costs next
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+# Now, not lazily: importing a submodule binds its name here, and this name must stay the function.
+from .devices import devices as devices
 
 _MODULES = {
     "mlp": ("MLP",),
     "persistence": ("load",),
-    "devices": ("devices",),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
@@ -21,13 +22,11 @@ _MODULES = {
     "schedules": (),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in (*names, module)}
-_HOME["devices"] = "devices"  # the function, not the module
 
-__all__ = sorted(name for names in _MODULES.values() for name in names)
+__all__ = sorted(["devices", *(name for names in _MODULES.values() for name in names)])
 
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
-    from .devices import devices as devices
     from .errors import DivergenceWarning as DivergenceWarning
     from .history import History as History
     from .initialization import Normal as Normal
@@ -43,17 +42,23 @@ if TYPE_CHECKING:
     from .optimizers import optimizer_from_name as optimizer_from_name
     from .persistence import load as load
 
-try:
-    __version__ = version("fastmlp")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
     module = import_module(f".{_HOME[name]}", __name__)
     return getattr(module, name, module)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than the rest of this module
+
+    try:
+        return version("fastmlp")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -164,9 +164,7 @@ def class_numbers(targets: np.ndarray, metric: int) -> np.ndarray:
     return (targets[:, 0] > targets.min()).astype(np.int64)
 
 
-def as_weights(
-    sample_weight: Any, class_weight: Any, targets: np.ndarray, metric: int, dtype: np.dtype
-) -> np.ndarray:
+def as_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray, metric: int, dtype: np.dtype) -> np.ndarray:
     """Weights (n_samples,) of mean 1, or an empty array where all are equal.
 
     Raises
@@ -202,7 +200,9 @@ def _class_weights(class_weight: Any, targets: np.ndarray, metric: int) -> np.nd
         counts = np.bincount(classes, minlength=n_classes)
         return (len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[classes]
     if not isinstance(class_weight, Mapping):
-        raise ValueError(f"class_weight must be 'balanced' or a dictionary {{class: weight}}, but it is {class_weight!r}.")
+        raise ValueError(
+            f"class_weight must be 'balanced' or a dictionary {{class: weight}}, but it is {class_weight!r}."
+        )
     unknown = [key for key in class_weight if key not in range(n_classes)]
     if unknown:
         raise ValueError(f"class_weight names {unknown}, but the classes are 0 to {n_classes - 1}.")
@@ -221,7 +221,9 @@ def _data(features: np.ndarray, targets: np.ndarray, weights: np.ndarray, metric
     return Data(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
 
 
-def make_data(X: Any, y: Any, network: Network, dtype: np.dtype, sample_weight: Any = None, class_weight: Any = None) -> Data:
+def make_data(
+    X: Any, y: Any, network: Network, dtype: np.dtype, sample_weight: Any = None, class_weight: Any = None
+) -> Data:
     """Checked samples, as kernels take them."""
     features = as_features(X, network.n_features, dtype)
     targets = as_targets(y, network, dtype, len(features))
@@ -244,6 +246,8 @@ def take(data: Data, rows: np.ndarray) -> Data:
     if data.weighted:
         chosen = weight[rows].astype(np.float64)
         if not chosen.max() > 0:
-            raise ValueError("Every sample on one side of the validation split has weight 0. Give validation_data instead.")
+            raise ValueError(
+                "Every sample on one side of the validation split has weight 0. Give validation_data instead."
+            )
         weight = (chosen / chosen.mean()).astype(weight.dtype)
     return _data(X, Y, weight, data.metric)

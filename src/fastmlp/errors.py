@@ -23,18 +23,18 @@ def checked_number(
     name: str, value: object, low: float = float("-inf"), high: float = float("inf"), *, open_low=False, open_high=False
 ) -> float:
     """`value` as a float in [low, high] (or the open interval), else a ValueError that says so."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if is_number:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = float(value)
         above = value > low if open_low else value >= low
         below = value < high if open_high else value <= high
         if above and below:
-            return float(value)
+            return value
     left, right = "(" if open_low else "[", ")" if open_high else "]"
     raise ValueError(f"{name} must be a number in {left}{low:g}, {high:g}{right}, but it is {value!r}.")
 
 
 def checked_count(name: str, value: object, at_least: int = 1) -> int:
     """`value` as an int not below `at_least`, else a ValueError that says so."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and value >= at_least:
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least:
         return int(value)
     raise ValueError(f"{name} must be a whole number of at least {at_least}, but it is {value!r}.")

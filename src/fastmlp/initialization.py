@@ -87,7 +87,7 @@ def check_init(init: Any) -> None:
 def draw_params(network: Network, init: Any, rng: np.random.Generator) -> np.ndarray:
     """First parameters, float64 (n_params,). "auto" suits each layer's activation: see ACTIVATIONS in kernels."""
     params = np.zeros(network.layout.n_params)
-    layers = zip(network.layout.weights(params), network.layout.biases(params), network.activations, strict=True)
+    layers = zip(network.layout.weights(params), network.layout.biases(params), network.activation_codes, strict=True)
     for W, b, activation in layers:
         if isinstance(init, (Uniform, Normal)):
             W[:], b[:] = init.draw(rng, W.shape), init.draw(rng, b.shape)

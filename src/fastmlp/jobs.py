@@ -16,7 +16,7 @@ from .mlp import MLP
 from .optimizers import optimizer_from_name
 from .persistence import load
 from .tabular import Preprocessing, drop_rows_without_target, read_table
-from .targets import CLASSIFICATION, infer_task
+from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
     if n_dropped:
         say(f"{n_dropped} rows whose target {settings.target!r} is missing are left out.")
-    task = infer_task(table[settings.target], settings.task)
+    task = Target.fit(table[settings.target], settings.task).task  # before the split: refuses what cannot be learned
     held_out, kept = split_rows(table[settings.target], task, settings.validation, settings.seed)
     parts = {"training": table.iloc[kept]}
     if len(held_out):

@@ -10,12 +10,12 @@ import numpy as np
 
 from . import data as border
 from .callbacks import Callback, as_early_stopping
-from .devices import backend, check_name, resolve
+from .devices import check_name, resolve
 from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Normal, Uniform, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE, Course
+from .kernels.arguments import METRIC_NONE, NO_UPDATE, Course
 from .network import Network
 from .optimizers import optimizer_from_name
 from .plan import Plan, describe_net
@@ -267,7 +267,7 @@ class MLP:
 
     def get_settings(self) -> dict[str, Any]:
         """Constructor settings that make an equal net, as JSON can hold them; random_state is not kept."""
-        names = [ACTIVATIONS[code].name for code in self.network.activations]
+        names = [ACTIVATIONS[code].name for code in self.network.activation_codes]
         return {
             "layer_sizes": list(self.network.layer_sizes),
             "hidden_activation": names[:-1],
@@ -288,7 +288,7 @@ class MLP:
         save(self, path)
 
     def __repr__(self) -> str:
-        hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activations[:-1]))
+        hidden = ", ".join(dict.fromkeys(ACTIVATIONS[code].name for code in self.network.activation_codes[:-1]))
         output = self.network.output_row.name
         return (
             f"MLP({self.network.layer_sizes}, hidden_activation={hidden!r}, output_activation={output!r}, "

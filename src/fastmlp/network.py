@@ -18,19 +18,19 @@ ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not 
 HIDDEN = tuple(row.name for row in activations.ACTIVATIONS if row.hidden)
 
 
-def activation_code(name: object, choices: Sequence[str], kind: str) -> int:
+def activation_code(name: Any, choices: Sequence[str], kind: str) -> int:
     if name not in choices:
         raise unknown_name(kind, name, choices)
     return activations.CODES[name]
 
 
-def loss_code(name: object) -> int:
+def loss_code(name: Any) -> int:
     if name not in losses.CODES:
         raise unknown_name("loss", name, losses.CODES)
     return losses.CODES[name]
 
 
-def output_code(loss: losses.Loss, name: object) -> int:
+def output_code(loss: losses.Loss, name: Any) -> int:
     """The output activation: the loss's own if none is named; an impossible pair is refused."""
     possible = loss.outputs or ELEMENTWISE
     if name is None:
@@ -50,7 +50,9 @@ def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:
     """One value for all hidden layers, or one each."""
     if isinstance(value, (list, tuple)):
         if len(value) != n_hidden:
-            raise ValueError(f"{name} has {len(value)} entries, but the net has {n_hidden} hidden layers: give one each.")
+            raise ValueError(
+                f"{name} has {len(value)} entries, but the net has {n_hidden} hidden layers: give one each."
+            )
         return tuple(value)
     return (value,) * n_hidden
 
@@ -60,7 +62,7 @@ class Network:
     """A validated description; build it with `Network.build`."""
 
     layer_sizes: tuple[int, ...]
-    activations: tuple[int, ...]  # a code per layer, the output's last
+    activation_codes: tuple[int, ...]  # one per layer, the output's last
     loss: int
     loss_constant: float
     label_smoothing: float
@@ -102,7 +104,7 @@ class Network:
             )
         return cls(
             layer_sizes=sizes,
-            activations=(*hidden, output),
+            activation_codes=(*hidden, output),
             loss=loss_code(loss),
             loss_constant=float(huber_delta) if row.constant else 0.0,
             label_smoothing=float(label_smoothing),
@@ -128,4 +130,4 @@ class Network:
 
     @property
     def output_row(self) -> activations.Activation:
-        return activations.ACTIVATIONS[self.activations[-1]]
+        return activations.ACTIVATIONS[self.activation_codes[-1]]

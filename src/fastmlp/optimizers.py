@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import checked_number, unknown_name
 from .kernels.arguments import HYPER
-from .kernels.optimizers import CODES, RULES, Rule
+from .kernels.optimizers import CODES, MOST_STATE, RULES, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,11 @@ class Optimizer:
         return np.array([float(getattr(self, name, 0.0)) for name in HYPER])
 
     def initial_state(self, n_padded: int, dtype: np.dtype) -> np.ndarray:
-        """(n_state, n_padded)"""
-        state = np.empty((self.rule.n_state, n_padded), dtype)
-        for row, start in zip(state, self.rule.initial, strict=False):
-            row[:] = getattr(self, start) if isinstance(start, str) else start
+        """(MOST_STATE, n_padded); the rows that the rule does not use stay untouched, and so cost no memory."""
+        state = np.zeros((MOST_STATE, n_padded), dtype)
+        for row, start in zip(state, self.rule.initial, strict=True):
+            if start != 0.0:
+                row[:] = getattr(self, start) if isinstance(start, str) else start
         return state
 
 

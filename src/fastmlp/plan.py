@@ -30,7 +30,7 @@ def products(network: Network, rows: int) -> int:
 
 def describe_net(network: Network) -> Net:
     """The network as kernels see it."""
-    rows = [ACTIVATIONS[code] for code in network.activations]
+    rows = [ACTIVATIONS[code] for code in network.activation_codes]
     of_z = [row.needs_z for row in rows]
     low, high = network.output_row.low, network.output_row.high
     finite = np.isfinite([low, high]).all()
@@ -38,7 +38,7 @@ def describe_net(network: Network) -> Net:
         n_layers=network.layout.n_layers,
         n_padded=network.layout.n_padded,
         sizes=np.array(network.layer_sizes, np.int64),
-        activations=np.array(network.activations, np.int64),
+        activations=np.array(network.activation_codes, np.int64),
         weight_offsets=np.array(network.layout.weight_offsets, np.int64),
         bias_offsets=np.array(network.layout.bias_offsets, np.int64),
         keep_z=np.array([*of_z[:-1], True], np.int64),

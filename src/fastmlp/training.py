@@ -42,7 +42,13 @@ class Fit:
     """One fit in progress. `run` changes params in place and fills the history."""
 
     def __init__(
-        self, plan: Plan, data: Data, validation: tuple[Plan, Data] | None, params: np.ndarray, options: Options, history: History
+        self,
+        plan: Plan,
+        data: Data,
+        validation: tuple[Plan, Data] | None,
+        params: np.ndarray,
+        options: Options,
+        history: History,
     ):
         self.plan, self.data, self.validation, self.options, self.history = plan, data, validation, options, history
         state = options.optimizer.initial_state(len(params), params.dtype)

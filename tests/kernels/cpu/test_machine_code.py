@@ -1,0 +1,127 @@
+"""The machine code of every hot loop: packed arithmetic in the widest registers, no float64 in float32 loops, no calls.
+
+LLVM turns vectors into whatever it can; these tests say when that is no longer what was meant.
+"""
+
+import re
+
+import numba
+import numpy as np
+import pytest
+from llvmlite import binding
+
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.cpu import elements, update
+from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.optimizers import RULES, Settings
+
+FEATURES = binding.get_host_cpu_features()
+WIDEST = "zmm" if FEATURES.get("avx512f") else "ymm" if FEATURES.get("avx2") else "xmm"
+
+pytestmark = pytest.mark.skipif(
+    not FEATURES.get("sse2"), reason="the patterns are those of x86 assembly; this processor has other instructions"
+)
+
+FLOATS = np.ones(4096, np.float32)
+SETTINGS = Settings(*[np.float32(1.0)] * len(Settings._fields))
+
+
+def assembly(function, *arguments):
+    compiled = numba.njit(**OPTIONS)(function)
+    compiled.compile(tuple(numba.typeof(argument) for argument in arguments))
+    (text,) = compiled.inspect_asm().values()
+    return without_wrappers(text)
+
+
+def without_wrappers(text):
+    """The functions themselves: the wrappers that Python calls convert numbers of every kind."""
+    functions = re.findall(r"^(\S+):\n(.*?)^\.Lfunc_end", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join(body for name, body in functions if not re.search("cpython|cfunc", name))
+
+
+def assert_packed(text, arithmetic=r"v?(add|sub|mul|div|max|min|and|fn?madd\w*|fn?msub\w*|blendm)ps"):
+    packed = re.findall(rf"{arithmetic}\s[^\n]*%{WIDEST}", text)
+    assert packed, f"no packed float32 arithmetic in {WIDEST} registers"
+    assert not re.search(r"vcvtss2sd|vcvtps2pd", text), "float32 numbers are widened to float64"
+    assert not re.search(r"call\w*\s+\S*(expf?|logf?|tanhf?|powf?|erff?|sqrtf?)\b", text), (
+        "a library function is called"
+    )
+
+
+@pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
+def test_activate(code):
+    activate = elements._make_activate(ACTIVATIONS[code])
+
+    def run(z, b, a):
+        activate(z, 0, b, 0, False, 64, 64, a, 0)
+
+    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
+
+
+@pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
+def test_backward(code):
+    backward = elements._make_backward(ACTIVATIONS[code])
+
+    def run(kept, delta, sums):
+        backward(kept, 0, 64, 64, delta, 0, sums, 0)
+
+    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
+
+
+@pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
+def test_loss_and_delta(code):
+    loss_and_delta = elements._make_loss(LOSSES[code])
+
+    def run(z, a, y, delta, scale, rows, width):
+        loss_and_delta(z, a, 0, y, 0, True, y, 0, scale, scale, rows, width, delta)
+
+    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, FLOATS, np.float32(1.0), 64, 64))
+
+
+@pytest.mark.parametrize("code", range(len(RULES)), ids=[row.name for row in RULES])
+def test_update(code):
+    update_loop = update._make_update(RULES[code])
+
+    def run(p, g, s, h, one):
+        update_loop(p, g, s, 0, 1024, 1024, h, one, one, one)
+
+    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS, np.float32(1.0)))
+
+
+@pytest.mark.parametrize("rows, width", [(64, 10), (64, 64)])
+def test_softmax(rows, width):
+    softmax_rows = elements.softmax_rows
+
+    def run(z, a):
+        softmax_rows(z, 0, rows, width, a, 0)
+
+    assert_packed(assembly(run, FLOATS, FLOATS))
+
+
+def test_other_passes():
+    multiply, squares = elements.multiply, update.squares
+
+    def run_multiply(a, mask, out):
+        multiply(a, 0, mask, 0, 1024, out, 0)
+
+    def run_squares(p, g, l2):
+        return np.float32(squares(p, g, 0, 1024, l2))
+
+    assert_packed(assembly(run_multiply, FLOATS, FLOATS, FLOATS))
+    packed = assembly(run_squares, FLOATS, FLOATS, np.float32(0.1))
+    assert re.search(rf"v?f?n?madd\w*ps\s[^\n]*%{WIDEST}|addps\s[^\n]*%{WIDEST}", packed)
+
+
+def test_samples_as_lanes():
+    """The two widths of the small nets: whole kernels, since their loops only exist inside them."""
+    from fastmlp import MLP
+    from fastmlp.kernels.cpu import per_sample
+
+    X, y = np.random.default_rng(0).random((32, 2)), np.ones(32)
+    for rows, kernel, register in ((4, per_sample.train_narrow, "xmm"), (32, per_sample.train_wide, WIDEST)):
+        MLP((2, 3, 1), random_state=0).fit(X[:rows], y[:rows], epochs=1, verbose=0)
+        if kernel.stats.cache_hits:
+            pytest.skip("the kernel came from the on-disk cache, whose machine code cannot be listed")
+        text = kernel.inspect_asm(kernel.signatures[0])
+        assert re.search(rf"vfmadd\w*ps\s[^\n]*%{register}|mulps\s[^\n]*%{register}", text)
