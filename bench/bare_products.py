@@ -2,7 +2,7 @@
 
 Per layer a forward product, one for the gradient of W, and one for the gradient of the layer's inputs except in the
 first, in compiled code, with the BLAS that Numba uses. "np.dot" lets Numba call it on whole matrices; "gemm" is the
-package's own call of the same BLAS. It is a contestant without a loss: `run` multiplies as many steps as training takes.
+package's own call of the same BLAS. A contestant without a loss: `run` multiplies as many steps as training takes.
 Alone: python bench/bare_products.py [workload ...]    (every form, with one thread and with all)
 """
 

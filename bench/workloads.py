@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ class Workload:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """(fan_in, fan_out) per layer."""
-        return list(zip(self.layer_sizes[:-1], self.layer_sizes[1:], strict=True))
+        return list(pairwise(self.layer_sizes))
 
     @property
     def n_params(self) -> int:
@@ -97,7 +98,7 @@ class Workload:
 def layers(flat: np.ndarray, layer_sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Views (W, b) per layer into a flat parameter vector."""
     views, at = [], 0
-    for i, o in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
+    for i, o in pairwise(layer_sizes):
         views.append((flat[at : at + i * o].reshape(i, o), flat[at + i * o : at + i * o + o]))
         at += i * o + o
     return views

@@ -15,6 +15,7 @@ from .metrics import classification_metrics, regression_metrics
 from .mlp import MLP
 from .optimizers import optimizer_from_name
 from .persistence import load
+from .schedules import schedule_factors
 from .tabular import Preprocessing, drop_rows_without_target, read_table
 from .targets import CLASSIFICATION, Target
 
@@ -34,9 +35,10 @@ class TrainSettings:
     activation: str = "relu"
     dropout: float = 0.1
     optimizer: str = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
+    schedule: str = "one_cycle"
     epochs: int = 100
-    batch_size: int = 256
+    batch_size: int = 128
     validation: float = 0.2
     patience: int = 16
     seed: int = 0
@@ -48,6 +50,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     say = partial(console.print, markup=False, soft_wrap=True)
     check_folder(output)
     optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
+    schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
     table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
     if n_dropped:
         say(f"{n_dropped} rows whose target {settings.target!r} is missing are left out.")
@@ -72,6 +75,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         optimizer=optimizer,
+        schedule=settings.schedule,
         validation_data=encoded.get("validation"),
         early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
     )
