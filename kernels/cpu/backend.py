@@ -51,6 +51,9 @@ def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, 
     }
     if family == "per_layer":
         from .per_layer import Work as LayerWork
+        from .product import scratch_size
+
+        n_scratch = _padded(scratch_size(max(sizes[1:]), dtype.itemsize))
 
         starts = np.cumsum([0] + [_padded(rows * size) for size in sizes])
         # The inputs' block is filled only when a shuffled batch is gathered.
@@ -68,6 +71,9 @@ def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, 
             weight=np.zeros(rows if shuffle else 0, dtype),
             n_sums=_padded(sum(sizes[1:])) + ALIGNMENT,
             sums=np.zeros((ranks, _padded(sum(sizes[1:])) + ALIGNMENT), dtype),
+            transposed=np.zeros(int(net.n_padded), dtype),
+            n_scratch=n_scratch,
+            scratch=np.zeros((ranks, n_scratch), dtype),
             **walk,
         )
     from .per_sample import Work as SampleWork

@@ -1,7 +1,9 @@
 """The training loop of every CPU family: epochs, batches, records. A family supplies its gradient and its update.
 
+prepare(rank, n_ranks, net, memory, work)
+    at the start of a call
 gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step)
-    leaves this rank's share of the loss in work.partial[rank * PARTIAL_COLUMNS + LOSS] and of the hits in work.partial[rank * PARTIAL_COLUMNS + RIGHT]
+    leaves this rank's sum of losses and its number of hits in its row of work.partial
 update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h) -> meetings
     completes the gradient; applies it unless course.rule is NO_UPDATE
 """
@@ -21,7 +23,7 @@ LOSS, RIGHT, SQUARES = 0, 1, 2  # columns of work.partial
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 
 
-def make_loop(gradient, update):
+def make_loop(prepare, gradient, update):
     @inlined
     def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
         net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
@@ -30,6 +32,8 @@ def make_loop(gradient, update):
         epoch = first_step // n_batches
         batch = first_step - epoch * n_batches
         scalars, meetings = offset(memory.scalars, rank * N_SCALARS), 0
+        prepare(rank, n_ranks, net, memory, work)
+        meetings = meet(barrier, n_ranks, meetings)
         for t in range(n_steps):
             if batch == 0:
                 scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0

@@ -1,8 +1,8 @@
-"""Nets whose layers are matrices: a BLAS product per layer, one fused pass around it, a team of threads without BLAS's own.
+"""Nets whose layers are matrices: a product per layer, one fused pass around it, and a team of threads.
 
-Each rank takes its rows of the batch through all layers, forward and backward, with single-threaded products and no
-meeting in between. Then it takes its rows of every weight matrix: their gradient over the whole batch, and their
-update while it is still in cache. So a step has two meetings, whatever the depth, and nothing is computed twice.
+Each rank takes its rows of the batch through all layers, forward and backward, with no meeting in between. Then it takes
+its rows of every weight matrix: their gradient over the whole batch, and their update while it is still in cache. So a
+step has two meetings, whatever the depth, and nothing is computed twice.
 
 Blocks of work arrays: layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
@@ -18,10 +18,13 @@ from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
 from ..simd import bare, number, offset
 from .elements import activate, backward, count_right, draw_mask, gather_rows, loss_and_delta, multiply, softmax_rows
-from .gemm import gemm
 from .loop import LOSS, PARTIAL_COLUMNS, RIGHT, SQUARES, make_loop
+from .product import product, transpose
 from .team import meet
+from .tile import ROWS
 from .update import CLIP_NORM, clip_factor, squares, update
+
+UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of
 
 
 class Work(NamedTuple):
@@ -35,13 +38,22 @@ class Work(NamedTuple):
     weight: np.ndarray  # (rows,), gathered, or empty
     n_sums: int
     sums: np.ndarray  # (n_ranks, n_sums), column sums of delta
+    transposed: np.ndarray  # (n_padded,), each W (fan_in, fan_out) but the first as (fan_out, fan_in), for the way back
+    n_scratch: int
+    scratch: np.ndarray  # (n_ranks, n_scratch), of products
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
 @inner
-def forward(net, params, x, x0, row, rows, work, training, seed, step):
+def start_of(rank, n_ranks, n, unit):
+    """Where a rank's share of n begins, in whole units: the tiles of products then divide it well."""
+    return min(n, (n * rank // n_ranks + unit - 1) // unit * unit)
+
+
+@inner
+def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
     """Rows row .. row + rows of a batch whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities, z."""
     n_layers = net.n_layers
     source, start = x, x0 + row * net.sizes[0]
@@ -51,7 +63,8 @@ def forward(net, params, x, x0, row, rows, work, training, seed, step):
         hides = training and net.dropout[k] > 0.0
         keeps = net.keep_z[k] == 1
         z = work.z if keeps or hides else work.a
-        gemm(0, 0, rows, fan_out, fan_in, source, start, fan_in, params, net.weight_offsets[k], fan_out, z, o, fan_out)
+        w = net.weight_offsets[k]
+        product(False, rows, fan_out, fan_in, source, start, fan_in, params, w, fan_out, z, o, fan_out, scratch)
         raw = work.z if hides and not keeps else work.a
         activate(net.activations[k], z, o, params, net.bias_offsets[k], keeps, rows, fan_out, raw, o)
         if hides:
@@ -81,7 +94,8 @@ def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
 
 @inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step):
-    row, end = rows * rank // n_ranks, rows * (rank + 1) // n_ranks
+    row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
+    scratch = offset(work.scratch, rank * work.n_scratch)
     mine, n_layers = end - row, net.n_layers
     share = offset(work.partial, rank * PARTIAL_COLUMNS)
     share[LOSS] = share[RIGHT] = 0.0
@@ -92,7 +106,7 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
         gather_rows(data.Y, work.order, first + row, mine, net.sizes[n_layers], y, row * net.sizes[n_layers])
         if data.weighted:
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
-    forward(net, params, x, x0, row, mine, work, True, course.seed, step)
+    forward(scratch, net, params, x, x0, row, mine, work, True, course.seed, step)
     judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (rows * net.loss_width), work, share)
     for k in range(n_layers - 1, -1, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
@@ -105,59 +119,73 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
         backward(code, kept, o, mine, fan_out, work.delta, o, work.sums, rank * work.n_sums + work.units[k])
         if k > 0:
             below = work.blocks[k] + row * fan_in
-            gemm(0, 1, mine, fan_in, fan_out, work.delta, o, fan_out, params, net.weight_offsets[k], fan_out,
-                 work.delta, below, fan_in)  # fmt: skip
+            wt = net.weight_offsets[k]
+            product(False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, wt, fan_in,
+                    work.delta, below, fan_in, scratch)  # fmt: skip
+
+
+@inner
+def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
+    """Update this rank's rows of layer k, and bring their transposed copy up to date."""
+    fan_in, fan_out, p = net.sizes[k], net.sizes[k + 1], memory.params
+    row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
+    w, b, one, zero = net.weight_offsets[k], net.bias_offsets[k], number(p, 1.0), number(p, 0.0)
+    for is_bias in range(2 if rank == 0 else 1):
+        first, last, decay, l2 = w + row * fan_out, w + end * fan_out, h.decay, number(p, net.l2)
+        if is_bias:
+            first, last, decay, l2 = b, b + fan_out, one, zero
+        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h, decay, l2, clip)
+    if k > 0:
+        transpose(p, w, row, end, fan_out, work.transposed, w, fan_in)
+
+
+@inlined
+def prepare(rank, n_ranks, net, memory, work):
+    """The transposed copies, at the start of a call: parameters may have changed since the last."""
+    for k in range(1, net.n_layers):
+        fan_in, w = net.sizes[k], net.weight_offsets[k]
+        row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
+        transpose(memory.params, w, row, end, net.sizes[k + 1], work.transposed, w, fan_in)
 
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
-    n_layers, n_padded = net.n_layers, net.n_padded
-    p, g = memory.params, memory.grads
-    one, zero, l2 = number(p, 1.0), number(p, 0.0), number(p, net.l2)
-    square_sum = 0.0
-    for k in range(n_layers):
+    p, g, one, clips = memory.params, memory.grads, number(memory.params, 1.0), course.hyper[CLIP_NORM] > 0.0
+    scratch, square_sum = offset(work.scratch, rank * work.n_scratch), 0.0
+    for k in range(net.n_layers):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-        row, end = fan_in * rank // n_ranks, fan_in * (rank + 1) // n_ranks
+        row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
         w, b = net.weight_offsets[k], net.bias_offsets[k]
         source, start = work.a, work.blocks[k]
         if k == 0 and not course.shuffle:
             source, start = data.X, first * net.sizes[0]
-        gemm(1, 0, end - row, fan_out, rows, source, start + row, fan_in, work.delta, work.blocks[k + 1], fan_out,
-             g, w + row * fan_out, fan_out)  # fmt: skip
+        product(True, end - row, fan_out, rows, source, start + row, fan_in, work.delta, work.blocks[k + 1], fan_out,
+                g, w + row * fan_out, fan_out, scratch)  # fmt: skip
         if rank == 0:
             for j in range(fan_out):
                 column = work.sums[work.units[k] + j]
                 for r in range(1, n_ranks):
                     column += work.sums[r * work.n_sums + work.units[k] + j]
                 g[b + j] = column
-        if course.hyper[CLIP_NORM] > 0.0:
-            square_sum += squares(p, g, w + row * fan_out, w + end * fan_out, l2)
+        if clips:
+            square_sum += squares(p, g, w + row * fan_out, w + end * fan_out, number(p, net.l2))
             if rank == 0:
-                square_sum += squares(p, g, b, b + fan_out, zero)
+                square_sum += squares(p, g, b, b + fan_out, number(p, 0.0))
         elif course.rule != NO_UPDATE:
-            first_weight, last_weight = w + row * fan_out, w + end * fan_out
-            update(course.rule, p, g, memory.state, first_weight, last_weight, n_padded, h, h.decay, l2, one)
-            if rank == 0:
-                update(course.rule, p, g, memory.state, b, b + fan_out, n_padded, h, one, zero, one)
-    if course.hyper[CLIP_NORM] > 0.0 and course.rule != NO_UPDATE:
+            settle(rank, n_ranks, net, course, memory, work, k, h, one)
+    if clips and course.rule != NO_UPDATE:
         work.partial[rank * PARTIAL_COLUMNS + SQUARES] = square_sum
         meetings = meet(barrier, n_ranks, meetings)
         square_sum = 0.0
         for r in range(n_ranks):
             square_sum += work.partial[r * PARTIAL_COLUMNS + SQUARES]
         clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
-        for k in range(n_layers):
-            fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-            first_weight = net.weight_offsets[k] + fan_in * rank // n_ranks * fan_out
-            last_weight = net.weight_offsets[k] + fan_in * (rank + 1) // n_ranks * fan_out
-            update(course.rule, p, g, memory.state, first_weight, last_weight, n_padded, h, h.decay, l2, clip)
-            if rank == 0:
-                b = net.bias_offsets[k]
-                update(course.rule, p, g, memory.state, b, b + fan_out, n_padded, h, one, zero, clip)
+        for k in range(net.n_layers):
+            settle(rank, n_ranks, net, course, memory, work, k, h, clip)
     return meetings
 
 
-_loop = make_loop(gradient, finish)
+_loop = make_loop(prepare, gradient, finish)
 
 
 @kernel
@@ -182,10 +210,11 @@ def _evaluate(rank, n_ranks, net, data, params, work, n_rows, writes, output):
     width, n_layers, row = net.sizes[net.n_layers], net.n_layers, rank * n_rows
     share = offset(work.partial, rank * PARTIAL_COLUMNS)
     share[LOSS] = share[RIGHT] = 0.0
+    scratch = offset(work.scratch, rank * work.n_scratch)
     for first in range(row, data.n_samples, n_rows * n_ranks):
         rows = min(n_rows, data.n_samples - first)
         x0 = (first - row) * net.sizes[0]  # where row 0 of this block would start
-        forward(net, params, data.X, x0, row, rows, work, False, 0, 0)
+        forward(scratch, net, params, data.X, x0, row, rows, work, False, 0, 0)
         o = work.blocks[n_layers] + row * width
         if writes:
             for i in range(rows * width):

@@ -257,6 +257,11 @@ def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
 
 
 @inlined
+def prepare(rank, n_ranks, net, memory, work):
+    pass
+
+
+@inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
     if course.rule == NO_UPDATE:
         return meetings
@@ -284,7 +289,7 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
 NARROW, WIDE = 4, 16
 _gradient_narrow, _evaluate_narrow = make_family(NARROW)
 _gradient_wide, _evaluate_wide = make_family(WIDE)
-_loop_narrow, _loop_wide = make_loop(_gradient_narrow, finish), make_loop(_gradient_wide, finish)
+_loop_narrow, _loop_wide = make_loop(prepare, _gradient_narrow, finish), make_loop(prepare, _gradient_wide, finish)
 
 
 @kernel

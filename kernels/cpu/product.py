@@ -1,0 +1,90 @@
+"""Matrix products on parts of flat arrays, single-threaded, in blocks of tiles.
+
+    product(...)     C = A B, or C = A' B with trans_a, for a B whose rows are contiguous
+    transpose(...)   the copy of a weight matrix that lets the backward pass be such a product too
+
+C is walked in blocks of K columns of A; a block of B (K x n) stays in the second-level cache, a tile's part of it in the
+first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
+them, and so is A' in tiles (Goto and van de Geijn 2008).
+"""
+
+from __future__ import annotations
+
+from ..jit import inner
+from ..simd import at
+from .tile import ROWS, VECTOR_BYTES, lanes_of, make_tile, transpose_square
+
+K = 512
+PACK_ROWS = 64  # rows of C from which copying B pays; bench/LOG.md
+FAR = 320  # elements between rows from which walking down a column is slow
+_tile_full, _tile_wide, _tile_narrow = make_tile(2, False), make_tile(2, True), make_tile(1, True)
+
+
+def scratch_size(n: int, itemsize: int) -> int:
+    """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
+    return K * (n + 2 * VECTOR_BYTES // itemsize) + K * ROWS
+
+
+@inner
+def copy_panels(b, b0, ldb, k, n, width, out):
+    """Panels of `width` columns of B (k, n), each (k, width) and contiguous, the last one filled up with zeros."""
+    o = 0
+    for j in range(0, n, width):
+        columns = min(width, n - j)
+        for p in range(k):
+            row = b0 + p * ldb + j
+            for q in range(columns):
+                out[o + q] = at(b, row + q)
+            for q in range(columns, width):
+                out[o + q] = 0.0
+            o += width
+
+
+@inner
+def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
+    """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says."""
+    width = 2 * lanes_of(a)
+    panels = m >= PACK_ROWS and ldb >= FAR
+    tiles = trans_a and lda >= FAR
+    tile_start = K * (n + width)
+    n_blocks = (k + K - 1) // K
+    for block in range(n_blocks):
+        p = k * block // n_blocks
+        depth, add = k * (block + 1) // n_blocks - p, block > 0
+        if panels:
+            copy_panels(b, b0 + p * ldb, ldb, depth, n, width, scratch)
+        for i in range(0, m, ROWS):
+            rows = min(ROWS, m - i)
+            source, start, a_row, a_k = a, a0 + i * lda + p, lda, 1
+            if trans_a:
+                start, a_row, a_k = a0 + p * lda + i, 1, lda
+            if tiles:
+                for q in range(depth):
+                    for r in range(rows):
+                        scratch[tile_start + q * ROWS + r] = at(a, start + q * lda + r)
+                source, start, a_k = scratch, tile_start, ROWS
+            for j in range(0, n, width):
+                columns = min(width, n - j)
+                right, first, b_k = b, b0 + p * ldb + j, ldb
+                if panels:
+                    right, first, b_k = scratch, j * depth, width
+                o = c0 + i * ldc + j
+                if columns == width:
+                    _tile_full(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
+                elif 2 * columns > width:
+                    _tile_wide(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
+                else:
+                    _tile_narrow(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
+
+
+@inner
+def transpose(w, w0, first, last, n, out, out0, ldo):
+    """out[j, i] = w[i, j] for rows first <= i < last of w (*, n)."""
+    side = lanes_of(w)
+    whole_rows, whole_columns = last - (last - first) % side, n - n % side
+    for i in range(first, whole_rows, side):
+        for j in range(0, whole_columns, side):
+            transpose_square(w, w0 + i * n + j, n, out, out0 + j * ldo + i, ldo)
+    for i in range(first, last):
+        for j in range(whole_columns if i < whole_rows else 0, n):
+            out[out0 + j * ldo + i] = at(w, w0 + i * n + j)

@@ -1,0 +1,175 @@
+"""The innermost step of a matrix product, written as LLVM instructions so that its accumulators stay in registers.
+
+A tile is ROWS x (2 vectors) of C. For each k it loads two vectors of B's row and multiplies them by ROWS numbers of A, each
+broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector and 8 scalar loads, so that arithmetic is
+the bound on one as on two units. Measured against OpenBLAS 0.3.30 in bench/LOG.md.
+"""
+
+from __future__ import annotations
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..simd import element_pointer
+
+I32 = ir.IntType(32)
+FEATURES = binding.get_host_cpu_features()
+# (bytes of a vector, rows of a tile): accumulators, two vectors of B and one of A must fit the registers
+VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
+
+
+def make_tile(n_vectors, partial):
+    """An intrinsic tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k).
+
+    C[i, j] (+)= sum over k of A[i, k] B[k, j], for i < rows <= ROWS and j < columns; strides in elements, B's and C's
+    columns contiguous. partial: the last vector may be cut short by `columns`.
+    """
+
+    @intrinsic
+    def tile(typing_context, rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k):
+        n = types.intp
+        sig = types.void(n, n, add, a, n, n, n, b, n, n, c, n, n, n)
+        lanes = VECTOR_BYTES * 8 // a.dtype.bitwidth
+        align = a.dtype.bitwidth // 8
+
+        def build(context, builder, sig, args):
+            rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k = args
+            number = ir.FloatType() if sig.args[3].dtype == types.float32 else ir.DoubleType()
+            vector, index = ir.VectorType(number, lanes), k.type
+            suffix = f"v{lanes}f{8 * align}"
+            const = lambda value: ir.Constant(index, value)
+            zero = ir.Constant(vector, [0.0] * lanes)
+            pa = element_pointer(context, builder, sig.args[3], a, a0)
+            pb = element_pointer(context, builder, sig.args[7], b, b0)
+            pc = element_pointer(context, builder, sig.args[10], c, c0)
+
+            # Rows past the last repeat it: they compute the same numbers and store them to the same place.
+            last = builder.sub(rows, const(1))
+            pick = [
+                builder.select(builder.icmp_signed("<", const(i), rows), const(i), last) for i in range(ROWS)
+            ]
+            a_starts = [builder.mul(a_row, i) for i in pick]
+
+            mask = None
+            if partial:
+                iota = ir.Constant(ir.VectorType(I32, lanes), list(range((n_vectors - 1) * lanes, n_vectors * lanes)))
+                limit = _splat(builder, builder.trunc(columns, I32), lanes)
+                mask = builder.icmp_signed("<", iota, limit)
+
+            def read(pointer, j):
+                p = builder.bitcast(builder.gep(pointer, [const(j * lanes)], inbounds=True), vector.as_pointer())
+                if mask is None or j < n_vectors - 1:
+                    return builder.load(p, align=align)
+                kind = ir.FunctionType(vector, [p.type, I32, mask.type, vector])
+                f = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{suffix}.p0")
+                return builder.call(f, [p, ir.Constant(I32, align), mask, zero])
+
+            def write(value, pointer, j):
+                p = builder.bitcast(builder.gep(pointer, [const(j * lanes)], inbounds=True), vector.as_pointer())
+                if mask is None or j < n_vectors - 1:
+                    builder.store(value, p, align=align)
+                    return
+                kind = ir.FunctionType(ir.VoidType(), [vector, p.type, I32, mask.type])
+                f = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{suffix}.p0")
+                builder.call(f, [value, p, ir.Constant(I32, align), mask])
+
+            fma = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.{suffix}"
+            )
+            entry = builder.block
+            loop, after = builder.append_basic_block("tile.loop"), builder.append_basic_block("tile.after")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            step = builder.phi(index)
+            step.add_incoming(const(0), entry)
+            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(ROWS)]
+            ka = builder.gep(pa, [builder.mul(step, a_k)], inbounds=True)
+            kb = builder.gep(pb, [builder.mul(step, b_k)], inbounds=True)
+            b_vectors = [read(kb, j) for j in range(n_vectors)]
+            new = []
+            for i in range(ROWS):
+                x = builder.load(builder.gep(ka, [a_starts[i]], inbounds=True), align=align)
+                x = _splat(builder, x, lanes)
+                new.append([builder.call(fma, [x, b_vectors[j], sums[i][j]]) for j in range(n_vectors)])
+            following = builder.add(step, const(1))
+            step.add_incoming(following, loop)
+            for i in range(ROWS):
+                for j in range(n_vectors):
+                    sums[i][j].add_incoming(zero, entry)
+                    sums[i][j].add_incoming(new[i][j], loop)
+            builder.cbranch(builder.icmp_signed("<", following, k), loop, after)
+
+            builder.position_at_end(after)
+            c_rows = [builder.gep(pc, [builder.mul(c_row, i)], inbounds=True) for i in pick]
+            with builder.if_else(builder.icmp_signed("!=", add, ir.Constant(add.type, 0))) as (then, otherwise):
+                with then:  # all is read before anything is written: repeated rows add once
+                    totals = [
+                        [builder.fadd(new[i][j], read(c_rows[i], j)) for j in range(n_vectors)] for i in range(ROWS)
+                    ]
+                    for i in range(ROWS):
+                        for j in range(n_vectors):
+                            write(totals[i][j], c_rows[i], j)
+                with otherwise:
+                    for i in range(ROWS):
+                        for j in range(n_vectors):
+                            write(new[i][j], c_rows[i], j)
+            return context.get_dummy_value()
+
+        return sig, build
+
+    return tile
+
+
+@intrinsic
+def transpose_square(typing_context, a, a0, a_row, out, out0, out_row):
+    """out[j, i] = a[i, j] for a square of one vector's width, in registers."""
+    n = types.intp
+    lanes = VECTOR_BYTES * 8 // a.dtype.bitwidth
+    align = a.dtype.bitwidth // 8
+
+    def build(context, builder, sig, args):
+        a, a0, a_row, out, out0, out_row = args
+        number = ir.FloatType() if sig.args[0].dtype == types.float32 else ir.DoubleType()
+        vector = ir.VectorType(number, lanes)
+
+        def row(kind, pointer, start, stride, i):
+            index = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
+            return builder.bitcast(element_pointer(context, builder, kind, pointer, index), vector.as_pointer())
+
+        rows = [builder.load(row(sig.args[0], a, a0, a_row, i), align=align) for i in range(lanes)]
+        size = 1
+        while size < lanes:  # swap the off-diagonal blocks of this size in each pair of rows
+            kinds = []
+            for odd in (0, 1):
+                picks = [(j // size % 2 != 0) * lanes + (j // size // 2 * 2 + odd) * size + j % size for j in range(lanes)]
+                kinds.append(ir.Constant(ir.VectorType(I32, lanes), picks))
+            for i in range(lanes):
+                if not i & size:
+                    first, second = rows[i], rows[i + size]
+                    rows[i] = builder.shuffle_vector(first, second, kinds[0])
+                    rows[i + size] = builder.shuffle_vector(first, second, kinds[1])
+            size *= 2
+        for i in range(lanes):
+            builder.store(rows[i], row(sig.args[3], out, out0, out_row, i), align=align)
+        return context.get_dummy_value()
+
+    return types.void(a, n, n, out, n, n), build
+
+
+def _splat(builder, x, lanes):
+    undefined = ir.Constant(ir.VectorType(x.type, lanes), ir.Undefined)
+    one = builder.insert_element(undefined, x, ir.Constant(I32, 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+
+
+@intrinsic
+def lanes_of(typing_context, array):
+    """Elements of `array` in a vector of a tile."""
+    lanes = VECTOR_BYTES * 8 // array.dtype.bitwidth
+
+    def build(context, builder, sig, args):
+        return context.get_constant(types.intp, lanes)
+
+    return types.intp(array), build
