@@ -39,7 +39,7 @@ def make_steps(variant: str):
 
     else:
         try:
-            from fastmlp.kernels.cpu.gemm import gemm
+            from blas_gemm import gemm
         except ImportError as reason:
             raise Unsupported(f"needs fastmlp's gemm: {reason}") from None
 

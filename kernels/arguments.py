@@ -74,3 +74,14 @@ class Memory(NamedTuple):
 
 POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT, STEPS_DONE, DIVERGED = range(7)
 N_SCALARS = 8
+
+LINE = 64  # bytes of a cache line and of the widest vector
+
+
+def aligned_zeros(shape, dtype) -> np.ndarray:
+    """Zeros that start on a cache line: a vector that crosses lines costs two accesses."""
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape))
+    raw = np.zeros(size + LINE // dtype.itemsize, dtype)
+    skip = -raw.ctypes.data % LINE // dtype.itemsize
+    return raw[skip : skip + size].reshape(shape)

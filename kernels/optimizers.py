@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .jit import formula, selector
-from .simd import absolute, sqrt, where
+from .simd import absolute, ratio, sqrt, where
 
 
 class Settings(NamedTuple):
@@ -57,21 +57,21 @@ def adam(p, g, m, v, s2, h):
     """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment."""
     m = h.beta1 * m + (1.0 - h.beta1) * g
     v = h.beta2 * v + (1.0 - h.beta2) * (g * g)
-    return p - h.learning_rate * m / (sqrt(v) * h.root_correction + h.epsilon), m, v, s2
+    return p - h.learning_rate * ratio(m, sqrt(v) * h.root_correction + h.epsilon), m, v, s2
 
 
 @formula
 def rmsprop(p, g, v, s1, s2, h):
     """Tieleman and Hinton 2012: v = rho v + (1 - rho) g**2; p - lr g / (sqrt(v) + epsilon)"""
     v = h.beta2 * v + (1.0 - h.beta2) * (g * g)
-    return p - h.learning_rate * g / (sqrt(v) + h.epsilon), v, s1, s2
+    return p - h.learning_rate * ratio(g, sqrt(v) + h.epsilon), v, s1, s2
 
 
 @formula
 def adagrad(p, g, v, s1, s2, h):
     """Duchi et al. 2011: v = v + g**2; p - lr g / (sqrt(v) + epsilon)"""
     v = v + g * g
-    return p - h.learning_rate * g / (sqrt(v) + h.epsilon), v, s1, s2
+    return p - h.learning_rate * ratio(g, sqrt(v) + h.epsilon), v, s1, s2
 
 
 @formula

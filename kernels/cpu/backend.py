@@ -1,20 +1,19 @@
 """The device contract on the CPU: the functions every backend has, with these signatures.
 
-families(network...)   is plan.py's business; here a family is a name in FAMILIES
-make_work              a family's buffers for batches of up to `rows` samples
-train, evaluate        run kernels on what plan.py built
-to_device, to_host, synchronize
+    Team                   the threads of one fit
+    make_work              a family's buffers for batches of up to `rows` samples
+    train, evaluate        run kernels on what plan.py built
+    to_device, to_host, synchronize
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from ..arguments import Course, Data, Memory, Net
+from ..arguments import Course, Data, Memory, Net, aligned_zeros
 from ..random import BLOCK
 from .loop import LOSS, PARTIAL_COLUMNS, RIGHT
 from .team import Team as Team
@@ -63,17 +62,17 @@ def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, 
         return LayerWork(
             blocks=starts[:-1].astype(np.int64),
             units=np.cumsum([0] + sizes[1:])[:-1].astype(np.int64),
-            a=np.zeros(total, dtype),
-            z=np.zeros(total if drops or keeps else 0, dtype),
-            delta=np.zeros(total, dtype),
-            mask=np.zeros(total if drops else 0, dtype),
-            y=np.zeros(rows * sizes[-1] if shuffle else 0, dtype),
-            weight=np.zeros(rows if shuffle else 0, dtype),
+            a=aligned_zeros(total, dtype),
+            z=aligned_zeros(total if drops or keeps else 0, dtype),
+            delta=aligned_zeros(total, dtype),
+            mask=aligned_zeros(total if drops else 0, dtype),
+            y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
+            weight=aligned_zeros(rows if shuffle else 0, dtype),
             n_sums=_padded(sum(sizes[1:])) + ALIGNMENT,
-            sums=np.zeros((ranks, _padded(sum(sizes[1:])) + ALIGNMENT), dtype),
-            transposed=np.zeros(int(net.n_padded), dtype),
+            sums=aligned_zeros((ranks, _padded(sum(sizes[1:])) + ALIGNMENT), dtype),
+            transposed=aligned_zeros(int(net.n_padded), dtype),
             n_scratch=n_scratch,
-            scratch=np.zeros((ranks, n_scratch), dtype),
+            scratch=aligned_zeros((ranks, n_scratch), dtype),
             **walk,
         )
     from .per_sample import Work as SampleWork
@@ -83,11 +82,11 @@ def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, 
         units=np.cumsum([0] + sizes).astype(np.int64),
         columns=columns,
         filled=np.full(2, -1, np.int64),
-        a=np.zeros((sum(sizes), columns), dtype).reshape(-1),
-        z=np.zeros(sum(sizes) * columns, dtype),
-        delta=np.zeros(sum(sizes) * columns, dtype),
-        y=np.zeros(sizes[-1] * columns, dtype),
-        weight=np.zeros(columns, dtype),
+        a=aligned_zeros(sum(sizes) * columns, dtype),
+        z=aligned_zeros(sum(sizes) * columns, dtype),
+        delta=aligned_zeros(sum(sizes) * columns, dtype),
+        y=aligned_zeros(sizes[-1] * columns, dtype),
+        weight=aligned_zeros(columns, dtype),
         **walk,
     )
 
@@ -103,19 +102,6 @@ def _kernels(family: str):
 
     width = family.removeprefix("per_sample_")
     return getattr(per_sample, f"train_{width}"), getattr(per_sample, f"evaluate_{width}")
-
-
-@cache
-def _blas():
-    import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that compiled code calls must be loaded to be limited)
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas")
-
-
-def single_threaded_blas(family: str):
-    """A context in which a product runs in the thread that calls it. The threads of a fit are ours."""
-    return _blas().limit(limits=1) if family == "per_layer" else nullcontext()
 
 
 def train(

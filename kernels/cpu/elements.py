@@ -13,7 +13,20 @@ from ..elementary import exp, log
 from ..jit import inner, selector
 from ..losses import LOSSES
 from ..random import DROPOUT, philox
-from ..simd import absolute, fill, keep_first, largest, load, load_first, number, store, store_first, total, where
+from ..simd import (
+    absolute,
+    fill,
+    keep_first,
+    largest,
+    load,
+    load_first,
+    number,
+    store,
+    store_first,
+    total,
+    transpose_square,
+    where,
+)
 
 LANES = 16  # one AVX-512 register of float32, two of float64
 
@@ -77,54 +90,43 @@ backward = selector([_make_backward(row) for row in ACTIVATIONS], 8)
 
 
 @inner
-def _softmax_row(z, i, width, v, a, o):
-    """One row that fits a vector, loaded as v."""
-    v = keep_first(v, width, -np.inf)
-    v -= largest(v)
-    e = keep_first(exp(v), width, 0.0)
-    whole = fill(z, total(e), LANES)
-    store_first(z, i, width, v - log(whole))
-    store_first(a, o, width, e / whole)
+def softmax_rows(z, z0, rows, width, a, a0, scratch):
+    """z (rows, width) becomes log-probabilities, a their exponentials.
 
-
-@inner
-def softmax_rows(z, z0, rows, width, a, a0):
-    """z (rows, width) becomes log-probabilities, a their exponentials."""
-    if width <= LANES:
-        # A masked load waits for a masked store whose unmasked range it overlaps, and that is the row before: so rows
-        # are loaded four at a time (measured: 1.4 us instead of 0.6 for 32 rows of 10).
-        whole = rows - rows % 4
-        for r in range(0, whole, 4):
-            i, o = z0 + r * width, a0 + r * width
-            v0, v1 = load_first(z, i, width, LANES), load_first(z, i + width, width, LANES)
-            v2, v3 = load_first(z, i + 2 * width, width, LANES), load_first(z, i + 3 * width, width, LANES)
-            _softmax_row(z, i, width, v0, a, o)
-            _softmax_row(z, i + width, width, v1, a, o + width)
-            _softmax_row(z, i + 2 * width, width, v2, a, o + 2 * width)
-            _softmax_row(z, i + 3 * width, width, v3, a, o + 3 * width)
-        for r in range(whole, rows):
-            i, o = z0 + r * width, a0 + r * width
-            _softmax_row(z, i, width, load_first(z, i, width, LANES), a, o)
-        return
-    for r in range(rows):
-        i, o = z0 + r * width, a0 + r * width
-        top = fill(z, -np.inf, LANES)
+    Samples are turned into lanes, 16 at a time: maxima and sums then run down the classes, not across a vector
+    (measured for 32 rows of 10: 0.37 us, against 1.1 us row by row).
+    scratch : LANES * (LANES + 2 * width rounded up to LANES)
+    """
+    square, logs = LANES * LANES, LANES * LANES
+    parts = logs + (width + LANES - 1) // LANES * square
+    for r in range(0, rows, LANES):
+        m = min(LANES, rows - r)
         for j in range(0, width, LANES):
-            n = min(width - j, LANES)
-            v = keep_first(load_first(z, i + j, n, LANES), n, -np.inf)
+            n = min(LANES, width - j)
+            for q in range(m):
+                store(scratch, q * LANES, load_first(z, z0 + (r + q) * width + j, n, LANES))
+            transpose_square(scratch, 0, LANES, scratch, logs + j * LANES, LANES, LANES)
+        top = load(scratch, logs, LANES)
+        for j in range(1, width):
+            v = load(scratch, logs + j * LANES, LANES)
             top = where(v > top, v, top)
-        highest, sums = largest(top), fill(z, 0.0, LANES)
+        whole = fill(z, 0.0, LANES)
+        for j in range(width):
+            e = exp(load(scratch, logs + j * LANES, LANES) - top)
+            whole += e
+            store(scratch, parts + j * LANES, e)
+        shift, factor = top + log(whole), 1.0 / whole
+        for j in range(width):
+            store(scratch, logs + j * LANES, load(scratch, logs + j * LANES, LANES) - shift)
+            store(scratch, parts + j * LANES, load(scratch, parts + j * LANES, LANES) * factor)
         for j in range(0, width, LANES):
-            n = min(width - j, LANES)
-            e = exp(load_first(z, i + j, n, LANES) - highest)
-            store_first(a, o + j, n, e)
-            sums += keep_first(e, n, 0.0)
-        whole = fill(z, total(sums), LANES)
-        shift, factor = highest + log(whole), 1.0 / whole
-        for j in range(0, width, LANES):
-            n = min(width - j, LANES)
-            store_first(z, i + j, n, load_first(z, i + j, n, LANES) - shift)
-            store_first(a, o + j, n, load_first(a, o + j, n, LANES) * factor)
+            n = min(LANES, width - j)
+            transpose_square(scratch, logs + j * LANES, LANES, scratch, 0, LANES, LANES)
+            for q in range(m):
+                store_first(z, z0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
+            transpose_square(scratch, parts + j * LANES, LANES, scratch, 0, LANES, LANES)
+            for q in range(m):
+                store_first(a, a0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
 
 
 def _make_loss(row):

@@ -75,7 +75,7 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
         source, start = work.a, o
     if net.activations[n_layers - 1] == SOFTMAX:
         o, width = work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
-        softmax_rows(work.z, o, rows, width, work.a, o)
+        softmax_rows(work.z, o, rows, width, work.a, o, scratch)
 
 
 @inlined

@@ -11,13 +11,15 @@ them, and so is A' in tiles (Goto and van de Geijn 2008).
 from __future__ import annotations
 
 from ..jit import inner
-from ..simd import at
-from .tile import ROWS, VECTOR_BYTES, lanes_of, make_tile, transpose_square
+from ..simd import at, transpose_square
+from .tile import ROWS, VECTOR_BYTES, lanes_of, make_tile
 
-K = 512
-PACK_ROWS = 64  # rows of C from which copying B pays; bench/LOG.md
+K = 256
+PACK_ROWS = 32  # rows of C from which copying B pays; bench/LOG.md
+SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers
 FAR = 320  # elements between rows from which walking down a column is slow
-_tile_full, _tile_wide, _tile_narrow = make_tile(2, False), make_tile(2, True), make_tile(1, True)
+_tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
+_tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
 
 
 def scratch_size(n: int, itemsize: int) -> int:
@@ -69,7 +71,9 @@ def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
                 if panels:
                     right, first, b_k = scratch, j * depth, width
                 o = c0 + i * ldc + j
-                if columns == width:
+                if columns == width and rows == ROWS:
+                    _tile_whole(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
+                elif columns == width:
                     _tile_full(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
                 elif 2 * columns > width:
                     _tile_wide(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
@@ -80,11 +84,10 @@ def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
 @inner
 def transpose(w, w0, first, last, n, out, out0, ldo):
     """out[j, i] = w[i, j] for rows first <= i < last of w (*, n)."""
-    side = lanes_of(w)
-    whole_rows, whole_columns = last - (last - first) % side, n - n % side
-    for i in range(first, whole_rows, side):
-        for j in range(0, whole_columns, side):
-            transpose_square(w, w0 + i * n + j, n, out, out0 + j * ldo + i, ldo)
+    whole_rows, whole_columns = last - (last - first) % SIDE, n - n % SIDE
+    for i in range(first, whole_rows, SIDE):
+        for j in range(0, whole_columns, SIDE):
+            transpose_square(w, w0 + i * n + j, n, out, out0 + j * ldo + i, ldo, SIDE)
     for i in range(first, last):
         for j in range(whole_columns if i < whole_rows else 0, n):
             out[out0 + j * ldo + i] = at(w, w0 + i * n + j)

@@ -20,11 +20,11 @@ FEATURES = binding.get_host_cpu_features()
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 
 
-def make_tile(n_vectors, partial):
+def make_tile(n_vectors, partial, whole_rows=False):
     """An intrinsic tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k).
 
     C[i, j] (+)= sum over k of A[i, k] B[k, j], for i < rows <= ROWS and j < columns; strides in elements, B's and C's
-    columns contiguous. partial: the last vector may be cut short by `columns`.
+    columns contiguous. partial: the last vector may be cut short by `columns`. whole_rows: rows is ROWS.
     """
 
     @intrinsic
@@ -48,7 +48,8 @@ def make_tile(n_vectors, partial):
             # Rows past the last repeat it: they compute the same numbers and store them to the same place.
             last = builder.sub(rows, const(1))
             pick = [
-                builder.select(builder.icmp_signed("<", const(i), rows), const(i), last) for i in range(ROWS)
+                const(i) if whole_rows else builder.select(builder.icmp_signed("<", const(i), rows), const(i), last)
+                for i in range(ROWS)
             ]
             a_starts = [builder.mul(a_row, i) for i in pick]
 
@@ -120,42 +121,6 @@ def make_tile(n_vectors, partial):
         return sig, build
 
     return tile
-
-
-@intrinsic
-def transpose_square(typing_context, a, a0, a_row, out, out0, out_row):
-    """out[j, i] = a[i, j] for a square of one vector's width, in registers."""
-    n = types.intp
-    lanes = VECTOR_BYTES * 8 // a.dtype.bitwidth
-    align = a.dtype.bitwidth // 8
-
-    def build(context, builder, sig, args):
-        a, a0, a_row, out, out0, out_row = args
-        number = ir.FloatType() if sig.args[0].dtype == types.float32 else ir.DoubleType()
-        vector = ir.VectorType(number, lanes)
-
-        def row(kind, pointer, start, stride, i):
-            index = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
-            return builder.bitcast(element_pointer(context, builder, kind, pointer, index), vector.as_pointer())
-
-        rows = [builder.load(row(sig.args[0], a, a0, a_row, i), align=align) for i in range(lanes)]
-        size = 1
-        while size < lanes:  # swap the off-diagonal blocks of this size in each pair of rows
-            kinds = []
-            for odd in (0, 1):
-                picks = [(j // size % 2 != 0) * lanes + (j // size // 2 * 2 + odd) * size + j % size for j in range(lanes)]
-                kinds.append(ir.Constant(ir.VectorType(I32, lanes), picks))
-            for i in range(lanes):
-                if not i & size:
-                    first, second = rows[i], rows[i + size]
-                    rows[i] = builder.shuffle_vector(first, second, kinds[0])
-                    rows[i + size] = builder.shuffle_vector(first, second, kinds[1])
-            size *= 2
-        for i in range(lanes):
-            builder.store(rows[i], row(sig.args[3], out, out0, out_row, i), align=align)
-        return context.get_dummy_value()
-
-    return types.void(a, n, n, out, n, n), build
 
 
 def _splat(builder, x, lanes):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .kernels.arguments import aligned_zeros
+
 PADDING = 16  # elements: the widest vector of any kernel
 
 
@@ -35,7 +37,7 @@ class Layout:
 
     def padded(self, dtype: np.dtype) -> np.ndarray:
         """Zeros (n_padded,), of which the first n_params are somebody's numbers."""
-        return np.zeros(self.n_padded, dtype)
+        return aligned_zeros(self.n_padded, dtype)
 
     @property
     def n_layers(self) -> int:

@@ -216,7 +216,7 @@ class MLP:
 
     def _evaluate(self, data: Any, output: np.ndarray) -> tuple[float, float]:
         plan = Plan.for_evaluation(self.network, self.device, self.dtype, data.n_samples)
-        with plan.backend.single_threaded_blas(plan.family), plan.backend.Team(plan.n_threads) as team:
+        with plan.backend.Team(plan.n_threads) as team:
             return plan.evaluate(team, data, self._padded, output)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -248,7 +248,7 @@ class MLP:
         n_steps = -(-data.n_samples // size)
         memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
         gradient = np.zeros_like(self._params)
-        with plan.backend.single_threaded_blas(plan.family), plan.backend.Team(plan.n_threads) as team:
+        with plan.backend.Team(plan.n_threads) as team:
             for step in range(n_steps):
                 plan.backend.train(plan.family, team, plan.net, data, course, memory, plan.work, step, 1)
                 gradient += memory.grads[: len(gradient)] * (min(size, data.n_samples - step * size) / data.n_samples)

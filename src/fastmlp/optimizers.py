@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from .errors import checked_number, unknown_name
-from .kernels.arguments import HYPER
+from .kernels.arguments import HYPER, aligned_zeros
 from .kernels.optimizers import CODES, MOST_STATE, RULES, Rule
 
 
@@ -41,7 +41,7 @@ class Optimizer:
 
     def initial_state(self, n_padded: int, dtype: np.dtype) -> np.ndarray:
         """(MOST_STATE, n_padded); the rows that the rule does not use stay untouched, and so cost no memory."""
-        state = np.zeros((MOST_STATE, n_padded), dtype)
+        state = aligned_zeros((MOST_STATE, n_padded), dtype)
         for row, start in zip(state, self.rule.initial, strict=True):
             if start != 0.0:
                 row[:] = getattr(self, start) if isinstance(start, str) else start

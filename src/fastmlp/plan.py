@@ -110,7 +110,7 @@ class Plan:
         scalars[:, [POWER1, POWER2]] = 1.0
         return Memory(
             params=params,
-            grads=np.zeros_like(params),
+            grads=self.network.layout.padded(self.dtype),
             state=state.reshape(-1),
             epoch_loss=np.full(n_epochs, np.nan),
             epoch_right=np.full(n_epochs, np.nan),

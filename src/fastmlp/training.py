@@ -72,7 +72,6 @@ class Fit:
         start, module = time.perf_counter(), self.plan.backend
         try:
             with (
-                module.single_threaded_blas(self.plan.family),
                 module.Team(self.plan.n_threads) as team,
                 Progress(self.options.epochs, self.options.verbose) as progress,
             ):

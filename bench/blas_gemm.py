@@ -1,8 +1,7 @@
-"""Matrix products inside compiled code, on parts of flat arrays.
+"""SciPy's BLAS inside compiled code: the limit that products are measured against.
 
-Numba's np.dot reaches SciPy's BLAS through a C helper that takes the full BLAS argument list; np.dot itself only passes
-whole contiguous matrices. Called directly, it also takes leading dimensions and offsets, so that a thread can work on
-its own rows of a product without copies.
+Numba's np.dot reaches it through a C helper that takes the full BLAS argument list; called directly, it also takes
+leading dimensions and offsets.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..simd import element_pointer
+from fastmlp.kernels.simd import element_pointer
 
 I8 = ir.IntType(8)
 
