@@ -14,10 +14,12 @@ from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
 
-# All thresholds are measured by bench/lab_families.py; bench/LOG.md has the figures.
-SMALL_STEP = 30_000  # multiply-adds of a step: below, calling BLAS costs more than it saves
-SMALL_WIDTH = 16  # widest layer for which samples-as-lanes keeps up with BLAS at any batch size
-STEP_PER_THREAD = 4_000_000  # multiply-adds that pay for one more thread's two meetings a step
+# Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
+# bench/LOG.md has the figures.
+LANES_UP_TO = 512  # weights of the largest layer up to which samples-as-lanes wins, for batches of more than 4 ...
+LANES_UP_TO_NARROW = 200  # ... and for smaller ones
+LANES_ROWS, LANES_ALWAYS = 512, 128  # larger batches leave the first-level cache, unless the largest layer is this small
+STEP_PER_THREAD = 1_500_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 
@@ -54,9 +56,11 @@ def describe_net(network: Network) -> Net:
 
 
 def choose_family(network: Network, rows: int) -> str:
-    """per_sample while BLAS calls would cost more than the work, per_layer above and wherever dropout needs masks."""
-    small = products(network, rows) <= SMALL_STEP or max(network.layer_sizes) <= SMALL_WIDTH
-    if any(network.dropout) or not small:
+    """Samples as lanes while layers are small; per_layer above, and wherever dropout needs masks."""
+    largest = max(i * j for i, j in network.layout.shapes)
+    lanes = largest <= (LANES_UP_TO if rows > 4 else LANES_UP_TO_NARROW)
+    lanes = lanes and (rows <= LANES_ROWS or largest <= LANES_ALWAYS)
+    if any(network.dropout) or not lanes:
         return "per_layer"
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
