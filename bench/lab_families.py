@@ -25,7 +25,16 @@ def seconds_per_step(family: str, sizes: tuple[int, ...], rows: int) -> float:
 
 def main() -> None:
     print(f"{'layers':16} {'rows':>5} {'products':>10} {'lanes us':>10} {'layers us':>10}  lanes / layers")
-    for sizes in ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (10, 16, 16, 1), (16, 32, 1), (32, 32, 4), (64, 64, 10)):
+    for sizes in (
+        (2, 4, 1),
+        (4, 8, 1),
+        (8, 16, 1),
+        (8, 8, 8, 1),
+        (10, 16, 16, 1),
+        (16, 32, 1),
+        (32, 32, 4),
+        (64, 64, 10),
+    ):
         for rows in (1, 4, 16, 64, 256, 1024):
             lanes = "per_sample_narrow" if rows <= 4 else "per_sample_wide"
             a, b = (seconds_per_step(family, sizes, rows) for family in (lanes, "per_layer"))

@@ -359,7 +359,9 @@ def _reciprocal_estimate(typing_context, v):
 
     def build(context, builder, sig, args):
         t, mask = llvm_type(v), ir.IntType(16)
-        f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t, t, mask]), "llvm.x86.avx512.rcp14.ps.512")
+        f = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(t, [t, t, mask]), "llvm.x86.avx512.rcp14.ps.512"
+        )
         return builder.call(f, [args[0], ir.Constant(t, ir.Undefined), ir.Constant(mask, -1)])
 
     return v(v), build

@@ -1,9 +1,9 @@
 """The device contract on the CPU: the functions every backend has, with these signatures.
 
-    Team                   the threads of one fit
-    make_work              a family's buffers for batches of up to `rows` samples
-    train, evaluate        run kernels on what plan.py built
-    to_device, to_host, synchronize
+Team                   the threads of one fit
+make_work              a family's buffers for batches of up to `rows` samples
+train, evaluate        run kernels on what plan.py built
+to_device, to_host, synchronize
 """
 
 from __future__ import annotations

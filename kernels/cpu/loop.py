@@ -16,7 +16,7 @@ from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS,
 from ..jit import inlined
 from ..random import permutation
 from ..simd import bare, offset
-from .team import meet
+from .team import all_here, meet
 from .update import settings_now
 
 LOSS, RIGHT, SQUARES = 0, 1, 2  # columns of work.partial
@@ -31,9 +31,11 @@ def make_loop(prepare, gradient, update):
         n_batches = (n + size - 1) // size
         epoch = first_step // n_batches
         batch = first_step - epoch * n_batches
-        scalars, meetings = offset(memory.scalars, rank * N_SCALARS), 0
+        if not all_here(barrier, n_ranks):
+            return
+        scalars = offset(memory.scalars, rank * N_SCALARS)
         prepare(rank, n_ranks, net, memory, work)
-        meetings = meet(barrier, n_ranks, meetings)
+        meetings = meet(barrier, n_ranks, 1)
         for t in range(n_steps):
             if batch == 0:
                 scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0

@@ -14,7 +14,7 @@ from threading import Thread
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -34,13 +34,20 @@ def _add_one(typing_context, counter):
     return types.void(counter), build
 
 
-@intrinsic
-def _read(typing_context, counter):
-    def build(context, builder, sig, args):
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        return builder.load_atomic(data, "acquire", 8)
+def _reader(index):
+    @intrinsic
+    def read(typing_context, counter):
+        def build(context, builder, sig, args):
+            data = context.make_array(sig.args[0])(context, builder, args[0]).data
+            place = builder.gep(data, [context.get_constant(types.intp, index)])
+            return builder.load_atomic(place, "acquire", 8)
 
-    return types.int64(counter), build
+        return types.int64(counter), build
+
+    return read
+
+
+_arrivals, _is_off = _reader(0), _reader(1)
 
 
 def _system_call(name, returns):
@@ -64,13 +71,13 @@ _give_way = _system_call(None if sys.platform == "win32" else "sched_yield", ir.
 def meet(barrier, n_ranks, meetings):
     """Wait until all ranks have come here as often as this one. Returns the new number of meetings.
 
-    barrier : int64 (1,)    arrivals of all ranks so far
+    barrier : int64 (2,)    arrivals of all ranks so far, and whether the first meeting is called off
     """
     meetings += 1
     if n_ranks > 1:
         _add_one(barrier)
         spins = 0
-        while _read(barrier) < meetings * n_ranks:
+        while _arrivals(barrier) < meetings * n_ranks:
             spins += 1
             if spins < SPINS:
                 _pause()
@@ -79,12 +86,24 @@ def meet(barrier, n_ranks, meetings):
     return meetings
 
 
+@inner
+def all_here(barrier, n_ranks):
+    """The first meeting. False if it is called off, because rank 0 was interrupted on its way."""
+    if n_ranks > 1:
+        _add_one(barrier)
+        while _arrivals(barrier) < n_ranks:
+            if _is_off(barrier) != 0:
+                return False
+            _give_way()
+    return True
+
+
 class Team:
-    """`with Team(n) as team: team.run(kernel, *arguments)` runs the kernel on n ranks and returns rank 0's result."""
+    """`with Team(n) as team: team.run(kernel, *arguments)` runs the kernel on n ranks."""
 
     def __init__(self, n_ranks: int):
         self.n_ranks = n_ranks
-        self._barrier = np.zeros(1, np.int64)
+        self._barrier = np.zeros(2, np.int64)
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
         for rank, queue in enumerate(self._work, start=1):
@@ -99,18 +118,21 @@ class Team:
             except BaseException as error:
                 self._done.put(error)
 
-    def run(self, kernel, *arguments):
-        self._barrier[0] = 0
+    def run(self, kernel, *arguments) -> None:
+        """Run on all ranks. An exception, such as KeyboardInterrupt, leaves no rank waiting."""
+        self._barrier[:] = 0
         if self._work:
             # Compile, or load from the cache, before any rank can wait for another.
-            kernel.compile(tuple(map(_typeof, (0, self.n_ranks, self._barrier, *arguments))))
-        for queue in self._work:
-            queue.put((kernel, arguments))
+            kernel.compile(tuple(map(typeof, (0, self.n_ranks, self._barrier, *arguments))))
         try:
-            return kernel(0, self.n_ranks, self._barrier, *arguments)
-        finally:
-            errors = [self._done.get() for _ in self._work]
-            for error in filter(None, errors):
+            for queue in self._work:
+                queue.put((kernel, arguments))
+            kernel(0, self.n_ranks, self._barrier, *arguments)
+        except BaseException:
+            self._barrier[1] = 1
+            raise
+        for error in [self._done.get() for _ in self._work]:
+            if error is not None:
                 raise error
 
     def __enter__(self) -> Team:
@@ -119,9 +141,3 @@ class Team:
     def __exit__(self, *_) -> None:
         for queue in self._work:
             queue.put(None)
-
-
-def _typeof(value):
-    from numba import typeof
-
-    return typeof(value)

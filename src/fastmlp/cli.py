@@ -135,7 +135,9 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="The most passes over the data.")] = 100,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows per training step.")] = 128,
     learning_rate: Annotated[float, typer.Option(help="Step size of the optimizer, the schedule's peak.")] = 3e-3,
-    schedule: Annotated[str, typer.Option(help="one_cycle, cosine, constant, ...: how the step size moves.")] = "one_cycle",
+    schedule: Annotated[
+        str, typer.Option(help="one_cycle, cosine, constant, ...: how the step size moves.")
+    ] = "one_cycle",
     optimizer: Annotated[str, typer.Option(help="adamw, adam, sgd, rmsprop, adagrad, ...")] = "adamw",
     dropout: Annotated[float, typer.Option(callback=_below_one, help="Share of hidden units left out.")] = 0.1,
     validation: Annotated[float, typer.Option(callback=_below_one, help="Share of rows held out; 0 for none.")] = 0.2,
