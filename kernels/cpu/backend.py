@@ -49,6 +49,7 @@ def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, 
         "words": np.zeros(BLOCK, np.uint64),
     }
     if family == "per_layer":
+        from .per_layer import UNIT
         from .per_layer import Work as LayerWork
         from .product import scratch_size
 
@@ -61,15 +62,13 @@ def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, 
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         return LayerWork(
             blocks=starts[:-1].astype(np.int64),
-            units=np.cumsum([0] + sizes[1:])[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
             z=aligned_zeros(total if drops or keeps else 0, dtype),
             delta=aligned_zeros(total, dtype),
             mask=aligned_zeros(total if drops else 0, dtype),
             y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
             weight=aligned_zeros(rows if shuffle else 0, dtype),
-            n_sums=_padded(sum(sizes[1:])) + ALIGNMENT,
-            sums=aligned_zeros((ranks, _padded(sum(sizes[1:])) + ALIGNMENT), dtype),
+            squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
             transposed=aligned_zeros(int(net.n_padded), dtype),
             n_scratch=n_scratch,
             scratch=aligned_zeros((ranks, n_scratch), dtype),

@@ -62,31 +62,36 @@ def _make_backward(row):
     derivative = row.derivative
 
     @inner
-    def backward(kept, kept0, rows, width, delta, delta0, sums, sums0):
-        for j in range(0, width, LANES):
-            n = min(width - j, LANES)
-            column = fill(delta, 0.0, LANES)
-            if n == LANES:
-                for r in range(rows):
-                    i = r * width + j
-                    d = load(delta, delta0 + i, LANES) * derivative(load(kept, kept0 + i, LANES))
-                    store(delta, delta0 + i, d)
-                    column += d
-            else:
-                for r in range(rows):
-                    i = r * width + j
-                    d = load_first(delta, delta0 + i, n, LANES)
-                    d *= derivative(load_first(kept, kept0 + i, n, LANES))
-                    store_first(delta, delta0 + i, n, d)
-                    column += d
-            store_first(sums, sums0 + j, n, column)
+    def backward(kept, kept0, size, delta, delta0):
+        whole = size - size % LANES
+        for i in range(0, whole, LANES):
+            d = load(delta, delta0 + i, LANES) * derivative(load(kept, kept0 + i, LANES))
+            store(delta, delta0 + i, d)
+        if whole < size:
+            n = size - whole
+            d = load_first(delta, delta0 + whole, n, LANES) * derivative(load_first(kept, kept0 + whole, n, LANES))
+            store_first(delta, delta0 + whole, n, d)
 
     return backward
 
 
-# backward(code, kept, kept0, rows, width, delta, delta0, sums, sums0)
-#     delta *= f'(kept); sums (width,) = column sums of delta, which are the bias gradients
-backward = selector([_make_backward(row) for row in ACTIVATIONS], 8)
+# backward(code, kept, kept0, size, delta, delta0)      delta *= f'(kept)
+backward = selector([_make_backward(row) for row in ACTIVATIONS], 5)
+
+
+@inner
+def column_sums(delta, delta0, rows, width, first, last, sums, sums0):
+    """sums[j] = sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients."""
+    for j in range(first, last, LANES):
+        n = min(last - j, LANES)
+        column = fill(delta, 0.0, LANES)
+        if n == LANES:
+            for r in range(rows):
+                column += load(delta, delta0 + r * width + j, LANES)
+        else:
+            for r in range(rows):
+                column += load_first(delta, delta0 + r * width + j, n, LANES)
+        store_first(sums, sums0 + j, n, column)
 
 
 @inner

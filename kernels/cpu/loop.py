@@ -19,7 +19,7 @@ from ..simd import bare, offset
 from .team import all_here, meet
 from .update import settings_now
 
-LOSS, RIGHT, SQUARES = 0, 1, 2  # columns of work.partial
+LOSS, RIGHT = 0, 1  # columns of work.partial
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 
 

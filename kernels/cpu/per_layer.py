@@ -2,7 +2,8 @@
 
 Each rank takes its rows of the batch through all layers, forward and backward, with no meeting in between. Then it takes
 its rows of every weight matrix: their gradient over the whole batch, and their update while it is still in cache. So a
-step has two meetings, whatever the depth, and nothing is computed twice.
+step has two meetings, whatever the depth, and nothing is computed twice. Every sum has the same order for any number of
+ranks, but for the recorded loss: parameters come out the same, bit by bit.
 
 Blocks of work arrays: layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
@@ -17,8 +18,18 @@ from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
 from ..simd import bare, number, offset
-from .elements import activate, backward, count_right, draw_mask, gather_rows, loss_and_delta, multiply, softmax_rows
-from .loop import LOSS, PARTIAL_COLUMNS, RIGHT, SQUARES, make_loop
+from .elements import (
+    activate,
+    backward,
+    column_sums,
+    count_right,
+    draw_mask,
+    gather_rows,
+    loss_and_delta,
+    multiply,
+    softmax_rows,
+)
+from .loop import LOSS, PARTIAL_COLUMNS, RIGHT, make_loop
 from .product import product, transpose
 from .team import meet
 from .tile import ROWS
@@ -29,18 +40,16 @@ UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of
 
 class Work(NamedTuple):
     blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
-    units: np.ndarray  # int64 (n_layers + 1,), where a layer's units start in a row of sums
     a: np.ndarray  # outputs of every layer
     z: np.ndarray  # inputs to f where they are kept, raw outputs where dropout hides them
     delta: np.ndarray
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
-    n_sums: int
-    sums: np.ndarray  # (n_ranks, n_sums), column sums of delta
     transposed: np.ndarray  # (n_padded,), each W (fan_in, fan_out) but the first as (fan_out, fan_in), for the way back
     n_scratch: int
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
+    squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
@@ -116,7 +125,8 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
             multiply(work.delta, o, work.mask, o, mine * fan_out, work.delta, o)
         code = IDENTITY if k == n_layers - 1 and net.natural else net.activations[k]
         kept = work.z if hides or (net.keep_z[k] == 1 and net.derivative_of_z[k] == 1) else work.a
-        backward(code, kept, o, mine, fan_out, work.delta, o, work.sums, rank * work.n_sums + work.units[k])
+        if code != IDENTITY:
+            backward(code, kept, o, mine * fan_out, work.delta, o)
         if k > 0:
             below = work.blocks[k] + row * fan_in
             wt = net.weight_offsets[k]
@@ -126,14 +136,15 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
 
 @inner
 def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
-    """Update this rank's rows of layer k, and bring their transposed copy up to date."""
+    """Update this rank's share of layer k, and bring the transposed copy of its weights up to date."""
     fan_in, fan_out, p = net.sizes[k], net.sizes[k + 1], memory.params
     row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-    w, b, one, zero = net.weight_offsets[k], net.bias_offsets[k], number(p, 1.0), number(p, 0.0)
-    for is_bias in range(2 if rank == 0 else 1):
+    column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
+    w, b = net.weight_offsets[k], net.bias_offsets[k]
+    for is_bias in range(2):
         first, last, decay, l2 = w + row * fan_out, w + end * fan_out, h.decay, number(p, net.l2)
         if is_bias:
-            first, last, decay, l2 = b, b + fan_out, one, zero
+            first, last, decay, l2 = b + column, b + last_column, number(p, 1.0), number(p, 0.0)
         update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h, decay, l2, clip)
     if k > 0:
         transpose(p, w, row, end, fan_out, work.transposed, w, fan_in)
@@ -150,35 +161,35 @@ def prepare(rank, n_ranks, net, memory, work):
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
-    p, g, one, clips = memory.params, memory.grads, number(memory.params, 1.0), course.hyper[CLIP_NORM] > 0.0
-    scratch, square_sum = offset(work.scratch, rank * work.n_scratch), 0.0
+    p, g, clips = memory.params, memory.grads, course.hyper[CLIP_NORM] > 0.0
+    scratch, block = offset(work.scratch, rank * work.n_scratch), 0
     for k in range(net.n_layers):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-        w, b = net.weight_offsets[k], net.bias_offsets[k]
+        column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
+        w, b, o = net.weight_offsets[k], net.bias_offsets[k], work.blocks[k + 1]
         source, start = work.a, work.blocks[k]
         if k == 0 and not course.shuffle:
             source, start = data.X, first * net.sizes[0]
-        product(True, end - row, fan_out, rows, source, start + row, fan_in, work.delta, work.blocks[k + 1], fan_out,
+        product(True, end - row, fan_out, rows, source, start + row, fan_in, work.delta, o, fan_out,
                 g, w + row * fan_out, fan_out, scratch)  # fmt: skip
-        if rank == 0:
-            for j in range(fan_out):
-                column = work.sums[work.units[k] + j]
-                for r in range(1, n_ranks):
-                    column += work.sums[r * work.n_sums + work.units[k] + j]
-                g[b + j] = column
-        if clips:
-            square_sum += squares(p, g, w + row * fan_out, w + end * fan_out, number(p, net.l2))
-            if rank == 0:
-                square_sum += squares(p, g, b, b + fan_out, number(p, 0.0))
+        column_sums(work.delta, o, rows, fan_out, column, last_column, g, b)
+        if clips:  # in blocks that are the same for any number of ranks, so that the norm is too
+            for i in range(row, end, UNIT):
+                last = min(i + UNIT, end)
+                work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
+            block += (fan_in + UNIT - 1) // UNIT
+            for j in range(column, last_column, UNIT):
+                last = min(j + UNIT, last_column)
+                work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
+            block += (fan_out + UNIT - 1) // UNIT
         elif course.rule != NO_UPDATE:
-            settle(rank, n_ranks, net, course, memory, work, k, h, one)
+            settle(rank, n_ranks, net, course, memory, work, k, h, number(p, 1.0))
     if clips and course.rule != NO_UPDATE:
-        work.partial[rank * PARTIAL_COLUMNS + SQUARES] = square_sum
         meetings = meet(barrier, n_ranks, meetings)
         square_sum = 0.0
-        for r in range(n_ranks):
-            square_sum += work.partial[r * PARTIAL_COLUMNS + SQUARES]
+        for i in range(block):
+            square_sum += work.squares[i]
         clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
         for k in range(net.n_layers):
             settle(rank, n_ranks, net, course, memory, work, k, h, clip)

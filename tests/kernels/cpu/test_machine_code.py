@@ -63,10 +63,10 @@ def test_activate(code):
 def test_backward(code):
     backward = elements._make_backward(ACTIVATIONS[code])
 
-    def run(kept, delta, sums):
-        backward(kept, 0, 64, 64, delta, 0, sums, 0)
+    def run(kept, delta):
+        backward(kept, 0, 4096, delta, 0)
 
-    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
+    assert_packed(assembly(run, FLOATS, FLOATS))
 
 
 @pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
@@ -93,10 +93,10 @@ def test_update(code):
 def test_softmax(rows, width):
     softmax_rows = elements.softmax_rows
 
-    def run(z, a):
-        softmax_rows(z, 0, rows, width, a, 0)
+    def run(z, a, scratch):
+        softmax_rows(z, 0, rows, width, a, 0, scratch)
 
-    assert_packed(assembly(run, FLOATS, FLOATS))
+    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
 
 
 def test_other_passes():
