@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,3 +23,17 @@ def data_folder():
     if not folder:
         pytest.skip("FASTMLP_DATA does not name a folder of data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def fresh_python():
+    """Runs text as a program in a process of its own, where `import fastmlp` finds the package under test."""
+    import fastmlp
+
+    folder = str(Path(fastmlp.__file__).parents[1])
+
+    def run(text):
+        environment = {**os.environ, "PYTHONPATH": folder}
+        return subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
+
+    return run

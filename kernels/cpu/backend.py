@@ -104,10 +104,19 @@ def _kernels(family: str):
 
 
 def train(
-    family: str, team: Team, net: Net, data: Data, course: Course, memory: Memory, work, first_step: int, n_steps: int
-):
-    """n_steps of training; memory and work hold the outcome."""
-    team.run(_kernels(family)[0], net, data, course, memory, work, first_step, n_steps)
+    family: str,
+    team: Team,
+    n_ranks: int,
+    net: Net,
+    data: Data,
+    course: Course,
+    memory: Memory,
+    work: Any,
+    first: int,
+    n: int,
+) -> None:
+    """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
+    team.run(_kernels(family)[0], net, data, course, memory, work, first, n, n_ranks=n_ranks)
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):

@@ -34,6 +34,8 @@ def make_loop(prepare, gradient, update):
         if not all_here(barrier, n_ranks):
             return
         scalars = offset(memory.scalars, rank * N_SCALARS)
+        for i in range(N_SCALARS):  # this rank may have sat out some calls
+            scalars[i] = memory.scalars[i]
         prepare(rank, n_ranks, net, memory, work)
         meetings = meet(barrier, n_ranks, 1)
         for t in range(n_steps):

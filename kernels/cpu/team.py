@@ -111,27 +111,32 @@ class Team:
 
     def _serve(self, rank: int, queue: SimpleQueue) -> None:
         while (task := queue.get()) is not None:
-            kernel, arguments = task
+            n_ranks, kernel, arguments = task
             try:
-                kernel(rank, self.n_ranks, self._barrier, *arguments)
+                kernel(rank, n_ranks, self._barrier, *arguments)
                 self._done.put(None)
             except BaseException as error:
                 self._done.put(error)
 
-    def run(self, kernel, *arguments) -> None:
-        """Run on all ranks. An exception, such as KeyboardInterrupt, leaves no rank waiting."""
+    def run(self, kernel, *arguments, n_ranks: int | None = None) -> None:
+        """Run on the first n_ranks ranks, on all if it is None.
+
+        An exception, such as KeyboardInterrupt, leaves no rank waiting.
+        """
+        n_ranks = n_ranks or self.n_ranks
+        workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
-        if self._work:
+        if workers:
             # Compile, or load from the cache, before any rank can wait for another.
-            kernel.compile(tuple(map(typeof, (0, self.n_ranks, self._barrier, *arguments))))
+            kernel.compile(tuple(map(typeof, (0, n_ranks, self._barrier, *arguments))))
         try:
-            for queue in self._work:
-                queue.put((kernel, arguments))
-            kernel(0, self.n_ranks, self._barrier, *arguments)
+            for queue in workers:
+                queue.put((n_ranks, kernel, arguments))
+            kernel(0, n_ranks, self._barrier, *arguments)
         except BaseException:
             self._barrier[1] = 1
             raise
-        for error in [self._done.get() for _ in self._work]:
+        for error in [self._done.get() for _ in workers]:
             if error is not None:
                 raise error
 

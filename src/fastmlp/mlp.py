@@ -250,7 +250,9 @@ class MLP:
         gradient = np.zeros_like(self._params)
         with plan.backend.Team(plan.n_threads) as team:
             for step in range(n_steps):
-                plan.backend.train(plan.family, team, plan.net, data, course, memory, plan.work, step, 1)
+                plan.backend.train(
+                    plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1
+                )
                 gradient += memory.grads[: len(gradient)] * (min(size, data.n_samples - step * size) / data.n_samples)
         loss = float(memory.epoch_loss[0])
         for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):

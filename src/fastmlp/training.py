@@ -15,12 +15,9 @@ from .history import History
 from .kernels.arguments import DIVERGED, METRIC_NONE, STEPS_DONE, Course, Data
 from .kernels.optimizers import CODES
 from .optimizers import Optimizer
+from .pace import Pace
 from .plan import Plan, products
 from .progress import Progress
-
-# A call into a kernel cannot be interrupted and shows no progress: it is given about this many seconds of work.
-SHORT_CALL, LONG_CALL = 0.04, 0.15
-FIRST_CALL = 2e6  # multiply-adds
 
 
 @dataclass(frozen=True)
@@ -86,15 +83,16 @@ class Fit:
 
     def _train(self, team, progress: Progress) -> str:
         by_epoch = bool(self.options.callbacks) or self._best is not None or self.validation is not None
-        size = max(1, int(FIRST_CALL / products(self.plan.network, self.options.batch_size)))
+        pace = Pace(self.plan.n_threads, products(self.plan.network, self.options.batch_size))
         while (done := self.steps_done) < self.n_steps:
             epoch = done // self.n_batches
             left = (epoch + 1) * self.n_batches - done if by_epoch else self.n_steps - done
+            n_threads, n_steps = pace.next()
+            n_steps = min(n_steps, left)
             began = time.perf_counter()
-            if not self._call(team, done, min(size, left)):
+            if not self._call(team, n_threads, done, n_steps):
                 return "divergence"
-            elapsed = time.perf_counter() - began
-            size = size * 2 if elapsed < SHORT_CALL else max(1, size // 2) if elapsed > LONG_CALL else size
+            pace.record(n_threads, n_steps, time.perf_counter() - began)
             epochs_done = self.steps_done // self.n_batches
             if epochs_done:
                 progress.show(self.steps_done / self.n_batches, self.memory.epoch_loss[epochs_done - 1])
@@ -102,7 +100,7 @@ class Fit:
                 return reason
         return "epochs"
 
-    def _call(self, team, first: int, n_steps: int) -> bool:
+    def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters."""
         options, memory = self.options, self.memory
         course = Course(
@@ -117,7 +115,7 @@ class Fit:
         )
         before = memory.params.copy()
         self.plan.backend.train(
-            self.plan.family, team, self.plan.net, self.data, course, memory, self.plan.work, first, n_steps
+            self.plan.family, team, n_threads, self.plan.net, self.data, course, memory, self.plan.work, first, n_steps
         )
         if not memory.scalars[0, DIVERGED] and np.isfinite(memory.params.sum()):
             self._proven = before

@@ -1,6 +1,5 @@
 """Vectors of lanes as values: each operation against the same line of NumPy, and memory past a vector left alone."""
 
-import subprocess
 import sys
 from functools import cache
 
@@ -158,7 +157,7 @@ print("untouched", flush=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="guard pages are made with mprotect")
-def test_masked_memory_is_not_touched():
+def test_masked_memory_is_not_touched(fresh_python):
     """The array ends where a page begins that may not be touched; in a process of its own, which would be killed."""
-    done = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True, check=False)
+    done = fresh_python(GUARDED)
     assert (done.returncode, done.stdout.strip()) == (0, "untouched"), done.stderr

@@ -1,0 +1,55 @@
+"""How much a fit asks of the next call into a kernel: how many steps, and on how many threads.
+
+A call cannot be interrupted and shows no progress, so it should be short; and two threads that meet twice in each step
+are slower than one as soon as another program wants a processor. Parameters do not depend on the number of threads, so
+it may follow what is measured.
+"""
+
+from __future__ import annotations
+
+SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds a call should take
+FIRST_CALL = 2e6  # multiply-adds of the first one
+BELIEVED = 0.01  # seconds from which a call's time says something
+TRIAL_AFTER = (1.0, 0.25)  # seconds of training, on all threads and on one, after which the other is tried
+WORTH = (0.8, 0.95)  # share of the present time per step that the other must stay below
+
+
+class Pace:
+    """`n_threads, n_steps = pace.next()`, then `pace.record(n_threads, n_steps, seconds)`.
+
+    >>> pace = Pace(n_threads=2, products_per_step=1e6)
+    >>> pace.next()
+    (2, 2)
+    """
+
+    def __init__(self, n_threads: int, products_per_step: float):
+        self._choices = (n_threads, 1)
+        self._on_one = 0  # index of the present choice
+        self._steps = max(1, int(FIRST_CALL / products_per_step))
+        self._seconds_per_step = 0.0  # of the present choice, once it is known
+        self._since_trial = 0.0
+        self._is_first = True
+
+    def next(self) -> tuple[int, int]:
+        due = self._seconds_per_step > 0.0 and self._since_trial >= TRIAL_AFTER[self._on_one]
+        if due and self._choices[0] > 1:
+            return self._choices[1 - self._on_one], max(1, int(1.5 * BELIEVED / self._seconds_per_step))
+        return self._choices[self._on_one], self._steps
+
+    def record(self, n_threads: int, n_steps: int, seconds: float) -> None:
+        if self._is_first:  # it may have compiled
+            self._is_first = False
+            return
+        per_step = seconds / n_steps
+        if n_threads != self._choices[self._on_one]:
+            self._since_trial = 0.0
+            if per_step < WORTH[self._on_one] * self._seconds_per_step:
+                self._on_one, self._seconds_per_step = 1 - self._on_one, per_step
+            return
+        self._since_trial += seconds
+        if seconds > BELIEVED:
+            self._seconds_per_step = per_step
+        if seconds < SHORT_CALL:
+            self._steps *= 2
+        elif seconds > LONG_CALL:
+            self._steps = max(1, self._steps // 2)

@@ -1,0 +1,63 @@
+"""Products and transposes on parts of flat arrays, against NumPy in float64."""
+
+import numba
+import numpy as np
+import pytest
+from tolerances import TOLERANCES
+
+from fastmlp.kernels.cpu.product import FAR, K, PACK_ROWS, product, scratch_size, transpose
+from fastmlp.kernels.cpu.tile import ROWS
+from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.simd import offset
+
+
+@numba.njit(**OPTIONS)
+def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
+    product(
+        trans_a, m, n, k, offset(a, 0), a0, lda, offset(b, 0), b0, ldb, offset(c, 0), c0, ldc, offset(scratch, 0)
+    )  # fmt: skip
+
+
+@numba.njit(**OPTIONS)
+def run_transpose(w, w0, first, last, n, out, out0, ldo):
+    transpose(offset(w, 0), w0, first, last, n, offset(out, 0), out0, ldo)
+
+
+SHAPES = [
+    (1, 1, 1), (1, 33, 5), (ROWS, 32, 7), (ROWS + 1, 31, 9), (3, 16, 2), (2 * ROWS - 1, 100, 40),
+    (PACK_ROWS, FAR, K), (PACK_ROWS + 3, FAR + 5, K + 1), (40, FAR + 17, 2 * K + 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize("m, n, k", SHAPES)
+def test_product(m, n, k, trans_a, dtype, rng):
+    """Matrices that are parts of longer rows, at an offset, and an output whose surroundings must stay as they are."""
+    a = rng.normal(size=(k, m + 3) if trans_a else (m, k + 3)).astype(dtype)
+    b = rng.normal(size=(k, n + 2)).astype(dtype)
+    c = np.full((m + 2, n + 5), 7.0, dtype)
+    scratch = np.full(scratch_size(n, a.itemsize) + 64, np.nan, dtype)
+    run_product(
+        trans_a, m, n, k, a.reshape(-1), 1, a.shape[1], b.reshape(-1), 2, n + 2,
+        c.reshape(-1), c.shape[1] + 3, c.shape[1], scratch,
+    )  # fmt: skip
+    left = a[:, 1 : m + 1].T if trans_a else a[:, 1 : k + 1]
+    right = b[:, 2 : n + 2]
+    expected = left.astype(np.float64) @ right.astype(np.float64)
+    tolerance = TOLERANCES["value", dtype] * np.sqrt(k)
+    np.testing.assert_allclose(c[1 : m + 1, 3 : n + 3], expected, rtol=tolerance, atol=tolerance)
+    c[1 : m + 1, 3 : n + 3] = 7.0
+    assert (c == 7.0).all(), "the product wrote outside its matrix"
+    assert np.isnan(scratch[scratch_size(n, a.itemsize) :]).all(), "the product wrote outside its scratch"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (64, 48)])
+def test_transpose(rows, n, dtype, rng):
+    w = rng.normal(size=(rows, n)).astype(dtype)
+    out = np.zeros((n, rows), dtype)
+    middle = rows // 2  # two parts, as two ranks take them
+    for first, last in ((0, middle), (middle, rows)):
+        run_transpose(w.reshape(-1), 0, first, last, n, out.reshape(-1), 0, rows)
+    np.testing.assert_array_equal(out, w.T)

@@ -1,0 +1,87 @@
+"""Ranks meet as often as they are told to, an interrupted start leaves none waiting, and errors come through."""
+
+import threading
+import time
+
+import numba
+import numpy as np
+import pytest
+
+from fastmlp.kernels.cpu.team import Team, all_here, meet
+from fastmlp.kernels.jit import OPTIONS
+
+
+@numba.njit(nogil=True, **OPTIONS)
+def relay(rank, n_ranks, barrier, board, rounds):
+    """Each round, every rank adds up what all ranks wrote in the round before: wrong if any rank runs ahead."""
+    if not all_here(barrier, n_ranks):
+        return
+    meetings = 1
+    for _ in range(rounds):
+        total = 0
+        for r in range(n_ranks):
+            total += board[r]
+        meetings = meet(barrier, n_ranks, meetings)
+        board[rank] = total + 1
+        meetings = meet(barrier, n_ranks, meetings)
+
+
+def expected(n_ranks, rounds):
+    value = 0
+    for _ in range(rounds):
+        value = (n_ranks * value + 1) % 2**63
+    return value
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 3])
+def test_ranks_meet(n_ranks):
+    with Team(n_ranks) as team:
+        for rounds in (1, 30):
+            board = np.zeros(n_ranks, np.int64)
+            team.run(relay, board, rounds)
+            assert board.tolist() == [expected(n_ranks, rounds)] * n_ranks
+
+
+def test_fewer_ranks_than_there_are():
+    with Team(3) as team:
+        board = np.zeros(3, np.int64)
+        team.run(relay, board, 5, n_ranks=2)
+        assert board.tolist() == [expected(2, 5)] * 2 + [0]
+        team.run(relay, board := np.zeros(3, np.int64), 5)
+        assert board.tolist() == [expected(3, 5)] * 3
+
+
+class Interrupted:
+    """A kernel whose rank 0 is interrupted before it starts."""
+
+    def compile(self, signature):
+        relay.compile(signature)
+
+    def __call__(self, rank, *arguments):
+        if rank == 0:
+            raise KeyboardInterrupt
+        relay(rank, *arguments)
+
+
+def test_an_interrupted_start_leaves_nobody_waiting():
+    before = threading.active_count()
+    board = np.zeros(2, np.int64)
+    with Team(2) as team:
+        with pytest.raises(KeyboardInterrupt):
+            team.run(Interrupted(), board, 5)
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+    assert board.tolist() == [0, 0]
+
+
+class Failing(Interrupted):
+    def __call__(self, rank, *arguments):
+        if rank == 1:
+            raise ZeroDivisionError("rank 1")
+
+
+def test_an_error_of_another_rank_is_raised():
+    with Team(2) as team, pytest.raises(ZeroDivisionError, match="rank 1"):
+        team.run(Failing(), np.zeros(2, np.int64), 1)

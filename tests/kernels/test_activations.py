@@ -1,0 +1,90 @@
+"""Every activation's formula, as plain Python on NumPy arrays, against the reference and against central differences."""
+
+import inspect
+
+import numpy as np
+import pytest
+import reference
+
+from fastmlp.initialization import INITIALIZERS
+from fastmlp.kernels.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX
+
+# Softmax needs a whole row, so its formula is written in each device's loss loop; test_per_layer and test_per_sample.
+ELEMENTWISE = [row for row in ACTIVATIONS if row.name != "softmax"]
+each_row = pytest.mark.parametrize("row", ELEMENTWISE, ids=[row.name for row in ELEMENTWISE])
+
+# A grid without 0, where several have a kink.
+Z = np.concatenate([np.linspace(-12, 12, 500), [-50.0, 50.0, -0.001, 0.001]])
+
+
+def derivative(row, z):
+    return row.derivative(z if row.needs_z else row.value(z))
+
+
+@each_row
+def test_value(row):
+    np.testing.assert_allclose(row.value(Z), reference.ACTIVATIONS[row.name](Z), rtol=1e-12, atol=1e-15)
+
+
+@each_row
+def test_derivative(row):
+    expected = reference.DERIVATIVES[row.name](Z)
+    # One that is written in the output of a squashing function loses what the output has rounded away.
+    np.testing.assert_allclose(derivative(row, Z), expected, rtol=1e-10, atol=1e-15)
+
+
+@each_row
+def test_derivative_by_central_differences(row):
+    z, h = Z[np.abs(Z) < 8], 1e-5
+    difference = (row.value(z + h) - row.value(z - h)) / (2 * h)
+    np.testing.assert_allclose(derivative(row, z), difference, rtol=1e-7, atol=1e-9)
+
+
+@each_row
+def test_at_zero(row):
+    z = np.array([0.0, -0.0])
+    np.testing.assert_array_equal(row.value(z), reference.ACTIVATIONS[row.name](z))
+    assert np.isfinite(derivative(row, z)).all()
+
+
+@each_row
+def test_far_out(row):
+    z = np.array([-1e4, 1e4])
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(row.value(z), reference.ACTIVATIONS[row.name](z), rtol=1e-12, atol=1e-15)
+        assert not np.isnan(derivative(row, z)).any()
+
+
+@each_row
+def test_nan_stays_nan(row):
+    with np.errstate(invalid="ignore"):  # NumPy's logaddexp warns
+        assert np.isnan(row.value(np.array([np.nan]))).all()
+
+
+@each_row
+def test_low_and_high(row):
+    """No value lies outside, and some lie close to each bound that is finite."""
+    z = np.concatenate([np.linspace(-40, 40, 20_001), [-1e4, 1e4]])
+    with np.errstate(over="ignore"):
+        value = row.value(z)
+    assert value.min() >= row.low
+    assert value.max() <= row.high
+    assert value.min() - row.low < 0.001 if np.isfinite(row.low) else value.min() < -50
+    assert row.high - value.max() < 0.001 if np.isfinite(row.high) else value.max() > 50
+
+
+def test_names_and_codes():
+    names = [row.name for row in ACTIVATIONS]
+    assert len(set(names)) == len(names)
+    assert [CODES[name] for name in names] == list(range(len(names)))
+    assert names[IDENTITY] == "identity"
+    assert names[SOFTMAX] == "softmax"
+
+
+def test_rows_are_complete():
+    for row in ACTIVATIONS:
+        assert row.init in INITIALIZERS, row.name
+        assert list(inspect.signature(row.value).parameters) == ["z"], row.name
+        assert list(inspect.signature(row.derivative).parameters) in (["a"], ["z"]), row.name
+    assert {row.name for row in ACTIVATIONS if row.needs_z} == {"gelu", "silu", "softplus"}
+    assert {row.name for row in ACTIVATIONS if not row.hidden} == {"exponential", "softmax"}

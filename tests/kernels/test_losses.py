@@ -1,0 +1,97 @@
+"""Every loss's formula, as plain Python on NumPy arrays, against the reference and against central differences."""
+
+import numpy as np
+import pytest
+import reference
+from scipy.special import log_softmax
+
+from fastmlp.kernels import activations
+from fastmlp.kernels.losses import CODES, LOSSES, SOFTMAX_CROSS_ENTROPY
+
+each_row = pytest.mark.parametrize("row", LOSSES, ids=[row.name for row in LOSSES])
+C = 0.7  # huber's constant; no other loss reads it
+
+
+def output_of(row, z):
+    """(z, a) as the loss's formula takes them, for its first output activation."""
+    if row.name == "softmax_cross_entropy":
+        z = log_softmax(z, axis=1)
+        return z, np.exp(z)
+    name = row.outputs[0] if row.outputs else "tanh"
+    return z, activations.ACTIVATIONS[activations.CODES[name]].value(z)
+
+
+def targets_of(row, rng, shape):
+    low, high = row.targets
+    if row.name == "softmax_cross_entropy":
+        return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    if np.isfinite(high):
+        return rng.random(shape)
+    return rng.poisson(2.0, shape).astype(float) if low == 0 else rng.normal(size=shape)
+
+
+@each_row
+def test_value(row, rng):
+    z = rng.normal(size=(40, 5)) * 3
+    y = targets_of(row, rng, z.shape)
+    shares = row.value(*output_of(row, z), y, C)
+    width = 1 if row.name == "softmax_cross_entropy" else z.shape[1]
+    expected = reference.loss_per_sample(row.name, z, output_of(row, z)[1], y, C)
+    np.testing.assert_allclose(shares.sum(axis=1) / width, expected, rtol=1e-12)
+
+
+@each_row
+def test_delta_by_central_differences(row, rng):
+    """With respect to the logit where the output is the loss's own, else with respect to the output."""
+    z, h = rng.normal(size=(40, 5)) * 2, 1e-6
+    y = targets_of(row, rng, z.shape)
+    delta = row.delta(output_of(row, z)[1], y, C)
+    for k in range(z.shape[1]):
+        shift = h * (np.arange(z.shape[1]) == k)
+        if row.natural:
+            up, down = (row.value(*output_of(row, z + s), y, C).sum(axis=1) for s in (shift, -shift))
+        else:
+            _, a = output_of(row, z)
+            up, down = (row.value(z, a + s, y, C).sum(axis=1) for s in (shift, -shift))
+        np.testing.assert_allclose(delta[:, k], (up - down) / (2 * h), rtol=1e-6, atol=1e-8)
+
+
+@each_row
+def test_perfect_prediction_has_no_slope(row):
+    y = np.array([[0.0, 1.0]])
+    assert (row.delta(y, y, C) == 0).all()
+
+
+def test_kinks_of_huber():
+    """r**2 up to C, then a line of the same slope: value and derivative are continuous."""
+    row = LOSSES[CODES["huber"]]
+    a = np.array([-2.0, -C - 1e-9, -C + 1e-9, 0.0, C - 1e-9, C + 1e-9, 2.0])
+    np.testing.assert_allclose(row.value(a, a, 0.0, C), [C * (4 - C), C * C, C * C, 0, C * C, C * C, C * (4 - C)], atol=1e-8)
+    np.testing.assert_allclose(row.delta(a, 0.0, C), [-2 * C, -2 * C, -2 * C, 0, 2 * C, 2 * C, 2 * C], atol=1e-8)
+
+
+def test_binary_cross_entropy_far_out():
+    """From the logit, so that a certain and wrong output costs its logit and not infinity."""
+    row = LOSSES[CODES["binary_cross_entropy"]]
+    z = np.array([-1e4, 1e4, -1e4, 1e4])
+    np.testing.assert_array_equal(row.value(z, (z > 0) * 1.0, np.array([1, 0, 0, 1]), C), [1e4, 1e4, 0, 0])
+
+
+@each_row
+def test_nan_stays_nan(row):
+    """Divergence must be seen: in the output, and so in the logit, or in the target."""
+    nan, one = np.array([np.nan]), np.array([0.5])
+    with np.errstate(invalid="ignore"):  # NumPy's logaddexp warns
+        assert np.isnan(row.value(nan, nan, one, C)).all()
+        assert np.isnan(row.value(one, one, nan, C)).all()
+
+
+def test_table():
+    names = [row.name for row in LOSSES]
+    assert len(set(names)) == len(names)
+    assert [CODES[name] for name in names] == list(range(len(names)))
+    assert names[SOFTMAX_CROSS_ENTROPY] == "softmax_cross_entropy"
+    assert {row.name for row in LOSSES if row.natural} == {"binary_cross_entropy", "softmax_cross_entropy", "poisson"}
+    for row in LOSSES:
+        assert set(row.outputs) <= set(activations.CODES), row.name
+        assert row.natural == (len(row.outputs) == 1), row.name  # a natural delta holds for one output activation only

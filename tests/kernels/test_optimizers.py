@@ -1,0 +1,82 @@
+"""Every update rule, as plain Python on NumPy arrays, against the reference over many steps of one long vector."""
+
+import numpy as np
+import pytest
+import reference_optimizers
+
+from fastmlp.kernels.optimizers import CODES, MOST_STATE, RULES, Settings
+
+HYPER = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.7}),
+    "nesterov": ("SGD", {"momentum": 0.7, "nesterov": True}),
+    "adam": ("Adam", {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3}),
+    "rmsprop": ("RMSprop", {"beta2": 0.7, "epsilon": 1e-3}),
+    "adagrad": ("Adagrad", {"epsilon": 1e-3}),
+    "quickprop": ("Quickprop", {"growth": 1.75}),
+    "rprop": ("Rprop", {"growth": 1.3, "shrink": 0.4, "smallest": 0.01, "biggest": 0.3}),
+}
+LEARNING_RATE = 0.1
+
+
+def run_rule(row, p, gradients, errors, hyper):
+    """The rule as kernels drive it: (n_steps, n) parameters after each step."""
+    named = {"learning_rate": LEARNING_RATE, **hyper}
+    starts = [named[start] if isinstance(start, str) else start for start in row.initial]
+    state, path = [np.full_like(p, start) for start in starts], []
+    settings = dict.fromkeys(Settings._fields, 0.0) | {k: v for k, v in hyper.items() if k in Settings._fields}
+    for t, g in enumerate(gradients):
+        rate, root = LEARNING_RATE, 1.0
+        if row.name == "adam":
+            rate /= 1 - hyper["beta1"] ** (t + 1)
+            root = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
+        worse = float(t > 0 and errors[t] > errors[t - 1])
+        h = Settings(**settings | {"learning_rate": rate, "decay": 1.0, "root_correction": root, "worse": worse})
+        p, *after = row.update(p, g, *state, h)
+        for k in range(row.n_state, MOST_STATE):
+            assert after[k] is state[k], "state that the rule does not own is passed through"
+        state = after
+        path.append(p)
+    return np.array(path)
+
+
+@pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
+def test_rule(row, rng):
+    """With gradients that keep their sign, change it, grow, shrink and vanish, and errors that rise and fall."""
+    name, hyper = HYPER[row.name]
+    p, gradients = rng.normal(size=500), rng.normal(size=(40, 500)) + np.sin(np.arange(40))[:, None]
+    gradients[:, :20] = 0.0
+    gradients[10:13, 20:40] = 0.0
+    errors = rng.random(40)
+    expected, state, path = p, {}, []
+    for g, error in zip(gradients, errors, strict=True):
+        expected = reference_optimizers.RULES[name](expected, g, state, error, LEARNING_RATE, **hyper)
+        path.append(expected)
+    np.testing.assert_allclose(run_rule(row, p, gradients, errors, hyper), path, rtol=1e-9, atol=1e-12)
+
+
+def test_table():
+    names = [row.name for row in RULES]
+    assert set(names) == set(HYPER), "this module tests every row"
+    assert [CODES[name] for name in names] == list(range(len(names)))
+    assert all(len(row.initial) == MOST_STATE and row.n_state <= MOST_STATE for row in RULES)
+
+
+def test_quickprop_by_hand():
+    """The slope falls from -4 to -1 over a step of 0.3. The parabola's minimum is 0.3 * -1 / (-4 - -1) = 0.1 further, less
+    than growth times the step, 0.525; the slope still falls, so 0.1 * 1 is added: 0.2 in all."""
+    row = RULES[CODES["quickprop"]]
+    h = Settings(*[0.0] * len(Settings._fields))._replace(growth=1.75, learning_rate=0.1)
+    p, step, g, _ = row.update(np.array([1.0]), np.array([-1.0]), np.array([0.3]), np.array([-4.0]), np.zeros(1), h)
+    np.testing.assert_allclose([p[0], step[0], g[0]], [1.2, 0.2, -1.0], rtol=1e-14)
+
+
+def test_rprop_by_hand():
+    """A change of sign after a step of 0.1: the size halves to 0.05, and the step is undone only if the error has grown."""
+    row = RULES[CODES["rprop"]]
+    h = Settings(*[0.0] * len(Settings._fields))._replace(growth=1.2, shrink=0.5, smallest=1e-6, biggest=50.0)
+    for worse, expected in ((1.0, 0.9), (0.0, 1.0)):
+        p, g, size, _ = row.update(
+            np.array([1.0]), np.array([2.0]), np.array([-1.0]), np.array([0.1]), np.array([0.1]), h._replace(worse=worse)
+        )
+        np.testing.assert_allclose([p[0], g[0], size[0]], [expected, 0.0, 0.05], rtol=1e-14)

@@ -1,0 +1,107 @@
+"""Philox against its authors' known answers, and the epoch orders drawn from it."""
+
+import itertools
+
+import numba
+import numpy as np
+import pytest
+import reference_random
+from scipy.stats import chisquare
+
+from fastmlp.kernels import random
+from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.random import BLOCK, DROPOUT, SHUFFLE, philox
+
+
+@numba.njit(**OPTIONS)
+def words(counters, seed, out):
+    """out (n, 4) = philox of counters (n, 4)"""
+    for k in range(len(counters)):
+        c = counters[k]
+        out[k, 0], out[k, 1], out[k, 2], out[k, 3] = philox(c[0], c[1], c[2], c[3], seed)
+
+
+_permutation = random.permutation
+
+
+@numba.njit(**OPTIONS)
+def fill_orders(n, seed, first_epoch, words, orders):
+    for k in range(len(orders)):
+        _permutation(n, seed, first_epoch + k, words, orders[k])
+
+
+def permutations(n, seed, first_epoch=0, count=1):
+    """(count, n), the orders of `count` epochs."""
+    orders = np.full((count, n), -1, np.int64)
+    fill_orders(n, np.uint64(seed), first_epoch, np.zeros(BLOCK, np.uint64), orders)
+    return orders
+
+
+# philox4x32 10 in kat_vectors of Random123 1.14: counter, key, answer. The last input is the digits of pi.
+KNOWN_ANSWERS = (
+    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+)
+
+
+@pytest.mark.parametrize("counter, key, answer", KNOWN_ANSWERS)
+def test_known_answers(counter, key, answer):
+    counter, key, answer = ([int(word, 16) for word in text.split()] for text in (counter, key, answer))
+    out = np.zeros((1, 4), np.uint64)
+    words(np.array([counter], np.int64), np.uint64(key[0] + (key[1] << 32)), out)
+    assert out[0].tolist() == answer
+    assert reference_random.philox(counter, key[0] + (key[1] << 32)) == tuple(answer)
+
+
+def test_purposes():
+    assert (SHUFFLE, DROPOUT) == (reference_random.SHUFFLE, reference_random.DROPOUT)
+
+
+def test_as_the_definition_says(rng):
+    """Seeds come as signed numbers below 2**63, counters as int64."""
+    counters, seed = rng.integers(0, 2**32, (200, 4)), int(rng.integers(2**63))
+    out = np.zeros((200, 4), np.uint64)
+    words(counters, seed, out)
+    expected = [reference_random.philox(counter, seed) for counter in counters.tolist()]
+    assert out.tolist() == [list(four) for four in expected]
+
+
+@pytest.mark.parametrize("n", (*range(1, 18), 255, 256, 257, 511, 512, 513, 1000, 12345))
+def test_every_sample_once(n):
+    np.testing.assert_array_equal(np.sort(permutations(n, 7, count=3), axis=1), np.tile(np.arange(n), (3, 1)))
+
+
+@pytest.mark.parametrize("n", (1, 7, 300))
+def test_order_as_the_definition_says(n):
+    for epoch, order in enumerate(permutations(n, 2**62 + 5, count=3)):
+        np.testing.assert_array_equal(order, reference_random.epoch_order(n, 2**62 + 5, epoch))
+
+
+def test_same_seed_and_epoch_same_order():
+    orders = permutations(300, 2**62 + 5, count=4)
+    np.testing.assert_array_equal(orders, permutations(300, 2**62 + 5, count=4))
+    np.testing.assert_array_equal(orders[2:], permutations(300, 2**62 + 5, first_epoch=2, count=2))
+
+
+def test_other_epoch_or_seed_other_order():
+    orders = [*permutations(300, 1, count=3), *permutations(300, 2, count=3), *permutations(300, 1 + 2**32, count=3)]
+    assert len({tuple(order) for order in orders}) == 9
+
+
+def test_all_orders_are_equally_likely():
+    orders = permutations(4, 99, count=24_000)
+    codes = orders @ [64, 16, 4, 1]
+    possible = [np.dot(order, [64, 16, 4, 1]) for order in itertools.permutations(range(4))]
+    counts = [np.count_nonzero(codes == code) for code in possible]
+    assert sum(counts) == 24_000
+    assert chisquare(counts).pvalue > 0.001
+
+
+def test_each_sample_is_everywhere_equally_often():
+    """In the second block of words too, where n is above BLOCK."""
+    n, count = 300, 6000
+    orders = permutations(n, 5, count=count)
+    for sample in (0, 150, 299):
+        places = np.argmax(orders == sample, axis=1)
+        assert chisquare(np.bincount(places // 10, minlength=n // 10)).pvalue > 0.001

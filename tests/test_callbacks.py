@@ -1,0 +1,60 @@
+"""The rule of early stopping, away from any training."""
+
+import pytest
+
+from fastmlp.callbacks import Best, EarlyStopping, as_early_stopping
+
+
+def followed(rule, monitor, values):
+    """(epochs that improved, the epoch after which the rule stops)"""
+    best, improved = Best(rule, monitor), []
+    for epoch, value in enumerate(values):
+        if best.improves(epoch, value):
+            improved.append(epoch)
+        elif best.is_late(epoch):
+            return improved, epoch
+    return improved, None
+
+
+def test_loss_falls_then_stalls():
+    assert followed(EarlyStopping(3), "loss", [5, 4, 4, 3, 3, 3, 3, 3]) == ([0, 1, 3], 6)
+
+
+def test_accuracy_is_to_rise():
+    assert followed(EarlyStopping(2), "accuracy", [0.1, 0.5, 0.4, 0.5, 0.9]) == ([0, 1], 3)
+    assert followed(EarlyStopping(2), "validation_accuracy", [0.1, 0.2, 0.3]) == ([0, 1, 2], None)
+
+
+def test_min_delta():
+    assert followed(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.4, 4.3]) == ([0, 2], None)
+    assert followed(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.5, 3]) == ([0], 2)
+
+
+def test_nan_never_improves():
+    assert followed(EarlyStopping(2), "loss", [1.0, float("nan"), float("nan")]) == ([0], 2)
+    assert followed(EarlyStopping(5), "loss", [float("nan"), 1.0])[0][-1] == 1
+
+
+def test_what_fit_takes():
+    assert as_early_stopping(None) is None
+    assert as_early_stopping(False) is None
+    assert as_early_stopping(True) == EarlyStopping()
+    assert as_early_stopping(7) == EarlyStopping(patience=7)
+    rule = EarlyStopping(3, "accuracy")
+    assert as_early_stopping(rule) is rule
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: EarlyStopping(0), "patience must be a whole number of at least 1, but it is 0"),
+        (lambda: EarlyStopping(2.5), "patience must be a whole number"),
+        (lambda: EarlyStopping(min_delta=-1.0), "min_delta must be a number"),
+        (lambda: EarlyStopping(monitor="acuracy"), "Unknown monitor 'acuracy'. Did you mean 'accuracy'"),
+        (lambda: as_early_stopping(0), "early_stopping must be a whole number of at least 1, but it is 0"),
+        (lambda: as_early_stopping("yes"), "early_stopping must be a whole number of at least 1, but it is 'yes'"),
+    ],
+)
+def test_bad_settings(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,63 @@
+"""The device contract: every backend is a module with these functions, argument by argument."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp.kernels
+
+CONTRACT = {
+    "to_device": ["array"],
+    "to_host": ["array"],
+    "synchronize": [],
+    "make_work": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype"],
+    "train": ["family", "team", "n_ranks", "net", "data", "course", "memory", "work", "first", "n"],
+    "evaluate": ["family", "team", "net", "data", "params", "work", "rows", "output"],
+    "Team": ["n_ranks"],
+}
+FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))
+
+
+def backend_of(name):
+    return importlib.import_module(f"fastmlp.kernels.{name}.backend")
+
+
+@pytest.mark.parametrize("device", FOLDERS)
+@pytest.mark.parametrize("name", CONTRACT)
+def test_signature(device, name):
+    assert list(inspect.signature(getattr(backend_of(device), name)).parameters) == CONTRACT[name]
+
+
+@pytest.mark.parametrize("device", FOLDERS)
+def test_nothing_else_is_public(device):
+    """What a plan could come to use is in the contract."""
+    module = backend_of(device)
+    public = {
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and value.__module__ == module.__name__
+    }
+    assert public <= set(CONTRACT)
+
+
+@pytest.mark.parametrize("device", FOLDERS)
+def test_team(device):
+    """A context that knows its size and runs something on every rank."""
+    team_class = backend_of(device).Team
+    with team_class(1) as team:
+        assert team.n_ranks == 1
+        assert callable(team.run)
+
+
+def test_the_cpu_is_a_device():
+    assert "cpu" in FOLDERS
+
+
+def test_the_cpu_moves_nothing():
+    module, array = backend_of("cpu"), np.ones(3)
+    assert module.to_device(array) is array
+    assert module.to_host(array) is array
+    assert module.synchronize() is None

@@ -1,0 +1,50 @@
+"""Offsets into the flat vector, against the order the documentation promises: per layer W row by row, then b."""
+
+import numpy as np
+import pytest
+
+from fastmlp.layout import PADDING, Layout
+
+SIZES = ((1, 1), (2, 3, 1), (4, 1, 1, 5), (3, 16, 17, 2))
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_views_cover_the_vector_in_order(sizes):
+    layout = Layout(sizes)
+    params = np.arange(layout.n_params)
+    pieces = [
+        piece.reshape(-1)
+        for pair in zip(layout.weights(params), layout.biases(params), strict=True)
+        for piece in pair
+    ]
+    np.testing.assert_array_equal(np.concatenate(pieces), params)
+    assert [W.shape for W in layout.weights(params)] == list(zip(sizes[:-1], sizes[1:], strict=True))
+    assert [b.shape for b in layout.biases(params)] == [(size,) for size in sizes[1:]]
+    assert layout.n_layers == len(sizes) - 1
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_offsets_point_at_the_views(sizes):
+    layout = Layout(sizes)
+    params = np.arange(layout.n_params)
+    assert [W[0, 0] for W in layout.weights(params)] == list(layout.weight_offsets)
+    assert [b[0] for b in layout.biases(params)] == list(layout.bias_offsets)
+
+
+def test_views_write_through():
+    layout = Layout((2, 3, 1))
+    params = np.zeros(layout.n_params)
+    layout.weights(params)[0][1, 2] = 5.0
+    layout.biases(params)[1][0] = 7.0
+    assert np.flatnonzero(params).tolist() == [5, 12]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_padding(sizes):
+    layout = Layout(sizes)
+    assert layout.n_padded % PADDING == 0
+    assert 0 <= layout.n_padded - layout.n_params < PADDING
+    padded = layout.padded(np.float32)
+    assert padded.dtype == np.float32
+    assert padded.shape == (layout.n_padded,)
+    assert not padded.any()

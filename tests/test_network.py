@@ -1,0 +1,130 @@
+"""The description of a net: every setting that cannot be is refused in a sentence that names it and what can be."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.losses import LOSSES
+from fastmlp.network import ELEMENTWISE, Network
+
+GOOD = {
+    "layer_sizes": (3, 4, 5, 2),
+    "hidden_activation": "relu",
+    "output_activation": None,
+    "loss": "squared_error",
+    "dropout": 0.0,
+    "l2": 0.0,
+    "label_smoothing": 0.0,
+    "huber_delta": 1.0,
+}
+
+
+def build(**changes):
+    return Network.build(**GOOD | changes)
+
+
+BAD = [
+    ("layer_sizes", (3,), r"layer_sizes must list .* but it is \(3,\)"),
+    ("layer_sizes", 3, "layer_sizes must list .* but it is 3"),
+    ("layer_sizes", "32", "layer_sizes must list .* but it is '32'"),
+    ("layer_sizes", (3, 0, 2), r"layer_sizes\[1\] must be a whole number of at least 1, but it is 0"),
+    ("layer_sizes", (-3, 2), r"layer_sizes\[0\] must be a whole number of at least 1, but it is -3"),
+    ("layer_sizes", (3, 2.5), r"layer_sizes\[1\] must be a whole number of at least 1, but it is 2.5"),
+    ("layer_sizes", (3, True), r"layer_sizes\[1\] must be .* but it is True"),
+    ("layer_sizes", (3, "2"), r"layer_sizes\[1\] must be .* but it is '2'"),
+    ("hidden_activation", "rleu", "Unknown hidden_activation 'rleu'. Did you mean 'relu'"),
+    ("hidden_activation", "ReLU", "Unknown hidden_activation 'ReLU'. Did you mean 'relu'"),
+    ("hidden_activation", "softmax", "Unknown hidden_activation 'softmax'.*Choose from: identity, sigmoid"),
+    ("hidden_activation", 7, "Unknown hidden_activation 7"),
+    ("hidden_activation", None, "Unknown hidden_activation None"),
+    ("hidden_activation", ("relu",), "hidden_activation has 1 entries, but the net has 2 hidden layers"),
+    ("hidden_activation", ("relu", "tahn"), "Unknown hidden_activation 'tahn'. Did you mean 'tanh'"),
+    ("output_activation", "softmx", "Unknown output_activation 'softmx'. Did you mean 'softmax'"),
+    ("loss", "sqared_error", "Unknown loss 'sqared_error'. Did you mean 'squared_error'"),
+    ("loss", "mse", "Unknown loss 'mse'.*Choose from: squared_error, binary_cross_entropy"),
+    ("loss", ["huber"], r"Unknown loss \['huber'\]"),
+    ("dropout", 1.0, r"dropout must be a number in \[0, 1\), but it is 1.0"),
+    ("dropout", -0.1, r"dropout must be a number in \[0, 1\), but it is -0.1"),
+    ("dropout", "0.5", r"dropout must be a number in \[0, 1\), but it is '0.5'"),
+    ("dropout", (0.5,), "dropout has 1 entries, but the net has 2 hidden layers"),
+    ("dropout", (0.5, 2.0), "dropout must be a number"),
+    ("l2", -1.0, "l2 must be a number .* but it is -1.0"),
+    ("l2", float("nan"), "l2 must be a number .* but it is nan"),
+    ("l2", float("inf"), "l2 must be a number .* but it is inf"),
+    ("label_smoothing", 0.1, "label_smoothing belongs to softmax_cross_entropy, but the loss is 'squared_error'"),
+    ("label_smoothing", 1.0, "label_smoothing must be a number"),
+    ("huber_delta", 0.0, "huber_delta must be a number"),
+]
+
+
+@pytest.mark.parametrize("name, value, message", BAD, ids=[f"{name}={value!r}" for name, value, _ in BAD])
+def test_bad_setting(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        build(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "loss, output", list(itertools.product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS]))
+)
+def test_loss_and_output(loss, output):
+    """A pair is either made as asked for, or refused with the outputs that would do."""
+    possible = {row.name: row.outputs for row in LOSSES}[loss] or ELEMENTWISE
+    if output in possible:
+        network = build(loss=loss, output_activation=output)
+        assert (network.loss_row.name, network.output_row.name) == (loss, output)
+    else:
+        named = f"loss '{loss}' cannot be used with output_activation '{output}': it needs {possible[0]}"
+        with pytest.raises(ValueError, match=named):
+            build(loss=loss, output_activation=output)
+
+
+def test_every_output_activation_has_a_loss():
+    possible = {name for row in LOSSES for name in (row.outputs or ELEMENTWISE)}
+    assert possible == {row.name for row in ACTIVATIONS}
+
+
+@pytest.mark.parametrize(
+    "loss, output",
+    [
+        ("squared_error", "identity"),
+        ("binary_cross_entropy", "sigmoid"),
+        ("softmax_cross_entropy", "softmax"),
+        ("absolute_error", "identity"),
+        ("huber", "identity"),
+        ("poisson", "exponential"),
+    ],
+)
+def test_output_follows_from_the_loss(loss, output):
+    assert build(loss=loss).output_row.name == output
+
+
+def test_softmax_of_one_output():
+    with pytest.raises(ValueError, match="softmax over one output is always 1"):
+        build(layer_sizes=(3, 1), loss="softmax_cross_entropy")
+
+
+def test_one_value_for_all_hidden_layers_or_one_each():
+    assert build(hidden_activation="tanh", dropout=0.2) == build(hidden_activation=["tanh"] * 2, dropout=[0.2, 0.2])
+    network = build(hidden_activation=("tanh", "elu"), dropout=(0.0, 0.5))
+    assert network.dropout == (0.0, 0.5)
+    names = [ACTIVATIONS[code].name for code in network.activation_codes]
+    assert names == ["tanh", "elu", "identity"]
+
+
+def test_no_hidden_layer():
+    network = build(layer_sizes=(3, 2), dropout=0.5, hidden_activation="tanh")
+    assert network.dropout == ()
+    assert network.layout.n_params == 3 * 2 + 2
+
+
+def test_sizes_of_numpy_and_lists():
+    import numpy as np
+
+    assert build(layer_sizes=[np.int64(3), np.int32(4), 2]).layer_sizes == (3, 4, 2)
+
+
+def test_immutable():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        build().l2 = 1.0

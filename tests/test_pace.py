@@ -1,0 +1,47 @@
+"""Calls grow to a short time, and the number of threads follows what is measured."""
+
+from fastmlp.pace import LONG_CALL, SHORT_CALL, Pace
+
+
+def run(pace, seconds_per_step, n_calls):
+    """Calls (n_threads, n_steps) when a step takes seconds_per_step[n_threads]."""
+    calls = []
+    for _ in range(n_calls):
+        n_threads, n_steps = pace.next()
+        pace.record(n_threads, n_steps, n_steps * seconds_per_step[n_threads])
+        calls.append((n_threads, n_steps))
+    return calls
+
+
+def test_calls_grow_to_a_short_time():
+    calls = run(Pace(1, 1e6), {1: 1e-4}, 30)
+    assert calls[0] == (1, 2)
+    assert SHORT_CALL <= calls[-1][1] * 1e-4 <= LONG_CALL
+
+
+def test_long_steps_come_one_at_a_time():
+    assert run(Pace(2, 1e12), {1: 30.0, 2: 20.0}, 3)[0] == (2, 1)
+
+
+def test_one_thread_where_two_are_slower():
+    calls = run(Pace(2, 1e6), {1: 1e-4, 2: 5e-4}, 100)
+    assert calls[0][0] == 2
+    assert sum(n_steps for n_threads, n_steps in calls[50:] if n_threads == 1) > 10 * sum(
+        n_steps for n_threads, n_steps in calls[50:] if n_threads == 2
+    )
+
+
+def test_two_threads_where_they_are_faster():
+    calls = run(Pace(2, 1e6), {1: 1.9e-4, 2: 1e-4}, 100)
+    steps = {n: sum(n_steps for n_threads, n_steps in calls if n_threads == n) for n in (1, 2)}
+    assert steps[2] > 30 * steps[1]
+
+
+def test_back_to_two_when_the_machine_is_free_again():
+    pace = Pace(2, 1e6)
+    run(pace, {1: 1e-4, 2: 5e-4}, 60)
+    assert {n_threads for n_threads, _ in run(pace, {1: 1e-4, 2: 6e-5}, 60)[-5:]} == {2}
+
+
+def test_never_more_than_one_thread_of_one():
+    assert {n_threads for n_threads, _ in run(Pace(1, 1e6), {1: 1e-3}, 100)} == {1}

@@ -1,0 +1,101 @@
+"""Learning-rate schedules against figures worked out by hand and against the properties their descriptions promise."""
+
+import numpy as np
+import pytest
+
+from fastmlp.schedules import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Exponential,
+    InverseScaling,
+    OneCycle,
+    Step,
+    Warmup,
+    schedule_factors,
+)
+
+BY_HAND = [  # schedule, steps of a fit of 100, factors
+    (Constant(), [0, 50, 99], [1, 1, 1]),
+    (Step(0.1, share=0.33), [0, 32, 33, 65, 66, 99], [1, 1, 0.1, 0.1, 0.01, 0.001]),
+    (Exponential(0.01), [0, 50, 100], [1, 0.1, 0.01]),
+    (InverseScaling(0.5), [0, 3, 99], [1, 0.5, 0.1]),
+    (InverseScaling(0.0), [0, 3, 99], [1, 1, 1]),
+    (Cosine(), [0, 50, 100], [1, 0.5, 0]),
+    (Cosine(0.2), [0, 50, 100], [1, 0.6, 0.2]),
+    (Warmup(4), [0, 1, 2, 3, 4, 99], [0.25, 0.5, 0.75, 1, 1, 1]),
+    (Warmup(20, "cosine"), [0, 19, 20, 60, 100], [0.05, 1, 1, 0.5, 0]),
+    (OneCycle(0.1, share=0.4, end=0.0), [0, 20, 40, 70, 100], [0.1, 0.55, 1, 0.5, 0]),
+]
+
+
+@pytest.mark.parametrize("schedule, steps, expected", BY_HAND, ids=lambda value: str(value) if hasattr(value, "factors") else "")
+def test_by_hand(schedule, steps, expected):
+    np.testing.assert_allclose(schedule.factors(np.array(steps), 100), expected, atol=1e-12)
+
+
+def test_every_schedule_is_worked_by_hand():
+    assert {type(schedule) for schedule, *_ in BY_HAND} == set(SCHEDULES.values())
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("n_steps", (1, 2, 7, 1000))
+def test_any_length_of_fit(name, n_steps):
+    """Finite, positive (0 at the very end at most) and at most 1; a part of the steps gives a part of the factors."""
+    steps, factors = np.arange(n_steps), schedule_factors(name)
+    whole = factors(steps, n_steps)
+    assert whole.shape == (n_steps,)
+    assert (whole > 0).all()
+    assert (whole <= 1).all()
+    for first in (0, n_steps // 2, n_steps - 1):
+        np.testing.assert_array_equal(factors(steps[first:], n_steps), whole[first:])
+
+
+@pytest.mark.parametrize("name", ("exponential", "inverse_scaling", "cosine", "step"))
+def test_never_rises(name):
+    assert (np.diff(schedule_factors(name)(np.arange(200), 200)) <= 1e-15).all()
+
+
+def test_one_cycle_rises_then_falls():
+    factors = OneCycle().factors(np.arange(1000), 1000)
+    assert np.argmax(factors) == 300
+    assert (np.diff(factors[:300]) > 0).all()
+    assert (np.diff(factors[301:]) < 0).all()
+
+
+def test_none_names_objects_functions():
+    steps = np.arange(3)
+    assert schedule_factors(None)(steps, 3).tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(schedule_factors("cosine")(steps, 3), Cosine().factors(steps, 3))
+    np.testing.assert_array_equal(schedule_factors(Step(0.5))(steps, 3), Step(0.5).factors(steps, 3))
+    assert schedule_factors(lambda steps, n_steps: steps / n_steps)(steps, 4).tolist() == [0, 0.25, 0.5]
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="Unknown schedule 'cosin'. Did you mean 'cosine'"):
+        schedule_factors("cosin")
+    with pytest.raises(ValueError, match="Unknown schedule 3"):
+        schedule_factors(3)
+
+
+@pytest.mark.parametrize(
+    "cls, settings",
+    [
+        (Step, {"factor": 0.0}),
+        (Step, {"share": 0.0}),
+        (Step, {"share": 1.5}),
+        (Exponential, {"end": 0.0}),
+        (InverseScaling, {"power": -1.0}),
+        (Cosine, {"end": -0.1}),
+        (Warmup, {"steps": 0}),
+        (Warmup, {"then": "cosin"}),
+        (OneCycle, {"start": -0.1}),
+        (OneCycle, {"share": 1.0}),
+        (OneCycle, {"end": -1.0}),
+    ],
+    ids=str,
+)
+def test_bad_settings(cls, settings):
+    (name,) = settings
+    with pytest.raises(ValueError, match="schedule" if name == "then" else name):
+        cls(**settings)

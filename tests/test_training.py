@@ -1,0 +1,382 @@
+"""A fit from the outside: epochs, records, validation, early stopping, callbacks, interruption, divergence."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+import reference_optimizers
+from reference import ReferenceMLP
+from reference_random import epoch_order
+
+import fastmlp.pace
+import fastmlp.training
+from fastmlp import MLP, SGD, Adam, DivergenceWarning, EarlyStopping
+from fastmlp.kernels.cpu import backend
+
+TRAIN = backend.train
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(20, 3))
+Y = np.tanh(X @ RNG.normal(size=(3, 2)))
+LABELS = (X[:, 0] > 0).astype(int)
+
+
+def make(**settings):
+    return MLP((3, 6, 2), **{"hidden_activation": "tanh", "random_state": 0, "dtype": "float64"} | settings)
+
+
+def classifier(**settings):
+    return MLP((3, 6, 1), **{"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 0} | settings)
+
+
+def arguments_of_train(arguments):
+    """The arguments of backend.train by name."""
+    return inspect.signature(TRAIN).bind(*arguments).arguments
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The arguments of every call of a training kernel."""
+    found = []
+
+    def recorded(*arguments):
+        found.append(arguments_of_train(arguments))
+        TRAIN(*arguments)
+
+    monkeypatch.setattr(backend, "train", recorded)
+    return found
+
+
+# ---- records
+
+
+def test_loss_is_the_mean_before_each_update():
+    net = make()
+    before = net.evaluate(X, Y)["loss"]
+    history = net.fit(X, Y, epochs=3, verbose=0)
+    assert history.loss[0] == pytest.approx(before, rel=1e-12)
+    assert history.loss.shape == (3,)
+    assert history.accuracy is None
+    assert history.validation_loss is None
+    assert history.stopped_by == "epochs"
+    assert history.best_epoch is None
+    assert history.net is net
+    assert history.seconds > 0
+
+
+def test_accuracy():
+    net = classifier()
+    before = net.evaluate(X, LABELS)["accuracy"]
+    history = net.fit(X, LABELS, epochs=300, optimizer=Adam(0.05), verbose=0)
+    assert history.accuracy[0] == pytest.approx(before)
+    assert history.accuracy[-1] == 1.0
+    assert net.evaluate(X, LABELS)["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("loss, y, k", [("binary_cross_entropy", LABELS, 1), ("softmax_cross_entropy", LABELS, 2)])
+@pytest.mark.parametrize("batch_size", (None, 1, 7))
+def test_accuracy_over_batches(loss, y, k, batch_size):
+    """With a rate that moves nothing, an epoch's accuracy is that of the net, however it is cut into batches."""
+    net = MLP((3, 5, k), loss=loss, random_state=4)
+    history = net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=SGD(1e-30), verbose=0)
+    figures = net.evaluate(X, y)
+    assert history.accuracy == pytest.approx([figures["accuracy"]] * 2)
+    assert history.loss == pytest.approx([figures["loss"]] * 2, rel=1e-5)
+
+
+def test_validation_is_measured_after_each_epoch():
+    net, seen = make(), []
+    history = net.fit(
+        X[:15], Y[:15], epochs=4, validation_data=(X[15:], Y[15:]), verbose=0,
+        callbacks=[lambda epoch, history: seen.append(net.evaluate(X[15:], Y[15:])["loss"])],
+    )  # fmt: skip
+    np.testing.assert_allclose(history.validation_loss, seen, rtol=1e-12)
+    assert history.validation_accuracy is None
+
+
+def test_validation_changes_nothing():
+    plain, watched = make(), make()
+    plain.fit(X[:15], Y[:15], epochs=9, batch_size=4, verbose=0)
+    watched.fit(X[:15], Y[:15], epochs=9, batch_size=4, validation_data=(X[15:], Y[15:]), verbose=0)
+    np.testing.assert_array_equal(plain.params, watched.params)
+
+
+def test_validation_accuracy():
+    history = classifier().fit(X, LABELS, epochs=3, validation_fraction=0.25, verbose=0)
+    assert set(history.validation_accuracy * 5) <= {0, 1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("share, n", [(0.25, 5), (0.01, 1), (0.99, 19), (0.5, 10)])
+def test_validation_fraction_cuts_the_data(share, n, monkeypatch, calls):
+    """Every sample is on exactly one side."""
+    held_out = []
+    evaluate = fastmlp.training.Plan.evaluate
+
+    def recorded(self, team, data, params, output):
+        held_out.append(data)
+        return evaluate(self, team, data, params, output)
+
+    monkeypatch.setattr(fastmlp.training.Plan, "evaluate", recorded)
+    make().fit(X, Y, epochs=1, validation_fraction=share, verbose=0)
+    training, (held_out,) = calls[0]["data"], held_out
+    assert (training.n_samples, held_out.n_samples) == (20 - n, n)
+    together = np.concatenate([training.X, held_out.X]).reshape(20, 3)
+    np.testing.assert_array_equal(np.sort(together, axis=0), np.sort(X, axis=0))
+    rows = {tuple(row): tuple(target) for row, target in zip(X, Y, strict=True)}
+    targets = np.concatenate([training.Y, held_out.Y]).reshape(20, 2)
+    assert all(rows[tuple(row)] == tuple(target) for row, target in zip(together, targets, strict=True))
+
+
+def test_validation_fraction_of_one_sample():
+    with pytest.raises(ValueError, match="at least two samples"):
+        make().fit(X[:1], Y[:1], validation_fraction=0.5, verbose=0)
+
+
+# ---- shuffling
+
+
+def one_weight(X, y, **settings):
+    """The path of a net w x (b stays 0: x is 1 and 0 in turn) tells the order in which samples came."""
+    net = MLP((len(X[0]), 1), init="zeros", dtype="float64", random_state=1)
+    path = []
+    net.fit(X, y, batch_size=1, optimizer=SGD(1e-3), callbacks=[lambda *_: path.append(net.params.copy())], verbose=0, **settings)
+    return path
+
+
+def order_of_epoch(before, after, n):
+    """Sample k is the k-th unit vector, its target 1 and the bias's step shrinks a little with each sample already seen."""
+    return np.argsort(-(after - before)[:n])
+
+
+def test_each_epoch_is_shuffled_anew():
+    """With unit vectors as samples each weight moves once per epoch, by 2 lr (1 - w - b): b grows, so later moves are smaller."""
+    n = 8
+    path = [np.zeros(n + 1), *one_weight(np.eye(n), np.ones(n), epochs=12)]
+    orders = [tuple(order_of_epoch(before, after, n)) for before, after in zip(path[:-1], path[1:], strict=True)]
+    moved = np.diff(np.array(path), axis=0)[:, :n]
+    assert (moved > 0).all(), "every sample is seen in every epoch"
+    assert len(set(orders)) > 9
+
+
+def test_no_shuffling():
+    n = 8
+    path = [np.zeros(n + 1), *one_weight(np.eye(n), np.ones(n), epochs=3, shuffle=False)]
+    for before, after in zip(path[:-1], path[1:], strict=True):
+        moved = (after - before)[:n]
+        assert (np.diff(moved) < 0).all() or np.argsort(-moved).tolist() == list(range(n))
+
+
+def test_full_batch_does_not_depend_on_order():
+    plain, shuffled = make(), make()
+    plain.fit(X, Y, epochs=5, shuffle=False, verbose=0)
+    shuffled.fit(X, Y, epochs=5, shuffle=True, verbose=0)
+    np.testing.assert_array_equal(plain.params, shuffled.params)
+
+
+def test_shuffled_training_is_training_on_that_order(calls):
+    """The reference walks through the permutations that the seed of the fit stands for."""
+    net = make()
+    reference = ReferenceMLP((3, 6, 2), ("tanh", "identity"), "squared_error", net.params)
+    net.fit(X, Y, epochs=3, batch_size=7, optimizer=SGD(0.1), verbose=0)
+    for epoch in range(3):
+        order = epoch_order(20, calls[0]["course"].seed, epoch)
+        reference_optimizers.train(
+            reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=7
+        )  # fmt: skip
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
+
+
+def test_cutting_a_fit_into_calls_changes_nothing(calls, monkeypatch):
+    """Few long calls, many short ones, a call per epoch: the same bits, and every step once."""
+    nets = []
+    for first_call, callbacks in ((1e12, ()), (1, ()), (1e12, [lambda *_: None])):
+        calls.clear()
+        monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", first_call)
+        nets.append(make(dropout=0.2))
+        nets[-1].fit(
+            X, Y, epochs=40, batch_size=7, optimizer="adam", schedule="cosine", callbacks=callbacks, verbose=0
+        )
+        steps = np.concatenate([np.arange(call["first"], call["first"] + call["n"]) for call in calls])
+        np.testing.assert_array_equal(steps, np.arange(120))
+        factors = np.concatenate([call["course"].factors for call in calls])
+        np.testing.assert_allclose(factors, 0.5 * (1 + np.cos(np.pi * np.arange(120) / 120)))
+    for net in nets[1:]:
+        np.testing.assert_array_equal(net.params, nets[0].params)
+
+
+# ---- early stopping
+
+
+def test_early_stopping_restores_the_best():
+    """A rate so high that the loss falls, then swings up: what is kept are the parameters of the best epoch."""
+    net, params = make(), []
+    history = net.fit(
+        X, Y, epochs=500, batch_size=4, optimizer=SGD(0.2, momentum=0.9), validation_data=(X[::3], -Y[::3]), early_stopping=4,
+        callbacks=[lambda *_: params.append(net.params.copy())], verbose=0,
+    )  # fmt: skip
+    assert history.stopped_by == "early_stopping"
+    assert history.best_epoch == np.argmin(history.validation_loss)
+    assert history.epochs == history.best_epoch + 5
+    np.testing.assert_array_equal(net.params, params[history.best_epoch])
+    assert net.evaluate(X[::3], -Y[::3])["loss"] == pytest.approx(history.validation_loss.min(), rel=1e-12)
+
+
+def test_early_stopping_on_the_loss_without_validation_data():
+    history = make().fit(X, Y, epochs=10_000, optimizer=SGD(1e-30), early_stopping=3, verbose=0)
+    assert (history.stopped_by, history.epochs, history.best_epoch) == ("early_stopping", 4, 0)
+
+
+def test_early_stopping_on_the_loss_restores_the_best():
+    """With a full batch, an epoch's loss is that of the parameters before its one step: those are the ones to restore."""
+    net = make()
+    history = net.fit(X, Y, epochs=100, optimizer=SGD(1.5, momentum=0.5), early_stopping=5, verbose=0)
+    assert history.loss[-1] > 1.1 * history.loss.min(), "the loss does rise again"
+    assert net.evaluate(X, Y)["loss"] == pytest.approx(history.loss.min(), rel=1e-9)
+
+
+def test_early_stopping_on_accuracy():
+    net = classifier()
+    rule = EarlyStopping(5, monitor="accuracy")
+    history = net.fit(X, LABELS, epochs=2000, optimizer=Adam(0.05), early_stopping=rule, verbose=0)
+    assert history.accuracy[history.best_epoch] == history.accuracy.max()
+    assert history.epochs == history.best_epoch + 6
+
+
+def test_best_is_restored_at_the_last_epoch_too():
+    net, params = make(), []
+    history = net.fit(
+        X, Y, epochs=30, batch_size=4, optimizer=SGD(0.2, momentum=0.9), early_stopping=1000, validation_data=(X[::3], -Y[::3]),
+        callbacks=[lambda *_: params.append(net.params.copy())], verbose=0,
+    )  # fmt: skip
+    assert history.stopped_by == "epochs"
+    np.testing.assert_array_equal(net.params, params[int(np.argmin(history.validation_loss))])
+
+
+@pytest.mark.parametrize("monitor", ("validation_loss", "validation_accuracy", "accuracy"))
+def test_monitor_that_is_not_recorded(monitor):
+    with pytest.raises(ValueError, match=f"There is no {monitor} to monitor"):
+        make().fit(X, Y, epochs=2, early_stopping=EarlyStopping(monitor=monitor), verbose=0)
+
+
+# ---- callbacks and interruption
+
+
+def test_callbacks_see_every_epoch_and_may_stop():
+    net, seen = make(), []
+
+    def stop_at_three(epoch, history):
+        seen.append((epoch, history.epochs, history.net is net, net.params.copy()))
+        return epoch == 3
+
+    history = net.fit(X, Y, epochs=50, batch_size=6, callbacks=[lambda *_: False, stop_at_three], verbose=0)
+    assert [row[:3] for row in seen] == [(k, k + 1, True) for k in range(4)]
+    assert (history.stopped_by, history.epochs) == ("callback", 4)
+    np.testing.assert_array_equal(net.params, seen[-1][3])
+    assert not np.array_equal(seen[0][3], seen[1][3])
+
+
+def test_only_true_stops():
+    history = make().fit(X, Y, epochs=5, callbacks=[lambda epoch, history: "no", lambda *_: 1, lambda *_: None], verbose=0)
+    assert (history.stopped_by, history.epochs) == ("epochs", 5)
+
+
+def test_all_callbacks_are_called_in_the_epoch_that_stops():
+    seen = []
+    make().fit(X, Y, epochs=5, callbacks=[lambda *_: True, lambda epoch, _: seen.append(epoch)], verbose=0)
+    assert seen == [0]
+
+
+def test_error_in_a_callback_is_the_users():
+    def broken(epoch, history):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        make().fit(X, Y, epochs=5, callbacks=[broken], verbose=0)
+
+
+@pytest.mark.parametrize("early_stopping", (None, 100))
+def test_interrupt_keeps_what_was_reached(early_stopping):
+    net, params = make(), []
+
+    def interrupt(epoch, history):
+        params.append(net.params.copy())
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    history = net.fit(X, Y, epochs=50, batch_size=6, callbacks=[interrupt], early_stopping=early_stopping, verbose=0)
+    assert (history.stopped_by, history.epochs) == ("interrupt", 3)
+    assert np.isfinite(history.loss).all()
+    np.testing.assert_array_equal(net.params, params[2])
+    assert np.isfinite(net.predict(X)).all()
+    again = net.fit(X, Y, epochs=2, verbose=0)
+    assert (again.stopped_by, again.epochs) == ("epochs", 2)
+
+
+def test_interrupt_between_calls(monkeypatch):
+    """Ctrl-C arrives while Python runs, between two calls of a kernel; the epoch that was under way is not recorded."""
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    count = iter(range(1000))
+
+    def interrupted(*arguments):
+        if next(count) == 3:
+            raise KeyboardInterrupt
+        TRAIN(*arguments)
+
+    monkeypatch.setattr(backend, "train", interrupted)
+    net = make()
+    history = net.fit(X, Y, epochs=1000, batch_size=6, verbose=0)
+    assert history.stopped_by == "interrupt"
+    assert history.epochs <= 1  # after three calls of one step or a few, four steps to an epoch
+    assert np.isfinite(net.predict(X)).all()
+
+
+# ---- divergence
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("callbacks", ((), [lambda *_: None]), ids=["long calls", "by epoch"])
+@pytest.mark.parametrize("activation", ("relu", "identity"))
+def test_divergence_restores_finite_parameters(activation, callbacks, dtype):
+    net = make(hidden_activation=activation, dtype=dtype)
+    with pytest.warns(DivergenceWarning, match=r"finite.*Lower the learning rate \(it is 1e\+06\)") as caught:
+        history = net.fit(X, Y, epochs=200, batch_size=5, optimizer=SGD(1e6), callbacks=callbacks, verbose=0)
+    assert history.stopped_by == "divergence"
+    assert history.epochs < 200
+    assert np.isfinite(history.loss).all()
+    assert np.isfinite(net.params).all()
+    assert np.isfinite(net.loss_and_gradient(X, Y)[0])
+    assert len(caught) == 1
+
+
+def test_warning_points_at_the_call_of_fit():
+    with pytest.warns(DivergenceWarning) as caught:
+        make(hidden_activation="identity").fit(X, Y, epochs=200, optimizer=SGD(1e6), verbose=0)
+    assert caught[0].filename == __file__
+
+
+def test_divergence_in_the_first_step_keeps_the_start():
+    net = make(dtype="float32", hidden_activation="identity")
+    net.params[:] = 1e30
+    with pytest.warns(DivergenceWarning):
+        history = net.fit(X, Y, epochs=5, optimizer=SGD(0.1), verbose=0)
+    assert (history.stopped_by, history.epochs) == ("divergence", 0)
+    np.testing.assert_array_equal(net.params, np.float32(1e30))
+
+
+def test_net_can_be_trained_after_divergence():
+    net = make(hidden_activation="identity")
+    with pytest.warns(DivergenceWarning):
+        net.fit(X, Y, epochs=200, optimizer=SGD(1e6), verbose=0)
+    net.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = net.fit(X, Y, epochs=200, optimizer=SGD(0.05), verbose=0)
+    assert history.loss[-1] < history.loss[0]
+
+
+def test_divergence_with_early_stopping_restores_the_best():
+    net = make(hidden_activation="identity")
+    with pytest.warns(DivergenceWarning):
+        history = net.fit(X, Y, epochs=200, optimizer=SGD(1e6), early_stopping=100, verbose=0)
+    assert history.stopped_by == "divergence"
+    assert np.isfinite(net.params).all()
