@@ -11,12 +11,13 @@ them, and so is A' in tiles (Goto and van de Geijn 2008).
 from __future__ import annotations
 
 from ..jit import inner
-from ..simd import at, transpose_square
+from ..simd import at, load, load_first, store, transpose_square
 from .tile import ROWS, VECTOR_BYTES, lanes_of, make_tile
 
 K = 256
 PACK_ROWS = 32  # rows of C from which copying B pays; bench/LOG.md
-SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers
+SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
+PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 FAR = 320  # elements between rows from which walking down a column is slow
 _tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
 _tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
@@ -35,11 +36,26 @@ def copy_panels(b, b0, ldb, k, n, width, out):
         columns = min(width, n - j)
         for p in range(k):
             row = b0 + p * ldb + j
-            for q in range(columns):
-                out[o + q] = at(b, row + q)
-            for q in range(columns, width):
-                out[o + q] = 0.0
+            if columns == width:
+                for q in range(0, width, SIDE):
+                    store(out, o + q, load(b, row + q, SIDE))
+            else:
+                for q in range(0, width, SIDE):
+                    store(out, o + q, load_first(b, row + q, columns - q, SIDE))
             o += width
+
+
+@inner
+def copy_tile(a, start, lda, k, rows, out, o):
+    """ROWS columns of A' as (k, ROWS), contiguous."""
+    if rows == ROWS:
+        for p in range(k):
+            for q in range(0, ROWS, PIECE):
+                store(out, o + p * ROWS + q, load(a, start + p * lda + q, PIECE))
+    else:
+        for p in range(k):
+            for q in range(rows):
+                out[o + p * ROWS + q] = at(a, start + p * lda + q)
 
 
 @inner
@@ -61,9 +77,7 @@ def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
             if trans_a:
                 start, a_row, a_k = a0 + p * lda + i, 1, lda
             if tiles:
-                for q in range(depth):
-                    for r in range(rows):
-                        scratch[tile_start + q * ROWS + r] = at(a, start + q * lda + r)
+                copy_tile(a, start, lda, depth, rows, scratch, tile_start)
                 source, start, a_k = scratch, tile_start, ROWS
             for j in range(0, n, width):
                 columns = min(width, n - j)
