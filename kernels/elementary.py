@@ -141,7 +141,8 @@ def _vector_log(x):
     m, k = split(x)
     f = m - 1.0
     s = f / (2.0 + f)
-    return k * _log2_high(x) + ((2.0 * s + s * s * s * _log_tail(s * s)) + k * _log2_low(x))
+    value = k * _log2_high(x) + ((2.0 * s + s * s * s * _log_tail(s * s)) + k * _log2_low(x))
+    return where(x > 0.0, value, x)  # NaN has no exponent to speak of
 
 
 def log1p(t):

@@ -29,7 +29,7 @@ class Settings(NamedTuple):
     learning_rate: float  # with the schedule's factor, and Adam's 1 / (1 - beta1**t)
     decay: float  # 1 - learning rate * weight decay
     root_correction: float  # 1 / sqrt(1 - beta2**t)
-    worse: float  # 1 if the loss has grown since the last step, else 0
+    worse: float  # 1 if the objective has grown since the last step, else 0
 
 
 @formula
@@ -121,6 +121,7 @@ RULES = (
     Rule("rprop", rprop, 3, initial=(0.0, "learning_rate", 0.0)),
 )
 CODES = {row.name: code for code, row in enumerate(RULES)}
+RPROP = CODES["rprop"]
 MOST_STATE = max(row.n_state for row in RULES)
 
 # apply_rule(code, p, g, s0, s1, s2, h) -> (p, s0, s1, s2): one vector at a time

@@ -34,6 +34,8 @@ def fresh_python():
 
     def run(text):
         environment = {**os.environ, "PYTHONPATH": folder}
-        return subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False
+        )
 
     return run

@@ -1,7 +1,8 @@
 """Every optimiser in float64 NumPy, from the papers, one parameter vector and one step at a time.
 
-A rule is a function (p, g, state, error, lr, **settings) -> new p. `state` is a dictionary that starts empty, `error` the
-objective at p, penalty included, `lr` the learning rate with the schedule's factor. `train` walks a ReferenceMLP through a fit.
+A rule is a function (p, g, state, error, lr, **settings) -> new p. `state` is a dictionary that starts empty, `error`
+the objective at p, penalty included, `lr` the learning rate with the schedule's factor. `train` walks a ReferenceMLP
+through a fit.
 """
 
 from __future__ import annotations

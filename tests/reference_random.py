@@ -1,4 +1,4 @@
-"""Philox and what is drawn from it, in Python's whole numbers: which units a step drops, in which order samples come."""
+"""Philox in Python's whole numbers, and what is drawn from it: the order of an epoch, the units that a step drops."""
 
 from __future__ import annotations
 

@@ -133,8 +133,16 @@ NOT_FEATURES = [
     ("an empty list", [], r"X must have shape \(n_samples, 3\), but it has shape \(0,\)"),
     ("two features", VALUES[:, :2], "X has 2 features, but the net has 3 inputs.*layer_sizes start with 2"),
     ("no feature", np.empty((6, 0)), "X has 0 features, but the net has 3 inputs"),
-    ("NaN", np.where(VALUES == 1.0, np.nan, VALUES), r"X must be finite in float32, but 1 of its 18 .* the first at \(1, 1\)"),
-    ("inf", np.where(VALUES > 4, np.inf, VALUES), r"X must be finite in float32, but 1 of its 18 .* the first at \(5, 2\)"),
+    (
+        "NaN",
+        np.where(VALUES == 1.0, np.nan, VALUES),
+        r"X must be finite in float32, but 1 of its 18 .* the first at \(1, 1\)",
+    ),
+    (
+        "inf",
+        np.where(VALUES > 4, np.inf, VALUES),
+        r"X must be finite in float32, but 1 of its 18 .* the first at \(5, 2\)",
+    ),
     ("both infinities", np.where(VALUES > 3.9, [[np.inf, -np.inf, 0]], VALUES), "X must be finite in float32, but"),
     ("above float32", VALUES * 1e39, "X must be finite in float32, but"),
 ]
@@ -158,7 +166,8 @@ def test_class_numbers_become_one_hot():
 
 
 @pytest.mark.parametrize(
-    "output, low, high", [("tanh", -1, 1), ("sigmoid", 0, 1), ("symmetric_sigmoid", -0.5, 0.5), ("identity", 0, 1), ("relu", 0, 1)]
+    "output, low, high",
+    [("tanh", -1, 1), ("sigmoid", 0, 1), ("symmetric_sigmoid", -0.5, 0.5), ("identity", 0, 1), ("relu", 0, 1)],
 )
 def test_class_numbers_in_the_range_of_the_output(output, low, high):
     np.testing.assert_array_equal(targets([1, 0], network(2, output=output), 2), [[low, high], [high, low]])
@@ -175,7 +184,12 @@ NOT_TARGETS = [
     ("another length", ("squared_error", 1), np.zeros(5), "y has 5 samples, but X has 6"),
     ("another length in rows", ("squared_error", 2), np.zeros((7, 2)), "y has 7 samples, but X has 6"),
     ("empty", ("squared_error", 1), [], "y has 0 samples, but X has 6"),
-    ("too wide", ("squared_error", 1), np.zeros((6, 2)), r"y must have shape \(6, 1\) or \(6,\), but it has shape \(6, 2\)"),
+    (
+        "too wide",
+        ("squared_error", 1),
+        np.zeros((6, 2)),
+        r"y must have shape \(6, 1\) or \(6,\), but it has shape \(6, 2\)",
+    ),
     ("too narrow", CLASSES, np.zeros((6, 2)), r"y must have shape \(6, 3\) or \(6,\) with class numbers"),
     ("a cube", ("squared_error", 1), np.zeros((6, 1, 1)), r"y must have shape \(6, 1\)"),
     ("NaN", ("squared_error", 1), [0, 1, np.nan, 0, 1, 0], r"y must be finite .* the first at \(2,\)"),
@@ -186,10 +200,20 @@ NOT_TARGETS = [
     ("half a class", CLASSES, [0, 1, 0.5, 0, 1, 0], "class numbers, whole numbers from 0 to 2; it holds fractions"),
     ("text", CLASSES, list("abcabc"), "y must hold numbers"),
     ("no distribution", CLASSES, np.full((6, 3), 0.5), "each row of y must be a distribution that sums to 1"),
-    ("negative share", CLASSES, np.tile([1.5, -0.5, 0], (6, 1)), "defined for targets from 0 to 1, but y holds -0.5 to 1.5"),
+    (
+        "negative share",
+        CLASSES,
+        np.tile([1.5, -0.5, 0], (6, 1)),
+        "defined for targets from 0 to 1, but y holds -0.5 to 1.5",
+    ),
     ("no probability", ("binary_cross_entropy", 1), [0, 1, 2, 0, 1, 0], "targets from 0 to 1, but y holds 0 to 2"),
     ("minus one", ("binary_cross_entropy", 1), [-1, 1, 1, -1, 1, 1], "targets from 0 to 1, but y holds -1 to 1"),
-    ("negative count", ("poisson", 1), [-1, 1, 2, 0, 1, 0], "'poisson' is defined for targets of at least 0, but y holds -1"),
+    (
+        "negative count",
+        ("poisson", 1),
+        [-1, 1, 2, 0, 1, 0],
+        "'poisson' is defined for targets of at least 0, but y holds -1",
+    ),
 ]
 
 
@@ -232,7 +256,8 @@ def test_metric_of_one_output():
 def weights(sample_weight=None, class_weight=None, y=(0, 1, 2, 0, 0, 0), loss="softmax_cross_entropy", k=3):
     net = network(k, loss)
     coded = targets(np.array(y), net)
-    return border.as_weights(sample_weight, class_weight, coded, border.metric_of(coded, net), np.dtype(np.float64))
+    metric = border.metric_of(coded, net)
+    return border.as_weights(sample_weight, class_weight, coded, net, metric, np.dtype(np.float64))
 
 
 def test_equal_weights_are_none():
@@ -246,7 +271,7 @@ def test_sample_weight_is_brought_to_mean_one():
 
 
 def test_class_weight():
-    """Balanced: n / (classes present * count): 6/(3*4) = 0.5 for class 0, 2 for the others; mean (4*0.5 + 2*2)/6 = 1."""
+    """Balanced is n / (classes present * count): 6/(3*4) = 0.5 for class 0, 2 for the others; the mean is 1."""
     np.testing.assert_allclose(weights(class_weight="balanced"), [0.5, 2, 2, 0.5, 0.5, 0.5])
     np.testing.assert_allclose(weights(class_weight={0: 1, 1: 5, 2: 1}), np.array([1, 5, 1, 1, 1, 1]) * 6 / 10)
     np.testing.assert_allclose(weights(class_weight={1: 5}), weights(class_weight={0: 1, 1: 5, 2: 1}))
@@ -290,7 +315,7 @@ NOT_WEIGHTS = [
 ]
 
 
-@pytest.mark.parametrize("settings, message", NOT_WEIGHTS, ids=[str(list(row[0].items())[0]) for row in NOT_WEIGHTS])
+@pytest.mark.parametrize("settings, message", NOT_WEIGHTS, ids=[str(row[0])[:40] for row in NOT_WEIGHTS])
 def test_bad_weights(settings, message):
     with pytest.raises(ValueError, match=message):
         weights(**settings)

@@ -43,7 +43,8 @@ def test_auto_falls_back_and_says_why():
 
 
 @pytest.mark.parametrize(
-    "name, near", [("cudda", "cuda"), ("cpu ", "cpu"), ("cpu:0", "cpu"), ("cuda:x", "cuda"), ("Auto", "auto"), (None, ""), (0, "")]
+    "name, near",
+    [("cudda", "cuda"), ("cpu ", "cpu"), ("cpu:0", "cpu"), ("cuda:x", "cuda"), ("Auto", "auto"), (None, ""), (0, "")],
 )
 def test_unknown_name(name, near):
     with pytest.raises(ValueError, match=f"Unknown device {name!r}.*{near}.*Choose from: auto, cpu, cuda"):

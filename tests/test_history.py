@@ -32,7 +32,9 @@ def test_record():
     assert made.record("validation_loss") is made.validation_loss
 
 
-@pytest.mark.parametrize("name, reason", [("accuracy", "not a classification"), ("validation_loss", "give validation_data")])
+@pytest.mark.parametrize(
+    "name, reason", [("accuracy", "not a classification"), ("validation_loss", "give validation_data")]
+)
 def test_missing_record(name, reason):
     with pytest.raises(ValueError, match=f"There is no {name} to monitor: .*{reason}"):
         history(loss=np.array([3.0])).record(name)

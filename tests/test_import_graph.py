@@ -1,7 +1,7 @@
 """The arrows between modules point down, and `import fastmlp` costs next to nothing.
 
-`src` imports `kernels`; `kernels` imports nobody. Each list below goes from what stands at the bottom to what stands on top:
-a module may import those of lists before its own. A new module takes its place in a list.
+`src` imports `kernels`; `kernels` imports nobody. Each list below goes from what stands at the bottom to what stands on
+top: a module may import those of lists before its own. A new module takes its place in a list.
 """
 
 import ast
@@ -153,7 +153,19 @@ def test_overloads_are_for_vectors_only():
     assert users == {"jit", "elementary", "simd"}
 
 
-HEAVY = ("numba", "llvmlite", "scipy", "cupy", "sklearn", "matplotlib", "pandas", "torch", "rich", "typer", "safetensors")
+HEAVY = (
+    "numba",
+    "llvmlite",
+    "scipy",
+    "cupy",
+    "sklearn",
+    "matplotlib",
+    "pandas",
+    "torch",
+    "rich",
+    "typer",
+    "safetensors",
+)
 LOADED = f"print(sorted({{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r})))"
 
 
@@ -169,13 +181,31 @@ def test_training_loads_no_framework(fresh_python):
         f"net.fit([[0, 1], [1, 0]], [0, 1], epochs=2)\n"
         f"{LOADED}"
     )
-    assert not set(ast.literal_eval(done.stdout)) & {"cupy", "sklearn", "matplotlib", "pandas", "torch", "rich", "typer"}
+    assert not set(ast.literal_eval(done.stdout)) & {
+        "cupy",
+        "sklearn",
+        "matplotlib",
+        "pandas",
+        "torch",
+        "rich",
+        "typer",
+    }
 
 
 def test_public_names():
-    assert {"MLP", "load", "devices", "History", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop"} <= set(
-        fastmlp.__all__
-    )
+    assert {
+        "MLP",
+        "load",
+        "devices",
+        "History",
+        "SGD",
+        "Adam",
+        "AdamW",
+        "RMSprop",
+        "Adagrad",
+        "Quickprop",
+        "Rprop",
+    } <= set(fastmlp.__all__)
     for name in fastmlp.__all__:
         assert getattr(fastmlp, name) is not None
         assert name in dir(fastmlp)

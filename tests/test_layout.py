@@ -1,5 +1,7 @@
 """Offsets into the flat vector, against the order the documentation promises: per layer W row by row, then b."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -13,12 +15,10 @@ def test_views_cover_the_vector_in_order(sizes):
     layout = Layout(sizes)
     params = np.arange(layout.n_params)
     pieces = [
-        piece.reshape(-1)
-        for pair in zip(layout.weights(params), layout.biases(params), strict=True)
-        for piece in pair
+        piece.reshape(-1) for pair in zip(layout.weights(params), layout.biases(params), strict=True) for piece in pair
     ]
     np.testing.assert_array_equal(np.concatenate(pieces), params)
-    assert [W.shape for W in layout.weights(params)] == list(zip(sizes[:-1], sizes[1:], strict=True))
+    assert [W.shape for W in layout.weights(params)] == list(pairwise(sizes))
     assert [b.shape for b in layout.biases(params)] == [(size,) for size in sizes[1:]]
     assert layout.n_layers == len(sizes) - 1
 

@@ -19,7 +19,9 @@ def regressor(**settings):
 
 
 def classifier(**settings):
-    return MLP((3, 5, 3), **{"hidden_activation": "tanh", "loss": "softmax_cross_entropy", "random_state": 0} | settings)
+    return MLP(
+        (3, 5, 3), **{"hidden_activation": "tanh", "loss": "softmax_cross_entropy", "random_state": 0} | settings
+    )
 
 
 def trained(net, X=X, y=Y, **settings):
@@ -126,7 +128,9 @@ def test_bad_data_for_prediction(method, bad_X, _, message):
         getattr(regressor(), method)(bad_X)
 
 
-@pytest.mark.parametrize("values, message", [(np.zeros(5), "params must have shape"), (["a"], "params must hold numbers")])
+@pytest.mark.parametrize(
+    "values, message", [(np.zeros(5), "params must have shape"), (["a"], "params must hold numbers")]
+)
 def test_bad_params(values, message):
     with pytest.raises(ValueError, match=message):
         regressor().params = values
@@ -167,7 +171,9 @@ def test_whole_numbers():
     whole = np.arange(36).reshape(12, 3) % 5
     expected = trained(classifier(), whole.astype(np.float32), LABELS)
     for dtype in (np.int8, np.uint16, np.int64):
-        np.testing.assert_array_equal(trained(classifier(), whole.astype(dtype), LABELS.astype(dtype)).params, expected.params)
+        np.testing.assert_array_equal(
+            trained(classifier(), whole.astype(dtype), LABELS.astype(dtype)).params, expected.params
+        )
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
@@ -291,7 +297,8 @@ def test_global_random_state_is_left_alone():
 
 @pytest.mark.parametrize("family", ("per_sample_narrow", "per_sample_wide", "per_layer"))
 @pytest.mark.parametrize(
-    "sizes, n, batch_size", [((1, 1), 1, None), ((1, 1, 1), 5, 2), ((3, 2), 7, 3), ((2, 1, 2), 1, 1), ((2, 3, 1), 5, 100)]
+    "sizes, n, batch_size",
+    [((1, 1), 1, None), ((1, 1, 1), 5, 2), ((3, 2), 7, 3), ((2, 1, 2), 1, 1), ((2, 3, 1), 5, 100)],
 )
 def test_small_shapes(family, sizes, n, batch_size, monkeypatch, rng):
     """One sample, one unit, no hidden layer, a batch that does not divide the data, one that is larger than it."""
@@ -388,7 +395,9 @@ def test_whole_sample_weights_are_repetitions(family, monkeypatch):
     repeats = np.array([1, 3, 0, 2, 1, 1, 5, 0, 1, 2, 1, 1])
     settings = {"batch_size": None, "optimizer": SGD(0.1, momentum=0.5), "epochs": 20}
     weighted = trained(regressor(dtype="float64"), sample_weight=repeats, **settings)
-    repeated = trained(regressor(dtype="float64"), np.repeat(X, repeats, axis=0), np.repeat(Y, repeats, axis=0), **settings)
+    repeated = trained(
+        regressor(dtype="float64"), np.repeat(X, repeats, axis=0), np.repeat(Y, repeats, axis=0), **settings
+    )
     np.testing.assert_allclose(weighted.params, repeated.params, rtol=1e-10, atol=1e-12)
 
 
@@ -412,7 +421,9 @@ def test_label_smoothing_is_smoothed_targets():
 
 
 def test_repr_and_settings():
-    net = MLP((3, 5, 4, 2), hidden_activation=("tanh", "elu"), loss="huber", huber_delta=2.0, dropout=(0.1, 0.0), l2=0.5)
+    net = MLP(
+        (3, 5, 4, 2), hidden_activation=("tanh", "elu"), loss="huber", huber_delta=2.0, dropout=(0.1, 0.0), l2=0.5
+    )
     assert "(3, 5, 4, 2)" in repr(net)
     assert "loss='huber'" in repr(net)
     settings = net.get_settings()

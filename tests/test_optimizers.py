@@ -45,8 +45,7 @@ def family(request, monkeypatch):
 
 
 def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, weight=None, l2=0.0, epochs=EPOCHS):
-    """The task: 14 samples of a noisy curve, a net whose layers are no multiples of a vector, a batch of 4 that does not
-    divide the data."""
+    """14 samples of a noisy curve, layers that are no multiples of a vector, batches that may not divide the data."""
     rng = np.random.default_rng(5)
     X = rng.normal(size=(14, 3))
     y = np.sin(X.sum(axis=1, keepdims=True)) + 0.1 * rng.normal(size=(14, 2))
@@ -56,7 +55,8 @@ def assert_same_training(optimizer, dtype, *, batch_size=None, schedule=None, we
     settings = {name: value for name, value in settings_of(optimizer).items() if name in used}
     losses = reference_optimizers.train(
         reference, X, y, type(optimizer).__name__, settings, epochs=epochs, batch_size=batch_size,
-        factors=None if schedule is None else schedule.factors, weight=None if weight is None else weight / weight.mean(),
+        factors=None if schedule is None else schedule.factors,
+        weight=None if weight is None else weight / weight.mean(),
     )  # fmt: skip
     before = net.params.copy()
     history = net.fit(

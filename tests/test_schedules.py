@@ -29,7 +29,9 @@ BY_HAND = [  # schedule, steps of a fit of 100, factors
 ]
 
 
-@pytest.mark.parametrize("schedule, steps, expected", BY_HAND, ids=lambda value: str(value) if hasattr(value, "factors") else "")
+@pytest.mark.parametrize(
+    "schedule, steps, expected", BY_HAND, ids=lambda value: str(value) if hasattr(value, "factors") else ""
+)
 def test_by_hand(schedule, steps, expected):
     np.testing.assert_allclose(schedule.factors(np.array(steps), 100), expected, atol=1e-12)
 
@@ -72,7 +74,7 @@ def test_none_names_objects_functions():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="Unknown schedule 'cosin'. Did you mean 'cosine'"):
+    with pytest.raises(ValueError, match=r"Unknown schedule 'cosin'\. Did you mean 'cosine'"):
         schedule_factors("cosin")
     with pytest.raises(ValueError, match="Unknown schedule 3"):
         schedule_factors(3)

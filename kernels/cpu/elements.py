@@ -117,10 +117,12 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
             top = where(v > top, v, top)
         whole = fill(z, 0.0, LANES)
         for j in range(width):
-            e = exp(load(scratch, logs + j * LANES, LANES) - top)
+            v = load(scratch, logs + j * LANES, LANES) - top
+            e = exp(v)
             whole += e
+            store(scratch, logs + j * LANES, v)
             store(scratch, parts + j * LANES, e)
-        shift, factor = top + log(whole), 1.0 / whole
+        shift, factor = log(whole), 1.0 / whole
         for j in range(width):
             store(scratch, logs + j * LANES, load(scratch, logs + j * LANES, LANES) - shift)
             store(scratch, parts + j * LANES, load(scratch, parts + j * LANES, LANES) * factor)

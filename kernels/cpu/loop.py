@@ -13,14 +13,24 @@ from __future__ import annotations
 import math
 
 from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS, NO_UPDATE, STEPS_DONE
-from ..jit import inlined
+from ..jit import inlined, inner
+from ..optimizers import RPROP
 from ..random import permutation
-from ..simd import bare, offset
+from ..simd import bare, number, offset
 from .team import all_here, meet
-from .update import settings_now
+from .update import settings_now, squares
 
 LOSS, RIGHT = 0, 1  # columns of work.partial
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
+
+
+@inner
+def penalty(net, params):
+    """l2 / 2 times the sum of squared weights."""
+    square_sum, zero = 0.0, number(params, 0.0)
+    for k in range(net.n_layers):
+        square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
+    return 0.5 * net.l2 * square_sum
 
 
 def make_loop(prepare, gradient, update):
@@ -59,9 +69,12 @@ def make_loop(prepare, gradient, update):
                 break
             scalars[EPOCH_LOSS] += loss
             scalars[EPOCH_RIGHT] += right
+            objective = loss / rows
+            if course.rule == RPROP and net.l2 > 0.0:  # the one rule that asks whether the objective has grown
+                objective += penalty(net, memory.params)
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
-            h = settings_now(course, scalars, factor, loss / rows, memory.params)
-            scalars[LAST_LOSS] = loss / rows
+            h = settings_now(course, scalars, factor, objective, memory.params)
+            scalars[LAST_LOSS] = objective
             meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h)
             meetings = meet(barrier, n_ranks, meetings)
             scalars[STEPS_DONE] = step + 1.0

@@ -106,10 +106,12 @@ def make_family(lanes):
                 top = where(v > top, v, top)
             whole = fill(z, 0.0, lanes)
             for i in range(s, size, columns):
-                e = exp(load(z, start + i, lanes) - top)
+                v = load(z, start + i, lanes) - top
+                e = exp(v)
+                store(z, start + i, v)
                 store(a, start + i, e)
                 whole += e
-            shift, factor = top + log(whole), 1.0 / whole
+            shift, factor = log(whole), 1.0 / whole
             for i in range(s, size, columns):
                 store(z, start + i, load(z, start + i, lanes) - shift)
                 store(a, start + i, load(a, start + i, lanes) * factor)

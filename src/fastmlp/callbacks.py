@@ -57,7 +57,7 @@ class Best:
         self.value, self.epoch = float("inf"), -1
 
     def improves(self, epoch: int, value: float) -> bool:
-        if self.sign * value < self.value - self.rule.min_delta or self.epoch < 0:
+        if self.sign * value < self.value - self.rule.min_delta:  # infinity at first; never true of NaN
             self.value, self.epoch = self.sign * value, epoch
             return True
         return False

@@ -157,14 +157,16 @@ def metric_of(targets: np.ndarray, network: Network) -> int:
     return METRIC_ARGMAX if one_hot else METRIC_THRESHOLD
 
 
-def class_numbers(targets: np.ndarray, metric: int) -> np.ndarray:
+def class_numbers(targets: np.ndarray, network: Network, metric: int) -> np.ndarray:
     """(n_samples,) class numbers of coded targets."""
     if metric == METRIC_ARGMAX:
         return targets.argmax(axis=1)
-    return (targets[:, 0] > targets.min()).astype(np.int64)
+    return (targets[:, 0] == network.output_row.high).astype(np.int64)
 
 
-def as_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray, metric: int, dtype: np.dtype) -> np.ndarray:
+def as_weights(
+    sample_weight: Any, class_weight: Any, targets: np.ndarray, network: Network, metric: int, dtype: np.dtype
+) -> np.ndarray:
     """Weights (n_samples,) of mean 1, or an empty array where all are equal.
 
     Raises
@@ -183,7 +185,7 @@ def as_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray, metri
         if weights.min() < 0 or weights.max() == 0:
             raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
     if class_weight is not None:
-        weights = weights * _class_weights(class_weight, targets, metric)
+        weights = weights * _class_weights(class_weight, targets, network, metric)
     if not weights.max() > 0:
         raise ValueError("Every sample has weight 0: sample_weight and class_weight leave nothing to learn from.")
     if weights.min() == weights.max():
@@ -191,10 +193,10 @@ def as_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray, metri
     return (weights / weights.mean()).astype(dtype)
 
 
-def _class_weights(class_weight: Any, targets: np.ndarray, metric: int) -> np.ndarray:
+def _class_weights(class_weight: Any, targets: np.ndarray, network: Network, metric: int) -> np.ndarray:
     if metric == METRIC_NONE or (metric == METRIC_THRESHOLD and targets.shape[1] > 1):
         raise ValueError("class_weight needs a task with exclusive classes; these targets are numbers or labels.")
-    classes = class_numbers(targets, metric)
+    classes = class_numbers(targets, network, metric)
     n_classes = max(targets.shape[1], 2)
     if class_weight == "balanced":
         counts = np.bincount(classes, minlength=n_classes)
@@ -228,7 +230,7 @@ def make_data(
     features = as_features(X, network.n_features, dtype)
     targets = as_targets(y, network, dtype, len(features))
     metric = metric_of(targets, network)
-    weights = as_weights(sample_weight, class_weight, targets, metric, dtype)
+    weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype)
     return _data(features, smoothed(targets, network), weights, metric)
 
 

@@ -80,7 +80,8 @@ def check_init(init: Any) -> None:
     ValueError
         If `init` is neither "auto", nor a name, nor an object.
     """
-    if not isinstance(init, (Uniform, Normal)) and init not in ("auto", *INITIALIZERS):
+    named = isinstance(init, str) and init in ("auto", *INITIALIZERS)
+    if not named and not isinstance(init, (Uniform, Normal)):
         raise unknown_name("init", init, ("auto", *INITIALIZERS, "Uniform(low, high)", "Normal(std)"))
 
 

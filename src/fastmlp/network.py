@@ -19,13 +19,13 @@ HIDDEN = tuple(row.name for row in activations.ACTIVATIONS if row.hidden)
 
 
 def activation_code(name: Any, choices: Sequence[str], kind: str) -> int:
-    if name not in choices:
+    if not isinstance(name, str) or name not in choices:
         raise unknown_name(kind, name, choices)
     return activations.CODES[name]
 
 
 def loss_code(name: Any) -> int:
-    if name not in losses.CODES:
+    if not isinstance(name, str) or name not in losses.CODES:
         raise unknown_name("loss", name, losses.CODES)
     return losses.CODES[name]
 
@@ -35,7 +35,7 @@ def output_code(loss: losses.Loss, name: Any) -> int:
     possible = loss.outputs or ELEMENTWISE
     if name is None:
         return activations.CODES[possible[0]]
-    if name not in activations.CODES:
+    if not isinstance(name, str) or name not in activations.CODES:
         raise unknown_name("output_activation", name, activations.CODES)
     if name not in possible:
         fitting = [row.name for row in losses.LOSSES if name in (row.outputs or ELEMENTWISE)]

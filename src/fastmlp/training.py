@@ -55,6 +55,7 @@ class Fit:
         self._validation_records: list[tuple[float, float]] = []
         self._empty = np.empty(0, params.dtype)
         self._proven = params.copy()  # the last parameters that are known to give a finite loss
+        self._before_call = self._proven
         self._best_params: np.ndarray | None = None
         self._best: Best | None = None
         if options.early_stopping is not None:
@@ -109,11 +110,11 @@ class Fit:
             seed=options.seed,
             rule=CODES[options.optimizer.rule.name],
             hyper=options.optimizer.hyper,
-            factors=np.ascontiguousarray(
+            factors=np.array(
                 np.broadcast_to(options.factors(np.arange(first, first + n_steps), self.n_steps), n_steps), np.float64
             ),
         )
-        before = memory.params.copy()
+        before = self._before_call = memory.params.copy()
         self.plan.backend.train(
             self.plan.family, team, n_threads, self.plan.net, self.data, course, memory, self.plan.work, first, n_steps
         )
@@ -126,7 +127,7 @@ class Fit:
             f"finite parameters were restored. Lower the learning rate (it is {options.optimizer.learning_rate:g}), "
             "set clip_norm=1.0, or scale the inputs and targets.",
             DivergenceWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
         return False
 
@@ -138,8 +139,9 @@ class Fit:
         self._record()
         if self._best is not None:
             if self._best.improves(epoch, float(self.history.record(self._best.monitor)[-1])):
-                self._best_params = self.memory.params.copy() if self._best_params is None else self._best_params
-                self._best_params[:] = self.memory.params
+                # A full batch's loss is that of the parameters before its only step.
+                of_before = self.n_batches == 1 and not self._best.monitor.startswith("validation")
+                self._best_params = self._before_call if of_before else self.memory.params.copy()
                 self.history.best_epoch = epoch
             elif self._best.is_late(epoch):
                 return "early_stopping"

@@ -1,4 +1,4 @@
-"""Every activation's formula, as plain Python on NumPy arrays, against the reference and against central differences."""
+"""Every activation's formula, as plain Python on NumPy arrays, against the reference and central differences."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Every loss's formula, as plain Python on NumPy arrays, against the reference and against central differences."""
+"""Every loss's formula, as plain Python on NumPy arrays, against the reference and central differences."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,9 @@ def test_kinks_of_huber():
     """r**2 up to C, then a line of the same slope: value and derivative are continuous."""
     row = LOSSES[CODES["huber"]]
     a = np.array([-2.0, -C - 1e-9, -C + 1e-9, 0.0, C - 1e-9, C + 1e-9, 2.0])
-    np.testing.assert_allclose(row.value(a, a, 0.0, C), [C * (4 - C), C * C, C * C, 0, C * C, C * C, C * (4 - C)], atol=1e-8)
+    np.testing.assert_allclose(
+        row.value(a, a, 0.0, C), [C * (4 - C), C * C, C * C, 0, C * C, C * C, C * (4 - C)], atol=1e-8
+    )
     np.testing.assert_allclose(row.delta(a, 0.0, C), [-2 * C, -2 * C, -2 * C, 0, 2 * C, 2 * C, 2 * C], atol=1e-8)
 
 

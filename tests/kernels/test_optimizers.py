@@ -63,8 +63,10 @@ def test_table():
 
 
 def test_quickprop_by_hand():
-    """The slope falls from -4 to -1 over a step of 0.3. The parabola's minimum is 0.3 * -1 / (-4 - -1) = 0.1 further, less
-    than growth times the step, 0.525; the slope still falls, so 0.1 * 1 is added: 0.2 in all."""
+    """The slope goes from -4 to -1 over a step of 0.3, so the parabola's minimum is 0.3 * -1 / (-4 - -1) = 0.1 further.
+
+    That is less than growth times the step, 0.525. The slope still falls, so 0.1 * 1 is added: 0.2 in all.
+    """
     row = RULES[CODES["quickprop"]]
     h = Settings(*[0.0] * len(Settings._fields))._replace(growth=1.75, learning_rate=0.1)
     p, step, g, _ = row.update(np.array([1.0]), np.array([-1.0]), np.array([0.3]), np.array([-4.0]), np.zeros(1), h)
@@ -72,11 +74,16 @@ def test_quickprop_by_hand():
 
 
 def test_rprop_by_hand():
-    """A change of sign after a step of 0.1: the size halves to 0.05, and the step is undone only if the error has grown."""
+    """The sign changes after a step of 0.1: the size halves to 0.05; the step is undone only if the error has grown."""
     row = RULES[CODES["rprop"]]
     h = Settings(*[0.0] * len(Settings._fields))._replace(growth=1.2, shrink=0.5, smallest=1e-6, biggest=50.0)
     for worse, expected in ((1.0, 0.9), (0.0, 1.0)):
         p, g, size, _ = row.update(
-            np.array([1.0]), np.array([2.0]), np.array([-1.0]), np.array([0.1]), np.array([0.1]), h._replace(worse=worse)
+            np.array([1.0]),
+            np.array([2.0]),
+            np.array([-1.0]),
+            np.array([0.1]),
+            np.array([0.1]),
+            h._replace(worse=worse),
         )
         np.testing.assert_allclose([p[0], g[0], size[0]], [expected, 0.0, 0.05], rtol=1e-14)

@@ -2,6 +2,7 @@
 
 import sys
 from functools import cache
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -10,15 +11,21 @@ import pytest
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.simd import (
     absolute,
+    at,
+    bare,
     fill,
     keep_first,
     largest,
     load,
     load_first,
+    number,
+    offset,
+    ratio,
     sqrt,
     store,
     store_first,
     total,
+    transpose_square,
     where,
 )
 
@@ -47,6 +54,7 @@ ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number o
     ("load_first", lambda a, b, n: np.where(np.arange(len(a)) < n, a, 0.0)),
     ("total", lambda a, b, n: np.full_like(a, np.sum(a, dtype=np.float64))),
     ("largest", lambda a, b, n: np.full_like(a, np.max(a))),
+    ("ratio", lambda a, b, n: a / np.abs(b)),
 )
 
 
@@ -84,7 +92,8 @@ def driver(lanes):
         store(out, 21 * lanes, load_first(a, 0, n, lanes))
         store(out, 22 * lanes, fill(a, total(v), lanes))
         store(out, 23 * lanes, fill(a, largest(v), lanes))
-        store_first(out, 24 * lanes, n, v)
+        store(out, 24 * lanes, ratio(v, absolute(w)))
+        store_first(out, 25 * lanes, n, v)
 
     return run
 
@@ -126,6 +135,57 @@ def test_nan_is_on_the_false_side(dtype):
     assert rows["greater"][3] == 1
     assert np.isnan(rows["add"]).tolist() == [True, True, True, True]  # inf - inf too
     assert np.isnan(rows["total"]).all()
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("lanes", (4, 16))
+def test_ratio_over_the_whole_range(lanes, dtype, rng):
+    """Within 2 units in the last place for every size of divisor that leaves the quotient a normal number."""
+    top = 0.9 * np.log10(np.finfo(dtype).max)
+    for power in np.linspace(-top, top, 300):
+        b = np.abs(rng.normal(size=lanes) * 10.0**power).astype(dtype)
+        a = rng.normal(size=lanes).astype(dtype) * b
+        exact = a.astype(np.longdouble) / b
+        value = dict(zip([name for name, _ in ROWS], run(a, b, 1), strict=False))["ratio"]
+        assert (np.abs(value - exact) <= 2 * np.finfo(dtype).eps * np.abs(exact)).all()
+    zero = run(np.zeros(lanes, dtype), np.full(lanes, 1e-8, dtype), 1)
+    assert not zero[[name for name, _ in ROWS].index("ratio")].any()
+
+
+class Pair(NamedTuple):
+    array: np.ndarray
+    count: int
+
+
+@numba.njit(**OPTIONS)
+def through_pointers(pair, out):
+    """out[k] = array[k + 1] + count, as kernels read arrays: bare pointers, no bounds, no reference counts."""
+    pointers = bare(pair)
+    second = offset(pointers.array, 1)
+    for k in range(3):
+        out[k] = at(second, k) + number(second, pointers.count)
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
+def test_pointers(dtype):
+    out = np.zeros(3, dtype)
+    through_pointers(Pair(np.arange(4).astype(dtype), 10), out)
+    assert out.tolist() == [11, 12, 13]
+
+
+@numba.njit(**OPTIONS)
+def turn(a, a_row, out, out_row):
+    transpose_square(a, 1, a_row, out, 2, out_row, 16)
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_transpose_square(dtype):
+    """A square among longer rows into another; what is around it stays."""
+    a, out = np.arange(16 * 19).reshape(16, 19).astype(dtype), np.full((17, 20), -1, dtype)
+    turn(a.reshape(-1), 19, out.reshape(-1), 20)
+    np.testing.assert_array_equal(out[:16, 2:18], a[:, 1:17].T)
+    out[:16, 2:18] = -1
+    assert (out == -1).all()
 
 
 GUARDED = """

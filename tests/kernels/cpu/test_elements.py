@@ -13,6 +13,7 @@ from fastmlp import MLP
 from fastmlp.network import ELEMENTWISE
 
 FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
+EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 AWKWARD = np.array([0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e4, -1e4, 0.5, -3.0])[:, None]
 
 
@@ -35,9 +36,9 @@ def identity_net(k, dtype="float64", **settings):
 def test_activation_at_awkward_inputs(family, name, dtype):
     net = identity_net(1, dtype, output_activation=name)
     z = AWKWARD.astype(dtype).astype(np.float64)
-    eps, tiny = np.finfo(dtype).eps, np.finfo(dtype).tiny
-    # an ulp or two, and exp's floor; gelu far out is 0 times the density's underflow
-    np.testing.assert_allclose(net.predict(z), reference.ACTIVATIONS[name](z), rtol=8 * eps, atol=max(8 * tiny, 1e-37 * 50))
+    # a few ulp (gelu: those of normal_cdf), and below the normal numbers exp's floor, 50 times at z = -50
+    rtol = 1e-13 if name == "gelu" and dtype == "float64" else 8 * EPS[dtype]
+    np.testing.assert_allclose(net.predict(z), reference.ACTIVATIONS[name](z), rtol=rtol, atol=5e-36)
     loss, gradient = net.loss_and_gradient(z, np.zeros_like(z))
     assert np.isfinite(loss)
     assert np.isfinite(gradient).all()
@@ -64,12 +65,13 @@ def test_softmax_far_out(family, k, dtype, rng):
     X[4, :2] = 1e4
     labels = np.zeros(7, int)
     z = ReferenceMLP((k, k), ("softmax",), "softmax_cross_entropy", net.params)
-    eps = np.finfo(dtype).eps
+    eps = EPS[dtype]
     np.testing.assert_allclose(net.predict(X), z.predict(X), rtol=20 * eps, atol=1e-37)
     loss, gradient = net.loss_and_gradient(X, labels)
     expected_loss, expected = z.loss_and_gradient(X, np.eye(k)[labels])
     assert loss == pytest.approx(expected_loss, rel=20 * eps)
-    np.testing.assert_allclose(gradient, expected, rtol=100 * eps, atol=100 * eps * np.abs(expected).max())
+    # its entries are sums of up to 1e4 times probabilities, some of which cancel
+    np.testing.assert_allclose(gradient, expected, rtol=100 * eps, atol=1e5 * eps)
 
 
 def test_uniform_logits_are_uniform_probabilities(family):
@@ -98,7 +100,9 @@ def test_targets_that_are_not_one_hot(family, rng):
 
 
 @pytest.mark.parametrize(
-    "settings, middle", [({"loss": "binary_cross_entropy"}, 0.0), ({"output_activation": "symmetric_sigmoid"}, 0.0)], ids=str
+    "settings, middle",
+    [({"loss": "binary_cross_entropy"}, 0.0), ({"output_activation": "symmetric_sigmoid"}, 0.0)],
+    ids=str,
 )
 @pytest.mark.parametrize("k", (1, 5, 18))
 def test_threshold(family, k, settings, middle, rng):

@@ -118,7 +118,7 @@ def test_dropout_with_the_actual_masks(hidden, dtype, n_threads, threads, seeds,
 
 
 def test_dropout_keeps_the_mean():
-    """The loss of one step that moves nothing is the squared sum of hidden units of 1: its mean is (1 / width) per unit."""
+    """The output is a mean of hidden units of 1, of which each step drops some and scales up the others."""
     width, rate, n = 40, 0.3, 2000
     net = MLP((1, width, 1), hidden_activation="identity", dropout=rate, random_state=0, dtype="float64")
     net.params[:] = 0.0

@@ -1,0 +1,42 @@
+"""Buffers and the orders that kernels and their callers agree on."""
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels.arguments import HYPER, LINE, N_SCALARS, aligned_zeros
+from fastmlp.kernels.cpu import update
+from fastmlp.kernels.optimizers import Settings
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
+@pytest.mark.parametrize("shape", (0, 1, 17, 4096, (3, 16), (0, 5)))
+def test_aligned_zeros(shape, dtype):
+    for _ in range(5):  # the allocator's own alignment differs from call to call
+        array = aligned_zeros(shape, dtype)
+        assert array.shape == (shape if isinstance(shape, tuple) else (shape,))
+        assert array.dtype == dtype
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert not array.any()
+        assert array.size == 0 or array.ctypes.data % LINE == 0
+
+
+def test_settings_are_named_once():
+    """The constants by which the update loop reads `hyper` are the places of the names in HYPER."""
+    for place, name in enumerate(HYPER):
+        assert getattr(update, name.upper()) == place
+    assert len(set(HYPER)) == len(HYPER)
+
+
+def test_rules_read_what_there_is():
+    changing = {"decay", "root_correction", "worse"}
+    assert set(Settings._fields) - changing <= set(HYPER)
+
+
+def test_scalars_fit():
+    from fastmlp.kernels import arguments
+
+    places = [arguments.POWER1, arguments.POWER2, arguments.LAST_LOSS, arguments.EPOCH_LOSS, arguments.EPOCH_RIGHT]
+    places += [arguments.STEPS_DONE, arguments.DIVERGED]
+    assert sorted(places) == list(range(len(places)))
+    assert max(places) < N_SCALARS

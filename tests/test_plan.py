@@ -1,0 +1,110 @@
+"""What is decided once per fit: kernel family, threads, and the description that kernels see."""
+
+import numpy as np
+import pytest
+
+import fastmlp.plan
+from fastmlp import MLP
+from fastmlp.kernels.activations import CODES
+from fastmlp.kernels.cpu import backend, per_layer, per_sample
+from fastmlp.plan import choose_family, choose_threads, describe_net, products
+
+XOR, LARGE = (2, 2, 1), (784, 512, 10)
+
+
+def network(sizes, **settings):
+    return MLP(sizes, **settings).network
+
+
+@pytest.mark.parametrize(
+    "sizes, rows", [(XOR, 1), (XOR, 4), (XOR, 5), (XOR, 10_000), (LARGE, 1), (LARGE, 1024), ((1, 1), 1)]
+)
+def test_family_is_one_there_is(sizes, rows):
+    assert choose_family(network(sizes), rows) in backend.FAMILIES
+
+
+def test_small_nets_have_samples_in_lanes():
+    assert choose_family(network(XOR), 4) == "per_sample_narrow"
+    assert choose_family(network(XOR), 32) == "per_sample_wide"
+    assert choose_family(network(LARGE), 128) == "per_layer"
+
+
+@pytest.mark.parametrize("dropout", (0.5, (0.0, 0.1), (0.1, 0.0)))
+def test_dropout_needs_masks(dropout):
+    """Only per_layer draws them: any other family would train without dropout, silently."""
+    assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "per_layer"
+    assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) != "per_layer"
+
+
+@pytest.mark.parametrize("available", (1, 2, 64))
+def test_threads(available, monkeypatch):
+    monkeypatch.setattr(fastmlp.plan, "n_threads_available", lambda: available)
+    large = network(LARGE)
+    counts = [choose_threads(large, "per_layer", rows) for rows in (1, 8, 16, 64, 256, 4096, 100_000)]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (1, available)
+    assert all(count * 8 <= rows for count, rows in zip(counts[1:], (8, 16, 64, 256, 4096, 100_000), strict=True))
+    assert choose_threads(network(XOR), "per_layer", 8) == 1
+    for family in ("per_sample_narrow", "per_sample_wide"):
+        assert choose_threads(large, family, 100_000) == 1
+
+
+def test_products():
+    """Forward, weight gradient and backward, but nothing goes back to the inputs: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
+    assert products(network((4, 3, 2)), 10) == 420
+
+
+def test_description():
+    made = network(
+        (3, 5, 4, 2), hidden_activation=("gelu", "tanh"), loss="huber", huber_delta=0.5, dropout=(0.1, 0.2), l2=0.3
+    )
+    net = describe_net(made)
+    assert net.sizes.tolist() == [3, 5, 4, 2]
+    assert net.activations.tolist() == [CODES["gelu"], CODES["tanh"], CODES["identity"]]
+    assert net.weight_offsets.tolist() == [0, 20, 44]
+    assert net.bias_offsets.tolist() == [15, 40, 52]
+    assert net.keep_z.tolist() == [1, 0, 1], "gelu's derivative and the loss read z"
+    assert net.derivative_of_z.tolist() == [1, 0, 0]
+    assert net.dropout.tolist() == [0.1, 0.2, 0.0]
+    assert (net.loss_constant, net.natural, net.loss_width, net.l2) == (0.5, False, 2, 0.3)
+    assert net.n_padded >= 54
+
+
+@pytest.mark.parametrize(
+    "settings, middle",
+    [
+        ({"output_activation": "tanh"}, 0.0),
+        ({"output_activation": "sigmoid"}, 0.5),
+        ({"output_activation": "symmetric_sigmoid"}, 0.0),
+        ({"output_activation": "relu"}, 0.5),
+        ({"loss": "softmax_cross_entropy"}, 0.5),
+    ],
+    ids=str,
+)
+def test_middle(settings, middle):
+    assert describe_net(network((3, 2), **settings)).middle == middle
+
+
+def test_one_compilation_serves_every_net(rng):
+    """Whatever is trained, evaluated or differentiated, a kernel is compiled once per dtype: it takes many seconds."""
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+    schedules = (None, "cosine", lambda steps, n_steps: 0.5, lambda steps, n_steps: np.ones(len(steps), np.float32))
+    for sizes, settings in (((3, 4, 2), {}), ((3, 4, 2), {"dropout": 0.5}), ((3, 50, 2), {"l2": 0.1})):
+        net = MLP(sizes, **settings)
+        for schedule in schedules:
+            net.fit(X, y, epochs=1, batch_size=8, schedule=schedule, sample_weight=np.arange(40), verbose=0)
+        net.fit(X, y, epochs=1, validation_fraction=0.2, verbose=0)
+        net.loss_and_gradient(X, y)
+        net.evaluate(X, y), net.predict(X)
+    for kernel in (per_layer.train, per_layer.evaluate, per_sample.train_wide, per_sample.evaluate_wide):
+        of_float32 = [signature for signature in kernel.signatures if "float32" in str(signature)]
+        assert len(of_float32) == 1, f"{kernel.__name__} was compiled {len(of_float32)} times"
+
+
+def test_buffers_are_aligned():
+    """On cache lines: parameters, gradient, and everything the families work in."""
+    net = MLP((3, 50, 2))
+    plan = fastmlp.plan.Plan.for_training(net.network, net.device, net.dtype, 40, 8, True)
+    memory = plan.make_memory(net._padded, np.empty(0, np.float32), 1)
+    for array in (net.params, memory.grads, plan.work.a, plan.work.delta):
+        assert array.ctypes.data % 64 == 0
