@@ -2,9 +2,10 @@
 
 Run: FASTMLP_DATA=FOLDER python bench/real_data.py [adult california covertype mnist]
 
-Tables go through `fastmlp train` with its defaults, MNIST through the API. FOLDER holds adult/adult-{train,test}.csv.gz,
-california/california.csv.gz, covertype/covertype.npz and mnist/mnist.npz. References: scikit-learn 1.9.1's MLPClassifier
-and MLPRegressor with defaults on the same split (California with quantile-normal inputs).
+Tables go through `fastmlp train` with its defaults, MNIST through the API. FOLDER holds
+adult/adult-{train,test}.csv.gz, california/california.csv.gz, covertype/covertype.npz and mnist/mnist.npz.
+References: scikit-learn 1.9.1's MLPClassifier and MLPRegressor with defaults on the same split (California with
+quantile-normal inputs).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Activations: one row each. A row's place in ACTIVATIONS is its code; kernels, CUDA text and tests follow from the table.
+"""Activations: one row each. A row's place in ACTIVATIONS is its code; kernels, CUDA text and tests follow from the
+table.
 
 `value(z)` maps a unit's input to its output. The parameter of `derivative` says what must be stored until the backward
 pass: `derivative(a)` is written in the output alone, `derivative(z)` makes the plan keep the input too.

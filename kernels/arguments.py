@@ -1,7 +1,7 @@
 """What kernels of every device are called with: a few named tuples of arrays and numbers.
 
     Net      the description, as codes and offsets (network.py, layout.py)
-    Data     samples: X (n_samples, n_features), Y (n_samples, n_outputs) row by row, weight (n_samples,) or empty for ones
+    Data     samples: X (n_samples, n_features), Y (n_samples, n_outputs) row by row, weight (n_samples,) or empty
     Course   how to walk through the samples and what to do at each step (training.py, optimizers.py)
     Memory   what training changes: one flat vector each, zero in its padding, and the records it leaves (plan.py)
 

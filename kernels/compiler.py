@@ -1,7 +1,7 @@
 """A Numba pipeline for helpers that only kernels call: their code is optimised and emitted once, inside the kernel.
 
-By default Numba optimises and emits every function by itself, then again with each caller it is linked into. Kernels here
-are trees of small helpers, five deep, so that the same code went through LLVM five times.
+By default Numba optimises and emits every function by itself, then again with each caller it is linked into. Kernels
+here are trees of small helpers, five deep, so that the same code went through LLVM five times.
 """
 
 from __future__ import annotations

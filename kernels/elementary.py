@@ -1,8 +1,8 @@
 """exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
-reduction and a polynomial: no branch, no table, a few units in the last place (tests/kernels/test_elementary.py measures).
-NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number.
+reduction and a polynomial: no branch, no table, a few units in the last place (tests/kernels/test_elementary.py
+measures). NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
 Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
@@ -208,7 +208,7 @@ def _vector_normal_cdf(z):
 
 for _function, _implementation in (
     (_reduced_exp, _vector_reduced_exp), (exp, _vector_exp), (expm1, _vector_expm1), (tanh, _vector_tanh),
-    (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p), (softplus, _vector_softplus), (normal_density, _vector_normal_density),
-    (normal_cdf, _vector_normal_cdf),
+    (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p), (softplus, _vector_softplus),
+    (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip
     _compiled(_function, _implementation)

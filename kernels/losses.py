@@ -1,8 +1,8 @@
 """Losses: one row each. A row's place in LOSSES is its code.
 
 `value(z, a, y, c)` is one output's share of the loss: z the logit, a the output activation of z, y the target, c the
-loss's own constant. `delta(a, y, c)` is its derivative with respect to z for a `natural` output activation, in which the
-activation's derivative has cancelled; for an `any` output it is the derivative with respect to a, and the kernel
+loss's own constant. `delta(a, y, c)` is its derivative with respect to z for a `natural` output activation, in which
+the activation's derivative has cancelled; for an `any` output it is the derivative with respect to a, and the kernel
 multiplies by f'. So a wrong pairing of loss and output cannot be computed.
 
 The loss of a batch is the mean over samples (weighted: sum of w times loss over sum of w) and, except for
@@ -96,8 +96,10 @@ class Loss(NamedTuple):
 
 LOSSES = (
     Loss("squared_error", squared_error, squared_error_delta, (), False),
-    Loss("binary_cross_entropy", binary_cross_entropy, binary_cross_entropy_delta, ("sigmoid",), True, targets=(0.0, 1.0)),
-    Loss("softmax_cross_entropy", softmax_cross_entropy, softmax_cross_entropy_delta, ("softmax",), True, targets=(0.0, 1.0)),
+    Loss("binary_cross_entropy", binary_cross_entropy, binary_cross_entropy_delta, ("sigmoid",), True,
+         targets=(0.0, 1.0)),
+    Loss("softmax_cross_entropy", softmax_cross_entropy, softmax_cross_entropy_delta, ("softmax",), True,
+         targets=(0.0, 1.0)),
     Loss("absolute_error", absolute_error, absolute_error_delta, (), False),
     Loss("huber", huber, huber_delta, (), False, constant="huber_delta"),
     Loss("poisson", poisson, poisson_delta, ("exponential",), True, targets=(0.0, float("inf"))),

@@ -494,7 +494,7 @@ def split(typing_context, x):
     pair = types.UniTuple(x, 2)
 
     def build(context, builder, sig, args):
-        width, mantissa, bias = (32, 23, 127) if x.dtype == types.float32 else (64, 52, 1023)
+        width, mantissa, _bias = (32, 23, 127) if x.dtype == types.float32 else (64, 52, 1023)
         root_half = 0x3F3504F3 if width == 32 else 0x3FE6A09E667F3BCD
         element = ir.IntType(width)
         constant = lambda value: _constant(element, [value] * x.lanes)

@@ -78,7 +78,6 @@ ACCEPTED = {
     "sparse array": lambda _: scipy.sparse.coo_array(VALUES),
     "memory map": mapped,
     "DLPack": lambda _: DLPackOnly(VALUES.copy()),
-    "matrix": lambda _: VALUES.view(np.ma.MaskedArray).filled(),
 }
 
 

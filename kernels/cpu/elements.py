@@ -169,7 +169,7 @@ loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
 
 @inner
 def count_right(argmax, a, a0, y, y0, rows, width, middle):
-    """How many samples are classified right: by the largest output, or by each output's side of `middle` (mean of sides)."""
+    """How many samples are right: by the largest output, or by each output's side of `middle`, averaged."""
     if not argmax:
         size = rows * width
         wrong = fill(a, 0.0, LANES)
@@ -197,7 +197,8 @@ def count_right(argmax, a, a0, y, y0, rows, width, middle):
 
 @inner
 def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
-    """mask[mask0 + e] for elements first <= e < last of a batch's layer: 0 with probability `rate`, else 1 / (1 - rate).
+    """mask[mask0 + e] for elements first <= e < last of a batch's layer: 0 with probability `rate`, or
+    else 1 / (1 - rate).
 
     Written in whole groups of four, so up to three elements on either side are drawn too.
     """

@@ -1,9 +1,9 @@
 """Nets whose layers are matrices: a product per layer, one fused pass around it, and a team of threads.
 
-Each rank takes its rows of the batch through all layers, forward and backward, with no meeting in between. Then it takes
-its rows of every weight matrix: their gradient over the whole batch, and their update while it is still in cache. So a
-step has two meetings, whatever the depth, and nothing is computed twice. Every sum has the same order for any number of
-ranks, but for the recorded loss: parameters come out the same, bit by bit.
+Each rank takes its rows of the batch through all layers, forward and backward, with no meeting in between. Then it
+takes its rows of every weight matrix: their gradient over the whole batch, and their update while it is still in
+cache. So a step has two meetings, whatever the depth, and nothing is computed twice. Every sum has the same order for
+any number of ranks, but for the recorded loss: parameters come out the same, bit by bit.
 
 Blocks of work arrays: layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
@@ -63,7 +63,9 @@ def start_of(rank, n_ranks, n, unit):
 
 @inner
 def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
-    """Rows row .. row + rows of a batch whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities, z."""
+    """Rows row .. row + rows of a batch whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
+    z.
+    """
     n_layers = net.n_layers
     source, start = x, x0 + row * net.sizes[0]
     for k in range(n_layers):

@@ -249,7 +249,8 @@ def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
         value = load_first(p, i, n, WIDE)
         slope = (load_first(g, i, n, WIDE) + value * l2) * clip
         s0, s1, s2 = (
-            load_first(state, i, n, WIDE), load_first(state, stride + i, n, WIDE), load_first(state, 2 * stride + i, n, WIDE)
+            load_first(state, i, n, WIDE), load_first(state, stride + i, n, WIDE),
+            load_first(state, 2 * stride + i, n, WIDE),
         )  # fmt: skip
         value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
         store_first(p, i, n, value)

@@ -3,8 +3,8 @@
     product(...)     C = A B, or C = A' B with trans_a, for a B whose rows are contiguous
     transpose(...)   the copy of a weight matrix that lets the backward pass be such a product too
 
-C is walked in blocks of K columns of A; a block of B (K x n) stays in the second-level cache, a tile's part of it in the
-first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
+C is walked in blocks of K columns of A; a block of B (K x n) stays in the second-level cache, a tile's part of it in
+the first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
 them, and so is A' in tiles (Goto and van de Geijn 2008).
 """
 

@@ -1,8 +1,8 @@
 """A team of threads that run one kernel together, each on its share, and the barrier they meet at inside it.
 
-A kernel is called as kernel(rank, n_ranks, barrier, ...): rank 0 in the caller's thread, the others in threads that live
-as long as the team. They may wait for each other inside compiled code, so each team has its own threads: a shared pool
-could hand out too few and never finish. Safe to use after fork and from several user threads.
+A kernel is called as kernel(rank, n_ranks, barrier, ...): rank 0 in the caller's thread, the others in threads that
+live as long as the team. They may wait for each other inside compiled code, so each team has its own threads: a
+shared pool could hand out too few and never finish. Safe to use after fork and from several user threads.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The innermost step of a matrix product, written as LLVM instructions so that its accumulators stay in registers.
 
-A tile is ROWS x (2 vectors) of C. For each k it loads two vectors of B's row and multiplies them by ROWS numbers of A, each
-broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector and 8 scalar loads, so that arithmetic is
-the bound on one as on two units. Measured against OpenBLAS 0.3.30 in bench/LOG.md.
+A tile is ROWS x (2 vectors) of C. For each k it loads two vectors of B's row and multiplies them by ROWS numbers of
+A, each broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector and 8 scalar loads, so that
+arithmetic is the bound on one as on two units. Measured against OpenBLAS 0.3.30 in bench/LOG.md.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ with the DLPack protocol on the CPU, such as PyTorch and JAX arrays.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,10 +35,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
     if array.dtype == object:
-        try:
+        with contextlib.suppress(ValueError, TypeError):
             array = array.astype(np.float64)
-        except (ValueError, TypeError):
-            pass
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers, but its dtype is {array.dtype}. Encode text and categories first, "
@@ -147,7 +146,9 @@ def as_targets(y: Any, network: Network, dtype: np.dtype, n_samples: int, name: 
 
 
 def metric_of(targets: np.ndarray, network: Network) -> int:
-    """What "right" means: the largest output for exclusive classes, each output's side for labels, nothing for numbers."""
+    """What "right" means: the largest output for exclusive classes, each output's side for labels, nothing for
+    numbers.
+    """
     if network.loss == SOFTMAX_CROSS_ENTROPY:
         return METRIC_ARGMAX
     low, high = network.output_row.low, network.output_row.high

@@ -1,4 +1,6 @@
-"""The device table: what this machine has, and which device a net runs on. The only module of `src` that says "cuda"."""
+"""The device table: what this machine has, and which device a net runs on. The only module of `src` that says
+"cuda".
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 class History:
     """What `fit` returns. Arrays have one value per finished epoch.
 
-    loss : (epochs,)                 mean over the epoch's samples, measured before each step's update, without L2 penalty
+    loss : (epochs,)                 mean over the epoch's samples, before each step's update, without L2 penalty
     accuracy : (epochs,) or None     share of samples classified right, likewise; None for regression
     validation_loss, validation_accuracy : (epochs,) or None    measured after each epoch
     seconds : float                  wall time of the fit

@@ -1,7 +1,8 @@
 """First parameters, drawn on the host in float64 so that every device and dtype starts equal.
 
 A name draws weights and leaves biases at zero. The objects Uniform and Normal draw weights and biases alike, as the
-classic experiments did. Bounds and deviations: Glorot and Bengio 2010, He et al. 2015, LeCun et al. 1998, Saxe et al. 2014.
+classic experiments did. Bounds and deviations: Glorot and Bengio 2010, He et al. 2015, LeCun et al. 1998, Saxe et al.
+2014.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ The only module that computes an offset. Kernels receive the arrays made here.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from .kernels.arguments import aligned_zeros
@@ -22,7 +24,7 @@ class Layout:
 
     def __init__(self, layer_sizes: tuple[int, ...]):
         self.layer_sizes = layer_sizes
-        self.shapes = tuple(zip(layer_sizes[:-1], layer_sizes[1:], strict=True))
+        self.shapes = tuple(itertools.pairwise(layer_sizes))
         weights, biases, end = [], [], 0
         for fan_in, fan_out in self.shapes:
             weights.append(end)

@@ -33,8 +33,8 @@ class MLP:
     layer_sizes : sequence of int
         Number of inputs, of units in each hidden layer, of outputs.
     hidden_activation : str or sequence of str
-        identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus, softsign or symmetric_sigmoid; one for
-        all hidden layers, or one each.
+        identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus, softsign or symmetric_sigmoid; one
+        for all hidden layers, or one each.
     output_activation : str, optional
         Follows from the loss unless given.
     loss : str
@@ -110,7 +110,7 @@ class MLP:
 
     @property
     def params(self) -> np.ndarray:
-        """All parameters, flat (n_params,): per layer W (fan_in, fan_out), then b (fan_out,). Write with params[:] = ..."""
+        """All parameters, flat (n_params,): per layer W (fan_in, fan_out), then b (fan_out,). Readable and writable."""
         return self._params
 
     @params.setter
@@ -166,7 +166,8 @@ class MLP:
         optimizer : a name ("sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop", "rprop") or an object
         schedule : a name, an object of fastmlp.schedules or a function (steps, n_steps) -> factors on the learning rate
         shuffle : whether each epoch sees the samples in a new order
-        sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to mean 1
+        sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
+            mean 1
         class_weight : {class: weight} or "balanced"
         validation_data : (X, y); or validation_fraction : the share of samples, drawn at random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
@@ -227,7 +228,7 @@ class MLP:
         return output
 
     def predict_classes(self, X: Any) -> np.ndarray:
-        """Class numbers (n_samples,): the largest output, or with one output whether it is above the middle of its range."""
+        """Class numbers (n_samples,): the largest output, or whether the only one is above the middle of its range."""
         output = self.predict(X)
         if self.network.n_outputs > 1:
             return output.argmax(axis=1)
@@ -240,7 +241,7 @@ class MLP:
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
-        """The objective, L2 penalty included and dropout off, and its gradient (n_params,) at the present parameters."""
+        """The objective, L2 penalty included and dropout off, and its gradient (n_params,), at the present params."""
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
         size = min(data.n_samples, GRADIENT_ROWS)
         plan = Plan.for_training(self._without_dropout(), self.device, self.dtype, data.n_samples, size, False)

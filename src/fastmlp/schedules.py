@@ -1,7 +1,7 @@
 """Learning-rate schedules: objects that give the factor on the learning rate at each step of a fit.
 
-`schedule.factors(steps, n_steps)` takes step numbers (n,), from 0, and the number of steps of the whole fit, and returns
-(n,) factors. Anything with that method, or a function of the two, is a schedule.
+`schedule.factors(steps, n_steps)` takes step numbers (n,), from 0, and the number of steps of the whole fit, and
+returns (n,) factors. Anything with that method, or a function of the two, is a schedule.
 """
 
 from __future__ import annotations

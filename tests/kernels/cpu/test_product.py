@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tolerances import TOLERANCES
 
-from fastmlp.kernels.cpu.product import FAR, K, PACK_ROWS, product, scratch_size, transpose
+from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, K, product, scratch_size, transpose
 from fastmlp.kernels.cpu.tile import ROWS
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.simd import offset

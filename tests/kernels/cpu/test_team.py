@@ -66,9 +66,8 @@ class Interrupted:
 def test_an_interrupted_start_leaves_nobody_waiting():
     before = threading.active_count()
     board = np.zeros(2, np.int64)
-    with Team(2) as team:
-        with pytest.raises(KeyboardInterrupt):
-            team.run(Interrupted(), board, 5)
+    with Team(2) as team, pytest.raises(KeyboardInterrupt):
+        team.run(Interrupted(), board, 5)
     deadline = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
