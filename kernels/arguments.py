@@ -11,6 +11,7 @@ the arrays' first elements, so every size they need is a number here.
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ LINE = 64  # bytes of a cache line and of the widest vector
 def aligned_zeros(shape, dtype) -> np.ndarray:
     """Zeros that start on a cache line: a vector that crosses lines costs two accesses."""
     dtype = np.dtype(dtype)
-    size = int(np.prod(shape))
+    size = prod(shape) if isinstance(shape, tuple) else int(shape)
     raw = np.zeros(size + LINE // dtype.itemsize, dtype)
     skip = -raw.ctypes.data % LINE // dtype.itemsize
     return raw[skip : skip + size].reshape(shape)

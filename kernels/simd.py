@@ -5,18 +5,9 @@ Here a register is a type: `Vector(float32, 16)` is LLVM's `<16 x float>`, legal
 SSE registers where there is no AVX-512). Arithmetic with a number broadcasts it in the vector's own dtype, so a formula
 may write `1.0 - a * a` and stays in float32.
 
-    load(array, i, lanes)      lanes elements from array[i]          store(array, i, v)
-    load_first(array, i, n, lanes)   the first n lanes, 0 elsewhere  store_first(array, i, n, v)
-    fill(array, x, lanes)      x in every lane, in array's dtype
     where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  total(v)  largest(v)  keep_first(v, n, other)
 
-    at(array, i)               one element, without Numba's test for a negative index
-    number(array, x)           x in the dtype of array
-    offset(pointer, i)         the pointer to element i
-    bare(t)                    the named tuple t with pointers in place of its arrays
-
-`array` is a C-contiguous array, read through its first element, or such a pointer; nothing is checked. Inside kernels
-everything is a pointer: Numba counts references to arrays, with an atomic operation at each use of one.
+Loads, stores and what else touches memory are in memory.py.
 """
 
 from __future__ import annotations
@@ -70,45 +61,38 @@ class _MaskModel(models.PrimitiveModel):
 # ---- building blocks in LLVM's terms
 
 
-def _constant(element, values):
+def constant(element, values):
     return ir.Constant(ir.VectorType(element, len(values)), list(values))
 
 
-def _splat(builder, x, lanes):
+def splat(builder, x, lanes):
     one = ir.Constant(ir.VectorType(x.type, lanes), ir.Undefined)
     one = builder.insert_element(one, x, ir.Constant(I32, 0))
-    return builder.shuffle_vector(one, one, _constant(I32, [0] * lanes))
+    return builder.shuffle_vector(one, one, constant(I32, [0] * lanes))
 
 
-def _as_vector(context, builder, vector, numba_type, value):
+def as_vector(context, builder, vector, numba_type, value):
     if isinstance(numba_type, Vector):
         return value
-    return _splat(builder, context.cast(builder, value, numba_type, vector.dtype), vector.lanes)
+    return splat(builder, context.cast(builder, value, numba_type, vector.dtype), vector.lanes)
 
 
-def element_pointer(context, builder, array_type, array, i):
-    """The address of element i, for an array or a pointer."""
-    is_array = isinstance(array_type, types.Array)
-    data = context.make_array(array_type)(context, builder, array).data if is_array else array
-    return builder.gep(data, [i], inbounds=True)
-
-
-def _intrinsic_name(name, vector):
+def intrinsic_name(name, vector):
     """LLVM's mangled name; llvmlite does not mangle vector types."""
     return f"llvm.{name}.v{vector.lanes}f{vector.dtype.bitwidth}"
 
 
-def _lanes_below(context, builder, n, lanes):
-    iota = _constant(I32, range(lanes))
-    return builder.icmp_signed("<", iota, _splat(builder, builder.trunc(n, I32), lanes))
+def lanes_below(context, builder, n, lanes):
+    iota = constant(I32, range(lanes))
+    return builder.icmp_signed("<", iota, splat(builder, builder.trunc(n, I32), lanes))
 
 
 def _fold(builder, v, lanes, combine):
     """Halve a vector until one element is left."""
     while lanes > 1:
         lanes //= 2
-        low = builder.shuffle_vector(v, v, _constant(I32, range(lanes)))
-        high = builder.shuffle_vector(v, v, _constant(I32, range(lanes, 2 * lanes)))
+        low = builder.shuffle_vector(v, v, constant(I32, range(lanes)))
+        high = builder.shuffle_vector(v, v, constant(I32, range(lanes, 2 * lanes)))
         v = combine(low, high)
     return builder.extract_element(v, ir.Constant(I32, 0))
 
@@ -136,7 +120,7 @@ def _define_binary(op, result_of, emit):
 
     def lower(context, builder, sig, args):
         vector = _vector_among(sig.args)
-        a, b = (_as_vector(context, builder, vector, t, x) for t, x in zip(sig.args, args, strict=True))
+        a, b = (as_vector(context, builder, vector, t, x) for t, x in zip(sig.args, args, strict=True))
         return emit(builder, a, b)
 
     for pair in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
@@ -178,134 +162,6 @@ def _and(context, builder, sig, args):
     return builder.and_(*args)
 
 
-# ---- memory
-
-
-@intrinsic(prefer_literal=True)
-def load(typing_context, array, i, lanes):
-    """lanes elements of `array` from index i."""
-    if not isinstance(lanes, types.IntegerLiteral):
-        return None
-    vector = Vector(array.dtype, lanes.literal_value)
-
-    def build(context, builder, sig, args):
-        p = element_pointer(context, builder, array, args[0], args[1])
-        p = builder.bitcast(p, llvm_type(vector).as_pointer())
-        return builder.load(p, align=array.dtype.bitwidth // 8)
-
-    return vector(array, types.intp, lanes), build
-
-
-@intrinsic
-def store(typing_context, array, i, v):
-    """array[i : i + lanes] = v"""
-
-    def build(context, builder, sig, args):
-        p = element_pointer(context, builder, array, args[0], args[1])
-        p = builder.bitcast(p, llvm_type(v).as_pointer())
-        builder.store(args[2], p, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, v), build
-
-
-@intrinsic(prefer_literal=True)
-def load_first(typing_context, array, i, n, lanes):
-    """n elements of `array` from index i, zero in the other lanes; memory past them is not touched."""
-    if not isinstance(lanes, types.IntegerLiteral):
-        return None
-    vector = Vector(array.dtype, lanes.literal_value)
-
-    def build(context, builder, sig, args):
-        t = llvm_type(vector)
-        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), t.as_pointer())
-        mask = _lanes_below(context, builder, args[2], vector.lanes)
-        function_type = ir.FunctionType(t, [p.type, I32, mask.type, t])
-        name = _intrinsic_name("masked.load", vector) + ".p0"
-        f = cgutils.get_or_insert_function(builder.module, function_type, name)
-        zero = _constant(t.element, [0.0] * vector.lanes)
-        return builder.call(f, [p, ir.Constant(I32, array.dtype.bitwidth // 8), mask, zero])
-
-    return vector(array, types.intp, types.intp, lanes), build
-
-
-@intrinsic
-def store_first(typing_context, array, i, n, v):
-    """array[i : i + n] = the first n lanes of v"""
-
-    def build(context, builder, sig, args):
-        t = llvm_type(v)
-        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), t.as_pointer())
-        mask = _lanes_below(context, builder, args[2], v.lanes)
-        function_type = ir.FunctionType(ir.VoidType(), [t, p.type, I32, mask.type])
-        name = _intrinsic_name("masked.store", v) + ".p0"
-        f = cgutils.get_or_insert_function(builder.module, function_type, name)
-        builder.call(f, [args[3], p, ir.Constant(I32, array.dtype.bitwidth // 8), mask])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, v), build
-
-
-@intrinsic
-def at(typing_context, array, i):
-    """array[i] for i >= 0, without Numba's test for a negative index."""
-
-    def build(context, builder, sig, args):
-        return builder.load(element_pointer(context, builder, array, args[0], args[1]))
-
-    return array.dtype(array, types.intp), build
-
-
-@intrinsic
-def offset(typing_context, pointer, i):
-    """The pointer to element i of an array, or i elements further than a pointer."""
-
-    def build(context, builder, sig, args):
-        return element_pointer(context, builder, pointer, args[0], args[1])
-
-    return types.CPointer(pointer.dtype)(pointer, types.intp), build
-
-
-@intrinsic
-def number(typing_context, array, x):
-    """x in the dtype of `array`."""
-
-    def build(context, builder, sig, args):
-        return context.cast(builder, args[1], x, array.dtype)
-
-    return array.dtype(array, x), build
-
-
-@intrinsic
-def bare(typing_context, named_tuple):
-    """The same named tuple with pointers to first elements in place of arrays. The caller keeps the arrays alive."""
-    fields = [types.CPointer(t.dtype) if isinstance(t, types.Array) else t for t in named_tuple]
-    result = types.NamedTuple(fields, named_tuple.instance_class)
-
-    def build(context, builder, sig, args):
-        values = cgutils.unpack_tuple(builder, args[0], len(fields))
-        values = [
-            context.make_array(t)(context, builder, v).data if isinstance(t, types.Array) else v
-            for t, v in zip(named_tuple, values, strict=True)
-        ]
-        return context.make_tuple(builder, result, values)
-
-    return result(named_tuple), build
-
-
-@intrinsic(prefer_literal=True)
-def fill(typing_context, array, x, lanes):
-    """x in every lane, in the dtype of `array`."""
-    if not isinstance(lanes, types.IntegerLiteral):
-        return None
-    vector = Vector(array.dtype, lanes.literal_value)
-
-    def build(context, builder, sig, args):
-        return _as_vector(context, builder, vector, x, args[1])
-
-    return vector(array, x, lanes), build
-
-
 # ---- functions of vectors; the Python bodies serve formulas that are called with NumPy arrays or numbers
 
 
@@ -331,7 +187,7 @@ def _where(typing_context, mask, a, b):
     vector = Vector(mask.dtype, mask.lanes)
 
     def build(context, builder, sig, args):
-        low, high = (_as_vector(context, builder, vector, t, x) for t, x in zip(sig.args[1:], args[1:], strict=True))
+        low, high = (as_vector(context, builder, vector, t, x) for t, x in zip(sig.args[1:], args[1:], strict=True))
         return builder.select(args[0], low, high)
 
     return vector(mask, a, b), build
@@ -342,7 +198,7 @@ def _unary(name):
     def call(typing_context, v):
         def build(context, builder, sig, args):
             t = llvm_type(v)
-            f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t]), _intrinsic_name(name, v))
+            f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t]), intrinsic_name(name, v))
             return builder.call(f, args, fastmath=FLAGS)
 
         return v(v), build
@@ -424,50 +280,10 @@ def keep_first(typing_context, v, n, other):
     """The first n lanes of v, `other` in the rest."""
 
     def build(context, builder, sig, args):
-        rest = _as_vector(context, builder, v, other, args[2])
-        return builder.select(_lanes_below(context, builder, args[1], v.lanes), args[0], rest)
+        rest = as_vector(context, builder, v, other, args[2])
+        return builder.select(lanes_below(context, builder, args[1], v.lanes), args[0], rest)
 
     return v(v, types.intp, other), build
-
-
-@intrinsic(prefer_literal=True)
-def transpose_square(typing_context, a, a0, a_row, out, out0, out_row, lanes):
-    """out[j, i] = a[i, j] for lanes x lanes elements, in registers; row lengths a_row, out_row."""
-    if not isinstance(lanes, types.IntegerLiteral):
-        return None
-    n = types.intp
-    kind, lanes = lanes, lanes.literal_value
-    align = a.dtype.bitwidth // 8
-
-    def build(context, builder, sig, args):
-        a, a0, a_row, out, out0, out_row, _ = args
-        number = ir.FloatType() if sig.args[0].dtype == types.float32 else ir.DoubleType()
-        vector = ir.VectorType(number, lanes)
-
-        def row(where, pointer, start, stride, i):
-            index = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
-            return builder.bitcast(element_pointer(context, builder, where, pointer, index), vector.as_pointer())
-
-        rows = [builder.load(row(sig.args[0], a, a0, a_row, i), align=align) for i in range(lanes)]
-        size = 1
-        while size < lanes:  # swap the off-diagonal blocks of this size in each pair of rows
-            patterns = []
-            for odd in (0, 1):
-                picks = [
-                    (j // size % 2 != 0) * lanes + (j // size // 2 * 2 + odd) * size + j % size for j in range(lanes)
-                ]
-                patterns.append(ir.Constant(ir.VectorType(I32, lanes), picks))
-            for i in range(lanes):
-                if not i & size:
-                    first, second = rows[i], rows[i + size]
-                    rows[i] = builder.shuffle_vector(first, second, patterns[0])
-                    rows[i + size] = builder.shuffle_vector(first, second, patterns[1])
-            size *= 2
-        for i in range(lanes):
-            builder.store(rows[i], row(sig.args[3], out, out0, out_row, i), align=align)
-        return context.get_dummy_value()
-
-    return types.void(a, n, n, out, n, n, kind), build
 
 
 # ---- bits of floating-point numbers, for elementary.py
@@ -481,8 +297,8 @@ def half_power(typing_context, t):
         width, mantissa, bias = (32, 23, 126) if t.dtype == types.float32 else (64, 52, 1022)
         element = ir.IntType(width)
         bits = builder.bitcast(args[0], ir.VectorType(element, t.lanes))
-        bits = builder.shl(bits, _constant(element, [mantissa] * t.lanes))
-        bits = builder.add(bits, _constant(element, [bias << mantissa] * t.lanes))
+        bits = builder.shl(bits, constant(element, [mantissa] * t.lanes))
+        bits = builder.add(bits, constant(element, [bias << mantissa] * t.lanes))
         return builder.bitcast(bits, llvm_type(t))
 
     return t(t), build
@@ -497,7 +313,7 @@ def split(typing_context, x):
         width, mantissa, _bias = (32, 23, 127) if x.dtype == types.float32 else (64, 52, 1023)
         root_half = 0x3F3504F3 if width == 32 else 0x3FE6A09E667F3BCD
         element = ir.IntType(width)
-        constant = lambda value: _constant(element, [value] * x.lanes)
+        constant = lambda value: constant(element, [value] * x.lanes)
         bits = builder.bitcast(args[0], ir.VectorType(element, x.lanes))
         shifted = builder.sub(bits, constant(root_half))
         exponent = builder.ashr(shifted, constant(mantissa))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastmlp.callbacks import Best, EarlyStopping, as_early_stopping
+from fastmlp.callbacks import Best, EarlyStopping, as_callbacks, as_early_stopping
 
 
 def followed(rule, monitor, values):
@@ -58,3 +58,15 @@ def test_what_fit_takes():
 def test_bad_settings(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("callbacks", (7, ["print"], (print, None)))
+def test_callbacks_must_be_functions(callbacks):
+    with pytest.raises(ValueError, match="callbacks must be functions"):
+        as_callbacks(callbacks)
+
+
+def test_one_callback_or_several():
+    assert as_callbacks(print) == (print,)
+    assert as_callbacks([print, len]) == (print, len)
+    assert as_callbacks(()) == ()

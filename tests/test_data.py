@@ -259,6 +259,12 @@ def weights(sample_weight=None, class_weight=None, y=(0, 1, 2, 0, 0, 0), loss="s
     return border.as_weights(sample_weight, class_weight, coded, net, metric, np.dtype(np.float64))
 
 
+def test_masked_entries_are_refused():
+    masked = np.ma.masked_array(np.ones((3, 2)), mask=[[0, 1], [0, 0], [0, 0]])
+    with pytest.raises(ValueError, match="X has masked entries"):
+        border.as_numbers(masked, "X")
+
+
 def test_equal_weights_are_none():
     assert weights().size == 0
     assert weights([2.0] * N).size == 0

@@ -12,21 +12,9 @@ from ..activations import ACTIVATIONS
 from ..elementary import exp, log
 from ..jit import inner, selector
 from ..losses import LOSSES
+from ..memory import fill, load, load_first, number, store, store_first, transpose_square
 from ..random import DROPOUT, philox
-from ..simd import (
-    absolute,
-    fill,
-    keep_first,
-    largest,
-    load,
-    load_first,
-    number,
-    store,
-    store_first,
-    total,
-    transpose_square,
-    where,
-)
+from ..simd import absolute, keep_first, largest, total, where
 
 LANES = 16  # one AVX-512 register of float32, two of float64
 

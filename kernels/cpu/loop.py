@@ -14,9 +14,9 @@ import math
 
 from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS, NO_UPDATE, STEPS_DONE
 from ..jit import inlined, inner
+from ..memory import bare, number, offset
 from ..optimizers import RPROP
 from ..random import permutation
-from ..simd import bare, number, offset
 from .team import all_here, meet
 from .update import settings_now, squares
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
-from ..simd import bare, number, offset
+from ..memory import bare, number, offset
 from .elements import (
     activate,
     backward,

@@ -16,22 +16,9 @@ from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from ..elementary import exp, log
 from ..jit import inlined, inner, kernel
 from ..losses import loss_delta, loss_value
+from ..memory import at, bare, fill, load, load_first, number, offset, store, store_first
 from ..optimizers import apply_rule
-from ..simd import (
-    absolute,
-    at,
-    bare,
-    fill,
-    keep_first,
-    load,
-    load_first,
-    number,
-    offset,
-    store,
-    store_first,
-    total,
-    where,
-)
+from ..simd import absolute, keep_first, total, where
 from .loop import LOSS, RIGHT, make_loop
 from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 

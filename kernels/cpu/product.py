@@ -11,7 +11,7 @@ them, and so is A' in tiles (Goto and van de Geijn 2008).
 from __future__ import annotations
 
 from ..jit import inner
-from ..simd import at, load, load_first, store, transpose_square
+from ..memory import at, load, load_first, store, transpose_square
 from .tile import ROWS, VECTOR_BYTES, lanes_of, make_tile
 
 K = 256

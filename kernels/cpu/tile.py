@@ -12,7 +12,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..simd import element_pointer
+from ..memory import element_pointer
+from ..simd import splat
 
 I32 = ir.IntType(32)
 FEATURES = binding.get_host_cpu_features()
@@ -56,7 +57,7 @@ def make_tile(n_vectors, partial, whole_rows=False):
             mask = None
             if partial:
                 iota = ir.Constant(ir.VectorType(I32, lanes), list(range((n_vectors - 1) * lanes, n_vectors * lanes)))
-                limit = _splat(builder, builder.trunc(columns, I32), lanes)
+                limit = splat(builder, builder.trunc(columns, I32), lanes)
                 mask = builder.icmp_signed("<", iota, limit)
 
             def read(pointer, j):
@@ -92,7 +93,7 @@ def make_tile(n_vectors, partial, whole_rows=False):
             new = []
             for i in range(ROWS):
                 x = builder.load(builder.gep(ka, [a_starts[i]], inbounds=True), align=align)
-                x = _splat(builder, x, lanes)
+                x = splat(builder, x, lanes)
                 new.append([builder.call(fma, [x, b_vectors[j], sums[i][j]]) for j in range(n_vectors)])
             following = builder.add(step, const(1))
             step.add_incoming(following, loop)
@@ -121,12 +122,6 @@ def make_tile(n_vectors, partial, whole_rows=False):
         return sig, build
 
     return tile
-
-
-def _splat(builder, x, lanes):
-    undefined = ir.Constant(ir.VectorType(x.type, lanes), ir.Undefined)
-    one = builder.insert_element(undefined, x, ir.Constant(I32, 0))
-    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
 
 @intrinsic

@@ -6,8 +6,9 @@ import math
 
 from ..arguments import HYPER, LAST_LOSS, POWER1, POWER2
 from ..jit import inlined, inner, selector
+from ..memory import fill, load, load_first, number, store, store_first
 from ..optimizers import RULES, Settings
-from ..simd import fill, load, load_first, number, store, store_first, total
+from ..simd import total
 from .elements import LANES
 
 LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, MOMENTUM, BETA1, BETA2, EPSILON, GROWTH, SHRINK, SMALLEST, BIGGEST = range(

@@ -49,6 +49,21 @@ def as_early_stopping(value: Any) -> EarlyStopping | None:
     return EarlyStopping(patience=checked_count("early_stopping", value))
 
 
+def as_callbacks(value: Any) -> tuple[Callback, ...]:
+    """A callback, or a sequence of them, as a tuple.
+
+    Raises
+    ------
+    ValueError
+        If something in it cannot be called.
+    """
+    callbacks = (value,) if callable(value) else tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    for callback in callbacks:
+        if not callable(callback):
+            raise ValueError(f"callbacks must be functions (epoch, history), but one of them is {callback!r}.")
+    return callbacks
+
+
 class Best:
     """The best value of a record so far, and how long ago it was."""
 

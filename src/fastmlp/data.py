@@ -26,6 +26,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     ValueError
         If the values are text, ragged or otherwise not numbers.
     """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         values = values.toarray()
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):

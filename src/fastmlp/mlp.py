@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import data as border
-from .callbacks import Callback, as_early_stopping
+from .callbacks import Callback, as_callbacks, as_early_stopping
 from .devices import check_name, resolve
 from .errors import checked_count, checked_number
 from .history import History
@@ -202,7 +202,7 @@ class MLP:
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
         options = Options(
-            epochs, size, shuffle, int(rng.integers(2**63)), rule, factors, stopping, tuple(callbacks), verbose
+            epochs, size, shuffle, int(rng.integers(2**63)), rule, factors, stopping, as_callbacks(callbacks), verbose
         )
         plan = Plan.for_training(self.network, self.device, self.dtype, data.n_samples, size, shuffle)
         validation = None

@@ -138,8 +138,9 @@ class Quickprop(Optimizer):
 
 @dataclass(frozen=True)
 class Rprop(Optimizer):
-    """iRprop+ (Igel and Huesken 2003): step sizes by the sign of the gradient, starting at learning_rate. For full
-    batches.
+    """iRprop+ (Igel and Huesken 2003): step sizes by the sign of the gradient. For full batches.
+
+    learning_rate is the first step size; a schedule has no effect on what follows.
     """
 
     learning_rate: float = 0.1

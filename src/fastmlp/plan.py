@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +34,7 @@ def products(network: Network, rows: int) -> int:
     return rows * (3 * sum(sizes) - sizes[0])
 
 
+@lru_cache(maxsize=64)
 def describe_net(network: Network) -> Net:
     """The network as kernels see it."""
     rows = [ACTIVATIONS[code] for code in network.activation_codes]

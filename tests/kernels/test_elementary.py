@@ -14,7 +14,7 @@ from scipy import special
 from fastmlp.kernels import elementary
 from fastmlp.kernels.elementary import exp, expm1, log, log1p, normal_cdf, sigmoid, softplus, tanh
 from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.simd import load, store
+from fastmlp.kernels.memory import load, store
 
 NAMES = ("exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh", "normal_cdf")
 DTYPES = (np.float32, np.float64)

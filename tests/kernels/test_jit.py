@@ -12,7 +12,7 @@ import pytest
 import fastmlp.kernels
 from fastmlp.kernels import jit
 from fastmlp.kernels.jit import CACHE_FOLDER, OPTIONS, formula, inner, selector
-from fastmlp.kernels.simd import load, store
+from fastmlp.kernels.memory import load, store
 
 
 @formula

@@ -9,25 +9,19 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.simd import (
-    absolute,
+from fastmlp.kernels.memory import (
     at,
     bare,
     fill,
-    keep_first,
-    largest,
     load,
     load_first,
     number,
     offset,
-    ratio,
-    sqrt,
     store,
     store_first,
-    total,
     transpose_square,
-    where,
 )
+from fastmlp.kernels.simd import absolute, keep_first, largest, ratio, sqrt, total, where
 
 ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number of lanes
     ("load", lambda a, b, n: a),
@@ -192,7 +186,7 @@ GUARDED = """
 import ctypes, mmap
 import numba, numpy as np
 from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.simd import load_first, store_first
+from fastmlp.kernels.memory import load_first, store_first
 
 page = mmap.PAGESIZE
 memory = mmap.mmap(-1, 2 * page)

@@ -8,7 +8,7 @@ from tolerances import TOLERANCES
 from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, K, product, scratch_size, transpose
 from fastmlp.kernels.cpu.tile import ROWS
 from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.simd import offset
+from fastmlp.kernels.memory import offset
 
 
 @numba.njit(**OPTIONS)
