@@ -313,11 +313,11 @@ def split(typing_context, x):
         width, mantissa, _bias = (32, 23, 127) if x.dtype == types.float32 else (64, 52, 1023)
         root_half = 0x3F3504F3 if width == 32 else 0x3FE6A09E667F3BCD
         element = ir.IntType(width)
-        constant = lambda value: constant(element, [value] * x.lanes)
+        every = lambda value: constant(element, [value] * x.lanes)
         bits = builder.bitcast(args[0], ir.VectorType(element, x.lanes))
-        shifted = builder.sub(bits, constant(root_half))
-        exponent = builder.ashr(shifted, constant(mantissa))
-        bits = builder.sub(bits, builder.shl(exponent, constant(mantissa)))
+        shifted = builder.sub(bits, every(root_half))
+        exponent = builder.ashr(shifted, every(mantissa))
+        bits = builder.sub(bits, builder.shl(exponent, every(mantissa)))
         m, k = builder.bitcast(bits, llvm_type(x)), builder.sitofp(exponent, llvm_type(x))
         return context.make_tuple(builder, pair, [m, k])
 
