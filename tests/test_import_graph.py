@@ -27,6 +27,7 @@ SRC_LEVELS = [
 ]
 KERNEL_LEVELS = [
     ["compiler", "arguments", "simd"],
+    ["memory"],
     ["jit"],
     ["elementary", "random"],
     ["activations", "losses", "optimizers"],
