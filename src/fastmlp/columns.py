@@ -6,6 +6,7 @@ pandas is imported where a table is at hand, never at the top: it is an optional
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,14 +71,15 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
-class _NumericColumn:
+class _NumericColumn(ABC):
     """One feature, and a second one that marks missing cells if there were any in training."""
 
     name: str
     marks_missing: bool
 
+    @abstractmethod
     def scores(self, values: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """Numbers of the column on the scale the net sees, NaN where the cell is missing."""
 
     @property
     def feature_names(self) -> list[str]:
