@@ -70,15 +70,24 @@ backward = selector([_make_backward(row) for row in ACTIVATIONS], 5)
 @inner
 def column_sums(delta, delta0, rows, width, first, last, sums, sums0):
     """sums[j] = sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients."""
-    for j in range(first, last, LANES):
+    wide = first + (last - first) // (4 * LANES) * (4 * LANES)
+    for j in range(first, wide, 4 * LANES):  # a row gives a whole number of cache lines, not one from each page
+        c0 = c1 = c2 = c3 = fill(delta, 0.0, LANES)
+        for r in range(rows):
+            i = delta0 + r * width + j
+            c0 += load(delta, i, LANES)
+            c1 += load(delta, i + LANES, LANES)
+            c2 += load(delta, i + 2 * LANES, LANES)
+            c3 += load(delta, i + 3 * LANES, LANES)
+        store(sums, sums0 + j, c0)
+        store(sums, sums0 + j + LANES, c1)
+        store(sums, sums0 + j + 2 * LANES, c2)
+        store(sums, sums0 + j + 3 * LANES, c3)
+    for j in range(wide, last, LANES):
         n = min(last - j, LANES)
         column = fill(delta, 0.0, LANES)
-        if n == LANES:
-            for r in range(rows):
-                column += load(delta, delta0 + r * width + j, LANES)
-        else:
-            for r in range(rows):
-                column += load_first(delta, delta0 + r * width + j, n, LANES)
+        for r in range(rows):
+            column += load_first(delta, delta0 + r * width + j, n, LANES)
         store_first(sums, sums0 + j, n, column)
 
 

@@ -30,7 +30,7 @@ from .elements import (
     softmax_rows,
 )
 from .loop import LOSS, PARTIAL_COLUMNS, RIGHT, make_loop
-from .product import product, transpose
+from .product import make_product, plain_product, transpose
 from .team import meet
 from .tile import ROWS
 from .update import CLIP_NORM, clip_factor, squares, update
@@ -62,6 +62,25 @@ def start_of(rank, n_ranks, n, unit):
 
 
 @inner
+def _activate_rows(i, rows, extra):
+    code, bias, keeps, width, z, a, o = extra
+    activate(code, z, o + i * width, bias, 0, keeps, rows, width, a, o + i * width)
+
+
+@inner
+def _backward_rows(i, rows, extra):
+    code, kept, hides, mask, width, delta, o = extra
+    o += i * width
+    if hides:
+        multiply(delta, o, mask, o, rows * width, delta, o)
+    if code != IDENTITY:
+        backward(code, kept, o, rows * width, delta, o)
+
+
+product_forward, product_backward = make_product(_activate_rows), make_product(_backward_rows)
+
+
+@inner
 def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
     """Rows row .. row + rows of a batch whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
     z.
@@ -75,9 +94,11 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
         keeps = net.keep_z[k] == 1
         z = work.z if keeps or hides else work.a
         w = net.weight_offsets[k]
-        product(False, rows, fan_out, fan_in, source, start, fan_in, params, w, fan_out, z, o, fan_out, scratch)
         raw = work.z if hides and not keeps else work.a
-        activate(net.activations[k], z, o, params, net.bias_offsets[k], keeps, rows, fan_out, raw, o)
+        extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps, fan_out, z, raw, o)
+        product_forward(
+            False, rows, fan_out, fan_in, source, start, fan_in, params, w, fan_out, z, o, fan_out, scratch, extra
+        )
         if hides:
             draw_mask(
                 net.dropout[k], seed, step, k, row * fan_out, (row + rows) * fan_out, work.mask, work.blocks[k + 1]
@@ -119,21 +140,21 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
     forward(scratch, net, params, x, x0, row, mine, work, True, course.seed, step)
     judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (rows * net.loss_width), work, share)
-    for k in range(n_layers - 1, -1, -1):
-        fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-        o = work.blocks[k + 1] + row * fan_out
-        hides = net.dropout[k] > 0.0
-        if hides:
-            multiply(work.delta, o, work.mask, o, mine * fan_out, work.delta, o)
-        code = IDENTITY if k == n_layers - 1 and net.natural else net.activations[k]
-        kept = work.z if hides or (net.keep_z[k] == 1 and net.derivative_of_z[k] == 1) else work.a
-        if code != IDENTITY:
-            backward(code, kept, o, mine * fan_out, work.delta, o)
-        if k > 0:
-            below = work.blocks[k] + row * fan_in
-            wt = net.weight_offsets[k]
-            product(False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, wt, fan_in,
-                    work.delta, below, fan_in, scratch)  # fmt: skip
+    top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
+    if not net.natural and net.activations[top] != IDENTITY:
+        backward(
+            net.activations[top], work.z if net.derivative_of_z[top] == 1 else work.a, o, mine * width, work.delta, o
+        )
+    for k in range(n_layers - 1, 0, -1):
+        fan_in, fan_out, wt = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
+        o, below = work.blocks[k + 1] + row * fan_out, work.blocks[k] + row * fan_in
+        hides = net.dropout[k - 1] > 0.0
+        kept = work.z if hides or net.derivative_of_z[k - 1] == 1 else work.a
+        extra = (net.activations[k - 1], kept, hides, work.mask, fan_in, work.delta, below)
+        product_backward(
+            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, wt, fan_in,
+            work.delta, below, fan_in, scratch, extra,
+        )  # fmt: skip
 
 
 @inner
@@ -173,8 +194,10 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
         source, start = work.a, work.blocks[k]
         if k == 0 and not course.shuffle:
             source, start = data.X, first * net.sizes[0]
-        product(True, end - row, fan_out, rows, source, start + row, fan_in, work.delta, o, fan_out,
-                g, w + row * fan_out, fan_out, scratch)  # fmt: skip
+        plain_product(
+            True, end - row, fan_out, rows, source, start + row, fan_in, work.delta, o, fan_out,
+            g, w + row * fan_out, fan_out, scratch, 0,
+        )  # fmt: skip
         column_sums(work.delta, o, rows, fan_out, column, last_column, g, b)
         if clips:  # in blocks that are the same for any number of ranks, so that the norm is too
             for i in range(row, end, UNIT):

@@ -1,7 +1,8 @@
 """Matrix products on parts of flat arrays, single-threaded, in blocks of tiles.
 
-    product(...)     C = A B, or C = A' B with trans_a, for a B whose rows are contiguous
-    transpose(...)   the copy of a weight matrix that lets the backward pass be such a product too
+    make_product(after)   C = A B, or C = A' B with trans_a, for a B whose rows are contiguous, and a pass over C's rows
+    plain_product         the same without the pass
+    transpose             the copy of a weight matrix that lets the backward pass be such a product too
 
 C is walked in blocks of K columns of A; a block of B (K x n) stays in the second-level cache, a tile's part of it in
 the first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
@@ -59,40 +60,64 @@ def copy_tile(a, start, lda, k, rows, out, o):
 
 
 @inner
-def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
-    """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says."""
+def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc):
+    """`rows` rows of C (+)= A B; columns of B in panels a tile wide that start `panel` elements after one another."""
     width = 2 * lanes_of(a)
-    panels = m >= PACK_ROWS and ldb >= FAR
-    tiles = trans_a and lda >= FAR
-    tile_start = K * (n + width)
-    n_blocks = (k + K - 1) // K
-    for block in range(n_blocks):
-        p = k * block // n_blocks
-        depth, add = k * (block + 1) // n_blocks - p, block > 0
-        if panels:
-            copy_panels(b, b0 + p * ldb, ldb, depth, n, width, scratch)
-        for i in range(0, m, ROWS):
-            rows = min(ROWS, m - i)
-            source, start, a_row, a_k = a, a0 + i * lda + p, lda, 1
-            if trans_a:
-                start, a_row, a_k = a0 + p * lda + i, 1, lda
-            if tiles:
-                copy_tile(a, start, lda, depth, rows, scratch, tile_start)
-                source, start, a_k = scratch, tile_start, ROWS
-            for j in range(0, n, width):
-                columns = min(width, n - j)
-                right, first, b_k = b, b0 + p * ldb + j, ldb
-                if panels:
-                    right, first, b_k = scratch, j * depth, width
-                o = c0 + i * ldc + j
-                if columns == width and rows == ROWS:
-                    _tile_whole(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
-                elif columns == width:
-                    _tile_full(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
-                elif 2 * columns > width:
-                    _tile_wide(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
-                else:
-                    _tile_narrow(rows, columns, add, source, start, a_row, a_k, right, first, b_k, c, o, ldc, depth)
+    for j in range(0, n, width):
+        columns, o = min(width, n - j), c0 + j
+        if columns == width and rows == ROWS:
+            _tile_whole(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
+        elif columns == width:
+            _tile_full(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
+        elif 2 * columns > width:
+            _tile_wide(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
+        else:
+            _tile_narrow(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
+        b0 += panel
+
+
+def make_product(after):
+    """A product that calls after(i, rows, extra) as soon as rows i .. i + rows of C are complete, while they are in
+    the first-level cache."""
+
+    @inner
+    def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch, extra):
+        """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says."""
+        width = 2 * lanes_of(a)
+        panels = m >= PACK_ROWS and ldb >= FAR
+        tiles = trans_a and lda >= FAR
+        tile_start = K * (n + width)
+        n_blocks = (k + K - 1) // K
+        for block in range(n_blocks):
+            p = k * block // n_blocks
+            depth = k * (block + 1) // n_blocks - p
+            right, right0, panel, b_k = b, b0 + p * ldb, width, ldb
+            if panels:
+                copy_panels(b, right0, ldb, depth, n, width, scratch)
+                right, right0, panel, b_k = scratch, 0, width * depth, width
+            for i in range(0, m, ROWS):
+                rows = min(ROWS, m - i)
+                left, left0, a_row, a_k = a, a0 + i * lda + p, lda, 1
+                if trans_a:
+                    left0, a_row, a_k = a0 + p * lda + i, 1, lda
+                if tiles:
+                    copy_tile(a, left0, lda, depth, rows, scratch, tile_start)
+                    left, left0, a_k = scratch, tile_start, ROWS
+                stripe(
+                    rows, n, depth, block > 0, left, left0, a_row, a_k, right, right0, panel, b_k, c, c0 + i * ldc, ldc
+                )
+                if block == n_blocks - 1:
+                    after(i, rows, extra)
+
+    return product
+
+
+@inner
+def _nothing(i, rows, extra):
+    pass
+
+
+plain_product = make_product(_nothing)
 
 
 @inner

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tolerances import TOLERANCES
 
-from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, K, product, scratch_size, transpose
+from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, K, plain_product, scratch_size, transpose
 from fastmlp.kernels.cpu.tile import ROWS
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
@@ -13,8 +13,8 @@ from fastmlp.kernels.memory import offset
 
 @numba.njit(**OPTIONS)
 def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
-    product(
-        trans_a, m, n, k, offset(a, 0), a0, lda, offset(b, 0), b0, ldb, offset(c, 0), c0, ldc, offset(scratch, 0)
+    plain_product(
+        trans_a, m, n, k, offset(a, 0), a0, lda, offset(b, 0), b0, ldb, offset(c, 0), c0, ldc, offset(scratch, 0), 0
     )  # fmt: skip
 
 
