@@ -32,6 +32,7 @@ class Net(NamedTuple):
     natural: bool  # the loss's delta is already with respect to the logit
     loss_width: int  # over how many outputs the loss is a mean
     middle: float  # outputs above it count as class 1
+    margin: float  # outputs no further than this from their target count as right, under METRIC_MARGIN
     l2: float
 
 
@@ -45,7 +46,7 @@ class Data(NamedTuple):
     metric: int  # one of METRIC_*: what "right" means
 
 
-METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX = 0, 1, 2
+METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN = 0, 1, 2, 3
 
 
 class Course(NamedTuple):
@@ -75,6 +76,56 @@ class Memory(NamedTuple):
 
 POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT, STEPS_DONE, DIVERGED = range(7)
 N_SCALARS = 8
+
+
+class Nets(NamedTuple):
+    """What is each net's own in a population, and what training leaves of it. A stride of 0: all nets share one row."""
+
+    n_params: int
+    params: np.ndarray  # flat (n_nets, n_params), read when a net starts, written when it ends
+    hyper: np.ndarray  # float64, flat (n_nets, len(NET_HYPER)) or one row of it
+    hyper_stride: int
+    corrects: bool  # whether the rule has Adam's betas
+    penalised: bool  # whether some net has an L2 penalty or weight decay
+    clipped: bool  # whether some net has a clip_norm
+    mixed: bool  # whether nets have data of their own
+    dropout: np.ndarray  # float64, flat (n_nets, n_layers) or one row
+    dropout_stride: int
+    seeds: np.ndarray  # int64 (n_nets,), of shuffles and dropout
+    X_stride: int  # elements from one net's samples to the next one's
+    Y_stride: int
+    weight_stride: int
+    members: np.ndarray  # int64 (n_members,), the nets to train
+    n_members: int
+    status: np.ndarray  # int64 (n_nets,), one of RUNNING ...
+    epochs: np.ndarray  # int64 (n_nets,), trained
+    best_epochs: np.ndarray  # int64 (n_nets,), trained when the monitored value was best; -1 if nothing is monitored
+    loss: np.ndarray  # float64 (n_nets,), of the last epoch
+    right: np.ndarray  # float64 (n_nets,), share of samples that were right in it
+    best: np.ndarray  # float64 (n_nets,), the monitored value at its best
+    record_epochs: np.ndarray  # int64 (n_records,), rising
+    n_records: int
+    n_nets: int
+    records: np.ndarray  # flat (n_records, n_nets), the loss of those epochs
+
+
+NET_HYPER = (*HYPER, "l2")
+RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
+
+
+class Goal(NamedTuple):
+    """When a net of a population is finished."""
+
+    n_epochs: int
+    scheduled: bool  # whether course.factors has a number per step, or one for all
+    stop_loss: float  # converged once the epoch's loss is no higher; -inf for never
+    stop_right: float  # or once this many samples are right; inf for never
+    monitor: int  # of MONITOR_*, what early stopping watches
+    patience: int
+    min_delta: float
+
+
+MONITOR_NONE, MONITOR_LOSS, MONITOR_RIGHT, MONITOR_VALIDATION_LOSS, MONITOR_VALIDATION_RIGHT = range(5)
 
 LINE = 64  # bytes of a cache line and of the widest vector
 

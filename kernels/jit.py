@@ -4,6 +4,7 @@ formula   a scalar formula, written as mathematics; plain Python outside kernels
 inner     a helper that only kernels call; compiled into its callers
 inlined   an inner helper that is called from one place only
 kernel    an entry point: releases the GIL and is kept in the on-disk cache
+compiled_c_function   the same for a function that kernels call by its address
 selector  an if chain over a table of functions, one integer comparison per row
 """
 
@@ -87,6 +88,12 @@ def kernel(function: Callable) -> Callable:
             return numba.njit(nogil=True, cache=True, **OPTIONS)(function)
         except RuntimeError:  # no writable cache folder: compile in every process
             return numba.njit(nogil=True, **OPTIONS)(function)
+
+
+def compiled_c_function(function: Callable, signature: Any, on_disk: bool) -> Any:
+    """`function`, compiled as a C function of this Numba signature; `.address` is where kernels can call it."""
+    with _numba_cache_folder(CACHE_FOLDER):
+        return numba.cfunc(signature, cache=on_disk, **OPTIONS)(function)
 
 
 def selector(functions: Sequence[Callable], n_arguments: int) -> Callable:

@@ -4,7 +4,7 @@
     load_first(array, i, n, lanes)   the first n, 0 in other lanes       store_first(array, i, n, v)
     fill(array, x, lanes)            x in every lane, in the dtype of array
     at(array, i)                     one element, without Numba's test for a negative index
-    number(array, x)                 x in the dtype of array
+    number(array, x)                 x in the dtype of array         converted(array, v)    the same for a vector
     offset(pointer, i)               the pointer to element i
     bare(t)                          the named tuple t with pointers in place of its arrays
     transpose_square(...)            a square of one vector's width
@@ -103,6 +103,21 @@ def at(typing_context, array, i):
         return builder.load(element_pointer(context, builder, array, args[0], args[1]))
 
     return array.dtype(array, types.intp), build
+
+
+@intrinsic
+def converted(typing_context, array, v):
+    """The vector v in the dtype of `array`."""
+    vector = Vector(array.dtype, v.lanes)
+
+    def build(context, builder, sig, args):
+        source, target = llvm_type(v), llvm_type(vector)
+        if source == target:
+            return args[1]
+        narrower = vector.dtype.bitwidth < v.dtype.bitwidth
+        return builder.fptrunc(args[1], target) if narrower else builder.fpext(args[1], target)
+
+    return vector(array, v), build
 
 
 @intrinsic

@@ -121,7 +121,7 @@ RULES = (
     Rule("rprop", rprop, 3, initial=(0.0, "learning_rate", 0.0)),
 )
 CODES = {row.name: code for code, row in enumerate(RULES)}
-RPROP = CODES["rprop"]
+SGD, RPROP = CODES["sgd"], CODES["rprop"]
 MOST_STATE = max(row.n_state for row in RULES)
 
 # apply_rule(code, p, g, s0, s1, s2, h) -> (p, s0, s1, s2): one vector at a time

@@ -11,7 +11,7 @@ import numpy as np
 
 from .jit import inner
 
-SHUFFLE, DROPOUT = 1, 2  # the purpose of a draw: the third word of its counter
+SHUFFLE, DROPOUT, INITIAL, FIT = 1, 2, 3, 4  # the purpose of a draw: the third word of its counter
 BLOCK = 256  # words drawn together, so that LLVM puts them into lanes
 
 WORD = np.uint64(0xFFFFFFFF)
@@ -47,3 +47,23 @@ def permutation(n, seed, epoch, words, order):
             i = block * BLOCK + j
             other = i + np.int64((words[j] * np.uint64(n - i)) >> HALF_WORD)
             order[i], order[other] = order[other], order[i]
+
+
+# The same for NumPy arrays of counters and seeds, which broadcast; for what the host draws.
+philox_arrays = philox.py_func
+
+
+def uniforms(seeds: np.ndarray, n: int, purpose: int, draw: int) -> np.ndarray:
+    """(len(seeds), n) numbers from U(0, 1), in float64, never 0 or 1. seeds : int64"""
+    pairs = np.arange((n + 1) // 2, dtype=np.uint64)[None, :]
+    words = philox_arrays(pairs, np.uint64(draw), np.uint64(purpose), np.uint64(0), seeds[:, None].astype(np.uint64))
+    both = [(high << np.uint64(21)) ^ (low >> np.uint64(11)) for high, low in (words[:2], words[2:])]
+    numbers = np.stack(both, axis=2).reshape(len(seeds), -1)[:, :n]
+    return (numbers.astype(np.float64) + 0.5) * 2.0**-53
+
+
+def derived_seeds(seeds: np.ndarray, purpose: int, draw: int) -> np.ndarray:
+    """A new seed, int64 and not negative, for each seed: another one for each purpose and draw."""
+    zero = np.zeros(len(seeds), np.uint64)
+    words = philox_arrays(zero, np.uint64(draw), np.uint64(purpose), np.uint64(1), seeds.astype(np.uint64))
+    return ((words[0] << np.uint64(31)) ^ (words[1] >> np.uint64(1))).astype(np.int64)

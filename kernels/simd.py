@@ -5,7 +5,7 @@ Here a register is a type: `Vector(float32, 16)` is LLVM's `<16 x float>`, legal
 SSE registers where there is no AVX-512). Arithmetic with a number broadcasts it in the vector's own dtype, so a formula
 may write `1.0 - a * a` and stays in float32.
 
-    where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  total(v)  largest(v)  keep_first(v, n, other)
+    where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  total(v)  largest(v)  any_of(mask)  keep_first(v, n, other)
 
 Loads, stores and what else touches memory are in memory.py.
 """
@@ -162,6 +162,17 @@ def _and(context, builder, sig, args):
     return builder.and_(*args)
 
 
+@infer_global(operator.invert)
+class _Invert(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(args[0], args[0]) if len(args) == 1 and isinstance(args[0], Mask) else None
+
+
+@lower_builtin(operator.invert, Mask)
+def _invert(context, builder, sig, args):
+    return builder.not_(args[0])
+
+
 # ---- functions of vectors; the Python bodies serve formulas that are called with NumPy arrays or numbers
 
 
@@ -273,6 +284,17 @@ def largest(typing_context, v):
         return _fold(builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
 
     return v.dtype(v), build
+
+
+@intrinsic
+def any_of(typing_context, mask):
+    """Whether any lane is true."""
+
+    def build(context, builder, sig, args):
+        bits = builder.bitcast(args[0], ir.IntType(mask.lanes))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(mask), build
 
 
 @intrinsic

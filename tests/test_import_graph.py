@@ -17,10 +17,11 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
     ["errors", "history", "metrics", "pace", "progress", "layout"],
-    ["callbacks", "columns", "devices", "optimizers", "schedules", "network"],
+    ["callbacks", "columns", "convergence", "sampling", "devices", "optimizers", "schedules", "network"],
     ["data", "initialization", "plan", "targets"],
-    ["tabular", "training"],
-    ["mlp"],
+    ["ensemble", "population_result", "tabular", "training"],
+    ["mlp", "population_fit"],
+    ["population"],
     ["persistence", "xor"],
     ["jobs"],
     ["cli"],
@@ -31,13 +32,17 @@ KERNEL_LEVELS = [
     ["jit"],
     ["elementary", "random"],
     ["activations", "losses", "optimizers"],
-    ["cpu.elements", "cpu.team", "cpu.tile"],
-    ["cpu.update", "cpu.product"],
-    ["cpu.loop"],
+    ["straight_line"],
+    ["cpu.columns", "cpu.elements", "cpu.straight_line", "cpu.team", "cpu.tile"],
+    ["cpu.per_net", "cpu.update", "cpu.product"],
+    ["cpu.lanes", "cpu.loop"],
     ["cpu.per_layer", "cpu.per_sample"],
     ["cpu.backend"],
 ]
-LAZY_CYCLES = {("mlp", "persistence")}  # net.save(path) and load(path) are two faces of one thing
+LAZY_CYCLES = {
+    ("mlp", "persistence"),
+    ("population", "persistence"),
+}  # net.save(path) and load(path) are two faces of one thing
 
 
 def modules_in(folder):

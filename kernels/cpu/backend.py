@@ -1,8 +1,10 @@
 """The device contract on the CPU: the functions every backend has, with these signatures.
 
-Team                   the threads of one fit
-make_work              a family's buffers for batches of up to `rows` samples
-train, evaluate        run kernels on what plan.py built
+Team                         the threads of one fit
+make_work                    a family's buffers for batches of up to `rows` samples
+train, evaluate              run kernels on what plan.py built
+NetsWork                     the buffers of a population's fit or evaluation; what is in training is in them
+train_nets, evaluate_nets    the same for the nets of a population
 to_device, to_host, synchronize
 """
 
@@ -13,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Course, Data, Memory, Net, aligned_zeros
+from ..arguments import HYPER, NET_HYPER, Course, Data, Memory, Net, aligned_zeros
+from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
 from .loop import LOSS, PARTIAL_COLUMNS, RIGHT
 from .team import Team as Team
 
 FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
 NARROW, WIDE = 4, 16  # lanes of the two per_sample families
+TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
+STRAIGHT_LINE_ROWS = 64
 ALIGNMENT = 16  # elements: blocks start on whole vectors
 
 
@@ -126,3 +131,107 @@ def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, 
     """
     team.run(_kernels(family)[1], net, data, params, work, rows, output)
     return float(work.partial[:, LOSS].sum()), float(work.partial[:, RIGHT].sum())
+
+
+class NetsWork:
+    """The blocks of lanes, one per rank, and the queue that they take nets from."""
+
+    def __init__(
+        self, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool, rule: Rule | None,
+        loss: tuple[int, int], dtype: np.dtype,
+    ):  # fmt: skip
+        """rows : of a batch. rule : the row of the update rule, None to evaluate. loss : its code, and the metric's."""
+        from .straight_line import straight_line_address
+
+        sizes = [int(size) for size in net.sizes]
+        drops = bool((net.dropout > 0).any())
+        straight = 0
+        if rule is not None:
+            straight = straight_line_address(sizes, [int(c) for c in net.activations], *loss, drops, dtype)
+        self.blocks = [
+            _make_block(net, n_params, rows, n_samples, shuffle, drops, straight, dtype) for _ in range(n_ranks)
+        ]
+        self.queue = np.zeros(1, np.int64)
+        initial = rule.initial if rule is not None else ()
+        self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
+
+    def restart(self) -> None:
+        """Forget every net in training."""
+        self.queue[0] = 0
+        for block in self.blocks:
+            block.net[:] = -1
+
+    @property
+    def in_training(self) -> int:
+        return sum(int((block.net >= 0).sum()) for block in self.blocks)
+
+    def unfinished(self):
+        """(net, epochs done, parameters, loss, number right) of each net in training."""
+        for block in self.blocks:
+            for lane in np.flatnonzero(block.net >= 0):
+                epochs = int(block.clock[0] - block.start[lane])
+                params = block.p.reshape(-1, block.loss.size)[:, lane]
+                yield int(block.net[lane]), epochs, params, block.loss[lane], block.right[lane]
+
+
+def _make_block(
+    net: Net, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, dtype: np.dtype
+):
+    from .per_net import LANES, Block
+    from .straight_line import TOGETHER
+
+    sizes = [int(size) for size in net.sizes]
+    n_units, keeps = sum(sizes), bool(net.keep_z.any())
+    if straight_line:
+        tile = _padded(min(rows, STRAIGHT_LINE_ROWS), TOGETHER)
+    else:
+        fitting = TILE_BYTES // (n_units * LANES * dtype.itemsize * 2) // 4 * 4
+        tile = min(rows, max(fitting, 4))
+    lanes = lambda *shape: aligned_zeros((*shape, LANES), dtype).reshape(-1)
+    return Block(
+        units=np.cumsum([0] + sizes).astype(np.int64),
+        rows=tile,
+        filled=np.full(2, -1, np.int64),
+        a=lanes(n_units, tile),
+        z=lanes(n_units, tile) if keeps or drops else lanes(0),
+        delta=lanes(n_units, tile),
+        mask=lanes(n_units, tile) if drops else lanes(0),
+        y=lanes(sizes[-1], tile),
+        weight=lanes(tile),
+        order=np.zeros(LANES * n_samples if shuffle else 0, np.int64),
+        words=np.zeros(BLOCK, np.uint64),
+        p=lanes(n_params), g=lanes(n_params), state=lanes(MOST_STATE, n_params),
+        safe=lanes(n_params), best=lanes(n_params),
+        hyper=lanes(len(NET_HYPER)),
+        betas=np.zeros((2, LANES)).reshape(-1), powers=np.ones((2, LANES)).reshape(-1),
+        dropout=np.zeros((len(sizes) - 1, LANES)).reshape(-1),
+        factor=lanes(1), loss=lanes(1), right=lanes(1), last_loss=lanes(1), watched=lanes(1), best_value=lanes(1),
+        flags=lanes(1),
+        best_epoch=np.zeros(LANES, np.int64),
+        net=np.full(LANES, -1, np.int64), start=np.zeros(LANES, np.int64), record=np.zeros(LANES, np.int64),
+        clock=np.zeros(2, np.int64),
+        straight_line=straight_line,
+        train_rows=rows,
+    )  # fmt: skip
+
+
+def train_nets(
+    team: Team, net: Net, data: Data, course: Course, goal, nets, held_out: Data, work: NetsWork, n: int
+) -> None:
+    """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
+    from .lanes import train
+
+    team.run_each(
+        train,
+        [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
+    )
+
+
+def evaluate_nets(team: Team, net: Net, data: Data, nets, work: NetsWork, output: np.ndarray) -> None:
+    """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
+    flat, if `output` has room."""
+    from .lanes import evaluate
+
+    for block in work.blocks:
+        block.filled[:] = -1
+    team.run_each(evaluate, [(net, data, nets, block, output) for block in work.blocks])

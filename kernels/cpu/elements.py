@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..activations import ACTIVATIONS
+from ..arguments import METRIC_ARGMAX, METRIC_MARGIN
 from ..elementary import exp, log
 from ..jit import inner, selector
 from ..losses import LOSSES
@@ -165,17 +166,29 @@ loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
 
 
 @inner
-def count_right(argmax, a, a0, y, y0, rows, width, middle):
-    """How many samples are right: by the largest output, or by each output's side of `middle`, averaged."""
-    if not argmax:
-        size = rows * width
-        wrong = fill(a, 0.0, LANES)
-        for j in range(0, size, LANES):
-            n = min(size - j, LANES)
-            said = where(load_first(a, a0 + j, n, LANES) > middle, 1.0, 0.0)
-            true = where(load_first(y, y0 + j, n, LANES) > middle, 1.0, 0.0)
-            wrong += absolute(said - true)
-        return rows - float(total(wrong)) / width
+def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
+    """The sum of the weights of samples that are right: by the largest output, or, averaged over outputs, by their side
+    of `bound` or by lying no further than `bound` from the target.
+    """
+    if metric != METRIC_ARGMAX:
+        across = width == 1  # as in loss_and_delta
+        right = fill(a, 0.0, LANES)
+        w = fill(a, 1.0, LANES)
+        for r in range(1 if across else rows):
+            if weighted and not across:
+                w = fill(a, weight[w0 + r], LANES)
+            length = rows if across else width
+            for j in range(0, length, LANES):
+                n, k = min(length - j, LANES), r * width + j
+                if weighted and across:
+                    w = load_first(weight, w0 + j, n, LANES)
+                av, yv = load_first(a, a0 + k, n, LANES), load_first(y, y0 + k, n, LANES)
+                if metric == METRIC_MARGIN:
+                    hit = where(absolute(av - yv) <= bound, 1.0, 0.0)
+                else:
+                    hit = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
+                right += keep_first(w * hit, n, 0.0)
+        return float(total(right)) / width
     right = 0.0
     for r in range(rows):
         best, best_y, chosen = fill(a, -np.inf, LANES), fill(a, -np.inf, LANES), fill(a, -np.inf, LANES)
@@ -188,7 +201,7 @@ def count_right(argmax, a, a0, y, y0, rows, width, middle):
             best_y = where(yv > best_y, yv, best_y)
         target = largest(best_y)
         if largest(where(best_y >= target, chosen, -np.inf)) >= largest(best):
-            right += 1.0
+            right += float(weight[w0 + r]) if weighted else 1.0
     return right
 
 

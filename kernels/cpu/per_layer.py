@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..activations import IDENTITY, SOFTMAX
-from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
+from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
 from ..memory import bare, number, offset
 from .elements import (
@@ -121,7 +121,8 @@ def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
     )  # fmt: skip
     share[LOSS] += loss / net.loss_width
     if data.metric != METRIC_NONE:
-        share[RIGHT] += count_right(data.metric == METRIC_ARGMAX, work.a, o, y, t, rows, width, number(y, net.middle))
+        bound = number(y, net.margin if data.metric == METRIC_MARGIN else net.middle)
+        share[RIGHT] += count_right(data.metric, work.a, o, y, t, data.weighted, weight, w0 + row, rows, width, bound)
 
 
 @inlined

@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..activations import IDENTITY, SOFTMAX, activation_derivative, activation_value
-from ..arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
-from ..elementary import exp, log
+from ..activations import IDENTITY, SOFTMAX
+from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
-from ..losses import loss_delta, loss_value
 from ..memory import at, bare, fill, load, load_first, number, offset, store, store_first
 from ..optimizers import apply_rule
-from ..simd import absolute, keep_first, total, where
+from ..simd import total
+from .columns import make_passes
 from .loop import LOSS, RIGHT, make_loop
 from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 
@@ -59,70 +58,7 @@ def fill_batch(net, data, shuffle, work, first, rows):
 def make_family(lanes):
     """(gradient, evaluate) for vectors of this many lanes."""
 
-    @inner
-    def activate(code, z, a, start, size, keep_z):
-        for i in range(start, start + size, lanes):
-            v = load(a, i, lanes)
-            if keep_z:
-                store(z, i, v)
-            store(a, i, activation_value(code, v))
-
-    @inner
-    def backward(code, kept, delta, start, size):
-        for i in range(start, start + size, lanes):
-            store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(kept, i, lanes)))
-
-    @inner
-    def loss_and_delta(code, z, a, delta, start, y, weight, columns, size, scale, c):
-        shares = fill(z, 0.0, lanes)
-        for s in range(0, columns, lanes):
-            w = load(weight, s, lanes)
-            for i in range(s, size, columns):
-                zv, av, yv = load(z, start + i, lanes), load(a, start + i, lanes), load(y, i, lanes)
-                shares += w * loss_value(code, zv, av, yv, c)
-                store(delta, start + i, loss_delta(code, av, yv, c) * (w * scale))
-        return total(shares)
-
-    @inner
-    def softmax_columns(z, a, start, columns, size):
-        """z becomes log-probabilities over the units of a layer, a their exponentials."""
-        for s in range(0, columns, lanes):
-            top = load(z, start + s, lanes)
-            for i in range(s + columns, size, columns):
-                v = load(z, start + i, lanes)
-                top = where(v > top, v, top)
-            whole = fill(z, 0.0, lanes)
-            for i in range(s, size, columns):
-                v = load(z, start + i, lanes) - top
-                e = exp(v)
-                store(z, start + i, v)
-                store(a, start + i, e)
-                whole += e
-            shift, factor = log(whole), 1.0 / whole
-            for i in range(s, size, columns):
-                store(z, start + i, load(z, start + i, lanes) - shift)
-                store(a, start + i, load(a, start + i, lanes) * factor)
-
-    @inner
-    def count_right(argmax, a, start, y, columns, size, rows, middle):
-        """As elements.count_right, with samples in lanes."""
-        count = fill(a, 0.0, lanes)
-        for s in range(0, columns, lanes):
-            if argmax:
-                best, chosen, target = load(a, start + s, lanes), load(a, start + s, lanes), load(y, s, lanes)
-                for i in range(s + columns, size, columns):
-                    av, yv = load(a, start + i, lanes), load(y, i, lanes)
-                    best = where(av > best, av, best)
-                    chosen = where(yv > target, av, chosen)
-                    target = where(yv > target, yv, target)
-                hit = where(chosen >= best, 1.0, 0.0)
-            else:
-                hit = fill(a, 0.0, lanes)
-                for i in range(s, size, columns):
-                    said = where(load(a, start + i, lanes) > middle, 1.0, 0.0)
-                    hit += 1.0 - absolute(said - where(load(y, i, lanes) > middle, 1.0, 0.0))
-            count += keep_first(hit, rows - s, 0.0)
-        return float(total(count)) / (1 if argmax else size // columns)
+    activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
 
     @inlined
     def forward(net, params, work):
@@ -148,24 +84,16 @@ def make_family(lanes):
         """Loss, hits and output delta of the batch in work."""
         columns, n_layers, share = work.columns, net.n_layers, work.partial
         start, size = at(work.units, n_layers) * columns, at(net.sizes, n_layers) * columns
-        loss = loss_and_delta(
-            net.loss,
-            work.z,
-            work.a,
-            work.delta,
-            start,
-            work.y,
-            work.weight,
-            columns,
-            size,
-            number(work.a, scale),
-            number(work.a, net.loss_constant),
-        )
+        loss = total(
+            loss_and_delta(
+                net.loss, work.z, work.a, work.delta, start, work.y, work.weight, columns, size,
+                number(work.a, scale), number(work.a, net.loss_constant),
+            )
+        )  # fmt: skip
         share[LOSS] = loss / net.loss_width
         if metric != METRIC_NONE:
-            share[RIGHT] = count_right(
-                metric == METRIC_ARGMAX, work.a, start, work.y, columns, size, rows, number(work.a, net.middle)
-            )
+            bound = number(work.a, net.margin if metric == METRIC_MARGIN else net.middle)
+            share[RIGHT] = float(total(count_right(metric, work.a, start, work.y, columns, size, work.weight, bound)))
 
     @inlined
     def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step):

@@ -11,6 +11,7 @@ import platform
 import sys
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -25,13 +26,14 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
 @intrinsic
-def _add_one(typing_context, counter):
+def take_number(typing_context, counter):
+    """The counter's present value, which no other thread gets too; the counter moves on by one."""
+
     def build(context, builder, sig, args):
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "acq_rel")
-        return context.get_dummy_value()
+        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "acq_rel")
 
-    return types.void(counter), build
+    return types.int64(counter), build
 
 
 def _reader(index):
@@ -75,7 +77,7 @@ def meet(barrier, n_ranks, meetings):
     """
     meetings += 1
     if n_ranks > 1:
-        _add_one(barrier)
+        take_number(barrier)
         spins = 0
         while _arrivals(barrier) < meetings * n_ranks:
             spins += 1
@@ -90,7 +92,7 @@ def meet(barrier, n_ranks, meetings):
 def all_here(barrier, n_ranks):
     """The first meeting. False if it is called off, because rank 0 was interrupted on its way."""
     if n_ranks > 1:
-        _add_one(barrier)
+        take_number(barrier)
         while _arrivals(barrier) < n_ranks:
             if _is_off(barrier) != 0:
                 return False
@@ -106,6 +108,7 @@ class Team:
         self._barrier = np.zeros(2, np.int64)
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
+        self._ready: Any = None  # the kernel that was run last, always with arguments of the same types
         for rank, queue in enumerate(self._work, start=1):
             Thread(target=self._serve, args=(rank, queue), daemon=True, name=f"fastmlp-{rank}").start()
 
@@ -123,18 +126,25 @@ class Team:
 
         An exception, such as KeyboardInterrupt, leaves no rank waiting.
         """
-        n_ranks = n_ranks or self.n_ranks
+        self.run_each(kernel, [arguments] * (n_ranks or self.n_ranks))
+
+    def run_each(self, kernel, arguments_of_ranks: list[tuple]) -> None:
+        """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
+        n_ranks = len(arguments_of_ranks)
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
-        if workers:
+        if workers and kernel is not self._ready:
             # Compile, or load from the cache, before any rank can wait for another.
-            kernel.compile(tuple(map(typeof, (0, n_ranks, self._barrier, *arguments))))
+            self._ready = kernel
+            kernel.compile(tuple(map(typeof, (0, n_ranks, self._barrier, *arguments_of_ranks[0]))))
         try:
-            for queue in workers:
+            for queue, arguments in zip(workers, arguments_of_ranks[1:], strict=True):
                 queue.put((n_ranks, kernel, arguments))
-            kernel(0, n_ranks, self._barrier, *arguments)
+            kernel(0, n_ranks, self._barrier, *arguments_of_ranks[0])
         except BaseException:
             self._barrier[1] = 1
+            for _ in workers:  # nobody may still be writing when the caller looks at the arrays
+                self._done.get()
             raise
         for error in [self._done.get() for _ in workers]:
             if error is not None:

@@ -13,6 +13,10 @@ from .devices import devices as devices
 
 _MODULES = {
     "mlp": ("MLP",),
+    "population": ("Population",),
+    "population_result": ("PopulationResult",),
+    "convergence": ("Converged",),
+    "sampling": ("folds", "bootstrap"),
     "persistence": ("load",),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
@@ -27,6 +31,7 @@ __all__ = sorted(["devices", *(name for names in _MODULES.values() for name in n
 
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
+    from .convergence import Converged as Converged
     from .errors import DivergenceWarning as DivergenceWarning
     from .history import History as History
     from .initialization import Normal as Normal
@@ -41,6 +46,10 @@ if TYPE_CHECKING:
     from .optimizers import Rprop as Rprop
     from .optimizers import optimizer_from_name as optimizer_from_name
     from .persistence import load as load
+    from .population import Population as Population
+    from .population_result import PopulationResult as PopulationResult
+    from .sampling import bootstrap as bootstrap
+    from .sampling import folds as folds
 
 
 def __getattr__(name: str) -> Any:

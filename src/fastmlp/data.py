@@ -237,6 +237,67 @@ def make_data(
     return _data(features, smoothed(targets, network), weights, metric)
 
 
+def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[np.ndarray, int]:
+    """(rows of features, elements from one net's to the next one's) for X (n_samples, n_features), or with a leading
+    n_nets axis, whose nets' rows follow each other.
+    """
+    array = as_numbers(X, "X")
+    if array.ndim != 3:
+        return as_features(array, n_features, dtype), 0
+    if array.shape[0] != n_nets:
+        raise ValueError(
+            f"X with three axes must have shape ({n_nets}, n_samples, {n_features}), but it has {array.shape}."
+        )
+    return as_features(array.reshape(-1, array.shape[2]), n_features, dtype), array.shape[1] * n_features
+
+
+def make_nets_data(
+    X: Any, y: Any, network: Network, dtype: np.dtype, n_nets: int, sample_weight: Any = None, class_weight: Any = None
+) -> tuple[Data, tuple[int, int, int]]:
+    """Checked samples for a population, and how many elements X, Y and weight go on from net to net, 0 if all share
+    them. A leading n_nets axis makes each of the three each net's own.
+    """
+    features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
+    n = len(features) // n_nets if x_stride else len(features)
+    targets = as_numbers(y, "y")
+    y_stride = 0
+    if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
+        if targets.shape[:2] != (n_nets, n):
+            raise ValueError(f"y for {n_nets} nets must have shape ({n_nets}, {n}, ...), but it has {targets.shape}.")
+        y_stride = n * network.n_outputs
+        targets = as_targets(targets.reshape(n_nets * n, *targets.shape[2:]), network, dtype, n_nets * n)
+    else:
+        targets = as_targets(targets, network, dtype, n)
+    metric = metric_of(targets, network)
+    weights, w_stride = _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n)
+    data = _data(features, smoothed(targets, network), weights, metric)
+    return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
+
+
+def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n):
+    """As as_weights; each net's own have mean 1 each. Returns the weights and the elements from net to net."""
+    own = sample_weight is not None and np.ndim(sample_weight) == 2
+    if not own and (class_weight is None or len(targets) == n):
+        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype), 0
+    weights = np.ones((n_nets, n))
+    if sample_weight is not None:
+        weights = as_numbers(sample_weight, "sample_weight").astype(np.float64)
+        if weights.shape == (n,):
+            weights = np.broadcast_to(weights, (n_nets, n))
+        if weights.shape != (n_nets, n):
+            raise ValueError(f"sample_weight must have shape ({n},) or ({n_nets}, {n}), but it has {weights.shape}.")
+        _checked_finite(weights, "sample_weight")
+        if weights.min() < 0:
+            raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
+    if class_weight is not None:
+        weights = weights * _class_weights(class_weight, targets, network, metric).reshape(-1, n)
+    means = weights.mean(axis=1, keepdims=True)
+    if not (means > 0).all():
+        net = int(np.argmin(means))
+        raise ValueError(f"Every sample of net {net} has weight 0: there is nothing for it to learn from.")
+    return (weights / means).astype(dtype).reshape(-1), n
+
+
 def inputs_only(features: np.ndarray) -> Data:
     """Data without targets, for predictions."""
     empty = np.empty(0, features.dtype)

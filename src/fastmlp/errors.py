@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from math import isfinite, isinf
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class DivergenceWarning(UserWarning):
@@ -41,3 +45,44 @@ def checked_count(name: str, value: object, at_least: int = 1) -> int:
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least:
         return int(value)
     raise ValueError(f"{name} must be a whole number of at least {at_least}, but it is {value!r}.")
+
+
+def checked_setting(name: str, value: Any, *bounds: float, **kinds: bool) -> Any:
+    """As checked_number, for a setting that may differ from net to net of a population: a number, one per net in a
+    1-D array, or a frozen SciPy distribution to draw them from, whose numbers are checked when they are drawn.
+    """
+    if hasattr(value, "rvs"):
+        return value
+    if not isinstance(value, (list, tuple)) and not (hasattr(value, "ndim") and value.ndim):
+        return checked_number(name, value, *bounds, **kinds)
+    import numpy as np  # not above: the command line's --help needs this module and no NumPy
+
+    array = np.asarray(value)
+    if array.ndim != 1 or array.dtype.kind not in "iuf" or not array.size:
+        raise ValueError(
+            f"{name} must be a number, an array with one number per net, or a frozen SciPy distribution, but it is an "
+            f"array of shape {array.shape} and dtype {array.dtype}."
+        )
+    for extreme in (array.min(), array.max()):
+        checked_number(name, float(extreme), *bounds, **kinds)
+    return array.astype(np.float64)
+
+
+def is_per_net(value: Any) -> bool:
+    """Whether a setting that checked_setting has let pass is more than one number."""
+    return hasattr(value, "rvs") or getattr(value, "ndim", 0) == 1 or isinstance(value, (list, tuple))
+
+
+def drawn_setting(name: str, value: Any, n_nets: int, rng: np.random.Generator | None) -> Any:
+    """The setting as a number or as an array (n_nets,)."""
+    import numpy as np
+
+    if hasattr(value, "rvs"):
+        value = np.asarray(value.rvs(size=n_nets, random_state=rng), np.float64)
+    elif is_per_net(value):
+        value = np.asarray(value, np.float64)
+    else:
+        return float(value)
+    if value.shape != (n_nets,):
+        raise ValueError(f"{name} has {len(value)} numbers, but there are {n_nets} nets: give one number per net.")
+    return value

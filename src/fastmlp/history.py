@@ -11,7 +11,8 @@ class History:
     """What `fit` returns. Arrays have one value per finished epoch.
 
     loss : (epochs,)                 mean over the epoch's samples, before each step's update, without L2 penalty
-    accuracy : (epochs,) or None     share of samples classified right, likewise; None for regression
+    accuracy : (epochs,) or None     share of samples (of their weight, where they have one) that were right; None for
+                                     regression
     validation_loss, validation_accuracy : (epochs,) or None    measured after each epoch
     seconds : float                  wall time of the fit
     best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept

@@ -2,7 +2,8 @@
 
 A name draws weights and leaves biases at zero. The objects Uniform and Normal draw weights and biases alike, as the
 classic experiments did. Bounds and deviations: Glorot and Bengio 2010, He et al. 2015, LeCun et al. 1998, Saxe et al.
-2014.
+2014. A net's numbers depend on its seed alone (kernels/random.py), so that a net of a population starts as it would
+by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ import numpy as np
 
 from .errors import checked_number, unknown_name
 from .kernels.activations import ACTIVATIONS
+from .kernels.random import INITIAL, uniforms
 from .network import Network
+
+CHUNK = 1 << 20  # numbers drawn at a time, so that scratch stays small
+
+
+def _normal_deviates(u: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtri  # the inverse of the normal distribution function
+
+    return ndtri(u)
 
 
 @dataclass(frozen=True)
@@ -30,8 +40,8 @@ class Uniform:
         checked_number("low", self.low)
         checked_number("high", self.high, self.low)
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        return rng.uniform(self.low, self.high, shape)
+    def transform(self, u: np.ndarray) -> np.ndarray:
+        return self.low + (self.high - self.low) * u
 
 
 @dataclass(frozen=True)
@@ -43,25 +53,27 @@ class Normal:
     def __post_init__(self):
         checked_number("std", self.std, 0.0)
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        return rng.normal(0.0, self.std, shape)
+    def transform(self, u: np.ndarray) -> np.ndarray:
+        return self.std * _normal_deviates(u)
 
 
 def _uniform(bound: Callable[[int, int], float]):
-    return lambda rng, i, j: rng.uniform(-bound(i, j), bound(i, j), (i, j))
+    return lambda u, i, j: bound(i, j) * (2.0 * u - 1.0)
 
 
 def _normal(std: Callable[[int, int], float]):
-    return lambda rng, i, j: rng.normal(0.0, std(i, j), (i, j))
+    return lambda u, i, j: std(i, j) * _normal_deviates(u)
 
 
-def _orthogonal(rng: np.random.Generator, i: int, j: int) -> np.ndarray:
-    q, r = np.linalg.qr(rng.normal(size=(max(i, j), min(i, j))))
-    q = q * np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices (Mezzadri 2007)
-    return q if i >= j else q.T
+def _orthogonal(u: np.ndarray, i: int, j: int) -> np.ndarray:
+    q, r = np.linalg.qr(_normal_deviates(u).reshape(-1, max(i, j), min(i, j)))
+    # These signs make the distribution uniform over orthogonal matrices (Mezzadri 2007).
+    q = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
+    return q if i >= j else q.transpose(0, 2, 1)
 
 
-INITIALIZERS: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] = {
+# name -> function of uniform numbers (n_nets, fan_in * fan_out), fan_in, fan_out
+INITIALIZERS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
     "glorot_uniform": _uniform(lambda i, j: sqrt(6.0 / (i + j))),
     "glorot_normal": _normal(lambda i, j: sqrt(2.0 / (i + j))),
     "he_uniform": _uniform(lambda i, j: sqrt(6.0 / i)),
@@ -69,7 +81,7 @@ INITIALIZERS: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] =
     "lecun_normal": _normal(lambda i, j: sqrt(1.0 / i)),
     "lecun_uniform": _uniform(lambda i, j: sqrt(3.0 / i)),
     "orthogonal": _orthogonal,
-    "zeros": lambda rng, i, j: np.zeros((i, j)),
+    "zeros": lambda u, i, j: np.zeros_like(u),
 }
 OBJECTS = {"Uniform": Uniform, "Normal": Normal}
 
@@ -86,14 +98,30 @@ def check_init(init: Any) -> None:
         raise unknown_name("init", init, ("auto", *INITIALIZERS, "Uniform(low, high)", "Normal(std)"))
 
 
-def draw_params(network: Network, init: Any, rng: np.random.Generator) -> np.ndarray:
-    """First parameters, float64 (n_params,). "auto" suits each layer's activation: see ACTIVATIONS in kernels."""
-    params = np.zeros(network.layout.n_params)
-    layers = zip(network.layout.weights(params), network.layout.biases(params), network.activation_codes, strict=True)
-    for W, b, activation in layers:
-        if isinstance(init, (Uniform, Normal)):
-            W[:], b[:] = init.draw(rng, W.shape), init.draw(rng, b.shape)
-        else:
-            name = ACTIVATIONS[activation].init if init == "auto" else init
-            W[:] = INITIALIZERS[name](rng, *W.shape)
+def draw_params(
+    network: Network, init: Any, seeds: np.ndarray, scale: Any = 1.0, draw: int = 0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """First parameters (n_nets, n_params), float64 or the dtype of `out`, for nets with these seeds, int64 (n_nets,).
+
+    "auto" suits each layer's activation: see ACTIVATIONS in kernels. scale : a factor, or one per net (n_nets,);
+    draw : 0 for the first parameters, 1 for those after the first restart, and so on
+    """
+    n = network.layout.n_params
+    params = np.empty((len(seeds), n)) if out is None else out
+    factors = np.broadcast_to(np.asarray(scale, np.float64), len(seeds))[:, None]
+    step = max(1, CHUNK // n)
+    for first in range(0, len(seeds), step):
+        part = slice(first, first + step)
+        params[part] = factors[part] * _drawn(network, init, uniforms(seeds[part], n, INITIAL, draw))
+    return params
+
+
+def _drawn(network: Network, init: Any, u: np.ndarray) -> np.ndarray:
+    if isinstance(init, (Uniform, Normal)):
+        return init.transform(u)
+    layout, params = network.layout, np.zeros_like(u)
+    for k, (i, j) in enumerate(layout.shapes):
+        name = ACTIVATIONS[network.activation_codes[k]].init if init == "auto" else init
+        weights = slice(layout.weight_offsets[k], layout.bias_offsets[k])
+        params[:, weights] = INITIALIZERS[name](u[:, weights], i, j).reshape(len(u), -1)
     return params

@@ -16,6 +16,7 @@ from .history import History
 from .initialization import Normal, Uniform, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
 from .kernels.arguments import METRIC_NONE, NO_UPDATE, Course
+from .kernels.random import FIT, derived_seeds
 from .network import Network
 from .optimizers import optimizer_from_name
 from .plan import Plan, describe_net
@@ -48,6 +49,8 @@ class MLP:
         Constants of softmax_cross_entropy and of huber.
     init : str or object
         "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`.
+    init_scale : float
+        Factor on the first weights.
     dtype : "float32" or "float64"
     device : "auto", "cpu" or "cuda"
     random_state : int, numpy.random.Generator or RandomState, optional
@@ -81,6 +84,7 @@ class MLP:
         label_smoothing: float = 0.0,
         huber_delta: float = 1.0,
         init: str | Uniform | Normal = "auto",
+        init_scale: float = 1.0,
         dtype: Any = "float32",
         device: str = "auto",
         random_state: Any = None,
@@ -90,17 +94,12 @@ class MLP:
         )
         check_init(init)
         check_name(device)
-        try:
-            self.dtype = np.dtype(dtype)
-        except TypeError:
-            self.dtype = np.dtype(object)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be 'float32' or 'float64', but it is {dtype!r}.")
-        self.init = init
+        self.dtype, self.init = checked_dtype(dtype), init
+        self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
         self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
         self._named_device = device
-        self._seeds = _seed_sequence(random_state)
+        self._seed = seed_of(random_state)
         self._fits = 0
         self._padded = self.network.layout.padded(self.dtype)  # what kernels work on; its head is params
         self._params = self._padded[: self.network.layout.n_params]
@@ -132,8 +131,7 @@ class MLP:
 
     def reset(self) -> MLP:
         """Draw new parameters: the first ones again where random_state was a number, and forget earlier fits."""
-        rng = np.random.default_rng(self._seeds)
-        self._params[:] = draw_params(self.network, self.init, rng)
+        self._params[:] = draw_params(self.network, self.init, np.array([self._seed]), self.init_scale)[0]
         self._fits = 0
         return self
 
@@ -192,18 +190,15 @@ class MLP:
         rule = optimizer_from_name(optimizer)
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
-        seeds = np.random.SeedSequence(self._seeds.entropy, spawn_key=(*self._seeds.spawn_key, 1 + self._fits))
-        rng = np.random.default_rng(seeds)
+        seed = int(derived_seeds(np.array([self._seed]), FIT, self._fits)[0])
         held_out = None
         if validation_data is not None:
-            held_out = border.make_data(*_pair(validation_data), self.network, self.dtype)
+            held_out = border.make_data(*pair(validation_data), self.network, self.dtype)
         elif share:
-            data, held_out = _split(data, share, rng)
+            data, held_out = split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
-        options = Options(
-            epochs, size, shuffle, int(rng.integers(2**63)), rule, factors, stopping, as_callbacks(callbacks), verbose
-        )
+        options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose)
         plan = Plan.for_training(self.network, self.device, self.dtype, data.n_samples, size, shuffle)
         validation = None
         if held_out is not None:
@@ -280,9 +275,14 @@ class MLP:
             "l2": self.network.l2,
             "label_smoothing": self.network.label_smoothing,
             "huber_delta": self.network.loss_constant or 1.0,
+            "init_scale": self.init_scale,
             "init": self.init if isinstance(self.init, str) else repr(self.init),
             "dtype": self.dtype.name,
         }
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """What `save` writes besides the settings."""
+        return {"params": self._params}
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a safetensors file, atomically."""
@@ -299,25 +299,36 @@ class MLP:
         )
 
 
-def _seed_sequence(random_state: Any) -> np.random.SeedSequence:
+def seed_of(random_state: Any) -> int:
+    """The number, from 0 to 2**63 - 1, on which all that is random in a net depends."""
     if random_state is None:
-        return np.random.SeedSequence()
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
     if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         draw = random_state.integers if isinstance(random_state, np.random.Generator) else random_state.randint
-        return np.random.SeedSequence(int(draw(2**31)))
-    return np.random.SeedSequence(checked_count("random_state", random_state, at_least=0))
+        return int(draw(2**31))
+    return checked_count("random_state", random_state, at_least=0) % 2**63
 
 
-def _pair(validation_data: Any) -> tuple[Any, Any]:
+def checked_dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float32' or 'float64', but it is {dtype!r}.")
+    return found
+
+
+def pair(validation_data: Any) -> tuple[Any, Any]:
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise ValueError("validation_data must be a pair (X, y).")
     return validation_data[0], validation_data[1]
 
 
-def _split(data: Any, share: float, rng: np.random.Generator):
+def split(data: Any, share: float, seed: int):
     """(training, held out), at random; both get at least one sample."""
     n_held_out = min(max(1, round(share * data.n_samples)), data.n_samples - 1)
     if n_held_out < 1:
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
-    order = rng.permutation(data.n_samples)
+    order = np.random.default_rng(seed).permutation(data.n_samples)
     return border.take(data, np.sort(order[n_held_out:])), border.take(data, np.sort(order[:n_held_out]))

@@ -2,7 +2,8 @@
 
 The rules themselves are in kernels/optimizers.py. Every optimiser takes `weight_decay` (decoupled: weights, not biases,
 shrink by learning_rate * weight_decay a step; Loshchilov and Hutter 2019) and `clip_norm` (gradients longer than it are
-scaled back to it; 0 is off).
+scaled back to it; 0 is off). For a population every setting may also be an array with a number per net, or a frozen
+SciPy distribution that they are drawn from.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from .errors import checked_number, unknown_name
+from .errors import checked_setting, drawn_setting, is_per_net, unknown_name
 from .kernels.arguments import HYPER, aligned_zeros
 from .kernels.optimizers import CODES, MOST_STATE, RULES, Rule
 
@@ -25,9 +26,9 @@ class Optimizer:
     clip_norm: float = 0.0
 
     def __post_init__(self):
-        checked_number("learning_rate", self.learning_rate, 0.0, open_low=True)
-        checked_number("weight_decay", self.weight_decay, 0.0)
-        checked_number("clip_norm", self.clip_norm, 0.0)
+        checked_setting("learning_rate", self.learning_rate, 0.0, open_low=True)
+        checked_setting("weight_decay", self.weight_decay, 0.0)
+        checked_setting("clip_norm", self.clip_norm, 0.0)
 
     @property
     def rule(self) -> Rule:
@@ -37,7 +38,23 @@ class Optimizer:
     @property
     def hyper(self) -> np.ndarray:
         """float64, in the order of kernels.arguments.HYPER; 0 for what this optimiser does not have."""
+        own = [name for name in HYPER if is_per_net(getattr(self, name, 0.0))]
+        if own:
+            raise ValueError(
+                f"{own[0]} holds more than one number, which is for a Population. A single net needs one number."
+            )
         return np.array([float(getattr(self, name, 0.0)) for name in HYPER])
+
+    def for_nets(self, n_nets: int, rng: np.random.Generator) -> Optimizer:
+        """The same with every distribution drawn from; settings are numbers or arrays (n_nets,) then."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        drawn = {k: v if isinstance(v, bool) else drawn_setting(k, v, n_nets, rng) for k, v in values.items()}
+        return replace(self, **drawn)
+
+    def of_net(self, net: int) -> Optimizer:
+        """One net's optimiser, from what for_nets returned."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{k: float(v[net]) if is_per_net(v) else v for k, v in values.items()})
 
     def initial_state(self, n_padded: int, dtype: np.dtype) -> np.ndarray:
         """(MOST_STATE, n_padded); the rows that the rule does not use stay untouched, and so cost no memory."""
@@ -62,13 +79,14 @@ class SGD(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        checked_number("momentum", self.momentum, 0.0, 1.0, open_high=True)
-        if self.nesterov and not self.momentum:
+        checked_setting("momentum", self.momentum, 0.0, 1.0, open_high=True)
+        if self.nesterov and not is_per_net(self.momentum) and not self.momentum:
             raise ValueError("nesterov=True needs a momentum above 0, but momentum is 0. Try momentum=0.9.")
 
     @property
     def rule(self) -> Rule:
-        return RULES[CODES["nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"]]
+        has_momentum = is_per_net(self.momentum) or self.momentum
+        return RULES[CODES["nesterov" if self.nesterov else "momentum" if has_momentum else "sgd"]]
 
 
 @dataclass(frozen=True)
@@ -82,9 +100,9 @@ class Adam(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        checked_number("beta1", self.beta1, 0.0, 1.0, open_low=True, open_high=True)
-        checked_number("beta2", self.beta2, 0.0, 1.0, open_low=True, open_high=True)
-        checked_number("epsilon", self.epsilon, 0.0, open_low=True)
+        checked_setting("beta1", self.beta1, 0.0, 1.0, open_low=True, open_high=True)
+        checked_setting("beta2", self.beta2, 0.0, 1.0, open_low=True, open_high=True)
+        checked_setting("epsilon", self.epsilon, 0.0, open_low=True)
 
     @property
     def rule(self) -> Rule:
@@ -108,8 +126,8 @@ class RMSprop(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        checked_number("beta2", self.beta2, 0.0, 1.0, open_high=True)
-        checked_number("epsilon", self.epsilon, 0.0, open_low=True)
+        checked_setting("beta2", self.beta2, 0.0, 1.0, open_high=True)
+        checked_setting("epsilon", self.epsilon, 0.0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -121,7 +139,7 @@ class Adagrad(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        checked_number("epsilon", self.epsilon, 0.0, open_low=True)
+        checked_setting("epsilon", self.epsilon, 0.0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,7 @@ class Quickprop(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        checked_number("growth", self.growth, 0.0, open_low=True)
+        checked_setting("growth", self.growth, 0.0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -151,10 +169,10 @@ class Rprop(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        checked_number("growth", self.growth, 1.0, open_low=True)
-        checked_number("shrink", self.shrink, 0.0, 1.0, open_low=True, open_high=True)
-        checked_number("smallest", self.smallest, 0.0, open_low=True)
-        checked_number("biggest", self.biggest, self.smallest)
+        checked_setting("growth", self.growth, 1.0, open_low=True)
+        checked_setting("shrink", self.shrink, 0.0, 1.0, open_low=True, open_high=True)
+        checked_setting("smallest", self.smallest, 0.0, open_low=True)
+        checked_setting("biggest", self.biggest, 0.0 if is_per_net(self.smallest) else self.smallest)
 
 
 OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, Quickprop, Rprop)}

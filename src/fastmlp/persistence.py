@@ -1,4 +1,6 @@
-"""Saving and loading a net: parameters in a safetensors file, described by JSON in its metadata. Nothing is run."""
+"""Saving and loading nets and populations: arrays in a safetensors file, described by JSON in its metadata. Nothing is
+run.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,14 @@ from .layout import Layout
 
 if TYPE_CHECKING:
     from .mlp import MLP
+    from .population import Population
 
 KEY = "fastmlp"
 FORMAT = 1  # raise it when a file written today could no longer be read
 
 
-def save(net: MLP, path: str | os.PathLike) -> None:
-    """Write a net's settings, parameters and table preprocessing to a file, whole or not at all.
+def save(net: MLP | Population, path: str | os.PathLike) -> None:
+    """Write a net's or population's settings, parameters and table preprocessing to a file, whole or not at all.
 
     Raises
     ------
@@ -43,7 +46,8 @@ def save(net: MLP, path: str | os.PathLike) -> None:
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
     description = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
     metadata = {KEY: json.dumps(description, allow_nan=False)}
-    _replace(Path(os.path.realpath(path)), to_bytes({"params": np.ascontiguousarray(net.params)}, metadata))
+    arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}
+    _replace(Path(os.path.realpath(path)), to_bytes(arrays, metadata))
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -61,8 +65,8 @@ def _replace(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)  # still there only if something went wrong
 
 
-def load(path: str | os.PathLike, *, device: str = "auto") -> MLP:
-    """The net in a file written by `save`, on any device: the one it was saved from need not exist here.
+def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
+    """The net or population in a file written by `save`, on any device: the one it was saved from need not exist here.
 
     Raises
     ------
@@ -71,19 +75,16 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP:
     ValueError
         If the file is damaged, was not written by fastmlp, or was written by a newer version.
     """
-    from .mlp import MLP
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     try:
-        text, params = _read(path)
+        text, arrays = _read(path)
         description = _parse(text)
         settings = description["settings"]
-        _check_params(settings, params)
+        _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
-        net = MLP(**settings, device=device)
-        net.params[:] = params
+        net = _made(settings, arrays, device)
         net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
@@ -92,15 +93,29 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP:
     return net
 
 
-def _read(path: Path) -> tuple[str, np.ndarray]:
-    """The description and params (n_params,) of a file; a ValueError says only what is wrong."""
+def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:
+    from .mlp import MLP
+    from .population import Population
+
+    params = arrays["params"]
+    if params.ndim == 1:
+        net: MLP | Population = MLP(**settings, device=device)
+    else:
+        net = Population(**settings, n_nets=len(params), device=device)
+        net.set_arrays(arrays)
+    net.params[:] = params
+    return net
+
+
+def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """The description and the arrays of a file; a ValueError says only what is wrong."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if KEY in metadata and list(file.keys()) == ["params"]:
-                return metadata[KEY], file.get_tensor("params")
+            if KEY in metadata and "params" in file.keys():  # noqa: SIM118, no mapping
+                return metadata[KEY], {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"it is no safetensors file, or damaged ({error})") from None
     raise ValueError("it is a safetensors file of another program")
@@ -126,7 +141,7 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
     if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
         raise ValueError(f"its layer sizes are {sizes!r}")
     expected, dtype = Layout(tuple(sizes)).n_params, settings["dtype"]
-    if params.shape != (expected,) or params.dtype.name != dtype:
+    if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
         raise ValueError(f"it holds {params.dtype} {params.shape} where layers {sizes} need {dtype} ({expected},)")
 
 

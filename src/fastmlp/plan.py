@@ -25,6 +25,8 @@ LANES_ROWS, LANES_ALWAYS = (
 )  # larger batches leave the first-level cache, unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
+LANES_UP_TO_PARAMS = 1500  # of a net of a population, up to which nets as lanes wins
+MARGIN = 0.4  # of the output's range: Fahlman's 40-20-40 rule
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 
 
@@ -56,6 +58,7 @@ def describe_net(network: Network) -> Net:
         natural=network.loss_row.natural,
         loss_width=1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs,
         middle=(low + high) / 2 if finite else 0.5,
+        margin=MARGIN * (high - low) if finite else MARGIN,
         l2=network.l2,
     )
 
@@ -68,6 +71,11 @@ def choose_family(network: Network, rows: int) -> str:
     if any(network.dropout) or not lanes:
         return "per_layer"
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+
+
+def trains_in_lanes(network: Network) -> bool:
+    """Whether the nets of a population are small enough that a lane each beats training them one by one."""
+    return network.layout.n_params <= LANES_UP_TO_PARAMS
 
 
 def choose_threads(network: Network, family: str, rows: int) -> int:
@@ -92,20 +100,23 @@ class Plan:
 
     @classmethod
     def for_training(
-        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool
-    ) -> Plan:
+        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool,
+        n_threads: int | None = None,
+    ) -> Plan:  # fmt: skip
         family = choose_family(network, batch_size)
-        n_threads = choose_threads(network, family, batch_size)
+        n_threads = n_threads or choose_threads(network, family, batch_size)
         net, module = describe_net(network), backend(device)
         work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype)
         return cls(network, device, module, dtype, family, n_threads, batch_size, net, work)
 
     @classmethod
-    def for_evaluation(cls, network: Network, device: Device, dtype: np.dtype, n_samples: int) -> Plan:
+    def for_evaluation(
+        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None
+    ) -> Plan:
         rows = min(n_samples, EVALUATION_ROWS)
         family = choose_family(network, rows)
         if family == "per_layer":
-            n_threads = choose_threads(network, family, n_samples)
+            n_threads = n_threads or choose_threads(network, family, n_samples)
             rows = min(rows, -(-n_samples // n_threads))
         else:
             n_threads = 1

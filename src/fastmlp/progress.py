@@ -18,13 +18,14 @@ def _somebody_watches() -> bool:
 
 
 class Progress:
-    """`with Progress(n_epochs, verbose) as progress: progress.show(epochs_done, loss)`
+    """`with Progress(n_epochs, verbose) as progress: progress.show(epochs_done, loss)`, or another unit of work.
 
     Nothing is printed or imported before SHOW_AFTER seconds, or with verbose=0, or where no person can see it.
     """
 
-    def __init__(self, n_epochs: int, verbose: int):
-        self.n_epochs = n_epochs
+    def __init__(self, total: int, verbose: int, unit: str = "epoch"):
+        self.total, self.unit = total, unit
+        self.done: float = 0
         self._start = time.perf_counter()
         self._bar: Any = None
         self._task: Any = None
@@ -33,12 +34,13 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def show(self, epochs_done: float, loss: float) -> None:
+    def show(self, done: float, loss: float) -> None:
+        self.done = done
         if self._bar is None:
             if not self._wanted or time.perf_counter() - self._start < SHOW_AFTER:
                 return
             self._open()
-        self._bar.update(self._task, completed=epochs_done, loss=f"loss {loss:.4g}" if loss == loss else "")
+        self._bar.update(self._task, completed=done, loss=f"loss {loss:.4g}" if loss == loss else "")
 
     def _open(self) -> None:
         from rich.console import Console
@@ -46,14 +48,14 @@ class Progress:
         from rich.progress import Progress as RichProgress
 
         columns = (
-            TextColumn("epoch"),
+            TextColumn(self.unit),
             MofNCompleteColumn(),
             BarColumn(),
             TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(),
         )
         self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("training", total=self.n_epochs, loss="")
+        self._task = self._bar.add_task("training", total=self.total, loss="")
         self._bar.start()
 
     def __exit__(self, *_: object) -> None:

@@ -66,6 +66,11 @@ class Fit:
     def steps_done(self) -> int:
         return int(self.memory.scalars[0, STEPS_DONE])
 
+    @property
+    def params_before_last_step(self) -> np.ndarray:
+        """Those that gave the last loss, where a call is a step, as with a full batch and callbacks; (n_params,)."""
+        return self._before_call[: self.plan.network.layout.n_params]
+
     def run(self) -> None:
         start, module = time.perf_counter(), self.plan.backend
         try:

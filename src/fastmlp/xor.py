@@ -50,21 +50,21 @@ NETS = (
         {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"},
         # Gradients a - y summed over the 4 samples, divided by 2, times 0.15: 0.30 times the gradient of the mean.
         {"epochs": 5000, "optimizer": SGD(0.30)},
-        seed=0,
+        seed=50,
     ),
     XorNet(
         "relu, Adam, entropy",
         (2, 4, 4, 1),
         {"hidden_activation": "relu", "loss": "binary_cross_entropy", "init": "glorot_uniform"},
         {"epochs": 5000, "optimizer": Adam(1e-3)},
-        seed=0,
+        seed=4,
     ),
     XorNet(
         "relu, Adam, softmax",
         (2, 4, 4, 2),
         {"hidden_activation": "relu", "loss": "softmax_cross_entropy", "init": "glorot_uniform"},
         {"epochs": 2000, "optimizer": Adam(1e-3)},
-        seed=0,
+        seed=2,
     ),
 )
 

@@ -1,0 +1,443 @@
+"""Training a population: lanes take nets from a queue, train each to its end, write it back and take the next one.
+
+So a finished net costs nothing more, lanes are never out of work while nets wait, and only the nets in lanes need
+gradients and state: memory is bounded whatever the number of nets. A rank has one block of lanes, which outlives a
+call, so that a call can end after any number of epochs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..arguments import (
+    ALL_EPOCHS,
+    CONVERGED,
+    DIVERGED_NET,
+    HYPER,
+    MONITOR_LOSS,
+    MONITOR_NONE,
+    MONITOR_RIGHT,
+    MONITOR_VALIDATION_LOSS,
+    MONITOR_VALIDATION_RIGHT,
+    NET_HYPER,
+    RUNNING,
+    STOPPED_EARLY,
+)
+from ..jit import inlined, inner, kernel
+from ..memory import bare, converted, fill, load, number, offset, store
+from ..optimizers import MOST_STATE, RPROP, SGD, Settings
+from ..simd import absolute, any_of, sqrt, where
+from .per_net import EVERY_STEP, LANES, LAST_STEP, NEVER, fill_tile, forward, gradient, judge, shuffle_lanes
+from .team import take_number
+from .update import (
+    BETA1,
+    BETA2,
+    BIGGEST,
+    CLIP_NORM,
+    EPSILON,
+    GROWTH,
+    LEARNING_RATE,
+    MOMENTUM,
+    SHRINK,
+    SMALLEST,
+    WEIGHT_DECAY,
+    update,
+)
+
+L2 = len(HYPER)
+SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
+
+
+@inner
+def copy_lane(source, lane, n, target, start):
+    for q in range(n):
+        target[start + q] = source[q * LANES + lane]
+
+
+@inner
+def fill_lane(target, lane, n, x):
+    for q in range(n):
+        target[q * LANES + lane] = number(target, x)
+
+
+@inner
+def keep_flagged(flags, p, n, kept):
+    """kept = p in the lanes that are flagged."""
+    mask = load(flags, 0, LANES) > 0.0
+    for i in range(0, n * LANES, LANES):
+        store(kept, i, where(mask, load(p, i, LANES), load(kept, i, LANES)))
+
+
+@inner
+def sums(p, n):
+    """Each lane's sum: not finite if one of its numbers is not."""
+    v = fill(p, 0.0, LANES)
+    for i in range(0, n * LANES, LANES):
+        v += load(p, i, LANES)
+    return v
+
+
+@inlined
+def start_net(net, course, nets, w, lane, owner, initial):
+    """Put net `owner` into a lane; -1 empties it: all zero, so that nothing in it can grow."""
+    n = nets.n_params
+    w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
+    fill_lane(w.state, lane, MOST_STATE * n, 0.0)
+    fill_lane(w.p, lane, n, 0.0)
+    fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
+    w.hyper[EPSILON * LANES + lane] = number(w.hyper, 1.0)
+    w.betas[lane] = w.betas[LANES + lane] = 0.0
+    w.powers[lane] = w.powers[LANES + lane] = 1.0
+    w.last_loss[lane] = number(w.p, np.inf)
+    w.best_value[lane], w.best_epoch[lane] = number(w.p, np.inf), 0
+    for k in range(net.n_layers):
+        w.dropout[k * LANES + lane] = 0.0
+    if owner < 0:
+        return
+    for q in range(n):
+        w.p[q * LANES + lane] = w.safe[q * LANES + lane] = w.best[q * LANES + lane] = nets.params[owner * n + q]
+    row = owner * nets.hyper_stride
+    for q in range(len(NET_HYPER)):
+        w.hyper[q * LANES + lane] = number(w.hyper, nets.hyper[row + q])
+    w.betas[lane], w.betas[LANES + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
+    for k in range(net.n_layers):
+        w.dropout[k * LANES + lane] = nets.dropout[owner * nets.dropout_stride + k]
+    for s in range(MOST_STATE):
+        if initial[s] != 0:  # a setting's number plus one, whose value it is
+            for q in range(n):
+                w.state[(s * n + q) * LANES + lane] = w.hyper[(initial[s] - 1) * LANES + lane]
+
+
+@inlined
+def settings_now(course, nets, goal, w, n_batches, batch, objective):
+    """As update.settings_now, a number per lane."""
+    p = w.p
+    rate = load(w.hyper, LEARNING_RATE * LANES, LANES)
+    if goal.scheduled:
+        for lane in range(LANES):
+            step = (w.clock[0] - w.start[lane]) * n_batches + batch
+            w.factor[lane] = number(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
+        rate = rate * load(w.factor, 0, LANES)
+    decay = 1.0 - rate * load(w.hyper, WEIGHT_DECAY * LANES, LANES)
+    root_correction = fill(p, 1.0, LANES)
+    if nets.corrects:
+        power1 = load(w.powers, 0, LANES) * load(w.betas, 0, LANES)
+        power2 = load(w.powers, LANES, LANES) * load(w.betas, LANES, LANES)
+        store(w.powers, 0, power1)
+        store(w.powers, LANES, power2)
+        rate = rate / converted(p, 1.0 - power1)
+        root_correction = 1.0 / sqrt(converted(p, 1.0 - power2))
+    worse = where(objective > load(w.last_loss, 0, LANES), 1.0, 0.0)
+    return Settings(
+        load(w.hyper, MOMENTUM * LANES, LANES), load(w.hyper, BETA1 * LANES, LANES),
+        load(w.hyper, BETA2 * LANES, LANES), load(w.hyper, EPSILON * LANES, LANES),
+        load(w.hyper, GROWTH * LANES, LANES), load(w.hyper, SHRINK * LANES, LANES),
+        load(w.hyper, SMALLEST * LANES, LANES), load(w.hyper, BIGGEST * LANES, LANES),
+        rate, decay, root_correction, worse,
+    )  # fmt: skip
+
+
+@inner
+def squares(p, g, first, last, l2):
+    """Each lane's sum of (g + l2 p)**2 over parameters first <= q < last."""
+    sums = fill(g, 0.0, LANES)
+    for i in range(first * LANES, last * LANES, LANES):
+        slope = load(g, i, LANES) + load(p, i, LANES) * l2
+        sums += slope * slope
+    return sums
+
+
+@inlined
+def apply(net, course, nets, w, h):
+    """One step of the optimiser for all lanes."""
+    n = nets.n_params
+    one, zero = fill(w.p, 1.0, LANES), fill(w.p, 0.0, LANES)
+    l2, clip = load(w.hyper, L2 * LANES, LANES), one
+    if nets.clipped:
+        total = zero
+        for k in range(net.n_layers):
+            first, middle = net.weight_offsets[k], net.bias_offsets[k]
+            total += squares(w.p, w.g, first, middle, l2)
+            total += squares(w.p, w.g, middle, middle + net.sizes[k + 1], zero)
+        norm = load(w.hyper, CLIP_NORM * LANES, LANES)
+        too_long = (norm > 0.0) & (total > norm * norm)
+        clip = where(too_long, norm / sqrt(where(too_long, total, 1.0)), 1.0)
+    for part in range(2 * net.n_layers if nets.penalised else 1):
+        first, last, decay, penalty = 0, n, one, zero
+        if nets.penalised:
+            first, last, decay, penalty = net.weight_offsets[part // 2], net.bias_offsets[part // 2], h.decay, l2
+            if part % 2 == 1:
+                first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
+        update(course.rule, w.p, w.g, w.state, first * LANES, last * LANES, n * LANES, h, decay, penalty, clip)
+
+
+@inner
+def descend(p, g, n, rate):
+    """optimizers.sgd, all there is to it."""
+    for i in range(0, n * LANES, LANES):
+        store(p, i, load(p, i, LANES) - rate * load(g, i, LANES))
+
+
+@inner
+def penalties(net_layers, weight_offsets, bias_offsets, p, l2):
+    """Each lane's l2 / 2 times the sum of its squared weights."""
+    sums, zero = fill(p, 0.0, LANES), fill(p, 0.0, LANES)
+    for k in range(net_layers):
+        sums += squares(p, p, weight_offsets[k], bias_offsets[k], zero)
+    return 0.5 * l2 * sums
+
+
+@inlined
+def watch(w, n, value, min_delta):
+    """Remember the parameters of lanes whose value is their best so far."""
+    best = load(w.best_value, 0, LANES)
+    better = value < best - number(w.p, min_delta)
+    store(w.watched, 0, value)
+    store(w.flags, 0, where(better, 1.0, 0.0))
+    if any_of(better):
+        store(w.best_value, 0, where(better, value, best))
+        keep_flagged(w.flags, w.p, n, w.best)
+        for lane in range(LANES):
+            if w.flags[lane] > 0:
+                w.best_epoch[lane] = w.clock[0] + 1 - w.start[lane]
+
+
+@inlined
+def watch_training(goal, w, n, loss, right):
+    if goal.monitor == MONITOR_LOSS:
+        watch(w, n, loss, goal.min_delta)
+    elif goal.monitor == MONITOR_RIGHT:
+        watch(w, n, -right, goal.min_delta)
+
+
+@inlined
+def keep_converged(goal, nets, w):
+    """Write back the parameters of lanes that have converged, before the step that follows."""
+    for lane in range(LANES):
+        if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
+            copy_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
+
+
+@inlined
+def settle(data, goal, nets, w, was_saved):
+    """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether some
+    were."""
+    n, found = nets.n_params, False
+    for lane in range(LANES):
+        owner = w.net[lane]
+        if owner < 0:
+            continue
+        epoch, loss, right = w.clock[0] - w.start[lane], float(w.loss[lane]), float(w.right[lane])
+        status = RUNNING
+        if not math.isfinite(loss):
+            status = DIVERGED_NET
+        elif loss <= goal.stop_loss or right >= goal.stop_right:
+            status = CONVERGED
+        elif goal.monitor != MONITOR_NONE and epoch - w.best_epoch[lane] >= goal.patience:
+            status = STOPPED_EARLY
+        elif epoch == goal.n_epochs:
+            status = ALL_EPOCHS
+        r = w.record[lane]
+        if r < nets.n_records and nets.record_epochs[r] == epoch:
+            nets.records[r * nets.n_nets + owner] = w.loss[lane]
+            w.record[lane] = r + 1
+        if status == RUNNING:
+            continue
+        if status == DIVERGED_NET:
+            copy_lane(w.safe, lane, n, nets.params, owner * n)
+            epoch, loss = epoch - 1, np.nan
+        elif goal.monitor != MONITOR_NONE and status != CONVERGED:
+            copy_lane(w.best, lane, n, nets.params, owner * n)
+        elif not (status == CONVERGED and was_saved):
+            copy_lane(w.p, lane, n, nets.params, owner * n)
+        nets.status[owner], nets.epochs[owner] = status, epoch
+        nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
+        nets.best_epochs[owner] = w.best_epoch[lane] if goal.monitor != MONITOR_NONE else -1
+        nets.best[owner] = float(w.best_value[lane])
+        w.net[lane], found = -1, True
+    return found
+
+
+@inlined
+def next_due(goal, nets, w):
+    """The block's epoch at whose end a lane records its loss or has done all its epochs."""
+    due = np.int64(2**62)
+    for lane in range(LANES):
+        if w.net[lane] >= 0:
+            r = w.record[lane]
+            epoch = goal.n_epochs
+            if r < nets.n_records:
+                epoch = min(epoch, nets.record_epochs[r])
+            due = min(due, w.start[lane] + epoch)
+    return due
+
+
+@inlined
+def judge_data(net, data, nets, w, params, mixed):
+    """(mean loss, share right) of each lane over data, by a forward pass alone."""
+    loss, right = fill(w.a, 0.0, LANES), fill(w.a, 0.0, LANES)
+    for first in range(0, data.n_samples, w.rows):
+        m = min(w.rows, data.n_samples - first)
+        w.filled[1] = -1
+        fill_tile(net, data, nets, w, mixed, False, first, m, m, 1.0)
+        forward(net, nets, w, params, m, first, 0, 1, False)
+        tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
+        loss += tile_loss
+        right += tile_right
+    w.filled[1] = -1
+    share = number(w.a, 1.0 / data.n_samples)
+    return loss * share, right * share
+
+
+@kernel
+def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
+    """Up to n_epochs epochs of this rank's block. queue : int64 (1,), how many of nets.members have been taken."""
+    _train(
+        bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
+        queue, n_epochs,
+    )  # fmt: skip
+
+
+@inlined
+def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs):
+    n, n_samples, size = nets.n_params, data.n_samples, course.batch_size
+    n_batches = (n_samples + size - 1) // size
+    validates = goal.monitor == MONITOR_VALIDATION_LOSS or goal.monitor == MONITOR_VALIDATION_RIGHT
+    single = n_batches == 1
+    inverse, stop_loss, stop_right = (
+        number(w.p, 1.0 / n_samples),
+        number(w.p, goal.stop_loss),
+        number(w.p, goal.stop_right),
+    )
+    compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
+    always_judges = compares or goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
+    plain = course.rule == SGD and not (nets.penalised or nets.clipped or goal.scheduled)
+    zero = fill(w.p, 0.0, LANES)
+    runs = (
+        plain
+        and single
+        and w.straight_line != 0
+        and size <= w.rows
+        and not course.shuffle
+        and goal.monitor == MONITOR_NONE
+    )
+    has_room, attention, remembers, last = True, False, False, w.clock[0] + n_epochs
+    while w.clock[0] < last:
+        if has_room:
+            busy = 0
+            for lane in range(LANES):
+                if w.net[lane] < 0:
+                    taken = take_number(queue)
+                    start_net(
+                        net, course, nets, w, lane, nets.members[taken] if taken < nets.n_members else -1, initial
+                    )
+                if w.net[lane] >= 0:
+                    busy += 1
+            if busy == 0:
+                return
+            w.clock[1], has_room = next_due(goal, nets, w), False
+        if course.shuffle:
+            shuffle_lanes(n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
+        n_steps = 1
+        if runs:  # up to the next epoch that needs a look
+            clock = w.clock[0]
+            remembering = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
+            n_steps = min(min(w.clock[1], last), remembering + 1) - clock
+        epoch = w.clock[0] + n_steps - 1
+        judges = EVERY_STEP if always_judges else NEVER
+        if not always_judges and (epoch + 1 >= w.clock[1] or epoch % SAFE_EVERY == 0):
+            judges = LAST_STEP
+        if judges != NEVER:
+            store(w.loss, 0, zero)
+            store(w.right, 0, zero)
+        for batch in range(n_batches):
+            rows = min(size, n_samples - batch * size)
+            before = load(w.loss, 0, LANES)
+            w.clock[0] += gradient(
+                net, data, nets, w, nets.mixed, course.shuffle, batch, n_batches, rows, judges, n_steps, stop_loss,
+                goal.stop_right,
+            ) - 1  # fmt: skip
+            is_due, remembers = w.clock[0] + 1 >= w.clock[1], w.clock[0] % SAFE_EVERY == 0
+            attention = is_due or goal.monitor != MONITOR_NONE
+            objective = zero
+            if compares:
+                objective = (load(w.loss, 0, LANES) - before) * number(w.p, 1.0 / rows)
+            if judges != NEVER and batch == n_batches - 1:
+                loss, right = load(w.loss, 0, LANES) * inverse, load(w.right, 0, LANES)
+                store(w.loss, 0, loss)
+                attention |= any_of(~(loss > stop_loss)) or any_of(right >= stop_right)
+                if single and remembers:  # these parameters gave this loss
+                    store(w.flags, 0, where(loss < np.inf, 1.0, 0.0))
+                    keep_flagged(w.flags, w.p, n, w.safe)
+                if single and attention:
+                    keep_converged(goal, nets, w)
+                    watch_training(goal, w, n, loss, right * inverse)
+            if compares and nets.penalised:
+                objective += penalties(
+                    net.n_layers, net.weight_offsets, net.bias_offsets, w.p, load(w.hyper, L2 * LANES, LANES)
+                )
+            if plain:
+                descend(w.p, w.g, n, load(w.hyper, LEARNING_RATE * LANES, LANES))
+            else:
+                h = settings_now(course, nets, goal, w, n_batches, batch, objective)
+                apply(net, course, nets, w, h)
+            if compares:
+                store(w.last_loss, 0, objective)
+        if not single and judges != NEVER:
+            loss = load(w.loss, 0, LANES)
+            if remembers:
+                store(w.flags, 0, where(absolute(loss + sums(w.p, n)) < np.inf, 1.0, 0.0))
+                keep_flagged(w.flags, w.p, n, w.safe)
+            watch_training(goal, w, n, loss, load(w.right, 0, LANES) * inverse)
+        if validates:
+            held_loss, held_right = judge_data(net, held_out, nets, w, w.p, False)
+            watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
+        w.clock[0] += 1
+        if attention:
+            has_room = settle(data, goal, nets, w, single)
+            w.clock[1] = next_due(goal, nets, w)
+
+
+@kernel
+def evaluate(rank, n_ranks, barrier, net, data, nets, block, output):
+    """Outputs of nets.members (n_members, n_samples, n_outputs), flat, if output has room; loss and share right into
+    nets if data has targets."""
+    _evaluate(rank, n_ranks, bare(net), bare(data), bare(nets), bare(block), output.size > 0, offset(output, 0))
+
+
+@inlined
+def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
+    n, width = nets.n_params, net.sizes[net.n_layers]
+    n_blocks = (nets.n_members + LANES - 1) // LANES
+    for block in range(rank, n_blocks, n_ranks):
+        count = min(LANES, nets.n_members - block * LANES)
+        for lane in range(LANES):
+            w.net[lane] = nets.members[block * LANES + min(lane, count - 1)]
+            for q in range(n):
+                w.p[q * LANES + lane] = nets.params[w.net[lane] * n + q]
+        loss, right = fill(w.a, 0.0, LANES), fill(w.a, 0.0, LANES)
+        for first in range(0, data.n_samples, w.rows):
+            m = min(w.rows, data.n_samples - first)
+            if nets.mixed:
+                w.filled[1] = -1
+            fill_tile(net, data, nets, w, nets.mixed, False, first, m, m, 1.0)
+            forward(net, nets, w, w.p, m, first, 0, 1, False)
+            if writes:
+                start = w.units[net.n_layers] * m * LANES
+                for lane in range(count):
+                    o = ((block * LANES + lane) * data.n_samples + first) * width
+                    for s in range(m):
+                        for j in range(width):
+                            output[o + s * width + j] = w.a[start + (j * m + s) * LANES + lane]
+            if data.judged:
+                tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
+                loss += tile_loss
+                right += tile_right
+        if data.judged:
+            store(w.loss, 0, loss)
+            store(w.right, 0, right)
+            for lane in range(count):
+                nets.loss[w.net[lane]] = w.loss[lane] / data.n_samples
+                nets.right[w.net[lane]] = w.right[lane] / data.n_samples

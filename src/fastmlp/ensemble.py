@@ -1,0 +1,63 @@
+"""Averages over the nets of a population, and the choice of which to average."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import data as border
+from .errors import checked_count
+from .kernels.losses import SOFTMAX_CROSS_ENTROPY
+from .network import Network
+
+if TYPE_CHECKING:
+    from .population import Population
+
+AT_A_TIME = 4_000_000  # outputs
+TINY = 1e-12  # keeps logarithms of outputs finite
+
+
+def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The mean loss of outputs (..., n_samples, n_outputs), which need not be any net's own, as averages are not."""
+    row = network.loss_row
+    a = outputs.astype(np.float64)
+    logits = a
+    if row.natural:  # these losses are written in logits: go back through the output activation
+        a = np.clip(a, TINY, None if network.output_row.name == "exponential" else 1.0 - TINY)
+        logits = np.log(a) - np.log1p(-a) if network.output_row.name == "sigmoid" else np.log(a)
+    losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
+    width = 1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs
+    return losses.sum(axis=(-2, -1)) / (targets.shape[0] * width)
+
+
+def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(n_samples, n_outputs): the weighted mean of these nets' outputs, a few nets at a time."""
+    total, size = None, 1
+    first = 0
+    while first < len(members):
+        part = slice(first, first + size)
+        outputs = population.predict(X, nets=members[part])
+        share = np.tensordot(weights[part], outputs.astype(np.float64), axes=1)
+        total = share if total is None else total + share
+        first += size
+        size = max(1, AT_A_TIME // max(1, outputs[0].size))
+    assert total is not None
+    return (total / weights.sum()).astype(population.dtype)
+
+
+def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
+    """(n_nets,) how often each net was chosen: each round takes the one that lowers the loss of the average most.
+
+    Caruana et al. 2004, ensemble selection with replacement.
+    """
+    features = border.as_features(X, population.network.n_features, population.dtype)
+    targets = border.as_targets(y, population.network, population.dtype, len(features))
+    outputs = population.predict(features, nets=members).astype(np.float64)
+    total, counts = np.zeros(outputs.shape[1:]), np.zeros(population.n_nets)
+    for chosen in range(checked_count("rounds", rounds)):
+        losses = loss_of_outputs(population.network, (total + outputs) / (chosen + 1), targets)
+        best = int(np.nanargmin(losses))
+        total += outputs[best]
+        counts[members[best]] += 1
+    return counts

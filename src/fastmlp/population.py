@@ -1,0 +1,506 @@
+"""Population: many independent nets of one architecture, trained at once, each with its own settings."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import data as border
+from .callbacks import as_early_stopping
+from .convergence import as_converged
+from .devices import backend, check_name, n_threads_available, resolve
+from .ensemble import average, greedy_weights
+from .errors import DivergenceWarning, checked_count, checked_number, checked_setting, drawn_setting, is_per_net
+from .initialization import Normal, Uniform, check_init, draw_params
+from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, NET_HYPER, Data, Nets
+from .kernels.random import FIT, derived_seeds
+from .mlp import MLP, checked_dtype, pair, seed_of, split
+from .network import Network
+from .optimizers import optimizer_from_name
+from .plan import EVALUATION_ROWS, describe_net, trains_in_lanes
+from .population_fit import LANES, Outcome, Task, train_each, train_in_lanes
+from .population_result import PopulationResult
+from .progress import Progress
+from .schedules import schedule_factors
+
+PER_NET = ("dropout", "l2", "init_scale")  # constructor settings that may differ from net to net
+RECORDS = 64  # epochs whose losses are recorded, spread evenly on a logarithmic scale
+RECORDED = 32_000_000  # numbers recorded at the most
+
+
+class Population:
+    """Independent nets of one architecture that train together.
+
+    Net k is the net that `MLP(layer_sizes, ..., random_state=pop.seeds[k])` would be, trained as it would be alone.
+
+    Parameters
+    ----------
+    layer_sizes, hidden_activation, output_activation, loss, label_smoothing, huber_delta, init, dtype, device
+        As for MLP.
+    n_nets : int
+        How many nets.
+    dropout, l2, init_scale
+        A number for all nets, an array (n_nets,), or a frozen SciPy distribution that each net's is drawn from.
+        init_scale multiplies the first weights.
+    random_state : int, Generator or None
+        Decides every net's seed, and what is drawn from distributions.
+
+    Raises
+    ------
+    ValueError
+        For a setting out of range, an unknown name, or an array of another length than n_nets.
+    RuntimeError
+        If a device was named that cannot be had.
+
+    Examples
+    --------
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> pop = Population((2, 2, 1), n_nets=200, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    >>> result = pop.fit(X, y, epochs=500, optimizer="rprop", converged=0.05)
+    >>> result.n_nets, 0.4 < result.success_rate < 1.0
+    (200, True)
+    >>> pop.best().predict_classes(X)
+    array([0, 1, 1, 0])
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        n_nets: int,
+        *,
+        hidden_activation: str | Sequence[str] = "relu",
+        output_activation: str | None = None,
+        loss: str = "squared_error",
+        dropout: Any = 0.0,
+        l2: Any = 0.0,
+        label_smoothing: float = 0.0,
+        huber_delta: float = 1.0,
+        init: str | Uniform | Normal = "auto",
+        init_scale: Any = 1.0,
+        dtype: Any = "float32",
+        device: str = "auto",
+        random_state: Any = None,
+    ):
+        self.n_nets = checked_count("n_nets", n_nets)
+        checked_setting("dropout", dropout, 0.0, 1.0, open_high=True)
+        checked_setting("l2", l2, 0.0)
+        checked_setting("init_scale", init_scale, 0.0)
+        self.seed = seed_of(random_state)
+        rng = np.random.default_rng(self.seed)
+        self.seeds = rng.integers(2**63, size=self.n_nets)
+        self.dropout = drawn_setting("dropout", dropout, self.n_nets, rng)
+        self.l2 = drawn_setting("l2", l2, self.n_nets, rng)
+        self.init_scale = drawn_setting("init_scale", init_scale, self.n_nets, rng)
+        checked_setting("dropout", self.dropout, 0.0, 1.0, open_high=True)
+        checked_setting("l2", self.l2, 0.0)
+        checked_setting("init_scale", self.init_scale, 0.0)
+        # The description of them all: where nets differ, it has the largest value.
+        self.network = Network.build(
+            layer_sizes, hidden_activation, output_activation, loss, float(np.max(self.dropout)),
+            float(np.max(self.l2)), label_smoothing, huber_delta,
+        )  # fmt: skip
+        check_init(init)
+        check_name(device)
+        self.dtype, self.init = checked_dtype(dtype), init
+        self.device = resolve(device)
+        self._settings: dict[str, Any] = {
+            "layer_sizes": self.network.layer_sizes, "hidden_activation": hidden_activation,
+            "output_activation": output_activation, "loss": loss, "label_smoothing": label_smoothing,
+            "huber_delta": huber_delta, "init": init, "dtype": self.dtype, "device": device,
+        }  # fmt: skip
+        self.preprocessing: Any = None  # as MLP's
+        self._fits = 0
+        self.result: PopulationResult | None = None
+        self._params = np.empty((self.n_nets, self.network.layout.n_params), self.dtype)
+        self.reset()
+
+    # ---- parameters
+
+    @property
+    def params(self) -> np.ndarray:
+        """(n_nets, n_params), a row as MLP.params. Readable and writable."""
+        return self._params
+
+    @params.setter
+    def params(self, values: Any) -> None:
+        array = border.as_numbers(values, "params")
+        if array.shape != self._params.shape:
+            raise ValueError(f"params must have shape {self._params.shape}, but it has shape {array.shape}.")
+        self._params[:] = array
+
+    def reset(self) -> Population:
+        """Draw the first parameters again, and forget earlier fits."""
+        draw_params(self.network, self.init, self.seeds, self.init_scale, out=self._params)
+        self._fits, self.result = 0, None
+        return self
+
+    def _one(self, values: Any, k: int) -> float:
+        return float(values[k]) if is_per_net(values) else float(values)
+
+    def net(self, k: int) -> MLP:
+        """Net k as an MLP of its own, with a copy of its parameters; a negative k counts from the end.
+
+        Raises
+        ------
+        IndexError
+            If there is no such net.
+        """
+        if not -self.n_nets <= k < self.n_nets:
+            raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
+        k %= self.n_nets
+        settings = {**self._settings, "dropout": self._one(self.dropout, k), "l2": self._one(self.l2, k)}
+        net = MLP(**settings, init_scale=self._one(self.init_scale, k), random_state=int(self.seeds[k]))
+        net.params = self._params[k]
+        return net
+
+    def best(self) -> MLP:
+        """The net with the lowest loss in the last fit: its validation loss where early stopping watched that.
+
+        Raises
+        ------
+        RuntimeError
+            If the population has not been trained.
+        """
+        if self.result is None:
+            raise RuntimeError("There is no best net before fit.")
+        return self.net(self.result.best)
+
+    # ---- training
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        epochs: int = 100,
+        batch_size: int | None = None,
+        optimizer: Any = "adam",
+        schedule: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        validation_data: tuple[Any, Any] | None = None,
+        validation_fraction: float = 0.0,
+        early_stopping: Any = None,
+        converged: Any = None,
+        restart_after: int | None = None,
+        verbose: int = 1,
+    ) -> PopulationResult:
+        """Train every net from its present parameters on.
+
+        X : (n_samples, n_features), or (n_nets, n_samples, n_features) for nets with inputs of their own
+        y : (n_samples, n_outputs) or (n_samples,) as for MLP.fit; with a leading n_nets axis for targets of their own
+        epochs : passes over the data, for each net, restarts included
+        optimizer : a name or an object, whose settings may be arrays (n_nets,) or frozen SciPy distributions
+        sample_weight : (n_samples,) or (n_nets, n_samples); see fastmlp.folds and fastmlp.bootstrap
+        early_stopping : as for MLP.fit, by each net's own record; its best parameters are kept
+        converged : when a net has learned, and stops. A number: its loss is no higher; "accuracy": all samples are
+            right; "40-20-40": all outputs are within 40 % of their range of the target; or a fastmlp.Converged. None:
+            nets train all epochs
+        restart_after : epochs after which a net that has not converged begins anew with other first weights
+        batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction, verbose : as for MLP.fit
+
+        Ctrl-C ends the fit and keeps what was reached; `result.interrupted` tells.
+
+        Returns
+        -------
+        PopulationResult
+
+        Raises
+        ------
+        ValueError
+            For data that do not fit the nets or are not finite, and for impossible settings.
+        """
+        start = time.perf_counter()
+        epochs = checked_count("epochs", epochs)
+        rule = as_converged(converged)
+        if restart_after is not None:
+            restart_after = checked_count("restart_after", restart_after)
+            if rule is None:
+                raise ValueError("restart_after needs converged=..., which says when a net has learned.")
+        stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
+        seeds = derived_seeds(self.seeds, FIT, self._fits)
+        rng = np.random.default_rng([self.seed, self._fits])
+        optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
+        data, strides, held_out = self._data(
+            X, y, sample_weight, class_weight, validation_data, validation_fraction, rule, int(seeds[0])
+        )
+        if stopping is not None and stopping.monitor is not None:
+            if stopping.monitor.startswith("validation") and held_out is None:
+                raise ValueError(f"There is no {stopping.monitor} to monitor: give validation_data.")
+            if stopping.monitor.endswith("accuracy") and data.metric == METRIC_NONE:
+                raise ValueError(f"There is no {stopping.monitor} to monitor: the task is not a classification.")
+        size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
+        dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
+        task = Task(
+            self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
+            dropout if len(dropout) > 1 else dropout[0], data, strides, held_out, size,
+            bool(shuffle) and size < data.n_samples, factors, rule, stopping, verbose,
+        )  # fmt: skip
+        outcome, restarts, interrupted = self._run(task, epochs, restart_after)
+        self._fits += 1
+        self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
+        n_diverged = int((self.result.stopped_by == "divergence").sum())
+        if n_diverged:
+            warnings.warn(
+                f"The loss of {n_diverged:,} of {self.n_nets:,} nets stopped being finite; their training ended and "
+                "parameters from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
+                DivergenceWarning,
+                stacklevel=2,
+            )
+        return self.result
+
+    def _run(self, task: Task, epochs: int, restart_after: int | None) -> tuple[Outcome, np.ndarray, bool]:
+        """Train all nets, those that have not converged again from other weights while epochs are left."""
+        train = train_in_lanes if trains_in_lanes(self.network) else train_each
+        length = min(epochs, restart_after or epochs)
+        n_records = max(1, min(RECORDS, RECORDED // self.n_nets, length))
+        record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
+        outcome = Outcome.empty(self.n_nets, record_epochs, self.dtype)
+        members, spent = np.arange(self.n_nets), np.zeros(self.n_nets, np.int64)
+        restarts = np.zeros(self.n_nets, np.int64)
+        try:
+            with Progress(self.n_nets, task.verbose, "net") as progress:
+                for attempt in range(-(-epochs // length)):
+                    if attempt:
+                        spent[members] += outcome.epochs[members]
+                        restarts[members] += 1
+                        scale = self.init_scale[members] if is_per_net(self.init_scale) else self.init_scale
+                        self._params[members] = draw_params(
+                            self.network, self.init, self.seeds[members], scale, attempt
+                        )
+                    progress.done = self.n_nets - len(members)
+                    train(task, outcome, members, min(length, epochs - attempt * length), progress)
+                    if restart_after is None:
+                        break
+                    members = members[outcome.status[members] != 1]
+                    if not len(members):
+                        break
+        except KeyboardInterrupt:
+            outcome.epochs += spent
+            return outcome, restarts, True
+        outcome.epochs += spent
+        return outcome, restarts, False
+
+    def _data(self, X, y, sample_weight, class_weight, validation_data, validation_fraction, rule, seed):
+        """(Data, strides from net to net of X, Y and weight, Data held out or None)"""
+        share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
+        if share and validation_data is not None:
+            raise ValueError("Give validation_data or validation_fraction, not both.")
+        data, strides = border.make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight)
+        if rule is not None and rule.margin:
+            if not np.isfinite([self.network.output_row.low, self.network.output_row.high]).all():
+                raise ValueError(
+                    "The 40-20-40 rule needs an output with a range, such as sigmoid, but the output activation is "
+                    f"{self.network.output_row.name!r}. Use converged=0.01, a loss, instead."
+                )
+            data = data._replace(metric=METRIC_MARGIN)
+        if rule is not None and rule.accuracy is not None and data.metric == METRIC_NONE:
+            raise ValueError(
+                "Accuracy needs classes, but the targets are numbers between the ends of the output's range. Use "
+                "converged=0.01, a loss, or converged='40-20-40'."
+            )
+        held_out = None
+        if validation_data is not None:
+            held_out = border.make_data(*pair(validation_data), self.network, self.dtype)
+        elif share:
+            if any(strides):
+                raise ValueError(
+                    "validation_fraction cannot split data that differ from net to net: give validation_data."
+                )
+            data, held_out = split(data, share, seed)
+        return data, strides, held_out
+
+    def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
+        has_metric = task.data.metric != METRIC_NONE
+        if task.converged is not None:
+            done = outcome.status == 1
+        elif has_metric:
+            done = np.isfinite(outcome.loss) & (outcome.status != 0)
+            _, right = self._judge(task.data, task.strides)
+            done &= right >= 1.0 - 1e-5
+        else:
+            done = np.isfinite(outcome.loss) & (outcome.status != 0)
+        values = {**task.optimizer.__dict__, "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
+        monitored = task.monitor is not None
+        sign = -1.0 if monitored and task.monitor.endswith("accuracy") and trains_in_lanes(self.network) else 1.0
+        return PopulationResult(
+            converged=done, epochs=outcome.epochs, loss=outcome.loss,
+            accuracy=outcome.right if has_metric else None,
+            monitor=task.monitor,
+            best_value=sign * outcome.best if monitored else None,
+            best_epoch=outcome.best_epochs if monitored else None,
+            restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
+            seconds=seconds, interrupted=interrupted,
+            settings={name: value for name, value in values.items() if is_per_net(value)},
+        )  # fmt: skip
+
+    # ---- use
+
+    def _judge(
+        self, data: Data, strides=(0, 0, 0), members: np.ndarray | None = None, output: np.ndarray | None = None
+    ):
+        """(loss, share right) of each net of `members`; outputs are written if there is room."""
+        members = np.arange(self.n_nets) if members is None else members
+        output = np.empty(0, self.dtype) if output is None else output
+        module, net = backend(self.device), describe_net(self.network)
+        loss, right = np.full(self.n_nets, np.nan), np.full(self.n_nets, np.nan)
+        if not trains_in_lanes(self.network):
+            return self._judge_each(data, strides, members, output)
+        empty, whole = np.empty(0), np.empty(0, np.int64)
+        nets = Nets(
+            n_params=self._params.shape[1], params=self._params.reshape(-1), hyper=np.zeros(len(NET_HYPER)),
+            hyper_stride=0, corrects=False, penalised=False, clipped=False, mixed=any(strides),
+            dropout=empty, dropout_stride=0, seeds=whole,
+            X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
+            status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
+            record_epochs=whole, n_records=0, n_nets=self.n_nets, records=np.empty(0, self.dtype),
+        )  # fmt: skip
+        n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
+        rows = min(data.n_samples, EVALUATION_ROWS)
+        work = module.NetsWork(
+            net, nets.n_params, rows, data.n_samples, n_ranks, False, None, (self.network.loss, data.metric), self.dtype
+        )
+        with module.Team(n_ranks) as team:
+            module.evaluate_nets(team, net, data, nets, work, output)
+        return loss[members], right[members]
+
+    def _judge_each(self, data: Data, strides, members: np.ndarray, output: np.ndarray):
+        from .plan import Plan
+        from .population_fit import own_data
+
+        results, size = [], data.n_samples * self.network.n_outputs
+        padded = self.network.layout.padded(self.dtype)
+        plan = Plan.for_evaluation(self.network, self.device, self.dtype, data.n_samples)
+        with plan.backend.Team(plan.n_threads) as team:
+            for i, net in enumerate(members):
+                padded[: self._params.shape[1]] = self._params[net]
+                room = output[i * size : (i + 1) * size] if output.size else output
+                results.append(plan.evaluate(team, own_data(data, strides, net), padded, room))
+        return np.array(results).reshape(-1, 2).T
+
+    def _own_inputs(self, X: Any) -> tuple[Data, tuple[int, int, int]]:
+        features, stride = border.as_nets_features(X, self.network.n_features, self.dtype, self.n_nets)
+        n = len(features) // self.n_nets if stride else len(features)
+        return border.inputs_only(features)._replace(n_samples=n), (stride, 0, 0)
+
+    def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
+        """Outputs (n_nets, n_samples, n_outputs), after the output activation, of all nets or of these."""
+        data, strides = self._own_inputs(X)
+        members = np.arange(self.n_nets) if nets is None else self._members(nets)
+        output = np.empty((len(members), data.n_samples, self.network.n_outputs), self.dtype)
+        self._judge(data, strides, members, output.reshape(-1))
+        return output
+
+    def _members(self, nets: Any) -> np.ndarray:
+        members = np.atleast_1d(np.asarray(nets))
+        if members.dtype == bool and members.shape == (self.n_nets,):
+            members = np.flatnonzero(members)
+        if members.dtype.kind not in "iu" or members.ndim != 1 or not members.size:
+            raise ValueError(
+                f"nets must list net numbers or mark some of them in a mask (n_nets,), but it is {nets!r}."
+            )
+        if members.min() < -self.n_nets or members.max() >= self.n_nets:
+            raise ValueError(
+                f"nets must hold numbers from 0 to {self.n_nets - 1}, but holds {members.min()} to {members.max()}."
+            )
+        return (members % self.n_nets).astype(np.int64)
+
+    def predict_classes(self, X: Any, *, nets: Any = None) -> np.ndarray:
+        """Class numbers (n_nets, n_samples), as MLP.predict_classes gives them for each net."""
+        output = self.predict(X, nets=nets)
+        if self.network.n_outputs > 1:
+            return output.argmax(axis=2)
+        return (output[:, :, 0] > describe_net(self.network).middle).astype(np.int64)
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
+        """{"loss": (n_nets,)} without the L2 penalty and, for classifications, "accuracy"."""
+        data, strides = border.make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight)
+        loss, right = self._judge(data, strides)
+        return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
+
+    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> np.ndarray:
+        """The nets' mean output (n_samples, n_outputs).
+
+        top : only that many nets, those with the lowest loss in the last fit
+        weights : (n_nets,), such as what greedy_weights returns; all equal if None
+
+        Raises
+        ------
+        ValueError
+            For weights of another shape, negative ones, or none above 0.
+        """
+        members = np.arange(self.n_nets)
+        if top is not None:
+            if self.result is None:
+                raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
+            members = self.result.order()[: checked_count("top", top)]
+        shares = np.ones(self.n_nets) if weights is None else border.as_numbers(weights, "weights").astype(np.float64)
+        if (
+            shares.shape != (self.n_nets,)
+            or not np.isfinite(shares).all()
+            or shares.min() < 0
+            or not shares[members].any()
+        ):
+            raise ValueError(f"weights must be ({self.n_nets},) numbers of at least 0, some of them above 0.")
+        members = members[shares[members] > 0]
+        return average(self, X, members, shares[members])
+
+    def greedy_weights(self, X: Any, y: Any, *, rounds: int = 50, top: int | None = 100) -> np.ndarray:
+        """Weights (n_nets,) for ensemble_predict, chosen on validation data X, y by Caruana et al. 2004.
+
+        Each of `rounds` adds the net, one of the `top` best of the last fit, that lowers the loss of the average most.
+        Nets may be chosen again.
+        """
+        members = np.arange(self.n_nets)
+        if top is not None and self.result is not None:
+            members = self.result.order()[: checked_count("top", top)]
+        return greedy_weights(self, X, y, rounds, members)
+
+    # ---- files
+
+    def get_settings(self) -> dict[str, Any]:
+        """Constructor settings that make an equal population, as JSON can hold them, less those that get_arrays has."""
+        settings = self.net(0).get_settings()
+        return {name: value for name, value in settings.items() if name not in PER_NET}
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """What `save` writes besides the settings: params, seeds, and the settings that may differ from net to net."""
+        own = {name: np.atleast_1d(np.asarray(getattr(self, name), np.float64)) for name in PER_NET}
+        return {"params": self._params, "seeds": self.seeds, **own}
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what get_arrays gave."""
+        for name in PER_NET:
+            values = arrays[name]
+            checked_setting(name, values, 0.0)
+            setattr(
+                self, name, float(values[0]) if len(values) == 1 else drawn_setting(name, values, self.n_nets, None)
+            )
+        if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
+            raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
+        self.seeds = arrays["seeds"].copy()
+        self.network = replace(
+            self.network,
+            l2=float(np.max(self.l2)),
+            dropout=(float(np.max(self.dropout)),) * len(self.network.dropout),
+        )
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write all nets to a safetensors file, atomically; fastmlp.load reads it."""
+        from .persistence import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        return (
+            f"Population({self.network.layer_sizes}, n_nets={self.n_nets}, loss={self.network.loss_row.name!r}, "
+            f"n_params={self._params.shape[1]} each, device={self.device.name!r})"
+        )

@@ -1,0 +1,281 @@
+"""Training the nets of a population: in lanes, or each by itself. Both leave the same numbers in the same arrays."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .callbacks import EarlyStopping
+from .convergence import Converged
+from .devices import Device, backend, n_threads_available
+from .errors import DivergenceWarning, is_per_net
+from .history import History
+from .kernels.arguments import (
+    ALL_EPOCHS,
+    CONVERGED,
+    DIVERGED_NET,
+    HYPER,
+    MONITOR_LOSS,
+    MONITOR_NONE,
+    MONITOR_RIGHT,
+    MONITOR_VALIDATION_LOSS,
+    MONITOR_VALIDATION_RIGHT,
+    NET_HYPER,
+    RUNNING,
+    STOPPED_EARLY,
+    Course,
+    Data,
+    Goal,
+    Nets,
+)  # fmt: skip
+from .kernels.optimizers import CODES
+from .network import Network
+from .optimizers import Optimizer, settings_of
+from .plan import Plan, describe_net, products
+from .progress import Progress
+from .training import Fit, Options
+
+MONITORS = {
+    None: MONITOR_NONE, "loss": MONITOR_LOSS, "accuracy": MONITOR_RIGHT, "validation_loss": MONITOR_VALIDATION_LOSS,
+    "validation_accuracy": MONITOR_VALIDATION_RIGHT,
+}  # fmt: skip
+CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
+FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
+LANES = 16
+
+
+@dataclass
+class Outcome:
+    """What training leaves of each net, arrays (n_nets,)."""
+
+    status: np.ndarray
+    epochs: np.ndarray
+    best_epochs: np.ndarray
+    loss: np.ndarray
+    right: np.ndarray
+    best: np.ndarray
+    record_epochs: np.ndarray  # (n_records,)
+    records: np.ndarray  # (n_records, n_nets)
+
+    @classmethod
+    def empty(cls, n_nets: int, record_epochs: np.ndarray, dtype: np.dtype) -> Outcome:
+        whole = lambda x: np.full(n_nets, x, np.int64)
+        real = lambda: np.full(n_nets, np.nan)
+        records = np.full((len(record_epochs), n_nets), np.nan, dtype)
+        return cls(whole(RUNNING), whole(0), whole(-1), real(), real(), real(), record_epochs, records)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fit of a population; every value is checked."""
+
+    network: Network
+    device: Device
+    dtype: np.dtype
+    params: np.ndarray  # (n_nets, n_params), trained in place
+    seeds: np.ndarray  # int64 (n_nets,), of this fit
+    optimizer: Optimizer  # settings are numbers or arrays (n_nets,)
+    l2: Any  # a number or (n_nets,)
+    dropout: np.ndarray  # (n_layers,) or (n_nets, n_layers)
+    data: Data
+    strides: tuple[int, int, int]  # from one net's X, Y, weight to the next one's
+    held_out: Data | None
+    batch_size: int
+    shuffle: bool
+    factors: Callable[[np.ndarray, int], np.ndarray]
+    converged: Converged | None
+    early_stopping: EarlyStopping | None
+    verbose: int
+
+    @property
+    def n_nets(self) -> int:
+        return len(self.params)
+
+    @property
+    def n_batches(self) -> int:
+        return -(-self.data.n_samples // self.batch_size)
+
+    @property
+    def monitor(self) -> str | None:
+        if self.early_stopping is None:
+            return None
+        return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
+
+
+def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
+    """(n_nets, len(NET_HYPER)) settings in that order, or one row where no net differs."""
+    values = {**settings_of(optimizer), "l2": l2}
+    table = np.zeros((n_nets if any(map(is_per_net, values.values())) else 1, len(NET_HYPER)))
+    for k, name in enumerate(NET_HYPER):
+        table[:, k] = values.get(name, 0.0)
+    return table
+
+
+def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
+    """Train nets `members` for up to n_epochs. KeyboardInterrupt leaves every net as far as it had come."""
+    module, net = backend(task.device), describe_net(task.network)
+    table = hyper_table(task.optimizer, task.l2, task.n_nets)
+    decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
+    rule = task.optimizer.rule
+    factors = np.atleast_1d(
+        np.asarray(task.factors(np.arange(n_epochs * task.n_batches), n_epochs * task.n_batches), float)
+    )
+    scheduled = bool(np.any(factors != 1.0))
+    goal = Goal(
+        n_epochs=n_epochs,
+        scheduled=scheduled,
+        stop_loss=-np.inf if task.converged is None or task.converged.loss is None else task.converged.loss,
+        stop_right=np.inf
+        if task.converged is None or task.converged.accuracy is None
+        else task.converged.accuracy * task.data.n_samples * (1.0 - 1e-5),
+        monitor=MONITORS[task.monitor],
+        patience=task.early_stopping.patience if task.early_stopping else 0,
+        min_delta=task.early_stopping.min_delta if task.early_stopping else 0.0,
+    )
+    if scheduled and len(factors) == 1:
+        factors = np.full(n_epochs * task.n_batches, factors[0])
+    nets = Nets(
+        n_params=task.network.layout.n_params,
+        params=task.params.reshape(-1),
+        hyper=table.reshape(-1),
+        hyper_stride=table.shape[1] if len(table) > 1 else 0,
+        corrects=bool(table[:, HYPER.index("beta1")].any()),
+        penalised=bool(decays.any()),
+        clipped=bool(table[:, HYPER.index("clip_norm")].any()),
+        mixed=any(task.strides),
+        dropout=np.ascontiguousarray(task.dropout, np.float64).reshape(-1),
+        dropout_stride=task.dropout.shape[1] if task.dropout.ndim == 2 else 0,
+        seeds=task.seeds,
+        X_stride=task.strides[0], Y_stride=task.strides[1], weight_stride=task.strides[2],
+        members=members, n_members=len(members),
+        status=outcome.status, epochs=outcome.epochs, best_epochs=outcome.best_epochs,
+        loss=outcome.loss, right=outcome.right, best=outcome.best,
+        record_epochs=outcome.record_epochs, n_records=len(outcome.record_epochs), n_nets=task.n_nets,
+        records=outcome.records.reshape(-1),
+    )  # fmt: skip
+    course = Course(task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors.astype(np.float64))
+    n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
+    work = module.NetsWork(
+        net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
+        (task.network.loss, task.data.metric), task.dtype,
+    )  # fmt: skip
+    held_out = task.data if task.held_out is None else task.held_out
+    outcome.status[members] = RUNNING
+    per_epoch = LANES * products(task.network, task.data.n_samples)
+    n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
+    with module.Team(n_ranks) as team:
+        try:
+            while True:
+                began = time.perf_counter()
+                module.train_nets(team, net, task.data, course, goal, nets, held_out, work, call_epochs)
+                seconds, n_calls = time.perf_counter() - began, n_calls + 1
+                taken = min(int(work.queue[0]), len(members))
+                in_training = work.in_training
+                progress.show(finished_before + taken - in_training, float("nan"))
+                if not in_training and taken == len(members):
+                    return
+                if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled
+                    call_epochs *= 2
+                elif n_calls > 1 and seconds > CALL_SECONDS[1]:
+                    call_epochs = max(1, call_epochs // 2)
+        except KeyboardInterrupt:
+            for owner, epochs, params, loss, right in work.unfinished():
+                task.params[owner] = params
+                outcome.epochs[owner], outcome.loss[owner] = epochs, loss
+                outcome.right[owner] = right / task.data.n_samples
+            raise
+
+
+def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
+    """The same for nets that fill a processor by themselves: each is trained alone, as many at a time as threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    stop = threading.Event()
+    n_threads = max(1, min(n_threads_available(), len(members)))
+    outcome.status[members] = RUNNING
+
+    def train(net: int) -> None:
+        if not stop.is_set():
+            _train_alone(task, outcome, net, n_epochs, stop)
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(train, int(net)) for net in members]
+        before = progress.done
+        try:
+            for done, future in enumerate(futures, start=1):
+                future.result()
+                progress.show(before + done, float("nan"))
+        except BaseException:
+            stop.set()
+            raise
+    if stop.is_set():
+        raise KeyboardInterrupt
+
+
+def _train_alone(task: Task, outcome: Outcome, net: int, n_epochs: int, stop: threading.Event) -> None:
+    network = replace(
+        task.network,
+        l2=float(task.l2[net]) if is_per_net(task.l2) else task.l2,
+        dropout=tuple(np.broadcast_to(task.dropout, (task.n_nets, task.dropout.shape[-1]))[net, :-1].tolist()),
+    )
+    data, rule = own_data(task.data, task.strides, net), task.converged
+    history, reached = History(), []
+
+    def watch(epoch: int, history: History) -> bool:
+        if rule is not None:
+            low_enough = rule.loss is not None and history.loss[-1] <= rule.loss
+            right = history.accuracy
+            right_enough = rule.accuracy is not None and right is not None and right[-1] >= rule.accuracy * (1.0 - 1e-5)
+            if low_enough or right_enough:
+                reached.append(epoch)
+        return stop.is_set() or bool(reached)
+
+    options = Options(
+        n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]), task.optimizer.of_net(net), task.factors,
+        task.early_stopping, (watch,), 0,
+    )  # fmt: skip
+    padded = network.layout.padded(task.dtype)
+    params = padded[: network.layout.n_params]
+    params[:] = task.params[net]
+    plan = Plan.for_training(
+        network, task.device, task.dtype, data.n_samples, task.batch_size, task.shuffle, n_threads=1
+    )
+    validation = None
+    if task.held_out is not None:
+        held_out = task.held_out
+        validation = Plan.for_evaluation(network, task.device, task.dtype, held_out.n_samples, n_threads=1), held_out
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # the population says so once, for all its nets
+        fit = Fit(plan, data, validation, padded, options, history)
+        fit.run()
+    task.params[net] = fit.params_before_last_step if reached and task.n_batches == 1 else params
+    status = {"divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS}.get(
+        history.stopped_by, RUNNING
+    )
+    outcome.status[net] = CONVERGED if reached else status
+    n = history.epochs
+    outcome.epochs[net] = n
+    if n:
+        outcome.loss[net] = history.loss[-1]
+        outcome.right[net] = np.nan if history.accuracy is None else history.accuracy[-1]
+        seen = outcome.record_epochs <= n
+        with np.errstate(over="ignore"):
+            outcome.records[seen, net] = history.loss[outcome.record_epochs[seen] - 1]
+    if history.stopped_by == "divergence":
+        outcome.loss[net] = np.nan
+    if task.monitor is not None and history.best_epoch is not None:
+        outcome.best_epochs[net] = history.best_epoch + 1
+        outcome.best[net] = history.record(task.monitor)[history.best_epoch]
+
+
+def own_data(data: Data, strides: tuple[int, int, int], net: int) -> Data:
+    """The samples of one net, as it would have them alone."""
+    part = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
+    x, y, weight = strides
+    return data._replace(X=part(data.X, x), Y=part(data.Y, y), weight=part(data.weight, weight))

@@ -1,0 +1,165 @@
+"""What Population.fit returns: one value per net, and statistics over the nets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .convergence import EpochStatistics, wilson_interval
+from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+
+STOPPED_BY = {
+    RUNNING: "interrupt", CONVERGED: "converged", ALL_EPOCHS: "epochs", STOPPED_EARLY: "early_stopping",
+    DIVERGED_NET: "divergence",
+}  # fmt: skip
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationResult:
+    """One value per net, arrays (n_nets,), and statistics over them.
+
+    converged : whether the net reached what `converged` of fit asked for; where it asked for nothing, whether all
+        samples are right after training, or, for targets that are numbers, whether the loss stayed finite
+    epochs : trained, the lost ones of restarts included
+    loss, accuracy : of the last epoch, measured before each step's update; accuracy None where targets are numbers
+    monitor, best_value, best_epoch : with early stopping: what was monitored, its value at its best and the epochs
+        trained by then, else None
+    restarts : how often the net began anew
+    record_epochs : (n_records,)    epochs whose losses were recorded
+    records : (n_records, n_nets)   those losses, NaN for nets that had stopped before
+    seconds : wall time of the fit
+    interrupted : whether Ctrl-C ended it
+    settings : what differed between the nets, by name, arrays (n_nets,)
+    """
+
+    converged: np.ndarray
+    epochs: np.ndarray
+    loss: np.ndarray
+    accuracy: np.ndarray | None
+    monitor: str | None
+    best_value: np.ndarray | None
+    best_epoch: np.ndarray | None
+    restarts: np.ndarray
+    status: np.ndarray
+    record_epochs: np.ndarray
+    records: np.ndarray
+    seconds: float
+    interrupted: bool
+    settings: dict[str, np.ndarray]
+
+    @property
+    def n_nets(self) -> int:
+        return len(self.loss)
+
+    @property
+    def stopped_by(self) -> np.ndarray:
+        """(n_nets,) of "converged", "epochs", "early_stopping", "divergence" or "interrupt"."""
+        return np.array([STOPPED_BY[code] for code in range(len(STOPPED_BY))])[self.status]
+
+    @property
+    def n_converged(self) -> int:
+        return int(self.converged.sum())
+
+    @property
+    def success_rate(self) -> float:
+        """The share of nets that converged."""
+        return self.n_converged / self.n_nets
+
+    @property
+    def success_interval(self) -> tuple[float, float]:
+        """Its 95 % Wilson interval."""
+        return wilson_interval(self.n_converged, self.n_nets)
+
+    @cached_property
+    def epoch_statistics(self) -> EpochStatistics:
+        """Epochs to converge: mean, sd, median, quantiles, harmonic_mean, twice_median, best_restart, histogram."""
+        return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_nets)
+
+    def order(self) -> np.ndarray:
+        """Net numbers (n_nets,) from the best to the worst: by the monitored value where early stopping had one, else
+        by loss; nets without a finite one last.
+        """
+        values = self.loss if self.best_value is None else self.best_value
+        if self.monitor is not None and self.monitor.endswith("accuracy"):
+            values = -values
+        return np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
+
+    @property
+    def best(self) -> int:
+        """The number of the net that `order` puts first."""
+        return int(self.order()[0])
+
+    @property
+    def worst(self) -> int:
+        return int(self.order()[-1])
+
+    def loss_quantiles(self, shares=QUANTILES) -> np.ndarray:
+        """(n_records, len(shares)): quantiles over the nets of the loss in each of record_epochs.
+
+        A net that had stopped counts with its last loss.
+        """
+        filled = np.where(np.isfinite(self.records), self.records, self.loss[None, :])
+        return np.nanquantile(filled, shares, axis=1).T if filled.size else np.empty((0, len(shares)))
+
+    def summary(self) -> str:
+        """The statistics as text, ready to print."""
+        low, high = self.success_interval
+        lines = [
+            f"{self.n_nets:,} nets in {self.seconds:.3g} s" + (", interrupted" if self.interrupted else ""),
+            f"converged         {self.n_converged:,} of {self.n_nets:,}, {100 * self.success_rate:.2f} % "
+            f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %)",
+        ]
+        counts = {name: int((self.status == code).sum()) for code, name in STOPPED_BY.items()}
+        lines.append("stopped by        " + ", ".join(f"{name} {count:,}" for name, count in counts.items() if count))
+        times = self.epoch_statistics
+        if times.times.size:
+            q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
+            limit, expected = times.best_restart
+            twice = times.twice_median
+            lines += [
+                f"epochs to it      mean {times.mean:.4g}, SD {times.sd:.4g}, median {times.median:g}, "
+                f"{times.times.min():g} to {times.times.max():g}",
+                f"                  quantiles 5, 25, 50, 75, 95 %: {q}",
+                f"                  harmonic mean {times.harmonic_mean:.4g}; median of all {twice.median:g}, mean up "
+                f"to twice that {twice.mean:.4g}, {twice.others:,} beyond",
+                f"restarting        after {limit:,} epochs is best: {expected:.4g} epochs expected",
+            ]
+        finite = self.loss[np.isfinite(self.loss)]
+        if finite.size:
+            q = ", ".join(f"{value:.3g}" for value in np.quantile(finite, QUANTILES))
+            lines.append(f"final loss        quantiles 5, 25, 50, 75, 95 %: {q}")
+            lines.append(f"best net          {self.best} with {self.loss[self.best]:.4g}; worst {self.worst}")
+        if self.restarts.any():
+            lines.append(f"restarts          {int(self.restarts.sum()):,}, in {int((self.restarts > 0).sum()):,} nets")
+        return "\n".join(lines)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row per net.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas: pip install pandas.") from error
+        columns: dict[str, Any] = {"converged": self.converged, "epochs": self.epochs, "loss": self.loss}
+        if self.accuracy is not None:
+            columns["accuracy"] = self.accuracy
+        if self.best_epoch is not None:
+            columns["best_value"], columns["best_epoch"] = self.best_value, self.best_epoch
+        columns |= {"restarts": self.restarts, "stopped_by": self.stopped_by, **self.settings}
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
+
+    def __repr__(self) -> str:
+        low, high = self.success_interval
+        return (
+            f"PopulationResult(n_nets={self.n_nets}, success_rate={self.success_rate:.4g}, "
+            f"success_interval=({low:.4g}, {high:.4g}), seconds={self.seconds:.3g})"
+        )

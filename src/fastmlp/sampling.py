@@ -1,0 +1,51 @@
+"""Sample weights that give each net of a population its own share of the data.
+
+pop.fit(X, y, sample_weight=fastmlp.folds(len(X), 5))          net k is trained without fold k
+pop.fit(X, y, sample_weight=fastmlp.bootstrap(len(X), 100))    each net has its own bag
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import checked_count
+
+
+def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: int | None = 0) -> np.ndarray:
+    """Weights (k, n_samples): 0 for the samples of net i's fold, 1 for all others. k = n_samples leaves one out.
+
+    stratify : (n_samples,) classes that each fold has its share of; random_state : None keeps the order of the samples
+
+    >>> folds(4, 2, random_state=None)
+    array([[0., 1., 0., 1.],
+           [1., 0., 1., 0.]])
+    """
+    n = checked_count("n_samples", n_samples, 2)
+    k = checked_count("k", k, 2)
+    if k > n:
+        raise ValueError(f"There can be at most as many folds as samples, {n}, but k is {k}.")
+    order = np.arange(n) if random_state is None else np.random.default_rng(random_state).permutation(n)
+    if stratify is not None:
+        classes = np.asarray(stratify)
+        if classes.shape != (n,):
+            raise ValueError(f"stratify must have shape ({n},), but it has shape {classes.shape}.")
+        order = order[np.argsort(classes[order], kind="stable")]
+    fold = np.empty(n, np.int64)
+    fold[order] = np.arange(n) % k
+    return (fold[None, :] != np.arange(k)[:, None]).astype(np.float64)
+
+
+def bootstrap(n_samples: int, n_nets: int, *, random_state: int | None = 0) -> np.ndarray:
+    """Weights (n_nets, n_samples): how often each sample is in each net's bag of n_samples draws with replacement.
+
+    >>> bootstrap(5, 3).sum(axis=1)
+    array([5., 5., 5.])
+    """
+    n, m = checked_count("n_samples", n_samples), checked_count("n_nets", n_nets)
+    rng = np.random.default_rng(random_state)
+    bags = np.zeros((m, n))
+    for bag in bags:
+        bag += np.bincount(rng.integers(n, size=n), minlength=n)
+    return bags

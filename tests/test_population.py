@@ -1,0 +1,380 @@
+"""Populations: each net is what an MLP with its seed and settings would be, trained alone; and what a fit reports."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import fastmlp
+from fastmlp import MLP, Converged, EarlyStopping, Population
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.losses import LOSSES
+from fastmlp.optimizers import OPTIMIZERS
+
+XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
+CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences
+
+
+def alone(pop, k, X, y, settings, **fit):
+    """Net k as an MLP of its own, trained alone, and its history."""
+    net = MLP(pop.network.layer_sizes, **settings, dtype=pop.dtype, random_state=int(pop.seeds[k]))
+    return net, net.fit(X, y, verbose=0, **fit)
+
+
+def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
+    tolerance = CLOSE[pop.dtype.name]
+    for k in nets:
+        net, history = alone(pop, k, X, y, settings, **fit)
+        np.testing.assert_allclose(pop.params[k], net.params, rtol=tolerance, atol=tolerance, err_msg=f"net {k}")
+        assert result.loss[k] == pytest.approx(history.loss[-1], rel=tolerance, abs=tolerance)
+        assert result.epochs[k] == history.epochs
+
+
+# a net for the straight-line program, one for the loops over units, one that is trained by itself
+SIZES = {"straight line": (2, 3, 1), "lanes": (2, 7, 5, 1), "alone": (2, 40, 40, 1)}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer(name, sizes, dtype):
+    settings = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "l2": 0.01}
+    optimizer = OPTIMIZERS[name](weight_decay=0.02, clip_norm=0.3)
+    fit = {"epochs": 7, "optimizer": optimizer}
+    pop = Population(sizes, 21, **settings, dtype=dtype, random_state=5)
+    result = pop.fit(XOR, XOR_Y, verbose=0, **fit)
+    assert_equal_alone(pop, result, XOR, XOR_Y, settings, **fit)
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("options", [{"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}])
+def test_momentum(options, sizes):
+    fit = {"epochs": 7, "optimizer": fastmlp.SGD(0.5, **options)}
+    settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"}
+    pop = Population(sizes, 21, **settings, dtype="float64", random_state=5)
+    result = pop.fit(XOR, XOR_Y, verbose=0, **fit)
+    assert_equal_alone(pop, result, XOR, XOR_Y, settings, **fit)
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["straight line", "lanes"])
+@pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
+def test_every_activation(row, sizes, rng):
+    X, y = rng.normal(size=(11, 3)), rng.normal(size=(11, 2))
+    settings = {"hidden_activation": row.name}
+    fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
+    pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
+    result = pop.fit(X, y, verbose=0, **fit)
+    assert_equal_alone(pop, result, X, y, settings, nets=(0, 16), **fit)
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["straight line", "lanes"])
+@pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
+def test_every_loss(row, sizes, rng):
+    X, y = rng.normal(size=(11, 3)), rng.integers(0, 2, size=(11, 2)).astype(float)
+    if row.name == "softmax_cross_entropy":
+        y[:, 1] = 1 - y[:, 0]
+    settings = {"loss": row.name, "hidden_activation": "tanh"}
+    fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
+    pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
+    result = pop.fit(X, y, verbose=0, **fit)
+    assert_equal_alone(pop, result, X, y, settings, nets=(0, 16), **fit)
+    figures = pop.net(16).evaluate(X, y)
+    for name, values in pop.evaluate(X, y).items():
+        assert values[16] == pytest.approx(figures[name], rel=1e-9)
+    np.testing.assert_allclose(pop.predict(X)[16], pop.net(16).predict(X), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 40, 40, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("batch_size", [1, 5, 16])
+def test_batches_in_each_nets_own_order(batch_size, sizes, rng):
+    X, y = rng.normal(size=(33, 3)), rng.normal(size=(33, 1))
+    fit = {"epochs": 3, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.01), "schedule": "cosine"}
+    pop = Population(sizes, 18, dtype="float64", random_state=2)
+    result = pop.fit(X, y, verbose=0, **fit)
+    assert_equal_alone(pop, result, X, y, {}, nets=(0, 17), **fit)
+
+
+@pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 40, 40, 1)], ids=["lanes", "alone"])
+@pytest.mark.parametrize("activation", ["tanh", "silu"])
+def test_dropout_masks_are_each_nets_own(activation, sizes, rng):
+    X, y = rng.normal(size=(23, 3)), rng.normal(size=(23, 1))
+    fit = {"epochs": 3, "batch_size": 9, "optimizer": fastmlp.SGD(0.01)}
+    settings = {"dropout": 0.4, "hidden_activation": activation}
+    pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
+    result = pop.fit(X, y, verbose=0, **fit)
+    assert_equal_alone(pop, result, X, y, settings, nets=(0, 17), **fit)
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_own_settings(sizes):
+    n = 19
+    rates, l2, scale = np.linspace(0.01, 1.0, n), np.linspace(0.0, 0.1, n), np.linspace(0.5, 2.0, n)
+    pop = Population(sizes, n, hidden_activation="tanh", l2=l2, init_scale=scale, dtype="float64", random_state=3)
+    result = pop.fit(XOR, XOR_Y, epochs=9, optimizer=fastmlp.SGD(rates, momentum=np.linspace(0, 0.9, n)), verbose=0)
+    for k in (0, 7, 18):
+        settings = {"hidden_activation": "tanh", "l2": l2[k], "init_scale": scale[k]}
+        optimizer = fastmlp.SGD(rates[k], momentum=np.linspace(0, 0.9, n)[k])
+        net, history = alone(pop, k, XOR, XOR_Y, settings, epochs=9, optimizer=optimizer)
+        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
+        assert result.loss[k] == pytest.approx(history.loss[-1])
+    np.testing.assert_array_equal(result.settings["learning_rate"], rates)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 40, 40, 1)], ids=["lanes", "alone"])
+def test_own_dropout(sizes, rng):
+    X, y, rates = rng.normal(size=(8, 2)), rng.normal(size=8), np.linspace(0.0, 0.8, 17)
+    pop = Population(sizes, 17, dropout=rates, dtype="float64", random_state=3)
+    pop.fit(X, y, epochs=5, optimizer=fastmlp.SGD(0.01), verbose=0)
+    for k in (0, 3, 16):
+        net, _ = alone(pop, k, X, y, {"dropout": rates[k]}, epochs=5, optimizer=fastmlp.SGD(0.01))
+        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
+
+
+def test_distributions_are_drawn_from():
+    def make(seed):
+        pop = Population((2, 2, 1), 400, l2=scipy.stats.uniform(0, 0.1), random_state=seed)
+        return pop, pop.fit(XOR, XOR_Y, epochs=1, optimizer=fastmlp.SGD(scipy.stats.loguniform(0.1, 10)), verbose=0)
+
+    pop, result = make(0)
+    rates = result.settings["learning_rate"]
+    assert scipy.stats.kstest(np.log10(rates), "uniform", (-1, 2)).pvalue > 0.01
+    assert scipy.stats.kstest(pop.l2, "uniform", (0, 0.1)).pvalue > 0.01
+    np.testing.assert_array_equal(make(0)[1].settings["learning_rate"], rates)
+    assert not np.array_equal(make(1)[1].settings["learning_rate"], rates)
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 40, 40, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_own_weights(batch_size, sizes, rng):
+    X, y, weights = rng.normal(size=(12, 3)), rng.normal(size=12), fastmlp.bootstrap(12, 18)
+    fit = {"epochs": 4, "batch_size": batch_size, "optimizer": fastmlp.SGD(0.01)}
+    pop = Population(sizes, 18, dtype="float64", random_state=2)
+    pop.fit(X, y, sample_weight=weights, verbose=0, **fit)
+    losses = pop.evaluate(X, y, sample_weight=weights)["loss"]
+    for k in (0, 17):
+        net, _ = alone(pop, k, X, y, {}, sample_weight=weights[k], **fit)
+        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
+        assert losses[k] == pytest.approx(net.evaluate(X, y, sample_weight=weights[k])["loss"])
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 40, 40, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("own_y", [False, True])
+def test_own_samples(own_y, sizes, rng):
+    X, y = rng.normal(size=(18, 12, 3)), rng.normal(size=(18, 12) if own_y else 12)
+    fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.01)}
+    pop = Population(sizes, 18, dtype="float64", random_state=2)
+    pop.fit(X, y, verbose=0, **fit)
+    losses, outputs = pop.evaluate(X, y)["loss"], pop.predict(X)
+    for k in (0, 17):
+        net, _ = alone(pop, k, X[k], y[k] if own_y else y, {}, **fit)
+        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
+        assert losses[k] == pytest.approx(net.evaluate(X[k], y[k] if own_y else y)["loss"])
+        np.testing.assert_allclose(outputs[k], net.predict(X[k]), rtol=1e-10)
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 40, 40, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("monitor", [None, "loss", "validation_accuracy", "accuracy"])
+def test_early_stopping(monitor, sizes, rng):
+    X, X_new = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
+    y, y_new = ((x[:, 0] * x[:, 1] > 0).astype(int) for x in (X, X_new))
+    settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
+    fit = {
+        "epochs": 60, "optimizer": fastmlp.Adam(0.1), "validation_data": (X_new, y_new),
+        "early_stopping": EarlyStopping(patience=4, monitor=monitor),
+    }  # fmt: skip
+    pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
+    result = pop.fit(X, y, verbose=0, **fit)
+    if monitor != "loss":
+        assert len(set(result.epochs)) > 3, "nets should stop at different times"
+    for k in (0, 5, 17):
+        net, history = alone(pop, k, X, y, settings, **fit)
+        assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch + 1)
+        assert result.best_value[k] == pytest.approx(history.record(monitor or "validation_loss")[history.best_epoch])
+        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 9, 6, 1), (2, 40, 40, 1)], ids=["straight line", "lanes", "alone"])
+@pytest.mark.parametrize("rule", [0.1, "accuracy", "40-20-40", Converged(accuracy=0.75)])
+def test_convergence_is_each_nets_own(rule, sizes):
+    settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
+    pop = Population(sizes, 40, **settings, random_state=2)
+    result = pop.fit(XOR, XOR_Y, epochs=300, optimizer=fastmlp.Rprop(), converged=rule, verbose=0)
+    assert result.n_converged > 0
+    done = result.converged
+    assert (result.stopped_by[done] == "converged").all()
+    assert (result.epochs[~done] == 300).all()
+    outputs = pop.predict(XOR)[:, :, 0]
+    if rule == 0.1:
+        np.testing.assert_array_equal(done, pop.evaluate(XOR, XOR_Y)["loss"] <= 0.1)
+    elif rule == "40-20-40":
+        np.testing.assert_array_equal(done, (np.abs(outputs - XOR_Y) <= 0.4).all(axis=1))
+    else:
+        share = ((outputs > 0.5) == XOR_Y).mean(axis=1)
+        np.testing.assert_array_equal(done, share >= (1.0 if rule == "accuracy" else 0.75))
+    k = int(np.flatnonzero(done)[0])
+    _, history = alone(pop, k, XOR, XOR_Y, settings, epochs=int(result.epochs[k]), optimizer=fastmlp.Rprop())
+    if rule == 0.1:
+        assert history.loss[-1] <= 0.1
+        assert (history.loss[:-1] > 0.1).all()
+
+
+def test_restarts_use_other_weights_and_count_lost_epochs():
+    settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
+    pop = Population((2, 2, 1), 200, **settings, random_state=2)
+    once = pop.fit(XOR, XOR_Y, epochs=60, optimizer="rprop", converged=0.05, verbose=0)
+    pop.reset()
+    result = pop.fit(XOR, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
+    np.testing.assert_array_equal(result.restarts == 0, once.converged)
+    np.testing.assert_array_equal(result.epochs[once.converged], once.epochs[once.converged])
+    late = result.restarts > 0
+    assert late.any()
+    assert result.success_rate > once.success_rate
+    assert (result.epochs[late] > 60 * result.restarts[late]).all()
+    assert (result.epochs[late] <= 60 * (result.restarts[late] + 1)).all()
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 40, 40, 1)], ids=["lanes", "alone"])
+def test_divergence_is_each_nets_own(sizes):
+    rates = np.full(20, 1e-4)
+    rates[3] = 1e6
+    X, y = XOR, XOR_Y * 10.0
+    pop = Population(sizes, 20, hidden_activation="leaky_relu", random_state=0)
+    with pytest.warns(fastmlp.DivergenceWarning, match="1 of 20 nets"):
+        result = pop.fit(X, y, epochs=100, optimizer=fastmlp.SGD(rates), verbose=0)
+    assert np.flatnonzero(result.stopped_by == "divergence").tolist() == [3]
+    assert np.isfinite(pop.params).all()
+    assert np.isnan(result.loss[3])
+    assert not result.converged[3]
+
+
+def test_same_bits_on_any_number_of_threads(monkeypatch):
+    def train(n):
+        monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
+        pop = Population((2, 5, 5, 1), 100, dtype="float32", random_state=1)
+        pop.fit(XOR, XOR_Y, epochs=40, converged=0.01, verbose=0)
+        return pop.params.copy()
+
+    np.testing.assert_array_equal(train(1), train(3))
+
+
+def test_equal_nets_give_equal_results():
+    pop = Population((2, 4, 1), 37, random_state=1)
+    pop.params = np.broadcast_to(pop.params[0], pop.params.shape)
+    pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    assert (pop.params == pop.params[0]).all()
+
+
+def test_records_are_the_losses_of_their_epochs():
+    pop = Population((2, 4, 1), 20, dtype="float64", random_state=1)
+    result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    _, history = alone(pop, 4, XOR, XOR_Y, {}, epochs=50)
+    np.testing.assert_allclose(result.records[:, 4], history.loss[result.record_epochs - 1], rtol=1e-6)
+    assert result.record_epochs[[0, -1]].tolist() == [1, 50]
+    quantiles = result.loss_quantiles((0.0, 0.5, 1.0))
+    np.testing.assert_allclose(quantiles[:, 1], np.median(result.records, axis=1), rtol=1e-6)
+
+
+def test_net_is_a_copy_and_best_is_best():
+    pop = Population((2, 4, 1), 20, l2=0.001, random_state=1)
+    result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    assert result.loss[result.best] == result.loss.min()
+    np.testing.assert_array_equal(pop.best().params, pop.params[result.best])
+    net = pop.net(-1)
+    net.params[:] = 0.0
+    assert pop.params[19].any()
+    assert net.network.l2 == 0.001
+    net.reset()
+    np.testing.assert_array_equal(net.params, Population((2, 4, 1), 20, l2=0.001, random_state=1).params[19])
+    with pytest.raises(IndexError, match="nets 0 to 19"):
+        pop.net(20)
+
+
+def test_fit_continues_and_reset_begins_anew():
+    pop = Population((2, 4, 1), 20, random_state=1)
+    start = pop.params.copy()
+    first = pop.fit(XOR, XOR_Y, epochs=20, verbose=0)
+    second = pop.fit(XOR, XOR_Y, epochs=20, verbose=0)
+    assert (second.loss < first.loss).mean() > 0.9
+    np.testing.assert_array_equal(pop.reset().params, start)
+
+
+def test_folds_leave_out_each_sample_once():
+    weights = fastmlp.folds(11, 3)
+    assert weights.shape == (3, 11)
+    assert ((weights == 0).sum(axis=0) == 1).all()
+    assert sorted((weights == 0).sum(axis=1)) == [3, 4, 4]
+    classes = np.array([0] * 6 + [1] * 3)
+    left_out = fastmlp.folds(9, 3, stratify=classes) == 0
+    assert (left_out[:, classes == 1].sum(axis=1) == 1).all()
+
+
+def test_cross_validation_in_one_call(rng):
+    X = rng.normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    weights = fastmlp.folds(60, 5)
+    pop = Population((2, 4, 1), 5, loss="binary_cross_entropy", random_state=0)
+    pop.fit(X, y, sample_weight=weights, epochs=100, optimizer=fastmlp.Adam(0.05), verbose=0)
+    scores = pop.evaluate(X, y, sample_weight=1 - weights)["accuracy"]
+    for k in range(5):
+        out = weights[k] == 0
+        assert scores[k] == pytest.approx((pop.predict_classes(X[out], nets=[k])[0] == y[out]).mean())
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 40, 40, 1)], ids=["lanes", "alone"])
+def test_save_and_load(sizes, tmp_path):
+    pop = Population(sizes, 9, l2=np.linspace(0, 0.1, 9), init=fastmlp.Uniform(-2, 2), random_state=1)
+    pop.fit(XOR, XOR_Y, epochs=3, verbose=0)
+    pop.save(tmp_path / "pop.safetensors")
+    same = fastmlp.load(tmp_path / "pop.safetensors")
+    np.testing.assert_array_equal(same.params, pop.params)
+    np.testing.assert_array_equal(same.l2, pop.l2)
+    np.testing.assert_array_equal(same.predict(XOR), pop.predict(XOR))
+    np.testing.assert_array_equal(same.reset().params, pop.reset().params)
+
+
+def test_ensemble(rng):
+    X = rng.normal(size=(50, 2))
+    y = np.sin(X[:, 0])
+    pop = Population((2, 5, 1), 12, dtype="float64", random_state=0)
+    with pytest.raises(RuntimeError, match="needs a fit"):
+        pop.ensemble_predict(X, top=3)
+    result = pop.fit(X, y, epochs=30, verbose=0)
+    outputs = pop.predict(X)
+    np.testing.assert_allclose(pop.ensemble_predict(X), outputs.mean(axis=0))
+    np.testing.assert_allclose(pop.ensemble_predict(X, top=3), outputs[result.order()[:3]].mean(axis=0))
+    weights = np.arange(12.0)
+    np.testing.assert_allclose(pop.ensemble_predict(X, weights=weights), np.average(outputs, axis=0, weights=weights))
+    chosen = pop.greedy_weights(X, y, rounds=20)
+    error = lambda prediction: np.mean((prediction[:, 0] - y) ** 2)
+    assert chosen.sum() == 20
+    assert error(pop.ensemble_predict(X, weights=chosen)) <= error(outputs[result.best]) + 1e-12
+    with pytest.raises(ValueError, match="weights must be"):
+        pop.ensemble_predict(X, weights=np.zeros(12))
+
+
+BAD = [
+    (lambda pop: Population((2, 1), 0), r"n_nets must be a whole number of at least 1, but it is 0"),
+    (lambda pop: Population((2, 1), 3, l2=[0.1, 0.2]), "l2 has 2 numbers, but there are 3 nets"),
+    (lambda pop: Population((2, 1), 3, l2=[0.1, -0.2, 0.0]), r"l2 must be a number in \[0"),
+    (lambda pop: pop.fit(XOR, XOR_Y, optimizer=fastmlp.SGD(np.ones(4))), "learning_rate has 4 numbers, but there are"),
+    (lambda pop: pop.fit(XOR, XOR_Y, optimizer=fastmlp.SGD([1.0, 0.0, 1.0])), r"learning_rate must be a number in \(0"),
+    (lambda pop: pop.fit(XOR, XOR_Y, converged="accurate"), "Did you mean 'accuracy'"),
+    (lambda pop: pop.fit(XOR, XOR_Y, restart_after=5), "restart_after needs converged"),
+    (lambda pop: pop.fit(XOR, XOR_Y, converged="40-20-40"), "needs an output with a range"),
+    (lambda pop: pop.fit(XOR, XOR_Y * 1.5, converged="accuracy"), "Accuracy needs classes"),
+    (lambda pop: pop.fit(np.zeros((2, 4, 2)), XOR_Y), r"X with three axes must have shape \(3, n_samples, 2\)"),
+    (lambda pop: pop.fit(XOR, XOR_Y, sample_weight=np.ones((2, 4))), r"must have shape \(4,\) or \(3, 4\)"),
+    (lambda pop: pop.fit(XOR, XOR_Y, sample_weight=np.eye(4)[:3] * [[1], [0], [1]]), "sample of net 1 has weight 0"),
+    (lambda pop: pop.predict(XOR, nets=[3]), "nets must hold numbers from 0 to 2"),
+    (lambda pop: pop.best(), "There is no best net before fit"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call, message", BAD)
+def test_bad_input(call, message):
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        call(Population((2, 3, 1), 3, random_state=0))
+
+
+def test_a_single_net_refuses_arrays():
+    with pytest.raises(ValueError, match="is for a Population"):
+        MLP((2, 1)).fit(XOR, XOR_Y, optimizer=fastmlp.SGD([0.1, 0.2]))
