@@ -56,6 +56,8 @@ class Course(NamedTuple):
     rule: int  # code of the update rule, NO_UPDATE for a gradient only
     hyper: np.ndarray  # float64, the optimiser's settings in the order of HYPER
     factors: np.ndarray  # float64 (n_steps of this call,), the schedule's factor on the learning rate
+    layered: bool  # whether gradients are scaled layer by layer
+    layer_factors: np.ndarray  # float64 (n_layers, 2), by what, those of weights and of biases; or empty
 
 
 NO_UPDATE = -1
@@ -85,6 +87,7 @@ class Nets(NamedTuple):
     params: np.ndarray  # flat (n_nets, n_params), read when a net starts, written when it ends
     hyper: np.ndarray  # float64, flat (n_nets, len(NET_HYPER)) or one row of it
     hyper_stride: int
+    n_state: int  # numbers of state of the rule
     corrects: bool  # whether the rule has Adam's betas
     penalised: bool  # whether some net has an L2 penalty or weight decay
     clipped: bool  # whether some net has a clip_norm

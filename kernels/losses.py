@@ -5,6 +5,8 @@ loss's own constant. `delta(a, y, c)` is its derivative with respect to z for a 
 the activation's derivative has cancelled; for an `any` output it is the derivative with respect to a, and the kernel
 multiplies by f'. So a wrong pairing of loss and output cannot be computed.
 
+Sources: Huber 1964 (huber), Fahlman 1988 (atanh_error).
+
 The loss of a batch is the mean over samples (weighted: sum of w times loss over sum of w) and, except for
 softmax_cross_entropy, over outputs. There is no factor of one half.
 """
@@ -14,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .elementary import softplus
+from .elementary import log, softplus
 from .jit import formula, selector
 from .simd import absolute, where
+
+ATANH_LIMIT = 0.999999  # of an error, in either dtype: its atanh is 7.25
 
 
 @formula
@@ -84,6 +88,21 @@ def softmax_cross_entropy_delta(a, y, c):
     return a - y
 
 
+@formula
+def atanh_error(z, a, y, c):
+    """The integral of its slope, 2 atanh(a - y): squared_error for small errors, ever steeper towards errors of 1."""
+    e = a - y
+    e = where(e > ATANH_LIMIT, ATANH_LIMIT, where(e < -ATANH_LIMIT, -ATANH_LIMIT, e))
+    return (1.0 + e) * log(1.0 + e) + (1.0 - e) * log(1.0 - e)
+
+
+@formula
+def atanh_error_delta(a, y, c):
+    e = a - y
+    e = where(e > ATANH_LIMIT, ATANH_LIMIT, where(e < -ATANH_LIMIT, -ATANH_LIMIT, e))
+    return log(1.0 + e) - log(1.0 - e)
+
+
 class Loss(NamedTuple):
     name: str
     value: Callable
@@ -102,6 +121,7 @@ LOSSES = (
          targets=(0.0, 1.0)),
     Loss("absolute_error", absolute_error, absolute_error_delta, (), False),
     Loss("huber", huber, huber_delta, (), False, constant="huber_delta"),
+    Loss("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
     Loss("poisson", poisson, poisson_delta, ("exponential",), True, targets=(0.0, float("inf"))),
 )  # fmt: skip
 CODES = {row.name: code for code, row in enumerate(LOSSES)}

@@ -24,6 +24,7 @@ ACTIVATIONS = {
     "softplus": lambda z: np.logaddexp(0, z),
     "softsign": lambda z: z / (1 + np.abs(z)),
     "symmetric_sigmoid": lambda z: expit(z) - 0.5,
+    "fahlman_sigmoid": lambda z: expit(z) - 0.5,
     "exponential": np.exp,
     "softmax": lambda z: softmax(z, axis=1),
 }
@@ -41,6 +42,7 @@ DERIVATIVES = {  # with respect to z, written in z
     "softplus": expit,
     "softsign": lambda z: 1 / (1 + np.abs(z)) ** 2,
     "symmetric_sigmoid": lambda z: expit(z) * expit(-z),
+    "fahlman_sigmoid": lambda z: expit(z) * expit(-z) + 0.1,
     "exponential": np.exp,
 }
 
@@ -59,6 +61,9 @@ def loss_per_sample(loss, z, a, y, huber_delta=1.0):
     if loss == "huber":
         d = huber_delta
         return np.mean(np.where(np.abs(r) <= d, r**2, d * (2 * np.abs(r) - d)), axis=1)
+    if loss == "atanh_error":
+        r = np.clip(r, -0.999999, 0.999999)
+        return np.mean(2 * r * np.arctanh(r) + np.log1p(-(r**2)), axis=1)
     if loss == "poisson":
         return np.mean(np.exp(z) - y * z, axis=1)
     raise KeyError(loss)
@@ -78,6 +83,7 @@ def output_delta(loss, output, z, a, y, huber_delta=1.0):
         "squared_error": 2 * r,
         "absolute_error": np.sign(r),
         "huber": 2 * np.clip(r, -huber_delta, huber_delta),
+        "atanh_error": 2 * np.arctanh(np.clip(r, -0.999999, 0.999999)) if loss == "atanh_error" else r,
     }[loss]
     return slope * DERIVATIVES[output](z) / k
 

@@ -25,6 +25,8 @@ def targets_for(loss, output, n, k, rng):
         return rng.integers(0, 2, (n, k)).astype(float)
     if loss == "poisson":
         return rng.poisson(1.5, (n, k)).astype(float)
+    if loss == "atanh_error":
+        return rng.random((n, k)) - (output != "sigmoid") * 0.5
     return rng.normal(size=(n, k)) * 0.4
 
 

@@ -22,7 +22,7 @@ SRC_LEVELS = [
     ["ensemble", "population_result", "tabular", "training"],
     ["mlp", "population_fit"],
     ["population"],
-    ["persistence", "xor"],
+    ["persistence", "reproduce", "sweeps", "xor"],
     ["jobs"],
     ["cli"],
 ]

@@ -191,6 +191,7 @@ def _make_block(
     return Block(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
+        lanes=LANES,
         filled=np.full(2, -1, np.int64),
         a=lanes(n_units, tile),
         z=lanes(n_units, tile) if keeps or drops else lanes(0),

@@ -27,7 +27,7 @@ from ..arguments import (
 )
 from ..jit import inlined, inner, kernel
 from ..memory import bare, converted, fill, load, number, offset, store
-from ..optimizers import MOST_STATE, RPROP, SGD, Settings
+from ..optimizers import RPROP, SGD, Settings
 from ..simd import absolute, any_of, sqrt, where
 from .per_net import EVERY_STEP, LANES, LAST_STEP, NEVER, fill_tile, forward, gradient, judge, shuffle_lanes
 from .team import take_number
@@ -79,12 +79,12 @@ def sums(p, n):
     return v
 
 
-@inlined
+@inner
 def start_net(net, course, nets, w, lane, owner, initial):
     """Put net `owner` into a lane; -1 empties it: all zero, so that nothing in it can grow."""
     n = nets.n_params
     w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
-    fill_lane(w.state, lane, MOST_STATE * n, 0.0)
+    fill_lane(w.state, lane, nets.n_state * n, 0.0)
     fill_lane(w.p, lane, n, 0.0)
     fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
     w.hyper[EPSILON * LANES + lane] = number(w.hyper, 1.0)
@@ -97,14 +97,14 @@ def start_net(net, course, nets, w, lane, owner, initial):
     if owner < 0:
         return
     for q in range(n):
-        w.p[q * LANES + lane] = w.safe[q * LANES + lane] = w.best[q * LANES + lane] = nets.params[owner * n + q]
+        w.p[q * LANES + lane] = w.safe[q * LANES + lane] = nets.params[owner * n + q]
     row = owner * nets.hyper_stride
     for q in range(len(NET_HYPER)):
         w.hyper[q * LANES + lane] = number(w.hyper, nets.hyper[row + q])
     w.betas[lane], w.betas[LANES + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
     for k in range(net.n_layers):
         w.dropout[k * LANES + lane] = nets.dropout[owner * nets.dropout_stride + k]
-    for s in range(MOST_STATE):
+    for s in range(nets.n_state):
         if initial[s] != 0:  # a setting's number plus one, whose value it is
             for q in range(n):
                 w.state[(s * n + q) * LANES + lane] = w.hyper[(initial[s] - 1) * LANES + lane]
@@ -116,7 +116,7 @@ def settings_now(course, nets, goal, w, n_batches, batch, objective):
     p = w.p
     rate = load(w.hyper, LEARNING_RATE * LANES, LANES)
     if goal.scheduled:
-        for lane in range(LANES):
+        for lane in range(w.lanes):
             step = (w.clock[0] - w.start[lane]) * n_batches + batch
             w.factor[lane] = number(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
         rate = rate * load(w.factor, 0, LANES)
@@ -164,13 +164,16 @@ def apply(net, course, nets, w, h):
         norm = load(w.hyper, CLIP_NORM * LANES, LANES)
         too_long = (norm > 0.0) & (total > norm * norm)
         clip = where(too_long, norm / sqrt(where(too_long, total, 1.0)), 1.0)
-    for part in range(2 * net.n_layers if nets.penalised else 1):
-        first, last, decay, penalty = 0, n, one, zero
-        if nets.penalised:
+    in_parts = nets.penalised or course.layered
+    for part in range(2 * net.n_layers if in_parts else 1):
+        first, last, decay, penalty, factor = 0, n, one, zero, clip
+        if in_parts:
             first, last, decay, penalty = net.weight_offsets[part // 2], net.bias_offsets[part // 2], h.decay, l2
             if part % 2 == 1:
                 first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
-        update(course.rule, w.p, w.g, w.state, first * LANES, last * LANES, n * LANES, h, decay, penalty, clip)
+        if course.layered:
+            factor = clip * number(w.p, course.layer_factors[part])
+        update(course.rule, w.p, w.g, w.state, first * LANES, last * LANES, n * LANES, h, decay, penalty, factor)
 
 
 @inner
@@ -199,7 +202,7 @@ def watch(w, n, value, min_delta):
     if any_of(better):
         store(w.best_value, 0, where(better, value, best))
         keep_flagged(w.flags, w.p, n, w.best)
-        for lane in range(LANES):
+        for lane in range(w.lanes):
             if w.flags[lane] > 0:
                 w.best_epoch[lane] = w.clock[0] + 1 - w.start[lane]
 
@@ -212,20 +215,20 @@ def watch_training(goal, w, n, loss, right):
         watch(w, n, -right, goal.min_delta)
 
 
-@inlined
+@inner
 def keep_converged(goal, nets, w):
     """Write back the parameters of lanes that have converged, before the step that follows."""
-    for lane in range(LANES):
+    for lane in range(w.lanes):
         if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
             copy_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
 
 
-@inlined
+@inner
 def settle(data, goal, nets, w, was_saved):
     """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether some
     were."""
     n, found = nets.n_params, False
-    for lane in range(LANES):
+    for lane in range(w.lanes):
         owner = w.net[lane]
         if owner < 0:
             continue
@@ -260,11 +263,11 @@ def settle(data, goal, nets, w, was_saved):
     return found
 
 
-@inlined
+@inner
 def next_due(goal, nets, w):
     """The block's epoch at whose end a lane records its loss or has done all its epochs."""
     due = np.int64(2**62)
-    for lane in range(LANES):
+    for lane in range(w.lanes):
         if w.net[lane] >= 0:
             r = w.record[lane]
             epoch = goal.n_epochs
@@ -313,7 +316,7 @@ def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs)
     )
     compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
     always_judges = compares or goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
-    plain = course.rule == SGD and not (nets.penalised or nets.clipped or goal.scheduled)
+    plain = course.rule == SGD and not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
     zero = fill(w.p, 0.0, LANES)
     runs = (
         plain
@@ -327,7 +330,7 @@ def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs)
     while w.clock[0] < last:
         if has_room:
             busy = 0
-            for lane in range(LANES):
+            for lane in range(w.lanes):
                 if w.net[lane] < 0:
                     taken = take_number(queue)
                     start_net(
@@ -339,7 +342,7 @@ def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs)
                 return
             w.clock[1], has_room = next_due(goal, nets, w), False
         if course.shuffle:
-            shuffle_lanes(n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
+            shuffle_lanes(w.lanes, n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
         n_steps = 1
         if runs:  # up to the next epoch that needs a look
             clock = w.clock[0]
@@ -413,7 +416,7 @@ def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
     n_blocks = (nets.n_members + LANES - 1) // LANES
     for block in range(rank, n_blocks, n_ranks):
         count = min(LANES, nets.n_members - block * LANES)
-        for lane in range(LANES):
+        for lane in range(w.lanes):
             w.net[lane] = nets.members[block * LANES + min(lane, count - 1)]
             for q in range(n):
                 w.p[q * LANES + lane] = nets.params[w.net[lane] * n + q]

@@ -169,7 +169,8 @@ def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
         first, last, decay, l2 = w + row * fan_out, w + end * fan_out, h.decay, number(p, net.l2)
         if is_bias:
             first, last, decay, l2 = b + column, b + last_column, number(p, 1.0), number(p, 0.0)
-        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h, decay, l2, clip)
+        factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
+        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h, decay, l2, factor)
     if k > 0:
         transpose(p, w, row, end, fan_out, work.transposed, w, fan_in)
 

@@ -30,6 +30,7 @@ class Block(NamedTuple):
 
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
     rows: int
+    lanes: int  # LANES, where the compiler must not know it and unroll a loop of bookkeeping
     filled: np.ndarray  # int64 (2,), first sample and number of samples that a, y and weight hold; -1 none
     a: np.ndarray  # (n_units, rows, LANES), inputs and outputs of every layer
     z: np.ndarray
@@ -64,18 +65,16 @@ class Block(NamedTuple):
     train_rows: int  # rows of a batch
 
 
-@inlined
+@inner
 def fill_tile(net, data, nets, w, mixed, shuffle, first, n, m, scale):
-    """Samples first .. first + n as m columns, unless they are there already; columns past n get weight 0.
+    """Samples first .. first + n as m columns; columns past n get weight 0.
 
     mixed : whether lanes have data of their own
     scale : a factor on weights
     """
-    if not shuffle and w.filled[0] == first and w.filled[1] == n:
-        return
     n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
     if mixed or shuffle:
-        for lane in range(LANES):
+        for lane in range(w.lanes):
             owner = max(w.net[lane], 0)
             x, y, v = owner * nets.X_stride, owner * nets.Y_stride, owner * nets.weight_stride
             for s in range(n):
@@ -166,12 +165,14 @@ def weight_gradients(a, below, delta, above, fan_in, fan_out, m, g, w0, b0, adds
 
 
 @inner
-def draw_masks(w, seeds, lane_net, layer, width, first, m, epoch_start, clock, n_batches, batch, mask, mask0):
+def draw_masks(
+    lanes, rates, seeds, lane_net, layer, width, first, m, epoch_start, clock, n_batches, batch, mask, mask0
+):
     """Each net's own dropout mask, as elements.draw_mask draws it; first: the tile's row in its batch."""
-    for lane in range(LANES):
+    for lane in range(lanes):
         if lane_net[lane] < 0:
             continue
-        rate = w[layer * LANES + lane]
+        rate = rates[layer * LANES + lane]
         threshold = np.uint64(rate * 4294967296.0)
         kept, dropped = number(mask, 1.0 / (1.0 - rate)), number(mask, 0.0)
         step = (clock - epoch_start[lane]) * n_batches + batch
@@ -185,7 +186,7 @@ def draw_masks(w, seeds, lane_net, layer, width, first, m, epoch_start, clock, n
                     mask[mask0 + (unit * m + row) * LANES + lane] = kept if word[q] >= threshold else dropped
 
 
-@inlined
+@inner
 def forward(net, nets, w, params, m, first, batch, n_batches, training):
     """All layers, for the m samples of the tile. Output: a and, as logits or log-probabilities, z."""
     columns = m * LANES
@@ -199,7 +200,20 @@ def forward(net, nets, w, params, m, first, batch, n_batches, training):
         activate(at(net.activations, k), w.z, w.a, above, fan_out * columns, at(net.keep_z, k) == 1)
         if training and at(net.dropout, k) > 0.0:
             draw_masks(
-                w.dropout, nets.seeds, w.net, k, fan_out, first, m, w.start, w.clock[0], n_batches, batch, w.mask, above
+                w.lanes,
+                w.dropout,
+                nets.seeds,
+                w.net,
+                k,
+                fan_out,
+                first,
+                m,
+                w.start,
+                w.clock[0],
+                n_batches,
+                batch,
+                w.mask,
+                above,
             )
             for i in range(above, above + fan_out * columns, LANES):
                 v = load(w.a, i, LANES)
@@ -211,7 +225,7 @@ def forward(net, nets, w, params, m, first, batch, n_batches, training):
         softmax_columns(w.z, w.a, at(w.units, net.n_layers) * columns, columns, size)
 
 
-@inlined
+@inner
 def judge(net, metric, w, m, scale):
     """(sums of losses, numbers right) of each lane, and the output's delta."""
     columns, n_layers = m * LANES, net.n_layers
@@ -227,7 +241,7 @@ def judge(net, metric, w, m, scale):
     return loss * number(w.a, 1.0 / net.loss_width), right
 
 
-@inlined
+@inner
 def backpropagate(net, w, m, adds):
     """Gradients of the tile, added to those of the batch's earlier tiles if `adds`."""
     columns = m * LANES
@@ -261,7 +275,8 @@ def gradient(net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges,
         n = min(w.rows, rows - tile)
         if w.straight_line != 0:
             m = (n + TOGETHER - 1) // TOGETHER * TOGETHER
-            fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, m, scale)
+            if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
+                fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, m, scale)
             bound = number(w.a, net.margin if data.metric == METRIC_MARGIN else net.middle)
             n_outputs = net.sizes[net.n_layers]
             n_steps = call_straight_line(
@@ -270,7 +285,8 @@ def gradient(net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges,
                 stop_loss, number(w.a, stop_right * n_outputs / terms),
             )  # fmt: skip
         else:
-            fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, n, 1.0)
+            if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
+                fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, n, 1.0)
             forward(net, nets, w, w.p, n, tile, batch, n_batches, True)
             loss, right = judge(net, data.metric if judges != NEVER else METRIC_NONE, w, n, scale)
             store(w.loss, 0, load(w.loss, 0, LANES) + loss)
@@ -280,8 +296,8 @@ def gradient(net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges,
 
 
 @inner
-def shuffle_lanes(n_samples, seeds, lane_net, start, clock, words, order):
+def shuffle_lanes(lanes, n_samples, seeds, lane_net, start, clock, words, order):
     """A new order of the samples for each net, as a net alone would see it."""
-    for lane in range(LANES):
+    for lane in range(lanes):
         if lane_net[lane] >= 0:
             permutation(n_samples, seeds[lane_net[lane]], clock - start[lane], words, offset(order, lane * n_samples))

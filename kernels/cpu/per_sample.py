@@ -192,15 +192,19 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
             w, b = net.weight_offsets[k], net.bias_offsets[k]
             square_sum += squares(p, g, w, b, l2) + squares(p, g, b, b + net.sizes[k + 1], zero)
         clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
-    alike = net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0  # weights and biases: then all is one range
+    alike = (
+        net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0 and not course.layered
+    )  # weights and biases: then all is one range
     for q in range(1 if alike else 2 * n_layers):
-        first, last, decay, penalty = 0, net.n_padded, one, zero
+        first, last, decay, penalty, factor = 0, net.n_padded, one, zero, clip
         if not alike:
             k = q // 2
             first, last, decay, penalty = net.weight_offsets[k], net.bias_offsets[k], h.decay, l2
             if q % 2 == 1:
                 first, last, decay, penalty = last, last + net.sizes[k + 1], one, zero
-        update_range(course.rule, p, g, state, first, last, net.n_padded, h, decay, penalty, clip)
+            if course.layered:
+                factor = clip * number(p, course.layer_factors[q])
+        update_range(course.rule, p, g, state, first, last, net.n_padded, h, decay, penalty, factor)
     return meetings
 
 

@@ -17,6 +17,7 @@ _MODULES = {
     "population_result": ("PopulationResult",),
     "convergence": ("Converged",),
     "sampling": ("folds", "bootstrap"),
+    "sweeps": ("sweep", "SweepResult"),
     "persistence": ("load",),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from .population_result import PopulationResult as PopulationResult
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
+    from .sweeps import SweepResult as SweepResult
+    from .sweeps import sweep as sweep
 
 
 def __getattr__(name: str) -> Any:

@@ -85,12 +85,50 @@ def options(
 
 
 @app.command()
-def xor() -> None:
-    """Train four small nets on XOR and show what they learned."""
+def xor(
+    nets: Annotated[int, typer.Option(min=0, help="Train so many 2-2-1 nets and print statistics instead.")] = 0,
+    optimizer: Annotated[str, typer.Option(help="With --nets: sgd, adam, quickprop, rprop, ...")] = "rprop",
+    learning_rate: Annotated[float | None, typer.Option(help="With --nets; the optimizer's own if not given.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="With --nets: the most epochs.")] = 1000,
+    hidden: Annotated[str, typer.Option(help="With --nets: units of each hidden layer.")] = "2",
+    activation: Annotated[str, typer.Option(help="With --nets: activation of the hidden layers.")] = "tanh",
+    restart_after: Annotated[int | None, typer.Option(min=1, help="With --nets: epochs until a new start.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="With --nets: the same seed gives the same nets.")] = 0,
+) -> None:
+    """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
+    sizes = _layer_sizes(hidden)
     with errors_as_sentences():
-        from .xor import run
+        from . import xor as story
 
-        raise typer.Exit(run(_console()))
+        if not nets:
+            raise typer.Exit(story.run(_console()))
+        typer.echo(story.statistics(nets, optimizer, learning_rate, epochs, sizes, activation, restart_after, seed))
+
+
+class Experiment(str, Enum):
+    """Names of reproduce.EXPERIMENTS, which is not imported for --help; a test compares them."""
+
+    all = "all"
+    xor_quickprop = "xor-quickprop"
+    xor_million = "xor-million"
+    parity = "parity"
+    two_spirals = "two-spirals"
+    proben1 = "proben1"
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[Experiment, typer.Argument(help="Which result of the literature.")] = Experiment.all,
+    data: Annotated[Path | None, typer.Option(help="Folder of data sets; FASTMLP_DATA otherwise.")] = None,
+    nets: Annotated[int | None, typer.Option(min=2, help="Nets per experiment; as published if not given.")] = None,
+) -> None:
+    """Run classic experiments again and compare with the published figures."""
+    with errors_as_sentences():
+        from . import reproduce as classics
+
+        names = list(classics.EXPERIMENTS) if experiment is Experiment.all else [experiment.value]
+        for name in names:
+            classics.show(name, _console(), n_nets=nets, data=data)
 
 
 @app.command()

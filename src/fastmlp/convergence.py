@@ -22,16 +22,16 @@ class Converged:
     """A net has converged, and stops, after the first epoch in which all that is given here was so.
 
     loss : its mean loss was no higher. accuracy : at least this share of samples was right. margin : what right means:
-    False for the side of the output's range, or for several exclusive classes the largest output; True for lying within
-    40 % of the range from the target, the 40-20-40 rule of Fahlman 1988.
+    None for the side of the output's range, or for several exclusive classes the largest output; a number for lying
+    within this share of the output's range from the target. Fahlman's 40-20-40 rule has 0.4.
 
     >>> Converged(loss=0.01)
-    Converged(loss=0.01, accuracy=None, margin=False)
+    Converged(loss=0.01, accuracy=None, margin=None)
     """
 
     loss: float | None = None
     accuracy: float | None = None
-    margin: bool = False
+    margin: float | None = None
 
     def __post_init__(self):
         if self.loss is None and self.accuracy is None:
@@ -42,20 +42,22 @@ class Converged:
             checked_number("loss", self.loss)
         if self.accuracy is not None:
             checked_number("accuracy", self.accuracy, 0.0, 1.0, open_low=True)
+        if self.margin is not None:
+            checked_number("margin", self.margin, 0.0, 0.5)
 
 
 def as_converged(value: Any) -> Converged | None:
     """None: nets train all epochs; a number: that loss; "accuracy": all are right; "40-20-40": all within that rule.
 
     >>> as_converged("40-20-40")
-    Converged(loss=None, accuracy=1.0, margin=True)
+    Converged(loss=None, accuracy=1.0, margin=0.4)
     """
     if value is None or isinstance(value, Converged):
         return value
     if isinstance(value, str):
         if value not in RULES:
             raise unknown_name("convergence rule", value, RULES)
-        return Converged(accuracy=1.0, margin=value == "40-20-40")
+        return Converged(accuracy=1.0, margin=0.4 if value == "40-20-40" else None)
     return Converged(loss=checked_number("converged", value))
 
 

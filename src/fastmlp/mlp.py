@@ -34,13 +34,13 @@ class MLP:
     layer_sizes : sequence of int
         Number of inputs, of units in each hidden layer, of outputs.
     hidden_activation : str or sequence of str
-        identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus, softsign or symmetric_sigmoid; one
-        for all hidden layers, or one each.
+        identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus, softsign, symmetric_sigmoid or
+        fahlman_sigmoid; one for all hidden layers, or one each.
     output_activation : str, optional
         Follows from the loss unless given.
     loss : str
-        squared_error, binary_cross_entropy, softmax_cross_entropy, absolute_error, huber or poisson: the mean over
-        samples and, but for softmax_cross_entropy, over outputs, with no factor of one half.
+        squared_error, binary_cross_entropy, softmax_cross_entropy, absolute_error, huber, poisson or atanh_error: the
+        mean over samples and, but for softmax_cross_entropy, over outputs, with no factor of one half.
     dropout : float or sequence of float
         Share of hidden units left out in each training step; the others are scaled up by 1 / (1 - dropout).
     l2 : float
@@ -240,7 +240,7 @@ class MLP:
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
         size = min(data.n_samples, GRADIENT_ROWS)
         plan = Plan.for_training(self._without_dropout(), self.device, self.dtype, data.n_samples, size, False)
-        course = Course(size, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0))
+        course = Course(size, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
         n_steps = -(-data.n_samples // size)
         memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
         gradient = np.zeros_like(self._params)

@@ -8,11 +8,12 @@ SciPy distribution that they are drawn from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from .errors import checked_setting, drawn_setting, is_per_net, unknown_name
+from .errors import checked_number, checked_setting, drawn_setting, is_per_net, unknown_name
 from .kernels.arguments import HYPER, aligned_zeros
 from .kernels.optimizers import CODES, MOST_STATE, RULES, Rule
 
@@ -55,6 +56,12 @@ class Optimizer:
         """One net's optimiser, from what for_nets returned."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: float(v[net]) if is_per_net(v) else v for k, v in values.items()})
+
+    def layer_factors(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Flat (n_layers, 2) factors on the gradients of weights and of biases, for layers of these (fan_in, fan_out);
+        empty for none.
+        """
+        return np.empty(0)
 
     def initial_state(self, n_padded: int, dtype: np.dtype) -> np.ndarray:
         """(MOST_STATE, n_padded); the rows that the rule does not use stay untouched, and so cost no memory."""
@@ -144,14 +151,28 @@ class Adagrad(Optimizer):
 
 @dataclass(frozen=True)
 class Quickprop(Optimizer):
-    """Fahlman 1988: parabolic jumps, at most `growth` times the last step. For full batches."""
+    """Fahlman 1988: parabolic jumps, at most `growth` times the last step. For full batches.
+
+    by_fan_in divides the learning rate of each weight by the fan-in of the unit it leads to, its bias not counted, as
+    Fahlman did; bias_input is the constant that his bias weights were multiplied with.
+    """
 
     learning_rate: float = 0.5
     growth: float = 1.75
+    by_fan_in: bool = False
+    bias_input: float = 1.0
 
     def __post_init__(self):
         super().__post_init__()
         checked_setting("growth", self.growth, 0.0, open_low=True)
+        checked_number("bias_input", self.bias_input, 0.0, open_low=True)
+
+    def layer_factors(self, shapes):
+        if not self.by_fan_in and self.bias_input == 1.0:
+            return np.empty(0)
+        fans = [1.0 / fan_in if self.by_fan_in else 1.0 for fan_in, _ in shapes]
+        # A weight v of input c acts as the bias c v: its gradient and its step have a factor c each.
+        return np.array([[fan, fan * self.bias_input**2] for fan in fans]).reshape(-1)
 
 
 @dataclass(frozen=True)

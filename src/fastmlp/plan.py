@@ -26,7 +26,6 @@ LANES_ROWS, LANES_ALWAYS = (
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
 LANES_UP_TO_PARAMS = 1500  # of a net of a population, up to which nets as lanes wins
-MARGIN = 0.4  # of the output's range: Fahlman's 40-20-40 rule
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 
 
@@ -58,7 +57,7 @@ def describe_net(network: Network) -> Net:
         natural=network.loss_row.natural,
         loss_width=1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs,
         middle=(low + high) / 2 if finite else 0.5,
-        margin=MARGIN * (high - low) if finite else MARGIN,
+        margin=0.0,  # set where a convergence rule has one
         l2=network.l2,
     )
 

@@ -225,11 +225,10 @@ class Population:
             if rule is None:
                 raise ValueError("restart_after needs converged=..., which says when a net has learned.")
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        seeds = derived_seeds(self.seeds, FIT, self._fits)
         rng = np.random.default_rng([self.seed, self._fits])
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
         data, strides, held_out = self._data(
-            X, y, sample_weight, class_weight, validation_data, validation_fraction, rule, int(seeds[0])
+            X, y, sample_weight, class_weight, validation_data, validation_fraction, rule, int(rng.integers(2**63))
         )
         if stopping is not None and stopping.monitor is not None:
             if stopping.monitor.startswith("validation") and held_out is None:
@@ -237,12 +236,17 @@ class Population:
             if stopping.monitor.endswith("accuracy") and data.metric == METRIC_NONE:
                 raise ValueError(f"There is no {stopping.monitor} to monitor: the task is not a classification.")
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        shuffles = bool(shuffle) and size < data.n_samples
+        if shuffles or np.any(self.dropout):
+            seeds = derived_seeds(self.seeds, FIT, self._fits)
+        else:
+            seeds = self.seeds  # nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
         task = Task(
             self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
             dropout if len(dropout) > 1 else dropout[0], data, strides, held_out, size,
-            bool(shuffle) and size < data.n_samples, factors, rule, stopping, verbose,
+            shuffles, factors, rule, stopping, verbose,
         )  # fmt: skip
         outcome, restarts, interrupted = self._run(task, epochs, restart_after)
         self._fits += 1
@@ -295,11 +299,11 @@ class Population:
         if share and validation_data is not None:
             raise ValueError("Give validation_data or validation_fraction, not both.")
         data, strides = border.make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight)
-        if rule is not None and rule.margin:
+        if rule is not None and rule.margin is not None:
             if not np.isfinite([self.network.output_row.low, self.network.output_row.high]).all():
                 raise ValueError(
-                    "The 40-20-40 rule needs an output with a range, such as sigmoid, but the output activation is "
-                    f"{self.network.output_row.name!r}. Use converged=0.01, a loss, instead."
+                    "A margin, as in the 40-20-40 rule, needs an output with a range, such as sigmoid, but the output "
+                    f"activation is {self.network.output_row.name!r}. Use converged=0.01, a loss, instead."
                 )
             data = data._replace(metric=METRIC_MARGIN)
         if rule is not None and rule.accuracy is not None and data.metric == METRIC_NONE:
@@ -357,7 +361,7 @@ class Population:
         empty, whole = np.empty(0), np.empty(0, np.int64)
         nets = Nets(
             n_params=self._params.shape[1], params=self._params.reshape(-1), hyper=np.zeros(len(NET_HYPER)),
-            hyper_stride=0, corrects=False, penalised=False, clipped=False, mixed=any(strides),
+            hyper_stride=0, n_state=0, corrects=False, penalised=False, clipped=False, mixed=any(strides),
             dropout=empty, dropout_stride=0, seeds=whole,
             X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
             status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,

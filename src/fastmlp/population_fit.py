@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from .callbacks import EarlyStopping
 from .convergence import Converged
 from .devices import Device, backend, n_threads_available
-from .errors import DivergenceWarning, is_per_net
+from .errors import is_per_net
 from .history import History
 from .kernels.arguments import (
     ALL_EPOCHS,
@@ -32,6 +31,7 @@ from .kernels.arguments import (
     Course,
     Data,
     Goal,
+    Net,
     Nets,
 )  # fmt: skip
 from .kernels.optimizers import CODES
@@ -98,6 +98,13 @@ class Task:
         return len(self.params)
 
     @property
+    def net(self) -> Net:
+        """What kernels know of every net, the margin of the convergence rule included."""
+        row = self.network.output_row
+        margin = self.converged.margin if self.converged is not None else None
+        return describe_net(self.network)._replace(margin=(margin or 0.0) * (row.high - row.low) if margin else 0.0)
+
+    @property
     def n_batches(self) -> int:
         return -(-self.data.n_samples // self.batch_size)
 
@@ -119,7 +126,7 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
 
 def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
     """Train nets `members` for up to n_epochs. KeyboardInterrupt leaves every net as far as it had come."""
-    module, net = backend(task.device), describe_net(task.network)
+    module, net = backend(task.device), task.net
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
     decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
     rule = task.optimizer.rule
@@ -145,6 +152,7 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         params=task.params.reshape(-1),
         hyper=table.reshape(-1),
         hyper_stride=table.shape[1] if len(table) > 1 else 0,
+        n_state=rule.n_state,
         corrects=bool(table[:, HYPER.index("beta1")].any()),
         penalised=bool(decays.any()),
         clipped=bool(table[:, HYPER.index("clip_norm")].any()),
@@ -159,7 +167,11 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         record_epochs=outcome.record_epochs, n_records=len(outcome.record_epochs), n_nets=task.n_nets,
         records=outcome.records.reshape(-1),
     )  # fmt: skip
-    course = Course(task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors.astype(np.float64))
+    layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
+    course = Course(
+        task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors.astype(np.float64),
+        layer_factors.size > 0, layer_factors,
+    )  # fmt: skip
     n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
     work = module.NetsWork(
         net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
@@ -238,7 +250,7 @@ def _train_alone(task: Task, outcome: Outcome, net: int, n_epochs: int, stop: th
 
     options = Options(
         n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]), task.optimizer.of_net(net), task.factors,
-        task.early_stopping, (watch,), 0,
+        task.early_stopping, (watch,), 0, warns=False,
     )  # fmt: skip
     padded = network.layout.padded(task.dtype)
     params = padded[: network.layout.n_params]
@@ -246,14 +258,13 @@ def _train_alone(task: Task, outcome: Outcome, net: int, n_epochs: int, stop: th
     plan = Plan.for_training(
         network, task.device, task.dtype, data.n_samples, task.batch_size, task.shuffle, n_threads=1
     )
+    plan = replace(plan, net=plan.net._replace(margin=task.net.margin))
     validation = None
     if task.held_out is not None:
         held_out = task.held_out
         validation = Plan.for_evaluation(network, task.device, task.dtype, held_out.n_samples, n_threads=1), held_out
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # the population says so once, for all its nets
-        fit = Fit(plan, data, validation, padded, options, history)
-        fit.run()
+    fit = Fit(plan, data, validation, padded, options, history)
+    fit.run()
     task.params[net] = fit.params_before_last_step if reached and task.n_batches == 1 else params
     status = {"divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS}.get(
         history.stopped_by, RUNNING

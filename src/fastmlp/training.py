@@ -33,6 +33,7 @@ class Options:
     early_stopping: EarlyStopping | None
     callbacks: Sequence[Callback]
     verbose: int
+    warns: bool = True  # of divergence; a population does so once, for all its nets
 
 
 class Fit:
@@ -109,6 +110,7 @@ class Fit:
     def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters."""
         options, memory = self.options, self.memory
+        layer_factors = options.optimizer.layer_factors(self.plan.network.layout.shapes)
         course = Course(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
@@ -118,6 +120,8 @@ class Fit:
             factors=np.array(
                 np.broadcast_to(options.factors(np.arange(first, first + n_steps), self.n_steps), n_steps), np.float64
             ),
+            layered=layer_factors.size > 0,
+            layer_factors=layer_factors,
         )
         before = self._before_call = memory.params.copy()
         self.plan.backend.train(
@@ -127,13 +131,14 @@ class Fit:
             self._proven = before
             return True
         memory.params[:] = before if self.steps_done > first else self._proven
-        warnings.warn(
-            f"The loss stopped being finite in epoch {self.steps_done // self.n_batches}; training ended and the last "
-            f"finite parameters were restored. Lower the learning rate (it is {options.optimizer.learning_rate:g}), "
-            "set clip_norm=1.0, or scale the inputs and targets.",
-            DivergenceWarning,
-            stacklevel=5,
-        )
+        if options.warns:
+            warnings.warn(
+                f"The loss stopped being finite in epoch {self.steps_done // self.n_batches}; training ended and the "
+                f"last finite parameters were restored. Lower the learning rate (it is "
+                f"{options.optimizer.learning_rate:g}), set clip_norm=1.0, or scale the inputs and targets.",
+                DivergenceWarning,
+                stacklevel=5,
+            )
         return False
 
     def _after_epoch(self, team, epoch: int) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from .history import History
+from .initialization import Uniform
 from .mlp import MLP
-from .optimizers import SGD, Adam
+from .optimizers import SGD, Adam, optimizer_from_name
+from .population import Population
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0])
@@ -72,6 +74,25 @@ NETS = (
 def outputs_of_class_1(net: MLP) -> np.ndarray:
     """(4,), the output that says "one" for each pattern."""
     return net.predict(X)[:, -1]
+
+
+def statistics(
+    n_nets: int, optimizer: str, learning_rate: float | None, epochs: int, hidden: tuple[int, ...], activation: str,
+    restart_after: int | None, seed: int,
+) -> str:  # fmt: skip
+    """Train many nets on XOR until all four outputs are within 40 % of their targets, and say how they did."""
+    pop = Population(
+        (2, *hidden, 1), n_nets, hidden_activation=activation, loss="binary_cross_entropy", init=Uniform(-1, 1),
+        random_state=seed,
+    )  # fmt: skip
+    result = pop.fit(
+        X, Y, epochs=epochs, optimizer=optimizer_from_name(optimizer, learning_rate), converged="40-20-40",
+        restart_after=restart_after,
+    )  # fmt: skip
+    sizes = "-".join(map(str, pop.network.layer_sizes))
+    return (
+        f"XOR, {sizes}, {activation}, weights from U(-1, 1), 40-20-40 rule, at most {epochs} epochs\n{result.summary()}"
+    )
 
 
 def run(console: Any) -> int:

@@ -1,0 +1,365 @@
+"""Classic results of the literature, run again as populations: `fastmlp reproduce`.
+
+Sources: Fahlman's 10,000 trials of quickprop on XOR and his table of parity nets (CMU neural-network benchmark archive,
+files xor and parity, March 1989), Walker's two spirals (file two-spirals), Prechelt's Proben1 (TR 21/94, nets without
+shortcuts). Facts and figures only. What the sources leave open is said where it is chosen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .callbacks import EarlyStopping
+from .convergence import Converged, wilson_interval
+from .initialization import Uniform
+from .optimizers import SGD, Quickprop, Rprop
+from .population import Population
+from .population_result import PopulationResult
+
+# Trials by epochs to converge, from 0 on; the rest of the 10,000 had not after 99 epochs.
+FAHLMAN_BINS = (
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    5,
+    15,
+    38,
+    108,
+    238,
+    433,
+    633,
+    754,
+    878,
+    836,
+    842,
+    723,
+    628,
+    543,
+    427,
+    371,
+    285,
+    230,
+    180,
+    126,
+    98,
+    77,
+    56,
+    45,
+    35,
+    32,
+    29,
+    19,
+    18,
+    18,
+    22,
+    16,
+    15,
+    8,
+    9,
+    11,
+    13,
+    5,
+    9,
+    6,
+    12,
+    5,
+    6,
+    3,
+    7,
+    6,
+    8,
+    3,
+    3,
+    4,
+    5,
+    5,
+    4,
+    2,
+    5,
+    5,
+    2,
+    5,
+    4,
+    7,
+    6,
+    2,
+    4,
+    2,
+    5,
+    4,
+    3,
+    4,
+    0,
+    0,
+    1,
+    4,
+    1,
+    7,
+    2,
+    1,
+    4,
+    1,
+    1,
+    0,
+    3,
+    2,
+    2,
+    1,
+    2,
+    5,
+    1,
+    3,
+    1,
+    1,
+    0,
+)
+FAHLMAN_TRIALS, FAHLMAN_MEAN, FAHLMAN_MEDIAN = 10_000, 28.78, 19  # the mean with failures counted as 100
+CUT = 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what was published, what we get, our 95 % interval, and whether they agree."""
+
+    name: str
+    published: str
+    ours: str
+    interval: str = ""
+    agrees: bool | None = None  # None: there is nothing to agree with
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a mean, by the normal distribution."""
+    half = 1.96 * float(values.std(ddof=1)) / sqrt(len(values))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _mean_row(name: str, published: float, values: np.ndarray, digits: int = 2, spread: float = 0.0) -> Row:
+    """Agreement: the published mean, give or take `spread` for its own uncertainty, is in our interval."""
+    low, high = mean_interval(values)
+    agrees = low - spread <= published <= high + spread
+    return Row(name, f"{published:g}", f"{values.mean():.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", agrees)
+
+
+# ---- quickprop
+
+
+def quickprop_xor(
+    n_nets: int,
+    *,
+    coding: float = 0.5,
+    bias_input: float = 0.5,
+    decay: float = 0.0,
+    dtype: str = "float32",
+    seed: int = 1,
+) -> PopulationResult:
+    """Fahlman's trials: 2-2-1, symmetric sigmoid with prime offset 0.1, atanh error, weights from U(-1, 1), epsilon
+    4.0 / fan-in, mu 2.25, 40-20-40, cut at 100 epochs.
+
+    coding : inputs are -coding and coding, or 0 and 1 for 0. bias_input, decay : not stated either
+    """
+    X = np.array(list(itertools.product((-coding, coding) if coding else (0.0, 1.0), repeat=2)))
+    y = np.array([0, 1, 1, 0]) - 0.5
+    pop = Population(
+        (2, 2, 1), n_nets, hidden_activation="fahlman_sigmoid", output_activation="fahlman_sigmoid", loss="atanh_error",
+        init=Uniform(-1, 1), l2=decay / len(X), dtype=dtype, random_state=seed,
+    )  # fmt: skip
+    _scale_biases(pop, bias_input)
+    # Slopes were summed over the patterns; ours are means.
+    rule = Quickprop(4.0 * len(X), growth=2.25, by_fan_in=True, bias_input=bias_input)
+    return pop.fit(X, y, epochs=CUT, optimizer=rule, converged="40-20-40", verbose=0)
+
+
+def _scale_biases(pop: Population, factor: float) -> None:
+    """A weight from an input of this value, drawn like the others, is a bias of that size."""
+    layout = pop.network.layout
+    for (_, fan_out), b in zip(layout.shapes, layout.bias_offsets, strict=True):
+        pop.params[:, b : b + fan_out] *= factor
+
+
+def kolmogorov_smirnov(result: PopulationResult) -> float:
+    """The largest distance between our distribution of epochs and Fahlman's, failures beyond 99 in both."""
+    theirs = np.cumsum(FAHLMAN_BINS) / FAHLMAN_TRIALS
+    times = result.epochs[result.converged]
+    ours = np.cumsum(np.bincount(times[times < CUT], minlength=CUT)[:CUT]) / result.n_nets
+    return float(np.abs(ours - theirs).max())
+
+
+def xor_quickprop(n_nets: int = FAHLMAN_TRIALS, **_: Any) -> Iterator[Row]:
+    result = quickprop_xor(n_nets)
+    failures = n_nets - result.n_converged
+    low, high = (n_nets * rate for rate in wilson_interval(failures, n_nets))
+    scale = n_nets / FAHLMAN_TRIALS
+    wanted = (FAHLMAN_TRIALS - sum(FAHLMAN_BINS)) * scale
+    yield Row(
+        f"failures of {n_nets:,}", f"{wanted:g}", f"{failures:,}", f"{low:.0f} to {high:.0f}",
+        abs(failures - wanted) <= 60 * max(scale, sqrt(scale)),
+    )  # fmt: skip
+    epochs = np.where(result.converged, result.epochs, CUT).astype(float)
+    yield _mean_row("mean epochs, failures as 100", FAHLMAN_MEAN, epochs, spread=1.96 * 25.0 / sqrt(FAHLMAN_TRIALS))
+    yield Row("SD, failures as 100", "25.00", f"{epochs.std(ddof=1):.2f}")
+    median = result.epoch_statistics.median
+    yield Row("median of successes", f"{FAHLMAN_MEDIAN}", f"{median:g}", "", median in (19, 20))
+    distance = kolmogorov_smirnov(result)
+    limit = 1.36 * sqrt(1 / FAHLMAN_TRIALS + 1 / n_nets)  # two samples, 5 %
+    yield Row("Kolmogorov-Smirnov distance", "0", f"{distance:.4f}", f"0 to {limit:.4f}", distance <= limit)
+    for coding, bias_input, decay in itertools.product((0.5, 1.0, 0.0), (0.5, 1.0), (0.0, 1e-4)):
+        other = quickprop_xor(n_nets, coding=coding, bias_input=bias_input, decay=decay)
+        distance = kolmogorov_smirnov(other)
+        inputs = f"+-{coding:g}" if coding else "0, 1"
+        yield Row(
+            f"  inputs {inputs}, bias {bias_input:g}, decay {decay:g}", f"{wanted:g} failures",
+            f"{n_nets - other.n_converged:,}", f"distance {distance:.3f}", distance <= limit,
+        )  # fmt: skip
+
+
+def xor_million(n_nets: int = 1_000_000, **_: Any) -> Iterator[Row]:
+    """The same with more nets, in float32 and in float64: what 1989 could not do."""
+    for dtype in ("float32", "float64"):
+        result = quickprop_xor(n_nets, dtype=dtype)
+        failures = n_nets - result.n_converged
+        low, high = (100 * rate for rate in wilson_interval(failures, n_nets))
+        yield Row(
+            f"{n_nets:,} nets, {dtype}: stuck", "9.92 % of 10,000", f"{100 * failures / n_nets:.2f} % ({failures:,})",
+            f"{low:.2f} to {high:.2f} %",
+        )  # fmt: skip
+
+
+PARITY = (  # N, hidden units, mean epochs, SD, restart limit, mu
+    (2, 2, 24.22, None, 40, 2.25, 1.0), (2, 4, 5.65, 2.73, None, 2.25, 6.0), (3, 6, 7.43, 3.20, None, 2.50, 6.0),
+    (4, 8, 15.26, 7.90, 40, 2.00, 6.0),
+)  # fmt: skip
+
+
+def parity(n_nets: int = 10_000, **_: Any) -> Iterator[Row]:
+    """N-parity with quickprop, N-2N-1, weights from U(-6, 6) but for 2-2-1; lost epochs of restarts are counted."""
+    for n, hidden, mean, sd, restart, mu, width in PARITY:
+        X = np.array(list(itertools.product((-0.5, 0.5), repeat=n)))
+        y = (X > 0).sum(axis=1) % 2 - 0.5
+        pop = Population(
+            (n, hidden, 1), n_nets, hidden_activation="fahlman_sigmoid", output_activation="fahlman_sigmoid",
+            loss="atanh_error", init=Uniform(-width, width), random_state=1,
+        )  # fmt: skip
+        _scale_biases(pop, 0.5)
+        rule = Quickprop(4.0 * len(X), growth=mu, by_fan_in=True, bias_input=0.5)
+        result = pop.fit(
+            X, y, epochs=2000, optimizer=rule, converged="40-20-40", restart_after=restart, verbose=0
+        )  # fmt: skip
+        times = result.epochs[result.converged].astype(float)
+        # 100 trials were published: their mean is uncertain by 1.96 SD / 10.
+        spread = 1.96 * (sd or times.std()) / 10
+        name = f"{n}-{hidden}-1, mu {mu:g}, weights +-{width:g}" + (f", restart at {restart}" if restart else "")
+        yield _mean_row(name + ": mean epochs", mean, times, spread=spread)
+        if sd:
+            yield Row("  SD", f"{sd:g}", f"{times.std(ddof=1):.2f}")
+        if not result.converged.all():
+            yield Row("  not converged", "0 of 100", f"{(~result.converged).sum():,} of {n_nets:,}")
+
+
+# ---- data from a folder
+
+
+def _file(data: Path | None, name: str) -> Path:
+    folder = data or (Path(os.environ["FASTMLP_DATA"]) if os.environ.get("FASTMLP_DATA") else None)
+    if folder is None:
+        raise FileNotFoundError("This experiment needs data: name their folder with --data or FASTMLP_DATA.")
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}; --data must name the folder that has {name}.")
+    return path
+
+
+def two_spirals(n_nets: int = 16, data: Path | None = None, epochs: int = 20_000, **_: Any) -> Iterator[Row]:
+    """Walker: 2-20-10-1 without shortcuts, backprop after each pattern, rate 0.1, momentum 0.7, tolerance 0.3."""
+    with np.load(_file(data, "two_spirals/two_spirals.npz")) as arrays:
+        X, y = arrays["x_cmu"] / 6.5, arrays["y_cmu"].reshape(-1)
+    pop = Population(
+        (2, 20, 10, 1), n_nets, hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
+        init=Uniform(-1, 1), random_state=1,
+    )  # fmt: skip
+    rule = SGD(0.05, momentum=0.7)  # the error was half the square: 0.1 for it is 0.05 for ours
+    result = pop.fit(
+        X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=Converged(accuracy=1.0, margin=0.3), verbose=1
+    )
+    times = result.epochs[result.converged].astype(float)
+    low, high = result.success_interval
+    yield Row(
+        f"learnt within {epochs:,} epochs", "1 of 1", f"{result.n_converged} of {n_nets}", f"{low:.2f} to {high:.2f}"
+    )
+    if len(times) > 1:
+        yield Row(
+            "epochs", "13,900", f"{times.mean():,.0f} (median {np.median(times):,.0f})",
+            f"{times.min():,.0f} to {times.max():,.0f} (range)", bool(times.min() <= 13_900 <= times.max()),
+        )  # fmt: skip
+
+
+PROBEN1 = {  # problem: hidden layers, test error in per cent, SD over 60 runs
+    "cancer1": ((4, 2), 1.38, 0.49), "cancer2": ((8, 4), 4.77, 0.94), "cancer3": ((16, 8), 3.70, 0.52),
+    "diabetes1": ((32,), 24.10, 1.91), "diabetes2": ((16, 8), 26.42, 2.26), "diabetes3": ((32,), 22.59, 2.23),
+    "glass1": ((16, 8), 32.70, 5.34), "glass2": ((16, 8), 55.57, 3.70), "glass3": ((16, 8), 58.40, 7.82),
+    "heart1": ((32,), 19.72, 0.96), "heart2": ((32,), 17.52, 1.14), "heart3": ((32,), 24.08, 1.12),
+    "soybean1": ((16, 8), 29.40, 2.50), "soybean2": ((32,), 5.14, 1.05), "soybean3": ((16,), 11.54, 2.32),
+    "thyroid1": ((16, 8), 2.38, 0.35), "thyroid2": ((8, 4), 1.91, 0.24), "thyroid3": ((16, 8), 2.27, 0.32),
+}  # fmt: skip
+PROBEN1_RUNS = 60
+
+
+def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> Iterator[Row]:
+    """RPROP, linear outputs, squared error, weights from U(-0.5, 0.5); stopped by the validation part, whose best
+    epoch's weights are tested. Prechelt stopped when its error had grown by 5 % (GL5) and used x / sqrt(1 + x**2) as
+    sigmoid; here tanh, and a patience of 100 epochs.
+    """
+    for problem, (hidden, error, sd) in PROBEN1.items():
+        with np.load(_file(data, f"proben1/{problem}.npz")) as arrays:
+            parts = {name: arrays[name] for name in arrays.files}
+        sizes = (parts["x_train"].shape[1], *hidden, parts["y_train"].shape[1])
+        pop = Population(sizes, n_nets, hidden_activation="tanh", init=Uniform(-0.5, 0.5), random_state=1)
+        pop.fit(
+            parts["x_train"], parts["y_train"], epochs=3000, optimizer=Rprop(0.1),
+            validation_data=(parts["x_val"], parts["y_val"]), early_stopping=EarlyStopping(patience=100), verbose=0,
+        )  # fmt: skip
+        said = pop.predict(parts["x_test"]).argmax(axis=2)
+        errors = 100.0 * (said != parts["y_test"].argmax(axis=1)).mean(axis=1)
+        yield _mean_row(f"{problem}, {'-'.join(map(str, sizes))}", error, errors, spread=1.96 * sd / sqrt(PROBEN1_RUNS))
+
+
+EXPERIMENTS: dict[str, tuple[str, Callable[..., Iterator[Row]]]] = {
+    "xor-quickprop": ("XOR with quickprop, Fahlman's 10,000 trials", xor_quickprop),
+    "xor-million": ("The same with a million nets", xor_million),
+    "parity": ("N-parity with quickprop: epochs", parity),
+    "two-spirals": ("Two spirals, backprop", two_spirals),
+    "proben1": ("Proben1, RPROP, test error in per cent", proben1),
+}
+
+
+def show(name: str, console: Any, **options: Any) -> bool:
+    """Run one experiment and print its table. Returns whether every row that has something to agree with agrees."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title, run = EXPERIMENTS[name]
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for column in ("", "published", "ours", "95 % interval", "agrees"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    agreed = True
+    with console.status(f"{title} ..."):
+        for row in run(**{key: value for key, value in options.items() if value is not None}):
+            verdict = "" if row.agrees is None else "yes" if row.agrees else "no"
+            table.add_row(row.name, row.published, row.ours, row.interval, verdict)
+            agreed &= row.agrees is not False
+    console.print(table)
+    return agreed

@@ -1,0 +1,256 @@
+"""Search over settings: many configurations, each judged by cross-validation, all nets of one architecture at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from . import data as border
+from .errors import checked_count, unknown_name
+from .mlp import MLP, seed_of
+from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
+from .population import Population
+from .sampling import folds
+
+NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", "huber_delta", "init")
+PER_NET = ("dropout", "l2", "init_scale")
+FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
+OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
+KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """What `sweep` found, the best first.
+
+    settings : list of dict, one per configuration
+    scores : (n,)              mean over the folds of the score on the fold that was left out; larger is better
+    fold_scores : (n, cv)
+    train_losses : (n,)        mean over the folds of the last epoch's loss
+    scoring : "accuracy", or "-loss" where targets are numbers
+    best : MLP                 trained with the best settings on all samples
+    seconds : float
+    """
+
+    settings: list[dict[str, Any]]
+    scores: np.ndarray
+    fold_scores: np.ndarray
+    train_losses: np.ndarray
+    scoring: str
+    best: MLP
+    seconds: float
+
+    @property
+    def best_settings(self) -> dict[str, Any]:
+        return self.settings[0]
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a row per configuration, the best first.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas: pip install pandas.") from error
+        frame = pd.DataFrame([{key: _shown(value) for key, value in row.items()} for row in self.settings])
+        frame.insert(0, self.scoring, self.scores)
+        frame.insert(1, "SD", self.fold_scores.std(axis=1, ddof=1))
+        frame.insert(2, "train loss", self.train_losses)
+        return frame
+
+    def summary(self, top: int = 10) -> str:
+        """The best configurations as text, ready to print."""
+        lines = [f"{len(self.scores)} configurations in {self.seconds:.3g} s; {self.scoring}, mean over folds and SD"]
+        for row, score, of_folds in list(zip(self.settings, self.scores, self.fold_scores, strict=True))[:top]:
+            text = ", ".join(f"{key}={_shown(value)}" for key, value in row.items())
+            lines.append(f"{score:9.4f} {of_folds.std(ddof=1):7.4f}  {text}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return (
+            f"SweepResult(n={len(self.scores)}, best {self.scoring}={self.scores[0]:.4g}, seconds={self.seconds:.3g})"
+        )
+
+
+def _shown(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _drawn(name: str, choices: Any, rng: np.random.Generator) -> Any:
+    if hasattr(choices, "rvs"):
+        value = choices.rvs(random_state=rng)
+        return value.item() if hasattr(value, "item") else value
+    if isinstance(choices, (list, np.ndarray)):
+        if not len(choices):
+            raise ValueError(f"space[{name!r}] is empty: give at least one choice, or leave it out.")
+        value = choices[rng.integers(len(choices))]
+        return value.item() if isinstance(value, np.generic) else value
+    return choices
+
+
+def _configurations(space: Mapping[str, Any], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    for name in space:
+        if name not in KNOWN:
+            raise unknown_name("setting in space", name, KNOWN)
+    return [{name: _drawn(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
+
+
+def _guessed(y: np.ndarray) -> tuple[str, int]:
+    """(loss, number of outputs) for these targets: whole numbers in one column are classes."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        return "squared_error", y.shape[1]
+    flat = y.reshape(-1)
+    if flat.dtype.kind in "biu" or (flat.size and np.array_equal(flat, flat.astype(np.int64)) and flat.max() < 50):
+        n_classes = int(flat.max()) + 1
+        return ("binary_cross_entropy", 1) if n_classes <= 2 else ("softmax_cross_entropy", n_classes)
+    return "squared_error", 1
+
+
+def _optimizer(row: Mapping[str, Any]) -> Optimizer:
+    base = optimizer_from_name(row.get("optimizer", "adam"))
+    own = {name: row[name] for name in OPTIMIZER_SETTINGS if name in row}
+    names = {f.name for f in fields(base)}
+    if foreign := [name for name in own if name not in names]:
+        raise ValueError(
+            f"space has {foreign[0]!r}, but {type(base).__name__} has no such setting. "
+            f"It has {', '.join(sorted(names))}."
+        )
+    return type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **own})
+
+
+def sweep(
+    X: Any,
+    y: Any,
+    space: Mapping[str, Any],
+    *,
+    n: int = 50,
+    cv: int = 3,
+    epochs: int = 100,
+    batch_size: int | None = 32,
+    device: str = "auto",
+    dtype: Any = "float32",
+    random_state: Any = None,
+    verbose: int = 1,
+) -> SweepResult:
+    """Try n configurations drawn from a space of settings, and refit the best.
+
+    X : (n_samples, n_features). y : as for MLP.fit
+    space : {setting: a list to choose from, a frozen SciPy distribution, or one value}. Settings are hidden_layer_sizes
+        (a tuple of units), hidden_activation and the other arguments of MLP, optimizer and its settings such as
+        learning_rate, and epochs, batch_size, schedule and shuffle of fit. The loss follows from y unless given: whole
+        numbers are classes.
+    n : how many configurations
+    cv : folds; each configuration is trained cv times and judged on the part left out
+    Nets of one architecture, optimiser and course train as one population, whatever their other settings.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    ValueError
+        For an unknown setting, an empty list of choices, and as MLP and fit do.
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(90, 2)); y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> space = {"hidden_layer_sizes": [(4,), (8,)], "learning_rate": loguniform(1e-3, 1e-1)}
+    >>> found = sweep(X, y, space, n=6, epochs=50, random_state=0)
+    >>> len(found.settings), found.scoring, found.best.network.layer_sizes[0]
+    (6, 'accuracy', 2)
+    """
+    started = time.perf_counter()
+    n, cv = checked_count("n", n), checked_count("cv", cv, 2)
+    seed = seed_of(random_state)
+    rng = np.random.default_rng(seed)
+    targets = border.as_numbers(y, "y")
+    loss, n_outputs = _guessed(targets)
+    rows = _configurations(space, n, rng)
+    defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
+    features = border.as_numbers(X, "X")
+    if features.ndim != 2:
+        raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {features.shape}.")
+    is_class = loss != "squared_error"
+    left_in = folds(len(features), cv, stratify=targets.reshape(-1) if is_class else None, random_state=seed % 2**32)
+    fold_scores, losses = np.empty((n, cv)), np.empty(n)
+    scoring = "-loss"
+    for members in _groups(rows, defaults):
+        full = [{**defaults, **rows[k]} for k in members]
+        pop, fit = _population(full, features.shape[1], n_outputs, cv, device, dtype, int(rng.integers(2**31)))
+        weights = np.tile(left_in, (len(members), 1))
+        result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
+        figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
+        scoring = "accuracy" if "accuracy" in figures else "-loss"
+        score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
+        fold_scores[members] = np.where(np.isfinite(score), score, -np.inf).reshape(len(members), cv)
+        losses[members] = result.loss.reshape(len(members), cv).mean(axis=1)
+    order = np.argsort(-fold_scores.mean(axis=1), kind="stable")
+    best = _refit({**defaults, **rows[order[0]]}, features, targets, n_outputs, device, dtype, seed, verbose)
+    return SweepResult(
+        settings=[rows[k] for k in order],
+        scores=fold_scores.mean(axis=1)[order],
+        fold_scores=fold_scores[order],
+        train_losses=losses[order],
+        scoring=scoring,
+        best=best,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _groups(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:
+    """Numbers of rows that can be one population: all is alike in them but what may differ from net to net."""
+    groups: dict[str, list[int]] = {}
+    for k, row in enumerate(rows):
+        full = {**defaults, **row}
+        optimizer = _optimizer(full)
+        alike = {name: value for name, value in full.items() if name not in (*PER_NET, *OPTIMIZER_SETTINGS)}
+        key = repr((sorted(alike.items(), key=str), type(optimizer).__name__, optimizer.rule.name))
+        groups.setdefault(key, []).append(k)
+    return list(groups.values())
+
+
+def _layer_sizes(row: Mapping[str, Any], n_features: int, n_outputs: int) -> tuple[int, ...]:
+    hidden = row.get("hidden_layer_sizes", (32,))
+    hidden = (hidden,) if isinstance(hidden, (int, np.integer)) else tuple(hidden)
+    return (n_features, *hidden, n_outputs)
+
+
+def _population(full, n_features, n_outputs, cv, device, dtype, seed) -> tuple[Population, dict[str, Any]]:
+    """A population with cv nets for each row, and the arguments of its fit."""
+    first = full[0]
+    repeated = lambda values: np.repeat(np.asarray(values, np.float64), cv)
+    own: dict[str, Any] = {name: repeated([row[name] for row in full]) for name in PER_NET if name in first}
+    settings: dict[str, Any] = {name: first[name] for name in NET_SETTINGS if name in first}
+    pop = Population(
+        _layer_sizes(first, n_features, n_outputs), len(full) * cv, **settings, **own, device=device, dtype=dtype,
+        random_state=seed,
+    )  # fmt: skip
+    optimizers = [_optimizer(row) for row in full]
+    base, varied = optimizers[0], {}
+    for field in fields(base):
+        values = [getattr(optimizer, field.name) for optimizer in optimizers]
+        if any(value != values[0] for value in values):
+            varied[field.name] = repeated(values)
+    optimizer = type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **varied})
+    return pop, {"optimizer": optimizer, **{name: first[name] for name in FIT_SETTINGS if name in first}}
+
+
+def _refit(row, X, y, n_outputs, device, dtype, seed, verbose) -> MLP:
+    settings = {name: row[name] for name in (*NET_SETTINGS, *PER_NET) if name in row}
+    net = MLP(
+        _layer_sizes(row, X.shape[1], n_outputs), **settings, device=device, dtype=dtype, random_state=seed
+    )  # fmt: skip
+    fit = {name: row[name] for name in FIT_SETTINGS if name in row}
+    net.fit(X, y, optimizer=_optimizer(row), verbose=verbose, **fit)
+    return net

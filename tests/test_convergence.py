@@ -1,0 +1,74 @@
+"""Convergence statistics, worked by hand."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from fastmlp.convergence import Converged, EpochStatistics, as_converged, wilson_interval
+
+
+@pytest.mark.parametrize("k, n", [(0, 10), (3, 10), (10, 10), (9008, 10_000)])
+def test_wilson_interval(k, n):
+    expected = binomtest(k, n).proportion_ci(method="wilson")
+    assert wilson_interval(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_interval_of_nothing():
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+@pytest.fixture
+def times():
+    """Four of five trials converged, after 2, 4, 4 and 20 epochs."""
+    return EpochStatistics(np.array([2.0, 4.0, 4.0, 20.0]), 5)
+
+
+def test_by_hand(times):
+    assert times.mean == 7.5
+    assert times.median == 4.0
+    assert times.sd == pytest.approx(np.sqrt((5.5**2 + 2 * 3.5**2 + 12.5**2) / 3))
+    assert times.harmonic_mean == pytest.approx(5 / (1 / 2 + 1 / 4 + 1 / 4 + 1 / 20))
+    assert times.twice_median == (4.0, pytest.approx(10 / 3), 2)  # of 2, 4, 4, 20 and never
+    np.testing.assert_allclose(times.quantiles((0.0, 1.0)), [2, 20])
+
+
+def test_restarts_by_hand(times):
+    # cut at 4: three successes of 2, 4 and 4 epochs, and two trials that cost 4 each
+    assert times.expected_under_restart(4) == pytest.approx((2 + 4 + 4 + 2 * 4) / 3)
+    assert times.expected_under_restart(1) == float("inf")
+    limit, expected = times.best_restart
+    candidates = {limit: times.expected_under_restart(limit) for limit in (2, 4, 20)}
+    assert (limit, expected) == min(candidates.items(), key=lambda item: item[1])
+
+
+def test_no_success():
+    nothing = EpochStatistics(np.empty(0), 3)
+    assert np.isnan([nothing.mean, nothing.sd, nothing.median]).all()
+    assert nothing.harmonic_mean == float("inf")
+    assert nothing.best_restart == (0, float("inf"))
+    assert nothing.twice_median.others == 3
+
+
+def test_rules():
+    assert as_converged(None) is None
+    assert as_converged(0.1) == Converged(loss=0.1)
+    assert as_converged("accuracy") == Converged(accuracy=1.0)
+    assert as_converged("40-20-40") == Converged(accuracy=1.0, margin=0.4)
+    rule = Converged(loss=0.2)
+    assert as_converged(rule) is rule
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Converged(), "needs a loss or an accuracy"),
+        (lambda: Converged(loss=0.1, accuracy=1.0), "not both"),
+        (lambda: Converged(accuracy=1.5), "accuracy must be a number"),
+        (lambda: Converged(accuracy=1.0, margin=0.7), "margin must be a number"),
+        (lambda: as_converged("acuracy"), "Did you mean 'accuracy'"),
+        (lambda: as_converged(float("nan")), "converged must be a number"),
+    ],
+)
+def test_bad_rule(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,84 @@
+"""Sweeps: every configuration is what it would be by itself, the table is sorted, the best is refitted."""
+
+import numpy as np
+import pytest
+from scipy.stats import loguniform
+
+import fastmlp
+from fastmlp import Population, sweep
+from fastmlp.sampling import folds
+
+
+@pytest.fixture
+def task(rng):
+    X = rng.normal(size=(80, 3))
+    return X, (X[:, 0] * X[:, 1] > 0).astype(int)
+
+
+def test_table_is_sorted_and_the_best_is_refitted(task):
+    X, y = task
+    space = {
+        "hidden_layer_sizes": [(4,), (6, 5)], "hidden_activation": ["tanh", "relu"],
+        "learning_rate": loguniform(1e-3, 1e-1), "l2": [0.0, 1e-3],
+    }  # fmt: skip
+    found = sweep(X, y, space, n=12, cv=3, epochs=40, random_state=1, verbose=0)
+    assert found.scoring == "accuracy"
+    assert len(found.settings) == 12
+    assert found.fold_scores.shape == (12, 3)
+    assert (np.diff(found.scores) <= 0).all()
+    np.testing.assert_allclose(found.scores, found.fold_scores.mean(axis=1))
+    best = found.best_settings
+    assert found.best.network.layer_sizes == (3, *best["hidden_layer_sizes"], 1)
+    assert found.best.network.l2 == best["l2"]
+    assert found.scores[0] > 0.6
+    frame = found.to_frame()
+    assert list(frame.columns[:3]) == ["accuracy", "SD", "train loss"]
+    assert len(found.summary(3).splitlines()) == 4
+
+
+def test_scores_are_those_of_cross_validation(task):
+    """One configuration: the population of its folds, by hand."""
+    X, y = task
+    found = sweep(X, y, {"learning_rate": [0.05]}, n=1, cv=4, epochs=30, random_state=3, verbose=0)
+    weights = folds(80, 4, stratify=y, random_state=3)
+    seed = int(np.random.default_rng(3).integers(1))  # the one choice is drawn first
+    assert seed == 0
+    rng = np.random.default_rng(3)
+    rng.integers(1)
+    pop = Population((3, 32, 1), 4, loss="binary_cross_entropy", random_state=int(rng.integers(2**31)))
+    pop.fit(
+        X, y, sample_weight=weights, epochs=30, batch_size=32, optimizer=fastmlp.Adam(0.05), verbose=0
+    )  # fmt: skip
+    scores = [(pop.predict_classes(X[w == 0], nets=[k])[0] == y[w == 0]).mean() for k, w in enumerate(weights)]
+    np.testing.assert_allclose(found.fold_scores[0], scores)
+
+
+def test_same_seed_same_table(task):
+    X, y = task
+    space = {"learning_rate": loguniform(1e-3, 1e-1), "optimizer": ["adam", "sgd"]}
+    one, two = (sweep(X, y, space, n=5, epochs=5, random_state=7, verbose=0) for _ in range(2))
+    assert one.settings == two.settings
+    np.testing.assert_array_equal(one.scores, two.scores)
+
+
+def test_regression_and_several_classes(rng):
+    X = rng.normal(size=(60, 2))
+    numbers = sweep(X, np.sin(X[:, 0]), {"learning_rate": [0.01, 0.03]}, n=3, epochs=30, random_state=0, verbose=0)
+    assert numbers.scoring == "-loss"
+    assert (numbers.scores < 0).all()
+    classes = sweep(X, rng.integers(0, 3, 60), {"dropout": [0.0, 0.2]}, n=3, epochs=5, random_state=0, verbose=0)
+    assert classes.best.network.layer_sizes[-1] == 3
+
+
+BAD = [
+    ({"learning_rat": [1]}, "Did you mean 'learning_rate'"),
+    ({"learning_rate": []}, "is empty"),
+    ({"optimizer": "sgd", "beta1": [0.9]}, "SGD has no such setting"),
+    ({"learning_rate": [-1.0]}, "learning_rate must be a number"),
+]
+
+
+@pytest.mark.parametrize("space, message", BAD)
+def test_bad_space(task, space, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(*task, space, n=2, epochs=2, verbose=0)
