@@ -23,7 +23,7 @@ import numba
 from numba.core import config
 from numba.extending import overload
 
-from .compiler import HelperCompiler
+from .compiler import HelperCompiler, KernelCompiler
 
 # error_model="numpy": the default leaves an exception exit at every division, which stops LLVM from vectorising.
 # No "nnan", no "ninf": divergence must stay visible. No "reassoc": elementary.py's two-step range reduction needs
@@ -85,9 +85,9 @@ def kernel(function: Callable) -> Callable:
     """An entry point of a kernel family: no GIL, cached on disk where a folder can be written."""
     with _numba_cache_folder(CACHE_FOLDER):
         try:
-            return numba.njit(nogil=True, cache=True, **OPTIONS)(function)
+            return numba.njit(nogil=True, cache=True, pipeline_class=KernelCompiler, **OPTIONS)(function)
         except RuntimeError:  # no writable cache folder: compile in every process
-            return numba.njit(nogil=True, **OPTIONS)(function)
+            return numba.njit(nogil=True, pipeline_class=KernelCompiler, **OPTIONS)(function)
 
 
 def compiled_c_function(function: Callable, signature: Any, on_disk: bool) -> Any:
