@@ -1,9 +1,9 @@
 """Numba pipelines for helpers that only kernels call, and for the kernels.
 
 By default Numba optimises and emits every function by itself, then again with each caller it is linked into. Kernels
-here are trees of small helpers, five deep, so that the same code went through LLVM five times: helpers are now optimised
-and emitted once, inside the kernel. And LLVM unrolls every loop of a kernel, which took most of the time to compile it
-and gained nothing where loops are over vectors already: kernels are compiled without (bench/LOG.md).
+here are trees of small helpers, five deep, so that the same code went through LLVM five times: helpers are now
+optimised and emitted once, inside the kernel. And LLVM unrolls every loop of a kernel, which took most of the time to
+compile it and gained nothing where loops are over vectors already: kernels are compiled without (bench/LOG.md).
 """
 
 from __future__ import annotations
