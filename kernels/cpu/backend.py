@@ -178,7 +178,7 @@ def _make_block(
     net: Net, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, dtype: np.dtype
 ):
     from .per_net import LANES, Block
-    from .straight_line import TOGETHER
+    from .straight_line_code import TOGETHER
 
     sizes = [int(size) for size in net.sizes]
     n_units, keeps = sum(sizes), bool(net.keep_z.any())

@@ -17,10 +17,11 @@ from ..jit import inlined, inner
 from ..memory import at, fill, load, number, offset, store
 from ..random import DROPOUT, permutation, philox
 from .columns import make_passes
-from .straight_line import EVERY_STEP as EVERY_STEP
-from .straight_line import LANES as LANES
-from .straight_line import LAST_STEP as LAST_STEP
-from .straight_line import NEVER, TOGETHER, call_straight_line
+from .straight_line import call_straight_line
+from .straight_line_code import EVERY_STEP as EVERY_STEP
+from .straight_line_code import LANES as LANES
+from .straight_line_code import LAST_STEP as LAST_STEP
+from .straight_line_code import NEVER, TOGETHER
 
 activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(LANES)
 

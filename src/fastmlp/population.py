@@ -31,7 +31,7 @@ from .schedules import schedule_factors
 
 PER_NET = ("dropout", "l2", "init_scale")  # constructor settings that may differ from net to net
 RECORDS = 64  # epochs whose losses are recorded, spread evenly on a logarithmic scale
-RECORDED = 32_000_000  # numbers recorded at the most
+RECORDED = 16_000_000  # numbers recorded at the most
 
 
 class Population:
@@ -265,7 +265,7 @@ class Population:
         """Train all nets, those that have not converged again from other weights while epochs are left."""
         train = train_in_lanes if trains_in_lanes(self.network) else train_each
         length = min(epochs, restart_after or epochs)
-        n_records = max(1, min(RECORDS, RECORDED // self.n_nets, length))
+        n_records = max(1, min(RECORDS, RECORDED // self.n_nets, length // 8))
         record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
         outcome = Outcome.empty(self.n_nets, record_epochs, self.dtype)
         members, spent = np.arange(self.n_nets), np.zeros(self.n_nets, np.int64)

@@ -123,5 +123,46 @@ def test_samples_as_lanes():
         MLP((2, 3, 1), random_state=0).fit(X[:rows], y[:rows], epochs=1, verbose=0)
         if kernel.stats.cache_hits:
             pytest.skip("the kernel came from the on-disk cache, whose machine code cannot be listed")
-        text = kernel.inspect_asm(kernel.signatures[0])
+        single = next(signature for signature in kernel.signatures if "float32" in str(signature))
+        text = kernel.inspect_asm(single)
         assert re.search(rf"vfmadd\w*ps\s[^\n]*%{register}|mulps\s[^\n]*%{register}", text)
+
+
+def test_nets_as_lanes():
+    """The loops over units: weights and activations of 16 nets to a load, no scalar arithmetic among them."""
+    from fastmlp.kernels.cpu import per_net
+    from fastmlp.kernels.memory import offset
+
+    def run_dense(p, x, y):
+        per_net.dense(offset(p, 0), 0, 1, 4, True, 16, offset(x, 0), 0, 4, 4, 8, offset(y, 0), 0)
+
+    def run_gradients(a, delta, g):
+        per_net.weight_gradients(offset(a, 0), 0, offset(delta, 0), 0, 4, 4, 8, offset(g, 0), 0, 16, False)
+
+    for run in (run_dense, run_gradients):
+        text = assembly(run, FLOATS, FLOATS, FLOATS)
+        assert_packed(text)
+        assert not re.search(r"v?(add|mul|fmadd\w*)ss\s", text)
+
+
+@pytest.mark.parametrize("sizes, most_spills", [((2, 2, 1), 150), ((2, 4, 4, 1), 700)])
+def test_straight_line(sizes, most_spills):
+    """All vectors, nothing scalar, no calls; what does not fit into the registers is bounded."""
+    from fastmlp.kernels.activations import CODES
+    from fastmlp.kernels.cpu.straight_line_code import NAMES, make_train
+
+    compiled = make_train(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0)
+    names = ", ".join(NAMES)
+    scope = {"compiled": compiled}
+    exec(f"def train({names}):\n    return compiled({names})", scope)
+    x, n = numba.types.float32, numba.types.intp
+    kinds = (*[numba.types.CPointer(x)] * 8, *[n] * 5, *[x] * 6)
+    function = numba.cfunc(n(*kinds), **OPTIONS)(scope["train"])
+    text = without_wrappers(function._library.get_asm_str())
+    assert_packed(text)
+    # One scalar product: rows * width, once a call.
+    assert len(re.findall(r"v?(?:add|mul|fmadd\w*)ss\s", text)) <= 1
+    assert not re.search(r"\bcall", text)
+    if WIDEST == "zmm":
+        spills = len(re.findall(r"vmov\w+\s+%zmm\d+, -?\d*\(%r[sb]p\)", text))
+        assert spills <= most_spills

@@ -1,0 +1,261 @@
+"""The compiled form of a straight-line program: a loop over the samples of a tile, and over steps of plain descent.
+
+LLVM's instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
+come from the tables, compiled for a vector of nets. TOGETHER samples go through the program statement by statement in
+turn: a sample's own chain of dependent operations is longer than the processor looks ahead (bench/LOG.md).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..activations import ACTIVATIONS
+from ..arguments import METRIC_MARGIN, METRIC_THRESHOLD
+from ..losses import LOSSES
+from ..simd import FLAGS, Vector, absolute, any_of, llvm_type, splat, where
+from ..straight_line import program
+
+LANES = 16  # one AVX-512 register of float32, two of float64
+TOGETHER = 4  # samples; a tile has a multiple of them, the last ones perhaps of weight 0
+NEVER, LAST_STEP, EVERY_STEP = range(3)  # for which gradients of a call losses are wanted
+NAMES = (
+    "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
+    "width", "c", "bound", "stop_loss", "stop_right",
+)  # fmt: skip
+
+
+def make_train(layer_sizes, activations, loss):
+    """An intrinsic train(*NAMES) -> steps taken.
+
+    p, g : (n_params, LANES)                parameters; gradients, written, or added to if `adds`
+    a, y : (units, m, LANES)                inputs and targets of the m samples of a tile
+    weight : (m, LANES)                     over rows * width
+    rate, loss_out, right_out : (LANES,)    learning rates; sums of losses and of weights of right samples, added to
+    judges, metric, bound                   when sums are wanted, and what right means
+    n_steps                                 if above 1, and the tile is a whole batch: gradients to be done, a step of
+        plain descent before each but the first, unless some net reaches stop_loss or stop_right or has no finite loss
+    rows, width, c                          samples of the batch, outputs a loss is a mean over, the loss's constant
+    """
+
+    @intrinsic
+    def train(
+        typing_context, p, g, a, y, weight, rate, loss_out, right_out, m, adds, judges, metric, n_steps, rows, width, c,
+        bound, stop_loss, stop_right,
+    ):  # fmt: skip
+        sig = types.intp(
+            p, g, a, y, weight, rate, loss_out, right_out, m, adds, judges, metric, n_steps, rows, width, c, bound,
+            stop_loss, stop_right,
+        )  # fmt: skip
+
+        def build(context, builder, sig, args):
+            given = dict(zip(NAMES, args, strict=True))
+            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss).emit()
+
+        return sig, build
+
+    return train
+
+
+class _Expression:
+    """An LLVM vector with the operators that expressions of a program use."""
+
+    def __init__(self, builder, value):
+        self.builder, self.value = builder, value
+
+    def _with(self, instruction, other, swapped=False):
+        if isinstance(other, float):
+            other = ir.Constant(self.value.type, [other] * self.value.type.count)
+        else:
+            other = other.value
+        pair = (other, self.value) if swapped else (self.value, other)
+        return _Expression(self.builder, getattr(self.builder, instruction)(*pair, flags=FLAGS))
+
+    def __add__(self, other):
+        return self._with("fadd", other)
+
+    def __sub__(self, other):
+        return self._with("fsub", other)
+
+    def __rsub__(self, other):
+        return self._with("fsub", other, swapped=True)
+
+    def __mul__(self, other):
+        return self._with("fmul", other)
+
+
+def _side_is_right(a, y, bound):
+    return 1.0 - absolute(where(a > bound, 1.0, 0.0) - where(y > bound, 1.0, 0.0))
+
+
+def _is_near(a, y, bound):
+    return where(absolute(a - y) <= bound, 1.0, 0.0)
+
+
+def _goes_on(loss, right, stop_loss, stop_right):
+    return not (any_of(~(loss > stop_loss)) or any_of(right >= stop_right))
+
+
+def _plain(formula, n_arguments):
+    """A function that calls `formula`, for compile_internal, which takes no formula itself and tells functions apart by
+    their code: each has a name of its own.
+    """
+    names, name = ", ".join(f"x{k}" for k in range(n_arguments)), f"call_{formula.__name__}"
+    scope = {"formula": formula}
+    exec(f"def {name}({names}):\n    return formula({names})", scope)
+    return scope[name]
+
+
+class _Emitter:
+    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss):
+        self.context, self.builder, self.given, self.dtype = context, builder, given, dtype
+        self.vector = Vector(dtype, LANES)
+        self.kind, self.index = llvm_type(self.vector), given["m"].type
+        self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
+        self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
+        self.program = list(program(layer_sizes, activations, loss))
+        v, x = self.vector, dtype
+        self.functions = {
+            "loss_delta": self._function(_plain(LOSSES[loss].delta, 3), v, v, x),
+            "loss_value": self._function(_plain(LOSSES[loss].value, 4), v, v, v, x),
+            "side_is_right": self._function(_side_is_right, v, v, x),
+            "is_near": self._function(_is_near, v, v, x),
+        }
+        for row in (ACTIVATIONS[code] for code in set(activations)):
+            self.functions[f"value_{row.name}"] = self._function(_plain(row.value, 1), v)
+            self.functions[f"derivative_{row.name}"] = self._function(_plain(row.derivative, 1), v)
+
+    # ---- small pieces
+
+    def _function(self, function, *kinds):
+        """`function` of _Expressions and of numbers as they come."""
+
+        def call(*values):
+            parts = [value.value if isinstance(value, _Expression) else value for value in values]
+            result = self.context.compile_internal(self.builder, function, self.vector(*kinds), parts)
+            return _Expression(self.builder, result)
+
+        return call
+
+    def _count(self, value):
+        return ir.Constant(self.index, value)
+
+    def _everywhere(self, x):
+        return ir.Constant(self.kind, [x] * LANES) if isinstance(x, float) else splat(self.builder, x, LANES)
+
+    def _pointer(self, name, row):
+        first = self.builder.mul(row, self._count(LANES))
+        place = self.builder.gep(self.given[name], [first], inbounds=True)
+        return self.builder.bitcast(place, self.kind.as_pointer())
+
+    def _read(self, name, row=None):
+        return self.builder.load(self._pointer(name, row or self._count(0)), align=self.dtype.bitwidth // 8)
+
+    def _write(self, value, name, row=None):
+        self.builder.store(value, self._pointer(name, row or self._count(0)), align=self.dtype.bitwidth // 8)
+
+    def _variable(self, value):
+        """Memory for what lives through loops; LLVM turns it into a register."""
+        return cgutils.alloca_once_value(self.builder, value)
+
+    def _is(self, name, value):
+        return self.builder.icmp_signed("==", self.given[name], self._count(value))
+
+    # ---- the function
+
+    def emit(self):
+        b, zero = self.builder, self._everywhere(0.0)
+        numbers = range(self.n_params)
+        self.p = [self._variable(self._read("p", self._count(q))) for q in numbers]
+        self.g = [self._variable(zero) for _ in numbers]
+        with b.if_then(b.icmp_signed("!=", self.given["adds"], self._count(0)), likely=False):
+            for q in numbers:
+                b.store(self._read("g", self._count(q)), self.g[q])
+        self.loss, self.right, step_at = self._variable(zero), self._variable(zero), self._variable(self._count(0))
+        body, end = b.append_basic_block("step"), b.append_basic_block("end")
+        b.branch(body)
+
+        b.position_at_end(body)
+        step = b.load(step_at)
+        with b.if_then(b.icmp_signed(">", step, self._count(0))):
+            self._descend(zero)
+        done = b.add(step, self._count(1))
+        is_last = b.icmp_signed("==", done, self.given["n_steps"])
+        judging = b.or_(self._is("judges", EVERY_STEP), b.and_(self._is("judges", LAST_STEP), is_last))
+        start, stop, stride = self._count(0), self.given["m"], self._count(TOGETHER)
+        with cgutils.for_range_slice(b, start, stop, stride, intp=self.index) as (s, _):
+            self._samples(s, judging)
+        b.store(done, step_at)
+        b.cbranch(self._continues(done), body, end)
+
+        b.position_at_end(end)
+        for q in numbers:
+            self._write(b.load(self.p[q]), "p", self._count(q))
+            self._write(b.load(self.g[q]), "g", self._count(q))
+        with b.if_then(b.not_(self._is("judges", NEVER))):
+            self._hand_out_sums(b.icmp_signed(">", done, self._count(1)), zero)
+        return done
+
+    def _descend(self, zero):
+        b, rate = self.builder, self._read("rate")
+        for p, g in zip(self.p, self.g, strict=True):
+            b.store(b.fsub(b.load(p), b.fmul(rate, b.load(g), flags=FLAGS), flags=FLAGS), p)
+            b.store(zero, g)
+        b.store(zero, self.loss)
+        b.store(zero, self.right)
+
+    def _samples(self, s, judging):
+        """TOGETHER samples from number s on: gradients, and sums if they are wanted."""
+        b = self.builder
+        shared = {f"p{q}": _Expression(b, b.load(p)) for q, p in enumerate(self.p)}
+        shared |= {f"g{q}": _Expression(b, b.load(g)) for q, g in enumerate(self.g)}
+        samples = [dict(self.functions, c=self.given["c"]) for _ in range(TOGETHER)]
+        for number, own in enumerate(samples):
+            sample = b.add(s, self._count(number))
+            own["w"] = _Expression(b, self._read("weight", sample))
+            for name, array, n in (("x", "a", self.n_in), ("y", "y", self.n_out)):
+                for i in range(n):
+                    row = b.add(b.mul(self._count(i), self.given["m"]), sample)
+                    own[f"{name}{i}"] = _Expression(b, self._read(array, row))
+        for target, expression in self.program:
+            for own in samples:
+                value = eval(expression, {**shared, **own})
+                (shared if target in shared else own)[target] = value
+        for q, g in enumerate(self.g):
+            b.store(shared[f"g{q}"].value, g)
+        z, a, bound = f"z{self.top}_", f"a{self.top}_", self.given["bound"]
+        with b.if_then(judging):
+            self._sum(self.loss, samples, lambda o, j: o["loss_value"](o[f"{z}{j}"], o[f"{a}{j}"], o[f"y{j}"], o["c"]))
+            for metric, name in ((METRIC_THRESHOLD, "side_is_right"), (METRIC_MARGIN, "is_near")):
+                with b.if_then(self._is("metric", metric)):
+                    self._sum(self.right, samples, lambda o, j, f=name: o[f](o[f"{a}{j}"], o[f"y{j}"], bound))
+
+    def _sum(self, place, samples, share):
+        """Add each sample's weight times its share for each output."""
+        total = _Expression(self.builder, self.builder.load(place))
+        for own in samples:
+            for j in range(self.n_out):
+                total = total + own["w"] * share(own, j)
+        self.builder.store(total.value, place)
+
+    def _continues(self, done):
+        b = self.builder
+        kinds = types.boolean(self.vector, self.vector, self.dtype, self.dtype)
+        parts = [b.load(self.loss), b.load(self.right), self.given["stop_loss"], self.given["stop_right"]]
+        no_goal = b.trunc(self.context.compile_internal(b, _goes_on, kinds, parts), ir.IntType(1))
+        looks = self._is("judges", EVERY_STEP)
+        more = b.icmp_signed("<", done, self.given["n_steps"])
+        return b.and_(more, b.or_(b.not_(looks), no_goal))
+
+    def _hand_out_sums(self, several, zero):
+        """Weights are over rows * width: loss is a sum of means over outputs, right of shares of outputs."""
+        b = self.builder
+        rows, width = self._everywhere(self.given["rows"]), self._everywhere(self.given["width"])
+        shares = b.fmul(b.fmul(rows, width, flags=FLAGS), self._everywhere(1.0 / self.n_out), flags=FLAGS)
+        for name, place, scale in (("loss_out", self.loss, rows), ("right_out", self.right, shares)):
+            before = b.select(several, zero, self._read(name))
+            self._write(b.fadd(before, b.fmul(b.load(place), scale, flags=FLAGS), flags=FLAGS), name)

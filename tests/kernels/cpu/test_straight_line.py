@@ -1,0 +1,83 @@
+"""Straight-line programs: right as plain Python, compiled into packed code, and kept on disk where that can be."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from reference import ReferenceMLP
+
+import fastmlp.kernels.cpu.straight_line as straight_line
+from fastmlp.kernels import activations, losses
+from fastmlp.kernels.straight_line import program
+
+ELEMENTWISE = [row for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential")]
+CODES = activations.CODES
+
+
+def gradient_of(layer_sizes, names, loss, params, X, y):
+    """Run a program sample by sample, with NumPy numbers for vectors."""
+    functions = {f"value_{row.name}": row.value for row in activations.ACTIVATIONS}
+    functions |= {f"derivative_{row.name}": row.derivative for row in activations.ACTIVATIONS}
+    functions["loss_delta"] = losses.LOSSES[losses.CODES[loss]].delta
+    names_of = [CODES[name] for name in names]
+    steps = list(program(layer_sizes, names_of, losses.CODES[loss]))
+    total = {f"g{q}": 0.0 for q in range(len(params))}
+    for x, target in zip(X, y, strict=True):
+        scope = {**functions, **{f"p{q}": value for q, value in enumerate(params)}, "c": 0.7}
+        scope |= {f"x{i}": value for i, value in enumerate(x)} | {f"y{j}": value for j, value in enumerate(target)}
+        scope |= total | {"w": 1.0 / (len(X) * y.shape[1])}
+        for name, expression in steps:
+            scope[name] = eval(expression, scope)
+        total = {name: scope[name] for name in total}
+    return np.array([total[f"g{q}"] for q in range(len(params))])
+
+
+@pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda row: row.name)
+@pytest.mark.parametrize("layer_sizes", [(2, 1), (3, 4, 2), (2, 3, 2, 2)])
+def test_program(row, layer_sizes, rng):
+    names = [row.name] * (len(layer_sizes) - 2) + ["identity"]
+    n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
+    params, X = rng.normal(size=n_params), rng.normal(size=(5, layer_sizes[0]))
+    y = rng.normal(size=(5, layer_sizes[-1]))
+    expected = ReferenceMLP(layer_sizes, names, "squared_error", params).loss_and_gradient(X, y)[1]
+    np.testing.assert_allclose(
+        gradient_of(layer_sizes, names, "squared_error", params, X, y), expected, rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    "loss, output", [("binary_cross_entropy", "sigmoid"), ("huber", "tanh"), ("poisson", "exponential")]
+)
+def test_program_of_losses(loss, output, rng):
+    params, X, y = rng.normal(size=11), rng.normal(size=(6, 2)), rng.integers(0, 2, (6, 2)).astype(float)
+    names = ["tanh", output]
+    expected = ReferenceMLP((2, 1, 2), names, loss, params[:7], huber_delta=0.7).loss_and_gradient(X, y)[1]
+    np.testing.assert_allclose(gradient_of((2, 1, 2), names, loss, params[:7], X, y), expected, rtol=1e-9)
+
+
+def test_source_is_a_file_next_to_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(straight_line, "CACHE_FOLDER", str(tmp_path))
+    module, is_file = straight_line._module((1, 1), (0,), 0)
+    assert is_file
+    assert module.__file__.startswith(str(tmp_path))
+    again, is_file = straight_line._module((1, 1), (0,), 0)
+    assert is_file
+    assert again.__file__ == module.__file__
+
+
+def test_without_a_folder_to_write_in(tmp_path, monkeypatch):
+    occupied = tmp_path / "file"
+    occupied.write_text("")
+    monkeypatch.setattr(straight_line, "CACHE_FOLDER", str(occupied))
+    module, is_file = straight_line._module((1, 1), (0,), 0)
+    assert not is_file
+    assert callable(module.train)
+
+
+def test_who_has_one():
+    ask = straight_line.straight_line_address
+    sigmoid, single = CODES["sigmoid"], np.dtype("float32")
+    assert ask((2, 2, 1), (sigmoid, sigmoid), 0, 1, False, single) != 0
+    assert ask((2, 8, 8, 1), (sigmoid,) * 3, 0, 1, False, single) == 0, "too many parameters"
+    assert ask((2, 2, 1), (sigmoid, sigmoid), 0, 1, True, single) == 0, "dropout"
+    assert ask((2, 2, 2), (sigmoid, CODES["softmax"]), 2, 2, False, single) == 0, "softmax"
