@@ -238,3 +238,30 @@ def test_divergence_is_a_sentence_and_saves(run, tables, tmp_path):
     assert "Lower the learning rate" in result.stderr
     assert "diverged" in result.stdout
     assert np.isfinite(fastmlp.load(model).params).all()
+
+
+def test_xor_statistics(run):
+    done = run("xor", "--nets", 500, "--optimizer", "quickprop", "--epochs", 100)
+    assert done.exit_code == 0, done.output
+    for words in ("XOR, 2-2-1, tanh", "500 nets", "95 % interval", "histogram", "restarting"):
+        assert words in done.output
+    again = run("xor", "--nets", 500, "--optimizer", "quickprop", "--epochs", 100, "--restart-after", 30)
+    assert "restarts" in again.output
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("xor", "--nets", 5, "--optimizer", "quikprop"), "Did you mean 'quickprop'"),
+        (("xor", "--nets", 5, "--activation", "tahn"), "Did you mean 'tanh'"),
+        (("reproduce", "two-spirals", "--data", "nowhere"), "--data must name the folder"),
+    ],
+)
+def test_mistakes_with_populations(run, arguments, words):
+    assert words in sentence(run(*arguments))
+
+
+def test_reproduce_prints_a_table(run):
+    done = run("reproduce", "xor-million", "--nets", 2000)
+    assert done.exit_code == 0, done.output
+    assert "float64" in done.output

@@ -5,6 +5,8 @@ import pytest
 import scipy.stats
 
 import fastmlp
+import fastmlp.population_fit
+import fastmlp.progress
 from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.losses import LOSSES
@@ -271,6 +273,58 @@ def test_records_are_the_losses_of_their_epochs():
     assert result.record_epochs[[0, -1]].tolist() == [1, 50]
     quantiles = result.loss_quantiles((0.0, 0.5, 1.0))
     np.testing.assert_allclose(quantiles[:, 1], np.median(result.records, axis=1), rtol=1e-6)
+
+
+def test_summary_says_it_all():
+    pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
+    result = pop.fit(XOR, XOR_Y, epochs=200, optimizer="rprop", converged="40-20-40", verbose=0)
+    text = result.summary()
+    for words in ("300 nets", "% (95 % interval", "stopped by", "harmonic mean", "restarting", "best net", "worst"):
+        assert words in text
+    histogram = [
+        line.split("#")[0].split()[-1] for line in text.split("histogram")[1].split("final")[0].splitlines()[1:]
+    ]
+    assert sum(int(count.replace(",", "")) for count in histogram) == 300
+    assert "epoch 200" in text
+    frame = result.to_frame()
+    assert len(frame) == 300
+    assert list(frame.columns) == ["converged", "epochs", "loss", "accuracy", "restarts", "stopped_by"]
+    assert repr(result).startswith("PopulationResult(n_nets=300, success_rate=")
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 40, 40, 1)], ids=["lanes", "alone"])
+def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
+    """Ctrl-C after some nets have finished and while others are in training."""
+    shown = []
+
+    def show(self, done, loss):
+        if self.unit == "net":  # nets that are trained alone have a progress of their own
+            shown.append(done)
+            if len(shown) == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e4)
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 0.0))
+    pop = Population(sizes, 60, random_state=0)
+    start = pop.params.copy()
+    result = pop.fit(XOR, XOR_Y, epochs=400 if len(sizes) == 3 else 20, verbose=0)
+    assert result.interrupted
+    changed = (pop.params != start).any(axis=1)
+    assert changed.any()
+    np.testing.assert_array_equal(changed, result.epochs > 0)
+    assert set(result.stopped_by) <= {"epochs", "interrupt"}
+    assert np.isfinite(pop.params).all()
+    assert not result.converged[result.epochs == 0].any()
+    monkeypatch.undo()
+    assert (pop.fit(XOR, XOR_Y, epochs=3, verbose=0).epochs == 3).all(), "the population is usable"
+
+
+def test_progress_counts_finished_nets(monkeypatch):
+    shown = []
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", lambda self, done, loss: shown.append(done))
+    Population((2, 3, 1), 50, random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
+    assert shown[-1] == 50
 
 
 def test_net_is_a_copy_and_best_is_best():

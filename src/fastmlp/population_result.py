@@ -128,14 +128,42 @@ class PopulationResult:
                 f"to twice that {twice.mean:.4g}, {twice.others:,} beyond",
                 f"restarting        after {limit:,} epochs is best: {expected:.4g} epochs expected",
             ]
+            lines += self._histogram_lines()
         finite = self.loss[np.isfinite(self.loss)]
         if finite.size:
             q = ", ".join(f"{value:.3g}" for value in np.quantile(finite, QUANTILES))
             lines.append(f"final loss        quantiles 5, 25, 50, 75, 95 %: {q}")
             lines.append(f"best net          {self.best} with {self.loss[self.best]:.4g}; worst {self.worst}")
+        if finite.size and len(self.record_epochs):
+            lines += self._loss_lines()
         if self.restarts.any():
             lines.append(f"restarts          {int(self.restarts.sum()):,}, in {int((self.restarts > 0).sum()):,} nets")
         return "\n".join(lines)
+
+    def _histogram_lines(self, n_bins: int = 10, width: int = 40) -> list[str]:
+        times = self.epoch_statistics.times
+        # Bins of whole epochs, up to the 99th of a hundred; the last line has the rest.
+        first, last = int(times.min()), int(np.quantile(times, 0.99))
+        step = max(1, -(-(last - first + 1) // n_bins))
+        edges = np.arange(first, last + step + 1, step)
+        counts, _ = np.histogram(times, bins=edges)
+        longest = max(counts.max(), 1)
+        lines = ["histogram         epochs"]
+        for low, count in zip(edges[:-1], counts, strict=True):
+            span = f"{low:,}" if step == 1 else f"{low:,} to {low + step - 1:,}"
+            lines.append(f"{span:>24}  {count:>9,} {'#' * round(width * count / longest)}")
+        lines.append(f"{'later':>24}  {len(times) - counts.sum():>9,}")
+        lines.append(f"{'not':>24}  {self.n_nets - len(times):>9,}")
+        return lines
+
+    def _loss_lines(self, n_lines: int = 6) -> list[str]:
+        chosen = np.unique(np.linspace(0, len(self.record_epochs) - 1, n_lines).round().astype(int))
+        quantiles = self.loss_quantiles()
+        lines = ["loss over epochs  quantiles 5, 25, 50, 75, 95 %"]
+        for k in chosen:
+            text = " ".join(f"{value:9.3g}" for value in quantiles[k])
+            lines.append(f"{f'epoch {self.record_epochs[k]:,}':>24}  {text}")
+        return lines
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with a row per net.
