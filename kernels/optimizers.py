@@ -108,13 +108,14 @@ class Rule(NamedTuple):
     update: Callable
     n_state: int
     initial: tuple[str | float, ...] = (0.0, 0.0, 0.0)  # a number, or the setting whose value it is
+    corrects: bool = False  # whether its learning rate is corrected by powers of its betas
 
 
 RULES = (
     Rule("sgd", sgd, 0),
     Rule("momentum", momentum, 1),
     Rule("nesterov", nesterov, 1),
-    Rule("adam", adam, 2),
+    Rule("adam", adam, 2, corrects=True),
     Rule("rmsprop", rmsprop, 1),
     Rule("adagrad", adagrad, 1),
     Rule("quickprop", quickprop, 2),

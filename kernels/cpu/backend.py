@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import HYPER, NET_HYPER, Course, Data, Memory, Net, aligned_zeros
+from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
 from .loop import LOSS, PARTIAL_COLUMNS, RIGHT
@@ -147,7 +148,8 @@ class NetsWork:
         drops = bool((net.dropout > 0).any())
         straight = 0
         if rule is not None:
-            straight = straight_line_address(sizes, [int(c) for c in net.activations], *loss, drops, dtype)
+            codes = [int(code) for code in net.activations]
+            straight = straight_line_address(sizes, codes, *loss, RULE_CODES[rule.name], drops, dtype)
         self.blocks = [
             _make_block(net, n_params, rows, n_samples, shuffle, drops, straight, dtype) for _ in range(n_ranks)
         ]

@@ -26,25 +26,13 @@ from ..arguments import (
     STOPPED_EARLY,
 )
 from ..jit import inlined, inner, kernel
-from ..memory import bare, converted, fill, load, number, offset, store
-from ..optimizers import RPROP, SGD, Settings
+from ..memory import bare, fill, load, number, offset, store
+from ..optimizers import RPROP, SGD
 from ..simd import absolute, any_of, sqrt, where
+from .lane_update import settings_now
 from .per_net import EVERY_STEP, LANES, LAST_STEP, NEVER, fill_tile, forward, gradient, judge, shuffle_lanes
 from .team import take_number
-from .update import (
-    BETA1,
-    BETA2,
-    BIGGEST,
-    CLIP_NORM,
-    EPSILON,
-    GROWTH,
-    LEARNING_RATE,
-    MOMENTUM,
-    SHRINK,
-    SMALLEST,
-    WEIGHT_DECAY,
-    update,
-)
+from .update import BETA1, BETA2, CLIP_NORM, EPSILON, LEARNING_RATE, update
 
 L2 = len(HYPER)
 SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
@@ -111,32 +99,17 @@ def start_net(net, course, nets, w, lane, owner, initial):
 
 
 @inlined
-def settings_now(course, nets, goal, w, n_batches, batch, objective):
-    """As update.settings_now, a number per lane."""
+def step_settings(course, nets, goal, w, n_batches, batch, objective):
+    """The rule's settings at this step, a number per lane."""
     p = w.p
-    rate = load(w.hyper, LEARNING_RATE * LANES, LANES)
+    factor = fill(p, 1.0, LANES)
     if goal.scheduled:
         for lane in range(w.lanes):
             step = (w.clock[0] - w.start[lane]) * n_batches + batch
             w.factor[lane] = number(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
-        rate = rate * load(w.factor, 0, LANES)
-    decay = 1.0 - rate * load(w.hyper, WEIGHT_DECAY * LANES, LANES)
-    root_correction = fill(p, 1.0, LANES)
-    if nets.corrects:
-        power1 = load(w.powers, 0, LANES) * load(w.betas, 0, LANES)
-        power2 = load(w.powers, LANES, LANES) * load(w.betas, LANES, LANES)
-        store(w.powers, 0, power1)
-        store(w.powers, LANES, power2)
-        rate = rate / converted(p, 1.0 - power1)
-        root_correction = 1.0 / sqrt(converted(p, 1.0 - power2))
+        factor = load(w.factor, 0, LANES)
     worse = where(objective > load(w.last_loss, 0, LANES), 1.0, 0.0)
-    return Settings(
-        load(w.hyper, MOMENTUM * LANES, LANES), load(w.hyper, BETA1 * LANES, LANES),
-        load(w.hyper, BETA2 * LANES, LANES), load(w.hyper, EPSILON * LANES, LANES),
-        load(w.hyper, GROWTH * LANES, LANES), load(w.hyper, SHRINK * LANES, LANES),
-        load(w.hyper, SMALLEST * LANES, LANES), load(w.hyper, BIGGEST * LANES, LANES),
-        rate, decay, root_correction, worse,
-    )  # fmt: skip
+    return settings_now(w.hyper, w.betas, w.powers, factor, nets.corrects, worse)
 
 
 @inner
@@ -316,10 +289,11 @@ def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs)
     )
     compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
     always_judges = compares or goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
-    plain = course.rule == SGD and not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
+    simple = not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
+    plain = course.rule == SGD and simple
     zero = fill(w.p, 0.0, LANES)
     runs = (
-        plain
+        simple
         and single
         and w.straight_line != 0
         and size <= w.rows
@@ -384,7 +358,7 @@ def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs)
             if plain:
                 descend(w.p, w.g, n, load(w.hyper, LEARNING_RATE * LANES, LANES))
             else:
-                h = settings_now(course, nets, goal, w, n_batches, batch, objective)
+                h = step_settings(course, nets, goal, w, n_batches, batch, objective)
                 apply(net, course, nets, w, h)
             if compares:
                 store(w.last_loss, 0, objective)

@@ -17,9 +17,9 @@ from ..jit import inlined, inner
 from ..memory import at, fill, load, number, offset, store
 from ..random import DROPOUT, permutation, philox
 from .columns import make_passes
+from .lane_update import LANES as LANES
 from .straight_line import call_straight_line
 from .straight_line_code import EVERY_STEP as EVERY_STEP
-from .straight_line_code import LANES as LANES
 from .straight_line_code import LAST_STEP as LAST_STEP
 from .straight_line_code import NEVER, TOGETHER
 
@@ -283,7 +283,7 @@ def gradient(net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges,
             n_steps = call_straight_line(
                 w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, w.loss, w.right, m, tile, judges, data.metric,
                 n_steps, number(w.a, float(rows)), number(w.a, net.loss_width), number(w.a, net.loss_constant), bound,
-                stop_loss, number(w.a, stop_right * n_outputs / terms),
+                stop_loss, number(w.a, stop_right * n_outputs / terms), w.state, w.betas, w.powers, w.last_loss,
             )  # fmt: skip
         else:
             if shuffle or w.filled[0] != first + tile or w.filled[1] != n:

@@ -30,7 +30,7 @@ MOST_PARAMETERS = 40  # of a net whose parameters and gradients can mostly stay 
 @intrinsic
 def call_straight_line(
     typing_context, address, p, g, a, y, weight, rate, loss, right, m, adds, judges, metric, n_steps, rows, width, c,
-    bound, stop_loss, stop_right,
+    bound, stop_loss, stop_right, state, betas, powers, last_loss,
 ):  # fmt: skip
     """Call the function at `address`; its arguments and result are those of straight_line_code.make_train."""
 
@@ -43,22 +43,23 @@ def call_straight_line(
 
 def _kinds(x):
     """Numba's types of NAMES, for numbers of type x."""
-    return (*[types.CPointer(x)] * 8, *[types.intp] * 5, *[x] * 6)
+    number, double = types.CPointer(x), types.CPointer(types.float64)
+    return (*[number] * 8, *[types.intp] * 5, *[x] * 6, number, double, double, number)
 
 
-def source(layer_sizes, activations, loss) -> str:
+def source(layer_sizes, activations, loss, rule) -> str:
     """A module with the function `train`."""
     names = ", ".join(NAMES)
     return (
         "from fastmlp.kernels.cpu.straight_line_code import make_train\n\n"
-        f"compiled = make_train({layer_sizes}, {activations}, {loss})\n\n\n"
+        f"compiled = make_train({layer_sizes}, {activations}, {loss}, {rule})\n\n\n"
         f"def train({names}):\n    return compiled({names})\n"
     )
 
 
-def _module(layer_sizes, activations, loss):
+def _module(layer_sizes, activations, loss, rule):
     """(module of the source, whether it is a file)"""
-    text = source(layer_sizes, activations, loss)
+    text = source(layer_sizes, activations, loss, rule)
     name = f"fastmlp_net_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     path = Path(CACHE_FOLDER) / "straight_line" / f"{name}.py"
     try:
@@ -81,15 +82,15 @@ def _module(layer_sizes, activations, loss):
 
 
 @cache
-def compiled(layer_sizes, activations, loss, dtype):
+def compiled(layer_sizes, activations, loss, rule, dtype):
     """The C function of an architecture, for NumPy's dtype."""
-    module, is_file = _module(layer_sizes, activations, loss)
+    module, is_file = _module(layer_sizes, activations, loss, rule)
     x = types.float32 if dtype.itemsize == 4 else types.float64
     return compiled_c_function(module.train, types.intp(*_kinds(x)), is_file)
 
 
-def straight_line_address(layer_sizes, activations, loss, metric, drops, dtype) -> int:
+def straight_line_address(layer_sizes, activations, loss, metric, rule, drops, dtype) -> int:
     """The address of an architecture's function, 0 where the general loops are to be used."""
     n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
     general = n_params > MOST_PARAMETERS or drops or metric == METRIC_ARGMAX or activations[-1] == SOFTMAX
-    return 0 if general else compiled(tuple(layer_sizes), tuple(activations), loss, dtype).address
+    return 0 if general else compiled(tuple(layer_sizes), tuple(activations), loss, rule, dtype).address

@@ -1,4 +1,4 @@
-"""The compiled form of a straight-line program: a loop over the samples of a tile, and over steps of plain descent.
+"""The compiled form of a straight-line program: a loop over the samples of a tile, and over steps of an optimiser.
 
 LLVM's instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
 come from the tables, compiled for a vector of nets. TOGETHER samples go through the program statement by statement in
@@ -17,44 +17,47 @@ from numba.extending import intrinsic
 from ..activations import ACTIVATIONS
 from ..arguments import METRIC_MARGIN, METRIC_THRESHOLD
 from ..losses import LOSSES
+from ..optimizers import RULES, SGD
 from ..simd import FLAGS, Vector, absolute, any_of, llvm_type, splat, where
 from ..straight_line import program
+from .lane_update import LANES, make_advance
 
-LANES = 16  # one AVX-512 register of float32, two of float64
 TOGETHER = 4  # samples; a tile has a multiple of them, the last ones perhaps of weight 0
 NEVER, LAST_STEP, EVERY_STEP = range(3)  # for which gradients of a call losses are wanted
 NAMES = (
     "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
-    "width", "c", "bound", "stop_loss", "stop_right",
+    "width", "c", "bound", "stop_loss", "stop_right", "state", "betas", "powers", "last_loss",
 )  # fmt: skip
 
 
-def make_train(layer_sizes, activations, loss):
+def make_train(layer_sizes, activations, loss, rule):
     """An intrinsic train(*NAMES) -> steps taken.
 
     p, g : (n_params, LANES)                parameters; gradients, written, or added to if `adds`
     a, y : (units, m, LANES)                inputs and targets of the m samples of a tile
     weight : (m, LANES)                     over rows * width
-    rate, loss_out, right_out : (LANES,)    learning rates; sums of losses and of weights of right samples, added to
+    loss_out, right_out : (LANES,)          sums of losses and of weights of right samples, added to
     judges, metric, bound                   when sums are wanted, and what right means
     n_steps                                 if above 1, and the tile is a whole batch: gradients to be done, a step of
-        plain descent before each but the first, unless some net reaches stop_loss or stop_right or has no finite loss
+        the rule before each but the first, unless some net reaches stop_loss or stop_right or has no finite loss
+    rate                                    all of a block's hyper, learning rates first
+    state, betas, powers, last_loss         of the rule, as lane_update.make_advance takes them
     rows, width, c                          samples of the batch, outputs a loss is a mean over, the loss's constant
     """
 
     @intrinsic
     def train(
         typing_context, p, g, a, y, weight, rate, loss_out, right_out, m, adds, judges, metric, n_steps, rows, width, c,
-        bound, stop_loss, stop_right,
+        bound, stop_loss, stop_right, state, betas, powers, last_loss,
     ):  # fmt: skip
         sig = types.intp(
             p, g, a, y, weight, rate, loss_out, right_out, m, adds, judges, metric, n_steps, rows, width, c, bound,
-            stop_loss, stop_right,
+            stop_loss, stop_right, state, betas, powers, last_loss,
         )  # fmt: skip
 
         def build(context, builder, sig, args):
             given = dict(zip(NAMES, args, strict=True))
-            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss).emit()
+            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule).emit()
 
         return sig, build
 
@@ -111,13 +114,14 @@ def _plain(formula, n_arguments):
 
 
 class _Emitter:
-    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss):
+    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule):
         self.context, self.builder, self.given, self.dtype = context, builder, given, dtype
         self.vector = Vector(dtype, LANES)
         self.kind, self.index = llvm_type(self.vector), given["m"].type
         self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
         self.program = list(program(layer_sizes, activations, loss))
+        self.rule = rule
         v, x = self.vector, dtype
         self.functions = {
             "loss_delta": self._function(_plain(LOSSES[loss].delta, 3), v, v, x),
@@ -182,7 +186,12 @@ class _Emitter:
         b.position_at_end(body)
         step = b.load(step_at)
         with b.if_then(b.icmp_signed(">", step, self._count(0))):
-            self._descend(zero)
+            if self.rule == SGD:
+                self._descend()
+            else:
+                self._advance()
+            for place in (*self.g, self.loss, self.right):
+                b.store(zero, place)
         done = b.add(step, self._count(1))
         is_last = b.icmp_signed("==", done, self.given["n_steps"])
         judging = b.or_(self._is("judges", EVERY_STEP), b.and_(self._is("judges", LAST_STEP), is_last))
@@ -200,13 +209,24 @@ class _Emitter:
             self._hand_out_sums(b.icmp_signed(">", done, self._count(1)), zero)
         return done
 
-    def _descend(self, zero):
+    def _descend(self):
+        """optimizers.sgd, in registers."""
         b, rate = self.builder, self._read("rate")
         for p, g in zip(self.p, self.g, strict=True):
             b.store(b.fsub(b.load(p), b.fmul(rate, b.load(g), flags=FLAGS), flags=FLAGS), p)
-            b.store(zero, g)
-        b.store(zero, self.loss)
-        b.store(zero, self.right)
+
+    def _advance(self):
+        """Another rule, in a loop over the parameters in memory."""
+        b = self.builder
+        for q, g in enumerate(self.g):
+            self._write(b.load(g), "g", self._count(q))
+        number, double = types.CPointer(self.dtype), types.CPointer(types.float64)
+        kinds = types.void(number, number, number, number, double, double, number, self.vector, types.intp)
+        names = ("p", "g", "state", "rate", "betas", "powers", "last_loss")
+        parts = [*[self.given[name] for name in names], b.load(self.loss), self._count(self.n_params * LANES)]
+        self.context.compile_internal(b, make_advance(RULES[self.rule]), kinds, parts)
+        for q, p in enumerate(self.p):
+            b.store(self._read("p", self._count(q)), p)
 
     def _samples(self, s, judging):
         """TOGETHER samples from number s on: gradients, and sums if they are wanted."""

@@ -153,7 +153,7 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         hyper=table.reshape(-1),
         hyper_stride=table.shape[1] if len(table) > 1 else 0,
         n_state=rule.n_state,
-        corrects=bool(table[:, HYPER.index("beta1")].any()),
+        corrects=rule.corrects,
         penalised=bool(decays.any()),
         clipped=bool(table[:, HYPER.index("clip_norm")].any()),
         mixed=any(task.strides),

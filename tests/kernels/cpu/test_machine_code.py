@@ -151,12 +151,13 @@ def test_straight_line(sizes, most_spills):
     from fastmlp.kernels.activations import CODES
     from fastmlp.kernels.cpu.straight_line_code import NAMES, make_train
 
-    compiled = make_train(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0)
+    compiled = make_train(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0)
     names = ", ".join(NAMES)
     scope = {"compiled": compiled}
     exec(f"def train({names}):\n    return compiled({names})", scope)
     x, n = numba.types.float32, numba.types.intp
-    kinds = (*[numba.types.CPointer(x)] * 8, *[n] * 5, *[x] * 6)
+    pointer, double = numba.types.CPointer(x), numba.types.CPointer(numba.types.float64)
+    kinds = (*[pointer] * 8, *[n] * 5, *[x] * 6, pointer, double, double, pointer)
     function = numba.cfunc(n(*kinds), **OPTIONS)(scope["train"])
     text = without_wrappers(function._library.get_asm_str())
     assert_packed(text)
