@@ -25,7 +25,9 @@ LANES_ROWS, LANES_ALWAYS = (
 )  # larger batches leave the first-level cache, unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
-LANES_UP_TO_PARAMS = 1500  # of a net of a population, up to which nets as lanes wins
+# A population of at least FULL_LANES nets trains in lanes up to so many parameters (bench/lab_population_families.py); a
+# smaller one, which leaves lanes empty, up to as many fewer.
+LANES_UP_TO_PARAMS, FULL_LANES = 4000, 32
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 
 
@@ -72,9 +74,9 @@ def choose_family(network: Network, rows: int) -> str:
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
 
-def trains_in_lanes(network: Network) -> bool:
+def trains_in_lanes(network: Network, n_nets: int) -> bool:
     """Whether the nets of a population are small enough that a lane each beats training them one by one."""
-    return network.layout.n_params <= LANES_UP_TO_PARAMS
+    return network.layout.n_params <= LANES_UP_TO_PARAMS * min(1.0, n_nets / FULL_LANES)
 
 
 def choose_threads(network: Network, family: str, rows: int) -> int:

@@ -263,7 +263,7 @@ class Population:
 
     def _run(self, task: Task, epochs: int, restart_after: int | None) -> tuple[Outcome, np.ndarray, bool]:
         """Train all nets, those that have not converged again from other weights while epochs are left."""
-        train = train_in_lanes if trains_in_lanes(self.network) else train_each
+        train = train_in_lanes if trains_in_lanes(self.network, self.n_nets) else train_each
         length = min(epochs, restart_after or epochs)
         n_records = max(1, min(RECORDS, RECORDED // self.n_nets, length // 8))
         record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
@@ -334,12 +334,11 @@ class Population:
             done = np.isfinite(outcome.loss) & (outcome.status != 0)
         values = {**task.optimizer.__dict__, "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
-        sign = -1.0 if monitored and task.monitor.endswith("accuracy") and trains_in_lanes(self.network) else 1.0
         return PopulationResult(
             converged=done, epochs=outcome.epochs, loss=outcome.loss,
             accuracy=outcome.right if has_metric else None,
             monitor=task.monitor,
-            best_value=sign * outcome.best if monitored else None,
+            best_value=outcome.best if monitored else None,
             best_epoch=outcome.best_epochs if monitored else None,
             restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
             seconds=seconds, interrupted=interrupted,
@@ -356,7 +355,7 @@ class Population:
         output = np.empty(0, self.dtype) if output is None else output
         module, net = backend(self.device), describe_net(self.network)
         loss, right = np.full(self.n_nets, np.nan), np.full(self.n_nets, np.nan)
-        if not trains_in_lanes(self.network):
+        if not trains_in_lanes(self.network, self.n_nets):
             return self._judge_each(data, strides, members, output)
         empty, whole = np.empty(0), np.empty(0, np.int64)
         nets = Nets(

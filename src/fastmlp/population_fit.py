@@ -191,7 +191,7 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 in_training = work.in_training
                 progress.show(finished_before + taken - in_training, float("nan"))
                 if not in_training and taken == len(members):
-                    return
+                    break
                 if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled
                     call_epochs *= 2
                 elif n_calls > 1 and seconds > CALL_SECONDS[1]:
@@ -202,6 +202,9 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 outcome.epochs[owner], outcome.loss[owner] = epochs, loss
                 outcome.right[owner] = right / task.data.n_samples
             raise
+        finally:
+            if task.monitor is not None and task.monitor.endswith("accuracy"):
+                outcome.best[members] *= -1.0  # kernels look for the lowest
 
 
 def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
