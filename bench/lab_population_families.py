@@ -8,6 +8,7 @@ Prints, per net size and batch size, milliseconds per epoch of 48 nets in lanes 
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 from environment import start_clean
@@ -45,7 +46,7 @@ def seconds(sizes, batch_size, most_params) -> float:
 def main():
     start_clean()
     for sizes in SIZES:
-        n_params = sum((i + 1) * j for i, j in zip(sizes[:-1], sizes[1:], strict=True))
+        n_params = sum((i + 1) * j for i, j in pairwise(sizes))
         for batch_size in (32, None):
             lanes, alone = seconds(sizes, batch_size, 10**9), seconds(sizes, batch_size, 0)
             print(f"{'-'.join(map(str, sizes)):14} {n_params:6} parameters, batch {batch_size or N_SAMPLES:4}: "

@@ -47,7 +47,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def _checked_finite(array: np.ndarray, name: str) -> np.ndarray:
+def checked_finite(array: np.ndarray, name: str) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum()):  # one pass, no temporary array; only a failure looks closer
             return array
@@ -88,7 +88,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> np
             f"{name} has {array.shape[1]} features, but the net has {n_features} inputs. "
             f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
         )
-    return _checked_finite(_contiguous(array, dtype), name)
+    return checked_finite(_contiguous(array, dtype), name)
 
 
 def _one_hot(y: np.ndarray, network: Network, name: str) -> np.ndarray:
@@ -126,12 +126,12 @@ def as_targets(y: Any, network: Network, dtype: np.dtype, n_samples: int, name: 
         raise ValueError(f"{name} has {len(array)} samples, but X has {n_samples}: they must be of one length.")
     if array.ndim == 1:
         if array.dtype.kind == "f":
-            _checked_finite(array, name)
+            checked_finite(array, name)
         array = _one_hot(array, network, name) if k > 1 else array[:, None]
     if array.ndim != 2 or array.shape[1] != k:
         also = f" or ({n_samples},) with class numbers" if k > 1 else f" or ({n_samples},)"
         raise ValueError(f"{name} must have shape ({n_samples}, {k}){also}, but it has shape {array.shape}.")
-    array = _checked_finite(_contiguous(array, dtype), name)
+    array = checked_finite(_contiguous(array, dtype), name)
     low, high = network.loss_row.targets
     if array.min() < low or array.max() > high:
         wanted = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
@@ -184,11 +184,11 @@ def as_weights(
         weights = as_numbers(sample_weight, "sample_weight").astype(np.float64)
         if weights.shape != (n,):
             raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")
-        _checked_finite(weights, "sample_weight")
+        checked_finite(weights, "sample_weight")
         if weights.min() < 0 or weights.max() == 0:
             raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
     if class_weight is not None:
-        weights = weights * _class_weights(class_weight, targets, network, metric)
+        weights = weights * class_weights(class_weight, targets, network, metric)
     if not weights.max() > 0:
         raise ValueError("Every sample has weight 0: sample_weight and class_weight leave nothing to learn from.")
     if weights.min() == weights.max():
@@ -196,7 +196,7 @@ def as_weights(
     return (weights / weights.mean()).astype(dtype)
 
 
-def _class_weights(class_weight: Any, targets: np.ndarray, network: Network, metric: int) -> np.ndarray:
+def class_weights(class_weight: Any, targets: np.ndarray, network: Network, metric: int) -> np.ndarray:
     if metric == METRIC_NONE or (metric == METRIC_THRESHOLD and targets.shape[1] > 1):
         raise ValueError("class_weight needs a task with exclusive classes; these targets are numbers or labels.")
     classes = class_numbers(targets, network, metric)
@@ -221,7 +221,7 @@ def smoothed(targets: np.ndarray, network: Network) -> np.ndarray:
     return targets if s == 0.0 else (targets * (1.0 - s) + s / network.n_outputs).astype(targets.dtype)
 
 
-def _data(features: np.ndarray, targets: np.ndarray, weights: np.ndarray, metric: int) -> Data:
+def packed(features: np.ndarray, targets: np.ndarray, weights: np.ndarray, metric: int) -> Data:
     weighted, judged = weights.size > 0, targets.size > 0
     return Data(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
 
@@ -234,74 +234,13 @@ def make_data(
     targets = as_targets(y, network, dtype, len(features))
     metric = metric_of(targets, network)
     weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype)
-    return _data(features, smoothed(targets, network), weights, metric)
-
-
-def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[np.ndarray, int]:
-    """(rows of features, elements from one net's to the next one's) for X (n_samples, n_features), or with a leading
-    n_nets axis, whose nets' rows follow each other.
-    """
-    array = as_numbers(X, "X")
-    if array.ndim != 3:
-        return as_features(array, n_features, dtype), 0
-    if array.shape[0] != n_nets:
-        raise ValueError(
-            f"X with three axes must have shape ({n_nets}, n_samples, {n_features}), but it has {array.shape}."
-        )
-    return as_features(array.reshape(-1, array.shape[2]), n_features, dtype), array.shape[1] * n_features
-
-
-def make_nets_data(
-    X: Any, y: Any, network: Network, dtype: np.dtype, n_nets: int, sample_weight: Any = None, class_weight: Any = None
-) -> tuple[Data, tuple[int, int, int]]:
-    """Checked samples for a population, and how many elements X, Y and weight go on from net to net, 0 if all share
-    them. A leading n_nets axis makes each of the three each net's own.
-    """
-    features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
-    n = len(features) // n_nets if x_stride else len(features)
-    targets = as_numbers(y, "y")
-    y_stride = 0
-    if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
-        if targets.shape[:2] != (n_nets, n):
-            raise ValueError(f"y for {n_nets} nets must have shape ({n_nets}, {n}, ...), but it has {targets.shape}.")
-        y_stride = n * network.n_outputs
-        targets = as_targets(targets.reshape(n_nets * n, *targets.shape[2:]), network, dtype, n_nets * n)
-    else:
-        targets = as_targets(targets, network, dtype, n)
-    metric = metric_of(targets, network)
-    weights, w_stride = _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n)
-    data = _data(features, smoothed(targets, network), weights, metric)
-    return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
-
-
-def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n):
-    """As as_weights; each net's own have mean 1 each. Returns the weights and the elements from net to net."""
-    own = sample_weight is not None and np.ndim(sample_weight) == 2
-    if not own and (class_weight is None or len(targets) == n):
-        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype), 0
-    weights = np.ones((n_nets, n))
-    if sample_weight is not None:
-        weights = as_numbers(sample_weight, "sample_weight").astype(np.float64)
-        if weights.shape == (n,):
-            weights = np.broadcast_to(weights, (n_nets, n))
-        if weights.shape != (n_nets, n):
-            raise ValueError(f"sample_weight must have shape ({n},) or ({n_nets}, {n}), but it has {weights.shape}.")
-        _checked_finite(weights, "sample_weight")
-        if weights.min() < 0:
-            raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
-    if class_weight is not None:
-        weights = weights * _class_weights(class_weight, targets, network, metric).reshape(-1, n)
-    means = weights.mean(axis=1, keepdims=True)
-    if not (means > 0).all():
-        net = int(np.argmin(means))
-        raise ValueError(f"Every sample of net {net} has weight 0: there is nothing for it to learn from.")
-    return (weights / means).astype(dtype).reshape(-1), n
+    return packed(features, smoothed(targets, network), weights, metric)
 
 
 def inputs_only(features: np.ndarray) -> Data:
     """Data without targets, for predictions."""
     empty = np.empty(0, features.dtype)
-    return _data(features, empty, empty, METRIC_NONE)
+    return packed(features, empty, empty, METRIC_NONE)
 
 
 def take(data: Data, rows: np.ndarray) -> Data:
@@ -316,4 +255,19 @@ def take(data: Data, rows: np.ndarray) -> Data:
                 "Every sample on one side of the validation split has weight 0. Give validation_data instead."
             )
         weight = (chosen / chosen.mean()).astype(weight.dtype)
-    return _data(X, Y, weight, data.metric)
+    return packed(X, Y, weight, data.metric)
+
+
+def pair(validation_data: Any) -> tuple[Any, Any]:
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise ValueError("validation_data must be a pair (X, y).")
+    return validation_data[0], validation_data[1]
+
+
+def split(data: Any, share: float, seed: int):
+    """(training, held out), at random; both get at least one sample."""
+    n_held_out = min(max(1, round(share * data.n_samples)), data.n_samples - 1)
+    if n_held_out < 1:
+        raise ValueError("validation_fraction needs at least two samples, but X has one.")
+    order = np.random.default_rng(seed).permutation(data.n_samples)
+    return take(data, np.sort(order[n_held_out:])), take(data, np.sort(order[:n_held_out]))

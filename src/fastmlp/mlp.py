@@ -193,9 +193,9 @@ class MLP:
         seed = int(derived_seeds(np.array([self._seed]), FIT, self._fits)[0])
         held_out = None
         if validation_data is not None:
-            held_out = border.make_data(*pair(validation_data), self.network, self.dtype)
+            held_out = border.make_data(*border.pair(validation_data), self.network, self.dtype)
         elif share:
-            data, held_out = split(data, share, seed)
+            data, held_out = border.split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
         options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose)
@@ -317,18 +317,3 @@ def checked_dtype(dtype: Any) -> np.dtype:
     if found not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float32' or 'float64', but it is {dtype!r}.")
     return found
-
-
-def pair(validation_data: Any) -> tuple[Any, Any]:
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise ValueError("validation_data must be a pair (X, y).")
-    return validation_data[0], validation_data[1]
-
-
-def split(data: Any, share: float, seed: int):
-    """(training, held out), at random; both get at least one sample."""
-    n_held_out = min(max(1, round(share * data.n_samples)), data.n_samples - 1)
-    if n_held_out < 1:
-        raise ValueError("validation_fraction needs at least two samples, but X has one.")
-    order = np.random.default_rng(seed).permutation(data.n_samples)
-    return border.take(data, np.sort(order[n_held_out:])), border.take(data, np.sort(order[:n_held_out]))

@@ -25,8 +25,8 @@ LANES_ROWS, LANES_ALWAYS = (
 )  # larger batches leave the first-level cache, unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
-# A population of at least FULL_LANES nets trains in lanes up to so many parameters (bench/lab_population_families.py); a
-# smaller one, which leaves lanes empty, up to as many fewer.
+# A population of at least FULL_LANES nets trains in lanes up to so many parameters (bench/lab_population_families.py);
+# a smaller one, which leaves lanes empty, up to as many fewer.
 LANES_UP_TO_PARAMS, FULL_LANES = 4000, 32
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 

@@ -14,24 +14,23 @@ import numpy as np
 from . import data as border
 from .callbacks import as_early_stopping
 from .convergence import as_converged
-from .devices import backend, check_name, n_threads_available, resolve
+from .devices import check_name, resolve
 from .ensemble import average, greedy_weights
-from .errors import DivergenceWarning, checked_count, checked_number, checked_setting, drawn_setting, is_per_net
+from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
 from .initialization import Normal, Uniform, check_init, draw_params
-from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, NET_HYPER, Data, Nets
+from .kernels.arguments import METRIC_NONE
 from .kernels.random import FIT, derived_seeds
-from .mlp import MLP, checked_dtype, pair, seed_of, split
+from .mlp import MLP, checked_dtype, seed_of
 from .network import Network
 from .optimizers import optimizer_from_name
-from .plan import EVALUATION_ROWS, describe_net, trains_in_lanes
-from .population_fit import LANES, Outcome, Task, train_each, train_in_lanes
+from .plan import describe_net
+from .population_data import fit_data, make_nets_data, own_inputs
+from .population_fit import Task, run
 from .population_result import PopulationResult
-from .progress import Progress
+from .population_use import checked_members, judge_nets
 from .schedules import schedule_factors
 
 PER_NET = ("dropout", "l2", "init_scale")  # constructor settings that may differ from net to net
-RECORDS = 64  # epochs whose losses are recorded, spread evenly on a logarithmic scale
-RECORDED = 16_000_000  # numbers recorded at the most
 
 
 class Population:
@@ -136,9 +135,17 @@ class Population:
 
     def reset(self) -> Population:
         """Draw the first parameters again, and forget earlier fits."""
-        draw_params(self.network, self.init, self.seeds, self.init_scale, out=self._params)
+        self._draw(np.arange(self.n_nets), 0)
         self._fits, self.result = 0, None
         return self
+
+    def _draw(self, members: np.ndarray, draw: int) -> None:
+        """New first parameters for these nets."""
+        scale = self.init_scale[members] if is_per_net(self.init_scale) else self.init_scale
+        if len(members) == self.n_nets:
+            draw_params(self.network, self.init, self.seeds, scale, draw, out=self._params)
+        else:
+            self._params[members] = draw_params(self.network, self.init, self.seeds[members], scale, draw)
 
     def _one(self, values: Any, k: int) -> float:
         return float(values[k]) if is_per_net(values) else float(values)
@@ -227,9 +234,10 @@ class Population:
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         rng = np.random.default_rng([self.seed, self._fits])
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
-        data, strides, held_out = self._data(
-            X, y, sample_weight, class_weight, validation_data, validation_fraction, rule, int(rng.integers(2**63))
-        )
+        data, strides, held_out = fit_data(
+            X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
+            validation_fraction, rule, int(rng.integers(2**63)),
+        )  # fmt: skip
         if stopping is not None and stopping.monitor is not None:
             if stopping.monitor.startswith("validation") and held_out is None:
                 raise ValueError(f"There is no {stopping.monitor} to monitor: give validation_data.")
@@ -248,7 +256,7 @@ class Population:
             dropout if len(dropout) > 1 else dropout[0], data, strides, held_out, size,
             shuffles, factors, rule, stopping, verbose,
         )  # fmt: skip
-        outcome, restarts, interrupted = self._run(task, epochs, restart_after)
+        outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         self._fits += 1
         self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
         n_diverged = int((self.result.stopped_by == "divergence").sum())
@@ -261,74 +269,13 @@ class Population:
             )
         return self.result
 
-    def _run(self, task: Task, epochs: int, restart_after: int | None) -> tuple[Outcome, np.ndarray, bool]:
-        """Train all nets, those that have not converged again from other weights while epochs are left."""
-        train = train_in_lanes if trains_in_lanes(self.network, self.n_nets) else train_each
-        length = min(epochs, restart_after or epochs)
-        n_records = max(1, min(RECORDS, RECORDED // self.n_nets, length // 8))
-        record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
-        outcome = Outcome.empty(self.n_nets, record_epochs, self.dtype)
-        members, spent = np.arange(self.n_nets), np.zeros(self.n_nets, np.int64)
-        restarts = np.zeros(self.n_nets, np.int64)
-        try:
-            with Progress(self.n_nets, task.verbose, "net") as progress:
-                for attempt in range(-(-epochs // length)):
-                    if attempt:
-                        spent[members] += outcome.epochs[members]
-                        restarts[members] += 1
-                        scale = self.init_scale[members] if is_per_net(self.init_scale) else self.init_scale
-                        self._params[members] = draw_params(
-                            self.network, self.init, self.seeds[members], scale, attempt
-                        )
-                    progress.done = self.n_nets - len(members)
-                    train(task, outcome, members, min(length, epochs - attempt * length), progress)
-                    if restart_after is None:
-                        break
-                    members = members[outcome.status[members] != 1]
-                    if not len(members):
-                        break
-        except KeyboardInterrupt:
-            outcome.epochs += spent
-            return outcome, restarts, True
-        outcome.epochs += spent
-        return outcome, restarts, False
-
-    def _data(self, X, y, sample_weight, class_weight, validation_data, validation_fraction, rule, seed):
-        """(Data, strides from net to net of X, Y and weight, Data held out or None)"""
-        share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
-        if share and validation_data is not None:
-            raise ValueError("Give validation_data or validation_fraction, not both.")
-        data, strides = border.make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight)
-        if rule is not None and rule.margin is not None:
-            if not np.isfinite([self.network.output_row.low, self.network.output_row.high]).all():
-                raise ValueError(
-                    "A margin, as in the 40-20-40 rule, needs an output with a range, such as sigmoid, but the output "
-                    f"activation is {self.network.output_row.name!r}. Use converged=0.01, a loss, instead."
-                )
-            data = data._replace(metric=METRIC_MARGIN)
-        if rule is not None and rule.accuracy is not None and data.metric == METRIC_NONE:
-            raise ValueError(
-                "Accuracy needs classes, but the targets are numbers between the ends of the output's range. Use "
-                "converged=0.01, a loss, or converged='40-20-40'."
-            )
-        held_out = None
-        if validation_data is not None:
-            held_out = border.make_data(*pair(validation_data), self.network, self.dtype)
-        elif share:
-            if any(strides):
-                raise ValueError(
-                    "validation_fraction cannot split data that differ from net to net: give validation_data."
-                )
-            data, held_out = split(data, share, seed)
-        return data, strides, held_out
-
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         has_metric = task.data.metric != METRIC_NONE
         if task.converged is not None:
             done = outcome.status == 1
         elif has_metric:
             done = np.isfinite(outcome.loss) & (outcome.status != 0)
-            _, right = self._judge(task.data, task.strides)
+            _, right = judge_nets(self.network, self.device, self._params, task.data, task.strides)
             done &= right >= 1.0 - 1e-5
         else:
             done = np.isfinite(outcome.loss) & (outcome.status != 0)
@@ -347,74 +294,13 @@ class Population:
 
     # ---- use
 
-    def _judge(
-        self, data: Data, strides=(0, 0, 0), members: np.ndarray | None = None, output: np.ndarray | None = None
-    ):
-        """(loss, share right) of each net of `members`; outputs are written if there is room."""
-        members = np.arange(self.n_nets) if members is None else members
-        output = np.empty(0, self.dtype) if output is None else output
-        module, net = backend(self.device), describe_net(self.network)
-        loss, right = np.full(self.n_nets, np.nan), np.full(self.n_nets, np.nan)
-        if not trains_in_lanes(self.network, self.n_nets):
-            return self._judge_each(data, strides, members, output)
-        empty, whole = np.empty(0), np.empty(0, np.int64)
-        nets = Nets(
-            n_params=self._params.shape[1], params=self._params.reshape(-1), hyper=np.zeros(len(NET_HYPER)),
-            hyper_stride=0, n_state=0, corrects=False, penalised=False, clipped=False, mixed=any(strides),
-            dropout=empty, dropout_stride=0, seeds=whole,
-            X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
-            status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
-            record_epochs=whole, n_records=0, n_nets=self.n_nets, records=np.empty(0, self.dtype),
-        )  # fmt: skip
-        n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
-        rows = min(data.n_samples, EVALUATION_ROWS)
-        work = module.NetsWork(
-            net, nets.n_params, rows, data.n_samples, n_ranks, False, None, (self.network.loss, data.metric), self.dtype
-        )
-        with module.Team(n_ranks) as team:
-            module.evaluate_nets(team, net, data, nets, work, output)
-        return loss[members], right[members]
-
-    def _judge_each(self, data: Data, strides, members: np.ndarray, output: np.ndarray):
-        from .plan import Plan
-        from .population_fit import own_data
-
-        results, size = [], data.n_samples * self.network.n_outputs
-        padded = self.network.layout.padded(self.dtype)
-        plan = Plan.for_evaluation(self.network, self.device, self.dtype, data.n_samples)
-        with plan.backend.Team(plan.n_threads) as team:
-            for i, net in enumerate(members):
-                padded[: self._params.shape[1]] = self._params[net]
-                room = output[i * size : (i + 1) * size] if output.size else output
-                results.append(plan.evaluate(team, own_data(data, strides, net), padded, room))
-        return np.array(results).reshape(-1, 2).T
-
-    def _own_inputs(self, X: Any) -> tuple[Data, tuple[int, int, int]]:
-        features, stride = border.as_nets_features(X, self.network.n_features, self.dtype, self.n_nets)
-        n = len(features) // self.n_nets if stride else len(features)
-        return border.inputs_only(features)._replace(n_samples=n), (stride, 0, 0)
-
     def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
         """Outputs (n_nets, n_samples, n_outputs), after the output activation, of all nets or of these."""
-        data, strides = self._own_inputs(X)
-        members = np.arange(self.n_nets) if nets is None else self._members(nets)
+        data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
+        members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
         output = np.empty((len(members), data.n_samples, self.network.n_outputs), self.dtype)
-        self._judge(data, strides, members, output.reshape(-1))
+        judge_nets(self.network, self.device, self._params, data, strides, members, output.reshape(-1))
         return output
-
-    def _members(self, nets: Any) -> np.ndarray:
-        members = np.atleast_1d(np.asarray(nets))
-        if members.dtype == bool and members.shape == (self.n_nets,):
-            members = np.flatnonzero(members)
-        if members.dtype.kind not in "iu" or members.ndim != 1 or not members.size:
-            raise ValueError(
-                f"nets must list net numbers or mark some of them in a mask (n_nets,), but it is {nets!r}."
-            )
-        if members.min() < -self.n_nets or members.max() >= self.n_nets:
-            raise ValueError(
-                f"nets must hold numbers from 0 to {self.n_nets - 1}, but holds {members.min()} to {members.max()}."
-            )
-        return (members % self.n_nets).astype(np.int64)
 
     def predict_classes(self, X: Any, *, nets: Any = None) -> np.ndarray:
         """Class numbers (n_nets, n_samples), as MLP.predict_classes gives them for each net."""
@@ -425,8 +311,8 @@ class Population:
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """{"loss": (n_nets,)} without the L2 penalty and, for classifications, "accuracy"."""
-        data, strides = border.make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight)
-        loss, right = self._judge(data, strides)
+        data, strides = make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight)
+        loss, right = judge_nets(self.network, self.device, self._params, data, strides)
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> np.ndarray:

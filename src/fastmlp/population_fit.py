@@ -37,7 +37,8 @@ from .kernels.arguments import (
 from .kernels.optimizers import CODES
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import Plan, describe_net, products
+from .plan import Plan, describe_net, products, trains_in_lanes
+from .population_data import own_data
 from .progress import Progress
 from .training import Fit, Options
 
@@ -46,6 +47,8 @@ MONITORS = {
     "validation_accuracy": MONITOR_VALIDATION_RIGHT,
 }  # fmt: skip
 CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
+RECORDS = 64  # epochs whose losses are recorded, spread evenly on a logarithmic scale
+RECORDED = 16_000_000  # numbers recorded at the most
 FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
 LANES = 16
 
@@ -288,8 +291,32 @@ def _train_alone(task: Task, outcome: Outcome, net: int, n_epochs: int, stop: th
         outcome.best[net] = history.record(task.monitor)[history.best_epoch]
 
 
-def own_data(data: Data, strides: tuple[int, int, int], net: int) -> Data:
-    """The samples of one net, as it would have them alone."""
-    part = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
-    x, y, weight = strides
-    return data._replace(X=part(data.X, x), Y=part(data.Y, y), weight=part(data.weight, weight))
+def run(
+    task: Task, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
+) -> tuple[Outcome, np.ndarray, bool]:
+    """(outcome, restarts of each net, whether Ctrl-C ended it): train all nets, those that have not converged after
+    restart_after epochs again from other weights, which redraw(members, attempt) gives them.
+    """
+    train = train_in_lanes if trains_in_lanes(task.network, task.n_nets) else train_each
+    length = min(epochs, restart_after or epochs)
+    n_records = max(1, min(RECORDS, RECORDED // task.n_nets, length // 8))
+    record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
+    outcome = Outcome.empty(task.n_nets, record_epochs, task.dtype)
+    members, spent = np.arange(task.n_nets), np.zeros(task.n_nets, np.int64)
+    restarts, interrupted = np.zeros(task.n_nets, np.int64), False
+    try:
+        with Progress(task.n_nets, task.verbose, "net") as progress:
+            for attempt in range(-(-epochs // length)):
+                if attempt:
+                    spent[members] += outcome.epochs[members]
+                    restarts[members] += 1
+                    redraw(members, attempt)
+                progress.done = task.n_nets - len(members)
+                train(task, outcome, members, min(length, epochs - attempt * length), progress)
+                members = members[outcome.status[members] != CONVERGED]
+                if restart_after is None or not len(members):
+                    break
+    except KeyboardInterrupt:
+        interrupted = True
+    outcome.epochs += spent
+    return outcome, restarts, interrupted

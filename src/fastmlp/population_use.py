@@ -1,0 +1,74 @@
+"""A forward pass of many nets, or of some of them: outputs, losses and shares of right samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .devices import Device, backend, n_threads_available
+from .kernels.arguments import NET_HYPER, Data, Nets
+from .network import Network
+from .plan import EVALUATION_ROWS, Plan, describe_net, trains_in_lanes
+from .population_data import Strides, own_data
+from .population_fit import LANES
+
+
+def judge_nets(
+    network: Network, device: Device, params: np.ndarray, data: Data, strides: Strides = (0, 0, 0),
+    members: np.ndarray | None = None, output: np.ndarray | None = None,
+):  # fmt: skip
+    """(loss, share right) of the nets with these numbers, all if None, from params (n_nets, n_params).
+
+    output : (n_members * n_samples * n_outputs,), written if given
+    """
+    n_nets, n_params = params.shape
+    members = np.arange(n_nets) if members is None else members
+    output = np.empty(0, params.dtype) if output is None else output
+    if not trains_in_lanes(network, n_nets):
+        return _judge_each(network, device, params, data, strides, members, output)
+    module, net = backend(device), describe_net(network)
+    loss, right = np.full(n_nets, np.nan), np.full(n_nets, np.nan)
+    empty, whole = np.empty(0), np.empty(0, np.int64)
+    nets = Nets(
+        n_params=n_params, params=params.reshape(-1), hyper=np.zeros(len(NET_HYPER)),
+        hyper_stride=0, n_state=0, corrects=False, penalised=False, clipped=False, mixed=any(strides),
+        dropout=empty, dropout_stride=0, seeds=whole,
+        X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
+        status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
+        record_epochs=whole, n_records=0, n_nets=n_nets, records=np.empty(0, params.dtype),
+    )  # fmt: skip
+    n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
+    rows = min(data.n_samples, EVALUATION_ROWS)
+    work = module.NetsWork(
+        net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric), params.dtype
+    )
+    with module.Team(n_ranks) as team:
+        module.evaluate_nets(team, net, data, nets, work, output)
+    return loss[members], right[members]
+
+
+def _judge_each(network, device, params, data, strides, members, output):
+    results, size = [], data.n_samples * network.n_outputs
+    padded = network.layout.padded(params.dtype)
+    plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples)
+    with plan.backend.Team(plan.n_threads) as team:
+        for i, net in enumerate(members):
+            padded[: params.shape[1]] = params[net]
+            room = output[i * size : (i + 1) * size] if output.size else output
+            results.append(plan.evaluate(team, own_data(data, strides, net), padded, room))
+    return np.array(results).reshape(-1, 2).T
+
+
+def checked_members(nets: Any, n_nets: int) -> np.ndarray:
+    """Net numbers, int64 (n_members,), from numbers or a mask; a ValueError says what else came."""
+    members = np.atleast_1d(np.asarray(nets))
+    if members.dtype == bool and members.shape == (n_nets,):
+        members = np.flatnonzero(members)
+    if members.dtype.kind not in "iu" or members.ndim != 1 or not members.size:
+        raise ValueError(f"nets must list net numbers or mark some of them in a mask (n_nets,), but it is {nets!r}.")
+    if members.min() < -n_nets or members.max() >= n_nets:
+        raise ValueError(
+            f"nets must hold numbers from 0 to {n_nets - 1}, but holds {members.min()} to {members.max()}."
+        )
+    return (members % n_nets).astype(np.int64)
