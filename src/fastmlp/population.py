@@ -62,7 +62,7 @@ class Population:
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     >>> pop = Population((2, 2, 1), n_nets=200, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     >>> result = pop.fit(X, y, epochs=500, optimizer="rprop", converged=0.05)
-    >>> result.n_nets, 0.4 < result.success_rate < 1.0
+    >>> result.n_nets, 0.2 < result.success_rate < 0.7
     (200, True)
     >>> pop.best().predict_classes(X)
     array([0, 1, 1, 0])
