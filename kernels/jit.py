@@ -32,10 +32,11 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz
 
 
 def _sources_tag() -> str:
-    """Changes whenever any kernel source does; Numba itself only watches the file of the function it caches."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    """Changes whenever a source of CPU kernels does; Numba itself only watches the file of the function it caches."""
+    digest, folder = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(folder).parts[0] != "cuda":
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -34,6 +34,7 @@ KERNEL_LEVELS = [
     ["elementary", "random"],
     ["activations", "losses", "optimizers"],
     ["straight_line"],
+    ["cuda.printer"],
     ["cpu.columns", "cpu.elements", "cpu.team", "cpu.tile"],
     ["cpu.update", "cpu.product"],
     ["cpu.lane_update"],

@@ -80,6 +80,8 @@ def test_cache_folder_is_named_by_the_sources(monkeypatch, tmp_path):
         copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
     assert jit._sources_tag() == tag
+    (tmp_path / "cuda" / "backend.py").write_text("# no CPU kernel depends on it")
+    assert jit._sources_tag() == tag
     (tmp_path / "losses.py").write_text("# changed")
     assert jit._sources_tag() != tag
     assert len(Path(CACHE_FOLDER).name) == len(tag)
