@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,70 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("fastmlp")
+    group.addoption(
+        "--device",
+        choices=("emulator", "cuda"),
+        default="emulator",
+        help="where tests of the CUDA backend run: on the CPU, in tests/cuda_emulator, or on a GPU, through CuPy",
+    )
+    group.addoption(
+        "--require-device",
+        choices=("emulator", "cuda"),
+        help="fail where a test would be skipped because this device cannot be had",
+    )
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if {"cuda", "emulated_cuda"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.emulator)
+
+
+def _without(device, reason, config):
+    """Skip, or fail where the device was asked for with --require-device."""
+    (pytest.fail if config.getoption("--require-device") == device else pytest.skip)(f"no {device}: {reason}")
+
+
+def _forget_backend():
+    """Modules that have imported a CuPy, real or not."""
+    for name in [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]:
+        if not name.endswith(".printer"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def emulated_cuda(request):
+    """The emulator, installed as `cupy`: its settings and counts. For tests that a GPU has no say in."""
+    if request.config.getoption("--device") != "emulator":
+        pytest.skip("about the emulator")
+    if shutil.which("g++") is None:
+        _without("emulator", "it needs g++", request.config)
+    import cuda_emulator
+
+    _forget_backend()
+    with cuda_emulator.installed():
+        yield cuda_emulator
+    _forget_backend()
+
+
+@pytest.fixture
+def cuda(request):
+    """cupy: the emulator's, or with --device cuda the real one."""
+    if request.config.getoption("--device") == "emulator":
+        request.getfixturevalue("emulated_cuda")
+        import cupy
+    else:
+        try:
+            import cupy
+        except ImportError as error:
+            _without("cuda", error, request.config)
+        if not cupy.cuda.is_available():
+            _without("cuda", "CuPy finds no GPU and driver", request.config)
+    return cupy
 
 
 @pytest.fixture

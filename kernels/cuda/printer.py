@@ -242,7 +242,7 @@ def formulas() -> str:
 
 
 def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> list[str]:
-    """The program of one net and one sample. What it reads and adds to are the caller's locals: p0.. g0.. x0.. y0.. w c.
+    """The program of one net and one sample. The caller has p0.. g0.. x0.. y0.. w c as locals; it adds to g.
 
     It declares z<layer>_<unit>, a<layer>_<unit> and d<layer>_<unit>, once each.
     """

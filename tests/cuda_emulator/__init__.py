@@ -1,0 +1,148 @@
+"""A cupy for machines without a GPU: the same calls, arrays in host memory, kernels compiled by g++ and run thread by
+thread (scheduler.cpp). For correctness only.
+
+    with cuda_emulator.installed():          `import cupy` finds it; the fixture emulated_cuda in conftest.py does this
+        cuda_emulator.settings.order = 5     threads in another order
+        with cuda_emulator.counting() as n:  how much was asked of the device
+            ...
+
+It refuses what CuPy takes silently: Python numbers as kernel arguments, arguments of another type than the kernel's,
+arrays with strides, NumPy arrays among device arrays, addresses outside live memory. New memory is NaN.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from contextlib import contextmanager
+
+import numpy as np
+
+from . import arrays, cublas, cuda, memory, raw
+from .state import EmulatorError as EmulatorError
+from .state import counting as counting
+from .state import counts, reset
+from .state import settings as settings
+
+TYPES = (
+    "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 intp dtype"
+)
+CONSTANTS = "pi e inf nan newaxis"
+
+
+def asarray(a, dtype=None, order=None, *, blocking=False):
+    return array(a, dtype, copy=False, order=order or "K", blocking=blocking)
+
+
+def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
+    if isinstance(obj, arrays.ndarray):
+        if copy or (dtype is not None and obj.dtype != dtype):
+            return arrays.call(np.array, obj, dtype=dtype, order=order)
+        return obj
+    if isinstance(obj, (list, tuple)) and obj and all(isinstance(x, arrays.ndarray) for x in obj):
+        return arrays.call(np.stack, obj)
+    host = np.array(obj, dtype=dtype, order=order, ndmin=ndmin)
+    counts["host_to_device"] += 1
+    return arrays.wrap(host.copy(order=order))
+
+
+def ascontiguousarray(a, dtype=None):
+    a = asarray(a, dtype)
+    return a if a.flags.c_contiguous else arrays.call(np.ascontiguousarray, a)
+
+
+def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
+    return a.get(stream, order, out, blocking) if isinstance(a, arrays.ndarray) else np.asarray(a, order=order)
+
+
+def empty(shape, dtype=float, order="C"):
+    return arrays.ndarray(shape, dtype, order=order)
+
+
+def full(shape, fill_value, dtype=None, order="C"):
+    array = empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype, order)
+    array._host.fill(fill_value)
+    return array
+
+
+def zeros(shape, dtype=float, order="C"):
+    return full(shape, 0, dtype, order)
+
+
+def ones(shape, dtype=float, order="C"):
+    return full(shape, 1, dtype, order)
+
+
+def from_dlpack(x):
+    kind, _ = x.__dlpack_device__()
+    if kind != 2:
+        raise ValueError("the array is not on a CUDA device")
+    array = x.__dlpack__()
+    return arrays.wrap(array._host) if isinstance(array, arrays.ndarray) else array
+
+
+def get_array_module(*args):
+    return sys.modules["cupy"] if any(isinstance(a, arrays.ndarray) for a in args) else np
+
+
+class _Cupy(types.ModuleType):
+    """Functions of NumPy that are not written here are called on the host memory of device arrays."""
+
+    def __getattr__(self, name):
+        function = getattr(np, name, None)
+        if name.startswith("_") or not callable(function):
+            raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+        return lambda *args, **keywords: arrays.call(function, *args, **keywords)
+
+
+def _modules():
+    cupy = _Cupy("cupy")
+    made = (asarray, array, ascontiguousarray, asnumpy, empty, full, zeros, ones, from_dlpack, get_array_module)
+    vars(cupy).update({function.__name__: function for function in made})
+    vars(cupy).update({name: getattr(np, name) for name in (*TYPES.split(), *CONSTANTS.split())})
+    vars(cupy).update(
+        __path__=[], __version__="14.2.0", ndarray=arrays.ndarray, RawModule=raw.RawModule,
+        empty_like=lambda a, dtype=None: empty(a.shape, dtype or a.dtype),
+        zeros_like=lambda a, dtype=None: zeros(a.shape, dtype or a.dtype),
+        ones_like=lambda a, dtype=None: ones(a.shape, dtype or a.dtype),
+        full_like=lambda a, value, dtype=None: full(a.shape, value, dtype or a.dtype),
+        get_default_memory_pool=memory.MemoryPool, get_default_pinned_memory_pool=memory.MemoryPool,
+        is_available=cuda.is_available,
+    )  # fmt: skip
+    found = {"cupy": cupy, **cuda.modules()}
+    cupy.cuda = found["cupy.cuda"]
+    cupyx = types.ModuleType("cupyx")
+    cupyx.empty_pinned = lambda shape, dtype=float: np.empty(shape, dtype)
+    found["cupyx"] = cupyx
+    parent = None
+    for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs"):
+        found[name] = types.ModuleType(name)
+        found[name].__path__ = []
+        if parent is not None:
+            setattr(parent, name.rsplit(".", 1)[1], found[name])
+        parent = found[name]
+    parent.cublas = found["cupy_backends.cuda.libs.cublas"] = cublas
+    return found
+
+
+MODULES = _modules()
+
+
+@contextmanager
+def installed():
+    """Within, `import cupy` finds the emulator. At the end, writes next to arrays are looked for once more."""
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in _PACKAGES}
+    sys.modules.update(MODULES)
+    reset()
+    try:
+        yield sys.modules["cupy"]
+        cuda.streams.drain_all()
+        memory.check_guards()
+    finally:
+        for name in MODULES:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+        reset()
+
+
+_PACKAGES = {"cupy", "cupyx", "cupy_backends"}

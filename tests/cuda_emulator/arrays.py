@@ -1,0 +1,168 @@
+"""cupy.ndarray on the CPU. As the real one it does not mix with NumPy arrays and turns into one only when asked to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import memory
+from .state import counts, settings
+from .streams import get_current_stream
+
+
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
+    """cupy.ndarray; `_host` is NumPy's view of its memory."""
+
+    def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
+        shape = (shape,) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+        dtype = np.dtype(dtype)
+        if memptr is None:
+            memptr = memory.alloc(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        self._memory = memptr.mem
+        self._host = memory.view(memptr.ptr, dtype, shape)
+        if order == "F":
+            self._host = memory.view(memptr.ptr, dtype, shape[::-1]).T
+        if strides is not None:
+            self._host = memory.view(memptr.ptr, dtype, shape, [s // dtype.itemsize for s in strides])
+
+    # ---- what it is
+
+    shape = property(lambda self: self._host.shape)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    strides = property(lambda self: self._host.strides)
+    flags = property(lambda self: self._host.flags)
+    device = property(lambda self: self._memory.device)
+
+    @property
+    def data(self) -> memory.MemoryPointer:
+        return memory.MemoryPointer(self._memory, self._address - self._memory.ptr)
+
+    @property
+    def _address(self) -> int:
+        return self._host.ctypes.data if self._host.size else self._memory.ptr
+
+    def __len__(self):
+        return len(self._host)
+
+    def __repr__(self):
+        return f"emulated {self._host!r}"
+
+    # ---- to and from the host
+
+    def get(self, stream=None, order="C", out=None, blocking=True):
+        counts["device_to_host"] += 1
+        if blocking:
+            counts["synchronizations"] += 1
+        stream = stream or get_current_stream()
+        if out is None:
+            out = np.empty(self.shape, self.dtype, order=order if order != "A" else "C")
+        if blocking:
+            stream._drain()
+            np.copyto(out, self._host)
+        else:
+            stream._ask(lambda: np.copyto(out, self._host))
+        return out
+
+    def set(self, arr, stream=None):
+        counts["host_to_device"] += 1
+        if arr.shape != self.shape or arr.dtype != self.dtype:
+            raise ValueError(f"{arr.dtype}{arr.shape} set into {self.dtype}{self.shape}")
+        if stream is None:
+            get_current_stream()._drain()
+            self._host[...] = arr
+        else:
+            stream._ask(lambda: np.copyto(self._host, arr))
+
+    def __array__(self, *_, **__):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
+
+    def _scalar(self):
+        counts["device_to_host"] += 1
+        counts["synchronizations"] += 1
+        get_current_stream()._drain()
+        return self._host.item()
+
+    def item(self, *where):
+        return wrap(self._host.item(*where))._scalar() if where else self._scalar()
+
+    __float__ = lambda self: float(self._scalar())
+    __int__ = __index__ = lambda self: int(self._scalar())
+    __bool__ = lambda self: bool(self._scalar())
+
+    def tolist(self):
+        return self.get().tolist()
+
+    def __dlpack_device__(self):
+        return (2, self._memory.device_id)
+
+    def __dlpack__(self, **_):
+        return self
+
+    # ---- computing
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        return call(getattr(ufunc, method), *inputs, **keywords)
+
+    def __array_function__(self, function, types, args, kwargs):
+        return call(function, *args, **kwargs)
+
+    def __getitem__(self, key):
+        return call(np.ndarray.__getitem__, self, key, allow_host=True)
+
+    def __setitem__(self, key, value):
+        if isinstance(value, np.ndarray):
+            counts["host_to_device"] += 1
+        call(np.ndarray.__setitem__, self, key, value, allow_host=True)
+
+    def __getattr__(self, name):
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(name)
+        attribute = getattr(self._host, name)
+        if not callable(attribute):
+            return wrap(attribute)
+        return lambda *args, **keywords: call(getattr(np.ndarray, name), self, *args, **keywords)
+
+
+def _host_of(x: Any, allow_host=False):
+    if isinstance(x, ndarray):
+        return x._host
+    if isinstance(x, np.ndarray) and not allow_host:
+        raise TypeError(f"Unsupported type {type(x)}")  # CuPy's words
+    if isinstance(x, (tuple, list)):
+        return type(x)(_host_of(each, allow_host) for each in x)
+    return x
+
+
+def wrap(result: Any):
+    """NumPy's results as device arrays: views stay views, numbers become arrays without a dimension."""
+    if isinstance(result, tuple):
+        return tuple(wrap(each) for each in result)
+    if not isinstance(result, (np.ndarray, np.generic)):
+        return result
+    result = np.asarray(result)
+    place = memory.find(result.ctypes.data) if result.size else None
+    if place is None or result.base is None:
+        array = ndarray(result.shape, result.dtype, order="F" if result.flags.fnc else "C")
+        np.copyto(array._host, result)
+        return array
+    array = ndarray.__new__(ndarray)
+    array._memory, array._host = place, result
+    return array
+
+
+def call(function, *args, allow_host=False, **keywords):
+    """A NumPy function of device arrays, done at once, after what their stream has still to do."""
+    if settings.lazy:
+        get_current_stream()._drain()
+    get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))
+    out = keywords.get("out")
+    keywords = {name: _host_of(value) for name, value in keywords.items()}
+    result = function(*[_host_of(x, allow_host) for x in args], **keywords)
+    if out is not None:
+        return out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    return wrap(result)

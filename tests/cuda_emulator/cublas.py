@@ -1,0 +1,158 @@
+"""cupy_backends.cuda.libs.cublas: matrix products of column-major matrices at raw addresses, with CuPy's arguments."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .memory import check_range, view
+from .state import EmulatorError, counts
+from .streams import get_current_stream
+
+CUBLAS_OP_N, CUBLAS_OP_T, CUBLAS_OP_C = 0, 1, 2
+CUBLAS_POINTER_MODE_HOST, CUBLAS_POINTER_MODE_DEVICE = 0, 1
+CUBLAS_DEFAULT_MATH, CUBLAS_TENSOR_OP_MATH = 0, 1
+CUBLAS_COMPUTE_16F, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F = 64, 68, 70
+CUBLAS_COMPUTE_32F_FAST_16F, CUBLAS_COMPUTE_32F_FAST_16BF, CUBLAS_COMPUTE_32F_FAST_TF32 = 74, 75, 77
+CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT_TENSOR_OP = -1, 99
+BFLOAT16 = "bfloat16"
+TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 14: BFLOAT16}  # of cupy.cuda.runtime.CUDA_R_*
+HANDLE = 0xB1A5
+_modes = {"math": 0, "pointer": CUBLAS_POINTER_MODE_HOST}
+
+
+class CUBLASError(RuntimeError):
+    """As CuPy's."""
+
+
+def create() -> int:
+    return HANDLE
+
+
+def setStream(handle, stream) -> None:
+    pass  # every product sets the current stream, as in CuPy
+
+
+def getStream(handle) -> int:
+    return get_current_stream().ptr
+
+
+def setMathMode(handle, mode) -> None:
+    _modes["math"] = int(mode)
+
+
+def getMathMode(handle) -> int:
+    return _modes["math"]
+
+
+def setPointerMode(handle, mode) -> None:
+    _modes["pointer"] = int(mode)
+
+
+def getPointerMode(handle) -> int:
+    return _modes["pointer"]
+
+
+def _scalar(pointer, kind):
+    if _modes["pointer"] == CUBLAS_POINTER_MODE_DEVICE:
+        check_range(pointer, np.dtype(kind).itemsize, "alpha or beta")
+    return view(pointer, kind, (1,))[0]
+
+
+def _matrix(name, pointer, kind, rows, columns, leading, stride, count):
+    """(count, rows, columns) of column-major matrices."""
+    if leading < max(1, rows):
+        raise CUBLASError(f"CUBLAS_STATUS_INVALID_VALUE: {name} has {rows} rows, its leading dimension is {leading}")
+    storage = np.dtype(np.uint16 if kind == BFLOAT16 else kind)
+    extent = (count - 1) * stride + (columns - 1) * leading + rows
+    check_range(pointer, extent * storage.itemsize, f"matrix {name}")
+    return view(pointer, storage, (count, rows, columns), (stride, 1, leading))
+
+
+def _numbers(matrix, kind, computed):
+    if kind == BFLOAT16:
+        return (matrix.astype(np.uint32) << 16).view(np.float32).astype(computed)
+    return matrix.astype(computed)
+
+
+def _stored(numbers, kind):
+    if kind != BFLOAT16:
+        return numbers.astype(kind)
+    bits = numbers.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed):
+    """C = alpha op(A) op(B) + beta C; C is not read where beta is 0."""
+    if get_current_stream().is_capturing():
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+    if min(m, n, k, count) < 0:
+        raise CUBLASError("CUBLAS_STATUS_INVALID_VALUE: a negative size")
+    if 0 in (m, n, count):
+        return
+    counts["products"] += 1
+    alpha, beta = _scalar(alpha, computed), _scalar(beta, computed)
+    a = _matrix("A", A, a_kind, *((m, k) if ta == 0 else (k, m)), lda, sa, count)
+    b = _matrix("B", B, b_kind, *((k, n) if tb == 0 else (n, k)), ldb, sb, count)
+    c = _matrix("C", C, c_kind, m, n, ldc, sc, count)
+    if count > 1 and sc < (n - 1) * ldc + m:
+        raise EmulatorError("matrices C of a batch overlap")
+
+    def product():
+        left, right = _numbers(a, a_kind, computed), _numbers(b, b_kind, computed)
+        left = left if ta == 0 else left.transpose(0, 2, 1)
+        right = right if tb == 0 else right.transpose(0, 2, 1)
+        with np.errstate(all="ignore"):
+            result = computed(alpha) * (left @ right)
+            if beta != 0:
+                result = result + computed(beta) * _numbers(c, c_kind, computed)
+            c[...] = _stored(result, c_kind)
+
+    get_current_stream()._ask(product)
+
+
+def sgemm(handle, transa, transb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):
+    f = np.float32
+    _gemm(transa, transb, m, n, k, alpha, A, f, lda, 0, B, f, ldb, 0, beta, C, f, ldc, 0, 1, f)
+
+
+def dgemm(handle, transa, transb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):
+    f = np.float64
+    _gemm(transa, transb, m, n, k, alpha, A, f, lda, 0, B, f, ldb, 0, beta, C, f, ldc, 0, 1, f)
+
+
+def sgemmStridedBatched(
+    handle, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, strideB, beta, C, ldc, strideC, batchCount
+):
+    f, count = np.float32, batchCount
+    _gemm(transa, transb, m, n, k, alpha, A, f, lda, strideA, B, f, ldb, strideB, beta, C, f, ldc, strideC, count, f)
+
+
+def dgemmStridedBatched(
+    handle, transa, transb, m, n, k, alpha, A, lda, strideA, B, ldb, strideB, beta, C, ldc, strideC, batchCount
+):
+    f, count = np.float64, batchCount
+    _gemm(transa, transb, m, n, k, alpha, A, f, lda, strideA, B, f, ldb, strideB, beta, C, f, ldc, strideC, count, f)
+
+
+def _computed(compute_type):
+    return np.float64 if compute_type == CUBLAS_COMPUTE_64F else np.float32
+
+
+def gemmEx(
+    handle, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc, computeType, algo
+):
+    a, b, c = TYPES[Atype], TYPES[Btype], TYPES[Ctype]
+    _gemm(
+        transa, transb, m, n, k, alpha, A, a, lda, 0, B, b, ldb, 0, beta, C, c, ldc, 0, 1, _computed(computeType)
+    )  # fmt: skip
+
+
+def gemmStridedBatchedEx(
+    handle, transa, transb, m, n, k, alpha, A, Atype, lda, strideA, B, Btype, ldb, strideB, beta, C, Ctype, ldc,
+    strideC, batchCount, computeType, algo,
+):  # fmt: skip
+    a, b, c = TYPES[Atype], TYPES[Btype], TYPES[Ctype]
+    _gemm(
+        transa, transb, m, n, k, alpha, A, a, lda, strideA, B, b, ldb, strideB, beta, C, c, ldc, strideC, batchCount,
+        _computed(computeType),
+    )  # fmt: skip

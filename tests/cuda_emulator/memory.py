@@ -1,0 +1,194 @@
+"""Device memory: every allocation is known, guarded on both sides and all ones at first, which is NaN."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from bisect import bisect_right, insort
+
+import numpy as np
+
+from .build import ASAN
+from .state import LOCK, EmulatorError, counts, device, settings
+
+GUARD = 0 if ASAN else 64
+ALIGNMENT = 16 if ASAN else 256
+_starts: list[int] = []
+_live: dict[int, weakref.ref] = {}
+_faults: list[str] = []
+_used = 0
+
+
+class OutOfMemoryError(MemoryError):
+    """As cupy.cuda.memory.OutOfMemoryError."""
+
+    def __init__(self, size, total, limit=0):
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
+        self._size, self._total, self._limit = size, total, limit
+
+
+class Allocation:
+    """`.ptr`, `.size`; freed when the last array in it is gone."""
+
+    def __init__(self, size: int):
+        global _used
+        with LOCK:
+            if _used + size > settings.limit:
+                raise OutOfMemoryError(size, _used, settings.limit)
+            self.bytes = np.full(size + 2 * GUARD + ALIGNMENT, 0xFF, np.uint8)
+            first = self.bytes.ctypes.data + GUARD
+            self.ptr = first + -first % ALIGNMENT
+            self.size, self.device_id = size, device()
+            _used += size
+            insort(_starts, self.ptr)
+            _live[self.ptr] = weakref.ref(self)
+            counts["allocations"] += 1
+            weakref.finalize(self, _free, self.ptr, size, self.bytes).atexit = False
+
+    @property
+    def device(self):
+        from .cuda import Device
+
+        return Device(self.device_id)
+
+
+def _free(ptr, size, raw):
+    global _used
+    with LOCK:
+        _used -= size
+        if not _guards_are_whole(ptr, size):
+            _faults.append(f"a kernel wrote next to an array of {size} bytes")
+        del _starts[bisect_right(_starts, ptr) - 1], _live[ptr]
+
+
+def _guards_are_whole(ptr, size) -> bool:
+    return GUARD == 0 or all(ctypes.string_at(p, GUARD) == b"\xff" * GUARD for p in (ptr - GUARD, ptr + size))
+
+
+def check_guards() -> None:
+    """Raise if something was written next to an array of now or of before."""
+    for ptr in list(_starts):
+        allocation = _live[ptr]()
+        if allocation is not None and not _guards_are_whole(ptr, allocation.size):
+            _faults.append(f"a kernel wrote next to an array of {allocation.size} bytes")
+            ctypes.memset(ptr - GUARD, 0xFF, GUARD)
+            ctypes.memset(ptr + allocation.size, 0xFF, GUARD)
+    if _faults:
+        faults = "; ".join(_faults)
+        _faults.clear()
+        raise EmulatorError(faults)
+
+
+def find(ptr: int) -> Allocation | None:
+    """The allocation that an address is in."""
+    with LOCK:
+        place = bisect_right(_starts, ptr) - 1
+        if place < 0:
+            return None
+        allocation = _live[_starts[place]]()
+        return allocation if allocation is not None and ptr <= allocation.ptr + allocation.size else None
+
+
+def check_range(ptr: int, size: int, what: str) -> Allocation:
+    """The allocation that all of [ptr, ptr + size) is in."""
+    allocation = find(ptr)
+    if allocation is None:
+        raise EmulatorError(f"{what}: {ptr:#x} is no address of live device memory")
+    if ptr + size > allocation.ptr + allocation.size:
+        over = ptr + size - allocation.ptr - allocation.size
+        raise EmulatorError(f"{what}: reaches {over} bytes past an array of {allocation.size} bytes")
+    return allocation
+
+
+def view(ptr: int, dtype, shape, strides=None) -> np.ndarray:
+    """NumPy's view of raw memory; strides in elements."""
+    dtype = np.dtype(dtype)
+    extent = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if strides else int(np.prod(shape))
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    raw = (ctypes.c_uint8 * (extent * dtype.itemsize)).from_address(ptr)
+    flat = np.frombuffer(raw, dtype)
+    if strides is None:
+        return flat.reshape(shape)
+    return np.lib.stride_tricks.as_strided(flat, shape, [s * dtype.itemsize for s in strides])
+
+
+class MemoryPointer:
+    """As cupy.cuda.MemoryPointer: an address and the allocation that it keeps alive."""
+
+    def __init__(self, mem: Allocation, offset: int):
+        self.mem, self.ptr = mem, mem.ptr + offset
+
+    device = property(lambda self: self.mem.device)
+    device_id = property(lambda self: self.mem.device_id)
+
+    def __add__(self, offset: int) -> MemoryPointer:
+        return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset)
+
+    __radd__ = __add__
+
+    def __int__(self) -> int:
+        return self.ptr
+
+    def copy_from_host_async(self, mem, size, stream=None):
+        from .cuda import runtime
+
+        runtime.memcpyAsync(self.ptr, _address(mem), size, runtime.memcpyHostToDevice, _stream_ptr(stream))
+
+    def copy_to_host_async(self, mem, size, stream=None):
+        from .cuda import runtime
+
+        runtime.memcpyAsync(_address(mem), self.ptr, size, runtime.memcpyDeviceToHost, _stream_ptr(stream))
+
+    def copy_from_device_async(self, src, size, stream=None):
+        from .cuda import runtime
+
+        runtime.memcpyAsync(self.ptr, src.ptr, size, runtime.memcpyDeviceToDevice, _stream_ptr(stream))
+
+    def memset_async(self, value, size, stream=None):
+        from .cuda import runtime
+
+        runtime.memsetAsync(self.ptr, value, size, _stream_ptr(stream))
+
+
+def _address(mem) -> int:
+    return mem.value if isinstance(mem, ctypes.c_void_p) else int(mem)
+
+
+def _stream_ptr(stream) -> int:
+    from .cuda import get_current_stream
+
+    return (get_current_stream() if stream is None else stream).ptr
+
+
+class MemoryPool:
+    """What is asked of cupy.get_default_memory_pool()."""
+
+    def used_bytes(self) -> int:
+        return _used
+
+    def total_bytes(self) -> int:
+        return _used
+
+    def free_bytes(self) -> int:
+        return 0
+
+    def free_all_blocks(self, stream=None) -> None:
+        pass
+
+    def get_limit(self) -> int:
+        return settings.limit
+
+    def set_limit(self, size=None, fraction=None) -> None:
+        settings.limit = size or int(fraction * settings.limit)
+
+
+def alloc(size: int) -> MemoryPointer:
+    return MemoryPointer(Allocation(size), 0)
+
+
+def alloc_pinned_memory(size: int):
+    """Host memory with the buffer protocol, `.ptr` and `.size`."""
+    memory = type("PinnedMemoryPointer", (ctypes.c_uint8 * size,), {})()
+    memory.ptr, memory.size = ctypes.addressof(memory), size
+    return memory

@@ -1,0 +1,161 @@
+"""cupy.RawModule: kernels compiled by g++, launched with CuPy's arguments, which are checked (CuPy checks none)."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from functools import cache
+
+import numpy as np
+
+from . import build, memory
+from .arrays import ndarray
+from .state import LOCK, EmulatorError, counts, device, settings
+from .streams import get_current_stream
+
+IGNORED = re.compile(
+    r"--?(use_fast_math|fmad|lineinfo|generate-line-info|restrict|maxrregcount|std|arch|gpu-architecture"
+    r"|default-device|device-as-default-execution-space|extra-device-vectorization|ptxas-options|Xptxas|prec-div"
+    r"|prec-sqrt|ftz|dopt|dlto|split-compile|minimal|no-cache|jump-table-density)\b"
+)
+KERNEL = re.compile(r'extern\s*"C"\s*(?:__global__\s+void|void\s+__global__)\s+(?:__launch_bounds__\s*@)?\s*(\w+)\s*\(')
+MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024
+
+
+class CompileException(Exception):
+    """As cupy.cuda.compiler.CompileException."""
+
+    def __init__(self, msg, source, name, options, backend="nvrtc"):
+        super().__init__(msg)
+        self._msg, self.source, self.name, self.options, self.backend = msg, source, name, options, backend
+
+    def get_message(self):
+        return self._msg
+
+    __str__ = get_message
+
+
+class CUDADriverError(RuntimeError):
+    """As cupy.cuda.driver.CUDADriverError."""
+
+
+@cache
+def _library(code: str, options: tuple[str, ...], names: tuple[str, ...]):
+    """(library, {kernel: its number})"""
+    kept = tuple(option for option in options if option[:2] in ("-D", "-U", "-I"))
+    unknown = [option for option in options if option not in kept and not IGNORED.match(option)]
+    if unknown:
+        raise EmulatorError(f"options that NVRTC may not know: {unknown}")
+    try:
+        text = build.preprocessed(code, kept)
+        text = re.sub(r"__launch_bounds__\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", "__launch_bounds__@", text)
+        kernels = [*dict.fromkeys([*KERNEL.findall(text), *names])]
+        launchers = "".join(
+            f'extern "C" const char* fm_launch_{i}(const unsigned* d, size_t s, void** a, int o) '
+            f"{{ return fm_emu::launch(&{name}, d, s, a, o); }}\n"
+            f'extern "C" const char* fm_signature_{i}() {{ return fm_emu::signature(&{name}); }}\n'
+            for i, name in enumerate(kernels)
+        )
+        source = f'#include "emulator.h"\n#line 1 "kernel.cu"\n{code}\n#line 1 "launchers"\n{launchers}'
+        path = build.shared_library(source, kept)
+    except build.CompilerFailed as failure:
+        raise CompileException(str(failure), code, "kernel.cu", options) from None
+    build.scheduler()
+    return ctypes.CDLL(str(path)), {name: i for i, name in enumerate(kernels)}
+
+
+class RawModule:
+    """As cupy.RawModule; compiled at the first use."""
+
+    def __init__(
+        self, *, code=None, path=None, options=(), backend="nvrtc", translate_cucomplex=False,
+        enable_cooperative_groups=False, name_expressions=None, jitify=False,
+    ):  # fmt: skip
+        if code is None or path is not None:
+            raise TypeError("the emulator compiles `code`")
+        if not isinstance(options, tuple):
+            raise TypeError("options must be a tuple")
+        self.code, self.options, self.backend = code, options, backend
+        self.name_expressions = tuple(name_expressions or ())
+
+    def compile(self, log_stream=None):
+        _library(self.code, self.options, self.name_expressions)
+
+    def get_function(self, name):
+        library, kernels = _library(self.code, self.options, self.name_expressions)
+        if name not in kernels:
+            raise CUDADriverError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}; there are {sorted(kernels)}")
+        return RawKernel(library, kernels[name], name)
+
+
+class RawKernel:
+    """One kernel of a module."""
+
+    def __init__(self, library, number, name):
+        self.name = self.__name__ = name
+        self._run = getattr(library, f"fm_launch_{number}")
+        self._run.restype = ctypes.c_char_p
+        signature = getattr(library, f"fm_signature_{number}")
+        signature.restype = ctypes.c_char_p
+        self._signature = [part.split(":") for part in signature().decode().split()]
+        self.max_dynamic_shared_size_bytes = MOST_SHARED
+        self.preferred_shared_memory_carveout = -1
+        self.max_threads_per_block, self.num_regs, self.local_size_bytes, self.const_size_bytes = 1024, 32, 0, 0
+        self.shared_size_bytes = 0
+
+    def compile(self, log_stream=None):
+        pass
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        for dims in (grid, block):
+            if not isinstance(dims, tuple) or not 1 <= len(dims) <= 3:
+                raise TypeError(f"{self.name}: grid and block must be tuples of up to three numbers, not {dims!r}")
+        grid, block = (*grid, 1, 1)[:3], (*block, 1, 1)[:3]
+        grid, block = tuple(max(1, int(n)) for n in grid), tuple(max(1, int(n)) for n in block)
+        if np.prod(block) > 1024 or block[2] > 64 or grid[0] >= 2**31 or max(grid[1:]) > 65535:
+            raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: {self.name} on grid {grid}, block {block}")
+        if shared_mem > self.max_dynamic_shared_size_bytes or shared_mem > MOST_SHARED_OPTED:
+            raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: {self.name}: {shared_mem} bytes of shared memory")
+        if len(args) != len(self._signature):
+            raise EmulatorError(f"{self.name} takes {len(self._signature)} arguments, got {len(args)}")
+        values = [self._value(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self._signature, strict=True))]
+        counts["launches"] += 1
+        counts[f"launches of {self.name}"] += 1
+
+        def run(keep=args):
+            addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
+            dims = (ctypes.c_uint * 6)(*grid, *block)
+            with LOCK:
+                error = self._run(dims, ctypes.c_size_t(shared_mem), addresses, settings.order)
+            if error:
+                raise EmulatorError(f"{self.name}: {error.decode()}")
+            memory.check_guards()
+
+        get_current_stream()._ask(run)
+
+    def _value(self, i, x, code, size):
+        where = f"{self.name}: argument {i}"
+        if isinstance(x, ndarray):
+            if code[0] != "p":
+                raise EmulatorError(f"{where} is an array, the kernel takes {code}")
+            held = {"e": "v"}.get(x.dtype.char, f"{x.dtype.kind}{x.dtype.itemsize}")
+            if code != "pv" and held != code[1:]:
+                raise EmulatorError(f"{where} is an array of {x.dtype}, the kernel takes {code}")
+            if not x.flags.c_contiguous and not x.flags.f_contiguous:
+                raise EmulatorError(f"{where} has strides {x.strides}, which a kernel does not see")
+            if x._memory.device_id != device():
+                raise EmulatorError(f"{where} is an array of device {x._memory.device_id}, not {device()}")
+            return ctypes.c_void_p(x._address)
+        if x is None and code[0] == "p":
+            return ctypes.c_void_p(0)
+        if isinstance(x, (np.uint64, np.int64)) and code[0] == "p":
+            if int(x) and memory.find(int(x)) is None:
+                raise EmulatorError(f"{where}: {int(x):#x} is no address of live device memory")
+            return ctypes.c_void_p(int(x))
+        if isinstance(x, np.generic):
+            if code != "V" and f"{x.dtype.kind}{x.dtype.itemsize}" != code:
+                raise EmulatorError(f"{where} is a {x.dtype}, the kernel takes {code}")
+            if x.dtype.itemsize != int(size):
+                raise EmulatorError(f"{where} has {x.dtype.itemsize} bytes, the kernel takes {size}")
+            return ctypes.create_string_buffer(x.tobytes(), int(size))
+        raise EmulatorError(f"{where} is a {type(x).__name__}; pass device arrays and NumPy scalars of the right type")

@@ -1,0 +1,43 @@
+"""What tests set and read: thread order, memory limit, number of devices, and how much was asked of the device."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+LOCK = threading.RLock()  # one kernel at a time
+counts: Counter[str] = Counter()
+settings = SimpleNamespace(
+    order=0,  # of threads: 0 ascending, 1 descending, more: a seed
+    limit=2**33,  # bytes of device memory
+    n_devices=1,
+    available=True,  # what cupy.cuda.is_available() says
+    lazy=False,  # whether streams do what they are asked to as late as they may
+    compute_capability="90",
+)
+DEFAULTS = dict(vars(settings))
+current = threading.local()  # .device, .stream
+
+
+class EmulatorError(RuntimeError):
+    """A kernel or a call does what a real device would not do, or not do right."""
+
+
+def reset() -> None:
+    vars(settings).update(DEFAULTS)
+    counts.clear()
+    vars(current).clear()
+
+
+@contextmanager
+def counting():
+    """A Counter, complete at the end: launches, products, host_to_device, synchronizations, allocations, ..."""
+    before, found = counts.copy(), Counter()
+    yield found
+    found.update({name: n - before[name] for name, n in counts.items() if n > before[name]})
+
+
+def device() -> int:
+    return getattr(current, "device", 0)

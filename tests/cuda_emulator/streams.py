@@ -1,0 +1,160 @@
+"""Streams and events. By default a stream does at once what it is asked to. With settings.lazy it does so as late as it
+may: when it is synchronised with, or somebody who waits for it is. A copy from host memory then reads what is there at
+that time, so a buffer that is filled again too early shows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+from .state import LOCK, EmulatorError, counts, current, settings
+
+
+class Event:
+    """A place in the queue of the stream that recorded it."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self._stream, self._number = None, 0
+
+    def record(self, stream=None):
+        self._stream = get_current_stream() if stream is None else stream
+        self._number = self._stream._asked
+
+    @property
+    def done(self) -> bool:
+        return self._stream is None or self._stream._did >= self._number
+
+    def synchronize(self):
+        counts["synchronizations"] += 1
+        self._wait()
+
+    def _wait(self):
+        if self._stream is not None:
+            self._stream._run_to(self._number)
+
+
+class Graph:
+    """What a stream was asked to do between begin_capture and end_capture."""
+
+    def __init__(self, operations):
+        self._operations = operations
+
+    def launch(self, stream=None):
+        counts["graph_launches"] += 1
+        for operation in self._operations:
+            (stream or get_current_stream())._ask(operation)
+
+    def upload(self, stream=None):
+        pass
+
+
+class Stream:
+    """As cupy.cuda.Stream. The null stream and the blocking ones wait for each other."""
+
+    null: ClassVar[Stream]
+    _all: ClassVar[dict[int, Stream]] = {}
+
+    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+        self._queue, self._asked, self._did, self._captured = deque(), 0, 0, None
+        self.is_non_blocking, self._stack = non_blocking, []
+        self.ptr = 0 if null else id(self)
+        Stream._all[self.ptr] = self
+
+    def use(self):
+        current.stream = self
+        return self
+
+    def __enter__(self):
+        self._stack.append(get_current_stream())
+        return self.use()
+
+    def __exit__(self, *_):
+        current.stream = self._stack.pop()
+
+    @property
+    def done(self) -> bool:
+        return self._did == self._asked
+
+    def synchronize(self):
+        self._refuse_capture("synchronize")
+        counts["synchronizations"] += 1
+        self._run_to(self._asked)
+
+    def record(self, event=None):
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event):
+        stream, number = event._stream, event._number
+        if stream is not None:
+            self._ask(lambda: stream._run_to(number))
+
+    def begin_capture(self, mode=None):
+        if self.ptr == 0:
+            raise EmulatorError("the null stream cannot be captured")
+        self._captured = []
+
+    def end_capture(self) -> Graph:
+        operations, self._captured = self._captured, None
+        return Graph(operations)
+
+    def is_capturing(self) -> bool:
+        return self._captured is not None
+
+    def _refuse_capture(self, what):
+        if self._captured is not None:
+            raise EmulatorError(f"{what} while the stream is captured")
+
+    def _ask(self, operation):
+        """Do `operation` when the stream comes to it."""
+        if self._captured is not None:
+            self._captured.append(operation)
+        elif not settings.lazy and not self._queue:
+            self._asked += 1
+            operation()
+            self._did += 1
+        else:
+            for other in self._others():
+                other_number = other._asked
+                self._put(lambda other=other, number=other_number: other._run_to(number))
+            self._put(operation)
+
+    def _put(self, operation):
+        self._asked += 1
+        self._queue.append(operation)
+
+    def _others(self):
+        if self.ptr == 0:
+            return [s for s in Stream._all.values() if s is not self and not s.is_non_blocking and s._queue]
+        return [] if self.is_non_blocking or not Stream.null._queue else [Stream.null]
+
+    def _run_to(self, number):
+        with LOCK:
+            while self._did < number:
+                self._did += 1
+                self._queue.popleft()()
+
+    def _drain(self):
+        """Before something is done at once."""
+        self._refuse_capture("an operation that is no kernel launch or copy")
+        for other in self._others():
+            other._run_to(other._asked)
+        self._run_to(self._asked)
+
+
+Stream.null = Stream(null=True)
+
+
+def get_current_stream(device_id=-1) -> Stream:
+    return getattr(current, "stream", Stream.null)
+
+
+def stream_at(ptr: int) -> Stream:
+    return Stream._all[ptr]
+
+
+def drain_all() -> None:
+    for stream in list(Stream._all.values()):
+        stream._run_to(stream._asked)
