@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arguments import Course, Data, Goal, Memory, Net, Nets
 from .layers import LayersWork
+from .memory import device_data
 from .memory import to_device as to_device
 from .memory import to_host as to_host
 from .nets import NetsWork as NetsWork
@@ -45,6 +46,11 @@ def on(index: int) -> AbstractContextManager:
 def synchronize() -> None:
     """Wait until the current stream is done."""
     cupy.cuda.get_current_stream().synchronize()
+
+
+def place(data: Data) -> Data:
+    """The samples on the device; inputs for which there is no room stay on the host and stream."""
+    return device_data(data)
 
 
 def make_work(

@@ -12,14 +12,20 @@ import cupy
 import numpy as np
 
 from ..arguments import (
-    DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, HYPER, NO_UPDATE, POWER1, POWER2, STEPS_DONE, Course, Data, Memory, Net,
+    DIVERGED,
+    HYPER,
+    NO_UPDATE,
+    STEPS_DONE,
+    Course,
+    Data,
+    Memory,
+    Net,
 )  # fmt: skip
 from ..optimizers import RPROP
 from .architecture import Architecture
 from .memory import checked_allocation, device_data, is_on_device
 from .module import Module, compiled, source
 from .nets import bound_of
-from .per_net import padded
 from .products import Products
 from .shuffling import Batches
 from .step_settings import step_settings
@@ -138,9 +144,7 @@ class LayersWork:
                     (self.n_blocks,), PER_BLOCK, memory.params, memory.grads, *parts, net.l2, self.squares
                 )
             if course.rule == RPROP:
-                module["compare"](
-                    (1,), 32, self.sums, chunks, rows, self.squares, self.n_blocks, net.l2, self.compared
-                )
+                module["compare"]((1,), 32, self.sums, chunks, rows, self.squares, self.n_blocks, net.l2, self.compared)
             if learns:
                 module["update"](
                     (self.n_blocks,), PER_BLOCK, table[t], memory.grads, *parts, net.l2, clip_norm, self.squares,

@@ -14,14 +14,32 @@ import cupy
 import numpy as np
 
 from ..arguments import (
-    CONVERGED, DIVERGED_NET, HYPER, METRIC_MARGIN, MONITOR_NONE, MONITOR_VALIDATION_LOSS, NET_HYPER, RUNNING, Course,
-    Data, Goal, Net, Nets,
+    DIVERGED_NET,
+    HYPER,
+    METRIC_MARGIN,
+    MONITOR_NONE,
+    MONITOR_VALIDATION_LOSS,
+    NET_HYPER,
+    RUNNING,
+    Course,
+    Data,
+    Goal,
+    Net,
+    Nets,
 )  # fmt: skip
 from ..optimizers import CODES, Rule
 from .architecture import Architecture
-from .memory import checked_allocation, device_data
+from .memory import checked_allocation, device_data, is_on_device
 from .per_net import (
-    CHUNKS, NOTHING, Shape, compile_evaluation, compile_training, launch, padded, shared_limit, workspace_for,
+    CHUNKS,
+    NOTHING,
+    Shape,
+    compile_evaluation,
+    compile_training,
+    launch,
+    padded,
+    shared_limit,
+    workspace_for,
 )  # fmt: skip
 
 SHARE_OF_MEMORY = 0.6  # of what is free, that a window may take
@@ -220,7 +238,7 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
             },
         )  # fmt: skip
         if out is not None:
-            output[first * size : (first + m) * size] = cupy.asnumpy(out)
+            output[first * size : (first + m) * size] = out if is_on_device(output) else cupy.asnumpy(out)
         if data.judged:
             both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
             nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]

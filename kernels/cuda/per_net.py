@@ -1,8 +1,8 @@
 """Which kernel trains a net by itself, and how it is launched: a thread, a warp or a block per net.
 
-    Shape       what is decided once for an architecture and a batch: kernel, threads, samples of a tile, memory
-    compile_training, compile_evaluation
-    launch      pack a Job and run it
+Shape       what is decided once for an architecture and a batch: kernel, threads, samples of a tile, memory
+compile_training, compile_evaluation
+launch      pack a Job and run it
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, **swit
 def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
     if shape.in_thread:
         header += printer.straight_line_source(architecture.sizes, architecture.activations, architecture.loss) + "\n"
-    return source(header + JOB.source, "layout.cuh", "per_net.cuh", "per_thread.cu" if shape.in_thread else "per_block.cu")
+    return source(
+        header + JOB.source, "layout.cuh", "per_net.cuh", "per_thread.cu" if shape.in_thread else "per_block.cu"
+    )
 
 
 def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, judged: bool) -> Kernel:

@@ -8,13 +8,30 @@ import cupy
 import numpy as np
 
 from ..arguments import (
-    DIVERGED, DIVERGED_NET, HYPER, MONITOR_NONE, NO_UPDATE, STEPS_DONE, Course, Data, Memory, Net,
+    DIVERGED,
+    DIVERGED_NET,
+    HYPER,
+    MONITOR_NONE,
+    NO_UPDATE,
+    STEPS_DONE,
+    Course,
+    Data,
+    Memory,
+    Net,
 )  # fmt: skip
 from .architecture import Architecture
 from .memory import device_data
 from .nets import bound_of
 from .per_net import (
-    CHUNKS, NOTHING, Shape, compile_evaluation, compile_training, launch, shared_limit, state_rows, workspace_for,
+    CHUNKS,
+    NOTHING,
+    Shape,
+    compile_evaluation,
+    compile_training,
+    launch,
+    shared_limit,
+    state_rows,
+    workspace_for,
 )  # fmt: skip
 
 
