@@ -89,7 +89,8 @@ class Architecture:
         starts = list(accumulate(self.sizes[:-1], initial=0))
         for name, values in (
             ("width_of", self.sizes), ("weights_at", self.weights_at), ("biases_at", self.biases_at),
-            ("units_at", starts), ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))), ("activation_of", self.activations),
+            ("units_at", starts), ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))),
+            ("activation_of", self.activations),
             ("derivative_of_z", [int(x) for x in self.derivative_of_z]), ("keeps_z", [int(x) for x in self.keep_z]),
         ):  # fmt: skip
             lines.append(_by_layer(name, values))

@@ -1,4 +1,4 @@
-"""Matrix products of row-major arrays by cuBLAS, which thinks in columns: a row-major array is its own transpose there."""
+"""Matrix products of row-major arrays by cuBLAS, which thinks in columns: such an array is its own transpose there."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import cupy
 import numpy as np
 from cupy_backends.cuda.libs import cublas
 
-PRECISIONS = ("exact", "tf32", "bfloat16", "float16")  # what operands of products may be rounded to
 CUDA_R_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 0, 77, -1  # of cuBLAS's own header
 N, T = 0, 1
 
 
 class Products:
-    """Products of arrays of one dtype, on the current stream. With "tf32" operands are rounded to 10 bits of fraction."""
+    """Products of arrays of one dtype, on the current stream. "tf32" rounds operands to 10 bits of fraction."""
 
     def __init__(self, dtype: np.dtype, precision: str):
         self._one, self._zero = np.ones(1, dtype), np.zeros(1, dtype)

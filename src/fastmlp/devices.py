@@ -43,13 +43,13 @@ class Device(NamedTuple):
         return self.name == "cpu"
 
     @property
-    def index(self) -> int:
+    def number(self) -> int:
         """Which of several devices of one kind."""
         return int(self.name.partition(":")[2] or 0)
 
     def on(self) -> AbstractContextManager:
         """Inside of it, this device is the current one of its kind."""
-        return backend(self).on(self.index)
+        return backend(self).on(self.number)
 
 
 def n_threads_available() -> int:
