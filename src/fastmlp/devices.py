@@ -177,7 +177,8 @@ def resolve(device: str, work: float = 0.0) -> Device:
             usable.name, f"{work:.1e} multiply-adds, {AUTO_WORK:.0e} or more pay for the way to {usable.name}"
         )
     index = int(device.partition(":")[2] or 0)
-    reason = rows[index].reason if index < len(rows) else f"there are {len(rows)} GPUs, numbered from 0"
+    beyond = f"the highest number here is {len(rows) - 1}"
+    reason = rows[0].reason or (rows[index].reason if index < len(rows) else beyond)
     if reason:
         raise RuntimeError(f"device={device!r} cannot be had: {reason}. Use device='cpu' or device='auto'.")
     return Device(device, "asked for")
