@@ -39,7 +39,10 @@ def _without(device, reason, config):
 
 
 def _forget_backend():
-    """Modules that have imported a CuPy, real or not."""
+    """Modules that have imported a CuPy, real or not, and what was found out about it."""
+    from fastmlp.devices import _find_cuda
+
+    _find_cuda.cache_clear()
     for name in [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]:
         if not name.endswith(".printer"):
             del sys.modules[name]
