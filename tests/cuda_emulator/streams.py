@@ -109,17 +109,18 @@ class Stream:
 
     def _ask(self, operation):
         """Do `operation` when the stream comes to it."""
-        if self._captured is not None:
-            self._captured.append(operation)
-        elif not settings.lazy and not self._queue:
-            self._asked += 1
-            operation()
-            self._did += 1
-        else:
-            for other in self._others():
-                other_number = other._asked
-                self._put(lambda other=other, number=other_number: other._run_to(number))
-            self._put(operation)
+        with LOCK:  # threads share the null stream
+            if self._captured is not None:
+                self._captured.append(operation)
+            elif not settings.lazy and not self._queue:
+                self._asked += 1
+                operation()
+                self._did += 1
+            else:
+                for other in self._others():
+                    other_number = other._asked
+                    self._put(lambda other=other, number=other_number: other._run_to(number))
+                self._put(operation)
 
     def _put(self, operation):
         self._asked += 1
