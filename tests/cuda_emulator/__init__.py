@@ -138,6 +138,7 @@ def installed():
         yield sys.modules["cupy"]
         cuda.streams.drain_all()
         memory.check_guards()
+        memory.forget_freed()
     finally:
         for name in MODULES:
             sys.modules.pop(name, None)

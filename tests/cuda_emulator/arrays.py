@@ -112,7 +112,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return call(function, *args, **kwargs)
 
     def __getitem__(self, key):
-        return call(np.ndarray.__getitem__, self, key, allow_host=True)
+        parts = key if isinstance(key, tuple) else (key,)
+        looks = all(part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)) for part in parts)
+        return call(np.ndarray.__getitem__, self, key, allow_host=True, looks=looks)
 
     def __setitem__(self, key, value):
         if isinstance(value, np.ndarray):
@@ -125,7 +127,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         attribute = getattr(self._host, name)
         if not callable(attribute):
             return wrap(attribute)
-        return lambda *args, **keywords: call(getattr(np.ndarray, name), self, *args, **keywords)
+        looks = name in VIEWS and self.flags.c_contiguous
+        return lambda *args, **keywords: call(getattr(np.ndarray, name), self, *args, looks=looks, **keywords)
 
 
 def _host_of(x: Any, allow_host=False):
@@ -155,11 +158,17 @@ def wrap(result: Any):
     return array
 
 
-def call(function, *args, allow_host=False, **keywords):
-    """A NumPy function of device arrays, done at once, after what their stream has still to do."""
-    if settings.lazy:
+VIEWS = {"reshape", "ravel", "view", "transpose", "squeeze"}
+
+
+def call(function, *args, allow_host=False, looks=False, **keywords):
+    """A NumPy function of device arrays, done at once, after what their stream has still to do; looks : it reads no
+    memory, and so need not wait.
+    """
+    if settings.lazy and not looks:
         get_current_stream()._drain()
-    get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))
+    if not looks:
+        get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))
     out = keywords.get("out")
     keywords = {name: _host_of(value) for name, value in keywords.items()}
     with np.errstate(all="ignore"):  # a device says nothing of what is not finite

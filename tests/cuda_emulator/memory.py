@@ -16,6 +16,7 @@ ALIGNMENT = 16 if ASAN else 256
 _starts: list[int] = []
 _live: dict[int, weakref.ref] = {}
 _faults: list[str] = []
+_freed: list[np.ndarray] = []  # which kernels that have still to run may use, as they may on a device
 _used = 0
 
 
@@ -59,6 +60,13 @@ def _free(ptr, size, raw):
         if not _guards_are_whole(ptr, size):
             _faults.append(f"a kernel wrote next to an array of {size} bytes")
         del _starts[bisect_right(_starts, ptr) - 1], _live[ptr]
+        if settings.lazy:
+            _freed.append(raw)
+
+
+def forget_freed() -> None:
+    """Once all streams are done."""
+    _freed.clear()
 
 
 def _guards_are_whole(ptr, size) -> bool:
