@@ -6,6 +6,7 @@ narrow_weights, narrow_gradient, reduce and update, whatever the depth.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import cupy
@@ -34,7 +35,7 @@ class NarrowWork(LayersWork):
         super().__init__(net, rows, n_samples, shuffle, dtype, "exact")
         self._half = TYPES[precision]
         wide = [_wide(size) for size in self.sizes]
-        self._n_weights = sum(a * b for a, b in zip(wide, wide[1:], strict=False))
+        self._n_weights = sum(a * b for a, b in pairwise(wide))
         self._n_grads = self._n_weights + sum(wide[1:])
         keeps = any(bool(of_z) for of_z in net.derivative_of_z[:-1])
         halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
