@@ -129,7 +129,7 @@ class RawKernel:
                 error = self._run(dims, ctypes.c_size_t(shared_mem), addresses, settings.order)
             if error:
                 raise EmulatorError(f"{self.name}: {error.decode()}")
-            memory.check_guards()
+            memory.check_guards({x._memory for x in keep if isinstance(x, ndarray)})
 
         get_current_stream()._ask(run)
 
