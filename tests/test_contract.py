@@ -13,7 +13,9 @@ CONTRACT = {
     "to_device": ["array"],
     "to_host": ["array"],
     "synchronize": [],
-    "make_work": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype"],
+    "place": ["data"],
+    "on": ["index"],
+    "make_work": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
     "train": ["family", "team", "n_ranks", "net", "data", "course", "memory", "work", "first", "n"],
     "evaluate": ["family", "team", "net", "data", "params", "work", "rows", "output"],
     "NetsWork": ["net", "n_params", "rows", "n_samples", "n_ranks", "shuffle", "rule", "loss", "dtype"],
@@ -24,20 +26,26 @@ CONTRACT = {
 FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))
 
 
+@pytest.fixture(params=FOLDERS)
+def backend_module(request):
+    """The backend of each device, where it can be imported."""
+    if request.param != "cpu":
+        request.getfixturevalue("cuda")
+    return backend_of(request.param)
+
+
 def backend_of(name):
     return importlib.import_module(f"fastmlp.kernels.{name}.backend")
 
 
-@pytest.mark.parametrize("device", FOLDERS)
 @pytest.mark.parametrize("name", CONTRACT)
-def test_signature(device, name):
-    assert list(inspect.signature(getattr(backend_of(device), name)).parameters) == CONTRACT[name]
+def test_signature(backend_module, name):
+    assert list(inspect.signature(getattr(backend_module, name)).parameters) == CONTRACT[name]
 
 
-@pytest.mark.parametrize("device", FOLDERS)
-def test_nothing_else_is_public(device):
+def test_nothing_else_is_public(backend_module):
     """What a plan could come to use is in the contract."""
-    module = backend_of(device)
+    module = backend_module
     public = {
         name
         for name, value in vars(module).items()
@@ -46,10 +54,9 @@ def test_nothing_else_is_public(device):
     assert public <= set(CONTRACT)
 
 
-@pytest.mark.parametrize("device", FOLDERS)
-def test_team(device):
+def test_team(backend_module):
     """A context that knows its size and runs something on every rank."""
-    team_class = backend_of(device).Team
+    team_class = backend_module.Team
     with team_class(1) as team:
         assert team.n_ranks == 1
         assert callable(team.run)

@@ -5,11 +5,13 @@ make_work                    a family's buffers for batches of up to `rows` samp
 train, evaluate              run kernels on what plan.py built
 NetsWork                     the buffers of a population's fit or evaluation; what is in training is in them
 train_nets, evaluate_nets    the same for the nets of a population
-to_device, to_host, synchronize
+on                           a context in which one of several devices of the kind is the current one
+to_device, to_host, place, synchronize
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -41,12 +43,26 @@ def to_host(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def place(data: Data) -> Data:
+    """The samples in the host's memory."""
+    return data if isinstance(data.X, np.ndarray) else data._replace(X=data.X.get())
+
+
+def on(index: int) -> AbstractContextManager:
+    """There is one host only."""
+    return nullcontext()
+
+
 def synchronize() -> None:
     """Kernels return when they are done."""
 
 
-def make_work(family: str, net: Net, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype) -> Any:
-    """Every buffer a family needs for batches of up to `rows` samples, from data of n_samples."""
+def make_work(
+    family: str, net: Net, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
+) -> Any:
+    """Every buffer a family needs for batches of up to `rows` samples, from data of n_samples. precision : a permission
+    to round, of which processors make no use
+    """
     sizes = [int(size) for size in net.sizes]
     ranks = n_threads if family == "per_layer" else 1
     walk = {
@@ -153,19 +169,17 @@ class NetsWork:
         self.blocks = [
             _make_block(net, n_params, rows, n_samples, shuffle, drops, straight, dtype) for _ in range(n_ranks)
         ]
-        self.queue = np.zeros(1, np.int64)
+        self.queue, self.n_members = np.zeros(1, np.int64), 0
         initial = rule.initial if rule is not None else ()
         self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
 
-    def restart(self) -> None:
-        """Forget every net in training."""
-        self.queue[0] = 0
-        for block in self.blocks:
-            block.net[:] = -1
-
     @property
-    def in_training(self) -> int:
-        return sum(int((block.net >= 0).sum()) for block in self.blocks)
+    def n_finished(self) -> int:
+        """Nets whose training has ended."""
+        return min(int(self.queue[0]), self.n_members) - sum(int((block.net >= 0).sum()) for block in self.blocks)
+
+    def collect(self) -> None:
+        """Kernels write what is finished where it belongs."""
 
     def unfinished(self):
         """(net, epochs done, parameters, loss, number right) of each net in training."""
@@ -224,6 +238,7 @@ def train_nets(
     """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
     from .lanes import train
 
+    work.n_members = nets.n_members
     team.run_each(
         train,
         [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],

@@ -1,17 +1,19 @@
 """The border for inputs: whatever the user has becomes a C-contiguous array of the net's dtype, or a sentence.
 
 Accepted: NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and anything
-with the DLPack protocol on the CPU, such as PyTorch and JAX arrays.
+with the DLPack protocol, such as PyTorch and JAX arrays. Inputs that lie on a GPU stay there.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
+from .devices import as_device_array, device_of
 from .errors import checked_number
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
@@ -26,6 +28,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     ValueError
         If the values are text, ragged or otherwise not numbers.
     """
+    if device_of(values):
+        values = as_device_array(values).get()
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
@@ -47,11 +51,16 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def checked_finite(array: np.ndarray, name: str) -> np.ndarray:
+def on_host(array: Any) -> np.ndarray:
+    """A NumPy array, for one that may lie on a device."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def checked_finite(array: Any, name: str) -> Any:
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(array.sum()):  # one pass, no temporary array; only a failure looks closer
+        if isfinite(float(array.sum())):  # one pass, no temporary array; only a failure looks closer
             return array
-    bad = ~np.isfinite(array)
+    bad = ~np.isfinite(on_host(array))
     if not bad.any():
         return array  # the sum overflowed, no element is at fault
     where = tuple(int(k) for k in np.argwhere(bad)[0])
@@ -67,15 +76,16 @@ def _contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.require(array, dtype, ["C", "A", "W"])
 
 
-def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> np.ndarray:
-    """X as (n_samples, n_features) of the net's dtype.
+def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> Any:
+    """X as (n_samples, n_features) of the net's dtype; on the device where it lies.
 
     Raises
     ------
     ValueError
         If it is empty, not two-dimensional, of another width, or not finite.
     """
-    array = as_numbers(X, name)
+    on_device = device_of(X) is not None
+    array = as_device_array(X, dtype) if on_device else as_numbers(X, name)
     if array.ndim == 1 and n_features == 1:
         array = array[:, None]
     if array.ndim != 2:
@@ -88,7 +98,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> np
             f"{name} has {array.shape[1]} features, but the net has {n_features} inputs. "
             f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
         )
-    return checked_finite(_contiguous(array, dtype), name)
+    return checked_finite(array if on_device else _contiguous(array, dtype), name)
 
 
 def _one_hot(y: np.ndarray, network: Network, name: str) -> np.ndarray:

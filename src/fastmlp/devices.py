@@ -1,15 +1,22 @@
 """The device table: what this machine has, and which device a net runs on. The only module of `src` that says
-"cuda".
+"cuda", and that imports CuPy.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import unknown_name
+
+# Multiply-adds of a fit or prediction from which "auto" takes a GPU: what a processor needs about a second for, which
+# is as long as compiling and loading kernels takes on the other side. An estimate; not yet measured on a card.
+AUTO_WORK = 5e10
+INSTALL = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580)"
 
 
 class DeviceInfo(NamedTuple):
@@ -30,6 +37,20 @@ class Device(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name} ({self.reason})"
 
+    @property
+    def is_host(self) -> bool:
+        """Whether its arrays are NumPy's."""
+        return self.name == "cpu"
+
+    @property
+    def number(self) -> int:
+        """Which of several devices of one kind."""
+        return int(self.name.partition(":")[2] or 0)
+
+    def on(self) -> AbstractContextManager:
+        """Inside of it, this device is the current one of its kind."""
+        return backend(self).on(self.number)
+
 
 def n_threads_available() -> int:
     """Processors this process may use, at most FASTMLP_NUM_THREADS or OMP_NUM_THREADS where one is set."""
@@ -41,7 +62,7 @@ def n_threads_available() -> int:
     return count
 
 
-def _describe_cpu() -> DeviceInfo:
+def _describe_cpu() -> list[DeviceInfo]:
     import platform
 
     from llvmlite import binding
@@ -51,11 +72,58 @@ def _describe_cpu() -> DeviceInfo:
     vectors = next((text for key, text in known if features.get(key)), "scalar")
     n = n_threads_available()
     text = f"{platform.machine()} {binding.get_host_cpu_name()}, {n} thread{'s' if n > 1 else ''}, {vectors}"
-    return DeviceInfo("cpu", True, text, "")
+    return [DeviceInfo("cpu", True, text, "")]
 
 
-def _describe_cuda() -> DeviceInfo:
-    return DeviceInfo("cuda", False, "NVIDIA GPU", "this version of fastmlp has no CUDA kernels")
+def _describe_cuda() -> list[DeviceInfo]:
+    rows, reason = _find_cuda()
+    return list(rows) or [DeviceInfo("cuda", False, "NVIDIA GPU", reason)]
+
+
+@lru_cache(maxsize=1)
+def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
+    """(a row for each GPU, why there is none). Looks once: what is missing does not appear while a process runs."""
+    try:
+        import cupy
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return (), f"CuPy is not installed; {INSTALL} brings it"
+        return (), f"CuPy cannot be imported ({_first_line(error)}); {INSTALL} brings one that fits"
+    runtime = cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except Exception as error:
+        return (), f"CuPy {cupy.__version__} finds no usable NVIDIA driver ({_first_line(error)}); install the driver"
+    if not count:
+        return (), f"CuPy {cupy.__version__} and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES"
+    driver = runtime.driverGetVersion()
+    rows = []
+    for index in range(count):
+        properties = runtime.getDeviceProperties(index)
+        name = properties["name"].decode() if isinstance(properties["name"], bytes) else properties["name"]
+        text = (
+            f"{name}, {properties['totalGlobalMem'] / 2**30:.0f} GiB, compute capability {properties['major']}."
+            f"{properties['minor']}, driver for CUDA {driver // 1000}.{driver % 1000 // 10}, CuPy {cupy.__version__}"
+        )
+        failure = _try_kernel(cupy, index)
+        rows.append(DeviceInfo("cuda" if index == 0 else f"cuda:{index}", not failure, text, failure))
+    return tuple(rows), ""
+
+
+def _try_kernel(cupy: Any, index: int) -> str:
+    """Why a small kernel does not compile and run there; empty if it does. A driver alone is not enough."""
+    code = 'extern "C" __global__ void probe(int* x) { x[threadIdx.x] = threadIdx.x; }'
+    try:
+        with cupy.cuda.Device(index):
+            found = cupy.zeros(4, cupy.int32)
+            cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (found,))
+            return "" if found.get().tolist() == [0, 1, 2, 3] else "a small kernel ran, but gave wrong numbers"
+    except Exception as error:
+        return f"a small kernel does not compile or run there ({_first_line(error)}); {INSTALL} brings the compiler"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 _TABLE = {"cpu": _describe_cpu, "cuda": _describe_cuda}
@@ -63,12 +131,12 @@ NAMES = ("auto", *_TABLE)
 
 
 def devices() -> list[DeviceInfo]:
-    """What this machine has, and why the rest is not available.
+    """What this machine has, and why the rest is not available: one row per processor and per GPU.
 
-    >>> [device.name for device in devices()]
+    >>> [device.name for device in devices()][:2]
     ['cpu', 'cuda']
     """
-    return [describe() for describe in _TABLE.values()]
+    return [row for describe in _TABLE.values() for row in describe()]
 
 
 def check_name(device: object) -> str:
@@ -79,14 +147,16 @@ def check_name(device: object) -> str:
     ValueError
         For any other name.
     """
-    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
-    if kind not in NAMES or (index and (kind != "cuda" or not index.isdigit())):
+    kind, colon, index = device.partition(":") if isinstance(device, str) else ("", "", "")
+    if kind not in NAMES or (colon and (kind != "cuda" or not index.isdigit())):
         raise unknown_name("device", device, NAMES)
     return kind
 
 
-def resolve(device: str) -> Device:
-    """The device for a name. Only "auto" may fall back.
+def resolve(device: str, work: float = 0.0) -> Device:
+    """The device for a name. Only "auto" may fall back, and it weighs the work.
+
+    work : multiply-adds of what is to be done; 0 if that is not known yet
 
     Raises
     ------
@@ -96,12 +166,53 @@ def resolve(device: str) -> Device:
     kind = check_name(device)
     if kind == "cpu":
         return Device("cpu", "asked for")
-    cuda = _describe_cuda()
-    if kind == "cuda" and not cuda.available:
-        raise RuntimeError(f"device={device!r} cannot be had: {cuda.reason}. Use device='cpu' or device='auto'.")
-    return Device("cpu", f"no cuda: {cuda.reason}")
+    rows = _describe_cuda()
+    usable = next((row for row in rows if row.available), None)
+    if kind == "auto":
+        if usable is None:
+            return Device("cpu", f"no cuda: {rows[0].reason}")
+        if work < AUTO_WORK:
+            return Device("cpu", f"{work:.1e} multiply-adds; {usable.name} would be taken from {AUTO_WORK:.0e} on")
+        return Device(
+            usable.name, f"{work:.1e} multiply-adds, {AUTO_WORK:.0e} or more pay for the way to {usable.name}"
+        )
+    index = int(device.partition(":")[2] or 0)
+    beyond = f"the highest number here is {len(rows) - 1}"
+    reason = rows[0].reason or (rows[index].reason if index < len(rows) else beyond)
+    if reason:
+        raise RuntimeError(f"device={device!r} cannot be had: {reason}. Use device='cpu' or device='auto'.")
+    return Device(device, "asked for")
 
 
 def backend(device: Device) -> ModuleType:
     """The module that honours the device contract."""
     return importlib.import_module(f"fastmlp.kernels.{device.name.partition(':')[0]}.backend")
+
+
+def device_of(values: Any) -> str | None:
+    """The name of the device on which an array of CuPy, PyTorch, JAX or another library with DLPack lies; None for the
+    host.
+    """
+    place = getattr(values, "__dlpack_device__", None)
+    if place is None or isinstance(values, type):
+        return None
+    kind, index = place()
+    return f"cuda:{index}" if int(kind) == 2 else None  # kDLCUDA
+
+
+def as_device_array(values: Any, dtype: Any = None) -> Any:
+    """Such an array as CuPy's, C-contiguous and of this dtype; a copy is made only if it is not."""
+    import cupy
+
+    array = values if isinstance(values, cupy.ndarray) else cupy.from_dlpack(values)
+    return cupy.ascontiguousarray(array, dtype)
+
+
+def in_kind(result: Any, like: Any) -> Any:
+    """A device array as one of the library that `like` is of, without a copy."""
+    library = type(like).__module__.partition(".")[0]
+    if library == "torch":
+        return importlib.import_module("torch").from_dlpack(result)
+    if library in ("jax", "jaxlib"):
+        return importlib.import_module("jax.dlpack").from_dlpack(result)
+    return result

@@ -10,16 +10,16 @@ import numpy as np
 
 from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
-from .devices import check_name, resolve
-from .errors import checked_count, checked_number
+from .devices import Device, check_name, device_of, in_kind, resolve
+from .errors import checked_count, checked_number, unknown_name
 from .history import History
 from .initialization import Normal, Uniform, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import METRIC_NONE, NO_UPDATE, Course
+from .kernels.arguments import HYPER, METRIC_NONE, NO_UPDATE, Course, Data
 from .kernels.random import FIT, derived_seeds
 from .network import Network
 from .optimizers import optimizer_from_name
-from .plan import Plan, describe_net
+from .plan import PRECISIONS, Plan, describe_net, products
 from .schedules import schedule_factors
 from .training import Fit, Options
 
@@ -52,7 +52,11 @@ class MLP:
     init_scale : float
         Factor on the first weights.
     dtype : "float32" or "float64"
-    device : "auto", "cpu" or "cuda"
+    device : "auto", "cpu", "cuda" or "cuda:1"
+        "auto" takes a GPU, if there is one, for inputs that lie there and for fits that are long enough to pay.
+    precision : "exact", "tf32", "bfloat16" or "float16"
+        To what a GPU may round the operands of matrix products in float32; sums and parameters stay float32. The
+        last two take all layers of a net of up to 128 units a layer in one kernel.
     random_state : int, numpy.random.Generator or RandomState, optional
         The same value gives the same bits on the same machine with the same number of threads.
 
@@ -87,6 +91,7 @@ class MLP:
         init_scale: float = 1.0,
         dtype: Any = "float32",
         device: str = "auto",
+        precision: str = "exact",
         random_state: Any = None,
     ):
         self.network = Network.build(
@@ -95,6 +100,7 @@ class MLP:
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
+        self.precision = checked_precision(precision)
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
         self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
@@ -199,28 +205,47 @@ class MLP:
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
         options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose)
-        plan = Plan.for_training(self.network, self.device, self.dtype, data.n_samples, size, shuffle)
-        validation = None
-        if held_out is not None:
-            validation = Plan.for_evaluation(self.network, self.device, self.dtype, held_out.n_samples), held_out
         history = History(self)
         self._fits += 1
-        Fit(plan, data, validation, self._padded, options, history).run()
+        self._choose_device(X, epochs * data.n_samples * products(self.network, 1))
+        with self.device.on():
+            plan = Plan.for_training(
+                self.network, self.device, self.dtype, data.n_samples, size, shuffle, precision=self.precision
+            )
+            validation = None
+            if held_out is not None:
+                validation = self._plan_for(held_out.n_samples), held_out
+            Fit(plan, data, validation, self._padded, options, history).run()
         return history
+
+    def _choose_device(self, X: Any, work: float) -> None:
+        """Under "auto", where X lies or else by the work in multiply-adds."""
+        if self._named_device == "auto":
+            place = device_of(X)
+            self.device = Device(place, "the inputs lie there") if place else resolve("auto", work)
 
     # ---- use
 
-    def _evaluate(self, data: Any, output: np.ndarray) -> tuple[float, float]:
-        plan = Plan.for_evaluation(self.network, self.device, self.dtype, data.n_samples)
-        with plan.backend.Team(plan.n_threads) as team:
-            return plan.evaluate(team, data, self._padded, output)
+    def _plan_for(self, n_samples: int) -> Plan:
+        return Plan.for_evaluation(self.network, self.device, self.dtype, n_samples, precision=self.precision)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Outputs (n_samples, n_outputs), after the output activation."""
+    def _evaluate(self, data: Data, output: Any) -> tuple[float, float]:
+        with self.device.on():
+            plan = self._plan_for(data.n_samples)
+            with plan.backend.Team(plan.n_threads) as team:
+                return plan.evaluate(team, plan.place(data), self._padded, output)
+
+    def predict(self, X: Any) -> Any:
+        """Outputs (n_samples, n_outputs), after the output activation: a NumPy array, or one of X's own library on the
+        device where X lies.
+        """
         features = border.as_features(X, self.network.n_features, self.dtype)
-        output = np.empty((len(features), self.network.n_outputs), self.dtype)
+        self._choose_device(X, len(features) * products(self.network, 1) / 3)
+        if self.device.is_host:
+            features = border.on_host(features)
+        output = type(features)((len(features), self.network.n_outputs), self.dtype)
         self._evaluate(border.inputs_only(features), output.reshape(-1))
-        return output
+        return output if isinstance(output, np.ndarray) else in_kind(output, X)
 
     def predict_classes(self, X: Any) -> np.ndarray:
         """Class numbers (n_samples,): the largest output, or whether the only one is above the middle of its range."""
@@ -232,6 +257,7 @@ class MLP:
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": ...} without the L2 penalty and, for classifications, "accuracy"."""
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
+        self._choose_device(X, data.n_samples * products(self.network, 1) / 3)
         loss, right = self._evaluate(data, np.empty(0, self.dtype))
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
@@ -239,17 +265,21 @@ class MLP:
         """The objective, L2 penalty included and dropout off, and its gradient (n_params,), at the present params."""
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
         size = min(data.n_samples, GRADIENT_ROWS)
-        plan = Plan.for_training(self._without_dropout(), self.device, self.dtype, data.n_samples, size, False)
-        course = Course(size, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
+        course = Course(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
         n_steps = -(-data.n_samples // size)
-        memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
         gradient = np.zeros_like(self._params)
-        with plan.backend.Team(plan.n_threads) as team:
-            for step in range(n_steps):
-                plan.backend.train(
-                    plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1
-                )
-                gradient += memory.grads[: len(gradient)] * (min(size, data.n_samples - step * size) / data.n_samples)
+        self._choose_device(X, data.n_samples * products(self.network, 1))
+        with self.device.on():
+            plan = Plan.for_training(
+                self._without_dropout(), self.device, self.dtype, data.n_samples, size, False, precision=self.precision
+            )
+            module, data = plan.backend, plan.place(data)
+            memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
+            with module.Team(plan.n_threads) as team:
+                for step in range(n_steps):
+                    module.train(plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1)
+                    share = min(size, data.n_samples - step * size) / data.n_samples
+                    gradient += module.to_host(memory.grads)[: len(gradient)] * share
         loss = float(memory.epoch_loss[0])
         for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):
             loss += 0.5 * self.network.l2 * float(np.sum(W * W))
@@ -278,6 +308,7 @@ class MLP:
             "init_scale": self.init_scale,
             "init": self.init if isinstance(self.init, str) else repr(self.init),
             "dtype": self.dtype.name,
+            "precision": self.precision,
         }
 
     def get_arrays(self) -> dict[str, np.ndarray]:
@@ -307,6 +338,12 @@ def seed_of(random_state: Any) -> int:
         draw = random_state.integers if isinstance(random_state, np.random.Generator) else random_state.randint
         return int(draw(2**31))
     return checked_count("random_state", random_state, at_least=0) % 2**63
+
+
+def checked_precision(precision: Any) -> str:
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    return precision
 
 
 def checked_dtype(dtype: Any) -> np.dtype:

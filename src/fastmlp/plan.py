@@ -28,7 +28,14 @@ ROWS_PER_THREAD = 8
 # A population of at least FULL_LANES nets trains in lanes up to so many parameters (bench/lab_population_families.py);
 # a smaller one, which leaves lanes empty, up to as many fewer.
 LANES_UP_TO_PARAMS, FULL_LANES = 4000, 32
+HALF = ("bfloat16", "float16")
+PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
+# On a GPU one block trains a net up to so many parameters by itself, if no step has more multiply-adds than a block
+# does in the time that launching a step's kernels one by one takes. Estimates, not yet measured on a card.
+BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
+DEVICE_EVALUATION_ROWS = 16_384  # samples a GPU takes through the layers at a time
+NARROW_UP_TO = 128  # width up to which all layers fit into one kernel with tensor cores
 
 
 def products(network: Network, rows: int) -> int:
@@ -74,8 +81,24 @@ def choose_family(network: Network, rows: int) -> str:
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
 
-def trains_in_lanes(network: Network, n_nets: int) -> bool:
-    """Whether the nets of a population are small enough that a lane each beats training them one by one."""
+def choose_device_family(network: Network, rows: int, precision: str) -> str:
+    """The same on a GPU: nets that one block trains by itself, launch by launch above, with tensor cores if asked."""
+    if precision in HALF and max(network.layer_sizes) <= NARROW_UP_TO:
+        return "narrow"
+    small = network.layout.n_params <= BLOCK_UP_TO_PARAMS and products(network, rows) <= BLOCK_UP_TO_STEP
+    return "per_net" if small else "per_layer"
+
+
+def family_on(device: Device, network: Network, rows: int, precision: str) -> str:
+    return choose_family(network, rows) if device.is_host else choose_device_family(network, rows, precision)
+
+
+def trains_in_lanes(network: Network, n_nets: int, device: Device) -> bool:
+    """Whether the nets of a population are small enough that a lane each, or on a GPU a thread or a block each, beats
+    training them one by one.
+    """
+    if not device.is_host:
+        return network.layout.n_params <= BLOCK_UP_TO_PARAMS
     return network.layout.n_params <= LANES_UP_TO_PARAMS * min(1.0, n_nets / FULL_LANES)
 
 
@@ -102,27 +125,28 @@ class Plan:
     @classmethod
     def for_training(
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool,
-        n_threads: int | None = None,
+        n_threads: int | None = None, precision: str = "exact",
     ) -> Plan:  # fmt: skip
-        family = choose_family(network, batch_size)
+        family = family_on(device, network, batch_size, precision)
         n_threads = n_threads or choose_threads(network, family, batch_size)
         net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype)
+        work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype, precision)
         return cls(network, device, module, dtype, family, n_threads, batch_size, net, work)
 
     @classmethod
     def for_evaluation(
-        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None
-    ) -> Plan:
-        rows = min(n_samples, EVALUATION_ROWS)
-        family = choose_family(network, rows)
-        if family == "per_layer":
+        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None,
+        precision: str = "exact",
+    ) -> Plan:  # fmt: skip
+        rows = min(n_samples, EVALUATION_ROWS if device.is_host else DEVICE_EVALUATION_ROWS)
+        family = family_on(device, network, rows, precision)
+        if family == "per_layer" and device.is_host:
             n_threads = n_threads or choose_threads(network, family, n_samples)
             rows = min(rows, -(-n_samples // n_threads))
         else:
             n_threads = 1
         net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype)
+        work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
         return cls(network, device, module, dtype, family, n_threads, rows, net, work)
 
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
@@ -130,13 +154,17 @@ class Plan:
         scalars = np.zeros((self.n_threads, N_SCALARS))
         scalars[:, [POWER1, POWER2]] = 1.0
         return Memory(
-            params=params,
-            grads=self.network.layout.padded(self.dtype),
-            state=state.reshape(-1),
+            params=self.backend.to_device(params),
+            grads=self.backend.to_device(self.network.layout.padded(self.dtype)),
+            state=self.backend.to_device(state.reshape(-1)),
             epoch_loss=np.empty(n_epochs),  # takes memory as epochs are finished, not before
             epoch_right=np.empty(n_epochs),
             scalars=scalars,
         )
+
+    def place(self, data: Data) -> Data:
+        """The samples where the kernels are; inputs too large for the device stay on the host."""
+        return self.backend.place(data)
 
     def evaluate(self, team, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """(mean loss, share right) over data; outputs are written where `output` has room."""

@@ -14,16 +14,16 @@ import numpy as np
 from . import data as border
 from .callbacks import as_early_stopping
 from .convergence import as_converged
-from .devices import check_name, resolve
+from .devices import Device, check_name, device_of, in_kind, resolve
 from .ensemble import average, greedy_weights
 from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
 from .initialization import Normal, Uniform, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
 from .kernels.random import FIT, derived_seeds
-from .mlp import MLP, checked_dtype, seed_of
+from .mlp import MLP, checked_dtype, checked_precision, seed_of
 from .network import Network
 from .optimizers import optimizer_from_name
-from .plan import describe_net
+from .plan import describe_net, products
 from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
 from .population_result import PopulationResult
@@ -41,6 +41,7 @@ class Population:
     Parameters
     ----------
     layer_sizes, hidden_activation, output_activation, loss, label_smoothing, huber_delta, init, dtype, device
+    precision
         As for MLP.
     n_nets : int
         How many nets.
@@ -84,6 +85,7 @@ class Population:
         init_scale: Any = 1.0,
         dtype: Any = "float32",
         device: str = "auto",
+        precision: str = "exact",
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
@@ -107,11 +109,13 @@ class Population:
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
+        self.precision = checked_precision(precision)
         self.device = resolve(device)
         self._settings: dict[str, Any] = {
             "layer_sizes": self.network.layer_sizes, "hidden_activation": hidden_activation,
             "output_activation": output_activation, "loss": loss, "label_smoothing": label_smoothing,
             "huber_delta": huber_delta, "init": init, "dtype": self.dtype, "device": device,
+            "precision": precision,
         }  # fmt: skip
         self.preprocessing: Any = None  # as MLP's
         self._fits = 0
@@ -251,10 +255,11 @@ class Population:
             seeds = self.seeds  # nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
+        self._choose_device(X, epochs * data.n_samples)
         task = Task(
             self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
             dropout if len(dropout) > 1 else dropout[0], data, strides, held_out, size,
-            shuffles, factors, rule, stopping, verbose,
+            shuffles, factors, rule, stopping, verbose, self.precision,
         )  # fmt: skip
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         self._fits += 1
@@ -268,6 +273,13 @@ class Population:
                 stacklevel=2,
             )
         return self.result
+
+    def _choose_device(self, X: Any, samples: float) -> None:
+        """Under "auto", where X lies or else by the work of so many samples trained by every net."""
+        if self._settings["device"] == "auto":
+            place = device_of(X)
+            work = samples * self.n_nets * products(self.network, 1)
+            self.device = Device(place, "the inputs lie there") if place else resolve("auto", work)
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         has_metric = task.data.metric != METRIC_NONE
@@ -298,9 +310,11 @@ class Population:
         """Outputs (n_nets, n_samples, n_outputs), after the output activation, of all nets or of these."""
         data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
-        output = np.empty((len(members), data.n_samples, self.network.n_outputs), self.dtype)
+        self._choose_device(X, data.n_samples / 3)
+        kind = np.ndarray if self.device.is_host else type(data.X)
+        output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)
         judge_nets(self.network, self.device, self._params, data, strides, members, output.reshape(-1))
-        return output
+        return output if kind is np.ndarray else in_kind(output, X)
 
     def predict_classes(self, X: Any, *, nets: Any = None) -> np.ndarray:
         """Class numbers (n_nets, n_samples), as MLP.predict_classes gives them for each net."""
@@ -312,6 +326,7 @@ class Population:
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """{"loss": (n_nets,)} without the L2 penalty and, for classifications, "accuracy"."""
         data, strides = make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight)
+        self._choose_device(X, data.n_samples / 3)
         loss, right = judge_nets(self.network, self.device, self._params, data, strides)
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 

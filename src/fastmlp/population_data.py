@@ -21,6 +21,7 @@ from .data import (
     smoothed,
     split,
 )
+from .devices import as_device_array, device_of
 from .errors import checked_number
 from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, Data
 from .network import Network
@@ -32,7 +33,7 @@ def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> t
     """(rows of features, elements from one net's to the next one's) for X (n_samples, n_features), or with a leading
     n_nets axis, whose nets' rows follow each other.
     """
-    array = as_numbers(X, "X")
+    array = as_device_array(X, dtype) if device_of(X) else as_numbers(X, "X")
     if array.ndim != 3:
         return as_features(array, n_features, dtype), 0
     if array.shape[0] != n_nets:

@@ -95,6 +95,7 @@ class Task:
     converged: Converged | None
     early_stopping: EarlyStopping | None
     verbose: int
+    precision: str = "exact"
 
     @property
     def n_nets(self) -> int:
@@ -176,24 +177,22 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         layer_factors.size > 0, layer_factors,
     )  # fmt: skip
     n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
-    work = module.NetsWork(
-        net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
-        (task.network.loss, task.data.metric), task.dtype,
-    )  # fmt: skip
     held_out = task.data if task.held_out is None else task.held_out
     outcome.status[members] = RUNNING
     per_epoch = LANES * products(task.network, task.data.n_samples)
     n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
-    with module.Team(n_ranks) as team:
+    with task.device.on(), module.Team(n_ranks) as team:
+        work = module.NetsWork(
+            net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
+            (task.network.loss, task.data.metric), task.dtype,
+        )  # fmt: skip
         try:
             while True:
                 began = time.perf_counter()
                 module.train_nets(team, net, task.data, course, goal, nets, held_out, work, call_epochs)
                 seconds, n_calls = time.perf_counter() - began, n_calls + 1
-                taken = min(int(work.queue[0]), len(members))
-                in_training = work.in_training
-                progress.show(finished_before + taken - in_training, float("nan"))
-                if not in_training and taken == len(members):
+                progress.show(finished_before + work.n_finished, float("nan"))
+                if work.n_finished == len(members):
                     break
                 if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled
                     call_epochs *= 2
@@ -206,6 +205,7 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 outcome.right[owner] = right / task.data.n_samples
             raise
         finally:
+            work.collect()
             if task.monitor is not None and task.monitor.endswith("accuracy"):
                 outcome.best[members] *= -1.0  # kernels look for the lowest
 
@@ -220,7 +220,8 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
 
     def train(net: int) -> None:
         if not stop.is_set():
-            _train_alone(task, outcome, net, n_epochs, stop)
+            with task.device.on():
+                _train_alone(task, outcome, net, n_epochs, stop)
 
     with ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(train, int(net)) for net in members]
@@ -262,8 +263,9 @@ def _train_alone(task: Task, outcome: Outcome, net: int, n_epochs: int, stop: th
     params = padded[: network.layout.n_params]
     params[:] = task.params[net]
     plan = Plan.for_training(
-        network, task.device, task.dtype, data.n_samples, task.batch_size, task.shuffle, n_threads=1
-    )
+        network, task.device, task.dtype, data.n_samples, task.batch_size, task.shuffle, n_threads=1,
+        precision=task.precision,
+    )  # fmt: skip
     plan = replace(plan, net=plan.net._replace(margin=task.net.margin))
     validation = None
     if task.held_out is not None:
@@ -297,7 +299,8 @@ def run(
     """(outcome, restarts of each net, whether Ctrl-C ended it): train all nets, those that have not converged after
     restart_after epochs again from other weights, which redraw(members, attempt) gives them.
     """
-    train = train_in_lanes if trains_in_lanes(task.network, task.n_nets) else train_each
+    in_lanes = trains_in_lanes(task.network, task.n_nets, task.device)
+    train = train_in_lanes if in_lanes else train_each
     length = min(epochs, restart_after or epochs)
     n_records = max(1, min(RECORDS, RECORDED // task.n_nets, length // 8))
     record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))

@@ -25,9 +25,10 @@ def judge_nets(
     n_nets, n_params = params.shape
     members = np.arange(n_nets) if members is None else members
     output = np.empty(0, params.dtype) if output is None else output
-    if not trains_in_lanes(network, n_nets):
+    if not trains_in_lanes(network, n_nets, device):
         return _judge_each(network, device, params, data, strides, members, output)
     module, net = backend(device), describe_net(network)
+    data = module.place(data) if not data.judged else data
     loss, right = np.full(n_nets, np.nan), np.full(n_nets, np.nan)
     empty, whole = np.empty(0), np.empty(0, np.int64)
     nets = Nets(
@@ -40,10 +41,10 @@ def judge_nets(
     )  # fmt: skip
     n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
     rows = min(data.n_samples, EVALUATION_ROWS)
-    work = module.NetsWork(
-        net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric), params.dtype
-    )
-    with module.Team(n_ranks) as team:
+    with device.on(), module.Team(n_ranks) as team:
+        work = module.NetsWork(
+            net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric), params.dtype
+        )
         module.evaluate_nets(team, net, data, nets, work, output)
     return loss[members], right[members]
 
@@ -51,8 +52,9 @@ def judge_nets(
 def _judge_each(network, device, params, data, strides, members, output):
     results, size = [], data.n_samples * network.n_outputs
     padded = network.layout.padded(params.dtype)
-    plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples)
-    with plan.backend.Team(plan.n_threads) as team:
+    with device.on():
+        plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples)
+    with device.on(), plan.backend.Team(plan.n_threads) as team:
         for i, net in enumerate(members):
             padded[: params.shape[1]] = params[net]
             room = output[i * size : (i + 1) * size] if output.size else output

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,16 +49,18 @@ class Fit:
         options: Options,
         history: History,
     ):
-        self.plan, self.data, self.validation, self.options, self.history = plan, data, validation, options, history
+        self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
+        self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
         state = options.optimizer.initial_state(len(params), params.dtype)
+        self._host_params = params
         self.memory = plan.make_memory(params, state, options.epochs)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
         self._validation_records: list[tuple[float, float]] = []
         self._empty = np.empty(0, params.dtype)
-        self._proven = params.copy()  # the last parameters that are known to give a finite loss
+        self._proven = self.memory.params.copy()  # the last parameters that are known to give a finite loss
         self._before_call = self._proven
-        self._best_params: np.ndarray | None = None
+        self._best_params: Any = None
         self._best: Best | None = None
         if options.early_stopping is not None:
             default = "loss" if validation is None else "validation_loss"
@@ -70,7 +73,12 @@ class Fit:
     @property
     def params_before_last_step(self) -> np.ndarray:
         """Those that gave the last loss, where a call is a step, as with a full batch and callbacks; (n_params,)."""
-        return self._before_call[: self.plan.network.layout.n_params]
+        return self.plan.backend.to_host(self._before_call)[: self.plan.network.layout.n_params]
+
+    def _bring_home(self) -> None:
+        """The present parameters into the host's, where the device has its own."""
+        if self.memory.params is not self._host_params:
+            self._host_params[:] = self.plan.backend.to_host(self.memory.params)
 
     def run(self) -> None:
         start, module = time.perf_counter(), self.plan.backend
@@ -87,6 +95,7 @@ class Fit:
             self.history.seconds = time.perf_counter() - start
         if self._best is not None and self._best_params is not None and self.history.stopped_by != "interrupt":
             self.memory.params[:] = self._best_params
+        self._bring_home()
 
     def _train(self, team, progress: Progress) -> str:
         by_epoch = bool(self.options.callbacks) or self._best is not None or self.validation is not None
@@ -127,7 +136,7 @@ class Fit:
         self.plan.backend.train(
             self.plan.family, team, n_threads, self.plan.net, self.data, course, memory, self.plan.work, first, n_steps
         )
-        if not memory.scalars[0, DIVERGED] and np.isfinite(memory.params.sum()):
+        if not memory.scalars[0, DIVERGED] and np.isfinite(float(memory.params.sum())):
             self._proven = before
             return True
         memory.params[:] = before if self.steps_done > first else self._proven
@@ -155,6 +164,8 @@ class Fit:
                 self.history.best_epoch = epoch
             elif self._best.is_late(epoch):
                 return "early_stopping"
+        if self.options.callbacks:
+            self._bring_home()
         stops = [callback(epoch, self.history) is True for callback in self.options.callbacks]
         return "callback" if any(stops) else ""
 

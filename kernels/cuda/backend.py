@@ -1,0 +1,92 @@
+"""The device contract on CUDA; cpu/backend.py has the same functions. The only module besides devices.py that a plan
+reaches CuPy through.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ..arguments import Course, Data, Goal, Memory, Net, Nets
+from .layers import LayersWork
+from .memory import device_data
+from .memory import to_device as to_device
+from .memory import to_host as to_host
+from .nets import NetsWork as NetsWork
+from .nets import evaluate_nets as _evaluate_nets
+from .single import SingleWork
+
+FAMILIES = ("per_net", "per_layer", "narrow")
+
+
+class Team:
+    """One rank: the device's own threads are the kernels' affair."""
+
+    def __init__(self, n_ranks: int):
+        self.n_ranks = 1
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def run(self, function: Any, *arguments: Any) -> None:
+        function(*arguments)
+
+
+def on(index: int) -> AbstractContextManager:
+    """Inside of it, work runs on this device."""
+    return cupy.cuda.Device(index)
+
+
+def synchronize() -> None:
+    """Wait until the current stream is done."""
+    cupy.cuda.get_current_stream().synchronize()
+
+
+def place(data: Data) -> Data:
+    """The samples on the device; inputs for which there is no room stay on the host and stream."""
+    return device_data(data)
+
+
+def make_work(
+    family: str, net: Net, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
+) -> Any:
+    """Every buffer a family needs for batches of up to `rows` samples, from data of n_samples."""
+    if family == "per_net":
+        return SingleWork(net, rows, n_samples, shuffle, dtype)
+    if family == "narrow":
+        from .narrow import NarrowWork
+
+        return NarrowWork(net, rows, n_samples, shuffle, dtype, precision)
+    return LayersWork(net, rows, n_samples, shuffle, dtype, precision)
+
+
+def train(
+    family: str, team: Team, n_ranks: int, net: Net, data: Data, course: Course, memory: Memory, work: Any, first: int,
+    n: int,
+) -> None:  # fmt: skip
+    """n steps of training from step `first` on; memory, whose vectors are on the device, holds the outcome."""
+    work.train(data, course, memory, first, n)
+
+
+def evaluate(family: str, team: Team, net: Net, data: Data, params: Any, work: Any, rows: int, output: Any):
+    """(sum of losses, number right) over data; outputs (n_samples * n_outputs,) written unless `output` is empty."""
+    return work.evaluate(data, params, output)
+
+
+def train_nets(
+    team: Team, net: Net, data: Data, course: Course, goal: Goal, nets: Nets, held_out: Data, work: NetsWork, n: int
+) -> None:
+    """n more epochs of the nets in training, or until no net of nets.members is left."""
+    work.train(data, course, goal, nets, held_out, n)
+
+
+def evaluate_nets(team: Team, net: Net, data: Data, nets: Nets, work: NetsWork, output: Any) -> None:
+    """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
+    flat, if `output` has room."""
+    _evaluate_nets(net, data, nets, work, output)

@@ -1,0 +1,191 @@
+"""One large net: a product per layer by cuBLAS and one pass of elements around it. No synchronisation in an epoch.
+
+A step of a net of L layers is 5 L launches at the most: gather; L products and L - 1 activations; judge; L products
+for weights, L - 1 for deltas and L - 1 passes back; update.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ..arguments import (
+    DIVERGED,
+    HYPER,
+    NO_UPDATE,
+    STEPS_DONE,
+    Course,
+    Data,
+    Memory,
+    Net,
+)  # fmt: skip
+from ..optimizers import RPROP
+from .architecture import Architecture
+from .memory import checked_allocation, device_data, is_on_device
+from .module import Module, compiled, source
+from .nets import bound_of
+from .products import Products
+from .shuffling import Batches
+from .step_settings import step_settings
+
+FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 32  # rows whose sums one block takes, and how many such blocks there are at most
+PER_BLOCK = 256
+MOST_BLOCKS = 1024
+
+
+class LayersWork:
+    """Device buffers of one net for batches of up to `rows` samples."""
+
+    def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
+        self.net, self.rows, self.n_samples, self.dtype = net, rows, n_samples, np.dtype(dtype)
+        sizes = [int(size) for size in net.sizes]
+        self.sizes, self.products = sizes, Products(self.dtype, precision)
+        drops, self.hides = net.dropout > 0.0, [bool(rate > 0.0) for rate in net.dropout]
+        keeps = [bool(a or b) for a, b in zip(net.derivative_of_z, drops, strict=True)]
+        n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * self.dtype.itemsize
+        with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
+            layer = lambda k: cupy.empty((rows, sizes[k + 1]), self.dtype)
+            self.a = [layer(k) for k in range(net.n_layers)]
+            # One array for both where f' needs only the output.
+            self.z = [layer(k) if keeps[k] or k == net.n_layers - 1 else self.a[k] for k in range(net.n_layers)]
+            self.delta = [layer(k) for k in range(net.n_layers)]
+            self.mask = [layer(k) if drops[k] else None for k in range(net.n_layers)]
+        self.chunk = max(FEWEST_IN_CHUNK, -(-rows // MOST_CHUNKS))
+        self.most_chunks = -(-rows // self.chunk)
+        starts = np.cumsum([0, *sizes[1:]]) * self.most_chunks
+        self.bias_parts = cupy.zeros(int(starts[-1]), self.dtype)
+        self.bias_starts = [int(start) for start in starts]
+        self.sums = cupy.zeros((self.most_chunks, 4))
+        self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
+        self.squares, self.compared = cupy.zeros((self.n_blocks, 2)), cupy.asarray([np.inf, 0.0])
+        self.batches = Batches(rows, n_samples, shuffle, sizes[0], sizes[-1], self.dtype)
+        self._powers = np.ones(2)
+
+    def module(self, data: Data, rule: int, n_padded: int, clipped: bool, layered: bool) -> Module:
+        architecture = Architecture.of(self.net, data.metric, self.dtype)
+        header = architecture.header(rule, n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
+        return compiled(source(header, "layout.cuh", "per_layer.cu"))
+
+    # ---- one pass through the layers
+
+    def forward(self, module: Module, params: Any, x: Any, rows: int, seed: int, step: int, training: bool) -> None:
+        """Outputs of all layers but the last one's activation, which judge adds."""
+        below = x
+        for k in range(self.net.n_layers):
+            W, b = self._of_layer(params, k)
+            self.products.times(below, W, self.z[k], rows)
+            if k == self.net.n_layers - 1:
+                break
+            hides = training and self.hides[k]
+            module["activate"](
+                self._blocks(rows * self.sizes[k + 1]), PER_BLOCK, k, b, rows, hides,
+                float(self.net.dropout[k]) if hides else 0.0, seed, step, self.z[k], self.mask[k], self.a[k],
+            )  # fmt: skip
+            below = self.a[k]
+
+    def judge(self, module: Module, params: Any, y: Any, weight: Any, rows: int, metric: int, starts: bool,
+              learns: bool, judged: bool) -> None:  # fmt: skip
+        top, net = self.net.n_layers - 1, self.net
+        scale = 1.0 / (rows * net.loss_width)
+        module["judge"](
+            (-(-rows // self.chunk),), 256, self._of_layer(params, top)[1], rows, self.chunk, y, weight, scale,
+            net.loss_constant, bound_of(net, metric), starts, judged, self.z[top], self.a[top], self.delta[top],
+            self.sums, self.bias_parts[self.bias_starts[top] :] if learns else None,
+        )  # fmt: skip
+
+    def backward(self, module: Module, params: Any, grads: Any, x: Any, rows: int) -> None:
+        for k in range(self.net.n_layers - 1, -1, -1):
+            below = x if k == 0 else self.a[k - 1]
+            self.products.transposed_times(below, self.delta[k], self._of_layer(grads, k)[0], rows)
+            if k == 0:
+                break
+            self.products.times_transposed(self.delta[k], self._of_layer(params, k)[0], self.delta[k - 1], rows)
+            kept = self.z[k - 1] if self.hides[k - 1] or self.net.derivative_of_z[k - 1] else self.a[k - 1]
+            module["backward"](
+                (-(-self.sizes[k] // 32), -(-rows // self.chunk)), 256, k - 1, rows, self.chunk, self.hides[k - 1],
+                kept, self.mask[k - 1], self.delta[k - 1], self.bias_parts[self.bias_starts[k - 1] :],
+            )  # fmt: skip
+
+    def _of_layer(self, flat: Any, k: int) -> tuple[Any, Any]:
+        w, b = int(self.net.weight_offsets[k]), int(self.net.bias_offsets[k])
+        return flat[w:b].reshape(self.sizes[k], self.sizes[k + 1]), flat[b : b + self.sizes[k + 1]]
+
+    def _blocks(self, n: int) -> tuple[int]:
+        return (min(MOST_BLOCKS, -(-n // PER_BLOCK)),)
+
+    # ---- the contract's two functions
+
+    def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+        data, net = device_data(data), self.net
+        learns, hyper = course.rule != NO_UPDATE, course.hyper
+        clip_norm = float(hyper[HYPER.index("clip_norm")])
+        module = self.module(data, course.rule, net.n_padded, clip_norm > 0.0, course.layered)
+        n_batches = -(-data.n_samples // course.batch_size)
+        table = cupy.asarray(step_settings(course, self._powers, n).astype(self.dtype)) if learns else None
+        layer_factors = cupy.asarray(course.layer_factors)
+        measures = learns and (clip_norm > 0.0 or course.rule == RPROP)
+        ended = []
+        for t in range(n):
+            step = first + t
+            epoch, batch = divmod(step, n_batches)
+            rows = min(course.batch_size, data.n_samples - batch * course.batch_size)
+            x, y, weight = self.batches.take(module, data, course, epoch, batch, rows)
+            self.forward(module, memory.params, x, rows, course.seed, step, True)
+            self.judge(module, memory.params, y, weight, rows, data.metric, batch == 0, True, True)
+            self.backward(module, memory.params, memory.grads, x, rows)
+            chunks = -(-rows // self.chunk)
+            parts = (self.bias_parts, chunks, self.most_chunks)
+            if not learns:
+                module["settle_biases"]((self.n_blocks,), PER_BLOCK, *parts, memory.grads)
+            if measures:
+                module["measure"](
+                    (self.n_blocks,), PER_BLOCK, memory.params, memory.grads, *parts, net.l2, self.squares
+                )
+            if course.rule == RPROP:
+                module["compare"]((1,), 32, self.sums, chunks, rows, self.squares, self.n_blocks, net.l2, self.compared)
+            if learns:
+                module["update"](
+                    (self.n_blocks,), PER_BLOCK, table[t], memory.grads, *parts, net.l2, clip_norm, self.squares,
+                    self.n_blocks, self.compared, layer_factors, memory.params, memory.state,
+                )  # fmt: skip
+            if batch == n_batches - 1:
+                ended.append((epoch, self.sums[: -(-course.batch_size // self.chunk), :2].sum(axis=0)))
+        self._record(data, memory, ended, first + n, n_batches)
+
+    def _record(self, data: Data, memory: Memory, ended: list, steps: int, n_batches: int) -> None:
+        """The losses of finished epochs come home, and whether they are finite: the one synchronisation of a call."""
+        running = self.sums[:, :2].sum(axis=0)
+        sums = cupy.asnumpy(cupy.stack([*(both for _, both in ended), running]))
+        memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 0.0, steps
+        for (epoch, _), (loss, right) in zip(ended, sums, strict=False):
+            if not np.isfinite(loss):
+                memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, epoch * n_batches
+                return
+            memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
+        if not np.isfinite(sums[-1, 0]):
+            memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, steps // n_batches * n_batches
+
+    def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+        data, net = device_data(data), self.net
+        params = cupy.asarray(params)
+        module = self.module(data, NO_UPDATE, net.n_padded, False, False)
+        top, total = net.n_layers - 1, None
+        out = output if is_on_device(output) else cupy.empty(output.size, self.dtype)
+        self.batches.restart()
+        for batch in range(-(-data.n_samples // self.rows)):
+            first = batch * self.rows
+            rows = min(self.rows, data.n_samples - first)
+            x, y, weight = self.batches.in_order(data, first, rows)
+            self.forward(module, params, x, rows, 0, 0, False)
+            self.judge(module, params, y, weight, rows, data.metric, batch == 0, False, data.judged)
+            if output.size:
+                width = self.sizes[-1]
+                out[first * width : (first + rows) * width] = self.a[top][:rows].reshape(-1)
+        if output.size and out is not output:
+            output[:] = cupy.asnumpy(out)
+        if not data.judged:
+            return 0.0, 0.0
+        total = cupy.asnumpy(self.sums[:, :2].sum(axis=0))
+        return float(total[0]), float(total[1])

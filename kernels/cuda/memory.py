@@ -1,0 +1,61 @@
+"""Arrays on their way to the device, and what is said when there is no room for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ..arguments import Data
+
+SHARE_FOR_DATA = 0.7  # of free memory that samples may take; larger data stay on the host and stream
+
+
+@contextmanager
+def checked_allocation(what: str, n_bytes: int, remedy: str) -> Iterator[None]:
+    """Turns CuPy's error into a sentence.
+
+    Raises
+    ------
+    MemoryError
+        With the bytes wanted and free, and the setting that lowers them.
+    """
+    try:
+        yield
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        free, total = cupy.cuda.Device().mem_info
+        raise MemoryError(
+            f"The GPU has no room for {what}: about {n_bytes:,} bytes are wanted, {free:,} of {total:,} are free. "
+            f"{remedy}"
+        ) from error
+
+
+def is_on_device(array: Any) -> bool:
+    return isinstance(array, cupy.ndarray)
+
+
+def to_device(array: Any) -> Any:
+    """The array on the current device; one that is there already is not copied."""
+    if is_on_device(array):
+        return array
+    with checked_allocation("an array", array.nbytes, "Use less data at a time, or dtype='float32'."):
+        return cupy.asarray(array)
+
+
+def to_host(array: Any) -> np.ndarray:
+    return cupy.asnumpy(array) if is_on_device(array) else array
+
+
+def fits(data: Data) -> bool:
+    """Whether the inputs are on the device, or have room there."""
+    free, _ = cupy.cuda.Device().mem_info
+    return is_on_device(data.X) or data.X.nbytes <= SHARE_FOR_DATA * free
+
+
+def device_data(data: Data) -> Data:
+    """Samples on the device. Inputs for which there is no room stay on the host."""
+    X = to_device(data.X) if fits(data) else data.X
+    return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))

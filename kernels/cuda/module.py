@@ -1,0 +1,100 @@
+"""CUDA sources become kernels: formulas, constants and a file put together, compiled by NVRTC, launched with checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any
+
+import cupy
+import numpy as np
+
+from . import printer
+
+# Divisions and roots good to two units in the last place, as everywhere in these kernels; no flushing of denormals.
+OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
+DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking for more
+SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32, "bool": np.bool_}
+POINTED = {**SCALARS, "unsigned": np.uint32, "__nv_bfloat16": np.uint16, "__half": np.float16}
+
+
+@cache
+def text_of(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _formulas() -> str:
+    return printer.formulas()
+
+
+def source(header: str, *files: str, before: str = "") -> str:
+    """A whole translation unit. before : what must come first of all, such as a macro."""
+    parts = [before, text_of("common.cuh"), text_of("elementary.cuh"), _formulas(), header, *map(text_of, files)]
+    return "\n".join(parts)
+
+
+class Kernel:
+    """One compiled function; called with (grid, block, *arguments) it checks every argument against the C++ signature.
+
+    A launch checks nothing itself: a Python float would arrive as a double, and a stride would be ignored.
+    """
+
+    def __init__(self, function: Any, text: str, name: str):
+        self._function, self.name = function, name
+        found = re.search(rf"\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
+        assert found is not None, f"{name} has no definition"
+        self._parameters = [_parameter(part) for part in found[1].split(",")]
+        self._number = np.dtype(np.float64 if re.search(r"typedef double T;", text) else np.float32)
+
+    def __call__(self, grid: Sequence[int], block: int, *arguments: Any, shared: int = 0) -> None:
+        if len(arguments) != len(self._parameters):
+            raise TypeError(f"{self.name} takes {len(self._parameters)} arguments, but {len(arguments)} came.")
+        given = tuple(self._checked(*pair) for pair in zip(self._parameters, arguments, strict=True))
+        if shared > DEFAULT_SHARED:
+            self._function.max_dynamic_shared_size_bytes = shared
+        self._function(tuple(grid), (block,), given, shared_mem=shared)
+
+    def _checked(self, parameter: tuple[str, bool, str], value: Any) -> Any:
+        kind, is_pointer, name = parameter
+        if not is_pointer:
+            return (self._number.type if kind == "T" else SCALARS[kind])(value)
+        if value is None:
+            return np.uint64(0)
+        wanted = self._number if kind == "T" else POINTED.get(kind)
+        if not isinstance(value, cupy.ndarray) or not value.flags.c_contiguous:
+            raise TypeError(f"{self.name}: {name} must be a C-contiguous device array, but it is a {type(value)}.")
+        if wanted is not None and value.dtype != wanted:
+            raise TypeError(f"{self.name}: {name} must hold {np.dtype(wanted)}, but it holds {value.dtype}.")
+        return value
+
+
+def _parameter(text: str) -> tuple[str, bool, str]:
+    words = text.replace("*", " * ").replace("__restrict__", " ").replace("const ", " ").split()
+    return " ".join(words[: -2 if "*" in words else -1]), "*" in words, words[-1]
+
+
+class Module:
+    """The kernels of one translation unit, for the current device."""
+
+    def __init__(self, text: str):
+        self._text = text
+        self._compiled = cupy.RawModule(code=text, options=OPTIONS, backend="nvrtc")
+        self._kernels: dict[str, Kernel] = {}
+
+    def __getitem__(self, name: str) -> Kernel:
+        if name not in self._kernels:
+            self._kernels[name] = Kernel(self._compiled.get_function(name), self._text, name)
+        return self._kernels[name]
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str, device: int) -> Module:
+    return Module(text)
+
+
+def compiled(text: str) -> Module:
+    """The module of this text on the current device; CuPy keeps the binary on disk."""
+    return _compiled(text, cupy.cuda.Device().id)

@@ -1,0 +1,138 @@
+// A net in a thread: parameters, gradients and state in registers, the net written out as straight lines.
+// For nets of up to some tens of parameters, many at a time. Nothing is shared but the data.
+
+struct ThreadNet {
+  const Job& job;
+  const long long slot, owner;
+  T p[N_PARAMS], g[N_PARAMS], state[N_STATE > 0 ? N_STATE : 1][N_PARAMS];
+  T loss, right;
+
+  __device__ __forceinline__ bool leads() const { return true; }
+
+  __device__ __forceinline__ void load() {
+    const T* params = job.params + slot * N_PARAMS;
+#pragma unroll
+    for (int q = 0; q < N_PARAMS; ++q) p[q] = params[q];
+#pragma unroll
+    for (int s = 0; s < N_STATE; ++s)
+#pragma unroll
+      for (int q = 0; q < N_PARAMS; ++q) state[s][q] = job.state[(slot * N_STATE + s) * N_PADDED + q];
+    loss = right = T(0);
+  }
+
+  __device__ __forceinline__ void store_state() {
+#pragma unroll
+    for (int s = 0; s < N_STATE; ++s)
+#pragma unroll
+      for (int q = 0; q < N_PARAMS; ++q) job.state[(slot * N_STATE + s) * N_PADDED + q] = state[s][q];
+  }
+
+  __device__ __forceinline__ void save(T* target) const {
+#pragma unroll
+    for (int q = 0; q < N_PARAMS; ++q) target[q] = p[q];
+  }
+
+  __device__ __forceinline__ void copy(const T* source, T* target) const {
+    for (int q = 0; q < N_PARAMS; ++q) target[q] = source[q];
+  }
+
+  __device__ __forceinline__ T total() const {
+    T sum = T(0);
+#pragma unroll
+    for (int q = 0; q < N_PARAMS; ++q) sum += p[q];
+    return sum;
+  }
+
+  __device__ __forceinline__ T penalty() const {
+    T sum = T(0);
+#pragma unroll
+    for (int q = 0; q < N_PARAMS; ++q)
+      if (is_weight(q)) sum += p[q] * p[q];
+    return T(0.5) * T(job.hyper[owner * job.hyper_stride + HYPER_L2]) * sum;
+  }
+
+  __device__ __forceinline__ void shuffle(long long epoch) {
+    unsigned words[WORD_BLOCK];
+    permutation<1>(job.n_samples, job.seeds[owner], epoch, words, job.order + slot * job.n_samples, 0, [] {});
+  }
+
+  // One sample's outputs, and its gradient added to g.
+  __device__ __forceinline__ void take(long long sample, T scale) {
+    T x[N_INPUTS], y[N_OUTPUTS], a[N_OUTPUTS];
+    const T* X = job.X + owner * job.X_stride + sample * N_INPUTS;
+    const T* Y = job.Y + owner * job.Y_stride + sample * N_OUTPUTS;
+#pragma unroll
+    for (int i = 0; i < N_INPUTS; ++i) x[i] = X[i];
+#pragma unroll
+    for (int j = 0; j < N_OUTPUTS; ++j) y[j] = Y[j];
+    const T weight = WEIGHTED ? job.weight[owner * job.weight_stride + sample] : T(1);
+    loss += weight * straight_line(p, g, x, y, weight * scale, T(job.loss_constant), a);
+    right += weight * right_share(a, y, T(job.bound));
+  }
+
+  __device__ __forceinline__ void gradient(long long first, long long rows, long long) {
+#pragma unroll
+    for (int q = 0; q < N_PARAMS; ++q) g[q] = T(0);
+    const T scale = T(1.0 / (double(rows) * LOSS_WIDTH));
+    for (long long r = 0; r < rows; ++r)
+      take(SHUFFLES ? job.order[slot * job.n_samples + first + r] : first + r, scale);
+  }
+
+  __device__ __forceinline__ Sums sums() {
+    const Sums both = {loss / T(LOSS_WIDTH), right};
+    loss = right = T(0);
+    return both;
+  }
+
+  __device__ __forceinline__ Sums judge() {
+    T unused[N_PARAMS], loss = T(0), right = T(0);
+    for (long long r = 0; r < job.n_held_out; ++r) {
+      T x[N_INPUTS], y[N_OUTPUTS], a[N_OUTPUTS];
+#pragma unroll
+      for (int i = 0; i < N_INPUTS; ++i) x[i] = job.held_X[r * N_INPUTS + i];
+#pragma unroll
+      for (int j = 0; j < N_OUTPUTS; ++j) y[j] = job.held_Y[r * N_OUTPUTS + j];
+      const T weight = job.held_weighted ? job.held_weight[r] : T(1);
+      loss += weight * straight_line(p, unused, x, y, T(0), T(job.loss_constant), a);
+      right += weight * right_share(a, y, T(job.bound));
+    }
+    return {loss / T(LOSS_WIDTH), right};
+  }
+
+  __device__ __forceinline__ void update(const Settings<T>& h, T l2, T clip_norm) {
+    if (PENALISED)
+#pragma unroll
+      for (int q = 0; q < N_PARAMS; ++q)
+        if (is_weight(q)) g[q] += l2 * p[q];
+    T clip = T(1);
+    if (CLIPPED) {
+      T squares = T(0);
+#pragma unroll
+      for (int q = 0; q < N_PARAMS; ++q) squares += g[q] * g[q];
+      clip = clip_factor(clip_norm, squares);
+    }
+#pragma unroll
+    for (int q = 0; q < N_PARAMS; ++q) {
+      const T slope = CLIPPED || LAYERED ? g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip) : g[q];
+      T none0 = T(0), none1 = T(0), none2 = T(0), value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
+      apply_rule(
+          RULE, value, slope, N_STATE > 0 ? state[0][q] : none0, N_STATE > 1 ? state[N_STATE > 1 ? 1 : 0][q] : none1,
+          N_STATE > 2 ? state[N_STATE > 2 ? 2 : 0][q] : none2, h);
+      p[q] = value;
+    }
+  }
+};
+
+// One thread per net of job.active.
+extern "C" __global__ void __launch_bounds__(THREADS) train_nets(const Job* __restrict__ given) {
+  const Job& job = *given;
+  const long long place = (long long)blockIdx.x * THREADS + threadIdx.x;
+  if (place >= job.n_active) return;
+  const long long slot = job.active[place];
+  ThreadNet net{job, slot, job.owners[slot]};
+  net.load();
+  Progress s = load_progress(job, slot);
+  train_net(job, net, s, slot, job.hyper + net.owner * job.hyper_stride);
+  net.store_state();
+  store_progress(job, slot, s);
+}

@@ -1,0 +1,108 @@
+"""One small net: the kernels of populations, for a population of one. A launch is many steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ..arguments import (
+    DIVERGED,
+    DIVERGED_NET,
+    HYPER,
+    MONITOR_NONE,
+    NO_UPDATE,
+    STEPS_DONE,
+    Course,
+    Data,
+    Memory,
+    Net,
+)  # fmt: skip
+from .architecture import Architecture
+from .memory import device_data
+from .nets import bound_of
+from .per_net import (
+    CHUNKS,
+    NOTHING,
+    Shape,
+    compile_evaluation,
+    compile_training,
+    launch,
+    shared_limit,
+    state_rows,
+    workspace_for,
+)  # fmt: skip
+
+
+class SingleWork:
+    """Buffers of one net's fit or evaluation, made when the first call says what they are for."""
+
+    def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
+        self.net, self.rows, self.n_samples, self.shuffle, self.dtype = net, rows, n_samples, shuffle, np.dtype(dtype)
+        self._scalars = cupy.asarray([[1.0, 1.0, np.inf, np.inf, 0.0, 0.0]])
+        self._counters = cupy.zeros((1, 4), np.int64)
+        self._zero = cupy.zeros(1, np.int64)
+        self._order = cupy.empty(max(n_samples, 1), np.int32)
+
+    def _architecture(self, data: Data) -> Architecture:
+        return Architecture.of(self.net, data.metric, self.dtype)
+
+    def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+        data, net = device_data(data), self.net
+        architecture, learns = self._architecture(data), course.rule != NO_UPDATE
+        shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
+        kernel = compile_training(
+            architecture, shape, course.rule, SHUFFLES=course.shuffle, WEIGHTED=data.weighted, SCHEDULED=learns,
+            PENALISED=net.l2 > 0.0 or bool(course.hyper[HYPER.index("weight_decay")]),
+            CLIPPED=bool(course.hyper[HYPER.index("clip_norm")]), LAYERED=course.layered, VALIDATES=False,
+        )  # fmt: skip
+        n_batches = -(-data.n_samples // course.batch_size)
+        epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # those that end in this call
+        records = cupy.full((2, max(len(epochs), 1)), np.nan)
+        self._counters[0, 0], self._counters[0, 2] = first, 0
+        launch(
+            kernel, shape, (1,), workspace_for(shape, 1, self.dtype), self.dtype, **{
+                **NOTHING,
+                "params": memory.params, "state": memory.state, "grads": memory.grads,
+                "safe": memory.grads, "best": memory.grads,  # never asked for: grads are nobody's after a step
+                "hyper": cupy.asarray(np.append(course.hyper, net.l2)), "dropout": cupy.asarray(net.dropout),
+                "seeds": cupy.asarray(np.array([course.seed], np.int64)),
+                "layer_factors": cupy.asarray(course.layer_factors), "X": data.X, "Y": data.Y, "weight": data.weight,
+                "order": self._order, "owners": self._zero, "active": self._zero,
+                "scalars": self._scalars, "counters": self._counters, "factors": cupy.asarray(course.factors),
+                "record_epochs": cupy.asarray(epochs), "records": records[0], "right_records": records[1],
+                "n_active": 1, "n_slots": 1, "n_samples": data.n_samples, "batch_size": course.batch_size,
+                "n_batches": n_batches, "n_steps": n, "n_epochs": -1, "first_factor": first,
+                "n_factors": len(course.factors), "n_records": len(epochs), "monitor": MONITOR_NONE,
+                "stop_loss": -np.inf, "stop_right": np.inf, "bound": bound_of(net, data.metric),
+                "loss_constant": net.loss_constant,
+            },
+        )  # fmt: skip
+        counters, losses = cupy.asnumpy(self._counters)[0], cupy.asnumpy(records)
+        memory.epoch_loss[epochs - 1], memory.epoch_right[epochs - 1] = losses[:, : len(epochs)]
+        diverged = counters[3] == DIVERGED_NET
+        memory.scalars[:, STEPS_DONE] = counters[0] - bool(diverged)
+        memory.scalars[:, DIVERGED] = float(diverged)
+
+    def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+        data, architecture = device_data(data), self._architecture(data)
+        shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
+        kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
+        chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile)))
+        partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
+        out = output if isinstance(output, cupy.ndarray) else cupy.empty(output.size, self.dtype)
+        launch(
+            kernel, shape, (chunks, 1), workspace_for(shape, chunks, self.dtype), self.dtype, **{
+                **NOTHING,
+                "params": cupy.asarray(params), "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
+                "weight": data.weight, "owners": self._zero, "active": self._zero,
+                "output": out if output.size else None, "partial": partial, "n_active": 1, "n_slots": 1,
+                "n_samples": data.n_samples, "bound": bound_of(self.net, data.metric),
+                "loss_constant": self.net.loss_constant,
+            },
+        )  # fmt: skip
+        if output.size and out is not output:
+            output[:] = cupy.asnumpy(out)
+        loss, right = cupy.asnumpy(partial).sum(axis=0) if data.judged else (0.0, 0.0)
+        return float(loss), float(right)

@@ -1,0 +1,68 @@
+"""Structs that the host fills and kernels read: one list of fields gives the C++ text and the bytes.
+
+Every field takes eight bytes, so that there is no padding to agree about.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+FORMATS = {"long long": "q", "double": "d"}  # any other C type is a pointer
+
+
+class Struct:
+    """A C++ struct of 8-byte fields.
+
+    >>> pair = Struct("Pair", "double* values; long long n")
+    >>> pair.source
+    'struct Pair {\\n  double* values;\\n  long long n;\\n};\\n'
+    >>> len(pair.pack(values=None, n=3))
+    16
+    """
+
+    def __init__(self, name: str, fields: str):
+        declarations = [" ".join(text.split()) for text in fields.replace("\n", " ").split(";") if text.strip()]
+        self.name, self.types = name, {}
+        for text in declarations:
+            kind, _, field = text.rpartition(" ")
+            self.types[field] = kind
+        lines = "".join(f"  {text};\n" for text in declarations)
+        self.source = f"struct {name} {{\n{lines}}};\n"
+        self._format = "=" + "".join(FORMATS.get(kind, "Q") for kind in self.types.values())
+
+    def pack(self, **values: Any) -> bytes:
+        """The bytes of one struct. Pointers: a device array, or None; it must outlive the kernel.
+
+        Raises
+        ------
+        TypeError
+            If fields and values differ.
+        """
+        if values.keys() != self.types.keys():
+            odd = sorted(values.keys() ^ self.types.keys())
+            raise TypeError(f"{self.name} needs exactly its fields; these are missing or not among them: {odd}")
+        return struct.pack(self._format, *(self._number(name, values[name]) for name in self.types))
+
+    def _number(self, name: str, value: Any) -> float | int:
+        kind = self.types[name]
+        if kind in FORMATS:
+            return float(value) if kind == "double" else int(value)
+        return 0 if value is None else value.data.ptr
+
+
+JOB = Struct("Job", """
+    T* params; T* state; T* safe; T* best; T* grads;
+    const double* hyper; const double* dropout; const long long* seeds; const double* layer_factors;
+    const T* X; const T* Y; const T* weight; const T* held_X; const T* held_Y; const T* held_weight;
+    int* order; const long long* owners; const long long* active;
+    double* scalars; long long* counters;
+    const double* factors; const long long* record_epochs; double* records; double* right_records;
+    T* workspace; T* output; double* partial;
+    long long n_active; long long n_slots; long long n_samples; long long n_held_out; long long batch_size;
+    long long n_batches; long long n_steps; long long n_epochs; long long first_factor; long long n_factors;
+    long long n_records; long long patience; long long monitor; long long held_weighted;
+    long long hyper_stride; long long dropout_stride; long long X_stride; long long Y_stride; long long weight_stride;
+    long long workspace_stride;
+    double stop_loss; double stop_right; double min_delta; double bound; double loss_constant
+""")  # fmt: skip
