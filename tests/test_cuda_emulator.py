@@ -1,5 +1,7 @@
 """The emulator finds the mistakes that it exists for, and does what CuPy does."""
 
+from importlib.resources import files
+
 import numpy as np
 import pytest
 from cuda_emulator import EmulatorError, asan
@@ -216,7 +218,7 @@ def test_arguments_are_checked(place, value, message, cuda, emulated_cuda):
     right = [cuda.zeros(4, cuda.float32), np.int32(1), np.int64(2), np.float64(3), np.uint32(4), None]
     kernel = kernels(cuda, TYPED)("k")
     kernel((1,), (1,), tuple(right))
-    kernel((1,), (1,), (*right[:5], np.uint64(cuda.zeros(4).data.ptr + 8 if False else right[0].data.ptr)))
+    kernel((1,), (1,), (*right[:5], np.uint64(right[0].data.ptr)))
     with pytest.raises(EmulatorError, match=message):
         kernel((1,), (1,), (*right[:place], value(cuda), *right[place + 1 :]))
     with pytest.raises(EmulatorError, match="k takes 6 arguments, got 5"):
@@ -292,3 +294,52 @@ def test_tensor_cores(kind, order, cuda, emulated_cuda, rng):
     np.testing.assert_allclose(C.get(), 2 * A.astype(float) @ B.T.astype(float), rtol=1e-4, atol=1e-4)
     with pytest.raises(EmulatorError, match="does not start on 32 bytes"):
         kernels(cuda, WMMA, *options, "-DSHIFT=1")("product")((3, 2), (32,), arguments)
+
+
+MMA = r"""
+// C (16, 24) = A (16, 32) B (32, 24), A and B in shared memory as 16-bit numbers, row by row; one warp.
+extern "C" __global__ void product(const unsigned short* A, const unsigned short* B, float* C, unsigned* pairs) {
+  FM_SHARED(unsigned short, a_tile, [16 * 32]);
+  FM_SHARED(unsigned short, b_tile, [32 * 24]);
+  const int lane = threadIdx.x, g = lane / 4, q = 2 * (lane % 4);
+  for (int i = lane; i < 16 * 32; i += 32) a_tile[i] = A[i];
+  for (int i = lane; i < 32 * 24; i += 32) b_tile[i] = B[i];
+  __syncwarp();
+  for (int n = 0; n < 24; n += 8) {
+    float d[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (int k = 0; k < 32; k += 16) {
+      unsigned a[4], b[4];
+      load_tile(a, a_tile + (lane % 16) * 32 + k + lane / 16 * 8);
+      load_transposed_tile(b, b_tile + (k + lane % 16) * 24 + n);
+      const unsigned both[2] = {b[0], b[1]};
+      multiply_add<H>(d, a, both);
+    }
+    for (int i = 0; i < 4; ++i) C[(g + i / 2 * 8) * 24 + n + q + i % 2] = d[i];
+  }
+  pairs[lane] = pack<H>(1.0f + lane, 0.1f);
+  C[lane] += 0.0f * (low_of<H>(pairs[lane]) + high_of<H>(pairs[lane]));
+}
+"""
+
+
+@pytest.mark.parametrize("kind", ["Half", "Bfloat"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_products_of_tiles(kind, order, cuda, rng, request):
+    """mma.sync and ldmatrix, which a real GPU has to do alike."""
+    if request.config.getoption("--device") == "emulator":
+        request.getfixturevalue("emulated_cuda").settings.order = order
+    folder = files("fastmlp.kernels.cuda")
+    text = "".join(folder.joinpath(name).read_text() for name in ("common.cuh", "tensor_cores.cuh"))
+    A, B = rng.normal(size=(16, 32)), rng.normal(size=(32, 24))
+    if kind == "Half":
+        A, B = A.astype(np.float16), B.astype(np.float16)
+        given, tenth = (A.view(np.uint16), B.view(np.uint16)), np.float16(0.1).view(np.uint16)
+        ones = (np.arange(32) + 1.0).astype(np.float16).view(np.uint16)
+    else:
+        (bits_a, A), (bits_b, B) = as_bfloat16(A), as_bfloat16(B)
+        given, tenth = (bits_a, bits_b), as_bfloat16(np.array([0.1]))[0][0]
+        ones = as_bfloat16(np.arange(32) + 1.0)[0]
+    C, pairs = cuda.zeros((16, 24), cuda.float32), cuda.zeros(32, cuda.uint32)
+    kernels(cuda, f"{text}typedef {kind} H;\n{MMA}")("product")((1,), (32,), (*map(cuda.asarray, given), C, pairs))
+    np.testing.assert_allclose(C.get(), A.astype(float) @ B.astype(float), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(pairs.get(), ones | np.uint32(tenth) << np.uint32(16))

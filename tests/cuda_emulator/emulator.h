@@ -253,6 +253,7 @@ FM_VECTOR(double, double)
 FM_VECTOR(int, int)
 FM_VECTOR(unsigned, uint)
 
+#include "mma.h"
 #ifdef FM_TENSOR_CORES
-#include "tensor_cores.h"
+#include "wmma.h"
 #endif
