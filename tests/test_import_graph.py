@@ -39,6 +39,7 @@ KERNEL_LEVELS = [
     ["cuda.per_net", "cuda.shuffling"],
     ["cuda.nets"],
     ["cuda.layers", "cuda.single"],
+    ["cuda.narrow"],
     ["cuda.backend"],
     ["cpu.columns", "cpu.elements", "cpu.team", "cpu.tile"],
     ["cpu.update", "cpu.product"],

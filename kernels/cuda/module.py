@@ -30,9 +30,9 @@ def _formulas() -> str:
     return printer.formulas()
 
 
-def source(header: str, *files: str, before: str = "") -> str:
-    """A whole translation unit. before : what must come first of all, such as a macro."""
-    parts = [before, text_of("common.cuh"), text_of("elementary.cuh"), _formulas(), header, *map(text_of, files)]
+def source(header: str, *files: str) -> str:
+    """A whole translation unit."""
+    parts = [text_of("common.cuh"), text_of("elementary.cuh"), _formulas(), header, *map(text_of, files)]
     return "\n".join(parts)
 
 
@@ -79,9 +79,9 @@ def _parameter(text: str) -> tuple[str, bool, str]:
 class Module:
     """The kernels of one translation unit, for the current device."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, options: tuple[str, ...]):
         self._text = text
-        self._compiled = cupy.RawModule(code=text, options=OPTIONS, backend="nvrtc")
+        self._compiled = cupy.RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
         self._kernels: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -91,10 +91,10 @@ class Module:
 
 
 @lru_cache(maxsize=256)
-def _compiled(text: str, device: int) -> Module:
-    return Module(text)
+def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
+    return Module(text, options)
 
 
-def compiled(text: str) -> Module:
+def compiled(text: str, *options: str) -> Module:
     """The module of this text on the current device; CuPy keeps the binary on disk."""
-    return _compiled(text, cupy.cuda.Device().id)
+    return _compiled(text, options, cupy.cuda.Device().id)

@@ -83,7 +83,8 @@ def choose_family(network: Network, rows: int) -> str:
 
 def choose_device_family(network: Network, rows: int, precision: str) -> str:
     """The same on a GPU: nets that one block trains by itself, launch by launch above, with tensor cores if asked."""
-    if precision in HALF and max(network.layer_sizes) <= NARROW_UP_TO:
+    narrow = max(network.layer_sizes) <= NARROW_UP_TO and not any(network.dropout)
+    if precision in HALF and narrow:
         return "narrow"
     small = network.layout.n_params <= BLOCK_UP_TO_PARAMS and products(network, rows) <= BLOCK_UP_TO_STEP
     return "per_net" if small else "per_layer"
