@@ -23,6 +23,7 @@ from .state import EmulatorError as EmulatorError
 from .state import counting as counting
 from .state import counts, reset
 from .state import settings as settings
+from .state import sources as sources
 
 TYPES = (
     "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 intp dtype"

@@ -10,6 +10,9 @@
 
 #include "scheduler.h"
 
+#undef INFINITY  // of host headers, which NVRTC has not
+#undef NAN
+
 #define FM_TEXT2(x) #x
 #define FM_TEXT(x) FM_TEXT2(x)
 #define FM_SITE __FILE__ ":" FM_TEXT(__LINE__)
