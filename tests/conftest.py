@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -39,7 +40,8 @@ def _without(device, reason, config):
 
 
 def _forget_backend():
-    """Modules that have imported a CuPy, real or not."""
+    """Modules that have imported a CuPy, real or not, and what is known of devices."""
+    importlib.import_module("fastmlp.devices")._find_cuda.cache_clear()
     for name in [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]:
         if not name.endswith(".printer"):
             del sys.modules[name]

@@ -6,6 +6,8 @@
 //
 // NVRTC has no host headers: nothing here includes any. Tensor cores: define FM_TENSOR_CORES before.
 
+#define INFINITY __int_as_float(0x7f800000)
+
 #ifndef FM_CUDA_EMU
 #define FM_SHARED(T, name, dims) __shared__ T name dims
 #define FM_DYN_SMEM(T, name)                                       \

@@ -112,7 +112,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return call(function, *args, **kwargs)
 
     def __getitem__(self, key):
-        return call(np.ndarray.__getitem__, self, key, allow_host=True)
+        keys = key if isinstance(key, tuple) else (key,)
+        keys = keys if any(each is Ellipsis for each in keys) else (*keys, Ellipsis)  # one element is a view too
+        return call(np.ndarray.__getitem__, self, keys, allow_host=True)
 
     def __setitem__(self, key, value):
         if isinstance(value, np.ndarray):

@@ -113,8 +113,8 @@ class Stream:
             self._captured.append(operation)
         elif not settings.lazy and not self._queue:
             self._asked += 1
-            operation()
             self._did += 1
+            operation()
         else:
             for other in self._others():
                 other_number = other._asked
@@ -153,6 +153,13 @@ def get_current_stream(device_id=-1) -> Stream:
 
 def stream_at(ptr: int) -> Stream:
     return Stream._all[ptr]
+
+
+def forget_all() -> None:
+    """No stream but an empty null stream."""
+    Stream.null.__init__(null=True)
+    Stream._all.clear()
+    Stream._all[0] = Stream.null
 
 
 def drain_all() -> None:

@@ -57,7 +57,7 @@ struct fragment {
   static constexpr int size = rows * cols, num_elements = size / fm_emu::WARP;
   T x[num_elements];
   fragment() {
-    for (T& e : x) e = T(NAN);
+    for (T& e : x) e = T(__builtin_nanf(""));
   }
   // Which element of the tile, row by row, this lane keeps in x[k]. Every tile's size is a power of two.
   static int place(int k) { return (fm_emu::lane() * num_elements + k) * 37 % size; }
