@@ -245,55 +245,11 @@ def test_launches_are_checked(cuda, emulated_cuda):
         kernels(cuda, 'extern "C" __global__ void k() { __shared__ float x[4]; }')("k")
 
 
-WMMA = r"""
-using namespace nvcuda;
-extern "C" __global__ void product(const T* A, const T* B, float* C, int M, int N, int K) {
-  FM_SHARED(float, tile, [256]);
-  const int n0 = blockIdx.x * 16, m0 = blockIdx.y * 16;
-  wmma::fragment<wmma::matrix_a, 16, 16, 16, T, wmma::row_major> a;
-  wmma::fragment<wmma::matrix_b, 16, 16, 16, T, wmma::col_major> b;
-  wmma::fragment<wmma::accumulator, 16, 16, 16, float> c;
-  wmma::fill_fragment(c, 0.0f);
-  for (int k = 0; k < K; k += 16) {
-    wmma::load_matrix_sync(a, A + m0 * K + k, K);
-    wmma::load_matrix_sync(b, B + n0 * K + k + SHIFT, K);
-    wmma::mma_sync(c, a, b, c);
-  }
-  for (int e = 0; e < c.num_elements; ++e) c.x[e] = 2.0f * c.x[e];
-  wmma::store_matrix_sync(tile, c, 16, wmma::mem_row_major);
-  __syncwarp();
-  for (int e = threadIdx.x; e < 256; e += 32) C[(m0 + e / 16) * N + n0 + e % 16] = tile[e];
-}
-"""
-
-
 def as_bfloat16(x):
     """(bits, their values in float32), rounded to nearest even."""
     bits = x.astype(np.float32).view(np.uint32)
     bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return bits.astype(np.uint16), (bits << 16).view(np.float32)
-
-
-@pytest.mark.parametrize("kind", ["__half", "__nv_bfloat16"])
-@pytest.mark.parametrize("order", ORDERS)
-def test_tensor_cores(kind, order, cuda, emulated_cuda, rng):
-    """2 A B with B column by column, over 2 x 3 tiles."""
-    emulated_cuda.settings.order = order
-    m, n, k = 32, 48, 64
-    A, B = rng.normal(size=(m, k)), rng.normal(size=(n, k))
-    if kind == "__half":
-        A, B = A.astype(np.float16), B.astype(np.float16)
-        given = A, B
-    else:
-        (bits_a, A), (bits_b, B) = as_bfloat16(A), as_bfloat16(B)
-        given = bits_a, bits_b
-    C = cuda.empty((m, n), cuda.float32)
-    options = ("-DFM_TENSOR_CORES", f"-DT={kind}")
-    arguments = (*map(cuda.asarray, given), C, *map(np.int32, (m, n, k)))
-    kernels(cuda, WMMA, *options, "-DSHIFT=0")("product")((3, 2), (32,), arguments)
-    np.testing.assert_allclose(C.get(), 2 * A.astype(float) @ B.T.astype(float), rtol=1e-4, atol=1e-4)
-    with pytest.raises(EmulatorError, match="does not start on 32 bytes"):
-        kernels(cuda, WMMA, *options, "-DSHIFT=1")("product")((3, 2), (32,), arguments)
 
 
 MMA = r"""
@@ -325,7 +281,7 @@ extern "C" __global__ void product(const unsigned short* A, const unsigned short
 @pytest.mark.parametrize("kind", ["Half", "Bfloat"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_products_of_tiles(kind, order, cuda, rng, request):
-    """mma.sync and ldmatrix, which a real GPU has to do alike."""
+    """mma.sync and ldmatrix as tensor_cores.cuh has them; a real GPU has to do alike."""
     if request.config.getoption("--device") == "emulator":
         request.getfixturevalue("emulated_cuda").settings.order = order
     folder = files("fastmlp.kernels.cuda")

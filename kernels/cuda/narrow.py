@@ -19,9 +19,8 @@ from .nets import bound_of
 from .per_net import shared_limit
 
 ROWS = 64  # samples of a tile
-SKEW, WARPS = 16, 8  # as in narrow.cu
-TENSOR_CORES = "-DFM_TENSOR_CORES"  # common.cuh then includes what they need
-TYPES = {"float16": "__half", "bfloat16": "__nv_bfloat16"}
+SKEW, WARPS = 8, 8  # as in narrow.cu
+TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # of tensor_cores.cuh
 
 
 def _wide(size: int) -> int:
@@ -39,22 +38,22 @@ class NarrowWork(LayersWork):
         self._n_grads = self._n_weights + sum(wide[1:])
         keeps = any(bool(of_z) for of_z in net.derivative_of_z[:-1])
         halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
-        floats = ROWS * wide[-1] + WARPS * 256
+        floats = ROWS * wide[-1]
         limit = shared_limit()
         self._in_shared = 4 * (floats + self._n_grads) + 2 * halves <= limit
         self._shared = 4 * (floats + self._n_grads * self._in_shared) + 2 * halves
         most = cupy.cuda.Device().attributes["MultiProcessorCount"]
         self._n_blocks = min(-(-rows // ROWS), most * max(1, limit // self._shared))
-        self._weights = cupy.empty(self._n_weights, np.uint16)
+        self._weights = cupy.empty(2 * self._n_weights, np.uint16)
         self._partials = cupy.empty(self._n_blocks * self._n_grads, np.float32)
         self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), 4))
 
     def text(self, header: str) -> str:
         header += (
-            f"typedef {self._half} H;\nconstexpr int ROWS = {ROWS};\n"
+            f"typedef struct {self._half} H;\nconstexpr int ROWS = {ROWS};\n"
             f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
         )
-        return source(header, "layout.cuh", "narrow.cu")
+        return source(header, "layout.cuh", "tensor_cores.cuh", "narrow.cu")
 
     def chunks_of(self, rows: int) -> tuple[int, int]:
         return 1, 1
@@ -66,7 +65,7 @@ class NarrowWork(LayersWork):
         self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
         seed: int, step: int, starts: bool,
     ) -> None:  # fmt: skip
-        narrow, net = compiled(self.text(header), TENSOR_CORES), self.net
+        narrow, net = compiled(self.text(header)), self.net
         grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
         narrow["narrow_gradient"](

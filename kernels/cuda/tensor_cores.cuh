@@ -87,3 +87,81 @@ __device__ __forceinline__ void load_transposed_tile(unsigned (&r)[4], const voi
 }
 
 #endif
+
+// ---- tiles of 16 x 16 numbers, spread over a warp: Sum += Left * Right
+
+typedef unsigned short Bits;  // one number of either kind
+
+template <typename H>
+__device__ __forceinline__ Bits to_bits(float x) {
+  return Bits(pack<H>(x, 0.0f));
+}
+template <typename H>
+__device__ __forceinline__ float of_bits(Bits bits) {
+  return low_of<H>(bits);
+}
+__device__ __forceinline__ void store_pair(Bits* p, unsigned pair) { *reinterpret_cast<unsigned*>(p) = pair; }
+
+struct Left {
+  unsigned r[4];
+};
+struct Right {
+  unsigned r[4];  // columns 0 to 7, then 8 to 15
+};
+struct Sum {
+  float x[8];
+};
+
+// Where in a tile the lane's element e of a Sum is; e and e + 1 are neighbours in a row for even e.
+__device__ __forceinline__ int row_of(int e) { return threadIdx.x % 32 / 4 + (e & 2 ? 8 : 0); }
+__device__ __forceinline__ int column_of(int e) { return threadIdx.x % 4 * 2 + (e & 4 ? 8 : 0) + (e & 1); }
+// Where element (row, column) of a Sum is in a tile that store_sum has written: 32 lanes next to each other.
+__device__ __forceinline__ int place_in_sum(int row, int column) {
+  const int e = row / 8 * 2 + column / 8 * 4 + column % 2;
+  return e * 32 + row % 8 * 4 + column % 8 / 2;
+}
+// The first of the two elements, in one column and neighbouring rows, of register t of the lane's Right.
+__device__ __forceinline__ int row_of_right(int lane, int t) { return lane % 4 * 2 + t % 2 * 8; }
+__device__ __forceinline__ int column_of_right(int lane, int t) { return lane / 4 + t / 2 * 8; }
+
+template <typename H>
+__device__ __forceinline__ void multiply_add(Sum& sum, const Left& left, const Right& right) {
+  float low[4], high[4];
+  const unsigned first[2] = {right.r[0], right.r[1]}, second[2] = {right.r[2], right.r[3]};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) low[i] = sum.x[i], high[i] = sum.x[4 + i];
+  multiply_add<H>(low, left.r, first);
+  multiply_add<H>(high, left.r, second);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) sum.x[i] = low[i], sum.x[4 + i] = high[i];
+}
+
+// From shared memory, rows `stride` numbers apart; a stride of an odd multiple of 8 keeps clear of bank conflicts.
+// tile[row][column] = p[row * stride + column]
+__device__ __forceinline__ void load(Left& tile, const Bits* p, int stride) {
+  const int lane = threadIdx.x % 32;
+  load_tile(tile.r, p + lane % 16 * stride + lane / 16 * 8);
+}
+__device__ __forceinline__ void load(Right& tile, const Bits* p, int stride) {
+  const int lane = threadIdx.x % 32;
+  load_transposed_tile(tile.r, p + lane % 16 * stride + lane / 16 * 8);
+}
+// tile[row][column] = p[column * stride + row]
+__device__ __forceinline__ void load_transposed(Left& tile, const Bits* p, int stride) {
+  const int lane = threadIdx.x % 32;
+  load_transposed_tile(tile.r, p + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8);
+}
+
+// From and to memory that keeps a tile lane by lane.
+__device__ __forceinline__ void load_packed(Right& tile, const Bits* p) {
+  const uint4 all = *reinterpret_cast<const uint4*>(p + threadIdx.x % 32 * 8);
+  tile.r[0] = all.x, tile.r[1] = all.y, tile.r[2] = all.z, tile.r[3] = all.w;
+}
+__device__ __forceinline__ void load_sum(Sum& sum, const float* p) {
+#pragma unroll
+  for (int e = 0; e < 8; ++e) sum.x[e] = p[e * 32 + threadIdx.x % 32];
+}
+__device__ __forceinline__ void store_sum(const Sum& sum, float* p) {
+#pragma unroll
+  for (int e = 0; e < 8; ++e) p[e * 32 + threadIdx.x % 32] = sum.x[e];
+}

@@ -257,6 +257,3 @@ FM_VECTOR(int, int)
 FM_VECTOR(unsigned, uint)
 
 #include "mma.h"
-#ifdef FM_TENSOR_CORES
-#include "wmma.h"
-#endif
