@@ -26,6 +26,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     ValueError
         If the values are text, ragged or otherwise not numbers.
     """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
@@ -63,6 +65,8 @@ def checked_finite(array: np.ndarray, name: str) -> np.ndarray:
 
 def _contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Aligned, writeable, C-contiguous: the one memory layout kernels are compiled for."""
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        return array
     with np.errstate(over="ignore"):
         return np.require(array, dtype, ["C", "A", "W"])
 
@@ -262,6 +266,13 @@ def pair(validation_data: Any) -> tuple[Any, Any]:
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise ValueError("validation_data must be a pair (X, y).")
     return validation_data[0], validation_data[1]
+
+
+def validation_parts(validation_data: Any) -> tuple[Any, ...]:
+    """(X, y), or (X, y, sample_weight)."""
+    if isinstance(validation_data, (tuple, list)) and len(validation_data) == 3:
+        return tuple(validation_data)
+    return pair(validation_data)
 
 
 def split(data: Any, share: float, seed: int):

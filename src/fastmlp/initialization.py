@@ -108,6 +108,9 @@ def draw_params(
     """
     n = network.layout.n_params
     params = np.empty((len(seeds), n)) if out is None else out
+    if isinstance(init, str) and init == "zeros":
+        params[:] = 0.0
+        return params
     factors = np.broadcast_to(np.asarray(scale, np.float64), len(seeds))[:, None]
     step = max(1, CHUNK // n)
     for first in range(0, len(seeds), step):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,13 @@ from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Normal, Uniform, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import METRIC_NONE, NO_UPDATE, Course
+from .kernels.arguments import DIVERGED, METRIC_NONE, NO_UPDATE, Course
 from .kernels.random import FIT, derived_seeds
 from .network import Network
 from .optimizers import optimizer_from_name
 from .plan import Plan, describe_net
 from .schedules import schedule_factors
-from .training import Fit, Options
+from .training import Fit, OptimizerState, Options
 
 GRADIENT_ROWS = 4096  # samples whose gradient is computed at a time
 
@@ -153,6 +153,7 @@ class MLP:
         validation_fraction: float = 0.0,
         early_stopping: Any = None,
         callbacks: Sequence[Callback] = (),
+        optimizer_state: OptimizerState | None = None,
         verbose: int = 1,
     ) -> History:
         """Train from the present parameters on.
@@ -167,9 +168,10 @@ class MLP:
         sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
             mean 1
         class_weight : {class: weight} or "balanced"
-        validation_data : (X, y); or validation_fraction : the share of samples, drawn at random, that is held out
+        validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
+        optimizer_state : a fastmlp.OptimizerState, given to several fits that are to be as one; None starts anew
         verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
 
         Ctrl-C ends the fit and keeps what was reached; `history.stopped_by` tells.
@@ -193,12 +195,15 @@ class MLP:
         seed = int(derived_seeds(np.array([self._seed]), FIT, self._fits)[0])
         held_out = None
         if validation_data is not None:
-            held_out = border.make_data(*border.pair(validation_data), self.network, self.dtype)
+            X_held_out, y_held_out, *weight = border.validation_parts(validation_data)
+            held_out = border.make_data(X_held_out, y_held_out, self.network, self.dtype, *weight)
         elif share:
             data, held_out = border.split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
-        options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose)
+        options = Options(
+            epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose, state=optimizer_state
+        )  # fmt: skip
         plan = Plan.for_training(self.network, self.device, self.dtype, data.n_samples, size, shuffle)
         validation = None
         if held_out is not None:
@@ -237,24 +242,48 @@ class MLP:
 
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """The objective, L2 penalty included and dropout off, and its gradient (n_params,), at the present params."""
+        return self.objective(X, y, sample_weight=sample_weight)(self._params)
+
+    def objective(
+        self, X: Any, y: Any, *, sample_weight: Any = None
+    ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+        """loss_and_gradient as a function of params, for solvers that ask often: data are checked and copied once.
+
+        Each call sets the net's params to its argument, (n_params,).
+
+        >>> from scipy.optimize import minimize
+        >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> net = MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", dtype="float64", random_state=0)
+        >>> result = minimize(net.objective(X, y), net.params, jac=True, method="L-BFGS-B")
+        >>> net.params = result.x
+        >>> net.predict_classes(X)
+        array([0, 1, 1, 0])
+        """
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
         size = min(data.n_samples, GRADIENT_ROWS)
         plan = Plan.for_training(self._without_dropout(), self.device, self.dtype, data.n_samples, size, False)
         course = Course(size, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
         n_steps = -(-data.n_samples // size)
         memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
-        gradient = np.zeros_like(self._params)
-        with plan.backend.Team(plan.n_threads) as team:
-            for step in range(n_steps):
-                plan.backend.train(
-                    plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1
-                )
-                gradient += memory.grads[: len(gradient)] * (min(size, data.n_samples - step * size) / data.n_samples)
-        loss = float(memory.epoch_loss[0])
-        for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):
-            loss += 0.5 * self.network.l2 * float(np.sum(W * W))
-            dW += self.network.l2 * W
-        return loss, gradient
+
+        def evaluate(params: np.ndarray) -> tuple[float, np.ndarray]:
+            self._params[:] = params
+            gradient = np.zeros_like(self._params)
+            memory.scalars[:, DIVERGED] = 0.0
+            with plan.backend.Team(plan.n_threads) as team:
+                for step in range(n_steps):
+                    plan.backend.train(
+                        plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1
+                    )
+                    share = min(size, data.n_samples - step * size) / data.n_samples
+                    gradient += memory.grads[: len(gradient)] * share
+            loss = float(memory.epoch_loss[0])
+            for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):
+                loss += 0.5 * self.network.l2 * float(np.sum(W * W))
+                dW += self.network.l2 * W
+            return loss, gradient
+
+        return evaluate
 
     def _without_dropout(self) -> Network:
         from dataclasses import replace
@@ -283,6 +312,17 @@ class MLP:
     def get_arrays(self) -> dict[str, np.ndarray]:
         """What `save` writes besides the settings."""
         return {"params": self._params}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """params becomes the head of aligned memory again, on a device that is there."""
+        self.__dict__.update(state)
+        self.device = resolve(self._named_device)
+        self._padded = self.network.layout.padded(self.dtype)
+        self._padded[: len(self._params)] = self._params
+        self._params = self._padded[: len(self._params)]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a safetensors file, atomically."""

@@ -12,12 +12,43 @@ import numpy as np
 from .callbacks import Best, Callback, EarlyStopping
 from .errors import DivergenceWarning
 from .history import History
-from .kernels.arguments import DIVERGED, METRIC_NONE, STEPS_DONE, Course, Data
+from .kernels.arguments import DIVERGED, LAST_LOSS, METRIC_NONE, POWER1, POWER2, STEPS_DONE, Course, Data
 from .kernels.optimizers import CODES
 from .optimizers import Optimizer
 from .pace import Pace
 from .plan import Plan, products
 from .progress import Progress
+
+
+@dataclass
+class OptimizerState:
+    """What an optimiser remembers from step to step: momentum, moments, how many steps there were.
+
+    Give the same object to several fits, and each goes on where the one before ended.
+
+    >>> state = OptimizerState()
+    >>> state.array is None
+    True
+    """
+
+    array: np.ndarray | None = None  # (MOST_STATE, n_padded)
+    scalars: np.ndarray | None = None  # those of CARRIED
+    rule: str = ""
+
+    def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> OptimizerState:
+        """Itself, begun anew if it is empty; a ValueError if it is another net's or another rule's."""
+        if self.array is None:
+            self.array, self.rule = optimizer.initial_state(n_padded, dtype), optimizer.rule.name
+        elif (self.rule, self.array.shape[1], self.array.dtype) != (optimizer.rule.name, n_padded, dtype):
+            raise ValueError(
+                f"optimizer_state belongs to the rule {self.rule!r} for {self.array.shape[1]} parameters in "
+                f"{self.array.dtype}, but this fit has {optimizer.rule.name!r}, {n_padded} and {dtype}. "
+                "Begin with a new OptimizerState()."
+            )
+        return self
+
+
+CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
 
 
 @dataclass(frozen=True)
@@ -34,6 +65,7 @@ class Options:
     callbacks: Sequence[Callback]
     verbose: int
     warns: bool = True  # of divergence; a population does so once, for all its nets
+    state: OptimizerState | None = None  # to go on with, and to leave
 
 
 class Fit:
@@ -49,8 +81,11 @@ class Fit:
         history: History,
     ):
         self.plan, self.data, self.validation, self.options, self.history = plan, data, validation, options, history
-        state = options.optimizer.initial_state(len(params), params.dtype)
-        self.memory = plan.make_memory(params, state, options.epochs)
+        state = (options.state or OptimizerState()).fitted(options.optimizer, len(params), params.dtype)
+        self.memory = plan.make_memory(params, state.array, options.epochs)
+        if state.scalars is not None:
+            self.memory.scalars[:, CARRIED] = state.scalars
+        self._state = state
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
         self._validation_records: list[tuple[float, float]] = []
@@ -84,6 +119,7 @@ class Fit:
             self.history.stopped_by = "interrupt"
         finally:
             self._record()
+            self._state.scalars = self.memory.scalars[0, CARRIED]
             self.history.seconds = time.perf_counter() - start
         if self._best is not None and self._best_params is not None and self.history.stopped_by != "interrupt":
             self.memory.params[:] = self._best_params
