@@ -13,7 +13,7 @@ from .callbacks import Callback, as_callbacks, as_early_stopping
 from .devices import check_name, resolve
 from .errors import checked_count, checked_number
 from .history import History
-from .initialization import Normal, Uniform, check_init, draw_params
+from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
 from .kernels.arguments import DIVERGED, METRIC_NONE, NO_UPDATE, Course
 from .kernels.random import FIT, derived_seeds
@@ -48,7 +48,8 @@ class MLP:
     label_smoothing, huber_delta : float
         Constants of softmax_cross_entropy and of huber.
     init : str or object
-        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`.
+        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`,
+        `UniformByFanIn(gain)`.
     init_scale : float
         Factor on the first weights.
     dtype : "float32" or "float64"
@@ -83,7 +84,7 @@ class MLP:
         l2: float = 0.0,
         label_smoothing: float = 0.0,
         huber_delta: float = 1.0,
-        init: str | Uniform | Normal = "auto",
+        init: Init = "auto",
         init_scale: float = 1.0,
         dtype: Any = "float32",
         device: str = "auto",
@@ -275,6 +276,8 @@ class MLP:
                     plan.backend.train(
                         plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1
                     )
+                    if memory.scalars[0, DIVERGED]:
+                        return float("inf"), gradient
                     share = min(size, data.n_samples - step * size) / data.n_samples
                     gradient += memory.grads[: len(gradient)] * share
             loss = float(memory.epoch_loss[0])

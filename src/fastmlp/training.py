@@ -6,14 +6,25 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .callbacks import Best, Callback, EarlyStopping
 from .errors import DivergenceWarning
 from .history import History
-from .kernels.arguments import DIVERGED, LAST_LOSS, METRIC_NONE, POWER1, POWER2, STEPS_DONE, Course, Data
-from .kernels.optimizers import CODES
+from .kernels.arguments import (
+    DIVERGED,
+    LAST_LOSS,
+    METRIC_NONE,
+    POWER1,
+    POWER2,
+    STEPS_DONE,
+    Course,
+    Data,
+    aligned_zeros,
+)
+from .kernels.optimizers import CODES, MOST_STATE, RULES
 from .optimizers import Optimizer
 from .pace import Pace
 from .plan import Plan, products
@@ -46,6 +57,18 @@ class OptimizerState:
                 "Begin with a new OptimizerState()."
             )
         return self
+
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
+        return self.rule, self.scalars, None if self.array is None else self.array[:n_state]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.rule, self.scalars, used = state
+        self.array = None
+        if used is not None:
+            self.array = aligned_zeros((MOST_STATE, used.shape[1]), used.dtype)
+            self.array[: len(used)] = used
 
 
 CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state

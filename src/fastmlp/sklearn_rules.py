@@ -1,0 +1,153 @@
+"""What scikit-learn's nets do in their own way: names, factors in losses, first weights, falling rates, when to stop.
+
+Facts of sklearn.neural_network 1.9, which estimators.py keeps to. With B samples in a batch, its objective is a sum over
+outputs, with one half before squares, and has the penalty alpha / (2 B) times the sum of squared weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .history import History
+from .layout import Layout
+
+OUR_ACTIVATION = {"logistic": "sigmoid"}  # where the names differ
+THEIR_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}
+SMALLEST_ADAPTIVE_RATE = 1e-6  # "adaptive" stops here
+ADAPTIVE_DIVISOR = 5.0
+
+
+class Scale(NamedTuple):
+    """Factors from a loss of ours, a mean over outputs without one half, to theirs."""
+
+    objective: float  # that is minimised
+    reported: float  # that loss_ and loss_curve_ show
+
+
+def scale_of(loss: str, n_outputs: int) -> Scale:
+    """
+    >>> scale_of("squared_error", 3)
+    Scale(objective=1.5, reported=0.5)
+    """
+    if loss == "softmax_cross_entropy":
+        return Scale(1.0, 1.0)
+    if loss in ("squared_error", "huber"):
+        return Scale(0.5 * n_outputs, 0.5)
+    if loss in ("binary_cross_entropy", "poisson"):
+        return Scale(float(n_outputs), float(n_outputs))
+    return Scale(float(n_outputs), 1.0)
+
+
+def poisson_constant(y: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    """What its Poisson deviance has and our likelihood leaves out: the mean of y log(y) - y, summed over outputs."""
+    from scipy.special import xlogy
+
+    return float(np.average(xlogy(y, y) - y, weights=sample_weight, axis=0).sum())
+
+
+def first_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
+    """(n_params,) weights and biases from U(-b, b) with b = sqrt(f / (fan_in + fan_out)), f = 2 for sigmoid units, else 6.
+
+    The very numbers that scikit-learn draws from the same rng.
+    """
+    factor = 2.0 if activation == "sigmoid" else 6.0
+    bounds = [sqrt(factor / (i + j)) for i, j in layout.shapes]
+    parts = [rng.uniform(-b, b, i * j + j) for b, (i, j) in zip(bounds, layout.shapes, strict=True)]
+    return np.concatenate(parts)
+
+
+def inverse_scaling(
+    power: float, n_batches: int, n_samples: int, seen: int, goes_on: bool
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """The schedule "invscaling": 1 / (t + 1) ** power, t samples seen by the end of the epoch before.
+
+    seen : samples before this fit. goes_on : whether the optimiser does too, so that they count in its first epoch.
+    """
+
+    def factors(steps: np.ndarray, n_steps: int) -> np.ndarray:
+        epochs = steps // n_batches
+        falling = (seen + epochs * n_samples + 1.0) ** -power
+        return np.where((epochs == 0) & (not goes_on), 1.0, falling)
+
+    return factors
+
+
+class EpochRules:
+    """A callback that records what scikit-learn records, and stops, or slows down, when it would.
+
+    Training has stalled once more than n_iter_no_change epochs in a row were not better than the best before by tol. The
+    measure is the training loss with its penalty or, for early stopping, a score on samples that are held out, and then
+    the parameters with the best score are kept.
+    """
+
+    def __init__(
+        self, *, tol: float, n_iter_no_change: float, learning_rate: float, adaptive: bool, early_stopping: bool,
+        loss: Callable[[History], float], score: Callable[[History], float] | None, verbose: Any,
+    ):  # fmt: skip
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.learning_rate, self.adaptive, self.early_stopping = learning_rate, adaptive, early_stopping
+        self.loss, self.score, self.verbose = loss, score, verbose
+        self.factor = 1.0
+        self.n_stalled, self.best_loss, self.best_score = 0, inf, -inf
+        self.best_params: np.ndarray | None = None
+        self.losses: list[float] = []
+        self.scores: list[float] = []
+
+    def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
+        """The schedule "adaptive": what the learning rate has come to."""
+        return np.full(len(steps), self.factor)
+
+    def __call__(self, epoch: int, history: History) -> bool:
+        loss = self.loss(history)
+        self.losses.append(loss)
+        if self.verbose:
+            print(f"Iteration {epoch + 1}, loss = {loss:.8f}")
+        if self.score is not None:
+            score = self.score(history)
+            self.scores.append(score)
+            if self.verbose:
+                print(f"Validation score: {score:f}")
+        if self.early_stopping:
+            stalls = score < self.best_score + self.tol
+            if score > self.best_score:
+                self.best_score, self.best_params = score, history.net.params.copy()
+        else:
+            stalls = loss > self.best_loss - self.tol
+            self.best_loss = min(self.best_loss, loss)
+        self.n_stalled = self.n_stalled + 1 if stalls else 0
+        return self.n_stalled > self.n_iter_no_change and self._ends()
+
+    def _ends(self) -> bool:
+        measure = "Validation score" if self.early_stopping else "Training loss"
+        text = f"{measure} did not improve by more than {self.tol:g} for {self.n_iter_no_change} epochs."
+        ends = not self.adaptive or self.learning_rate <= SMALLEST_ADAPTIVE_RATE
+        if not ends:
+            self.factor /= ADAPTIVE_DIVISOR
+            self.learning_rate /= ADAPTIVE_DIVISOR
+            self.n_stalled = 0
+        if self.verbose:
+            print(text, "Stopping." if ends else f"Learning rate lowered to {self.learning_rate:g}.")
+        return ends
+
+
+class ObjectiveOfEpochs:
+    """The loss of each finished epoch as scikit-learn reports it: scaled, and with the penalty of its steps.
+
+    The penalty is the mean of its values before and after the epoch; in between it is not measured.
+    """
+
+    def __init__(self, net: Any, reported: float, penalty: float, constant: float):
+        self.net, self.reported, self.penalty, self.constant = net, reported, penalty, constant
+        self._before = self._squares()
+
+    def _squares(self) -> float:
+        return sum(float(np.vdot(W, W)) for W in self.net.weights) if self.penalty else 0.0
+
+    def __call__(self, history: History) -> float:
+        before, self._before = self._before, self._squares()
+        loss = self.reported * float(history.loss[-1]) + self.constant
+        return loss + 0.5 * self.penalty * 0.5 * (before + self._before)
