@@ -30,6 +30,8 @@ _MODULES = {
 # These need scikit-learn, so `from fastmlp import *` leaves them out.
 _ESTIMATORS = {
     "estimators": ("MLPClassifier", "MLPRegressor"),
+    "cross_validation": ("cross_val_population",),
+    "sklearn_conversion": ("from_sklearn",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in (*names, module)}
 _HOME |= {name: module for module, names in _ESTIMATORS.items() for name in names}
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
     from .convergence import Converged as Converged
     from .errors import DivergenceWarning as DivergenceWarning
+    from .cross_validation import cross_val_population as cross_val_population
     from .estimators import MLPClassifier as MLPClassifier
     from .estimators import MLPRegressor as MLPRegressor
     from .history import History as History
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from .population_result import PopulationResult as PopulationResult
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
+    from .sklearn_conversion import from_sklearn as from_sklearn
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
     from .training import OptimizerState as OptimizerState

@@ -16,7 +16,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .estimator_settings import check_settings, dtype_of, hidden_sizes, is_iterative
-from .estimator_training import Samples, train_net, train_nets
+from .estimator_population import train_nets
+from .estimator_training import Samples, train_net
 from .mlp import MLP
 from .sklearn_rules import THEIR_OUTPUT
 
@@ -85,17 +86,25 @@ class BaseMLP(BaseEstimator):
         rng = check_random_state(self.random_state)  # type: ignore[attr-defined]
         if is_new:
             self.t_ = 0
-            self.loss_curve_: list[float] = []
-            self.validation_scores_ = self.validation_loss_curve_ = None
-            self._rules = self._optimizer_state = None
+            self._forget()
         if self.n_nets > 1:  # type: ignore[attr-defined]
             train_nets(self, samples, held_out, sizes, params, rng, self._strata(y))
         else:
             train_net(self, samples, held_out, sizes, params, rng, self._strata(y), incremental)
+        self._finish(sizes)
+        return self
+
+    def _forget(self) -> None:
+        """Begin the records anew."""
+        self.loss_curve_: list[float] = []
+        self.validation_scores_ = self.validation_loss_curve_ = None
+        self._rules = self._optimizer_state = None
+
+    def _finish(self, sizes: tuple[int, ...]) -> None:
+        """Describe the net."""
         self.n_layers_ = len(sizes)
         output = self.net_.network.output_row.name
         self.out_activation_ = THEIR_OUTPUT.get(output, output)
-        return self
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         X, y = validate_data(
@@ -141,6 +150,12 @@ class BaseMLP(BaseEstimator):
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
             X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=net.dtype, reset=False))
         return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's fitted estimator with the same parameters and predictions; see fastmlp.from_sklearn."""
+        from .sklearn_conversion import to_sklearn
+
+        return to_sklearn(self)
 
     @property
     def coefs_(self) -> list[np.ndarray]:

@@ -10,12 +10,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
-from .callbacks import EarlyStopping, as_callbacks
+from .callbacks import as_callbacks
 from .errors import DivergenceWarning
 from .estimator_settings import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of
+from .layout import Layout
 from .lbfgs import minimize
 from .mlp import MLP
-from .population import Population
 from .schedules import schedule_factors
 from .sklearn_rules import (
     EpochRules,
@@ -66,8 +66,14 @@ def net_settings(estimator: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def mean_weight(weights: np.ndarray | None) -> float:
-    return 1.0 if weights is None else float(weights.mean()) or 1.0
+def make_net(estimator: Any, sizes: tuple[int, ...], l2: float = 0.0, seed: int = 0) -> MLP:
+    """The estimator's net with all parameters zero."""
+    return MLP(sizes, **net_settings(estimator), l2=l2, random_state=seed)
+
+
+def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
+    """Twice the factor of the squared weights: scikit-learn divides alpha by the weight of a batch's samples."""
+    return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
 def train_net(
@@ -75,18 +81,18 @@ def train_net(
     rng: np.random.RandomState, strata: Any, incremental: bool,
 ) -> None:  # fmt: skip
     """One net, as scikit-learn would train it. params : to go on from, or None to draw them from rng"""
-    settings = net_settings(estimator)
+    loss = estimator._loss_name()
     if params is None:
-        params = first_params(rng, MLP(sizes, **settings).network.layout, settings["hidden_activation"])
+        params = first_params(rng, Layout(sizes), activation_of(estimator))
     if held_out is None:
         samples, held_out = split(estimator, samples, rng, strata)
-    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(settings["loss"], sizes[-1])
-    penalty = estimator.alpha / (batch * mean_weight(samples.weights))
-    net = MLP(sizes, **settings, l2=penalty / scale.objective, random_state=int(rng.randint(2**31 - 1)))
+    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(loss, sizes[-1])
+    penalty = penalty_of(estimator, batch, samples.weights)
+    net = make_net(estimator, sizes, penalty / scale.objective, int(rng.randint(2**31 - 1)))
     net.params = params
     estimator.net_ = net
     constant = 0.0
-    if settings["loss"] == "poisson":
+    if loss == "poisson":
         constant = poisson_constant(samples.targets.reshape(len(samples.X), -1).astype(float), samples.weights)
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
@@ -101,7 +107,7 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constan
         net, samples.X, samples.targets, sample_weight=samples.weights, scale=scale.objective,
         max_iter=estimator.max_iter, max_fun=estimator.max_fun, tol=estimator.tol, verbose=estimator.verbose,
     )  # fmt: skip
-    _check_finite(net, bool(np.isfinite(result.fun)))
+    check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status != 0:
         warnings.warn(
             f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
@@ -138,19 +144,19 @@ def _run_epochs(
             callbacks=[rules, *as_callbacks(estimator.callbacks or ())],
             optimizer_state=estimator._optimizer_state, verbose=0,
         )  # fmt: skip
-    _check_finite(net, history.stopped_by != "divergence")
+    check_finite(net.params, history.stopped_by != "divergence")
     estimator.n_iter_ = history.epochs
     estimator.t_ += n_samples * history.epochs
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
         warnings.warn("Training was interrupted; the net is as far as it had come.", stacklevel=2)
     elif history.stopped_by == "epochs" and not incremental:
-        _warn_of_epochs(estimator)
+        warn_of_epochs(estimator)
     if estimator.early_stopping and rules.best_params is not None:
         net.params = rules.best_params
 
 
-def _warn_of_epochs(estimator: Any) -> None:
+def warn_of_epochs(estimator: Any) -> None:
     warnings.warn(
         f"Training reached max_iter={estimator.max_iter} epochs before it converged. Raise max_iter, or tol if the loss "
         "is low enough.",
@@ -159,8 +165,8 @@ def _warn_of_epochs(estimator: Any) -> None:
     )
 
 
-def _check_finite(net: MLP, is_finite: bool) -> None:
-    if not is_finite or not np.isfinite(net.params).all():
+def check_finite(params: np.ndarray, is_finite: bool) -> None:
+    if not is_finite or not np.isfinite(params).all():
         raise ValueError(
             "Training diverged: the solver produced parameters or a loss that are not finite. Scale X, and y of a "
             "regression, with StandardScaler, or lower learning_rate_init."
@@ -172,13 +178,11 @@ def _epoch_rules(estimator: Any, held_out: Samples | None, measure: ObjectiveOfE
     rules = EpochRules(
         tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change, learning_rate=estimator.learning_rate_init,
         adaptive=estimator.solver == "sgd" and estimator.learning_rate == "adaptive",
-        early_stopping=estimator.early_stopping, loss=measure, verbose=estimator.verbose,
-        score=None if held_out is None else _score_function(estimator, held_out),
+        early_stopping=estimator.early_stopping, losses=measure, is_smooth=measure.is_smooth,
+        score=None if held_out is None else _score_function(estimator, held_out), verbose=estimator.verbose,
     )  # fmt: skip
-    before = estimator._rules
-    if before is not None:
-        rules.n_stalled, rules.best_params = before.n_stalled, before.best_params
-        rules.best_loss, rules.best_score = before.best_loss, before.best_score
+    if estimator._rules is not None:
+        rules.goes_on_from(estimator._rules)
     estimator._rules = rules
     return rules
 
@@ -194,7 +198,8 @@ def _score_function(estimator: Any, held_out: Samples) -> Any:
 
 
 def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:
-    rules.loss = rules.score = None  # type: ignore[assignment]  # they hold the data, and no pickle takes them
+    if len(rules.losses) < history.epochs:  # interrupted between two calls
+        rules(history.epochs - 1, history)
     estimator.loss_curve_ = [*estimator.loss_curve_, *rules.losses]
     if rules.losses:
         estimator.loss_ = rules.losses[-1]
@@ -204,61 +209,3 @@ def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> No
         estimator.validation_scores_ = [*(estimator.validation_scores_ or []), *rules.scores]
         losses = (scale.reported * history.validation_loss).tolist()
         estimator.validation_loss_curve_ = [*(estimator.validation_loss_curve_ or []), *losses]
-
-
-def train_nets(
-    estimator: Any, samples: Samples, held_out: Samples | None, sizes: tuple[int, ...], params: np.ndarray | None,
-    rng: np.random.RandomState, strata: Any,
-) -> None:  # fmt: skip
-    """n_nets nets as one population, each from first parameters of its own; their mean output predicts.
-
-    Each stops by its own loss, or validation accuracy or loss, and keeps its best parameters.
-    """
-    settings = net_settings(estimator)
-    if held_out is None:
-        samples, held_out = split(estimator, samples, rng, strata)
-    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(settings["loss"], sizes[-1])
-    penalty = estimator.alpha / (batch * mean_weight(samples.weights))
-    seed = int(rng.randint(2**31 - 1))
-    nets = Population(sizes, estimator.n_nets, **settings, l2=penalty / scale.objective, random_state=seed)
-    if params is None:
-        layout, activation = nets.network.layout, settings["hidden_activation"]
-        params = np.stack([first_params(rng, layout, activation) for _ in range(estimator.n_nets)])
-    nets.params = params
-    estimator.net_ = nets
-    result = fit_population(estimator, nets, samples, held_out, batch, scale)
-    estimator.n_iter_ = int(result.epochs.max())
-    estimator.t_ += len(samples.X) * estimator.n_iter_
-    estimator.loss_ = scale.reported * float(np.nanmean(result.loss))
-    estimator.best_loss_ = None if estimator.early_stopping else estimator.loss_
-    estimator.best_validation_score_ = None
-    if "divergence" in result.stopped_by:
-        _check_finite(nets, False)  # type: ignore[arg-type]
-    if "epochs" in result.stopped_by:
-        _warn_of_epochs(estimator)
-
-
-def fit_population(
-    estimator: Any, nets: Population, samples: Samples, held_out: Samples | None, batch: int, scale: Scale
-) -> Any:
-    """Population.fit with an estimator's settings."""
-    if estimator.callbacks or estimator.eval_metric is not None:
-        raise ValueError("callbacks and eval_metric are for a single net: leave them out, or set n_nets=1.")
-    patience = 10**9 if estimator.n_iter_no_change == np.inf else int(estimator.n_iter_no_change) + 1
-    tol = estimator.tol / scale.reported
-    monitor = "loss"
-    if held_out is not None and estimator.early_stopping:
-        monitor, tol = estimator._population_monitor(held_out, estimator.tol)
-    schedule = schedule_factors(estimator.schedule)
-    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-        n = len(samples.X)
-        schedule = inverse_scaling(estimator.power_t, -(-n // batch), n, estimator.t_, False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)
-        return nets.fit(
-            samples.X, samples.targets, epochs=estimator.max_iter, batch_size=batch,
-            optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
-            sample_weight=estimator._training_weights(samples),
-            validation_data=None if held_out is None else (held_out.X, held_out.targets),
-            early_stopping=EarlyStopping(patience, monitor, tol), verbose=0,
-        )  # fmt: skip

@@ -19,6 +19,8 @@ OUR_ACTIVATION = {"logistic": "sigmoid"}  # where the names differ
 THEIR_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}
 SMALLEST_ADAPTIVE_RATE = 1e-6  # "adaptive" stops here
 ADAPTIVE_DIVISOR = 5.0
+MOST_AHEAD = 1000  # epochs
+SMALL_SHARE = 0.01
 
 
 class Scale(NamedTuple):
@@ -85,12 +87,16 @@ class EpochRules:
     """
 
     def __init__(
-        self, *, tol: float, n_iter_no_change: float, learning_rate: float, adaptive: bool, early_stopping: bool,
-        loss: Callable[[History], float], score: Callable[[History], float] | None, verbose: Any,
+        self, *, tol: float, n_iter_no_change: float, learning_rate: float = 0.0, adaptive: bool = False,
+        early_stopping: bool = False, losses: Callable[[History, int], list[float]] | None = None,
+        score: Callable[[History], float] | None = None, is_smooth: Callable[[float], bool] | None = None,
+        verbose: Any = False,
     ):  # fmt: skip
+        """losses : those of the history from an epoch on. is_smooth : whether losses of several epochs may be asked for
+        at once, without the net as it was between them, to within tol. score : of the net as it is"""
         self.tol, self.n_iter_no_change = tol, n_iter_no_change
         self.learning_rate, self.adaptive, self.early_stopping = learning_rate, adaptive, early_stopping
-        self.loss, self.score, self.verbose = loss, score, verbose
+        self._losses, self._score, self._is_smooth, self.verbose = losses, score, is_smooth, verbose
         self.factor = 1.0
         self.n_stalled, self.best_loss, self.best_score = 0, inf, -inf
         self.best_params: np.ndarray | None = None
@@ -101,25 +107,36 @@ class EpochRules:
         """The schedule "adaptive": what the learning rate has come to."""
         return np.full(len(steps), self.factor)
 
+    def epochs_ahead(self) -> int:
+        """It takes so many more epochs until training can have stalled."""
+        assert self._is_smooth is not None
+        if self._score is not None or self.verbose or not self._is_smooth(self.tol):
+            return 1
+        return int(min(self.n_iter_no_change + 1 - self.n_stalled, MOST_AHEAD))
+
     def __call__(self, epoch: int, history: History) -> bool:
-        loss = self.loss(history)
-        self.losses.append(loss)
-        if self.verbose:
-            print(f"Iteration {epoch + 1}, loss = {loss:.8f}")
-        if self.score is not None:
-            score = self.score(history)
-            self.scores.append(score)
+        assert self._losses is not None
+        for loss in self._losses(history, len(self.losses)):
+            self.losses.append(loss)
             if self.verbose:
-                print(f"Validation score: {score:f}")
+                print(f"Iteration {len(self.losses)}, loss = {loss:.8f}")
+            if not self.early_stopping:
+                stalls = loss > self.best_loss - self.tol
+                self.best_loss = min(self.best_loss, loss)
+                self.n_stalled = self.n_stalled + 1 if stalls else 0
+        if self._score is not None:
+            self._judge(self._score(history), history)
+        return self.n_stalled > self.n_iter_no_change and self._ends()
+
+    def _judge(self, score: float, history: History) -> None:
+        self.scores.append(score)
+        if self.verbose:
+            print(f"Validation score: {score:f}")
         if self.early_stopping:
             stalls = score < self.best_score + self.tol
             if score > self.best_score:
                 self.best_score, self.best_params = score, history.net.params.copy()
-        else:
-            stalls = loss > self.best_loss - self.tol
-            self.best_loss = min(self.best_loss, loss)
-        self.n_stalled = self.n_stalled + 1 if stalls else 0
-        return self.n_stalled > self.n_iter_no_change and self._ends()
+            self.n_stalled = self.n_stalled + 1 if stalls else 0
 
     def _ends(self) -> bool:
         measure = "Validation score" if self.early_stopping else "Training loss"
@@ -133,21 +150,41 @@ class EpochRules:
             print(text, "Stopping." if ends else f"Learning rate lowered to {self.learning_rate:g}.")
         return ends
 
+    def goes_on_from(self, before: EpochRules) -> None:
+        """Remember what the fit before had seen."""
+        self.n_stalled, self.best_params = before.n_stalled, before.best_params
+        self.best_loss, self.best_score = before.best_loss, before.best_score
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the functions, which hold the data of the fit."""
+        return {**self.__dict__, "_losses": None, "_score": None, "_is_smooth": None}
+
 
 class ObjectiveOfEpochs:
-    """The loss of each finished epoch as scikit-learn reports it: scaled, and with the penalty of its steps.
+    """Losses of finished epochs as scikit-learn reports them: scaled, and with the penalty of their steps.
 
-    The penalty is the mean of its values before and after the epoch; in between it is not measured.
+    The penalty is measured when it is asked for and taken to be linear in between.
     """
 
     def __init__(self, net: Any, reported: float, penalty: float, constant: float):
-        self.net, self.reported, self.penalty, self.constant = net, reported, penalty, constant
-        self._before = self._squares()
+        self.net, self.reported, self.constant = net, reported, constant
+        self.half_penalty = 0.5 * penalty
+        self._before, self._last_loss = self._measure(), 0.0
 
-    def _squares(self) -> float:
-        return sum(float(np.vdot(W, W)) for W in self.net.weights) if self.penalty else 0.0
+    def _measure(self) -> float:
+        if not self.half_penalty:
+            return 0.0
+        return self.half_penalty * sum(float(np.vdot(W, W)) for W in self.net.weights)
 
-    def __call__(self, history: History) -> float:
-        before, self._before = self._before, self._squares()
-        loss = self.reported * float(history.loss[-1]) + self.constant
-        return loss + 0.5 * self.penalty * 0.5 * (before + self._before)
+    def is_smooth(self, tol: float) -> bool:
+        """Whether the penalty is so small, beside tol or the loss, that its bend between two measurements is nothing."""
+        return self._before <= max(tol, SMALL_SHARE * self._last_loss)
+
+    def __call__(self, history: History, first: int) -> list[float]:
+        """Losses of the epochs from `first` on."""
+        before, self._before = self._before, self._measure()
+        n = history.epochs - first
+        penalties = before + (self._before - before) * (np.arange(n) + 0.5) / max(n, 1)
+        losses = (self.reported * history.loss[first:] + self.constant + penalties).tolist()
+        self._last_loss = losses[-1] if losses else 0.0
+        return losses

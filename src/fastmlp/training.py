@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .callbacks import Best, Callback, EarlyStopping
+from .callbacks import Best, Callback, EarlyStopping, epochs_ahead
 from .errors import DivergenceWarning
 from .history import History
 from .kernels.arguments import (
@@ -109,6 +109,8 @@ class Fit:
         if state.scalars is not None:
             self.memory.scalars[:, CARRIED] = state.scalars
         self._state = state
+        self._hyper = options.optimizer.hyper
+        self._layer_factors = options.optimizer.layer_factors(plan.network.layout.shapes)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
         self._validation_records: list[tuple[float, float]] = []
@@ -149,12 +151,16 @@ class Fit:
 
     def _train(self, team, progress: Progress) -> str:
         by_epoch = bool(self.options.callbacks) or self._best is not None or self.validation is not None
+        every_epoch = self._best is not None or self.validation is not None
+        next_look = 0 if by_epoch else self.options.epochs  # epochs by the end of which somebody wants to look
         pace = Pace(self.plan.n_threads, products(self.plan.network, self.options.batch_size))
         while (done := self.steps_done) < self.n_steps:
             epoch = done // self.n_batches
-            left = (epoch + 1) * self.n_batches - done if by_epoch else self.n_steps - done
+            if by_epoch and epoch >= next_look:
+                ahead = 1 if every_epoch else epochs_ahead(self.options.callbacks)
+                next_look = min(epoch + ahead, self.options.epochs)
             n_threads, n_steps = pace.next()
-            n_steps = min(n_steps, left)
+            n_steps = min(n_steps, next_look * self.n_batches - done)
             began = time.perf_counter()
             if not self._call(team, n_threads, done, n_steps):
                 return "divergence"
@@ -162,25 +168,24 @@ class Fit:
             epochs_done = self.steps_done // self.n_batches
             if epochs_done:
                 progress.show(self.steps_done / self.n_batches, self.memory.epoch_loss[epochs_done - 1])
-            if by_epoch and epochs_done > epoch and (reason := self._after_epoch(team, epoch)):
+            if by_epoch and epochs_done >= next_look and (reason := self._after_epoch(team, epochs_done - 1)):
                 return reason
         return "epochs"
 
     def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters."""
         options, memory = self.options, self.memory
-        layer_factors = options.optimizer.layer_factors(self.plan.network.layout.shapes)
         course = Course(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
             seed=options.seed,
             rule=CODES[options.optimizer.rule.name],
-            hyper=options.optimizer.hyper,
+            hyper=self._hyper,
             factors=np.array(
                 np.broadcast_to(options.factors(np.arange(first, first + n_steps), self.n_steps), n_steps), np.float64
             ),
-            layered=layer_factors.size > 0,
-            layer_factors=layer_factors,
+            layered=self._layer_factors.size > 0,
+            layer_factors=self._layer_factors,
         )
         before = self._before_call = memory.params.copy()
         self.plan.backend.train(
