@@ -30,6 +30,7 @@ _MODULES = {
 # These need scikit-learn, so `from fastmlp import *` leaves them out.
 _ESTIMATORS = {
     "estimators": ("MLPClassifier", "MLPRegressor"),
+    "tabular_estimators": ("TabularMLPClassifier", "TabularMLPRegressor"),
     "cross_validation": ("cross_val_population",),
     "sklearn_conversion": ("from_sklearn",),
 }
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from .sklearn_conversion import from_sklearn as from_sklearn
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
+    from .tabular_estimators import TabularMLPClassifier as TabularMLPClassifier
+    from .tabular_estimators import TabularMLPRegressor as TabularMLPRegressor
     from .training import OptimizerState as OptimizerState
 
 
