@@ -262,17 +262,12 @@ def take(data: Data, rows: np.ndarray) -> Data:
     return packed(X, Y, weight, data.metric)
 
 
-def pair(validation_data: Any) -> tuple[Any, Any]:
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise ValueError("validation_data must be a pair (X, y).")
-    return validation_data[0], validation_data[1]
-
-
-def validation_parts(validation_data: Any) -> tuple[Any, ...]:
-    """(X, y), or (X, y, sample_weight)."""
-    if isinstance(validation_data, (tuple, list)) and len(validation_data) == 3:
-        return tuple(validation_data)
-    return pair(validation_data)
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype) -> Data:
+    """Checked samples from (X, y) or (X, y, sample_weight)."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
+    X, y, *weights = validation_data
+    return make_data(X, y, network, dtype, *weights)
 
 
 def split(data: Any, share: float, seed: int):

@@ -57,7 +57,7 @@ def fit_nets(
             samples.X, samples.targets, epochs=estimator.max_iter, batch_size=batch,
             optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
             sample_weight=samples.weights,
-            validation_data=None if held_out is None else (held_out.X, held_out.targets),
+            validation_data=None if held_out is None else (held_out.X, *held_out[2:]),
             early_stopping=EarlyStopping(patience, monitor, tol), verbose=0,
         )  # fmt: skip
     check_finite(nets.params, "divergence" not in result.stopped_by)

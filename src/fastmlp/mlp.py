@@ -196,8 +196,7 @@ class MLP:
         seed = int(derived_seeds(np.array([self._seed]), FIT, self._fits)[0])
         held_out = None
         if validation_data is not None:
-            X_held_out, y_held_out, *weight = border.validation_parts(validation_data)
-            held_out = border.make_data(X_held_out, y_held_out, self.network, self.dtype, *weight)
+            held_out = border.make_validation(validation_data, self.network, self.dtype)
         elif share:
             data, held_out = border.split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)

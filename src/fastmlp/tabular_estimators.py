@@ -31,6 +31,7 @@ from .population import Population
 from .tabular import encode_columns, feature_names, fit_columns, import_pandas
 
 CLIP_NORM = 1.0
+FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # "auto": so many steps an epoch, as long as there are rows
 
 
 class BaseTabular(BaseEstimator):
@@ -57,7 +58,7 @@ class BaseTabular(BaseEstimator):
         Cells may be missing; columns that cannot be used are left out with a warning.
 
         sample_weight : (n_samples,)
-        validation_data : (X, y), in place of a share validation_fraction of the samples
+        validation_data : (X, y), in place of a share validation_fraction of the samples, whose weights count there too
 
         Raises
         ------
@@ -68,8 +69,10 @@ class BaseTabular(BaseEstimator):
         """
         settings: Any = self
         checked_number("validation_fraction", settings.validation_fraction, 0.0, 1.0, open_high=True)
-        for name in ("n_nets", "max_iter", "patience", "batch_size"):
+        for name in ("n_nets", "max_iter", "patience"):
             checked_count(name, getattr(self, name))
+        if settings.batch_size != "auto":
+            checked_count("batch_size", settings.batch_size)
         table = self._table(X, reset=True)
         y = self._checked_y(y)
         check_consistent_length(table, y)
@@ -92,7 +95,7 @@ class BaseTabular(BaseEstimator):
             held_out = encode_columns(self.columns_, self._table(X_held, reset=False), settings.dtype)
             held_out = held_out, self._encode(self._checked_y(y_held))
         elif len(held):
-            held_out = features[held], targets[held]
+            held_out = features[held], targets[held], None if weights is None else weights[held]
         weights = None if weights is None else weights[training]
         self._train(features[training], targets[training], weights, held_out, int(rng.randint(2**31 - 1)))
         return self
@@ -107,7 +110,7 @@ class BaseTabular(BaseEstimator):
         sizes = (X.shape[1], *hidden, self.n_outputs_)
         net: Any = MLP(sizes, **common) if s.n_nets == 1 else Population(sizes, s.n_nets, **common)
         self.history_ = net.fit(
-            X, y, epochs=s.max_iter, batch_size=s.batch_size,
+            X, y, epochs=s.max_iter, batch_size=self._batch_size(len(X)),
             optimizer=AdamW(s.learning_rate_init, weight_decay=s.weight_decay, clip_norm=CLIP_NORM),
             schedule=s.schedule, sample_weight=weights, validation_data=held_out,
             early_stopping=None if held_out is None else EarlyStopping(s.patience), verbose=int(s.verbose),
@@ -116,6 +119,12 @@ class BaseTabular(BaseEstimator):
         self.n_iter_ = int(np.max(self.history_.epochs))
         if isinstance(net, MLP):
             self.history_.net = None  # it is net_, and a pickle would hold it twice
+
+    def _batch_size(self, n_samples: int) -> int:
+        size = self.batch_size  # type: ignore[attr-defined]
+        if size != "auto":
+            return size
+        return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
 
     def _split(self, y: np.ndarray, rng: np.random.RandomState, is_given: bool) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers (training, held out)."""
@@ -207,8 +216,10 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         The peak of the schedule.
     weight_decay : float
         Of AdamW.
-    batch_size, max_iter : int
-        max_iter counts epochs, over which the schedule goes.
+    batch_size : int or "auto"
+        "auto" is 256, and less for fewer than 8,192 rows, down to 16.
+    max_iter : int
+        Epochs, over which the schedule goes.
     schedule : str, object or function
         Of fastmlp.schedules.
     patience : int
@@ -254,7 +265,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         dropout=0.2,
         learning_rate_init=0.003,
         weight_decay=0.1,
-        batch_size=256,
+        batch_size="auto",
         max_iter=100,
         schedule="one_cycle",
         patience=24,
@@ -342,7 +353,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         dropout=0.2,
         learning_rate_init=0.003,
         weight_decay=0.1,
-        batch_size=256,
+        batch_size="auto",
         max_iter=100,
         schedule="one_cycle",
         patience=24,
