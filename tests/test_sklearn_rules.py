@@ -118,10 +118,10 @@ def test_adaptive_rate_falls_by_five_until_it_is_tiny(capsys):
 
 def test_objective_is_scaled_and_has_the_penalty():
     net = MLP((2, 1), init="zeros")
-    measure = ObjectiveOfEpochs(net, reported=0.5, penalty=0.1, constant=1.0)
+    measure = ObjectiveOfEpochs(net, reported=0.5, penalty=0.1, constant=1.0, n_batches=2)
     history = History(net)
     history.loss = np.array([4.0, 2.0])
     net.params = [1.0, 1.0, 9.0]  # weights, and a bias, which no penalty sees
-    np.testing.assert_allclose(measure(history, 0), [3.0 + 0.25 * 0.1, 2.0 + 0.75 * 0.1])
+    np.testing.assert_allclose(measure(history, 0), [3.0 + 0.125 * 0.1, 2.0 + 0.625 * 0.1])
     assert measure.is_smooth(tol=0.1)
     assert not measure.is_smooth(tol=1e-4)

@@ -96,7 +96,7 @@ def train_net(
         constant = poisson_constant(samples.targets.reshape(len(samples.X), -1).astype(float), samples.weights)
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
-        measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant)
+        measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
         _run_epochs(estimator, net, samples, held_out, batch, scale, measure, incremental)
     else:
         _run_lbfgs(estimator, net, samples, scale, constant)

@@ -163,11 +163,12 @@ class EpochRules:
 class ObjectiveOfEpochs:
     """Losses of finished epochs as scikit-learn reports them: scaled, and with the penalty of their steps.
 
-    The penalty is measured when it is asked for and taken to be linear in between.
+    The penalty, which theirs has before each step, is measured when losses are asked for and linear in between.
     """
 
-    def __init__(self, net: Any, reported: float, penalty: float, constant: float):
+    def __init__(self, net: Any, reported: float, penalty: float, constant: float, n_batches: int):
         self.net, self.reported, self.constant = net, reported, constant
+        self.middle = 0.5 - 0.5 / n_batches  # of an epoch: the mean of its steps' beginnings
         self.half_penalty = 0.5 * penalty
         self._before, self._last_loss = self._measure(), 0.0
 
@@ -184,7 +185,7 @@ class ObjectiveOfEpochs:
         """Losses of the epochs from `first` on."""
         before, self._before = self._before, self._measure()
         n = history.epochs - first
-        penalties = before + (self._before - before) * (np.arange(n) + 0.5) / max(n, 1)
+        penalties = before + (self._before - before) * (np.arange(n) + self.middle) / max(n, 1)
         losses = (self.reported * history.loss[first:] + self.constant + penalties).tolist()
         self._last_loss = losses[-1] if losses else 0.0
         return losses
