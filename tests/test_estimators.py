@@ -123,7 +123,13 @@ def test_lbfgs_agrees_closely(iris, diabetes, settings):
 @pytest.mark.parametrize("solver", ("adam", "sgd"))
 def test_shuffled_courses_agree_over_seeds(iris, solver):
     """In float32, with other orders of samples: losses and scores are alike within what seeds differ by."""
-    settings = {"solver": solver, "learning_rate_init": 0.01, "max_iter": 40, "batch_size": 32, "hidden_layer_sizes": 20}
+    settings = {
+        "solver": solver,
+        "learning_rate_init": 0.01,
+        "max_iter": 40,
+        "batch_size": 32,
+        "hidden_layer_sizes": 20,
+    }
     figures = [
         [[est.loss_, est.score(*iris)] for est in (cls(**settings, random_state=s).fit(*iris) for s in range(12))]
         for cls in PAIRS[0]
@@ -247,7 +253,9 @@ def test_divergence_is_an_error(diabetes):
 
 
 def test_works_without_being_asked_to_import_scikit_learn(fresh_python):
-    done = fresh_python("import sys, fastmlp; assert 'sklearn' not in sys.modules; print(fastmlp.MLPClassifier().alpha)")
+    done = fresh_python(
+        "import sys, fastmlp; assert 'sklearn' not in sys.modules; print(fastmlp.MLPClassifier().alpha)"
+    )
     assert (done.stdout.strip(), done.stderr) == ("0.0001", "")
 
 

@@ -21,7 +21,9 @@ from fastmlp.sklearn_rules import (
 @pytest.mark.parametrize("activation, ours", (("relu", "relu"), ("logistic", "sigmoid")))
 def test_first_params_are_the_numbers_scikit_learn_draws(activation, ours, rng):
     X, y = rng.normal(size=(4, 3)), rng.normal(size=4)
-    theirs = MLPRegressor("squared_error", (5, 4), activation=activation, learning_rate_init=1e-300, max_iter=1, random_state=7)
+    theirs = MLPRegressor(
+        "squared_error", (5, 4), activation=activation, learning_rate_init=1e-300, max_iter=1, random_state=7
+    )
     with pytest.warns(UserWarning):
         theirs.fit(X, y)  # rates so low that nothing moves
     layout = Layout((3, 5, 4, 1))
@@ -60,9 +62,7 @@ def followed(losses, scores=None, **settings):
     history = History(MLP((1, 1), random_state=0))
     if scores is not None:
         settings["score"] = lambda history: scores[history.epochs - 1]
-    rules = EpochRules(
-        losses=lambda history, first: list(history.loss[first:]), is_smooth=lambda tol: True, **settings
-    )
+    rules = EpochRules(losses=lambda history, first: list(history.loss[first:]), is_smooth=lambda tol: True, **settings)
     epochs = 0
     while epochs < len(losses):
         epochs = min(epochs + rules.epochs_ahead(), len(losses))

@@ -42,8 +42,8 @@ __all__ = sorted(["devices", *(name for names in _MODULES.values() for name in n
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
     from .convergence import Converged as Converged
-    from .errors import DivergenceWarning as DivergenceWarning
     from .cross_validation import cross_val_population as cross_val_population
+    from .errors import DivergenceWarning as DivergenceWarning
     from .estimators import MLPClassifier as MLPClassifier
     from .estimators import MLPRegressor as MLPRegressor
     from .history import History as History

@@ -15,8 +15,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from .estimator_settings import check_settings, dtype_of, hidden_sizes, is_iterative
 from .estimator_population import train_nets
+from .estimator_settings import check_settings, dtype_of, hidden_sizes, is_iterative
 from .estimator_training import Samples, train_net
 from .mlp import MLP
 from .sklearn_rules import THEIR_OUTPUT

@@ -46,9 +46,7 @@ def split(estimator: Any, samples: Samples, rng: np.random.RandomState, strata: 
     if not estimator.early_stopping or not is_iterative(estimator):
         return samples, None
     rows = np.arange(len(samples.X))
-    train, held = train_test_split(
-        rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata
-    )
+    train, held = train_test_split(rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata)
     if len(held) < 2:
         raise ValueError(
             f"validation_fraction={estimator.validation_fraction:g} of {len(rows)} samples leaves {len(held)} to "

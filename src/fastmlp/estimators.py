@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .errors import unknown_name
 from .estimator_base import BaseMLP
 from .estimator_training import Samples
-from .errors import unknown_name
 
 from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after estimator_base, which says what to install
 from sklearn.utils import column_or_1d

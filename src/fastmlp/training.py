@@ -58,7 +58,6 @@ class OptimizerState:
             )
         return self
 
-
     def __getstate__(self) -> tuple[Any, ...]:
         n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
         return self.rule, self.scalars, None if self.array is None else self.array[:n_state]
