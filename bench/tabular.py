@@ -3,8 +3,8 @@
 Run: FASTMLP_DATA=FOLDER python bench/tabular.py [--seeds 5] [adult california]
 
 Adult: the official test set. California housing: the first fifth of RandomState(0)'s permutation is the test part.
-Published: plain MLPs, each tuned to its data set, mean of 15 seeds, and the mean of five-net ensembles, from the logs of
-Gorishniy et al., TabM (yandex-research/tabm at 28e47ae3, exp/mlp).
+Published: plain MLPs, each tuned to its data set, mean of 15 seeds, and the mean of five-net ensembles, from the logs
+of Gorishniy et al., TabM (yandex-research/tabm at 28e47ae3, exp/mlp).
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ def main() -> None:
             runs = np.array([figure(name, n_nets, seed, parts) for seed in range(settings.seeds)])
             values, seconds = runs.T
             print(
-                f"{name:11} {n_nets} net{'s' if n_nets > 1 else ' '}: {kind} {values.mean():.4f}, SD {values.std():.4f}, "
-                f"published {reference:.4f}; {seconds.mean():.1f} s; {' '.join(f'{value:.4f}' for value in values)}",
+                f"{name:11} {n_nets} net{'s' if n_nets > 1 else ' '}: {kind} {values.mean():.4f}, "
+                f"SD {values.std():.4f}, published {reference:.4f}; {seconds.mean():.1f} s; "
+                f"{' '.join(f'{value:.4f}' for value in values)}",
                 flush=True,
             )
 

@@ -25,6 +25,7 @@ def test_scores_are_those_of_single_fits(iris, cv):
     settings = SETTINGS | {"batch_size": 150}
     with pytest.warns(UserWarning, match="they are one batch"):
         found = cross_val_population(MLPClassifier(**settings), *iris, cv=cv)
+    with pytest.warns(UserWarning, match="they are one batch"):
         alone = cross_validate(MLPClassifier(**settings), *iris, cv=cv, return_estimator=True, return_indices=True)
     # A population keeps the parameters of the lowest loss, which a full batch measures before its last step.
     np.testing.assert_allclose(found["test_score"], alone["test_score"], atol=0.06)

@@ -141,7 +141,7 @@ def test_partial_fit_knows_its_classes(classes):
     assert clf.predict_proba(X).shape == (240, 4)
     with pytest.raises(ValueError, match="y has the classes"):
         clf.partial_fit(X[:2], [0, 9])
-    with pytest.raises(ValueError, match="classes are .* since the first call"):
+    with pytest.raises(ValueError, match=r"classes are .* since the first call"):
         clf.partial_fit(X[:2], [0, 1], classes=[0, 1])
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):

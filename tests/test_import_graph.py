@@ -37,8 +37,8 @@ SRC_LEVELS = [
     ["estimator_training", "jobs"],
     ["estimator_population"],
     ["estimator_base"],
-    ["cross_validation", "estimators", "tabular_estimators"],
-    ["sklearn_conversion"],
+    ["cross_validation", "estimators", "tabular_base"],
+    ["sklearn_conversion", "tabular_estimators"],
     ["cli"],
 ]
 KERNEL_LEVELS = [

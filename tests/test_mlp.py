@@ -1,7 +1,8 @@
 """MLP, the plain API: inputs of every kind, parameters, and what equals what. Mistakes are in test_bad_inputs.py."""
 
-import copy
 import pickle
+from copy import copy as shallow_copy
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -331,7 +332,7 @@ def test_repr_and_settings():
 # ---- copies
 
 
-@pytest.mark.parametrize("copied", (copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))))
+@pytest.mark.parametrize("copied", (shallow_copy, deepcopy, lambda net: pickle.loads(pickle.dumps(net))))
 def test_copies_train_by_themselves(copied):
     """A pickle would part params from the aligned memory that kernels work on."""
     net = regressor()

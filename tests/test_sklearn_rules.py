@@ -24,7 +24,7 @@ def test_first_params_are_the_numbers_scikit_learn_draws(activation, ours, rng):
     theirs = MLPRegressor(
         "squared_error", (5, 4), activation=activation, learning_rate_init=1e-300, max_iter=1, random_state=7
     )
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="Maximum iterations"):
         theirs.fit(X, y)  # rates so low that nothing moves
     layout = Layout((3, 5, 4, 1))
     params = first_params(np.random.RandomState(7), layout, ours)
@@ -87,12 +87,13 @@ def test_looking_ahead_changes_nothing(seed):
     step_by_step, slow = followed(losses, **settings, score=None, verbose=0)
     slow.epochs_ahead = lambda: 1
     best, stalled = np.inf, 0
-    for epoch, loss in enumerate(losses):  # the rule as scikit-learn states it
+    for n_epochs in range(1, len(losses) + 1):  # the rule as scikit-learn states it
+        loss = losses[n_epochs - 1]
         stalled = stalled + 1 if loss > best - settings["tol"] else 0
         best = min(best, loss)
         if stalled > settings["n_iter_no_change"]:
             break
-    assert ahead == step_by_step == epoch + 1 < 199
+    assert ahead == step_by_step == n_epochs < 199
     assert rules.best_loss == best
 
 

@@ -1,7 +1,6 @@
 """TabularMLPClassifier and TabularMLPRegressor: tables as people have them."""
 
 import pickle
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -148,10 +147,10 @@ def test_bad_input(model, y, message):
 
 
 def test_tables_that_cannot_be_used():
-    with pytest.raises(ValueError, match="Two columns are named 'a'|unique column names"):
+    with pytest.raises(ValueError, match=r"Two columns are named 'a'|unique column names"):
         TabularMLPRegressor().fit(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), [1, 2])
     with pytest.raises(ValueError, match="No column can be used to predict y: Column 'a' is left out"):
         TabularMLPRegressor().fit(pd.DataFrame({"a": [1, 1, 1]}), [1, 2, 3])
-    with warnings.catch_warnings(), pytest.raises(ValueError, match="lacks columns|feature names"):
-        model = TabularMLPRegressor(**QUICK).fit(pd.DataFrame({"a": range(9), "b": range(9)}), range(9))
+    model = TabularMLPRegressor(**QUICK).fit(pd.DataFrame({"a": range(9), "b": range(9)}), range(9))
+    with pytest.raises(ValueError, match="feature names"):
         model.predict(pd.DataFrame({"a": [1]}))

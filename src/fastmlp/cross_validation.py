@@ -40,8 +40,8 @@ def cross_val_population(
 
     Returns
     -------
-    dict of "test_score" (n_folds,), "estimator", the fitted ones, "indices", and "fit_time" and "score_time", seconds for
-    all folds together
+    dict of "test_score" (n_folds,), "estimator", the fitted ones, "indices", and "fit_time" and "score_time", seconds
+    for all folds together
 
     Raises
     ------
@@ -95,8 +95,8 @@ def _checked(estimator: Any) -> Any:
     check_settings(whole)
     if whole.n_nets > 1 or whole.early_stopping or not is_iterative(whole) or whole.learning_rate == "adaptive":
         raise ValueError(
-            "cross_val_population needs n_nets=1, early_stopping=False, a solver other than 'lbfgs', and a rate that is "
-            "not adaptive. Use sklearn.model_selection.cross_validate for other settings."
+            "cross_val_population needs n_nets=1, early_stopping=False, a solver other than 'lbfgs', and a rate that "
+            "is not adaptive. Use sklearn.model_selection.cross_validate for other settings."
         )
     whole.t_ = 0
     return whole

@@ -19,7 +19,8 @@ from .estimator_population import train_nets
 from .estimator_settings import check_settings, dtype_of, hidden_sizes, is_iterative
 from .estimator_training import Samples, train_net
 from .mlp import MLP
-from .sklearn_rules import THEIR_OUTPUT
+from .sklearn_rules import THEIR_OUTPUT, EpochRules
+from .training import OptimizerState
 
 FLOATS = ("f4", "f8")
 
@@ -98,7 +99,8 @@ class BaseMLP(BaseEstimator):
         """Begin the records anew."""
         self.loss_curve_: list[float] = []
         self.validation_scores_ = self.validation_loss_curve_ = None
-        self._rules = self._optimizer_state = None
+        self._rules: EpochRules | None = None
+        self._optimizer_state: OptimizerState | None = None
 
     def _finish(self, sizes: tuple[int, ...]) -> None:
         """Describe the net."""
@@ -115,7 +117,7 @@ class BaseMLP(BaseEstimator):
     def _held_out(self, validation_data: Any) -> Samples:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        X, y = self._validated(*validation_data[:2], reset=False)
+        X, y = self._validated(validation_data[0], validation_data[1], reset=False)
         weights = validation_data[2] if len(validation_data) == 3 else None
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64)

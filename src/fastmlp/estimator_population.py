@@ -57,7 +57,7 @@ def fit_nets(
             samples.X, samples.targets, epochs=estimator.max_iter, batch_size=batch,
             optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
             sample_weight=samples.weights,
-            validation_data=None if held_out is None else (held_out.X, *held_out[2:]),
+            validation_data=None if held_out is None else held_out.for_net,
             early_stopping=EarlyStopping(patience, monitor, tol), verbose=0,
         )  # fmt: skip
     check_finite(nets.params, "divergence" not in result.stopped_by)
@@ -83,5 +83,5 @@ def train_nets(
     estimator.loss_ = scale.reported * float(result.loss.mean())
     estimator.best_loss_ = None if estimator.early_stopping else estimator.loss_
     estimator.best_validation_score_ = None
-    if estimator.early_stopping and result.monitor == "validation_accuracy":
+    if result.monitor == "validation_accuracy" and result.best_value is not None:
         estimator.best_validation_score_ = float(result.best_value.mean())

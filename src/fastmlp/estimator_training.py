@@ -37,8 +37,15 @@ class Samples(NamedTuple):
     targets: np.ndarray
     weights: np.ndarray | None
 
+    @property
+    def for_net(self) -> tuple[Any, ...]:
+        """As validation_data of a net."""
+        return self.X, self.targets, self.weights
+
     def take(self, rows: np.ndarray) -> Samples:
-        return Samples(*(None if part is None else part[rows] for part in self))
+        return Samples(
+            self.X[rows], self.y[rows], self.targets[rows], None if self.weights is None else self.weights[rows]
+        )
 
 
 def split(estimator: Any, samples: Samples, rng: np.random.RandomState, strata: Any) -> tuple[Samples, Samples | None]:
@@ -138,7 +145,7 @@ def _run_epochs(
             samples.X, samples.targets, epochs=1 if incremental else estimator.max_iter, batch_size=batch,
             optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
             sample_weight=samples.weights,
-            validation_data=None if held_out is None else (held_out.X, *held_out[2:]),
+            validation_data=None if held_out is None else held_out.for_net,
             callbacks=[rules, *as_callbacks(estimator.callbacks or ())],
             optimizer_state=estimator._optimizer_state, verbose=0,
         )  # fmt: skip
@@ -156,8 +163,8 @@ def _run_epochs(
 
 def warn_of_epochs(estimator: Any) -> None:
     warnings.warn(
-        f"Training reached max_iter={estimator.max_iter} epochs before it converged. Raise max_iter, or tol if the loss "
-        "is low enough.",
+        f"Training reached max_iter={estimator.max_iter} epochs before it converged. Raise max_iter, or tol if the "
+        "loss is low enough.",
         ConvergenceWarning,
         stacklevel=2,
     )

@@ -28,9 +28,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Parameters
     ----------
-    hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, \
-tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
-n_iter_no_change, max_fun
+    hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, \
+beta_2, epsilon, n_iter_no_change, max_fun
         As sklearn.neural_network.MLPClassifier has them.
     activation : str
         "identity", "logistic", "tanh", "relu", or any other hidden activation of fastmlp.MLP.
@@ -117,7 +117,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         self._keep(locals())
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on X (n_samples, n_features), dense or sparse, and y: (n_samples,) labels or (n_samples, n_labels) 0 or 1.
+        """Train on X (n_samples, n_features), dense or sparse, and y (n_samples,), or (n_samples, n_labels) of 0 and 1.
 
         sample_weight : (n_samples,)
         validation_data : (X, y) or (X, y, sample_weight), measured after each epoch, and watched if early_stopping
@@ -137,10 +137,10 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         """
         if "net_" not in self.__dict__ and classes is None and not _is_multilabel(y):
             raise ValueError("classes must list all labels in the first call of partial_fit.")
-        known = self.__dict__.get("classes_")
-        if known is not None and "net_" in self.__dict__ and classes is not None:
-            if not np.array_equal(known, np.unique(classes)):
-                raise ValueError(f"classes are {list(known)} since the first call, but now {list(np.unique(classes))}.")
+        if "net_" in self.__dict__ and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            raise ValueError(
+                f"classes are {list(self.classes_)} since the first call, but now {list(np.unique(classes))}."
+            )
         return self._fit(X, y, sample_weight, None, incremental=True, declared=classes)
 
     # ---- what BaseMLP asks
@@ -212,7 +212,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
 
     def predict_proba(self, X):
         """(n_samples, n_classes): rows that sum to 1; for several labels each one's probability."""
-        p = self._outputs(X).astype(_float_type(X), copy=False)
+        p: np.ndarray = self._outputs(X).astype(_float_type(X), copy=False)
         if self._is_multilabel:
             return p
         if self.n_outputs_ == 1:
@@ -344,7 +344,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def predict(self, X):
         """(n_samples,), or (n_samples, n_outputs) for several."""
-        outputs = self._outputs(X).astype(_float_type(X), copy=False)
+        outputs: np.ndarray = self._outputs(X).astype(_float_type(X), copy=False)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
     def __sklearn_tags__(self):

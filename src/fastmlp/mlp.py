@@ -169,7 +169,8 @@ class MLP:
         sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
             mean 1
         class_weight : {class: weight} or "balanced"
-        validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at random, that is held out
+        validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at
+            random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
         optimizer_state : a fastmlp.OptimizerState, given to several fits that are to be as one; None starts anew
@@ -202,7 +203,8 @@ class MLP:
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
         options = Options(
-            epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose, state=optimizer_state
+            epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose,
+            state=optimizer_state,
         )  # fmt: skip
         plan = Plan.for_training(self.network, self.device, self.dtype, data.n_samples, size, shuffle)
         validation = None

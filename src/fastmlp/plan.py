@@ -87,7 +87,7 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
 
 
 class _LastEvaluation(threading.local):
-    """The plan of this thread's last evaluation of few samples: a service that predicts row by row allocates nothing."""
+    """The plan of this thread's last evaluation of few samples: who predicts row by row allocates nothing."""
 
     plan: Plan | None = None
 
@@ -126,9 +126,11 @@ class Plan:
     ) -> Plan:
         rows = min(n_samples, EVALUATION_ROWS)
         last = _last.plan
-        if last is not None and last.network is network and last.rows == rows == n_samples:
-            if last.device == device and last.dtype == dtype and n_threads is None:
-                return last
+        if (
+            last is not None and last.network is network and last.rows == rows == n_samples
+            and last.device == device and last.dtype == dtype and n_threads is None
+        ):  # fmt: skip
+            return last
         # A sample's output is the same bits whatever samples come with it: all families that EVALUATION_ROWS and fewer
         # rows may get add up in the same order, but per_layer is another order.
         family = choose_family(network, EVALUATION_ROWS)

@@ -29,7 +29,7 @@ RECORDS = (
 
 
 def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
-    """Our estimator with the settings, parameters and records of a fitted MLPClassifier or MLPRegressor of scikit-learn.
+    """Our estimator with settings, parameters and records of scikit-learn's fitted MLPClassifier or MLPRegressor.
 
     It predicts in the dtype of the parameters it takes over, and partial_fit goes on from them with a new optimiser.
 
@@ -51,7 +51,7 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     if ours is None:
         raise TypeError(
             "from_sklearn takes an MLPClassifier or MLPRegressor of sklearn.neural_network, but got "
-            f"{type(estimator).__name__}. Of a pipeline or search, pass the fitted step, such as search.best_estimator_."
+            f"{type(estimator).__name__}. Of a pipeline or search pass the fitted step, as in search.best_estimator_."
         )
     check_is_fitted(estimator)
     dtype = estimator.coefs_[0].dtype.name

@@ -1,7 +1,7 @@
 """What scikit-learn's nets do in their own way: names, factors in losses, first weights, falling rates, when to stop.
 
-Facts of sklearn.neural_network 1.9, which estimators.py keeps to. With B samples in a batch, its objective is a sum over
-outputs, with one half before squares, and has the penalty alpha / (2 B) times the sum of squared weights.
+Facts of sklearn.neural_network 1.9, which estimators.py keeps to. With B samples in a batch, its objective is a sum
+over outputs, with one half before squares, and has the penalty alpha / (2 B) times the sum of squared weights.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def poisson_constant(y: np.ndarray, sample_weight: np.ndarray | None) -> float:
 
 
 def first_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
-    """(n_params,) weights and biases from U(-b, b) with b = sqrt(f / (fan_in + fan_out)), f = 2 for sigmoid units, else 6.
+    """(n_params,) weights and biases from U(-b, b), b = sqrt(f / (fan_in + fan_out)), f = 2 for sigmoid units, else 6.
 
     The very numbers that scikit-learn draws from the same rng.
     """
@@ -81,9 +81,9 @@ def inverse_scaling(
 class EpochRules:
     """A callback that records what scikit-learn records, and stops, or slows down, when it would.
 
-    Training has stalled once more than n_iter_no_change epochs in a row were not better than the best before by tol. The
-    measure is the training loss with its penalty or, for early stopping, a score on samples that are held out, and then
-    the parameters with the best score are kept.
+    Training has stalled once more than n_iter_no_change epochs in a row were not better than the best before by tol.
+    The measure is the training loss with its penalty or, for early stopping, a score on samples that are held out, and
+    then the parameters with the best score are kept.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class ObjectiveOfEpochs:
         return self.half_penalty * sum(float(np.vdot(W, W)) for W in self.net.weights)
 
     def is_smooth(self, tol: float) -> bool:
-        """Whether the penalty is so small, beside tol or the loss, that its bend between two measurements is nothing."""
+        """Whether the penalty is so small, beside tol or the loss, that its bend between measurements is nothing."""
         return self._before <= max(tol, SMALL_SHARE * self._last_loss)
 
     def __call__(self, history: History, first: int) -> list[float]:

@@ -46,8 +46,8 @@ class OptimizerState:
     scalars: np.ndarray | None = None  # those of CARRIED
     rule: str = ""
 
-    def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> OptimizerState:
-        """Itself, begun anew if it is empty; a ValueError if it is another net's or another rule's."""
+    def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
+        """Its array, begun anew if there is none; a ValueError if it is another net's or another rule's."""
         if self.array is None:
             self.array, self.rule = optimizer.initial_state(n_padded, dtype), optimizer.rule.name
         elif (self.rule, self.array.shape[1], self.array.dtype) != (optimizer.rule.name, n_padded, dtype):
@@ -56,7 +56,7 @@ class OptimizerState:
                 f"{self.array.dtype}, but this fit has {optimizer.rule.name!r}, {n_padded} and {dtype}. "
                 "Begin with a new OptimizerState()."
             )
-        return self
+        return self.array
 
     def __getstate__(self) -> tuple[Any, ...]:
         n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
@@ -103,8 +103,9 @@ class Fit:
         history: History,
     ):
         self.plan, self.data, self.validation, self.options, self.history = plan, data, validation, options, history
-        state = (options.state or OptimizerState()).fitted(options.optimizer, len(params), params.dtype)
-        self.memory = plan.make_memory(params, state.array, options.epochs)
+        state = options.state or OptimizerState()
+        array = state.fitted(options.optimizer, len(params), params.dtype)
+        self.memory = plan.make_memory(params, array, options.epochs)
         if state.scalars is not None:
             self.memory.scalars[:, CARRIED] = state.scalars
         self._state = state
