@@ -16,9 +16,14 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "history", "metrics", "pace", "progress", "layout"],
+    ["errors", "metrics", "pace", "progress", "layout", "plots.style"],
+    ["plots.curves"],
+    ["history"],
     ["callbacks", "columns", "convergence", "sampling", "devices", "optimizers", "schedules", "network"],
     ["data", "initialization", "plan", "targets"],
+    ["plots.samples", "recorders"],
+    ["plots.activity", "plots.classes", "plots.decision", "plots.slices"],
+    ["plots.crowds", "plots.movie"],
     ["ensemble", "population_data", "population_result", "tabular", "training"],
     ["mlp", "population_fit"],
     ["population_use"],

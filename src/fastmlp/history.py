@@ -48,6 +48,12 @@ class History:
             raise ValueError(f"There is no {name} to monitor: {reason}.")
         return values
 
+    def plot(self, quantity: str = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
+        """The curves of the fit as a picture; returns its Axes. See fastmlp.plots.history."""
+        from .plots.curves import history
+
+        return history(self, quantity, log=log, ax=ax)
+
     def __repr__(self) -> str:
         if not self.epochs:
             return f"History(epochs=0, stopped_by={self.stopped_by!r})"

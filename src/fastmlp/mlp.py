@@ -261,6 +261,12 @@ class MLP:
 
         return replace(self.network, dropout=(0.0,) * len(self.network.dropout))
 
+    def plot_boundary(self, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), **options: Any) -> Any:
+        """What the net says over the plane of two inputs; returns the Axes. See fastmlp.plots.boundary."""
+        from .plots.decision import boundary
+
+        return boundary(self, X, y, features=features, **options)
+
     # ---- files
 
     def get_settings(self) -> dict[str, Any]:
