@@ -16,19 +16,19 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "metrics", "pace", "progress", "layout", "plots.style"],
+    ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
     ["plots.curves"],
     ["history"],
     ["callbacks", "columns", "convergence", "sampling", "devices", "optimizers", "schedules", "network"],
     ["data", "initialization", "plan", "targets"],
-    ["plots.samples", "recorders"],
-    ["plots.activity", "plots.classes", "plots.decision", "plots.slices"],
+    ["plots.samples", "recorders", "speed"],
+    ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],
     ["plots.crowds", "plots.movie"],
     ["ensemble", "population_data", "population_result", "tabular", "training"],
     ["mlp", "population_fit"],
     ["population_use"],
     ["population"],
-    ["persistence", "reproduce", "sweeps", "xor"],
+    ["persistence", "report", "reproduce", "sweeps", "xor"],
     ["jobs"],
     ["cli"],
 ]
@@ -52,7 +52,8 @@ KERNEL_LEVELS = [
 LAZY_CYCLES = {
     ("mlp", "persistence"),
     ("population", "persistence"),
-}  # net.save(path) and load(path) are two faces of one thing
+    ("history", "report"),
+}  # net.save(path) and load(path) are two faces of one thing; so are history.report(path) and report.write
 
 
 def modules_in(folder):

@@ -258,6 +258,18 @@ def take(data: Data, rows: np.ndarray) -> Data:
     return packed(X, Y, weight, data.metric)
 
 
+def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
+    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow, of the parts that are not None."""
+    chosen = {}
+    for name, data in parts.items():
+        if data is not None:
+            n = data.n_samples
+            few = min(n, most, max(100, most_numbers * n // data.X.size))
+            rows = np.linspace(0, n - 1, few).round().astype(np.int64)
+            chosen[name] = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows]
+    return chosen
+
+
 def pair(validation_data: Any) -> tuple[Any, Any]:
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise ValueError("validation_data must be a pair (X, y).")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
+
+RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
 class History:
@@ -17,6 +20,9 @@ class History:
     seconds : float                  wall time of the fit
     best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept
     stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt" or "divergence"
+    settings : dict                  how fit was called, as numbers and text
+    samples : dict                   {"training": (X, y), "validation": (X, y)}: at most 2,000 of each, for pictures;
+                                     not saved with the net
     """
 
     def __init__(self, net: Any = None):
@@ -28,6 +34,8 @@ class History:
         self.seconds = 0.0
         self.best_epoch: int | None = None
         self.stopped_by = "epochs"
+        self.settings: dict[str, Any] = {}
+        self.samples: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def epochs(self) -> int:
@@ -54,13 +62,19 @@ class History:
 
         return history(self, quantity, log=log, ax=ax)
 
+    def report(self, path: str | os.PathLike, X: Any = None, y: Any = None, **options: Any) -> None:
+        """Write one self-contained HTML page about the fit: settings, curves, verdict, what was learned, and the time.
+
+        X, y : samples for the verdict and the pictures; those of the fit, or up to 2,000 of them, if not given
+        options : as for fastmlp.report.write
+        """
+        from .report import write
+
+        write(self, path, X, y, **options)
+
     def __repr__(self) -> str:
         if not self.epochs:
             return f"History(epochs=0, stopped_by={self.stopped_by!r})"
-        last = {
-            name: values[-1]
-            for name in ("loss", "accuracy", "validation_loss", "validation_accuracy")
-            if (values := getattr(self, name)) is not None
-        }
+        last = {name: values[-1] for name in RECORDS if (values := getattr(self, name)) is not None}
         figures = ", ".join(f"{name}={value:.4g}" for name, value in last.items())
         return f"History(epochs={self.epochs}, {figures}, seconds={self.seconds:.3g}, stopped_by={self.stopped_by!r})"

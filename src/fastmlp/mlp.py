@@ -98,6 +98,7 @@ class MLP:
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
         self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
+        self.history: History | None = None  # of the last fit; kept by save and load
         self._named_device = device
         self._seed = seed_of(random_state)
         self._fits = 0
@@ -132,7 +133,7 @@ class MLP:
     def reset(self) -> MLP:
         """Draw new parameters: the first ones again where random_state was a number, and forget earlier fits."""
         self._params[:] = draw_params(self.network, self.init, np.array([self._seed]), self.init_scale)[0]
-        self._fits = 0
+        self._fits, self.history = 0, None
         return self
 
     # ---- training
@@ -203,7 +204,9 @@ class MLP:
         validation = None
         if held_out is not None:
             validation = Plan.for_evaluation(self.network, self.device, self.dtype, held_out.n_samples), held_out
-        history = History(self)
+        self.history = history = History(self)
+        history.settings = options.described(data, held_out, plan, schedule)
+        history.samples = border.some_samples({"training": data, "validation": held_out})
         self._fits += 1
         Fit(plan, data, validation, self._padded, options, history).run()
         return history

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,21 @@ class Options:
     callbacks: Sequence[Callback]
     verbose: int
     warns: bool = True  # of divergence; a population does so once, for all its nets
+
+    def described(self, data: Data, validation: Data | None, plan: Plan, schedule: Any) -> dict[str, Any]:
+        """The options as JSON can hold them, with the sizes of the data."""
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "optimizer": repr(self.optimizer),
+            "schedule": schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule)),
+            "shuffle": self.shuffle,
+            "early_stopping": repr(self.early_stopping),
+            "n_samples": data.n_samples,
+            "n_validation": 0 if validation is None else validation.n_samples,
+            "weighted": data.weighted,
+            "n_threads": plan.n_threads,
+        }
 
 
 class Fit:

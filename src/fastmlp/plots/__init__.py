@@ -13,6 +13,7 @@ from .curves import history as history
 from .decision import boundaries as boundaries
 from .decision import boundary as boundary
 from .movie import animation as animation
+from .numbers import predictions as predictions
 from .slices import landscape as landscape
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "landscape",
     "layers",
     "population",
+    "predictions",
 ]

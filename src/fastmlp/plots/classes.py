@@ -50,6 +50,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
             for text in ax.get_xticklabels():
                 text.set(ha="right", rotation_mode="anchor")
         ax.set_yticks(range(n), names)
+    ax.set_anchor("W")
     for edge in np.arange(n - 1) + 0.5:
         ax.axhline(edge, color="white", linewidth=1.0)
         ax.axvline(edge, color="white", linewidth=1.0)
@@ -116,6 +117,6 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, ax: Any = None) -
     ax.plot(mean, share, "o-", color=BLUE, linewidth=0.8, markersize=5, label="this net")
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.02)
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", anchor="W")
     legend(ax, beside=True)
     return named(ax, f"Calibration: expected error {percent(error)}", x, y_label)

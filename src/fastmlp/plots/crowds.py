@@ -181,7 +181,8 @@ def _draw_plane(ax: Any, plane: Plane, samples: Any, shares: np.ndarray) -> None
         rows = np.flatnonzero(samples.classes == k)[::step]
         ax.scatter(
             samples.X[rows, plane.features[0]], samples.X[rows, plane.features[1]], s=14,
-            marker=MARKERS[k % len(MARKERS)], color=PALETTE[k % len(PALETTE)], edgecolors="white", linewidths=0.5, zorder=3,
+            marker=MARKERS[k % len(MARKERS)], color=PALETTE[k % len(PALETTE)], edgecolors="white",
+            linewidths=0.5, zorder=3,
         )  # fmt: skip
 
 

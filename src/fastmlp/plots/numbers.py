@@ -1,0 +1,56 @@
+"""How far a regression is off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import checked_count
+from ..metrics import regression_metrics
+from .samples import as_samples
+from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named
+
+MOST_POINTS = 3000  # samples drawn; every so many-th of larger data
+
+
+def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) -> Any:
+    """Predictions over true values; on the dashed line they are equal.
+
+    X : (n_samples, n_features)
+    y : targets as for fit; shown in the units of the table's column if the net was trained on a table
+    output : which output
+
+    Raises
+    ------
+    ValueError
+        For bad samples, or an output that the net does not have.
+    ImportError
+        If matplotlib is not installed.
+    """
+    samples = as_samples(net, X, y)
+    if checked_count("output", output, at_least=0) >= net.network.n_outputs:
+        raise ValueError(f"output must be below {net.network.n_outputs}, the number of outputs, but it is {output}.")
+    true, said = samples.targets[:, output].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
+    name = "value" if net.network.n_outputs == 1 else f"output {output}"
+    if net.preprocessing is not None:
+        target = net.preprocessing.target
+        true, said, name = true * target.std + target.mean, said * target.std + target.mean, target.name
+    figures = regression_metrics(true, said)
+    ax = axes(ax, 4.6, 4.2)
+    ax.grid(color=GRID, linewidth=0.8)
+    step = -(-len(true) // MOST_POINTS)
+    low, high = float(min(true.min(), said.min())), float(max(true.max(), said.max()))
+    room = 0.05 * (high - low) or 1.0
+    size = float(np.clip(4000.0 / len(true), 4.0, 30.0))
+    ax.scatter(true[::step], said[::step], s=size, color=BLUE, alpha=0.5 if len(true) > 200 else 0.9, linewidths=0)
+    ax.plot([low, high], [low, high], color=INK, linewidth=1.0, linestyle="--")
+    ax.annotate(
+        "equal", (high, high), xytext=(0, -4), textcoords="offset points", ha="right", va="top", fontsize=SMALL,
+        color=FAINT, rotation=45, rotation_mode="anchor",
+    )  # fmt: skip
+    ax.set_xlim(low - room, high + room)
+    ax.set_ylim(low - room, high + room)
+    ax.set_aspect("equal", anchor="W")
+    title = f"Predictions: RMSE {figures['RMSE']:.3g}, R² {figures['R2']:.3f}"
+    return named(ax, title, f"true {name}", f"predicted {name}")
