@@ -259,7 +259,7 @@ def take(data: Data, rows: np.ndarray) -> Data:
 
 
 def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
-    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow, of the parts that are not None."""
+    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; parts that are None are left."""
     chosen = {}
     for name, data in parts.items():
         if data is not None:

@@ -6,13 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .style import GRID, INK, PANEL_TITLE, axes, heading, legend, log_axis, named, number, panels, percent
+from .style import GRID, INK, PANEL_TITLE, axes, epoch_axis, heading, legend, log_axis, named, panels, percent
 
-TITLES = (
-    "Gradient of the weights\n(root mean square)",
-    "Spread of outputs over samples\n(standard deviation)",
-    "Saturated or dead\n(share of hidden outputs)",
-)
+TITLES = ("Gradient (RMS)", "Spread of outputs (SD)", "Saturated or dead")
 
 
 def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
@@ -49,7 +45,7 @@ def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
             mark = {"marker": "o", "markersize": 3} if len(epochs) == 1 else {}
             part.plot(epochs, values[:, k], color=colours[k], linewidth=widths[k], label=names[k], **mark)
         part.set_xlim(1, max(2, epochs[-1]))
-        part.xaxis.set_major_formatter(lambda value, _: number(value))
+        epoch_axis(part)
     size, spread, flat = parts
     if (recorder.gradient > 0).any():
         size.set_yscale("log")

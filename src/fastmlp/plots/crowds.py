@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import checked_count
 from .decision import Plane, colours, draw_lines
-from .samples import as_samples, has_classes, probabilities
+from .samples import as_samples, probabilities
 from .style import (
     BLUE,
     FAINT,
@@ -64,7 +64,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         f"{n_failed:,}" + ("\n(cut)" if shown < n_failed else ""), (place, shown), xytext=(0, 2),
         textcoords="offset points", ha="center", fontsize=SMALL, color=VERMILLION, linespacing=0.9,
     )  # fmt: skip
-    ticks = [tick for tick in _ticks(left, right, logarithmic) if left <= tick <= right]
+    ticks = [tick for tick in _ticks(left, right, logarithmic) if left <= tick <= right and tick == round(tick)]
     ax.set_xticks([*ticks, place], [*map(number, ticks), "not\nconverged"])
     ax.minorticks_off()
     ax.get_xticklabels()[-1].set_color(VERMILLION)
@@ -137,7 +137,7 @@ def population(
     columns = max(map(len, rows))
     room = axes(ax, 2.0 + 1.05 * columns, 0.5 + 1.25 * len(rows))
     grid = panels(room, len(rows), columns, 0.08, 0.28)
-    in_plane = has_classes(pop.network, samples) and pop.network.n_features > 1
+    in_plane = samples.classes is not None and pop.network.n_features > 1
     plane = Plane.around(samples.X, features, resolution) if in_plane else None
     for i, members in enumerate(rows):
         outputs = pop.predict(samples.X if plane is None else plane.points, nets=members)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import unknown_name
-from .style import BLUE, FAINT, GRID, INK, VERMILLION, axes, legend, log_axis, named, number
+from .style import BLUE, FAINT, GRID, INK, VERMILLION, axes, epoch_axis, legend, log_axis, named
 
 QUANTITIES = ("loss", "accuracy")
 POINTS = 2000  # a curve of more epochs is drawn as the range of each group of them
@@ -48,12 +48,12 @@ def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax
         ax.plot(x, drawn, line, color=colour, linewidth=1.6, label=name, **one)
     finite = np.concatenate([values[np.isfinite(values)] for _, values, _, _ in records])
     if log is None:
-        log = quantity == "loss" and finite.size > 0 and finite.min() > 0
+        log = quantity == "loss" and finite.size > 0 and 0 < finite.min() < finite.max()
     if log:
         ax.set_yscale("log")
         log_axis(ax.yaxis)
     ax.set_xlim(1, max(history.epochs, 2))
-    ax.xaxis.set_major_formatter(lambda value, _: number(value))
+    epoch_axis(ax)
     _mark_best(ax, *best_point(history, quantity))
     legend(ax)
     title = f"{quantity.capitalize()} over {history.epochs:,} epochs"
@@ -93,7 +93,7 @@ def thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     chosen = []
     for start, end in pairwise(edges):
         part = values[start:end]
-        part = np.where(np.isfinite(part), part, 0.0)
-        chosen += sorted((start + int(part.argmin()), start + int(part.argmax())))
+        low, high = (int(np.where(np.isfinite(part), sign * part, np.inf).argmin()) for sign in (1.0, -1.0))
+        chosen += sorted((start + low, start + high))
     rows = np.array(chosen)
     return rows + 1, values[rows]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count
-from .samples import Samples, as_samples, class_labels, feature_labels, has_classes, probabilities
+from .samples import Samples, as_samples, class_labels, feature_labels, has_classes, one_output, probabilities
 from .style import (
     BLACK,
     INK,
@@ -69,8 +69,8 @@ class Plane:
 
 
 def boundary(
-    net: Any, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), feature_names: Any = None, labels: Any = None,
-    resolution: int = 200, title: str | None = None, ax: Any = None,
+    net: Any, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), output: int | None = None,
+    feature_names: Any = None, labels: Any = None, resolution: int = 200, title: str | None = None, ax: Any = None,
 ) -> Any:  # fmt: skip
     """What a net says over the plane of two inputs, and the samples on it.
 
@@ -78,6 +78,8 @@ def boundary(
     X : (n_samples, n_features)    samples; other inputs than the two in `features` are held at their medians
     y : targets as for fit, or None
     features : numbers of the inputs on the two axes
+    output : show this output alone; None is the likeliest class, or for numbers and labels that may occur together the
+        first output
     feature_names, labels : names of all inputs and of the classes
     resolution : points along each axis
 
@@ -94,20 +96,29 @@ def boundary(
     samples = as_samples(net, X, y)
     plane = Plane.around(samples.X, features, resolution)
     names = feature_labels(net, feature_names)
+    are_classes, n_outputs = has_classes(net.network, samples), net.network.n_outputs
+    if output is None and n_outputs > 1 and samples.targets is not None and samples.classes is None:
+        output = 0
+    if output is not None:
+        samples = one_output(net.network, samples, output)
+    shown = slice(None) if output is None else slice(output, output + 1)
+    outputs = net.predict(plane.points)[:, shown]
     ax = axes(ax, 5.4, 4.2)
-    outputs = net.predict(plane.points)
-    if has_classes(net.network, samples):
-        said = class_labels(net, labels, max(2, net.network.n_outputs))
-        paint_classes(ax, plane, probabilities(net.network, outputs))
-        wrong = draw_samples(ax, plane, net, samples, said)
+    if are_classes:
+        said = None
         if samples.classes is not None:
-            legend(ax, beside=True, title="class" if labels is None and net.preprocessing is None else None)
+            said = probabilities(net.network, net.predict(samples.X)[:, shown]).argmax(axis=1)
+        paint_classes(ax, plane, probabilities(net.network, outputs))
+        draw_samples(ax, plane, samples, class_labels(net, labels, max(2, outputs.shape[1])), said)
         text = "Decision boundary"
-        if wrong is not None:
-            text += f": {percent(1.0 - wrong.mean())} of {len(wrong):,} samples right"
+        if said is not None:
+            legend(ax, beside=True, title="class" if labels is None and net.preprocessing is None else None)
+            text += f": {percent(np.mean(said == samples.classes))} of {len(said):,} samples right"
     else:
         paint_numbers(ax, plane, outputs[:, 0], samples)
         text = "Output" if samples.targets is None else "Output, and targets as points"
+    if output is not None and n_outputs > 1:
+        text += f" (output {output})"
     if samples.X.shape[1] > 2:
         text += "\n" + f"(the other {samples.X.shape[1] - 2} inputs at their medians)"
     return named(ax, text if title is None else title, names[plane.features[0]], names[plane.features[1]])
@@ -152,20 +163,15 @@ def draw_lines(ax: Any, plane: Plane, shares: np.ndarray) -> list[Any]:
     return lines
 
 
-def draw_samples(
-    ax: Any, plane: Plane, net: Any, samples: Samples, labels: list[str], rims: bool = True
-) -> np.ndarray | None:
-    """The samples, in their classes' colours and markers, with black rims where they are wrong.
-
-    Returns which are wrong (n_samples,), None without classes.
-    """
+def draw_samples(ax: Any, plane: Plane, samples: Samples, labels: list[str], said: np.ndarray | None = None) -> None:
+    """The samples in their classes' colours and markers, with black rims where `said` (n_samples,) is another class."""
     X, (first, second) = samples.X, plane.features
     step = -(-len(X) // MOST_POINTS)
     size = float(np.clip(5000.0 / len(X), 10.0, 70.0))
     if samples.classes is None:
         ax.scatter(X[::step, first], X[::step, second], s=size, c=INK, edgecolors="white", linewidths=0.6, zorder=3)
-        return None
-    wrong = net.predict_classes(X) != samples.classes if rims else np.zeros(len(X), bool)
+        return
+    wrong = np.zeros(len(X), bool) if said is None else said != samples.classes
     kinds = palette(len(labels))
     for k, label in enumerate(labels):
         of_class = samples.classes == k
@@ -178,7 +184,6 @@ def draw_samples(
             )  # fmt: skip
     if wrong.any():
         ax.scatter([], [], s=40, facecolors="none", edgecolors=BLACK, linewidths=1.2, label="wrong")
-    return wrong
 
 
 def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: Samples) -> None:

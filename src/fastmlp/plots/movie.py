@@ -13,7 +13,7 @@ from ..progress import Progress
 from .curves import thinned
 from .decision import Plane, colours, draw_lines, draw_samples, paint_classes
 from .samples import Samples, as_samples, class_labels, copy_of, feature_labels, has_classes, probabilities
-from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, import_pyplot, legend, log_axis, named, number, percent
+from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, legend, log_axis, named, percent
 
 HOLD = 1.5  # seconds that the last frame stays
 
@@ -50,8 +50,8 @@ def animation(
     write = _writer(path)
     net = copy_of(snapshots.net)
     samples = as_samples(net, X, y)
-    if not has_classes(net.network, samples):
-        raise ValueError("The animation shows classes, but these targets are numbers. Use net.plot_boundary(X, y).")
+    if not has_classes(net.network, samples) or (y is not None and samples.classes is None):
+        raise ValueError("The animation shows exclusive classes, but these targets are none. Use net.plot_boundary.")
     rows, history = snapshots.frames(frames), snapshots.history
     plane = Plane.around(samples.X, features, resolution)
     stage = _Stage(net, samples, plane, history, class_labels(net, labels, max(2, net.network.n_outputs)), ax)
@@ -97,7 +97,7 @@ class _Stage:
             self.curve.set_yscale("log")
             log_axis(self.curve.yaxis, few=True)
         self.curve.set_xlim(1, max(2, self.history.epochs))
-        self.curve.xaxis.set_major_formatter(lambda value, _: number(value))
+        epoch_axis(self.curve)
         named(self.curve, "", "epoch", "loss")
         (self.dot,) = self.curve.plot([], [], "o", markersize=6, color=VERMILLION, clip_on=False)
 
@@ -105,7 +105,7 @@ class _Stage:
         """Everything at its place, what moves invisible to an ordinary drawing, and the background taken."""
         self.image, self.lines = paint_classes(self.ax, self.plane, shares)
         before = set(self.ax.collections)
-        draw_samples(self.ax, self.plane, self.net, self.samples, self.labels, rims=False)
+        draw_samples(self.ax, self.plane, self.samples, self.labels)
         self.above = [*(points for points in self.ax.collections if points not in before), *self.above]
         if self.curve is not None:
             self.above.append(self.dot)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count
 from ..metrics import regression_metrics
-from .samples import as_samples
+from .samples import as_samples, one_output
 from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named
 
 MOST_POINTS = 3000  # samples drawn; every so many-th of larger data
@@ -28,10 +27,8 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     ImportError
         If matplotlib is not installed.
     """
-    samples = as_samples(net, X, y)
-    if checked_count("output", output, at_least=0) >= net.network.n_outputs:
-        raise ValueError(f"output must be below {net.network.n_outputs}, the number of outputs, but it is {output}.")
-    true, said = samples.targets[:, output].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
+    samples = one_output(net.network, as_samples(net, X, y), output)
+    true, said = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
     name = "value" if net.network.n_outputs == 1 else f"output {output}"
     if net.preprocessing is not None:
         target = net.preprocessing.target

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import as_features, as_targets, class_numbers, metric_of
+from ..errors import checked_count
 from ..kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network import Network
 
@@ -34,6 +35,24 @@ def as_samples(net: Any, X: Any, y: Any = None) -> Samples:
     metric = metric_of(targets, network)
     exclusive = metric == METRIC_ARGMAX or (metric == METRIC_THRESHOLD and network.n_outputs == 1)
     return Samples(features, targets, class_numbers(targets, network, metric) if exclusive else None)
+
+
+def one_output(network: Network, samples: Samples, k: int) -> Samples:
+    """The samples with the targets of output k alone, and its two classes where it is a label.
+
+    Raises
+    ------
+    ValueError
+        If the net has no such output.
+    """
+    if checked_count("output", k, at_least=0) >= network.n_outputs:
+        raise ValueError(f"output must be below {network.n_outputs}, the number of outputs, but it is {k}.")
+    if samples.targets is None:
+        return samples
+    targets = samples.targets[:, [k]]
+    if metric_of(samples.targets, network) == METRIC_NONE:
+        return Samples(samples.X, targets)
+    return Samples(samples.X, targets, (targets[:, 0] == network.output_row.high).astype(np.int64))
 
 
 def has_classes(network: Network, samples: Samples) -> bool:

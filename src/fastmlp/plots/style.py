@@ -85,6 +85,14 @@ def bare(ax: Any) -> None:
         spine.set(visible=True, color=FAINT, linewidth=0.6)
 
 
+def epoch_axis(ax: Any) -> None:
+    """Whole numbers with separators of thousands along x."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+
+
 SUBS = (
     (2.2, (1,)),
     (1.2, (1, 3)),
@@ -132,7 +140,7 @@ def percent(share: float) -> str:
     ('100 %', '99.9 %', '50 %', '0 %')
     """
     value = 100.0 * share
-    if 0.0 < value < 0.1:
+    if 1e-6 < value < 0.1:
         return "under 0.1 %"
     rounded = min(value, 99.9) if value < 100.0 else value
     return f"{rounded:.1f}".removesuffix(".0") + " %"
