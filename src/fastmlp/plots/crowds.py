@@ -72,13 +72,17 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         median = float(np.median(times))
         ax.axvline(median, color=INK, linewidth=1.0, linestyle="--")
         ax.annotate(
-            f"median {number(median)}", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -10),
+            f"median {number(median)}", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -26),
             textcoords="offset points", fontsize=SMALL, color=INK,
         )  # fmt: skip
-    interval = " to ".join(percent(share) for share in result.success_interval).replace(" % to", " to")
+    low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
+    ax.text(
+        1.0, 1.0, f"95 % interval {low_rate} to {high_rate} %", transform=ax.transAxes, ha="right", va="top",
+        fontsize=SMALL, color=FAINT,
+    )  # fmt: skip
     title = f"{result.n_converged:,} of {result.n_nets:,} nets converged: {percent(result.success_rate)}"
-    ax.set_ylim(0, 1.3 * max(tallest, shown))
-    return named(ax, f"{title} ({interval})", "epochs to converge", "nets")
+    ax.set_ylim(0, 1.35 * max(tallest, shown))
+    return named(ax, title, "epochs to converge", "nets")
 
 
 def _whole_edges(low: float, high: float, bins: int, logarithmic: bool) -> np.ndarray:
