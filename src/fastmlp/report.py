@@ -110,6 +110,7 @@ def _verdict(page: Page, diagnosis: Any) -> None:
         percent(confidence) if isinstance(confidence, float) else str(confidence),
         [("What to do", diagnosis.remedy), ("How to confirm it", diagnosis.experiment)],
         {str(name).replace("_", " "): _shown(value) for name, value in diagnosis.evidence.items()},
+        alarms=not getattr(diagnosis, "is_healthy", True),
     )
 
 

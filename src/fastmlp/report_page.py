@@ -24,6 +24,7 @@ code { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; 
 .card .name, .card .note { color: var(--faint); font-size: 13px; }
 .card .value { font-size: 22px; font-weight: 600; line-height: 1.3; }
 .verdict { border-left: 4px solid var(--accent); padding: 2px 0 2px 16px; }
+.verdict.alarm { border-color: var(--mark); }
 .verdict .title { font-size: 20px; font-weight: 600; margin: 0; }
 .verdict .sure { color: var(--faint); font-weight: 400; font-size: 15px; }
 .verdict dt { font-weight: 600; margin-top: 10px; } .verdict dd { margin: 0; max-width: 75ch; }
@@ -70,11 +71,12 @@ class Page:
         self._parts.append(f'<div class="cards">{inner}</div>')
 
     def verdict(
-        self, title: str, confidence: str, advice: Iterable[tuple[str, Any]], evidence: Mapping[str, str]
-    ) -> None:
+        self, title: str, confidence: str, advice: Iterable[tuple[str, Any]], evidence: Mapping[str, str],
+        alarms: bool = False,
+    ) -> None:  # fmt: skip
         said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
         self._parts.append(
-            f'<div class="verdict"><p class="title">{escape(title)} '
+            f'<div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)} '
             f'<span class="sure">confidence {escape(confidence)}</span></p><dl>{said}</dl></div>'
         )
         if evidence:

@@ -77,9 +77,10 @@ class _Stage:
         self.net, self.samples, self.plane, self.history, self.labels = net, samples, plane, history, labels
         self.curve: Any = None
         if ax is None:
-            figure = import_pyplot().figure(figsize=(4.8, 5.0), dpi=100, layout="constrained")
+            figure = import_pyplot().figure(figsize=(4.8, 5.0), dpi=100, layout="constrained", facecolor="white")
             above, below = figure.subplots(2, 1, height_ratios=(5, 1))
             self.ax, self.curve = axes(above), axes(below)
+            self.curve.set_facecolor("white")
             self._draw_curve()
         else:
             self.ax = axes(ax)

@@ -34,7 +34,8 @@ def import_pyplot() -> Any:
 def axes(ax: Any, width: float = 6.0, height: float = 3.8) -> Any:
     """`ax`, or the Axes of a new figure of this size in inches, with quiet spines and ticks."""
     if ax is None:
-        _, ax = import_pyplot().subplots(figsize=(width, height), layout="constrained")
+        _, ax = import_pyplot().subplots(figsize=(width, height), layout="constrained", facecolor="white")
+        ax.set_facecolor("white")  # whatever style is in use: the inks are for white
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
