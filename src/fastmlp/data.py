@@ -265,8 +265,12 @@ def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: 
         if data is not None:
             n = data.n_samples
             few = min(n, most, max(100, most_numbers * n // data.X.size))
-            rows = np.linspace(0, n - 1, few).round().astype(np.int64)
-            chosen[name] = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows]
+            X, Y = data.X.reshape(n, -1), data.Y.reshape(n, -1)
+            if few == n:
+                chosen[name] = X.copy(), Y.copy()
+            else:
+                rows = np.linspace(0, n - 1, few).round().astype(np.int64)
+                chosen[name] = X[rows], Y[rows]
     return chosen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,25 @@ class History:
         self.seconds = 0.0
         self.best_epoch: int | None = None
         self.stopped_by = "epochs"
-        self.settings: dict[str, Any] = {}
+        self._settings: dict[str, Any] | Callable[[], dict[str, Any]] = {}
         self.samples: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How fit was called, as numbers and text. It may be set to a function, which is called when they are needed:
+        writing them takes longer than a short fit.
+        """
+        if callable(self._settings):
+            self._settings = self._settings()
+        return self._settings
+
+    @settings.setter
+    def settings(self, values: dict[str, Any] | Callable[[], dict[str, Any]]) -> None:
+        self._settings = values
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._settings = self.settings  # a function could not be pickled
+        return self.__dict__
 
     @property
     def epochs(self) -> int:

@@ -205,7 +205,7 @@ class MLP:
         if held_out is not None:
             validation = Plan.for_evaluation(self.network, self.device, self.dtype, held_out.n_samples), held_out
         self.history = history = History(self)
-        history.settings = options.described(data, held_out, plan, schedule)
+        history.settings = options.description(data, held_out, plan.n_threads, schedule)  # type: ignore[assignment]
         history.samples = border.some_samples({"training": data, "validation": held_out})
         self._fits += 1
         Fit(plan, data, validation, self._padded, options, history).run()

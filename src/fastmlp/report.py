@@ -66,7 +66,8 @@ def write(
     import_pyplot()  # refuses before anything is computed
     net = of.net
     sizes = "-".join(map(str, net.network.layer_sizes))
-    page = Page(title or f"Training report: {sizes}", f"{net!r}")
+    subject = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
+    page = Page(title or f"Training report: {subject}", f"{net!r}")
     _figures(page, of)
     if parts:
         judged = next(iter(parts.values()))
@@ -141,7 +142,7 @@ def _learned(page: Page, net: Any, X: Any, y: Any, part: str, names: Any, labels
         draw = lambda ax: confusion(net, X, y, labels=labels, ax=ax)
         pictures.append(as_svg(draw, side + 0.6, side, "How often each true class was predicted as each class"))
         if len(samples.X) >= ENOUGH:
-            draw = lambda ax: calibration(net, X, y, ax=ax)
+            draw = lambda ax: calibration(net, X, y, labels=labels, ax=ax)
             pictures.append(as_svg(draw, 5.8, 4.0, "Share of samples that were right over their probability"))
     elif samples.targets is not None and not pictures:
         pictures.append(as_svg(lambda ax: predictions(net, X, y, ax=ax), 4.6, 4.2, "Predictions over true values"))

@@ -36,19 +36,23 @@ class Options:
     verbose: int
     warns: bool = True  # of divergence; a population does so once, for all its nets
 
-    def described(self, data: Data, validation: Data | None, plan: Plan, schedule: Any) -> dict[str, Any]:
-        """The options as JSON can hold them, with the sizes of the data."""
-        return {
+    def description(
+        self, data: Data, validation: Data | None, n_threads: int, schedule: Any
+    ) -> Callable[[], dict[str, Any]]:
+        """A function that gives the options as JSON can hold them, with the data's sizes; it does not keep the data."""
+        n_samples, weighted = data.n_samples, data.weighted
+        n_validation = 0 if validation is None else validation.n_samples
+        return lambda: {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "optimizer": repr(self.optimizer),
             "schedule": schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule)),
             "shuffle": self.shuffle,
             "early_stopping": repr(self.early_stopping),
-            "n_samples": data.n_samples,
-            "n_validation": 0 if validation is None else validation.n_samples,
-            "weighted": data.weighted,
-            "n_threads": plan.n_threads,
+            "n_samples": n_samples,
+            "n_validation": n_validation,
+            "weighted": weighted,
+            "n_threads": n_threads,
         }
 
 

@@ -79,7 +79,7 @@ def reliability(p: np.ndarray, happened: np.ndarray, n_bins: int) -> tuple[np.nd
     return mean, share, count[full], float(np.sum(count[full] * np.abs(mean - share)) / len(p))
 
 
-def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, ax: Any = None) -> Any:
+def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = None, ax: Any = None) -> Any:
     """Whether probabilities mean what they say: how often it happened over how likely it was called.
 
     For two classes the probability is that of class 1; for more it is that of the predicted class. Bars are 95 %
@@ -88,6 +88,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, ax: Any = None) -
     X : (n_samples, n_features)
     y : targets as for fit
     n_bins : bins of equal width
+    labels : names of the classes
 
     Raises
     ------
@@ -101,7 +102,8 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, ax: Any = None) -
     shares = probabilities(net.network, net.predict(samples.X))
     if shares.shape[1] == 2:
         p, happened = shares[:, 1], samples.classes == 1
-        x, y_label = "probability of class 1", "share that was class 1"
+        name = class_labels(net, labels, 2)[1]
+        x, y_label = f"probability of class {name}", f"share that was class {name}"
     else:
         p, happened = shares.max(axis=1), shares.argmax(axis=1) == samples.classes
         x, y_label = "probability of the predicted class", "share that was right"
