@@ -10,10 +10,10 @@ import numpy as np
 
 from .history import History
 from .plots.classes import calibration, confusion
-from .plots.curves import best_point, history
+from .plots.curves import history
 from .plots.decision import boundary
 from .plots.numbers import predictions
-from .plots.samples import as_samples
+from .plots.samples import as_samples, has_classes
 from .plots.style import import_pyplot, number, percent
 from .report_page import Page, as_svg, duration, quantity
 from .speed import speed_of
@@ -92,10 +92,9 @@ def _figures(page: Page, of: History) -> None:
     for name in ("loss", "accuracy"):
         for record, kind in ((f"validation_{name}", f"validation {name}"), (name, f"training {name}")):
             if of.epochs and getattr(of, record) is not None:
-                epoch, value = best_point(of, name) if record.startswith("validation") else (None, 0.0)
-                last = getattr(of, record)[-1]
-                figure = last if epoch is None else value
-                note = "last epoch" if epoch is None else f"epoch {epoch + 1:,}"
+                kept = -1 if of.best_epoch is None else of.best_epoch  # the epoch whose parameters the net has
+                figure = getattr(of, record)[kept]
+                note = "last epoch" if of.best_epoch is None else f"epoch {of.best_epoch + 1:,}, kept"
                 cards.append((kind, percent(figure) if name == "accuracy" else f"{figure:.4g}", note))
     if of.epochs:
         cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))
@@ -144,10 +143,11 @@ def _learned(page: Page, net: Any, X: Any, y: Any, part: str, names: Any, labels
         if len(samples.X) >= ENOUGH:
             draw = lambda ax: calibration(net, X, y, labels=labels, ax=ax)
             pictures.append(as_svg(draw, 5.8, 4.0, "Share of samples that were right over their probability"))
-    elif samples.targets is not None and not pictures:
+    elif not has_classes(net.network, samples):
         pictures.append(as_svg(lambda ax: predictions(net, X, y, ax=ax), 4.6, 4.2, "Predictions over true values"))
-    page.section(f"What was learned{where}")
-    page.pictures(pictures)
+    if pictures:
+        page.section(f"What was learned{where}")
+        page.pictures(pictures)
 
 
 def _time(page: Page, of: History) -> None:

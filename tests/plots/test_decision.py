@@ -80,7 +80,7 @@ def test_chosen_features_and_their_names():
     X = np.arange(12.0).reshape(4, 3)
     ax = net.plot_boundary(X, [0, 1, 2, 2], features=(2, 0), feature_names=["a", "b", "c"], resolution=9)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("c", "a")
-    assert ax.get_title(loc="left").endswith("(the other 1 inputs at their medians)")
+    assert ax.get_title(loc="left").endswith("(the other input at its median)")
 
 
 def test_numbers_have_a_scale_for_plane_and_targets(rng):

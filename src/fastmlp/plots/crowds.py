@@ -100,7 +100,7 @@ def _ticks(left: float, right: float, logarithmic: bool) -> Any:
     if logarithmic:
         subs = (1.0, 2.0, 5.0) if right / left < 300 else (1.0,)
         return LogLocator(subs=subs).tick_values(max(left, 1.0), right)
-    return MaxNLocator(6, integer=True).tick_values(left, right)
+    return MaxNLocator(6, steps=[1, 2, 5, 10], integer=True).tick_values(left, right)
 
 
 def population(

@@ -119,8 +119,11 @@ def boundary(
         text = "Output" if samples.targets is None else "Output, and targets as points"
     if output is not None and n_outputs > 1:
         text += f" (output {output})"
-    if samples.X.shape[1] > 2:
-        text += "\n" + f"(the other {samples.X.shape[1] - 2} inputs at their medians)"
+    others = samples.X.shape[1] - 2
+    if others:
+        text += (
+            "\n(the other input at its median)" if others == 1 else f"\n(the other {others} inputs at their medians)"
+        )
     return named(ax, text if title is None else title, names[plane.features[0]], names[plane.features[1]])
 
 
@@ -191,7 +194,8 @@ def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: Samples) -
     from matplotlib.colors import Normalize
 
     targets = np.empty(0) if samples.targets is None else samples.targets[:, 0]
-    scale = Normalize(float(min(values.min(), *targets[:1], *targets)), float(max(values.max(), *targets)))
+    low, high = (float(pick(np.concatenate([values, targets]))) for pick in (np.min, np.max))
+    scale = Normalize(low, high)
     image = ax.imshow(
         plane.image(values), origin="lower", extent=plane.extent, aspect="auto", cmap="cividis", norm=scale,
         interpolation="bilinear", zorder=0,

@@ -101,6 +101,7 @@ class _Stage:
         epoch_axis(self.curve)
         named(self.curve, "", "epoch", "loss")
         (self.dot,) = self.curve.plot([], [], "o", markersize=6, color=VERMILLION, clip_on=False)
+        self.dot.set_in_layout(False)  # it has no place yet
 
     def _set_up(self, shares: np.ndarray) -> None:
         """Everything at its place, what moves invisible to an ordinary drawing, and the background taken."""

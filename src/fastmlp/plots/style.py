@@ -57,7 +57,9 @@ def legend(ax: Any, **options: Any) -> Any:
     """A legend without a frame; beside the Axes with beside=True."""
     if options.pop("beside", False):
         options |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
-    return ax.legend(fontsize=SMALL, labelcolor=INK, handletextpad=0.5, **{"frameon": False, **options})
+    made = ax.legend(fontsize=SMALL, labelcolor=INK, handletextpad=0.5, **{"frameon": False, **options})
+    made.get_title().set(fontsize=SMALL, color=INK)
+    return made
 
 
 def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: float = 0.16) -> np.ndarray:
@@ -90,7 +92,7 @@ def epoch_axis(ax: Any) -> None:
     """Whole numbers with separators of thousands along x."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 
