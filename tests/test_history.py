@@ -61,6 +61,8 @@ def test_a_net_with_a_history_is_pickled_and_copied():
         np.testing.assert_array_equal(same.history.loss, net.history.loss)
         assert same.history.settings["schedule"] == "<lambda>"
         assert same.history.net is same
+        assert same.history.samples == {}, "data stay with their owner"
+    assert net.history.samples["training"][0].shape == (2, 2)
 
 
 def test_the_net_knows_its_last_fit():

@@ -23,6 +23,7 @@ _MODULES = {
     "callbacks": ("EarlyStopping",),
     "recorders": ("Snapshots", "LayerRecorder"),
     "plots": (),
+    "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal"),
     "errors": ("DivergenceWarning",),

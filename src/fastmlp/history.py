@@ -23,7 +23,7 @@ class History:
     stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt" or "divergence"
     settings : dict                  how fit was called, as numbers and text
     samples : dict                   {"training": (X, y), "validation": (X, y)}: at most 2,000 of each, for pictures;
-                                     not saved with the net
+                                     never saved or pickled
     """
 
     def __init__(self, net: Any = None):
@@ -52,8 +52,8 @@ class History:
         self._settings = values
 
     def __getstate__(self) -> dict[str, Any]:
-        self._settings = self.settings  # a function could not be pickled
-        return self.__dict__
+        # Without the samples, so that no file of a net has its owner's data in it; a function could not be pickled.
+        return {**self.__dict__, "_settings": self.settings, "samples": {}}
 
     @property
     def epochs(self) -> int:
