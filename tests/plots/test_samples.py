@@ -5,7 +5,8 @@ import pytest
 from images import TARGETS, XOR, xor_net
 
 import fastmlp
-from fastmlp.plots.samples import as_samples, copy_of, has_classes, probabilities
+from fastmlp import plots
+from fastmlp.plots.samples import as_samples, copy_of, has_classes, opened, probabilities
 
 
 def test_classes_follow_the_targets():
@@ -34,3 +35,32 @@ def test_a_copy_has_its_own_parameters():
     np.testing.assert_array_equal(copy.predict(XOR), net.predict(XOR))
     copy.params[:] = 0.0
     assert np.any(net.params)
+
+
+class Face:
+    """A fitted classifier, as scikit-learn has it: a net inside, and the names of its classes."""
+
+    def __init__(self):
+        self.net_, self.classes_ = xor_net(), np.array(["no", "yes"])
+
+
+def test_estimators_are_opened():
+    answers = np.array(["no", "yes", "yes", "no"])
+    net, y, labels = opened(Face(), answers)
+    assert net.predict_classes(XOR).tolist() == y.tolist() == TARGETS.tolist()
+    assert list(labels) == ["no", "yes"]
+    assert list(opened(Face(), answers, ["0", "1"])[2]) == ["0", "1"]
+    assert opened(net, TARGETS) == (net, TARGETS, None)
+    with pytest.raises(ValueError, match=r"y holds 'maybe', but the classes are no, yes\."):
+        opened(Face(), ["no", "maybe", "no", "no"])
+
+
+def test_pictures_of_estimators():
+    answers = ["no", "yes", "yes", "no"]
+    for draw in (plots.boundary, plots.confusion, plots.calibration, plots.landscape):
+        options = {"resolution": 5} if draw in (plots.boundary, plots.landscape) else {}
+        draw(Face(), XOR, answers, **options)
+    ax = plots.boundary(Face(), XOR, answers, resolution=5)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
+    (ax,) = plots.boundaries([Face()], XOR, answers, resolution=5)
+    assert ax.get_title(loc="left") == "net 0\n100 % right"

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import checked_count
-from .samples import class_labels, need_classes, probabilities
+from .samples import class_labels, need_classes, opened, probabilities
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, legend, named, percent
 
 MOST_NUMBERED = 20  # classes up to which every cell has its number
@@ -19,6 +19,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
 
     Cells are coloured by the share of their row, and show how many samples there are.
 
+    net : an MLP, or a fitted MLPClassifier
     X : (n_samples, n_features)
     y : targets as for fit
     labels : names of the classes
@@ -30,6 +31,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     ImportError
         If matplotlib is not installed.
     """
+    net, y, labels = opened(net, y, labels)
     samples = need_classes(net, X, y, "confusion matrix")
     n = max(2, net.network.n_outputs)
     names = class_labels(net, labels, n)
@@ -85,6 +87,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     For two classes the probability is that of class 1; for more it is that of the predicted class. Bars are 95 %
     Wilson intervals; grey columns are the shares of the samples in each bin.
 
+    net : an MLP, or a fitted MLPClassifier
     X : (n_samples, n_features)
     y : targets as for fit
     n_bins : bins of equal width
@@ -97,6 +100,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     ImportError
         If matplotlib is not installed.
     """
+    net, y, labels = opened(net, y, labels)
     samples = need_classes(net, X, y, "calibration curve")
     n_bins = checked_count("n_bins", n_bins)
     shares = probabilities(net.network, net.predict(samples.X))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count
-from .samples import Samples, as_samples, class_labels, feature_labels, has_classes, one_output, probabilities
+from .samples import Samples, as_samples, class_labels, feature_labels, has_classes, one_output, opened, probabilities
 from .style import (
     BLACK,
     INK,
@@ -74,7 +74,7 @@ def boundary(
 ) -> Any:  # fmt: skip
     """What a net says over the plane of two inputs, and the samples on it.
 
-    net : an MLP
+    net : an MLP, or a fitted MLPClassifier or MLPRegressor
     X : (n_samples, n_features)    samples; other inputs than the two in `features` are held at their medians
     y : targets as for fit, or None
     features : numbers of the inputs on the two axes
@@ -93,6 +93,7 @@ def boundary(
     ImportError
         If matplotlib is not installed.
     """
+    net, y, labels = opened(net, y, labels)
     samples = as_samples(net, X, y)
     plane = Plane.around(samples.X, features, resolution)
     names = feature_labels(net, feature_names)
@@ -240,6 +241,7 @@ def boundaries(
     if isinstance(nets, dict):
         titles, nets = list(nets), list(nets.values())
     nets = list(nets)
+    opens = [opened(net, y, options.get("labels")) for net in nets]
     titles = [f"net {k}" for k in range(len(nets))] if titles is None else list(titles)
     if not nets or len(titles) != len(nets):
         raise ValueError(
@@ -252,10 +254,10 @@ def boundaries(
     drawn = grid.reshape(-1)[: len(nets)]
     for spare in grid.reshape(-1)[len(nets) :]:
         spare.set_axis_off()
-    for k, (net, title) in enumerate(zip(nets, titles, strict=True)):
-        boundary(net, X, y, title="", ax=drawn[k], **options)
+    for k, ((net, targets, labels), title) in enumerate(zip(opens, titles, strict=True)):
+        boundary(net, X, targets, title="", ax=drawn[k], **{**options, "labels": labels})
         if y is not None:
-            figures = net.evaluate(X, y)
+            figures = net.evaluate(X, targets)
             last = figures.get("accuracy")
             title += f"\nloss {figures['loss']:.3g}" if last is None else f"\n{percent(last)} right"
         drawn[k].set_title(title, loc="left", fontsize=PANEL_TITLE, color=INK)

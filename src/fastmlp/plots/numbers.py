@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics import regression_metrics
-from .samples import as_samples, one_output
+from .samples import as_samples, one_output, opened
 from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named
 
 MOST_POINTS = 3000  # samples drawn; every so many-th of larger data
@@ -16,6 +16,7 @@ MOST_POINTS = 3000  # samples drawn; every so many-th of larger data
 def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) -> Any:
     """Predictions over true values; on the dashed line they are equal.
 
+    net : an MLP, or a fitted MLPRegressor
     X : (n_samples, n_features)
     y : targets as for fit; shown in the units of the table's column if the net was trained on a table
     output : which output
@@ -27,6 +28,7 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     ImportError
         If matplotlib is not installed.
     """
+    net, y, _ = opened(net, y)
     samples = one_output(net.network, as_samples(net, X, y), output)
     true, said = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
     name = "value" if net.network.n_outputs == 1 else f"output {output}"

@@ -25,6 +25,30 @@ class Samples(NamedTuple):
     classes: Any = None
 
 
+def opened(model: Any, y: Any = None, labels: Any = None) -> tuple[Any, Any, Any]:
+    """(net, y, labels): of a scikit-learn estimator its `net_`, y as class numbers and the names of its classes.
+
+    Anything else is an MLP and comes back as it is.
+
+    Raises
+    ------
+    ValueError
+        If y holds a class that the estimator does not know.
+    """
+    net, classes = getattr(model, "net_", model), getattr(model, "classes_", None)
+    if net is model or classes is None or np.ndim(y) == 2:
+        return net, y, labels
+    if y is not None:
+        place = np.searchsorted(classes, np.asarray(y)).clip(0, len(classes) - 1)
+        unknown = np.asarray(classes)[place] != np.asarray(y)
+        if unknown.any():
+            raise ValueError(
+                f"y holds {np.asarray(y)[unknown].tolist()[0]!r}, but the classes are {', '.join(map(str, classes))}."
+            )
+        y = place
+    return net, y, classes if labels is None else labels
+
+
 def as_samples(net: Any, X: Any, y: Any = None) -> Samples:
     """Samples for an MLP or a Population; the errors for bad ones are those of fit."""
     network = net.network

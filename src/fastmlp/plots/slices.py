@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import checked_count, checked_number
 from ..progress import Progress
-from .samples import as_samples, copy_of
+from .samples import as_samples, copy_of, opened
 from .style import INK, LABEL, SMALL, VERMILLION, axes, legend, named
 
 MOST_SAMPLES = 2000  # of larger data every so many-th is used
@@ -26,6 +26,7 @@ def landscape(
     parameters moved most (their first two principal components, section 7 there), and the way they took is drawn;
     steps are distances between parameters then.
 
+    net : an MLP, or a fitted MLPClassifier or MLPRegressor
     X, y : samples as for fit
     snapshots : a fastmlp.Snapshots that was among the callbacks of the net's fit
     span : how far the axes reach without snapshots
@@ -39,6 +40,7 @@ def landscape(
     ImportError
         If matplotlib is not installed.
     """
+    net, y, _ = opened(net, y)
     samples = as_samples(net, X, y)
     checked_number("span", span, 0.0, open_low=True)
     checked_count("resolution", resolution, at_least=3)
