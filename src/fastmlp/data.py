@@ -258,22 +258,6 @@ def take(data: Data, rows: np.ndarray) -> Data:
     return packed(X, Y, weight, data.metric)
 
 
-def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
-    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; parts that are None are left."""
-    chosen = {}
-    for name, data in parts.items():
-        if data is not None:
-            n = data.n_samples
-            few = min(n, most, max(100, most_numbers * n // data.X.size))
-            X, Y = data.X.reshape(n, -1), data.Y.reshape(n, -1)
-            if few == n:
-                chosen[name] = X.copy(), Y.copy()
-            else:
-                rows = np.linspace(0, n - 1, few).round().astype(np.int64)
-                chosen[name] = X[rows], Y[rows]
-    return chosen
-
-
 def pair(validation_data: Any) -> tuple[Any, Any]:
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise ValueError("validation_data must be a pair (X, y).")
@@ -287,3 +271,19 @@ def split(data: Any, share: float, seed: int):
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
     order = np.random.default_rng(seed).permutation(data.n_samples)
     return take(data, np.sort(order[n_held_out:])), take(data, np.sort(order[:n_held_out]))
+
+
+def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
+    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; no part that is None."""
+    chosen = {}
+    for name, data in parts.items():
+        if data is not None:
+            n = data.n_samples
+            few = min(n, most, max(100, most_numbers * n // data.X.size))
+            X, Y = data.X.reshape(n, -1), data.Y.reshape(n, -1)
+            if few == n:
+                chosen[name] = X.copy(), Y.copy()
+            else:
+                rows = np.linspace(0, n - 1, few).round().astype(np.int64)
+                chosen[name] = X[rows], Y[rows]
+    return chosen
