@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -144,7 +145,11 @@ def test_same_seed_same_file(run, tables, tmp_path):
     for model, seed in zip(models, (1, 1, 2), strict=True):
         arguments = ("--target", "label", "--seed", seed, "--output", model, *QUICK, "--epochs", 3)
         assert run("train", tables[0], *arguments).exit_code == 0
-    first, same, other = (model.read_bytes() for model in models)
+    # All but the wall time, and the blanks that fill the header up after it.
+    first, same, other = (
+        re.sub(rb'seconds\\": [0-9.e-]+', b"", model.read_bytes()[8:]).replace(b" ", b"") for model in models
+    )
+    assert b"stopped_by" in first
     assert first == same
     assert first != other
 
@@ -265,3 +270,60 @@ def test_reproduce_prints_a_table(run):
     done = run("reproduce", "xor-million", "--nets", 2000)
     assert done.exit_code == 0, done.output
     assert "float64" in done.output
+
+
+@pytest.fixture
+def verdict(monkeypatch):
+    """Stands in for the diagnosis, which has tests of its own, and for the measured rate."""
+    from types import SimpleNamespace
+
+    import fastmlp.speed
+
+    said = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
+    monkeypatch.setattr(fastmlp, "diagnose", lambda net, X, y, history=None: said, raising=False)
+    monkeypatch.setattr(fastmlp.speed, "product_rate", lambda dtype: 1e11)
+
+
+def test_report_of_a_trained_table(run, tables, tmp_path, verdict):
+    pytest.importorskip("matplotlib")
+    train, test = tables
+    model = tmp_path / "model.safetensors"
+    assert run("train", train, "--target", "label", "--output", model, *QUICK).exit_code == 0
+    result = run("report", model)
+    assert (result.exit_code, result.stdout) == (0, f"Wrote {tmp_path / 'model.html'}\n")
+    page = (tmp_path / "model.html").read_text(encoding="utf-8")
+    assert "Loss over 30 epochs" not in page, "text of pictures is drawn as shapes"
+    assert "Curves of the loss over the epochs" in page
+    assert "Verdict" not in page
+    result = run("report", model, test, "--output", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Converged" in page
+    assert "How often each true class was predicted as each class" in page
+    assert "leave it out" in sentence(run("report", model, test, "--target", "price"))
+
+
+def test_report_of_a_net_of_ones_own(run, tmp_path, verdict, rng):
+    pytest.importorskip("matplotlib")
+    pd = pytest.importorskip("pandas")
+    X = rng.normal(size=(40, 2))
+    y = (X[:, 0] > 0).astype(int)
+    net = fastmlp.MLP((2, 1), loss="binary_cross_entropy", random_state=0)
+    net.fit(X, y, epochs=3)
+    net.save(tmp_path / "net.safetensors")
+    pd.DataFrame({"height": X[:, 0], "y": y, "weight": X[:, 1]}).to_csv(tmp_path / "data.csv", index=False)
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    np.savez(tmp_path / "other.npz", X=X)
+    for arguments in (["data.csv", "--target", "y"], ["data.npz"]):
+        file, *others = arguments
+        result = run("report", tmp_path / "net.safetensors", tmp_path / file, *others)
+        assert result.exit_code == 0, result.output
+        assert "over the plane of its two inputs" in (tmp_path / "net.html").read_text(encoding="utf-8")
+    net_file = tmp_path / "net.safetensors"
+    assert "name the column to predict with --target" in sentence(run("report", net_file, tmp_path / "data.csv"))
+    assert "must hold arrays X and y, but it holds X" in sentence(run("report", net_file, tmp_path / "other.npz"))
+    assert "There is no file" in sentence(run("report", net_file, tmp_path / "none.npz"))
+    fastmlp.MLP((2, 1)).save(net_file)
+    assert "There is nothing to report" in sentence(run("report", net_file))
+    fastmlp.Population((2, 1), 3).save(net_file)
+    assert "holds a population" in sentence(run("report", net_file))

@@ -16,24 +16,19 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "history", "metrics", "pace", "progress", "layout"],
-    [
-        "sklearn_rules",
-        "callbacks",
-        "columns",
-        "convergence",
-        "sampling",
-        "devices",
-        "optimizers",
-        "schedules",
-        "network",
-    ],
+    ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
+    ["plots.curves"],
+    ["history"],
+    ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules", "sklearn_rules"],
     ["data", "initialization", "plan", "targets"],
+    ["plots.samples", "recorders", "speed"],
+    ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],
+    ["plots.crowds", "plots.movie"],
     ["ensemble", "objective", "population_data", "population_result", "tabular", "training"],
     ["mlp", "population_fit"],
-    ["population_use", "lbfgs"],
+    ["lbfgs", "population_use"],
     ["population"],
-    ["persistence", "reproduce", "sweeps", "xor", "estimator_settings"],
+    ["estimator_settings", "persistence", "report", "reproduce", "sweeps", "xor"],
     ["estimator_training", "jobs"],
     ["estimator_population"],
     ["estimator_base"],
@@ -68,7 +63,8 @@ KERNEL_LEVELS = [
 LAZY_CYCLES = {
     ("mlp", "persistence"),
     ("population", "persistence"),  # net.save(path) and load(path) are two faces of one thing
-    ("estimator_base", "sklearn_conversion"),  # so are to_sklearn and from_sklearn
+    ("history", "report"),  # so are history.report(path) and report.write
+    ("estimator_base", "sklearn_conversion"),  # and to_sklearn and from_sklearn
 }
 
 

@@ -242,3 +242,56 @@ def test_params_of_another_shape(net, path):
     write(path, contents(net), net.params.reshape(2, 13))
     with pytest.raises(ValueError, match=r"it holds float32 \(2, 13\)"):
         fastmlp.load(path)
+
+
+def trained(**settings):
+    made = fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0)
+    X = np.arange(20.0).reshape(10, 2) / 20
+    made.fit(X, X[:, 0] > 0.5, epochs=7, batch_size=4, validation_fraction=0.3, **settings)
+    return made
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": 2, "schedule": lambda steps, n: 1.0 / (1 + steps)}])
+def test_history_survives(path, settings):
+    net = trained(**settings)
+    net.save(path)
+    back = fastmlp.load(path).history
+    for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(net.history, name))
+    for name in ("seconds", "best_epoch", "stopped_by", "settings", "epochs"):
+        assert getattr(back, name) == getattr(net.history, name)
+    assert back.settings["n_samples"] == 7
+    assert back.settings["optimizer"].startswith("Adam(learning_rate=0.001")
+    assert back.samples == {}, "data stay with their owner"
+
+
+def test_a_net_that_was_not_trained_has_no_history(net, path):
+    net.save(path)
+    assert fastmlp.load(path).history is None
+    trained_net = trained()
+    trained_net.reset().save(path)
+    assert fastmlp.load(path).history is None
+
+
+def test_files_from_before_histories_are_read(net, path):
+    write(path, contents(net), net.params)
+    assert fastmlp.load(path).history is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"seconds": "long"}, {"best_epoch": 1.5}, {"stopped_by": None}, {"settings": []}],
+)
+def test_damaged_histories_are_refused(path, damage):
+    net = trained()
+    record = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings": {}}
+    arrays = {"params": net.params, "history.loss": net.history.loss}
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
+    assert fastmlp.load(path).history.epochs == 7
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": {**record, **damage}})}))
+    with pytest.raises(ValueError, match=f"its history has the {next(iter(damage))} "):
+        fastmlp.load(path)
+    arrays["history.accuracy"] = np.ones(3)
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
+    with pytest.raises(ValueError, match=r"its history holds float64 \(3,\) as accuracy"):
+        fastmlp.load(path)

@@ -21,6 +21,9 @@ _MODULES = {
     "persistence": ("load",),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
+    "recorders": ("Snapshots", "LayerRecorder"),
+    "plots": (),
+    "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
     "errors": ("DivergenceWarning",),
@@ -62,6 +65,8 @@ if TYPE_CHECKING:
     from .persistence import load as load
     from .population import Population as Population
     from .population_result import PopulationResult as PopulationResult
+    from .recorders import LayerRecorder as LayerRecorder
+    from .recorders import Snapshots as Snapshots
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
     from .sklearn_conversion import from_sklearn as from_sklearn

@@ -215,6 +215,23 @@ def train(
 
 
 @app.command()
+def report(
+    model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train` or by net.save(...).")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict, if the net does not know it.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The page; beside the net if not given.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Write an HTML page on how a net was trained: settings, curves, time; with samples, a verdict and pictures too."""
+    with errors_as_sentences():
+        from . import jobs
+
+        typer.echo(f"Wrote {jobs.report(model, file, target, output, device)}")
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train`.")],
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the columns the net was trained on.")],

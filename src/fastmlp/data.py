@@ -287,3 +287,19 @@ def split(data: Any, share: float, seed: int):
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
     order = np.random.default_rng(seed).permutation(data.n_samples)
     return take(data, np.sort(order[n_held_out:])), take(data, np.sort(order[:n_held_out]))
+
+
+def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
+    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; no part that is None."""
+    chosen = {}
+    for name, data in parts.items():
+        if data is not None:
+            n = data.n_samples
+            few = min(n, most, max(100, most_numbers * n // data.X.size))
+            X, Y = data.X.reshape(n, -1), data.Y.reshape(n, -1)
+            if few == n:
+                chosen[name] = on_host(X).copy(), Y.copy()
+            else:
+                rows = np.linspace(0, n - 1, few).round().astype(np.int64)
+                chosen[name] = on_host(X[rows]), Y[rows]
+    return chosen

@@ -164,6 +164,59 @@ def evaluate(net: MLP, preprocessing: Preprocessing, X: np.ndarray, y: np.ndarra
     return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
 
 
+def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
+    """X, y and the names of the inputs from a table, or from an .npz file with the arrays X and y.
+
+    A net from `fastmlp train` knows its columns. For another one all columns but the target must be numbers.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it does not fit the net.
+    """
+    if file.suffix == ".npz":
+        return _read_arrays(file)
+    if net.preprocessing is not None:
+        name = net.preprocessing.target.name
+        if target not in (None, name):
+            raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
+        table, _ = drop_rows_without_target(read_table(file, net.preprocessing.text_columns), name)
+        return *encode(net.preprocessing, table), None
+    table = read_table(file)
+    if target is None:
+        raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
+    table, _ = drop_rows_without_target(table, target)
+    inputs = table.drop(columns=target)
+    return inputs.to_numpy(), table[target].to_numpy(), [str(name) for name in inputs.columns]
+
+
+def _read_arrays(file: Path) -> tuple[np.ndarray, np.ndarray, None]:
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {str(file)!r}; check the path.")
+    with np.load(file) as arrays:
+        if not {"X", "y"} <= set(arrays.files):
+            raise ValueError(
+                f"{str(file)!r} must hold arrays X and y, but it holds {', '.join(arrays.files) or 'none'}."
+            )
+        return arrays["X"], arrays["y"], None
+
+
+def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:
+    """Write the report of a saved net, and return where; on the samples of `file` if there is one."""
+    from .report import write
+
+    output = model.with_suffix(".html") if output is None else output
+    check_folder(output)
+    net = load(model, device=device)
+    if not isinstance(net, MLP):
+        raise ValueError(
+            f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
+        )
+    X, y, names = (None, None, None) if file is None else read_samples(net, file, target)
+    write(net.history or History(net), output, X, y, feature_names=names)
+    return output
+
+
 def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
     """The predictions for each row of a table: `prediction`, and for classes a column of probabilities each."""
     import pandas as pd

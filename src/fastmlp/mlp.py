@@ -10,7 +10,7 @@ import numpy as np
 
 from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
-from .devices import Device, check_name, device_of, in_kind, resolve
+from .devices import check_name, device_for, in_kind, resolve
 from .errors import checked_count, checked_number, unknown_name
 from .history import History
 from .initialization import Init, check_init, draw_params
@@ -104,6 +104,7 @@ class MLP:
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
         self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
+        self.history: History | None = None  # of the last fit; kept by save and load
         self._named_device = device
         self._seed = seed_of(random_state)
         self._fits = 0
@@ -143,7 +144,7 @@ class MLP:
     def reset(self) -> MLP:
         """Draw new parameters: the first ones again where random_state was a number, and forget earlier fits."""
         self._params[:] = draw_params(self.network, self.init, np.array([self._seed]), self.init_scale)[0]
-        self._fits = 0
+        self._fits, self.history = 0, None
         return self
 
     # ---- training
@@ -216,24 +217,24 @@ class MLP:
             epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose,
             state=optimizer_state,
         )  # fmt: skip
-        history = History(self)
+        self.history = history = History(self)
+        history.samples = border.some_samples({"training": data, "validation": held_out})
         self._fits += 1
-        self._choose_device(X, epochs * data.n_samples * products(self.network, 1))
+        self._choose_device(X, epochs * data.n_samples)
         with self.device.on():
             plan = Plan.for_training(
                 self.network, self.device, self.dtype, data.n_samples, size, shuffle, precision=self.precision
             )
+            history.settings = options.description(data, held_out, plan.n_threads, schedule)  # type: ignore[assignment]
             validation = None
             if held_out is not None:
                 validation = self._plan_for(held_out.n_samples), held_out
             Fit(plan, data, validation, self._padded, options, history).run()
         return history
 
-    def _choose_device(self, X: Any, work: float) -> None:
-        """Under "auto", where X lies or else by the work in multiply-adds."""
-        if self._named_device == "auto":
-            place = device_of(X)
-            self.device = Device(place, "the inputs lie there") if place else resolve("auto", work)
+    def _choose_device(self, X: Any, samples: float) -> None:
+        """By the work of so many samples trained, where the device is "auto"."""
+        self.device = device_for(self._named_device, self.device, X, samples * products(self.network, 1))
 
     # ---- use
 
@@ -251,7 +252,7 @@ class MLP:
         device where X lies.
         """
         features = border.as_features(X, self.network.n_features, self.dtype)
-        self._choose_device(X, len(features) * products(self.network, 1) / 3)
+        self._choose_device(X, len(features) / 3)
         if self.device.is_host:
             features = border.on_host(features)
         output = type(features)((len(features), self.network.n_outputs), self.dtype)
@@ -268,7 +269,7 @@ class MLP:
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": ...} without the L2 penalty and, for classifications, "accuracy"."""
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
-        self._choose_device(X, data.n_samples * products(self.network, 1) / 3)
+        self._choose_device(X, data.n_samples / 3)
         loss, right = self._evaluate(data, np.empty(0, self.dtype))
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
@@ -292,8 +293,14 @@ class MLP:
         array([0, 1, 1, 0])
         """
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
-        self._choose_device(X, data.n_samples * products(self.network, 1))
+        self._choose_device(X, data.n_samples)
         return Objective(self, data)
+
+    def plot_boundary(self, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), **options: Any) -> Any:
+        """What the net says over the plane of two inputs; returns the Axes. See fastmlp.plots.boundary."""
+        from .plots.decision import boundary
+
+        return boundary(self, X, y, features=features, **options)
 
     # ---- files
 

@@ -14,8 +14,8 @@ import numpy as np
 from . import data as border
 from .callbacks import as_early_stopping
 from .convergence import as_converged
-from .devices import Device, check_name, device_of, in_kind, resolve
-from .ensemble import average, greedy_weights
+from .devices import check_name, device_for, in_kind, resolve
+from .ensemble import average, checked_shares, greedy_weights
 from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
 from .initialization import Init, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
@@ -275,11 +275,9 @@ class Population:
         return self.result
 
     def _choose_device(self, X: Any, samples: float) -> None:
-        """Under "auto", where X lies or else by the work of so many samples trained by every net."""
-        if self._settings["device"] == "auto":
-            place = device_of(X)
-            work = samples * self.n_nets * products(self.network, 1)
-            self.device = Device(place, "the inputs lie there") if place else resolve("auto", work)
+        """As MLP's, for so many samples trained by every net."""
+        work = samples * self.n_nets * products(self.network, 1)
+        self.device = device_for(self._settings["device"], self.device, X, work)
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         has_metric = task.data.metric != METRIC_NONE
@@ -346,14 +344,7 @@ class Population:
             if self.result is None:
                 raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
             members = self.result.order()[: checked_count("top", top)]
-        shares = np.ones(self.n_nets) if weights is None else border.as_numbers(weights, "weights").astype(np.float64)
-        if (
-            shares.shape != (self.n_nets,)
-            or not np.isfinite(shares).all()
-            or shares.min() < 0
-            or not shares[members].any()
-        ):
-            raise ValueError(f"weights must be ({self.n_nets},) numbers of at least 0, some of them above 0.")
+        shares = checked_shares(weights, self.n_nets, members)
         members = members[shares[members] > 0]
         return average(self, X, members, shares[members])
 

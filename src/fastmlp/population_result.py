@@ -165,6 +165,14 @@ class PopulationResult:
             lines.append(f"{f'epoch {self.record_epochs[k]:,}':>24}  {text}")
         return lines
 
+    def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
+        """Histogram of the epochs to converge, with the failures; returns the Axes. See
+        fastmlp.plots.epochs_to_converge.
+        """
+        from .plots.crowds import epochs_to_converge
+
+        return epochs_to_converge(self, bins=bins, ax=ax)
+
     def to_frame(self) -> Any:
         """A pandas DataFrame with a row per net.
 

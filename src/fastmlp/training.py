@@ -89,6 +89,25 @@ class Options:
     warns: bool = True  # of divergence; a population does so once, for all its nets
     state: OptimizerState | None = None  # to go on with, and to leave
 
+    def description(
+        self, data: Data, validation: Data | None, n_threads: int, schedule: Any
+    ) -> Callable[[], dict[str, Any]]:
+        """A function that gives the options as JSON can hold them, with the data's sizes; it does not keep the data."""
+        n_samples, weighted = data.n_samples, data.weighted
+        n_validation = 0 if validation is None else validation.n_samples
+        return lambda: {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "optimizer": repr(self.optimizer),
+            "schedule": schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule)),
+            "shuffle": self.shuffle,
+            "early_stopping": repr(self.early_stopping),
+            "n_samples": n_samples,
+            "n_validation": n_validation,
+            "weighted": weighted,
+            "n_threads": n_threads,
+        }
+
 
 class Fit:
     """One fit in progress. `run` changes params in place and fills the history."""
