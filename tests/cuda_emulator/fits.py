@@ -1,0 +1,67 @@
+"""Small fits that between them ask for every kind of kernel of the CUDA backend. Run within cuda_emulator.installed().
+
+Each is a function of a dtype. What they compile is in cuda_emulator.sources.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+import fastmlp
+
+ROWS = 24
+
+
+def _data(n_features, n_classes=0):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, n_features))
+    return X, rng.integers(0, n_classes, ROWS) if n_classes else (X[:, 0] > 0).astype(float)
+
+
+def nets_in_threads(dtype):
+    """Tiny nets: one thread each, straight-line code."""
+    pop = fastmlp.Population(
+        (2, 2, 1), 130, hidden_activation="tanh", loss="binary_cross_entropy", device="cuda", dtype=dtype
+    )
+    pop.fit(*_data(2), epochs=2, optimizer="adam")
+
+
+def nets_in_blocks(dtype):
+    """A block each, with dropout, and loops over layers."""
+    pop = fastmlp.Population(
+        (4, 9, 3), 3, hidden_activation="gelu", loss="softmax_cross_entropy", dropout=0.25, device="cuda", dtype=dtype
+    )
+    pop.fit(*_data(4, 3), epochs=2, batch_size=8, optimizer="rmsprop")
+
+
+def one_small_net(dtype):
+    """The same kernels for a single net."""
+    net = fastmlp.MLP(
+        (4, 16, 16, 3), hidden_activation="relu", loss="softmax_cross_entropy", device="cuda", dtype=dtype
+    )
+    net.fit(*_data(4, 3), epochs=2, batch_size=8, optimizer="sgd")
+
+
+def one_wide_net(dtype):
+    """A product per layer, and passes of elements around it."""
+    net = fastmlp.MLP(
+        (4, 150, 150, 3),
+        hidden_activation="silu",
+        loss="softmax_cross_entropy",
+        dropout=0.25,
+        device="cuda",
+        dtype=dtype,
+    )
+    net.fit(*_data(4, 3), epochs=1, batch_size=8, optimizer="adam")
+
+
+def one_narrow_net(dtype):
+    """All layers in one kernel, on tensor cores."""
+    net = fastmlp.MLP(
+        (4, 32, 32, 3), hidden_activation="gelu", loss="softmax_cross_entropy", device="cuda",
+        precision="bfloat16" if dtype == "float32" else "exact", dtype=dtype,
+    )  # fmt: skip
+    net.fit(*_data(4, 3), epochs=1, optimizer="adam")
+
+
+FITS = (nets_in_threads, nets_in_blocks, one_small_net, one_wide_net, one_narrow_net)
