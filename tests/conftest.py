@@ -1,6 +1,5 @@
 """What every test may ask for."""
 
-import importlib
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["FASTMLP_CHECK_TYPES"] = "1"  # kernels are then called with what they were compiled for, or a test fails
 
 
 def pytest_addoption(parser):
@@ -40,8 +40,10 @@ def _without(device, reason, config):
 
 
 def _forget_backend():
-    """Modules that have imported a CuPy, real or not, and what is known of devices."""
-    importlib.import_module("fastmlp.devices")._find_cuda.cache_clear()
+    """Modules that have imported a CuPy, real or not, and what was found out about it."""
+    from fastmlp.devices import _find_cuda
+
+    _find_cuda.cache_clear()
     for name in [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]:
         if not name.endswith(".printer"):
             del sys.modules[name]

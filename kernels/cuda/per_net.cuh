@@ -130,6 +130,10 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
     }
     ++s.steps;
   }
+  if (s.status == RUNNING && s.steps % job.n_batches) {  // the next launch goes on with the epoch's sums
+    const Sums sums = net.sums();
+    s.loss += sums.loss, s.right += sums.right;
+  }
   if (s.status == DIVERGED_NET) net.copy(safe, params);
   else if (job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING)
     net.copy(job.best + slot * N_PARAMS, params);

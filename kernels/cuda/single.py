@@ -44,6 +44,7 @@ class SingleWork:
         self._counters = cupy.zeros((1, 4), np.int64)
         self._zero = cupy.zeros(1, np.int64)
         self._order = cupy.empty(max(n_samples, 1), np.int32)
+        self._unused = cupy.empty(int(net.n_padded), dtype)
 
     def _architecture(self, data: Data) -> Architecture:
         return Architecture.of(self.net, data.metric, self.dtype)
@@ -65,7 +66,7 @@ class SingleWork:
             kernel, shape, (1,), workspace_for(shape, 1, self.dtype), self.dtype, **{
                 **NOTHING,
                 "params": memory.params, "state": memory.state, "grads": memory.grads,
-                "safe": memory.grads, "best": memory.grads,  # never asked for: grads are nobody's after a step
+                "safe": self._unused, "best": self._unused,  # a single net's are the host's affair
                 "hyper": cupy.asarray(np.append(course.hyper, net.l2)), "dropout": cupy.asarray(net.dropout),
                 "seeds": cupy.asarray(np.array([course.seed], np.int64)),
                 "layer_factors": cupy.asarray(course.layer_factors), "X": data.X, "Y": data.Y, "weight": data.weight,

@@ -22,8 +22,11 @@ def step_settings(course: Course, powers: np.ndarray, n_steps: int) -> np.ndarra
     column["decay"][:] = 1.0 - rate * hyper["weight_decay"]
     column["root_correction"][:] = 1.0
     if hyper["beta1"] > 0.0:
-        steps = np.arange(1, n_steps + 1)
-        power1, power2 = powers[0] * hyper["beta1"] ** steps, powers[1] * hyper["beta2"] ** steps
+        # One factor after the other: however a fit is cut into calls, its powers are the same to the last bit.
+        power1, power2 = (
+            np.cumprod(np.append(power, np.full(n_steps, hyper[beta])))[1:]
+            for power, beta in zip(powers, ("beta1", "beta2"), strict=True)
+        )
         powers[:] = power1[-1], power2[-1]
         rate = rate / (1.0 - power1)
         column["root_correction"][:] = 1.0 / np.sqrt(1.0 - power2)

@@ -1,0 +1,149 @@
+"""What tests of the CUDA backend share: where nets are trained, and the reference's way through a fit."""
+
+import dataclasses
+import importlib
+
+import numpy as np
+import reference_optimizers
+from reference import ReferenceMLP
+from reference_random import dropout_mask, epoch_order
+
+import fastmlp.plan
+from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.optimizers import RULES
+from fastmlp.kernels.random import FIT, derived_seeds
+from fastmlp.optimizers import settings_of
+
+DTYPES = ("float32", "float64")
+# Where a net can be: in a thread (populations of small nets), in a block's shared memory, in a block's share of global
+# memory where shared memory is too small, and in products and passes, layer by layer.
+PLACES = ("thread", "block", "workspace", "layers")
+
+OPTIMIZERS = {
+    "sgd": SGD(0.3),
+    "momentum": SGD(0.1, momentum=0.8),
+    "nesterov": SGD(0.1, momentum=0.8, nesterov=True),
+    "adam": Adam(0.05),
+    "adamw": AdamW(0.05, weight_decay=0.2),
+    "rmsprop": RMSprop(0.02),
+    "adagrad": Adagrad(0.1),
+    "quickprop": Quickprop(0.2),
+    "rprop": Rprop(0.05),
+}
+assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
+
+
+class Place:
+    """Nets are trained there while it is entered; `shapes` and `works` tell whether they were."""
+
+    def __init__(self, name, monkeypatch):
+        self.name, self.shapes, self.layers = name, [], 0
+        monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_PARAMS", -1 if name == "layers" else 10**9)
+        monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_STEP", 10**12)
+        for module in map(_of_backend, ("single", "nets")):
+            if name == "workspace":
+                monkeypatch.setattr(module, "shared_limit", lambda: 0)
+            monkeypatch.setattr(module, "launch", self._counted(module.launch))
+        work = _of_backend("layers").LayersWork
+        monkeypatch.setattr(work, "train", self._counted_layers(work.train))
+
+    def _counted(self, launch):
+        def launched(kernel, shape, *arguments, **job):
+            self.shapes.append((kernel.name, shape))
+            launch(kernel, shape, *arguments, **job)
+
+        return launched
+
+    def _counted_layers(self, train):
+        def trained(*arguments):
+            self.layers += 1
+            train(*arguments)
+
+        return trained
+
+    def check(self):
+        """All training was there."""
+        shapes = [shape for name, shape in self.shapes if name == "train_nets"]
+        if self.name == "layers":
+            assert self.layers
+            assert not shapes
+            return
+        assert shapes
+        assert not self.layers
+        assert {shape.in_thread for shape in shapes} == {self.name == "thread"}
+        if self.name != "thread":
+            assert {shape.in_shared for shape in shapes} == {self.name == "block"}
+
+
+def _of_backend(name):
+    return importlib.import_module(f"fastmlp.kernels.cuda.{name}")
+
+
+class Layered(ReferenceMLP):
+    """With factors (n_layers, 2) on the gradients of weights and biases."""
+
+    factors = None
+
+    def loss_and_gradient(self, X, y, weight=None, masks=None):
+        loss, gradient = super().loss_and_gradient(X, y, weight, masks)
+        for (W, b), (w_factor, b_factor) in zip(self.layers(gradient), self.factors, strict=True):
+            W *= w_factor
+            b *= b_factor
+        return loss, gradient
+
+
+def reference_of(network, params, l2=None):
+    """The reference of a net, at these parameters."""
+    names = [ACTIVATIONS[code].name for code in network.activation_codes]
+    reference = ReferenceMLP(
+        network.layer_sizes, names, network.loss_row.name, params, network.l2 if l2 is None else l2,
+        network.loss_constant or 1.0,
+    )  # fmt: skip
+    return reference
+
+
+def follow(reference, X, y, optimizer, **settings):
+    """Train the reference with one of fastmlp's optimisers; the losses of its epochs."""
+    values = {name: value for name, value in settings_of(optimizer).items() if name not in ("by_fan_in", "bias_input")}
+    return reference_optimizers.train(reference, X, y, type(optimizer).__name__, values, **settings)
+
+
+def follow_sgd(
+    reference, X, y, learning_rate, *, epochs, batch_size=None, seed=0, shuffle=False, rates=(), weight=None
+):
+    """Gradient descent with the orders and the dropout masks of this seed; the losses of the epochs."""
+    n, step, losses = len(X), 0, []
+    size = n if batch_size is None else batch_size
+    for epoch in range(epochs):
+        order = epoch_order(n, seed, epoch) if shuffle else np.arange(n)
+        sums = 0.0
+        for first in range(0, n, size):
+            rows = order[first : first + size]
+            masks = masks_of(reference.sizes, rates, len(rows), seed, step) if any(rates) else None
+            loss, gradient = reference.loss_and_gradient(
+                X[rows], y[rows], None if weight is None else weight[rows], masks=masks
+            )
+            penalty = 0.5 * reference.l2 * sum(np.sum(W * W) for W, _ in reference.layers(reference.params))
+            sums += (loss - penalty) * len(rows)
+            reference.params -= learning_rate * gradient
+            step += 1
+        losses.append(sums / n)
+    return np.array(losses)
+
+
+def masks_of(sizes, rates, rows, seed, step):
+    return [
+        dropout_mask(rows, width, rate, seed, step, layer) if rate else np.ones((rows, width))
+        for layer, (width, rate) in enumerate(zip(sizes[1:-1], rates, strict=True))
+    ]
+
+
+def fit_seed(seed, fits=0):
+    """The seed of the shuffles and masks of a net's fit."""
+    return int(derived_seeds(np.array([seed]), FIT, fits)[0])
+
+
+def own(optimizer, **values):
+    """The optimiser with settings of its own."""
+    return dataclasses.replace(optimizer, **values)

@@ -1,0 +1,293 @@
+"""One net in a block: optimisers, losses, activations, dropout and orders against the reference, whole fits a launch."""
+
+import numpy as np
+import pytest
+from cuda_cases import DTYPES, OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
+from reference import loss_per_sample
+from reference_random import epoch_order
+from test_gradients import PAIRS, assert_same_gradient, net_and_reference, targets_for
+from tolerances import TOLERANCES
+
+import fastmlp.pace
+from fastmlp import MLP, SGD, Adam, Quickprop
+from fastmlp.devices import resolve
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.arguments import METRIC_NONE, STEPS_DONE, Course, Data
+from fastmlp.kernels.optimizers import SGD as SGD_RULE
+from fastmlp.plan import Plan, describe_net
+from fastmlp.schedules import Cosine
+
+SIZES, HIDDEN = (3, 7, 5, 2), ("tanh", "sigmoid")
+HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
+
+
+@pytest.fixture(params=("block", "workspace", "layers"))
+def place(cuda, request, monkeypatch):
+    """Every net of the test is trained there. The tests of layers.py that are the same are here too."""
+    place = Place(request.param, monkeypatch)
+    yield place
+    place.check()
+
+
+@pytest.fixture(params=("block", "layers"))
+def either(cuda, request, monkeypatch):
+    """The two kinds of kernels; a block's code is the same wherever its memory is."""
+    place = Place(request.param, monkeypatch)
+    yield place
+    place.check()
+
+
+def make(sizes=SIZES, hidden=HIDDEN, **settings):
+    return MLP(sizes, **{"hidden_activation": hidden, "device": "cuda", "random_state": 0} | settings)
+
+
+def samples(n, n_inputs=3, n_outputs=2):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n, n_inputs))
+    return X, np.tanh(X @ rng.normal(size=(n_inputs, n_outputs))), rng.random(n) + 0.1
+
+
+def assert_close(net, history, reference, losses, start):
+    tolerance = TOLERANCES["training", net.dtype.name]
+    assert np.abs(reference.params - start).max() > 100 * tolerance, "nothing was learned, so nothing is compared"
+    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_optimizer(place, optimizer, dtype):
+    """With everything that a step may have, on one batch and on batches that do not divide the data."""
+    optimizer = own(optimizer, clip_norm=0.4, weight_decay=optimizer.weight_decay or 0.1)
+    for n, epochs in ((16, 6), (30, 2)):
+        X, y, weight = samples(n)
+        net = make(dtype=dtype, l2=0.05)
+        start, schedule = net.params.copy(), Cosine(0.1)
+        size = 13 if n == 30 else None
+        reference = reference_of(net.network, start)
+        losses = follow(
+            reference, X, y, optimizer, epochs=epochs, batch_size=size, factors=schedule.factors,
+            weight=weight / weight.mean(),
+        )  # fmt: skip
+        history = net.fit(
+            X, y, epochs=epochs, batch_size=size, optimizer=optimizer, schedule=schedule, sample_weight=weight,
+            shuffle=False, verbose=0,
+        )  # fmt: skip
+        assert_close(net, history, reference, losses, start)
+
+
+def test_factors_of_layers(place):
+    """Fahlman's: the gradient of a weight by the fan-in of its unit, that of a bias by the square of its input."""
+    X, y, _ = samples(16)
+    net, optimizer = make(dtype="float64", l2=0.05), Quickprop(0.5, by_fan_in=True, bias_input=0.5)
+    reference = Layered(SIZES, (*HIDDEN, "identity"), "squared_error", net.params, l2=0.05)
+    reference.factors = [(1 / fan_in, 0.25 / fan_in) for fan_in in SIZES[:-1]]
+    start = net.params.copy()
+    losses = follow(reference, X, y, optimizer, epochs=6)
+    assert_close(net, net.fit(X, y, epochs=6, optimizer=optimizer, verbose=0), reference, losses, start)
+
+
+def test_many_calls_are_one(place, monkeypatch):
+    """A step per launch or all in one: the same bits, with momentum, schedule and corrections carried over."""
+    X, y, _ = samples(30)
+    nets = []
+    for first_call in (1, 1e12):
+        monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", first_call)
+        nets.append(make(dtype="float64"))
+        nets[-1].fit(X, y, epochs=7, batch_size=13, optimizer="adam", schedule="cosine", verbose=0)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+def test_no_epoch_ends_in_a_call(place, monkeypatch):
+    X, y, _ = samples(30)
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    net = make(dtype="float64")
+    reference = reference_of(net.network, net.params)
+    start = net.params.copy()
+    history = net.fit(X, y, epochs=3, batch_size=7, optimizer=OPTIMIZERS["rprop"], shuffle=False, verbose=0)
+    losses = follow(reference, X, y, OPTIMIZERS["rprop"], epochs=3, batch_size=7)
+    assert_close(net, history, reference, losses, start)
+
+
+# ---- losses and activations
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", [HIDDEN_NAMES[::2], HIDDEN_NAMES[1::2]], ids=["even", "odd"])
+def test_every_hidden_activation(place, hidden, dtype, rng):
+    """A layer each."""
+    sizes = (5, *(6 + k % 4 for k in range(len(hidden))), 3)
+    net, reference = net_and_reference(sizes, hidden, "squared_error", "identity", dtype, device="cuda")
+    for W, name in zip(net.weights, (*hidden, "identity"), strict=True):
+        W *= (6.0 if "sigmoid" in name else 2.0) / np.linalg.norm(W, 2)  # neither vanishes nor explodes over layers
+    reference.params[:] = net.params
+    X, y = rng.normal(size=(9, 5)), rng.normal(size=(9, 3))
+    _, gradient = reference.loss_and_gradient(X, y)
+    for W, b in reference.layers(gradient):
+        assert min(np.abs(W).max(), np.abs(b).max()) > 1e-3, "every layer has a gradient"
+    assert_same_gradient(net, reference, X, y, dtype)
+    np.testing.assert_allclose(
+        net.predict(X), reference.predict(X), rtol=TOLERANCES["value", dtype], atol=TOLERANCES["value", dtype]
+    )
+
+
+@pytest.mark.parametrize("loss, output", PAIRS)
+def test_every_loss_and_output(either, loss, output, rng):
+    net, reference = net_and_reference((4, 6, 3), "tanh", loss, output, "float64", device="cuda", huber_delta=0.3)
+    X, y = rng.normal(size=(21, 4)), targets_for(loss, output, 21, 3, rng)
+    weight = rng.random(21) * (rng.random(21) > 0.3)
+    assert_same_gradient(net, reference, X, y, "float64", sample_weight=weight)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (70, 33, 41, 17), (2, 1, 1, 5)])
+def test_shapes(place, sizes, rng):
+    """No hidden layer, one unit, layers wider than a warp and than a tile; a last tile that is not full."""
+    net, reference = net_and_reference(sizes, "tanh", "squared_error", "identity", "float64", device="cuda", l2=0.1)
+    for n in (1, 67, 131):
+        assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1])), "float64")
+
+
+def test_gradient_in_parts(place, rng, monkeypatch):
+    """Data of more rows than are taken at a time: each step's gradient comes back, the last one's too."""
+    monkeypatch.setattr("fastmlp.mlp.GRADIENT_ROWS", 16)
+    net, reference = net_and_reference(SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", l2=0.2)
+    assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
+
+
+def test_gradient_of_a_net_with_dropout(place, rng):
+    """Nothing is dropped where only a gradient is asked for."""
+    net, reference = net_and_reference(
+        SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", dropout=0.5
+    )  # fmt: skip
+    X, y = rng.normal(size=(13, 3)), rng.normal(size=(13, 2))
+    assert_same_gradient(net, reference, X, y, "float64")
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-12)
+
+
+# ---- what is random
+
+
+@pytest.mark.parametrize("hidden", [("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dropout_with_the_actual_masks(place, hidden, dtype, rng):
+    """The reference drops the units that Philox names; a batch is more than a tile, the last one is smaller."""
+    sizes, rates = (5, 7, 19, 6, 2), (0.5, 0.0, 0.2)
+    net = make(sizes, hidden, dropout=rates, dtype=dtype, l2=0.01)
+    reference = reference_of(net.network, net.params)
+    start = net.params.copy()
+    X, y, weight = rng.normal(size=(157, 5)), rng.normal(size=(157, 2)), rng.random(157) + 0.1
+    history = net.fit(
+        X, y, epochs=2, batch_size=90, optimizer=SGD(0.05), shuffle=False, sample_weight=weight, verbose=0
+    )  # fmt: skip
+    losses = follow_sgd(
+        reference, X, y, 0.05, epochs=2, batch_size=90, seed=fit_seed(0), rates=rates, weight=weight / weight.mean()
+    )  # fmt: skip
+    assert_close(net, history, reference, losses, start)
+
+
+def test_shuffled_training_is_training_on_that_order(place, rng):
+    """More samples than words of an order are drawn at a time; fits after the first have orders of their own."""
+    net = make(dtype="float64")
+    X, y, weight = samples(300)
+    reference = reference_of(net.network, net.params)
+    for fit in range(2):
+        start = reference.params.copy()
+        losses = follow_sgd(
+            reference, X, y, 0.2, epochs=3, batch_size=77, seed=fit_seed(0, fit), shuffle=True,
+            weight=weight / weight.mean(),
+        )  # fmt: skip
+        history = net.fit(X, y, epochs=3, batch_size=77, optimizer=SGD(0.2), sample_weight=weight, verbose=0)
+        assert_close(net, history, reference, losses, start)
+
+
+def test_shuffle_and_dropout_together(place, rng):
+    net = make(dropout=0.3, dtype="float64")
+    X, y, _ = samples(30)
+    reference = reference_of(net.network, net.params)
+    start = net.params.copy()
+    history = net.fit(X, y, epochs=3, batch_size=13, optimizer=SGD(0.2), verbose=0)
+    losses = follow_sgd(
+        reference, X, y, 0.2, epochs=3, batch_size=13, seed=fit_seed(0), shuffle=True, rates=(0.3, 0.3)
+    )  # fmt: skip
+    assert_close(net, history, reference, losses, start)
+
+
+def test_order_bit_by_bit(cuda):
+    """What lies on the device after an epoch is that epoch's order."""
+    from fastmlp.kernels.cuda import single
+
+    network, n = make().network, 600
+    work = single.SingleWork(describe_net(network), 64, n, True, np.dtype(np.float32))
+    X, y, _ = samples(n)
+    data = Data(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
+    n_batches, seed = -(-n // 64), 2**61 + 5
+    plan = Plan.for_training(network, resolve("cuda"), np.dtype(np.float32), n, 64, True)
+    memory = plan.make_memory(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
+    for epoch in (0, 7):
+        course = Course(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
+        work.train(data, course, memory, epoch * n_batches, n_batches)
+        np.testing.assert_array_equal(work._order.get(), epoch_order(n, seed, epoch))
+        assert memory.scalars[0, STEPS_DONE] == (epoch + 1) * n_batches
+
+
+# ---- use
+
+
+@pytest.mark.parametrize(
+    "loss, k, dtype",
+    [("binary_cross_entropy", 1, "float32"), ("binary_cross_entropy", 3, "float64"),
+     ("softmax_cross_entropy", 3, "float32")],
+)  # fmt: skip
+def test_use(either, loss, k, dtype, rng):
+    """Outputs, losses and accuracy, by threshold and by largest output, with weights, over tiles and blocks of them."""
+    net, reference = net_and_reference((4, 6, k), "tanh", loss, None, dtype, device="cuda")
+    n = 4500 if k == 1 else 131
+    X, weight = rng.normal(size=(n, 4)), rng.random(n) * (rng.random(n) > 0.2)
+    y = targets_for(loss, None, n, k, rng)
+    outputs = reference.predict(X)
+    tolerance = TOLERANCES["value", dtype]
+    np.testing.assert_allclose(net.predict(X), outputs, rtol=tolerance, atol=tolerance)
+    if loss == "softmax_cross_entropy":
+        right = (outputs.argmax(axis=1) == y.argmax(axis=1)).astype(float)
+        np.testing.assert_array_equal(net.predict_classes(X), outputs.argmax(axis=1))
+    else:
+        right = ((outputs > 0.5) == (y > 0.5)).mean(axis=1)
+    for w in (None, weight):
+        shares = np.ones(n) if w is None else w / w.mean()
+        figures = net.evaluate(X, y, sample_weight=w)
+        zs, layers = reference.forward(X)
+        expected = np.mean(shares * loss_per_sample(loss, zs[-1], layers[-1], y))
+        assert figures["loss"] == pytest.approx(expected, rel=10 * tolerance)
+        assert figures["accuracy"] == pytest.approx(np.mean(shares * right), rel=1e-5)
+    history = net.fit(X, y, epochs=1, optimizer=SGD(1e-30), sample_weight=weight, verbose=0)
+    assert history.accuracy == pytest.approx([figures["accuracy"]], rel=1e-5)
+    assert history.loss == pytest.approx([figures["loss"]], rel=10 * tolerance)
+
+
+def test_softmax_of_large_logits(place):
+    """Logits of 500 apart: no overflow, and no loss of a class that is next to impossible."""
+    net = make((3, 3), (), loss="softmax_cross_entropy", dtype="float64")
+    net.params[:] = 0.0
+    net.weights[0][:] = 500 * np.eye(3)
+    reference = reference_of(net.network, net.params)
+    X, y = np.array([[1.0, 0.0, -1.0], [-2.0, 1.0, 1.0]]), np.array([0, 0])
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-12, atol=1e-300)
+    assert_same_gradient(net, reference, X, np.eye(3)[y], "float64")
+
+
+# ---- order of threads
+
+
+@pytest.mark.parametrize("settings", [{"dropout": 0.3}, {"loss": "softmax_cross_entropy"}], ids=["dropout", "softmax"])
+def test_any_order_of_threads_gives_the_same_bits(place, settings, emulated_cuda, rng):
+    X, y = rng.normal(size=(91, 3)), rng.integers(0, 2, size=91)
+    found = []
+    for order in range(4):
+        emulated_cuda.settings.order = order
+        net = make(**settings)
+        optimizer = Adam(0.05, clip_norm=0.1)
+        history = net.fit(X, np.eye(2)[y], epochs=2, batch_size=50, optimizer=optimizer, verbose=0)
+        figures = net.evaluate(X, np.eye(2)[y])
+        found.append((net.params.tobytes(), history.loss.tobytes(), net.predict(X).tobytes(), str(figures)))
+    assert len(set(found)) == 1
