@@ -31,10 +31,11 @@ def test_threads_in_any_order(fit, emulated_cuda):
         np.testing.assert_array_equal(run(fit), expected)
 
 
-def test_streams_as_late_as_they_may(fit, emulated_cuda):
-    """No buffer is filled again before it has been copied, none is read before its copy has arrived."""
+@pytest.mark.parametrize("late", ["all", "null"])
+def test_streams_as_late_as_they_may(fit, late, emulated_cuda):
+    """No buffer is filled again before it has been copied or used, none is read before its copy has arrived."""
     expected = run(fit)
-    emulated_cuda.settings.lazy = True
+    emulated_cuda.settings.late = late
     np.testing.assert_array_equal(run(fit), expected)
 
 
