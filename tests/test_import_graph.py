@@ -17,14 +17,28 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
     ["errors", "history", "metrics", "pace", "progress", "layout"],
-    ["callbacks", "columns", "convergence", "sampling", "devices", "optimizers", "schedules", "network"],
+    [
+        "sklearn_rules",
+        "callbacks",
+        "columns",
+        "convergence",
+        "sampling",
+        "devices",
+        "optimizers",
+        "schedules",
+        "network",
+    ],
     ["data", "initialization", "plan", "targets"],
-    ["ensemble", "population_data", "population_result", "tabular", "training"],
+    ["ensemble", "objective", "population_data", "population_result", "tabular", "training"],
     ["mlp", "population_fit"],
-    ["population_use"],
+    ["population_use", "lbfgs"],
     ["population"],
-    ["persistence", "reproduce", "sweeps", "xor"],
-    ["jobs"],
+    ["persistence", "reproduce", "sweeps", "xor", "estimator_settings"],
+    ["estimator_training", "jobs"],
+    ["estimator_population"],
+    ["estimator_base"],
+    ["cross_validation", "estimators", "tabular_base"],
+    ["sklearn_conversion", "tabular_estimators"],
     ["cli"],
 ]
 KERNEL_LEVELS = [
@@ -53,8 +67,9 @@ KERNEL_LEVELS = [
 ]
 LAZY_CYCLES = {
     ("mlp", "persistence"),
-    ("population", "persistence"),
-}  # net.save(path) and load(path) are two faces of one thing
+    ("population", "persistence"),  # net.save(path) and load(path) are two faces of one thing
+    ("estimator_base", "sklearn_conversion"),  # so are to_sklearn and from_sklearn
+}
 
 
 def modules_in(folder):
@@ -225,9 +240,11 @@ def test_public_names():
         "Quickprop",
         "Rprop",
     } <= set(fastmlp.__all__)
-    for name in fastmlp.__all__:
+    estimators = {name for names in fastmlp._ESTIMATORS.values() for name in names}
+    for name in {*fastmlp.__all__, *estimators}:
         assert getattr(fastmlp, name) is not None
         assert name in dir(fastmlp)
+    assert not estimators & set(fastmlp.__all__), "a star would import scikit-learn"
     assert callable(fastmlp.devices), "the function, although a module has its name"
     with pytest.raises(AttributeError, match="module 'fastmlp' has no attribute 'MPL'"):
         fastmlp.MPL  # noqa: B018

@@ -1,5 +1,9 @@
 """MLP, the plain API: inputs of every kind, parameters, and what equals what. Mistakes are in test_bad_inputs.py."""
 
+import pickle
+from copy import copy as shallow_copy
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from tolerances import TOLERANCES
@@ -323,3 +327,33 @@ def test_repr_and_settings():
     assert MLP(**settings, random_state=0).get_settings() == settings
     assert settings["hidden_activation"] == ["tanh", "elu"]
     assert settings["huber_delta"] == 2.0
+
+
+# ---- copies
+
+
+@pytest.mark.parametrize("copied", (shallow_copy, deepcopy, lambda net: pickle.loads(pickle.dumps(net))))
+def test_copies_train_by_themselves(copied):
+    """A pickle would part params from the aligned memory that kernels work on."""
+    net = regressor()
+    net.fit(X, Y, epochs=3)
+    other = copied(net)
+    np.testing.assert_array_equal(other.predict(X), net.predict(X))
+    before = net.params.copy()
+    other.fit(X, Y, epochs=3)
+    assert not np.array_equal(other.params, before)
+    np.testing.assert_array_equal(net.params, before)
+    assert str(other.device) == str(net.device)
+    net.fit(X, Y, epochs=3)
+    np.testing.assert_array_equal(other.params, net.params)
+
+
+def test_objective_is_loss_and_gradient_of_its_argument():
+    net, other = regressor(dtype="float64", l2=0.1), regressor(dtype="float64", l2=0.1, random_state=5)
+    objective = net.objective(X, Y)
+    loss, gradient = objective(other.params)
+    np.testing.assert_array_equal(net.params, other.params)
+    expected_loss, expected = other.loss_and_gradient(X, Y)
+    assert loss == expected_loss
+    np.testing.assert_array_equal(gradient, expected)
+    assert objective(other.params)[0] == loss, "nothing is left over from the call before"

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save as to_bytes
 
 import fastmlp
-from fastmlp.initialization import Normal, Uniform
+from fastmlp.initialization import Normal, Uniform, UniformByFanIn
 from fastmlp.persistence import FORMAT, KEY
 
 
@@ -44,6 +44,7 @@ def write(path, description, params, key=KEY, name="params"):
         ((3, 4, 1), {"loss": "huber", "huber_delta": 0.1, "output_activation": "tanh"}),
         ((3, 4, 1), {"init": Normal(0.3)}),
         ((3, 4, 1), {"init": Uniform(-0.25, 1e-05)}),
+        ((3, 4, 1), {"init": UniformByFanIn(0.5)}),
     ],
 )
 def test_everything_survives(path, rng, layer_sizes, settings):

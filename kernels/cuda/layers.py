@@ -14,13 +14,16 @@ import numpy as np
 from ..arguments import (
     DIVERGED,
     HYPER,
+    LAST_LOSS,
     NO_UPDATE,
+    POWER1,
+    POWER2,
     STEPS_DONE,
     Course,
     Data,
     Memory,
     Net,
-)  # fmt: skip
+)
 from ..optimizers import RPROP
 from .architecture import Architecture
 from .memory import checked_allocation, device_data, is_on_device
@@ -61,7 +64,6 @@ class LayersWork:
         self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
         self.squares, self.compared = cupy.zeros((self.n_blocks, 2)), cupy.asarray([np.inf, 0.0])
         self.batches = Batches(rows, n_samples, shuffle, sizes[0], sizes[-1], self.dtype)
-        self._powers = np.ones(2)
 
     def header(self, data: Data, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
@@ -143,7 +145,10 @@ class LayersWork:
         header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
         module = self.module(header)
         n_batches = -(-data.n_samples // course.batch_size)
-        table = cupy.asarray(step_settings(course, self._powers, n).astype(self.dtype)) if learns else None
+        powers = memory.scalars[0, [POWER1, POWER2]]
+        table = cupy.asarray(step_settings(course, powers, n).astype(self.dtype)) if learns else None
+        memory.scalars[:, [POWER1, POWER2]] = powers
+        self.compared[0] = memory.scalars[0, LAST_LOSS]
         layer_factors = cupy.asarray(course.layer_factors)
         measures = learns and (clip_norm > 0.0 or course.rule == RPROP)
         ended = []
@@ -179,14 +184,15 @@ class LayersWork:
     def _record(self, data: Data, memory: Memory, ended: list, steps: int, n_batches: int) -> None:
         """The losses of finished epochs come home, and whether they are finite: the one synchronisation of a call."""
         running = self.sums[:, :2].sum(axis=0)
-        sums = cupy.asnumpy(cupy.stack([*(both for _, both in ended), running]))
+        sums = cupy.asnumpy(cupy.stack([*(both for _, both in ended), running, self.compared]))
+        memory.scalars[:, LAST_LOSS] = sums[-1, 0]
         memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 0.0, steps
         for (epoch, _), (loss, right) in zip(ended, sums, strict=False):
             if not np.isfinite(loss):
                 memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, epoch * n_batches
                 return
             memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
-        if not np.isfinite(sums[-1, 0]):
+        if not np.isfinite(sums[-2, 0]):
             memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, steps // n_batches * n_batches
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:

@@ -28,6 +28,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     ValueError
         If the values are text, ragged or otherwise not numbers.
     """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values
     if device_of(values):
         values = as_device_array(values).get()
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
@@ -72,6 +74,8 @@ def checked_finite(array: Any, name: str) -> Any:
 
 def _contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Aligned, writeable, C-contiguous: the one memory layout kernels are compiled for."""
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        return array
     with np.errstate(over="ignore"):
         return np.require(array, dtype, ["C", "A", "W"])
 
@@ -268,10 +272,12 @@ def take(data: Data, rows: np.ndarray) -> Data:
     return packed(X, Y, weight, data.metric)
 
 
-def pair(validation_data: Any) -> tuple[Any, Any]:
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise ValueError("validation_data must be a pair (X, y).")
-    return validation_data[0], validation_data[1]
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype) -> Data:
+    """Checked samples from (X, y) or (X, y, sample_weight)."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
+    X, y, *weights = validation_data
+    return make_data(X, y, network, dtype, *weights)
 
 
 def split(data: Any, share: float, seed: int):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,16 @@ from .callbacks import Callback, as_callbacks, as_early_stopping
 from .devices import Device, check_name, device_of, in_kind, resolve
 from .errors import checked_count, checked_number, unknown_name
 from .history import History
-from .initialization import Normal, Uniform, check_init, draw_params
+from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import HYPER, METRIC_NONE, NO_UPDATE, Course, Data
+from .kernels.arguments import METRIC_NONE, Data
 from .kernels.random import FIT, derived_seeds
 from .network import Network
+from .objective import Objective
 from .optimizers import optimizer_from_name
 from .plan import PRECISIONS, Plan, describe_net, products
 from .schedules import schedule_factors
-from .training import Fit, Options
-
-GRADIENT_ROWS = 4096  # samples whose gradient is computed at a time
+from .training import Fit, OptimizerState, Options
 
 
 class MLP:
@@ -48,7 +47,8 @@ class MLP:
     label_smoothing, huber_delta : float
         Constants of softmax_cross_entropy and of huber.
     init : str or object
-        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`.
+        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`,
+        `UniformByFanIn(gain)`.
     init_scale : float
         Factor on the first weights.
     dtype : "float32" or "float64"
@@ -87,7 +87,7 @@ class MLP:
         l2: float = 0.0,
         label_smoothing: float = 0.0,
         huber_delta: float = 1.0,
-        init: str | Uniform | Normal = "auto",
+        init: Init = "auto",
         init_scale: float = 1.0,
         dtype: Any = "float32",
         device: str = "auto",
@@ -126,6 +126,11 @@ class MLP:
         self._params[:] = array
 
     @property
+    def padded_params(self) -> np.ndarray:
+        """(n_padded,), what kernels work on: params, and zeros up to whole vectors."""
+        return self._padded
+
+    @property
     def weights(self) -> list[np.ndarray]:
         """Views (fan_in, fan_out) into params, one per layer."""
         return self.network.layout.weights(self._params)
@@ -159,6 +164,7 @@ class MLP:
         validation_fraction: float = 0.0,
         early_stopping: Any = None,
         callbacks: Sequence[Callback] = (),
+        optimizer_state: OptimizerState | None = None,
         verbose: int = 1,
     ) -> History:
         """Train from the present parameters on.
@@ -173,9 +179,11 @@ class MLP:
         sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
             mean 1
         class_weight : {class: weight} or "balanced"
-        validation_data : (X, y); or validation_fraction : the share of samples, drawn at random, that is held out
+        validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at
+            random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
+        optimizer_state : a fastmlp.OptimizerState, given to several fits that are to be as one; None starts anew
         verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
 
         Ctrl-C ends the fit and keeps what was reached; `history.stopped_by` tells.
@@ -199,12 +207,15 @@ class MLP:
         seed = int(derived_seeds(np.array([self._seed]), FIT, self._fits)[0])
         held_out = None
         if validation_data is not None:
-            held_out = border.make_data(*border.pair(validation_data), self.network, self.dtype)
+            held_out = border.make_validation(validation_data, self.network, self.dtype)
         elif share:
             data, held_out = border.split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
-        options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose)
+        options = Options(
+            epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose,
+            state=optimizer_state,
+        )  # fmt: skip
         history = History(self)
         self._fits += 1
         self._choose_device(X, epochs * data.n_samples * products(self.network, 1))
@@ -263,33 +274,26 @@ class MLP:
 
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """The objective, L2 penalty included and dropout off, and its gradient (n_params,), at the present params."""
+        return self.objective(X, y, sample_weight=sample_weight)(self._params)
+
+    def objective(
+        self, X: Any, y: Any, *, sample_weight: Any = None
+    ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+        """loss_and_gradient as a function of params, for solvers that ask often: data are checked and copied once.
+
+        Each call sets the net's params to its argument, (n_params,).
+
+        >>> from scipy.optimize import minimize
+        >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> net = MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", dtype="float64", random_state=0)
+        >>> result = minimize(net.objective(X, y), net.params, jac=True, method="L-BFGS-B")
+        >>> net.params = result.x
+        >>> net.predict_classes(X)
+        array([0, 1, 1, 0])
+        """
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
-        size = min(data.n_samples, GRADIENT_ROWS)
-        course = Course(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
-        n_steps = -(-data.n_samples // size)
-        gradient = np.zeros_like(self._params)
         self._choose_device(X, data.n_samples * products(self.network, 1))
-        with self.device.on():
-            plan = Plan.for_training(
-                self._without_dropout(), self.device, self.dtype, data.n_samples, size, False, precision=self.precision
-            )
-            module, data = plan.backend, plan.place(data)
-            memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
-            with module.Team(plan.n_threads) as team:
-                for step in range(n_steps):
-                    module.train(plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1)
-                    share = min(size, data.n_samples - step * size) / data.n_samples
-                    gradient += module.to_host(memory.grads)[: len(gradient)] * share
-        loss = float(memory.epoch_loss[0])
-        for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):
-            loss += 0.5 * self.network.l2 * float(np.sum(W * W))
-            dW += self.network.l2 * W
-        return loss, gradient
-
-    def _without_dropout(self) -> Network:
-        from dataclasses import replace
-
-        return replace(self.network, dropout=(0.0,) * len(self.network.dropout))
+        return Objective(self, data)
 
     # ---- files
 
@@ -314,6 +318,17 @@ class MLP:
     def get_arrays(self) -> dict[str, np.ndarray]:
         """What `save` writes besides the settings."""
         return {"params": self._params}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """params becomes the head of aligned memory again, on a device that is there."""
+        self.__dict__.update(state)
+        self.device = resolve(self._named_device)
+        self._padded = self.network.layout.padded(self.dtype)
+        self._padded[: len(self._params)] = self._params
+        self._params = self._padded[: len(self._params)]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a safetensors file, atomically."""

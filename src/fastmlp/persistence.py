@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from .initialization import OBJECTS, Normal, Uniform
+from .initialization import OBJECTS, Init
 from .layout import Layout
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
         raise ValueError(f"it holds {params.dtype} {params.shape} where layers {sizes} need {dtype} ({expected},)")
 
 
-def _parse_init(text: str) -> str | Uniform | Normal:
+def _parse_init(text: str) -> Init:
     """An initialiser's name, or an object from its repr, such as "Normal(std=0.1)", without running it."""
     match = re.fullmatch(r"(\w+)\((.*)\)", text)
     if match is None:

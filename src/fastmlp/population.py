@@ -17,7 +17,7 @@ from .convergence import as_converged
 from .devices import Device, check_name, device_of, in_kind, resolve
 from .ensemble import average, greedy_weights
 from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
-from .initialization import Normal, Uniform, check_init, draw_params
+from .initialization import Init, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
 from .kernels.random import FIT, derived_seeds
 from .mlp import MLP, checked_dtype, checked_precision, seed_of
@@ -81,7 +81,7 @@ class Population:
         l2: Any = 0.0,
         label_smoothing: float = 0.0,
         huber_delta: float = 1.0,
-        init: str | Uniform | Normal = "auto",
+        init: Init = "auto",
         init_scale: Any = 1.0,
         dtype: Any = "float32",
         device: str = "auto",

@@ -1,4 +1,4 @@
-"""One net in a block: optimisers, losses, activations, dropout and orders against the reference, whole fits a launch."""
+"""One net in a block: optimisers, losses, activations, dropout and orders against the reference, a fit a launch."""
 
 import numpy as np
 import pytest
