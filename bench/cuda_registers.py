@@ -1,6 +1,7 @@
 """What kernels of the CUDA backend use on three architectures: registers, shared memory, stack and spills of a thread.
 
-Run: python bench/cuda_registers.py      (needs g++ and the wheels of the extra `test`; no GPU)
+Run: python bench/cuda_registers.py > bench/results/cuda_registers.txt
+(needs g++ and the wheels of the extra `test`; no GPU)
 
 Small fits run in the CPU emulator of tests/cuda_emulator; whatever they compiled there is compiled by NVRTC.
 """
@@ -19,6 +20,7 @@ from cuda_emulator import nvrtc  # noqa: E402
 
 
 def main() -> None:
+    print(f"NVRTC {nvrtc.version()}")
     head = f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'stack':>6} {'spill':>6}"
     print(f"{head}  compiled in")
     for dtype in ("float32", "float64"):
