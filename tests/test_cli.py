@@ -86,6 +86,7 @@ def test_devices(run):
     assert result.exit_code == 0
     for device in fastmlp.devices():
         assert device.name in result.stdout
+        assert device.reason in result.stdout, "in one line: it may name a command to copy"
 
 
 def test_choices_are_those_of_the_library():

@@ -99,9 +99,9 @@ def test_devices(cuda, emulated_cuda):
 
 
 def test_a_buffer_filled_again_too_early_shows(cuda, emulated_cuda):
-    """Only with lazy streams: the copy that has not been waited for takes what is in the buffer by then."""
-    for lazy, expected in ((False, [0.0, 0.0]), (True, [1.0, 1.0])):
-        emulated_cuda.settings.lazy = lazy
+    """Only with late streams: the copy that has not been waited for takes what is in the buffer by then."""
+    for late, expected in (("", [0.0, 0.0]), ("all", [1.0, 1.0])):
+        emulated_cuda.settings.late = late
         stream, buffer, x = cuda.cuda.Stream(non_blocking=True), np.zeros(2), cuda.full(2, 9.0)
         x.set(buffer, stream)
         buffer[:] = 1.0
@@ -111,7 +111,7 @@ def test_a_buffer_filled_again_too_early_shows(cuda, emulated_cuda):
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_missing_wait_between_streams_shows(waits, cuda, emulated_cuda):
-    emulated_cuda.settings.lazy = True
+    emulated_cuda.settings.late = "all"
     first, second = (cuda.cuda.Stream(non_blocking=True) for _ in range(2))
     kernel = cuda.RawModule(code=ADD).get_function("add")
     x, seen = cuda.zeros(4, cuda.float32), np.empty(4, np.float32)
@@ -127,8 +127,20 @@ def test_a_missing_wait_between_streams_shows(waits, cuda, emulated_cuda):
     assert x.tolist() == [1.0] * 4
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_copy_that_runs_ahead_of_kernels_shows(waits, cuda, emulated_cuda):
+    """A buffer on the device is filled again while kernels on the null stream have yet to read it."""
+    emulated_cuda.settings.late = "null"
+    copies, x = cuda.cuda.Stream(non_blocking=True), cuda.zeros(4, cuda.float32)
+    cuda.RawModule(code=ADD).get_function("add")((1,), (4,), (x, np.float32(1)))
+    if waits:
+        copies.wait_event(cuda.cuda.get_current_stream().record())
+    x.set(np.full(4, 7.0, np.float32), copies)
+    assert x.tolist() == [7.0 if waits else 8.0] * 4
+
+
 def test_null_stream_waits_for_blocking_streams(cuda, emulated_cuda):
-    emulated_cuda.settings.lazy = True
+    emulated_cuda.settings.late = "all"
     stream, x = cuda.cuda.Stream(), cuda.zeros(4, cuda.float32)
     with stream:
         cuda.RawModule(code=ADD).get_function("add")((1,), (4,), (x, np.float32(1)))

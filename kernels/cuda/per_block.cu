@@ -368,6 +368,7 @@ struct BlockNet {
   }
 };
 
+#ifdef TRAINS  // one of the two kernels is wanted, and compiling both takes twice the time
 // One block per net of job.active.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) train_nets(const Job* __restrict__ given) {
   FM_DYN_SMEM(T, memory);
@@ -384,6 +385,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) train_nets(const Job* _
   if (net.leads()) store_progress(job, slot, s);
 }
 
+#else
 // Outputs, and sums of losses and of right samples if there are targets. Block (c, n): samples of chunk c, net n of
 // job.active.
 extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* __restrict__ given) {
@@ -413,3 +415,4 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
     }
   }
 }
+#endif

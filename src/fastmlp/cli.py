@@ -139,10 +139,13 @@ def devices() -> None:
 
         from .devices import devices as all_devices
 
-        table = Table("device", "available", "description", "reason")
-        for device in all_devices():
-            table.add_row(device.name, "yes" if device.available else "no", device.description, device.reason)
-        _console().print(table)
+        table, found, console = Table("device", "available", "description"), all_devices(), _console()
+        for device in found:
+            table.add_row(device.name, "yes" if device.available else "no", device.description)
+        console.print(table)
+        for device in found:
+            if device.reason:  # in one line, since it names a command to copy
+                console.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _layer_sizes(text: str) -> tuple[int, ...]:

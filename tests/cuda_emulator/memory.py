@@ -10,6 +10,7 @@ import numpy as np
 
 from .build import ASAN
 from .state import LOCK, EmulatorError, counts, device, settings
+from .streams import is_busy
 
 ALIGNMENT = 256
 GUARD = 0 if ASAN else 64  # bytes; AddressSanitizer has its own, right behind the last byte
@@ -17,6 +18,7 @@ LIBC = ctypes.CDLL(None)
 LIBC.posix_memalign.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_size_t]
 _starts: list[int] = []
 _live: dict[int, weakref.ref] = {}
+_freed: list[int] = []
 _faults: list[str] = []
 _used = 0
 
@@ -62,7 +64,12 @@ def _free(ptr, size):
         if not _guards_are_whole(ptr, size):
             _faults.append(f"a kernel wrote next to an array of {size} bytes")
         del _starts[bisect_right(_starts, ptr) - 1], _live[ptr]
-        LIBC.free(ctypes.c_void_p(ptr - GUARD * 4))
+        # As CuPy's pool does, keep the memory while a stream has something to do: that may be a use of it.
+        _freed.append(ptr - GUARD * 4)
+        if not is_busy():
+            for block in _freed:
+                LIBC.free(ctypes.c_void_p(block))
+            _freed.clear()
 
 
 def _guards_are_whole(ptr, size) -> bool:

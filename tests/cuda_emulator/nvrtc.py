@@ -90,3 +90,10 @@ def check(source: str, options=(), names=(), arch="sm_80") -> dict[str, dict[str
         elif kernel is not None:
             kernel.update({what: int(found[1]) for what, form in USED.items() if (found := re.search(form, line))})
     return report
+
+
+def version() -> str:
+    """NVRTC's, such as 13.0."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    find()[0].nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"

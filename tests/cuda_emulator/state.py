@@ -15,7 +15,7 @@ settings = SimpleNamespace(
     limit=2**33,  # bytes of device memory
     n_devices=1,
     available=True,  # what cupy.cuda.is_available() says
-    lazy=False,  # whether streams do what they are asked to as late as they may
+    late="",  # which streams do what they are asked to as late as they may: "all", "null", or none
     compute_capability="90",
 )
 DEFAULTS = dict(vars(settings))

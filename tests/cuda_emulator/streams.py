@@ -1,6 +1,8 @@
-"""Streams and events. By default a stream does at once what it is asked to. With settings.lazy it does so as late as it
-may: when it is synchronised with, or somebody who waits for it is. A copy from host memory then reads what is there at
-that time, so a buffer that is filled again too early shows.
+"""Streams and events. By default a stream does at once what it is asked to. Late streams, those that settings.late
+names, do it as late as they may: when somebody synchronises with them, or with another stream that waits for them.
+
+    late = "all"     a copy takes what is in host memory by then, so a buffer that is filled again too early shows
+    late = "null"    other streams run ahead of the null stream, so a copy that does not wait for kernels shows
 """
 
 from __future__ import annotations
@@ -76,6 +78,10 @@ class Stream:
     def done(self) -> bool:
         return self._did == self._asked
 
+    @property
+    def _is_late(self) -> bool:
+        return settings.late == "all" or (settings.late == "null" and self.ptr == 0)
+
     def synchronize(self):
         self._refuse_capture("synchronize")
         counts["synchronizations"] += 1
@@ -111,7 +117,9 @@ class Stream:
         """Do `operation` when the stream comes to it."""
         if self._captured is not None:
             self._captured.append(operation)
-        elif not settings.lazy and not self._queue:
+        elif not self._is_late and not self._queue:
+            for other in self._others():
+                other._run_to(other._asked)
             self._asked += 1
             self._did += 1
             operation()
@@ -153,6 +161,10 @@ def get_current_stream(device_id=-1) -> Stream:
 
 def stream_at(ptr: int) -> Stream:
     return Stream._all[ptr]
+
+
+def is_busy() -> bool:
+    return any(stream._queue for stream in list(Stream._all.values()))
 
 
 def forget_all() -> None:
