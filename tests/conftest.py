@@ -46,7 +46,9 @@ def _forget_backend():
     _find_cuda.cache_clear()
     for name in [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]:
         if not name.endswith(".printer"):
+            package, _, module = name.rpartition(".")
             del sys.modules[name]
+            vars(sys.modules[package]).pop(module, None)
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ OPTIMIZERS = {
 assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
 
 
+HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
+
+
 class Place:
     """Nets are trained there while it is entered; `shapes` and `works` tell whether they were."""
 
@@ -93,14 +96,25 @@ class Layered(ReferenceMLP):
         return loss, gradient
 
 
-def reference_of(network, params, l2=None):
+def reference_of(network, params, l2=None, kind=ReferenceMLP):
     """The reference of a net, at these parameters."""
     names = [ACTIVATIONS[code].name for code in network.activation_codes]
-    reference = ReferenceMLP(
+    return kind(
         network.layer_sizes, names, network.loss_row.name, params, network.l2 if l2 is None else l2,
         network.loss_constant or 1.0,
     )  # fmt: skip
-    return reference
+
+
+class Recorded(ReferenceMLP):
+    """Keeps its parameters from before each step, and after the last."""
+
+    def loss_and_gradient(self, X, y, weight=None, masks=None):
+        self.path.append(self.params.copy())
+        return super().loss_and_gradient(X, y, weight, masks)
+
+    @property
+    def path(self):
+        return self.__dict__.setdefault("_path", [])
 
 
 def follow(reference, X, y, optimizer, **settings):

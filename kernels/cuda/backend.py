@@ -71,6 +71,7 @@ def train(
     n: int,
 ) -> None:  # fmt: skip
     """n steps of training from step `first` on; memory, whose vectors are on the device, holds the outcome."""
+    work.net = net  # which may know more than the one the buffers were made for: a convergence rule's margin
     work.train(data, course, memory, first, n)
 
 

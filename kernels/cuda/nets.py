@@ -89,6 +89,8 @@ class NetsWork:
         each = padded(nets.n_params) * (self.n_state + 3) * self.dtype.itemsize + 8 * nets.n_records * 2 + 128
         if course.shuffle:
             each += 4 * self._given[0].n_samples
+        shape = Shape.choose(self.architecture, self.n_state, course.batch_size, nets.n_members, shared_limit())
+        each += shape.workspace * self.dtype.itemsize
         n = min(nets.n_members - self._n_taken, max(1, int(SHARE_OF_MEMORY * free / each)))
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
@@ -205,8 +207,8 @@ class _Window:
         scalars, counters, params = (cupy.asnumpy(x) for x in (self._scalars, self._counters, self._params))
         for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
             epochs = int(counters[slot, STEPS] // self.n_batches)
-            loss = float(scalars[slot, LOSS] / self.n_samples)
-            yield int(self.members[slot]), epochs, params[slot], loss, float(scalars[slot, RIGHT])
+            loss, right = scalars[slot, [LOSS, RIGHT]] if epochs else (np.nan, np.nan)
+            yield int(self.members[slot]), epochs, params[slot], float(loss / self.n_samples), float(right)
 
 
 def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any) -> None:
@@ -215,15 +217,16 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
     n, n_params, dtype = nets.n_members, nets.n_params, work.dtype
     size = data.n_samples * work.architecture.sizes[-1]
     free, _ = cupy.cuda.Device().mem_info
-    each = (n_params + (size if output.size else 0)) * dtype.itemsize + 64
-    most = max(1, min(n, 65535, int(SHARE_OF_MEMORY * free / each)))  # 65,535: the largest second side of a grid
     shape = Shape.choose(work.architecture, 0, min(data.n_samples, 64), 1, shared_limit())
+    each = (n_params + (size if output.size else 0) + shape.workspace) * dtype.itemsize + 64
+    room = int(SHARE_OF_MEMORY * free / each)  # blocks, or nets of one block each
+    most = max(1, min(n, 65535, room))  # 65,535: the largest second side of a grid
     kernel = compile_evaluation(work.architecture, shape, data.weighted, data.judged)
     params = nets.params.reshape(-1, n_params)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
         m = len(members)
-        chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile), 4096 // m))
+        chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile), 4096 // m, room // m))
         partial, nothing = cupy.zeros((m, chunks, 2)), cupy.zeros(1)
         out = cupy.empty(m * size, dtype) if output.size else None
         launch(

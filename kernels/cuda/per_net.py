@@ -49,6 +49,11 @@ class Shape:
     def shared(self) -> int:
         return self.numbers if self.in_shared else 0
 
+    @property
+    def workspace(self) -> int:
+        """Numbers of global memory that a block needs because they do not fit into shared memory."""
+        return 0 if self.in_shared or self.in_thread else self.numbers
+
     @classmethod
     def choose(cls, architecture: Architecture, n_state: int, rows: int, n_nets: int, limit: int) -> Shape:
         """rows : of a batch. limit : bytes of shared memory a block may have."""
@@ -123,7 +128,7 @@ def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], workspace: Any, 
 
 def workspace_for(shape: Shape, n_blocks: int, dtype: np.dtype):
     """Global memory for blocks whose arrays do not fit into shared memory; None where they do."""
-    return None if shape.in_shared or shape.in_thread else cupy.empty(n_blocks * shape.numbers, dtype)
+    return cupy.empty(n_blocks * shape.workspace, dtype) if shape.workspace else None
 
 
 def state_rows(rule: int) -> int:

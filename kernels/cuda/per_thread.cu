@@ -61,11 +61,12 @@ struct ThreadNet {
     T x[N_INPUTS], y[N_OUTPUTS], a[N_OUTPUTS];
     const T* X = job.X + owner * job.X_stride + sample * N_INPUTS;
     const T* Y = job.Y + owner * job.Y_stride + sample * N_OUTPUTS;
+    const T weight = WEIGHTED ? job.weight[owner * job.weight_stride + sample] : T(1);
+    if (WEIGHTED && !(weight > T(0))) return;  // a sample of weight 0 adds nothing, whatever it is
 #pragma unroll
     for (int i = 0; i < N_INPUTS; ++i) x[i] = X[i];
 #pragma unroll
     for (int j = 0; j < N_OUTPUTS; ++j) y[j] = Y[j];
-    const T weight = WEIGHTED ? job.weight[owner * job.weight_stride + sample] : T(1);
     loss += weight * straight_line(p, g, x, y, weight * scale, T(job.loss_constant), a);
     right += weight * right_share(a, y, T(job.bound));
   }

@@ -182,7 +182,8 @@ def call(function, *args, allow_host=False, **keywords):
     get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))
     out = keywords.get("out")
     keywords = {name: _host_of(value) for name, value in keywords.items()}
-    result = function(*[_host_of(x, allow_host) for x in args], **keywords)
+    with np.errstate(all="ignore"):  # a device says nothing of what is not finite
+        result = function(*[_host_of(x, allow_host) for x in args], **keywords)
     if out is not None:
         return out[0] if isinstance(out, tuple) and len(out) == 1 else out
     return wrap(result)

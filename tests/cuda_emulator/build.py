@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -33,12 +34,12 @@ def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:
     library = CACHE / f"{key}.so"
     if not library.exists():
         CACHE.mkdir(exist_ok=True)
-        text, part = CACHE / f"{key}.cpp", CACHE / f"{key}.{os.getpid()}.part"
+        text, part = CACHE / f"{key}.cpp", CACHE / f"{key}.{os.getpid()}-{threading.get_ident()}.part"
         text.write_text(source)
         done = subprocess.run(["g++", *flags, str(text), "-o", str(part)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise CompilerFailed(done.stderr[:8000])
-        os.replace(part, library)  # another process may do the same at this moment
+        os.replace(part, library)  # another process or thread may do the same at this moment
     return library
 
 

@@ -115,19 +115,20 @@ class Stream:
 
     def _ask(self, operation):
         """Do `operation` when the stream comes to it."""
-        if self._captured is not None:
-            self._captured.append(operation)
-        elif not self._is_late and not self._queue:
-            for other in self._others():
-                other._run_to(other._asked)
-            self._asked += 1
-            self._did += 1
-            operation()
-        else:
-            for other in self._others():
-                other_number = other._asked
-                self._put(lambda other=other, number=other_number: other._run_to(number))
-            self._put(operation)
+        with LOCK:  # threads share the null stream
+            if self._captured is not None:
+                self._captured.append(operation)
+            elif not self._is_late and not self._queue:
+                for other in self._others():
+                    other._run_to(other._asked)
+                self._asked += 1
+                self._did += 1
+                operation()
+            else:
+                for other in self._others():
+                    other_number = other._asked
+                    self._put(lambda other=other, number=other_number: other._run_to(number))
+                self._put(operation)
 
     def _put(self, operation):
         self._asked += 1

@@ -1,8 +1,10 @@
-"""One net in a block: optimisers, losses, activations, dropout and orders against the reference, a fit a launch."""
+"""One net: optimisers, losses, activations, dropout, orders and accuracy against the reference, in a block's memory,
+in global memory, and layer by layer.
+"""
 
 import numpy as np
 import pytest
-from cuda_cases import DTYPES, OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
+from cuda_cases import DTYPES, HIDDEN_NAMES, OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
 from reference import loss_per_sample
 from reference_random import epoch_order
 from test_gradients import PAIRS, assert_same_gradient, net_and_reference, targets_for
@@ -11,19 +13,17 @@ from tolerances import TOLERANCES
 import fastmlp.pace
 from fastmlp import MLP, SGD, Adam, Quickprop
 from fastmlp.devices import resolve
-from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.arguments import METRIC_NONE, STEPS_DONE, Course, Data
 from fastmlp.kernels.optimizers import SGD as SGD_RULE
 from fastmlp.plan import Plan, describe_net
 from fastmlp.schedules import Cosine
 
 SIZES, HIDDEN = (3, 7, 5, 2), ("tanh", "sigmoid")
-HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 
 
 @pytest.fixture(params=("block", "workspace", "layers"))
 def place(cuda, request, monkeypatch):
-    """Every net of the test is trained there. The tests of layers.py that are the same are here too."""
+    """Every net of the test is trained there."""
     place = Place(request.param, monkeypatch)
     yield place
     place.check()
