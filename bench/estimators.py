@@ -1,11 +1,12 @@
 """Fit and predict of the estimators against scikit-learn's, all settings at their defaults.
 
-Run: FASTMLP_DATA=FOLDER python bench/estimators.py [--rounds 3] [digits mnist adult covertype predict cv]
+Run: FASTMLP_DATA=FOLDER python bench/estimators.py [--rounds 3] [--epochs N] [--threads 1 2]
+     [digits mnist adult covertype predict cv]
 
 Fits alternate between the contestants, each in a process of its own: fastmlp with its default threads, scikit-learn
 with one and with two BLAS threads, of which the faster counts. All get the same standardised inputs (MNIST: divided by
 255) and the same random_state, and report epochs and test accuracy, so that equal work can be seen. MNIST is limited
-to 20 epochs. Seconds of the processor are beside those of the wall: they say more where something else is running.
+to 20 epochs, or all to N: speed an epoch needs no whole fits. Seconds of the processor are beside those of the wall: they say more where something else is running.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from environment import machine, print_machine, start_clean
 
 FITS = ("digits", "mnist", "adult", "covertype")
 TARGETS = {"digits": 8.0, "mnist": 2.5, "adult": 6.0, "covertype": 6.0}
-CONTESTANTS = {"fastmlp": None, "sklearn, 1 thread": 1, "sklearn, 2 threads": 2}
 CALLS = 2000
 
 
@@ -74,11 +74,11 @@ def classifier(contestant: str):
     return MLPClassifier
 
 
-def serve(contestant: str, name: str) -> None:
+def serve(contestant: str, name: str, epochs: str) -> None:
     """A worker: one line of settings in, one line of results out, so that fits of the contestants can alternate."""
     warnings.simplefilter("ignore")  # that max_iter was reached is the plan
     make, (X, y, X_test, y_test) = classifier(contestant), data(name)
-    limit = {"max_iter": 20} if name == "mnist" else {}
+    limit = {"max_iter": int(epochs)} if epochs != "0" else {"max_iter": 20} if name == "mnist" else {}
     make(max_iter=2).fit(X[:2000], y[:2000])  # what is compiled or loaded once is not timed
     for line in sys.stdin:
         model = make(random_state=int(line), **limit)
@@ -88,14 +88,15 @@ def serve(contestant: str, name: str) -> None:
         print(json.dumps([seconds, of_cpu, model.n_iter_, model.loss_, model.score(X_test, y_test)]), flush=True)
 
 
-def fits(name: str, rounds: int) -> None:
+def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
     workers = {}
-    for contestant, threads in CONTESTANTS.items():
+    for threads in (0, *blas_threads):
+        contestant = f"sklearn, {threads} threads" if threads else "fastmlp"
         environment = dict(os.environ)
         if threads:
             environment |= {"OPENBLAS_NUM_THREADS": str(threads)}
         workers[contestant] = subprocess.Popen(
-            [sys.executable, __file__, "--serve", contestant, name],
+            [sys.executable, __file__, "--serve", contestant, name, str(epochs)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
     results: dict[str, list] = {contestant: [] for contestant in workers}
@@ -184,7 +185,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=[], help=f"of {', '.join(FITS)}, predict, cv")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--serve", nargs=2, metavar=("CONTESTANT", "DATA"), help=argparse.SUPPRESS)
+    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of BLAS, for scikit-learn")
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     settings = parser.parse_args()
     if settings.serve:
         serve(*settings.serve)
@@ -193,7 +196,7 @@ def main() -> None:
     print_machine(machine())
     for name in settings.names or (*FITS, "predict", "cv"):
         if name in FITS:
-            fits(name, settings.rounds)
+            fits(name, settings.rounds, settings.epochs, settings.threads)
         else:
             {"predict": predict, "cv": cv}[name]()
 
