@@ -1,11 +1,13 @@
 """Fit and predict of the estimators against scikit-learn's, all settings at their defaults.
 
-Run: FASTMLP_DATA=FOLDER python bench/estimators.py [--rounds 3] [digits mnist adult covertype predict cv]
+Run: FASTMLP_DATA=FOLDER python bench/estimators.py [--rounds 3] [--epochs N] [--threads 1,2]
+     [digits mnist adult covertype predict cv]
 
 Fits alternate between the contestants, each in a process of its own: fastmlp with its default threads, scikit-learn
 with one and with two BLAS threads, of which the faster counts. All get the same standardised inputs (MNIST: divided by
 255) and the same random_state, and report epochs and test accuracy, so that equal work can be seen. MNIST is limited
-to 20 epochs. Seconds of the processor are beside those of the wall: they say more where something else is running.
+to 20 epochs, or all to N: speed an epoch needs no whole fits. Seconds of the processor are beside those of the wall:
+they say more where something else is running.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from environment import machine, print_machine, start_clean
 
 FITS = ("digits", "mnist", "adult", "covertype")
 TARGETS = {"digits": 8.0, "mnist": 2.5, "adult": 6.0, "covertype": 6.0}
-CONTESTANTS = {"fastmlp": None, "sklearn, 1 thread": 1, "sklearn, 2 threads": 2}
 CALLS = 2000
 
 
@@ -74,11 +75,11 @@ def classifier(contestant: str):
     return MLPClassifier
 
 
-def serve(contestant: str, name: str) -> None:
+def serve(contestant: str, name: str, epochs: str) -> None:
     """A worker: one line of settings in, one line of results out, so that fits of the contestants can alternate."""
     warnings.simplefilter("ignore")  # that max_iter was reached is the plan
     make, (X, y, X_test, y_test) = classifier(contestant), data(name)
-    limit = {"max_iter": 20} if name == "mnist" else {}
+    limit = {"max_iter": int(epochs)} if epochs != "0" else {"max_iter": 20} if name == "mnist" else {}
     make(max_iter=2).fit(X[:2000], y[:2000])  # what is compiled or loaded once is not timed
     for line in sys.stdin:
         model = make(random_state=int(line), **limit)
@@ -88,14 +89,15 @@ def serve(contestant: str, name: str) -> None:
         print(json.dumps([seconds, of_cpu, model.n_iter_, model.loss_, model.score(X_test, y_test)]), flush=True)
 
 
-def fits(name: str, rounds: int) -> None:
+def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
     workers = {}
-    for contestant, threads in CONTESTANTS.items():
+    for threads in (0, *blas_threads):
+        contestant = f"sklearn, {threads} threads" if threads else "fastmlp"
         environment = dict(os.environ)
         if threads:
             environment |= {"OPENBLAS_NUM_THREADS": str(threads)}
         workers[contestant] = subprocess.Popen(
-            [sys.executable, __file__, "--serve", contestant, name],
+            [sys.executable, __file__, "--serve", contestant, name, str(epochs)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
     results: dict[str, list] = {contestant: [] for contestant in workers}
@@ -151,32 +153,35 @@ def predict() -> None:
 
 
 def cv() -> None:
-    """Five folds as one population against five fits in a row, both of ours, on one core."""
+    """Folds as one population against fits in a row, both of ours, on one core."""
     from sklearn.datasets import load_breast_cancer, load_iris, load_wine
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 
     import fastmlp
 
     warnings.simplefilter("ignore")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    for load, hidden, batch in (
-        (load_iris, (4,), 30), (load_iris, (10,), 30), (load_iris, (10,), "auto"), (load_wine, (10,), 32),
-        (load_breast_cancer, (4,), 32),
-    ):  # fmt: skip
+    works = [
+        (load_iris, (4,), 30, 1), (load_iris, (10,), 30, 1), (load_wine, (10,), 32, 1),
+        (load_breast_cancer, (4,), 32, 1),
+        (load_iris, (4,), 30, 3), (load_iris, (10,), 30, 3), (load_wine, (10,), 32, 3), (load_iris, (10,), 30, 10),
+    ]  # fmt: skip
+    for load, hidden, batch, repeats in works:
         X, y = load(return_X_y=True)
         X = (X - X.mean(axis=0)) / X.std(axis=0)
         model = fastmlp.MLPClassifier(hidden, batch_size=batch, max_iter=200, random_state=0, n_iter_no_change=np.inf)
+        folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=0)
         spent: dict[str, list[float]] = {"population": [], "in a row": []}
         for _ in range(6):
             for label, call in (("population", fastmlp.cross_val_population), ("in a row", cross_val_score)):
-                start = time.perf_counter()
-                call(model, X, y, cv=5)
-                spent[label].append(time.perf_counter() - start)
+                start = time.process_time()
+                call(model, X, y, cv=folds)
+                spent[label].append(time.process_time() - start)
         together, apart = (np.median(spent[label][1:]) for label in ("population", "in a row"))
         print(
-            f"5 folds of {load.__name__[5:]}, hidden {hidden}, batch {batch}: {1e3 * together:.1f} ms as a population, "
-            f"{1e3 * apart:.1f} ms in a row, {apart / together:.1f} times, target 3"
+            f"{5 * repeats:2} folds of {load.__name__[5:]}, hidden {hidden}: {1e3 * together:.1f} ms of the processor "
+            f"as a population, {1e3 * apart:.1f} ms in a row, {apart / together:.1f} times, target 3"
         )
 
 
@@ -184,7 +189,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=[], help=f"of {', '.join(FITS)}, predict, cv")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--serve", nargs=2, metavar=("CONTESTANT", "DATA"), help=argparse.SUPPRESS)
+    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--threads", default="1,2", help="of BLAS, for scikit-learn")
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     settings = parser.parse_args()
     if settings.serve:
         serve(*settings.serve)
@@ -193,7 +200,7 @@ def main() -> None:
     print_machine(machine())
     for name in settings.names or (*FITS, "predict", "cv"):
         if name in FITS:
-            fits(name, settings.rounds)
+            fits(name, settings.rounds, settings.epochs, [int(n) for n in settings.threads.split(",")])
         else:
             {"predict": predict, "cv": cv}[name]()
 

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
 from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.devices import n_threads_available
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SMALL = {"hidden_layer_sizes": (6,), "random_state": 0, "max_iter": 8, "learning_rate_init": 0.02}
@@ -130,6 +131,12 @@ def test_parallel_search(data, backend):
         parallel = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2, n_jobs=2).fit(*data)
     alone = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(*data)
     np.testing.assert_array_equal(parallel.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+
+
+def test_workers_share_the_processors():
+    """joblib tells its processes how many threads are theirs, and nets keep to it."""
+    counts = joblib.Parallel(n_jobs=2)(joblib.delayed(n_threads_available)() for _ in range(4))
+    assert max(counts) <= max(1, joblib.cpu_count() // 2)
 
 
 def test_halving_search(data):

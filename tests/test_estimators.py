@@ -235,6 +235,7 @@ BAD_DATA = [
     (MLPRegressor, [[0.0], [np.nan]], [0, 1], "NaN"),
     (MLPRegressor, [[0.0], [1e300]], [0, 1], "infinity or a value too large for dtype..float32"),
     (MLPRegressor, [[0.0], [1.0]], [0], "inconsistent"),
+    (lambda: MLPRegressor((20,)), [[0.0], [1.0]], [0, 1], r"name the other one, MLPRegressor.hidden_layer_sizes=.20"),
 ]
 
 
