@@ -61,6 +61,11 @@ def test_version(run):
     assert (result.exit_code, result.stdout.strip()) == (0, fastmlp.__version__)
 
 
+def test_python_m(fresh_python):
+    done = fresh_python("import runpy, sys\nsys.argv = ['fastmlp', '--version']\nrunpy.run_module('fastmlp')")
+    assert done.stdout.strip() == fastmlp.__version__
+
+
 def test_help_names_every_command(run):
     result = run("--help")
     assert result.exit_code == 0

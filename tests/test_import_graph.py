@@ -26,6 +26,7 @@ SRC_LEVELS = [
     ["persistence", "reproduce", "sweeps", "xor"],
     ["jobs"],
     ["cli"],
+    ["__main__"],
 ]
 KERNEL_LEVELS = [
     ["compiler", "arguments", "simd"],

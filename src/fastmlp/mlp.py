@@ -15,7 +15,7 @@ from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Normal, Uniform, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import METRIC_NONE, NO_UPDATE, Course
+from .kernels.arguments import HYPER, METRIC_NONE, NO_UPDATE, Course
 from .kernels.random import FIT, derived_seeds
 from .network import Network
 from .optimizers import optimizer_from_name
@@ -101,9 +101,22 @@ class MLP:
         self._named_device = device
         self._seed = seed_of(random_state)
         self._fits = 0
+        self._make_params()
+        self.reset()
+
+    def _make_params(self) -> None:
         self._padded = self.network.layout.padded(self.dtype)  # what kernels work on; its head is params
         self._params = self._padded[: self.network.layout.n_params]
-        self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_padded"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, by pickle or copy, has parameters of its own, which are the head of the vector kernels work on."""
+        params = state["_params"]
+        self.__dict__.update(state)
+        self._make_params()
+        self._params[:] = params
 
     # ---- parameters
 
@@ -240,7 +253,7 @@ class MLP:
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
         size = min(data.n_samples, GRADIENT_ROWS)
         plan = Plan.for_training(self._without_dropout(), self.device, self.dtype, data.n_samples, size, False)
-        course = Course(size, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
+        course = Course(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
         n_steps = -(-data.n_samples // size)
         memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
         gradient = np.zeros_like(self._params)
