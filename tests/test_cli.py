@@ -123,6 +123,12 @@ def test_classification_from_table_to_predictions(run, tables, tmp_path):
     assert (predicted["prediction"] == truth["label"]).mean() > 0.8
     np.testing.assert_allclose(predicted[["probability_no", "probability_yes"]].sum(axis=1), 1.0, atol=1e-5)
     assert ((predicted["probability_yes"] > 0.5) == (predicted["prediction"] == "yes")).all()
+    for ending, read in ((".csv.gz", pd.read_csv), (".parquet", pd.read_parquet)):
+        other = tmp_path / f"predictions{ending}"
+        assert run("predict", model, test, "--output", other).exit_code == 0
+        pd.testing.assert_frame_equal(
+            read(other).astype({"probability_no": float, "probability_yes": float}), predicted
+        )
 
 
 def test_regression_to_stdout(run, tables, tmp_path):

@@ -218,7 +218,9 @@ def train(
 def predict(
     model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train`.")],
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the columns the net was trained on.")],
-    output: Annotated[Path | None, typer.Option(help="A CSV file; without it, stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A CSV (.csv, .csv.gz) or Parquet file; without it, stdout.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Predict each row of a table, as CSV: a column `prediction`, and for classes a `probability_<label>` each."""
@@ -227,8 +229,8 @@ def predict(
 
         if output is not None:
             jobs.check_folder(output)
-        text = jobs.predict(model, file, device).to_csv(index=False, float_format="%.9g")
+        predictions = jobs.predict(model, file, device)
         if output is None:
-            typer.echo(text, nl=False)
+            typer.echo(jobs.as_csv(predictions), nl=False)
         else:
-            output.write_text(text, encoding="utf-8", newline="")
+            jobs.write_table(predictions, output)

@@ -6,13 +6,12 @@ with the DLPack protocol on the CPU, such as PyTorch and JAX arrays.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .errors import checked_number
+from .errors import checked_number, is_number
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
@@ -37,14 +36,27 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
     if array.dtype == object:
-        with contextlib.suppress(ValueError, TypeError):
-            array = array.astype(np.float64)
+        array = _unboxed(array, name, type(values).__name__)
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers, but its dtype is {array.dtype}. Encode text and categories first, "
             "or use MLPClassifier or `fastmlp train`, which do."
         )
     return array
+
+
+def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
+    """Python objects as float64."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
+    try:
+        return array.astype(np.float64)
+    except (ValueError, TypeError):
+        where, cell = next((where, cell) for where, cell in np.ndenumerate(array) if not is_number(cell))
+    raise ValueError(
+        f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values and encode text and "
+        "categories first, or use MLPClassifier or `fastmlp train`, which do."
+    )
 
 
 def checked_finite(array: np.ndarray, name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -158,8 +159,8 @@ class Population:
         IndexError
             If there is no such net.
         """
-        if not -self.n_nets <= k < self.n_nets:
-            raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
+        if not isinstance(k, Integral) or not -self.n_nets <= k < self.n_nets:
+            raise IndexError(f"There is no net {k!r}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
         settings = {**self._settings, "dropout": self._one(self.dropout, k), "l2": self._one(self.l2, k)}
         net = MLP(**settings, init_scale=self._one(self.init_scale, k), random_state=int(self.seeds[k]))

@@ -18,6 +18,7 @@ from .optimizers import Optimizer
 from .pace import Pace
 from .plan import Plan, products
 from .progress import Progress
+from .schedules import factors_at
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,7 @@ class Fit:
             seed=options.seed,
             rule=CODES[options.optimizer.rule.name],
             hyper=options.optimizer.hyper,
-            factors=np.array(
-                np.broadcast_to(options.factors(np.arange(first, first + n_steps), self.n_steps), n_steps), np.float64
-            ),
+            factors=factors_at(options.factors, np.arange(first, first + n_steps), self.n_steps),
             layered=layer_factors.size > 0,
             layer_factors=layer_factors,
         )
