@@ -108,7 +108,7 @@ def test_saving_replaces_and_follows_links(net, path):
 def test_saving_to_no_folder(net, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
         net.save(tmp_path / "nowhere" / "net.safetensors")
-    with pytest.raises(IsADirectoryError, match="The output should be a file, but '.*' is a folder"):
+    with pytest.raises(IsADirectoryError, match=r"The output should be a file, but '.*' is a folder"):
         net.save(tmp_path)
 
 
