@@ -1,8 +1,8 @@
 """Classic results of the literature, run again as populations: `fastmlp reproduce`.
 
 Sources: Fahlman's 10,000 trials of quickprop on XOR and his table of parity nets (CMU neural-network benchmark archive,
-files xor and parity, March 1989, and his program quickprop.lisp), Walker's two spirals (file two-spirals), Prechelt's Proben1 (TR 21/94, nets without
-shortcuts). Facts and figures only. What the sources leave open is said where it is chosen.
+files xor and parity, March 1989, and his program quickprop.lisp), Walker's two spirals (file two-spirals), Prechelt's
+Proben1 (TR 21/94, nets without shortcuts). Facts and figures only. What the sources leave open is said where it is chosen.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def quickprop(
 
 
 def epochs_to_learn(result: PopulationResult) -> np.ndarray:
-    """As Fahlman counted them, of the nets that did: not the epoch that finds all outputs right, which changes nothing."""
+    """Of the nets that did, as Fahlman counted: without the last epoch, which finds all outputs right."""
     return (result.epochs[result.converged] - 1).astype(float)
 
 
