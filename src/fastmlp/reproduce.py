@@ -2,7 +2,8 @@
 
 Sources: Fahlman's 10,000 trials of quickprop on XOR and his table of parity nets (CMU neural-network benchmark archive,
 files xor and parity, March 1989, and his program quickprop.lisp), Walker's two spirals (file two-spirals), Prechelt's
-Proben1 (TR 21/94, nets without shortcuts). Facts and figures only. What the sources leave open is said where it is chosen.
+Proben1 (TR 21/94, nets without shortcuts). Facts and figures only. What the sources leave open is said where it is
+chosen.
 """
 
 from __future__ import annotations
