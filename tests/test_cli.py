@@ -251,6 +251,13 @@ def test_divergence_is_a_sentence_and_saves(run, tables, tmp_path):
     assert np.isfinite(fastmlp.load(model).params).all()
 
 
+def test_settings_of_many_nets_need_many_nets(run):
+    result = run("xor", "--restart-after", "40")
+    assert result.exit_code == 2
+    assert "--restart-after" in result.stderr
+    assert "--nets" in result.stderr
+
+
 def test_xor_statistics(run):
     done = run("xor", "--nets", 500, "--optimizer", "quickprop", "--epochs", 100)
     assert done.exit_code == 0, done.output

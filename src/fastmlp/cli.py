@@ -86,6 +86,7 @@ def options(
 
 @app.command()
 def xor(
+    context: typer.Context,
     nets: Annotated[int, typer.Option(min=0, help="Train so many 2-2-1 nets and print statistics instead.")] = 0,
     optimizer: Annotated[str, typer.Option(help="With --nets: sgd, adam, quickprop, rprop, ...")] = "rprop",
     learning_rate: Annotated[float | None, typer.Option(help="With --nets; the optimizer's own if not given.")] = None,
@@ -97,6 +98,11 @@ def xor(
 ) -> None:
     """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
     sizes = _layer_sizes(hidden)
+    if not nets:
+        for name in context.params:
+            if name != "nets" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+                option = f"--{name.replace('_', '-')}"
+                raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():
         from . import xor as story
 
