@@ -8,6 +8,7 @@ from scipy.stats import loguniform
 
 import fastmlp
 from fastmlp import Population, sweep, sweeps
+from fastmlp.kernels.arguments import RUNNING
 from fastmlp.sampling import folds
 
 
@@ -100,20 +101,22 @@ def test_a_named_loss_decides_what_whole_numbers_are(rng):
 
 
 def test_interruption_keeps_what_was_finished(task, monkeypatch):
-    """Ctrl-C in the second population."""
+    """Ctrl-C in the second population, after one configuration of it."""
     fits = []
     fit = Population.fit
 
     def interrupted(self, *arguments, **settings):
-        fits.append(fit(self, *arguments, **settings))
-        return dataclasses.replace(fits[-1], interrupted=len(fits) > 1)
+        result = fit(self, *arguments, **settings)
+        fits.append(result)
+        status = np.where(np.arange(result.n_nets) < (3 if len(fits) == 2 else 0), result.status, RUNNING)
+        return result if len(fits) == 1 else dataclasses.replace(result, interrupted=True, status=status)
 
     monkeypatch.setattr(Population, "fit", interrupted)
     space = {"hidden_layer_sizes": [(3,), (4,), (5,)]}
     found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
     assert (len(fits), found.interrupted) == (2, True)
-    assert len({row["hidden_layer_sizes"] for row in found.settings}) == 1
-    assert len(found.settings) == len(found.scores) == fits[0].n_nets // 3
+    assert len({row["hidden_layer_sizes"] for row in found.settings}) == 2
+    assert len(found.settings) == len(found.scores) == fits[0].n_nets // 3 + 1
     assert np.isfinite(found.scores).all()
     assert "interrupted" in found.summary()
     with pytest.raises(KeyboardInterrupt):  # the first: nothing to show
@@ -140,4 +143,4 @@ BAD = [
 @pytest.mark.parametrize("space, message", BAD)
 def test_bad_space(task, space, message):
     with pytest.raises(ValueError, match=message):
-        sweep(*task, space, n=2, epochs=2, verbose=0)
+        sweep(*task, space, n=8, epochs=2, random_state=0, verbose=0)

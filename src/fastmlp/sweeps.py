@@ -210,14 +210,15 @@ def sweep(
         pop, fit = _population(full, features, targets, cv, device, dtype, int(rng.integers(2**31)))
         weights = np.tile(left_in, (len(members), 1))
         result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
-        if result.interrupted:
-            interrupted = True
-            break
         figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
         score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
         fold_scores[members] = np.where(np.isfinite(score), score, -np.inf).reshape(len(members), cv)
         losses[members] = result.loss.reshape(len(members), cv).mean(axis=1)
-        order = np.concatenate([order, members])
+        finished = (result.stopped_by != "interrupt").reshape(len(members), cv).all(axis=1)
+        order = np.concatenate([order, np.array(members)[finished]])
+        if result.interrupted:
+            interrupted = True
+            break
     if not order.size:
         raise KeyboardInterrupt
     order.sort()
