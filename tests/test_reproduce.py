@@ -47,6 +47,18 @@ def test_restarts_are_trials_in_turn():
     assert restarts == 3
 
 
+def test_prechelts_rules():
+    def stops(validation, training):
+        history = SimpleNamespace(record=lambda name: np.array(validation), loss=np.array(training))
+        return reproduce.prechelt_stops(len(training) - 1, history)
+
+    falling = np.geomspace(1, 0.5, 10)
+    assert not stops([9, 9, 9, 9, 1.0, 9, 9, 9, 9, 1.04], falling), "only every fifth epoch counts"
+    assert stops([9, 9, 9, 9, 1.0, 0, 0, 0, 0, 1.06], falling)
+    assert not stops([1.0] * 4 + [9.0], falling[:4])
+    assert stops([1.0] * 10, [1.0] * 5 + [0.9] * 5)
+
+
 def test_proben1(data_folder, monkeypatch):
     monkeypatch.setattr(reproduce, "PROBEN1", {name: reproduce.PROBEN1[name] for name in ("cancer1", "diabetes3")})
     for row in reproduce.proben1(16, data=data_folder):

@@ -54,7 +54,7 @@ class Fit:
         self.memory = plan.make_memory(params, state, options.epochs)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
-        self._validation_records: list[tuple[float, float]] = []
+        self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, share right
         self._empty = np.empty(0, params.dtype)
         self._proven = params.copy()  # the last parameters that are known to give a finite loss
         self._before_call = self._proven
@@ -144,7 +144,8 @@ class Fit:
         """Validate, judge, call back. Returns why training should stop, or an empty string."""
         if self.validation is not None:
             plan, data = self.validation
-            self._validation_records.append(plan.evaluate(team, data, self.memory.params, self._empty))
+            self._validated[epoch] = plan.evaluate(team, data, self.memory.params, self._empty)
+            self._n_validated = epoch + 1
         self._record()
         if self._best is not None:
             if self._best.improves(epoch, float(self.history.record(self._best.monitor)[-1])):
@@ -164,7 +165,7 @@ class Fit:
         if self.data.metric != METRIC_NONE:
             self.history.accuracy = self.memory.epoch_right[:n]
         if self.validation is not None:
-            records = np.array(self._validation_records).reshape(-1, 2)
+            records = self._validated[: self._n_validated]
             self.history.validation_loss = records[:, 0]
             if self.validation[1].metric != METRIC_NONE:
                 self.history.validation_accuracy = records[:, 1]
