@@ -19,11 +19,11 @@ from .devices import check_name, resolve
 from .ensemble import average, greedy_weights
 from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
 from .initialization import Normal, Uniform, check_init, draw_params
-from .kernels.arguments import METRIC_NONE
+from .kernels.arguments import CONVERGED, METRIC_NONE, RUNNING
 from .kernels.random import FIT, derived_seeds
 from .mlp import MLP, checked_dtype, seed_of
 from .network import Network
-from .optimizers import optimizer_from_name
+from .optimizers import optimizer_from_name, settings_of
 from .plan import describe_net
 from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
@@ -273,14 +273,13 @@ class Population:
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         has_metric = task.data.metric != METRIC_NONE
         if task.converged is not None:
-            done = outcome.status == 1
-        elif has_metric:
-            done = np.isfinite(outcome.loss) & (outcome.status != 0)
-            _, right = judge_nets(self.network, self.device, self._params, task.data, task.strides)
-            done &= right >= 1.0 - 1e-5
+            done = outcome.status == CONVERGED
         else:
-            done = np.isfinite(outcome.loss) & (outcome.status != 0)
-        values = {**task.optimizer.__dict__, "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
+            done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
+            if has_metric:
+                _, right = judge_nets(self.network, self.device, self._params, task.data, task.strides)
+                done &= right >= 1.0 - 1e-5
+        values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
         return PopulationResult(
             converged=done, epochs=outcome.epochs, loss=outcome.loss,

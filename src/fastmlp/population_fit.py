@@ -111,9 +111,8 @@ class Task:
     @property
     def net(self) -> Net:
         """What kernels know of every net, the margin of the convergence rule included."""
-        row = self.network.output_row
-        margin = self.converged.margin if self.converged is not None else None
-        return describe_net(self.network)._replace(margin=(margin or 0.0) * (row.high - row.low) if margin else 0.0)
+        row, margin = self.network.output_row, self.converged.margin if self.converged is not None else None
+        return describe_net(self.network)._replace(margin=margin * (row.high - row.low) if margin else 0.0)
 
     @property
     def n_batches(self) -> int:
