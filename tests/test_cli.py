@@ -219,6 +219,13 @@ def test_prediction_mistakes(run, tables, tmp_path):
     assert "it knows no table columns" in sentence(run("predict", model, other))
 
 
+def test_predictions_need_pandas(run, tables, tmp_path, monkeypatch):
+    model = tmp_path / "model.safetensors"
+    fastmlp.MLP((3, 1)).save(model)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert "Tables need pandas, which is not installed" in sentence(run("predict", model, tables[1]))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

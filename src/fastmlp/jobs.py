@@ -16,7 +16,7 @@ from .mlp import MLP
 from .optimizers import optimizer_from_name
 from .persistence import check_folder, load
 from .schedules import schedule_factors
-from .tabular import PARQUET_ENDINGS, Preprocessing, drop_rows_without_target, read_table
+from .tabular import PARQUET_ENDINGS, Preprocessing, drop_rows_without_target, import_pandas, read_table
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ def evaluate(net: MLP, preprocessing: Preprocessing, X: np.ndarray, y: np.ndarra
 
 def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
     """The predictions for each row of a table: `prediction`, and for classes a column of probabilities each."""
-    import pandas as pd
-
+    pandas = import_pandas()
     net = load(model, device=device)
     preprocessing = net.preprocessing
     if preprocessing is None:
@@ -168,7 +167,7 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
             "and its predict method with an array."
         )
     X = preprocessing.transform(read_table(file, preprocessing.text_columns), net.dtype.name)
-    return pd.DataFrame(preprocessing.target.decode(net.predict(X)))
+    return pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
 
 
 def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
