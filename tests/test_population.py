@@ -1,7 +1,10 @@
 """Populations: each net is what an MLP with its seed and settings would be, trained alone; and what a fit reports."""
 
+import pickle
+
 import numpy as np
 import pytest
+import safetensors.numpy
 import scipy.stats
 
 import fastmlp
@@ -420,6 +423,29 @@ def test_save_and_load(sizes, tmp_path):
     np.testing.assert_array_equal(same.l2, pop.l2)
     np.testing.assert_array_equal(same.predict(XOR), pop.predict(XOR))
     np.testing.assert_array_equal(same.reset().params, pop.reset().params)
+
+
+@pytest.mark.parametrize("name, value", [("dropout", 1.0), ("l2", -0.1), ("init_scale", np.nan)])
+def test_loading_settings_out_of_range(name, value, tmp_path):
+    path = tmp_path / "pop.safetensors"
+    Population((2, 3, 1), 4).save(path)
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, no mapping
+    safetensors.numpy.save_file(arrays | {name: np.array([value])}, path, metadata)
+    with pytest.raises(ValueError, match=f"{name} must be a number in"):
+        fastmlp.load(path)
+
+
+def test_copies_are_independent():
+    pop = Population((2, 3, 1), 20, hidden_activation="tanh", random_state=1)
+    pop.fit(XOR, XOR_Y, epochs=5, verbose=0)
+    twin = pickle.loads(pickle.dumps(pop))
+    np.testing.assert_array_equal(twin.predict(XOR), pop.predict(XOR))
+    again = [p.fit(XOR, XOR_Y, epochs=5, verbose=0).loss for p in (pop, twin)]
+    np.testing.assert_array_equal(*again)
+    twin.params = np.zeros_like(twin.params)
+    assert pop.params.any()
+    assert not twin.predict(XOR).any()
 
 
 def test_ensemble(rng):

@@ -31,7 +31,16 @@ from .population_result import PopulationResult
 from .population_use import checked_members, judge_nets
 from .schedules import schedule_factors
 
-PER_NET = ("dropout", "l2", "init_scale")  # constructor settings that may differ from net to net
+# Constructor settings that may differ from net to net, and their bounds.
+PER_NET: dict[str, dict[str, Any]] = {
+    "dropout": {"low": 0.0, "high": 1.0, "open_high": True}, "l2": {"low": 0.0}, "init_scale": {"low": 0.0},
+}  # fmt: skip
+
+
+def own_setting(name: str, value: Any, n_nets: int, rng: np.random.Generator | None) -> Any:
+    """The setting as a number or as an array (n_nets,), checked before and after it is drawn."""
+    drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
+    return checked_setting(name, drawn, **PER_NET[name])
 
 
 class Population:
@@ -88,18 +97,12 @@ class Population:
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
-        checked_setting("dropout", dropout, 0.0, 1.0, open_high=True)
-        checked_setting("l2", l2, 0.0)
-        checked_setting("init_scale", init_scale, 0.0)
         self.seed = seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.seeds = rng.integers(2**63, size=self.n_nets)
-        self.dropout = drawn_setting("dropout", dropout, self.n_nets, rng)
-        self.l2 = drawn_setting("l2", l2, self.n_nets, rng)
-        self.init_scale = drawn_setting("init_scale", init_scale, self.n_nets, rng)
-        checked_setting("dropout", self.dropout, 0.0, 1.0, open_high=True)
-        checked_setting("l2", self.l2, 0.0)
-        checked_setting("init_scale", self.init_scale, 0.0)
+        self.dropout = own_setting("dropout", dropout, self.n_nets, rng)
+        self.l2 = own_setting("l2", l2, self.n_nets, rng)
+        self.init_scale = own_setting("init_scale", init_scale, self.n_nets, rng)
         # The description of them all: where nets differ, it has the largest value.
         self.network = Network.build(
             layer_sizes, hidden_activation, output_activation, loss, float(np.max(self.dropout)),
@@ -369,10 +372,7 @@ class Population:
         """Take over what get_arrays gave."""
         for name in PER_NET:
             values = arrays[name]
-            checked_setting(name, values, 0.0)
-            setattr(
-                self, name, float(values[0]) if len(values) == 1 else drawn_setting(name, values, self.n_nets, None)
-            )
+            setattr(self, name, own_setting(name, values[0] if len(values) == 1 else values, self.n_nets, None))
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()
