@@ -62,6 +62,11 @@ def test_version(run):
     assert (result.exit_code, result.stdout.strip()) == (0, fastmlp.__version__)
 
 
+def test_python_m(fresh_python):
+    done = fresh_python("import runpy, sys\nsys.argv = ['fastmlp', '--version']\nrunpy.run_module('fastmlp')")
+    assert done.stdout.strip() == fastmlp.__version__
+
+
 def test_help_names_every_command(run):
     result = run("--help")
     assert result.exit_code == 0
@@ -120,6 +125,12 @@ def test_classification_from_table_to_predictions(run, tables, tmp_path):
     assert (predicted["prediction"] == truth["label"]).mean() > 0.8
     np.testing.assert_allclose(predicted[["probability_no", "probability_yes"]].sum(axis=1), 1.0, atol=1e-5)
     assert ((predicted["probability_yes"] > 0.5) == (predicted["prediction"] == "yes")).all()
+    for ending, read in ((".csv.gz", pd.read_csv), (".parquet", pd.read_parquet)):
+        other = tmp_path / f"predictions{ending}"
+        assert run("predict", model, test, "--output", other).exit_code == 0
+        pd.testing.assert_frame_equal(
+            read(other).astype({"probability_no": float, "probability_yes": float}), predicted
+        )
 
 
 def test_regression_to_stdout(run, tables, tmp_path):
@@ -214,6 +225,13 @@ def test_prediction_mistakes(run, tables, tmp_path):
     assert "it knows no table columns" in sentence(run("predict", model, other))
 
 
+def test_predictions_need_pandas(run, tables, tmp_path, monkeypatch):
+    model = tmp_path / "model.safetensors"
+    fastmlp.MLP((3, 1)).save(model)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert "Tables need pandas, which is not installed" in sentence(run("predict", model, tables[1]))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -244,6 +262,13 @@ def test_divergence_is_a_sentence_and_saves(run, tables, tmp_path):
     assert "Lower the learning rate" in result.stderr
     assert "diverged" in result.stdout
     assert np.isfinite(fastmlp.load(model).params).all()
+
+
+def test_settings_of_many_nets_need_many_nets(run):
+    result = run("xor", "--restart-after", "40")
+    assert result.exit_code == 2
+    assert "--restart-after" in result.stderr
+    assert "--nets" in result.stderr
 
 
 def test_xor_statistics(run):

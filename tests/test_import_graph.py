@@ -19,7 +19,8 @@ SRC_LEVELS = [
     ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
     ["plots.curves"],
     ["history"],
-    ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules", "sklearn_rules"],
+    ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
+    ["sklearn_rules"],
     ["data", "initialization", "plan", "targets"],
     ["plots.samples", "recorders", "speed"],
     ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],
@@ -35,6 +36,7 @@ SRC_LEVELS = [
     ["cross_validation", "estimators", "tabular_base"],
     ["sklearn_conversion", "tabular_estimators"],
     ["cli"],
+    ["__main__"],
 ]
 KERNEL_LEVELS = [
     ["compiler", "arguments", "simd"],

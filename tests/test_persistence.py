@@ -107,8 +107,16 @@ def test_saving_replaces_and_follows_links(net, path):
 
 
 def test_saving_to_no_folder(net, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' to save in; make it first\."):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
         net.save(tmp_path / "nowhere" / "net.safetensors")
+    with pytest.raises(IsADirectoryError, match=r"The output should be a file, but '.*' is a folder"):
+        net.save(tmp_path)
+
+
+def test_an_unknown_device_is_not_the_files_fault(net, path):
+    net.save(path)
+    with pytest.raises(ValueError, match=r"^Unknown device 'gpu'"):
+        fastmlp.load(path, device="gpu")
 
 
 def test_loading_nothing(tmp_path):

@@ -54,13 +54,15 @@ def as_early_stopping(value: Any) -> EarlyStopping | None:
 
 
 def as_callbacks(value: Any) -> tuple[Callback, ...]:
-    """A callback, or a sequence of them, as a tuple.
+    """A callback, a sequence of them, or None, as a tuple.
 
     Raises
     ------
     ValueError
         If something in it cannot be called.
     """
+    if value is None:
+        return ()
     callbacks = (value,) if callable(value) else tuple(value) if isinstance(value, (list, tuple)) else (value,)
     for callback in callbacks:
         if not callable(callback):

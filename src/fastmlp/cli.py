@@ -86,6 +86,7 @@ def options(
 
 @app.command()
 def xor(
+    context: typer.Context,
     nets: Annotated[int, typer.Option(min=0, help="Train so many 2-2-1 nets and print statistics instead.")] = 0,
     optimizer: Annotated[str, typer.Option(help="With --nets: sgd, adam, quickprop, rprop, ...")] = "rprop",
     learning_rate: Annotated[float | None, typer.Option(help="With --nets; the optimizer's own if not given.")] = None,
@@ -97,6 +98,11 @@ def xor(
 ) -> None:
     """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
     sizes = _layer_sizes(hidden)
+    if not nets:
+        for name in context.params:
+            if name != "nets" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+                option = f"--{name.replace('_', '-')}"
+                raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():
         from . import xor as story
 
@@ -238,7 +244,9 @@ def report(
 def predict(
     model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train`.")],
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the columns the net was trained on.")],
-    output: Annotated[Path | None, typer.Option(help="A CSV file; without it, stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A CSV (.csv, .csv.gz) or Parquet file; without it, stdout.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Predict each row of a table, as CSV: a column `prediction`, and for classes a `probability_<label>` each."""
@@ -247,8 +255,8 @@ def predict(
 
         if output is not None:
             jobs.check_folder(output)
-        text = jobs.predict(model, file, device).to_csv(index=False, float_format="%.9g")
+        predictions = jobs.predict(model, file, device)
         if output is None:
-            typer.echo(text, nl=False)
+            typer.echo(jobs.as_csv(predictions), nl=False)
         else:
-            output.write_text(text, encoding="utf-8", newline="")
+            jobs.write_table(predictions, output)

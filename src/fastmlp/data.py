@@ -6,7 +6,6 @@ with the DLPack protocol, such as PyTorch and JAX arrays. Inputs that lie on a G
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .devices import as_device_array, device_of
-from .errors import checked_number
+from .errors import checked_number, is_number
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
@@ -43,8 +42,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
     if array.dtype == object:
-        with contextlib.suppress(ValueError, TypeError):
-            array = array.astype(np.float64)
+        array = _unboxed(array, name, type(values).__name__)
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers, but its dtype is {array.dtype}. Encode text and categories first, "
@@ -56,6 +54,20 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
 def on_host(array: Any) -> np.ndarray:
     """A NumPy array, for one that may lie on a device."""
     return array if isinstance(array, np.ndarray) else array.get()
+
+
+def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
+    """Python objects as float64."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
+    try:
+        return array.astype(np.float64)
+    except (ValueError, TypeError):
+        where, cell = next((where, cell) for where, cell in np.ndenumerate(array) if not is_number(cell))
+    raise ValueError(
+        f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values and encode text and "
+        "categories first, or use MLPClassifier or `fastmlp train`, which do."
+    )
 
 
 def checked_finite(array: Any, name: str) -> Any:

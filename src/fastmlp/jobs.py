@@ -14,9 +14,9 @@ from .history import History
 from .metrics import classification_metrics, regression_metrics
 from .mlp import MLP
 from .optimizers import optimizer_from_name
-from .persistence import load
+from .persistence import check_folder, load
 from .schedules import schedule_factors
-from .tabular import Preprocessing, drop_rows_without_target, read_table
+from .tabular import PARQUET_ENDINGS, Preprocessing, drop_rows_without_target, import_pandas, read_table
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class TrainSettings:
 def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
     """Train a net on a table, print its metrics and save it with its preprocessing."""
     say = partial(console.print, markup=False, soft_wrap=True)
-    check_folder(output)
+    check_folder(output)  # before any work is done
     optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
     schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
     table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
@@ -83,14 +83,6 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     net.save(output)
     print_metrics(net, preprocessing, encoded, console)
     say(f"Saved to {output}")
-
-
-def check_folder(path: Path) -> None:
-    """Refuse an output that cannot be written before any work is done."""
-    if path.is_dir():
-        raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
 
 
 def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -219,8 +211,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
 
 def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
     """The predictions for each row of a table: `prediction`, and for classes a column of probabilities each."""
-    import pandas as pd
-
+    pandas = import_pandas()
     net = load(model, device=device)
     preprocessing = net.preprocessing
     if preprocessing is None:
@@ -229,4 +220,17 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
             "and its predict method with an array."
         )
     X = preprocessing.transform(read_table(file, preprocessing.text_columns), net.dtype.name)
-    return pd.DataFrame(preprocessing.target.decode(net.predict(X)))
+    return pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
+
+
+def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
+    """The table as CSV: text, or in a file whose ending says how it is compressed."""
+    return table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """The table in a file: Parquet where its name says so, else CSV."""
+    if path.name.lower().endswith(PARQUET_ENDINGS):
+        table.to_parquet(path, index=False)
+    else:
+        as_csv(table, path)

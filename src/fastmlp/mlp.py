@@ -108,9 +108,25 @@ class MLP:
         self._named_device = device
         self._seed = seed_of(random_state)
         self._fits = 0
+        self._make_params()
+        self.reset()
+
+    def _make_params(self) -> None:
         self._padded = self.network.layout.padded(self.dtype)  # what kernels work on; its head is params
         self._params = self._padded[: self.network.layout.n_params]
-        self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, by pickle or copy, has parameters of its own, which are the head of the vector kernels work on, and a
+        device that is there.
+        """
+        params = state["_params"]
+        self.__dict__.update(state)
+        self.device = resolve(self._named_device)
+        self._make_params()
+        self._params[:] = params
 
     # ---- parameters
 
@@ -325,17 +341,6 @@ class MLP:
     def get_arrays(self) -> dict[str, np.ndarray]:
         """What `save` writes besides the settings."""
         return {"params": self._params}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """params becomes the head of aligned memory again, on a device that is there."""
-        self.__dict__.update(state)
-        self.device = resolve(self._named_device)
-        self._padded = self.network.layout.padded(self.dtype)
-        self._padded[: len(self._params)] = self._params
-        self._params = self._padded[: len(self._params)]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a safetensors file, atomically."""

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from .devices import check_name
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .layout import Layout
@@ -59,10 +60,17 @@ def save(net: MLP | Population, path: str | os.PathLike) -> None:
     _replace(Path(os.path.realpath(path)), to_bytes(arrays, metadata))
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a path where no file can be written."""
+    if path.is_dir():
+        raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
+
+
 def _replace(path: Path, data: bytes) -> None:
     """Write beside `path`, reach the disk, then rename, which is atomic."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to save in; make it first.")
+    check_folder(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -85,6 +93,7 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
         If the file is damaged, was not written by fastmlp, or was written by a newer version.
     """
     path = Path(path)
+    check_name(device)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     try:

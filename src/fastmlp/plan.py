@@ -20,10 +20,8 @@ from .network import Network
 # bench/LOG.md has the figures.
 LANES_UP_TO = 512  # weights of the largest layer up to which samples-as-lanes wins, for batches of more than 4 ...
 LANES_UP_TO_NARROW = 200  # ... and for smaller ones
-LANES_ROWS, LANES_ALWAYS = (
-    512,
-    128,
-)  # larger batches leave the first-level cache, unless the largest layer is this small
+LANES_ROWS = 512  # larger batches leave the first-level cache ...
+LANES_ALWAYS = 128  # ... unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
 # A population of at least FULL_LANES nets trains in lanes up to so many parameters (bench/lab_population_families.py);

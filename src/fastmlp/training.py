@@ -29,6 +29,7 @@ from .optimizers import Optimizer
 from .pace import Pace
 from .plan import Plan, products
 from .progress import Progress
+from .schedules import factors_at
 
 
 @dataclass
@@ -132,7 +133,7 @@ class Fit:
         self._layer_factors = options.optimizer.layer_factors(plan.network.layout.shapes)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
-        self._validation_records: list[tuple[float, float]] = []
+        self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, share right
         self._empty = np.empty(0, params.dtype)
         self._proven = self.memory.params.copy()  # the last parameters that are known to give a finite loss
         self._before_call = self._proven
@@ -208,9 +209,7 @@ class Fit:
             seed=options.seed,
             rule=CODES[options.optimizer.rule.name],
             hyper=self._hyper,
-            factors=np.array(
-                np.broadcast_to(options.factors(np.arange(first, first + n_steps), self.n_steps), n_steps), np.float64
-            ),
+            factors=factors_at(options.factors, np.arange(first, first + n_steps), self.n_steps),
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
         )
@@ -236,7 +235,8 @@ class Fit:
         """Validate, judge, call back. Returns why training should stop, or an empty string."""
         if self.validation is not None:
             plan, data = self.validation
-            self._validation_records.append(plan.evaluate(team, data, self.memory.params, self._empty))
+            self._validated[epoch] = plan.evaluate(team, data, self.memory.params, self._empty)
+            self._n_validated = epoch + 1
         self._record()
         if self._best is not None:
             if self._best.improves(epoch, float(self.history.record(self._best.monitor)[-1])):
@@ -258,7 +258,7 @@ class Fit:
         if self.data.metric != METRIC_NONE:
             self.history.accuracy = self.memory.epoch_right[:n]
         if self.validation is not None:
-            records = np.array(self._validation_records).reshape(-1, 2)
+            records = self._validated[: self._n_validated]
             self.history.validation_loss = records[:, 0]
             if self.validation[1].metric != METRIC_NONE:
                 self.history.validation_accuracy = records[:, 1]
