@@ -3,8 +3,9 @@
 formula   a scalar formula, written as mathematics; plain Python outside kernels, compiled for SIMD vectors inside
 inner     a helper that only kernels call; compiled into its callers
 inlined   an inner helper that is called from one place only
-kernel    an entry point: releases the GIL and is kept in the on-disk cache
+kernel    called from Python: releases the GIL and is kept in the on-disk cache
 compiled_c_function   the same for a function that kernels call by its address
+entry_point   a kernel's machine code, without Numba's look at its arguments
 selector  an if chain over a table of functions, one integer comparison per row
 """
 
@@ -83,12 +84,34 @@ def inlined(function: Callable) -> Callable:
 
 
 def kernel(function: Callable) -> Callable:
-    """An entry point of a kernel family: no GIL, cached on disk where a folder can be written."""
+    """What Python calls of a kernel family: no GIL, cached on disk where a folder can be written."""
     with _numba_cache_folder(CACHE_FOLDER):
         try:
             return numba.njit(nogil=True, cache=True, pipeline_class=KernelCompiler, **OPTIONS)(function)
         except RuntimeError:  # no writable cache folder: compile in every process
             return numba.njit(nogil=True, pipeline_class=KernelCompiler, **OPTIONS)(function)
+
+
+_entry_points: dict[tuple[Callable, Any], tuple[tuple, Callable]] = {}
+CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry_point proves what it is told
+
+
+def entry_point(function: Callable, kind: Any, arguments: Sequence[Any]) -> Callable:
+    """The compiled form of a kernel for these arguments.
+
+    A kernel that is called looks at every array in its arguments first, 10 us each, and a fit has a hundred of them.
+    kind : what the types of the arguments follow from; equal for equal types, whatever the arrays
+    """
+    found = _entry_points.get((function, kind))
+    if found is None:
+        types = tuple(map(numba.typeof, arguments))
+        function.compile(types)
+        found = _entry_points[function, kind] = types, function.overloads[types].entry_point
+    if CHECK_TYPES:
+        for argument, expected in zip(arguments, found[0], strict=True):
+            given = numba.typeof(argument)
+            assert given == expected, f"{function.__name__} was compiled for {expected}, but {given} came"
+    return found[1]
 
 
 def compiled_c_function(function: Callable, signature: Any, on_disk: bool) -> Any:

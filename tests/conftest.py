@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["FASTMLP_CHECK_TYPES"] = "1"  # kernels are then called with what they were compiled for, or a test fails
 
 
 def pytest_addoption(parser):

@@ -90,6 +90,17 @@ RULES = {
     "Rprop": rprop,
 }
 
+EXAMPLES = {  # for each rule of the kernels, the optimiser it belongs to and settings to try it with
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.7}),
+    "nesterov": ("SGD", {"momentum": 0.7, "nesterov": True}),
+    "adam": ("Adam", {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3}),
+    "rmsprop": ("RMSprop", {"beta2": 0.7, "epsilon": 1e-3}),
+    "adagrad": ("Adagrad", {"epsilon": 1e-3}),
+    "quickprop": ("Quickprop", {"growth": 1.75}),
+    "rprop": ("Rprop", {"growth": 1.3, "shrink": 0.4, "smallest": 0.01, "biggest": 0.3}),
+}
+
 
 def train(net, X, y, name, settings, *, epochs, batch_size=None, factors=None, weight=None):
     """Move net.params through a fit without shuffling; returns the mean loss of each epoch, without penalty.

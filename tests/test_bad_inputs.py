@@ -56,6 +56,7 @@ BAD_FITS = [
     ({"optimizer": None}, "optimizer None"),
     ({"schedule": "cosin"}, "schedule 'cosin'. Did you mean 'cosine'"),
     ({"schedule": 5}, "schedule 5"),
+    ({"schedule": lambda steps, n_steps: np.nan}, "schedule must give a finite factor"),
     ({"sample_weight": np.ones(5)}, "sample_weight"),
     ({"sample_weight": -np.ones(12)}, "sample_weight"),
     ({"sample_weight": np.full(12, np.nan)}, "sample_weight"),
@@ -93,6 +94,10 @@ BAD_DATA = [
     (X, Y[:11], "y has 11 samples, but X has 12"),
     (X, LABELS, "class numbers from 0 to 1 .* but it holds 0 to 2"),
     (X.astype(str), Y, "X must hold numbers"),
+    (np.where(X > 1, None, X).tolist(), Y, "X must be finite"),
+    (np.where(X > 1, "?", X.astype(object)), Y, r"X must hold numbers, but it holds '\?' at \(\d+, \d\)"),
+    (None, Y, "X must be an array of numbers, but it is a NoneType"),
+    ({1, 2}, Y, "X must be an array of numbers, but it is a set"),
     (X, Y.astype(str), "y must hold numbers"),
 ]
 

@@ -69,4 +69,4 @@ def test_callbacks_must_be_functions(callbacks):
 def test_one_callback_or_several():
     assert as_callbacks(print) == (print,)
     assert as_callbacks([print, len]) == (print, len)
-    assert as_callbacks(()) == ()
+    assert as_callbacks(()) == as_callbacks(None) == ()

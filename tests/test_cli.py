@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,11 @@ def test_version(run):
     assert (result.exit_code, result.stdout.strip()) == (0, fastmlp.__version__)
 
 
+def test_python_m(fresh_python):
+    done = fresh_python("import runpy, sys\nsys.argv = ['fastmlp', '--version']\nrunpy.run_module('fastmlp')")
+    assert done.stdout.strip() == fastmlp.__version__
+
+
 def test_help_names_every_command(run):
     result = run("--help")
     assert result.exit_code == 0
@@ -85,6 +91,7 @@ def test_devices(run):
     assert result.exit_code == 0
     for device in fastmlp.devices():
         assert device.name in result.stdout
+        assert device.reason in result.stdout, "in one line: it may name a command to copy"
 
 
 def test_choices_are_those_of_the_library():
@@ -118,6 +125,12 @@ def test_classification_from_table_to_predictions(run, tables, tmp_path):
     assert (predicted["prediction"] == truth["label"]).mean() > 0.8
     np.testing.assert_allclose(predicted[["probability_no", "probability_yes"]].sum(axis=1), 1.0, atol=1e-5)
     assert ((predicted["probability_yes"] > 0.5) == (predicted["prediction"] == "yes")).all()
+    for ending, read in ((".csv.gz", pd.read_csv), (".parquet", pd.read_parquet)):
+        other = tmp_path / f"predictions{ending}"
+        assert run("predict", model, test, "--output", other).exit_code == 0
+        pd.testing.assert_frame_equal(
+            read(other).astype({"probability_no": float, "probability_yes": float}), predicted
+        )
 
 
 def test_regression_to_stdout(run, tables, tmp_path):
@@ -144,7 +157,11 @@ def test_same_seed_same_file(run, tables, tmp_path):
     for model, seed in zip(models, (1, 1, 2), strict=True):
         arguments = ("--target", "label", "--seed", seed, "--output", model, *QUICK, "--epochs", 3)
         assert run("train", tables[0], *arguments).exit_code == 0
-    first, same, other = (model.read_bytes() for model in models)
+    # All but the wall time, and the blanks that fill the header up after it.
+    first, same, other = (
+        re.sub(rb'seconds\\": [0-9.e-]+', b"", model.read_bytes()[8:]).replace(b" ", b"") for model in models
+    )
+    assert b"stopped_by" in first
     assert first == same
     assert first != other
 
@@ -208,6 +225,13 @@ def test_prediction_mistakes(run, tables, tmp_path):
     assert "it knows no table columns" in sentence(run("predict", model, other))
 
 
+def test_predictions_need_pandas(run, tables, tmp_path, monkeypatch):
+    model = tmp_path / "model.safetensors"
+    fastmlp.MLP((3, 1)).save(model)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert "Tables need pandas, which is not installed" in sentence(run("predict", model, tables[1]))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -240,6 +264,13 @@ def test_divergence_is_a_sentence_and_saves(run, tables, tmp_path):
     assert np.isfinite(fastmlp.load(model).params).all()
 
 
+def test_settings_of_many_nets_need_many_nets(run):
+    result = run("xor", "--restart-after", "40")
+    assert result.exit_code == 2
+    assert "--restart-after" in result.stderr
+    assert "--nets" in result.stderr
+
+
 def test_xor_statistics(run):
     done = run("xor", "--nets", 500, "--optimizer", "quickprop", "--epochs", 100)
     assert done.exit_code == 0, done.output
@@ -265,3 +296,60 @@ def test_reproduce_prints_a_table(run):
     done = run("reproduce", "xor-million", "--nets", 2000)
     assert done.exit_code == 0, done.output
     assert "float64" in done.output
+
+
+@pytest.fixture
+def verdict(monkeypatch):
+    """Stands in for the diagnosis, which has tests of its own, and for the measured rate."""
+    from types import SimpleNamespace
+
+    import fastmlp.speed
+
+    said = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
+    monkeypatch.setattr(fastmlp, "diagnose", lambda net, X, y, history=None: said, raising=False)
+    monkeypatch.setattr(fastmlp.speed, "product_rate", lambda dtype: 1e11)
+
+
+def test_report_of_a_trained_table(run, tables, tmp_path, verdict):
+    pytest.importorskip("matplotlib")
+    train, test = tables
+    model = tmp_path / "model.safetensors"
+    assert run("train", train, "--target", "label", "--output", model, *QUICK).exit_code == 0
+    result = run("report", model)
+    assert (result.exit_code, result.stdout) == (0, f"Wrote {tmp_path / 'model.html'}\n")
+    page = (tmp_path / "model.html").read_text(encoding="utf-8")
+    assert "Loss over 30 epochs" not in page, "text of pictures is drawn as shapes"
+    assert "Curves of the loss over the epochs" in page
+    assert "Verdict" not in page
+    result = run("report", model, test, "--output", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Converged" in page
+    assert "How often each true class was predicted as each class" in page
+    assert "leave it out" in sentence(run("report", model, test, "--target", "price"))
+
+
+def test_report_of_a_net_of_ones_own(run, tmp_path, verdict, rng):
+    pytest.importorskip("matplotlib")
+    pd = pytest.importorskip("pandas")
+    X = rng.normal(size=(40, 2))
+    y = (X[:, 0] > 0).astype(int)
+    net = fastmlp.MLP((2, 1), loss="binary_cross_entropy", random_state=0)
+    net.fit(X, y, epochs=3)
+    net.save(tmp_path / "net.safetensors")
+    pd.DataFrame({"height": X[:, 0], "y": y, "weight": X[:, 1]}).to_csv(tmp_path / "data.csv", index=False)
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    np.savez(tmp_path / "other.npz", X=X)
+    for arguments in (["data.csv", "--target", "y"], ["data.npz"]):
+        file, *others = arguments
+        result = run("report", tmp_path / "net.safetensors", tmp_path / file, *others)
+        assert result.exit_code == 0, result.output
+        assert "over the plane of its two inputs" in (tmp_path / "net.html").read_text(encoding="utf-8")
+    net_file = tmp_path / "net.safetensors"
+    assert "name the column to predict with --target" in sentence(run("report", net_file, tmp_path / "data.csv"))
+    assert "must hold arrays X and y, but it holds X" in sentence(run("report", net_file, tmp_path / "other.npz"))
+    assert "There is no file" in sentence(run("report", net_file, tmp_path / "none.npz"))
+    fastmlp.MLP((2, 1)).save(net_file)
+    assert "There is nothing to report" in sentence(run("report", net_file))
+    fastmlp.Population((2, 1), 3).save(net_file)
+    assert "holds a population" in sentence(run("report", net_file))

@@ -1,8 +1,12 @@
 """What fit returns."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
+import fastmlp
 from fastmlp import History
 
 
@@ -38,3 +42,34 @@ def test_record():
 def test_missing_record(name, reason):
     with pytest.raises(ValueError, match=f"There is no {name} to monitor: .*{reason}"):
         history(loss=np.array([3.0])).record(name)
+
+
+def test_settings_are_written_when_they_are_asked_for():
+    asked = []
+    made = History()
+    made.settings = lambda: asked.append(1) or {"epochs": 5}
+    assert asked == []
+    assert made.settings == {"epochs": 5}
+    assert made.settings["epochs"] == 5
+    assert asked == [1]
+
+
+def test_a_net_with_a_history_is_pickled_and_copied():
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    net.fit([[0, 1], [1, 0]], [0, 1], epochs=3, schedule=lambda steps, n: 1.0, callbacks=[lambda epoch, history: None])
+    for same in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        np.testing.assert_array_equal(same.history.loss, net.history.loss)
+        assert same.history.settings["schedule"] == "<lambda>"
+        assert same.history.net is same
+        assert same.history.samples == {}, "data stay with their owner"
+    assert net.history.samples["training"][0].shape == (2, 2)
+
+
+def test_the_net_knows_its_last_fit():
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    assert net.history is None
+    history = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3, batch_size=1)
+    assert net.history is history
+    assert history.settings["n_samples"] == 2
+    assert history.settings["batch_size"] == 1
+    assert net.reset().history is None

@@ -16,16 +16,27 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "history", "metrics", "pace", "progress", "layout"],
-    ["callbacks", "columns", "convergence", "sampling", "devices", "optimizers", "schedules", "network"],
+    ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
+    ["plots.curves"],
+    ["history"],
+    ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
+    ["sklearn_rules"],
     ["data", "initialization", "plan", "targets"],
-    ["ensemble", "population_data", "population_result", "tabular", "training"],
+    ["plots.samples", "recorders", "speed"],
+    ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],
+    ["plots.crowds", "plots.movie"],
+    ["ensemble", "objective", "population_data", "population_result", "tabular", "training"],
     ["mlp", "population_fit"],
-    ["population_use"],
+    ["lbfgs", "population_use"],
     ["population"],
-    ["persistence", "reproduce", "sweeps", "xor"],
-    ["jobs"],
+    ["estimator_settings", "persistence", "report", "reproduce", "sweeps", "xor"],
+    ["estimator_training", "jobs"],
+    ["estimator_population"],
+    ["estimator_base"],
+    ["cross_validation", "estimators", "tabular_base"],
+    ["sklearn_conversion", "tabular_estimators"],
     ["cli"],
+    ["__main__"],
 ]
 KERNEL_LEVELS = [
     ["compiler", "arguments", "simd"],
@@ -39,6 +50,7 @@ KERNEL_LEVELS = [
     ["cuda.per_net", "cuda.shuffling"],
     ["cuda.nets"],
     ["cuda.layers", "cuda.single"],
+    ["cuda.narrow"],
     ["cuda.backend"],
     ["cpu.columns", "cpu.elements", "cpu.team", "cpu.tile"],
     ["cpu.update", "cpu.product"],
@@ -52,8 +64,10 @@ KERNEL_LEVELS = [
 ]
 LAZY_CYCLES = {
     ("mlp", "persistence"),
-    ("population", "persistence"),
-}  # net.save(path) and load(path) are two faces of one thing
+    ("population", "persistence"),  # net.save(path) and load(path) are two faces of one thing
+    ("history", "report"),  # so are history.report(path) and report.write
+    ("estimator_base", "sklearn_conversion"),  # and to_sklearn and from_sklearn
+}
 
 
 def modules_in(folder):
@@ -224,9 +238,11 @@ def test_public_names():
         "Quickprop",
         "Rprop",
     } <= set(fastmlp.__all__)
-    for name in fastmlp.__all__:
+    estimators = {name for names in fastmlp._ESTIMATORS.values() for name in names}
+    for name in {*fastmlp.__all__, *estimators}:
         assert getattr(fastmlp, name) is not None
         assert name in dir(fastmlp)
+    assert not estimators & set(fastmlp.__all__), "a star would import scikit-learn"
     assert callable(fastmlp.devices), "the function, although a module has its name"
     with pytest.raises(AttributeError, match="module 'fastmlp' has no attribute 'MPL'"):
         fastmlp.MPL  # noqa: B018

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from fastmlp import MLP, Normal, Uniform
+from fastmlp import MLP, Normal, Uniform, UniformByFanIn
 from fastmlp.initialization import INITIALIZERS, check_init
 from fastmlp.kernels.activations import ACTIVATIONS
 
@@ -72,6 +72,15 @@ def test_normal_object_draws_biases_too():
         assert kstest(values, norm(0.0, 0.3).cdf).pvalue > 0.01
 
 
+def test_uniform_by_fan_in_draws_biases_too():
+    """Of every layer by its own fan-in."""
+    net = drawn(UniformByFanIn(2.0), (FAN_IN, FAN_OUT, 100))
+    for k, fan_in in enumerate((FAN_IN, FAN_OUT)):
+        bound = 2.0 / fan_in**0.5
+        for values in (net.weights[k].reshape(-1), net.biases[k]):
+            assert kstest(values, "uniform", (-bound, 2 * bound)).pvalue > 0.01
+
+
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
 def test_auto_by_activation(row):
     """The layer before an activation has that activation's initialiser; the output layer here has identity's."""
@@ -97,7 +106,10 @@ def test_unknown_init():
         check_init(3)
 
 
-@pytest.mark.parametrize("make", (lambda: Uniform(1.0, -1.0), lambda: Uniform("a"), lambda: Normal(-1.0)))
+@pytest.mark.parametrize(
+    "make",
+    (lambda: Uniform(1.0, -1.0), lambda: Uniform("a"), lambda: Normal(-1.0), lambda: UniformByFanIn(-1.0)),
+)
 def test_bad_object(make):
-    with pytest.raises(ValueError, match=r"(low|high|std) must be a number"):
+    with pytest.raises(ValueError, match=r"(low|high|std|gain) must be a number"):
         make()

@@ -1,5 +1,8 @@
 """MLP, the plain API: inputs of every kind, parameters, and what equals what. Mistakes are in test_bad_inputs.py."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from tolerances import TOLERANCES
@@ -75,8 +78,8 @@ def test_data_are_not_modified(dtype):
     kept = [values.copy() for values in given]
     net = trained(regressor(dtype=dtype, dropout=0.3), *given[:2], sample_weight=given[2], validation_fraction=0.2)
     net.predict(given[0]), net.evaluate(*given[:2]), net.loss_and_gradient(*given[:2])
-    for values, copy in zip(given, kept, strict=True):
-        np.testing.assert_array_equal(values, copy)
+    for values, before in zip(given, kept, strict=True):
+        np.testing.assert_array_equal(values, before)
 
 
 def test_targets_of_one_output_may_be_a_vector():
@@ -121,6 +124,20 @@ def test_fit_keeps_the_array_of_params():
     assert net.params is params
     assert not np.array_equal(params, before)
     np.testing.assert_array_equal(weight.reshape(-1), params[:15])
+
+
+@pytest.mark.parametrize("duplicate", (copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))))
+def test_copies_have_parameters_of_their_own(duplicate):
+    net = trained(classifier(random_state=4), y=LABELS)
+    kept, twin = net.params.copy(), duplicate(net)
+    np.testing.assert_array_equal(twin.predict(X), net.predict(X))
+    again = trained(net, y=LABELS).params
+    np.testing.assert_array_equal(trained(twin, y=LABELS).params, again)  # the second fit of both
+    twin.params = kept
+    np.testing.assert_array_equal(twin.weights[0].ravel(), kept[:15])
+    np.testing.assert_array_equal(net.params, again)
+    twin.params[:] = 0.0
+    np.testing.assert_allclose(twin.predict(X), 1 / 3, rtol=1e-6)
 
 
 def test_reset():
@@ -323,3 +340,17 @@ def test_repr_and_settings():
     assert MLP(**settings, random_state=0).get_settings() == settings
     assert settings["hidden_activation"] == ["tanh", "elu"]
     assert settings["huber_delta"] == 2.0
+
+
+# ---- solvers
+
+
+def test_objective_is_loss_and_gradient_of_its_argument():
+    net, other = regressor(dtype="float64", l2=0.1), regressor(dtype="float64", l2=0.1, random_state=5)
+    objective = net.objective(X, Y)
+    loss, gradient = objective(other.params)
+    np.testing.assert_array_equal(net.params, other.params)
+    expected_loss, expected = other.loss_and_gradient(X, Y)
+    assert loss == expected_loss
+    np.testing.assert_array_equal(gradient, expected)
+    assert objective(other.params)[0] == loss, "nothing is left over from the call before"

@@ -123,6 +123,7 @@ def test_sizes_of_numpy_and_lists():
     import numpy as np
 
     assert build(layer_sizes=[np.int64(3), np.int32(4), 2]).layer_sizes == (3, 4, 2)
+    assert build(layer_sizes=np.array([3, 4, 2])).layer_sizes == (3, 4, 2)
 
 
 def test_immutable():

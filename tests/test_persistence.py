@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save as to_bytes
 
 import fastmlp
-from fastmlp.initialization import Normal, Uniform
+from fastmlp.initialization import Normal, Uniform, UniformByFanIn
 from fastmlp.persistence import FORMAT, KEY
 
 
@@ -44,6 +44,7 @@ def write(path, description, params, key=KEY, name="params"):
         ((3, 4, 1), {"loss": "huber", "huber_delta": 0.1, "output_activation": "tanh"}),
         ((3, 4, 1), {"init": Normal(0.3)}),
         ((3, 4, 1), {"init": Uniform(-0.25, 1e-05)}),
+        ((3, 4, 1), {"init": UniformByFanIn(0.5)}),
     ],
 )
 def test_everything_survives(path, rng, layer_sizes, settings):
@@ -106,8 +107,16 @@ def test_saving_replaces_and_follows_links(net, path):
 
 
 def test_saving_to_no_folder(net, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' to save in; make it first\."):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
         net.save(tmp_path / "nowhere" / "net.safetensors")
+    with pytest.raises(IsADirectoryError, match=r"The output should be a file, but '.*' is a folder"):
+        net.save(tmp_path)
+
+
+def test_an_unknown_device_is_not_the_files_fault(net, path):
+    net.save(path)
+    with pytest.raises(ValueError, match=r"^Unknown device 'gpu'"):
+        fastmlp.load(path, device="gpu")
 
 
 def test_loading_nothing(tmp_path):
@@ -240,4 +249,57 @@ def test_missing_parts(net, path):
 def test_params_of_another_shape(net, path):
     write(path, contents(net), net.params.reshape(2, 13))
     with pytest.raises(ValueError, match=r"it holds float32 \(2, 13\)"):
+        fastmlp.load(path)
+
+
+def trained(**settings):
+    made = fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0)
+    X = np.arange(20.0).reshape(10, 2) / 20
+    made.fit(X, X[:, 0] > 0.5, epochs=7, batch_size=4, validation_fraction=0.3, **settings)
+    return made
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": 2, "schedule": lambda steps, n: 1.0 / (1 + steps)}])
+def test_history_survives(path, settings):
+    net = trained(**settings)
+    net.save(path)
+    back = fastmlp.load(path).history
+    for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(net.history, name))
+    for name in ("seconds", "best_epoch", "stopped_by", "settings", "epochs"):
+        assert getattr(back, name) == getattr(net.history, name)
+    assert back.settings["n_samples"] == 7
+    assert back.settings["optimizer"].startswith("Adam(learning_rate=0.001")
+    assert back.samples == {}, "data stay with their owner"
+
+
+def test_a_net_that_was_not_trained_has_no_history(net, path):
+    net.save(path)
+    assert fastmlp.load(path).history is None
+    trained_net = trained()
+    trained_net.reset().save(path)
+    assert fastmlp.load(path).history is None
+
+
+def test_files_from_before_histories_are_read(net, path):
+    write(path, contents(net), net.params)
+    assert fastmlp.load(path).history is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"seconds": "long"}, {"best_epoch": 1.5}, {"stopped_by": None}, {"settings": []}],
+)
+def test_damaged_histories_are_refused(path, damage):
+    net = trained()
+    record = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings": {}}
+    arrays = {"params": net.params, "history.loss": net.history.loss}
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
+    assert fastmlp.load(path).history.epochs == 7
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": {**record, **damage}})}))
+    with pytest.raises(ValueError, match=f"its history has the {next(iter(damage))} "):
+        fastmlp.load(path)
+    arrays["history.accuracy"] = np.ones(3)
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
+    with pytest.raises(ValueError, match=r"its history holds float64 \(3,\) as accuracy"):
         fastmlp.load(path)

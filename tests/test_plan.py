@@ -1,5 +1,7 @@
 """What is decided once per fit: kernel family, threads, and the description that kernels see."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,28 @@ def test_buffers_are_aligned():
     memory = plan.make_memory(net._padded, np.empty(0, np.float32), 1)
     for array in (net.params, memory.grads, plan.work.a, plan.work.delta):
         assert array.ctypes.data % 64 == 0
+
+
+def test_few_samples_are_evaluated_without_allocating():
+    """A thread's last evaluation is kept, for the same net, dtype and number of samples."""
+    net, other = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=0)
+    plan = lambda net, n: fastmlp.plan.Plan.for_evaluation(net.network, net.device, net.dtype, n)
+    kept = plan(net, 1)
+    assert plan(net, 1) is kept
+    assert plan(net, 2) is not kept
+    assert plan(net, 1) is not kept, "only the last"
+    kept = plan(net, 1)
+    assert plan(other, 1) is not kept
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(plan, other, 1).result() is not plan(other, 1)
+
+
+@pytest.mark.parametrize("sizes", ((2, 2, 1), (4, 100, 3), (20, 20, 4), (64, 64, 10)))
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_outputs_do_not_depend_on_company(sizes, dtype):
+    """The same bits, whichever kernel and whichever number of rows takes a sample."""
+    net = MLP(sizes, dtype=dtype, random_state=0, hidden_activation="tanh")
+    X = np.random.default_rng(0).normal(size=(600, sizes[0]))
+    whole = net.predict(X)
+    for n in (1, 3, 4, 5, 16, 17, 200, 256, 257, 512):
+        np.testing.assert_array_equal(net.predict(X[:n]), whole[:n])

@@ -1,7 +1,10 @@
 """Populations: each net is what an MLP with its seed and settings would be, trained alone; and what a fit reports."""
 
+import pickle
+
 import numpy as np
 import pytest
+import safetensors.numpy
 import scipy.stats
 
 import fastmlp
@@ -320,6 +323,43 @@ def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
     assert (pop.fit(XOR, XOR_Y, epochs=3, verbose=0).epochs == 3).all(), "the population is usable"
 
 
+def test_interruption_counts_no_net_twice(monkeypatch):
+    """Ctrl-C in the second attempt: nets that had not begun it keep the epochs of their first, and no loss."""
+    calls, redrawn = [], []
+    draw = Population._draw
+
+    def show(self, done, loss):
+        calls.append(done)
+        if redrawn and self.unit == "net":
+            raise KeyboardInterrupt
+
+    def noted(self, members, attempt):
+        redrawn.extend(members if attempt else [])
+        draw(self, members, attempt)
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(Population, "_draw", noted)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e4)
+    pop = Population((2, 3, 1), 500, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    result = pop.fit(XOR, XOR_Y, epochs=80, optimizer="rprop", converged=0.01, restart_after=40, verbose=0)
+    waiting = np.isnan(result.loss)
+    assert waiting.any()
+    assert (result.epochs[waiting] == 40).all()
+    assert (result.restarts[waiting] == 1).all()
+    assert np.isnan(result.records[:, waiting]).all()
+    assert result.n_finished < 500
+    assert result.success_rate == result.converged[result.status != 0].mean()
+    assert result.epoch_statistics.n_trials == result.n_finished
+    assert f"interrupted after {result.n_finished}" in result.summary()
+
+
+def test_records_are_those_of_the_last_attempt():
+    pop = Population((2, 2, 1), 200, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
+    result = pop.fit(XOR, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
+    length = np.where(result.converged, result.epochs - 60 * result.restarts, 60)
+    np.testing.assert_array_equal(np.isnan(result.records), result.record_epochs[:, None] > length)
+
+
 def test_progress_counts_finished_nets(monkeypatch):
     shown = []
     monkeypatch.setattr(fastmlp.progress.Progress, "show", lambda self, done, loss: shown.append(done))
@@ -385,6 +425,29 @@ def test_save_and_load(sizes, tmp_path):
     np.testing.assert_array_equal(same.reset().params, pop.reset().params)
 
 
+@pytest.mark.parametrize("name, value", [("dropout", 1.0), ("l2", -0.1), ("init_scale", np.nan)])
+def test_loading_settings_out_of_range(name, value, tmp_path):
+    path = tmp_path / "pop.safetensors"
+    Population((2, 3, 1), 4).save(path)
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, no mapping
+    safetensors.numpy.save_file(arrays | {name: np.array([value])}, path, metadata)
+    with pytest.raises(ValueError, match=f"{name} must be a number in"):
+        fastmlp.load(path)
+
+
+def test_copies_are_independent():
+    pop = Population((2, 3, 1), 20, hidden_activation="tanh", random_state=1)
+    pop.fit(XOR, XOR_Y, epochs=5, verbose=0)
+    twin = pickle.loads(pickle.dumps(pop))
+    np.testing.assert_array_equal(twin.predict(XOR), pop.predict(XOR))
+    again = [p.fit(XOR, XOR_Y, epochs=5, verbose=0).loss for p in (pop, twin)]
+    np.testing.assert_array_equal(*again)
+    twin.params = np.zeros_like(twin.params)
+    assert pop.params.any()
+    assert not twin.predict(XOR).any()
+
+
 def test_ensemble(rng):
     X = rng.normal(size=(50, 2))
     y = np.sin(X[:, 0])
@@ -420,12 +483,17 @@ BAD = [
     (lambda pop: pop.fit(XOR, XOR_Y, sample_weight=np.eye(4)[:3] * [[1], [0], [1]]), "sample of net 1 has weight 0"),
     (lambda pop: pop.predict(XOR, nets=[3]), "nets must hold numbers from 0 to 2"),
     (lambda pop: pop.best(), "There is no best net before fit"),
+    (lambda pop: pop.net(3), "There is no net 3: the population has nets 0 to 2"),
+    (lambda pop: pop.net("best"), "There is no net 'best'"),
+    (lambda pop: Population((2, 1), 3, l2=scipy.stats.expon), "l2 must be a frozen distribution"),
+    (lambda pop: fastmlp.folds(10, 3, random_state=-1), "random_state must be a whole number of at least 0"),
+    (lambda pop: fastmlp.bootstrap(10, 3, random_state="a"), "random_state must be a whole number"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("call, message", BAD)
 def test_bad_input(call, message):
-    with pytest.raises((ValueError, RuntimeError), match=message):
+    with pytest.raises((ValueError, RuntimeError, IndexError), match=message):
         call(Population((2, 3, 1), 3, random_state=0))
 
 

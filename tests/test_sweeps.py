@@ -1,11 +1,14 @@
 """Sweeps: every configuration is what it would be by itself, the table is sorted, the best is refitted."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import loguniform
 
 import fastmlp
-from fastmlp import Population, sweep
+from fastmlp import Population, sweep, sweeps
+from fastmlp.kernels.arguments import RUNNING
 from fastmlp.sampling import folds
 
 
@@ -70,15 +73,74 @@ def test_regression_and_several_classes(rng):
     assert classes.best.network.layer_sizes[-1] == 3
 
 
+@pytest.mark.parametrize(
+    "y, loss, n_outputs",
+    [
+        ([0, 1, 1, 0], "binary_cross_entropy", 1),
+        ([0.0, 2.0, 1.0, 0.0], "softmax_cross_entropy", 3),
+        ([[0], [2], [1], [0]], "softmax_cross_entropy", 3),
+        ([100, 250_000, 90_000, 1], "squared_error", 1),
+        ([-1, 1, 1, -1], "squared_error", 1),
+        ([0.5, 1.0, 2.0, 1.0], "squared_error", 1),
+        ([[0, 1], [1, 0], [1, 0], [0, 1]], "squared_error", 2),
+    ],
+)
+def test_what_targets_are(y, loss, n_outputs):
+    """Whole numbers from 0 to 49 are classes, others quantities: no net gets 250,001 outputs."""
+    y = np.array(y)
+    assert sweeps._guessed_loss(y) == loss
+    assert sweeps._n_outputs(loss, y) == n_outputs
+
+
+def test_a_named_loss_decides_what_whole_numbers_are(rng):
+    X, counts = rng.normal(size=(40, 2)), rng.integers(0, 4, 40)
+    settings = {"n": 2, "epochs": 3, "random_state": 0, "verbose": 0}
+    assert sweep(X, counts, {"loss": "poisson", "l2": (0.0, 0.1)}, **settings).best.network.layer_sizes[-1] == 1
+    two = sweep(X, counts > 1, {"loss": "softmax_cross_entropy"}, **settings)
+    assert (two.scoring, two.best.network.layer_sizes[-1]) == ("accuracy", 2)
+
+
+def test_interruption_keeps_what_was_finished(task, monkeypatch):
+    """Ctrl-C in the second population, after one configuration of it."""
+    fits = []
+    fit = Population.fit
+
+    def interrupted(self, *arguments, **settings):
+        result = fit(self, *arguments, **settings)
+        fits.append(result)
+        status = np.where(np.arange(result.n_nets) < (3 if len(fits) == 2 else 0), result.status, RUNNING)
+        return result if len(fits) == 1 else dataclasses.replace(result, interrupted=True, status=status)
+
+    monkeypatch.setattr(Population, "fit", interrupted)
+    space = {"hidden_layer_sizes": [(3,), (4,), (5,)]}
+    found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
+    assert (len(fits), found.interrupted) == (2, True)
+    assert len({row["hidden_layer_sizes"] for row in found.settings}) == 2
+    assert len(found.settings) == len(found.scores) == fits[0].n_nets // 3 + 1
+    assert np.isfinite(found.scores).all()
+    assert "interrupted" in found.summary()
+    with pytest.raises(KeyboardInterrupt):  # the first: nothing to show
+        sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
+
+
+@pytest.mark.parametrize("y", [np.full(80, np.nan), np.zeros(79), np.full(80, "a")])
+def test_bad_targets(task, y):
+    with pytest.raises(ValueError, match="y "):
+        sweep(task[0], y, {}, n=2, epochs=2, verbose=0)
+
+
 BAD = [
     ({"learning_rat": [1]}, "Did you mean 'learning_rate'"),
     ({"learning_rate": []}, "is empty"),
     ({"optimizer": "sgd", "beta1": [0.9]}, "SGD has no such setting"),
     ({"learning_rate": [-1.0]}, "learning_rate must be a number"),
+    ({"learning_rate": loguniform}, "must be a frozen distribution"),
+    ({"loss": ["binary_cross_entropy", "squared_error"]}, "cannot be compared: .*-loss, squared_error"),
+    ([("learning_rate", [0.1])], "space must be a dictionary"),
 ]
 
 
 @pytest.mark.parametrize("space, message", BAD)
 def test_bad_space(task, space, message):
     with pytest.raises(ValueError, match=message):
-        sweep(*task, space, n=2, epochs=2, verbose=0)
+        sweep(*task, space, n=8, epochs=2, random_state=0, verbose=0)

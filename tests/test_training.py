@@ -94,6 +94,19 @@ def test_validation_is_measured_after_each_epoch():
     assert history.validation_accuracy is None
 
 
+def test_records_grow_in_place():
+    """An epoch copies no earlier ones, which would make long fits quadratic."""
+    seen = []
+    net = make()
+    net.fit(
+        X, Y, epochs=20, validation_data=(X, Y), verbose=0,
+        callbacks=[lambda epoch, history: seen.append((history.loss, history.validation_loss))],
+    )  # fmt: skip
+    for losses in zip(*seen, strict=True):
+        assert [len(values) for values in losses] == list(range(1, 21))
+        assert all(np.shares_memory(values, losses[-1]) for values in losses)
+
+
 def test_validation_changes_nothing():
     plain, watched = make(), make()
     plain.fit(X[:15], Y[:15], epochs=9, batch_size=4, verbose=0)

@@ -138,7 +138,7 @@ def train(
     n: int,
 ) -> None:
     """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
-    team.run(_kernels(family)[0], net, data, course, memory, work, first, n, n_ranks=n_ranks)
+    team.run(_kernels(family)[0], memory.params.dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):
@@ -146,7 +146,7 @@ def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, 
 
     rows : samples a rank takes at a time; work was made for rows * n_ranks
     """
-    team.run(_kernels(family)[1], net, data, params, work, rows, output)
+    team.run(_kernels(family)[1], params.dtype, net, data, params, work, rows, output)
     return float(work.partial[:, LOSS].sum()), float(work.partial[:, RIGHT].sum())
 
 
@@ -241,6 +241,7 @@ def train_nets(
     work.n_members = nets.n_members
     team.run_each(
         train,
+        nets.params.dtype,
         [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
     )
 
@@ -252,4 +253,4 @@ def evaluate_nets(team: Team, net: Net, data: Data, nets, work: NetsWork, output
 
     for block in work.blocks:
         block.filled[:] = -1
-    team.run_each(evaluate, [(net, data, nets, block, output) for block in work.blocks])
+    team.run_each(evaluate, nets.params.dtype, [(net, data, nets, block, output) for block in work.blocks])

@@ -11,15 +11,14 @@ import platform
 import sys
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import typeof, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..jit import inner
+from ..jit import entry_point, inner
 
 SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a scheduler's time slice
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -101,14 +100,16 @@ def all_here(barrier, n_ranks):
 
 
 class Team:
-    """`with Team(n) as team: team.run(kernel, *arguments)` runs the kernel on n ranks."""
+    """`with Team(n) as team: team.run(kernel, kind, *arguments)` runs the kernel on n ranks.
+
+    kind : what the types of the arguments follow from, as jit.entry_point takes it
+    """
 
     def __init__(self, n_ranks: int):
         self.n_ranks = n_ranks
         self._barrier = np.zeros(2, np.int64)
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
-        self._ready: Any = None  # the kernel that was run last, always with arguments of the same types
         for rank, queue in enumerate(self._work, start=1):
             Thread(target=self._serve, args=(rank, queue), daemon=True, name=f"fastmlp-{rank}").start()
 
@@ -121,22 +122,20 @@ class Team:
             except BaseException as error:
                 self._done.put(error)
 
-    def run(self, kernel, *arguments, n_ranks: int | None = None) -> None:
+    def run(self, kernel, kind, *arguments, n_ranks: int | None = None) -> None:
         """Run on the first n_ranks ranks, on all if it is None.
 
         An exception, such as KeyboardInterrupt, leaves no rank waiting.
         """
-        self.run_each(kernel, [arguments] * (n_ranks or self.n_ranks))
+        self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
 
-    def run_each(self, kernel, arguments_of_ranks: list[tuple]) -> None:
+    def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
         """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
         n_ranks = len(arguments_of_ranks)
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
-        if workers and kernel is not self._ready:
-            # Compile, or load from the cache, before any rank can wait for another.
-            self._ready = kernel
-            kernel.compile(tuple(map(typeof, (0, n_ranks, self._barrier, *arguments_of_ranks[0]))))
+        # Compiled, or loaded from the cache, before any rank can wait for another.
+        kernel = entry_point(kernel, kind, (0, n_ranks, self._barrier, *arguments_of_ranks[0]))
         try:
             for queue, arguments in zip(workers, arguments_of_ranks[1:], strict=True):
                 queue.put((n_ranks, kernel, arguments))

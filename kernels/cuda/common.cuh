@@ -1,19 +1,16 @@
 // First in every CUDA source: how shared memory is declared. An emulator on the CPU (tests/cuda_emulator) defines
 // FM_CUDA_EMU and has these macros of its own, in which shared memory is filled with NaN and guarded.
 //
-//   FM_SHARED(T, name, [N][M]);   instead of  __shared__ T name[N][M];
+//   FM_SHARED(T, name, [N][M]);   instead of  __shared__ T name[N][M];     16-byte aligned
 //   FM_DYN_SMEM(T, name);         instead of  extern __shared__ T name[];   16-byte aligned, once per kernel
 //
-// NVRTC has no host headers: nothing here includes any. Tensor cores: define FM_TENSOR_CORES before.
+// NVRTC has no host headers: nothing here includes any.
+
+#define INFINITY __int_as_float(0x7f800000)
 
 #ifndef FM_CUDA_EMU
-#define FM_SHARED(T, name, dims) __shared__ T name dims
+#define FM_SHARED(T, name, dims) __shared__ __align__(16) T name dims
 #define FM_DYN_SMEM(T, name)                                       \
   extern __shared__ __align__(16) unsigned char fm_dynamic_smem[]; \
   T* name = reinterpret_cast<T*>(fm_dynamic_smem)
-#ifdef FM_TENSOR_CORES
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <mma.h>
-#endif
 #endif

@@ -14,13 +14,16 @@ import numpy as np
 from ..arguments import (
     DIVERGED,
     HYPER,
+    LAST_LOSS,
     NO_UPDATE,
+    POWER1,
+    POWER2,
     STEPS_DONE,
     Course,
     Data,
     Memory,
     Net,
-)  # fmt: skip
+)
 from ..optimizers import RPROP
 from .architecture import Architecture
 from .memory import checked_allocation, device_data, is_on_device
@@ -61,11 +64,12 @@ class LayersWork:
         self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
         self.squares, self.compared = cupy.zeros((self.n_blocks, 2)), cupy.asarray([np.inf, 0.0])
         self.batches = Batches(rows, n_samples, shuffle, sizes[0], sizes[-1], self.dtype)
-        self._powers = np.ones(2)
 
-    def module(self, data: Data, rule: int, n_padded: int, clipped: bool, layered: bool) -> Module:
+    def header(self, data: Data, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
-        header = architecture.header(rule, n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
+        return architecture.header(rule, self.net.n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
+
+    def module(self, header: str) -> Module:
         return compiled(source(header, "layout.cuh", "per_layer.cu"))
 
     # ---- one pass through the layers
@@ -108,6 +112,23 @@ class LayersWork:
                 kept, self.mask[k - 1], self.delta[k - 1], self.bias_parts[self.bias_starts[k - 1] :],
             )  # fmt: skip
 
+    def gradient(
+        self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
+        seed: int, step: int, starts: bool,
+    ) -> None:  # fmt: skip
+        """Of a batch: weights' into grads, biases' into bias_parts, the sums of losses and hits into sums."""
+        self.forward(module, params, x, rows, seed, step, True)
+        self.judge(module, params, y, weight, rows, metric, starts, True, True)
+        self.backward(module, params, grads, x, rows)
+
+    def chunks_of(self, rows: int) -> tuple[int, int]:
+        """(chunks of this batch, room for so many) in bias_parts."""
+        return -(-rows // self.chunk), self.most_chunks
+
+    def n_sums(self, rows: int) -> int:
+        """Rows of sums that a batch writes."""
+        return -(-rows // self.chunk)
+
     def _of_layer(self, flat: Any, k: int) -> tuple[Any, Any]:
         w, b = int(self.net.weight_offsets[k]), int(self.net.bias_offsets[k])
         return flat[w:b].reshape(self.sizes[k], self.sizes[k + 1]), flat[b : b + self.sizes[k + 1]]
@@ -121,9 +142,13 @@ class LayersWork:
         data, net = device_data(data), self.net
         learns, hyper = course.rule != NO_UPDATE, course.hyper
         clip_norm = float(hyper[HYPER.index("clip_norm")])
-        module = self.module(data, course.rule, net.n_padded, clip_norm > 0.0, course.layered)
+        header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
+        module = self.module(header)
         n_batches = -(-data.n_samples // course.batch_size)
-        table = cupy.asarray(step_settings(course, self._powers, n).astype(self.dtype)) if learns else None
+        powers = memory.scalars[0, [POWER1, POWER2]]
+        table = cupy.asarray(step_settings(course, powers, n).astype(self.dtype)) if learns else None
+        memory.scalars[:, [POWER1, POWER2]] = powers
+        self.compared[0] = memory.scalars[0, LAST_LOSS]
         layer_factors = cupy.asarray(course.layer_factors)
         measures = learns and (clip_norm > 0.0 or course.rule == RPROP)
         ended = []
@@ -132,11 +157,11 @@ class LayersWork:
             epoch, batch = divmod(step, n_batches)
             rows = min(course.batch_size, data.n_samples - batch * course.batch_size)
             x, y, weight = self.batches.take(module, data, course, epoch, batch, rows)
-            self.forward(module, memory.params, x, rows, course.seed, step, True)
-            self.judge(module, memory.params, y, weight, rows, data.metric, batch == 0, True, True)
-            self.backward(module, memory.params, memory.grads, x, rows)
-            chunks = -(-rows // self.chunk)
-            parts = (self.bias_parts, chunks, self.most_chunks)
+            self.gradient(
+                module, header, memory.params, memory.grads, x, y, weight, rows, data.metric, course.seed, step,
+                batch == 0,
+            )  # fmt: skip
+            parts = (self.bias_parts, *self.chunks_of(rows))
             if not learns:
                 module["settle_biases"]((self.n_blocks,), PER_BLOCK, *parts, memory.grads)
             if measures:
@@ -144,34 +169,36 @@ class LayersWork:
                     (self.n_blocks,), PER_BLOCK, memory.params, memory.grads, *parts, net.l2, self.squares
                 )
             if course.rule == RPROP:
-                module["compare"]((1,), 32, self.sums, chunks, rows, self.squares, self.n_blocks, net.l2, self.compared)
+                module["compare"](
+                    (1,), 32, self.sums, self.n_sums(rows), rows, self.squares, self.n_blocks, net.l2, self.compared
+                )
             if learns:
                 module["update"](
                     (self.n_blocks,), PER_BLOCK, table[t], memory.grads, *parts, net.l2, clip_norm, self.squares,
                     self.n_blocks, self.compared, layer_factors, memory.params, memory.state,
                 )  # fmt: skip
             if batch == n_batches - 1:
-                ended.append((epoch, self.sums[: -(-course.batch_size // self.chunk), :2].sum(axis=0)))
+                ended.append((epoch, self.sums[:, :2].sum(axis=0)))
         self._record(data, memory, ended, first + n, n_batches)
 
     def _record(self, data: Data, memory: Memory, ended: list, steps: int, n_batches: int) -> None:
         """The losses of finished epochs come home, and whether they are finite: the one synchronisation of a call."""
         running = self.sums[:, :2].sum(axis=0)
-        sums = cupy.asnumpy(cupy.stack([*(both for _, both in ended), running]))
+        sums = cupy.asnumpy(cupy.stack([*(both for _, both in ended), running, self.compared]))
+        memory.scalars[:, LAST_LOSS] = sums[-1, 0]
         memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 0.0, steps
         for (epoch, _), (loss, right) in zip(ended, sums, strict=False):
             if not np.isfinite(loss):
                 memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, epoch * n_batches
                 return
             memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
-        if not np.isfinite(sums[-1, 0]):
+        if not np.isfinite(sums[-2, 0]):
             memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, steps // n_batches * n_batches
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         data, net = device_data(data), self.net
         params = cupy.asarray(params)
-        module = self.module(data, NO_UPDATE, net.n_padded, False, False)
-        top, total = net.n_layers - 1, None
+        module, top = self.module(self.header(data, NO_UPDATE, False, False)), net.n_layers - 1
         out = output if is_on_device(output) else cupy.empty(output.size, self.dtype)
         self.batches.restart()
         for batch in range(-(-data.n_samples // self.rows)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
@@ -16,8 +16,8 @@ from . import printer
 # Divisions and roots good to two units in the last place, as everywhere in these kernels; no flushing of denormals.
 OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
 DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking for more
-SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32, "bool": np.bool_}
-POINTED = {**SCALARS, "unsigned": np.uint32, "__nv_bfloat16": np.uint16, "__half": np.float16}
+SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32}
+NULL = np.uint64(0)
 
 
 @cache
@@ -30,9 +30,9 @@ def _formulas() -> str:
     return printer.formulas()
 
 
-def source(header: str, *files: str, before: str = "") -> str:
-    """A whole translation unit. before : what must come first of all, such as a macro."""
-    parts = [before, text_of("common.cuh"), text_of("elementary.cuh"), _formulas(), header, *map(text_of, files)]
+def source(header: str, *files: str) -> str:
+    """A whole translation unit."""
+    parts = [text_of("common.cuh"), text_of("elementary.cuh"), _formulas(), header, *map(text_of, files)]
     return "\n".join(parts)
 
 
@@ -46,42 +46,44 @@ class Kernel:
         self._function, self.name = function, name
         found = re.search(rf"\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
         assert found is not None, f"{name} has no definition"
-        self._parameters = [_parameter(part) for part in found[1].split(",")]
-        self._number = np.dtype(np.float64 if re.search(r"typedef double T;", text) else np.float32)
+        number = np.float64 if "typedef double T;" in text else np.float32
+        self._checks = [_check_of(name, part, number) for part in found[1].split(",")]
 
-    def __call__(self, grid: Sequence[int], block: int, *arguments: Any, shared: int = 0) -> None:
-        if len(arguments) != len(self._parameters):
-            raise TypeError(f"{self.name} takes {len(self._parameters)} arguments, but {len(arguments)} came.")
-        given = tuple(self._checked(*pair) for pair in zip(self._parameters, arguments, strict=True))
+    def __call__(self, grid: tuple[int, ...], block: int, *arguments: Any, shared: int = 0) -> None:
+        if len(arguments) != len(self._checks):
+            raise TypeError(f"{self.name} takes {len(self._checks)} arguments, but {len(arguments)} came.")
+        given = tuple([check(value) for check, value in zip(self._checks, arguments, strict=True)])
         if shared > DEFAULT_SHARED:
             self._function.max_dynamic_shared_size_bytes = shared
-        self._function(tuple(grid), (block,), given, shared_mem=shared)
+        self._function(grid, (block,), given, shared_mem=shared)
 
-    def _checked(self, parameter: tuple[str, bool, str], value: Any) -> Any:
-        kind, is_pointer, name = parameter
-        if not is_pointer:
-            return (self._number.type if kind == "T" else SCALARS[kind])(value)
+
+def _check_of(kernel: str, text: str, number: type) -> Callable[[Any], Any]:
+    """What makes one argument of a kernel ready, from the C++ text of its parameter; number : what T is."""
+    words = text.replace("*", " * ").replace("__restrict__", " ").replace("const ", " ").split()
+    kind, name = " ".join(words[: -2 if "*" in words else -1]), words[-1]
+    if "*" not in words:
+        return number if kind == "T" else SCALARS[kind]
+    wanted = np.dtype(number) if kind == "T" else np.dtype(SCALARS[kind]) if kind in SCALARS else None
+
+    def checked(value: Any) -> Any:
         if value is None:
-            return np.uint64(0)
-        wanted = self._number if kind == "T" else POINTED.get(kind)
+            return NULL
         if not isinstance(value, cupy.ndarray) or not value.flags.c_contiguous:
-            raise TypeError(f"{self.name}: {name} must be a C-contiguous device array, but it is a {type(value)}.")
+            raise TypeError(f"{kernel}: {name} must be a C-contiguous device array, but it is a {type(value)}.")
         if wanted is not None and value.dtype != wanted:
-            raise TypeError(f"{self.name}: {name} must hold {np.dtype(wanted)}, but it holds {value.dtype}.")
+            raise TypeError(f"{kernel}: {name} must hold {wanted}, but it holds {value.dtype}.")
         return value
 
-
-def _parameter(text: str) -> tuple[str, bool, str]:
-    words = text.replace("*", " * ").replace("__restrict__", " ").replace("const ", " ").split()
-    return " ".join(words[: -2 if "*" in words else -1]), "*" in words, words[-1]
+    return checked
 
 
 class Module:
     """The kernels of one translation unit, for the current device."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, options: tuple[str, ...]):
         self._text = text
-        self._compiled = cupy.RawModule(code=text, options=OPTIONS, backend="nvrtc")
+        self._compiled = cupy.RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
         self._kernels: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -91,10 +93,10 @@ class Module:
 
 
 @lru_cache(maxsize=256)
-def _compiled(text: str, device: int) -> Module:
-    return Module(text)
+def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
+    return Module(text, options)
 
 
-def compiled(text: str) -> Module:
+def compiled(text: str, *options: str) -> Module:
     """The module of this text on the current device; CuPy keeps the binary on disk."""
-    return _compiled(text, cupy.cuda.Device().id)
+    return _compiled(text, options, cupy.cuda.Device().id)

@@ -25,6 +25,25 @@ __device__ __forceinline__ Arrays arrays_at(T* memory) {
   return m;
 }
 
+// Four neighbours in one access; `at` is a multiple of 4 numbers from where an array of the block starts.
+__device__ __forceinline__ void load4(const float* at, float (&v)[4]) {
+  const float4 q = *reinterpret_cast<const float4*>(at);
+  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
+}
+
+__device__ __forceinline__ void load4(const double* at, double (&v)[4]) {
+  const double2 q = *reinterpret_cast<const double2*>(at), r = *reinterpret_cast<const double2*>(at + 2);
+  v[0] = q.x, v[1] = q.y, v[2] = r.x, v[3] = r.y;
+}
+
+// Weights o .. o + 4 of a row, zeros past its end.
+template <bool WHOLE>
+__device__ __forceinline__ void load_weights(const T* row, int o, int n_out, T (&w)[4]) {
+  if (WHOLE) return load4(row + o, w);
+#pragma unroll
+  for (int j = 0; j < 4; ++j) w[j] = o + j < n_out ? row[o + j] : T(0);
+}
+
 struct Samples {
   const T *X, *Y, *weight;  // weight is null where all are equal
   const int* order;         // null for the order they have
@@ -128,7 +147,8 @@ struct BlockNet {
   }
 
   // All layers of the tile whose first row in the batch is `row`; a, and z where it is kept.
-  __device__ void forward(const T* p, bool training, long long row, long long step) {
+  // aligned: whether p starts where four numbers can be read at once
+  __device__ void forward(const T* p, bool aligned, bool training, long long row, long long step) {
 #pragma unroll
     for (int k = 0; k < N_LAYERS; ++k) {
       const int n_in = width_of(k), n_out = width_of(k + 1);
@@ -148,10 +168,9 @@ struct BlockNet {
           for (int q = 0; q < 4; ++q) sum[j][q] = o + j < n_out ? b[o + j] : T(0);
         for (int i = 0; i < n_in; ++i) {
           T x[4], w[4];
-#pragma unroll
-          for (int q = 0; q < 4; ++q) x[q] = below[i * TILE + s + q];
-#pragma unroll
-          for (int j = 0; j < 4; ++j) w[j] = o + j < n_out ? W[i * n_out + o + j] : T(0);
+          load4(below + i * TILE + s, x);
+          if (n_out % 4 == 0 && weights_at(k) % 4 == 0 && aligned) load_weights<true>(W + i * n_out, o, n_out, w);
+          else load_weights<false>(W + i * n_out, o, n_out, w);
 #pragma unroll
           for (int j = 0; j < 4; ++j)
 #pragma unroll
@@ -222,16 +241,19 @@ struct BlockNet {
         for (int r = 0; r < 4; ++r)
 #pragma unroll
           for (int j = 0; j < 4; ++j) sum[r][j] = T(0);
-        for (int s = 0; s < TILE; ++s) {
-          T x[4], d[4];
+        for (int s = 0; s < TILE; s += 4) {
+          T x[4][4], d[4][4];  // rows past the end repeat the last one; their sums are not kept
 #pragma unroll
-          for (int r = 0; r < 4; ++r) x[r] = i + r < n_in ? below[(i + r) * TILE + s] : T(0);
+          for (int r = 0; r < 4; ++r) {
+            load4(below + min(i + r, n_in - 1) * TILE + s, x[r]);
+            load4(delta + min(o + r, n_out - 1) * TILE + s, d[r]);
+          }
 #pragma unroll
-          for (int j = 0; j < 4; ++j) d[j] = o + j < n_out ? delta[(o + j) * TILE + s] : T(0);
+          for (int q = 0; q < 4; ++q)
 #pragma unroll
-          for (int r = 0; r < 4; ++r)
+            for (int r = 0; r < 4; ++r)
 #pragma unroll
-            for (int j = 0; j < 4; ++j) sum[r][j] += x[r] * d[j];
+              for (int j = 0; j < 4; ++j) sum[r][j] += x[r][q] * d[j][q];
         }
 #pragma unroll
         for (int r = 0; r < 4; ++r)
@@ -259,8 +281,7 @@ struct BlockNet {
             for (int q = 0; q < 4; ++q) sum[r][q] = T(0);
           for (int o = 0; o < n_out; ++o) {
             T d[4], w[4];
-#pragma unroll
-            for (int q = 0; q < 4; ++q) d[q] = delta[o * TILE + s + q];
+            load4(delta + o * TILE + s, d);
 #pragma unroll
             for (int r = 0; r < 4; ++r) w[r] = i + r < n_in ? W[(i + r) * n_out + o] : T(0);
 #pragma unroll
@@ -293,7 +314,7 @@ struct BlockNet {
     const T scale = T(1.0 / (double(rows) * LOSS_WIDTH));
     for (long long row = 0; row < rows; row += TILE) {
       fill(from, first + row, int(min((long long)TILE, rows - row)), true);
-      forward(m.p, true, row, step);
+      forward(m.p, true, true, row, step);
       judge_tile(scale);
       backward(row > 0);
     }
@@ -311,7 +332,7 @@ struct BlockNet {
     const Samples from = {job.held_X, job.held_Y, job.held_weighted ? job.held_weight : nullptr, nullptr};
     for (long long row = 0; row < job.n_held_out; row += TILE) {
       fill(from, row, int(min((long long)TILE, job.n_held_out - row)), true);
-      forward(m.p, false, 0, 0);
+      forward(m.p, true, false, 0, 0);
       judge_tile(T(0));
     }
     const Sums both = sums();
@@ -347,8 +368,9 @@ struct BlockNet {
   }
 };
 
+#ifdef TRAINS  // one of the two kernels is wanted, and compiling both takes twice the time
 // One block per net of job.active.
-extern "C" __global__ void __launch_bounds__(THREADS) train_nets(const Job* __restrict__ given) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1) train_nets(const Job* __restrict__ given) {
   FM_DYN_SMEM(T, memory);
   const Job& job = *given;
   const long long slot = job.active[blockIdx.x], owner = job.owners[slot];
@@ -363,6 +385,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) train_nets(const Job* __re
   if (net.leads()) store_progress(job, slot, s);
 }
 
+#else
 // Outputs, and sums of losses and of right samples if there are targets. Block (c, n): samples of chunk c, net n of
 // job.active.
 extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* __restrict__ given) {
@@ -376,7 +399,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
   for (long long row = (long long)blockIdx.x * TILE; row < job.n_samples; row += (long long)gridDim.x * TILE) {
     const int rows = int(min((long long)TILE, job.n_samples - row));
     net.fill(from, row, rows, JUDGED);
-    net.forward(job.params + slot * N_PARAMS, false, 0, 0);
+    net.forward(job.params + slot * N_PARAMS, N_PARAMS % 4 == 0, false, 0, 0);
     if (job.output)
       for (int e = threadIdx.x; e < rows * N_OUTPUTS; e += THREADS)
         job.output[(place * job.n_samples + row) * N_OUTPUTS + e] =
@@ -392,3 +415,4 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
     }
   }
 }
+#endif

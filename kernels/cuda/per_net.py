@@ -99,7 +99,7 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, **swit
         rule, padded(architecture.n_params), **switches, THREADS=shape.threads, TILE=shape.tile,
         IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY, JUDGED=True,
     )  # fmt: skip
-    return compiled(text_of_shape(architecture, shape, header))["train_nets"]
+    return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
 
 
 def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:

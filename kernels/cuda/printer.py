@@ -76,14 +76,16 @@ class _Printer:
         ]
         self.locals = [name for name in dict.fromkeys(assigned) if name not in (*self.names, "_")]
 
-    def body(self, hand_out: Callable[[list[str]], list[str]]) -> list[str]:
-        """Statements; hand_out makes the last ones from what the formula returns."""
+    def body(self, n_returned: int, hand_out: Callable[[list[str]], list[str]]) -> list[str]:
+        """Statements; hand_out makes the last ones from the n_returned values of the formula."""
         lines = [f"{self.kind} {', '.join(self.locals)};"] if self.locals else []
         for step in self.steps:
             lines += self.statement(step)
         if not isinstance(self.end, ast.Return) or self.end.value is None:
             raise self.refusal(self.end)
         values = self.end.value.elts if isinstance(self.end.value, ast.Tuple) else [self.end.value]
+        if len(values) != n_returned:
+            raise self.refusal(self.end)
         return lines + hand_out([self.text(value) for value in values])
 
     def refusal(self, node: ast.AST) -> OutsideGrammar:
@@ -182,7 +184,7 @@ def assign_together(kind: str, names: Sequence[str], values: Sequence[str]) -> l
 def function(formula: Callable, name: str) -> str:
     """A formula of numbers that returns a number."""
     printer = _Printer(formula)
-    body = printer.body(lambda values: [f"return {', '.join(values)};"])
+    body = printer.body(1, lambda values: [f"return {values[0]};"])
     return _function(f"{HEAD} T {name}({', '.join(f'T {name}' for name in printer.names)})", body)
 
 
@@ -190,7 +192,7 @@ def rule(formula: Callable, name: str) -> str:
     """An update rule: the parameter and its state are changed in place."""
     printer = _Printer(formula)
     p, g, *state, h = printer.names
-    body = printer.body(lambda values: assign_together("T", [p, *state], values))
+    body = printer.body(1 + len(state), lambda values: assign_together("T", [p, *state], values))
     parameters = [f"T& {p}", f"T {g}", *[f"T& {name}" for name in state], f"const Settings<T>& {h}"]
     return _function(f"{HEAD} void {name}({', '.join(parameters)})", body)
 
@@ -211,7 +213,7 @@ def selector(name: str, kind: str, functions: Sequence[str], parameters: str) ->
 
 def philox() -> str:
     printer = _Printer(random.philox.py_func, WORD)
-    body = printer.body(lambda values: [f"return {{{', '.join(f'(unsigned int)({value})' for value in values)}}};"])
+    body = printer.body(4, lambda values: [f"return {{{', '.join(f'(unsigned int)({value})' for value in values)}}};"])
     parameters = ", ".join(f"{WORD} {name}" for name in printer.names)
     words = "struct Words {\n  unsigned int x, y, z, w;\n};\n\n"
     return words + _function(f"{INLINE} Words philox({parameters})", body)

@@ -10,15 +10,21 @@ import numpy as np
 from ..arguments import (
     DIVERGED,
     DIVERGED_NET,
+    EPOCH_LOSS,
+    EPOCH_RIGHT,
     HYPER,
+    LAST_LOSS,
     MONITOR_NONE,
     NO_UPDATE,
+    POWER1,
+    POWER2,
+    RUNNING,
     STEPS_DONE,
     Course,
     Data,
     Memory,
     Net,
-)  # fmt: skip
+)
 from .architecture import Architecture
 from .memory import device_data
 from .nets import bound_of
@@ -34,14 +40,14 @@ from .per_net import (
     workspace_for,
 )  # fmt: skip
 
+CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT]
+
 
 class SingleWork:
     """Buffers of one net's fit or evaluation, made when the first call says what they are for."""
 
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.n_samples, self.shuffle, self.dtype = net, rows, n_samples, shuffle, np.dtype(dtype)
-        self._scalars = cupy.asarray([[1.0, 1.0, np.inf, np.inf, 0.0, 0.0]])
-        self._counters = cupy.zeros((1, 4), np.int64)
         self._zero = cupy.zeros(1, np.int64)
         self._order = cupy.empty(max(n_samples, 1), np.int32)
         self._unused = cupy.empty(int(net.n_padded), dtype)
@@ -61,7 +67,9 @@ class SingleWork:
         n_batches = -(-data.n_samples // course.batch_size)
         epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # those that end in this call
         records = cupy.full((2, max(len(epochs), 1)), np.nan)
-        self._counters[0, 0], self._counters[0, 2] = first, 0
+        # What one call hands to the next is in memory.scalars, on the host; the fourth is early stopping's.
+        numbers = np.append(memory.scalars[0, CARRIED], 0.0)[[0, 1, 2, -1, 3, 4]]
+        scalars, counters = cupy.asarray(numbers), cupy.asarray(np.array([first, 0, 0, RUNNING], np.int64))
         launch(
             kernel, shape, (1,), workspace_for(shape, 1, self.dtype), self.dtype, **{
                 **NOTHING,
@@ -71,7 +79,7 @@ class SingleWork:
                 "seeds": cupy.asarray(np.array([course.seed], np.int64)),
                 "layer_factors": cupy.asarray(course.layer_factors), "X": data.X, "Y": data.Y, "weight": data.weight,
                 "order": self._order, "owners": self._zero, "active": self._zero,
-                "scalars": self._scalars, "counters": self._counters, "factors": cupy.asarray(course.factors),
+                "scalars": scalars, "counters": counters, "factors": cupy.asarray(course.factors),
                 "record_epochs": cupy.asarray(epochs), "records": records[0], "right_records": records[1],
                 "n_active": 1, "n_slots": 1, "n_samples": data.n_samples, "batch_size": course.batch_size,
                 "n_batches": n_batches, "n_steps": n, "n_epochs": -1, "first_factor": first,
@@ -80,10 +88,11 @@ class SingleWork:
                 "loss_constant": net.loss_constant,
             },
         )  # fmt: skip
-        counters, losses = cupy.asnumpy(self._counters)[0], cupy.asnumpy(records)
+        steps_done, *_, status = (int(x) for x in cupy.asnumpy(counters))
+        losses, diverged = cupy.asnumpy(records), status == DIVERGED_NET
+        memory.scalars[:, CARRIED] = cupy.asnumpy(scalars)[[0, 1, 2, 4, 5]]
         memory.epoch_loss[epochs - 1], memory.epoch_right[epochs - 1] = losses[:, : len(epochs)]
-        diverged = counters[3] == DIVERGED_NET
-        memory.scalars[:, STEPS_DONE] = counters[0] - bool(diverged)
+        memory.scalars[:, STEPS_DONE] = steps_done - diverged
         memory.scalars[:, DIVERGED] = float(diverged)
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:

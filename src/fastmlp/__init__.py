@@ -21,22 +21,38 @@ _MODULES = {
     "persistence": ("load",),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
+    "recorders": ("Snapshots", "LayerRecorder"),
+    "plots": (),
+    "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
-    "initialization": ("Uniform", "Normal"),
+    "initialization": ("Uniform", "Normal", "UniformByFanIn"),
     "errors": ("DivergenceWarning",),
+    "training": ("OptimizerState",),
     "schedules": (),
 }
+# These need scikit-learn, so `from fastmlp import *` leaves them out.
+_ESTIMATORS = {
+    "estimators": ("MLPClassifier", "MLPRegressor"),
+    "tabular_estimators": ("TabularMLPClassifier", "TabularMLPRegressor"),
+    "cross_validation": ("cross_val_population",),
+    "sklearn_conversion": ("from_sklearn",),
+}
 _HOME = {name: module for module, names in _MODULES.items() for name in (*names, module)}
+_HOME |= {name: module for module, names in _ESTIMATORS.items() for name in names}
 
 __all__ = sorted(["devices", *(name for names in _MODULES.values() for name in names)])
 
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
     from .convergence import Converged as Converged
+    from .cross_validation import cross_val_population as cross_val_population
     from .errors import DivergenceWarning as DivergenceWarning
+    from .estimators import MLPClassifier as MLPClassifier
+    from .estimators import MLPRegressor as MLPRegressor
     from .history import History as History
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform
+    from .initialization import UniformByFanIn as UniformByFanIn
     from .mlp import MLP as MLP
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
@@ -49,10 +65,16 @@ if TYPE_CHECKING:
     from .persistence import load as load
     from .population import Population as Population
     from .population_result import PopulationResult as PopulationResult
+    from .recorders import LayerRecorder as LayerRecorder
+    from .recorders import Snapshots as Snapshots
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
+    from .sklearn_conversion import from_sklearn as from_sklearn
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
+    from .tabular_estimators import TabularMLPClassifier as TabularMLPClassifier
+    from .tabular_estimators import TabularMLPRegressor as TabularMLPRegressor
+    from .training import OptimizerState as OptimizerState
 
 
 def __getattr__(name: str) -> Any:
@@ -74,4 +96,4 @@ def _version() -> str:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_HOME})

@@ -86,6 +86,7 @@ def options(
 
 @app.command()
 def xor(
+    context: typer.Context,
     nets: Annotated[int, typer.Option(min=0, help="Train so many 2-2-1 nets and print statistics instead.")] = 0,
     optimizer: Annotated[str, typer.Option(help="With --nets: sgd, adam, quickprop, rprop, ...")] = "rprop",
     learning_rate: Annotated[float | None, typer.Option(help="With --nets; the optimizer's own if not given.")] = None,
@@ -97,6 +98,11 @@ def xor(
 ) -> None:
     """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
     sizes = _layer_sizes(hidden)
+    if not nets:
+        for name in context.params:
+            if name != "nets" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+                option = f"--{name.replace('_', '-')}"
+                raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():
         from . import xor as story
 
@@ -139,10 +145,13 @@ def devices() -> None:
 
         from .devices import devices as all_devices
 
-        table = Table("device", "available", "description", "reason")
-        for device in all_devices():
-            table.add_row(device.name, "yes" if device.available else "no", device.description, device.reason)
-        _console().print(table)
+        table, found, console = Table("device", "available", "description"), all_devices(), _console()
+        for device in found:
+            table.add_row(device.name, "yes" if device.available else "no", device.description)
+        console.print(table)
+        for device in found:
+            if device.reason:  # in one line, since it names a command to copy
+                console.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _layer_sizes(text: str) -> tuple[int, ...]:
@@ -215,10 +224,29 @@ def train(
 
 
 @app.command()
+def report(
+    model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train` or by net.save(...).")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict, if the net does not know it.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The page; beside the net if not given.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Write an HTML page on how a net was trained: settings, curves, time; with samples, a verdict and pictures too."""
+    with errors_as_sentences():
+        from . import jobs
+
+        typer.echo(f"Wrote {jobs.report(model, file, target, output, device)}")
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train`.")],
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the columns the net was trained on.")],
-    output: Annotated[Path | None, typer.Option(help="A CSV file; without it, stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A CSV (.csv, .csv.gz) or Parquet file; without it, stdout.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Predict each row of a table, as CSV: a column `prediction`, and for classes a `probability_<label>` each."""
@@ -227,8 +255,8 @@ def predict(
 
         if output is not None:
             jobs.check_folder(output)
-        text = jobs.predict(model, file, device).to_csv(index=False, float_format="%.9g")
+        predictions = jobs.predict(model, file, device)
         if output is None:
-            typer.echo(text, nl=False)
+            typer.echo(jobs.as_csv(predictions), nl=False)
         else:
-            output.write_text(text, encoding="utf-8", newline="")
+            jobs.write_table(predictions, output)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from .errors import unknown_name
+from .errors import is_number, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def numbers_of(series: pd.Series) -> np.ndarray:
     try:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
-        example = next(cell for cell in series.dropna() if not _is_number(cell))
+        example = next(cell for cell in series.dropna() if not is_number(cell))
         raise ValueError(
             f"Column {series.name!r} should hold numbers, but holds {example!r}; correct or empty such cells."
         ) from None
@@ -61,14 +61,6 @@ def numbers_of(series: pd.Series) -> np.ndarray:
             f"{example:g}; correct or empty such cells."
         )
     return values
-
-
-def _is_number(cell: Any) -> bool:
-    try:
-        float(cell)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 class _NumericColumn(ABC):

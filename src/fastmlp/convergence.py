@@ -136,9 +136,8 @@ class EpochStatistics:
         """(limit, expected epochs): the limit that makes expected_under_restart smallest."""
         if not self.times.size:
             return 0, float("inf")
-        limits, first = np.unique(self.times, return_index=False), np.sort(self.times)
-        counts = np.searchsorted(first, limits, side="right")
-        sums = np.cumsum(first)[counts - 1]
+        limits, counts = np.unique(self.times, return_counts=True)
+        sums, counts = np.cumsum(limits * counts), np.cumsum(counts)
         expected = (sums + (self.n_trials - counts) * limits) / counts
         best = int(expected.argmin())
         return int(limits[best]), float(expected[best])

@@ -6,7 +6,6 @@ with the DLPack protocol, such as PyTorch and JAX arrays. Inputs that lie on a G
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .devices import as_device_array, device_of
-from .errors import checked_number
+from .errors import checked_number, is_number
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
@@ -28,6 +27,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     ValueError
         If the values are text, ragged or otherwise not numbers.
     """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values
     if device_of(values):
         values = as_device_array(values).get()
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
@@ -41,8 +42,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
     if array.dtype == object:
-        with contextlib.suppress(ValueError, TypeError):
-            array = array.astype(np.float64)
+        array = _unboxed(array, name, type(values).__name__)
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers, but its dtype is {array.dtype}. Encode text and categories first, "
@@ -54,6 +54,20 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
 def on_host(array: Any) -> np.ndarray:
     """A NumPy array, for one that may lie on a device."""
     return array if isinstance(array, np.ndarray) else array.get()
+
+
+def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
+    """Python objects as float64."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
+    try:
+        return array.astype(np.float64)
+    except (ValueError, TypeError):
+        where, cell = next((where, cell) for where, cell in np.ndenumerate(array) if not is_number(cell))
+    raise ValueError(
+        f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values and encode text and "
+        "categories first, or use MLPClassifier or `fastmlp train`, which do."
+    )
 
 
 def checked_finite(array: Any, name: str) -> Any:
@@ -72,6 +86,8 @@ def checked_finite(array: Any, name: str) -> Any:
 
 def _contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Aligned, writeable, C-contiguous: the one memory layout kernels are compiled for."""
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        return array
     with np.errstate(over="ignore"):
         return np.require(array, dtype, ["C", "A", "W"])
 
@@ -268,10 +284,12 @@ def take(data: Data, rows: np.ndarray) -> Data:
     return packed(X, Y, weight, data.metric)
 
 
-def pair(validation_data: Any) -> tuple[Any, Any]:
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise ValueError("validation_data must be a pair (X, y).")
-    return validation_data[0], validation_data[1]
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype) -> Data:
+    """Checked samples from (X, y) or (X, y, sample_weight)."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
+    X, y, *weights = validation_data
+    return make_data(X, y, network, dtype, *weights)
 
 
 def split(data: Any, share: float, seed: int):
@@ -281,3 +299,19 @@ def split(data: Any, share: float, seed: int):
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
     order = np.random.default_rng(seed).permutation(data.n_samples)
     return take(data, np.sort(order[n_held_out:])), take(data, np.sort(order[:n_held_out]))
+
+
+def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
+    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; no part that is None."""
+    chosen = {}
+    for name, data in parts.items():
+        if data is not None:
+            n = data.n_samples
+            few = min(n, most, max(100, most_numbers * n // data.X.size))
+            X, Y = data.X.reshape(n, -1), data.Y.reshape(n, -1)
+            if few == n:
+                chosen[name] = on_host(X).copy(), Y.copy()
+            else:
+                rows = np.linspace(0, n - 1, few).round().astype(np.int64)
+                chosen[name] = on_host(X[rows]), Y[rows]
+    return chosen

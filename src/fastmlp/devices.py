@@ -184,6 +184,16 @@ def resolve(device: str, work: float = 0.0) -> Device:
     return Device(device, "asked for")
 
 
+def device_for(name: str, present: Device, inputs: Any, work: float) -> Device:
+    """The device of the next fit or prediction: under "auto" where the inputs lie, or else by the work; the present one
+    under any other name.
+    """
+    if name != "auto":
+        return present
+    place = device_of(inputs)
+    return Device(place, "the inputs lie there") if place else resolve("auto", work)
+
+
 def backend(device: Device) -> ModuleType:
     """The module that honours the device contract."""
     return importlib.import_module(f"fastmlp.kernels.{device.name.partition(':')[0]}.backend")

@@ -31,6 +31,15 @@ def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) 
     return losses.sum(axis=(-2, -1)) / (targets.shape[0] * width)
 
 
+def checked_shares(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:
+    """Weights (n_nets,) in float64, all 1 if none are given; a ValueError says which others came."""
+    shares = np.ones(n_nets) if weights is None else border.as_numbers(weights, "weights").astype(np.float64)
+    fits = shares.shape == (n_nets,) and np.isfinite(shares).all()
+    if not fits or shares.min() < 0 or not shares[members].any():
+        raise ValueError(f"weights must be ({n_nets},) numbers of at least 0, some of them above 0.")
+    return shares
+
+
 def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(n_samples, n_outputs): the weighted mean of these nets' outputs, a few nets at a time."""
     total, size = None, 1

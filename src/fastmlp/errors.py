@@ -24,6 +24,15 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     return ValueError(f"Unknown {kind} {name!r}.{hint} Choose from: {', '.join(choices)}.")
 
 
+def is_number(value: object) -> bool:
+    """Whether float takes it."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def checked_number(
     name: str, value: object, low: float = float("-inf"), high: float = float("inf"), *, open_low=False, open_high=False
 ) -> float:
@@ -47,11 +56,18 @@ def checked_count(name: str, value: object, at_least: int = 1) -> int:
     raise ValueError(f"{name} must be a whole number of at least {at_least}, but it is {value!r}.")
 
 
+def is_distribution(name: str, value: object) -> bool:
+    """Whether it can be drawn from; a ValueError for a SciPy distribution without parameters."""
+    if hasattr(value, "rvs") and hasattr(value, "freeze"):
+        raise ValueError(f"{name} must be a frozen distribution, one with its parameters, such as loguniform(0.01, 1).")
+    return hasattr(value, "rvs")
+
+
 def checked_setting(name: str, value: Any, *bounds: float, **kinds: bool) -> Any:
     """As checked_number, for a setting that may differ from net to net of a population: a number, one per net in a
     1-D array, or a frozen SciPy distribution to draw them from, whose numbers are checked when they are drawn.
     """
-    if hasattr(value, "rvs"):
+    if is_distribution(name, value):
         return value
     if not isinstance(value, (list, tuple)) and not (hasattr(value, "ndim") and value.ndim):
         return checked_number(name, value, *bounds, **kinds)

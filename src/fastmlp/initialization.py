@@ -57,6 +57,23 @@ class Normal:
         return self.std * _normal_deviates(u)
 
 
+@dataclass(frozen=True)
+class UniformByFanIn:
+    """Weights and biases of a layer from U(-b, b) with b = gain / sqrt(fan_in), as PyTorch's Linear has it.
+
+    For a few inputs of wide range, where random biases place the bends of the first layer: California housing comes to
+    an RMSE of 0.50 from here, and of 0.53 from he_normal without biases (bench/LOG.md).
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self):
+        checked_number("gain", self.gain, 0.0)
+
+    def of_layer(self, u: np.ndarray, fan_in: int) -> np.ndarray:
+        return (2.0 * u - 1.0) * (self.gain / sqrt(fan_in))
+
+
 def _uniform(bound: Callable[[int, int], float]):
     return lambda u, i, j: bound(i, j) * (2.0 * u - 1.0)
 
@@ -83,7 +100,8 @@ INITIALIZERS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
     "orthogonal": _orthogonal,
     "zeros": lambda u, i, j: np.zeros_like(u),
 }
-OBJECTS = {"Uniform": Uniform, "Normal": Normal}
+Init = str | Uniform | Normal | UniformByFanIn
+OBJECTS = {cls.__name__: cls for cls in (Uniform, Normal, UniformByFanIn)}
 
 
 def check_init(init: Any) -> None:
@@ -94,8 +112,9 @@ def check_init(init: Any) -> None:
         If `init` is neither "auto", nor a name, nor an object.
     """
     named = isinstance(init, str) and init in ("auto", *INITIALIZERS)
-    if not named and not isinstance(init, (Uniform, Normal)):
-        raise unknown_name("init", init, ("auto", *INITIALIZERS, "Uniform(low, high)", "Normal(std)"))
+    if not named and not isinstance(init, tuple(OBJECTS.values())):
+        objects = ("Uniform(low, high)", "Normal(std)", "UniformByFanIn(gain)")
+        raise unknown_name("init", init, ("auto", *INITIALIZERS, *objects))
 
 
 def draw_params(
@@ -108,6 +127,9 @@ def draw_params(
     """
     n = network.layout.n_params
     params = np.empty((len(seeds), n)) if out is None else out
+    if isinstance(init, str) and init == "zeros":
+        params[:] = 0.0
+        return params
     factors = np.broadcast_to(np.asarray(scale, np.float64), len(seeds))[:, None]
     step = max(1, CHUNK // n)
     for first in range(0, len(seeds), step):
@@ -121,6 +143,10 @@ def _drawn(network: Network, init: Any, u: np.ndarray) -> np.ndarray:
         return init.transform(u)
     layout, params = network.layout, np.zeros_like(u)
     for k, (i, j) in enumerate(layout.shapes):
+        if isinstance(init, UniformByFanIn):
+            both = slice(layout.weight_offsets[k], layout.bias_offsets[k] + j)
+            params[:, both] = init.of_layer(u[:, both], i)
+            continue
         name = ACTIVATIONS[network.activation_codes[k]].init if init == "auto" else init
         weights = slice(layout.weight_offsets[k], layout.bias_offsets[k])
         params[:, weights] = INITIALIZERS[name](u[:, weights], i, j).reshape(len(u), -1)

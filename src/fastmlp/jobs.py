@@ -14,9 +14,9 @@ from .history import History
 from .metrics import classification_metrics, regression_metrics
 from .mlp import MLP
 from .optimizers import optimizer_from_name
-from .persistence import load
+from .persistence import check_folder, load
 from .schedules import schedule_factors
-from .tabular import Preprocessing, drop_rows_without_target, read_table
+from .tabular import PARQUET_ENDINGS, Preprocessing, drop_rows_without_target, import_pandas, read_table
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class TrainSettings:
 def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
     """Train a net on a table, print its metrics and save it with its preprocessing."""
     say = partial(console.print, markup=False, soft_wrap=True)
-    check_folder(output)
+    check_folder(output)  # before any work is done
     optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
     schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
     table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
@@ -83,14 +83,6 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     net.save(output)
     print_metrics(net, preprocessing, encoded, console)
     say(f"Saved to {output}")
-
-
-def check_folder(path: Path) -> None:
-    """Refuse an output that cannot be written before any work is done."""
-    if path.is_dir():
-        raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
 
 
 def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,10 +156,62 @@ def evaluate(net: MLP, preprocessing: Preprocessing, X: np.ndarray, y: np.ndarra
     return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
 
 
+def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
+    """X, y and the names of the inputs from a table, or from an .npz file with the arrays X and y.
+
+    A net from `fastmlp train` knows its columns. For another one all columns but the target must be numbers.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it does not fit the net.
+    """
+    if file.suffix == ".npz":
+        return _read_arrays(file)
+    if net.preprocessing is not None:
+        name = net.preprocessing.target.name
+        if target not in (None, name):
+            raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
+        table, _ = drop_rows_without_target(read_table(file, net.preprocessing.text_columns), name)
+        return *encode(net.preprocessing, table), None
+    table = read_table(file)
+    if target is None:
+        raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
+    table, _ = drop_rows_without_target(table, target)
+    inputs = table.drop(columns=target)
+    return inputs.to_numpy(), table[target].to_numpy(), [str(name) for name in inputs.columns]
+
+
+def _read_arrays(file: Path) -> tuple[np.ndarray, np.ndarray, None]:
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {str(file)!r}; check the path.")
+    with np.load(file) as arrays:
+        if not {"X", "y"} <= set(arrays.files):
+            raise ValueError(
+                f"{str(file)!r} must hold arrays X and y, but it holds {', '.join(arrays.files) or 'none'}."
+            )
+        return arrays["X"], arrays["y"], None
+
+
+def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:
+    """Write the report of a saved net, and return where; on the samples of `file` if there is one."""
+    from .report import write
+
+    output = model.with_suffix(".html") if output is None else output
+    check_folder(output)
+    net = load(model, device=device)
+    if not isinstance(net, MLP):
+        raise ValueError(
+            f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
+        )
+    X, y, names = (None, None, None) if file is None else read_samples(net, file, target)
+    write(net.history or History(net), output, X, y, feature_names=names)
+    return output
+
+
 def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
     """The predictions for each row of a table: `prediction`, and for classes a column of probabilities each."""
-    import pandas as pd
-
+    pandas = import_pandas()
     net = load(model, device=device)
     preprocessing = net.preprocessing
     if preprocessing is None:
@@ -176,4 +220,17 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
             "and its predict method with an array."
         )
     X = preprocessing.transform(read_table(file, preprocessing.text_columns), net.dtype.name)
-    return pd.DataFrame(preprocessing.target.decode(net.predict(X)))
+    return pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
+
+
+def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
+    """The table as CSV: text, or in a file whose ending says how it is compressed."""
+    return table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """The table in a file: Parquet where its name says so, else CSV."""
+    if path.name.lower().endswith(PARQUET_ENDINGS):
+        table.to_parquet(path, index=False)
+    else:
+        as_csv(table, path)

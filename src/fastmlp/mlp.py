@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
-from .devices import Device, check_name, device_of, in_kind, resolve
+from .devices import check_name, device_for, in_kind, resolve
 from .errors import checked_count, checked_number, unknown_name
 from .history import History
-from .initialization import Normal, Uniform, check_init, draw_params
+from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import HYPER, METRIC_NONE, NO_UPDATE, Course, Data
+from .kernels.arguments import METRIC_NONE, Data
 from .kernels.random import FIT, derived_seeds
 from .network import Network
+from .objective import Objective
 from .optimizers import optimizer_from_name
 from .plan import PRECISIONS, Plan, describe_net, products
 from .schedules import schedule_factors
-from .training import Fit, Options
-
-GRADIENT_ROWS = 4096  # samples whose gradient is computed at a time
+from .training import Fit, OptimizerState, Options
 
 
 class MLP:
@@ -48,7 +47,8 @@ class MLP:
     label_smoothing, huber_delta : float
         Constants of softmax_cross_entropy and of huber.
     init : str or object
-        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`.
+        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`,
+        `UniformByFanIn(gain)`.
     init_scale : float
         Factor on the first weights.
     dtype : "float32" or "float64"
@@ -87,7 +87,7 @@ class MLP:
         l2: float = 0.0,
         label_smoothing: float = 0.0,
         huber_delta: float = 1.0,
-        init: str | Uniform | Normal = "auto",
+        init: Init = "auto",
         init_scale: float = 1.0,
         dtype: Any = "float32",
         device: str = "auto",
@@ -104,12 +104,29 @@ class MLP:
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
         self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
+        self.history: History | None = None  # of the last fit; kept by save and load
         self._named_device = device
         self._seed = seed_of(random_state)
         self._fits = 0
+        self._make_params()
+        self.reset()
+
+    def _make_params(self) -> None:
         self._padded = self.network.layout.padded(self.dtype)  # what kernels work on; its head is params
         self._params = self._padded[: self.network.layout.n_params]
-        self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, by pickle or copy, has parameters of its own, which are the head of the vector kernels work on, and a
+        device that is there.
+        """
+        params = state["_params"]
+        self.__dict__.update(state)
+        self.device = resolve(self._named_device)
+        self._make_params()
+        self._params[:] = params
 
     # ---- parameters
 
@@ -126,6 +143,11 @@ class MLP:
         self._params[:] = array
 
     @property
+    def padded_params(self) -> np.ndarray:
+        """(n_padded,), what kernels work on: params, and zeros up to whole vectors."""
+        return self._padded
+
+    @property
     def weights(self) -> list[np.ndarray]:
         """Views (fan_in, fan_out) into params, one per layer."""
         return self.network.layout.weights(self._params)
@@ -138,7 +160,7 @@ class MLP:
     def reset(self) -> MLP:
         """Draw new parameters: the first ones again where random_state was a number, and forget earlier fits."""
         self._params[:] = draw_params(self.network, self.init, np.array([self._seed]), self.init_scale)[0]
-        self._fits = 0
+        self._fits, self.history = 0, None
         return self
 
     # ---- training
@@ -159,6 +181,7 @@ class MLP:
         validation_fraction: float = 0.0,
         early_stopping: Any = None,
         callbacks: Sequence[Callback] = (),
+        optimizer_state: OptimizerState | None = None,
         verbose: int = 1,
     ) -> History:
         """Train from the present parameters on.
@@ -173,9 +196,11 @@ class MLP:
         sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
             mean 1
         class_weight : {class: weight} or "balanced"
-        validation_data : (X, y); or validation_fraction : the share of samples, drawn at random, that is held out
+        validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at
+            random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
+        optimizer_state : a fastmlp.OptimizerState, given to several fits that are to be as one; None starts anew
         verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
 
         Ctrl-C ends the fit and keeps what was reached; `history.stopped_by` tells.
@@ -199,30 +224,33 @@ class MLP:
         seed = int(derived_seeds(np.array([self._seed]), FIT, self._fits)[0])
         held_out = None
         if validation_data is not None:
-            held_out = border.make_data(*border.pair(validation_data), self.network, self.dtype)
+            held_out = border.make_validation(validation_data, self.network, self.dtype)
         elif share:
             data, held_out = border.split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
-        options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose)
-        history = History(self)
+        options = Options(
+            epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose,
+            state=optimizer_state,
+        )  # fmt: skip
+        self.history = history = History(self)
+        history.samples = border.some_samples({"training": data, "validation": held_out})
         self._fits += 1
-        self._choose_device(X, epochs * data.n_samples * products(self.network, 1))
+        self._choose_device(X, epochs * data.n_samples)
         with self.device.on():
             plan = Plan.for_training(
                 self.network, self.device, self.dtype, data.n_samples, size, shuffle, precision=self.precision
             )
+            history.settings = options.description(data, held_out, plan.n_threads, schedule)  # type: ignore[assignment]
             validation = None
             if held_out is not None:
                 validation = self._plan_for(held_out.n_samples), held_out
             Fit(plan, data, validation, self._padded, options, history).run()
         return history
 
-    def _choose_device(self, X: Any, work: float) -> None:
-        """Under "auto", where X lies or else by the work in multiply-adds."""
-        if self._named_device == "auto":
-            place = device_of(X)
-            self.device = Device(place, "the inputs lie there") if place else resolve("auto", work)
+    def _choose_device(self, X: Any, samples: float) -> None:
+        """By the work of so many samples trained, where the device is "auto"."""
+        self.device = device_for(self._named_device, self.device, X, samples * products(self.network, 1))
 
     # ---- use
 
@@ -240,7 +268,7 @@ class MLP:
         device where X lies.
         """
         features = border.as_features(X, self.network.n_features, self.dtype)
-        self._choose_device(X, len(features) * products(self.network, 1) / 3)
+        self._choose_device(X, len(features) / 3)
         if self.device.is_host:
             features = border.on_host(features)
         output = type(features)((len(features), self.network.n_outputs), self.dtype)
@@ -257,39 +285,38 @@ class MLP:
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": ...} without the L2 penalty and, for classifications, "accuracy"."""
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
-        self._choose_device(X, data.n_samples * products(self.network, 1) / 3)
+        self._choose_device(X, data.n_samples / 3)
         loss, right = self._evaluate(data, np.empty(0, self.dtype))
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """The objective, L2 penalty included and dropout off, and its gradient (n_params,), at the present params."""
+        return self.objective(X, y, sample_weight=sample_weight)(self._params)
+
+    def objective(
+        self, X: Any, y: Any, *, sample_weight: Any = None
+    ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+        """loss_and_gradient as a function of params, for solvers that ask often: data are checked and copied once.
+
+        Each call sets the net's params to its argument, (n_params,).
+
+        >>> from scipy.optimize import minimize
+        >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> net = MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", dtype="float64", random_state=0)
+        >>> result = minimize(net.objective(X, y), net.params, jac=True, method="L-BFGS-B")
+        >>> net.params = result.x
+        >>> net.predict_classes(X)
+        array([0, 1, 1, 0])
+        """
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
-        size = min(data.n_samples, GRADIENT_ROWS)
-        course = Course(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
-        n_steps = -(-data.n_samples // size)
-        gradient = np.zeros_like(self._params)
-        self._choose_device(X, data.n_samples * products(self.network, 1))
-        with self.device.on():
-            plan = Plan.for_training(
-                self._without_dropout(), self.device, self.dtype, data.n_samples, size, False, precision=self.precision
-            )
-            module, data = plan.backend, plan.place(data)
-            memory = plan.make_memory(self._padded, np.empty(0, self.dtype), 1)
-            with module.Team(plan.n_threads) as team:
-                for step in range(n_steps):
-                    module.train(plan.family, team, plan.n_threads, plan.net, data, course, memory, plan.work, step, 1)
-                    share = min(size, data.n_samples - step * size) / data.n_samples
-                    gradient += module.to_host(memory.grads)[: len(gradient)] * share
-        loss = float(memory.epoch_loss[0])
-        for W, dW in zip(self.weights, self.network.layout.weights(gradient), strict=True):
-            loss += 0.5 * self.network.l2 * float(np.sum(W * W))
-            dW += self.network.l2 * W
-        return loss, gradient
+        self._choose_device(X, data.n_samples)
+        return Objective(self, data)
 
-    def _without_dropout(self) -> Network:
-        from dataclasses import replace
+    def plot_boundary(self, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), **options: Any) -> Any:
+        """What the net says over the plane of two inputs; returns the Axes. See fastmlp.plots.boundary."""
+        from .plots.decision import boundary
 
-        return replace(self.network, dropout=(0.0,) * len(self.network.dropout))
+        return boundary(self, X, y, features=features, **options)
 
     # ---- files
 

@@ -80,6 +80,8 @@ class Network:
         ValueError
             For a size below one, an unknown name, an impossible pair of loss and output, a rate out of range.
         """
+        if hasattr(layer_sizes, "tolist"):  # an array
+            layer_sizes = layer_sizes.tolist()
         if not isinstance(layer_sizes, Sequence) or isinstance(layer_sizes, str) or len(layer_sizes) < 2:
             raise ValueError(
                 "layer_sizes must list the number of inputs, of units per hidden layer and of outputs, such as "

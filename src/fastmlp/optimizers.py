@@ -153,8 +153,8 @@ class Adagrad(Optimizer):
 class Quickprop(Optimizer):
     """Fahlman 1988: parabolic jumps, at most `growth` times the last step. For full batches.
 
-    by_fan_in divides the learning rate of each weight by the fan-in of the unit it leads to, its bias not counted, as
-    Fahlman did; bias_input is the constant that his bias weights were multiplied with.
+    by_fan_in divides the learning rate of each weight by the number of connections into the unit it leads to, the bias
+    counted, as Fahlman's program did; bias_input is the constant that its bias weights were multiplied with.
     """
 
     learning_rate: float = 0.5
@@ -170,7 +170,7 @@ class Quickprop(Optimizer):
     def layer_factors(self, shapes):
         if not self.by_fan_in and self.bias_input == 1.0:
             return np.empty(0)
-        fans = [1.0 / fan_in if self.by_fan_in else 1.0 for fan_in, _ in shapes]
+        fans = [1.0 / (fan_in + 1) if self.by_fan_in else 1.0 for fan_in, _ in shapes]
         # A weight v of input c acts as the bias c v: its gradient and its step have a factor c each.
         return np.array([[fan, fan * self.bias_input**2] for fan in fans]).reshape(-1)
 

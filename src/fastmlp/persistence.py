@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from .initialization import OBJECTS, Normal, Uniform
+from .devices import check_name
+from .history import RECORDS, History
+from .initialization import OBJECTS, Init
 from .layout import Layout
 
 if TYPE_CHECKING:
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
 
 KEY = "fastmlp"
 FORMAT = 1  # raise it when a file written today could no longer be read
+HISTORY = ("seconds", "best_epoch", "stopped_by", "settings")  # in the description; its records are arrays
+PREFIX = "history."  # of their names
 
 
 def save(net: MLP | Population, path: str | os.PathLike) -> None:
     """Write a net's or population's settings, parameters and table preprocessing to a file, whole or not at all.
+
+    A net's last history goes with it.
 
     Raises
     ------
@@ -45,15 +51,26 @@ def save(net: MLP | Population, path: str | os.PathLike) -> None:
 
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
     description = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
-    metadata = {KEY: json.dumps(description, allow_nan=False)}
     arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}
+    if (history := getattr(net, "history", None)) is not None:
+        description["history"] = {name: getattr(history, name) for name in HISTORY}
+        records = {name: getattr(history, name) for name in RECORDS}
+        arrays |= {f"{PREFIX}{name}": values.copy() for name, values in records.items() if values is not None}
+    metadata = {KEY: json.dumps(description, allow_nan=False)}
     _replace(Path(os.path.realpath(path)), to_bytes(arrays, metadata))
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a path where no file can be written."""
+    if path.is_dir():
+        raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
 
 
 def _replace(path: Path, data: bytes) -> None:
     """Write beside `path`, reach the disk, then rename, which is atomic."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to save in; make it first.")
+    check_folder(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -76,6 +93,7 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
         If the file is damaged, was not written by fastmlp, or was written by a newer version.
     """
     path = Path(path)
+    check_name(device)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     try:
@@ -86,6 +104,8 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
         settings["init"] = _parse_init(settings["init"])
         net = _made(settings, arrays, device)
         net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
+        if description.get("history") is not None:  # files of the first version have none
+            net.history = _history(net, description["history"], arrays)  # type: ignore[union-attr]  # of an MLP
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         advice = "Restore it from a copy, or train and save again."
@@ -105,6 +125,22 @@ def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) 
         net.set_arrays(arrays)
     net.params[:] = params
     return net
+
+
+def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:
+    history = History(net)
+    kinds = {"seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,), "settings": (dict,)}
+    for name in HISTORY:
+        if not isinstance(description[name], kinds[name]):
+            raise ValueError(f"its history has the {name} {description[name]!r}")
+        setattr(history, name, description[name])
+    history.loss = arrays[PREFIX + "loss"]
+    for name in RECORDS:
+        values = arrays.get(PREFIX + name)
+        if values is not None and (values.dtype != np.float64 or values.shape != history.loss.shape[:1]):
+            raise ValueError(f"its history holds {values.dtype} {values.shape} as {name}")
+        setattr(history, name, values)
+    return history
 
 
 def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
@@ -145,7 +181,7 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
         raise ValueError(f"it holds {params.dtype} {params.shape} where layers {sizes} need {dtype} ({expected},)")
 
 
-def _parse_init(text: str) -> str | Uniform | Normal:
+def _parse_init(text: str) -> Init:
     """An initialiser's name, or an object from its repr, such as "Normal(std=0.1)", without running it."""
     match = re.fullmatch(r"(\w+)\((.*)\)", text)
     if match is None:

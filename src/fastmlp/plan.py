@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -19,10 +20,8 @@ from .network import Network
 # bench/LOG.md has the figures.
 LANES_UP_TO = 512  # weights of the largest layer up to which samples-as-lanes wins, for batches of more than 4 ...
 LANES_UP_TO_NARROW = 200  # ... and for smaller ones
-LANES_ROWS, LANES_ALWAYS = (
-    512,
-    128,
-)  # larger batches leave the first-level cache, unless the largest layer is this small
+LANES_ROWS = 512  # larger batches leave the first-level cache ...
+LANES_ALWAYS = 128  # ... unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
 # A population of at least FULL_LANES nets trains in lanes up to so many parameters (bench/lab_population_families.py);
@@ -83,7 +82,8 @@ def choose_family(network: Network, rows: int) -> str:
 
 def choose_device_family(network: Network, rows: int, precision: str) -> str:
     """The same on a GPU: nets that one block trains by itself, launch by launch above, with tensor cores if asked."""
-    if precision in HALF and max(network.layer_sizes) <= NARROW_UP_TO:
+    narrow = max(network.layer_sizes) <= NARROW_UP_TO and not any(network.dropout)
+    if precision in HALF and narrow:
         return "narrow"
     small = network.layout.n_params <= BLOCK_UP_TO_PARAMS and products(network, rows) <= BLOCK_UP_TO_STEP
     return "per_net" if small else "per_layer"
@@ -106,6 +106,15 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
     if family != "per_layer":
         return 1
     return max(1, min(n_threads_available(), products(network, rows) // STEP_PER_THREAD, rows // ROWS_PER_THREAD))
+
+
+class _LastEvaluation(threading.local):
+    """The plan of this thread's last evaluation of few samples: who predicts row by row allocates nothing."""
+
+    plan: Plan | None = None
+
+
+_last = _LastEvaluation()
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,17 @@ class Plan:
         precision: str = "exact",
     ) -> Plan:  # fmt: skip
         rows = min(n_samples, EVALUATION_ROWS if device.is_host else DEVICE_EVALUATION_ROWS)
-        family = family_on(device, network, rows, precision)
+        last = _last.plan
+        if (
+            last is not None and last.network is network and last.rows == rows == n_samples
+            and last.device == device and last.dtype == dtype and n_threads is None
+        ):  # fmt: skip
+            return last
+        # A sample's output is the same bits whatever samples come with it: all families that EVALUATION_ROWS and fewer
+        # rows may get add up in the same order, but per_layer is another order.
+        family = family_on(device, network, EVALUATION_ROWS, precision)
+        if family == "per_sample_wide" and rows <= 4:
+            family = "per_sample_narrow"
         if family == "per_layer" and device.is_host:
             n_threads = n_threads or choose_threads(network, family, n_samples)
             rows = min(rows, -(-n_samples // n_threads))
@@ -147,7 +166,10 @@ class Plan:
             n_threads = 1
         net, module = describe_net(network), backend(device)
         work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
-        return cls(network, device, module, dtype, family, n_threads, rows, net, work)
+        plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
+        if rows == n_samples and n_threads == 1 and device.is_host:
+            _last.plan = plan
+        return plan
 
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
         """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,15 @@ import numpy as np
 from . import data as border
 from .callbacks import as_early_stopping
 from .convergence import as_converged
-from .devices import Device, check_name, device_of, in_kind, resolve
-from .ensemble import average, greedy_weights
+from .devices import check_name, device_for, in_kind, resolve
+from .ensemble import average, checked_shares, greedy_weights
 from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
-from .initialization import Normal, Uniform, check_init, draw_params
-from .kernels.arguments import METRIC_NONE
+from .initialization import Init, check_init, draw_params
+from .kernels.arguments import CONVERGED, METRIC_NONE, RUNNING
 from .kernels.random import FIT, derived_seeds
 from .mlp import MLP, checked_dtype, checked_precision, seed_of
 from .network import Network
-from .optimizers import optimizer_from_name
+from .optimizers import optimizer_from_name, settings_of
 from .plan import describe_net, products
 from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
@@ -30,7 +31,16 @@ from .population_result import PopulationResult
 from .population_use import checked_members, judge_nets
 from .schedules import schedule_factors
 
-PER_NET = ("dropout", "l2", "init_scale")  # constructor settings that may differ from net to net
+# Constructor settings that may differ from net to net, and their bounds.
+PER_NET: dict[str, dict[str, Any]] = {
+    "dropout": {"low": 0.0, "high": 1.0, "open_high": True}, "l2": {"low": 0.0}, "init_scale": {"low": 0.0},
+}  # fmt: skip
+
+
+def own_setting(name: str, value: Any, n_nets: int, rng: np.random.Generator | None) -> Any:
+    """The setting as a number or as an array (n_nets,), checked before and after it is drawn."""
+    drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
+    return checked_setting(name, drawn, **PER_NET[name])
 
 
 class Population:
@@ -81,7 +91,7 @@ class Population:
         l2: Any = 0.0,
         label_smoothing: float = 0.0,
         huber_delta: float = 1.0,
-        init: str | Uniform | Normal = "auto",
+        init: Init = "auto",
         init_scale: Any = 1.0,
         dtype: Any = "float32",
         device: str = "auto",
@@ -89,18 +99,12 @@ class Population:
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
-        checked_setting("dropout", dropout, 0.0, 1.0, open_high=True)
-        checked_setting("l2", l2, 0.0)
-        checked_setting("init_scale", init_scale, 0.0)
         self.seed = seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.seeds = rng.integers(2**63, size=self.n_nets)
-        self.dropout = drawn_setting("dropout", dropout, self.n_nets, rng)
-        self.l2 = drawn_setting("l2", l2, self.n_nets, rng)
-        self.init_scale = drawn_setting("init_scale", init_scale, self.n_nets, rng)
-        checked_setting("dropout", self.dropout, 0.0, 1.0, open_high=True)
-        checked_setting("l2", self.l2, 0.0)
-        checked_setting("init_scale", self.init_scale, 0.0)
+        self.dropout = own_setting("dropout", dropout, self.n_nets, rng)
+        self.l2 = own_setting("l2", l2, self.n_nets, rng)
+        self.init_scale = own_setting("init_scale", init_scale, self.n_nets, rng)
         # The description of them all: where nets differ, it has the largest value.
         self.network = Network.build(
             layer_sizes, hidden_activation, output_activation, loss, float(np.max(self.dropout)),
@@ -162,8 +166,8 @@ class Population:
         IndexError
             If there is no such net.
         """
-        if not -self.n_nets <= k < self.n_nets:
-            raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
+        if not isinstance(k, Integral) or not -self.n_nets <= k < self.n_nets:
+            raise IndexError(f"There is no net {k!r}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
         settings = {**self._settings, "dropout": self._one(self.dropout, k), "l2": self._one(self.l2, k)}
         net = MLP(**settings, init_scale=self._one(self.init_scale, k), random_state=int(self.seeds[k]))
@@ -275,23 +279,20 @@ class Population:
         return self.result
 
     def _choose_device(self, X: Any, samples: float) -> None:
-        """Under "auto", where X lies or else by the work of so many samples trained by every net."""
-        if self._settings["device"] == "auto":
-            place = device_of(X)
-            work = samples * self.n_nets * products(self.network, 1)
-            self.device = Device(place, "the inputs lie there") if place else resolve("auto", work)
+        """As MLP's, for so many samples trained by every net."""
+        work = samples * self.n_nets * products(self.network, 1)
+        self.device = device_for(self._settings["device"], self.device, X, work)
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         has_metric = task.data.metric != METRIC_NONE
         if task.converged is not None:
-            done = outcome.status == 1
-        elif has_metric:
-            done = np.isfinite(outcome.loss) & (outcome.status != 0)
-            _, right = judge_nets(self.network, self.device, self._params, task.data, task.strides)
-            done &= right >= 1.0 - 1e-5
+            done = outcome.status == CONVERGED
         else:
-            done = np.isfinite(outcome.loss) & (outcome.status != 0)
-        values = {**task.optimizer.__dict__, "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
+            done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
+            if has_metric:
+                _, right = judge_nets(self.network, self.device, self._params, task.data, task.strides)
+                done &= right >= 1.0 - 1e-5
+        values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
         return PopulationResult(
             converged=done, epochs=outcome.epochs, loss=outcome.loss,
@@ -346,14 +347,7 @@ class Population:
             if self.result is None:
                 raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
             members = self.result.order()[: checked_count("top", top)]
-        shares = np.ones(self.n_nets) if weights is None else border.as_numbers(weights, "weights").astype(np.float64)
-        if (
-            shares.shape != (self.n_nets,)
-            or not np.isfinite(shares).all()
-            or shares.min() < 0
-            or not shares[members].any()
-        ):
-            raise ValueError(f"weights must be ({self.n_nets},) numbers of at least 0, some of them above 0.")
+        shares = checked_shares(weights, self.n_nets, members)
         members = members[shares[members] > 0]
         return average(self, X, members, shares[members])
 
@@ -384,10 +378,7 @@ class Population:
         """Take over what get_arrays gave."""
         for name in PER_NET:
             values = arrays[name]
-            checked_setting(name, values, 0.0)
-            setattr(
-                self, name, float(values[0]) if len(values) == 1 else drawn_setting(name, values, self.n_nets, None)
-            )
+            setattr(self, name, own_setting(name, values[0] if len(values) == 1 else values, self.n_nets, None))
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()

@@ -14,10 +14,9 @@ from .data import (
     checked_finite,
     class_weights,
     inputs_only,
-    make_data,
+    make_validation,
     metric_of,
     packed,
-    pair,
     smoothed,
     split,
 )
@@ -129,7 +128,7 @@ def fit_data(
         )
     held_out = None
     if validation_data is not None:
-        held_out = make_data(*pair(validation_data), network, dtype)
+        held_out = make_validation(validation_data, network, dtype)
     elif share:
         if any(strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")

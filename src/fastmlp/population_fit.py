@@ -40,6 +40,7 @@ from .optimizers import Optimizer, settings_of
 from .plan import Plan, describe_net, products, trains_in_lanes
 from .population_data import own_data
 from .progress import Progress
+from .schedules import factors_at
 from .training import Fit, Options
 
 MONITORS = {
@@ -68,10 +69,17 @@ class Outcome:
 
     @classmethod
     def empty(cls, n_nets: int, record_epochs: np.ndarray, dtype: np.dtype) -> Outcome:
-        whole = lambda x: np.full(n_nets, x, np.int64)
-        real = lambda: np.full(n_nets, np.nan)
-        records = np.full((len(record_epochs), n_nets), np.nan, dtype)
-        return cls(whole(RUNNING), whole(0), whole(-1), real(), real(), real(), record_epochs, records)
+        whole, real = (lambda: np.empty(n_nets, np.int64)), (lambda: np.empty(n_nets))
+        records = np.empty((len(record_epochs), n_nets), dtype)
+        outcome = cls(whole(), whole(), whole(), real(), real(), real(), record_epochs, records)
+        outcome.forget(slice(None))
+        return outcome
+
+    def forget(self, members: Any) -> None:
+        """These nets have not been trained."""
+        self.status[members], self.epochs[members], self.best_epochs[members] = RUNNING, 0, -1
+        self.loss[members] = self.right[members] = self.best[members] = np.nan
+        self.records[:, members] = np.nan
 
 
 @dataclass(frozen=True)
@@ -104,9 +112,8 @@ class Task:
     @property
     def net(self) -> Net:
         """What kernels know of every net, the margin of the convergence rule included."""
-        row = self.network.output_row
-        margin = self.converged.margin if self.converged is not None else None
-        return describe_net(self.network)._replace(margin=(margin or 0.0) * (row.high - row.low) if margin else 0.0)
+        row, margin = self.network.output_row, self.converged.margin if self.converged is not None else None
+        return describe_net(self.network)._replace(margin=margin * (row.high - row.low) if margin else 0.0)
 
     @property
     def n_batches(self) -> int:
@@ -134,9 +141,8 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
     decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
     rule = task.optimizer.rule
-    factors = np.atleast_1d(
-        np.asarray(task.factors(np.arange(n_epochs * task.n_batches), n_epochs * task.n_batches), float)
-    )
+    n_steps = n_epochs * task.n_batches
+    factors = factors_at(task.factors, np.arange(n_steps), n_steps)
     scheduled = bool(np.any(factors != 1.0))
     goal = Goal(
         n_epochs=n_epochs,
@@ -149,8 +155,6 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         patience=task.early_stopping.patience if task.early_stopping else 0,
         min_delta=task.early_stopping.min_delta if task.early_stopping else 0.0,
     )
-    if scheduled and len(factors) == 1:
-        factors = np.full(n_epochs * task.n_batches, factors[0])
     nets = Nets(
         n_params=task.network.layout.n_params,
         params=task.params.reshape(-1),
@@ -173,7 +177,7 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     )  # fmt: skip
     layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
     course = Course(
-        task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors.astype(np.float64),
+        task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors,
         layer_factors.size > 0, layer_factors,
     )  # fmt: skip
     n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
@@ -312,6 +316,7 @@ def run(
             for attempt in range(-(-epochs // length)):
                 if attempt:
                     spent[members] += outcome.epochs[members]
+                    outcome.forget(members)
                     restarts[members] += 1
                     redraw(members, attempt)
                 progress.done = task.n_nets - len(members)

@@ -65,19 +65,24 @@ class PopulationResult:
         return int(self.converged.sum())
 
     @property
+    def n_finished(self) -> int:
+        """How many nets came to their end: all but those whose training Ctrl-C ended, which say nothing about rates."""
+        return int((self.status != RUNNING).sum())
+
+    @property
     def success_rate(self) -> float:
-        """The share of nets that converged."""
-        return self.n_converged / self.n_nets
+        """The share of finished nets that converged; NaN if none was finished."""
+        return self.n_converged / self.n_finished if self.n_finished else float("nan")
 
     @property
     def success_interval(self) -> tuple[float, float]:
         """Its 95 % Wilson interval."""
-        return wilson_interval(self.n_converged, self.n_nets)
+        return wilson_interval(self.n_converged, self.n_finished)
 
     @cached_property
     def epoch_statistics(self) -> EpochStatistics:
         """Epochs to converge: mean, sd, median, quantiles, harmonic_mean, twice_median, best_restart, histogram."""
-        return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_nets)
+        return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
 
     def order(self) -> np.ndarray:
         """Net numbers (n_nets,) from the best to the worst: by the monitored value where early stopping had one, else
@@ -109,8 +114,9 @@ class PopulationResult:
         """The statistics as text, ready to print."""
         low, high = self.success_interval
         lines = [
-            f"{self.n_nets:,} nets in {self.seconds:.3g} s" + (", interrupted" if self.interrupted else ""),
-            f"converged         {self.n_converged:,} of {self.n_nets:,}, {100 * self.success_rate:.2f} % "
+            f"{self.n_nets:,} nets in {self.seconds:.3g} s"
+            + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
+            f"converged         {self.n_converged:,} of {self.n_finished:,}, {100 * self.success_rate:.2f} % "
             f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %)",
         ]
         counts = {name: int((self.status == code).sum()) for code, name in STOPPED_BY.items()}
@@ -153,7 +159,7 @@ class PopulationResult:
             span = f"{low:,}" if step == 1 else f"{low:,} to {low + step - 1:,}"
             lines.append(f"{span:>24}  {count:>9,} {'#' * round(width * count / longest)}")
         lines.append(f"{'later':>24}  {len(times) - counts.sum():>9,}")
-        lines.append(f"{'not':>24}  {self.n_nets - len(times):>9,}")
+        lines.append(f"{'not':>24}  {self.n_finished - len(times):>9,}")
         return lines
 
     def _loss_lines(self, n_lines: int = 6) -> list[str]:
@@ -164,6 +170,14 @@ class PopulationResult:
             text = " ".join(f"{value:9.3g}" for value in quantiles[k])
             lines.append(f"{f'epoch {self.record_epochs[k]:,}':>24}  {text}")
         return lines
+
+    def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
+        """Histogram of the epochs to converge, with the failures; returns the Axes. See
+        fastmlp.plots.epochs_to_converge.
+        """
+        from .plots.crowds import epochs_to_converge
+
+        return epochs_to_converge(self, bins=bins, ax=ax)
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with a row per net.

@@ -13,7 +13,13 @@ import numpy as np
 from .errors import checked_count
 
 
-def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: int | None = 0) -> np.ndarray:
+def _generator(random_state: Any) -> np.random.Generator:
+    if random_state is not None and not isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+        random_state = checked_count("random_state", random_state, 0)
+    return np.random.default_rng(random_state)
+
+
+def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0) -> np.ndarray:
     """Weights (k, n_samples): 0 for the samples of net i's fold, 1 for all others. k = n_samples leaves one out.
 
     stratify : (n_samples,) classes that each fold has its share of; random_state : None keeps the order of the samples
@@ -26,7 +32,7 @@ def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: int | N
     k = checked_count("k", k, 2)
     if k > n:
         raise ValueError(f"There can be at most as many folds as samples, {n}, but k is {k}.")
-    order = np.arange(n) if random_state is None else np.random.default_rng(random_state).permutation(n)
+    order = np.arange(n) if random_state is None else _generator(random_state).permutation(n)
     if stratify is not None:
         classes = np.asarray(stratify)
         if classes.shape != (n,):
@@ -37,14 +43,14 @@ def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: int | N
     return (fold[None, :] != np.arange(k)[:, None]).astype(np.float64)
 
 
-def bootstrap(n_samples: int, n_nets: int, *, random_state: int | None = 0) -> np.ndarray:
+def bootstrap(n_samples: int, n_nets: int, *, random_state: Any = 0) -> np.ndarray:
     """Weights (n_nets, n_samples): how often each sample is in each net's bag of n_samples draws with replacement.
 
     >>> bootstrap(5, 3).sum(axis=1)
     array([5., 5., 5.])
     """
     n, m = checked_count("n_samples", n_samples), checked_count("n_nets", n_nets)
-    rng = np.random.default_rng(random_state)
+    rng = _generator(random_state)
     bags = np.zeros((m, n))
     for bag in bags:
         bag += np.bincount(rng.integers(n, size=n), minlength=n)

@@ -131,6 +131,26 @@ SCHEDULES = {
 }  # fmt: skip
 
 
+def factors_at(function: Callable[[np.ndarray, int], Any], steps: np.ndarray, n_steps: int) -> np.ndarray:
+    """What a schedule's function gives for these steps, float64 (len(steps),); one number counts for all of them.
+
+    Raises
+    ------
+    ValueError
+        If it gives anything but finite numbers of at least 0, one or as many as steps.
+    """
+    given = function(steps, n_steps)
+    try:
+        factors = np.broadcast_to(np.asarray(given, np.float64), len(steps))
+    except (ValueError, TypeError):
+        factors = np.array([np.nan])
+    if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
+        raise ValueError(
+            f"A schedule must give a finite factor of at least 0 for each of {len(steps)} steps, but it gave {given!r}."
+        )
+    return factors.copy()
+
+
 def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     """The function (steps, n_steps) -> factors of a name, an object or a function; None is constant.
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from . import data as border
-from .errors import checked_count, unknown_name
+from .errors import checked_count, is_distribution, unknown_name
+from .kernels.arguments import METRIC_NONE
 from .mlp import MLP, seed_of
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from .population import Population
@@ -20,6 +21,8 @@ NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothi
 PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
+PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # of which one value may be a tuple
+MANY_CLASSES = 50  # whole numbers of this size are taken for quantities
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
@@ -34,6 +37,7 @@ class SweepResult:
     scoring : "accuracy", or "-loss" where targets are numbers
     best : MLP                 trained with the best settings on all samples
     seconds : float
+    interrupted : whether Ctrl-C left configurations out
     """
 
     settings: list[dict[str, Any]]
@@ -43,6 +47,7 @@ class SweepResult:
     scoring: str
     best: MLP
     seconds: float
+    interrupted: bool = False
 
     @property
     def best_settings(self) -> dict[str, Any]:
@@ -68,7 +73,10 @@ class SweepResult:
 
     def summary(self, top: int = 10) -> str:
         """The best configurations as text, ready to print."""
-        lines = [f"{len(self.scores)} configurations in {self.seconds:.3g} s; {self.scoring}, mean over folds and SD"]
+        end = ", interrupted" if self.interrupted else ""
+        lines = [
+            f"{len(self.scores)} configurations in {self.seconds:.3g} s{end}; {self.scoring}, mean over folds and SD"
+        ]
         for row, score, of_folds in list(zip(self.settings, self.scores, self.fold_scores, strict=True))[:top]:
             text = ", ".join(f"{key}={_shown(value)}" for key, value in row.items())
             lines.append(f"{score:9.4f} {of_folds.std(ddof=1):7.4f}  {text}")
@@ -85,10 +93,10 @@ def _shown(value: Any) -> Any:
 
 
 def _drawn(name: str, choices: Any, rng: np.random.Generator) -> Any:
-    if hasattr(choices, "rvs"):
+    if is_distribution(f"space[{name!r}]", choices):
         value = choices.rvs(random_state=rng)
         return value.item() if hasattr(value, "item") else value
-    if isinstance(choices, (list, np.ndarray)):
+    if isinstance(choices, (list, range, np.ndarray)) or (isinstance(choices, tuple) and name not in PER_LAYER):
         if not len(choices):
             raise ValueError(f"space[{name!r}] is empty: give at least one choice, or leave it out.")
         value = choices[rng.integers(len(choices))]
@@ -97,21 +105,28 @@ def _drawn(name: str, choices: Any, rng: np.random.Generator) -> Any:
 
 
 def _configurations(space: Mapping[str, Any], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    if not isinstance(space, Mapping):
+        raise ValueError(f"space must be a dictionary {{setting: choices}}, but it is a {type(space).__name__}.")
     for name in space:
         if name not in KNOWN:
             raise unknown_name("setting in space", name, KNOWN)
     return [{name: _drawn(name, choices, rng) for name, choices in space.items()} for _ in range(n)]
 
 
-def _guessed(y: np.ndarray) -> tuple[str, int]:
-    """(loss, number of outputs) for these targets: whole numbers in one column are classes."""
+def _guessed_loss(y: np.ndarray) -> str:
+    """Whole numbers from 0 to below MANY_CLASSES in one column are classes."""
+    whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
+    if not whole or y.min() < 0 or y.max() >= MANY_CLASSES:
+        return "squared_error"
+    return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
+
+
+def _n_outputs(loss: str, y: np.ndarray) -> int:
     if y.ndim == 2 and y.shape[1] > 1:
-        return "squared_error", y.shape[1]
-    flat = y.reshape(-1)
-    if flat.dtype.kind in "biu" or (flat.size and np.array_equal(flat, flat.astype(np.int64)) and flat.max() < 50):
-        n_classes = int(flat.max()) + 1
-        return ("binary_cross_entropy", 1) if n_classes <= 2 else ("softmax_cross_entropy", n_classes)
-    return "squared_error", 1
+        return y.shape[1]
+    if loss == "softmax_cross_entropy":
+        return max(2, int(y.max()) + 1)
+    return int(y.max()) + 1 if loss == "binary_cross_entropy" and y.max() > 1 else 1
 
 
 def _optimizer(row: Mapping[str, Any]) -> Optimizer:
@@ -146,10 +161,11 @@ def sweep(
     space : {setting: a list to choose from, a frozen SciPy distribution, or one value}. Settings are hidden_layer_sizes
         (a tuple of units), hidden_activation and the other arguments of MLP, optimizer and its settings such as
         learning_rate, and epochs, batch_size, schedule and shuffle of fit. The loss follows from y unless given: whole
-        numbers are classes.
+        numbers from 0 to 49 are classes.
     n : how many configurations
     cv : folds; each configuration is trained cv times and judged on the part left out
-    Nets of one architecture, optimiser and course train as one population, whatever their other settings.
+    Nets of one architecture, optimiser and course train as one population, whatever their other settings. Ctrl-C ends
+    the search; what was finished is in the table.
 
     Returns
     -------
@@ -158,7 +174,7 @@ def sweep(
     Raises
     ------
     ValueError
-        For an unknown setting, an empty list of choices, and as MLP and fit do.
+        For an unknown setting, an empty list of choices, losses that cannot be compared, and as MLP and fit do.
 
     Examples
     --------
@@ -175,28 +191,39 @@ def sweep(
     seed = seed_of(random_state)
     rng = np.random.default_rng(seed)
     targets = border.as_numbers(y, "y")
-    loss, n_outputs = _guessed(targets)
+    border.checked_finite(targets, "y")
     rows = _configurations(space, n, rng)
+    loss = _guessed_loss(targets)
     defaults = {"loss": loss, "epochs": epochs, "batch_size": batch_size}
     features = border.as_numbers(X, "X")
     if features.ndim != 2:
         raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {features.shape}.")
+    if len(targets) != len(features):
+        raise ValueError(f"y has {len(targets)} samples, but X has {len(features)}: they must be of one length.")
     is_class = loss != "squared_error"
     left_in = folds(len(features), cv, stratify=targets.reshape(-1) if is_class else None, random_state=seed % 2**32)
-    fold_scores, losses = np.empty((n, cv)), np.empty(n)
-    scoring = "-loss"
-    for members in _groups(rows, defaults):
-        full = [{**defaults, **rows[k]} for k in members]
-        pop, fit = _population(full, features.shape[1], n_outputs, cv, device, dtype, int(rng.integers(2**31)))
+    groups = [(members, [{**defaults, **rows[k]} for k in members]) for members in _groups(rows, defaults)]
+    scoring = _scoring([full[0] for _, full in groups], features, targets, device, dtype)
+    fold_scores, losses, order = np.full((n, cv), np.nan), np.full(n, np.nan), np.arange(0)
+    interrupted = False
+    for members, full in groups:
+        pop, fit = _population(full, features, targets, cv, device, dtype, int(rng.integers(2**31)))
         weights = np.tile(left_in, (len(members), 1))
         result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
         figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
-        scoring = "accuracy" if "accuracy" in figures else "-loss"
         score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
         fold_scores[members] = np.where(np.isfinite(score), score, -np.inf).reshape(len(members), cv)
         losses[members] = result.loss.reshape(len(members), cv).mean(axis=1)
-    order = np.argsort(-fold_scores.mean(axis=1), kind="stable")
-    best = _refit({**defaults, **rows[order[0]]}, features, targets, n_outputs, device, dtype, seed, verbose)
+        finished = (result.stopped_by != "interrupt").reshape(len(members), cv).all(axis=1)
+        order = np.concatenate([order, np.array(members)[finished]])
+        if result.interrupted:
+            interrupted = True
+            break
+    if not order.size:
+        raise KeyboardInterrupt
+    order.sort()
+    order = order[np.argsort(-fold_scores[order].mean(axis=1), kind="stable")]
+    best = _refit({**defaults, **rows[order[0]]}, features, targets, device, dtype, seed, verbose)
     return SweepResult(
         settings=[rows[k] for k in order],
         scores=fold_scores.mean(axis=1)[order],
@@ -205,7 +232,25 @@ def sweep(
         scoring=scoring,
         best=best,
         seconds=time.perf_counter() - started,
+        interrupted=interrupted,
     )
+
+
+def _scoring(firsts: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device: str, dtype: Any) -> str:
+    """ "accuracy" or "-loss", for rows that stand for their groups. ValueError if their scores cannot be compared."""
+    found = {}
+    for row in firsts:
+        network = _population([row], X, y, 1, device, dtype, 0)[0].network
+        metric = border.metric_of(border.as_targets(y, network, np.dtype(dtype), len(X)), network)
+        scoring = "-loss" if metric == METRIC_NONE else "accuracy"
+        loss = "" if scoring == "accuracy" else f", {network.loss_row.name} {network.loss_constant:g}"
+        found[scoring + loss] = scoring
+    if len(found) > 1:
+        raise ValueError(
+            f"Scores of this space cannot be compared: {' and '.join(found)}. Search one loss and output activation at "
+            "a time."
+        )
+    return next(iter(found.values()))
 
 
 def _groups(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:
@@ -220,20 +265,20 @@ def _groups(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[li
     return list(groups.values())
 
 
-def _layer_sizes(row: Mapping[str, Any], n_features: int, n_outputs: int) -> tuple[int, ...]:
+def _layer_sizes(row: Mapping[str, Any], X: np.ndarray, y: np.ndarray) -> tuple[int, ...]:
     hidden = row.get("hidden_layer_sizes", (32,))
     hidden = (hidden,) if isinstance(hidden, (int, np.integer)) else tuple(hidden)
-    return (n_features, *hidden, n_outputs)
+    return (X.shape[1], *hidden, _n_outputs(row["loss"], y))
 
 
-def _population(full, n_features, n_outputs, cv, device, dtype, seed) -> tuple[Population, dict[str, Any]]:
+def _population(full, X, y, cv, device, dtype, seed) -> tuple[Population, dict[str, Any]]:
     """A population with cv nets for each row, and the arguments of its fit."""
     first = full[0]
     repeated = lambda values: np.repeat(np.asarray(values, np.float64), cv)
     own: dict[str, Any] = {name: repeated([row[name] for row in full]) for name in PER_NET if name in first}
     settings: dict[str, Any] = {name: first[name] for name in NET_SETTINGS if name in first}
     pop = Population(
-        _layer_sizes(first, n_features, n_outputs), len(full) * cv, **settings, **own, device=device, dtype=dtype,
+        _layer_sizes(first, X, y), len(full) * cv, **settings, **own, device=device, dtype=dtype,
         random_state=seed,
     )  # fmt: skip
     optimizers = [_optimizer(row) for row in full]
@@ -246,10 +291,10 @@ def _population(full, n_features, n_outputs, cv, device, dtype, seed) -> tuple[P
     return pop, {"optimizer": optimizer, **{name: first[name] for name in FIT_SETTINGS if name in first}}
 
 
-def _refit(row, X, y, n_outputs, device, dtype, seed, verbose) -> MLP:
+def _refit(row, X, y, device, dtype, seed, verbose) -> MLP:
     settings = {name: row[name] for name in (*NET_SETTINGS, *PER_NET) if name in row}
     net = MLP(
-        _layer_sizes(row, X.shape[1], n_outputs), **settings, device=device, dtype=dtype, random_state=seed
+        _layer_sizes(row, X, y), **settings, device=device, dtype=dtype, random_state=seed
     )  # fmt: skip
     fit = {name: row[name] for name in FIT_SETTINGS if name in row}
     net.fit(X, y, optimizer=_optimizer(row), verbose=verbose, **fit)

@@ -140,6 +140,46 @@ def drop_rows_without_target(table: pd.DataFrame, target: str) -> tuple[pd.DataF
     return table[known], int((~known).sum())
 
 
+def fit_columns(table: pd.DataFrame, scaling: str = "auto") -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """(encoders, notes): one for each column that can be used, and a sentence for each that cannot."""
+    columns, notes = [], []
+    for name in table.columns:
+        column = fit_column(table[name], scaling)
+        if isinstance(column, str):
+            notes.append(f"Column {name!r} is left out: {column}.")
+        else:
+            columns.append(column)
+    return tuple(columns), tuple(notes)
+
+
+def feature_names(columns: Iterable[Column]) -> list[str]:
+    return [name for column in columns for name in column.feature_names]
+
+
+def encode_columns(columns: Iterable[Column], table: pd.DataFrame, dtype: str = "float32") -> np.ndarray:
+    """The features (n_rows, n_features) of a table.
+
+    Raises
+    ------
+    ValueError
+        If a column is absent, or one of numbers holds text, infinity or a number far too large.
+    """
+    columns = tuple(columns)
+    absent = [column.name for column in columns if column.name not in table.columns]
+    if absent:
+        raise ValueError(
+            f"The table lacks columns that the model was trained on: {_listed(absent)}. "
+            f"It has: {_listed(table.columns)}."
+        )
+    X = np.empty((len(table), len(feature_names(columns))), dtype=dtype)
+    start = 0
+    for column in columns:
+        end = start + len(column.feature_names)
+        column.encode(table[column.name], X[:, start:end])
+        start = end
+    return X
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """What was learned of a training table: how each column becomes features, and what the target means.
@@ -186,21 +226,15 @@ class Preprocessing:
         """
         table, _ = drop_rows_without_target(table, target)
         learned_target = Target.fit(table[target], task)
-        columns, notes = [], []
-        for name in table.columns.drop(target):
-            column = fit_column(table[name], scaling)
-            if isinstance(column, str):
-                notes.append(f"Column {name!r} is left out: {column}.")
-            else:
-                columns.append(column)
+        columns, notes = fit_columns(table.drop(columns=target), scaling)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."
             raise ValueError(f"No column can be used to predict {target!r}: {reasons}")
-        return cls(tuple(columns), learned_target, tuple(notes))
+        return cls(columns, learned_target, notes)
 
     @property
     def feature_names(self) -> list[str]:
-        return [name for column in self.columns for name in column.feature_names]
+        return feature_names(self.columns)
 
     @property
     def text_columns(self) -> list[str]:
@@ -209,26 +243,8 @@ class Preprocessing:
         return [*names, self.target.name] if self.target.is_text else names
 
     def transform(self, table: pd.DataFrame, dtype: str = "float32") -> np.ndarray:
-        """The features (n_rows, n_features) of a table; columns that training did not use are ignored.
-
-        Raises
-        ------
-        ValueError
-            If a column is absent, or one of numbers holds text, infinity or a number far too large.
-        """
-        absent = [column.name for column in self.columns if column.name not in table.columns]
-        if absent:
-            raise ValueError(
-                f"The table lacks columns that the model was trained on: {_listed(absent)}. "
-                f"It has: {_listed(table.columns)}."
-            )
-        X = np.empty((len(table), len(self.feature_names)), dtype=dtype)
-        start = 0
-        for column in self.columns:
-            end = start + len(column.feature_names)
-            column.encode(table[column.name], X[:, start:end])
-            start = end
-        return X
+        """encode_columns of the columns that training has used."""
+        return encode_columns(self.columns, table, dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """Text and numbers only, for JSON."""

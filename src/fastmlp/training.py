@@ -10,15 +10,68 @@ from typing import Any
 
 import numpy as np
 
-from .callbacks import Best, Callback, EarlyStopping
+from .callbacks import Best, Callback, EarlyStopping, epochs_ahead
 from .errors import DivergenceWarning
 from .history import History
-from .kernels.arguments import DIVERGED, METRIC_NONE, STEPS_DONE, Course, Data
-from .kernels.optimizers import CODES
+from .kernels.arguments import (
+    DIVERGED,
+    LAST_LOSS,
+    METRIC_NONE,
+    POWER1,
+    POWER2,
+    STEPS_DONE,
+    Course,
+    Data,
+    aligned_zeros,
+)
+from .kernels.optimizers import CODES, MOST_STATE, RULES
 from .optimizers import Optimizer
 from .pace import Pace
 from .plan import Plan, products
 from .progress import Progress
+from .schedules import factors_at
+
+
+@dataclass
+class OptimizerState:
+    """What an optimiser remembers from step to step: momentum, moments, how many steps there were.
+
+    Give the same object to several fits, and each goes on where the one before ended.
+
+    >>> state = OptimizerState()
+    >>> state.array is None
+    True
+    """
+
+    array: np.ndarray | None = None  # (MOST_STATE, n_padded)
+    scalars: np.ndarray | None = None  # those of CARRIED
+    rule: str = ""
+
+    def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
+        """Its array, begun anew if there is none; a ValueError if it is another net's or another rule's."""
+        if self.array is None:
+            self.array, self.rule = optimizer.initial_state(n_padded, dtype), optimizer.rule.name
+        elif (self.rule, self.array.shape[1], self.array.dtype) != (optimizer.rule.name, n_padded, dtype):
+            raise ValueError(
+                f"optimizer_state belongs to the rule {self.rule!r} for {self.array.shape[1]} parameters in "
+                f"{self.array.dtype}, but this fit has {optimizer.rule.name!r}, {n_padded} and {dtype}. "
+                "Begin with a new OptimizerState()."
+            )
+        return self.array
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
+        return self.rule, self.scalars, None if self.array is None else self.array[:n_state]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.rule, self.scalars, used = state
+        self.array = None
+        if used is not None:
+            self.array = aligned_zeros((MOST_STATE, used.shape[1]), used.dtype)
+            self.array[: len(used)] = used
+
+
+CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
 
 
 @dataclass(frozen=True)
@@ -35,6 +88,26 @@ class Options:
     callbacks: Sequence[Callback]
     verbose: int
     warns: bool = True  # of divergence; a population does so once, for all its nets
+    state: OptimizerState | None = None  # to go on with, and to leave
+
+    def description(
+        self, data: Data, validation: Data | None, n_threads: int, schedule: Any
+    ) -> Callable[[], dict[str, Any]]:
+        """A function that gives the options as JSON can hold them, with the data's sizes; it does not keep the data."""
+        n_samples, weighted = data.n_samples, data.weighted
+        n_validation = 0 if validation is None else validation.n_samples
+        return lambda: {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "optimizer": repr(self.optimizer),
+            "schedule": schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule)),
+            "shuffle": self.shuffle,
+            "early_stopping": repr(self.early_stopping),
+            "n_samples": n_samples,
+            "n_validation": n_validation,
+            "weighted": weighted,
+            "n_threads": n_threads,
+        }
 
 
 class Fit:
@@ -51,12 +124,16 @@ class Fit:
     ):
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
-        state = options.optimizer.initial_state(len(params), params.dtype)
-        self._host_params = params
+        self._state, self._host_params = options.state or OptimizerState(), params
+        state = self._state.fitted(options.optimizer, len(params), params.dtype)
         self.memory = plan.make_memory(params, state, options.epochs)
+        if self._state.scalars is not None:
+            self.memory.scalars[:, CARRIED] = self._state.scalars
+        self._hyper = options.optimizer.hyper
+        self._layer_factors = options.optimizer.layer_factors(plan.network.layout.shapes)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
-        self._validation_records: list[tuple[float, float]] = []
+        self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, share right
         self._empty = np.empty(0, params.dtype)
         self._proven = self.memory.params.copy()  # the last parameters that are known to give a finite loss
         self._before_call = self._proven
@@ -79,6 +156,8 @@ class Fit:
         """The present parameters into the host's, where the device has its own."""
         if self.memory.params is not self._host_params:
             self._host_params[:] = self.plan.backend.to_host(self.memory.params)
+            if self.options.state is not None and self._state.array is not None:
+                self._state.array[:] = self.plan.backend.to_host(self.memory.state).reshape(MOST_STATE, -1)
 
     def run(self) -> None:
         start, module = time.perf_counter(), self.plan.backend
@@ -92,6 +171,7 @@ class Fit:
             self.history.stopped_by = "interrupt"
         finally:
             self._record()
+            self._state.scalars = self.memory.scalars[0, CARRIED]
             self.history.seconds = time.perf_counter() - start
         if self._best is not None and self._best_params is not None and self.history.stopped_by != "interrupt":
             self.memory.params[:] = self._best_params
@@ -99,12 +179,16 @@ class Fit:
 
     def _train(self, team, progress: Progress) -> str:
         by_epoch = bool(self.options.callbacks) or self._best is not None or self.validation is not None
+        every_epoch = self._best is not None or self.validation is not None
+        next_look = 0 if by_epoch else self.options.epochs  # epochs by the end of which somebody wants to look
         pace = Pace(self.plan.n_threads, products(self.plan.network, self.options.batch_size))
         while (done := self.steps_done) < self.n_steps:
             epoch = done // self.n_batches
-            left = (epoch + 1) * self.n_batches - done if by_epoch else self.n_steps - done
+            if by_epoch and epoch >= next_look:
+                ahead = 1 if every_epoch else epochs_ahead(self.options.callbacks)
+                next_look = min(epoch + ahead, self.options.epochs)
             n_threads, n_steps = pace.next()
-            n_steps = min(n_steps, left)
+            n_steps = min(n_steps, next_look * self.n_batches - done)
             began = time.perf_counter()
             if not self._call(team, n_threads, done, n_steps):
                 return "divergence"
@@ -112,25 +196,22 @@ class Fit:
             epochs_done = self.steps_done // self.n_batches
             if epochs_done:
                 progress.show(self.steps_done / self.n_batches, self.memory.epoch_loss[epochs_done - 1])
-            if by_epoch and epochs_done > epoch and (reason := self._after_epoch(team, epoch)):
+            if by_epoch and epochs_done >= next_look and (reason := self._after_epoch(team, epochs_done - 1)):
                 return reason
         return "epochs"
 
     def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters."""
         options, memory = self.options, self.memory
-        layer_factors = options.optimizer.layer_factors(self.plan.network.layout.shapes)
         course = Course(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
             seed=options.seed,
             rule=CODES[options.optimizer.rule.name],
-            hyper=options.optimizer.hyper,
-            factors=np.array(
-                np.broadcast_to(options.factors(np.arange(first, first + n_steps), self.n_steps), n_steps), np.float64
-            ),
-            layered=layer_factors.size > 0,
-            layer_factors=layer_factors,
+            hyper=self._hyper,
+            factors=factors_at(options.factors, np.arange(first, first + n_steps), self.n_steps),
+            layered=self._layer_factors.size > 0,
+            layer_factors=self._layer_factors,
         )
         before = self._before_call = memory.params.copy()
         self.plan.backend.train(
@@ -154,7 +235,8 @@ class Fit:
         """Validate, judge, call back. Returns why training should stop, or an empty string."""
         if self.validation is not None:
             plan, data = self.validation
-            self._validation_records.append(plan.evaluate(team, data, self.memory.params, self._empty))
+            self._validated[epoch] = plan.evaluate(team, data, self.memory.params, self._empty)
+            self._n_validated = epoch + 1
         self._record()
         if self._best is not None:
             if self._best.improves(epoch, float(self.history.record(self._best.monitor)[-1])):
@@ -176,7 +258,7 @@ class Fit:
         if self.data.metric != METRIC_NONE:
             self.history.accuracy = self.memory.epoch_right[:n]
         if self.validation is not None:
-            records = np.array(self._validation_records).reshape(-1, 2)
+            records = self._validated[: self._n_validated]
             self.history.validation_loss = records[:, 0]
             if self.validation[1].metric != METRIC_NONE:
                 self.history.validation_accuracy = records[:, 1]

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from . import arrays, cublas, cuda, memory, raw
+from . import arrays, cublas, cuda, memory, raw, streams
 from .state import EmulatorError as EmulatorError
 from .state import counting as counting
 from .state import counts, reset
 from .state import settings as settings
+from .state import sources as sources
 
 TYPES = (
     "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 intp dtype"
@@ -134,11 +135,11 @@ def installed():
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in _PACKAGES}
     sys.modules.update(MODULES)
     reset()
+    streams.forget_all()
     try:
         yield sys.modules["cupy"]
-        cuda.streams.drain_all()
+        streams.drain_all()
         memory.check_guards()
-        memory.forget_freed()
     finally:
         for name in MODULES:
             sys.modules.pop(name, None)

@@ -103,7 +103,20 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __dlpack__(self, **_):
         return self
 
-    # ---- computing
+    # ---- computing: views are had at once, all else waits for its turn
+
+    T = property(lambda self: wrap(self._host.T, self._memory))
+
+    def reshape(self, *shape, order="C"):
+        if not self.flags.c_contiguous:
+            return call(np.ndarray.reshape, self, *shape, order=order)
+        return wrap(self._host.reshape(*shape, order=order), self._memory)
+
+    def ravel(self, order="C"):
+        return self.reshape(-1, order=order)
+
+    def view(self, dtype):
+        return wrap(self._host.view(dtype), self._memory)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
         return call(getattr(ufunc, method), *inputs, **keywords)
@@ -112,9 +125,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return call(function, *args, **kwargs)
 
     def __getitem__(self, key):
-        parts = key if isinstance(key, tuple) else (key,)
-        looks = all(part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer)) for part in parts)
-        return call(np.ndarray.__getitem__, self, key, allow_host=True, looks=looks)
+        keys = key if isinstance(key, tuple) else (key,)
+        keys = keys if any(each is Ellipsis for each in keys) else (*keys, Ellipsis)  # one element is a view too
+        if all(isinstance(each, (int, np.integer, slice, type(None), type(Ellipsis))) for each in keys):
+            return wrap(self._host[keys], self._memory)
+        return call(np.ndarray.__getitem__, self, keys, allow_host=True)
 
     def __setitem__(self, key, value):
         if isinstance(value, np.ndarray):
@@ -127,8 +142,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         attribute = getattr(self._host, name)
         if not callable(attribute):
             return wrap(attribute)
-        looks = name in VIEWS and self.flags.c_contiguous
-        return lambda *args, **keywords: call(getattr(np.ndarray, name), self, *args, looks=looks, **keywords)
+        return lambda *args, **keywords: call(getattr(np.ndarray, name), self, *args, **keywords)
 
 
 def _host_of(x: Any, allow_host=False):
@@ -141,15 +155,18 @@ def _host_of(x: Any, allow_host=False):
     return x
 
 
-def wrap(result: Any):
-    """NumPy's results as device arrays: views stay views, numbers become arrays without a dimension."""
+def wrap(result: Any, place: memory.Allocation | None = None):
+    """NumPy's results as device arrays: views stay views, numbers become arrays without a dimension.
+
+    place : the allocation of a view, if that is known
+    """
     if isinstance(result, tuple):
         return tuple(wrap(each) for each in result)
     if not isinstance(result, (np.ndarray, np.generic)):
         return result
     result = np.asarray(result)
-    place = memory.find(result.ctypes.data) if result.size else None
-    if place is None or result.base is None:
+    place = place or (memory.find(result.ctypes.data) if result.size and result.base is not None else None)
+    if place is None:
         array = ndarray(result.shape, result.dtype, order="F" if result.flags.fnc else "C")
         np.copyto(array._host, result)
         return array
@@ -158,17 +175,11 @@ def wrap(result: Any):
     return array
 
 
-VIEWS = {"reshape", "ravel", "view", "transpose", "squeeze"}
-
-
-def call(function, *args, allow_host=False, looks=False, **keywords):
-    """A NumPy function of device arrays, done at once, after what their stream has still to do; looks : it reads no
-    memory, and so need not wait.
-    """
-    if settings.lazy and not looks:
+def call(function, *args, allow_host=False, **keywords):
+    """A NumPy function of device arrays, done at once, after what their stream has still to do."""
+    if settings.late:
         get_current_stream()._drain()
-    if not looks:
-        get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))
+    get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))
     out = keywords.get("out")
     keywords = {name: _host_of(value) for name, value in keywords.items()}
     with np.errstate(all="ignore"):  # a device says nothing of what is not finite

@@ -10,6 +10,9 @@
 
 #include "scheduler.h"
 
+#undef INFINITY  // of host headers, which NVRTC has not
+#undef NAN
+
 #define FM_TEXT2(x) #x
 #define FM_TEXT(x) FM_TEXT2(x)
 #define FM_SITE __FILE__ ":" FM_TEXT(__LINE__)
@@ -253,6 +256,4 @@ FM_VECTOR(double, double)
 FM_VECTOR(int, int)
 FM_VECTOR(unsigned, uint)
 
-#ifdef FM_TENSOR_CORES
-#include "tensor_cores.h"
-#endif
+#include "mma.h"

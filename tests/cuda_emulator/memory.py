@@ -10,13 +10,16 @@ import numpy as np
 
 from .build import ASAN
 from .state import LOCK, EmulatorError, counts, device, settings
+from .streams import is_busy
 
-GUARD = 0 if ASAN else 64
-ALIGNMENT = 16 if ASAN else 256
+ALIGNMENT = 256
+GUARD = 0 if ASAN else 64  # bytes; AddressSanitizer has its own, right behind the last byte
+LIBC = ctypes.CDLL(None)
+LIBC.posix_memalign.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_size_t]
 _starts: list[int] = []
 _live: dict[int, weakref.ref] = {}
+_freed: list[int] = []
 _faults: list[str] = []
-_freed: list[np.ndarray] = []  # which kernels that have still to run may use, as they may on a device
 _used = 0
 
 
@@ -36,15 +39,16 @@ class Allocation:
         with LOCK:
             if _used + size > settings.limit:
                 raise OutOfMemoryError(size, _used, settings.limit)
-            self.bytes = np.full(size + 2 * GUARD + ALIGNMENT, 0xFF, np.uint8)
-            first = self.bytes.ctypes.data + GUARD
-            self.ptr = first + -first % ALIGNMENT
-            self.size, self.device_id = size, device()
+            place = ctypes.c_void_p()
+            if LIBC.posix_memalign(ctypes.byref(place), ALIGNMENT, GUARD * 4 + max(size, 1) + GUARD):
+                raise MemoryError
+            self.ptr, self.size, self.device_id = place.value + GUARD * 4, size, device()
+            ctypes.memset(self.ptr - GUARD, 0xFF, size + 2 * GUARD)
             _used += size
             insort(_starts, self.ptr)
             _live[self.ptr] = weakref.ref(self)
             counts["allocations"] += 1
-            weakref.finalize(self, _free, self.ptr, size, self.bytes).atexit = False
+            weakref.finalize(self, _free, self.ptr, size).atexit = False
 
     @property
     def device(self):
@@ -53,34 +57,32 @@ class Allocation:
         return Device(self.device_id)
 
 
-def _free(ptr, size, raw):
+def _free(ptr, size):
     global _used
     with LOCK:
         _used -= size
         if not _guards_are_whole(ptr, size):
             _faults.append(f"a kernel wrote next to an array of {size} bytes")
         del _starts[bisect_right(_starts, ptr) - 1], _live[ptr]
-        if settings.lazy:
-            _freed.append(raw)
-
-
-def forget_freed() -> None:
-    """Once all streams are done."""
-    _freed.clear()
+        # As CuPy's pool does, keep the memory while a stream has something to do: that may be a use of it.
+        _freed.append(ptr - GUARD * 4)
+        if not is_busy():
+            for block in _freed:
+                LIBC.free(ctypes.c_void_p(block))
+            _freed.clear()
 
 
 def _guards_are_whole(ptr, size) -> bool:
     return GUARD == 0 or all(ctypes.string_at(p, GUARD) == b"\xff" * GUARD for p in (ptr - GUARD, ptr + size))
 
 
-def check_guards() -> None:
-    """Raise if something was written next to an array of now or of before."""
-    for ptr in list(_starts):
-        allocation = _live[ptr]()
-        if allocation is not None and not _guards_are_whole(ptr, allocation.size):
+def check_guards(allocations=None) -> None:
+    """Raise if something was written next to one of these allocations, or of all, or to one that is no more."""
+    for allocation in [_live[ptr]() for ptr in _starts] if allocations is None else allocations:
+        if allocation is not None and not _guards_are_whole(allocation.ptr, allocation.size):
             _faults.append(f"a kernel wrote next to an array of {allocation.size} bytes")
-            ctypes.memset(ptr - GUARD, 0xFF, GUARD)
-            ctypes.memset(ptr + allocation.size, 0xFF, GUARD)
+            ctypes.memset(allocation.ptr - GUARD, 0xFF, GUARD)
+            ctypes.memset(allocation.ptr + allocation.size, 0xFF, GUARD)
     if _faults:
         faults = "; ".join(_faults)
         _faults.clear()

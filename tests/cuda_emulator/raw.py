@@ -10,7 +10,7 @@ import numpy as np
 
 from . import build, memory
 from .arrays import ndarray
-from .state import LOCK, EmulatorError, counts, device, settings
+from .state import LOCK, EmulatorError, counts, device, settings, sources
 from .streams import get_current_stream
 
 IGNORED = re.compile(
@@ -85,6 +85,7 @@ class RawModule:
         library, kernels = _library(self.code, self.options, self.name_expressions)
         if name not in kernels:
             raise CUDADriverError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}; there are {sorted(kernels)}")
+        sources.setdefault((self.code, self.options), set()).add(name)
         return RawKernel(library, kernels[name], name)
 
 
@@ -129,7 +130,7 @@ class RawKernel:
                 error = self._run(dims, ctypes.c_size_t(shared_mem), addresses, settings.order)
             if error:
                 raise EmulatorError(f"{self.name}: {error.decode()}")
-            memory.check_guards()
+            memory.check_guards({x._memory for x in keep if isinstance(x, ndarray)})
 
         get_current_stream()._ask(run)
 

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 LOCK = threading.RLock()  # one kernel at a time
 counts: Counter[str] = Counter()
+sources: dict[tuple[str, tuple[str, ...]], set[str]] = {}  # (code, options): names of kernels that were asked for
 settings = SimpleNamespace(
     order=0,  # of threads: 0 ascending, 1 descending, more: a seed
     limit=2**33,  # bytes of device memory
     n_devices=1,
     available=True,  # what cupy.cuda.is_available() says
-    lazy=False,  # whether streams do what they are asked to as late as they may
+    late="",  # which streams do what they are asked to as late as they may: "all", "null", or none
     compute_capability="90",
 )
 DEFAULTS = dict(vars(settings))
@@ -28,6 +29,7 @@ class EmulatorError(RuntimeError):
 def reset() -> None:
     vars(settings).update(DEFAULTS)
     counts.clear()
+    sources.clear()
     vars(current).clear()
 
 

@@ -1,6 +1,8 @@
-"""Streams and events. By default a stream does at once what it is asked to. With settings.lazy it does so as late as it
-may: when it is synchronised with, or somebody who waits for it is. A copy from host memory then reads what is there at
-that time, so a buffer that is filled again too early shows.
+"""Streams and events. By default a stream does at once what it is asked to. Late streams, those that settings.late
+names, do it as late as they may: when somebody synchronises with them, or with another stream that waits for them.
+
+    late = "all"     a copy takes what is in host memory by then, so a buffer that is filled again too early shows
+    late = "null"    other streams run ahead of the null stream, so a copy that does not wait for kernels shows
 """
 
 from __future__ import annotations
@@ -76,6 +78,10 @@ class Stream:
     def done(self) -> bool:
         return self._did == self._asked
 
+    @property
+    def _is_late(self) -> bool:
+        return settings.late == "all" or (settings.late == "null" and self.ptr == 0)
+
     def synchronize(self):
         self._refuse_capture("synchronize")
         counts["synchronizations"] += 1
@@ -112,10 +118,12 @@ class Stream:
         with LOCK:  # threads share the null stream
             if self._captured is not None:
                 self._captured.append(operation)
-            elif not settings.lazy and not self._queue:
+            elif not self._is_late and not self._queue:
+                for other in self._others():
+                    other._run_to(other._asked)
                 self._asked += 1
-                operation()
                 self._did += 1
+                operation()
             else:
                 for other in self._others():
                     other_number = other._asked
@@ -154,6 +162,17 @@ def get_current_stream(device_id=-1) -> Stream:
 
 def stream_at(ptr: int) -> Stream:
     return Stream._all[ptr]
+
+
+def is_busy() -> bool:
+    return any(stream._queue for stream in list(Stream._all.values()))
+
+
+def forget_all() -> None:
+    """No stream but an empty null stream."""
+    Stream.null.__init__(null=True)
+    Stream._all.clear()
+    Stream._all[0] = Stream.null
 
 
 def drain_all() -> None:

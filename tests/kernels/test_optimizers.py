@@ -3,19 +3,10 @@
 import numpy as np
 import pytest
 import reference_optimizers
+from reference_optimizers import EXAMPLES
 
 from fastmlp.kernels.optimizers import CODES, MOST_STATE, RULES, Settings
 
-HYPER = {
-    "sgd": ("SGD", {}),
-    "momentum": ("SGD", {"momentum": 0.7}),
-    "nesterov": ("SGD", {"momentum": 0.7, "nesterov": True}),
-    "adam": ("Adam", {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3}),
-    "rmsprop": ("RMSprop", {"beta2": 0.7, "epsilon": 1e-3}),
-    "adagrad": ("Adagrad", {"epsilon": 1e-3}),
-    "quickprop": ("Quickprop", {"growth": 1.75}),
-    "rprop": ("Rprop", {"growth": 1.3, "shrink": 0.4, "smallest": 0.01, "biggest": 0.3}),
-}
 LEARNING_RATE = 0.1
 
 
@@ -43,7 +34,7 @@ def run_rule(row, p, gradients, errors, hyper):
 @pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
 def test_rule(row, rng):
     """With gradients that keep their sign, change it, grow, shrink and vanish, and errors that rise and fall."""
-    name, hyper = HYPER[row.name]
+    name, hyper = EXAMPLES[row.name]
     p, gradients = rng.normal(size=500), rng.normal(size=(40, 500)) + np.sin(np.arange(40))[:, None]
     gradients[:, :20] = 0.0
     gradients[10:13, 20:40] = 0.0
@@ -57,7 +48,7 @@ def test_rule(row, rng):
 
 def test_table():
     names = [row.name for row in RULES]
-    assert set(names) == set(HYPER), "this module tests every row"
+    assert set(names) == set(EXAMPLES), "this module tests every row"
     assert [CODES[name] for name in names] == list(range(len(names)))
     assert all(len(row.initial) == MOST_STATE and row.n_state <= MOST_STATE for row in RULES)
 

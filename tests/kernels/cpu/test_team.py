@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections import defaultdict
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -26,6 +28,9 @@ def relay(rank, n_ranks, barrier, board, rounds):
         meetings = meet(barrier, n_ranks, meetings)
 
 
+KIND = "board of int64"
+
+
 def expected(n_ranks, rounds):
     value = 0
     for _ in range(rounds):
@@ -38,21 +43,25 @@ def test_ranks_meet(n_ranks):
     with Team(n_ranks) as team:
         for rounds in (1, 30):
             board = np.zeros(n_ranks, np.int64)
-            team.run(relay, board, rounds)
+            team.run(relay, KIND, board, rounds)
             assert board.tolist() == [expected(n_ranks, rounds)] * n_ranks
 
 
 def test_fewer_ranks_than_there_are():
     with Team(3) as team:
         board = np.zeros(3, np.int64)
-        team.run(relay, board, 5, n_ranks=2)
+        team.run(relay, KIND, board, 5, n_ranks=2)
         assert board.tolist() == [expected(2, 5)] * 2 + [0]
-        team.run(relay, board := np.zeros(3, np.int64), 5)
+        team.run(relay, KIND, board := np.zeros(3, np.int64), 5)
         assert board.tolist() == [expected(3, 5)] * 3
 
 
 class Interrupted:
     """A kernel whose rank 0 is interrupted before it starts."""
+
+    @property
+    def overloads(self):
+        return defaultdict(lambda: SimpleNamespace(entry_point=self))
 
     def compile(self, signature):
         relay.compile(signature)
@@ -70,7 +79,7 @@ def threads_of_teams():
 def test_an_interrupted_start_leaves_nobody_waiting():
     board = np.zeros(2, np.int64)
     with Team(2) as team, pytest.raises(KeyboardInterrupt):
-        team.run(Interrupted(), board, 5)
+        team.run(Interrupted(), KIND, board, 5)
     deadline = time.monotonic() + 20
     while threads_of_teams() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -86,4 +95,4 @@ class Failing(Interrupted):
 
 def test_an_error_of_another_rank_is_raised():
     with Team(2) as team, pytest.raises(ZeroDivisionError, match="rank 1"):
-        team.run(Failing(), np.zeros(2, np.int64), 1)
+        team.run(Failing(), KIND, np.zeros(2, np.int64), 1)

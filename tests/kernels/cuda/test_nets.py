@@ -2,7 +2,19 @@
 
 import numpy as np
 import pytest
-from cuda_cases import DTYPES, HIDDEN_NAMES, OPTIMIZERS, PLACES, Place, Recorded, fit_seed, follow, follow_sgd, own, reference_of
+from cuda_cases import (
+    DTYPES,
+    HIDDEN_NAMES,
+    OPTIMIZERS,
+    PLACES,
+    Place,
+    Recorded,
+    fit_seed,
+    follow,
+    follow_sgd,
+    own,
+    reference_of,
+)
 from reference import loss_per_sample
 from reference_optimizers import adam
 from reference_random import epoch_order
@@ -447,7 +459,7 @@ def test_no_room_for_one_net(emulated_cuda):
 
 @pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
 def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, windows, monkeypatch):
-    """Ctrl-C between launches, in the second window: the first is done, the second on its way, others have not begun."""
+    """Ctrl-C between launches, in the second window: the first is done, the second on its way, the rest not begun."""
     from fastmlp.kernels.cuda import nets
 
     monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)

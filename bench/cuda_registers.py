@@ -1,0 +1,48 @@
+"""What kernels of the CUDA backend use on three architectures: registers, shared memory, stack and spills of a thread.
+
+Run: python bench/cuda_registers.py > bench/results/cuda_registers.txt
+(needs g++ and the wheels of the extra `test`; no GPU)
+
+Small fits run in the CPU emulator of tests/cuda_emulator; whatever they compiled there is compiled by NVRTC.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+
+import cuda_emulator  # noqa: E402
+from cuda_emulator import nvrtc  # noqa: E402
+
+
+def main() -> None:
+    print(f"NVRTC {nvrtc.version()}")
+    head = f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'stack':>6} {'spill':>6}"
+    print(f"{head}  compiled in")
+    for dtype in ("float32", "float64"):
+        for fit in ("nets_in_threads", "nets_in_blocks", "one_small_net", "one_wide_net", "one_narrow_net"):
+            with cuda_emulator.installed():
+                from cuda_emulator import fits
+
+                getattr(fits, fit)(dtype)
+                asked = dict(cuda_emulator.sources)
+            for code, options in asked:
+                for arch in nvrtc.ARCHITECTURES:
+                    began = time.perf_counter()
+                    report = nvrtc.check(code, options, arch=arch)
+                    seconds = time.perf_counter() - began
+                    for kernel in sorted(set(report) - {"probe"}):
+                        used = report[kernel]
+                        print(
+                            f"{kernel:18} {fit:16} {dtype:8} {arch:7} {used['registers']:9} {used['smem']:6} "
+                            f"{used['stack']:6} {used['spill']:6}  {seconds:.1f} s",
+                            flush=True,
+                        )
+
+
+if __name__ == "__main__":
+    main()

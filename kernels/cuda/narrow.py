@@ -1,0 +1,78 @@
+"""A net of narrow layers: forward, loss and backward of a batch in one kernel, with tensor cores.
+
+Operands of products are half or bfloat16; sums, master weights and optimiser state are float32. A step is gather,
+narrow_weights, narrow_gradient, reduce and update, whatever the depth.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ..arguments import Net
+from .layers import PER_BLOCK, LayersWork
+from .module import Module, compiled, source
+from .nets import bound_of
+from .per_net import shared_limit
+
+ROWS = 64  # samples of a tile
+SKEW, WARPS = 8, 8  # as in narrow.cu
+TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # of tensor_cores.cuh
+
+
+def _wide(size: int) -> int:
+    return -(-size // 16) * 16
+
+
+class NarrowWork(LayersWork):
+    """Buffers of such a net. Evaluation is LayersWork's, in float32."""
+
+    def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
+        super().__init__(net, rows, n_samples, shuffle, dtype, "exact")
+        self._half = TYPES[precision]
+        wide = [_wide(size) for size in self.sizes]
+        self._n_weights = sum(a * b for a, b in pairwise(wide))
+        self._n_grads = self._n_weights + sum(wide[1:])
+        keeps = any(bool(of_z) for of_z in net.derivative_of_z[:-1])
+        halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
+        floats = ROWS * wide[-1]
+        limit = shared_limit()
+        self._in_shared = 4 * (floats + self._n_grads) + 2 * halves <= limit
+        self._shared = 4 * (floats + self._n_grads * self._in_shared) + 2 * halves
+        most = cupy.cuda.Device().attributes["MultiProcessorCount"]
+        self._n_blocks = min(-(-rows // ROWS), most * max(1, limit // self._shared))
+        self._weights = cupy.empty(2 * self._n_weights, np.uint16)
+        self._partials = cupy.empty(self._n_blocks * self._n_grads, np.float32)
+        self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), 4))
+
+    def text(self, header: str) -> str:
+        header += (
+            f"typedef struct {self._half} H;\nconstexpr int ROWS = {ROWS};\n"
+            f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
+        )
+        return source(header, "layout.cuh", "tensor_cores.cuh", "narrow.cu")
+
+    def chunks_of(self, rows: int) -> tuple[int, int]:
+        return 1, 1
+
+    def n_sums(self, rows: int) -> int:
+        return self._n_blocks
+
+    def gradient(
+        self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
+        seed: int, step: int, starts: bool,
+    ) -> None:  # fmt: skip
+        narrow, net = compiled(self.text(header)), self.net
+        grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
+        narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
+        narrow["narrow_gradient"](
+            (self._n_blocks,), 32 * WARPS, x, y, weight, self._weights, params, rows, net.loss_constant,
+            bound_of(net, metric), starts, self.sums, self._partials, shared=self._shared,
+        )  # fmt: skip
+        narrow["reduce"](
+            (self.n_blocks,), PER_BLOCK, self._partials, self._n_blocks, 1.0 / (rows * net.loss_width), grads,
+            self.bias_parts,
+        )  # fmt: skip

@@ -1,0 +1,167 @@
+// Tensor cores without a header: mma.sync and ldmatrix of PTX, since mma.h includes a file that CuPy's wheels lack.
+//
+//   Half, Bfloat                        the two kinds of 16-bit operands; two of them are packed in an unsigned
+//   pack<H>(low, high), low_of<H>(u), high_of<H>(u)
+//   multiply_add<H>(d, a, b)            d (16, 8) += a (16, 16) b (16, 8), d in float
+//   load_tile(r, p), load_transposed_tile(r, p)
+//
+// All 32 lanes of a warp take part. With g = lane / 4 and q = 2 * (lane % 4) a lane holds, low number first,
+//   a[0] = A[g][q, q+1]      a[1] = A[g+8][q, q+1]     a[2] = A[g][q+8, q+9]     a[3] = A[g+8][q+8, q+9]
+//   b[0] = B[q, q+1][g]      b[1] = B[q+8, q+9][g]
+//   d[0], d[1] = D[g][q, q+1]                          d[2], d[3] = D[g+8][q, q+1]
+// so two neighbouring products d, packed, are the operand a of the next layer: activations stay in registers.
+// PTX ISA 8.5, sections 9.7.14.5.8 (mma.m16n8k16) and 9.7.14.5.15 (ldmatrix). From sm_80 on.
+
+struct Half {};
+struct Bfloat {};
+
+#ifndef FM_CUDA_EMU
+
+template <typename H>
+__device__ __forceinline__ unsigned pack(float low, float high);
+template <>
+__device__ __forceinline__ unsigned pack<Half>(float low, float high) {
+  unsigned u;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(u) : "f"(high), "f"(low));
+  return u;
+}
+template <>
+__device__ __forceinline__ unsigned pack<Bfloat>(float low, float high) {
+  unsigned u;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(u) : "f"(high), "f"(low));
+  return u;
+}
+
+template <typename H>
+__device__ __forceinline__ float low_of(unsigned u);
+template <>
+__device__ __forceinline__ float low_of<Half>(unsigned u) {
+  float x;
+  asm("{ .reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l; }" : "=f"(x) : "r"(u));
+  return x;
+}
+template <>
+__device__ __forceinline__ float low_of<Bfloat>(unsigned u) {
+  return __uint_as_float(u << 16);
+}
+template <typename H>
+__device__ __forceinline__ float high_of(unsigned u);
+template <>
+__device__ __forceinline__ float high_of<Half>(unsigned u) {
+  return low_of<Half>(u >> 16);
+}
+template <>
+__device__ __forceinline__ float high_of<Bfloat>(unsigned u) {
+  return __uint_as_float(u & 0xffff0000u);
+}
+
+#define FM_MULTIPLY_ADD(H, name)                                                                             \
+  template <>                                                                                                \
+  __device__ __forceinline__ void multiply_add<H>(float(&d)[4], const unsigned(&a)[4], const unsigned(&b)[2]) { \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." name "." name                                      \
+                 ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                      \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                            \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                        \
+  }
+template <typename H>
+__device__ __forceinline__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
+FM_MULTIPLY_ADD(Half, "f16")
+FM_MULTIPLY_ADD(Bfloat, "bf16")
+#undef FM_MULTIPLY_ADD
+
+// Four 8 x 8 tiles of 16-bit numbers from shared memory. Lane i gives the address of row i % 8 of tile i / 8, on 16
+// bytes; r[t] becomes the lane's two numbers of tile t: row g, columns q and q+1; or of its transpose.
+__device__ __forceinline__ void load_tile(unsigned (&r)[4], const void* row) {
+  const unsigned p = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(p)
+               : "memory");
+}
+__device__ __forceinline__ void load_transposed_tile(unsigned (&r)[4], const void* row) {
+  const unsigned p = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(p)
+               : "memory");
+}
+
+#endif
+
+// ---- tiles of 16 x 16 numbers, spread over a warp: Sum += Left * Right
+
+typedef unsigned short Bits;  // one number of either kind
+
+template <typename H>
+__device__ __forceinline__ Bits to_bits(float x) {
+  return Bits(pack<H>(x, 0.0f));
+}
+template <typename H>
+__device__ __forceinline__ float of_bits(Bits bits) {
+  return low_of<H>(bits);
+}
+__device__ __forceinline__ void store_pair(Bits* p, unsigned pair) { *reinterpret_cast<unsigned*>(p) = pair; }
+
+struct Left {
+  unsigned r[4];
+};
+struct Right {
+  unsigned r[4];  // columns 0 to 7, then 8 to 15
+};
+struct Sum {
+  float x[8];
+};
+
+// Where in a tile the lane's element e of a Sum is; e and e + 1 are neighbours in a row for even e.
+__device__ __forceinline__ int row_of(int e) { return threadIdx.x % 32 / 4 + (e & 2 ? 8 : 0); }
+__device__ __forceinline__ int column_of(int e) { return threadIdx.x % 4 * 2 + (e & 4 ? 8 : 0) + (e & 1); }
+// Where element (row, column) of a Sum is in a tile that store_sum has written: 32 lanes next to each other.
+__device__ __forceinline__ int place_in_sum(int row, int column) {
+  const int e = row / 8 * 2 + column / 8 * 4 + column % 2;
+  return e * 32 + row % 8 * 4 + column % 8 / 2;
+}
+// The first of the two elements, in one column and neighbouring rows, of register t of the lane's Right.
+__device__ __forceinline__ int row_of_right(int lane, int t) { return lane % 4 * 2 + t % 2 * 8; }
+__device__ __forceinline__ int column_of_right(int lane, int t) { return lane / 4 + t / 2 * 8; }
+
+template <typename H>
+__device__ __forceinline__ void multiply_add(Sum& sum, const Left& left, const Right& right) {
+  float low[4], high[4];
+  const unsigned first[2] = {right.r[0], right.r[1]}, second[2] = {right.r[2], right.r[3]};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) low[i] = sum.x[i], high[i] = sum.x[4 + i];
+  multiply_add<H>(low, left.r, first);
+  multiply_add<H>(high, left.r, second);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) sum.x[i] = low[i], sum.x[4 + i] = high[i];
+}
+
+// From shared memory, rows `stride` numbers apart; a stride of an odd multiple of 8 keeps clear of bank conflicts.
+// tile[row][column] = p[row * stride + column]
+__device__ __forceinline__ void load(Left& tile, const Bits* p, int stride) {
+  const int lane = threadIdx.x % 32;
+  load_tile(tile.r, p + lane % 16 * stride + lane / 16 * 8);
+}
+__device__ __forceinline__ void load(Right& tile, const Bits* p, int stride) {
+  const int lane = threadIdx.x % 32;
+  load_transposed_tile(tile.r, p + lane % 16 * stride + lane / 16 * 8);
+}
+// tile[row][column] = p[column * stride + row]
+__device__ __forceinline__ void load_transposed(Left& tile, const Bits* p, int stride) {
+  const int lane = threadIdx.x % 32;
+  load_transposed_tile(tile.r, p + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8);
+}
+
+// From and to memory that keeps a tile lane by lane.
+__device__ __forceinline__ void load_packed(Right& tile, const Bits* p) {
+  const uint4 all = *reinterpret_cast<const uint4*>(p + threadIdx.x % 32 * 8);
+  tile.r[0] = all.x, tile.r[1] = all.y, tile.r[2] = all.z, tile.r[3] = all.w;
+}
+__device__ __forceinline__ void load_sum(Sum& sum, const float* p) {
+#pragma unroll
+  for (int e = 0; e < 8; ++e) sum.x[e] = p[e * 32 + threadIdx.x % 32];
+}
+__device__ __forceinline__ void store_sum(const Sum& sum, float* p) {
+#pragma unroll
+  for (int e = 0; e < 8; ++e) p[e * 32 + threadIdx.x % 32] = sum.x[e];
+}

@@ -1,0 +1,5 @@
+"""`python -m fastmlp` is the `fastmlp` command."""
+
+from .cli import main
+
+main()

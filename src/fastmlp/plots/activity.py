@@ -1,0 +1,70 @@
+"""What goes on inside a net while it learns: gradients and activations by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .style import GRID, INK, PANEL_TITLE, axes, epoch_axis, heading, legend, log_axis, named, panels, percent
+
+TITLES = ("Gradient (RMS)", "Spread of outputs (SD)", "Saturated or dead")
+
+
+def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
+    """Size of the gradient, spread of the outputs and share of flat units of every layer over the epochs.
+
+    recorder : a LayerRecorder that was among the callbacks of a fit
+    ax : Axes to divide into three
+
+    A gradient that shrinks by a factor from layer to layer vanishes; a spread near 0 is a layer that says the same for
+    every sample; units that are flat for most samples are saturated or dead and hardly learn.
+
+    Returns
+    -------
+    (3,) Axes
+
+    Raises
+    ------
+    ValueError
+        If nothing was recorded.
+    ImportError
+        If matplotlib is not installed.
+    """
+    net = recorder.net
+    room = axes(ax, 9.6, 3.2)
+    epochs = np.array(recorder.epochs) + 1
+    names = [f"hidden {k + 1}" for k in range(net.network.layout.n_layers - 1)] + ["output"]
+    if len(names) == 2:
+        names[0] = "hidden"
+    colours, widths = _ordered(len(names))
+    parts = panels(room, 1, 3, 0.25)[0]
+    for part, values in zip(parts, (recorder.gradient, recorder.spread, recorder.flat), strict=True):
+        part.grid(axis="y", color=GRID, linewidth=0.8)
+        for k in range(values.shape[1]):
+            mark = {"marker": "o", "markersize": 3} if len(epochs) == 1 else {}
+            part.plot(epochs, values[:, k], color=colours[k], linewidth=widths[k], label=names[k], **mark)
+        part.set_xlim(1, max(2, epochs[-1]))
+        epoch_axis(part)
+    size, spread, flat = parts
+    if (recorder.gradient > 0).any():
+        size.set_yscale("log")
+        log_axis(size.yaxis)
+        size.minorticks_off()
+    spread.set_ylim(bottom=0.0)
+    flat.set_ylim(-0.02, 1.02)
+    flat.yaxis.set_major_formatter(lambda value, _: percent(value) if value else "0 %")
+    for part, title in zip(parts, TITLES, strict=True):
+        named(part, title, "epoch", size=PANEL_TITLE)
+    if not recorder.flat.size:
+        flat.text(0.5, 0.5, "no hidden layer", transform=flat.transAxes, ha="center", color=INK, fontsize=PANEL_TITLE)
+    legend(flat, beside=True, handles=size.get_lines())
+    heading(room, ax, "Inside the net, layer by layer")
+    return parts
+
+
+def _ordered(n: int) -> tuple[list[Any], list[float]]:
+    """Colours and widths of lines for layers, from the first, dark and thin, to the last."""
+    from matplotlib import colormaps
+
+    return list(colormaps["viridis"](np.linspace(0.0, 0.85, n))), list(np.linspace(1.2, 2.2, n))

@@ -1,0 +1,128 @@
+"""How a classifier is right and wrong: confusion matrix and calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..convergence import wilson_interval
+from ..errors import checked_count
+from .samples import class_labels, need_classes, opened, probabilities
+from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, legend, named, percent
+
+MOST_NUMBERED = 20  # classes up to which every cell has its number
+
+
+def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -> Any:
+    """Which classes are taken for which: a row per true class, a column per predicted one.
+
+    Cells are coloured by the share of their row, and show how many samples there are.
+
+    net : an MLP, or a fitted MLPClassifier
+    X : (n_samples, n_features)
+    y : targets as for fit
+    labels : names of the classes
+
+    Raises
+    ------
+    ValueError
+        If the targets are no exclusive classes, or labels are not as many as the classes.
+    ImportError
+        If matplotlib is not installed.
+    """
+    net, y, labels = opened(net, y, labels)
+    samples = need_classes(net, X, y, "confusion matrix")
+    n = max(2, net.network.n_outputs)
+    names = class_labels(net, labels, n)
+    counts = np.zeros((n, n), np.int64)
+    said = net.predict_classes(samples.X)
+    np.add.at(counts, (samples.classes, said), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = float(np.clip(1.6 + 0.55 * n, 3.2, 8.0))
+    ax = axes(ax, size + 1.0, size)
+    ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.15)  # never so dark that white text is needed soon
+    if n <= MOST_NUMBERED:
+        for i, j in np.ndindex(n, n):
+            colour = "white" if shares[i, j] > 0.65 else INK if counts[i, j] else "#B0B0B0"
+            weight = "bold" if i == j else "normal"
+            ax.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", fontsize=SMALL, color=colour, weight=weight)
+        ax.set_xticks(range(n), names, rotation=0 if max(map(len, names)) <= 6 else 40)
+        if max(map(len, names)) > 6:
+            for text in ax.get_xticklabels():
+                text.set(ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(n), names)
+    ax.set_anchor("W")
+    for edge in np.arange(n - 1) + 0.5:
+        ax.axhline(edge, color="white", linewidth=1.0)
+        ax.axvline(edge, color="white", linewidth=1.0)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    right = float((said == samples.classes).mean())
+    return named(ax, f"Confusion matrix: {percent(right)} of {len(said):,} right", "predicted class", "true class")
+
+
+def reliability(p: np.ndarray, happened: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Bins of equal width over the probabilities p (n_samples,) of what happened or not (n_samples,).
+
+    Returns (mean of p, share that happened, number of samples), each of the bins that are not empty, and the expected
+    calibration error: the mean distance of the two, weighted by the samples (Naeini et al. 2015).
+
+    >>> mean, share, count, error = reliability(np.array([0.1, 0.9, 0.9, 0.9]), np.array([0, 1, 1, 0]), 10)
+    >>> share.round(2), count, round(error, 3)
+    (array([0.  , 0.67]), array([1, 3]), 0.2)
+    """
+    bins = np.minimum((p * n_bins).astype(int), n_bins - 1)
+    count = np.bincount(bins, minlength=n_bins)
+    full = count > 0
+    mean = np.bincount(bins, p, n_bins)[full] / count[full]
+    share = np.bincount(bins, happened, n_bins)[full] / count[full]
+    return mean, share, count[full], float(np.sum(count[full] * np.abs(mean - share)) / len(p))
+
+
+def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = None, ax: Any = None) -> Any:
+    """Whether probabilities mean what they say: how often it happened over how likely it was called.
+
+    For two classes the probability is that of class 1; for more it is that of the predicted class. Bars are 95 %
+    Wilson intervals; grey columns are the shares of the samples in each bin.
+
+    net : an MLP, or a fitted MLPClassifier
+    X : (n_samples, n_features)
+    y : targets as for fit
+    n_bins : bins of equal width
+    labels : names of the classes
+
+    Raises
+    ------
+    ValueError
+        If the targets are no exclusive classes.
+    ImportError
+        If matplotlib is not installed.
+    """
+    net, y, labels = opened(net, y, labels)
+    samples = need_classes(net, X, y, "calibration curve")
+    n_bins = checked_count("n_bins", n_bins)
+    shares = probabilities(net.network, net.predict(samples.X))
+    if shares.shape[1] == 2:
+        p, happened = shares[:, 1], samples.classes == 1
+        name = class_labels(net, labels, 2)[1]
+        x, y_label = f"probability of class {name}", f"share that was class {name}"
+    else:
+        p, happened = shares.max(axis=1), shares.argmax(axis=1) == samples.classes
+        x, y_label = "probability of the predicted class", "share that was right"
+    mean, share, count, error = reliability(p, happened.astype(float), n_bins)
+    ax = axes(ax, 5.6, 4.0)
+    ax.grid(color=GRID, linewidth=0.8)
+    edges = np.minimum((p * n_bins).astype(int), n_bins - 1)
+    weights = np.bincount(edges, minlength=n_bins) / len(p)
+    ax.bar((np.arange(n_bins) + 0.5) / n_bins, weights, 0.94 / n_bins, color="#DADADA", label="share of samples")
+    ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1.0, linestyle="--", label="perfect")
+    limits = np.array([wilson_interval(round(s * c), int(c)) for s, c in zip(share, count, strict=True)])
+    ax.vlines(mean, limits[:, 0], limits[:, 1], color=SKY, linewidth=2.2, label="95 % interval")
+    ax.plot(mean, share, "o-", color=BLUE, linewidth=0.8, markersize=5, label="this net")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.02)
+    ax.set_aspect("equal", anchor="W")
+    legend(ax, beside=True)
+    return named(ax, f"Calibration: expected error {percent(error)}", x, y_label)

@@ -1,0 +1,141 @@
+"""A slice through the loss around a net's parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import checked_count, checked_number
+from ..progress import Progress
+from .samples import as_samples, copy_of, opened
+from .style import INK, LABEL, SMALL, VERMILLION, axes, legend, named
+
+MOST_SAMPLES = 2000  # of larger data every so many-th is used
+
+
+def landscape(
+    net: Any, X: Any, y: Any, *, snapshots: Any = None, span: float = 1.0, resolution: int = 41, random_state: int = 0,
+    verbose: int = 1, ax: Any = None,
+) -> Any:  # fmt: skip
+    """The loss over a plane through the present parameters, which stand in its middle.
+
+    Without snapshots the plane is spanned by two random directions, scaled unit by unit to the length of the unit's own
+    weights and bias (the filter normalisation of Li et al. 2018), so that flat and sharp minima can be compared; one
+    step along an axis is then a change as large as the weights themselves. With snapshots it is the plane in which the
+    parameters moved most (their first two principal components, section 7 there), and the way they took is drawn;
+    steps are distances between parameters then.
+
+    net : an MLP, or a fitted MLPClassifier or MLPRegressor
+    X, y : samples as for fit
+    snapshots : a fastmlp.Snapshots that was among the callbacks of the net's fit
+    span : how far the axes reach without snapshots
+    resolution : points along each axis; the loss is computed at each pair
+    random_state : decides the directions
+
+    Raises
+    ------
+    ValueError
+        For bad samples, or snapshots of another net.
+    ImportError
+        If matplotlib is not installed.
+    """
+    net, y, _ = opened(net, y)
+    samples = as_samples(net, X, y)
+    checked_number("span", span, 0.0, open_low=True)
+    checked_count("resolution", resolution, at_least=3)
+    centre = net.params.astype(np.float64)
+    path = None
+    if snapshots is None:
+        directions = random_directions(net, np.random.default_rng(random_state))
+        x = z = np.linspace(-span, span, resolution | 1)  # odd, so that the middle is a point of the grid
+    else:
+        directions, path = path_directions(centre, snapshots.params)
+        x, z = (_around(path[:, k], resolution) for k in (0, 1))
+    step = -(-len(samples.X) // MOST_SAMPLES)
+    losses = losses_on(net, samples.X[::step], samples.targets[::step], centre, directions, x, z, verbose)
+    ax = axes(ax, 5.4, 4.3)
+    _draw(ax, x, z, losses)
+    if path is not None:
+        ax.plot(path[:, 0], path[:, 1], color="white", linewidth=2.6, alpha=0.9)
+        ax.plot(path[:, 0], path[:, 1], color=VERMILLION, linewidth=1.3, label="way taken")
+        ax.plot(*path[0], "o", color=VERMILLION, markeredgecolor="white", markersize=6, label="start")
+    ax.plot(0.0, 0.0, "*", color=VERMILLION, markeredgecolor="white", markersize=14, label="the net", clip_on=False)
+    legend(ax, loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
+    if path is None:
+        return named(ax, "Loss around the net, random directions", "first direction", "second direction")
+    return named(ax, "Loss where the parameters went", "first principal component", "second principal component")
+
+
+def random_directions(net: Any, rng: np.random.Generator) -> np.ndarray:
+    """(2, n_params) normal numbers, of which each unit's, weights and bias, have the length of the unit's own."""
+    layout = net.network.layout
+    directions = rng.normal(size=(2, layout.n_params))
+    for direction in directions:
+        parts = (layout.weights(direction), layout.biases(direction), net.weights, net.biases)
+        for dW, db, W, b in zip(*parts, strict=True):
+            own = np.sqrt(np.square(W, dtype=np.float64).sum(axis=0) + np.square(b, dtype=np.float64))
+            scale = own / np.sqrt(np.square(dW).sum(axis=0) + np.square(db))
+            dW *= scale
+            db *= scale
+    return directions
+
+
+def path_directions(centre: np.ndarray, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(2, n_params) orthonormal directions, and the path (n_snapshots, 2) along them, with the centre at 0.
+
+    params : (n_snapshots, n_params)
+    """
+    if params.ndim != 2 or params.shape[1:] != centre.shape or len(params) < 3:
+        raise ValueError(
+            f"snapshots must hold at least three of {len(centre)} parameters, as they are of this net's fit, but they "
+            f"have shape {params.shape}."
+        )
+    moved = params.astype(np.float64) - centre
+    directions = np.linalg.svd(moved, full_matrices=False)[2][:2]
+    path = moved @ directions.T
+    sign = np.where(path[0] > 0, -1.0, 1.0)  # the way begins at the lower left: a picture does not flip by chance
+    return directions * sign[:, None], path * sign
+
+
+def _around(values: np.ndarray, resolution: int) -> np.ndarray:
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    room = 0.2 * (high - low) or 1.0
+    return np.linspace(low - room, high + room, resolution)
+
+
+def losses_on(
+    net: Any, X: np.ndarray, y: np.ndarray, centre: np.ndarray, directions: np.ndarray, x: np.ndarray, z: np.ndarray,
+    verbose: int = 0,
+) -> np.ndarray:  # fmt: skip
+    """(len(z), len(x)): the loss, without the L2 penalty, at centre + x * first direction + z * second direction."""
+    probe = copy_of(net)
+    losses = np.empty((len(z), len(x)))
+    with Progress(len(z), verbose, unit="row") as progress:
+        for i, far in enumerate(z):
+            for j, wide in enumerate(x):
+                probe.params = centre + wide * directions[0] + far * directions[1]
+                losses[i, j] = probe.evaluate(X, y)["loss"]
+            progress.show(i + 1, float(np.nanmin(losses[i])))
+    return losses
+
+
+def _draw(ax: Any, x: np.ndarray, z: np.ndarray, losses: np.ndarray) -> None:
+    """Bands of equal ratio where the loss is above zero, else of equal width."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    finite = losses[np.isfinite(losses)]
+    low, high = float(finite.min()), float(np.quantile(finite, 0.995))
+    shown = np.clip(np.nan_to_num(losses, nan=high, posinf=high), low, high)
+    ratio = low > 0 and high > 3 * low
+    levels = np.geomspace(low, high, 18) if ratio else np.linspace(low, high if high > low else low + 1.0, 18)
+    levels[-1] *= 1.0 + 1e-9 * np.sign(levels[-1])
+    scale = LogNorm(levels[0], levels[-1]) if ratio else Normalize(levels[0], levels[-1])
+    bands = ax.contourf(x, z, shown, levels=levels, cmap="cividis", norm=scale, extend="max")
+    ax.contour(x, z, shown, levels=levels[::2], colors="white", linewidths=0.5, alpha=0.6)
+    bar = ax.figure.colorbar(bands, ax=ax, pad=0.02, ticks=levels[::3])
+    bar.ax.set_yticklabels([f"{level:.2g}" for level in levels[::3]])
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.set_label("loss", fontsize=LABEL, color=INK)
+    bar.outline.set_visible(False)

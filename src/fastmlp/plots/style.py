@@ -1,0 +1,149 @@
+"""How every picture looks: palette, Axes, panels, and numbers in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Okabe and Ito 2008, "Color universal design".
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, YELLOW, BLACK)  # neighbours differ in lightness
+MARKERS = "os^DvPX<>p*h"
+INK, FAINT, GRID = "#333333", "#767676", "#E4E4E4"  # FAINT has a contrast of 4.5 on white, the least for small text
+TITLE, LABEL, SMALL = 11.0, 9.5, 8.5  # points
+PANEL_TITLE = 9.0
+
+
+def import_pyplot() -> Any:
+    """matplotlib.pyplot.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed, in a sentence that says how it is.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Pictures need matplotlib: pip install 'fastmlp[plot]'.") from error
+    return plt
+
+
+def axes(ax: Any, width: float = 6.0, height: float = 3.8) -> Any:
+    """`ax`, or the Axes of a new figure of this size in inches, with quiet spines and ticks."""
+    if ax is None:
+        _, ax = import_pyplot().subplots(figsize=(width, height), layout="constrained", facecolor="white")
+        ax.set_facecolor("white")  # whatever style is in use: the inks are for white
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(FAINT)
+    ax.tick_params(labelsize=SMALL, color=FAINT, labelcolor=INK)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def named(ax: Any, title: str = "", x: str = "", y: str = "", size: float = TITLE) -> Any:
+    """Title and labels of an Axes, which is returned."""
+    ax.set_title(title, loc="left", fontsize=size, color=INK)
+    ax.set_xlabel(x, fontsize=LABEL, color=INK)
+    ax.set_ylabel(y, fontsize=LABEL, color=INK)
+    return ax
+
+
+def legend(ax: Any, **options: Any) -> Any:
+    """A legend without a frame; beside the Axes with beside=True."""
+    if options.pop("beside", False):
+        options |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    made = ax.legend(fontsize=SMALL, labelcolor=INK, handletextpad=0.5, **{"frameon": False, **options})
+    made.get_title().set(fontsize=SMALL, color=INK)
+    return made
+
+
+def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: float = 0.16) -> np.ndarray:
+    """Axes (n_rows, n_columns) inside `ax`, which itself becomes blank. Gaps are shares of a panel's size."""
+    ax.set_axis_off()
+    width = 1.0 / (n_columns + x_gap * (n_columns - 1))
+    height = 1.0 / (n_rows + y_gap * (n_rows - 1))
+    made = np.empty((n_rows, n_columns), object)
+    for i, j in np.ndindex(n_rows, n_columns):
+        left, bottom = j * width * (1 + x_gap), (n_rows - 1 - i) * height * (1 + y_gap)
+        made[i, j] = axes(ax.inset_axes((left, bottom, width, height)))
+    return made
+
+
+def heading(ax: Any, given: Any, text: str) -> None:
+    """The title of a picture of many panels: of its figure, unless the Axes were given."""
+    if given is None:
+        ax.figure.suptitle(text, x=0.01, ha="left", fontsize=TITLE, color=INK)
+
+
+def bare(ax: Any) -> None:
+    """A panel without ticks, in a thin frame."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=FAINT, linewidth=0.6)
+
+
+def epoch_axis(ax: Any) -> None:
+    """Whole numbers with separators of thousands along x."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+
+
+SUBS = (
+    (2.2, (1,)),
+    (1.2, (1, 3)),
+    (0.5, (1, 2, 3, 5, 7)),
+    (0.2, tuple(range(1, 10))),
+)  # (decades above, ticks in each)
+
+
+def log_axis(axis: Any, few: bool = False) -> None:
+    """Ticks with plain numbers on a logarithmic axis, a few of them also where it spans less than a decade.
+
+    few : for an axis that has room for three or so
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    low, high = sorted(axis.get_view_interval())
+    decades = np.log10(high / low) if low > 0 else 9.0
+    subs = next((subs for above, subs in SUBS if decades > above), None)
+    if few:
+        subs = (1,) if decades > 1 else (1, 3)
+    if subs is None:
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(LogLocator(subs=subs, numticks=(4 if few else 7) if subs == (1,) else 20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def number(value: float) -> str:
+    """A tick's number: 0.001, 0.5, 20, 5,000, 1e-06.
+
+    >>> [number(x) for x in (1e-6, 0.001, 0.5, 20.0, 5000.0, 2e7)]
+    ['1e-06', '0.001', '0.5', '20', '5,000', '2e+07']
+    """
+    if value == 0 or 1e-4 <= abs(value) < 1e7:
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+    return f"{value:.0e}"
+
+
+def percent(share: float) -> str:
+    """A share in words that never rounds to all or nothing.
+
+    >>> percent(1.0), percent(0.99996), percent(0.5), percent(0.0)
+    ('100 %', '99.9 %', '50 %', '0 %')
+    """
+    value = 100.0 * share
+    if 1e-6 < value < 0.1:
+        return "under 0.1 %"
+    rounded = min(value, 99.9) if value < 100.0 else value
+    return f"{rounded:.1f}".removesuffix(".0") + " %"

@@ -1,0 +1,203 @@
+"""One self-contained HTML page about a fit: key figures, verdict, curves, what was learned, the time, settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .history import History
+from .plots.classes import calibration, confusion
+from .plots.curves import history
+from .plots.decision import boundary
+from .plots.numbers import predictions
+from .plots.samples import as_samples, has_classes
+from .plots.style import import_pyplot, number, percent
+from .report_page import Page, as_svg, duration, quantity
+from .speed import speed_of
+
+ENOUGH = 30  # samples from which a calibration curve says something
+STOPPED_BY = {
+    "epochs": "all epochs were trained",
+    "early_stopping": "no more improvement",
+    "callback": "a callback ended it",
+    "interrupt": "it was interrupted",
+    "divergence": "the loss stopped being finite",
+}
+
+
+def write(
+    of: History, path: str | os.PathLike, X: Any = None, y: Any = None, *, feature_names: Any = None,
+    labels: Any = None, diagnosis: Any = None, title: str | None = None,
+) -> None:  # fmt: skip
+    """Write the page.
+
+    of : the history of a fit
+    path : of the HTML file
+    X, y : samples for the verdict and the pictures of what was learned. Without them those of the fit are taken, the
+        validation part for the pictures if there was one; where these are not known either, as after loading a net, the
+        page goes without.
+    feature_names, labels : names of the inputs and the classes
+    diagnosis : what fastmlp.diagnose returned; it is called if this is None
+    title : of the page
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        For samples that do not fit the net, or if there is nothing to report at all.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise FileNotFoundError(f"The report should be a file in a folder that exists, but it is {str(path)!r}.")
+    if (X is None) != (y is None):
+        raise ValueError("Give both X and y, or neither.")
+    parts = of.samples if X is None else {"": (X, y)}
+    if not of.epochs and not parts:
+        raise ValueError(
+            "There is nothing to report: the net knows no training, and no samples were given. Train it and save it "
+            "again, or give samples."
+        )
+    import_pyplot()  # refuses before anything is computed
+    net = of.net
+    sizes = "-".join(map(str, net.network.layer_sizes))
+    subject = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
+    page = Page(title or f"Training report: {subject}", f"{net!r}")
+    _figures(page, of)
+    if parts:
+        judged = next(iter(parts.values()))
+        if diagnosis is None:
+            import fastmlp
+
+            diagnosis = fastmlp.diagnose(net, *judged, history=of if of.epochs else None)
+        _verdict(page, diagnosis)
+    if of.epochs:
+        _curves(page, of)
+    if parts:
+        name, samples = list(parts.items())[-1]  # the validation part, if there is one
+        _learned(page, net, *samples, name, feature_names, labels)
+    _time(page, of)
+    _settings(page, of)
+    path.write_text(page.html(), encoding="utf-8")
+
+
+def _figures(page: Page, of: History) -> None:
+    """What a reader wants to know first."""
+    cards = []
+    for name in ("loss", "accuracy"):
+        for record, kind in ((f"validation_{name}", f"validation {name}"), (name, f"training {name}")):
+            if of.epochs and getattr(of, record) is not None:
+                kept = -1 if of.best_epoch is None else of.best_epoch  # the epoch whose parameters the net has
+                figure = getattr(of, record)[kept]
+                note = "last epoch" if of.best_epoch is None else f"epoch {of.best_epoch + 1:,}, kept"
+                cards.append((kind, percent(figure) if name == "accuracy" else f"{figure:.4g}", note))
+    if of.epochs:
+        cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))
+        cards.append(("time", duration(of.seconds), f"{duration(of.seconds / of.epochs)} an epoch"))
+    page.cards(cards)
+
+
+def _verdict(page: Page, diagnosis: Any) -> None:
+    page.section("Verdict")
+    confidence = diagnosis.confidence
+    page.verdict(
+        str(diagnosis.title),
+        percent(confidence) if isinstance(confidence, float) else str(confidence),
+        [("What to do", diagnosis.remedy), ("How to confirm it", diagnosis.experiment)],
+        {str(name).replace("_", " "): _shown(value) for name, value in diagnosis.evidence.items()},
+        alarms=not getattr(diagnosis, "is_healthy", True),
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
+
+
+def _curves(page: Page, of: History) -> None:
+    page.section("Learning")
+    pictures = [as_svg(lambda ax: history(of, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
+    if of.accuracy is not None:
+        curve = as_svg(lambda ax: history(of, "accuracy", ax=ax), 6.0, 3.5, "Curves of the accuracy over the epochs")
+        pictures.append(curve)
+    page.pictures(pictures)
+
+
+def _learned(page: Page, net: Any, X: Any, y: Any, part: str, names: Any, labels: Any) -> None:
+    samples = as_samples(net, X, y)
+    where = f" ({part} samples)" if part else ""
+    pictures = []
+    if net.network.n_features == 2:
+        draw = lambda ax: boundary(net, X, y, feature_names=names, labels=labels, ax=ax)
+        pictures.append(as_svg(draw, 5.6, 4.2, "What the net says over the plane of its two inputs"))
+    if samples.classes is not None:
+        side = float(np.clip(2.2 + 0.5 * max(2, net.network.n_outputs), 3.6, 7.5))
+        draw = lambda ax: confusion(net, X, y, labels=labels, ax=ax)
+        pictures.append(as_svg(draw, side + 0.6, side, "How often each true class was predicted as each class"))
+        if len(samples.X) >= ENOUGH:
+            draw = lambda ax: calibration(net, X, y, labels=labels, ax=ax)
+            pictures.append(as_svg(draw, 5.8, 4.0, "Share of samples that were right over their probability"))
+    elif not has_classes(net.network, samples):
+        pictures.append(as_svg(lambda ax: predictions(net, X, y, ax=ax), 4.6, 4.2, "Predictions over true values"))
+    if pictures:
+        page.section(f"What was learned{where}")
+        page.pictures(pictures)
+
+
+def _time(page: Page, of: History) -> None:
+    speed = speed_of(of)
+    if speed is None:
+        return
+    page.section("Time against the limit")
+    page.bars([("this fit", speed.seconds, duration(speed.seconds)), ("limit", speed.limit, duration(speed.limit))])
+    threads = "one thread" if speed.n_threads == 1 else f"each of {speed.n_threads} threads"
+    rows = {
+        "training steps": f"{speed.steps:,}, {duration(speed.seconds / speed.steps)} each",
+        "work of their matrix products": quantity(speed.flop, "FLOP"),
+        "rate of a large matrix product": f"{quantity(speed.rate, 'FLOP/s')} on {threads}",
+        "reached": f"{quantity(speed.flop / speed.seconds, 'FLOP/s')}, {percent(speed.share)} of the limit's",
+    }
+    page.tables({"": rows})
+    page.text(
+        "The limit is the time that the matrix products of the forward and backward passes would take, if all of them "
+        "ran at the rate that NumPy's product of two large matrices reached on the machine that wrote this page, when "
+        "it was written, on as many threads as the fit had. Activations, the optimiser, validation, callbacks and "
+        "compiling before a first run are in the time of the fit and not in the limit. In a small net products are a "
+        "small part of the work, so it stays far from the limit."
+    )
+
+
+NAMES = {
+    "n_samples": "training samples", "n_validation": "validation samples", "n_threads": "threads",
+    "weighted": "weighted samples",
+}  # fmt: skip
+
+
+def _settings(page: Page, of: History) -> None:
+    settings = of.net.get_settings()
+    usual = {"huber_delta": 1.0, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
+    net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}
+    net |= {name: _setting(value) for name, value in settings.items() if value != usual.get(name) and np.any(value)}
+    fit = {name: _setting(value) for name, value in of.settings.items() if value not in (0, False, "None")}
+    tables = {"Net": net, "Fit": fit} if fit else {"Net": net}
+    page.section("Settings")
+    page.tables(
+        {
+            title: {NAMES.get(key, key.replace("_", " ")): text for key, text in rows.items()}
+            for title, rows in tables.items()
+        }
+    )
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(dict.fromkeys(map(_setting, value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, int | float) else str(value)

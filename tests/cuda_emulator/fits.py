@@ -1,0 +1,108 @@
+"""Small fits that between them ask for every kind of kernel of the CUDA backend. Run within cuda_emulator.installed().
+
+Each is a function of a dtype and returns the parameters it ends with. What they compile is in cuda_emulator.sources.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+import fastmlp
+
+ROWS = 24
+
+
+def _data(n_features, n_classes=0):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, n_features))
+    return X, rng.integers(0, n_classes, ROWS) if n_classes else (X[:, 0] > 0).astype(float)
+
+
+def nets_in_threads(dtype):
+    """Tiny nets: one thread each, straight-line code."""
+    pop = fastmlp.Population(
+        (2, 2, 1),
+        130,
+        hidden_activation="tanh",
+        loss="binary_cross_entropy",
+        device="cuda",
+        random_state=0,
+        dtype=dtype,
+    )
+    pop.fit(*_data(2), epochs=2, optimizer="adam")
+    return pop.params
+
+
+def nets_in_blocks(dtype):
+    """A block each, with dropout, and loops over layers."""
+    pop = fastmlp.Population(
+        (4, 9, 3),
+        3,
+        hidden_activation="gelu",
+        loss="softmax_cross_entropy",
+        dropout=0.25,
+        device="cuda",
+        random_state=0,
+        dtype=dtype,
+    )
+    pop.fit(*_data(4, 3), epochs=2, batch_size=8, optimizer="rmsprop")
+    return pop.params
+
+
+def one_small_net(dtype):
+    """The same kernels for a single net."""
+    net = fastmlp.MLP(
+        (4, 16, 16, 3),
+        hidden_activation="relu",
+        loss="softmax_cross_entropy",
+        device="cuda",
+        random_state=0,
+        dtype=dtype,
+    )
+    net.fit(*_data(4, 3), epochs=2, batch_size=8, optimizer="sgd")
+    return net.params
+
+
+def one_wide_net(dtype):
+    """A product per layer, and passes of elements around it."""
+    net = fastmlp.MLP(
+        (4, 150, 150, 3),
+        hidden_activation="silu",
+        loss="softmax_cross_entropy",
+        dropout=0.25,
+        device="cuda",
+        random_state=0,
+        dtype=dtype,
+    )
+    net.fit(*_data(4, 3), epochs=1, batch_size=8, optimizer="adam")
+    return net.params
+
+
+def one_narrow_net(dtype):
+    """All layers in one kernel, on tensor cores."""
+    net = fastmlp.MLP(
+        (4, 32, 32, 3), hidden_activation="gelu", loss="softmax_cross_entropy", device="cuda", random_state=0,
+        precision="bfloat16" if dtype == "float32" else "exact", dtype=dtype,
+    )  # fmt: skip
+    net.fit(*_data(4, 3), epochs=1, optimizer="adam")
+    return net.params
+
+
+def one_wide_net_streamed(dtype):
+    """Inputs that have no room on the device: each batch is copied while the one before it is trained."""
+    cupy = sys.modules["cupy"]
+    net = fastmlp.MLP((40, 150, 150, 2), hidden_activation="tanh", device="cuda", random_state=0, dtype=dtype)
+    rng, n = np.random.default_rng(0), 100
+    X, y = rng.normal(size=(n, 40)).astype(dtype), rng.normal(size=(n, 2))
+    real = cupy.cuda.Device.mem_info
+    cupy.cuda.Device.mem_info = property(lambda self: (X.nbytes, X.nbytes))
+    try:
+        net.fit(X, y, epochs=3, batch_size=16, optimizer="adam")
+    finally:
+        cupy.cuda.Device.mem_info = real
+    return net.params
+
+
+FITS = (nets_in_threads, nets_in_blocks, one_small_net, one_wide_net, one_narrow_net, one_wide_net_streamed)

@@ -1,0 +1,99 @@
+"""Compiles CUDA C++ for real architectures with NVRTC, with no GPU and no driver, and reads what ptxas says of kernels.
+
+Needs the wheels of `cuda-toolkit[nvrtc,cudart,crt,cccl]`, which the extra `test` has on Linux, or a CUDA toolkit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import site
+import sysconfig
+from functools import cache
+from pathlib import Path
+
+ARCHITECTURES = ("sm_80", "sm_90a", "sm_100")
+USED = {
+    "registers": r"Used (\d+) registers",
+    "smem": r"(\d+) bytes smem",
+    "stack": r"(\d+) bytes stack frame",
+    "spill": r"(\d+) bytes spill stores",
+}
+
+
+class CompileError(RuntimeError):
+    """What NVRTC said."""
+
+
+def _roots():
+    for base in {sysconfig.get_paths()["purelib"], *site.getsitepackages()}:
+        yield from sorted(Path(base, "nvidia").glob("cu1[3-9]"))
+    yield from (Path(os.environ[name]) for name in ("CUDA_PATH", "CUDA_HOME") if os.environ.get(name))
+
+
+@cache
+def find():
+    """(library, options that name the include folders), or None."""
+    for root in _roots():
+        for library in (path for folder in ("lib64", "lib") for path in sorted((root / folder).glob("libnvrtc.so*"))):
+            for builtins in library.parent.glob("libnvrtc-builtins.so*"):
+                ctypes.CDLL(str(builtins))  # NVRTC 13.0 does not look for it beside itself
+            folders = [root / "include", root / "include" / "cccl"]
+            return ctypes.CDLL(str(library)), [f"-I{folder}" for folder in folders if folder.is_dir()]
+    return None
+
+
+def _text(library, program, what) -> bytes:
+    size = ctypes.c_size_t()
+    getattr(library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
+    buffer = ctypes.create_string_buffer(size.value)
+    getattr(library, f"nvrtcGet{what}")(program, buffer)
+    return buffer.raw.rstrip(b"\0") if what != "CUBIN" else buffer.raw
+
+
+def build(source: str, options=(), names=(), arch="sm_80"):
+    """(machine code, PTX, log, {name of kernel as linked: as in `names`})"""
+    library, include = find()
+    program = ctypes.c_void_p()
+    library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
+    try:
+        for name in names:
+            library.nvrtcAddNameExpression(program, name.encode())
+        every = [f"-arch={arch}", "--std=c++17", "--ptxas-options=-v", *include, *options]
+        array = (ctypes.c_char_p * len(every))(*[option.encode() for option in every])
+        failed = library.nvrtcCompileProgram(program, len(every), array)
+        log = _text(library, program, "ProgramLog").decode()
+        if failed:
+            raise CompileError(log)
+        lowered = {}
+        for name in names:
+            symbol = ctypes.c_char_p()
+            library.nvrtcGetLoweredName(program, name.encode(), ctypes.byref(symbol))
+            lowered[symbol.value.decode()] = name
+        return _text(library, program, "CUBIN"), _text(library, program, "PTX").decode(), log, lowered
+    finally:
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def check(source: str, options=(), names=(), arch="sm_80") -> dict[str, dict[str, int]]:
+    """What each kernel uses: registers of a thread, bytes of static shared memory, of a thread's stack, and spilled.
+
+    names : template instances such as "train<float, 2>"; kernels that are extern "C" need none
+    """
+    _, _, log, lowered = build(source, options, names, arch)
+    report: dict[str, dict[str, int]] = {}
+    kernel = None
+    for line in log.splitlines():
+        if entry := re.search(r"Compiling entry function '(\S+)'", line):
+            kernel = report.setdefault(lowered.get(entry[1], entry[1]), dict.fromkeys(USED, 0))
+        elif kernel is not None:
+            kernel.update({what: int(found[1]) for what, form in USED.items() if (found := re.search(form, line))})
+    return report
+
+
+def version() -> str:
+    """NVRTC's, such as 13.0."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    find()[0].nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"

@@ -1,0 +1,66 @@
+"""Whole fits give the same bits however threads and streams take turns, and touch nothing that is not theirs."""
+
+import importlib
+import threading
+
+import numpy as np
+import pytest
+from cuda_emulator import asan
+
+FITS = ("nets_in_threads", "nets_in_blocks", "one_small_net", "one_wide_net", "one_narrow_net", "one_wide_net_streamed")
+
+
+def run(name, dtype="float32"):
+    return np.array(getattr(importlib.import_module("cuda_emulator.fits"), name)(dtype))
+
+
+@pytest.fixture(params=FITS)
+def fit(request, emulated_cuda):
+    return request.param
+
+
+def test_every_fit_is_tested(emulated_cuda):
+    assert set(FITS) == {function.__name__ for function in importlib.import_module("cuda_emulator.fits").FITS}
+
+
+def test_threads_in_any_order(fit, emulated_cuda):
+    expected = run(fit)
+    assert np.isfinite(expected).all()
+    for order in (1, 2, 3):
+        emulated_cuda.settings.order = order
+        np.testing.assert_array_equal(run(fit), expected)
+
+
+@pytest.mark.parametrize("late", ["all", "null"])
+def test_streams_as_late_as_they_may(fit, late, emulated_cuda):
+    """No buffer is filled again before it has been copied or used, none is read before its copy has arrived."""
+    expected = run(fit)
+    emulated_cuda.settings.late = late
+    np.testing.assert_array_equal(run(fit), expected)
+
+
+def test_fits_in_two_threads(fit, emulated_cuda):
+    """Each on a stream of its own."""
+    import cupy
+
+    expected, found = run(fit), {}
+
+    def work(number):
+        with cupy.cuda.Stream(non_blocking=True):
+            found[number] = run(fit)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for number in range(2):
+        np.testing.assert_array_equal(found[number], expected)
+
+
+@pytest.mark.skipif(asan.library() is None, reason="g++ has no AddressSanitizer")
+def test_no_read_or_write_outside_arrays(emulated_cuda):
+    """Under AddressSanitizer, which sees every access of every thread."""
+    program = "from cuda_emulator.fits import FITS\nfor fit in FITS:\n    fit('float32')\nprint('no fault')\n"
+    done = asan.run(program)
+    assert done.stdout.strip().endswith("no fault"), done.stderr[-4000:]

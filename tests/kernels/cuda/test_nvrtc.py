@@ -1,0 +1,85 @@
+"""What the backend compiles also compiles for real architectures, and fits into their registers."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+
+import pytest
+from cuda_emulator import nvrtc
+
+from fastmlp.kernels.cuda import printer
+
+pytestmark = pytest.mark.skipif(nvrtc.find() is None, reason="no NVRTC: pip install 'fastmlp[test]' has it on Linux")
+ARCHITECTURES = nvrtc.ARCHITECTURES
+MOST_SPILLED = 64  # bytes of a thread; bench/cuda_registers.py prints all there is to know
+
+FORMULAS = r"""
+extern "C" __global__ void activations(int code, const T* z, T* a, T* slope) {
+  a[threadIdx.x] = activation_value(code, z[threadIdx.x]);
+  slope[threadIdx.x] = activation_derivative(code, z[threadIdx.x]);
+}
+extern "C" __global__ void losses(int code, const T* z, const T* a, const T* y, T c, T* loss, T* delta) {
+  const int i = threadIdx.x;
+  loss[i] = loss_value(code, z[i], a[i], y[i], c);
+  delta[i] = loss_delta(code, a[i], y[i], c);
+}
+extern "C" __global__ void rules(int code, T* p, const T* g, T* s, Settings<T> h) {
+  const int i = threadIdx.x, n = blockDim.x;
+  apply_rule(code, p[i], g[i], s[i], s[n + i], s[2 * n + i], h);
+}
+extern "C" __global__ void words(unsigned long long seed, unsigned int* out) {
+  out[threadIdx.x] = philox(threadIdx.x, 1u, DROPOUT, 0u, seed).x;
+}
+"""
+
+
+def formulas(number):
+    folder = files("fastmlp.kernels.cuda")
+    parts = [folder.joinpath(name).read_text() for name in ("common.cuh", "elementary.cuh")]
+    return "\n".join([*parts, printer.formulas(), f"typedef {number} T;", FORMULAS])
+
+
+@pytest.mark.parametrize("number", ["float", "double"])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_formulas(arch, number):
+    found = nvrtc.check(formulas(number), arch=arch)
+    assert set(found) == {"activations", "losses", "rules", "words"}
+    for used in found.values():
+        assert used["registers"] <= 64
+        assert used["spill"] == used["stack"] == 0
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_float_stays_float(arch):
+    """Not one instruction on doubles in kernels of floats; a literal that is no T would bring some."""
+    ptx = nvrtc.build(formulas("float"), arch=arch)[1]
+    assert not re.findall(r"^.*\.f64.*$", ptx, re.M)
+    assert ".f64" in nvrtc.build(formulas("double"), arch=arch)[1], "the pattern finds doubles"
+
+
+def test_errors_name_the_line():
+    with pytest.raises(nvrtc.CompileError, match=r"kernel\.cu\(2\): error: .*nope"):
+        nvrtc.check('extern "C" __global__ void k() {\n  nope(); }')
+
+
+def test_host_headers_are_missed():
+    """As where CuPy compiles: a source that needs one fails here before it fails there."""
+    with pytest.raises(nvrtc.CompileError, match="cannot open source file"):
+        nvrtc.check("#include <math_constants_that_are_not_there.h>")
+
+
+@pytest.mark.parametrize("dtype, architectures", [("float32", ARCHITECTURES), ("float64", ("sm_90a",))])
+def test_what_fits_ask_for(dtype, architectures, emulated_cuda):
+    """Small fits run in the emulator; every source that they compiled there is compiled for real."""
+    from cuda_emulator.fits import FITS
+
+    for fit in FITS:
+        fit(dtype)
+    jobs = [(code, options, arch) for code, options in emulated_cuda.sources for arch in architectures]
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda job: nvrtc.check(job[0], job[1], arch=job[2]), jobs))
+    for (code, options, arch), report in zip(jobs, reports, strict=True):
+        assert emulated_cuda.sources[code, options] <= set(report)
+        for name, used in report.items():
+            assert used["spill"] <= MOST_SPILLED, (name, arch, used)
+            assert used["smem"] <= 48 * 1024, (name, arch, used)

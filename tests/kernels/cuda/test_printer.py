@@ -1,0 +1,309 @@
+"""Printed formulas, compiled and run, against the Python ones they are printed from."""
+
+import inspect
+import math
+from importlib.resources import files
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import reference_optimizers
+import reference_random
+from reference import ReferenceMLP
+from reference_optimizers import EXAMPLES
+from tolerances import TOLERANCES
+
+from fastmlp.kernels import activations, losses, random
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.cuda import printer
+from fastmlp.kernels.elementary import exp
+from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.optimizers import MOST_STATE, RULES, Settings
+from fastmlp.kernels.simd import where
+
+DTYPES = ("float32", "float64")
+CPP = {"float32": "float", "float64": "double"}
+AWKWARD = [0.0, -0.0, 50.0, -50.0, 1e4, -1e4, 1e-8, -1e-8, math.inf, -math.inf, math.nan]
+TOP = files("fastmlp.kernels.cuda")
+HEADER = "".join(TOP.joinpath(name).read_text() for name in ("common.cuh", "elementary.cuh")) + printer.formulas()
+KERNELS = r"""
+#define EACH(n) for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += blockDim.x * gridDim.x)
+
+extern "C" __global__ void value(int code, const T* z, T* out, int n) {
+  EACH(n) out[i] = activation_value(code, z[i]);
+}
+extern "C" __global__ void derivative(int code, const T* kept, T* out, int n) {
+  EACH(n) out[i] = activation_derivative(code, kept[i]);
+}
+extern "C" __global__ void loss(int code, const T* z, const T* a, const T* y, const T* c, T* out, int n) {
+  EACH(n) out[i] = loss_value(code, z[i], a[i], y[i], c[i]);
+}
+extern "C" __global__ void delta(int code, const T* a, const T* y, const T* c, T* out, int n) {
+  EACH(n) out[i] = loss_delta(code, a[i], y[i], c[i]);
+}
+extern "C" __global__ void update(int code, T* p, const T* g, T* state, const T* settings, int n) {
+  const Settings<T> h = *reinterpret_cast<const Settings<T>*>(settings);
+  EACH(n) apply_rule(code, p[i], g[i], state[i], state[n + i], state[2 * n + i], h);
+}
+extern "C" __global__ void words(const unsigned int* counters, unsigned long long seed, unsigned int* out, int n) {
+  EACH(n) {
+    const Words w = philox(counters[4 * i], counters[4 * i + 1], counters[4 * i + 2], counters[4 * i + 3], seed);
+    out[4 * i] = w.x, out[4 * i + 1] = w.y, out[4 * i + 2] = w.z, out[4 * i + 3] = w.w;
+  }
+}
+"""
+
+
+def run(cupy, kernel, dtype, *arguments, text=KERNELS, n):
+    """Launch a kernel of `text`; arrays of `arguments` move to the device and come back, in a list."""
+    module = cupy.RawModule(code=f"{HEADER}typedef {CPP[dtype]} T;\n{text}", options=("-std=c++17",))
+    moved = [cupy.asarray(x) if isinstance(x, np.ndarray) else x for x in arguments]
+    module.get_function(kernel)((2,), (128,), (*moved, np.int32(n)))
+    return [cupy.asnumpy(x) for x in moved if isinstance(x, cupy.ndarray)]
+
+
+def assert_same(found, expected, scale, dtype):
+    """Same NaN, same infinities, and else within a few roundings of the numbers that went in."""
+    slack = 16 * np.finfo(dtype).eps
+    with np.errstate(all="ignore"):
+        scale = np.where(np.isfinite(scale), scale, 1.0)
+        near = np.abs(found - expected) <= slack * (np.abs(expected) + scale)
+    wrong = ~(near | (found == expected) | (np.isnan(found) & np.isnan(expected)))
+    assert not wrong.any(), (found[wrong][:5], expected[wrong][:5])
+
+
+def inputs(rng, dtype, n_arguments):
+    """(n_arguments, n): awkward numbers in every combination, and others."""
+    grid = np.stack(np.meshgrid(*[AWKWARD] * n_arguments), axis=-1).reshape(-1, n_arguments).T
+    rest = rng.normal(size=(n_arguments, 400)) * rng.choice([0.01, 1.0, 10.0], 400)
+    return np.concatenate([grid, rest], axis=1).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("code, row", list(enumerate(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
+def test_activation(code, row, dtype, cuda, rng):
+    (z,) = inputs(rng, dtype, 1)
+    scale = np.maximum(np.abs(z), 0.5 if "sigmoid" in row.name else 0.0)  # some are a difference from one half
+    for kernel, original in (("value", row.value), ("derivative", row.derivative)):
+        found = run(cuda, kernel, dtype, np.int32(code), z, np.zeros_like(z), n=len(z))[1]
+        with np.errstate(all="ignore"):
+            assert_same(found, original(z), scale, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("code, row", list(enumerate(LOSSES)), ids=[row.name for row in LOSSES])
+def test_loss(code, row, dtype, cuda, rng):
+    z, a, y = inputs(rng, dtype, 3)
+    c = np.abs(rng.normal(size=len(z))).astype(dtype)
+    found = run(cuda, "loss", dtype, np.int32(code), z, a, y, c, np.zeros_like(z), n=len(z))[-1]
+    slope = run(cuda, "delta", dtype, np.int32(code), a, y, c, np.zeros_like(z), n=len(z))[-1]
+    with np.errstate(all="ignore"):
+        scale = np.abs(z) + np.abs(a) + np.abs(y) + np.abs(z * y)
+        assert_same(found, row.value(z, a, y, c), scale, dtype)
+        assert_same(slope, row.delta(a, y, c), scale, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("code, row", list(enumerate(RULES)), ids=[row.name for row in RULES])
+def test_rule(code, row, dtype, cuda, rng):
+    """Ten steps of gradients that keep their sign, change it and vanish, and errors that rise and fall."""
+    n, rate = 200, 0.1
+    name, hyper = EXAMPLES[row.name]
+    p, gradients, errors = rng.normal(size=n), rng.normal(size=(10, n)), rng.random(10)
+    gradients[:, :20] = 0.0
+    gradients[5, 20:40] = 0.0
+    given = {"learning_rate": rate, **hyper}
+    state = np.repeat([given[start] if isinstance(start, str) else start for start in row.initial], n).astype(dtype)
+    expected, found, reference_state = p, p.astype(dtype), {}
+    for t, g in enumerate(gradients):
+        expected = reference_optimizers.RULES[name](expected, g, reference_state, errors[t], rate, **hyper)
+        now = dict.fromkeys(Settings._fields, 0.0) | {k: v for k, v in hyper.items() if k in Settings._fields}
+        now |= {"learning_rate": rate, "decay": 1.0, "root_correction": 1.0}
+        if row.corrects:
+            now["learning_rate"] /= 1 - hyper["beta1"] ** (t + 1)
+            now["root_correction"] = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
+        now["worse"] = float(t > 0 and errors[t] > errors[t - 1])
+        h = np.array([now[field] for field in Settings._fields], dtype)
+        found, _, state, _ = run(cuda, "update", dtype, np.int32(code), found, g.astype(dtype), state, h, n=n)
+        tolerance = TOLERANCES["training", dtype]
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
+def test_rule_leaves_others_state_alone(row, cuda):
+    state = np.arange(MOST_STATE * 4.0) + 1.0
+    after = run(cuda, "update", "float64", np.int32(RULES.index(row)), np.ones(4), np.ones(4), state, np.ones(12), n=4)
+    np.testing.assert_array_equal(after[2][row.n_state * 4 :], state[row.n_state * 4 :])
+
+
+def test_philox(cuda, rng):
+    counters, seed = rng.integers(0, 2**32, (300, 4), np.uint32), 2**63 - 12345
+    out = run(cuda, "words", "float32", counters, np.uint64(seed), np.zeros_like(counters), n=300)[1]
+    assert out.tolist() == [list(reference_random.philox(c, seed)) for c in counters.tolist()]
+
+
+NETS = [
+    ((2, 2, 1), ("tanh", "sigmoid"), "squared_error"),
+    ((3, 4, 2), ("gelu", "identity"), "huber"),
+    ((2, 3, 2, 2), ("softsign", "selu", "sigmoid"), "binary_cross_entropy"),
+    ((1, 2), ("exponential",), "poisson"),
+]
+LINE = r"""
+extern "C" __global__ void line(const T* params, const T* X, const T* Y, T weight, T constant, T* grads, T* A,
+                                T* losses, int rows) {
+  T p[N_PARAMS], g[N_PARAMS], x[N_IN], y[N_OUT], a[N_OUT];
+  for (int i = 0; i < N_PARAMS; ++i) p[i] = params[i], g[i] = T(0);
+  for (int r = 0; r < rows; ++r) {
+    for (int i = 0; i < N_IN; ++i) x[i] = X[r * N_IN + i];
+    for (int j = 0; j < N_OUT; ++j) y[j] = Y[r * N_OUT + j];
+    const T loss = straight_line(p, g, x, y, weight, constant, a);
+    for (int j = 0; j < N_OUT; ++j) A[r * N_OUT + j] = a[j];
+    losses[r] = loss;
+  }
+  for (int i = 0; i < N_PARAMS; ++i) grads[i] = g[i];
+}
+"""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes, names, loss", NETS, ids=[f"{net[2]} of {net[0]}" for net in NETS])
+def test_straight_line(sizes, names, loss, dtype, cuda, rng):
+    """One thread goes through all samples: gradients, outputs and losses as in the reference."""
+    n_in, n_out, rows, c = sizes[0], sizes[-1], 5, 0.7
+    params = rng.normal(size=sum((i + 1) * j for i, j in pairwise(sizes)))
+    X, y = rng.normal(size=(rows, n_in)), rng.integers(0, 2, (rows, n_out)).astype(float)
+    net = ReferenceMLP(sizes, names, loss, params, huber_delta=c)
+    expected_loss, expected_gradient = net.loss_and_gradient(X, y)
+    codes = [activations.CODES[name] for name in names]
+    text = "".join(f"#define {k} {v}\n" for k, v in (("N_PARAMS", len(params)), ("N_IN", n_in), ("N_OUT", n_out)))
+    text += printer.straight_line_source(sizes, codes, losses.CODES[loss]) + LINE
+    number = np.dtype(dtype).type
+    given = [params.astype(dtype), X.astype(dtype), y.astype(dtype), number(1 / (rows * n_out)), number(c)]
+    given += [np.zeros(len(params), dtype), np.zeros((rows, n_out), dtype), np.zeros(rows, dtype)]
+    *_, grads, outputs, shares = run(cuda, "line", dtype, *given, text=text, n=rows)
+    tolerance = dict.fromkeys(("rtol", "atol"), TOLERANCES["gradient", dtype])
+    np.testing.assert_allclose(grads, expected_gradient, **tolerance)
+    np.testing.assert_allclose(outputs, net.forward(X)[1][-1], **tolerance)
+    np.testing.assert_allclose(shares.sum() / (rows * n_out), expected_loss, **tolerance)
+
+
+def test_statements_declare_each_local_once():
+    lines = printer.statements((2, 3, 2), [activations.CODES["tanh"], activations.CODES["sigmoid"]], 0)
+    declared = [line.split()[1] for line in lines if line.startswith("T ")]
+    assert len(declared) == len(set(declared)) == 3 * (3 + 2)
+    assert {line.split()[0] for line in lines if not line.startswith("T ")} <= {
+        *(f"g{q}" for q in range(17)),
+        *(f"d0_{j}" for j in range(3)),
+        *(f"d1_{j}" for j in range(2)),
+    }
+
+
+def test_every_row_is_printed():
+    text = printer.formulas()
+    for prefix, table in (("value", ACTIVATIONS), ("derivative", ACTIVATIONS), ("loss", LOSSES), ("delta", LOSSES)):
+        assert all(f" {prefix}_{row.name}(" in text for row in table)
+    assert all(f" rule_{row.name}(" in text for row in RULES)
+    for name, value in (("SHUFFLE", random.SHUFFLE), ("DROPOUT", random.DROPOUT), ("MOST_STATE", MOST_STATE)):
+        assert f"constexpr int {name} = {value};" in text
+
+
+# ---- what is refused
+
+FINITE, NOT_FINITE, LIST = 0.25, math.inf, [1.0]
+
+
+def branches(z):
+    if z > 0.0:
+        return z
+    return 0.0
+
+
+def loops(z):
+    for _ in range(3):
+        z = z * z
+    return z
+
+
+def calls_math(z):
+    return math.exp(z)
+
+
+def takes_a_power(z):
+    return z**2
+
+
+def compares(z):
+    return z > 0.0
+
+
+def chains(z):
+    return where(0.0 < z < 1.0, z, 0.0)
+
+
+def masks_with_a_number(z):
+    return where(z, z, 0.0)
+
+
+def reads_infinity(z):
+    return z + NOT_FINITE
+
+
+def reads_a_list(z):
+    return z * LIST[0]
+
+
+def names_a_keyword(z):
+    return exp(z=z)
+
+
+def knows_nothing_of(z):
+    return z + missing  # noqa: F821
+
+
+def returns_two(z):
+    return z, z
+
+
+def reads_a_field(z):
+    return z.real
+
+
+def shifts(z):
+    return z >> 1
+
+
+def augments(z):
+    z += 1.0
+    return z
+
+
+def returns_nothing(z):
+    z = z + 1.0
+
+
+REFUSED = (
+    branches, calls_math, takes_a_power, compares, chains, masks_with_a_number, reads_infinity, reads_a_list,
+    names_a_keyword, knows_nothing_of, returns_two, reads_a_field, shifts, augments, returns_nothing,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", REFUSED, ids=lambda formula: formula.__name__)
+def test_refusals(formula):
+    """Each names the formula and says which words are wrong."""
+    with pytest.raises(printer.OutsideGrammar, match=rf"(?s){formula.__name__}: `.+` cannot be printed as CUDA C\+\+"):
+        printer.function(formula, "name")
+
+
+def folds(z):
+    """Constants are folded in float64, and a docstring is no statement."""
+    half = -(FINITE + FINITE)
+    return z * (FINITE * 2 - 1.0) + half
+
+
+def test_constants_are_folded():
+    text = printer.function(folds, "folds")
+    assert "T(-0.5)" in text
+    assert "half = T(-0.5);" in text
+    assert "0.25" not in text
+    assert "T folds(T z)" in text
+    assert inspect.getdoc(folds) not in text

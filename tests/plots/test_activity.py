@@ -1,0 +1,24 @@
+"""Layers over time: three panels that say what the recorder has."""
+
+import numpy as np
+from images import SOLVED, TARGETS, XOR, xor_net
+
+import fastmlp
+from fastmlp import plots
+
+
+def test_panels():
+    recorder, net = fastmlp.LayerRecorder(XOR, TARGETS), xor_net(0.3 * SOLVED)
+    net.fit(XOR, TARGETS, epochs=20, callbacks=[recorder])
+    gradient, spread, flat = plots.layers(recorder)
+    np.testing.assert_allclose(gradient.get_lines()[0].get_ydata(), recorder.gradient[:, 0])
+    np.testing.assert_allclose(spread.get_lines()[1].get_ydata(), recorder.spread[:, 1])
+    assert len(flat.get_lines()) == 1, "saturation is of hidden layers"
+    assert [text.get_text() for text in flat.get_legend().get_texts()] == ["hidden", "output"]
+    assert {ax.get_xlabel() for ax in (gradient, spread, flat)} == {"epoch"}
+
+
+def test_a_net_without_hidden_layers():
+    recorder, net = fastmlp.LayerRecorder(XOR, TARGETS), fastmlp.MLP((2, 1), random_state=0)
+    net.fit(XOR, TARGETS, epochs=1, callbacks=[recorder])
+    assert plots.layers(recorder)[2].texts[0].get_text() == "no hidden layer"

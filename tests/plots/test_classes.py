@@ -1,0 +1,74 @@
+"""Confusion matrix and calibration, against counting by hand."""
+
+import numpy as np
+import pytest
+from images import TARGETS, XOR, xor_net
+
+import fastmlp
+from fastmlp import plots
+from fastmlp.plots.classes import reliability
+
+
+def table(ax, n):
+    return np.array([int(text.get_text().replace(",", "")) for text in ax.texts]).reshape(n, n)
+
+
+def test_confusion_counts(rng):
+    net = fastmlp.MLP((2, 4, 3), loss="softmax_cross_entropy", random_state=0)
+    X, y = rng.normal(size=(60, 2)), rng.integers(0, 3, 60)
+    ax = plots.confusion(net, X, y, labels=["a", "b", "c"])
+    said = net.predict_classes(X)
+    expected = [[((y == i) & (said == j)).sum() for j in range(3)] for i in range(3)]
+    np.testing.assert_array_equal(table(ax, 3), expected)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+    np.testing.assert_allclose(ax.get_images()[0].get_array().sum(axis=1), 1.0)
+
+
+def test_confusion_of_one_output():
+    ax = plots.confusion(xor_net(), XOR, [0, 1, 1, 1])
+    np.testing.assert_array_equal(table(ax, 2), [[1, 0], [1, 2]])
+    assert ax.get_title(loc="left") == "Confusion matrix: 75 % of 4 right"
+
+
+def test_confusion_of_many_classes_has_no_numbers(rng):
+    net = fastmlp.MLP((2, 30), loss="softmax_cross_entropy", random_state=0)
+    assert not plots.confusion(net, rng.normal(size=(40, 2)), np.arange(40) % 30).texts
+
+
+def test_reliability_by_hand(rng):
+    p = rng.random(5000)
+    happened = rng.random(5000) < p
+    mean, share, count, error = reliability(p, happened.astype(float), 10)
+    assert count.sum() == 5000
+    np.testing.assert_allclose(mean, share, atol=0.06)
+    assert error < 0.03
+    assert reliability(p, (rng.random(5000) < p**3).astype(float), 10)[3] > 0.2
+    assert reliability(np.array([1.0, 1.0]), np.ones(2), 10)[0].tolist() == [1.0], "1 belongs to the last bin"
+
+
+def test_calibration():
+    ax = plots.calibration(xor_net(), XOR, TARGETS, n_bins=5)
+    assert ax.get_title(loc="left").startswith("Calibration: expected error ")
+    assert ax.get_xlabel() == "probability of class 1"
+    line = next(line for line in ax.get_lines() if line.get_label() == "this net")
+    np.testing.assert_allclose(np.sort(line.get_ydata()), [0.0, 1.0])
+    three = fastmlp.MLP((2, 3), loss="softmax_cross_entropy", random_state=0)
+    assert plots.calibration(three, XOR, [0, 1, 2, 2]).get_xlabel() == "probability of the predicted class"
+
+
+def test_calibration_of_an_output_from_minus_one_to_one():
+    """Shares are of the output's range, so that a tanh net is judged as a sigmoid net is."""
+    net = fastmlp.MLP((2, 1), output_activation="tanh", random_state=0)
+    net.params = [0.0, 0.0, np.arctanh(0.5)]
+    line = next(
+        line for line in plots.calibration(net, XOR, [1, 1, 1, -1]).get_lines() if line.get_label() == "this net"
+    )
+    np.testing.assert_allclose(line.get_xydata(), [[0.75, 0.75]], atol=1e-6)
+
+
+@pytest.mark.parametrize("picture", [plots.confusion, plots.calibration])
+def test_numbers_are_refused(picture, rng):
+    net = fastmlp.MLP((2, 1), random_state=0)
+    with pytest.raises(ValueError, match="needs targets that are exclusive classes"):
+        picture(net, XOR, rng.normal(size=4))

@@ -1,0 +1,99 @@
+"""Pictures of populations: nothing is lost in the histogram, rows are verdicts."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from images import SOLVED, TARGETS, XOR
+
+import fastmlp
+from fastmlp import plots
+from fastmlp.convergence import EpochStatistics, wilson_interval
+
+
+def result(times, n_nets, limit=1000):
+    times = np.asarray(times, float)
+    return SimpleNamespace(
+        epoch_statistics=EpochStatistics(times, n_nets), n_nets=n_nets, n_converged=len(times),
+        success_rate=len(times) / n_nets, success_interval=wilson_interval(len(times), n_nets),
+        epochs=np.full(n_nets, limit),
+    )  # fmt: skip
+
+
+def heights(ax):
+    return [bar.get_height() for bar in ax.patches]
+
+
+@pytest.mark.parametrize("times", [[5], [7, 7, 8, 30], range(1, 300), [1, 2, 3, 50, 4000, 9000]])
+def test_every_net_is_in_one_bar(times):
+    ax = plots.epochs_to_converge(result(times, len(times) + 3), bins=20)
+    *bars, failed = heights(ax)
+    assert sum(bars) == len(times)
+    assert failed <= 3
+    assert any(text.get_text().startswith("3") for text in ax.texts)
+    assert ax.get_xlabel() == "epochs to converge"
+    assert f"{len(times):,} of {len(times) + 3:,} nets converged" in ax.get_title(loc="left")
+
+
+def test_wide_ranges_are_logarithmic():
+    assert plots.epochs_to_converge(result([2, 3, 900], 3)).get_xscale() == "log"
+    assert plots.epochs_to_converge(result([20, 30, 90], 3)).get_xscale() == "linear"
+
+
+def test_a_bar_of_failures_that_would_dwarf_the_others_is_cut():
+    ax = plots.epochs_to_converge(result([10, 20, 30], 1000))
+    assert heights(ax)[-1] < 10
+    assert any(text.get_text() == "997\n(cut)" for text in ax.texts)
+
+
+def test_none_converged():
+    ax = plots.epochs_to_converge(result([], 50))
+    assert ax.get_title(loc="left") == "0 of 50 nets converged: 0 %"
+    assert heights(ax)[-1] == 50
+    assert any(text.get_text() == "95 % interval 0.0 to 7.1 %" for text in ax.texts)
+
+
+def test_short_way():
+    pop = fastmlp.Population((2, 2, 1), 40, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    ax = pop.fit(XOR, TARGETS, epochs=300, optimizer="rprop", converged="40-20-40").plot(bins=10)
+    assert f"{pop.result.n_converged} of 40 nets converged" in ax.get_title(loc="left")
+
+
+@pytest.fixture
+def pop():
+    made = fastmlp.Population((2, 2, 1), 9, hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
+    made.params = np.outer(np.linspace(1.0, 0.0, 9), SOLVED)
+    return made
+
+
+def test_rows_are_verdicts(pop):
+    verdicts = np.array(3 * ["converged"] + 6 * ["still_learning"])
+    grid = plots.population(pop, XOR, TARGETS, verdicts=verdicts, most=4, resolution=10)
+    assert grid.shape == (2, 4)
+    said = [row[0].texts[0].get_text() for row in grid]
+    assert said == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
+    assert [ax.axison for ax in grid[1]] == [True, True, True, False]
+    losses = pop.evaluate(XOR, TARGETS)["loss"]
+    assert grid[1, 0].get_title() == f"{losses[0]:.2g}", "the best of the verdict first"
+
+
+def test_verdicts_come_from_the_diagnosis(pop, monkeypatch):
+    def diagnose(net, X, y, history=None):
+        assert net is pop
+        return SimpleNamespace(verdicts=np.array(9 * ["converged"]))
+
+    monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
+    assert plots.population(pop, XOR, TARGETS, most=2, resolution=10).shape == (1, 2)
+
+
+def test_numbers_are_shown_over_their_targets(rng):
+    pop = fastmlp.Population((1, 3, 1), 5, random_state=0)
+    X = np.linspace(-1, 1, 20)[:, None]
+    grid = plots.population(pop, X, np.sin(3 * X), verdicts=5 * ["x"], most=3)
+    drawn = grid[0, 0].collections[0].get_offsets()
+    np.testing.assert_allclose(drawn[:, 0], np.sin(3 * X[:, 0]), rtol=1e-5)
+
+
+def test_mistakes(pop):
+    with pytest.raises(ValueError, match=r"verdicts must name one for each of 9 nets, but it has shape \(2,\)"):
+        plots.population(pop, XOR, TARGETS, verdicts=["a", "b"])

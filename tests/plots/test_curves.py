@@ -1,0 +1,75 @@
+"""Curves over epochs: which records, which epoch is the best, what the text says."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp.plots.curves import POINTS, best_point, thinned
+
+
+def history(**records):
+    made = fastmlp.History()
+    for name, values in records.items():
+        setattr(made, name, np.array(values) if isinstance(values, list) else values)
+    return made
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_training_alone():
+    ax = history(loss=[3.0, 1.0, 2.0]).plot()
+    assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == ("Loss over 3 epochs", "epoch", "loss")
+    assert ax.get_yscale() == "log"
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xydata(), [[1, 3], [2, 1], [3, 2]])
+    assert texts(ax) == ["training", "best: 1, epoch 2"]
+
+
+def test_validation_decides_the_best():
+    made = history(loss=[3.0, 2.0, 1.0], validation_loss=[2.0, 1.5, 4.0])
+    assert texts(made.plot()) == ["training", "validation", "best: 1.5, epoch 2"]
+    made.best_epoch = 0
+    assert best_point(made, "loss") == (0, 2.0)
+
+
+def test_accuracy():
+    made = history(loss=[3.0, 2.0], accuracy=[0.9, 0.5])
+    ax = made.plot("accuracy")
+    assert ax.get_yscale() == "linear"
+    assert "best: 0.9, epoch 1" in texts(ax)
+
+
+@pytest.mark.parametrize("loss, scale", [([1.0, 0.0], "linear"), ([-1.0, 2.0], "linear"), ([1.0, np.nan, 0.5], "log")])
+def test_scale_follows_the_loss(loss, scale):
+    assert history(loss=loss).plot().get_yscale() == scale
+
+
+def test_log_can_be_chosen():
+    assert history(loss=[2.0, 1.0]).plot(log=False).get_yscale() == "linear"
+
+
+def test_draws_where_it_is_told(headless):
+    _, ax = headless.subplots()
+    assert history(loss=[2.0]).plot(ax=ax) is ax
+    assert ax.get_title(loc="left") == "Loss after one epoch"
+
+
+def test_long_records_keep_their_peaks():
+    values = np.linspace(1.0, 0.1, 1_000_000)
+    values[123_456] = 50.0
+    values[999] = np.nan
+    epochs, drawn = thinned(values)
+    assert len(epochs) == POINTS
+    assert (np.diff(epochs) >= 0).all()
+    assert drawn.max() == 50.0
+    assert epochs[drawn.argmax()] == 123_457
+
+
+def test_mistakes():
+    with pytest.raises(ValueError, match="nothing to plot: the history has no finished epoch"):
+        fastmlp.History().plot()
+    with pytest.raises(ValueError, match=r"Unknown quantity 'los'\. Did you mean 'loss'"):
+        history(loss=[1.0]).plot("los")
+    with pytest.raises(ValueError, match="There is no accuracy"):
+        history(loss=[1.0]).plot("accuracy")

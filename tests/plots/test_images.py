@@ -1,0 +1,138 @@
+"""Every picture looks as it did when somebody last looked at it. What is drawn depends on no training: parameters,
+records and results are set by hand.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from images import FOLDER, MEAN_OFF, MOST_OFF, SOLVED, TARGETS, XOR, compare, differences, pixels, stage, xor_net
+
+import fastmlp
+from fastmlp import plots
+from fastmlp.convergence import EpochStatistics, wilson_interval
+
+pytest.importorskip("PIL")
+
+
+def three_classes():
+    """A linear net for three classes around a triangle, and points on three circles."""
+    net = fastmlp.MLP((2, 3), loss="softmax_cross_entropy", random_state=0)
+    angle = 2 * np.pi * np.arange(3) / 3
+    net.params = np.concatenate([3 * np.cos(angle), 3 * np.sin(angle), np.zeros(3)])
+    turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    X = np.concatenate([[np.cos(a), np.sin(a)] + 0.75 * np.c_[np.cos(turn), np.sin(turn)] for a in angle])
+    return net, X, np.repeat(np.arange(3), 12)
+
+
+def history():
+    made = fastmlp.History()
+    epoch = np.arange(200)
+    made.loss = np.exp(-epoch / 40) + 0.01
+    made.validation_loss = np.exp(-epoch / 45) + 0.02 + 4e-4 * np.maximum(epoch - 120, 0)
+    return made
+
+
+def snapshots():
+    """A way from zero to the solution."""
+    made = fastmlp.Snapshots()
+    net = xor_net()
+    record = SimpleNamespace(net=net, loss=np.linspace(0.7, 0.05, 40), epochs=40)
+    for epoch in range(40):
+        share = epoch / 39
+        net.params = SOLVED * share + 3 * np.sin(np.pi * share) * np.linspace(-1, 1, 9)
+        made(epoch, record)
+    net.params = SOLVED
+    return made
+
+
+def recorder():
+    made = fastmlp.LayerRecorder(XOR, TARGETS)
+    net = xor_net()
+    record = SimpleNamespace(net=net, loss=np.ones(30), epochs=30)
+    for epoch in range(30):
+        net.params = SOLVED * (0.1 + epoch / 29)
+        made(epoch, record)
+    return made
+
+
+def result():
+    rng = np.random.default_rng(3)
+    times = np.round(60 + 25 * rng.standard_normal(400).clip(-2, 3))
+    return SimpleNamespace(
+        epoch_statistics=EpochStatistics(times, 520), n_nets=520, n_converged=400, success_rate=400 / 520,
+        success_interval=wilson_interval(400, 520), epochs=np.full(520, 200),
+    )  # fmt: skip
+
+
+def population():
+    pop = fastmlp.Population((2, 2, 1), 12, hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
+    pop.params = np.concatenate([np.outer(np.linspace(0.6, 1, 7), SOLVED), np.outer(np.linspace(0, 0.2, 5), SOLVED)])
+    return pop
+
+
+def regression():
+    net = fastmlp.MLP((2, 2, 1), hidden_activation="tanh", random_state=0)
+    net.params = [1, 0.5, -1, 2, 0.1, -0.2, 1.5, -1, 0.3]
+    X = np.stack(np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9)), axis=-1).reshape(-1, 2)
+    return net, X, net.predict(X)[:, 0] + 0.3 * np.cos(7 * X[:, 0])
+
+
+PICTURES = {
+    "history": lambda ax: plots.history(history(), ax=ax),
+    "boundary": lambda ax: plots.boundary(xor_net(), XOR, TARGETS, ax=ax),
+    "boundary_wrong": lambda ax: plots.boundary(xor_net(), XOR, 1 - TARGETS, ax=ax),
+    "boundary_classes": lambda ax: plots.boundary(*three_classes(), ax=ax),
+    "boundary_numbers": lambda ax: plots.boundary(*regression(), ax=ax),
+    "boundaries": lambda ax: plots.boundaries([xor_net(), xor_net(0.1 * SOLVED)], XOR, TARGETS, ax=ax),
+    "predictions": lambda ax: plots.predictions(*regression(), ax=ax),
+    "epochs": lambda ax: plots.epochs_to_converge(result(), ax=ax),
+    "population": lambda ax: plots.population(
+        population(), XOR, TARGETS, verdicts=7 * ["converged"] + 5 * ["learning"], most=4, ax=ax
+    ),
+    "landscape": lambda ax: plots.landscape(xor_net(), XOR, TARGETS, resolution=21, ax=ax),
+    "landscape_path": lambda ax: plots.landscape(
+        xor_net(), XOR, TARGETS, snapshots=snapshots(), resolution=21, ax=ax
+    ),
+    "layers": lambda ax: plots.layers(recorder(), ax=ax),
+    "confusion": lambda ax: plots.confusion(*three_classes(), ax=ax),
+    "calibration": lambda ax: plots.calibration(*three_classes(), ax=ax),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_looks_as_before(name):
+    ax = stage()
+    PICTURES[name](ax)
+    compare(ax.figure, name)
+
+
+def test_last_frame_of_the_animation(tmp_path):
+    ax = stage()
+    plots.animation(snapshots(), XOR, TARGETS, tmp_path / "learning.gif", frames=4, resolution=40, ax=ax)
+    compare(ax.figure, "animation")
+
+
+def test_every_public_picture_has_a_baseline():
+    drawn = {"history", "boundary", "boundaries", "predictions", "population", "landscape", "layers", "confusion"}
+    drawn |= {"calibration", "animation", "epochs_to_converge"}
+    assert drawn == set(plots.__all__)
+    files = {path.stem for path in FOLDER.glob("*.png")}
+    assert files == {*PICTURES, "animation"}
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.png")) < 300_000
+
+
+def off(first, second):
+    return differences(pixels(first.figure), pixels(second.figure))
+
+
+def test_another_picture_is_told_apart():
+    """No change passes that a reader would see: black rims of four points, a line of another colour."""
+    first, second = stage(), stage()
+    plots.boundary(xor_net(), XOR, TARGETS, ax=first)
+    plots.boundary(xor_net(), XOR, 1 - TARGETS, ax=second)
+    assert off(first, second)[1] > MOST_OFF
+    first, second = stage(), stage()
+    plots.history(history(), ax=first)
+    plots.history(history(), ax=second).get_lines()[0].set_color("red")
+    assert off(first, second)[0] > MEAN_OFF or off(first, second)[1] > MOST_OFF

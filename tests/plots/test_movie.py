@@ -1,0 +1,98 @@
+"""The animation: frames, files, progress, mistakes."""
+
+import builtins
+import io
+import sys
+
+import numpy as np
+import pytest
+from images import SOLVED, TARGETS, XOR, xor_net
+
+import fastmlp
+import fastmlp.progress
+from fastmlp import plots
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    snapshots, net = fastmlp.Snapshots(), xor_net(0.3 * SOLVED)
+    net.fit(XOR, TARGETS, epochs=60, optimizer="rprop", callbacks=[snapshots])
+    return snapshots
+
+
+def test_gif(learnt, tmp_path):
+    path = tmp_path / "learning.gif"
+    before = learnt.net.params.copy()
+    ax = plots.animation(learnt, XOR, TARGETS, path, frames=12, seconds=1.2, resolution=30)
+    np.testing.assert_array_equal(learnt.net.params, before)
+    with Image.open(path) as film:
+        frames = []
+        for k in range(film.n_frames):
+            film.seek(k)
+            frames.append((film.info["duration"], np.asarray(film.convert("RGB"), float)))
+    assert 8 <= len(frames) <= 12
+    assert [duration for duration, _ in frames[:-1]] == [100] * (len(frames) - 1)
+    assert frames[-1][0] == 1600, "the last one stays"
+    assert frames[0][1].shape == (500, 480, 3)
+    assert np.abs(frames[0][1] - frames[-1][1]).mean() > 3, "something was learnt"
+    assert ax.texts[0].get_text() == "epoch 60: 100 % right"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 0", "input 1")
+
+
+def test_mp4(learnt, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / "learning.mp4"
+    plots.animation(learnt, XOR, TARGETS, path, frames=6, seconds=1.0, resolution=20)
+    n_frames, _ = ffmpeg.count_frames_and_secs(str(path))
+    assert 5 + 9 <= n_frames <= 6 + 9, "a second and a half of the last one is added"
+
+
+def test_given_axes_keep_what_else_is_in_their_figure(learnt, tmp_path, headless):
+    _, (left, right) = headless.subplots(1, 2)
+    right.set_title("other")
+    assert plots.animation(learnt, XOR, TARGETS, tmp_path / "a.gif", frames=3, resolution=20, ax=left) is left
+    assert right.get_title() == "other"
+
+
+def test_progress_is_shown_where_somebody_watches(learnt, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(fastmlp.progress, "SHOW_AFTER", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Terminal())
+        plots.animation(learnt, XOR, TARGETS, tmp_path / "a.gif", frames=3, resolution=20)
+        assert "frame" in sys.stderr.getvalue()
+
+
+def test_mistakes_cost_no_time(learnt, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"path must end in \.gif or \.mp4"):
+        plots.animation(learnt, XOR, TARGETS, tmp_path / "learning.avi")
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' to write in; make it first"):
+        plots.animation(learnt, XOR, TARGETS, tmp_path / "nowhere" / "learning.gif")
+    with pytest.raises(ValueError, match="Nothing was recorded: give the Snapshots to fit"):
+        plots.animation(fastmlp.Snapshots(), XOR, TARGETS, tmp_path / "a.gif")
+    with pytest.raises(ValueError, match="frames must be a whole number of at least 2"):
+        plots.animation(learnt, XOR, TARGETS, tmp_path / "a.gif", frames=1)
+    found = builtins.__import__
+
+    def refuse(name, *arguments, **keywords):
+        if name == "imageio_ffmpeg":
+            raise ImportError(name)
+        return found(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ImportError, match=r"pip install 'fastmlp\[movie\]', or write a \.gif instead"):
+        plots.animation(learnt, XOR, TARGETS, tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_are_refused(tmp_path, rng):
+    snapshots, net = fastmlp.Snapshots(), fastmlp.MLP((2, 1), random_state=0)
+    net.fit(XOR, rng.normal(size=4), epochs=3, callbacks=[snapshots])
+    with pytest.raises(ValueError, match="shows exclusive classes"):
+        plots.animation(snapshots, XOR, rng.normal(size=4), tmp_path / "a.gif")

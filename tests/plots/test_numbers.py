@@ -1,0 +1,33 @@
+"""Predictions over true values."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import plots
+
+
+def test_points_and_title(rng):
+    net = fastmlp.MLP((3, 2), random_state=0)
+    X, Y = rng.normal(size=(30, 3)), rng.normal(size=(30, 2))
+    ax = plots.predictions(net, X, Y, output=1)
+    drawn = ax.collections[0].get_offsets()
+    np.testing.assert_allclose(drawn, np.c_[Y[:, 1], net.predict(X)[:, 1]], rtol=1e-5)
+    error = np.sqrt(np.mean((drawn[:, 0] - drawn[:, 1]) ** 2))
+    assert ax.get_title(loc="left").startswith(f"Predictions: RMSE {error:.3g}, R² ")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("true output 1", "predicted output 1")
+    with pytest.raises(ValueError, match="output must be below 2"):
+        plots.predictions(net, X, Y, output=2)
+
+
+def test_units_of_a_table(rng):
+    pd = pytest.importorskip("pandas")
+    from fastmlp.tabular import Preprocessing
+
+    table = pd.DataFrame({"a": rng.normal(size=40), "price": 1000 + 50 * rng.normal(size=40)})
+    net = fastmlp.MLP((1, 1), random_state=0)
+    net.preprocessing = Preprocessing.fit(table, "price")
+    X, y = net.preprocessing.transform(table), net.preprocessing.target.encode(table["price"])
+    ax = plots.predictions(net, X, y)
+    assert ax.get_xlabel() == "true price"
+    np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 0], table["price"], rtol=1e-5)

@@ -1,0 +1,66 @@
+"""What pictures take for classes and probabilities."""
+
+import numpy as np
+import pytest
+from images import TARGETS, XOR, xor_net
+
+import fastmlp
+from fastmlp import plots
+from fastmlp.plots.samples import as_samples, copy_of, has_classes, opened, probabilities
+
+
+def test_classes_follow_the_targets():
+    net = xor_net()
+    assert as_samples(net, XOR, TARGETS).classes.tolist() == TARGETS.tolist()
+    fractions = as_samples(net, XOR, [0.1, 0.9, 0.9, 0.1])
+    assert fractions.classes is None
+    assert not has_classes(net.network, fractions)
+    assert has_classes(net.network, as_samples(net, XOR))
+    assert not has_classes(fastmlp.MLP((2, 1)).network, as_samples(net, XOR))
+
+
+@pytest.mark.parametrize("settings", [{"loss": "binary_cross_entropy"}, {"output_activation": "tanh"}, {}])
+def test_probabilities_agree_with_predict_classes(settings, rng):
+    net = fastmlp.MLP((2, 8, 1), random_state=1, **settings)
+    X = 3 * rng.normal(size=(200, 2))
+    shares = probabilities(net.network, net.predict(X))
+    assert shares.shape == (200, 2)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(shares.argmax(axis=1), net.predict_classes(X))
+
+
+def test_a_copy_has_its_own_parameters():
+    net = fastmlp.MLP((2, 3, 1), init=fastmlp.Normal(0.5), dropout=0.2, dtype="float64", random_state=0)
+    copy = copy_of(net)
+    np.testing.assert_array_equal(copy.predict(XOR), net.predict(XOR))
+    copy.params[:] = 0.0
+    assert np.any(net.params)
+
+
+class Face:
+    """A fitted classifier, as scikit-learn has it: a net inside, and the names of its classes."""
+
+    def __init__(self):
+        self.net_, self.classes_ = xor_net(), np.array(["no", "yes"])
+
+
+def test_estimators_are_opened():
+    answers = np.array(["no", "yes", "yes", "no"])
+    net, y, labels = opened(Face(), answers)
+    assert net.predict_classes(XOR).tolist() == y.tolist() == TARGETS.tolist()
+    assert list(labels) == ["no", "yes"]
+    assert list(opened(Face(), answers, ["0", "1"])[2]) == ["0", "1"]
+    assert opened(net, TARGETS) == (net, TARGETS, None)
+    with pytest.raises(ValueError, match=r"y holds 'maybe', but the classes are no, yes\."):
+        opened(Face(), ["no", "maybe", "no", "no"])
+
+
+def test_pictures_of_estimators():
+    answers = ["no", "yes", "yes", "no"]
+    for draw in (plots.boundary, plots.confusion, plots.calibration, plots.landscape):
+        options = {"resolution": 5} if draw in (plots.boundary, plots.landscape) else {}
+        draw(Face(), XOR, answers, **options)
+    ax = plots.boundary(Face(), XOR, answers, resolution=5)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
+    (ax,) = plots.boundaries([Face()], XOR, answers, resolution=5)
+    assert ax.get_title(loc="left") == "net 0\n100 % right"

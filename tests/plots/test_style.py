@@ -1,0 +1,82 @@
+"""What all pictures share."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp.plots import style
+
+
+def test_without_matplotlib_a_sentence_says_what_to_install(monkeypatch):
+    found = builtins.__import__
+
+    def refuse(name, *arguments, **keywords):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return found(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    history = fastmlp.History()
+    history.loss = np.ones(3)
+    with pytest.raises(ImportError, match=r"Pictures need matplotlib: pip install 'fastmlp\[plot\]'\."):
+        history.plot()
+
+
+def test_pictures_are_imported_without_matplotlib(fresh_python):
+    done = fresh_python("import sys, fastmlp\nfastmlp.plots.history\nprint('matplotlib' in sys.modules)")
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
+def seen(colour, weakness):
+    """CIELAB of what a dichromat sees of an sRGB colour: Viénot, Brettel, Mollon 1999, in linear RGB."""
+    from matplotlib.colors import to_rgb
+
+    r, g, b = np.array(to_rgb(colour)) ** 2.2
+    red = {"protanopia": 0.11238 * r + 0.88762 * g, "deuteranopia": 0.29275 * r + 0.70725 * g}[weakness]
+    blue = {"protanopia": 0.00401 * r - 0.00401 * g + b, "deuteranopia": -0.02234 * r + 0.02234 * g + b}[weakness]
+    linear = np.array([red, red, blue]).clip(0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    x, y, z = np.cbrt(xyz / [0.9505, 1.0, 1.089])  # the linear part, for nearly black, is left out
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("weakness", ["protanopia", "deuteranopia"])
+def test_colours_stay_apart_for_colour_blind_readers(weakness):
+    """By 10 units of CIELAB, which is told apart at a glance."""
+    colours = [seen(colour, weakness) for colour in style.PALETTE[:5]]
+    for k, one in enumerate(colours):
+        for other in colours[:k]:
+            assert np.linalg.norm(one - other) > 10
+    red, green = {"protanopia": ("#ff0000", "#5e5e00"), "deuteranopia": ("#b80000", "#606000")}[weakness]
+    assert np.linalg.norm(seen(red, weakness) - seen(green, weakness)) < 10, "the simulation finds what looks alike"
+
+
+@pytest.mark.parametrize("low, high", [(1e-6, 1.0), (0.01, 1.0), (0.1, 0.6), (0.2, 0.25), (3.0, 3.3)])
+def test_log_axis_always_has_numbers(headless, low, high):
+    _, ax = headless.subplots()
+    ax.plot([0, 1], [low, high])
+    ax.set_yscale("log")
+    style.log_axis(ax.yaxis)
+    ax.figure.canvas.draw()
+    bottom, top = ax.get_ylim()
+    inside = [label for label in ax.get_yticklabels() if bottom <= label.get_position()[1] <= top]
+    texts = [label.get_text() for label in inside]
+    assert 2 <= len(texts) <= 10
+    assert all(float(text.replace(",", "")) > 0 for text in texts)
+
+
+def test_panels_share_the_room_of_their_axes(headless):
+    figure, ax = headless.subplots()
+    grid = style.panels(ax, 2, 3)
+    assert grid.shape == (2, 3)
+    figure.canvas.draw()
+    outer = ax.get_position()
+    for panel in grid.flat:
+        box = panel.get_position()
+        assert outer.x0 - 1e-9 <= box.x0
+        assert box.x1 <= outer.x1 + 1e-9
+        assert outer.y0 - 1e-9 <= box.y0
+        assert box.y1 <= outer.y1 + 1e-9
+    assert not ax.axison

@@ -1,0 +1,69 @@
+"""All folds at once give what folds one after another give."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score, cross_validate
+
+from fastmlp import MLPClassifier, MLPRegressor, cross_val_population
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SETTINGS = {"hidden_layer_sizes": (5,), "learning_rate_init": 0.02, "max_iter": 25, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+@pytest.mark.parametrize("cv", (None, 3, StratifiedKFold(7, shuffle=True, random_state=0)))
+def test_scores_are_those_of_single_fits(iris, cv):
+    """Full batches, which nothing shuffles, so that folds filled up to one length see the same."""
+    settings = SETTINGS | {"batch_size": 150}
+    with pytest.warns(UserWarning, match="they are one batch"):
+        found = cross_val_population(MLPClassifier(**settings), *iris, cv=cv)
+    with pytest.warns(UserWarning, match="they are one batch"):
+        alone = cross_validate(MLPClassifier(**settings), *iris, cv=cv, return_estimator=True, return_indices=True)
+    # A population keeps the parameters of the lowest loss, which a full batch measures before its last step.
+    np.testing.assert_allclose(found["test_score"], alone["test_score"], atol=0.06)
+    for a, b, train in zip(found["estimator"], alone["estimator"], alone["indices"]["train"], strict=True):
+        np.testing.assert_allclose(a.coefs_[0], b.coefs_[0], atol=0.05)
+        assert (a.n_iter_, a.t_) == (25, 25 * len(train)) == (b.n_iter_, b.t_)
+        assert list(a.classes_) == [0, 1, 2]
+    for side in ("train", "test"):
+        for a, b in zip(found["indices"][side], alone["indices"][side], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_numbers_batches_and_scoring():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = X / X.std(axis=0), (y - y.mean()) / y.std()
+    est = MLPRegressor(**SETTINGS, batch_size=32)
+    cv = KFold(4, shuffle=True, random_state=0)  # 331 or 332 samples
+    found = cross_val_population(est, X, y, cv=cv, scoring="neg_mean_absolute_error")["test_score"]
+    alone = cross_val_score(est, X, y, cv=cv, scoring="neg_mean_absolute_error")
+    np.testing.assert_allclose(found, alone, atol=0.05)
+
+
+def test_frames_weights_and_class_weights(iris, rng):
+    X, y = iris
+    names = np.array(["a", "b", "c"])[y]
+    frame = pd.DataFrame(X, columns=list("wxyz"))
+    clf = MLPClassifier(**SETTINGS, class_weight="balanced", batch_size=30)
+    found = cross_val_population(clf, frame, pd.Series(names), sample_weight=rng.uniform(0.5, 2.0, 150))
+    assert found["test_score"].mean() > 0.7
+    assert list(found["estimator"][0].feature_names_in_) == list("wxyz")
+    assert not hasattr(clf, "net_")
+
+
+def test_what_it_refuses(iris):
+    with pytest.raises(
+        TypeError, match="takes an MLPClassifier or MLPRegressor of fastmlp, but got LogisticRegression"
+    ):
+        cross_val_population(LogisticRegression(), *iris)
+    for setting in ({"n_nets": 2}, {"early_stopping": True}, {"solver": "lbfgs"}):
+        with pytest.raises(ValueError, match="cross_val_population needs n_nets=1"):
+            cross_val_population(MLPClassifier(**setting), *iris)

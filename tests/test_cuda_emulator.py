@@ -1,0 +1,301 @@
+"""The emulator finds the mistakes that it exists for, and does what CuPy does."""
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from cuda_emulator import EmulatorError, asan
+
+ORDERS = (0, 1, 2, 3)
+
+
+def kernels(cupy, code, *options):
+    return cupy.RawModule(code=code, options=options).get_function
+
+
+SUM = r"""
+extern "C" __global__ void total(const float* x, float* out) {
+  FM_SHARED(float, part, [128]);
+  part[threadIdx.x] = x[blockIdx.x * 128 + threadIdx.x];
+#ifndef FORGET_BARRIER
+  __syncthreads();
+#endif
+  for (int half = 64; half > 0; half /= 2) {
+    if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) out[blockIdx.x] = part[0];
+}
+"""
+
+
+def totals(cupy, emulator, *options):
+    """{order: whether the sums of blocks are right}"""
+    x = np.arange(512, dtype=np.float32)
+    kernel, right = kernels(cupy, SUM, *options)("total"), {}
+    for order in ORDERS:
+        emulator.settings.order = order
+        out = cupy.empty(4, cupy.float32)
+        kernel((4,), (128,), (cupy.asarray(x), out))
+        right[order] = np.array_equal(out.get(), x.reshape(4, 128).sum(axis=1))
+    return right
+
+
+def test_every_order_of_threads_gives_the_same(cuda, emulated_cuda):
+    assert all(totals(cuda, emulated_cuda).values())
+
+
+def test_missing_barrier_shows(cuda, emulated_cuda):
+    assert not all(totals(cuda, emulated_cuda, "-DFORGET_BARRIER").values())
+
+
+WRONG = r"""
+extern "C" __global__ void diverges(float* y) {
+  if (threadIdx.x < 16) {
+    __syncthreads();
+  } else {
+    y[threadIdx.x] = 1.0f;
+    __syncthreads();
+  }
+}
+extern "C" __global__ void misses_a_lane(float* y) {
+  if (threadIdx.x != 7) y[threadIdx.x] = __shfl_xor_sync(0xffffffffu, y[threadIdx.x], 1);
+}
+extern "C" __global__ void names_others(float* y) {
+  y[threadIdx.x] = __shfl_sync(0x0000ffffu, y[threadIdx.x], 1);
+}
+extern "C" __global__ void overruns_shared(float* y) {
+  FM_SHARED(float, part, [32]);
+  part[threadIdx.x + 1] = 0.0f;
+}
+extern "C" __global__ void overruns_dynamic(float* y) {
+  FM_DYN_SMEM(float, part);
+  part[threadIdx.x + 1] = 0.0f;
+}
+extern "C" __global__ void overruns_array(float* y) { y[threadIdx.x + 1] = 0.0f; }
+extern "C" __global__ void shares_too_much(float* y) {
+  FM_SHARED(float, part, [13000]);
+  part[threadIdx.x] = 0.0f;
+}
+extern "C" __global__ void traps(float* y) {
+  if (threadIdx.x == 3) __trap();
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "kernel, message",
+    [
+        ("diverges", r"barrier divergence.*kernel\.cu:4.*kernel\.cu:7"),
+        ("misses_a_lane", r"deadlock: thread \d+ waits for ever at kernel\.cu:11 \(block 0, 0, 0\)"),
+        ("names_others", "a lane is not in the mask of its own collective"),
+        ("overruns_shared", "a write past the end of the shared array part"),
+        ("overruns_dynamic", "a write past the end of dynamic shared memory"),
+        ("overruns_array", "a kernel wrote next to an array of 128 bytes"),
+        ("shares_too_much", "more than 48 KiB of static shared memory"),
+        ("traps", r"trap at kernel\.cu:30"),
+    ],
+)
+@pytest.mark.parametrize("order", ORDERS)
+def test_faults(kernel, message, order, cuda, emulated_cuda):
+    emulated_cuda.settings.order = order
+    y = cuda.zeros(32, cuda.float32)
+    with pytest.raises(EmulatorError, match=message):
+        kernels(cuda, WRONG)(kernel)((1,), (32,), (y,), shared_mem=128)
+
+
+@pytest.mark.skipif(asan.library() is None, reason="g++ has no AddressSanitizer")
+@pytest.mark.parametrize(
+    "body, fault",
+    [
+        ("y[i] = x[i + 1];", "heap-buffer-overflow"),
+        ("FM_SHARED(float, s, [32]); s[i] = 1.0f; __syncwarp(); y[i] = s[i + 1];", "heap-buffer-overflow"),
+        ("FM_SHARED(float, s, [32]); s[i] = 1.0f; __syncthreads(); y[i] = s[i ^ 1];", None),
+    ],
+)
+def test_address_sanitizer_sees_reads(body, fault, emulated_cuda):
+    program = f"""
+import cupy, numpy as np
+code = '''extern "C" __global__ void k(const float* x, float* y) {{ const int i = threadIdx.x; {body} }}'''
+x, y = cupy.zeros(32, cupy.float32), cupy.zeros(32, cupy.float32)
+cupy.RawModule(code=code).get_function("k")((1,), (32,), (x, y))
+print("no fault")
+"""
+    done = asan.run(program)
+    if fault is None:
+        assert done.stdout.strip() == "no fault", done.stderr
+    else:
+        assert fault in done.stderr, done.stderr
+        assert "no fault" not in done.stdout
+
+
+COLLECTIVES = r"""
+extern "C" __global__ void shuffles(int* y) {
+  const int l = threadIdx.x % 32, i = threadIdx.x, n = blockDim.x;
+  y[0 * n + i] = __shfl_sync(0xffffffffu, l, 3, 8);
+  y[1 * n + i] = __shfl_up_sync(0xffffffffu, l, 1);
+  y[2 * n + i] = __shfl_down_sync(0xffffffffu, l, 2, 16);
+  y[3 * n + i] = __shfl_xor_sync(0xffffffffu, l, 5);
+  y[4 * n + i] = l < 16 ? __shfl_xor_sync(0x0000ffffu, l, 15) : 0;
+  y[5 * n + i] = __popc(__ballot_sync(0xffffffffu, l % 3 == 0));
+  y[6 * n + i] = 2 * __any_sync(0xffffffffu, l == 31) + __all_sync(0xffffffffu, l < 31);
+  y[7 * n + i] = __reduce_add_sync(0xffffffffu, l);
+  y[8 * n + i] = __syncthreads_count(i % 5 == 0);
+  y[9 * n + i] = 2 * __syncthreads_or(i == 63) + __syncthreads_and(i < 63);
+}
+"""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_collectives(order, cuda, emulated_cuda):
+    emulated_cuda.settings.order = order
+    y = cuda.zeros((10, 64), cuda.int32)
+    kernels(cuda, COLLECTIVES)("shuffles")((1,), (64,), (y,))
+    lane = np.arange(64) % 32
+    expected = [
+        lane // 8 * 8 + 3,
+        np.maximum(lane - 1, 0),
+        np.where(lane % 16 < 14, lane + 2, lane),
+        lane ^ 5,
+        np.where(lane < 16, lane ^ 15, 0),
+        *(np.full(64, same) for same in (11, 2, 496, 13, 2)),
+    ]
+    np.testing.assert_array_equal(y.get(), expected)
+
+
+def test_atomics(cuda, emulated_cuda):
+    code = r"""
+    extern "C" __global__ void count(float* sum, unsigned int* most, unsigned long long* least) {
+      const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+      atomicAdd(sum, 1.0f);
+      atomicMax(most, i);
+      atomicMin(least, (unsigned long long)i + 5);
+    }"""
+    out = cuda.zeros(1, cuda.float32), cuda.zeros(1, cuda.uint32), cuda.full(1, 2**60, cuda.uint64)
+    kernels(cuda, code)("count")((3,), (64,), out)
+    assert [x.item() for x in out] == [192.0, 191, 5]
+
+
+def test_template_kernels(cuda, emulated_cuda):
+    """Through name_expressions, as CuPy has it; a kernel made by a macro is found too."""
+    code = r"""
+    template <typename T, int K> __global__ void __launch_bounds__(32 * (K + 1)) add(T* x) { x[threadIdx.x] += T(K); }
+    #define MADE(name) extern "C" __global__ void __launch_bounds__(64) name(float* x) { x[threadIdx.x] = 9.0f; }
+    MADE(made)
+    """
+    names = ["add<float, 2>", "add<double, 3>"]
+    module = cuda.RawModule(code=code, name_expressions=names, options=("-std=c++17",))
+    x, y, z = cuda.zeros(4, cuda.float32), cuda.zeros(4, cuda.float64), cuda.zeros(4, cuda.float32)
+    for name, array in zip([*names, "made"], (x, y, z), strict=True):
+        module.get_function(name)((1,), (4,), (array,))
+    assert [array[0].item() for array in (x, y, z)] == [2.0, 3.0, 9.0]
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_NOT_FOUND"):
+        module.get_function("add<float, 7>")
+
+
+TYPED = r"""
+extern "C" __global__ void k(const float* x, int n, long long m, double a, unsigned int u, const double* other) {}
+"""
+
+
+@pytest.mark.parametrize(
+    "place, value, message",
+    [
+        (0, lambda cupy: cupy.zeros(4), "argument 0 is an array of float64, the kernel takes pf4"),
+        (0, lambda cupy: cupy.zeros((4, 4), cupy.float32)[:, :2], "has strides"),
+        (0, lambda cupy: np.float32(1), "argument 0 is a float32, the kernel takes pf4"),
+        (0, lambda cupy: np.zeros(4, np.float32), "argument 0 is a ndarray; pass device arrays"),
+        (1, lambda cupy: 3, "argument 1 is a int; pass device arrays and NumPy scalars"),
+        (1, lambda cupy: np.int64(3), "argument 1 is a int64, the kernel takes i4"),
+        (2, lambda cupy: np.int32(3), "argument 2 is a int32, the kernel takes i8"),
+        (3, lambda cupy: 0.5, "argument 3 is a float;"),
+        (3, lambda cupy: np.float32(0.5), "argument 3 is a float32, the kernel takes f8"),
+        (4, lambda cupy: np.int32(3), "argument 4 is a int32, the kernel takes u4"),
+        (5, lambda cupy: np.uint64(12345), "no address of live device memory"),
+    ],
+)
+def test_arguments_are_checked(place, value, message, cuda, emulated_cuda):
+    right = [cuda.zeros(4, cuda.float32), np.int32(1), np.int64(2), np.float64(3), np.uint32(4), None]
+    kernel = kernels(cuda, TYPED)("k")
+    kernel((1,), (1,), tuple(right))
+    kernel((1,), (1,), (*right[:5], np.uint64(right[0].data.ptr)))
+    with pytest.raises(EmulatorError, match=message):
+        kernel((1,), (1,), (*right[:place], value(cuda), *right[place + 1 :]))
+    with pytest.raises(EmulatorError, match="k takes 6 arguments, got 5"):
+        kernel((1,), (1,), tuple(right[:5]))
+
+
+def test_launches_are_checked(cuda, emulated_cuda):
+    kernel = kernels(cuda, 'extern "C" __global__ void k(int n) {}')("k")
+    with pytest.raises(TypeError, match="must be tuples"):
+        kernel(1, (32,), (np.int32(1),))
+    for grid, block in (((1,), (1025,)), ((1, 70000), (1,)), ((1,), (32, 64))):
+        with pytest.raises(RuntimeError, match="CUDA_ERROR_INVALID_VALUE"):
+            kernel(grid, block, (np.int32(1),))
+    with pytest.raises(RuntimeError, match="50000 bytes of shared memory"):
+        kernel((1,), (1,), (np.int32(1),), shared_mem=50000)
+    kernel.max_dynamic_shared_size_bytes = 100_000
+    kernel((1,), (1,), (np.int32(1),), shared_mem=50000)
+    with pytest.raises(EmulatorError, match="options that NVRTC may not know"):
+        kernels(cuda, "", "--frobnicate")("k")
+    with pytest.raises(Exception, match=r"kernel\.cu:1.*nope") as error:
+        kernels(cuda, 'extern "C" __global__ void k() { nope(); }')("k")
+    assert type(error.value).__name__ == "CompileException"
+    with pytest.raises(Exception, match="FM_SHARED or FM_DYN_SMEM"):
+        kernels(cuda, 'extern "C" __global__ void k() { __shared__ float x[4]; }')("k")
+
+
+def as_bfloat16(x):
+    """(bits, their values in float32), rounded to nearest even."""
+    bits = x.astype(np.float32).view(np.uint32)
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return bits.astype(np.uint16), (bits << 16).view(np.float32)
+
+
+MMA = r"""
+// C (16, 24) = A (16, 32) B (32, 24), A and B in shared memory as 16-bit numbers, row by row; one warp.
+extern "C" __global__ void product(const unsigned short* A, const unsigned short* B, float* C, unsigned* pairs) {
+  FM_SHARED(unsigned short, a_tile, [16 * 32]);
+  FM_SHARED(unsigned short, b_tile, [32 * 24]);
+  const int lane = threadIdx.x, g = lane / 4, q = 2 * (lane % 4);
+  for (int i = lane; i < 16 * 32; i += 32) a_tile[i] = A[i];
+  for (int i = lane; i < 32 * 24; i += 32) b_tile[i] = B[i];
+  __syncwarp();
+  for (int n = 0; n < 24; n += 8) {
+    float d[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (int k = 0; k < 32; k += 16) {
+      unsigned a[4], b[4];
+      load_tile(a, a_tile + (lane % 16) * 32 + k + lane / 16 * 8);
+      load_transposed_tile(b, b_tile + (k + lane % 16) * 24 + n);
+      const unsigned both[2] = {b[0], b[1]};
+      multiply_add<H>(d, a, both);
+    }
+    for (int i = 0; i < 4; ++i) C[(g + i / 2 * 8) * 24 + n + q + i % 2] = d[i];
+  }
+  pairs[lane] = pack<H>(1.0f + lane, 0.1f);
+  C[lane] += 0.0f * (low_of<H>(pairs[lane]) + high_of<H>(pairs[lane]));
+}
+"""
+
+
+@pytest.mark.parametrize("kind", ["Half", "Bfloat"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_products_of_tiles(kind, order, cuda, rng, request):
+    """mma.sync and ldmatrix as tensor_cores.cuh has them; a real GPU has to do alike."""
+    if request.config.getoption("--device") == "emulator":
+        request.getfixturevalue("emulated_cuda").settings.order = order
+    folder = files("fastmlp.kernels.cuda")
+    text = "".join(folder.joinpath(name).read_text() for name in ("common.cuh", "tensor_cores.cuh"))
+    A, B = rng.normal(size=(16, 32)), rng.normal(size=(32, 24))
+    if kind == "Half":
+        A, B = A.astype(np.float16), B.astype(np.float16)
+        given, tenth = (A.view(np.uint16), B.view(np.uint16)), np.float16(0.1).view(np.uint16)
+        ones = (np.arange(32) + 1.0).astype(np.float16).view(np.uint16)
+    else:
+        (bits_a, A), (bits_b, B) = as_bfloat16(A), as_bfloat16(B)
+        given, tenth = (bits_a, bits_b), as_bfloat16(np.array([0.1]))[0][0]
+        ones = as_bfloat16(np.arange(32) + 1.0)[0]
+    C, pairs = cuda.zeros((16, 24), cuda.float32), cuda.zeros(32, cuda.uint32)
+    kernels(cuda, f"{text}typedef {kind} H;\n{MMA}")("product")((1,), (32,), (*map(cuda.asarray, given), C, pairs))
+    np.testing.assert_allclose(C.get(), A.astype(float) @ B.astype(float), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(pairs.get(), ones | np.uint32(tenth) << np.uint32(16))

@@ -1,0 +1,124 @@
+"""With the real CuPy: what fastmlp says where there is no driver, and whether CuPy has all that is asked of it.
+
+.ci/run installs the wheel with its extra cuda13 into an environment of its own and runs this module there.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastmlp
+import fastmlp.kernels
+
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed here; .ci/run runs this module where it is")
+without_driver = pytest.mark.skipif(cupy.cuda.is_available(), reason="there is a GPU and its driver")
+
+
+def test_version():
+    assert int(cupy.__version__.split(".")[0]) >= 14
+
+
+@without_driver
+def test_devices_say_that_the_driver_is_missing():
+    cuda = fastmlp.devices()[1]
+    assert (cuda.name, cuda.available) == ("cuda", False)
+    assert re.match(rf"CuPy {re.escape(cupy.__version__)} finds no usable NVIDIA driver \(cudaError\w+: ", cuda.reason)
+
+
+@without_driver
+@pytest.mark.parametrize("make", [fastmlp.MLP, lambda sizes, **names: fastmlp.Population(sizes, 3, **names)])
+def test_cuda_raises_and_auto_falls_back(make):
+    with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* driver.*Use device='cpu'"):
+        make((2, 2, 1), device="cuda")
+    assert make((2, 2, 1)).device.name == "cpu"
+
+
+@without_driver
+def test_command():
+    program = "import sys; sys.argv = ['fastmlp', 'devices']; from fastmlp.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(
+        word in done.stdout for word in ("CuPy", cupy.__version__, "NVIDIA driver", "cudaErrorInsufficientDriver")
+    )
+
+
+KERNELS = Path(fastmlp.kernels.__file__).parent / "cuda"
+MODULES = sorted(path.stem for path in KERNELS.glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_backend_can_be_imported(name):
+    importlib.import_module(f"fastmlp.kernels.cuda.{name}")
+
+
+def dotted(node):
+    """a.b.c as text, None for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    inside = dotted(node.value) if isinstance(node, ast.Attribute) else None
+    return inside and f"{inside}.{node.attr}"
+
+
+def asked_of_cupy():
+    """Every cupy.… and cublas.… in the backend."""
+    names = set()
+    for path in [*KERNELS.glob("*.py"), Path(fastmlp.__file__).with_name("devices.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = dotted(node) if isinstance(node, ast.Attribute) else None
+            if name and name.split(".")[0] in ("cupy", "cublas"):
+                names.add(name)
+    return sorted(names)
+
+
+def resolve(name):
+    first, *rest = name.split(".")
+    found = importlib.import_module({"cupy": "cupy", "cublas": "cupy_backends.cuda.libs.cublas"}[first])
+    for part in rest:
+        found = getattr(found, part)
+    return found
+
+
+def test_cupy_has_what_is_asked_of_it():
+    names = asked_of_cupy()
+    assert len(names) > 10, "the parser finds names"
+    missing = []
+    for name in names:
+        try:
+            resolve(name)
+        except AttributeError:
+            missing.append(name)
+    assert not missing
+
+
+def public(thing):
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_emulator_has_nothing_that_cupy_has_not():
+    """What works in the emulator must exist in CuPy."""
+    from cuda_emulator import MODULES, cublas
+
+    for name in ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.device", "cupyx"):
+        made = {key for key in vars(MODULES[name]) if not key.startswith("_")} | (
+            public(type(MODULES[name])) - public(type(ast)) if name.endswith("runtime") else set()
+        )
+        assert made <= public(importlib.import_module(name)), name
+    for kind in ("Device", "Event", "Graph", "MemoryPointer", "MemoryPool", "Stream"):
+        emulated, real = getattr(MODULES["cupy.cuda"], kind), getattr(cupy.cuda, kind)
+        extra = {"mem"} if kind == "MemoryPointer" else set()
+        assert public(emulated) <= public(real) | extra, kind
+    real = importlib.import_module("cupy_backends.cuda.libs.cublas")
+    for name, function in vars(cublas).items():
+        if inspect.isfunction(function) and function.__module__ == cublas.__name__ and not name.startswith("_"):
+            declared = (getattr(real, name).__doc__ or "").splitlines()[0]
+            arguments = [part.split()[-1] for part in re.search(r"\((.*)\)", declared)[1].split(",") if part.strip()]
+            assert list(inspect.signature(function).parameters) == arguments, name
+        if name.startswith("CUBLAS_"):
+            assert getattr(real, name) == function, name

@@ -1,0 +1,55 @@
+"""scikit-learn's own checks of the four estimators. What is expected to fail is named, with the reason."""
+
+import warnings
+
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
+
+ROUNDING = "weights and repeated rows round differently in float32, beyond a tolerance of 1e-7; float64 passes"
+SPLIT = "rows held out at random, and quantiles of the rows, see neither weights nor that rows are repeated"
+OF_FLOAT32 = dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"), ROUNDING
+)
+OF_TABLES = {"check_sample_weight_equivalence_on_dense_data": SPLIT}
+QUICK = {"n_nets": 1, "hidden_layer_sizes": (16,), "max_iter": 30}
+
+ESTIMATORS = [
+    (MLPClassifier(), OF_FLOAT32),
+    (MLPRegressor(), OF_FLOAT32),
+    (MLPClassifier(dtype="float64"), {}),
+    (MLPRegressor(dtype="float64"), {}),
+    (MLPClassifier(solver="lbfgs", alpha=1.0), {}),
+    (TabularMLPClassifier(**QUICK), OF_TABLES),
+    (TabularMLPRegressor(**QUICK), OF_TABLES),
+]
+CASES = [
+    pytest.param(checked, check, id=f"{checked!r}-{check.func.__name__}")
+    for estimator, expected in ESTIMATORS
+    for checked, check in estimator_checks_generator(estimator)
+    if check.func.__name__ not in expected
+]
+
+
+@pytest.mark.parametrize("estimator, check", CASES)
+def test_check(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # checks are content with few epochs
+        warnings.filterwarnings("ignore", "Column .* is left out")  # they have columns that say nothing
+        check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("estimator, expected", ESTIMATORS[:2])
+def test_what_is_expected_to_fail_fails(estimator, expected):
+    """So that the list above stays true."""
+    for checked, check in estimator_checks_generator(estimator):
+        if check.func.__name__ in expected:
+            with pytest.raises(AssertionError, match="not equivalent"):
+                check(checked)
+
+
+def test_there_are_checks():
+    assert len(CASES) > 350

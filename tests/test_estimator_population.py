@@ -1,0 +1,70 @@
+"""Estimators of several nets: a population behind the same face."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from fastmlp import MLPClassifier, MLPRegressor, Population
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+def test_the_mean_of_the_nets_predicts(iris):
+    X, y = iris
+    clf = MLPClassifier((8,), n_nets=4, learning_rate_init=0.05, max_iter=40, random_state=0).fit(X, y)
+    assert isinstance(clf.net_, Population)
+    expected = np.mean([clf.net_.net(k).predict(X) for k in range(4)], axis=0)
+    np.testing.assert_allclose(clf.predict_proba(X), expected, atol=1e-6)
+    assert clf.score(X, y) > 0.9
+    assert [W.shape for W in clf.coefs_] == [(4, 4, 8), (4, 8, 3)]
+    assert [b.shape for b in clf.intercepts_] == [(4, 8), (4, 3)]
+    assert len(np.unique(clf.coefs_[0][:, 0, 0])) == 4
+
+
+def test_nets_stop_by_themselves(iris):
+    clf = MLPClassifier((8,), n_nets=3, learning_rate_init=0.02, tol=0.01, n_iter_no_change=2, random_state=0)
+    clf.fit(*iris)
+    assert clf.n_iter_ < 200
+    assert set(clf.net_.result.stopped_by) == {"early_stopping"}
+
+
+@pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
+def test_early_stopping_and_weights(cls, iris, rng):
+    few = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.03, "max_iter": 60, "tol": 0.0, "random_state": 0}
+    est = cls(**few, n_nets=3, early_stopping=True, n_iter_no_change=30)
+    est.fit(*iris, sample_weight=rng.uniform(0.5, 2.0, 150))
+    assert est.net_.result.monitor == ("validation_accuracy" if cls is MLPClassifier else "validation_loss")
+    assert est.score(*iris) > 0.7
+
+
+def test_many_nets_are_steadier_than_one(rng):
+    X = rng.normal(size=(120, 5))
+    y = X[:, 0] + rng.normal(size=120)
+    X_test = rng.normal(size=(500, 5))
+    settings = {"learning_rate_init": 0.02, "max_iter": 150, "hidden_layer_sizes": (30,), "random_state": 0}
+    errors = [
+        np.mean((MLPRegressor(**settings, n_nets=n).fit(X, y).predict(X_test) - X_test[:, 0]) ** 2) for n in (1, 8)
+    ]
+    assert errors[1] < errors[0]
+
+
+def test_warm_start(iris):
+    clf = MLPClassifier((8,), n_nets=2, max_iter=5, warm_start=True, random_state=0).fit(*iris)
+    first = clf.loss_
+    assert clf.fit(*iris).loss_ < first
+    assert clf.t_ == 1500
+
+
+def test_what_needs_a_single_net(iris):
+    with pytest.raises(ValueError, match="callbacks and eval_metric are for a single net"):
+        MLPClassifier(n_nets=2, callbacks=print).fit(*iris)
+    with pytest.raises(ValueError, match="partial_fit does not support"):
+        MLPClassifier(n_nets=2).partial_fit(*iris, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="scikit-learn has no net of n_nets nets"):
+        MLPClassifier(n_nets=2, max_iter=2).fit(*iris).to_sklearn()

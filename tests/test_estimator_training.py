@@ -1,0 +1,221 @@
+"""Fits of the estimators: what is held out, what goes on, what ends them, and what they record."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import neural_network as theirs
+from sklearn.datasets import make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score, roc_auc_score
+
+from fastmlp import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SMALL = {"hidden_layer_sizes": (8,), "random_state": 0, "learning_rate_init": 0.02}
+
+
+@pytest.fixture
+def classes(rng):
+    X = rng.normal(size=(240, 4)).astype(np.float32)
+    return X, (X[:, 0] * X[:, 1] > 0).astype(int) + (X[:, 2] > 1)
+
+
+@pytest.fixture
+def numbers(rng):
+    X = rng.normal(size=(240, 4)).astype(np.float32)
+    return X, X[:, 0] + np.sin(X[:, 1])
+
+
+def test_max_iter_is_reported(classes):
+    with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs before it converged"):
+        clf = MLPClassifier(**SMALL, max_iter=3).fit(*classes)
+    assert (clf.n_iter_, clf.t_, len(clf.loss_curve_)) == (3, 720, 3)
+    with pytest.warns(ConvergenceWarning, match="lbfgs ended before it converged, after 3 iterations"):
+        MLPClassifier(**SMALL, max_iter=3, solver="lbfgs").fit(*classes)
+
+
+def test_no_warning_where_it_converged(classes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = MLPClassifier(**SMALL, tol=0.05, n_iter_no_change=2).fit(*classes)
+    assert clf.n_iter_ < 200
+    assert clf.best_loss_ == min(clf.loss_curve_)
+
+
+def test_early_stopping_restores_the_best(classes):
+    clf = MLPClassifier(**SMALL, early_stopping=True, n_iter_no_change=3, max_iter=300).fit(*classes)
+    assert clf.n_iter_ < 300
+    assert clf.best_validation_score_ == max(clf.validation_scores_)
+    assert len(clf.validation_scores_) == len(clf.validation_loss_curve_) == clf.n_iter_
+    assert clf.best_loss_ is None
+    assert clf.t_ == clf.n_iter_ * 216
+
+
+@pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
+def test_validation_data(cls, classes, numbers):
+    X, y = classes if cls is MLPClassifier else numbers
+    held_out = X[180:], y[180:]
+    est = cls(**SMALL, max_iter=12).fit(X[:180], y[:180], validation_data=held_out)
+    assert est.validation_scores_[-1] == pytest.approx(est.score(*held_out), abs=1e-6)
+    assert est.best_validation_score_ is None
+    stopped = cls(**SMALL, early_stopping=True, n_iter_no_change=2, max_iter=300, tol=0.01)
+    stopped.fit(X[:180], y[:180], validation_data=held_out)
+    assert stopped.score(*held_out) == pytest.approx(stopped.best_validation_score_, abs=1e-6)
+    assert stopped.t_ == 180 * stopped.n_iter_
+
+
+def test_validation_loss_curve_is_on_the_scale_of_the_loss_curve(numbers):
+    X, y = numbers
+    est = MLPRegressor(**SMALL, max_iter=20).fit(X, y, validation_data=(X, y))
+    assert est.validation_loss_curve_[-1] == pytest.approx(0.5 * np.mean((est.predict(X) - y) ** 2), rel=1e-4)
+
+
+def test_validation_weights(classes, numbers, rng):
+    weights = rng.uniform(0.1, 3.0, 240)
+    for cls, data in ((MLPClassifier, classes), (MLPRegressor, numbers)):
+        est = cls(**SMALL, max_iter=5).fit(*data, validation_data=(*data, weights))
+        assert est.validation_scores_[-1] == pytest.approx(est.score(*data, weights), abs=1e-5)
+
+
+def test_scores_that_need_predictions(rng, numbers):
+    """Several labels, several outputs, other losses, other metrics."""
+    X, y = make_multilabel_classification(n_samples=100, n_classes=3, random_state=0)
+    clf = MLPClassifier(**SMALL, max_iter=4).fit(X, y, validation_data=(X, y))
+    assert clf.validation_scores_[-1] == clf.score(X, y)
+    X, y = numbers
+    for loss, Y in (("squared_error", np.c_[y, X[:, 0]]), ("huber", y)):
+        reg = MLPRegressor(loss, **SMALL, max_iter=4).fit(X, Y, validation_data=(X, Y))
+        assert reg.validation_scores_[-1] == pytest.approx(r2_score(Y, reg.predict(X)), abs=1e-6)
+    two = (X, (y > 0).astype(int))
+    clf = MLPClassifier(**SMALL, max_iter=4, eval_metric="roc_auc").fit(*two, validation_data=two)
+    assert clf.validation_scores_[-1] == pytest.approx(roc_auc_score(two[1], clf.predict_proba(X)[:, 1]))
+
+
+def test_early_stopping_splits_as_scikit_learn(classes):
+    X, y = classes
+    settings = {**SMALL, "early_stopping": True, "max_iter": 2, "validation_fraction": 0.25}
+    for data in ((X, y), (X, y > 0)):
+        ours, expected = (cls(**settings).fit(*data) for cls in (MLPClassifier, theirs.MLPClassifier))
+        np.testing.assert_allclose(ours.validation_scores_, expected.validation_scores_, atol=0.1)
+        assert ours.t_ == expected.t_
+
+
+@pytest.mark.parametrize("solver, learning_rate", (("adam", "constant"), ("sgd", "invscaling"), ("sgd", "adaptive")))
+def test_partial_fit_goes_on_as_one_fit(classes, solver, learning_rate):
+    """Momentum, moments, correction and rate go on; shuffles do not, as each call begins with random_state."""
+    X, y = classes
+    settings = SMALL | {"shuffle": False, "solver": solver, "learning_rate": learning_rate, "dtype": "float64"}
+    whole = MLPClassifier(**settings, max_iter=6).fit(X, y)
+    parts = MLPClassifier(**settings)
+    for _ in range(6):
+        parts.partial_fit(X, y, classes=[0, 1, 2])
+    np.testing.assert_allclose(parts.net_.params, whole.net_.params, rtol=1e-10)
+    assert (parts.t_, parts.n_iter_, len(parts.loss_curve_)) == (whole.t_, 1, 6)
+
+
+def test_partial_fit_after_fit_as_scikit_learn(classes):
+    settings = SMALL | {
+        "shuffle": False,
+        "max_iter": 4,
+        "epsilon": 1e-14,
+        "alpha": 0.0,
+    }  # theirs differs in short batches
+    ours, expected = MLPClassifier(**settings, dtype="float64"), theirs.MLPClassifier(**settings)
+    X, y = classes[0].astype(float), classes[1]
+    for est in (ours, expected):
+        est.fit(X, y)
+        for rows in (slice(100), slice(100, 240), slice(50)):
+            est.partial_fit(X[rows], y[rows])
+    np.testing.assert_allclose(ours.loss_curve_, expected.loss_curve_, rtol=1e-3)
+    for a, b in zip(ours.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert ours.t_ == expected.t_
+
+
+def test_partial_fit_knows_its_classes(classes):
+    X, y = classes
+    with pytest.raises(ValueError, match="classes must list all labels in the first call"):
+        MLPClassifier().partial_fit(X, y)
+    clf = MLPClassifier(**SMALL).partial_fit(X[:5], y[:5], classes=[0, 1, 2, 3])
+    assert clf.predict_proba(X).shape == (240, 4)
+    with pytest.raises(ValueError, match="y has the classes"):
+        clf.partial_fit(X[:2], [0, 9])
+    with pytest.raises(ValueError, match=r"classes are .* since the first call"):
+        clf.partial_fit(X[:2], [0, 1], classes=[0, 1])
+    assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        MLPClassifier(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("solver", ("adam", "lbfgs"))
+def test_warm_start_goes_on(numbers, solver):
+    X, y = numbers
+    est = MLPRegressor(**SMALL, solver=solver, max_iter=5, warm_start=True).fit(X, y)
+    first = est.loss_
+    est.fit(X, y)
+    assert est.loss_ < first
+    if solver == "adam":
+        assert (len(est.loss_curve_), est.n_iter_, est.t_) == (10, 5, 2400)
+    cold = MLPRegressor(**SMALL, solver=solver, max_iter=5).fit(X, y)
+    assert cold.fit(X, y).loss_ == first
+
+
+def test_warm_start_refuses_what_has_changed(classes):
+    X, y = classes
+    clf = MLPClassifier(**SMALL, max_iter=2, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="With warm_start y must have the classes"):
+        clf.fit(X, y.clip(0, 1))
+    with pytest.raises(ValueError, match=r"net of layers \(4, 8, 3\), but the settings and data ask for \(4, 9, 3\)"):
+        clf.set_params(hidden_layer_sizes=9).fit(X, y)
+
+
+def test_callbacks_see_the_net_and_may_stop(classes):
+    seen = []
+
+    def watch(epoch, history):
+        seen.append((epoch, history.epochs, float(history.net.params[0])))
+        return epoch == 4
+
+    clf = MLPClassifier(**SMALL, callbacks=watch).fit(*classes)
+    assert [row[:2] for row in seen] == [(k, k + 1) for k in range(5)]
+    assert len({row[2] for row in seen}) == 5
+    assert clf.n_iter_ == 5
+
+
+def test_schedule_over_max_iter(numbers):
+    rates = []
+
+    def falling(steps, n_steps):
+        rates.extend(steps / n_steps)
+        return 1.0 - steps / n_steps
+
+    MLPRegressor(**SMALL, schedule=falling, max_iter=10, batch_size=120, tol=0.0).fit(*numbers)
+    assert rates[0] == 0.0
+    assert rates[-1] == 0.95
+
+
+def test_verbose_prints_as_scikit_learn(classes, capsys):
+    MLPClassifier(**SMALL, max_iter=2, verbose=True, early_stopping=True).fit(*classes)
+    ours = capsys.readouterr().out
+    theirs.MLPClassifier(**SMALL, max_iter=2, verbose=True, early_stopping=True).fit(*classes)
+    shape = lambda text: [line.split("=")[0].split(":")[0] for line in text.splitlines()]
+    assert shape(ours) == shape(capsys.readouterr().out)
+
+
+def test_interruption_keeps_what_was_reached(classes):
+    def interrupt(epoch, history):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        clf = MLPClassifier(**SMALL, callbacks=interrupt).fit(*classes)
+    assert clf.n_iter_ == len(clf.loss_curve_) == 3
+    assert clf.predict(classes[0]).shape == (240,)
+
+
+def test_validation_part_may_be_too_small():
+    with pytest.raises(ValueError, match="leaves 1 to validate on"):
+        MLPRegressor(early_stopping=True).fit(np.arange(5.0)[:, None], np.arange(5.0))
+    with pytest.raises(ValueError, match=r"validation_data must be \(X, y\)"):
+        MLPRegressor().fit([[0.0], [1.0]], [0, 1], validation_data=3)

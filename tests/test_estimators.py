@@ -1,0 +1,265 @@
+"""MLPClassifier and MLPRegressor beside scikit-learn's: same settings, same numbers where chance is the same."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import neural_network as theirs
+from sklearn.datasets import load_diabetes, load_iris, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor
+
+PAIRS = [(theirs.MLPClassifier, MLPClassifier), (theirs.MLPRegressor, MLPRegressor)]
+FEW_EPOCHS = "ignore::sklearn.exceptions.ConvergenceWarning"
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    return ((X - X.mean(axis=0)) / X.std(axis=0))[order], y[order]
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return X[:400] / X.std(axis=0), (y[:400] - y.mean()) / y.std()
+
+
+@pytest.mark.parametrize("their, our", PAIRS)
+def test_every_parameter_with_the_same_default(their, our):
+    expected, found = (inspect.signature(cls.__init__).parameters for cls in (their, our))
+    assert {name: p.default for name, p in expected.items()}.items() <= {
+        name: p.default for name, p in found.items()
+    }.items()
+    positional = [name for name, p in expected.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional == [name for name, p in found.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+# Nothing is left to chance but the first weights. Adam's epsilon stands elsewhere in theirs: one that does not matter.
+SAME_COURSE = {"shuffle": False, "max_iter": 30, "batch_size": 50, "epsilon": 1e-14}
+COURSES = [
+    {},
+    {"alpha": 5.0},
+    {"activation": "logistic"},
+    {"activation": "tanh", "hidden_layer_sizes": (12, 7)},
+    {"activation": "identity", "hidden_layer_sizes": 5},
+    {"beta_1": 0.5, "beta_2": 0.9, "learning_rate_init": 0.01},
+    {"solver": "sgd", "learning_rate_init": 0.05},
+    {"solver": "sgd", "learning_rate_init": 0.05, "nesterovs_momentum": False, "alpha": 0.1},
+    {"solver": "sgd", "learning_rate_init": 0.05, "momentum": 0.0},
+    {"solver": "sgd", "learning_rate_init": 0.3, "learning_rate": "invscaling", "power_t": 0.3},
+    {"solver": "sgd", "learning_rate_init": 0.3, "learning_rate": "adaptive", "n_iter_no_change": 2, "tol": 0.02},
+    {"early_stopping": True, "validation_fraction": 0.4, "batch_size": 45, "learning_rate_init": 0.01},
+]
+
+
+def compare(their, our, data, settings, tolerance=5e-4, **fit):
+    """tolerance : of losses, whose penalty is measured once an epoch. Parameters agree much better."""
+    a, b = their(random_state=3, **settings), our(random_state=3, dtype="float64", **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        a.fit(*data, **fit)
+        b.fit(*data, **fit)
+    assert (a.n_iter_, a.t_, a.n_layers_, a.n_outputs_, a.out_activation_) == (
+        b.n_iter_, b.t_, b.n_layers_, b.n_outputs_, b.out_activation_,
+    )  # fmt: skip
+    assert b.loss_ == pytest.approx(a.loss_, rel=tolerance)
+    if settings.get("solver") != "lbfgs":
+        np.testing.assert_allclose(b.loss_curve_, a.loss_curve_, rtol=tolerance)
+        for name in ("best_loss_", "best_validation_score_", "validation_scores_"):
+            expected = getattr(a, name)
+            assert expected is None or getattr(b, name) == pytest.approx(expected, rel=tolerance), name
+    for ours, expected in zip(b.coefs_ + b.intercepts_, a.coefs_ + a.intercepts_, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+    np.testing.assert_allclose(b.predict(data[0]), a.predict(data[0]), atol=1e-6)
+    return a, b
+
+
+@pytest.mark.parametrize("settings", COURSES, ids=str)
+def test_classes_as_scikit_learn(iris, settings):
+    a, b = compare(*PAIRS[0], iris, SAME_COURSE | settings)
+    np.testing.assert_allclose(b.predict_proba(iris[0]), a.predict_proba(iris[0]), atol=1e-6)
+    np.testing.assert_allclose(b.predict_log_proba(iris[0]), a.predict_log_proba(iris[0]), atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [*COURSES[:3], COURSES[6], COURSES[11] | {"batch_size": 40}], ids=str)
+def test_numbers_as_scikit_learn(diabetes, settings):
+    compare(*PAIRS[1], diabetes, SAME_COURSE | settings)
+
+
+def test_two_classes_labels_and_poisson(iris, diabetes):
+    X, y = iris
+    compare(*PAIRS[0], (X, y > 0), SAME_COURSE)
+    Xm, ym = make_multilabel_classification(n_samples=100, n_classes=4, random_state=0)
+    compare(*PAIRS[0], (Xm / 10, ym), SAME_COURSE)
+    X, y = diabetes
+    compare(*PAIRS[1], (X, np.exp(y)), SAME_COURSE | {"loss": "poisson"})
+
+
+@pytest.mark.parametrize("solver", ("sgd", "adam"))
+def test_several_outputs(diabetes, solver):
+    X, y = diabetes
+    compare(*PAIRS[1], (X, np.c_[y, X[:, 0], y**2]), SAME_COURSE | {"solver": solver, "learning_rate_init": 0.005})
+
+
+def test_sample_weight(iris, rng):
+    """In full batches; in others, a batch's loss is divided by its size and not by its weight."""
+    settings = SAME_COURSE | {"batch_size": 150, "learning_rate_init": 0.01, "alpha": 1.0}
+    compare(*PAIRS[0], iris, settings, sample_weight=rng.uniform(0.5, 2.0, 150))
+
+
+@pytest.mark.parametrize("settings", ({}, {"activation": "tanh", "alpha": 0.1}, {"max_fun": 20}), ids=str)
+def test_lbfgs_agrees_closely(iris, diabetes, settings):
+    settings = {"solver": "lbfgs", "max_iter": 25, "hidden_layer_sizes": (8,)} | settings
+    compare(*PAIRS[0], iris, settings, tolerance=1e-7)
+    compare(*PAIRS[1], diabetes, settings, tolerance=1e-7)
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+@pytest.mark.parametrize("solver", ("adam", "sgd"))
+def test_shuffled_courses_agree_over_seeds(iris, solver):
+    """In float32, with other orders of samples: losses and scores are alike within what seeds differ by."""
+    settings = {
+        "solver": solver,
+        "learning_rate_init": 0.01,
+        "max_iter": 40,
+        "batch_size": 32,
+        "hidden_layer_sizes": 20,
+    }
+    figures = [
+        [[est.loss_, est.score(*iris)] for est in (cls(**settings, random_state=s).fit(*iris) for s in range(12))]
+        for cls in PAIRS[0]
+    ]
+    (a_loss, a_score), (b_loss, b_score) = (np.mean(rows, axis=0) for rows in figures)
+    spread = np.std(figures[0], axis=0) / np.sqrt(6)
+    assert abs(a_loss - b_loss) < 4 * spread[0]
+    assert abs(a_score - b_score) < 4 * spread[1] + 0.005
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+def test_labels_come_back_as_they_were(iris):
+    X, y = iris
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    clf = MLPClassifier((10,), learning_rate_init=0.05, max_iter=60, random_state=0).fit(X, names)
+    assert set(clf.predict(X)) <= set(names)
+    assert clf.score(X, names) > 0.9
+    assert clf.predict(X).dtype == names.dtype
+    two = MLPClassifier((5,), max_iter=5, random_state=0).fit(X, np.where(y > 0, -1, 7))
+    assert set(two.predict(X)) <= {-1, 7}
+    np.testing.assert_allclose(two.predict_proba(X).sum(axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+def test_one_class_only():
+    clf = MLPClassifier(max_iter=2).fit([[0.0], [1.0]], ["a", "a"])
+    assert list(clf.predict([[3.0], [4.0]])) == ["a", "a"]
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+def test_multilabel_predicts_indicators():
+    X, y = make_multilabel_classification(n_samples=60, n_classes=3, random_state=0)
+    clf = MLPClassifier((20,), max_iter=20, random_state=0).fit(X, y)
+    assert clf.predict(X).shape == clf.predict_proba(X).shape == y.shape
+    assert set(np.unique(clf.predict(X))) <= {0, 1}
+    assert clf.out_activation_ == "logistic"
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+@pytest.mark.parametrize("loss", ("squared_error", "huber", "absolute_error", "atanh_error"))
+def test_further_losses_of_a_classifier(iris, loss):
+    X, y = iris
+    clf = MLPClassifier((10,), loss=loss, learning_rate_init=0.05, max_iter=60, random_state=0).fit(X, y)
+    assert clf.score(X, y) > 0.85
+    np.testing.assert_allclose(clf.predict_proba(X).sum(axis=1), 1.0)
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+@pytest.mark.parametrize("loss", ("huber", "absolute_error"))
+def test_further_losses_of_a_regressor_forgive_outliers(loss):
+    X = np.linspace(-1, 1, 200)[:, None]
+    y = X[:, 0].copy()
+    y[::20] += 50.0
+    settings = {"learning_rate_init": 0.02, "max_iter": 150, "batch_size": 50, "random_state": 0}
+    robust = MLPRegressor(loss, (), huber_delta=0.1, **settings).fit(X, y)
+    plain = MLPRegressor(hidden_layer_sizes=(), **settings).fit(X, y)
+    assert abs(robust.predict(X) - X[:, 0]).mean() < 0.2 < abs(plain.predict(X) - X[:, 0]).mean()
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+@pytest.mark.parametrize("solver", ("rmsprop", "adagrad", "rprop", "quickprop", "adamw", fastmlp.AdamW(0.05)), ids=str)
+@pytest.mark.parametrize("activation", ("gelu", "leaky_relu"))
+def test_further_solvers_and_activations(iris, solver, activation):
+    clf = MLPClassifier(
+        (10,), activation, solver=solver, learning_rate_init=0.02, max_iter=60, random_state=0, dropout=0.05
+    )
+    assert clf.fit(*iris).score(*iris) > 0.85
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+def test_class_weight(iris):
+    X, y = iris
+    y = y == 0
+    rare = np.flatnonzero(y)[5:]
+    X, y = np.delete(X, rare, axis=0), np.delete(y, rare)
+    few = {"hidden_layer_sizes": (), "max_iter": 15, "learning_rate_init": 0.02, "random_state": 0, "alpha": 0.0}
+    plain, weighted = (MLPClassifier(**few, class_weight=w).fit(X, y) for w in (None, "balanced"))
+    assert weighted.predict(X).sum() > plain.predict(X).sum()
+    by_name = MLPClassifier(**few, class_weight={True: 10.0, False: 0.5}).fit(X, y)
+    as_weights = MLPClassifier(**few).fit(X, y, sample_weight=np.where(y, 10.0, 0.5))
+    # but for alpha, which sample_weight scales
+    np.testing.assert_array_equal(by_name.predict_proba(X), as_weights.predict_proba(X))
+
+
+def test_label_smoothing(iris):
+    X, y = iris
+    few = {"solver": "lbfgs", "hidden_layer_sizes": (8,), "max_iter": 500, "random_state": 0, "tol": 1e-5}
+    sure, smooth = (MLPClassifier(**few, label_smoothing=s).fit(X, y).predict_proba(X).max() for s in (0.0, 0.2))
+    assert smooth < 0.95 < sure
+
+
+@pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
+def test_not_fitted(cls):
+    with pytest.raises(NotFittedError, match=f"This {cls.__name__} is not fitted yet"):
+        cls().predict([[0.0]])
+    assert not hasattr(cls(), "coefs_")
+
+
+BAD_DATA = [
+    (MLPClassifier, [[0.0], [1.0]], [0.5, 1.5], "Unknown label type: continuous"),
+    (MLPClassifier, [[0.0], [1.0]], [[0, 1], [2, 0]], "several columns of classes"),
+    (MLPRegressor, [[0.0], [1.0]], ["a", "b"], "y must hold numbers"),
+    (MLPRegressor, [[0.0], [np.nan]], [0, 1], "NaN"),
+    (MLPRegressor, [[0.0], [1e300]], [0, 1], "infinity or a value too large for dtype..float32"),
+    (MLPRegressor, [[0.0], [1.0]], [0], "inconsistent"),
+    (lambda: MLPRegressor((20,)), [[0.0], [1.0]], [0, 1], r"name the other one, MLPRegressor.hidden_layer_sizes=.20"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("cls, X, y, message", BAD_DATA)
+def test_bad_data(cls, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        cls().fit(X, y)
+
+
+def test_divergence_is_an_error(diabetes):
+    """As scikit-learn's, and with no warning beside it."""
+    X, y = diabetes
+    with pytest.raises(ValueError, match="Training diverged"):
+        MLPRegressor(solver="sgd", learning_rate_init=1e6, random_state=0).fit(X, y)
+
+
+def test_works_without_being_asked_to_import_scikit_learn(fresh_python):
+    done = fresh_python(
+        "import sys, fastmlp; assert 'sklearn' not in sys.modules; print(fastmlp.MLPClassifier().alpha)"
+    )
+    assert (done.stdout.strip(), done.stderr) == ("0.0001", "")
+
+
+def test_says_what_to_install(fresh_python):
+    done = fresh_python("import sys; sys.modules['sklearn'] = None\nimport fastmlp\nfastmlp.MLPRegressor")
+    assert "pip install 'fastmlp[sklearn]'" in done.stderr.splitlines()[-1]

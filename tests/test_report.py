@@ -1,0 +1,169 @@
+"""The report: everything it promises is on the page, nothing is fetched, nothing of the user's text is run."""
+
+import base64
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from images import TARGETS, XOR
+
+import fastmlp
+import fastmlp.speed
+
+pytest.importorskip("matplotlib")
+DIAGNOSIS = SimpleNamespace(
+    title="Converged <b>", confidence=0.93, evidence={"gradient_norm": 2.34567e-4, "dead units": 0}, remedy="Nothing.",
+    experiment="Train on.",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def known_rate(monkeypatch):
+    monkeypatch.setattr(fastmlp.speed, "product_rate", lambda dtype: 1e11)
+
+
+class Checked(HTMLParser):
+    """Collects text, headings and images, and refuses what is not closed."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.headings, self.images = [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+def read(path):
+    return Checked(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def net(rng):
+    return fastmlp.MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+
+
+def test_history_report(net, rng, tmp_path):
+    X = rng.normal(size=(100, 2))
+    history = net.fit(X, X[:, 0] > 0, epochs=20, batch_size=16, validation_fraction=0.4, schedule="cosine")
+    history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
+    page = read(tmp_path / "run.html")
+    assert page.headings == [
+        "Verdict", "Learning", "What was learned (validation samples)", "Time against the limit", "Settings",
+    ]  # fmt: skip
+    text = " ".join(page.text)
+    for part in (
+        "Converged <b>",
+        "confidence 93 %",
+        "0.0002346",
+        "Nothing.",
+        "Train on.",
+        "2 - 4 - 1",
+        "cosine",
+        "tanh",
+    ):
+        assert part in text, part
+    assert "validation loss" in text
+    assert f"{4 * 20} steps" in text or "80, " in text, "four batches of 16 of 60 samples, twenty epochs"
+    assert [image["alt"].split()[0] for image in page.images] == ["Curves", "Curves", "What", "How", "Share"]
+
+
+def test_the_page_needs_nothing_else(net, tmp_path):
+    net.fit(XOR, TARGETS, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
+    text = (tmp_path / "run.html").read_text(encoding="utf-8")
+    page = Checked(text)
+    assert "<script" not in text
+    assert "Converged &lt;b&gt;" in text, "escaped"
+    assert not re.findall(r"""(?:href|src|url\()\s*=?\s*["']?(?!data:)(?:https?:|//)""", text)
+    for image in page.images:
+        kind, data = image["src"].split(",", 1)
+        assert kind == "data:image/svg+xml;base64"
+        svg = base64.b64decode(data)
+        assert ElementTree.fromstring(svg).tag.endswith("svg")
+        assert not re.findall(rb"""(?:href|src)=["'](?!data:|#)""", svg)
+
+
+def test_pictures_depend_on_nothing_but_the_fit(net, tmp_path):
+    history = net.fit(XOR, TARGETS, epochs=5)
+    for name in ("a", "b"):
+        history.report(tmp_path / f"{name}.html", diagnosis=DIAGNOSIS)
+    first, second = (read(tmp_path / f"{name}.html").images for name in ("a", "b"))
+    assert first == second
+
+
+def test_numbers_are_predicted_over_true(rng, tmp_path):
+    net = fastmlp.MLP((3, 4, 1), random_state=0)
+    history = net.fit(rng.normal(size=(30, 3)), rng.normal(size=30), epochs=3)
+    history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
+    page = read(tmp_path / "run.html")
+    assert [image["alt"] for image in page.images][1:] == ["Predictions over true values"]
+    assert "accuracy" not in " ".join(page.text).split("Settings")[0]
+
+
+def test_samples_of_ones_own(net, tmp_path):
+    history = net.fit(XOR, TARGETS, epochs=5)
+    history.report(tmp_path / "run.html", np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), diagnosis=DIAGNOSIS)
+    page = read(tmp_path / "run.html")
+    assert "What was learned" in page.headings
+    assert len(page.images) == 5, "forty samples are enough for a calibration curve"
+
+
+def test_the_verdict_is_asked_for(net, tmp_path, monkeypatch):
+    asked = []
+
+    def diagnose(net, X, y, history=None):
+        asked.append((net, X.shape, y.shape, history))
+        return DIAGNOSIS
+
+    monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
+    history = net.fit(XOR, TARGETS, epochs=5)
+    history.report(tmp_path / "run.html")
+    assert asked == [(net, (4, 2), (4, 1), history)]
+
+
+def test_a_loaded_net_has_its_history_but_no_samples(net, tmp_path):
+    net.fit(XOR, TARGETS, epochs=5)
+    net.save(tmp_path / "net.safetensors")
+    fastmlp.load(tmp_path / "net.safetensors").history.report(tmp_path / "run.html")
+    assert read(tmp_path / "run.html").headings == ["Learning", "Time against the limit", "Settings"]
+
+
+def test_samples_are_few(rng):
+    net = fastmlp.MLP((50, 1), random_state=0)
+    X, y = rng.normal(size=(30_000, 50)), rng.normal(size=30_000)
+    history = net.fit(X, y, epochs=1, validation_fraction=0.5)
+    assert {name: X.shape for name, (X, _) in history.samples.items()} == {
+        "training": (2000, 50),
+        "validation": (2000, 50),
+    }
+    X[:] = 0.0
+    assert np.all(history.samples["training"][0] != 0.0), "copies"
+
+
+def test_mistakes(net, tmp_path):
+    with pytest.raises(ValueError, match="There is nothing to report: the net knows no training"):
+        fastmlp.History(net).report(tmp_path / "run.html")
+    history = net.fit(XOR, TARGETS, epochs=2)
+    with pytest.raises(FileNotFoundError, match="should be a file in a folder that exists"):
+        history.report(tmp_path / "nowhere" / "run.html")
+    with pytest.raises(FileNotFoundError, match="should be a file"):
+        history.report(tmp_path)
+    with pytest.raises(ValueError, match="Give both X and y, or neither"):
+        history.report(tmp_path / "run.html", XOR)

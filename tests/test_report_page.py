@@ -1,0 +1,35 @@
+"""The page's parts, as HTML."""
+
+import pytest
+
+from fastmlp.report_page import Page, duration, quantity
+
+
+def test_everything_is_escaped():
+    evil = "<script>x</script>&"
+    page = Page(evil, evil)
+    page.section(evil)
+    page.text(evil)
+    page.cards([(evil, evil, evil)])
+    page.verdict(evil, evil, [(evil, evil)], {evil: evil})
+    page.tables({evil: {evil: evil}})
+    page.bars([(evil, 1.0, evil)])
+    text = page.html()
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;x&lt;/script&gt;&amp;") == 19
+
+
+def test_bars_are_on_one_scale():
+    page = Page("", "")
+    page.bars([("a", 4.0, ""), ("b", 1.0, ""), ("c", 0.0, "")])
+    assert [part.split("%")[0] for part in page.html().split("width:")[-3:]] == ["80.00", "20.00", "0.00"]
+
+
+@pytest.mark.parametrize("seconds, text", [(3e-9, "3 ns"), (59.99, "60 s"), (61, "1 min 1 s"), (7322, "2 h 2 min")])
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("value, text", [(12.0, "12 FLOP"), (1500.0, "1.5 kFLOP"), (3e18, "3e+03 PFLOP")])
+def test_quantity(value, text):
+    assert quantity(value, "FLOP") == text

@@ -1,0 +1,82 @@
+"""Fitted estimators cross over in both directions, with their predictions."""
+
+import numpy as np
+import pytest
+from sklearn import neural_network as theirs
+from sklearn.datasets import make_multilabel_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SMALL = {"hidden_layer_sizes": (7, 5), "max_iter": 6, "random_state": 0}
+X = np.random.default_rng(0).normal(size=(80, 4))
+LABELS = np.array(["ant", "bee", "cow"])[np.arange(80) % 3]
+TASKS = [
+    ("MLPClassifier", LABELS),
+    ("MLPClassifier", LABELS == "bee"),
+    ("MLPClassifier", make_multilabel_classification(80, n_classes=3, random_state=0)[1]),
+    ("MLPRegressor", X[:, 0]),
+    ("MLPRegressor", X[:, :2] ** 2),
+]
+
+
+def assert_same_predictions(a, b, tolerance):
+    for method in ("predict", "predict_proba"):
+        if hasattr(a, method):
+            found, expected = getattr(a, method)(X), getattr(b, method)(X)
+            assert found.shape == expected.shape
+            if found.dtype.kind == "f":
+                np.testing.assert_allclose(found, expected, atol=tolerance)
+            else:
+                np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name, y", TASKS)
+@pytest.mark.parametrize("activation", ("relu", "logistic", "tanh", "identity"))
+def test_there_and_back(name, y, activation):
+    original = getattr(theirs, name)(**SMALL, activation=activation, alpha=0.01).fit(X, y)
+    ours = fastmlp.from_sklearn(original)
+    assert type(ours) is getattr(fastmlp, name)
+    assert_same_predictions(ours, original, 1e-12)
+    back = ours.to_sklearn()
+    assert type(back) is type(original)
+    assert_same_predictions(back, original, 1e-12)
+    assert back.get_params() == original.get_params()
+    for record in ("loss_", "loss_curve_", "t_", "n_iter_", "n_layers_", "n_outputs_", "out_activation_"):
+        assert getattr(back, record) == getattr(ours, record) == getattr(original, record)
+
+
+@pytest.mark.parametrize("name, y", TASKS)
+def test_of_float32(name, y):
+    ours = getattr(fastmlp, name)(**SMALL).fit(X, y)
+    assert_same_predictions(ours.to_sklearn(), ours, 1e-5)
+
+
+def test_training_goes_on_after_either_way():
+    a = fastmlp.from_sklearn(theirs.MLPRegressor(**SMALL).fit(X, X[:, 0]))
+    first = a.loss_
+    assert a.partial_fit(X, X[:, 0]).loss_ < first
+    b = MLPRegressor(**SMALL, warm_start=True).fit(X, X[:, 0])
+    assert b.to_sklearn().fit(X, X[:, 0]).loss_ < b.loss_
+    c = fastmlp.from_sklearn(theirs.MLPClassifier(**SMALL, solver="lbfgs", warm_start=True).fit(X, LABELS))
+    assert c.fit(X, LABELS).score(X, LABELS) > 0.3
+
+
+def test_what_only_we_have():
+    same = MLPClassifier(**SMALL, solver="adamw", dropout=0.1, class_weight="balanced").fit(X, LABELS)
+    assert_same_predictions(same.to_sklearn(), same, 1e-5)
+    for settings in ({"activation": "gelu"}, {"loss": "squared_error"}):
+        with pytest.raises(ValueError, match="scikit-learn"):
+            MLPClassifier(**SMALL, **settings).fit(X, LABELS).to_sklearn()
+
+
+def test_what_it_refuses():
+    with pytest.raises(TypeError, match="but got LogisticRegression"):
+        fastmlp.from_sklearn(LogisticRegression())
+    with pytest.raises(NotFittedError):
+        fastmlp.from_sklearn(theirs.MLPClassifier())
+    with pytest.raises(NotFittedError):
+        MLPClassifier().to_sklearn()

@@ -1,0 +1,50 @@
+"""The limit of a fit: what is counted, and what is divided by what."""
+
+import subprocess
+
+import numpy as np
+import pytest
+
+import fastmlp
+import fastmlp.speed
+from fastmlp.speed import Speed, product_rate, speed_of
+
+
+def test_work_is_counted_by_hand(monkeypatch, rng):
+    """Forward, weight gradient and, but for the first layer, input gradient: a product each."""
+    monkeypatch.setattr(fastmlp.speed, "product_rate", lambda dtype: {"float64": 5e9}[dtype])
+    net = fastmlp.MLP((3, 5, 2), dtype="float64", random_state=0)
+    history = net.fit(rng.normal(size=(50, 3)), rng.normal(size=(50, 2)), epochs=4, batch_size=16)
+    speed = speed_of(history)
+    assert speed.steps == 4 * 4
+    assert speed.flop == 4 * 50 * 2 * (2 * 3 * 5 + 3 * 5 * 2)
+    assert speed.limit == pytest.approx(speed.flop / 5e9)
+    assert speed.share == pytest.approx(speed.limit / history.seconds)
+
+
+def test_threads_count():
+    one, two = (Speed(1.0, 1, 1e9, n_threads, 1e10).limit for n_threads in (1, 2))
+    assert one == 2 * two
+
+
+def test_unknown_fits_have_no_speed():
+    assert speed_of(fastmlp.History(fastmlp.MLP((2, 1)))) is None
+
+
+def test_rate_is_measured_once():
+    product_rate.cache_clear()
+    rate = product_rate("float32")
+    assert 1e8 < rate < 1e13
+    assert product_rate("float32") is rate
+
+
+def test_no_second_python(monkeypatch):
+    product_rate.cache_clear()
+
+    def refuse(*_, **__):
+        raise OSError("no processes")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(RuntimeError, match="could not be measured: no processes"):
+        product_rate("float32")
+    assert np.isfinite(Speed(1.0, 1, 1.0, 1, 1.0).share)

@@ -1,0 +1,78 @@
+"""What a fit offers to those who build on it: state that goes on, callbacks that look ahead, weighted validation."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, SGD, OptimizerState, Population, optimizer_from_name
+
+
+@pytest.mark.parametrize("name", ("sgd", "adam", "rmsprop", "adagrad", "quickprop", "rprop"))
+def test_two_fits_with_one_optimizer_state_are_one_fit(name, rng):
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
+    optimizer = SGD(0.05, momentum=0.9) if name == "sgd" else optimizer_from_name(name)
+    whole, parts = (MLP((3, 5, 1), random_state=0, l2=1e-3, dtype="float64") for _ in range(2))
+    whole.fit(X, y, epochs=12, batch_size=10, shuffle=False, optimizer=optimizer)
+    state = OptimizerState()
+    parts.fit(X, y, epochs=5, batch_size=10, shuffle=False, optimizer=optimizer, optimizer_state=state)
+    state = pickle.loads(pickle.dumps(state))
+    parts.fit(X, y, epochs=7, batch_size=10, shuffle=False, optimizer=optimizer, optimizer_state=state)
+    np.testing.assert_array_equal(parts.params, whole.params)
+
+
+def test_optimizer_state_of_another_net_is_refused():
+    state, X, y = OptimizerState(), [[0.0], [1.0]], [0, 1]
+    MLP((1, 1), random_state=0).fit(X, y, epochs=1, optimizer_state=state)
+    for net, optimizer in ((MLP((1, 40, 1)), "adam"), (MLP((1, 1), dtype="float64"), "adam"), (MLP((1, 1)), "rprop")):
+        with pytest.raises(ValueError, match="optimizer_state belongs to the rule 'adam'"):
+            net.fit(X, y, epochs=1, optimizer=optimizer, optimizer_state=state)
+
+
+class Patient:
+    """A callback that looks every n epochs."""
+
+    def __init__(self, n):
+        self.n, self.calls = n, []
+
+    def epochs_ahead(self):
+        return self.n
+
+    def __call__(self, epoch, history):
+        self.calls.append((epoch, history.epochs))
+
+
+def test_callbacks_may_look_ahead(rng):
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    patient = Patient(4)
+    net, other = MLP((2, 3, 1), random_state=0), MLP((2, 3, 1), random_state=0)
+    history = net.fit(X, y, epochs=10, batch_size=8, callbacks=patient)
+    assert patient.calls == [(3, 4), (7, 8), (9, 10)]
+    assert history.epochs == 10
+    other.fit(X, y, epochs=10, batch_size=8)
+    np.testing.assert_array_equal(net.params, other.params)
+
+
+def test_the_most_curious_callback_decides(rng):
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    for others in ({"callbacks": [Patient(4), lambda epoch, history: None]},
+                   {"callbacks": Patient(4), "validation_data": (X, y)},
+                   {"callbacks": Patient(4), "early_stopping": 100}):  # fmt: skip
+        patient = others["callbacks"][0] if isinstance(others["callbacks"], list) else others["callbacks"]
+        MLP((2, 3, 1), random_state=0).fit(X, y, epochs=3, batch_size=8, **others)
+        assert patient.calls == [(0, 1), (1, 2), (2, 3)]
+
+
+@pytest.mark.parametrize("n_nets", (1, 40))
+def test_validation_data_may_be_weighted(n_nets, rng):
+    """By each family: nets alone, and in lanes."""
+    X, y, weights = rng.normal(size=(30, 2)), rng.integers(2, size=30), rng.uniform(0, 2, 30)
+    settings = {"loss": "binary_cross_entropy", "random_state": 0}
+    fit = {"epochs": 3, "validation_data": (X, y, weights), "early_stopping": 50}
+    if n_nets == 1:
+        net = MLP((2, 3, 1), **settings)
+        found = net.fit(X, y, **fit).validation_loss[-1]
+    else:
+        nets = Population((2, 3, 1), n_nets, **settings)
+        found, net = nets.fit(X, y, **fit).best_value[7], nets.net(7)
+    assert found == pytest.approx(net.evaluate(X, y, sample_weight=weights)["loss"], rel=1e-5)
