@@ -55,6 +55,19 @@ def fits(data: Data) -> bool:
     return is_on_device(data.X) or data.X.nbytes <= SHARE_FOR_DATA * free
 
 
+def whole_data(data: Data) -> Data:
+    """All samples on the device, for kernels that walk through them by themselves.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room for the inputs.
+    """
+    with checked_allocation("the inputs", data.X.nbytes, "Use fewer samples, or device='cpu'."):
+        X = data.X if is_on_device(data.X) else cupy.asarray(data.X)
+    return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))
+
+
 def device_data(data: Data) -> Data:
     """Samples on the device. Inputs for which there is no room stay on the host."""
     X = to_device(data.X) if fits(data) else data.X

@@ -26,7 +26,8 @@ from ..arguments import (
     Net,
 )
 from .architecture import Architecture
-from .memory import device_data
+from .layers import LayersWork
+from .memory import device_data, fits
 from .nets import bound_of
 from .per_net import (
     CHUNKS,
@@ -51,11 +52,21 @@ class SingleWork:
         self._zero = cupy.zeros(1, np.int64)
         self._order = cupy.empty(max(n_samples, 1), np.int32)
         self._unused = cupy.empty(int(net.n_padded), dtype)
+        self._by_layers: LayersWork | None = None
+
+    def _streams(self, data: Data) -> bool:
+        """Whether the inputs have no room on the device: then layers train on batches that come from the host."""
+        if self._by_layers is None and not fits(data):
+            self._by_layers = LayersWork(self.net, self.rows, self.n_samples, self.shuffle, self.dtype, "exact")
+        return self._by_layers is not None
 
     def _architecture(self, data: Data) -> Architecture:
         return Architecture.of(self.net, data.metric, self.dtype)
 
     def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+        if self._streams(data):
+            self._by_layers.net = self.net
+            return self._by_layers.train(data, course, memory, first, n)
         data, net = device_data(data), self.net
         architecture, learns = self._architecture(data), course.rule != NO_UPDATE
         shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
@@ -96,6 +107,8 @@ class SingleWork:
         memory.scalars[:, DIVERGED] = float(diverged)
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+        if self._streams(data):
+            return self._by_layers.evaluate(data, params, output)
         data, architecture = device_data(data), self._architecture(data)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
         kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
