@@ -28,7 +28,12 @@ def test_sizes():
 
 @pytest.mark.parametrize(
     "settings, keeps",
-    [({}, False), ({"hidden_activation": "gelu"}, True), ({"dropout": 0.1}, True), ({"hidden_activation": "tanh"}, False)],
+    [
+        ({}, False),
+        ({"hidden_activation": "gelu"}, True),
+        ({"dropout": 0.1}, True),
+        ({"hidden_activation": "tanh"}, False),
+    ],
 )
 def test_what_is_kept_besides_outputs(settings, keeps):
     assert of((3, 7, 2), **settings)[1].keeps == keeps

@@ -7,6 +7,7 @@ import pytest
 from cuda_cases import DTYPES, Place, fit_seed, masks_of, reference_of
 from tolerances import TOLERANCES
 
+import fastmlp
 import fastmlp.pace
 from fastmlp import MLP, SGD, Adam, Rprop
 
@@ -99,6 +100,7 @@ def test_more_parameters_than_threads(rng):
 
 
 def counted(emulated_cuda, fit):
+    fastmlp.devices()  # looks once, with a kernel of its own
     with emulated_cuda.counting() as n:
         fit()
     return n
@@ -155,7 +157,7 @@ def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
     assert found[3, 24] == found[3, 2]
     more = {name: found[6, 24][name] - count for name, count in found[3, 24].items()}
     per_epoch = 3 if shuffle else 0  # of an order: one copy, and one look whether the last but one has left
-    assert more == {"synchronizations": per_epoch, "device_to_host": 0, "host_to_device": per_epoch}
+    assert more == {"synchronizations": per_epoch, "device_to_host": 0, "host_to_device": per_epoch}, found
 
 
 def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
@@ -170,7 +172,8 @@ def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
     )  # fmt: skip
     X, y = samples(rng, 40)
     make().fit(X, y, epochs=3, batch_size=10, sample_weight=rng.random(40), verbose=0)
-    assert [n for n in sent if n] == [X.size, y.size, 40]
+    params, state = 112, 3 * 112
+    assert [n for n in sent if n] == [X.size, y.size, 40, params, params, state]
     assert len(sent) > 3 * 12
 
 
@@ -179,7 +182,9 @@ def test_tf32_rounds_products_only(monkeypatch, rng):
     from fastmlp.kernels.cuda import layers
 
     asked, made = [], layers.Products
-    monkeypatch.setattr(layers, "Products", lambda dtype, precision: (asked.append(precision), made(dtype, precision))[1])
+    monkeypatch.setattr(
+        layers, "Products", lambda dtype, precision: (asked.append(precision), made(dtype, precision))[1]
+    )
     X, y = samples(rng, 20)
     for precision in ("tf32", "exact"):
         net = make(precision=precision)

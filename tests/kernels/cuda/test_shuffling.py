@@ -8,7 +8,7 @@ from cuda_cases import Place, fit_seed, follow_sgd, reference_of
 from reference_random import epoch_order
 
 import fastmlp.pace
-from fastmlp import MLP, SGD
+from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.arguments import METRIC_NONE, Course, Data
 
 SIZES = (5, 7, 2)
@@ -35,7 +35,7 @@ def module(cuda):
 
     net = describe_net(MLP((3, 2), device="cpu").network)
     work = LayersWork(net, 4, 8, False, np.dtype(np.float32), "exact")
-    return work.module(data_of(8), 0, net.n_padded, False, False)
+    return work.module(work.header(data_of(8), 0, False, False))
 
 
 def course(size, shuffle, seed=2**62 + 3):
@@ -82,14 +82,14 @@ def streaming(cuda, monkeypatch):
     monkeypatch.setattr(memory, "fits", lambda data: memory.is_on_device(data.X))
 
 
-@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("late", ["", "all", "null"])
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
-def test_streamed_batches_train_as_others_do(emulated_cuda, streaming, monkeypatch, lazy, shuffle, n_batches, rng):
+def test_streamed_batches_train_as_others_do(emulated_cuda, streaming, monkeypatch, late, shuffle, n_batches, rng):
     """Streams that do everything as late as they may show a buffer, on either side, that is filled too early."""
     place = Place("layers", monkeypatch)
     monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
-    emulated_cuda.settings.lazy = lazy
+    emulated_cuda.settings.late = late
     X, y = rng.normal(size=(10 * n_batches - 3, 5)), rng.normal(size=(10 * n_batches - 3, 2))
     net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=3)
     reference = reference_of(net.network, net.params)
@@ -105,14 +105,48 @@ def test_streamed_batches_train_as_others_do(emulated_cuda, streaming, monkeypat
     place.check()
 
 
+KEEP = """
+extern "C" __global__ void keep(const float* x, long long n, float* kept) {
+  for (long long i = threadIdx.x; i < n; i += blockDim.x) kept[i] = x[i];
+}
+"""
+
+
+@pytest.mark.parametrize("late", ["all", "null"])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
+def test_a_batch_stays_until_it_has_been_used(emulated_cuda, module, cuda, streaming, late, shuffle, n_batches):
+    """Kernels that read it long after the host has gone on, into the next epochs, find it as it was."""
+    from fastmlp.kernels.cuda.module import compiled
+
+    n, keep = 4 * n_batches - 1, compiled(KEEP)["keep"]
+    batches, kept = batches_of(n, 4, shuffle), cuda.zeros((4 * n_batches, 12), np.float32)
+    data = data_of(n, cuda)._replace(X=np.arange(3 * n, dtype=np.float32))
+    emulated_cuda.settings.late = late
+    for t in range(4 * n_batches):
+        epoch, batch = divmod(t, n_batches)
+        rows = min(4, n - 4 * batch)
+        x, _, _ = batches.take(module, data, course(4, shuffle), epoch, batch, rows)
+        keep((1,), 32, x.reshape(-1), 3 * rows, kept[t])
+    found = kept.get()
+    for epoch in range(4):
+        order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)
+        for batch in range(n_batches):
+            chosen = order[4 * batch : 4 * batch + 4]
+            np.testing.assert_array_equal(
+                found[epoch * n_batches + batch, : 3 * len(chosen)],
+                np.arange(3 * n, dtype=np.float32).reshape(n, 3)[chosen].ravel(),
+            )  # fmt: skip
+
+
 def test_streaming_in_many_calls(emulated_cuda, streaming, monkeypatch, rng):
     """A batch that was sent off by one call is used by the next."""
     place = Place("layers", monkeypatch)
     monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
     X, y = rng.normal(size=(35, 5)), rng.normal(size=(35, 2))
     found = []
-    for lazy, shuffle in itertools.product((False, True), (False, True)):
-        emulated_cuda.settings.lazy = lazy
+    for late, shuffle in itertools.product(("", "all"), (False, True)):
+        emulated_cuda.settings.late = late
         net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=3)
         net.fit(X, y, epochs=3, batch_size=10, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
         reference = reference_of(net.network, net.reset().params)
@@ -143,11 +177,12 @@ def test_streamed_inputs_cross_a_batch_at_a_time(emulated_cuda, streaming, monke
 
 
 @pytest.mark.parametrize("family", ["single", "nets"])
-def test_small_nets_take_data_of_any_size(emulated_cuda, family, rng):
+def test_small_nets_take_data_of_any_size(emulated_cuda, family, monkeypatch, rng):
     """Data that do not fit: a small net alone is trained in batches; a population says what it needs."""
     X, y = rng.normal(size=(3000, 5)), rng.normal(size=(3000, 2))
-    emulated_cuda.settings.limit = 70_000
+    emulated_cuda.settings.limit = 70_000 if family == "single" else 50_000
     if family == "single":
+        monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 100)
         net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
         reference = reference_of(net.network, net.params)
         net.fit(X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), verbose=0)
@@ -155,6 +190,8 @@ def test_small_nets_take_data_of_any_size(emulated_cuda, family, rng):
         np.testing.assert_allclose(net.params, reference.params, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-4, atol=1e-5)
     else:
-        pop = fastmlp.Population(SIZES, 3, device="cuda", random_state=3)
-        with pytest.raises(MemoryError, match=r"60,000 bytes are wanted"):
+        pop = Population(SIZES, 3, device="cuda", random_state=3)
+        with pytest.raises(
+            MemoryError, match=r"no room for the inputs: about 60,000 bytes are wanted.*Use fewer samples"
+        ):
             pop.fit(X, y, epochs=1, verbose=0)
