@@ -23,7 +23,10 @@ _MODULES = {
     "callbacks": ("EarlyStopping",),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal"),
-    "errors": ("DivergenceWarning",),
+    "errors": ("DivergenceWarning", "TrainingWarning"),
+    "diagnosis": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
+    "gradient_check": ("check_gradients", "GradientCheck"),
+    "verdicts": (),
     "schedules": (),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in (*names, module)}
@@ -33,7 +36,13 @@ __all__ = sorted(["devices", *(name for names in _MODULES.values() for name in n
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
     from .convergence import Converged as Converged
+    from .diagnosis import Diagnosis as Diagnosis
+    from .diagnosis import PopulationDiagnosis as PopulationDiagnosis
+    from .diagnosis import diagnose as diagnose
     from .errors import DivergenceWarning as DivergenceWarning
+    from .errors import TrainingWarning as TrainingWarning
+    from .gradient_check import GradientCheck as GradientCheck
+    from .gradient_check import check_gradients as check_gradients
     from .history import History as History
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform

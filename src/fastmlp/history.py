@@ -17,6 +17,7 @@ class History:
     seconds : float                  wall time of the fit
     best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept
     stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt" or "divergence"
+    optimizer : object or None       the optimiser that was used
     """
 
     def __init__(self, net: Any = None):
@@ -28,6 +29,7 @@ class History:
         self.seconds = 0.0
         self.best_epoch: int | None = None
         self.stopped_by = "epochs"
+        self.optimizer: Any = None
 
     @property
     def epochs(self) -> int:

@@ -204,6 +204,7 @@ class MLP:
         if held_out is not None:
             validation = Plan.for_evaluation(self.network, self.device, self.dtype, held_out.n_samples), held_out
         history = History(self)
+        history.optimizer = rule
         self._fits += 1
         Fit(plan, data, validation, self._padded, options, history).run()
         return history

@@ -1,0 +1,83 @@
+"""The loss around a net: the step down the gradient that gains most, and the curvature, by finite differences of gradients."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .subjects import Subject
+
+STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
+DIFFERENCE = 1e-4  # length of the step along a direction, in shares of the parameters' own root mean square
+FLOPS = 4e8  # of one gradient, the most: it decides how many samples are used
+ROWS = (48, 800)
+
+
+class Landscape(NamedTuple):
+    """Arrays (n_nets,)."""
+
+    gradient: np.ndarray  # its norm
+    curvature: np.ndarray  # second derivative along the gradient
+    largest: np.ndarray  # eigenvalue of the Hessian, of largest size
+    smallest: np.ndarray  # at the other end of the spectrum
+    best_step: np.ndarray  # learning rate whose single step of descent lowers the loss most
+    best_gain: np.ndarray  # by how much, in the loss's own units
+    safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / largest
+    safe_gain: np.ndarray  # what one step of it gains
+
+
+def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int) -> Landscape:
+    """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of the power method for each eigenvalue.
+
+    Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
+    """
+    most = int(np.clip(FLOPS / (6.0 * max(1, subject.params.shape[1])), *ROWS))
+    if len(X) > most:
+        chosen = np.sort(np.random.default_rng(1).choice(len(X), most, replace=False))
+        X, Y = X[chosen], Y[chosen]
+    params = subject.params
+    gradient = subject.gradient(X, Y)
+    norm = np.linalg.norm(gradient, axis=1)
+    scale = np.maximum(np.sqrt((params * params).mean(axis=1, keepdims=True)), 1e-3) * DIFFERENCE
+
+    def product(v: np.ndarray) -> np.ndarray:
+        h = scale * np.sqrt(params.shape[1])
+        return (subject.gradient(X, Y, params + h * v) - subject.gradient(X, Y, params - h * v)) / (2.0 * h)
+
+    start = _unit(gradient)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        curvature = (start * product(start)).sum(axis=1)
+        noise = _unit(np.random.default_rng(2).normal(size=params.shape[1])[None])
+        largest = _extreme(product, _unit(start + 0.5 * noise), 0.0, n_iterations)
+        smallest = _extreme(product, np.broadcast_to(noise, params.shape), largest[:, None], n_iterations) + largest
+        before = subject.objective(X, Y, params)
+        best_step, best_gain = _line_search(subject, X, Y, gradient, before)
+        safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
+        after = subject.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
+    return Landscape(
+        norm, curvature, largest, np.minimum(smallest, largest), best_step, best_gain, safe_step,
+        np.maximum(before - after, 0.0),
+    )  # fmt: skip
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
+
+
+def _extreme(product, v: np.ndarray, shift, n_iterations: int) -> np.ndarray:
+    """(n_nets,): the eigenvalue of H - shift of largest size, by the power method."""
+    value = np.zeros(len(v))
+    for _ in range(n_iterations):
+        image = product(v) - shift * v
+        value = (v * image).sum(axis=1)
+        v = _unit(image)
+    return value
+
+
+def _line_search(subject: Subject, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray):
+    after = np.stack([subject.objective(X, Y, subject.params - step * gradient) for step in STEPS])
+    after = np.where(np.isfinite(after), after, np.inf)
+    best = after.argmin(axis=0)
+    gain = before - after[best, np.arange(len(before))]
+    return np.where(gain > 0, STEPS[best], np.nan), np.maximum(gain, 0.0)
