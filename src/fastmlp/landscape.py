@@ -19,8 +19,8 @@ class Landscape(NamedTuple):
 
     gradient: np.ndarray  # its norm
     curvature: np.ndarray  # second derivative along the gradient
-    largest: np.ndarray  # eigenvalue of the Hessian, of largest size
-    smallest: np.ndarray  # at the other end of the spectrum
+    largest: np.ndarray  # eigenvalue of the Hessian
+    smallest: np.ndarray
     best_step: np.ndarray  # learning rate whose single step of descent lowers the loss most
     best_gain: np.ndarray  # by how much, in the loss's own units
     safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / largest
@@ -28,7 +28,7 @@ class Landscape(NamedTuple):
 
 
 def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int) -> Landscape:
-    """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of the power method for each eigenvalue.
+    """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of Lanczos's method.
 
     Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
     """
@@ -45,18 +45,17 @@ def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int) ->
         h = scale * np.sqrt(params.shape[1])
         return (subject.gradient(X, Y, params + h * v) - subject.gradient(X, Y, params - h * v)) / (2.0 * h)
 
-    start = _unit(gradient)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        start = _unit(gradient)
         curvature = (start * product(start)).sum(axis=1)
         noise = _unit(np.random.default_rng(2).normal(size=params.shape[1])[None])
-        largest = _extreme(product, _unit(start + 0.5 * noise), 0.0, n_iterations)
-        smallest = _extreme(product, np.broadcast_to(noise, params.shape), largest[:, None], n_iterations) + largest
+        smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
         before = subject.objective(X, Y, params)
         best_step, best_gain = _line_search(subject, X, Y, gradient, before)
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
         after = subject.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
     return Landscape(
-        norm, curvature, largest, np.minimum(smallest, largest), best_step, best_gain, safe_step,
+        norm, curvature, largest, smallest, best_step, best_gain, safe_step,
         np.maximum(before - after, 0.0),
     )  # fmt: skip
 
@@ -65,14 +64,26 @@ def _unit(v: np.ndarray) -> np.ndarray:
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
 
 
-def _extreme(product, v: np.ndarray, shift, n_iterations: int) -> np.ndarray:
-    """(n_nets,): the eigenvalue of H - shift of largest size, by the power method."""
-    value = np.zeros(len(v))
-    for _ in range(n_iterations):
-        image = product(v) - shift * v
-        value = (v * image).sum(axis=1)
-        v = _unit(image)
-    return value
+def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np.ndarray]:
+    """(smallest, largest) eigenvalue of the Hessian, (n_nets,) each, by Lanczos 1950 with every vector made orthogonal to
+    all before it.
+    """
+    n_nets, n_params = v.shape
+    m = min(n_iterations, n_params)
+    basis, T = [v], np.zeros((n_nets, m, m))
+    for k in range(m):
+        image = product(basis[k])
+        T[:, k, k] = (basis[k] * image).sum(axis=1)
+        for _ in range(2):  # twice is enough (Kahan and Parlett)
+            for other in basis:
+                image = image - (image * other).sum(axis=1, keepdims=True) * other
+        if k + 1 < m:
+            T[:, k, k + 1] = T[:, k + 1, k] = np.linalg.norm(image, axis=1)
+            basis.append(_unit(image))
+    values = np.full((n_nets, m), np.nan)
+    known = np.isfinite(T).all(axis=(1, 2))
+    values[known] = np.linalg.eigvalsh(T[known])
+    return values[:, 0], values[:, -1]
 
 
 def _line_search(subject: Subject, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray):

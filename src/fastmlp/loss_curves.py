@@ -32,6 +32,7 @@ class Shape(NamedTuple):
     change: np.ndarray  # by how much the loss fell over the recent epochs, in shares of its mean there
     swing: np.ndarray  # mean step up or down from one record to the next in the recent epochs, in the same shares
     back_and_forth: np.ndarray  # length of the recent path over its net change; 1 is straight
+    trend: np.ndarray  # net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
     projected: np.ndarray  # epochs left until it is where it is going
     goal: np.ndarray  # the loss it is going to
     validation_rise: np.ndarray  # last validation loss over its lowest, less 1
@@ -74,12 +75,14 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray) -> Shape:
     path = np.nansum(np.abs(steps), axis=0)
     tiny = 1e-12 * (1.0 + np.abs(level))
     change = -_slope(epochs, loss, recent) * np.nansum(spans, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        trend = (result.last - result.first) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
     projected, goal = _projection(epochs, loss, end, base_loss)
     return result._replace(
         change=change / np.maximum(np.abs(level), 1e-12),
         swing=path / np.maximum(np.isfinite(steps).sum(axis=0), 1) / np.maximum(np.abs(level), 1e-12),
         back_and_forth=(path + tiny) / (np.abs(np.nansum(steps, axis=0)) + tiny),
-        projected=projected, goal=goal,
+        trend=trend, projected=projected, goal=goal,
     )  # fmt: skip
 
 

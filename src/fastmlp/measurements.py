@@ -17,7 +17,7 @@ ROWS_OF_MANY = 200  # nets of a population, each
 NUMBERS = 4_000_000  # float64 in the activations of the nets that are measured together
 FLAT = 0.03  # a unit whose slope is below this share of its steepest one is saturated
 SAME = 1e-4  # units whose weights differ by less than this share of their length are duplicates
-ITERATIONS = (14, 6)  # of the power method: for one net, for each of many
+ITERATIONS = (16, 8)  # of Lanczos's method: for one net, for each of many
 
 # Bounds of outputs that a wrong formula has, and the formula: for functions, of which only outputs are seen.
 SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))

@@ -64,7 +64,9 @@ def has_curve(m: Measurements) -> np.ndarray:
 
 def still(m: Measurements) -> np.ndarray:
     """Whether training has nothing more to gain as it goes on: by the curve, or else by the gradient."""
-    by_curve = np.maximum(ramp(remaining(m), 0.06, 0.015), ramp(np.abs(m.curve.change), 0.02, 0.002))
+    change = np.abs(m.curve.change)
+    near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(change, 0.25, 0.08)  # a goal extrapolated from a steep curve is vague
+    by_curve = np.maximum(near_goal, ramp(change, 0.02, 0.002))
     by_gradient = ramp(gain(m), 0.06, 0.004)
     found = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
     return np.maximum(np.maximum(found, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))
@@ -83,7 +85,7 @@ def noise(m: Measurements) -> np.ndarray:
     """How much labels look as if they had lost their rows."""
     if not np.isfinite(m.data.signal) or m.data.n_samples < ENOUGH:
         return everywhere(m, 0.0)
-    no_signal = float(ramp(m.data.signal, 3.2, 2.4))
+    no_signal = float(ramp(m.data.signal, 3.8, 2.9))
     known = np.where(np.isnan(m.validation_explained), 0.85, 0.95)
     return no_signal * known * ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH) * (1.0 - ramp(m.validation_explained, 0.02, 0.1))
 
@@ -96,10 +98,11 @@ def converged(m: Measurements) -> np.ndarray:
 
 
 def still_learning(m: Measurements) -> np.ndarray:
-    falls = ramp(m.curve.change, 0.002, 0.02) * ramp(remaining(m), 0.01, 0.05) * ramp(m.curve.back_and_forth, 12.0, 4.0)
+    far = np.maximum(ramp(remaining(m), 0.01, 0.05), behind(m))
+    falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     moving = np.where(has_curve(m), falls, could * np.where(np.isnan(m.curve.epochs), 1.0, 0.7))
-    return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.5 * noise(m))
+    return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
 
 
 # ---- the data
@@ -156,7 +159,7 @@ def symmetric_units(m: Measurements) -> np.ndarray:
 
 def positive_weights(m: Measurements) -> np.ndarray:
     surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # standard deviations from weights of either sign
-    return 0.9 * ramp(m.positive, 0.8, 0.98) * ramp(surprise, 2.0, 3.0) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
+    return 0.93 * ramp(m.positive, 0.7, 0.9) * ramp(surprise, 1.8, 2.6) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
 
 
 def dead_units(m: Measurements) -> np.ndarray:
@@ -211,7 +214,7 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
         unstable = m.is_plain_descent * log_ramp(m.learning_rate * m.landscape.largest, 1.8, 2.5)
     seen = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
     seen = np.maximum(seen, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
-    return 0.92 * seen * np.maximum(behind(m), m.curve.diverged) * finite(m)
+    return np.where(m.curve.diverged > 0, 0.96, 0.92 * seen * behind(m)) * finite(m)
 
 
 def learning_rate_too_low(m: Measurements) -> np.ndarray:
@@ -227,11 +230,13 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:
-    """Outputs that go away from their targets."""
-    away = ramp(m.agreement, -0.1, -0.4) * ramp(m.skill, -0.1, -0.5)
-    rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3)
-    trained = np.where(np.isnan(m.curve.epochs), 0.85, rose)
-    return 0.97 * away * trained * finite(m)
+    """A loss that was climbed on purpose: outputs against their targets, or at the far end of their range."""
+    against = ramp(m.agreement, -0.1, -0.4)
+    row = m.subject.activations[-1]
+    climbed = ramp(m.curve.trend, 0.6, 0.9) * bool(np.isfinite([row.low, row.high]).all())
+    rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
+    trained = np.where(np.isnan(m.curve.epochs), 0.85 * against, rose * np.maximum(against, climbed))
+    return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0)
 
 
 def broken_updates(m: Measurements) -> np.ndarray:
@@ -255,7 +260,8 @@ def base_rate(m: Measurements) -> np.ndarray:
 
 
 def plateau(m: Measurements) -> np.ndarray:
-    rest = np.maximum(still(m), 0.9 * ramp(gain(m), 0.03, 0.003)) * ramp(gain(m), 0.2, 0.05)
+    by_curve = ramp(np.abs(m.curve.change), 0.03, 0.004)
+    rest = np.where(has_curve(m), by_curve, ramp(gain(m), 0.03, 0.003)) * ramp(gain(m), 0.3, 0.1)
     downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 1e-3, 3e-2)
-    kind = np.maximum(ramp(m.skill, 0.03, 0.12), 1.02 * downhill * ramp(m.skill, 0.12, 0.03))
+    kind = np.maximum(ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1))
     return 0.73 * rest * kind * behind(m) * finite(m) * structure(m)
