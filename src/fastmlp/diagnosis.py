@@ -14,7 +14,7 @@ from .history import History
 from .measurements import measure
 from .mlp import MLP
 from .population import Population
-from .subjects import Subject
+from .subjects import Subject, own_subject
 
 
 def diagnose(
@@ -81,7 +81,7 @@ def diagnose(
 def _subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[Subject, Any]:
     """(subject, the labels of its classes or None)"""
     if isinstance(net, MLP):
-        return border.own_subject(net.network, net.params[None], net.network.l2), None
+        return own_subject(net.network, net.params[None], net.network.l2), None
     return foreign_subject(net, X, activations, loss), getattr(net, "classes_", None)
 
 
@@ -90,7 +90,7 @@ def _diagnose_population(
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
     own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
-    subject = border.own_subject(pop.network, pop.params, pop.l2)
+    subject = own_subject(pop.network, pop.params, pop.l2)
     rate, plain = border.rate_of(history, pop, learning_rate)
     curve = border.as_curve(history)
     held_out = border.as_validation(validation_data, subject, None)

@@ -10,10 +10,7 @@ import numpy as np
 from .data import as_numbers, pair
 from .errors import checked_setting
 from .history import History
-from .kernels.activations import ACTIVATIONS
-from .kernels.losses import LOSSES
 from .loss_curves import Curve
-from .network import Network
 from .population_result import PopulationResult
 from .subjects import Subject
 
@@ -28,15 +25,6 @@ class Samples(NamedTuple):
     Y: np.ndarray
     label_problem: str
     bad_data: str
-
-
-def own_subject(network: Network, params: np.ndarray, l2: Any) -> Subject:
-    """fastmlp's own nets, params (n_nets, n_params)."""
-    rows = tuple(ACTIVATIONS[code] for code in network.activation_codes)
-    return Subject(
-        network.layout, params.astype(np.float64), rows, LOSSES[network.loss], network.loss_constant or 1.0, l2,
-        label_smoothing=network.label_smoothing,
-    )  # fmt: skip
 
 
 def as_inputs(X: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -153,6 +153,7 @@ class MLP:
         validation_fraction: float = 0.0,
         early_stopping: Any = None,
         callbacks: Sequence[Callback] = (),
+        monitor: bool = False,
         verbose: int = 1,
     ) -> History:
         """Train from the present parameters on.
@@ -170,6 +171,8 @@ class MLP:
         validation_data : (X, y); or validation_fraction : the share of samples, drawn at random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
+        monitor : whether to watch for failures that are known, such as a loss that stays at the base rate's; a
+            TrainingWarning tells, once
         verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
 
         Ctrl-C ends the fit and keeps what was reached; `history.stopped_by` tells.
@@ -198,7 +201,12 @@ class MLP:
             data, held_out = border.split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
-        options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose)
+        watch = None
+        if monitor:
+            from .monitor import Monitor
+
+            watch = Monitor(self.network, data, epochs)
+        options = Options(epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose, watch)
         plan = Plan.for_training(self.network, self.device, self.dtype, data.n_samples, size, shuffle)
         validation = None
         if held_out is not None:

@@ -21,6 +21,7 @@ from .initialization import Normal, Uniform, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
 from .kernels.random import FIT, derived_seeds
 from .mlp import MLP, checked_dtype, seed_of
+from .monitor import population_monitor
 from .network import Network
 from .optimizers import optimizer_from_name
 from .plan import describe_net
@@ -197,6 +198,7 @@ class Population:
         early_stopping: Any = None,
         converged: Any = None,
         restart_after: int | None = None,
+        monitor: bool = False,
         verbose: int = 1,
     ) -> PopulationResult:
         """Train every net from its present parameters on.
@@ -211,6 +213,7 @@ class Population:
             right; "40-20-40": all outputs are within 40 % of their range of the target; or a fastmlp.Converged. None:
             nets train all epochs
         restart_after : epochs after which a net that has not converged begins anew with other first weights
+        monitor : whether to warn, once, when half of the nets are stuck in a way that is known
         batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction, verbose : as for MLP.fit
 
         Ctrl-C ends the fit and keeps what was reached; `result.interrupted` tells.
@@ -255,8 +258,11 @@ class Population:
             self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
             dropout if len(dropout) > 1 else dropout[0], data, strides, held_out, size,
             shuffles, factors, rule, stopping, verbose,
+            population_monitor(self.network, data, strides) if monitor else None,
         )  # fmt: skip
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
+        if task.watch is not None:
+            task.watch.look(outcome, at_end=True, stacklevel=3)
         self._fits += 1
         self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
         n_diverged = int((self.result.stopped_by == "divergence").sum())
@@ -370,9 +376,8 @@ class Population:
         for name in PER_NET:
             values = arrays[name]
             checked_setting(name, values, 0.0)
-            setattr(
-                self, name, float(values[0]) if len(values) == 1 else drawn_setting(name, values, self.n_nets, None)
-            )
+            value = float(values[0]) if len(values) == 1 else drawn_setting(name, values, self.n_nets, None)
+            setattr(self, name, value)
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +41,9 @@ from .plan import Plan, describe_net, products, trains_in_lanes
 from .population_data import own_data
 from .progress import Progress
 from .training import Fit, Options
+
+if TYPE_CHECKING:
+    from .monitor import PopulationMonitor
 
 MONITORS = {
     None: MONITOR_NONE, "loss": MONITOR_LOSS, "accuracy": MONITOR_RIGHT, "validation_loss": MONITOR_VALIDATION_LOSS,
@@ -95,6 +98,7 @@ class Task:
     converged: Converged | None
     early_stopping: EarlyStopping | None
     verbose: int
+    watch: PopulationMonitor | None = None
 
     @property
     def n_nets(self) -> int:
@@ -193,6 +197,8 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 taken = min(int(work.queue[0]), len(members))
                 in_training = work.in_training
                 progress.show(finished_before + taken - in_training, float("nan"))
+                if task.watch is not None:
+                    task.watch.look(outcome)
                 if not in_training and taken == len(members):
                     break
                 if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled

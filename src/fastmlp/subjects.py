@@ -18,6 +18,7 @@ from .kernels.activations import CODES as ACTIVATION_CODES
 from .kernels.losses import CODES as LOSS_CODES
 from .kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY, Loss
 from .layout import Layout
+from .network import Network
 
 USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
 PROBED = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # inputs of a user's activation
@@ -234,6 +235,15 @@ def loss_row(name: Any, output: Activation | None = None) -> Loss:
     if not isinstance(name, str) or name not in LOSS_CODES:
         raise unknown_name("loss", name, LOSS_CODES)
     return LOSSES[LOSS_CODES[name]]
+
+
+def own_subject(network: Network, params: np.ndarray, l2: Any) -> Subject:
+    """fastmlp's own nets, params (n_nets, n_params)."""
+    rows = tuple(ACTIVATIONS[code] for code in network.activation_codes)
+    return Subject(
+        network.layout, params.astype(np.float64), rows, LOSSES[network.loss], network.loss_constant or 1.0, l2,
+        label_smoothing=network.label_smoothing,
+    )  # fmt: skip
 
 
 def from_arrays(

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from .optimizers import Optimizer
 from .pace import Pace
 from .plan import Plan, products
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from .monitor import Monitor
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Options:
     early_stopping: EarlyStopping | None
     callbacks: Sequence[Callback]
     verbose: int
+    monitor: Monitor | None = None
     warns: bool = True  # of divergence; a population does so once, for all its nets
 
 
@@ -103,6 +108,9 @@ class Fit:
             epochs_done = self.steps_done // self.n_batches
             if epochs_done:
                 progress.show(self.steps_done / self.n_batches, self.memory.epoch_loss[epochs_done - 1])
+            if self.options.monitor is not None:
+                at_end = self.steps_done >= self.n_steps
+                self.options.monitor.look(self.memory.epoch_loss[:epochs_done], self.memory.params, at_end=at_end)
             if by_epoch and epochs_done > epoch and (reason := self._after_epoch(team, epoch)):
                 return reason
         return "epochs"

@@ -159,7 +159,7 @@ def symmetric_units(m: Measurements) -> np.ndarray:
 
 def positive_weights(m: Measurements) -> np.ndarray:
     surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # standard deviations from weights of either sign
-    return 0.93 * ramp(m.positive, 0.7, 0.9) * ramp(surprise, 1.8, 2.6) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
+    return 0.93 * ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.6, 2.5) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
 
 
 def dead_units(m: Measurements) -> np.ndarray:
