@@ -94,7 +94,7 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "rise of validation loss": lambda m, k: one(m.curve.validation_rise, k),
     "gap to validation loss": lambda m, k: one(m.curve.gap, k),
     "largest input spread": lambda m, k: m.data.largest_spread,
-    "smallest input spread": lambda m, k: m.data.smallest_spread,
+    "typical input spread": lambda m, k: m.data.typical_spread,
     "largest input offset": lambda m, k: m.data.largest_offset,
     "constant inputs": lambda m, k: float(m.data.n_constant),
     "signal": lambda m, k: m.data.signal,

@@ -66,6 +66,7 @@ def still(m: Measurements) -> np.ndarray:
     """Whether training has nothing more to gain as it goes on: by the curve, or else by the gradient."""
     change = np.abs(m.curve.change)
     near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(change, 0.25, 0.08)  # a goal extrapolated from a steep curve is vague
+    near_goal = near_goal * np.maximum(learned(m) ** 2, ramp(change, 0.05, 0.01))
     by_curve = np.maximum(near_goal, ramp(change, 0.02, 0.002))
     by_gradient = ramp(gain(m), 0.06, 0.004)
     found = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
@@ -98,7 +99,7 @@ def converged(m: Measurements) -> np.ndarray:
 
 
 def still_learning(m: Measurements) -> np.ndarray:
-    far = np.maximum(ramp(remaining(m), 0.01, 0.05), behind(m))
+    far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(behind(m), 0.0, 0.4))
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     moving = np.where(has_curve(m), falls, could * np.where(np.isnan(m.curve.epochs), 1.0, 0.7))
@@ -141,8 +142,8 @@ def shuffled_labels(m: Measurements) -> np.ndarray:
 
 def unscaled_inputs(m: Measurements) -> np.ndarray:
     d = m.data
-    ratio = d.largest_spread / d.smallest_spread if d.smallest_spread > 0 else 1.0
-    size = max(d.largest_spread, d.largest_offset * d.smallest_spread)
+    ratio = d.largest_spread / d.typical_spread if d.typical_spread > 0 else 1.0
+    size = max(d.largest_spread, d.largest_offset * d.typical_spread)
     worst = max(
         log_ramp(ratio, 30.0, 300.0), log_ramp(d.largest_offset, 8.0, 30.0), log_ramp(size, 20.0, 100.0),
         log_ramp(d.largest_spread, 0.02, 0.004),
@@ -261,7 +262,8 @@ def base_rate(m: Measurements) -> np.ndarray:
 
 def plateau(m: Measurements) -> np.ndarray:
     by_curve = ramp(np.abs(m.curve.change), 0.03, 0.004)
-    rest = np.where(has_curve(m), by_curve, ramp(gain(m), 0.03, 0.003)) * ramp(gain(m), 0.3, 0.1)
-    downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 1e-3, 3e-2)
+    by_gradient = ramp(gain(m), 0.02, 0.002) * np.where(np.isnan(m.curve.epochs), 1.0, 0.0)
+    rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
+    downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 3e-4, 6e-3)
     kind = np.maximum(ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1))
     return 0.73 * rest * kind * behind(m) * finite(m) * structure(m)

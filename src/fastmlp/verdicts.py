@@ -71,8 +71,8 @@ def _rate_too_low_remedy(m: Measurements, k: int) -> str:
 def _unscaled_remedy(m: Measurements, k: int) -> str:
     d = m.data
     return (
-        "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): their standard deviations go from "
-        f"{number(d.smallest_spread)} to {number(d.largest_spread)} and should all be 1, with means of 0."
+        "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): their standard deviations are "
+        f"{number(d.typical_spread)} in the middle and {number(d.largest_spread)} at most, and should be 1, with means of 0."
     )
 
 
@@ -202,7 +202,7 @@ VERDICTS = (
             ("positive weights", "weights", "explained"), _positive_remedy,
             lambda m, k: "Subtract 0.5 from weights drawn from [0, 1), or their mean, and train again from there."),
     Verdict("unscaled_inputs", "The inputs are not scaled", scores.unscaled_inputs,
-            ("largest input spread", "smallest input spread", "largest input offset", "saturated units", "explained"),
+            ("largest input spread", "typical input spread", "largest input offset", "saturated units", "explained"),
             _unscaled_remedy,
             lambda m, k: "Train the same net on standardised inputs for as many epochs and compare the losses."),
     Verdict("dead_units", "Dead units", scores.dead_units, ("dead units", "layer of dead units", "explained"), _dead_remedy,
