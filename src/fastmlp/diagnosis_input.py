@@ -11,15 +11,17 @@ from .data import as_numbers, pair
 from .errors import checked_setting
 from .history import History
 from .loss_curves import Curve
+from .measurements import rows_of
 from .population_result import PopulationResult
 from .subjects import Subject
 
+MOST_ROWS = 4000  # samples that a diagnosis works on, drawn at random where there are more
 FEW = 20  # whole numbers with so few distinct values are taken for labels
 PLAIN = ("sgd", "momentum", "nesterov")
 
 
 class Samples(NamedTuple):
-    """Finite float64 rows, and what was wrong with the others or with the coding of y."""
+    """Finite float64 rows, MOST_ROWS of them at most, and what was wrong with the others or with the coding of y."""
 
     X: np.ndarray
     Y: np.ndarray
@@ -28,13 +30,14 @@ class Samples(NamedTuple):
 
 
 def as_inputs(X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """X as float64 (n_samples, n_features), and which of its rows are not finite."""
+    """X as numbers (n_samples, n_features), and which of its rows are not finite."""
     array = as_numbers(X, "X")
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or not array.size:
         raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {array.shape}.")
-    array = array.astype(np.float64)
+    if np.isfinite(array.sum(dtype=np.float64)):
+        return array, np.zeros(len(array), bool)
     return array, ~np.isfinite(array).all(axis=1)
 
 
@@ -64,12 +67,13 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: Subject, cl
     if len(array) != len(X):
         raise ValueError(f"y has {len(array)} samples, but X has {len(X)}: they must be of one length.")
     bad_y = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    bad_data = _first_bad("X", X) or _first_bad("y", array)
+    bad_data = (_first_bad("X", X) if bad_rows.any() else "") or _first_bad("y", array)
     kept = ~(bad_rows | bad_y)
     if not kept.any():
         raise ValueError(f"No row of X and y is finite: {bad_data}. Impute or drop those values first.")
     Y, problem = as_coded(array[kept], subject)
-    return Samples(X[kept], Y, problem, bad_data)
+    chosen = rows_of(len(Y), MOST_ROWS)
+    return Samples(X[kept][chosen].astype(np.float64), Y[chosen], problem, bad_data)
 
 
 def as_labels(y: Any, classes: Any) -> np.ndarray:
@@ -202,7 +206,7 @@ def _population_curve(result: PopulationResult) -> Curve:
     if len(epochs) and epochs[-1] < most:
         epochs = np.append(epochs, most)
         loss = np.concatenate([loss, np.where(result.epochs == most, result.loss, np.nan)[None]])
-    return Curve(epochs, loss, None, stopped == "divergence", stopped == "early_stopping")
+    return Curve(epochs, loss, None, stopped == "divergence", (stopped == "early_stopping") | (stopped == "converged"))
 
 
 def curve_of_net(curve: Curve, net: slice) -> Curve:

@@ -51,7 +51,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
     varies = spread > 1e-9 * (1.0 + np.abs(centre))
     offset = np.abs(centre[varies]) / spread[varies]
     total = ((Y - Y.mean(axis=0)) ** 2).sum()
-    contradicted = _contradicted(X, Y, total)
+    n_rows, contradicted = _contradicted(X, Y, total)
     linear = neighbours = features = signal = np.nan
     attainable = 0.0 if total <= 0 else 1.0 - contradicted
     if n >= ENOUGH and total > 0 and varies.any():
@@ -77,7 +77,6 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
         # for a reason, as in parity, do so far more.
         signal = max(*(z for _, _, z in found), -z - 4.0)
         shares = max(linear, neighbours, features, near * near if z < -8.0 else 0.0)
-        n_rows = len(np.unique(X, axis=0))
         attainable = 1.0 - contradicted if n_rows <= n / 2 and n_rows <= 64 else max(0.0, shares)
     return DataChecks(
         n_samples=n, n_features=X.shape[1],
@@ -97,13 +96,14 @@ def _is_one_hot(Y: np.ndarray) -> bool:
     return Y.shape[1] > 1 and bool(((Y == high).sum(axis=1) == 1).all() and ((Y == low) | (Y == high)).all())
 
 
-def _contradicted(X: np.ndarray, Y: np.ndarray, total: float) -> float:
-    _, group, counts = np.unique(X, axis=0, return_inverse=True, return_counts=True)
+def _contradicted(X: np.ndarray, Y: np.ndarray, total: float) -> tuple[int, float]:
+    """(number of different inputs, the share of the targets' variance within equal ones)"""
+    mixed = X @ np.random.default_rng(6).normal(size=X.shape[1])  # equal rows have equal sums; unlike ones hardly ever
+    _, group, counts = np.unique(mixed, return_inverse=True, return_counts=True)
     if total <= 0 or len(counts) == len(X):
-        return 0.0
-    group = group.reshape(-1)
+        return len(counts), 0.0
     means = np.stack([np.bincount(group, weights=y) / counts for y in Y.T], axis=1)
-    return float(((Y - means[group]) ** 2).sum() / total)
+    return len(counts), float(((Y - means[group]) ** 2).sum() / total)
 
 
 def _cross_validated(F: np.ndarray, Y: np.ndarray, folds: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ class Landscape(NamedTuple):
     safe_gain: np.ndarray  # what one step of it gains
 
 
-def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int) -> Landscape:
-    """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of Lanczos's method.
+def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1) -> Landscape:
+    """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of Lanczos's method; every stride-th of STEPS.
 
     Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
     """
@@ -51,7 +51,7 @@ def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int) ->
         noise = _unit(np.random.default_rng(2).normal(size=params.shape[1])[None])
         smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
         before = subject.objective(X, Y, params)
-        best_step, best_gain = _line_search(subject, X, Y, gradient, before)
+        best_step, best_gain = _line_search(subject, X, Y, gradient, before, STEPS[::stride])
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
         after = subject.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
     return Landscape(
@@ -86,9 +86,9 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
     return values[:, 0], values[:, -1]
 
 
-def _line_search(subject: Subject, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray):
-    after = np.stack([subject.objective(X, Y, subject.params - step * gradient) for step in STEPS])
+def _line_search(subject: Subject, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray, steps):
+    after = np.stack([subject.objective(X, Y, subject.params - step * gradient) for step in steps])
     after = np.where(np.isfinite(after), after, np.inf)
     best = after.argmin(axis=0)
     gain = before - after[best, np.arange(len(before))]
-    return np.where(gain > 0, STEPS[best], np.nan), np.maximum(gain, 0.0)
+    return np.where(gain > 0, steps[best], np.nan), np.maximum(gain, 0.0)

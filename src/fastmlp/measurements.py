@@ -17,7 +17,8 @@ ROWS_OF_MANY = 200  # nets of a population, each
 NUMBERS = 4_000_000  # float64 in the activations of the nets that are measured together
 FLAT = 0.03  # a unit whose slope is below this share of its steepest one is saturated
 SAME = 1e-4  # units whose weights differ by less than this share of their length are duplicates
-ITERATIONS = (16, 8)  # of Lanczos's method: for one net, for each of many
+ITERATIONS = (16, 5)  # of Lanczos's method: for one net, for each of many
+STRIDE = (1, 2)  # likewise, of the step lengths that are tried
 
 # Bounds of outputs that a wrong formula has, and the formula: for functions, of which only outputs are seen.
 SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
@@ -116,7 +117,7 @@ def measure(
     per_net = len(rows) * sum(subject.layout.layer_sizes) + subject.params.shape[1]
     size = max(1, NUMBERS // per_net)
     parts = [
-        _measure_nets(subject.of_nets(slice(k, k + size)), X[rows], Y[rows], bounds, is_classification, ITERATIONS[many])
+        _measure_nets(subject.of_nets(slice(k, k + size)), X[rows], Y[rows], bounds, is_classification, many)
         for k in range(0, n_nets, size)
     ]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -149,7 +150,7 @@ def _places(subject: Subject) -> tuple[str, ...]:
 
 
 def _measure_nets(
-    subject: Subject, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, n_iterations: int
+    subject: Subject, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, many: bool
 ) -> dict[str, np.ndarray]:
     zs, outputs = subject.forward(X)
     out, n_nets = outputs[-1], subject.n_nets
@@ -183,7 +184,7 @@ def _measure_nets(
         last = np.maximum(sizes[-1], 1e-300)
         flow = {"first_to_last": sizes[0] / last, "largest_to_last": sizes.max(axis=0) / last}
         W = np.concatenate([W.reshape(n_nets, -1) for W, _ in subject.layers(subject.params)], axis=1)
-    return result | hidden | flow | {"positive": (W > 0).mean(axis=1)} | survey(subject, X, Y, n_iterations)._asdict()
+    return result | hidden | flow | {"positive": (W > 0).mean(axis=1)} | survey(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
 
 
 def _first_bad(subject: Subject, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:

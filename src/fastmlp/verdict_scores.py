@@ -95,14 +95,15 @@ def noise(m: Measurements) -> np.ndarray:
 
 
 def converged(m: Measurements) -> np.ndarray:
-    return 0.95 * finite(m) * learned(m) * still(m) * (1.0 - 0.7 * noise(m)) * (m.target_high > m.target_low)
+    return 0.95 * finite(m) * learned(m) * np.maximum(still(m), 0.4) * (1.0 - 0.7 * noise(m)) * (m.target_high > m.target_low)
 
 
 def still_learning(m: Measurements) -> np.ndarray:
     far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(behind(m), 0.0, 0.4))
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
-    moving = np.where(has_curve(m), falls, could * np.where(np.isnan(m.curve.epochs), 1.0, 0.7))
+    begun = 0.75 * np.maximum(could, ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01))  # a curve too short for a shape
+    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), could, begun))
     return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
 
 
@@ -160,7 +161,7 @@ def symmetric_units(m: Measurements) -> np.ndarray:
 
 def positive_weights(m: Measurements) -> np.ndarray:
     surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # standard deviations from weights of either sign
-    return 0.93 * ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.6, 2.5) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
+    return 0.93 * ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
 
 
 def dead_units(m: Measurements) -> np.ndarray:
@@ -168,7 +169,9 @@ def dead_units(m: Measurements) -> np.ndarray:
 
 
 def saturated_units(m: Measurements) -> np.ndarray:
-    return 0.88 * ramp(m.saturated, 0.5, 0.8) * behind(m) * finite(m)
+    # The weights of a narrow net in a local minimum grow without end: there saturation is the effect.
+    effect = ramp(m.narrowest, 6, 4) * ramp(m.skill, 0.2, 0.3)
+    return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - 0.5 * effect) * behind(m) * finite(m)
 
 
 def vanishing_gradient(m: Measurements) -> np.ndarray:
@@ -192,7 +195,7 @@ def too_small(m: Measurements) -> np.ndarray:
     bent = max(d.neighbours, d.random_features) - d.linear if np.isfinite(d.linear) else 0.3
     linear = m.is_linear * ramp(bent, 0.03, 0.12)
     narrow = (not m.is_linear) * ramp(m.narrowest, 6, 3) * (d.n_samples >= ENOUGH) * ramp(m.skill, 0.02, 0.1)
-    at_end = np.maximum(still(m), ramp(gain(m), 0.1, 0.02))
+    at_end = np.where(has_curve(m), still(m), ramp(gain(m), 0.1, 0.02))
     return 0.82 * np.maximum(linear, narrow) * at_end * behind(m) * finite(m) * structure(m)
 
 
@@ -227,6 +230,7 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
     slow = np.maximum(log_ramp(worth, 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * m.is_plain_descent)
     slow = slow * (ramp(shorter, 3.0, 10.0) if m.is_plain_descent else 1.0)
+    slow = slow * ramp(m.curve.epochs, 8, 40)
     return 0.87 * straight * slow * ramp(gain(m), 0.005, 0.02) * behind(m) * finite(m) * structure(m)
 
 
@@ -257,7 +261,9 @@ def broken_updates(m: Measurements) -> np.ndarray:
 def base_rate(m: Measurements) -> np.ndarray:
     constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03)
     deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
-    return 0.74 * constant * ramp(deviation, 0.25, 0.1) * behind(m) * finite(m) * max(structure(m), 0.3)
+    moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), ramp(gain(m), 0.02, 0.1))
+    tried = np.where(np.isnan(m.curve.epochs), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.7 * moving)
+    return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * behind(m) * finite(m) * max(structure(m), 0.3)
 
 
 def plateau(m: Measurements) -> np.ndarray:

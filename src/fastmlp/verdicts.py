@@ -150,6 +150,20 @@ def _broken_remedy(m: Measurements, k: int) -> str:
     )
 
 
+def _plateau_remedy(m: Measurements, k: int) -> str:
+    down = -one(m.landscape.smallest, k)
+    if down > 1e-3 * abs(one(m.landscape.largest, k)):
+        return (
+            "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again from other "
+            f"weights; the loss bends down by {number(down)} in one direction."
+        )
+    widened = f", or double the hidden units from {m.narrowest}" if m.narrowest else ""
+    return (
+        "Begin again from other weights (another random_state, or a Population of 20 nets and its best())"
+        f"{widened}: the gradient is almost zero here."
+    )
+
+
 VERDICTS = (
     Verdict("converged", "Converged", scores.converged,
             ("explained", "attainable", "accuracy", "loss", "change of the loss"),
@@ -255,13 +269,7 @@ VERDICTS = (
             lambda m, k: "Train from five other seeds: if all end here, the cause is not the start but a setting."),
     Verdict("plateau", "A plateau, saddle or local minimum", scores.plateau,
             ("gradient", "curvature", "smallest curvature", "largest curvature", "gain of one step", "explained"),
-            lambda m, k: (
-                "Begin again from other weights (net.reset() after another random_state, or a Population of 20 nets and its "
-                f"best()), or double the hidden units from {m.narrowest}: the gradient is almost zero here."
-                if one(m.landscape.smallest, k) >= 0 else
-                "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again from other "
-                f"weights; the loss bends down by {number(-one(m.landscape.smallest, k))} in one direction."
-            ),
+            _plateau_remedy,
             lambda m, k: "Train on from here with 'rprop' for 200 epochs: a plateau is left, a minimum is not."),
     Verdict("unclear", "No known failure", lambda m: scores.everywhere(m, 0.08),
             ("loss", "base rate's loss", "explained", "attainable", "gradient"),
