@@ -18,13 +18,15 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 SRC_LEVELS = [
     ["errors", "history", "metrics", "pace", "progress", "layout"],
     ["callbacks", "columns", "convergence", "sampling", "devices", "optimizers", "schedules", "network"],
-    ["data", "initialization", "plan", "targets"],
-    ["ensemble", "population_data", "population_result", "tabular", "training"],
-    ["mlp", "population_fit"],
-    ["population_use"],
-    ["population"],
-    ["persistence", "reproduce", "sweeps", "xor"],
-    ["jobs"],
+    ["data", "initialization", "label_checks", "loss_curves", "plan", "subjects", "targets"],
+    ["ensemble", "foreign_nets", "landscape", "population_data", "population_result", "tabular"],
+    ["measurements"],
+    ["diagnosis_input", "monitor", "training", "verdict_scores"],
+    ["facts", "mlp", "population_fit"],
+    ["gradient_check", "population_use", "verdicts"],
+    ["diagnosis_report", "population"],
+    ["diagnosis", "persistence", "reproduce", "sweeps", "xor"],
+    ["diagnosis_job", "jobs", "stuck_story"],
     ["cli"],
 ]
 KERNEL_LEVELS = [

@@ -19,7 +19,9 @@ def moons(seed, n=200, noise=0.15):
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     angle = rng.random(n) * np.pi
-    X = np.stack([np.where(y, 1 - np.cos(angle), np.cos(angle)), np.where(y, 0.5 - np.sin(angle), np.sin(angle))], axis=1)
+    X = np.stack(
+        [np.where(y, 1 - np.cos(angle), np.cos(angle)), np.where(y, 0.5 - np.sin(angle), np.sin(angle))], axis=1
+    )
     return X + noise * rng.normal(size=X.shape), y
 
 

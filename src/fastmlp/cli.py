@@ -223,7 +223,9 @@ def train(
 def diagnose(
     model: Annotated[Path, typer.Argument(help="A net or population saved by fastmlp.")],
     file: Annotated[Path, typer.Argument(help="The CSV or Parquet file it was trained on.")],
-    target: Annotated[str | None, typer.Option(help="The column to predict; a net of `fastmlp train` knows it.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; a net of `fastmlp train` knows it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say what keeps a net from learning: the verdict, its evidence, what to change, how to make sure."""

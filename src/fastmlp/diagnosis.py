@@ -1,4 +1,4 @@
-"""diagnose: why is my net stuck? A verdict with its evidence, what to change, and the experiment that would confirm it."""
+"""diagnose: why is my net stuck? A verdict, its evidence, what to change, and the experiment that would confirm it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def diagnose(
     validation_data : (X, y) that training has not seen, which tells over-fitting from learning
     activations : a name or a function of z per layer, the output's last, for weights given as arrays; for PyTorch and
         Keras models only to correct what is read from them
-    loss : of a foreign net, by fastmlp's name; the usual one for the output activation unless given. A model that ends in
-        logits needs it: loss="binary_cross_entropy" or "softmax_cross_entropy"
+    loss : of a foreign net, by fastmlp's name; the usual one for the output activation unless given. A model that ends
+        in logits needs it: loss="binary_cross_entropy" or "softmax_cross_entropy"
     learning_rate : of the training; taken from the history where fit returned it. For a population also (n_nets,)
 
     Returns

@@ -102,8 +102,8 @@ def as_coded(y: np.ndarray, subject: Subject) -> tuple[np.ndarray, str]:
         numbers = np.unique(y)
         if not (numbers == np.round(numbers)).all():
             raise ValueError(
-                f"y has shape ({len(y)},), but there are {k} outputs, so it must hold class numbers from 0 to {k - 1}; it "
-                f"holds fractions. For real targets pass shape (n_samples, {k})."
+                f"y has shape ({len(y)},), but there are {k} outputs, so it must hold class numbers from 0 to {k - 1}; "
+                f"it holds fractions. For real targets pass shape (n_samples, {k})."
             )
         if numbers[0] < 0 or numbers[-1] >= k:
             problem = (
@@ -132,12 +132,12 @@ def _coding_problem(Y: np.ndarray, subject: Subject) -> str:
     listed = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
     if len(values) == 2:
         return (
-            f"its two values are {listed}, but the output ({row.name}, {subject.loss.name}) learns {low:g} and {high:g}; "
-            f"use numpy.where(y == {values[1]:g}, {high:g}, {low:g})"
+            f"its two values are {listed}, but the output ({row.name}, {subject.loss.name}) learns {low:g} and "
+            f"{high:g}; use numpy.where(y == {values[1]:g}, {high:g}, {low:g})"
         )
     return (
-        f"its {len(values)} values {listed} are labels beyond the output's range [{low:g}, {high:g}] ({row.name}); use one "
-        "softmax output per class, or an identity output if they are quantities"
+        f"its {len(values)} values {listed} are labels beyond the output's range [{low:g}, {high:g}] ({row.name}); use "
+        "one softmax output per class, or an identity output if they are quantities"
     )
 
 
@@ -229,5 +229,3 @@ def rate_of(history: Any, net: Any, given: Any) -> tuple[Any, bool]:
     if hasattr(net, "learning_rate_init"):
         return float(net.learning_rate_init), getattr(net, "solver", "") == "sgd"
     return np.nan, False
-
-

@@ -44,10 +44,10 @@ def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarra
     X = table.drop(columns=target)
     text = [name for name in X.columns if X[name].dtype.kind not in "biuf"]
     if text:
-        raise ValueError(f"The net takes numbers, but the column {text[0]!r} of the table holds text: encode or drop it.")
+        raise ValueError(
+            f"The net takes numbers, but the column {text[0]!r} of the table holds text: encode or drop it."
+        )
     n_features = net.network.n_features
     if X.shape[1] != n_features:
         raise ValueError(f"The net has {n_features} inputs, but the table has {X.shape[1]} columns besides {target!r}.")
     return X.to_numpy(np.float64), table[target].to_numpy()
-
-

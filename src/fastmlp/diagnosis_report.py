@@ -147,7 +147,13 @@ class PopulationDiagnosis:
         titles = {row.name: row.title for row in VERDICTS}
         with np.errstate(invalid="ignore"):
             return [
-                (name, titles[name], count, float(np.median(self.loss[self.nets(name)])), self.net(self.nets(name)[0]).remedy)
+                (
+                    name,
+                    titles[name],
+                    count,
+                    float(np.median(self.loss[self.nets(name)])),
+                    self.net(self.nets(name)[0]).remedy,
+                )
                 for name, count in self.counts().items()
             ]
 
@@ -155,7 +161,10 @@ class PopulationDiagnosis:
         lines = [f"{self.n_nets:,} nets"]
         for name, title, count, loss, remedy in self._rows():
             share = 100.0 * count / self.n_nets
-            lines.append(f"  {count:>9,}  {share:5.1f} %  {title} ({name}), median loss {number(loss)}, as net {self.nets(name)[0]}")
+            lines.append(
+                f"  {count:>9,}  {share:5.1f} %  {title} ({name}), median loss {number(loss)}, "
+                f"as net {self.nets(name)[0]}"
+            )
             lines += textwrap.wrap(remedy, WIDTH - 23, initial_indent=" " * 23, subsequent_indent=" " * 23)
         return "\n".join(lines)
 

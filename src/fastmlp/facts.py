@@ -107,4 +107,4 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
 def evidence(m: Measurements, k: int, names: tuple[str, ...]) -> dict[str, float | str]:
     """The facts of net k with these names, without those that could not be measured."""
     found = {name: FACTS[name](m, k) for name in names}
-    return {name: value for name, value in found.items() if value != "" and not (value != value)}
+    return {name: value for name, value in found.items() if value != "" and value == value}

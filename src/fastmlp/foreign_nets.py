@@ -40,8 +40,9 @@ def foreign_subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, 
     if hasattr(net, "fit") and not hasattr(net, "coefs_") and hasattr(net, "hidden_layer_sizes"):
         raise ValueError("The estimator has no weights before fit: fit it, then diagnose it.")
     raise ValueError(
-        "diagnose takes an MLP, a Population, a fitted scikit-learn MLP, a PyTorch or Keras model of dense layers, a list "
-        f"of arrays [W, b, W, b, ...] with activations=[...], or a forward function, but it is {type(net).__name__}."
+        "diagnose takes an MLP, a Population, a fitted scikit-learn MLP, a PyTorch or Keras model of dense "
+        f"layers, a list of arrays [W, b, W, b, ...] with activations=[...], or a forward function, "
+        f"but it is {type(net).__name__}."
     )
 
 
@@ -138,5 +139,3 @@ def _ended(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: s
     if not named and names[-1] == "identity" and loss in on_top:
         names[-1] = on_top[loss]
     return from_arrays(weights, biases, names, loss, kind)
-
-

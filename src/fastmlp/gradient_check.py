@@ -14,7 +14,8 @@ from .layout import Layout
 
 STEP = 6e-6  # the cube root of float64's precision: it balances rounding and truncation
 FACTORS = {
-    2.0: "twice", 0.5: "half", -1.0: "minus", -2.0: "minus twice", -0.5: "minus half", 4.0: "four times", 0.25: "a quarter of",
+    2.0: "twice", 0.5: "half", -1.0: "minus", -2.0: "minus twice", -0.5: "minus half", 4.0: "four times",
+    0.25: "a quarter of",
 }  # fmt: skip
 NEAR = 0.02  # relative deviation from a round factor that is still taken for it
 MISSING = 1e-9  # an array whose largest gradient is below this share of the true one is missing
@@ -138,7 +139,13 @@ def check_gradients(
             findings.append(_finding(name, given[k], mine, true, array.shape, chosen, error))
             worst = np.argsort(-np.abs(np.nan_to_num(mine - true, nan=np.inf)), kind="stable")[:3]
             entries += [
-                (abs(mine[i] - true[i]), name, tuple(int(j) for j in np.unravel_index(chosen[i], array.shape)), mine[i], true[i])
+                (
+                    abs(mine[i] - true[i]),
+                    name,
+                    tuple(int(j) for j in np.unravel_index(chosen[i], array.shape)),
+                    mine[i],
+                    true[i],
+                )
                 for i in worst
             ]
     entries.sort(key=lambda entry: -np.nan_to_num(entry[0], nan=np.inf))
@@ -163,7 +170,11 @@ def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
     copy = lambda array: np.array(array, np.float64, order="C")
     if isinstance(params, Mapping):
         keys = list(params)
-        return [str(key) for key in keys], [copy(params[key]) for key in keys], lambda parts: dict(zip(keys, parts, strict=True))
+        return (
+            [str(key) for key in keys],
+            [copy(params[key]) for key in keys],
+            lambda parts: dict(zip(keys, parts, strict=True)),
+        )
     if isinstance(params, (list, tuple)) and any(np.ndim(part) for part in params):
         arrays = [copy(part) for part in params]
         return _names_of(arrays), arrays, list
@@ -172,7 +183,9 @@ def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
         return ["gradient"], [flat], lambda parts: parts[0]
     layout = Layout(tuple(layer_sizes))
     if flat.shape != (layout.n_params,):
-        raise ValueError(f"Layers {tuple(layer_sizes)} have {layout.n_params} parameters, but params has shape {flat.shape}.")
+        raise ValueError(
+            f"Layers {tuple(layer_sizes)} have {layout.n_params} parameters, but params has shape {flat.shape}."
+        )
     arrays = _pieces(layout, flat)
     return _names_of(arrays), arrays, lambda parts: np.concatenate([part.reshape(-1) for part in parts])
 
@@ -223,7 +236,13 @@ def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[n
 
 
 def _finding(
-    name: str, whole: np.ndarray, mine: np.ndarray, true: np.ndarray, shape: tuple[int, ...], chosen: np.ndarray, error: float
+    name: str,
+    whole: np.ndarray,
+    mine: np.ndarray,
+    true: np.ndarray,
+    shape: tuple[int, ...],
+    chosen: np.ndarray,
+    error: float,
 ) -> Finding:
     if not np.isfinite(mine).all():
         return Finding(name, "not finite", f"{name} is not finite", np.nan, error)
@@ -232,7 +251,11 @@ def _finding(
         return Finding(name, "missing", f"{name} is missing", 0.0, error)
     squares = float(true @ true)
     factor = float(mine @ true) / squares if squares > 0 else np.nan
-    if np.isfinite(factor) and abs(factor) > 1e-6 and np.abs(mine - factor * true).max() <= NEAR * abs(factor) * largest:
+    if (
+        np.isfinite(factor)
+        and abs(factor) > 1e-6
+        and np.abs(mine - factor * true).max() <= NEAR * abs(factor) * largest
+    ):
         return Finding(name, "factor", f"{name} is {_times(factor)}", factor, error)
     if len(shape) == 2 and shape[0] == shape[1]:
         turned = whole.T.reshape(-1)[chosen]

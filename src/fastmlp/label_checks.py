@@ -93,7 +93,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
 
 def _is_one_hot(Y: np.ndarray) -> bool:
     low, high = Y.min(), Y.max()
-    return Y.shape[1] > 1 and bool(((Y == high).sum(axis=1) == 1).all() and ((Y == low) | (Y == high)).all())
+    return Y.shape[1] > 1 and bool(((high == Y).sum(axis=1) == 1).all() and ((low == Y) | (high == Y)).all())
 
 
 def _contradicted(X: np.ndarray, Y: np.ndarray, total: float) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""The loss around a net: the step down the gradient that gains most, and the curvature, by finite differences of gradients."""
+"""The loss around a net: the best step down the gradient, and the curvature, by finite differences of gradients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int, st
     params = subject.params
     gradient = subject.gradient(X, Y)
     norm = np.linalg.norm(gradient, axis=1)
-    scale = np.maximum(np.sqrt((params * params).mean(axis=1, keepdims=True)), 1e-3) * DIFFERENCE
+    size = np.sqrt((params * params).mean(axis=1, keepdims=True))
+    scale = np.maximum(size, 1e-3) * DIFFERENCE
 
     def product(v: np.ndarray) -> np.ndarray:
         h = scale * np.sqrt(params.shape[1])
@@ -48,7 +49,7 @@ def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int, st
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         start = _unit(gradient)
         curvature = (start * product(start)).sum(axis=1)
-        noise = _unit(np.random.default_rng(2).normal(size=params.shape[1])[None])
+        noise = _unit(np.random.default_rng(2).normal(size=(1, params.shape[1])))
         smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
         before = subject.objective(X, Y, params)
         best_step, best_gain = _line_search(subject, X, Y, gradient, before, STEPS[::stride])
@@ -65,7 +66,7 @@ def _unit(v: np.ndarray) -> np.ndarray:
 
 
 def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np.ndarray]:
-    """(smallest, largest) eigenvalue of the Hessian, (n_nets,) each, by Lanczos 1950 with every vector made orthogonal to
+    """(smallest, largest) eigenvalue of the Hessian, (n_nets,) each, by Lanczos 1950, every vector made orthogonal to
     all before it.
     """
     n_nets, n_params = v.shape

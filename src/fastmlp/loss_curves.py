@@ -43,7 +43,8 @@ class Shape(NamedTuple):
 
 def nothing(n_nets: int) -> Shape:
     """The shape of no curve."""
-    return Shape(*(np.full(n_nets, np.nan) for _ in Shape._fields[:-2]), np.zeros(n_nets), np.zeros(n_nets))
+    unknown = {name: np.full(n_nets, np.nan) for name in Shape._fields}
+    return Shape(**unknown | {name: np.zeros(n_nets) for name in Shape._fields[-2:]})
 
 
 def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray) -> Shape:
@@ -100,9 +101,7 @@ def _slope(epochs: np.ndarray, loss: np.ndarray, recent: np.ndarray) -> np.ndarr
     return (t * np.where(recent, y - y_mean, 0.0)).sum(axis=0) / np.maximum((t * t).sum(axis=0), 1e-300)
 
 
-def _projection(
-    epochs: np.ndarray, loss: np.ndarray, end: np.ndarray, base_loss: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def _projection(epochs: np.ndarray, loss: np.ndarray, end: np.ndarray, base_loss: Any) -> tuple[np.ndarray, np.ndarray]:
     """(epochs left, loss at the end of the road), from the losses after one half, three quarters and all of the epochs.
 
     If the falls of the two quarters shrink by a factor r, the loss goes on to L - d r / (1 - r) as a geometric series
@@ -119,9 +118,11 @@ def _projection(
         goal = np.maximum(goal, 0.0)
         target = np.maximum(CLOSE * goal, SMALL * base_loss)
         quarters = np.where(
-            geometric, np.log(np.maximum(target - goal, 1e-12) / np.maximum(L3 - goal, 1e-12)) / np.log(r), (L3 - target) / d2
+            geometric,
+            np.log(np.maximum(target - goal, 1e-12) / np.maximum(L3 - goal, 1e-12)) / np.log(r),
+            (L3 - target) / d2,
         )
-    left = np.where(falling & (L3 > target), quarters * end / 4, 0.0)
+    left = np.where(falling & (target < L3), quarters * end / 4, 0.0)
     return np.where(np.isfinite(L3), np.maximum(left, 0.0), np.nan), goal
 
 

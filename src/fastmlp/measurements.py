@@ -1,4 +1,4 @@
-"""What a diagnosis measures, once, before any verdict: of the outputs, of every layer, of the gradients. Arrays (n_nets,)."""
+"""What a diagnosis measures, once, before any verdict: of outputs, of every layer, of gradients. Arrays (n_nets,)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .kernels.activations import Activation
 from .label_checks import DataChecks, check_data
 from .landscape import Landscape, survey
 from .loss_curves import Curve, Shape, shape_of
-from .subjects import QUIET, Subject, as_outputs, slope
+from .subjects import Subject, as_outputs, slope
 
 ROWS = 1000  # samples that one net is measured on
 ROWS_OF_MANY = 200  # nets of a population, each
@@ -106,7 +106,7 @@ def measure(
     bad_data: str = "", validation: tuple[np.ndarray, np.ndarray] | None = None, learning_rate: Any = np.nan,
     is_plain_descent: bool = False,
 ) -> Measurements:  # fmt: skip
-    """Measure every net of a subject on samples X (n_samples, n_features), Y (n_samples, n_outputs), float64, finite."""
+    """Measure every net of a subject on samples X (n_samples, n_features), Y (n_samples, n_outputs), float64."""
     n_nets, many = subject.n_nets, subject.n_nets > 1
     data = check_data(X, Y)
     rows = rows_of(len(X), ROWS_OF_MANY if many else ROWS)
@@ -128,11 +128,12 @@ def measure(
     majority = np.nan
     if is_classification:
         share = (Y[:, 0] == Y.max()).mean()
-        majority = float((Y == Y.max()).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
+        majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
     return Measurements(
         subject=subject, data=data, curve=shape_of(curve, n_nets, np.full(n_nets, base)), landscape=landscape,
         bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()), is_classification=is_classification,
-        label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base, majority=majority,
+        label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base,
+        majority=majority,
         n_weights=sum(W[0].size for W in weights),
         narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
         is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
@@ -154,7 +155,7 @@ def _measure_nets(
 ) -> dict[str, np.ndarray]:
     zs, outputs = subject.forward(X)
     out, n_nets = outputs[-1], subject.n_nets
-    with np.errstate(**QUIET):
+    with np.errstate(all="ignore"):
         loss = subject.losses(zs[-1], out, Y)
         centred = Y - Y.mean(axis=0)
         variance = (centred**2).mean()
@@ -179,17 +180,23 @@ def _measure_nets(
         names = (*HIDDEN_FACTS, "first_to_last", "largest_to_last", "positive", *Landscape._fields)
         return result | dict.fromkeys(names, unknown)
     hidden = _hidden_facts(subject, zs, outputs)
-    with np.errstate(**QUIET):
+    with np.errstate(all="ignore"):
         sizes = np.stack([np.sqrt((delta**2).mean(axis=(1, 2))) for delta in subject.deltas(zs, outputs, Y)])
         last = np.maximum(sizes[-1], 1e-300)
         flow = {"first_to_last": sizes[0] / last, "largest_to_last": sizes.max(axis=0) / last}
         W = np.concatenate([W.reshape(n_nets, -1) for W, _ in subject.layers(subject.params)], axis=1)
-    return result | hidden | flow | {"positive": (W > 0).mean(axis=1)} | survey(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
+    return (
+        result
+        | hidden
+        | flow
+        | {"positive": (W > 0).mean(axis=1)}
+        | survey(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
+    )
 
 
 def _first_bad(subject: Subject, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
     """(n_nets,): which of `places` holds the first number that is not finite; 0 for none."""
-    found = [a for a in outputs]
+    found = list(outputs)
     if subject.has_weights:
         parameters = [np.concatenate([W.reshape(len(W), -1), b], axis=1) for W, b in subject.layers(subject.params)]
         found = [*parameters, *outputs, loss[:, None]]
@@ -260,7 +267,7 @@ def duplicate_share(units: np.ndarray) -> np.ndarray:
     if n_units < 2:
         return np.zeros(len(units))
     directions = np.random.default_rng(4).normal(size=(units.shape[2], 2)) / np.sqrt(units.shape[2])
-    with np.errstate(**QUIET):
+    with np.errstate(all="ignore"):
         places = units @ directions
         order = places[:, :, 0].argsort(axis=1)
         sorted_places = np.take_along_axis(places, order[:, :, None], axis=1)
@@ -327,6 +334,6 @@ def _validation(subject: Subject, pair: tuple[np.ndarray, np.ndarray] | None) ->
         part = subject.of_nets(slice(k, k + size))
         zs, outputs = part.forward(X)
         losses.append(part.losses(zs[-1], outputs[-1], Y))
-        with np.errstate(**QUIET):
+        with np.errstate(all="ignore"):
             shares.append(1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / ((Y - Y.mean(axis=0)) ** 2).mean())
     return np.concatenate(losses), np.concatenate(shares)

@@ -1,4 +1,4 @@
-"""fit(..., monitor=True): looks at the losses between calls into the kernels, now and then at the units, and warns once."""
+"""fit(..., monitor=True): looks at the losses between calls into the kernels, at times at the units; warns once."""
 
 from __future__ import annotations
 
@@ -65,14 +65,22 @@ class Monitor:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
         level, middle = last.mean(), losses[n // 2]
-        if n >= self._patient and abs(level - middle) < FLAT_CURVE * abs(level) and abs(level - self.base) < AT_BASE * self.base:
+        if (
+            n >= self._patient
+            and abs(level - middle) < FLAT_CURVE * abs(level)
+            and abs(level - self.base) < AT_BASE * self.base
+        ):
             return (
-                f"the loss has stayed at the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs do not depend "
+                f"the loss has stayed at the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs do "
+                "not depend "
                 "on the inputs"
             )
         lowest = losses.min()
         if level > 2.0 * max(lowest, 0.1 * self.base) and level > losses[0]:
-            return f"the loss has risen from {lowest:.4g} to {level:.4g}: the learning rate is too high or the sign is wrong"
+            return (
+                f"the loss has risen from {lowest:.4g} to {level:.4g}: the learning rate is too high or the "
+                f"sign is wrong"
+            )
         quarter = losses[-max(8, n // 4) :]
         if level > 0.2 * self.base:
             steps = np.abs(np.diff(quarter))
@@ -107,7 +115,7 @@ class Monitor:
 
 
 class PopulationMonitor:
-    """Watches the records of a population's nets; warns when half of those seen are stuck at the base rate or diverged."""
+    """Watches the records of a population's nets; warns when half of them are stuck at the base rate or diverged."""
 
     NETS = 256  # whose records are looked at
 
@@ -131,13 +139,16 @@ class PopulationMonitor:
         level, middle = records[last, nets], records[np.minimum(half, last), nets]
         old = seen & (epochs[last] >= FIRST) & (half < last)
         with np.errstate(invalid="ignore"):
-            at_base = old & (np.abs(level - self.base) < AT_BASE * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
+            at_base = (
+                old & (np.abs(level - self.base) < AT_BASE * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
+            )
         found = ""
         diverged = outcome.status[chosen] == DIVERGED_NET
         if old.sum() >= len(chosen) / 4 and at_base.sum() > old.sum() / 2:
             share = 100.0 * at_base.sum() / old.sum()
             found = (
-                f"{share:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: their outputs do not "
+                f"{share:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: their outputs "
+                "do not "
                 "depend on the inputs"
             )
         elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end fit warns of these by itself

@@ -1,9 +1,10 @@
-"""The founding question as `fastmlp xor --stuck` tells it: a net written by hand whose output stays at [0.5, 0.5], the bugs
-that do this, what diagnose says about each, and the net without them.
+"""The founding question as `fastmlp xor --stuck` tells it: a net written by hand whose output stays at [0.5, 0.5], the
+bugs that do this, what diagnose says about each, and the net without them.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ class HandWrittenNet:
         rng = np.random.default_rng(seed)
         low = 0.0 if bug == "positive weights" else -1.0
         self.bug = bug
-        self.W = [rng.uniform(low, 1.0, shape) for shape in zip(sizes[:-1], sizes[1:], strict=True)]
+        self.W = [rng.uniform(low, 1.0, shape) for shape in pairwise(sizes)]
         self.b = [rng.uniform(low, 1.0, size) for size in sizes[1:]]
 
     def activate(self, z: np.ndarray) -> np.ndarray:
@@ -118,7 +119,10 @@ def run(console: Any) -> int:
     say("\nfastmlp.diagnose(net.predict, X, y, losses) says:\n")
     found = verdict_on(net, losses)
     say(str(found))
-    say(f"\nThe fix, one line:\n  - {BUGS[0].wrong}\n  + {BUGS[0].right}\n\nThe same start with it, after {CURED.epochs:,} epochs:")
+    say(
+        f"\nThe fix, one line:\n  - {BUGS[0].wrong}\n  + {BUGS[0].right}\n\nThe same start with it, after "
+        f"{CURED.epochs:,} epochs:"
+    )
     cured, cured_losses = trained(CURED)
     say(_outputs(cured))
     last = verdict_on(cured, cured_losses)
@@ -129,11 +133,15 @@ def run(console: Any) -> int:
         net, losses = trained(bug)
         found = verdict_on(net, losses)
         right &= found.verdict == bug.verdict
-        table.add_row(bug.name, " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found.title, f"{found.confidence:.2f}")
+        table.add_row(
+            bug.name, " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found.title, f"{found.confidence:.2f}"
+        )
     console.print(table)
     return 0 if right else 1
 
 
 def _outputs(net: HandWrittenNet) -> str:
     rows = zip(X, Y, net.predict(X), strict=True)
-    return "\n".join(f"  ({x[0]:.0f}, {x[1]:.0f})  wanted {np.eye(2)[y]}  got [{p[0]:.3f} {p[1]:.3f}]" for x, y, p in rows)
+    return "\n".join(
+        f"  ({x[0]:.0f}, {x[1]:.0f})  wanted {np.eye(2)[y]}  got [{p[0]:.3f} {p[1]:.3f}]" for x, y, p in rows
+    )

@@ -23,7 +23,6 @@ from .network import Network
 USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
 PROBED = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # inputs of a user's activation
 UNBOUNDED = 100.0  # a function that goes beyond this on PROBED is taken for one without a bound
-QUIET = {"over": "ignore", "invalid": "ignore", "divide": "ignore", "under": "ignore"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +84,10 @@ class Subject:
             a = as_outputs(self.function(X), len(X))[None]
             return [self._logits(a)], [a]
         zs, outputs, a = [], [], X[None]
-        with np.errstate(**QUIET):
-            for (W, b), row in zip(self.layers(self.params if params is None else params), self.activations, strict=True):
+        with np.errstate(all="ignore"):
+            for (W, b), row in zip(
+                self.layers(self.params if params is None else params), self.activations, strict=True
+            ):
                 z = a @ W + b[:, None, :]
                 a = _softmax(z) if row.name == "softmax" else np.asarray(row.value(z))
                 zs.append(z)
@@ -103,7 +104,7 @@ class Subject:
 
     def losses(self, z: np.ndarray, a: np.ndarray, Y: np.ndarray) -> np.ndarray:
         """(n_nets,): the mean over samples and, but for softmax, over outputs, without the L2 penalty."""
-        with np.errstate(**QUIET):
+        with np.errstate(all="ignore"):
             if self.is_softmax:
                 z = z - _logsumexp(z)
             share = np.asarray(self.loss.value(z, a, self._smoothed(Y)[None], self.loss_constant))
@@ -130,10 +131,8 @@ class Subject:
         deltas = self.deltas(zs, outputs, Y, params)
         grads = np.empty_like(params)
         inputs = [np.broadcast_to(X[None], (len(params), *X.shape)), *outputs[:-1]]
-        with np.errstate(**QUIET):
-            for (dW, db), a, delta, (W, _) in zip(
-                self.layers(grads), inputs, deltas, self.layers(params), strict=True
-            ):
+        with np.errstate(all="ignore"):
+            for (dW, db), a, delta, (W, _) in zip(self.layers(grads), inputs, deltas, self.layers(params), strict=True):
                 dW[:] = a.transpose(0, 2, 1) @ delta + np.reshape(self.l2, (-1, 1, 1)) * W
                 db[:] = delta.sum(axis=1)
         return grads
@@ -143,7 +142,7 @@ class Subject:
     ) -> list[np.ndarray]:
         """The derivative of the loss with respect to z of each layer, (n_nets, n_samples, width)."""
         layers = self.layers(self.params if params is None else params)
-        with np.errstate(**QUIET):
+        with np.errstate(all="ignore"):
             delta = np.asarray(self.loss.delta(outputs[-1], self._smoothed(Y)[None], self.loss_constant)) / len(Y)
             if not self.is_softmax:
                 delta = delta / self.n_outputs
@@ -158,7 +157,7 @@ class Subject:
 
 def slope(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
     """f'(z) of an activation, without what some rules add to it on purpose."""
-    with np.errstate(**QUIET):
+    with np.errstate(all="ignore"):
         return np.asarray(row.derivative(z if row.needs_z else a)) - row.offset
 
 
@@ -213,7 +212,7 @@ def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
     """A row for a function of z: its bounds are looked up by trying it, its derivative is a central difference."""
 
     def value(z: np.ndarray) -> np.ndarray:
-        with np.errstate(**QUIET):
+        with np.errstate(all="ignore"):
             return np.asarray(function(z), np.float64)
 
     def derivative(z: np.ndarray) -> np.ndarray:

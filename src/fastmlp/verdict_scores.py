@@ -1,8 +1,8 @@
 """How sure each verdict is: functions from measurements to confidences (n_nets,), 0 where a verdict does not apply.
 
-A cause that is seen directly (a value that is not finite, labels that never change) is certain. What only tells that a net
-does not learn (the base rate, a plateau) stays below the causes that explain it. A number that could not be measured
-is NaN and counts for nothing.
+A cause that is seen directly (a value that is not finite, labels that never change) is certain. What only tells that a
+net does not learn (the base rate, a plateau) stays below the causes that explain it. A number that could not be
+measured is NaN and counts for nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def has_curve(m: Measurements) -> np.ndarray:
 def still(m: Measurements) -> np.ndarray:
     """Whether training has nothing more to gain as it goes on: by the curve, or else by the gradient."""
     change = np.abs(m.curve.change)
-    near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(change, 0.25, 0.08)  # a goal extrapolated from a steep curve is vague
+    near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(
+        change, 0.25, 0.08
+    )  # a goal extrapolated from a steep curve is vague
     near_goal = near_goal * np.maximum(learned(m) ** 2, ramp(change, 0.05, 0.01))
     by_curve = np.maximum(near_goal, ramp(change, 0.02, 0.002))
     by_gradient = ramp(gain(m), 0.06, 0.004)
@@ -88,21 +90,35 @@ def noise(m: Measurements) -> np.ndarray:
         return everywhere(m, 0.0)
     no_signal = float(ramp(m.data.signal, 3.8, 2.9))
     known = np.where(np.isnan(m.validation_explained), 0.85, 0.95)
-    return no_signal * known * ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH) * (1.0 - ramp(m.validation_explained, 0.02, 0.1))
+    return (
+        no_signal
+        * known
+        * ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH)
+        * (1.0 - ramp(m.validation_explained, 0.02, 0.1))
+    )
 
 
 # ---- how it ought to be
 
 
 def converged(m: Measurements) -> np.ndarray:
-    return 0.95 * finite(m) * learned(m) * np.maximum(still(m), 0.4) * (1.0 - 0.7 * noise(m)) * (m.target_high > m.target_low)
+    return (
+        0.95
+        * finite(m)
+        * learned(m)
+        * np.maximum(still(m), 0.4)
+        * (1.0 - 0.7 * noise(m))
+        * (m.target_high > m.target_low)
+    )
 
 
 def still_learning(m: Measurements) -> np.ndarray:
     far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(behind(m), 0.0, 0.4))
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
-    begun = 0.75 * np.maximum(could, ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01))  # a curve too short for a shape
+    begun = 0.75 * np.maximum(
+        could, ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+    )  # a curve too short for a shape
     moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), could, begun))
     return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
 
@@ -161,7 +177,9 @@ def symmetric_units(m: Measurements) -> np.ndarray:
 
 def positive_weights(m: Measurements) -> np.ndarray:
     surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # standard deviations from weights of either sign
-    return 0.93 * ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
+    return (
+        0.93 * ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
+    )
 
 
 def dead_units(m: Measurements) -> np.ndarray:
@@ -177,7 +195,15 @@ def saturated_units(m: Measurements) -> np.ndarray:
 def vanishing_gradient(m: Measurements) -> np.ndarray:
     deep = m.subject.layout.n_layers >= 4
     dead = ramp(m.dead, 0.9, 1.0)
-    return 0.9 * deep * log_ramp(m.first_to_last, 2e-2, 1e-3) * behind(m) * ramp(m.skill, 0.5, 0.2) * finite(m) * (1 - dead)
+    return (
+        0.9
+        * deep
+        * log_ramp(m.first_to_last, 2e-2, 1e-3)
+        * behind(m)
+        * ramp(m.skill, 0.5, 0.2)
+        * finite(m)
+        * (1 - dead)
+    )
 
 
 def exploding_gradient(m: Measurements) -> np.ndarray:
@@ -205,7 +231,12 @@ def over_fitting(m: Measurements) -> np.ndarray:
     )
     rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
     rise = np.where(m.curve.stopped_early > 0, 0.0, rise)
-    return 0.96 * np.maximum(rise, worse * np.where(m.curve.stopped_early > 0, 0.5, 1.0)) * finite(m) * (1 - 0.5 * noise(m))
+    return (
+        0.96
+        * np.maximum(rise, worse * np.where(m.curve.stopped_early > 0, 0.5, 1.0))
+        * finite(m)
+        * (1 - 0.5 * noise(m))
+    )
 
 
 # ---- the training
@@ -262,7 +293,7 @@ def base_rate(m: Measurements) -> np.ndarray:
     constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03)
     deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
     moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), ramp(gain(m), 0.02, 0.1))
-    tried = np.where(np.isnan(m.curve.epochs), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.7 * moving)
+    tried = np.where(np.isnan(m.curve.epochs), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.9 * moving)
     return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * behind(m) * finite(m) * max(structure(m), 0.3)
 
 
@@ -271,5 +302,7 @@ def plateau(m: Measurements) -> np.ndarray:
     by_gradient = ramp(gain(m), 0.02, 0.002) * np.where(np.isnan(m.curve.epochs), 1.0, 0.0)
     rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
     downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 3e-4, 6e-3)
-    kind = np.maximum(ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1))
-    return 0.73 * rest * kind * behind(m) * finite(m) * structure(m)
+    kind = np.maximum(
+        ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
+    )
+    return 0.73 * rest * kind * behind(m) * finite(m) * structure(m) * (1.0 - 0.5 * m.curve.stopped_early)
