@@ -82,8 +82,8 @@ def as_labels(y: Any, classes: Any) -> np.ndarray:
     if classes is not None and not isinstance(classes, list) and raw.ndim == 1:
         known = np.asarray(classes)
         if not np.isin(raw, known).all():
-            unknown = raw[~np.isin(raw, known)][0]
-            raise ValueError(f"y holds the label {unknown!r}, which the classifier does not know: it knows {known!r}.")
+            unknown = raw[~np.isin(raw, known)].tolist()[0]
+            raise ValueError(f"y holds the label {unknown!r}, which the classifier does not know: it knows {known.tolist()!r}.")
         return np.searchsorted(known, raw).astype(np.float64)
     array = as_numbers(y, "y").astype(np.float64)
     if array.ndim not in (1, 2) or not array.size:

@@ -78,7 +78,8 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray) -> Shape:
     change = -_slope(epochs, loss, recent) * np.nansum(spans, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         trend = (result.last - result.first) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
-    projected, goal = _projection(epochs, loss, end, base_loss)
+    before_last = epochs[np.maximum(last_row - 1, 0)]  # it has a record on either side
+    projected, goal = _projection(epochs, loss, before_last, base_loss)
     return result._replace(
         change=change / np.maximum(np.abs(level), 1e-12),
         swing=path / np.maximum(np.isfinite(steps).sum(axis=0), 1) / np.maximum(np.abs(level), 1e-12),

@@ -65,15 +65,12 @@ class Monitor:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
         level, middle = last.mean(), losses[n // 2]
-        if (
-            n >= self._patient
-            and abs(level - middle) < FLAT_CURVE * abs(level)
-            and abs(level - self.base) < AT_BASE * self.base
-        ):
+        flat = abs(level - middle) < FLAT_CURVE * abs(level)
+        if n >= self._patient and flat and level > (1.0 - AT_BASE) * self.base:
+            place = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
-                f"the loss has stayed at the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs do "
-                "not depend "
-                "on the inputs"
+                f"the loss has stayed {place} the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs have "
+                "nothing to do with the inputs"
             )
         lowest = losses.min()
         if level > 2.0 * max(lowest, 0.1 * self.base) and level > losses[0]:
