@@ -101,7 +101,7 @@ def xor(
     sizes = _layer_sizes(hidden)
     if not nets:
         for name in context.params:
-            if name != "nets" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+            if name not in ("nets", "stuck") and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
                 option = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():
@@ -245,6 +245,7 @@ def report(
         typer.echo(f"Wrote {jobs.report(model, file, target, output, device)}")
 
 
+@app.command()
 def diagnose(
     model: Annotated[Path, typer.Argument(help="A net or population saved by fastmlp.")],
     file: Annotated[Path, typer.Argument(help="The CSV or Parquet file it was trained on.")],
