@@ -39,10 +39,14 @@ def is_on_device(array: Any) -> bool:
 
 def to_device(array: Any) -> Any:
     """The array on the current device; one that is there already is not copied."""
-    if is_on_device(array):
-        return array
     with checked_allocation("an array", array.nbytes, "Use less data at a time, or dtype='float32'."):
+        return _moved(array)
+
+
+def _moved(array: Any) -> Any:
+    if not is_on_device(array):
         return cupy.asarray(array)
+    return array if array.device == cupy.cuda.Device() else array.copy()  # to the current device
 
 
 def to_host(array: Any) -> np.ndarray:
@@ -64,7 +68,7 @@ def whole_data(data: Data) -> Data:
         If there is no room for the inputs.
     """
     with checked_allocation("the inputs", data.X.nbytes, "Use fewer samples, or device='cpu'."):
-        X = data.X if is_on_device(data.X) else cupy.asarray(data.X)
+        X = _moved(data.X)
     return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))
 
 

@@ -131,11 +131,6 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
             return wrap(self._host[keys], self._memory)
         return call(np.ndarray.__getitem__, self, keys, allow_host=True)
 
-    def reshape(self, *shape, **keywords):
-        if self.flags.c_contiguous:  # a view, for which nothing need be waited
-            return wrap(self._host.reshape(*shape, **keywords), self._memory)
-        return call(np.ndarray.reshape, self, *shape, **keywords)
-
     def __setitem__(self, key, value):
         if isinstance(value, np.ndarray):
             counts["host_to_device"] += 1
