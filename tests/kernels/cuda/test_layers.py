@@ -1,5 +1,5 @@
-"""Large nets layer by layer: masks bit by bit, the launches of a step, no waiting inside an epoch, wide layers, chunks of
-rows. That training is right is tested in test_single.py and test_nets.py, whose nets are trained here too.
+"""Large nets layer by layer: masks bit by bit, the launches of a step, no waiting inside an epoch, wide layers, chunks
+of rows. That training is right is tested in test_single.py and test_nets.py, whose nets are trained here too.
 """
 
 import numpy as np
@@ -56,7 +56,7 @@ def test_masks_bit_by_bit(works, dtype, rng):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_wide_layers_and_many_rows(dtype, rng):
-    """More columns and rows than a block takes, several chunks of rows, the last one short, and a shorter last batch."""
+    """More columns and rows than a block takes, several chunks of rows, the last one short; a shorter last batch."""
     sizes = (33, 70, 65, 37)
     net = make(sizes, hidden_activation=("silu", "tanh"), loss="softmax_cross_entropy", dtype=dtype, l2=0.01)
     reference = reference_of(net.network, net.params)
@@ -167,9 +167,12 @@ def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
     from fastmlp.kernels.cuda import memory
 
     sent, to_device = [], memory.to_device
-    monkeypatch.setattr(
-        memory, "to_device", lambda array: (sent.append(array.size * (not memory.is_on_device(array))), to_device(array))[1]
-    )  # fmt: skip
+
+    def counted(array):
+        sent.append(0 if memory.is_on_device(array) else array.size)
+        return to_device(array)
+
+    monkeypatch.setattr(memory, "to_device", counted)
     X, y = samples(rng, 40)
     make().fit(X, y, epochs=3, batch_size=10, sample_weight=rng.random(40), verbose=0)
     params, state = 112, 3 * 112
