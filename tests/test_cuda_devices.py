@@ -67,9 +67,7 @@ def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):
             raise cuda.cuda.compiler.CompileException("cannot open libnvrtc\nand more", "", "", ())
 
     monkeypatch.setattr(cuda, "RawModule", Broken)
-    with pytest.raises(
-        RuntimeError, match=r"a small kernel does not compile or run there \(cannot open libnvrtc\); pip"
-    ):
+    with pytest.raises(RuntimeError, match=r"does not compile or run there \(cannot open libnvrtc\); pip"):
         make()
 
 
@@ -211,7 +209,7 @@ def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
 
 @pytest.mark.parametrize(
     "batch_size, message",
-    [(None, r"no room for a batch of activations: about [\d,]+ bytes are wanted, [\d,]+ of 30,000 are free\. Lower batch"),
+    [(None, r"no room for a batch of activations: about [\d,]+ bytes are .*, [\d,]+ of 30,000 are free\. Lower batch"),
      (5, None)],
 )  # fmt: skip
 def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size, message, rng):
@@ -232,13 +230,13 @@ def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size,
 def test_a_fit_leaves_no_memory_behind(emulated_cuda, cuda, rng):
     X, y = samples(rng, 50)
     pool = cuda.get_default_memory_pool()
-    for fit in range(3):
+    used = []
+    for _ in range(3):
         make().fit(X, y, epochs=1, verbose=0)
         Population(SIZES, 5, device="cuda", random_state=0).fit(X, y, epochs=1, verbose=0)
         make().predict(X)
-        used = pool.used_bytes()
-        assert fit == 0 or used == before
-        before = used
+        used.append(pool.used_bytes())
+    assert len(set(used)) == 1
 
 
 # ---- streams and threads

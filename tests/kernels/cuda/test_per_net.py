@@ -72,14 +72,13 @@ def test_less_shared_memory_makes_smaller_tiles_then_none(per_net):
     assert {64, 4} <= set(tiles)
 
 
-@pytest.mark.parametrize("sizes, threads", [((2, 2, 1), 32), ((64, 64, 64), 256), ((16, 30, 2), 64)])
-def test_threads_of_a_block(per_net, sizes, threads):
-    assert choose(per_net, of(sizes), n_nets=1, rows=64 if sizes[0] > 2 else 4).threads in (
-        threads,
-        threads // 2,
-        2 * threads,
-    )
-    assert choose(per_net, of(sizes), n_nets=1).threads % 32 == 0
+@pytest.mark.parametrize(
+    "sizes, rows, threads",
+    [((2, 2, 1), 4, 32), ((16, 30, 2), 16, 32), ((16, 30, 2), 32, 64), ((64, 64, 64), 64, 256), ((90, 9, 9), 64, 256)],
+)
+def test_threads_of_a_block(per_net, sizes, rows, threads):
+    """One for each 4 x 4 numbers of the largest product, in whole warps, up to 256."""
+    assert choose(per_net, of(sizes), n_nets=1, rows=rows).threads == threads
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,6 @@ def test_no_room_for_a_batch_of_inputs(emulated_cuda, streaming, monkeypatch, rn
     Place("layers", monkeypatch)
     X, y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 2))
     net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
-    emulated_cuda.settings.limit = 150_000
+    emulated_cuda.settings.limit = 110_000
     with pytest.raises(MemoryError, match=r"two buffers in turn: about 40,000 bytes are wanted.*Lower batch_size"):
         net.fit(X, y, epochs=1, verbose=0)
