@@ -96,7 +96,7 @@ def test_sample_weight(family, k, rng):
 
 def test_gradient_in_blocks(family, rng, monkeypatch):
     """Data of more rows than are taken at a time."""
-    monkeypatch.setattr("fastmlp.mlp.GRADIENT_ROWS", 10)
+    monkeypatch.setattr("fastmlp.objective.ROWS", 10)
     net, reference = net_and_reference((3, 5, 2), "relu", "squared_error", "identity", "float64", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 

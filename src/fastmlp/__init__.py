@@ -26,8 +26,11 @@ _MODULES = {
     "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
-    "errors": ("DivergenceWarning",),
     "training": ("OptimizerState",),
+    "errors": ("DivergenceWarning", "TrainingWarning"),
+    "diagnosis": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
+    "gradient_check": ("check_gradients", "GradientCheck"),
+    "verdicts": (),
     "schedules": (),
 }
 # These need scikit-learn, so `from fastmlp import *` leaves them out.
@@ -46,9 +49,15 @@ if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
     from .convergence import Converged as Converged
     from .cross_validation import cross_val_population as cross_val_population
+    from .diagnosis import Diagnosis as Diagnosis
+    from .diagnosis import PopulationDiagnosis as PopulationDiagnosis
+    from .diagnosis import diagnose as diagnose
     from .errors import DivergenceWarning as DivergenceWarning
+    from .errors import TrainingWarning as TrainingWarning
     from .estimators import MLPClassifier as MLPClassifier
     from .estimators import MLPRegressor as MLPRegressor
+    from .gradient_check import GradientCheck as GradientCheck
+    from .gradient_check import check_gradients as check_gradients
     from .history import History as History
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform

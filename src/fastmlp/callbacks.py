@@ -41,6 +41,14 @@ class EarlyStopping:
         if self.monitor is not None and self.monitor not in MONITORS:
             raise unknown_name("monitor", self.monitor, MONITORS)
 
+    def check_monitor(self, *, has_validation: bool, has_classes: bool) -> None:
+        """A ValueError if what is to be watched will not be recorded."""
+        name = self.monitor or "loss"
+        if name.startswith("validation") and not has_validation:
+            raise ValueError(f"There is no {name} to monitor: give validation_data.")
+        if name.endswith("accuracy") and not has_classes:
+            raise ValueError(f"There is no {name} to monitor: the task is not a classification.")
+
 
 def as_early_stopping(value: Any) -> EarlyStopping | None:
     """None or False: no stopping; True: the defaults; a number: that patience; an object: itself."""

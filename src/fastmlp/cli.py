@@ -95,15 +95,21 @@ def xor(
     activation: Annotated[str, typer.Option(help="With --nets: activation of the hidden layers.")] = "tanh",
     restart_after: Annotated[int | None, typer.Option(min=1, help="With --nets: epochs until a new start.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="With --nets: the same seed gives the same nets.")] = 0,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
 ) -> None:
     """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
     sizes = _layer_sizes(hidden)
     if not nets:
         for name in context.params:
-            if name != "nets" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+            given = getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+            if given and name not in ("nets", "stuck"):
                 option = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():
+        if stuck:
+            from . import stuck_story
+
+            raise typer.Exit(stuck_story.run(_console()))
         from . import xor as story
 
         if not nets:
@@ -238,6 +244,22 @@ def report(
         from . import jobs
 
         typer.echo(f"Wrote {jobs.report(model, file, target, output, device)}")
+
+
+@app.command()
+def diagnose(
+    model: Annotated[Path, typer.Argument(help="A net or population saved by fastmlp.")],
+    file: Annotated[Path, typer.Argument(help="The CSV or Parquet file it was trained on.")],
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; a net of `fastmlp train` knows it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say what keeps a net from learning: the verdict, its evidence, what to change, how to make sure."""
+    with errors_as_sentences():
+        from . import diagnosis_job
+
+        typer.echo(diagnosis_job.run(model, file, target, as_json))
 
 
 @app.command()

@@ -284,11 +284,16 @@ def take(data: Data, rows: np.ndarray) -> Data:
     return packed(X, Y, weight, data.metric)
 
 
-def make_validation(validation_data: Any, network: Network, dtype: np.dtype) -> Data:
-    """Checked samples from (X, y) or (X, y, sample_weight)."""
+def checked_pair(validation_data: Any) -> tuple:
+    """(X, y) or (X, y, sample_weight), as it was given."""
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
-    X, y, *weights = validation_data
+    return tuple(validation_data)
+
+
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype) -> Data:
+    """Its checked samples."""
+    X, y, *weights = checked_pair(validation_data)
     return make_data(X, y, network, dtype, *weights)
 
 

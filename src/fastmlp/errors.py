@@ -16,6 +16,10 @@ class DivergenceWarning(UserWarning):
     """Training met a loss that is not finite; the last finite parameters were restored."""
 
 
+class TrainingWarning(UserWarning):
+    """`fit(..., monitor=True)` saw a known failure set in; `fastmlp.diagnose` has the evidence and the remedy."""
+
+
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     """The error for a name that is in no table, with the nearest match."""
     choices = list(choices)

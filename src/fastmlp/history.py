@@ -24,6 +24,7 @@ class History:
     settings : dict                  how fit was called, as numbers and text
     samples : dict                   {"training": (X, y), "validation": (X, y)}: at most 2,000 of each, for pictures;
                                      never saved or pickled
+    optimizer : object or None       the optimiser that was used
     """
 
     def __init__(self, net: Any = None):
@@ -54,6 +55,7 @@ class History:
     def __getstate__(self) -> dict[str, Any]:
         # Without the samples, so that no file of a net has its owner's data in it; a function could not be pickled.
         return {**self.__dict__, "_settings": self.settings, "samples": {}}
+        self.optimizer: Any = None
 
     @property
     def epochs(self) -> int:

@@ -182,6 +182,7 @@ class MLP:
         early_stopping: Any = None,
         callbacks: Sequence[Callback] = (),
         optimizer_state: OptimizerState | None = None,
+        monitor: bool = False,
         verbose: int = 1,
     ) -> History:
         """Train from the present parameters on.
@@ -201,6 +202,8 @@ class MLP:
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
         optimizer_state : a fastmlp.OptimizerState, given to several fits that are to be as one; None starts anew
+        monitor : whether to watch for failures that are known, such as a loss that stays at the base rate's; a
+            TrainingWarning tells, once
         verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
 
         Ctrl-C ends the fit and keeps what was reached; `history.stopped_by` tells.
@@ -229,11 +232,17 @@ class MLP:
             data, held_out = border.split(data, share, seed)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
+        watch = None
+        if monitor:
+            from .monitor import Monitor
+
+            watch = Monitor(self.network, data, epochs)
         options = Options(
             epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose,
-            state=optimizer_state,
+            monitor=watch, state=optimizer_state,
         )  # fmt: skip
         self.history = history = History(self)
+        history.optimizer = rule
         history.samples = border.some_samples({"training": data, "validation": held_out})
         self._fits += 1
         self._choose_device(X, epochs * data.n_samples)

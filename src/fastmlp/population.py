@@ -22,6 +22,7 @@ from .initialization import Init, check_init, draw_params
 from .kernels.arguments import CONVERGED, METRIC_NONE, RUNNING
 from .kernels.random import FIT, derived_seeds
 from .mlp import MLP, checked_dtype, checked_precision, seed_of
+from .monitor import population_monitor
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
 from .plan import describe_net, products
@@ -205,6 +206,7 @@ class Population:
         early_stopping: Any = None,
         converged: Any = None,
         restart_after: int | None = None,
+        monitor: bool = False,
         verbose: int = 1,
     ) -> PopulationResult:
         """Train every net from its present parameters on.
@@ -219,6 +221,7 @@ class Population:
             right; "40-20-40": all outputs are within 40 % of their range of the target; or a fastmlp.Converged. None:
             nets train all epochs
         restart_after : epochs after which a net that has not converged begins anew with other first weights
+        monitor : whether to warn, once, when half of the nets are stuck in a way that is known
         batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction, verbose : as for MLP.fit
 
         Ctrl-C ends the fit and keeps what was reached; `result.interrupted` tells.
@@ -246,11 +249,8 @@ class Population:
             X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
             validation_fraction, rule, int(rng.integers(2**63)),
         )  # fmt: skip
-        if stopping is not None and stopping.monitor is not None:
-            if stopping.monitor.startswith("validation") and held_out is None:
-                raise ValueError(f"There is no {stopping.monitor} to monitor: give validation_data.")
-            if stopping.monitor.endswith("accuracy") and data.metric == METRIC_NONE:
-                raise ValueError(f"There is no {stopping.monitor} to monitor: the task is not a classification.")
+        if stopping is not None:
+            stopping.check_monitor(has_validation=held_out is not None, has_classes=data.metric != METRIC_NONE)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffles = bool(shuffle) and size < data.n_samples
         if shuffles or np.any(self.dropout):
@@ -264,8 +264,11 @@ class Population:
             self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
             dropout if len(dropout) > 1 else dropout[0], data, strides, held_out, size,
             shuffles, factors, rule, stopping, verbose, self.precision,
+            population_monitor(self.network, data, strides) if monitor else None,
         )  # fmt: skip
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
+        if task.watch is not None:
+            task.watch.look(outcome, at_end=True, stacklevel=3)
         self._fits += 1
         self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
         n_diverged = int((self.result.stopped_by == "divergence").sum())

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,6 +42,9 @@ from .population_data import own_data
 from .progress import Progress
 from .schedules import factors_at
 from .training import Fit, Options
+
+if TYPE_CHECKING:
+    from .monitor import PopulationMonitor
 
 MONITORS = {
     None: MONITOR_NONE, "loss": MONITOR_LOSS, "accuracy": MONITOR_RIGHT, "validation_loss": MONITOR_VALIDATION_LOSS,
@@ -104,6 +107,7 @@ class Task:
     early_stopping: EarlyStopping | None
     verbose: int
     precision: str = "exact"
+    watch: PopulationMonitor | None = None
 
     @property
     def n_nets(self) -> int:
@@ -196,6 +200,8 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 module.train_nets(team, net, task.data, course, goal, nets, held_out, work, call_epochs)
                 seconds, n_calls = time.perf_counter() - began, n_calls + 1
                 progress.show(finished_before + work.n_finished, float("nan"))
+                if task.watch is not None:
+                    task.watch.look(outcome)
                 if work.n_finished == len(members):
                     break
                 if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled

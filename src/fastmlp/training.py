@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,6 +73,9 @@ class OptimizerState:
 
 CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
 
+if TYPE_CHECKING:
+    from .monitor import Monitor
+
 
 @dataclass(frozen=True)
 class Options:
@@ -87,6 +90,7 @@ class Options:
     early_stopping: EarlyStopping | None
     callbacks: Sequence[Callback]
     verbose: int
+    monitor: Monitor | None = None
     warns: bool = True  # of divergence; a population does so once, for all its nets
     state: OptimizerState | None = None  # to go on with, and to leave
 
@@ -181,6 +185,7 @@ class Fit:
         by_epoch = bool(self.options.callbacks) or self._best is not None or self.validation is not None
         every_epoch = self._best is not None or self.validation is not None
         next_look = 0 if by_epoch else self.options.epochs  # epochs by the end of which somebody wants to look
+        module = self.plan.backend
         pace = Pace(self.plan.n_threads, products(self.plan.network, self.options.batch_size))
         while (done := self.steps_done) < self.n_steps:
             epoch = done // self.n_batches
@@ -196,6 +201,10 @@ class Fit:
             epochs_done = self.steps_done // self.n_batches
             if epochs_done:
                 progress.show(self.steps_done / self.n_batches, self.memory.epoch_loss[epochs_done - 1])
+            if self.options.monitor is not None:
+                at_end = self.steps_done >= self.n_steps
+                params = module.to_host(self.memory.params)
+                self.options.monitor.look(self.memory.epoch_loss[:epochs_done], params, at_end=at_end)
             if by_epoch and epochs_done >= next_look and (reason := self._after_epoch(team, epochs_done - 1)):
                 return reason
         return "epochs"

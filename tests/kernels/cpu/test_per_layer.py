@@ -8,7 +8,7 @@ from reference import ReferenceMLP
 from reference_random import dropout_mask
 from tolerances import TOLERANCES
 
-import fastmlp.mlp
+import fastmlp.objective
 import fastmlp.plan
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
@@ -217,7 +217,7 @@ def test_threads_share_an_evaluation(n, threads, rng):
 
 
 def test_threads_share_a_gradient(threads, rng, monkeypatch):
-    monkeypatch.setattr(fastmlp.mlp, "GRADIENT_ROWS", 50)
+    monkeypatch.setattr(fastmlp.objective, "ROWS", 50)
     net = MLP((4, 30, 3), dtype="float64", random_state=0)
     reference = ReferenceMLP((4, 30, 3), ("relu", "identity"), "squared_error", net.params)
     X, y = rng.normal(size=(107, 4)), rng.normal(size=(107, 3))

@@ -1,0 +1,95 @@
+"""The loss around a net: the best step down the gradient, and the curvature, by finite differences of gradients."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .subjects import Subject
+
+STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
+DIFFERENCE = 1e-4  # length of the step along a direction, in shares of the parameters' own root mean square
+FLOPS = 4e8  # of one gradient, the most: it decides how many samples are used
+ROWS = (48, 800)
+
+
+class Landscape(NamedTuple):
+    """Arrays (n_nets,)."""
+
+    gradient: np.ndarray  # its norm
+    curvature: np.ndarray  # second derivative along the gradient
+    largest: np.ndarray  # eigenvalue of the Hessian
+    smallest: np.ndarray
+    best_step: np.ndarray  # learning rate whose single step of descent lowers the loss most
+    best_gain: np.ndarray  # by how much, in the loss's own units
+    safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / largest
+    safe_gain: np.ndarray  # what one step of it gains
+
+
+def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1) -> Landscape:
+    """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of Lanczos's method; every stride-th of STEPS.
+
+    Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
+    """
+    most = int(np.clip(FLOPS / (6.0 * max(1, subject.params.shape[1])), *ROWS))
+    if len(X) > most:
+        chosen = np.sort(np.random.default_rng(1).choice(len(X), most, replace=False))
+        X, Y = X[chosen], Y[chosen]
+    params = subject.params
+    gradient = subject.gradient(X, Y)
+    norm = np.linalg.norm(gradient, axis=1)
+    size = np.sqrt((params * params).mean(axis=1, keepdims=True))
+    scale = np.maximum(size, 1e-3) * DIFFERENCE
+
+    def product(v: np.ndarray) -> np.ndarray:
+        h = scale * np.sqrt(params.shape[1])
+        return (subject.gradient(X, Y, params + h * v) - subject.gradient(X, Y, params - h * v)) / (2.0 * h)
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        start = _unit(gradient)
+        curvature = (start * product(start)).sum(axis=1)
+        noise = _unit(np.random.default_rng(2).normal(size=(1, params.shape[1])))
+        smallest, largest = _extremes(product, _unit(start + 0.5 * noise), n_iterations)
+        before = subject.objective(X, Y, params)
+        best_step, best_gain = _line_search(subject, X, Y, gradient, before, STEPS[::stride])
+        safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
+        after = subject.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
+    return Landscape(
+        norm, curvature, largest, smallest, best_step, best_gain, safe_step,
+        np.maximum(before - after, 0.0),
+    )  # fmt: skip
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
+
+
+def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np.ndarray]:
+    """(smallest, largest) eigenvalue of the Hessian, (n_nets,) each, by Lanczos 1950, every vector made orthogonal to
+    all before it.
+    """
+    n_nets, n_params = v.shape
+    m = min(n_iterations, n_params)
+    basis, T = [v], np.zeros((n_nets, m, m))
+    for k in range(m):
+        image = product(basis[k])
+        T[:, k, k] = (basis[k] * image).sum(axis=1)
+        for _ in range(2):  # twice is enough (Kahan and Parlett)
+            for other in basis:
+                image = image - (image * other).sum(axis=1, keepdims=True) * other
+        if k + 1 < m:
+            T[:, k, k + 1] = T[:, k + 1, k] = np.linalg.norm(image, axis=1)
+            basis.append(_unit(image))
+    values = np.full((n_nets, m), np.nan)
+    known = np.isfinite(T).all(axis=(1, 2))
+    values[known] = np.linalg.eigvalsh(T[known])
+    return values[:, 0], values[:, -1]
+
+
+def _line_search(subject: Subject, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray, steps):
+    after = np.stack([subject.objective(X, Y, subject.params - step * gradient) for step in steps])
+    after = np.where(np.isfinite(after), after, np.inf)
+    best = after.argmin(axis=0)
+    gain = before - after[best, np.arange(len(before))]
+    return np.where(gain > 0, steps[best], np.nan), np.maximum(gain, 0.0)

@@ -1,0 +1,136 @@
+"""The shape of a loss curve: how it falls, whether it swings, how far it still has to go. All nets at once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+RECENT = 0.25  # the last share of the epochs, over which the slope is taken
+FEWEST = 8  # records from which a curve has a shape
+CLOSE = 1.05  # training is done within 5 % of where the curve is going ...
+SMALL = 0.02  # ... or at this share of the base rate's loss
+
+
+class Curve(NamedTuple):
+    """Records of a fit: epochs (n_records,) counted from 1, loss (n_records, n_nets); validation likewise or None."""
+
+    epochs: np.ndarray
+    loss: np.ndarray
+    validation: np.ndarray | None = None
+    diverged: np.ndarray | bool = False  # (n_nets,)
+    stopped_early: np.ndarray | bool = False  # (n_nets,) whether validation ended the fit and the best epoch was kept
+
+
+class Shape(NamedTuple):
+    """Arrays (n_nets,); NaN where the curve is too short."""
+
+    epochs: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    lowest: np.ndarray
+    change: np.ndarray  # by how much the loss fell over the recent epochs, in shares of its mean there
+    swing: np.ndarray  # mean step up or down from one record to the next in the recent epochs, in the same shares
+    back_and_forth: np.ndarray  # length of the recent path over its net change; 1 is straight
+    trend: np.ndarray  # net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
+    projected: np.ndarray  # epochs left until it is where it is going
+    goal: np.ndarray  # the loss it is going to
+    validation_rise: np.ndarray  # last validation loss over its lowest, less 1
+    gap: np.ndarray  # last validation loss over last training loss, less 1
+    diverged: np.ndarray
+    stopped_early: np.ndarray
+
+
+def nothing(n_nets: int) -> Shape:
+    """The shape of no curve."""
+    unknown = {name: np.full(n_nets, np.nan) for name in Shape._fields}
+    return Shape(**unknown | {name: np.zeros(n_nets) for name in Shape._fields[-2:]})
+
+
+def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray) -> Shape:
+    """The shape of each net's curve. base_loss (n_nets,) or a number: the best constant output's."""
+    if curve is None or not len(curve.epochs):
+        return nothing(n_nets)
+    epochs, loss = curve.epochs.astype(np.float64), np.asarray(curve.loss, np.float64)
+    loss = np.where(np.isfinite(loss), loss, np.nan)
+    last_row = np.maximum(np.isfinite(loss).sum(axis=0) - 1, 0)
+    nets = np.arange(loss.shape[1])
+    end = epochs[last_row]
+    result = nothing(n_nets)._replace(
+        epochs=end, first=loss[0], last=loss[last_row, nets], lowest=_nanmin(loss),
+        diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
+        stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
+    )  # fmt: skip
+    if curve.validation is not None and len(curve.validation):
+        held_out = np.asarray(curve.validation, np.float64)
+        kept = held_out[np.minimum(last_row, len(held_out) - 1), nets]
+        result = result._replace(validation_rise=kept / _nanmin(held_out) - 1.0, gap=kept / result.last - 1.0)
+    if len(epochs) < FEWEST:
+        return result
+    recent = (epochs[:, None] > (1.0 - RECENT) * end) & np.isfinite(loss)
+    recent[np.maximum(last_row - 3, 0), nets] = True  # records of a population are sparse towards the end
+    recent[np.maximum(last_row - 2, 0), nets] = recent[np.maximum(last_row - 1, 0), nets] = True
+    level = np.nanmean(np.where(recent, loss, np.nan), axis=0)
+    steps = np.where(recent[1:] & recent[:-1], np.diff(loss, axis=0), np.nan)
+    spans = np.where(recent[1:] & recent[:-1], np.diff(epochs)[:, None], np.nan)
+    path = np.nansum(np.abs(steps), axis=0)
+    tiny = 1e-12 * (1.0 + np.abs(level))
+    change = -_slope(epochs, loss, recent) * np.nansum(spans, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        trend = (result.last - result.first) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
+    before_last = epochs[np.maximum(last_row - 1, 0)]  # it has a record on either side
+    projected, goal = _projection(epochs, loss, before_last, base_loss)
+    return result._replace(
+        change=change / np.maximum(np.abs(level), 1e-12),
+        swing=path / np.maximum(np.isfinite(steps).sum(axis=0), 1) / np.maximum(np.abs(level), 1e-12),
+        back_and_forth=(path + tiny) / (np.abs(np.nansum(steps, axis=0)) + tiny),
+        trend=trend, projected=projected, goal=goal,
+    )  # fmt: skip
+
+
+def _nanmin(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.inf).min(axis=0)
+
+
+def _slope(epochs: np.ndarray, loss: np.ndarray, recent: np.ndarray) -> np.ndarray:
+    """Least squares over the recent records, loss per epoch."""
+    n = recent.sum(axis=0)
+    t = np.where(recent, epochs[:, None], 0.0)
+    y = np.where(recent, loss, 0.0)
+    t_mean, y_mean = t.sum(axis=0) / n, y.sum(axis=0) / n
+    t = np.where(recent, t - t_mean, 0.0)
+    return (t * np.where(recent, y - y_mean, 0.0)).sum(axis=0) / np.maximum((t * t).sum(axis=0), 1e-300)
+
+
+def _projection(epochs: np.ndarray, loss: np.ndarray, end: np.ndarray, base_loss: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(epochs left, loss at the end of the road), from the losses after one half, three quarters and all of the epochs.
+
+    If the falls of the two quarters shrink by a factor r, the loss goes on to L - d r / (1 - r) as a geometric series
+    (Aitken 1926); where they do not shrink it goes on straight to zero.
+    """
+    at = lambda share: _around(epochs, loss, share * end)
+    L1, L2, L3 = at(0.5), at(0.75), at(1.0)
+    d1, d2 = L1 - L2, L2 - L3
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = d2 / d1
+        falling = (d1 > 0) & (d2 > 0)
+        geometric = falling & (r < 0.98)
+        goal = np.where(geometric, L3 - d2 * r / (1 - r), np.where(falling, 0.0, L3))
+        goal = np.maximum(goal, 0.0)
+        target = np.maximum(CLOSE * goal, SMALL * base_loss)
+        quarters = np.where(
+            geometric,
+            np.log(np.maximum(target - goal, 1e-12) / np.maximum(L3 - goal, 1e-12)) / np.log(r),
+            (L3 - target) / d2,
+        )
+    left = np.where(falling & (target < L3), quarters * end / 4, 0.0)
+    return np.where(np.isfinite(L3), np.maximum(left, 0.0), np.nan), goal
+
+
+def _around(epochs: np.ndarray, loss: np.ndarray, when: np.ndarray) -> np.ndarray:
+    """(n_nets,) the median of the three records nearest to epochs `when` (n_nets,)."""
+    place = np.clip(np.searchsorted(epochs, when - 0.5), 1, len(epochs) - 2)
+    nets = np.arange(loss.shape[1])
+    near = np.stack([loss[place + k, nets] for k in (-1, 0, 1)])
+    finite = np.isfinite(near).any(axis=0)
+    return np.where(finite, np.nanmedian(np.where(finite, near, 0.0), axis=0), np.nan)

@@ -1,0 +1,75 @@
+"""`fastmlp diagnose` and `fastmlp xor --stuck`, run in this process."""
+
+import json
+
+import numpy as np
+import pytest
+import toy_data as data
+from typer.testing import CliRunner
+
+from fastmlp import MLP, Population
+from fastmlp.cli import app
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def moons(tmp_path):
+    X, y = data.moons(0)
+    table = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "label": np.where(y, "upper", "lower"), "number": y})
+    table.drop(columns="number").to_csv(tmp_path / "words.csv", index=False)
+    table.drop(columns="label").to_csv(tmp_path / "numbers.csv", index=False)
+    return X, y
+
+
+def test_a_net_of_train(run, moons):
+    trained = run("train", "words.csv", "--target", "label", "--hidden", "16", "--epochs", "60", "--batch-size", "32")
+    assert trained.exit_code == 0, trained.output
+    found = run("diagnose", "model.safetensors", "words.csv")
+    assert found.exit_code == 0, found.output
+    assert "What to change:" in found.stdout
+    named = run("diagnose", "model.safetensors", "words.csv", "--target", "label", "--json")
+    assert json.loads(named.stdout)["is_healthy"]
+    wrong = run("diagnose", "model.safetensors", "words.csv", "--target", "x")
+    assert wrong.exit_code == 1
+    assert "was trained to predict 'label', not 'x': leave --target out" in wrong.stderr
+
+
+def test_a_net_of_the_plain_interface(run, moons):
+    MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", init="zeros").save("net.safetensors")
+    found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
+    assert found.exit_code == 0
+    assert "Hidden units are copies of each other (symmetric_units" in found.stdout
+    assert (
+        "the column of its targets must be named: add --target"
+        in run("diagnose", "net.safetensors", "numbers.csv").stderr
+    )
+    text = run("diagnose", "net.safetensors", "words.csv", "--target", "x")
+    assert "the column 'label' of the table holds text" in text.stderr
+
+
+def test_a_table_that_does_not_fit(run, moons):
+    MLP((3, 8, 1)).save("net.safetensors")
+    found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert "has 3 inputs, but the table has 2 columns besides 'number'" in found.stderr
+
+
+def test_a_population(run, moons):
+    pop = Population((2, 4, 1), 20, loss="binary_cross_entropy", random_state=0)
+    pop.save("pop.safetensors")
+    found = run("diagnose", "pop.safetensors", "numbers.csv", "--target", "number")
+    assert found.stdout.startswith("20 nets\n")
+
+
+def test_the_story_of_the_stuck_net(run):
+    found = run("xor", "--stuck")
+    assert found.exit_code == 0, found.output
+    assert "The outputs cannot reach the targets" in found.stdout

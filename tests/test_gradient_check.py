@@ -1,0 +1,134 @@
+"""Gradients that are wrong in a known way are called by that name."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from fastmlp import MLP, check_gradients
+
+X = np.array([[0.1, -0.4], [0.9, 0.3], [-0.7, 0.8], [0.2, 0.5]])
+Y = np.array([[0.0], [1.0], [1.0], [0.0]])
+
+
+def params():
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=shape) for shape in ((2, 2), (2,), (2, 1), (1,))]
+
+
+def backprop(spoil=lambda gradients: gradients):
+    """A net with a tanh and a sigmoid layer; `spoil` changes the list of its gradients."""
+
+    def loss_and_gradient(params):
+        W1, b1, W2, b2 = params
+        a = np.tanh(X @ W1 + b1)
+        p = expit(a @ W2 + b2)
+        delta = (p - Y) / len(X)
+        before = delta @ W2.T * (1 - a * a)
+        loss = -np.mean(Y * np.log(p) + (1 - Y) * np.log(1 - p))
+        return loss, spoil([X.T @ before, before.sum(axis=0), a.T @ delta, delta.sum(axis=0)])
+
+    return loss_and_gradient
+
+
+def replaced(place, change):
+    return lambda gradients: [change(g) if k == place else g for k, g in enumerate(gradients)]
+
+
+def test_a_right_one():
+    found = check_gradients(backprop(), params())
+    assert found.ok
+    assert bool(found)
+    assert found.findings == ()
+    assert found.max_error < 1e-7
+    assert str(found).startswith("The gradient is right: 9 of 9 entries")
+
+
+@pytest.mark.parametrize("place, change, kind, text", [
+    (2, lambda g: 2 * g, "factor", "dW of layer 2 is twice the true value"),
+    (0, lambda g: -g, "factor", "dW of layer 1 is minus the true value"),
+    (3, lambda g: g / 2, "factor", "bias gradient of layer 2 is half the true value"),
+    (2, lambda g: 6 * g, "factor", "6 times the true value, as if a sum stood for a mean over 6"),
+    (0, lambda g: g / 3, "factor", "1/3 of the true value, as if it were divided by 3 once too often"),
+    (0, lambda g: 1.37 * g, "factor", "dW of layer 1 is 1.37 times the true value"),
+    (1, lambda g: 0 * g, "missing", "bias gradient of layer 1 is missing"),
+    (0, lambda g: g.T.copy(), "transposed", "dW of layer 1 is transposed"),
+    (0, lambda g: g[::-1] ** 2, "wrong", "dW of layer 1 is wrong, the angle to the true one is"),
+    (2, lambda g: g * np.nan, "not finite", "dW of layer 2 is not finite"),
+])  # fmt: skip
+def test_a_wrong_one_is_named(place, change, kind, text):
+    found = check_gradients(backprop(replaced(place, change)), params())
+    assert not found.ok
+    assert [finding.kind for finding in found.findings] == [kind]
+    assert text in str(found)
+    assert found.worst[0][0] == found.findings[0].name
+
+
+def test_several_at_once():
+    def spoil(g):
+        return [g[0], 0 * g[1], 2 * g[2], g[3]]
+
+    text = str(check_gradients(backprop(spoil), params())).splitlines()[0]
+    assert text == "bias gradient of layer 1 is missing; dW of layer 2 is twice the true value."
+
+
+def test_other_forms():
+    flat = np.concatenate([part.reshape(-1) for part in params()])
+    net = MLP((2, 2, 1), hidden_activation="tanh", loss="binary_cross_entropy", dtype="float64")
+
+    def of_net(values):
+        net.params = values
+        return net.loss_and_gradient(X, Y)
+
+    assert check_gradients(of_net, flat)
+    assert check_gradients(of_net, flat, layer_sizes=(2, 2, 1))
+
+    def doubled(values):
+        loss, gradient = of_net(values)
+        gradient[net.network.layout.weight_offsets[1] :][:2] *= 2
+        return loss, gradient
+
+    assert "dW of layer 2 is twice" in str(check_gradients(doubled, flat, layer_sizes=(2, 2, 1)))
+
+    def of_dictionary(values):
+        loss, (W1, b1, W2, b2) = backprop()([values[key] for key in ("W1", "b1", "W2", "b2")])
+        return loss, {"b2": b2, "W2": -W2, "W1": W1, "b1": b1}
+
+    named = dict(zip(("W1", "b1", "W2", "b2"), params(), strict=True))
+    assert "W2 is minus the true value" in str(check_gradients(of_dictionary, named))
+
+
+def test_biases_as_rows_and_columns():
+    def rows(values):
+        loss, (dW1, db1, dW2, db2) = backprop()([values[0], values[1][0], values[2], values[3][0]])
+        return loss, [dW1, 3 * db1[None], dW2, db2[None]]
+
+    W1, b1, W2, b2 = params()
+    assert "bias gradient of layer 1 is 3 times" in str(check_gradients(rows, [W1, b1[None], W2, b2[None]])).lower()
+
+
+def test_params_are_left_alone_and_large_arrays_are_sampled(rng):
+    W, given = rng.normal(size=(60, 50)), []
+
+    def loss_and_gradient(values):
+        given.append(values[0].copy())
+        values[0][:] = 0  # what a careless function may do
+        return float((given[-1] ** 2).sum()), [2 * given[-1]]
+
+    kept = W.copy()
+    found = check_gradients(loss_and_gradient, [W], max_entries=20)
+    assert found.ok
+    assert (found.n_checked, found.n_entries) == (20, 3000)
+    np.testing.assert_array_equal(W, kept)
+
+
+def test_mistakes():
+    with pytest.raises(ValueError, match=r"must return a pair \(loss, gradient\)"):
+        check_gradients(lambda p: 1.0, params())
+    with pytest.raises(ValueError, match="must be a list of 4 arrays, as params is"):
+        check_gradients(lambda p: (1.0, [1]), params())
+    with pytest.raises(ValueError, match=r"dW of layer 1 has shape \(3,\), but its parameters have \(2, 2\)"):
+        check_gradients(lambda p: (1.0, [np.ones(3), *p[1:]]), params())
+    with pytest.raises(ValueError, match="check the gradient where the loss is finite"):
+        check_gradients(lambda p: (np.nan, p), params())
+    with pytest.raises(ValueError, match=r"have 9 parameters, but params has shape \(4,\)"):
+        check_gradients(lambda p: (1.0, p), np.ones(4), layer_sizes=(2, 2, 1))
