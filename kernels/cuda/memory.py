@@ -55,7 +55,7 @@ def fits(data: Data) -> bool:
     return is_on_device(data.X) or data.X.nbytes <= SHARE_FOR_DATA * free
 
 
-def device_data(data: Data) -> Data:
-    """Samples on the device. Inputs for which there is no room stay on the host."""
-    X = to_device(data.X) if fits(data) else data.X
+def device_data(data: Data, streams: bool = True) -> Data:
+    """Samples on the device. If `streams`, inputs for which there is no room stay on the host."""
+    X = data.X if streams and not fits(data) else to_device(data.X)
     return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))

@@ -76,7 +76,7 @@ class NetsWork:
             if self._n_taken == nets.n_members:
                 return
             if self._given is None:
-                self._given = (device_data(data), device_data(held_out), _Tables(course, nets))
+                self._given = (device_data(data, False), device_data(held_out, False), _Tables(course, nets))
             self._open(course, goal, nets)
         assert self._window is not None
         self._window.train(n_epochs)
@@ -213,7 +213,7 @@ class _Window:
 
 def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any) -> None:
     """The contract's function: loss and share right of nets.members into nets, outputs where `output` has room."""
-    data = device_data(data)
+    data = device_data(data, False)
     n, n_params, dtype = nets.n_members, nets.n_params, work.dtype
     size = data.n_samples * work.architecture.sizes[-1]
     free, _ = cupy.cuda.Device().mem_info

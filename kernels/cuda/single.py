@@ -26,7 +26,8 @@ from ..arguments import (
     Net,
 )
 from .architecture import Architecture
-from .memory import device_data
+from .layers import LayersWork
+from .memory import device_data, is_on_device
 from .nets import bound_of
 from .per_net import (
     CHUNKS,
@@ -48,15 +49,25 @@ class SingleWork:
 
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.n_samples, self.shuffle, self.dtype = net, rows, n_samples, shuffle, np.dtype(dtype)
+        self._layers: LayersWork | None = None
         self._zero = cupy.zeros(1, np.int64)
         self._order = cupy.empty(max(n_samples, 1), np.int32)
         self._unused = cupy.empty(int(net.n_padded), dtype)
+
+    def _streaming(self) -> LayersWork:
+        """For inputs that have no room on the device: they come batch by batch, which these kernels cannot wait for."""
+        if self._layers is None:
+            self._layers = LayersWork(self.net, self.rows, self.n_samples, self.shuffle, self.dtype, "exact")
+        self._layers.net = self.net
+        return self._layers
 
     def _architecture(self, data: Data) -> Architecture:
         return Architecture.of(self.net, data.metric, self.dtype)
 
     def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
         data, net = device_data(data), self.net
+        if not is_on_device(data.X):
+            return self._streaming().train(data, course, memory, first, n)
         architecture, learns = self._architecture(data), course.rule != NO_UPDATE
         shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
         kernel = compile_training(
@@ -97,6 +108,8 @@ class SingleWork:
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         data, architecture = device_data(data), self._architecture(data)
+        if not is_on_device(data.X):
+            return self._streaming().evaluate(data, params, output)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
         kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
         chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile)))
