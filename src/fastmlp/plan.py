@@ -87,7 +87,7 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
 
 
 class _LastEvaluation(threading.local):
-    """The plan of this thread's last evaluation of few samples: who predicts row by row allocates nothing."""
+    """The plan of this thread's last evaluation, if it had no other threads: who predicts again allocates nothing."""
 
     plan: Plan | None = None
 
@@ -124,12 +124,10 @@ class Plan:
     def for_evaluation(
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None
     ) -> Plan:
-        rows = min(n_samples, EVALUATION_ROWS)
-        last = _last.plan
-        if (
-            last is not None and last.network is network and last.rows == rows == n_samples
-            and last.device == device and last.dtype == dtype and n_threads is None
-        ):  # fmt: skip
+        rows, last = min(n_samples, EVALUATION_ROWS), _last.plan
+        if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
+            last = None
+        if last is not None and last.rows == n_samples and n_threads is None:
             return last
         # A sample's output is the same bits whatever samples come with it: all families that EVALUATION_ROWS and fewer
         # rows may get add up in the same order, but per_layer is another order.
@@ -141,10 +139,12 @@ class Plan:
             rows = min(rows, -(-n_samples // n_threads))
         else:
             n_threads = 1
+        if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
+            return last
         net, module = describe_net(network), backend(device)
         work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype)
         plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
-        if rows == n_samples and n_threads == 1:
+        if n_threads == 1:
             _last.plan = plan
         return plan
 
