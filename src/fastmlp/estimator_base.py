@@ -28,11 +28,13 @@ FLOATS = ("f4", "f8")
 class BaseMLP(BaseEstimator):
     """The part of the estimators that does not know whether it predicts classes or numbers."""
 
-    def _keep(self, settings: dict[str, Any]) -> None:
-        """Store constructor arguments as scikit-learn wants them: untouched, each under its own name."""
-        for name, value in settings.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
+    # Settings that are read here; the subclasses' __init__ has them all.
+    activation: str
+    early_stopping: bool
+    loss: str
+    n_nets: int
+    random_state: Any
+    warm_start: bool
 
     # ---- what a subclass knows
 
@@ -73,9 +75,9 @@ class BaseMLP(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, declared: Any = None
     ) -> Any:
         check_settings(self)
-        if incremental and (self.early_stopping or self.n_nets > 1):  # type: ignore[attr-defined]
+        if incremental and (self.early_stopping or self.n_nets > 1):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
-        is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)  # type: ignore[attr-defined]
+        is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
         X, y = self._validated(X, y, reset=is_new)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
         if is_new:
@@ -84,11 +86,11 @@ class BaseMLP(BaseEstimator):
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
         params = None if is_new else self._params_to_go_on(sizes)
-        rng = check_random_state(self.random_state)  # type: ignore[attr-defined]
+        rng = check_random_state(self.random_state)
         if is_new:
             self.t_ = 0
             self._forget()
-        if self.n_nets > 1:  # type: ignore[attr-defined]
+        if self.n_nets > 1:
             train_nets(self, samples, held_out, sizes, params, rng, self._strata(y))
         else:
             train_net(self, samples, held_out, sizes, params, rng, self._strata(y), incremental)

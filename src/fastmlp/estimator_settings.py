@@ -18,6 +18,13 @@ AUTO_BATCH = 200
 ALMOST_ZERO = 1e-300  # 0 in the arithmetic of the nets, where a beta above 0 tells the rules that correct their moments
 
 
+def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
+    """Store constructor arguments as scikit-learn wants them: untouched, each under its own name."""
+    for name, value in settings.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
 def solver_name(solver: Any) -> str:
     """ "lbfgs", or the lower-case name of an optimiser, for a name or an object.
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from .errors import unknown_name
 from .estimator_base import BaseMLP
+from .estimator_settings import keep_settings
 from .estimator_training import Samples
 
-from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after estimator_base, which says what to install
+from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # estimator_base says what to install
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -114,11 +115,12 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         device="auto",
         dtype="auto",
     ):
-        self._keep(locals())
+        keep_settings(self, locals())
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on X (n_samples, n_features), dense or sparse, and y (n_samples,), or (n_samples, n_labels) of 0 and 1.
+        """Train on X (n_samples, n_features), of which sparse ones are made dense, and labels y.
 
+        y : (n_samples,), or (n_samples, n_labels) of 0 and 1
         sample_weight : (n_samples,)
         validation_data : (X, y) or (X, y, sample_weight), measured after each epoch, and watched if early_stopping
 
@@ -291,10 +293,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         device="auto",
         dtype="auto",
     ):
-        self._keep(locals())
+        keep_settings(self, locals())
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on X (n_samples, n_features), dense or sparse, and y (n_samples,) or (n_samples, n_outputs).
+        """Train on X (n_samples, n_features) and y (n_samples,) or (n_samples, n_outputs). Sparse X is made dense.
 
         sample_weight, validation_data, errors : as for MLPClassifier.fit
         """
