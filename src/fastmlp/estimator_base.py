@@ -42,6 +42,9 @@ class BaseMLP(BaseEstimator):
         """Set n_outputs_, and what else decides how y is encoded. declared : classes, where partial_fit names them"""
         raise NotImplementedError
 
+    def _check_again(self, y: np.ndarray) -> None:
+        """Refuse a y that training cannot go on with."""
+
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """y as the net takes it."""
         raise NotImplementedError
@@ -79,9 +82,11 @@ class BaseMLP(BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
         X, y = self._validated(X, y, reset=is_new)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weights = _weights(sample_weight, X)
         if is_new:
             self._learn(y, declared)
+        else:
+            self._check_again(y)
         samples = Samples(_dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
@@ -120,9 +125,7 @@ class BaseMLP(BaseEstimator):
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
         X, y = self._validated(validation_data[0], validation_data[1], reset=False)
-        weights = validation_data[2] if len(validation_data) == 3 else None
-        if weights is not None:
-            weights = _check_sample_weight(weights, X, dtype=np.float64)
+        weights = _weights(validation_data[2], X) if len(validation_data) == 3 else None
         return Samples(_dense(X), y, self._encode(y), weights)
 
     def _params_to_go_on(self, sizes: tuple[int, ...]) -> np.ndarray:
@@ -194,6 +197,15 @@ class BaseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0.0:
+        raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
+    return weights
 
 
 def _dense(array: Any) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from .callbacks import EarlyStopping
 from .errors import checked_count, checked_number
-from .estimator_settings import hidden_sizes
+from .estimator_settings import hidden_sizes, warn_user
 from .initialization import UniformByFanIn
 from .mlp import MLP
 from .optimizers import AdamW
@@ -90,11 +89,13 @@ class BaseTabular(BaseEstimator):
         if not self.columns_:
             raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
         if self.notes_:
-            warnings.warn(" ".join(self.notes_), stacklevel=2)
+            warn_user(" ".join(self.notes_))
         features = encode_columns(self.columns_, table, self.dtype)
         targets = self._encode(y)
         held_out: tuple[Any, ...] | None = None
         if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError("validation_data must be a pair (X, y).")
             X_held, y_held = validation_data
             encoded = encode_columns(self.columns_, self._table(X_held, reset=False), self.dtype)
             held_out = encoded, self._encode(self._checked_y(y_held))
@@ -174,6 +175,7 @@ class BaseTabular(BaseEstimator):
         chosen = self.categorical_features
         if chosen is None:
             return table
+        chosen = [chosen] if isinstance(chosen, str) else chosen
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:
