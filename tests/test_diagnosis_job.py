@@ -47,7 +47,10 @@ def test_a_net_of_the_plain_interface(run, moons):
     found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
     assert found.exit_code == 0
     assert "Hidden units are copies of each other (symmetric_units" in found.stdout
-    assert "the column of its targets must be named: add --target" in run("diagnose", "net.safetensors", "numbers.csv").stderr
+    assert (
+        "the column of its targets must be named: add --target"
+        in run("diagnose", "net.safetensors", "numbers.csv").stderr
+    )
     text = run("diagnose", "net.safetensors", "words.csv", "--target", "x")
     assert "the column 'label' of the table holds text" in text.stderr
 

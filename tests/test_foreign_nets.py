@@ -21,11 +21,15 @@ def test_scikit_learn(X):
     y = (X[:, 0] > 0).astype(int)
     settings = {"hidden_layer_sizes": (5,), "max_iter": 300, "random_state": 0, "learning_rate_init": 0.05}
     binary = neural_network.MLPClassifier(**settings).fit(X, np.where(y, "yes", "no"))
-    np.testing.assert_allclose(outputs(foreign_subject(binary, X, None, None), X)[:, 0], binary.predict_proba(X)[:, 1], atol=1e-12)
+    np.testing.assert_allclose(
+        outputs(foreign_subject(binary, X, None, None), X)[:, 0], binary.predict_proba(X)[:, 1], atol=1e-12
+    )
     found = diagnose(binary, X, np.where(y, "yes", "no"))
     assert found.is_healthy
     several = neural_network.MLPClassifier(activation="tanh", **settings).fit(X, np.argmax(X, axis=1))
-    np.testing.assert_allclose(outputs(foreign_subject(several, X, None, None), X), several.predict_proba(X), atol=1e-12)
+    np.testing.assert_allclose(
+        outputs(foreign_subject(several, X, None, None), X), several.predict_proba(X), atol=1e-12
+    )
     numbers = neural_network.MLPRegressor(activation="logistic", **settings).fit(X, X[:, 1])
     np.testing.assert_allclose(outputs(foreign_subject(numbers, X, None, None), X)[:, 0], numbers.predict(X))
     assert diagnose(numbers, X, X[:, 1]).is_healthy

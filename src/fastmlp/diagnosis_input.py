@@ -83,7 +83,9 @@ def as_labels(y: Any, classes: Any) -> np.ndarray:
         known = np.asarray(classes)
         if not np.isin(raw, known).all():
             unknown = raw[~np.isin(raw, known)].tolist()[0]
-            raise ValueError(f"y holds the label {unknown!r}, which the classifier does not know: it knows {known.tolist()!r}.")
+            raise ValueError(
+                f"y holds the label {unknown!r}, which the classifier does not know: it knows {known.tolist()!r}."
+            )
         return np.searchsorted(known, raw).astype(np.float64)
     array = as_numbers(y, "y").astype(np.float64)
     if array.ndim not in (1, 2) or not array.size:

@@ -79,6 +79,7 @@ class Measurements(NamedTuple):
     is_linear: bool  # no hidden layer with a nonlinear activation
     validation_loss: np.ndarray
     validation_explained: np.ndarray
+    validation_signal: np.ndarray  # correlation of outputs and targets there, in standard deviations of none
     learning_rate: np.ndarray
     is_plain_descent: bool  # whether the learning rate is one of gradient descent
 
@@ -137,7 +138,7 @@ def measure(
         n_weights=sum(W[0].size for W in weights),
         narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
         is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
-        validation_loss=held_out[0], validation_explained=held_out[1],
+        validation_loss=held_out[0], validation_explained=held_out[1], validation_signal=held_out[2],
         learning_rate=np.broadcast_to(np.asarray(learning_rate, np.float64), (n_nets,)),
         is_plain_descent=is_plain_descent, **found,
     )  # fmt: skip
@@ -321,19 +322,22 @@ def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> fl
     return 0.95 if pressed_low and (pressed_high or one_sided) else 0.8 if one_sided else 0.5 * pressed_low
 
 
-def _validation(subject: Subject, pair: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(loss, share explained) on samples that training has not seen; NaN without them."""
+def _validation(subject: Subject, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    """(3, n_nets): loss, share explained and signal on samples that training has not seen; NaN without them."""
     if pair is None:
-        return np.full(subject.n_nets, np.nan), np.full(subject.n_nets, np.nan)
+        return np.full((3, subject.n_nets), np.nan)
     X, Y = pair
     rows = rows_of(len(X), ROWS)
     X, Y = X[rows], Y[rows]
+    centred = Y - Y.mean(axis=0)
     size = max(1, NUMBERS // (len(rows) * sum(subject.layout.layer_sizes) + 1))
-    losses, shares = [], []
+    parts = []
     for k in range(0, subject.n_nets, size):
         part = subject.of_nets(slice(k, k + size))
         zs, outputs = part.forward(X)
-        losses.append(part.losses(zs[-1], outputs[-1], Y))
         with np.errstate(all="ignore"):
-            shares.append(1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / ((Y - Y.mean(axis=0)) ** 2).mean())
-    return np.concatenate(losses), np.concatenate(shares)
+            out = outputs[-1] - outputs[-1].mean(axis=1, keepdims=True)
+            agreement = (out * centred).sum(axis=(1, 2)) / np.sqrt((out**2).sum(axis=(1, 2)) * (centred**2).sum())
+            explained = 1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / (centred**2).mean()
+        parts.append(np.stack([part.losses(zs[-1], outputs[-1], Y), explained, agreement * np.sqrt(len(Y))]))
+    return np.concatenate(parts, axis=1)

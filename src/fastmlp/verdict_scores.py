@@ -89,36 +89,32 @@ def noise(m: Measurements) -> np.ndarray:
     if not np.isfinite(m.data.signal) or m.data.n_samples < ENOUGH:
         return everywhere(m, 0.0)
     no_signal = float(ramp(m.data.signal, 3.8, 2.9))
-    known = np.where(np.isnan(m.validation_explained), 0.85, 0.95)
-    return (
-        no_signal
-        * known
-        * ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH)
-        * (1.0 - ramp(m.validation_explained, 0.02, 0.1))
-    )
+    known = np.where(np.isnan(m.validation_signal), 0.85, 0.95)
+    enough = ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH)
+    return no_signal * known * enough * (1.0 - ramp(m.validation_signal, 2.5, 4.0))
+
+
+def memorised(m: Measurements) -> np.ndarray:
+    """How much worse a net is on samples that it has not seen; 0 without such."""
+    gap = m.explained - m.validation_explained
+    below = ramp(m.validation_explained / max(m.data.attainable, 0.05), 1.0, 0.8)
+    return ramp(gap, 0.08, 0.25) * np.maximum(below, ramp(gap, 0.3, 0.6))
 
 
 # ---- how it ought to be
 
 
 def converged(m: Measurements) -> np.ndarray:
-    return (
-        0.95
-        * finite(m)
-        * learned(m)
-        * np.maximum(still(m), 0.4)
-        * (1.0 - 0.7 * noise(m))
-        * (m.target_high > m.target_low)
-    )
+    doubts = (1.0 - 0.7 * noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+    return 0.95 * finite(m) * learned(m) * np.maximum(still(m), 0.4) * doubts
 
 
 def still_learning(m: Measurements) -> np.ndarray:
     far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(behind(m), 0.0, 0.4))
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
-    begun = 0.75 * np.maximum(
-        could, ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
-    )  # a curve too short for a shape
+    fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+    begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short to have a shape
     moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), could, begun))
     return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
 
@@ -226,17 +222,10 @@ def too_small(m: Measurements) -> np.ndarray:
 
 
 def over_fitting(m: Measurements) -> np.ndarray:
-    worse = ramp(m.explained - m.validation_explained, 0.08, 0.25) * ramp(
-        m.validation_explained / max(m.data.attainable, 0.05), 1.0, 0.8
-    )
     rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
     rise = np.where(m.curve.stopped_early > 0, 0.0, rise)
-    return (
-        0.96
-        * np.maximum(rise, worse * np.where(m.curve.stopped_early > 0, 0.5, 1.0))
-        * finite(m)
-        * (1 - 0.5 * noise(m))
-    )
+    worse = memorised(m) * np.where(m.curve.stopped_early > 0, 0.5, 1.0)
+    return 0.96 * np.maximum(rise, worse) * finite(m) * (1.0 - 0.5 * noise(m))
 
 
 # ---- the training
