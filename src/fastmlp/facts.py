@@ -15,7 +15,9 @@ def number(value: float) -> str:
     """A number for a sentence: three digits, no exponent where it is of ordinary size."""
     if not np.isfinite(value):
         return str(value)
-    if value != 0 and not 1e-4 <= abs(value) < 1e5:
+    if abs(value) < 1e-12:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e5:
         return f"{value:.2g}"
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from .subjects import Subject, as_outputs, slope
 ROWS = 1000  # samples that one net is measured on
 ROWS_OF_MANY = 200  # nets of a population, each
 NUMBERS = 4_000_000  # float64 in the activations of the nets that are measured together
+SMALL = 100_000  # parameters of a net whose products are not worth two threads
 FLAT = 0.03  # a unit whose slope is below this share of its steepest one is saturated
 SAME = 1e-4  # units whose weights differ by less than this share of their length are duplicates
 ITERATIONS = (16, 5)  # of Lanczos's method: for one net, for each of many
@@ -95,6 +97,17 @@ def base_loss_of(subject: Subject, Y: np.ndarray) -> float:
     constant = np.median(Y, axis=0) if subject.loss.name == "absolute_error" else Y.mean(axis=0)
     a = np.broadcast_to(constant, (1, *Y.shape))
     return float(subject.losses(subject._logits(a), a, Y)[0])
+
+
+def calm_blas(subject: Subject) -> AbstractContextManager:
+    """One BLAS thread for small products, where threadpoolctl is installed: on a busy machine two that wait for each other
+    take ten times as long (bench/LOG.md).
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 
 
 def rows_of(n: int, most: int) -> np.ndarray:
