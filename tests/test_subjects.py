@@ -1,4 +1,4 @@
-"""The slow plain computation of a diagnosis against the reference, for every activation and loss; what users hand in."""
+"""The slow plain computation of a diagnosis against the reference, for every activation and loss; users' input."""
 
 import numpy as np
 import pytest

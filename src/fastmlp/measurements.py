@@ -100,8 +100,8 @@ def base_loss_of(subject: Subject, Y: np.ndarray) -> float:
 
 
 def calm_blas(subject: Subject) -> AbstractContextManager:
-    """One BLAS thread for small products, where threadpoolctl is installed: on a busy machine two that wait for each other
-    take ten times as long (bench/LOG.md).
+    """One BLAS thread for small products, where threadpoolctl is installed: on a busy machine two that wait for each
+    other take ten times as long (bench/LOG.md).
     """
     try:
         from threadpoolctl import threadpool_limits
