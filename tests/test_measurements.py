@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import toy_data as data
 
-from fastmlp import MLP
+from fastmlp import MLP, Adam, diagnose
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.measurements import base_loss_of, duplicate_share, has_dead_side, measure, rows_of, steepest
 from fastmlp.subjects import own_subject
@@ -102,3 +102,22 @@ def test_rows():
     chosen = rows_of(100, 10)
     assert len(set(chosen)) == 10
     assert (np.diff(chosen) > 0).all()
+
+
+def test_losses_that_do_not_end_at_zero(rng):
+    """Counts and probabilities as targets: skill is measured from the loss of perfect outputs."""
+    X = rng.normal(size=(300, 3))
+    y = rng.poisson(np.exp(1.5 + 0.5 * X[:, 0]))
+    counts = MLP((3, 8, 1), loss="poisson", hidden_activation="tanh", random_state=0)
+    history = counts.fit(X, y, epochs=400, optimizer=Adam(0.02), verbose=0)
+    found = measured(counts, X, y[:, None].astype(float))
+    assert found.base_loss < 0
+    assert 0.4 < found.skill[0] < 0.9
+    assert diagnose(counts, X, y, history).is_healthy
+    soft = 1 / (1 + np.exp(-2 * X[:, :1]))
+    one = MLP((3, 8, 1), loss="binary_cross_entropy", hidden_activation="tanh", random_state=0)
+    history = one.fit(X, soft, epochs=600, optimizer=Adam(0.02), verbose=0)
+    assert measured(one, X, soft).skill[0] > 0.95
+    found = diagnose(one, X, soft, history)
+    assert found.verdict == "converged"
+    assert found.evidence["loss"] > 0.3

@@ -58,6 +58,7 @@ class Measurements(NamedTuple):
     places: tuple[str, ...]
     loss: np.ndarray
     base_loss: float  # of the best constant output
+    floor: float  # the loss of outputs that equal their targets, 0 for most; the curve's losses are what is above it
     explained: np.ndarray  # share of the targets' variance
     accuracy: np.ndarray
     majority: float  # accuracy of naming the commonest class
@@ -86,17 +87,34 @@ class Measurements(NamedTuple):
     is_plain_descent: bool  # whether the learning rate is one of gradient descent
 
     @property
+    def excess(self) -> np.ndarray:
+        """The loss above that of perfect outputs."""
+        return self.loss - self.floor
+
+    @property
+    def base_excess(self) -> float:
+        return max(self.base_loss - self.floor, 1e-300)
+
+    @property
     def skill(self) -> np.ndarray:
         """How much of the base rate's loss is gone: 0 like the best constant, 1 perfect, below 0 worse."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return 1.0 - self.loss / self.base_loss
+            return 1.0 - self.excess / self.base_excess
 
 
 def base_loss_of(subject: Subject, Y: np.ndarray) -> float:
     """The loss of the best constant output."""
     constant = np.median(Y, axis=0) if subject.loss.name == "absolute_error" else Y.mean(axis=0)
     a = np.broadcast_to(constant, (1, *Y.shape))
-    return float(subject.losses(subject._logits(a), a, Y)[0])
+    return float(subject.losses(subject.logits(a), a, Y)[0])
+
+
+def floor_of(subject: Subject, Y: np.ndarray) -> float:
+    """The loss of outputs that equal their targets: their entropy, where they are probabilities or counts."""
+    if not subject.loss.natural:
+        return 0.0
+    a = subject.smoothed(Y)[None]
+    return float(subject.losses(subject.logits(a), a, Y)[0])
 
 
 def calm_blas(subject: Subject) -> AbstractContextManager:
@@ -127,7 +145,7 @@ def measure(
     values = np.unique(Y[:, 0]) if Y.shape[1] == 1 else np.unique(Y)
     is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
     bounds = output_bounds(subject, X, Y)
-    base = base_loss_of(subject, Y)
+    base, floor = base_loss_of(subject, Y), floor_of(subject, Y)
     per_net = len(rows) * sum(subject.layout.layer_sizes) + subject.params.shape[1]
     size = max(1, NUMBERS // per_net)
     parts = [
@@ -136,6 +154,7 @@ def measure(
     ]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     landscape = Landscape(*(found.pop(name) for name in Landscape._fields))
+    above = None if curve is None else curve.above(floor)
     held_out = _validation(subject, validation)
     weights = [W for W, _ in subject.layers(subject.params)] if subject.has_weights else []
     hidden = subject.activations[:-1]
@@ -144,10 +163,10 @@ def measure(
         share = (Y[:, 0] == Y.max()).mean()
         majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
     return Measurements(
-        subject=subject, data=data, curve=shape_of(curve, n_nets, np.full(n_nets, base)), landscape=landscape,
+        subject=subject, data=data, curve=shape_of(above, n_nets, np.full(n_nets, base - floor)), landscape=landscape,
         bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()), is_classification=is_classification,
         label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base,
-        majority=majority,
+        floor=floor, majority=majority,
         n_weights=sum(W[0].size for W in weights),
         narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
         is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),

@@ -64,6 +64,8 @@ class Monitor:
     def _curve(self, losses: np.ndarray) -> str:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
+        if not last.mean() > 0:  # a perfect net, or a loss that has no zero to compare with
+            return ""
         level, middle = last.mean(), losses[n // 2]
         flat = abs(level - middle) < FLAT_CURVE * abs(level)
         if flat and n >= self._patient and level > (1.0 - AT_BASE) * self.base:

@@ -49,13 +49,13 @@ def behind(m: Measurements) -> np.ndarray:
 
 def remaining(m: Measurements) -> np.ndarray:
     """The share of the base rate's loss that the curve is still going to lose; NaN without a curve."""
-    return np.maximum(m.curve.last - m.curve.goal, 0.0) / m.base_loss if m.base_loss > 0 else m.curve.last * np.nan
+    return np.maximum(m.curve.last - m.curve.goal, 0.0) / m.base_excess if m.base_excess > 0 else m.curve.last * np.nan
 
 
 def gain(m: Measurements) -> np.ndarray:
     """The share of its loss that a net would lose in one step of descent of the best length; NaN for functions."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return m.landscape.best_gain / m.loss
+        return m.landscape.best_gain / m.excess
 
 
 def has_curve(m: Measurements) -> np.ndarray:
@@ -234,7 +234,7 @@ def over_fitting(m: Measurements) -> np.ndarray:
 def learning_rate_too_high(m: Measurements) -> np.ndarray:
     swings = ramp(m.curve.swing, 0.02, 0.1) * ramp(m.curve.back_and_forth, 3.0, 8.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_loss), 1.3, 3.0)
+        climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
         unstable = m.is_plain_descent * log_ramp(m.learning_rate * m.landscape.largest, 1.8, 2.5)
     seen = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
     seen = np.maximum(seen, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
@@ -245,7 +245,7 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     """The curve goes down, straight and slowly, while one step that suits the curvature gains what many epochs do."""
     per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        worth = m.landscape.safe_gain / m.loss / np.maximum(per_epoch, 1e-12)  # epochs that such a step is worth
+        worth = m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)  # epochs that such a step is worth
         shorter = m.landscape.safe_step / m.learning_rate
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
     slow = np.maximum(log_ramp(worth, 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * m.is_plain_descent)
@@ -267,11 +267,11 @@ def wrong_sign(m: Measurements) -> np.ndarray:
 def broken_updates(m: Measurements) -> np.ndarray:
     """A loss that stays where it is although the true gradient leads down, or that is not the loss of these weights."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        elsewhere = np.abs(np.log(m.curve.last / m.loss))
+        elsewhere = np.abs(np.log(m.curve.last / m.excess))
     standing = ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25) * ramp(m.curve.swing, 0.05, 0.01)
     slow = learning_rate_too_low(m)
-    other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.loss / m.base_loss, 0.2, 0.5)
-    other_loss = other_loss * (m.curve.last < m.loss)
+    other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
+    other_loss = other_loss * (m.curve.last < m.excess)
     return 0.91 * np.maximum(standing * (1.0 - slow), other_loss) * (m.curve.epochs >= 20) * behind(m) * finite(m)
 
 
