@@ -188,7 +188,8 @@ VERDICTS = (
             _still_learning_remedy,
             lambda m, k: "Call fit again, which continues from here: the loss should go on falling.", is_healthy=True),
     Verdict("over_fitting", "Over-fitting", scores.over_fitting,
-            ("explained", "explained in validation", "validation loss", "rise of validation loss", "gap to validation loss"),
+            ("explained", "explained in validation", "validation loss", "rise of validation loss",
+             "gap to validation loss"),
             _over_fitting_remedy,
             lambda m, k: "Train again with early_stopping=10 and validation data: the kept epoch's validation loss "
                 "is lower.",
