@@ -101,7 +101,8 @@ def xor(
     sizes = _layer_sizes(hidden)
     if not nets:
         for name in context.params:
-            if name not in ("nets", "stuck") and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+            given = getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+            if given and name not in ("nets", "stuck"):
                 option = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():

@@ -58,6 +58,39 @@ def test_fits_in_two_threads(fit, emulated_cuda):
         np.testing.assert_array_equal(found[number], expected)
 
 
+def without_room(emulated_cuda, share):
+    """Samples of 40 inputs; the device has room for a share of them."""
+    import cupy
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2000, 40)).astype(np.float32), rng.normal(size=(2000, 2))
+    emulated_cuda.settings.limit = cupy.get_default_memory_pool().used_bytes() + int(share * X.nbytes)
+    return X, y
+
+
+def test_small_net_on_inputs_without_room(emulated_cuda, monkeypatch):
+    """One block would train it, but cannot wait for batches: it is trained as a large net is."""
+    from fastmlp import MLP, plan
+
+    monkeypatch.setattr(plan, "DEVICE_EVALUATION_ROWS", 256)
+    X, y = without_room(emulated_cuda, 1.3)
+    nets = [MLP((40, 3, 2), hidden_activation="tanh", device=name, random_state=0) for name in ("cuda", "cpu")]
+    for net in nets:
+        net.fit(X, y, epochs=1, batch_size=512)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=1e-5, atol=1e-5)
+    assert nets[0].evaluate(X, y)["loss"] == pytest.approx(nets[1].evaluate(X, y)["loss"], rel=1e-5)
+
+
+def test_population_on_inputs_without_room(emulated_cuda):
+    from fastmlp import Population
+
+    X, y = without_room(emulated_cuda, 0.5)
+    with pytest.raises(
+        MemoryError, match=r"The GPU has no room for an array: about 320,000 bytes are wanted, [\d,]+ of"
+    ):
+        Population((40, 3, 2), 4, hidden_activation="tanh", device="cuda", random_state=0).fit(X, y, epochs=1)
+
+
 @pytest.mark.skipif(asan.library() is None, reason="g++ has no AddressSanitizer")
 def test_no_read_or_write_outside_arrays(emulated_cuda):
     """Under AddressSanitizer, which sees every access of every thread."""

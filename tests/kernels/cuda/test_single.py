@@ -77,11 +77,11 @@ def test_optimizer(place, optimizer, dtype):
 
 
 def test_factors_of_layers(place):
-    """Fahlman's: the gradient of a weight by the fan-in of its unit, that of a bias by the square of its input."""
+    """Fahlman's: gradients by the connections into the unit, that of a bias also by the square of its input."""
     X, y, _ = samples(16)
     net, optimizer = make(dtype="float64", l2=0.05), Quickprop(0.5, by_fan_in=True, bias_input=0.5)
     reference = Layered(SIZES, (*HIDDEN, "identity"), "squared_error", net.params, l2=0.05)
-    reference.factors = [(1 / fan_in, 0.25 / fan_in) for fan_in in SIZES[:-1]]
+    reference.factors = [(1 / (fan_in + 1), 0.25 / (fan_in + 1)) for fan_in in SIZES[:-1]]
     start = net.params.copy()
     losses = follow(reference, X, y, optimizer, epochs=6)
     assert_close(net, net.fit(X, y, epochs=6, optimizer=optimizer, verbose=0), reference, losses, start)
@@ -150,7 +150,7 @@ def test_shapes(place, sizes, rng):
 
 def test_gradient_in_parts(place, rng, monkeypatch):
     """Data of more rows than are taken at a time: each step's gradient comes back, the last one's too."""
-    monkeypatch.setattr("fastmlp.mlp.GRADIENT_ROWS", 16)
+    monkeypatch.setattr("fastmlp.objective.ROWS", 16)
     net, reference = net_and_reference(SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 
