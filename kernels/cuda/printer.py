@@ -16,6 +16,7 @@ import inspect
 import operator
 import re
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import isfinite
@@ -28,6 +29,8 @@ from ..activations import ACTIVATIONS
 from ..losses import LOSSES
 from ..optimizers import MOST_STATE, RULES, Settings
 from ..straight_line import program
+
+PARSING = threading.Lock()  # two threads in ast.parse at a time can end in a SystemError (CPython issue 106905)
 
 CALLS = {
     getattr(module, name): f"elementary::{name}"
@@ -68,7 +71,8 @@ class _Printer:
     def __init__(self, function: Callable, kind: str = "T"):
         self.function, self.kind = function, kind
         self.names = list(inspect.signature(function).parameters)
-        [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+        with PARSING:
+            [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
         assert isinstance(tree, ast.FunctionDef)
         *self.steps, self.end = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
         assigned = [
