@@ -106,16 +106,27 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_parameter_is_of_a_kind_that_is_checked(module, name):
+def test_every_parameter_is_of_a_kind_that_is_checked(module, cuda, name):
     """And is read from the text as the compiler reads it."""
     text = module.text_of(name)
     found = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(', text)
     assert set(found) == FILES[name], "update the table, and the tests of what is new"
     for kernel_name in found:
-        parameters = module.Kernel(None, text, kernel_name)._parameters
-        assert parameters
-        for kind, is_pointer, _ in parameters:
-            assert kind == "T" or kind in (module.POINTED if is_pointer else module.SCALARS) or kind == "Job"
+        (parameters,) = re.findall(
+            rf"__global__ void (?:__launch_bounds__\([^)]*\) )?{kernel_name}\((.*?)\) \{{", text, re.S
+        )
+        checks = module.Kernel(None, text, kernel_name)._checks
+        assert len(checks) == len(parameters.split(","))
+        for parameter, check in zip(parameters.split(","), checks, strict=True):
+            if "*" not in parameter:
+                assert isinstance(check(3), np.generic), parameter
+                continue
+            assert check(None) == 0
+            with pytest.raises(TypeError, match=f"{kernel_name}: {parameter.split('*')[-1].split()[-1]} must be"):
+                check(np.zeros(3))
+            if "Job" not in parameter:
+                with pytest.raises(TypeError, match="must hold"):
+                    check(cuda.zeros(3, np.uint8))
 
 
 def test_sources_are_packaged():
