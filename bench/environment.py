@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,15 @@ CLEARED = (
     "NUMBA_NUM_THREADS", "XLA_FLAGS", "NPROC", "PJRT_NPROC",
 )  # fmt: skip
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
-BUSY = 0.3  # load average per CPU above which figures are doubtful
+BUSY = 0.1  # share of the processors taken by others above which figures are doubtful
+
+
+def clear() -> list[str]:
+    """Remove the variables above, for processes that start from now on; returns those that were set."""
+    found = [name for name in CLEARED if name in os.environ]
+    for name in found:
+        del os.environ[name]
+    return found
 
 
 def start_clean() -> None:
@@ -46,6 +55,36 @@ def processor() -> str:
     return " ".join(filter(None, (fields.get("model name", platform.machine()), widest)))
 
 
+def _ticks() -> tuple[int, int] | None:
+    """(all, idle) ticks of all processors since the start, where the system tells (Linux)."""
+    try:
+        fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    return sum(fields), fields[3] + fields[4]
+
+
+def others_busy(seconds: float = 0.3) -> float:
+    """The share of all processors that is taken while this process waits, time taken by a hypervisor included.
+
+    The load average cannot be asked: it remembers the contestants of the last minute.
+    """
+    before = _ticks()
+    time.sleep(seconds)
+    after = _ticks()
+    if before is None or after is None or after[0] == before[0]:
+        return 0.0
+    return 1 - (after[1] - before[1]) / (after[0] - before[0])
+
+
+def memory() -> int:
+    """Bytes of this machine, 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in (*LIBRARIES, "fastmlp"):
@@ -53,24 +92,17 @@ def versions() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             spec = find_spec(name) if name == "fastmlp" else None  # it also runs from its sources
-            found[name] = f"from {spec.origin}" if spec else "not installed"
+            found[name] = "from its sources" if spec else "not installed"
     return found
 
 
-def machine() -> dict:
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+def machine(cleared: list[str]) -> dict:
+    """What the figures were measured on; `cleared` : variables that were set, and were removed for all contestants."""
     return {
         "processor": processor(),
         "cpus": cpus(),
+        "memory": memory(),
         "system": f"{platform.system()} {platform.machine()}",
-        "load_average": round(load, 2),
-        "busy": load > BUSY * cpus(),
         "versions": versions(),
+        "cleared": cleared,
     }
-
-
-def print_machine(facts: dict) -> None:
-    print(f"{facts['processor']}, {facts['cpus']} CPUs, {facts['system']}, load average {facts['load_average']}")
-    print(", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
-    if facts["busy"]:
-        print(f"WARNING: load average above {BUSY} per CPU. Something else is running: do not quote these figures.")

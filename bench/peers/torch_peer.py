@@ -4,18 +4,16 @@ update, in one torch.compile graph; for small nets several steps, as calling the
 
 from __future__ import annotations
 
-import importlib.util
 import time
 
-from workloads import Workload, flatten, layers
+from flat import flatten, layers
+from workloads import Workload
+
+from peers import Training
 
 UNROLLED_EPOCHS = 20  # in one graph where an epoch is one step; more compiles longer and gains little
 UNROLLED_STEPS = 8
 SMALL = 1e7  # FLOP of a step, below which steps are unrolled
-
-
-def available() -> str | None:
-    return None if importlib.util.find_spec("torch") else "PyTorch is not installed"
 
 
 def products() -> str:
@@ -38,7 +36,7 @@ def loss_function(workload: Workload):
     return F.mse_loss
 
 
-class Eager:
+class Eager(Training):
     def prepare(self, workload: Workload, threads: int) -> float:
         import torch
 
@@ -87,7 +85,7 @@ class Eager:
             return float(self.loss_of(self.model(torch.from_numpy(X)), torch.from_numpy(y)))
 
 
-class Compiled:
+class Compiled(Training):
     def prepare(self, workload: Workload, threads: int) -> float:
         import torch
 
@@ -139,7 +137,8 @@ class Compiled:
         if self.w.n_steps == 1:
             whole, rest = divmod(n_epochs, UNROLLED_EPOCHS)
             return [self.batches * UNROLLED_EPOCHS] * whole + [self.batches] * rest
-        size = UNROLLED_STEPS if self.w.flop_per_step < SMALL and self.w.n_steps % UNROLLED_STEPS == 0 else 1
+        is_small = self.w.flop_per_step < SMALL
+        size = next(k for k in range(UNROLLED_STEPS if is_small else 1, 0, -1) if self.w.n_steps % k == 0)
         return [self.batches[at : at + size] for at in range(0, self.w.n_steps, size)] * n_epochs
 
     def call(self, group) -> None:

@@ -1,0 +1,174 @@
+"""Options of the suite, and the session that runs each work once, however many tests ask for its figures."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import environment
+import pytest
+from contest import QUICK, Pool, Rules, hold
+from works import ENTRIES, WORKS
+
+from fastmlp import bench_results, bench_tables
+
+HERE = Path(__file__).parent
+FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
+GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("fastmlp", "fastmlp's benchmark suite")
+    group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where everybody computes")
+    group.addoption("--peers", default="all", help=f"all, none, or some of {','.join(FAMILIES)}")
+    group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
+    group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: under two minutes")
+    group.addoption("--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)")
+    group.addoption("--save", type=Path, help="results as JSON (bench/results/latest.json)")
+    group.addoption("--resume", action="store_true", help="keep what the file of --save already has")
+
+
+def pytest_configure(config):
+    for name, value in (("benchmark_columns", ["median", "iqr", "min", "max", "rounds"]), ("benchmark_sort", "median")):
+        if not _given(config, name):
+            setattr(config.option, name, value)
+    config.pluginmanager.register(Session(config), PLUGIN)
+
+
+def _given(config, name: str) -> bool:
+    flag = "--" + name.replace("_", "-")
+    return any(str(argument).split("=")[0] == flag for argument in config.invocation_params.args)
+
+
+PLUGIN = "fastmlp_suite"
+
+
+class Session:
+    """Runs works as tests ask for them and saves after each."""
+
+    def __init__(self, config):
+        option = config.option
+        self.config = config
+        rules = QUICK if option.quick else Rules()
+        self.rules = rules._replace(rounds=option.rounds or rules.rounds, device=option.device)
+        if self.rules.rounds < 1:
+            raise pytest.UsageError("--rounds: expected at least 1")
+        self.groups = self._chosen("--groups", option.groups, GROUPS)
+        self.families = self._chosen("--peers", option.peers, FAMILIES)
+        self.path = option.save or HERE / "results" / "latest.json"
+        self.pool = Pool(self.rules.device)
+        self.wanted: dict[str, list[str]] = {}  # work -> its contestants among the tests that run
+        self.done = 0
+        self.results: dict | None = None
+
+    @staticmethod
+    def _chosen(flag: str, text: str, known: list[str]) -> list[str]:
+        if text in ("all", "none"):
+            return known if text == "all" else []
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in known]:
+            raise pytest.UsageError(f"{flag}: unknown {', '.join(unknown)}; there are all, none, {', '.join(known)}")
+        return chosen
+
+    def entries(self):
+        for group in self.groups:
+            for entry in ENTRIES:
+                if entry.group == group and (entry.in_quick or not self.rules.quick):
+                    yield entry
+
+    def peers(self, entry):
+        return [peer for peer in entry.peers if peer.kind != "peer" or peer.family in self.families]
+
+    def start(self) -> None:
+        """The file's head: machine, options, missing contestants; with --resume what is already there."""
+        cleared = environment.clear()
+        if self.rules.device == "cuda":
+            os.environ["FASTMLP_BENCH_DEVICE"] = "cuda"
+        fresh = {
+            "schema": bench_results.SCHEMA,
+            "machine": environment.machine(cleared),
+            "options": {"device": self.rules.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
+            "started": _now(),
+            "finished": "",
+            "missing": {},
+            "results": [],
+        }
+        self.results = fresh
+        if self.config.option.resume and self.path.exists():
+            kept = bench_results.load(self.path)
+            if different := [key for key in ("machine", "options") if kept[key] != fresh[key]]:
+                raise pytest.UsageError(
+                    f"{self.path} was measured with other {' and '.join(different)}; run without --resume to replace it"
+                )
+            self.results = kept
+
+    def result(self, name: str) -> dict:
+        """The result of a work, measured the first time it is asked for."""
+        if self.results is None:
+            self.start()
+        found = next((result for result in self.results["results"] if result["name"] == name), None)
+        entry = WORKS[name]
+        missing = [peer for peer in entry.peers if peer.name in self.wanted[name]]
+        if found:
+            have = {row["name"] for row in found["rows"]}
+            missing = [peer for peer in missing if peer.name not in have]
+            if not missing:
+                return found
+            self.results["results"].remove(found)
+            missing = [peer for peer in entry.peers if peer.name in self.wanted[name] or peer.name in have]
+        self.done += 1
+        self.say(f"\n[{self.done}/{len(self.wanted)}] {entry.group}/{name}:")
+        found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
+        self.say(f"\n    {bench_tables.one_line(found)}\n")
+        self.results["results"].append(found)
+        for row in found["rows"]:
+            if row["status"] == "missing":
+                self.results["missing"][row["name"]] = row["reason"]
+        self.save()
+        return found
+
+    def save(self) -> None:
+        self.results["finished"] = _now()
+        bench_results.save(self.results, self.path)
+
+    def say(self, text: str) -> None:
+        """On the terminal, past pytest's capturing."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        if reporter is not None:
+            with capture.global_and_fixture_disabled():
+                reporter.write(text, flush=True)
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def pytest_collection_finish(session):
+    """After -k and its like have chosen: only contestants whose tests run are measured."""
+    suite = session.config.pluginmanager.get_plugin(PLUGIN)
+    for item in session.items:
+        if "work" in getattr(item, "callspec", item).__dict__.get("params", {}):
+            suite.wanted.setdefault(item.callspec.params["work"], []).append(item.callspec.params["contestant"])
+
+
+@pytest.fixture(scope="session")
+def suite(pytestconfig):
+    session = pytestconfig.pluginmanager.get_plugin(PLUGIN)
+    yield session
+    session.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config):
+    session = config.pluginmanager.get_plugin(PLUGIN)
+    if not session.results or not session.results["results"]:
+        return
+    terminalreporter.section("fastmlp's benchmark suite")
+    for line in bench_tables.summary(session.results):
+        terminalreporter.write_line(line)
+    terminalreporter.write_line(f"saved to {session.path}; a page of it: python bench/report.py {session.path}")
