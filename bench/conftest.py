@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -119,8 +120,9 @@ class Session:
             missing = [peer for peer in entry.peers if peer.name in self.wanted[name] or peer.name in have]
         self.done += 1
         self.say(f"\n[{self.done}/{len(self.wanted)}] {entry.group}/{name}:")
+        started = time.monotonic()
         found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
-        self.say(f"\n    {bench_tables.one_line(found)}\n")
+        self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
         self.results["results"].append(found)
         for row in found["rows"]:
             if row["status"] == "missing":

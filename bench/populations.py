@@ -33,6 +33,7 @@ class PopulationWork:
     optimizer: str
     n_nets: int
     most_runs: int = 1000
+    done_once: bool = False
     verify_runs: int = 20
     curve: dict | None = None
     unit: str = "net and epoch"

@@ -109,9 +109,9 @@ IMPORTS = (
     _script("import numpy", (), "part", "numpy"),
     _script("import numba", ("numba",), "part", "numba"),
     _script("import sklearn", ("sklearn",), label="sklearn"),
-    _script("import torch", ("torch",), label="torch"),
+    _script("import torch", ("torch",), label="torch", slow_start=True),
     _script("import jax", ("jax",), label="jax"),
-    _script("import keras", ("keras", "jax"), label="keras jax", environment={"KERAS_BACKEND": "jax"}),
+    _script("import keras", ("keras", "jax"), label="keras jax", environment={"KERAS_BACKEND": "jax"}, slow_start=True),
 )
 TRAININGS = (
     _script("import numba", ("numba",), "limit", "import numba"),
@@ -120,7 +120,7 @@ TRAININGS = (
     _script("jax", ("jax",)),
     _script("jax cached", ("jax",), label="jax, warm cache"),
     _script("numpy"),
-    _script("torch", ("torch",)),
+    _script("torch", ("torch",), slow_start=True),
 )
 
 
@@ -134,6 +134,7 @@ class StartWork:
     source: str = "the four rows of XOR"
     n_units: int = 1
     most_runs: int = 1
+    done_once: bool = True
     verify_runs: int = 1
     curve: None = None
     multiply_adds: int = 0

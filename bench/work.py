@@ -5,6 +5,7 @@ A work is any object with
     unit                          what durations are per
     n_units                       how many of them one `run(1)` of a contestant does
     most_runs                     the runs of one job; slow contestants do fewer and are reported per unit
+    done_once                     slow enough that its first run is the one that is compared
     verify_runs                   the runs before a contestant's `answer` is compared
     verification                  the same work, perhaps on less data, whose answer is compared
     curve                         None, or {"name", "axis", "x"} for a point of a scaling picture

@@ -1,6 +1,6 @@
 """One contestant in a process of its own: its threads, environment and memory are nobody else's.
 
-The parent drives it through `Worker`: verify, prepare, measure, facts. Between commands the process sleeps.
+The parent drives it through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         reset_peak_memory()
         return answer
 
+    def answer(name, quick):
+        """The answer after what `measure` did last, for works that are done once."""
+        return contestant.answer(job(name, quick))
+
     def measure(n_runs, repeats):
         """Seconds of n_runs runs, the mean of `repeats` jobs one after the other."""
         contestant.reset()
@@ -83,7 +87,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         notes = contestant.notes() if hasattr(contestant, "notes") else {}
         return {"products": blas_in_use(import_module(peer.module)), "peak_memory": peak, "notes": notes}
 
-    commands = {f.__name__: f for f in (verify, prepare, measure, facts)}
+    commands = {f.__name__: f for f in (prepare, verify, answer, measure, facts)}
     while (command := connection.recv()) is not None:
         try:
             connection.send(("ok", commands[command[0]](*command[1:])))

@@ -24,10 +24,12 @@ CHAINS = 16  # as in side_by_side: four cycles from operands to result, two or f
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def turns(typing_context, n_chains, n, x, y):
     """The sum of n_chains vectors after n times v = v * x + y; n_chains : a literal; x, y : float32"""
     sig = types.float32(n_chains, types.intp, types.float32, types.float32)
+    if not isinstance(n_chains, types.IntegerLiteral):
+        return None
     count = n_chains.literal_value
 
     def build(context, builder, sig, args):
