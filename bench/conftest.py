@@ -125,8 +125,9 @@ class Session:
         self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
         self.results["results"].append(found)
         for row in found["rows"]:
-            if row["status"] == "missing":
-                self.results["missing"][row["name"]] = row["reason"]
+            names = self.results["missing"].setdefault(row["reason"], []) if row["status"] == "missing" else None
+            if names is not None and row["name"] not in names:
+                names.append(row["name"])
         self.save()
         return found
 

@@ -32,7 +32,7 @@ class Rules(NamedTuple):
     """rounds : at most so many; seconds : what all rounds of a work may take, if that allows FEWEST_ROUNDS"""
 
     rounds: int = 7
-    seconds: float = 25.0
+    seconds: float = 15.0
     quick: bool = False
     device: str = "cpu"
 
@@ -86,7 +86,7 @@ def calibrate(worker: Callable[..., Any], most_runs: int, done_once: bool = Fals
 def affordable_rounds(rules: Rules, seconds: float) -> int:
     """How many rounds of so many seconds the rules allow.
 
-    >>> affordable_rounds(Rules(rounds=7, seconds=25.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=25.0), 60.0)
+    >>> affordable_rounds(Rules(rounds=7, seconds=15.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=15.0), 60.0)
     (7, 3)
     """
     return max(min(FEWEST_ROUNDS, rules.rounds), min(rules.rounds, int(rules.seconds / seconds)))

@@ -33,7 +33,7 @@ class PredictionWork:
     @property
     def title(self) -> str:
         rows = f"{len(self.net.X):,} rows in a call" if self.unit == "row" else "one row in a call"
-        return f"{'-'.join(map(str, self.layer_sizes))}, {rows}"
+        return f"{self.net.label} {'-'.join(map(str, self.layer_sizes))}, {rows}"
 
     @property
     def n_units(self) -> int:
@@ -74,11 +74,11 @@ class PredictionWork:
     n_steps = 1
 
 
-def _build(name, data, layer_sizes, rows: int, unit: str) -> PredictionWork:
+def _build(name, label, data, layer_sizes, rows: int, unit: str) -> PredictionWork:
     X, y, source = data()
     X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
     net = Workload(
-        name, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3, X, y, len(X), 1,
+        name, label, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3, X, y, len(X), 1,
         source,
     )  # fmt: skip
     return PredictionWork(name, net, unit)
@@ -87,11 +87,11 @@ def _build(name, data, layer_sizes, rows: int, unit: str) -> PredictionWork:
 DIGITS, MNIST = (64, 64, 32, 10), (784, 512, 512, 10)
 EVERYONE = (*PRODUCTS, *PREDICTION)
 ENTRIES = tuple(
-    Entry(name, "predict", EVERYONE, partial(_build, name, data, sizes, rows, unit), in_quick)
-    for name, data, sizes, rows, unit, in_quick in (
-        ("digits_one_row", digits_data, DIGITS, 1, "call", True),
-        ("digits_rows", digits_data, DIGITS, 1797, "row", False),
-        ("mnist_one_row", mnist_data, MNIST, 1, "call", False),
-        ("mnist_rows", mnist_data, MNIST, 10_000, "row", True),
+    Entry(name, "predict", EVERYONE, partial(_build, name, label, data, sizes, rows, unit), in_quick)
+    for name, label, data, sizes, rows, unit, in_quick in (
+        ("digits_one_row", "digits", digits_data, DIGITS, 1, "call", True),
+        ("digits_rows", "digits", digits_data, DIGITS, 1797, "row", False),
+        ("mnist_one_row", "MNIST", mnist_data, MNIST, 1, "call", False),
+        ("mnist_rows", "MNIST", mnist_data, MNIST, 10_000, "row", True),
     )
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from environment import cpus
-from peers import ARITHMETIC, CHAIN, CURVE, PRODUCTS, TRAINING
+from peers import ARITHMETIC, CHAIN, CURVE, JAX_STEP, PRODUCTS, TRAINING
 from work import Entry
 from workloads import Workload
 
@@ -27,16 +27,16 @@ def _xor(name, layer_sizes, activation, loss, optimizer, rate, *, batch_size=4, 
     elif layer_sizes[-1] == 2:
         y = np.eye(2, dtype=np.float32)[XOR_Y[:, 0].astype(int)]
     return Workload(
-        name, "xor", "epoch", layer_sizes, activation, output, loss, optimizer, rate, XOR_X, y, batch_size, 5000,
+        name, "XOR", "xor", "epoch", layer_sizes, activation, output, loss, optimizer, rate, XOR_X, y, batch_size, 5000,
         "the four rows", verify_steps=4, verify_runs=200, start_seed=start_seed, start_scale=start_scale,
     )  # fmt: skip
 
 
-def _softmax(name, group, layer_sizes, X, y, batch_size, most_runs, source, **others) -> Workload:
+def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, source, **others) -> Workload:
     rows = len(X) // batch_size * batch_size
     X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
     return Workload(
-        name, group, others.pop("unit", "step"), layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3,
+        name, label, group, others.pop("unit", "step"), layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3,
         X, y, batch_size, most_runs, source, **others,
     )  # fmt: skip
 
@@ -69,12 +69,12 @@ def mnist_data() -> tuple[np.ndarray, np.ndarray, str]:
 
 def _digits(name, batch_size: int, most_runs: int) -> Workload:
     X, y, source = digits_data()
-    return _softmax(name, "minibatch", (64, 64, 32, 10), X, y, batch_size, most_runs, source)
+    return _softmax(name, "digits", "minibatch", (64, 64, 32, 10), X, y, batch_size, most_runs, source)
 
 
 def _mnist(name, batch_size: int, **others) -> Workload:
     X, y, source = mnist_data()
-    return _softmax(name, others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1, source, **others)
+    return _softmax(name, "MNIST", others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1, source, **others)
 
 
 def _table4096(name) -> Workload:
@@ -89,7 +89,7 @@ def _table4096(name) -> Workload:
         X, y = rng.standard_normal((20480, 54), np.float32), rng.integers(0, 7, 20480)
         source = "random, the shape of covertype"
     sizes = (54, 1024, 1024, 7)
-    return _softmax(name, "large", sizes, X[:20480], y[:20480], 4096, 1, source, verify_steps=2)
+    return _softmax(name, "table", "large", sizes, X[:20480], y[:20480], 4096, 1, source, verify_steps=2)
 
 
 def _regression256(name) -> Workload:
@@ -97,7 +97,7 @@ def _regression256(name) -> Workload:
     X = rng.standard_normal((20480, 100), np.float32)
     y = np.sin(X[:, :1]) + 0.5 * X[:, 1:2] * X[:, 2:3] + 0.1 * rng.standard_normal((20480, 1), np.float32)
     y = np.ascontiguousarray(y, np.float32)
-    return Workload(name, "minibatch", "step", (100, 256, 256, 1), "relu", "identity", "squared_error", "adam", 1e-3,
+    return Workload(name, "regression", "minibatch", "step", (100, 256, 256, 1), "relu", "identity", "squared_error", "adam", 1e-3,
                     X, y, 256, 4, "random")  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _random(name, layer_sizes, batch_size, n_steps, axis, x, unit="step") -> Wor
     rows = batch_size * n_steps
     X, y = rng.random((rows, layer_sizes[0]), np.float32), rng.integers(0, layer_sizes[-1], rows)
     return _softmax(
-        name, "scaling", layer_sizes, X, y, batch_size, 4000, "random", unit=unit,
+        name, "random", "scaling", layer_sizes, X, y, batch_size, 4000, "random", unit=unit,
         curve={"name": CURVES[axis], "axis": axis, "x": x},
     )  # fmt: skip
 
@@ -143,6 +143,7 @@ def _thread_points() -> list[Entry]:
 
 
 EVERYONE = (*PRODUCTS, ARITHMETIC, *TRAINING)
+LARGE = (*EVERYONE, JAX_STEP)
 TINY = (CHAIN, *TRAINING)  # smaller matrices do not pay a call of BLAS
 ENTRIES = (
     # A start from which 5000 epochs do learn XOR; most smaller ones stay at 0.5.
@@ -159,16 +160,16 @@ ENTRIES = (
     Entry("digits32", "minibatch", EVERYONE, partial(_digits, "digits32", 32, 100), in_quick=True),
     Entry("digits200", "minibatch", EVERYONE, partial(_digits, "digits200", 200, 200)),
     Entry("regression256", "minibatch", EVERYONE, partial(_regression256, "regression256")),
-    Entry("mnist128", "large", EVERYONE, partial(_mnist, "mnist128", 128), in_quick=True),
-    Entry("mnist1024", "large", EVERYONE, partial(_mnist, "mnist1024", 1024)),
-    Entry("table4096", "large", EVERYONE, partial(_table4096, "table4096")),
-    *_points("samples", "samples", (32, 128, 512, 2048, 8192, 32768),
+    Entry("mnist128", "large", LARGE, partial(_mnist, "mnist128", 128), in_quick=True),
+    Entry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),
+    Entry("table4096", "large", LARGE, partial(_table4096, "table4096")),
+    *_points("samples", "samples", (32, 256, 2048, 16384, 131072),
              lambda n: ((64, 64, 32, 10), 32, n // 32, "step")),
     *_points("units in a hidden layer", "width", (8, 32, 128, 512, 2048),
              lambda w: ((64, w, w, 10), 128, 8, "step")),
-    *_points("hidden layers", "depth", (1, 2, 4, 8, 16, 32),
+    *_points("hidden layers", "depth", (1, 2, 4, 8, 16),
              lambda d: ((64, *[64] * d, 10), 128, 8, "step")),
-    *_points("rows in a batch", "batch", (1, 8, 32, 128, 512, 2048, 8192),
-             lambda n: ((64, 64, 32, 10), n, max(1, 8192 // n), "row")),
+    *_points("rows in a batch", "batch", (1, 8, 64, 512, 4096),
+             lambda n: ((64, 64, 32, 10), n, 4096 // n, "row")),
     *_thread_points(),
 )  # fmt: skip

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 from peers import Peer
 
 ONE_THREAD_BELOW = 3e6  # FLOP between two meetings of the threads: nobody gains from a second one (lab_threads.py)
-ALL_THREADS_FROM = 5e8  # nobody loses
+ONE_NEVER_FROM = 1e8  # nobody is faster with one than with all
+FEW_CPUS = 4  # up to which all processors or one are all there is to try
 
 
 class Wrong(Exception):
@@ -43,10 +44,15 @@ class Entry(NamedTuple):
 
 
 def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:
-    """Of one and all threads those that can be best for somebody."""
-    if cpus == 1 or flop < ONE_THREAD_BELOW:
+    """The numbers of threads that can be best for somebody.
+
+    >>> thread_settings(1e5, 64), thread_settings(1e7, 2), thread_settings(1e7, 64), thread_settings(1e9, 64)
+    ((1,), (1, 2), (1, 16, 64), (16, 64))
+    """
+    if flop < ONE_THREAD_BELOW:
         return (1,)
-    return (cpus,) if flop >= ALL_THREADS_FROM else (1, cpus)
+    settings = {1, cpus} if cpus <= FEW_CPUS else {1, cpus // 4, cpus}
+    return tuple(sorted(settings if flop < ONE_NEVER_FROM or cpus == 1 else settings - {1}))
 
 
 def at_most(values: dict[str, float], tolerances: dict[str, float]) -> dict[str, float]:

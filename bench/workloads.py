@@ -29,6 +29,7 @@ QUICK_STEPS = 64  # in an epoch of a quick run
 class Workload:
     """One training job.
 
+    label : of the problem, where its sizes are not enough
     unit : "step", "epoch" or "row", what durations are per
     loss : "squared_error", the mean over samples and outputs of (a - y)**2, without one half; "binary_cross_entropy",
         the mean over both; "softmax_cross_entropy", the mean over samples
@@ -40,6 +41,7 @@ class Workload:
     """
 
     name: str
+    label: str
     group: str
     unit: str
     layer_sizes: tuple[int, ...]
@@ -65,8 +67,9 @@ class Workload:
 
     @property
     def title(self) -> str:
-        sizes, loss = "-".join(map(str, self.layer_sizes)), self.loss.replace("_", " ")
-        return f"{sizes}, {loss}, {'SGD' if self.optimizer == 'sgd' else 'Adam'}, batch {self.batch_size}"
+        sizes, batch = "-".join(map(str, self.layer_sizes)), "row" if self.batch_size == 1 else f"batch {self.batch_size}"
+        loss = {"squared_error": "squared error", "binary_cross_entropy": "cross-entropy"}.get(self.loss, "softmax")
+        return f"{self.label} {sizes}, {loss}, {'SGD' if self.optimizer == 'sgd' else 'Adam'}, {batch}"
 
     @property
     def n_units(self) -> int:

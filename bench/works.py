@@ -33,7 +33,7 @@ def main() -> None:
     for entry in ENTRIES:
         work = entry.build()
         costs = ", ".join(f"{value:.4g} {what}" for what, value in work.costs().items())
-        print(f"{entry.group:11} {work.name:22} {work.title}; a {work.unit}: {costs or '-'}; data: {work.source}")
+        print(f"{entry.group:11} {work.name:22} {work.title}; per {work.unit}: {costs or '-'}; data: {work.source}")
 
 
 if __name__ == "__main__":

@@ -108,6 +108,3 @@ class Contestant:
             self.loop(turns)
         else:
             list(self.pool.map(self.loop, [turns] * self.threads))
-
-    def notes(self) -> dict[str, float]:
-        return {"lanes of a vector": LANES}

@@ -20,14 +20,12 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 DEVICE = os.environ.get("FASTMLP_BENCH_DEVICE", "cpu")
-TITLES = {
-    "sklearn": "scikit-learn",
-    "torch": "PyTorch",
-    "jax": "JAX",
-    "keras": "Keras",
-    "cupy": "CuPy",
-    "fastmlp": "fastmlp",
-    "fastmlp.estimators": "fastmlp's estimators module (this version has none)",
+ABSENT = {
+    "sklearn": "scikit-learn is not installed",
+    "torch": "PyTorch is not installed",
+    "jax": "JAX is not installed",
+    "keras": "Keras is not installed",
+    "fastmlp.estimators": "this version has no estimators",
 }
 
 
@@ -70,8 +68,8 @@ class Peer:
     @property
     def missing(self) -> str:
         """What is not installed, as a sentence, or ""."""
-        absent = [TITLES.get(name, name) for name in self.needs if not is_installed(name)]
-        return f"{' and '.join(absent)} not installed" if absent else ""
+        absent = [ABSENT.get(name, f"{name} is not installed") for name in self.needs if not is_installed(name)]
+        return " and ".join(absent)
 
 
 def is_installed(module: str) -> bool:
@@ -98,7 +96,7 @@ else:
         Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit"),
     )
 
-_JAX, _TORCH = {"KERAS_BACKEND": "jax"}, {"KERAS_BACKEND": "torch"}
+_JAX = {"KERAS_BACKEND": "jax"}  # the faster of its backends at every work: bench/LOG.md
 TRAINING = (
     _ours("peers.fastmlp_peer"),
     Peer("numpy", "peers.numpy_peer"),
@@ -106,13 +104,12 @@ TRAINING = (
     Peer("torch eager", "peers.torch_peer", "eager", ("torch",)),
     Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True),
     Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True),
-    Peer("jax step", "peers.jax_peer", "step", ("jax",), slow_start=True),
     Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",)),
     Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True),
-    Peer("keras torch", "peers.keras_peer", "torch", ("keras", "torch"), _TORCH, corrects_epsilon=False, slow_start=True),
 )  # fmt: skip
+JAX_STEP = Peer("jax step", "peers.jax_peer", "step", ("jax",), slow_start=True)  # for large steps only
 # One form per library: the one that is best over the whole curve.
-CURVE = tuple(peer for peer in TRAINING if peer.name in ("fastmlp", "numpy", "sklearn", "torch eager", "jax tuned"))
+CURVE = tuple(peer for peer in TRAINING if peer.name in ("fastmlp", "numpy", "torch eager", "jax tuned"))
 POPULATION = (
     _ours("peers.many_nets", "fastmlp"),
     Peer("jax unrolled", "peers.many_nets", "jax unrolled", ("jax",)),

@@ -22,6 +22,7 @@ from .bench_results import (
     verdict,
 )
 
+# The first word of a contestant's name -> how the library writes it.
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
 PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 BUSY = 0.1  # share of the processors taken by others above which figures are doubtful
@@ -47,14 +48,24 @@ def times(ratio: float) -> str:
     return f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
 
 
+def label(name: str) -> str:
+    """A contestant's name with its library written as it writes itself.
+
+    >>> label("torch eager"), label("fastmlp, own stopping")
+    ('PyTorch eager', 'fastmlp, own stopping')
+    """
+    family = name.split()[0].rstrip(",")
+    return FAMILIES.get(family, family) + name[len(family.rstrip(",")) :]
+
+
 def one_line(result: Result) -> str:
     """A work's outcome: ours, the best peer, the limit, and what went wrong."""
     own, peer, floor = ours(result), best_peer(result), limit(result)
     parts = [f"fastmlp {duration(median(own))} per {result['unit']}" if own else "fastmlp has no figure"]
     if ratio := to_best_peer(result):
-        parts.append(f"the best peer, {peer['name']}, takes {times(ratio.median)} times as long")  # type: ignore[index]
+        parts.append(f"the best peer, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
     elif peer:
-        parts.append(f"best peer {peer['name']} {duration(median(peer))}")
+        parts.append(f"best peer {label(peer['name'])} {duration(median(peer))}")
     if over := to_limit(result):
         parts.append(f"{times(over.median)} times the limit, {floor['name']}")  # type: ignore[index]
     parts += [f"{row['name']} {row['status']}: {row['reason']}" for row in failures(result)]
@@ -98,7 +109,7 @@ def machine_lines(results: dict[str, Any]) -> list[str]:
 
 
 def missing_lines(results: dict[str, Any]) -> list[str]:
-    return [f"not measured: {name} ({reason})" for name, reason in sorted(results["missing"].items())]
+    return [f"not measured, {reason}: {', '.join(map(label, names))}" for reason, names in results["missing"].items()]
 
 
 def summary(results: dict[str, Any]) -> list[str]:
