@@ -9,10 +9,12 @@ from pathlib import Path
 
 import environment
 import pytest
-from contest import QUICK, Pool, Rules, hold
+from contest import Pool, hold
 from works import ENTRIES, WORKS
 
 from fastmlp import bench_results, bench_tables
+from fastmlp.bench_machine import machine
+from fastmlp.bench_rounds import QUICK, Rules
 
 HERE = Path(__file__).parent
 FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
@@ -25,7 +27,9 @@ def pytest_addoption(parser):
     group.addoption("--peers", default="all", help=f"all, none, or some of {','.join(FAMILIES)}")
     group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
     group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: under two minutes")
-    group.addoption("--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)")
+    group.addoption(
+        "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
+    )
     group.addoption("--save", type=Path, help="results as JSON (bench/results/latest.json)")
     group.addoption("--resume", action="store_true", help="keep what the file of --save already has")
 
@@ -52,13 +56,14 @@ class Session:
         option = config.option
         self.config = config
         rules = QUICK if option.quick else Rules()
-        self.rules = rules._replace(rounds=option.rounds or rules.rounds, device=option.device)
+        self.rules = rules._replace(rounds=rules.rounds if option.rounds is None else option.rounds)
+        self.device = option.device
         if self.rules.rounds < 1:
             raise pytest.UsageError("--rounds: expected at least 1")
         self.groups = self._chosen("--groups", option.groups, GROUPS)
         self.families = self._chosen("--peers", option.peers, FAMILIES)
         self.path = option.save or HERE / "results" / "latest.json"
-        self.pool = Pool(self.rules.device)
+        self.pool = Pool(self.device)
         self.wanted: dict[str, list[str]] = {}  # work -> its contestants among the tests that run
         self.done = 0
         self.results: dict | None = None
@@ -84,12 +89,12 @@ class Session:
     def start(self) -> None:
         """The file's head: machine, options, missing contestants; with --resume what is already there."""
         cleared = environment.clear()
-        if self.rules.device == "cuda":
+        if self.device == "cuda":
             os.environ["FASTMLP_BENCH_DEVICE"] = "cuda"
         fresh = {
             "schema": bench_results.SCHEMA,
-            "machine": environment.machine(cleared),
-            "options": {"device": self.rules.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
+            "machine": machine(cleared),
+            "options": {"device": self.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
             "started": _now(),
             "finished": "",
             "missing": {},

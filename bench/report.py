@@ -64,7 +64,9 @@ def main() -> int:
         if options.readme:
             paths = options.results or committed()
             if not paths:
-                raise ValueError("There are no results in bench/results: run `pytest bench --save bench/results/cpu.json`.")
+                raise ValueError(
+                    "There are no results in bench/results: run `pytest bench --save bench/results/cpu.json`."
+                )
             README.write_text(with_tables(README.read_text(encoding="utf-8"), tables(paths)), encoding="utf-8")
             print(f"wrote the tables of {README}")
             return 0

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from environment import cpus
 from peers import ARITHMETIC, CHAIN, CURVE, JAX_STEP, PRODUCTS, TRAINING
 from work import Entry
 from workloads import Workload
+
+from fastmlp.bench_machine import cpus
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
@@ -74,7 +75,9 @@ def _digits(name, batch_size: int, most_runs: int) -> Workload:
 
 def _mnist(name, batch_size: int, **others) -> Workload:
     X, y, source = mnist_data()
-    return _softmax(name, "MNIST", others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1, source, **others)
+    return _softmax(
+        name, "MNIST", others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1, source, **others
+    )
 
 
 def _table4096(name) -> Workload:

@@ -67,7 +67,10 @@ class Workload:
 
     @property
     def title(self) -> str:
-        sizes, batch = "-".join(map(str, self.layer_sizes)), "row" if self.batch_size == 1 else f"batch {self.batch_size}"
+        sizes, batch = (
+            "-".join(map(str, self.layer_sizes)),
+            "row" if self.batch_size == 1 else f"batch {self.batch_size}",
+        )
         loss = {"squared_error": "squared error", "binary_cross_entropy": "cross-entropy"}.get(self.loss, "softmax")
         return f"{self.label} {sizes}, {loss}, {'SGD' if self.optimizer == 'sgd' else 'Adam'}, {batch}"
 

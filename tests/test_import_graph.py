@@ -16,14 +16,25 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "history", "metrics", "pace", "progress", "layout"],
-    ["callbacks", "columns", "convergence", "sampling", "devices", "optimizers", "schedules", "network"],
-    ["data", "initialization", "plan", "targets"],
+    ["bench_machine", "bench_results", "bench_rounds", "errors", "history", "metrics", "pace", "progress", "layout"],
+    [
+        "bench_tables",
+        "callbacks",
+        "columns",
+        "convergence",
+        "sampling",
+        "devices",
+        "optimizers",
+        "schedules",
+        "network",
+    ],
+    ["bench_pictures", "data", "initialization", "plan", "targets"],
+    ["bench_page"],
     ["ensemble", "population_data", "population_result", "tabular", "training"],
     ["mlp", "population_fit"],
     ["population_use"],
     ["population"],
-    ["persistence", "reproduce", "sweeps", "xor"],
+    ["bench_quick", "persistence", "reproduce", "sweeps", "xor"],
     ["jobs"],
     ["cli"],
 ]

@@ -17,7 +17,6 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-
 from peers import Unsupported
 
 CHAINS = 16  # as in side_by_side: four cycles from operands to result, two or fewer a cycle, and as many again

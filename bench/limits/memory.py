@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
-
 from peers import Unsupported
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from kernel_loops import RATE
 
 
-
 class Fastmlp:
     """The kernels' own helpers inside one compiled loop."""
 

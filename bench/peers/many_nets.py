@@ -14,6 +14,7 @@ from populations import RATES, X, Y
 
 from peers import DEVICE, Unsupported
 
+
 class Fastmlp:
     def __init__(self, layer_sizes, hidden_activation, optimizer, start, **fit):
         import fastmlp

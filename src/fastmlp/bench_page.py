@@ -106,7 +106,9 @@ def page(results: dict[str, Any]) -> str:
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>fastmlp's benchmarks</title><style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+        f"<title>fastmlp's benchmarks</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
     )
 
 
@@ -120,7 +122,9 @@ def _cards(results: dict[str, Any]) -> str:
         )
     if not cards:
         return ""
-    intro = "<p>How many times as long the best peer takes (median of the group's works; above 1 fastmlp is faster):</p>"
+    intro = (
+        "<p>How many times as long the best peer takes (median of the group's works; above 1 fastmlp is faster):</p>"
+    )
     return f'{intro}<div class="cards">{"".join(cards)}</div>'
 
 
@@ -156,25 +160,27 @@ def _table(heads: tuple[str, ...], rows: list[str], kind: str = "all") -> str:
 
 def _losses(results: dict[str, Any]) -> str:
     """Where a peer wins, and where we are far from the limit."""
-    behind = [result for result in outside_curves(results) if verdict(result) == "behind"]
     lines = []
-    for result in sorted(behind, key=lambda result: to_best_peer(result).median):  # type: ignore[union-attr]
-        peer, own = best_peer(result), ours(result)
-        slower = ratio(own, peer)  # type: ignore[arg-type]
-        lines.append(
-            f'<li><a href="#{escape(result["name"])}">{escape(result["title"])}</a>: {escape(label(peer["name"]))} '  # type: ignore[index]
-            f'{duration(median(peer))}, fastmlp {duration(median(own))}, <span class="bad">{times(slower.median)} times '  # type: ignore[arg-type]
-            "as long</span></li>"
-        )
+    for result in outside_curves(results):
+        own, peer = ours(result), best_peer(result)
+        if verdict(result) == "behind" and own and peer:
+            slower = ratio(own, peer).median
+            figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(own))}, "
+            lines.append(
+                f'<li><a href="#{escape(result["name"])}">{escape(result["title"])}</a>: {escape(figures)}'
+                f'<span class="bad">{times(slower)} times as long</span></li>'
+            )
     text = "<h2>Where a peer is faster</h2>"
     text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere among the works above.</p>"
     if far := far_from_limit(results):
-        items = "".join(
-            f"<li>{escape(result['title'])}: {times(to_limit(result).median)} times {escape(limit(result)['name'])}</li>"  # type: ignore[union-attr,index]
-            for result in far
-        )
+        items = "".join(f"<li>{escape(_over_limit(result))}</li>" for result in far)
         text += f"<h3>More than {FAR_FROM_LIMIT} times over the limit</h3><ul>{items}</ul>"
     return text
+
+
+def _over_limit(result: Result) -> str:
+    over, floor = to_limit(result), limit(result)
+    return f"{result['title']}: {times(over.median)} times {floor['name']}" if over and floor else result["title"]
 
 
 def _absent(results: dict[str, Any]) -> str:
@@ -197,7 +203,17 @@ def _work(result: Result) -> str:
         return head + _untimed(result)
     low, high = median(rows[0]), median(rows[-1])
     body = [_contestant(row, own, floor, low, high) for row in rows]
-    heads = ("contestant", f"time per {result['unit']}", "", "spread", "/ fastmlp", "/ limit", "compile", "threads", "peak memory")
+    heads = (
+        "contestant",
+        f"time per {result['unit']}",
+        "",
+        "spread",
+        "/ fastmlp",
+        "/ limit",
+        "compile",
+        "threads",
+        "peak memory",
+    )
     return head + _table((*heads, ""), body, "work") + _untimed(result)
 
 
@@ -213,7 +229,8 @@ def _contestant(row: Row, own: Row | None, floor: Row | None, low: float, high: 
     notes = "; ".join([f"{what} {value}" for what, value in row["notes"].items()])
     tone = "ours" if row["name"].startswith("fastmlp") else "peer" if row["kind"] == "peer" else "limit"
     return (
-        f'<tr class="{tone}"><td>{escape(label(row["name"]))}</td><td>{duration(middle)}</td><td class="bars">{bar}</td>'
+        f'<tr class="{tone}"><td>{escape(label(row["name"]))}</td>'
+        f'<td>{duration(middle)}</td><td class="bars">{bar}</td>'
         f"<td>{duration(first)} to {duration(last)}</td><td>{to_own}</td><td>{to_floor}</td><td>{compiling}</td>"
         f'<td>{row["threads"] or "own"}</td><td>{memory}</td><td class="text">{escape(notes)}</td></tr>'
     )
@@ -243,9 +260,7 @@ def _count(value: float, what: str) -> str:
 def _scaling(results: dict[str, Any], drawn: dict[str, str]) -> str:
     if not drawn:
         return ""
-    figures = "".join(
-        f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in drawn.items()
-    )
+    figures = "".join(f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in drawn.items())
     note = "Logarithmic axes; lower is better. The band is the middle half of the rounds."
     return f'<h2>Scaling</h2><p class="soft">{note}</p><div class="pictures">{figures}</div>'
 

@@ -54,8 +54,13 @@ def _draw(points: list[Result]) -> str:
             continue
         is_ours = family == "fastmlp"
         seen = peers_seen[family] = peers_seen.get(family, 0) + 1
-        style = {"color": OURS if is_ours else COLOURS.get(family, OTHER), "linewidth": 2.4 if is_ours else 1.3}
-        axes.plot(x, middle, marker="o" if seen == 1 else "s", markersize=4, label=name, zorder=4 if is_ours else 3, **style)
+        style: dict[str, Any] = {
+            "color": OURS if is_ours else COLOURS.get(family, OTHER),
+            "linewidth": 2.4 if is_ours else 1.3,
+        }
+        axes.plot(
+            x, middle, marker="o" if seen == 1 else "s", markersize=4, label=name, zorder=4 if is_ours else 3, **style
+        )
         axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
     first = points[0]
     axes.set(xscale="log", yscale="log", xlabel=first["curve"]["axis"], ylabel=f"time per {first['unit']}")

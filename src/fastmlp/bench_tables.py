@@ -87,9 +87,11 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
         worst = max(result["others_busy"] for result in busy)
         found.append(
             f"Other programs were running: at {len(busy)} of {len(results['results'])} works they took up to "
-            f"{worst:.0%} of the processors. Ratios within a work were measured side by side and may hold; do not quote "
-            "the durations."
+            f"{worst:.0%} of the processors. Ratios within a work were measured side by side and may hold; do not "
+            "quote the durations."
         )
+    if slowed := results["machine"]["slowed_by"]:
+        found.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
     if results["options"]["quick"]:
         found.append("A quick run: few works, few rounds.")
     for result in results["results"]:
@@ -101,8 +103,9 @@ def machine_lines(results: dict[str, Any]) -> list[str]:
     machine = results["machine"]
     memory = f", {machine['memory'] / 2**30:.0f} GiB" if machine["memory"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    cpus = f"{machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}"
     return [
-        f"{machine['processor']}, {machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}{memory}, {machine['system']}; "
+        f"{machine['processor']}, {cpus}{memory}, {machine['system']}; "
         f"device {results['options']['device']}, float32, {results['finished'][:10]}",
         versions,
     ]
