@@ -16,6 +16,13 @@ from fastmlp import bench_results, bench_tables
 from fastmlp.bench_machine import machine
 from fastmlp.bench_rounds import QUICK, Rules
 
+HOW = (
+    "Every contestant runs in a process of its own and is first compared with float64 NumPy from the same start; one "
+    "that computes something else is not timed. Durations are medians over rounds in which all contestants of a work "
+    "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each peer "
+    "runs with one and with all threads where both make sense, and the better one counts. Environment variables that "
+    "set the threads or the kernels of a library are removed for all."
+)
 HERE = Path(__file__).parent
 FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
 GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
@@ -98,6 +105,7 @@ class Session:
             "started": _now(),
             "finished": "",
             "missing": {},
+            "how": HOW,
             "results": [],
         }
         self.results = fresh

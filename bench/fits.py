@@ -1,7 +1,7 @@
 """Estimators as they come: `Estimator(random_state=0).fit(X, y)`, every setting at its default.
 
-Two libraries stop after different numbers of epochs, so their losses are not compared; what both must reach is the score
-that scikit-learn's estimator reached when this was written, less a margin of three standard deviations over seeds.
+Two libraries stop after different numbers of epochs, so their losses are not compared; what both must reach is the
+score that scikit-learn's estimator reached when this was written, less a margin for the seed.
 """
 
 from __future__ import annotations

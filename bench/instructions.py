@@ -4,9 +4,9 @@
 
 Kernels: `per_sample`, one 2-2-2-1 net on XOR, and `lanes`, 64 nets of 2-2-1 on XOR whose straight-line code is made for
 the architecture. Each is trained twice, for EPOCHS and for twice as many, in a process of its own under callgrind; the
-difference of the two counts, divided by the epochs, is free of everything that happens once. Valgrind has no AVX-512, so
-the kernels are compiled for AVX2 (NUMBA_CPU_NAME=haswell) into a cache of their own before it starts. Takes some
-minutes: a process under callgrind is some fifty times slower.
+difference of the two counts, divided by the epochs, is free of everything that happens once. Valgrind has no AVX-512,
+so the kernels are compiled for AVX2 into a cache of their own before it starts. Takes some minutes: a process under
+callgrind is some fifty times slower.
 
 --json saves the counts; --base compares with saved ones and exits with 1 where a count grew by more than 0.5 %.
 """

@@ -78,8 +78,8 @@ def _build(name, label, data, layer_sizes, rows: int, unit: str) -> PredictionWo
     X, y, source = data()
     X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
     net = Workload(
-        name, label, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3, X, y, len(X), 1,
-        source,
+        name, label, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3,
+        X, y, len(X), 1, source,
     )  # fmt: skip
     return PredictionWork(name, net, unit)
 

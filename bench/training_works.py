@@ -37,8 +37,8 @@ def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, sourc
     rows = len(X) // batch_size * batch_size
     X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
     return Workload(
-        name, label, group, others.pop("unit", "step"), layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3,
-        X, y, batch_size, most_runs, source, **others,
+        name, label, group, others.pop("unit", "step"), layer_sizes, "relu", "softmax", "softmax_cross_entropy",
+        "adam", 1e-3, X, y, batch_size, most_runs, source, **others,
     )  # fmt: skip
 
 
@@ -100,8 +100,8 @@ def _regression256(name) -> Workload:
     X = rng.standard_normal((20480, 100), np.float32)
     y = np.sin(X[:, :1]) + 0.5 * X[:, 1:2] * X[:, 2:3] + 0.1 * rng.standard_normal((20480, 1), np.float32)
     y = np.ascontiguousarray(y, np.float32)
-    return Workload(name, "regression", "minibatch", "step", (100, 256, 256, 1), "relu", "identity", "squared_error", "adam", 1e-3,
-                    X, y, 256, 4, "random")  # fmt: skip
+    return Workload(name, "regression", "minibatch", "step", (100, 256, 256, 1), "relu", "identity", "squared_error",
+                    "adam", 1e-3, X, y, 256, 4, "random")  # fmt: skip
 
 
 def _random(name, layer_sizes, batch_size, n_steps, axis, x, unit="step") -> Workload:

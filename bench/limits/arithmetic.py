@@ -2,8 +2,8 @@
 
 Sixteen independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the
 processor's multipliers are the only thing that is waited for. Works count an exponential and the division after it as
-16 multiply-adds (populations.py). "chain" is the limit of the smallest nets: the work's longest chain of operations that
-need one another's results, as one such chain on one thread.
+16 multiply-adds (populations.py). "chain" is the limit of the smallest nets: the work's longest chain of operations
+that need one another's results, as one such chain on one thread.
 """
 
 from __future__ import annotations

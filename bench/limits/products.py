@@ -15,7 +15,10 @@ from peers import Unsupported
 
 
 def make_steps(variant: str):
-    """steps(sizes, n_samples, a, p, g, d, n_steps, both_ways): a, d (n_samples times all sizes,), p, g (n_params,) flat."""
+    """steps(sizes, n_samples, a, p, g, d, n_steps, both_ways), all flat
+
+    a, d : (n_samples times all sizes,);  p, g : (n_params,);  both_ways : not only forward
+    """
     import numba
 
     if variant == "np.dot":

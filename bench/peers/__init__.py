@@ -8,9 +8,9 @@ A module offers Contestant(variant) with
 and where there is something to say
     notes() -> {what: figure}
     peak_memory() -> int       bytes, where the work is done in yet another process
-products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. Each contestant lives
-in a process of its own per thread setting (worker.py), so nothing here has to undo what it sets. DEVICE, "cpu" or
-"cuda", is where it computes.
+products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. Each contestant
+lives in a process of its own per thread setting (worker.py), so nothing here has to undo what it sets. DEVICE, "cpu"
+or "cuda", is where it computes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Peer:
     module: str
     variant: str = ""
     needs: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
     kind: str = "peer"
     corrects_epsilon: bool = True
     chooses_threads: bool = False

@@ -1,7 +1,7 @@
 """Keras on JAX or PyTorch (KERAS_BACKEND is set by the process that runs it): `model.fit`, compiled, no shuffling, no
 metrics, and on JAX up to 64 steps per execution, which halves the time of small steps (on PyTorch Keras allows one).
 
-Where an epoch is a few batches, `fit` gets the data repeated once per epoch: the same steps without an epoch's overhead.
+Where an epoch is a few batches, `fit` gets the data repeated once per epoch: the same steps without its overhead.
 """
 
 from __future__ import annotations

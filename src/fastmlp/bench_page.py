@@ -46,38 +46,47 @@ from .bench_tables import (
 
 STYLE = """
 :root { --ink: #1c1c1e; --soft: #6b6b70; --line: #e2e2e6; --paper: #ffffff; --ours: #d62728; --peer: #7f9fbf;
-        --limit: #a0a0a0; --good: #1a7f37; --bad: #b42318; --band: #f6f6f8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --soft: #a0a0a8; --line: #38383d; --paper: #18181b;
-        --band: #212126; --good: #4cc36b; --bad: #ff7a6b; --peer: #5f7f9f; } }
+        --limit: #a0a0a0; --good: #1a7f37; --bad: #b42318; --band: #f6f6f8; --link: #1a5fb4; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ececf0; --soft: #a0a0a8; --line: #38383d; --paper: #18181b; --band: #212126; --good: #4cc36b;
+          --bad: #ff7a6b; --peer: #5f7f9f; --link: #8ab4f8; }
+}
 * { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto; max-width: 1080px;
-       padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; }
-h3 { font-size: 1rem; margin: 1.8rem 0 .3rem; } p { margin: .4rem 0; max-width: 75ch; } .soft { color: var(--soft); font-size: .9em; }
-.cards { display: flex; flex-wrap: wrap; gap: .7rem; margin: 1.2rem 0; }
-.card { border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem; min-width: 150px; flex: 1 0 150px; }
-.card b { display: block; font-size: 1.5rem; line-height: 1.2; } .card.bad b { color: var(--bad); } .card.good b { color: var(--good); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .92em; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
+       max-width: 1080px; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; }
+h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; }
+h3 { font-size: 1rem; margin: 1.8rem 0 .3rem; }
+p { margin: .4rem 0; max-width: 85ch; }
+a { color: var(--link); text-decoration: none; }
+a:hover { text-decoration: underline; }
+.soft { color: var(--soft); font-size: .9em; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: .7rem; margin: 1.2rem 0; }
+.card { border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem; }
+.card b { display: block; font-size: 1.5rem; line-height: 1.3; }
+.card.bad b { color: var(--bad); }
+.card.good b { color: var(--good); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { text-align: right; padding: .28rem .55rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; white-space: normal; }
-table.work td:first-child { white-space: nowrap; } td.text { text-align: left; white-space: normal; color: var(--soft); }
-tr.ours td:first-child { font-weight: 700; color: var(--ours); } tr.limit td { color: var(--soft); }
-.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
+th { color: var(--soft); font-weight: 600; }
+th:first-child, td:first-child { text-align: left; white-space: normal; }
+table.work td:first-child { white-space: nowrap; }
+td.text { text-align: left; color: var(--soft); }
+tr.ours td:first-child { font-weight: 700; color: var(--ours); }
+tr.limit td { color: var(--soft); }
+td.good, span.good { color: var(--good); font-weight: 600; }
+td.bad, span.bad { color: var(--bad); font-weight: 600; }
 .warning { border-left: 4px solid var(--bad); background: var(--band); padding: .5rem .9rem; margin: .8rem 0; }
 .bar { display: inline-block; height: .7em; border-radius: 2px; background: var(--peer); vertical-align: baseline; }
-.ours .bar { background: var(--ours); } .limit .bar { background: var(--limit); }
+.ours .bar { background: var(--ours); }
+.limit .bar { background: var(--limit); }
 td.bars { text-align: left; min-width: 170px; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1.2rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1.2rem; }
 figure { margin: 0; background: #fff; color: #222; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
-figure svg { width: 100%; height: auto; } figcaption { font-weight: 600; font-size: .92em; padding-bottom: .4rem; }
+figure svg { width: 100%; height: auto; }
+figcaption { font-weight: 600; font-size: .92em; padding-bottom: .4rem; }
 """
-HOW = (
-    "Every contestant runs in a process of its own and is first compared with float64 NumPy from the same start; one that "
-    "computes something else is not timed. Durations are medians over rounds in which all contestants of a work take turns; "
-    "the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each peer runs with one "
-    "and with all threads where both make sense, and the better one counts. Libraries' environment variables for BLAS and "
-    "threads are removed for all."
-)
 
 
 def write(results: dict[str, Any], source: Path) -> list[Path]:
@@ -100,12 +109,13 @@ def page(results: dict[str, Any]) -> str:
         _absent(results),
         *(_group(group, members) for group, members in by_group(outside_curves(results))),
         _scaling(results, drawn),
-        f"<h2>How it was measured</h2><p>{escape(HOW)}</p>",
+        f"<h2>How it was measured</h2><p>{escape(results['how'])}</p>",
         f"<p>Matrix products by: {escape('; '.join(products_in_use(results)))}.</p>",
         _cleared(results),
     ]
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f"<title>fastmlp's benchmarks</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
@@ -118,7 +128,8 @@ def _cards(results: dict[str, Any]) -> str:
         extent = f"{times(low)} to {times(high)} over {n} works" if n > 1 else "one work"
         tone = "bad" if middle < 1 - LEVEL else "good" if middle > 1 + LEVEL else ""
         cards.append(
-            f'<div class="card {tone}">{escape(GROUPS[group])}<b>{times(middle)} x</b><span class="soft">{extent}</span></div>'
+            f'<div class="card {tone}">{escape(GROUPS[group])}<b>{times(middle)} x</b>'
+            f'<span class="soft">{extent}</span></div>'
         )
     if not cards:
         return ""
@@ -155,7 +166,8 @@ def _judged(text: str, outcome: str) -> str:
 
 def _table(heads: tuple[str, ...], rows: list[str], kind: str = "all") -> str:
     top = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    return f'<div class="scroll"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    body = f"<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="scroll"><table class="{kind}">{body}</table></div>'
 
 
 def _losses(results: dict[str, Any]) -> str:

@@ -25,6 +25,10 @@ from .optimizers import SGD, Adam
 from .population import Population
 
 TOLERANCE = 1e-3  # share of the loss; both compute in float32
+HOW = (
+    "fastmlp and NumPy by hand start from the same parameters in one process, and must have the same loss after one "
+    "run. Durations are medians over rounds in which they take turns; ratios are medians of the ratios within a round."
+)
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0], [1], [1], [0]], np.float32)
 
 
@@ -109,7 +113,7 @@ class Contestant:
     def __init__(self, name: str, kind: str, run: Callable[[int], Any], loss: Callable[[], float] | None = None):
         self.name, self.kind, self.run, self.loss = name, kind, run, loss
 
-    def measure(self, _: str, n_runs: int, repeats: int) -> float:
+    def measure(self, command: str, n_runs: int, repeats: int) -> float:
         started = time.perf_counter()
         for _ in range(repeats):
             self.run(n_runs)
@@ -263,7 +267,7 @@ def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     results: dict[str, Any] = {
         "schema": SCHEMA, "machine": machine([]), "options": {"device": "cpu", "quick": True, "rounds": QUICK.rounds},
-        "started": started, "finished": started, "missing": {}, "results": [],
+        "started": started, "finished": started, "missing": {}, "how": HOW, "results": [],
     }  # fmt: skip
     for work in works():
         if groups is None or work["head"]["group"] in groups:

@@ -1,6 +1,7 @@
 """Results of benchmarks: what a file of them holds, and the statistics that every table and picture is made of.
 
-A file is JSON: {"schema", "machine", "options", "missing", "results": [result, ...]}. A result is one work:
+A file is JSON: {"schema", "machine", "options", "how", "missing", "results": [result, ...]}; `how` says how it was
+measured, `missing` {reason: names} who was not. A result is one work:
 
     name, group, title, source    which work, and on which data
     unit                          what one duration is the time of: "step", "net and epoch", ...

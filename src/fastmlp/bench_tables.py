@@ -68,7 +68,7 @@ def one_line(result: Result) -> str:
         parts.append(f"best peer {label(peer['name'])} {duration(median(peer))}")
     if over := to_limit(result):
         parts.append(f"{times(over.median)} times the limit, {floor['name']}")  # type: ignore[index]
-    parts += [f"{row['name']} {row['status']}: {row['reason']}" for row in failures(result)]
+    parts += [f"{label(row['name'])} {row['status']}: {row['reason']}" for row in failures(result)]
     return "; ".join(parts)
 
 
@@ -95,7 +95,9 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
     if results["options"]["quick"]:
         found.append("A quick run: few works, few rounds.")
     for result in results["results"]:
-        found += [f"{result['title']}: {row['name']} {row['status']}, {row['reason']}" for row in failures(result)]
+        found += [
+            f"{result['title']}: {label(row['name'])} {row['status']}, {row['reason']}" for row in failures(result)
+        ]
     return found
 
 
