@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,9 +18,9 @@ from fastmlp.bench_rounds import QUICK, Rules
 HOW = (
     "Every contestant runs in a process of its own and is first compared with float64 NumPy from the same start; one "
     "that computes something else is not timed. Durations are medians over rounds in which all contestants of a work "
-    "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each peer "
-    "runs with one and with all threads where both make sense, and the better one counts. Environment variables that "
-    "set the threads or the kernels of a library are removed for all."
+    "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each "
+    "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "
+    "that set the threads or the kernels of a library are removed for all."
 )
 HERE = Path(__file__).parent
 FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
@@ -87,17 +86,18 @@ class Session:
     def entries(self):
         for group in self.groups:
             for entry in ENTRIES:
-                if entry.group == group and (entry.in_quick or not self.rules.quick):
+                is_in = entry.group == group and (entry.in_quick or not self.rules.quick)
+                if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
                     yield entry
 
     def peers(self, entry):
-        return [peer for peer in entry.peers if peer.kind != "peer" or peer.family in self.families]
+        """Of a work's contestants those that were asked for, on this device."""
+        here = [peer for peer in entry.peers if self.device in peer.devices]
+        return [peer for peer in here if peer.kind != "peer" or peer.family in self.families]
 
     def start(self) -> None:
         """The file's head: machine, options, missing contestants; with --resume what is already there."""
         cleared = environment.clear()
-        if self.device == "cuda":
-            os.environ["FASTMLP_BENCH_DEVICE"] = "cuda"
         fresh = {
             "schema": bench_results.SCHEMA,
             "machine": machine(cleared),

@@ -92,7 +92,7 @@ class KernelWork:
         return at_most({self.kind: off}, {self.kind: TOLERANCES[self.kind]})
 
 
-def _entry(name, *job, limits=(ARITHMETIC,), in_quick=False) -> Entry:
+def _entry(name, *job, limits=ARITHMETIC, in_quick=False) -> Entry:
     return Entry(name, "kernels", (*limits, *KERNELS), partial(KernelWork, name, *job), in_quick, "kernels")
 
 
@@ -103,5 +103,5 @@ ENTRIES = (
     _entry("product_transposed_784_512_128", "product", (784, 512, 128), True),
     _entry("exp_16384", "exp", (16384,), limits=()),
     _entry("tanh_16384", "tanh", (16384,), limits=()),
-    _entry("adam_1000000", "adam", (1_000_000,), limits=(MEMORY,)),
+    _entry("adam_1000000", "adam", (1_000_000,), limits=MEMORY),
 )

@@ -20,7 +20,10 @@ Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
 EXPONENTIAL = 16
 CHECKED = 100  # nets that are compared with float64
-TOLERANCE = 1e-3  # of a parameter after 20 epochs
+TOLERANCE = 1e-3  # of a parameter
+# Epochs before nets are compared. Quickprop divides by a difference of slopes and Rprop asks for their signs: after 20
+# epochs float32's rounding has led half of the nets elsewhere (in float64 they still agree to 1e-8).
+VERIFY_RUNS = {"sgd": 20, "adam": 20, "quickprop": 5, "rprop": 5}
 NAMES = {"sgd": "descent", "adam": "Adam", "quickprop": "Quickprop", "rprop": "Rprop"}
 
 
@@ -94,9 +97,7 @@ class PopulationWork:
     def check(self, peer: Peer, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_nets, n_params) after verify_runs epochs"""
         off = np.abs(answer[:CHECKED] - self.expected).max(axis=1)
-        # Quickprop divides by a difference of slopes: in float32 a few nets take another turn.
-        share = float(np.mean(off > TOLERANCE))
-        return at_most({"share of nets": share}, {"share of nets": 0.05 if self.optimizer == "quickprop" else 0.0})
+        return at_most({"share of nets": float(np.mean(off > TOLERANCE))}, {"share of nets": 0.0})
 
 
 NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
@@ -107,8 +108,11 @@ def _entry(sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
     group = "scaling" if curve and n_nets < 1000 else "population"
     most = 1000 if n_nets >= 1000 else 5000
-    build = partial(PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, curve=x)
-    return Entry(name, group, (ARITHMETIC, *POPULATION, *parts), build, in_quick)
+    verify = VERIFY_RUNS[optimizer]
+    build = partial(
+        PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
+    )
+    return Entry(name, group, (*ARITHMETIC, *POPULATION, *parts), build, in_quick)
 
 
 ENTRIES = (

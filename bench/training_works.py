@@ -145,7 +145,7 @@ def _thread_points() -> list[Entry]:
     return entries
 
 
-EVERYONE = (*PRODUCTS, ARITHMETIC, *TRAINING)
+EVERYONE = (*PRODUCTS, *ARITHMETIC, *TRAINING)
 LARGE = (*EVERYONE, JAX_STEP)
 TINY = (CHAIN, *TRAINING)  # smaller matrices do not pay a call of BLAS
 ENTRIES = (

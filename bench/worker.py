@@ -12,7 +12,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from peers import Peer, Unsupported
+from peers import Peer, Unsupported, check_card
 
 PATIENCE = 900  # seconds for one command; a compiler may need minutes
 
@@ -55,6 +55,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
     def prepare(name, quick):
         nonlocal contestant
         contestant = None
+        check_card(peer)
         contestant = import_module(peer.module).Contestant(peer.variant)
         return contestant.prepare(job(name, quick), threads)
 
@@ -127,6 +128,8 @@ class Worker:
         self.peer, self.threads = peer, threads
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
         environment = dict.fromkeys(names, str(threads)) if threads else {}
+        if device == "cpu":
+            environment["JAX_PLATFORMS"] = "cpu"  # where there is a card it would take it
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         with variables({**environment, **peer.environment, "FASTMLP_BENCH_DEVICE": device}):

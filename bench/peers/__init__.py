@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 
 DEVICE = os.environ.get("FASTMLP_BENCH_DEVICE", "cpu")
@@ -25,6 +26,7 @@ ABSENT = {
     "torch": "PyTorch is not installed",
     "jax": "JAX is not installed",
     "keras": "Keras is not installed",
+    "cupy": "CuPy is not installed",
     "fastmlp.estimators": "this version has no estimators",
 }
 
@@ -40,6 +42,9 @@ class Training:
         return self.params(), self.loss(work.X, work.y)
 
 
+BOTH = ("cpu", "cuda")
+
+
 @dataclass(frozen=True)
 class Peer:
     """One contestant of a work.
@@ -48,6 +53,7 @@ class Peer:
     kind : "peer", "ours", "limit" (computes only what the work cannot do without) or "part" (ours, for comparison)
     corrects_epsilon : which of its two published forms Adam has: float64.train
     chooses_threads : decides on its own threads; otherwise it is run with each setting
+    devices : where it can compute
     slow_start : its compiling takes longer than a quick run has for everything; --quick leaves it out
     """
 
@@ -60,6 +66,7 @@ class Peer:
     corrects_epsilon: bool = True
     chooses_threads: bool = False
     slow_start: bool = False
+    devices: tuple[str, ...] = ("cpu",)
 
     @property
     def family(self) -> str:
@@ -72,6 +79,16 @@ class Peer:
         return " and ".join(absent)
 
 
+def check_card(peer: Peer) -> None:
+    """Refuse a library that would compute on the CPU where a card was asked for."""
+    if DEVICE != "cuda":
+        return
+    if "torch" in peer.needs and not import_module("torch").cuda.is_available():
+        raise Unsupported("this PyTorch finds no card")
+    if "jax" in peer.needs and import_module("jax").default_backend() != "gpu":
+        raise Unsupported("this JAX finds no card")
+
+
 def is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -80,41 +97,42 @@ def is_installed(module: str) -> bool:
 
 
 def _ours(module: str, variant: str = "") -> Peer:
-    return Peer("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True)
+    return Peer("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True, devices=BOTH)
 
 
-ARITHMETIC = Peer("arithmetic", "limits.arithmetic", kind="limit")
+def _on_card(name: str, variant: str) -> Peer:
+    return Peer(name, "limits.cuda", variant, ("cupy",), kind="limit", devices=("cuda",))
+
+
+ARITHMETIC = (Peer("arithmetic", "limits.arithmetic", kind="limit"), _on_card("arithmetic of the card", "arithmetic"))
+MEMORY = (Peer("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
 CHAIN = Peer("chain", "limits.arithmetic", "chain", kind="limit")
-MEMORY = Peer("memory", "limits.memory", kind="limit")
-if DEVICE == "cuda":
-    PRODUCTS = (Peer("products cuBLAS", "limits.cuda", "products", ("torch",), kind="limit"),)
-    ARITHMETIC = Peer("arithmetic", "limits.cuda", "arithmetic", ("torch",), kind="limit")
-    MEMORY = Peer("memory", "limits.cuda", "memory", ("torch",), kind="limit")
-else:
-    PRODUCTS = (
-        Peer("products np.dot", "limits.products", "np.dot", kind="limit"),
-        Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit"),
-    )
+PRODUCTS = (
+    Peer("products np.dot", "limits.products", "np.dot", kind="limit"),
+    Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit"),
+    _on_card("products cuBLAS", "products"),
+)
 
 _JAX = {"KERAS_BACKEND": "jax"}  # the faster of its backends at every work: bench/LOG.md
 TRAINING = (
     _ours("peers.fastmlp_peer"),
     Peer("numpy", "peers.numpy_peer"),
     Peer("sklearn", "peers.sklearn_peer", needs=("sklearn",), corrects_epsilon=False),
-    Peer("torch eager", "peers.torch_peer", "eager", ("torch",)),
-    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True),
-    Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True),
-    Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",)),
-    Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True),
+    Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH),
+    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH),
+    Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True, devices=BOTH),
+    Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",), devices=BOTH),
+    Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True,
+         devices=BOTH),
 )  # fmt: skip
-JAX_STEP = Peer("jax step", "peers.jax_peer", "step", ("jax",), slow_start=True)  # for large steps only
+JAX_STEP = Peer("jax step", "peers.jax_peer", "step", ("jax",), slow_start=True, devices=BOTH)  # for large steps only
 # One form per library: the one that is best over the whole curve.
 CURVE = tuple(peer for peer in TRAINING if peer.name in ("fastmlp", "numpy", "torch eager", "jax tuned"))
 POPULATION = (
     _ours("peers.many_nets", "fastmlp"),
-    Peer("jax unrolled", "peers.many_nets", "jax unrolled", ("jax",)),
-    Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",)),
-    Peer("torch batched", "peers.many_nets", "torch batched", ("torch",)),
+    Peer("jax unrolled", "peers.many_nets", "jax unrolled", ("jax",), devices=BOTH),
+    Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",), devices=BOTH),
+    Peer("torch batched", "peers.many_nets", "torch batched", ("torch",), devices=BOTH),
     Peer("numpy batched", "peers.many_nets", "numpy batched"),
 )
 STOPPING = (
@@ -125,10 +143,10 @@ PREDICTION = (
     _ours("peers.predictors", "fastmlp"),
     Peer("numpy", "peers.predictors", "numpy"),
     Peer("sklearn", "peers.predictors", "sklearn", ("sklearn",)),
-    Peer("torch eager", "peers.predictors", "torch eager", ("torch",)),
-    Peer("torch compiled", "peers.predictors", "torch compiled", ("torch",), slow_start=True),
-    Peer("jax", "peers.predictors", "jax", ("jax",)),
-    Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True),
+    Peer("torch eager", "peers.predictors", "torch eager", ("torch",), devices=BOTH),
+    Peer("torch compiled", "peers.predictors", "torch compiled", ("torch",), slow_start=True, devices=BOTH),
+    Peer("jax", "peers.predictors", "jax", ("jax",), devices=BOTH),
+    Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
 )
 ESTIMATORS = (
     Peer("fastmlp", "peers.fits", "fastmlp", ("fastmlp.estimators",), kind="ours", chooses_threads=True),

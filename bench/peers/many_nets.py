@@ -121,12 +121,12 @@ class TorchBatched:
         torch, n = self.torch, len(self.start)
         layers = []
         for w, b, i, j in self.places:
-            part = lambda first, last: torch.tensor(self.start[:, first:last])
+            part = lambda first, last: torch.tensor(self.start[:, first:last], device=DEVICE)
             layers.append((part(w, b).reshape(n, i, j).requires_grad_(), part(b, b + j)[:, None].requires_grad_()))
         flat, rate = [t for layer in layers for t in layer], RATES[self.optimizer]
         make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.optimizer]
         optimizer = make(flat, rate, foreach=True)
-        x, y = torch.tensor(X).expand(n, *X.shape), torch.tensor(Y)[None, :, None]
+        x, y = torch.tensor(X, device=DEVICE).expand(n, *X.shape), torch.tensor(Y, device=DEVICE)[None, :, None]
         for _ in range(n_epochs):
             optimizer.zero_grad()
             a = x
@@ -135,7 +135,7 @@ class TorchBatched:
                 a = self.act(z) if k < len(layers) - 1 else torch.sigmoid(z)
             (((a - y) ** 2).sum() / len(X)).backward()
             optimizer.step()
-        return np.concatenate([t.detach().numpy().reshape(n, -1) for t in flat], axis=1)
+        return np.concatenate([t.detach().cpu().numpy().reshape(n, -1) for t in flat], axis=1)
 
 
 class NumpyBatched:

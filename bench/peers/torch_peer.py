@@ -9,7 +9,7 @@ import time
 from flat import flatten, layers
 from workloads import Workload
 
-from peers import Training
+from peers import DEVICE, Training
 
 UNROLLED_EPOCHS = 20  # in one graph where an epoch is one step; more compiles longer and gains little
 UNROLLED_STEPS = 8
@@ -19,8 +19,18 @@ SMALL = 1e7  # FLOP of a step, below which steps are unrolled
 def products() -> str:
     import torch
 
+    if DEVICE == "cuda":
+        return f"cuBLAS inside torch, {torch.cuda.get_device_name()}"
     blas = "MKL" if torch.backends.mkl.is_available() else "OpenBLAS"
     return f"{blas} inside torch ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def wait() -> None:
+    """Until the card is finished; on a CPU it is when the call returns."""
+    if DEVICE == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
 
 
 def loss_function(workload: Workload):
@@ -42,12 +52,12 @@ class Eager(Training):
 
         torch.set_num_threads(threads)
         self.w = w = workload
-        self.X, self.y = torch.from_numpy(w.X), torch.from_numpy(w.y)
+        self.X, self.y = torch.from_numpy(w.X).to(DEVICE), torch.from_numpy(w.y).to(DEVICE)
         self.batches = list(zip(self.X.split(w.batch_size), self.y.split(w.batch_size), strict=True))
         self.loss_of = loss_function(w)
         activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[w.hidden_activation]
         parts = [part for i, o in w.shapes for part in (torch.nn.Linear(i, o), activation())]
-        self.model = torch.nn.Sequential(*parts[:-1])  # logits: the loss includes the output activation
+        self.model = torch.nn.Sequential(*parts[:-1]).to(DEVICE)  # logits: the loss includes the output activation
         started = time.perf_counter()
         self.reset()
         self.run(1)  # nothing is compiled, but the libraries set themselves up
@@ -73,16 +83,17 @@ class Eager(Training):
                 optimizer.zero_grad(set_to_none=True)
                 loss_of(model(X), y).backward()
                 optimizer.step()
+        wait()
 
     def params(self):
         with_bias = list(self.model.parameters())
-        return flatten(p.detach().T.numpy() if p.ndim == 2 else p.detach().numpy() for p in with_bias)
+        return flatten((p.detach().T if p.ndim == 2 else p.detach()).cpu().numpy() for p in with_bias)
 
     def loss(self, X, y) -> float:
         import torch
 
         with torch.no_grad():
-            return float(self.loss_of(self.model(torch.from_numpy(X)), torch.from_numpy(y)))
+            return float(self.loss_of(self.model(torch.from_numpy(X).to(DEVICE)), torch.from_numpy(y).to(DEVICE)))
 
 
 class Compiled(Training):
@@ -92,7 +103,11 @@ class Compiled(Training):
         torch.set_num_threads(threads)
         self.w = w = workload
         self.batches = list(
-            zip(torch.from_numpy(w.X).split(w.batch_size), torch.from_numpy(w.y).split(w.batch_size), strict=True)
+            zip(
+                torch.from_numpy(w.X).to(DEVICE).split(w.batch_size),
+                torch.from_numpy(w.y).to(DEVICE).split(w.batch_size),
+                strict=True,
+            )
         )
         loss_of, rate, adam = loss_function(w), w.learning_rate, w.optimizer == "adam"
         activation = {"relu": torch.relu, "sigmoid": torch.sigmoid}[w.hidden_activation]
@@ -123,7 +138,8 @@ class Compiled(Training):
                 one_step(params, m, v, t, X, y)
 
         self.forward_loss = loss
-        self.step = torch.compile(several_steps, fullgraph=True, dynamic=False)
+        mode = "reduce-overhead" if DEVICE == "cuda" else None  # CUDA graphs: a launch costs more than a small step
+        self.step = torch.compile(several_steps, fullgraph=True, dynamic=False, mode=mode)
         self.reset()
         started = time.perf_counter()
         for group in {len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS)}.values():
@@ -151,10 +167,12 @@ class Compiled(Training):
         """In place: new tensors would be checked, and perhaps compiled for, anew."""
         import torch
 
-        fresh = [torch.from_numpy(x.copy()) for pair in layers(self.w.start, self.w.layer_sizes) for x in pair]
+        fresh = [
+            torch.from_numpy(x.copy()).to(DEVICE) for pair in layers(self.w.start, self.w.layer_sizes) for x in pair
+        ]
         if not hasattr(self, "p"):
             self.p, self.m, self.v = fresh, [torch.zeros_like(p) for p in fresh], [torch.zeros_like(p) for p in fresh]
-            self.t = torch.zeros(())
+            self.t = torch.zeros((), device=DEVICE)
         for p, m, v, first in zip(self.p, self.m, self.v, fresh, strict=True):
             p.copy_(first)
             m.zero_()
@@ -164,15 +182,16 @@ class Compiled(Training):
     def run(self, n_epochs: int) -> None:
         for group in self.groups(n_epochs):
             self.call(group)
+        wait()
 
     def params(self):
-        return flatten(self.p)
+        return flatten(p.cpu() for p in self.p)
 
     def loss(self, X, y) -> float:
         import torch
 
         with torch.no_grad():
-            return float(self.forward_loss(self.p, torch.from_numpy(X), torch.from_numpy(y)))
+            return float(self.forward_loss(self.p, torch.from_numpy(X).to(DEVICE), torch.from_numpy(y).to(DEVICE)))
 
 
 def Contestant(variant: str):
