@@ -41,6 +41,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if not config.pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError("The suite needs pytest-benchmark: pip install -e '.[bench]'")
     for name, value in (("benchmark_columns", ["median", "iqr", "min", "max", "rounds"]), ("benchmark_sort", "median")):
         if not _given(config, name):
             setattr(config.option, name, value)

@@ -103,7 +103,7 @@ def hold(entry: Entry, peers: Iterable[Peer], rules: Rules, pool: Pool, say: Cal
             entrants += [entrant] if entrant else []
         if entrants:
             n_rounds = affordable_rounds(rules, sum(entrant.seconds + PAUSE for entrant in entrants))
-            say(f"{n_rounds} rounds")
+            say(f"{n_rounds} round{'s' if n_rounds > 1 else ''}")
             time_rounds(entrants, n_rounds, work.n_units)
         for entrant in entrants:
             entrant.row.update(entrant.worker("facts"))

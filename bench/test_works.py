@@ -21,14 +21,14 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.mark.benchmark(timer=measured_elsewhere)
-def test_work(request, suite, work, contestant):
+def test_work(benchmark, suite, work, contestant):
     result = suite.result(work)
     row = next(row for row in result["rows"] if row["name"] == contestant)
     if row["status"] in ("missing", "unsupported", "left out"):
         pytest.skip(f"{contestant}: {row['reason']}")
     if row["status"] != "timed":
+        benchmark.skipped = True  # or it would complain that it was not used
         pytest.fail(f"{row['status']}: {row['reason']}", pytrace=False)
-    benchmark = request.getfixturevalue("benchmark")
     benchmark.name, benchmark.group = contestant, f"{GROUPS[result['group']]}: {result['title']} (per {result['unit']})"
     benchmark.extra_info.update({key: value for key, value in row.items() if key != "seconds"})
     benchmark.extra_info.update({key: result[key] for key in ("unit", "source", "costs", "others_busy")})

@@ -265,3 +265,21 @@ def test_reproduce_prints_a_table(run):
     done = run("reproduce", "xor-million", "--nets", 2000)
     assert done.exit_code == 0, done.output
     assert "float64" in done.output
+
+
+def test_bench_writes_a_page(run, tmp_path, monkeypatch):
+    from fastmlp import bench_quick, bench_results
+    from fastmlp.bench_rounds import Rules
+
+    monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
+    result = run("bench", "xor", "--output", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert "XOR 2-2-2-1, cross-entropy, SGD: fastmlp" in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page.json", "page.md"]
+    assert bench_results.load(tmp_path / "page.json")["results"][0]["group"] == "xor"
+
+
+def test_bench_refuses_a_folder_that_is_not_there_at_once(run, tmp_path):
+    result = run("bench", "--output", tmp_path / "nowhere" / "page.html")
+    assert result.exit_code == 1
+    assert "There is no folder" in result.stderr

@@ -82,7 +82,7 @@ td.bad, span.bad { color: var(--bad); font-weight: 600; }
 .ours .bar { background: var(--ours); }
 .limit .bar { background: var(--limit); }
 td.bars { text-align: left; min-width: 170px; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1.2rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(470px, 1fr)); gap: 1.2rem; }
 figure { margin: 0; background: #fff; color: #222; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
 figure svg { width: 100%; height: auto; }
 figcaption { font-weight: 600; font-size: .92em; padding-bottom: .4rem; }
@@ -231,8 +231,8 @@ def _work(result: Result) -> str:
 
 def _contestant(row: Row, own: Row | None, floor: Row | None, low: float, high: float) -> str:
     middle, first, last, _, _ = spread(row["seconds"])
-    # Bars are logarithmic: contestants lie three decades apart.
-    share = 1.0 if high <= low else math.log(middle / low) / math.log(high / low)
+    # Bars are logarithmic, as contestants lie up to three decades apart; a full one is at least ten times the fastest.
+    share = math.log(middle / low) / math.log(max(high / low, 10.0))
     bar = f'<span class="bar" style="width:{8 + 150 * share:.0f}px"></span>'
     to_own = times(ratio(row, own).median) if own else "-"
     to_floor = times(ratio(row, floor).median) if floor else "-"

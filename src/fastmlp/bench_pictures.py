@@ -40,7 +40,7 @@ def _draw(points: list[Result]) -> str:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    from .bench_tables import duration
+    from .bench_tables import duration, label
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     FigureCanvasSVG(figure)
@@ -59,7 +59,13 @@ def _draw(points: list[Result]) -> str:
             "linewidth": 2.4 if is_ours else 1.3,
         }
         axes.plot(
-            x, middle, marker="o" if seen == 1 else "s", markersize=4, label=name, zorder=4 if is_ours else 3, **style
+            x,
+            middle,
+            marker="o" if seen == 1 else "s",
+            markersize=4,
+            label=label(name),
+            zorder=4 if is_ours else 3,
+            **style,
         )
         axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
     first = points[0]

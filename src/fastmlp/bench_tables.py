@@ -196,10 +196,10 @@ def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, floa
 
 def headline_markdown(results: dict[str, Any]) -> str:
     """How many times as long the best peer takes, group by group."""
-    lines = ["| group | works | the best peer takes | |", "| --- | ---: | ---: | --- |"]
+    lines = ["| group | works | the best peer takes | median |", "| --- | ---: | ---: | ---: |"]
     for group, n, low, middle, high in headline(results):
         extent = f"{times(low)} to {times(high)} x" if n > 1 else f"{times(middle)} x"
-        lines.append(f"| {GROUPS[group]} | {n} | {extent} | median {times(middle)} |")
+        lines.append(f"| {GROUPS[group]} | {n} | {extent} | {times(middle)} x |")
     return "\n".join(lines)
 
 
