@@ -8,7 +8,7 @@ from pathlib import Path
 
 import environment
 import pytest
-from contest import Pool, hold
+from contest import Pool, hold, not_held
 from works import ENTRIES, WORKS
 
 from fastmlp import bench_results, bench_tables
@@ -22,6 +22,12 @@ HOW = (
     "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "
     "that set the threads or the kernels of a library are removed for all."
 )
+# What files must agree in to be one.
+SAME = {
+    "options": lambda results: results["options"],
+    "processors": lambda results: (results["machine"]["processor"], results["machine"]["cpus"]),
+    "versions": lambda results: results["machine"]["versions"],
+}
 HERE = Path(__file__).parent
 FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
 GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
@@ -112,22 +118,24 @@ class Session:
         }
         self.results = fresh
         if self.config.option.resume and self.path.exists():
-            kept = bench_results.load(self.path)
-            if different := [key for key in ("machine", "options") if kept[key] != fresh[key]]:
+            try:
+                kept = bench_results.load(self.path)
+            except ValueError as error:
+                raise pytest.UsageError(f"--resume: {error}") from None
+            if different := [what for what, get in SAME.items() if get(kept) != get(fresh)]:
                 raise pytest.UsageError(
-                    f"{self.path} was measured with other {' and '.join(different)}; run without --resume to replace it"
+                    f"--resume: {self.path} was measured with other {' and '.join(different)}; run without --resume to "
+                    "replace it"
                 )
             self.results = kept
 
     def result(self, name: str) -> dict:
         """The result of a work, measured the first time it is asked for."""
-        if self.results is None:
-            self.start()
         found = next((result for result in self.results["results"] if result["name"] == name), None)
         entry = WORKS[name]
         missing = [peer for peer in entry.peers if peer.name in self.wanted[name]]
         if found:
-            have = {row["name"] for row in found["rows"]}
+            have = {row["name"] for row in found["rows"] if row["status"] not in ("missing", "failed", "wrong")}
             missing = [peer for peer in missing if peer.name not in have]
             if not missing:
                 return found
@@ -136,13 +144,13 @@ class Session:
         self.done += 1
         self.say(f"\n[{self.done}/{len(self.wanted)}] {entry.group}/{name}:")
         started = time.monotonic()
-        found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
+        try:
+            found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
+        except Exception as error:  # tests of its other contestants must not start it again
+            found = not_held(entry, missing, f"{type(error).__name__}: {error}")
         self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
         self.results["results"].append(found)
-        for row in found["rows"]:
-            names = self.results["missing"].setdefault(row["reason"], []) if row["status"] == "missing" else None
-            if names is not None and row["name"] not in names:
-                names.append(row["name"])
+        self.results["missing"] = bench_results.missing(self.results["results"])
         self.save()
         return found
 
@@ -172,6 +180,8 @@ def pytest_collection_finish(session):
     for item in session.items:
         if "work" in getattr(item, "callspec", item).__dict__.get("params", {}):
             suite.wanted.setdefault(item.callspec.params["work"], []).append(item.callspec.params["contestant"])
+    if suite.wanted and not session.config.option.collectonly:
+        suite.start()
 
 
 @pytest.fixture(scope="session")

@@ -90,6 +90,15 @@ def enter(entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool) -> tupl
     return best, row
 
 
+def not_held(entry: Entry, peers: Iterable[Peer], reason: str) -> dict:
+    """The result of a work that broke as a whole."""
+    rows = [new_row(peer.name, peer.kind) | {"status": "failed", "reason": reason} for peer in peers]
+    return {
+        "name": entry.name, "group": entry.group, "title": entry.name, "source": "not known", "unit": "run",
+        "costs": {}, "curve": None, "others_busy": 0.0, "rows": rows,
+    }  # fmt: skip
+
+
 def hold(entry: Entry, peers: Iterable[Peer], rules: Rules, pool: Pool, say: Callable[[str], None]) -> dict:
     """The result of one work, as fastmlp.bench_results describes it."""
     work = build(entry.name, rules.quick)

@@ -14,7 +14,7 @@ from importlib import import_module
 
 from peers import Peer, Unsupported, check_card
 
-PATIENCE = 900  # seconds for one command; a compiler may need minutes
+PATIENCE = 600  # seconds for one command; a compiler may need minutes
 
 
 class Failed(Exception):
@@ -138,7 +138,10 @@ class Worker:
         theirs.close()
 
     def __call__(self, *command):
-        self._connection.send(command)
+        try:
+            self._connection.send(command)
+        except OSError:
+            raise Failed(f"the process had ended before {command[0]!r}") from None
         if not self._connection.poll(PATIENCE):
             self._process.kill()
             raise Failed(f"no answer to {command[0]!r} in {PATIENCE} s")

@@ -60,6 +60,12 @@ def test_curves_are_sorted_and_need_two_points():
     assert br.outside_curves(results(*points)) == []
 
 
+def test_missing_contestants_are_named_once():
+    absent = [row(name, [], status="missing", reason="JAX is not installed") for name in ("jax scan", "jax tuned")]
+    found = br.missing([result("a", *absent), result("b", absent[0], row("numpy", [1.0]))])
+    assert found == {"JAX is not installed": ["jax scan", "jax tuned"]}
+
+
 def test_file(tmp_path):
     path = tmp_path / "new folder" / "x.json"
     saved = example()

@@ -70,7 +70,7 @@ class Peer:
 
     @property
     def family(self) -> str:
-        return self.name.split()[0]
+        return self.name.split()[0].rstrip(",")
 
     @property
     def missing(self) -> str:

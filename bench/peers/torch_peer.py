@@ -11,7 +11,8 @@ from workloads import Workload
 
 from peers import DEVICE, Training
 
-UNROLLED_EPOCHS = 20  # in one graph where an epoch is one step; more compiles longer and gains little
+# Epochs in one graph where an epoch is one step; more compile longer and gain little. Adam's graph is far larger.
+UNROLLED_EPOCHS = {"sgd": 20, "adam": 8}
 UNROLLED_STEPS = 8
 SMALL = 1e7  # FLOP of a step, below which steps are unrolled
 
@@ -142,7 +143,9 @@ class Compiled(Training):
         self.step = torch.compile(several_steps, fullgraph=True, dynamic=False, mode=mode)
         self.reset()
         started = time.perf_counter()
-        for group in {len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS)}.values():
+        for group in {
+            len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS[w.optimizer])
+        }.values():
             self.call(group)
         seconds = time.perf_counter() - started
         self.reset()
@@ -151,8 +154,9 @@ class Compiled(Training):
     def groups(self, n_epochs: int) -> list:
         """The batches of n_epochs, in groups that one call of the graph takes."""
         if self.w.n_steps == 1:
-            whole, rest = divmod(n_epochs, UNROLLED_EPOCHS)
-            return [self.batches * UNROLLED_EPOCHS] * whole + [self.batches] * rest
+            n = UNROLLED_EPOCHS[self.w.optimizer]
+            whole, rest = divmod(n_epochs, n)
+            return [self.batches * n] * whole + [self.batches] * rest
         is_small = self.w.flop_per_step < SMALL
         size = next(k for k in range(UNROLLED_STEPS if is_small else 1, 0, -1) if self.w.n_steps % k == 0)
         return [self.batches[at : at + size] for at in range(0, self.w.n_steps, size)] * n_epochs

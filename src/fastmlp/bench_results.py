@@ -136,6 +136,16 @@ def outside_curves(results: dict[str, Any]) -> list[Result]:
     return [result for result in results["results"] if result["group"] != "scaling"]
 
 
+def missing(found: Sequence[Result]) -> dict[str, list[str]]:
+    """What is not installed, as a sentence -> the contestants that could not take part for it."""
+    names: dict[str, list[str]] = {}
+    for result in found:
+        for row in result["rows"]:
+            if row["status"] == "missing" and row["name"] not in names.setdefault(row["reason"], []):
+                names[row["reason"]].append(row["name"])
+    return names
+
+
 def by_group(found: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
     """(group, its results) in the order of GROUPS; groups without results are left out."""
     for group in GROUPS:

@@ -119,6 +119,14 @@ def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(hold):
     assert "verify" not in workers[0].commands
 
 
+def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
+    entry = Entry("w", "xor", (), lambda: None)
+    result = contest.not_held(entry, [Peer("numpy", "m"), Peer("jax", "m")], "OSError: no room")
+    assert [(row["name"], row["status"], row["reason"]) for row in result["rows"]] == [
+        ("numpy", "failed", "OSError: no room"), ("jax", "failed", "OSError: no room"),
+    ]  # fmt: skip
+
+
 def test_tolerances():
     assert at_most({"a": 1.0, "b": 5.0}, {"a": 1.0}) == {"a": 1.0, "b": 5.0}
     for value in (1.1, float("nan")):
