@@ -9,7 +9,7 @@ import numpy as np
 try:
     from sklearn.base import BaseEstimator
 except ImportError as error:
-    raise ImportError("The estimators need scikit-learn 1.6 or newer: run `pip install 'fastmlp[sklearn]'`.") from error
+    raise ImportError("The estimators need scikit-learn 1.7 or newer: run `pip install 'fastmlp[sklearn]'`.") from error
 
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
