@@ -25,7 +25,7 @@ STRIDE = (1, 2)  # likewise, of the step lengths that are tried
 # Bounds of outputs that a wrong formula has, and the formula: for functions, of which only outputs are seen.
 SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
 NARROW_RANGES = (
-    (0.5, SIGMOID_OF_1, "a sigmoid of a sigmoid, 1 / (1 + exp(-expit(x)))"),
+    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x))) or 1 / (1 + expit(-x))"),
     (0.5, 1.0, "1 / (1 + expit(-x)), or a sigmoid of a ReLU"),
     (1.0 - SIGMOID_OF_1, SIGMOID_OF_1, "a softmax of sigmoids, or a sigmoid of a tanh"),
 )
