@@ -52,6 +52,9 @@ def test_pytorch(X):
     probability = outputs(foreign_subject(logits, X, None, "binary_cross_entropy"), X)
     assert probability.min() > 0
     assert probability.max() < 1
+    with pytest.raises(ValueError, match="so its loss must be named: loss='binary_cross_entropy'"):
+        diagnose(logits, X, (X[:, 0] > 0).astype(int))
+    assert diagnose(logits, X, (X[:, 0] > 0).astype(int), loss="binary_cross_entropy").evidence
     with pytest.raises(ValueError, match="this one has a layer Conv1d"):
         foreign_subject(nn.Sequential(nn.Conv1d(1, 1, 1)), X, None, None)
 

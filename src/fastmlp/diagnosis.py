@@ -68,6 +68,7 @@ def diagnose(
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
     features, bad_X = border.as_inputs(X)
     subject, classes = _subject(net, features, activations, loss)
+    border.check_loss_is_known(subject, y, loss)
     history = getattr(net, "loss_curve_", None) if history is None else history
     samples = border.as_samples(features, bad_X, y, subject, classes)
     held_out = border.as_validation(validation_data, subject, classes)

@@ -18,6 +18,7 @@ from .subjects import Subject
 
 MOST_ROWS = 4000  # samples that a diagnosis works on, drawn at random where there are more
 FEW = 20  # whole numbers with so few distinct values are taken for labels
+MODELS = ("PyTorch module", "Keras model")  # own_name of those whose loss is not theirs
 PLAIN = ("sgd", "momentum", "nesterov")
 
 
@@ -75,6 +76,25 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: Subject, cl
     Y, problem = as_coded(array[kept], subject)
     chosen = rows_of(len(Y), MOST_ROWS)
     return Samples(X[kept][chosen].astype(np.float64), Y[chosen], problem, bad_data)
+
+
+def check_loss_is_known(subject: Subject, y: Any, loss: Any) -> None:
+    """Refuse a foreign model that ends without an activation and has labels for targets: they are logits, probably.
+
+    Raises
+    ------
+    ValueError
+        If the loss was not named.
+    """
+    labels = np.asarray(y)
+    are_labels = labels.dtype.kind in "biu" or (labels.ndim == 1 and subject.n_outputs > 1)
+    ends_open = subject.has_weights and subject.activations[-1].name == "identity"
+    if loss is None and ends_open and are_labels and subject.own_name in MODELS:
+        usual = "softmax_cross_entropy" if subject.n_outputs > 1 else "binary_cross_entropy"
+        raise ValueError(
+            f"The {subject.own_name} ends without an activation and y holds labels, so its loss must be named: "
+            f"loss={usual!r} if the outputs are logits, loss='squared_error' if they are learned as numbers."
+        )
 
 
 def as_labels(y: Any, classes: Any) -> np.ndarray:

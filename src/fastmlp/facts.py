@@ -66,6 +66,8 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "highest output": lambda m, k: one(m.output_high, k),
     "lowest target": lambda m, k: m.target_low,
     "highest target": lambda m, k: m.target_high,
+    "target spread": lambda m, k: m.target_spread,
+    "target mean": lambda m, k: m.target_mean,
     "share out of reach": lambda m, k: one(m.unreachable, k),
     "coding": lambda m, k: m.label_problem,
     "first not finite": lambda m, k: m.bad_data or m.places[int(m.first_bad[k])],

@@ -25,7 +25,7 @@ STRIDE = (1, 2)  # likewise, of the step lengths that are tried
 # Bounds of outputs that a wrong formula has, and the formula: for functions, of which only outputs are seen.
 SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
 NARROW_RANGES = (
-    (0.5, SIGMOID_OF_1, "a sigmoid of a sigmoid, 1 / (1 + exp(-expit(x)))"),
+    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x))) or 1 / (1 + expit(-x))"),
     (0.5, 1.0, "1 / (1 + expit(-x)), or a sigmoid of a ReLU"),
     (1.0 - SIGMOID_OF_1, SIGMOID_OF_1, "a softmax of sigmoids, or a sigmoid of a tanh"),
 )
@@ -50,6 +50,8 @@ class Measurements(NamedTuple):
     bounds: Bounds
     target_low: float
     target_high: float
+    target_spread: float  # the largest standard deviation of an output's targets ...
+    target_mean: float  # ... and the largest mean, in size
     is_classification: bool
     label_problem: str  # what is wrong with the coding of y, or empty
     n_samples: int
@@ -164,7 +166,9 @@ def measure(
         majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
     return Measurements(
         subject=subject, data=data, curve=shape_of(above, n_nets, np.full(n_nets, base - floor)), landscape=landscape,
-        bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()), is_classification=is_classification,
+        bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()),
+        target_spread=float(Y.std(axis=0).max()), target_mean=float(np.abs(Y.mean(axis=0)).max()),
+        is_classification=is_classification,
         label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base,
         floor=floor, majority=majority,
         n_weights=sum(W[0].size for W in weights),

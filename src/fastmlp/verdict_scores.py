@@ -164,6 +164,15 @@ def unscaled_inputs(m: Measurements) -> np.ndarray:
     return 0.92 * worst * behind(m) * finite(m) * structure(m)
 
 
+def unscaled_targets(m: Measurements) -> np.ndarray:
+    """Quantities far from the size of a net's first outputs, which it has to climb to step by step."""
+    row = m.subject.activations[-1]
+    free = m.subject.has_weights and not np.isfinite([row.low, row.high]).any() and not m.subject.loss.natural
+    size = max(m.target_spread, m.target_mean)
+    worst = max(log_ramp(size, 15.0, 60.0), log_ramp(m.target_spread, 0.02, 0.004) if m.target_spread > 0 else 0.0)
+    return 0.91 * free * worst * behind(m) * finite(m) * structure(m)
+
+
 # ---- the net
 
 
@@ -173,9 +182,9 @@ def symmetric_units(m: Measurements) -> np.ndarray:
 
 def positive_weights(m: Measurements) -> np.ndarray:
     surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # standard deviations from weights of either sign
-    return (
-        0.93 * ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * behind(m) * finite(m) * ramp(m.skill, 0.6, 0.3)
-    )
+    sure = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
+    drifted = unscaled_targets(m)  # weights that follow large targets become positive by themselves
+    return 0.93 * sure * (1.0 - drifted) * behind(m) * finite(m)
 
 
 def dead_units(m: Measurements) -> np.ndarray:

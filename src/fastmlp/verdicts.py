@@ -241,6 +241,14 @@ VERDICTS = (
             ("largest input spread", "typical input spread", "largest input offset", "saturated units", "explained"),
             _unscaled_remedy,
             lambda m, k: "Train the same net on standardised inputs for as many epochs and compare the losses."),
+    Verdict("unscaled_targets", "The targets are not scaled", scores.unscaled_targets,
+            ("target spread", "target mean", "explained", "attainable", "change of the loss"),
+            lambda m, k: (
+                f"Standardise the targets, y = (y - y.mean()) / y.std(): their spread is {number(m.target_spread)} "
+                f"and their mean {number(m.target_mean)}, where a net's first outputs are around 0 and 1. Scale "
+                "predictions back."
+            ),
+            lambda m, k: "Train the same net on standardised targets for as many epochs and compare `explained`."),
     Verdict("dead_units", "Dead units", scores.dead_units, ("dead units", "layer of dead units", "explained"),
             _dead_remedy,
             lambda m, k: "Train the same net with leaky_relu: units that were dead get gradients, and the loss moves."),
