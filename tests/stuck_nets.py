@@ -162,7 +162,7 @@ HEALTHY = [
 def nan_inside(seed):
     found = of(data.blobs, epochs=100)(seed)
     X = found.X.copy()
-    X[seed + 3, 1] = np.nan
+    X[(seed + 3) % len(X), 1] = np.nan
     return found._replace(X=X)
 
 

@@ -161,6 +161,13 @@ def test_warm_start_goes_on(numbers, solver):
     assert cold.fit(X, y).loss_ == first
 
 
+def test_warm_start_with_validation_data_of_fewer_classes(classes):
+    X, y = classes
+    clf = MLPClassifier(**SMALL, max_iter=2, warm_start=True).fit(X, y)
+    few = y < 2
+    assert len(clf.fit(X, y, validation_data=(X[few], y[few])).validation_scores_) == 2
+
+
 def test_warm_start_refuses_what_has_changed(classes):
     X, y = classes
     clf = MLPClassifier(**SMALL, max_iter=2, warm_start=True).fit(X, y)

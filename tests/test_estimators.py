@@ -8,6 +8,7 @@ import pytest
 from sklearn import neural_network as theirs
 from sklearn.datasets import load_diabetes, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
@@ -244,6 +245,17 @@ BAD_DATA = [
 def test_bad_data(cls, X, y, message):
     with pytest.raises(ValueError, match=message):
         cls().fit(X, y)
+
+
+def test_negative_weights():
+    with pytest.raises(ValueError, match="sample_weight must be at least 0, but holds -1"):
+        MLPClassifier().fit([[0.0], [1.0]], [0, 1], sample_weight=[1, -1])
+
+
+def test_warnings_point_to_the_users_line():
+    with pytest.warns(ConvergenceWarning) as found:
+        GridSearchCV(MLPClassifier(max_iter=1), {}, cv=2).fit(np.eye(8), [0, 1] * 4)
+    assert {warning.filename for warning in found} == {__file__}
 
 
 def test_divergence_is_an_error(diabetes):

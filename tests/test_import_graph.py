@@ -16,8 +16,10 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
-    ["plots.curves"],
+    ["bench_machine", "bench_results", "bench_rounds", "errors", "metrics", "pace", "progress", "layout"],
+    ["bench_tables", "plots.style", "report_page"],
+    ["bench_pictures", "plots.curves"],
+    ["bench_page"],
     ["history"],
     ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
     ["sklearn_rules"],
@@ -31,7 +33,7 @@ SRC_LEVELS = [
     ["facts", "mlp", "population_fit"],
     ["gradient_check", "lbfgs", "population_use", "verdicts"],
     ["diagnosis_report", "population"],
-    ["diagnosis", "estimator_settings", "persistence", "reproduce", "sweeps", "xor"],
+    ["bench_quick", "diagnosis", "estimator_settings", "persistence", "reproduce", "sweeps", "xor"],
     ["report"],
     ["diagnosis_job", "estimator_training", "jobs", "stuck_story"],
     ["estimator_population"],

@@ -19,26 +19,14 @@ def warned(caught):
     return [str(w.message) for w in caught if w.category is TrainingWarning]
 
 
-@pytest.mark.parametrize(
-    "settings, fit, text",
-    [
-        (
-            {"init": "zeros", "loss": "binary_cross_entropy"},
-            {"optimizer": SGD(0.1)},
-            "the loss has stayed at the base rate's, 0.6931",
-        ),
-        (
-            {"loss": "binary_cross_entropy", "hidden_activation": "relu"},
-            {"optimizer": SGD(10.0)},
-            "above the base rate's, 0.6931",
-        ),
-        (
-            {"hidden_activation": "identity", "loss": "huber"},
-            {"optimizer": Adam(2.0), "batch_size": 16},
-            "learning rate is too high",
-        ),
-    ],
-)
+ENTROPY, LINEAR = {"loss": "binary_cross_entropy"}, {"hidden_activation": "identity", "loss": "huber"}
+
+
+@pytest.mark.parametrize("settings, fit, text", [
+    ({"init": "zeros", **ENTROPY}, {"optimizer": SGD(0.1)}, "the loss has stayed at the base rate's, 0.6931"),
+    ({"hidden_activation": "relu", **ENTROPY}, {"optimizer": SGD(10.0)}, "above the base rate's, 0.6931"),
+    (LINEAR, {"optimizer": Adam(2.0), "batch_size": 16}, "the learning rate is too high"),
+])  # fmt: skip
 def test_warns_once_in_one_line(settings, fit, text):
     X, y = data.moons(0)
     with warnings.catch_warnings(record=True) as caught:

@@ -222,3 +222,11 @@ def test_nesterov_needs_momentum():
 def test_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Adam().learning_rate = 1.0
+
+
+def test_fahlmans_factors():
+    """Per layer, of weights and of biases: epsilon over the connections into a unit, the bias among them."""
+    shapes = [(2, 3), (3, 1)]
+    assert fastmlp.Quickprop().layer_factors(shapes).size == 0
+    factors = fastmlp.Quickprop(by_fan_in=True, bias_input=0.5).layer_factors(shapes)
+    np.testing.assert_allclose(factors, [1 / 3, 0.25 / 3, 1 / 4, 0.25 / 4])

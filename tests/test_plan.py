@@ -122,6 +122,8 @@ def test_few_samples_are_evaluated_without_allocating():
     assert plan(net, 1) is not kept, "only the last"
     kept = plan(net, 1)
     assert plan(other, 1) is not kept
+    kept = plan(net, 300)
+    assert plan(net, 700) is kept, "both in blocks of as many rows"
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(plan, other, 1).result() is not plan(other, 1)
 

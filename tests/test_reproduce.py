@@ -1,10 +1,13 @@
 """Published results, run again: small here, in full by `fastmlp reproduce`."""
 
+import dataclasses
+import io
 import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from fastmlp import reproduce
 from fastmlp.cli import Experiment
@@ -63,6 +66,18 @@ def test_proben1(data_folder, monkeypatch):
     monkeypatch.setattr(reproduce, "PROBEN1", {name: reproduce.PROBEN1[name] for name in ("cancer1", "diabetes3")})
     for row in reproduce.proben1(16, data=data_folder):
         assert float(row.ours) == pytest.approx(float(row.published), rel=0.5)
+
+
+def test_ctrl_c_shows_the_rows_that_were_finished(monkeypatch):
+    def experiment(**_):
+        yield reproduce.Row("one", "1", "1.01", "", True)
+        reproduce.whole(dataclasses.replace(reproduce.quickprop_xor(20), interrupted=True))
+
+    monkeypatch.setitem(reproduce.EXPERIMENTS, "parity", ("Cut off", experiment))
+    console = Console(file=io.StringIO(), width=80)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce.show("parity", console)
+    assert "1.01" in console.file.getvalue()
 
 
 def test_data_must_be_named(monkeypatch, tmp_path):

@@ -13,6 +13,7 @@ from fastmlp.schedules import (
     Step,
     Warmup,
     factors_at,
+    is_constant,
     schedule_factors,
 )
 
@@ -113,3 +114,8 @@ def test_one_number_counts_for_all_steps():
 def test_bad_functions(given):
     with pytest.raises(ValueError, match="A schedule must give a finite factor of at least 0 for each of 3 steps"):
         factors_at(lambda steps, n_steps: given, np.arange(3), 9)
+
+
+def test_constant_is_known():
+    assert all(is_constant(schedule_factors(given)) for given in (None, "constant", Constant()))
+    assert not any(is_constant(schedule_factors(given)) for given in ("cosine", lambda steps, n_steps: 1.0))

@@ -1,4 +1,4 @@
-"""The bugs of the founding question: each is reproduced and named by its verdict; the gradient check names two."""
+"""The bugs of the founding question: each is reproduced, and named by its verdict."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The slow plain computation of a diagnosis against the reference, for every activation and loss; users' inputs."""
+"""The slow plain computation of a diagnosis against the reference, for every activation and loss; users' input."""
 
 import numpy as np
 import pytest

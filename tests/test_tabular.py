@@ -62,6 +62,22 @@ def test_separator_and_missing_marks(tmp_path):
     assert back["b"].isna().tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("a;b\n1,5;x\n-2;y\n1,25;z\n", [1.5, -2.0, 1.25]),
+        ('"a";"b"\n"1,5";"x, y"\n"-2";"2.5"\n"1,25";""\n', [1.5, -2.0, 1.25]),
+        ("a;b\n1.5;0,1\n-2.5;x\n1.25;x\n", [1.5, -2.5, 1.25]),
+        ("a\tb\n1.5\t1,234\n2\t2,000\n3\t3,000\n", [1.5, 2.0, 3.0]),
+    ],
+)
+def test_decimal_marks(tmp_path, text, numbers):
+    """The comma is one in files with semicolons, whose numbers have it; never where it may mark thousands."""
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    assert read_table(path)["a"].tolist() == numbers
+
+
 def test_text_columns_stay_text(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("code,number\n007,1\n010,2\n")
@@ -77,7 +93,7 @@ def test_text_columns_stay_text(tmp_path):
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
         ("wide.csv", b"a,b\n1,2,3\n4,5,6\n", "more cells than its header has names"),
         ("wider.csv", b"a,b\n0,2,3\n1,5,6\n", "more cells than its header has names"),
-        ("binary.csv", bytes(range(128, 256)), "should be a CSV file"),
+        ("binary.csv", bytes(range(128, 256)), "save it as UTF-8"),
         ("fake.csv.gz", b"a,b\n1,2\n", "should be a CSV file"),
         ("short.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 999)[:30], "should be a CSV file"),
         ("fake.parquet", b"a,b\n1,2\n", "should be a Parquet file"),

@@ -5,7 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
+import fastmlp.plan
 from fastmlp import MLP, SGD, OptimizerState, Population, optimizer_from_name
+from fastmlp.kernels.cpu import backend
 
 
 @pytest.mark.parametrize("name", ("sgd", "adam", "rmsprop", "adagrad", "quickprop", "rprop"))
@@ -76,3 +78,26 @@ def test_validation_data_may_be_weighted(n_nets, rng):
         nets = Population((2, 3, 1), n_nets, **settings)
         found, net = nets.fit(X, y, **fit).best_value[7], nets.net(7)
     assert found == pytest.approx(net.evaluate(X, y, sample_weight=weights)["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "n_samples, n_held_out, hidden", ((48, 12, (256, 256, 256)), (40, 900, (64, 64)), (700, 5, (20,)))
+)
+def test_validation_has_as_many_threads_as_its_buffers(n_samples, n_held_out, hidden, rng, monkeypatch):
+    """A training with more threads than its validation once wrote beyond the end of the latter's memory."""
+    monkeypatch.setattr(fastmlp.plan, "n_threads_available", lambda: 2)
+    ranks = []
+
+    def watched(family, team, net, data, params, work, rows, output):
+        ranks.append((team.n_ranks, len(work.partial)))
+        return evaluate(family, team, net, data, params, work, rows, output)
+
+    evaluate = backend.evaluate
+    monkeypatch.setattr(backend, "evaluate", watched)
+    X, y = rng.normal(size=(n_samples, 2)), rng.normal(size=n_samples)
+    X_held, y_held = rng.normal(size=(n_held_out, 2)), rng.normal(size=n_held_out)
+    net = MLP((2, *hidden, 1), dropout=0.1, random_state=0)
+    history = net.fit(X, y, epochs=2, batch_size=16, validation_data=(X_held, y_held))
+    assert history.validation_loss[-1] == pytest.approx(net.evaluate(X_held, y_held)["loss"], rel=1e-6)
+    assert len(ranks) == 3
+    assert all(n_ranks <= n_rows for n_ranks, n_rows in ranks)

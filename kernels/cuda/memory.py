@@ -39,10 +39,14 @@ def is_on_device(array: Any) -> bool:
 
 def to_device(array: Any) -> Any:
     """The array on the current device; one that is there already is not copied."""
-    if is_on_device(array):
-        return array
     with checked_allocation("an array", array.nbytes, "Use less data at a time, or dtype='float32'."):
+        return _moved(array)
+
+
+def _moved(array: Any) -> Any:
+    if not is_on_device(array):
         return cupy.asarray(array)
+    return array if array.device == cupy.cuda.Device() else array.copy()  # to the current device
 
 
 def to_host(array: Any) -> np.ndarray:
@@ -55,7 +59,20 @@ def fits(data: Data) -> bool:
     return is_on_device(data.X) or data.X.nbytes <= SHARE_FOR_DATA * free
 
 
-def device_data(data: Data, streams: bool = True) -> Data:
-    """Samples on the device. If `streams`, inputs for which there is no room stay on the host."""
-    X = data.X if streams and not fits(data) else to_device(data.X)
+def whole_data(data: Data) -> Data:
+    """All samples on the device, for kernels that walk through them by themselves.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room for the inputs.
+    """
+    with checked_allocation("the inputs", data.X.nbytes, "Use fewer samples, or device='cpu'."):
+        X = _moved(data.X)
+    return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))
+
+
+def device_data(data: Data) -> Data:
+    """Samples on the device. Inputs for which there is no room stay on the host."""
+    X = to_device(data.X) if fits(data) else data.X
     return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))

@@ -29,7 +29,7 @@ from ..arguments import (
 )  # fmt: skip
 from ..optimizers import CODES, Rule
 from .architecture import Architecture
-from .memory import checked_allocation, device_data, is_on_device
+from .memory import checked_allocation, is_on_device, whole_data
 from .per_net import (
     CHUNKS,
     NOTHING,
@@ -76,7 +76,9 @@ class NetsWork:
             if self._n_taken == nets.n_members:
                 return
             if self._given is None:
-                self._given = (device_data(data, False), device_data(held_out, False), _Tables(course, nets))
+                given = whole_data(data)
+                held_out = given if held_out is data else whole_data(held_out)
+                self._given = (given, held_out, _Tables(course, nets))
             self._open(course, goal, nets)
         assert self._window is not None
         self._window.train(n_epochs)
@@ -213,7 +215,7 @@ class _Window:
 
 def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any) -> None:
     """The contract's function: loss and share right of nets.members into nets, outputs where `output` has room."""
-    data = device_data(data, False)
+    data = whole_data(data)
     n, n_params, dtype = nets.n_members, nets.n_params, work.dtype
     size = data.n_samples * work.architecture.sizes[-1]
     free, _ = cupy.cuda.Device().mem_info

@@ -69,6 +69,7 @@ class Batches:
         self._order = np.zeros(n_samples if shuffle else 0, np.int64)
         self._orders = Turns(n_samples, np.int32) if shuffle else None
         self._stream: Turns | None = None
+        self._in_use = -1  # the turn of the batch that was given out last
         self._ready = -1  # the batch, counted over all epochs, that is on its way or here
         if shuffle:
             self._x, self._y = cupy.empty((rows, n_inputs), dtype), cupy.empty((rows, n_outputs), dtype)
@@ -115,10 +116,12 @@ class Batches:
         """Inputs of a batch from the host; the next batch of the same epoch is sent off too."""
         if self._stream is None:
             self._stream = Turns(self._rows * self._n_inputs, self._dtype)
+        if self._in_use >= 0:
+            self._stream.mark_used(self._in_use)  # by what was launched since
+        self._in_use = batch % 2
         if self._ready != (epoch, batch):
             self._send(data, first, rows, order, batch % 2)
         x = self._stream.arrived(batch % 2)
-        self._stream.mark_used(1 - batch % 2)  # whatever was launched so far
         following = first + self._rows
         if following < data.n_samples:
             self._send(data, following, min(self._rows, data.n_samples - following), order, 1 - batch % 2)

@@ -27,7 +27,7 @@ from ..arguments import (
 )
 from .architecture import Architecture
 from .layers import LayersWork
-from .memory import device_data, is_on_device
+from .memory import device_data, fits
 from .nets import bound_of
 from .per_net import (
     CHUNKS,
@@ -49,25 +49,25 @@ class SingleWork:
 
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.n_samples, self.shuffle, self.dtype = net, rows, n_samples, shuffle, np.dtype(dtype)
-        self._layers: LayersWork | None = None
         self._zero = cupy.zeros(1, np.int64)
         self._order = cupy.empty(max(n_samples, 1), np.int32)
         self._unused = cupy.empty(int(net.n_padded), dtype)
+        self._by_layers: LayersWork | None = None
 
-    def _streaming(self) -> LayersWork:
-        """For inputs that have no room on the device: they come batch by batch, which these kernels cannot wait for."""
-        if self._layers is None:
-            self._layers = LayersWork(self.net, self.rows, self.n_samples, self.shuffle, self.dtype, "exact")
-        self._layers.net = self.net
-        return self._layers
+    def _streams(self, data: Data) -> bool:
+        """Whether the inputs have no room on the device: then layers train on batches that come from the host."""
+        if self._by_layers is None and not fits(data):
+            self._by_layers = LayersWork(self.net, self.rows, self.n_samples, self.shuffle, self.dtype, "exact")
+        return self._by_layers is not None
 
     def _architecture(self, data: Data) -> Architecture:
         return Architecture.of(self.net, data.metric, self.dtype)
 
     def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+        if self._streams(data):
+            self._by_layers.net = self.net
+            return self._by_layers.train(data, course, memory, first, n)
         data, net = device_data(data), self.net
-        if not is_on_device(data.X):
-            return self._streaming().train(data, course, memory, first, n)
         architecture, learns = self._architecture(data), course.rule != NO_UPDATE
         shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
         kernel = compile_training(
@@ -107,9 +107,9 @@ class SingleWork:
         memory.scalars[:, DIVERGED] = float(diverged)
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+        if self._streams(data):
+            return self._by_layers.evaluate(data, params, output)
         data, architecture = device_data(data), self._architecture(data)
-        if not is_on_device(data.X):
-            return self._streaming().evaluate(data, params, output)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
         kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
         chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile)))

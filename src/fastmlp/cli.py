@@ -143,6 +143,38 @@ def reproduce(
             classics.show(name, _console(), n_nets=nets, data=data)
 
 
+class BenchGroup(str, Enum):
+    """Groups that bench_quick has works of; a test compares them."""
+
+    all = "all"
+    xor = "xor"
+    population = "population"
+    minibatch = "minibatch"
+    large = "large"
+    predict = "predict"
+    cold_start = "cold_start"
+
+
+@app.command()
+def bench(
+    group: Annotated[BenchGroup, typer.Argument(help="What to measure.")] = BenchGroup.all,
+    output: Annotated[Path, typer.Option(help="The page; .json and .md are written beside it.")] = Path("bench.html"),
+) -> None:
+    """Measure fastmlp against NumPy by hand on this machine, in a minute or two, and write a page of it."""
+    with errors_as_sentences():
+        from . import bench_page, bench_quick, bench_results, bench_tables, jobs
+
+        jobs.check_folder(output)
+        results = bench_quick.run(
+            lambda title: _say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
+        )
+        saved = output.with_suffix(".json")
+        bench_results.save(results, saved)
+        typer.echo("\n".join(bench_tables.summary(results)))
+        for path in [saved, *bench_page.write(results, saved)]:
+            typer.echo(f"wrote {path}")
+
+
 @app.command()
 def devices() -> None:
     """Show the devices of this machine, and why one cannot be used."""

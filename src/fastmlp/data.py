@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .devices import as_device_array, device_of
+from .devices import as_device_array, device_of, on_device_of
 from .errors import checked_number, is_number
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
@@ -71,7 +71,7 @@ def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
 
 
 def checked_finite(array: Any, name: str) -> Any:
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), on_device_of(array):
         if isfinite(float(array.sum())):  # one pass, no temporary array; only a failure looks closer
             return array
     bad = ~np.isfinite(on_host(array))
@@ -272,7 +272,8 @@ def inputs_only(features: np.ndarray) -> Data:
 def take(data: Data, rows: np.ndarray) -> Data:
     """The samples with these numbers, copied. Weights are brought back to mean 1."""
     n = data.n_samples
-    X, Y = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows]
+    with on_device_of(data.X):
+        X, Y = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows]
     weight = data.weight
     if data.weighted:
         chosen = weight[rows].astype(np.float64)

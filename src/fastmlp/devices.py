@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -210,16 +210,25 @@ def device_of(values: Any) -> str | None:
     return f"cuda:{index}" if int(kind) == 2 else None  # kDLCUDA
 
 
+def on_device_of(values: Any) -> AbstractContextManager:
+    """Inside of it, the device on which an array lies is the current one of its kind; nothing, for one of the host."""
+    place = device_of(values)
+    return nullcontext() if place is None else Device(place, "an array lies there").on()
+
+
 def as_device_array(values: Any, dtype: Any = None) -> Any:
     """Such an array as CuPy's, C-contiguous and of this dtype; a copy is made only if it is not."""
     import cupy
 
-    array = values if isinstance(values, cupy.ndarray) else cupy.from_dlpack(values)
-    return cupy.ascontiguousarray(array, dtype)
+    with on_device_of(values):
+        array = values if isinstance(values, cupy.ndarray) else cupy.from_dlpack(values)
+        return cupy.ascontiguousarray(array, dtype)
 
 
 def in_kind(result: Any, like: Any) -> Any:
-    """A device array as one of the library that `like` is of, without a copy."""
+    """A device array as one of the library that `like` is of, without a copy. Arrays of the host stay NumPy's."""
+    if device_of(result) is None:
+        return result
     library = type(like).__module__.partition(".")[0]
     if library == "torch":
         return importlib.import_module("torch").from_dlpack(result)

@@ -11,7 +11,8 @@ from . import diagnosis_input as border
 from .diagnosis_report import Diagnosis, PopulationDiagnosis
 from .foreign_nets import foreign_subject
 from .history import History
-from .measurements import measure
+from .measurements import Measurements, calm_blas
+from .measurements import measure as measured_by
 from .mlp import MLP
 from .population import Population
 from .subjects import Subject, own_subject
@@ -76,6 +77,12 @@ def diagnose(
         validation=held_out, learning_rate=rate, is_plain_descent=plain,
     )  # fmt: skip
     return PopulationDiagnosis(measured).net(0)
+
+
+def measure(subject: Subject, *arguments: Any, **settings: Any) -> Measurements:
+    """measurements.measure, gently to whatever else runs."""
+    with calm_blas(subject):
+        return measured_by(subject, *arguments, **settings)
 
 
 def _subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[Subject, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from .data import as_numbers, checked_pair
 from .errors import checked_setting
 from .history import History
+from .kernels.activations import ACTIVATIONS
 from .loss_curves import Curve
 from .measurements import rows_of
 from .population_result import PopulationResult
@@ -129,7 +130,7 @@ def _coding_problem(Y: np.ndarray, subject: Subject) -> str:
     are_labels = len(values) <= FEW and bool((values == np.round(values)).all())
     if subject.is_softmax and not np.allclose(Y.sum(axis=1), 1.0, atol=1e-3):
         return "the rows of y are no distributions that sum to 1, as softmax needs; pass class numbers (n_samples,)"
-    if not are_labels or (values[0] >= low and values[-1] <= high):
+    if row not in ACTIVATIONS or not are_labels or (values[0] >= low and values[-1] <= high):
         return ""
     listed = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
     if len(values) == 2:

@@ -28,17 +28,22 @@ FLOATS = ("f4", "f8")
 class BaseMLP(BaseEstimator):
     """The part of the estimators that does not know whether it predicts classes or numbers."""
 
-    def _keep(self, settings: dict[str, Any]) -> None:
-        """Store constructor arguments as scikit-learn wants them: untouched, each under its own name."""
-        for name, value in settings.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
+    # Settings that are read here; the subclasses' __init__ has them all.
+    activation: str
+    early_stopping: bool
+    loss: str
+    n_nets: int
+    random_state: Any
+    warm_start: bool
 
     # ---- what a subclass knows
 
     def _learn(self, y: np.ndarray, declared: Any) -> None:
         """Set n_outputs_, and what else decides how y is encoded. declared : classes, where partial_fit names them"""
         raise NotImplementedError
+
+    def _check_again(self, y: np.ndarray) -> None:
+        """Refuse a y that training cannot go on with."""
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """y as the net takes it."""
@@ -73,22 +78,24 @@ class BaseMLP(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, declared: Any = None
     ) -> Any:
         check_settings(self)
-        if incremental and (self.early_stopping or self.n_nets > 1):  # type: ignore[attr-defined]
+        if incremental and (self.early_stopping or self.n_nets > 1):
             raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
-        is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)  # type: ignore[attr-defined]
+        is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
         X, y = self._validated(X, y, reset=is_new)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weights = _weights(sample_weight, X)
         if is_new:
             self._learn(y, declared)
+        else:
+            self._check_again(y)
         samples = Samples(_dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
         params = None if is_new else self._params_to_go_on(sizes)
-        rng = check_random_state(self.random_state)  # type: ignore[attr-defined]
+        rng = check_random_state(self.random_state)
         if is_new:
             self.t_ = 0
             self._forget()
-        if self.n_nets > 1:  # type: ignore[attr-defined]
+        if self.n_nets > 1:
             train_nets(self, samples, held_out, sizes, params, rng, self._strata(y))
         else:
             train_net(self, samples, held_out, sizes, params, rng, self._strata(y), incremental)
@@ -118,9 +125,7 @@ class BaseMLP(BaseEstimator):
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
         X, y = self._validated(validation_data[0], validation_data[1], reset=False)
-        weights = validation_data[2] if len(validation_data) == 3 else None
-        if weights is not None:
-            weights = _check_sample_weight(weights, X, dtype=np.float64)
+        weights = _weights(validation_data[2], X) if len(validation_data) == 3 else None
         return Samples(_dense(X), y, self._encode(y), weights)
 
     def _params_to_go_on(self, sizes: tuple[int, ...]) -> np.ndarray:
@@ -192,6 +197,15 @@ class BaseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0.0:
+        raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
+    return weights
 
 
 def _dense(array: Any) -> np.ndarray:

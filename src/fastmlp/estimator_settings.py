@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -15,7 +16,23 @@ from .sklearn_rules import OUR_ACTIVATION, Scale
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 FULL_BATCH = ("quickprop", "rprop")  # rules that compare one gradient with the next
 AUTO_BATCH = 200
+BETWEEN = ("fastmlp", "sklearn", "joblib")  # packages whose frames are not the user's
 ALMOST_ZERO = 1e-300  # 0 in the arithmetic of the nets, where a beta above 0 tells the rules that correct their moments
+
+
+def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
+    """Store constructor arguments as scikit-learn wants them: untouched, each under its own name."""
+    for name, value in settings.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called fastmlp, or the search or pipeline that did."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def solver_name(solver: Any) -> str:
@@ -112,8 +129,5 @@ def batch_size_of(estimator: Any, n_samples: int) -> int:
     if isinstance(estimator.batch_size, str):
         return n_samples if name in FULL_BATCH else min(AUTO_BATCH, n_samples)
     if estimator.batch_size > n_samples:
-        warnings.warn(
-            f"batch_size is {estimator.batch_size}, but there are only {n_samples} samples: they are one batch.",
-            stacklevel=2,
-        )
+        warn_user(f"batch_size is {estimator.batch_size}, but there are only {n_samples} samples: they are one batch.")
     return min(estimator.batch_size, n_samples)

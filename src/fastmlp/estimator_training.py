@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from .callbacks import as_callbacks
 from .errors import DivergenceWarning
-from .estimator_settings import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of
+from .estimator_settings import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
 from .layout import Layout
 from .lbfgs import minimize
 from .mlp import MLP
@@ -114,11 +114,10 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constan
     )  # fmt: skip
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status != 0:
-        warnings.warn(
+        warn_user(
             f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
             f"{result.message}. Raise max_iter or max_fun, or scale the data.",
             ConvergenceWarning,
-            stacklevel=2,
         )
     penalty = 0.5 * net.network.l2 * scale.objective * sum(float(np.vdot(W, W)) for W in net.weights)
     estimator.n_iter_ = min(int(result.nit), estimator.max_iter)
@@ -154,7 +153,7 @@ def _run_epochs(
     estimator.t_ += n_samples * history.epochs
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
-        warnings.warn("Training was interrupted; the net is as far as it had come.", stacklevel=2)
+        warn_user("Training was interrupted; the net is as far as it had come.")
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
     if estimator.early_stopping and rules.best_params is not None:
@@ -162,11 +161,10 @@ def _run_epochs(
 
 
 def warn_of_epochs(estimator: Any) -> None:
-    warnings.warn(
+    warn_user(
         f"Training reached max_iter={estimator.max_iter} epochs before it converged. Raise max_iter, or tol if the "
         "loss is low enough.",
         ConvergenceWarning,
-        stacklevel=2,
     )
 
 

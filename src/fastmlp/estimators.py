@@ -11,9 +11,10 @@ import numpy as np
 
 from .errors import unknown_name
 from .estimator_base import BaseMLP
+from .estimator_settings import keep_settings
 from .estimator_training import Samples
 
-from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after estimator_base, which says what to install
+from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # estimator_base says what to install
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -114,11 +115,12 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         device="auto",
         dtype="auto",
     ):
-        self._keep(locals())
+        keep_settings(self, locals())
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on X (n_samples, n_features), dense or sparse, and y (n_samples,), or (n_samples, n_labels) of 0 and 1.
+        """Train on X (n_samples, n_features), of which sparse ones are made dense, and labels y.
 
+        y : (n_samples,), or (n_samples, n_labels) of 0 and 1
         sample_weight : (n_samples,)
         validation_data : (X, y) or (X, y, sample_weight), measured after each epoch, and watched if early_stopping
 
@@ -139,7 +141,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
             raise ValueError("classes must list all labels in the first call of partial_fit.")
         if "net_" in self.__dict__ and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
-                f"classes are {list(self.classes_)} since the first call, but now {list(np.unique(classes))}."
+                f"classes are {self.classes_.tolist()} since the first call, but now {np.unique(classes).tolist()}."
             )
         return self._fit(X, y, sample_weight, None, incremental=True, declared=classes)
 
@@ -160,17 +162,20 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         exclusive = len(self.classes_) if len(self.classes_) > 2 else 1
         self.n_outputs_ = y.shape[1] if self._is_multilabel else exclusive
 
+    def _check_again(self, y):
+        if self.warm_start and not self._is_multilabel and not np.array_equal(found := np.unique(y), self.classes_):
+            raise ValueError(
+                f"With warm_start y must have the classes {self.classes_.tolist()}, but has {found.tolist()}."
+            )
+
     def _encode(self, y):
         if self._is_multilabel:
             if y.ndim != 2 or y.shape[1] != self.n_outputs_:
                 raise ValueError(f"y must have shape (n_samples, {self.n_outputs_}), but it has shape {y.shape}.")
             return y.astype(np.float64)
         y = column_or_1d(y, warn=True)
-        found = np.unique(y)
-        if self.warm_start and not np.array_equal(found, self.classes_):
-            raise ValueError(f"With warm_start y must have the classes {list(self.classes_)}, but has {list(found)}.")
-        if len(unknown := np.setdiff1d(found, self.classes_)):
-            raise ValueError(f"y has the classes {list(unknown)}, which are not among {list(self.classes_)}.")
+        if len(unknown := np.setdiff1d(y, self.classes_)):
+            raise ValueError(f"y has the classes {unknown.tolist()}, which are not among {self.classes_.tolist()}.")
         return np.searchsorted(self.classes_, y)
 
     def _loss_name(self):
@@ -291,10 +296,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         device="auto",
         dtype="auto",
     ):
-        self._keep(locals())
+        keep_settings(self, locals())
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on X (n_samples, n_features), dense or sparse, and y (n_samples,) or (n_samples, n_outputs).
+        """Train on X (n_samples, n_features) and y (n_samples,) or (n_samples, n_outputs). Sparse X is made dense.
 
         sample_weight, validation_data, errors : as for MLPClassifier.fit
         """

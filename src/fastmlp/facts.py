@@ -15,7 +15,9 @@ def number(value: float) -> str:
     """A number for a sentence: three digits, no exponent where it is of ordinary size."""
     if not np.isfinite(value):
         return str(value)
-    if value != 0 and not 1e-4 <= abs(value) < 1e5:
+    if abs(value) < 1e-12:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e5:
         return f"{value:.2g}"
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
@@ -54,6 +56,8 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "explained": lambda m, k: one(m.explained, k),
     "attainable": lambda m, k: m.data.attainable,
     "accuracy": lambda m, k: one(m.accuracy, k),
+    "share of the commonest class": lambda m, k: m.majority,
+    "validation loss": lambda m, k: one(m.validation_loss, k),
     "explained in validation": lambda m, k: one(m.validation_explained, k),
     "agreement": lambda m, k: one(m.agreement, k),
     "variation of the outputs": lambda m, k: one(m.variation, k),
@@ -80,15 +84,15 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "smallest curvature": lambda m, k: one(m.landscape.smallest, k),
     "best step": lambda m, k: one(m.landscape.best_step, k),
     "safe step": lambda m, k: one(m.landscape.safe_step, k),
-    "gain of a safe step": lambda m, k: one(m.landscape.safe_gain, k) / one(m.loss, k),
+    "gain of a safe step": lambda m, k: one(m.landscape.safe_gain, k) / one(m.excess, k),
     "gain of one step": lambda m, k: one(scores.gain(m), k),
     "learning rate": rate,
     "penalty": lambda m, k: one(np.broadcast_to(m.subject.l2, m.subject.n_nets), k),
     "epochs": lambda m, k: one(m.curve.epochs, k),
     "epochs left": lambda m, k: one(m.curve.projected, k),
-    "first loss": lambda m, k: one(m.curve.first, k),
-    "recorded loss": lambda m, k: one(m.curve.last, k),
-    "lowest loss": lambda m, k: one(m.curve.lowest, k),
+    "first loss": lambda m, k: one(m.curve.first, k) + m.floor,
+    "recorded loss": lambda m, k: one(m.curve.last, k) + m.floor,
+    "lowest loss": lambda m, k: one(m.curve.lowest, k) + m.floor,
     "change of the loss": lambda m, k: one(m.curve.change, k),
     "swing of the loss": lambda m, k: one(m.curve.swing, k),
     "rise of validation loss": lambda m, k: one(m.curve.validation_rise, k),

@@ -27,6 +27,7 @@ class Landscape(NamedTuple):
     safe_gain: np.ndarray  # what one step of it gains
 
 
+@np.errstate(all="ignore")  # nets that have exploded are surveyed too
 def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1) -> Landscape:
     """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of Lanczos's method; every stride-th of STEPS.
 

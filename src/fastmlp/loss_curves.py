@@ -21,6 +21,11 @@ class Curve(NamedTuple):
     diverged: np.ndarray | bool = False  # (n_nets,)
     stopped_early: np.ndarray | bool = False  # (n_nets,) whether validation ended the fit and the best epoch was kept
 
+    def above(self, floor: float) -> Curve:
+        """The same less the loss of perfect outputs."""
+        held_out = None if self.validation is None else np.asarray(self.validation, np.float64) - floor
+        return self._replace(loss=np.asarray(self.loss, np.float64) - floor, validation=held_out)
+
 
 class Shape(NamedTuple):
     """Arrays (n_nets,); NaN where the curve is too short."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from .subjects import Subject, as_outputs, slope
 ROWS = 1000  # samples that one net is measured on
 ROWS_OF_MANY = 200  # nets of a population, each
 NUMBERS = 4_000_000  # float64 in the activations of the nets that are measured together
+SMALL = 100_000  # parameters of a net whose products are not worth two threads
 FLAT = 0.03  # a unit whose slope is below this share of its steepest one is saturated
 SAME = 1e-4  # units whose weights differ by less than this share of their length are duplicates
 ITERATIONS = (16, 5)  # of Lanczos's method: for one net, for each of many
@@ -56,6 +58,7 @@ class Measurements(NamedTuple):
     places: tuple[str, ...]
     loss: np.ndarray
     base_loss: float  # of the best constant output
+    floor: float  # the loss of outputs that equal their targets, 0 for most; the curve's losses are what is above it
     explained: np.ndarray  # share of the targets' variance
     accuracy: np.ndarray
     majority: float  # accuracy of naming the commonest class
@@ -79,21 +82,50 @@ class Measurements(NamedTuple):
     is_linear: bool  # no hidden layer with a nonlinear activation
     validation_loss: np.ndarray
     validation_explained: np.ndarray
+    validation_signal: np.ndarray  # correlation of outputs and targets there, in standard deviations of none
     learning_rate: np.ndarray
     is_plain_descent: bool  # whether the learning rate is one of gradient descent
+
+    @property
+    def excess(self) -> np.ndarray:
+        """The loss above that of perfect outputs."""
+        return self.loss - self.floor
+
+    @property
+    def base_excess(self) -> float:
+        return max(self.base_loss - self.floor, 1e-300)
 
     @property
     def skill(self) -> np.ndarray:
         """How much of the base rate's loss is gone: 0 like the best constant, 1 perfect, below 0 worse."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return 1.0 - self.loss / self.base_loss
+            return 1.0 - self.excess / self.base_excess
 
 
 def base_loss_of(subject: Subject, Y: np.ndarray) -> float:
     """The loss of the best constant output."""
     constant = np.median(Y, axis=0) if subject.loss.name == "absolute_error" else Y.mean(axis=0)
     a = np.broadcast_to(constant, (1, *Y.shape))
-    return float(subject.losses(subject._logits(a), a, Y)[0])
+    return float(subject.losses(subject.logits(a), a, Y)[0])
+
+
+def floor_of(subject: Subject, Y: np.ndarray) -> float:
+    """The loss of outputs that equal their targets: their entropy, where they are probabilities or counts."""
+    if not subject.loss.natural:
+        return 0.0
+    a = subject.smoothed(Y)[None]
+    return float(subject.losses(subject.logits(a), a, Y)[0])
+
+
+def calm_blas(subject: Subject) -> AbstractContextManager:
+    """One BLAS thread for small products, where threadpoolctl is installed: on a busy machine two that wait for each
+    other take ten times as long (bench/LOG.md).
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 
 
 def rows_of(n: int, most: int) -> np.ndarray:
@@ -113,7 +145,7 @@ def measure(
     values = np.unique(Y[:, 0]) if Y.shape[1] == 1 else np.unique(Y)
     is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
     bounds = output_bounds(subject, X, Y)
-    base = base_loss_of(subject, Y)
+    base, floor = base_loss_of(subject, Y), floor_of(subject, Y)
     per_net = len(rows) * sum(subject.layout.layer_sizes) + subject.params.shape[1]
     size = max(1, NUMBERS // per_net)
     parts = [
@@ -122,6 +154,7 @@ def measure(
     ]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     landscape = Landscape(*(found.pop(name) for name in Landscape._fields))
+    above = None if curve is None else curve.above(floor)
     held_out = _validation(subject, validation)
     weights = [W for W, _ in subject.layers(subject.params)] if subject.has_weights else []
     hidden = subject.activations[:-1]
@@ -130,14 +163,14 @@ def measure(
         share = (Y[:, 0] == Y.max()).mean()
         majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
     return Measurements(
-        subject=subject, data=data, curve=shape_of(curve, n_nets, np.full(n_nets, base)), landscape=landscape,
+        subject=subject, data=data, curve=shape_of(above, n_nets, np.full(n_nets, base - floor)), landscape=landscape,
         bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()), is_classification=is_classification,
         label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base,
-        majority=majority,
+        floor=floor, majority=majority,
         n_weights=sum(W[0].size for W in weights),
         narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
         is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
-        validation_loss=held_out[0], validation_explained=held_out[1],
+        validation_loss=held_out[0], validation_explained=held_out[1], validation_signal=held_out[2],
         learning_rate=np.broadcast_to(np.asarray(learning_rate, np.float64), (n_nets,)),
         is_plain_descent=is_plain_descent, **found,
     )  # fmt: skip
@@ -321,19 +354,22 @@ def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> fl
     return 0.95 if pressed_low and (pressed_high or one_sided) else 0.8 if one_sided else 0.5 * pressed_low
 
 
-def _validation(subject: Subject, pair: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(loss, share explained) on samples that training has not seen; NaN without them."""
+def _validation(subject: Subject, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    """(3, n_nets): loss, share explained and signal on samples that training has not seen; NaN without them."""
     if pair is None:
-        return np.full(subject.n_nets, np.nan), np.full(subject.n_nets, np.nan)
+        return np.full((3, subject.n_nets), np.nan)
     X, Y = pair
     rows = rows_of(len(X), ROWS)
     X, Y = X[rows], Y[rows]
+    centred = Y - Y.mean(axis=0)
     size = max(1, NUMBERS // (len(rows) * sum(subject.layout.layer_sizes) + 1))
-    losses, shares = [], []
+    parts = []
     for k in range(0, subject.n_nets, size):
         part = subject.of_nets(slice(k, k + size))
         zs, outputs = part.forward(X)
-        losses.append(part.losses(zs[-1], outputs[-1], Y))
         with np.errstate(all="ignore"):
-            shares.append(1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / ((Y - Y.mean(axis=0)) ** 2).mean())
-    return np.concatenate(losses), np.concatenate(shares)
+            out = outputs[-1] - outputs[-1].mean(axis=1, keepdims=True)
+            agreement = (out * centred).sum(axis=(1, 2)) / np.sqrt((out**2).sum(axis=(1, 2)) * (centred**2).sum())
+            explained = 1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / (centred**2).mean()
+        parts.append(np.stack([part.losses(zs[-1], outputs[-1], Y), explained, agreement * np.sqrt(len(Y))]))
+    return np.concatenate(parts, axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
-from .devices import check_name, device_for, in_kind, resolve
+from .devices import check_name, device_for, in_kind, on_device_of, resolve
 from .errors import checked_count, checked_number, unknown_name
 from .history import History
 from .initialization import Init, check_init, draw_params
@@ -276,20 +276,24 @@ class MLP:
         """Outputs (n_samples, n_outputs), after the output activation: a NumPy array, or one of X's own library on the
         device where X lies.
         """
+        return in_kind(self._outputs(X), X)
+
+    def _outputs(self, X: Any) -> Any:
+        """The same as NumPy's array or, for inputs on a device, as CuPy's."""
         features = border.as_features(X, self.network.n_features, self.dtype)
         self._choose_device(X, len(features) / 3)
         if self.device.is_host:
             features = border.on_host(features)
-        output = type(features)((len(features), self.network.n_outputs), self.dtype)
+        with self.device.on():
+            output = type(features)((len(features), self.network.n_outputs), self.dtype)
         self._evaluate(border.inputs_only(features), output.reshape(-1))
-        return output if isinstance(output, np.ndarray) else in_kind(output, X)
+        return output
 
-    def predict_classes(self, X: Any) -> np.ndarray:
+    def predict_classes(self, X: Any) -> Any:
         """Class numbers (n_samples,): the largest output, or whether the only one is above the middle of its range."""
-        output = self.predict(X)
-        if self.network.n_outputs > 1:
-            return output.argmax(axis=1)
-        return (output[:, 0] > describe_net(self.network).middle).astype(np.int64)
+        output = self._outputs(X)
+        with on_device_of(output):
+            return in_kind(chosen_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": ...} without the L2 penalty and, for classifications, "accuracy"."""
@@ -364,6 +368,13 @@ class MLP:
             f"MLP({self.network.layer_sizes}, hidden_activation={hidden!r}, output_activation={output!r}, "
             f"loss={self.network.loss_row.name!r}, n_params={len(self._params)}, device={self.device.name!r})"
         )
+
+
+def chosen_classes(outputs: Any, network: Network) -> Any:
+    """Class numbers (..., n_samples) of outputs (..., n_samples, n_outputs)."""
+    if network.n_outputs > 1:
+        return outputs.argmax(axis=-1)
+    return (outputs[..., 0] > describe_net(network).middle).astype(np.int64)
 
 
 def seed_of(random_state: Any) -> int:

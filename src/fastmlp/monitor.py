@@ -64,26 +64,27 @@ class Monitor:
     def _curve(self, losses: np.ndarray) -> str:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
+        if not last.mean() > 0:  # a perfect net, or a loss that has no zero to compare with
+            return ""
         level, middle = last.mean(), losses[n // 2]
         flat = abs(level - middle) < FLAT_CURVE * abs(level)
-        if n >= self._patient and flat and level > (1.0 - AT_BASE) * self.base:
+        if flat and n >= self._patient and level > (1.0 - AT_BASE) * self.base:
             place = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
                 f"the loss has stayed {place} the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs have "
                 "nothing to do with the inputs"
             )
         lowest = losses.min()
-        if level > 2.0 * max(lowest, 0.1 * self.base) and level > losses[0]:
+        if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
             return (
                 f"the loss has risen from {lowest:.4g} to {level:.4g}: the learning rate is too high or the "
                 f"sign is wrong"
             )
         quarter = losses[-max(8, n // 4) :]
-        if level > 0.2 * self.base:
-            steps = np.abs(np.diff(quarter))
-            if steps.mean() > SWINGS * quarter.mean() and abs(quarter[-1] - quarter[0]) < 0.2 * steps.sum():
-                share = 100 * steps.mean() / quarter.mean()
-                return f"the loss swings by {share:.0f} % from epoch to epoch: the learning rate is too high"
+        steps = np.abs(np.diff(quarter))
+        share, net_change = steps.mean() / quarter.mean(), abs(quarter[-1] - quarter[0])
+        if share > SWINGS and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
+            return f"the loss swings by {100 * share:.0f} % from epoch to epoch: the learning rate is too high"
         return ""
 
     def _units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:

@@ -109,7 +109,7 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
 
 
 class _LastEvaluation(threading.local):
-    """The plan of this thread's last evaluation of few samples: who predicts row by row allocates nothing."""
+    """The plan of this thread's last evaluation, if it had no other threads: who predicts again allocates nothing."""
 
     plan: Plan | None = None
 
@@ -149,10 +149,9 @@ class Plan:
     ) -> Plan:  # fmt: skip
         rows = min(n_samples, EVALUATION_ROWS if device.is_host else DEVICE_EVALUATION_ROWS)
         last = _last.plan
-        if (
-            last is not None and last.network is network and last.rows == rows == n_samples
-            and last.device == device and last.dtype == dtype and n_threads is None
-        ):  # fmt: skip
+        if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
+            last = None
+        if last is not None and last.rows == n_samples and n_threads is None:
             return last
         # A sample's output is the same bits whatever samples come with it: all families that EVALUATION_ROWS and fewer
         # rows may get add up in the same order, but per_layer is another order.
@@ -164,10 +163,12 @@ class Plan:
             rows = min(rows, -(-n_samples // n_threads))
         else:
             n_threads = 1
+        if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
+            return last
         net, module = describe_net(network), backend(device)
         work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
         plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
-        if rows == n_samples and n_threads == 1 and device.is_host:
+        if n_threads == 1 and device.is_host:
             _last.plan = plan
         return plan
 

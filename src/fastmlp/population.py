@@ -15,17 +15,17 @@ import numpy as np
 from . import data as border
 from .callbacks import as_early_stopping
 from .convergence import as_converged
-from .devices import check_name, device_for, in_kind, resolve
+from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
 from .ensemble import average, checked_shares, greedy_weights
 from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
 from .initialization import Init, check_init, draw_params
 from .kernels.arguments import CONVERGED, METRIC_NONE, RUNNING
 from .kernels.random import FIT, derived_seeds
-from .mlp import MLP, checked_dtype, checked_precision, seed_of
+from .mlp import MLP, checked_dtype, checked_precision, chosen_classes, seed_of
 from .monitor import population_monitor
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
-from .plan import describe_net, products
+from .plan import products
 from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
 from .population_result import PopulationResult
@@ -260,9 +260,12 @@ class Population:
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
         self._choose_device(X, epochs * data.n_samples)
+        with self.device.on():  # once for all nets, restarts and judgements
+            place = backend(self.device).place
+            placed, held_out = place(data), None if held_out is None else place(held_out)
         task = Task(
             self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
-            dropout if len(dropout) > 1 else dropout[0], data, strides, held_out, size,
+            dropout if len(dropout) > 1 else dropout[0], placed, strides, held_out, size,
             shuffles, factors, rule, stopping, verbose, self.precision,
             population_monitor(self.network, data, strides) if monitor else None,
         )  # fmt: skip
@@ -312,20 +315,23 @@ class Population:
 
     def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
         """Outputs (n_nets, n_samples, n_outputs), after the output activation, of all nets or of these."""
+        return in_kind(self._outputs(X, nets), X)
+
+    def _outputs(self, X: Any, nets: Any) -> Any:
         data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
         self._choose_device(X, data.n_samples / 3)
         kind = np.ndarray if self.device.is_host else type(data.X)
-        output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)
+        with self.device.on():
+            output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)
         judge_nets(self.network, self.device, self._params, data, strides, members, output.reshape(-1))
-        return output if kind is np.ndarray else in_kind(output, X)
+        return output
 
-    def predict_classes(self, X: Any, *, nets: Any = None) -> np.ndarray:
+    def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
         """Class numbers (n_nets, n_samples), as MLP.predict_classes gives them for each net."""
-        output = self.predict(X, nets=nets)
-        if self.network.n_outputs > 1:
-            return output.argmax(axis=2)
-        return (output[:, :, 0] > describe_net(self.network).middle).astype(np.int64)
+        output = self._outputs(X, nets)
+        with on_device_of(output):
+            return in_kind(chosen_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """{"loss": (n_nets,)} without the L2 penalty and, for classifications, "accuracy"."""

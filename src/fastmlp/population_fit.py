@@ -40,7 +40,7 @@ from .optimizers import Optimizer, settings_of
 from .plan import Plan, describe_net, products, trains_in_lanes
 from .population_data import own_data
 from .progress import Progress
-from .schedules import factors_at
+from .schedules import factors_at, is_constant
 from .training import Fit, Options
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
     rule = task.optimizer.rule
     n_steps = n_epochs * task.n_batches
-    factors = factors_at(task.factors, np.arange(n_steps), n_steps)
-    scheduled = bool(np.any(factors != 1.0))
+    scheduled = not is_constant(task.factors)  # a long fit with a schedule is the one that needs a number per step
+    factors = factors_at(task.factors, np.arange(n_steps), n_steps) if scheduled else np.ones(1)
     goal = Goal(
         n_epochs=n_epochs,
         scheduled=scheduled,

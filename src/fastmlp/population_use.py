@@ -28,7 +28,6 @@ def judge_nets(
     if not trains_in_lanes(network, n_nets, device):
         return _judge_each(network, device, params, data, strides, members, output)
     module, net = backend(device), describe_net(network)
-    data = module.place(data) if not data.judged else data
     loss, right = np.full(n_nets, np.nan), np.full(n_nets, np.nan)
     empty, whole = np.empty(0), np.empty(0, np.int64)
     nets = Nets(
@@ -42,6 +41,7 @@ def judge_nets(
     n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
     rows = min(data.n_samples, EVALUATION_ROWS)
     with device.on(), module.Team(n_ranks) as team:
+        data = module.place(data)
         work = module.NetsWork(
             net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric), params.dtype
         )

@@ -85,7 +85,14 @@ def quickprop(
         pop.params[:, b] *= bias_input
     # Slopes were summed over the patterns; ours are means.
     rule = Quickprop(4.0 * len(X), growth=growth, by_fan_in=True, bias_input=bias_input)
-    return pop.fit(X, y, epochs=epochs, optimizer=rule, converged="40-20-40", verbose=0)
+    return whole(pop.fit(X, y, epochs=epochs, optimizer=rule, converged="40-20-40", verbose=0))
+
+
+def whole(result: PopulationResult) -> PopulationResult:
+    """The result of a fit that was not interrupted: half an experiment says nothing."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def epochs_to_learn(result: PopulationResult) -> np.ndarray:
@@ -169,14 +176,15 @@ def parity(n_nets: int = 10_000, **_: Any) -> Iterator[Row]:
         result = quickprop(X, y, hidden, n_nets, epochs=limit or 2000, growth=mu, width=width)
         times, restarts = with_restarts(result, limit)
         samples = np.random.default_rng(0).choice(times, (10_000, TRIALS))
+        wider = sqrt(1 + TRIALS / len(times))  # ours is a sample too
         name = f"{n}-{hidden}-1, mu {mu:g}, weights +-{width:g}" + (f", restart at {limit}" if limit else "")
-        yield _sampled_row(name + ": mean epochs", mean, times.mean(), samples.mean(axis=1))
+        yield _sampled_row(name + ": mean epochs", mean, times.mean(), samples.mean(axis=1), wider)
         if sd:
-            yield _sampled_row("  SD", sd, times.std(ddof=1), samples.std(axis=1, ddof=1))
+            yield _sampled_row("  SD", sd, times.std(ddof=1), samples.std(axis=1, ddof=1), wider)
         if limit:
             expected = TRIALS * restarts / len(times)
             drawn = np.random.default_rng(0).negative_binomial(TRIALS, len(times) / (len(times) + restarts), 10_000)
-            yield _sampled_row("  restarts in 100 trials", published_restarts, expected, drawn)
+            yield _sampled_row("  restarts in 100 trials", published_restarts, expected, drawn, wider)
         elif not result.converged.all():
             yield Row("  not converged", "0 of 100", f"{(~result.converged).sum():,} of {n_nets:,}")
 
@@ -192,9 +200,9 @@ def with_restarts(result: PopulationResult, limit: int | None) -> tuple[np.ndarr
     return times + limit * (tries - 1), int((tries - 1).sum())
 
 
-def _sampled_row(name: str, published: float, ours: float, samples: np.ndarray) -> Row:
-    """Agreement: the published figure is in the middle 95 % of what samples of its size give."""
-    low, high = np.quantile(samples, (0.025, 0.975))
+def _sampled_row(name: str, published: float, ours: float, samples: np.ndarray, wider: float) -> Row:
+    """Agreement: the published figure is in the middle 95 % of what samples of its size give, made `wider`."""
+    low, high = ours + wider * (np.quantile(samples, (0.025, 0.975)) - ours)
     return Row(name, f"{published:g}", f"{ours:.2f}", f"{low:.2f} to {high:.2f}", bool(low <= published <= high))
 
 
@@ -220,9 +228,8 @@ def two_spirals(n_nets: int = 16, data: Path | None = None, epochs: int = 20_000
         init=Uniform(-1, 1), random_state=1,
     )  # fmt: skip
     rule = SGD(0.05, momentum=0.7)  # the error was half the square: 0.1 for it is 0.05 for ours
-    result = pop.fit(
-        X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=Converged(accuracy=1.0, margin=0.3), verbose=1
-    )
+    rule_of_end = Converged(accuracy=1.0, margin=0.3)
+    result = whole(pop.fit(X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=rule_of_end, verbose=0))
     times = result.epochs[result.converged].astype(float)
     low, high = result.success_interval
     yield Row(
@@ -269,11 +276,13 @@ def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> I
         errors = np.empty(n_nets)
         for seed in range(n_nets):
             net = MLP(sizes, hidden_activation="softsign", init=Uniform(-0.1, 0.1), random_state=seed)
-            net.fit(
+            history = net.fit(
                 parts["x_train"], parts["y_train"], epochs=PROBEN1_EPOCHS, optimizer=Rprop(0.1),
                 validation_data=(parts["x_val"], parts["y_val"]), early_stopping=EarlyStopping(PROBEN1_EPOCHS),
                 callbacks=[prechelt_stops], verbose=0,
             )  # fmt: skip
+            if history.stopped_by == "interrupt":
+                raise KeyboardInterrupt
             said = net.predict_classes(parts["x_test"])
             errors[seed] = 100.0 * (said != parts["y_test"].argmax(axis=1)).mean()
         yield _mean_row(f"{problem}, {'-'.join(map(str, sizes))}", error, errors, spread=1.96 * sd / sqrt(PROBEN1_RUNS))
@@ -289,7 +298,10 @@ EXPERIMENTS: dict[str, tuple[str, Callable[..., Iterator[Row]]]] = {
 
 
 def show(name: str, console: Any, **options: Any) -> bool:
-    """Run one experiment and print its table. Returns whether every row that has something to agree with agrees."""
+    """Run one experiment and print its table. Returns whether every row that has something to agree with agrees.
+
+    Ctrl-C prints the rows that were finished, and goes on as KeyboardInterrupt.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -298,10 +310,14 @@ def show(name: str, console: Any, **options: Any) -> bool:
     for column in ("", "published", "ours", "95 % interval", "agrees"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=bool(column))
     agreed = True
-    with console.status(f"{title} ..."):
-        for row in run(**{key: value for key, value in options.items() if value is not None}):
-            verdict = "" if row.agrees is None else "yes" if row.agrees else "no"
-            table.add_row(row.name, row.published, row.ours, row.interval, verdict)
-            agreed &= row.agrees is not False
-    console.print(table)
+    try:
+        with console.status(f"{title} ...") as status:
+            for row in run(**{key: value for key, value in options.items() if value is not None}):
+                verdict = "" if row.agrees is None else "yes" if row.agrees else "no"
+                table.add_row(row.name, row.published, row.ours, row.interval, verdict)
+                agreed &= row.agrees is not False
+                status.update(f"{title}: {table.row_count} rows ...")
+    finally:
+        if table.row_count:
+            console.print(table)
     return agreed

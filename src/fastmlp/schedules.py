@@ -151,6 +151,11 @@ def factors_at(function: Callable[[np.ndarray, int], Any], steps: np.ndarray, n_
     return factors.copy()
 
 
+def is_constant(function: Callable[[np.ndarray, int], Any]) -> bool:
+    """Whether this is what schedule_factors gives for no schedule."""
+    return isinstance(getattr(function, "__self__", None), Constant)
+
+
 def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     """The function (steps, n_steps) -> factors of a name, an object or a function; None is constant.
 

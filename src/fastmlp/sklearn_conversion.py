@@ -81,10 +81,10 @@ def to_sklearn(estimator: BaseMLP) -> Any:
     theirs = next(theirs for theirs, ours in PAIRS if isinstance(estimator, ours))
     if not isinstance(estimator.net_, MLP):
         raise ValueError("scikit-learn has no net of n_nets nets: convert them one by one, or keep the ensemble here.")
-    if estimator.activation not in THEIR_ACTIVATIONS or estimator.loss not in THEIR_LOSSES:  # type: ignore[attr-defined]
+    if estimator.activation not in THEIR_ACTIVATIONS or estimator.loss not in THEIR_LOSSES:
         raise ValueError(
-            f"scikit-learn has no net with activation={estimator.activation!r} and "  # type: ignore[attr-defined]
-            f"loss={estimator.loss!r}: it knows {', '.join(THEIR_ACTIVATIONS)}, and "  # type: ignore[attr-defined]
+            f"scikit-learn has no net with activation={estimator.activation!r} and "
+            f"loss={estimator.loss!r}: it knows {', '.join(THEIR_ACTIVATIONS)}, and "
             f"{', '.join(THEIR_LOSSES)}."
         )
     settings = _shared(estimator, theirs)
@@ -100,7 +100,7 @@ def to_sklearn(estimator: BaseMLP) -> Any:
             np.eye(estimator.n_outputs_, dtype=int) if multilabel else estimator.classes_
         )
     else:
-        made.loss = estimator.loss  # type: ignore[attr-defined]
+        made.loss = estimator.loss
     made.coefs_ = [W.copy() for W in estimator.coefs_]
     made.intercepts_ = [b.copy() for b in estimator.intercepts_]
     made._no_improvement_count = 0 if estimator._rules is None else estimator._rules.n_stalled

@@ -82,7 +82,7 @@ class Subject:
         """
         if self.function is not None:
             a = as_outputs(self.function(X), len(X))[None]
-            return [self._logits(a)], [a]
+            return [self.logits(a)], [a]
         zs, outputs, a = [], [], X[None]
         with np.errstate(all="ignore"):
             for (W, b), row in zip(
@@ -94,7 +94,7 @@ class Subject:
                 outputs.append(a)
         return zs, outputs
 
-    def _logits(self, a: np.ndarray) -> np.ndarray:
+    def logits(self, a: np.ndarray) -> np.ndarray:
         if self.loss.name == "binary_cross_entropy":
             p = np.clip(a, 1e-12, 1 - 1e-12)
             return np.log(p) - np.log1p(-p)
@@ -107,10 +107,10 @@ class Subject:
         with np.errstate(all="ignore"):
             if self.is_softmax:
                 z = z - _logsumexp(z)
-            share = np.asarray(self.loss.value(z, a, self._smoothed(Y)[None], self.loss_constant))
+            share = np.asarray(self.loss.value(z, a, self.smoothed(Y)[None], self.loss_constant))
             return share.sum(axis=2).mean(axis=1) / (1 if self.is_softmax else self.n_outputs)
 
-    def _smoothed(self, Y: np.ndarray) -> np.ndarray:
+    def smoothed(self, Y: np.ndarray) -> np.ndarray:
         s = self.label_smoothing
         return Y * (1.0 - s) + s / self.n_outputs if s else Y
 
@@ -143,7 +143,7 @@ class Subject:
         """The derivative of the loss with respect to z of each layer, (n_nets, n_samples, width)."""
         layers = self.layers(self.params if params is None else params)
         with np.errstate(all="ignore"):
-            delta = np.asarray(self.loss.delta(outputs[-1], self._smoothed(Y)[None], self.loss_constant)) / len(Y)
+            delta = np.asarray(self.loss.delta(outputs[-1], self.smoothed(Y)[None], self.loss_constant)) / len(Y)
             if not self.is_softmax:
                 delta = delta / self.n_outputs
             if not self.loss.natural:

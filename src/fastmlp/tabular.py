@@ -6,11 +6,13 @@ Needs pandas (`pip install fastmlp[table]`), imported only when a table is read 
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
+ROWS_TRIED = 200  # of a CSV file, to see which mark its numbers have
 
 
 def import_pandas() -> Any:
@@ -36,7 +39,7 @@ def import_pandas() -> Any:
 
 
 def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
-    """Read a CSV (comma, semicolon or tab; also gzipped) or Parquet file with one header line.
+    """Read a CSV (comma, semicolon or tab; decimal point or comma; also gzipped) or Parquet file with one header line.
 
     Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay text even where every
     cell looks like a number.
@@ -75,11 +78,13 @@ def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFra
 
 def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFrame:
     try:
+        separator, decimal = _marks(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows longer than the header would be cut
             return pandas.read_csv(
                 path,
-                sep=_separator(path),
+                sep=separator,
+                decimal=decimal,
                 index_col=False,
                 dtype=dict.fromkeys(text_columns, str),
                 na_values=["?"],
@@ -90,6 +95,8 @@ def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFr
         raise ValueError(
             f"The rows of {str(path)!r} have more cells than its header has names; name every column in the header."
         ) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(path)!r} should be a CSV file in UTF-8, but {error}; save it as UTF-8.") from None
     except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
@@ -98,12 +105,17 @@ def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFr
         ) from None
 
 
-def _separator(path: Path) -> str:
-    """The commonest of comma, semicolon and tab in the header; the comma on a tie."""
+def _marks(path: Path) -> tuple[str, str]:
+    """(separator, decimal mark): the commonest of comma, semicolon and tab in the header, the comma on a tie; and the
+    comma where semicolons separate and the first rows have more numbers with it than with the point.
+    """
     opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rt", encoding="utf-8") as lines:
-        header = lines.readline()
-    return max(",;\t", key=header.count)
+        header, *rows = list(islice(lines, ROWS_TRIED)) or [""]
+    separator = max(",;\t", key=header.count)
+    cells = [cell.strip(' \r\n"') for row in rows for cell in row.split(separator)]
+    commas, points = (sum(re.fullmatch(rf"[-+]?\d+\{mark}\d+", cell) is not None for cell in cells) for mark in ",.")
+    return separator, "," if separator == ";" and commas > points else "."
 
 
 def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:

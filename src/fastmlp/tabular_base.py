@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from .callbacks import EarlyStopping
 from .errors import checked_count, checked_number
+from .estimator_settings import hidden_sizes, warn_user
 from .initialization import UniformByFanIn
 from .mlp import MLP
 from .optimizers import AdamW
@@ -30,11 +30,22 @@ FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # "auto": so many steps an
 class BaseTabular(BaseEstimator):
     """What the two share. A subclass says how y is encoded, split, and predicted."""
 
-    def _keep(self, settings: dict[str, Any]) -> None:
-        """Store constructor arguments under their names, untouched."""
-        for name, value in settings.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
+    hidden_layer_sizes: Any
+    activation: str
+    dropout: Any
+    learning_rate_init: float
+    weight_decay: float
+    batch_size: Any
+    max_iter: int
+    schedule: Any
+    patience: int
+    validation_fraction: float
+    n_nets: int
+    categorical_features: Any
+    random_state: Any
+    verbose: Any
+    device: str
+    dtype: str
 
     def _learn(self, y: np.ndarray, training: np.ndarray) -> None:
         raise NotImplementedError
@@ -60,18 +71,17 @@ class BaseTabular(BaseEstimator):
         ValueError
             For impossible settings or data.
         """
-        settings: Any = self
-        checked_number("validation_fraction", settings.validation_fraction, 0.0, 1.0, open_high=True)
+        checked_number("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
         for name in ("n_nets", "max_iter", "patience"):
             checked_count(name, getattr(self, name))
-        if settings.batch_size != "auto":
-            checked_count("batch_size", settings.batch_size)
+        if self.batch_size != "auto":
+            checked_count("batch_size", self.batch_size)
         table = self._table(X, reset=True)
         y = self._checked_y(y)
         check_consistent_length(table, y)
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
-        rng = check_random_state(settings.random_state)
+        rng = check_random_state(self.random_state)
         training, held = self._split(y, rng, validation_data is not None)
         self._learn(y, training)
         weights = self._weights(table, y, sample_weight)
@@ -79,13 +89,15 @@ class BaseTabular(BaseEstimator):
         if not self.columns_:
             raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
         if self.notes_:
-            warnings.warn(" ".join(self.notes_), stacklevel=2)
-        features = encode_columns(self.columns_, table, settings.dtype)
+            warn_user(" ".join(self.notes_))
+        features = encode_columns(self.columns_, table, self.dtype)
         targets = self._encode(y)
         held_out: tuple[Any, ...] | None = None
         if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError("validation_data must be a pair (X, y).")
             X_held, y_held = validation_data
-            encoded = encode_columns(self.columns_, self._table(X_held, reset=False), settings.dtype)
+            encoded = encode_columns(self.columns_, self._table(X_held, reset=False), self.dtype)
             held_out = encoded, self._encode(self._checked_y(y_held))
         elif len(held):
             held_out = features[held], targets[held], None if weights is None else weights[held]
@@ -94,19 +106,17 @@ class BaseTabular(BaseEstimator):
         return self
 
     def _train(self, X: np.ndarray, y: np.ndarray, weights: Any, held_out: Any, seed: int) -> None:
-        s: Any = self
-        hidden = tuple(s.hidden_layer_sizes) if hasattr(s.hidden_layer_sizes, "__iter__") else (s.hidden_layer_sizes,)
         common = {
-            "hidden_activation": s.activation, "dropout": s.dropout, "init": UniformByFanIn(), "dtype": s.dtype,
-            "device": s.device, "random_state": seed, **self._net_settings(),
+            "hidden_activation": self.activation, "dropout": self.dropout, "init": UniformByFanIn(),
+            "dtype": self.dtype, "device": self.device, "random_state": seed, **self._net_settings(),
         }  # fmt: skip
-        sizes = (X.shape[1], *hidden, self.n_outputs_)
-        net: Any = MLP(sizes, **common) if s.n_nets == 1 else Population(sizes, s.n_nets, **common)
+        sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
+        net: Any = MLP(sizes, **common) if self.n_nets == 1 else Population(sizes, self.n_nets, **common)
         self.history_ = net.fit(
-            X, y, epochs=s.max_iter, batch_size=self._batch_size(len(X)),
-            optimizer=AdamW(s.learning_rate_init, weight_decay=s.weight_decay, clip_norm=CLIP_NORM),
-            schedule=s.schedule, sample_weight=weights, validation_data=held_out,
-            early_stopping=None if held_out is None else EarlyStopping(s.patience), verbose=int(s.verbose),
+            X, y, epochs=self.max_iter, batch_size=self._batch_size(len(X)),
+            optimizer=AdamW(self.learning_rate_init, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
+            schedule=self.schedule, sample_weight=weights, validation_data=held_out,
+            early_stopping=None if held_out is None else EarlyStopping(self.patience), verbose=int(self.verbose),
         )  # fmt: skip
         self.net_ = net
         self.n_iter_ = int(np.max(self.history_.epochs))
@@ -114,14 +124,14 @@ class BaseTabular(BaseEstimator):
             self.history_.net = None  # it is net_, and a pickle would hold it twice
 
     def _batch_size(self, n_samples: int) -> int:
-        size = self.batch_size  # type: ignore[attr-defined]
+        size = self.batch_size
         if size != "auto":
             return size
         return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
 
     def _split(self, y: np.ndarray, rng: np.random.RandomState, is_given: bool) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers (training, held out)."""
-        share = self.validation_fraction  # type: ignore[attr-defined]
+        share = self.validation_fraction
         rows = np.arange(len(y))
         if is_given or share == 0.0:
             return rows, rows[:0]
@@ -162,9 +172,10 @@ class BaseTabular(BaseEstimator):
         return self._with_categories(table)
 
     def _with_categories(self, table: Any) -> Any:
-        chosen = self.categorical_features  # type: ignore[attr-defined]
+        chosen = self.categorical_features
         if chosen is None:
             return table
+        chosen = [chosen] if isinstance(chosen, str) else chosen
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .estimator_settings import keep_settings
 from .tabular_base import BaseTabular
 
 from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after it, which says what to install
@@ -95,7 +96,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         device="auto",
         dtype="float32",
     ):
-        self._keep(locals())
+        keep_settings(self, locals())
 
     def _checked_y(self, y):
         y = super()._checked_y(y)
@@ -181,7 +182,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         device="auto",
         dtype="float32",
     ):
-        self._keep(locals())
+        keep_settings(self, locals())
 
     def _checked_y(self, y):
         y = super()._checked_y(y)

@@ -165,12 +165,15 @@ class Fit:
 
     def run(self) -> None:
         start, module = time.perf_counter(), self.plan.backend
+        # Buffers are for a plan's own number of threads: more of them would write beyond the end.
+        n_judges = 1 if self.validation is None else self.validation[0].n_threads
         try:
             with (
                 module.Team(self.plan.n_threads) as team,
+                module.Team(n_judges) as judges,
                 Progress(self.options.epochs, self.options.verbose) as progress,
             ):
-                self.history.stopped_by = self._train(team, progress)
+                self.history.stopped_by = self._train(team, judges, progress)
         except KeyboardInterrupt:
             self.history.stopped_by = "interrupt"
         finally:
@@ -181,7 +184,7 @@ class Fit:
             self.memory.params[:] = self._best_params
         self._bring_home()
 
-    def _train(self, team, progress: Progress) -> str:
+    def _train(self, team, judges, progress: Progress) -> str:
         by_epoch = bool(self.options.callbacks) or self._best is not None or self.validation is not None
         every_epoch = self._best is not None or self.validation is not None
         next_look = 0 if by_epoch else self.options.epochs  # epochs by the end of which somebody wants to look
@@ -205,7 +208,7 @@ class Fit:
                 at_end = self.steps_done >= self.n_steps
                 params = module.to_host(self.memory.params)
                 self.options.monitor.look(self.memory.epoch_loss[:epochs_done], params, at_end=at_end)
-            if by_epoch and epochs_done >= next_look and (reason := self._after_epoch(team, epochs_done - 1)):
+            if by_epoch and epochs_done >= next_look and (reason := self._after_epoch(judges, epochs_done - 1)):
                 return reason
         return "epochs"
 
@@ -240,11 +243,11 @@ class Fit:
             )
         return False
 
-    def _after_epoch(self, team, epoch: int) -> str:
+    def _after_epoch(self, judges, epoch: int) -> str:
         """Validate, judge, call back. Returns why training should stop, or an empty string."""
         if self.validation is not None:
             plan, data = self.validation
-            self._validated[epoch] = plan.evaluate(team, data, self.memory.params, self._empty)
+            self._validated[epoch] = plan.evaluate(judges, data, self.memory.params, self._empty)
             self._n_validated = epoch + 1
         self._record()
         if self._best is not None:

@@ -49,13 +49,13 @@ def behind(m: Measurements) -> np.ndarray:
 
 def remaining(m: Measurements) -> np.ndarray:
     """The share of the base rate's loss that the curve is still going to lose; NaN without a curve."""
-    return np.maximum(m.curve.last - m.curve.goal, 0.0) / m.base_loss if m.base_loss > 0 else m.curve.last * np.nan
+    return np.maximum(m.curve.last - m.curve.goal, 0.0) / m.base_excess if m.base_excess > 0 else m.curve.last * np.nan
 
 
 def gain(m: Measurements) -> np.ndarray:
     """The share of its loss that a net would lose in one step of descent of the best length; NaN for functions."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return m.landscape.best_gain / m.loss
+        return m.landscape.best_gain / m.excess
 
 
 def has_curve(m: Measurements) -> np.ndarray:
@@ -89,36 +89,32 @@ def noise(m: Measurements) -> np.ndarray:
     if not np.isfinite(m.data.signal) or m.data.n_samples < ENOUGH:
         return everywhere(m, 0.0)
     no_signal = float(ramp(m.data.signal, 3.8, 2.9))
-    known = np.where(np.isnan(m.validation_explained), 0.85, 0.95)
-    return (
-        no_signal
-        * known
-        * ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH)
-        * (1.0 - ramp(m.validation_explained, 0.02, 0.1))
-    )
+    known = np.where(np.isnan(m.validation_signal), 0.85, 0.95)
+    enough = ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH)
+    return no_signal * known * enough * (1.0 - ramp(m.validation_signal, 2.5, 4.0))
+
+
+def memorised(m: Measurements) -> np.ndarray:
+    """How much worse a net is on samples that it has not seen; 0 without such."""
+    gap = m.explained - m.validation_explained
+    below = ramp(m.validation_explained / max(m.data.attainable, 0.05), 1.0, 0.8)
+    return ramp(gap, 0.08, 0.25) * np.maximum(below, ramp(gap, 0.3, 0.6))
 
 
 # ---- how it ought to be
 
 
 def converged(m: Measurements) -> np.ndarray:
-    return (
-        0.95
-        * finite(m)
-        * learned(m)
-        * np.maximum(still(m), 0.4)
-        * (1.0 - 0.7 * noise(m))
-        * (m.target_high > m.target_low)
-    )
+    doubts = (1.0 - 0.7 * noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+    return 0.95 * finite(m) * learned(m) * np.maximum(still(m), 0.4) * doubts
 
 
 def still_learning(m: Measurements) -> np.ndarray:
     far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(behind(m), 0.0, 0.4))
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
-    begun = 0.75 * np.maximum(
-        could, ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
-    )  # a curve too short for a shape
+    fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+    begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short to have a shape
     moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), could, begun))
     return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
 
@@ -226,17 +222,10 @@ def too_small(m: Measurements) -> np.ndarray:
 
 
 def over_fitting(m: Measurements) -> np.ndarray:
-    worse = ramp(m.explained - m.validation_explained, 0.08, 0.25) * ramp(
-        m.validation_explained / max(m.data.attainable, 0.05), 1.0, 0.8
-    )
     rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
     rise = np.where(m.curve.stopped_early > 0, 0.0, rise)
-    return (
-        0.96
-        * np.maximum(rise, worse * np.where(m.curve.stopped_early > 0, 0.5, 1.0))
-        * finite(m)
-        * (1 - 0.5 * noise(m))
-    )
+    worse = memorised(m) * np.where(m.curve.stopped_early > 0, 0.5, 1.0)
+    return 0.96 * np.maximum(rise, worse) * finite(m) * (1.0 - 0.5 * noise(m))
 
 
 # ---- the training
@@ -245,7 +234,7 @@ def over_fitting(m: Measurements) -> np.ndarray:
 def learning_rate_too_high(m: Measurements) -> np.ndarray:
     swings = ramp(m.curve.swing, 0.02, 0.1) * ramp(m.curve.back_and_forth, 3.0, 8.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_loss), 1.3, 3.0)
+        climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
         unstable = m.is_plain_descent * log_ramp(m.learning_rate * m.landscape.largest, 1.8, 2.5)
     seen = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
     seen = np.maximum(seen, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
@@ -256,7 +245,7 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     """The curve goes down, straight and slowly, while one step that suits the curvature gains what many epochs do."""
     per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        worth = m.landscape.safe_gain / m.loss / np.maximum(per_epoch, 1e-12)  # epochs that such a step is worth
+        worth = m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)  # epochs that such a step is worth
         shorter = m.landscape.safe_step / m.learning_rate
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
     slow = np.maximum(log_ramp(worth, 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * m.is_plain_descent)
@@ -278,11 +267,11 @@ def wrong_sign(m: Measurements) -> np.ndarray:
 def broken_updates(m: Measurements) -> np.ndarray:
     """A loss that stays where it is although the true gradient leads down, or that is not the loss of these weights."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        elsewhere = np.abs(np.log(m.curve.last / m.loss))
+        elsewhere = np.abs(np.log(m.curve.last / m.excess))
     standing = ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25) * ramp(m.curve.swing, 0.05, 0.01)
     slow = learning_rate_too_low(m)
-    other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.loss / m.base_loss, 0.2, 0.5)
-    other_loss = other_loss * (m.curve.last < m.loss)
+    other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
+    other_loss = other_loss * (m.curve.last < m.excess)
     return 0.91 * np.maximum(standing * (1.0 - slow), other_loss) * (m.curve.epochs >= 20) * behind(m) * finite(m)
 
 

@@ -188,7 +188,8 @@ VERDICTS = (
             _still_learning_remedy,
             lambda m, k: "Call fit again, which continues from here: the loss should go on falling.", is_healthy=True),
     Verdict("over_fitting", "Over-fitting", scores.over_fitting,
-            ("explained", "explained in validation", "rise of validation loss", "gap to validation loss"),
+            ("explained", "explained in validation", "validation loss", "rise of validation loss",
+             "gap to validation loss"),
             _over_fitting_remedy,
             lambda m, k: "Train again with early_stopping=10 and validation data: the kept epoch's validation loss "
                 "is lower.",
@@ -292,7 +293,8 @@ VERDICTS = (
             lambda m, k: "Train a net of the wider size from three seeds: all should reach a lower loss than this "
                 "one."),
     Verdict("base_rate", "Collapsed to the base rate", scores.base_rate,
-            ("variation of the outputs", "loss", "base rate's loss", "gradient", "penalty"), _base_rate_remedy,
+            ("variation of the outputs", "loss", "base rate's loss", "accuracy", "share of the commonest class",
+             "gradient", "penalty"), _base_rate_remedy,
             lambda m, k: "Train from five other seeds: if all end here, the cause is not the start but a setting."),
     Verdict("plateau", "A plateau, saddle or local minimum", scores.plateau,
             ("gradient", "curvature", "smallest curvature", "largest curvature", "gain of one step", "explained"),

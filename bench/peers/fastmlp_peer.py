@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 
 import numpy as np
 from workloads import Workload
 
-
-def available() -> str | None:
-    found = importlib.util.find_spec("fastmlp")
-    return None if found else "fastmlp is not installed: pip install -e . or PYTHONPATH=src"
+from peers import DEVICE, Training
 
 
-class Contestant:
+class Contestant(Training):
     def __init__(self, variant: str = ""):
         self.name = "fastmlp"
 
@@ -40,7 +36,7 @@ class Contestant:
             output_activation=self.w.output_activation,
             loss=self.w.loss,
             random_state=0,
-            device="cpu",
+            device=DEVICE,
         )
         self.net.params[:] = self.w.start
 

@@ -1,35 +1,26 @@
 """The contestants of populations.py: many nets of one architecture on XOR, full batch, mean squared error.
 
-A contestant is Contestant(layer_sizes, hidden_activation, optimizer, start) with run(n_epochs) -> params (n_nets,
-n_params); it starts from `start` at each run. Adam is that of its paper, epsilon 1e-8 after the correction.
+A form is Form(layer_sizes, hidden_activation, optimizer, start) with run(n_epochs) -> params (n_nets, n_params); it
+starts from `start` at each run. Adam is that of its paper, epsilon 1e-8 after the correction.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+import time
 
 import numpy as np
+from flat import offsets
+from populations import RATES, X, Y
 
-X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-Y = np.array([0, 1, 1, 0], np.float32)
-RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
-
-
-def offsets(layer_sizes):
-    """(W, b, fan_in, fan_out) per layer: where they start in a net's parameters."""
-    found, end = [], 0
-    for i, j in pairwise(layer_sizes):
-        found.append((end, end + i * j, i, j))
-        end += (i + 1) * j
-    return found
+from peers import DEVICE, Unsupported
 
 
 class Fastmlp:
     def __init__(self, layer_sizes, hidden_activation, optimizer, start, **fit):
         import fastmlp
 
-        settings = {"hidden_activation": hidden_activation, "output_activation": "sigmoid", "random_state": 0}
-        self.population = fastmlp.Population(layer_sizes, len(start), **settings)
+        settings = {"hidden_activation": hidden_activation, "output_activation": "sigmoid"}
+        self.population = fastmlp.Population(layer_sizes, len(start), random_state=0, device=DEVICE, **settings)
         self.start = start
         rates = fit.pop("rates", RATES[optimizer])
         self.fit = {"optimizer": fastmlp.optimizer_from_name(optimizer, rates), "verbose": 0, **fit}
@@ -49,7 +40,7 @@ class JaxUnrolled:
         import jax.numpy as jnp
 
         if optimizer not in ("sgd", "adam"):
-            raise NotImplementedError
+            raise Unsupported("not written for this optimiser")
         act = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
         rate, places = RATES[optimizer], offsets(layer_sizes)
 
@@ -93,7 +84,7 @@ class JaxVmap:
         import jax.numpy as jnp
 
         if optimizer != "sgd":
-            raise NotImplementedError
+            raise Unsupported("not written for this optimiser")
         act = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
         rate, places = RATES[optimizer], offsets(layer_sizes)
 
@@ -122,7 +113,7 @@ class TorchBatched:
         import torch
 
         if optimizer not in ("sgd", "adam"):
-            raise NotImplementedError
+            raise Unsupported("not written for this optimiser")
         self.torch, self.start, self.places = torch, start, offsets(layer_sizes)
         self.act, self.optimizer = getattr(torch, hidden_activation), optimizer
 
@@ -130,12 +121,12 @@ class TorchBatched:
         torch, n = self.torch, len(self.start)
         layers = []
         for w, b, i, j in self.places:
-            part = lambda first, last: torch.tensor(self.start[:, first:last])
+            part = lambda first, last: torch.tensor(self.start[:, first:last], device=DEVICE)
             layers.append((part(w, b).reshape(n, i, j).requires_grad_(), part(b, b + j)[:, None].requires_grad_()))
         flat, rate = [t for layer in layers for t in layer], RATES[self.optimizer]
         make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.optimizer]
         optimizer = make(flat, rate, foreach=True)
-        x, y = torch.tensor(X).expand(n, *X.shape), torch.tensor(Y)[None, :, None]
+        x, y = torch.tensor(X, device=DEVICE).expand(n, *X.shape), torch.tensor(Y, device=DEVICE)[None, :, None]
         for _ in range(n_epochs):
             optimizer.zero_grad()
             a = x
@@ -144,7 +135,7 @@ class TorchBatched:
                 a = self.act(z) if k < len(layers) - 1 else torch.sigmoid(z)
             (((a - y) ** 2).sum() / len(X)).backward()
             optimizer.step()
-        return np.concatenate([t.detach().numpy().reshape(n, -1) for t in flat], axis=1)
+        return np.concatenate([t.detach().cpu().numpy().reshape(n, -1) for t in flat], axis=1)
 
 
 class NumpyBatched:
@@ -152,7 +143,7 @@ class NumpyBatched:
 
     def __init__(self, layer_sizes, hidden_activation, optimizer, start):
         if optimizer != "sgd":
-            raise NotImplementedError
+            raise Unsupported("not written for this optimiser")
         self.start, self.places, self.name = start, offsets(layer_sizes), hidden_activation
 
     def run(self, n_epochs):
@@ -179,7 +170,46 @@ class NumpyBatched:
         return np.concatenate([t.reshape(n, -1) for layer in layers for t in layer], axis=1)
 
 
-CONTESTANTS = {
-    "fastmlp": Fastmlp, "jax unrolled": JaxUnrolled, "jax vmap": JaxVmap, "torch batched": TorchBatched,
-    "numpy": NumpyBatched,
+class Stopping(Fastmlp):
+    """Every net watches its own loss, here for a goal that none reaches."""
+
+    def __init__(self, *job):
+        super().__init__(*job, converged=1e-9)
+
+
+class Rates(Fastmlp):
+    """Every net has a learning rate of its own too, here the same number in an array."""
+
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+        rates = np.full(len(start), RATES[optimizer])
+        super().__init__(layer_sizes, hidden_activation, optimizer, start, converged=1e-9, rates=rates)
+
+
+FORMS = {
+    "fastmlp": Fastmlp, "own stopping": Stopping, "own rates": Rates, "jax unrolled": JaxUnrolled,
+    "jax vmap": JaxVmap, "torch batched": TorchBatched, "numpy batched": NumpyBatched,
 }  # fmt: skip
+
+
+class Contestant:
+    def __init__(self, variant: str):
+        self.name, self.form_of = variant, FORMS[variant]
+
+    def prepare(self, work, threads: int | None) -> float:
+        if self.name.startswith("torch"):
+            import torch
+
+            torch.set_num_threads(threads)
+        started = time.perf_counter()
+        self.form = self.form_of(work.layer_sizes, work.activation, work.optimizer, work.start)
+        self.run(1)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Every run starts from the start."""
+
+    def run(self, n_epochs: int) -> None:
+        self.params = self.form.run(n_epochs)
+
+    def answer(self, work) -> np.ndarray:
+        return np.asarray(self.params)

@@ -2,8 +2,8 @@
 
 Per layer a forward product, one for the gradient of W, and one for the gradient of the layer's inputs except in the
 first, in compiled code, with the BLAS that Numba uses. "np.dot" lets Numba call it on whole matrices; "gemm" is the
-package's own call of the same BLAS. A contestant without a loss: `run` multiplies as many steps as training takes.
-Alone: python bench/bare_products.py [workload ...]    (every form, with one thread and with all)
+package's own call of the same BLAS. A contestant without a loss: `run` multiplies as many steps as training takes;
+for predictions the forward products only.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import time
 
 import numpy as np
 from peers import Unsupported
-from workloads import WORKLOADS, Workload
-
-
-def available() -> str | None:
-    return None
 
 
 def make_steps(variant: str):
-    """steps(sizes, n_samples, a, p, g, d, n_steps): a, d (n_samples times all sizes,), p, g (n_params,) flat."""
+    """steps(sizes, n_samples, a, p, g, d, n_steps, both_ways), all flat
+
+    a, d : (n_samples times all sizes,);  p, g : (n_params,);  both_ways : not only forward
+    """
     import numba
 
     if variant == "np.dot":
@@ -39,7 +37,7 @@ def make_steps(variant: str):
 
     else:
         try:
-            from blas_gemm import gemm
+            from limits.blas_gemm import gemm
         except ImportError as reason:
             raise Unsupported(f"needs fastmlp's gemm: {reason}") from None
 
@@ -56,7 +54,7 @@ def make_steps(variant: str):
             gemm(0, 1, rows, i, o, d, 0, o, p, 0, o, out, 0, i)
 
     @numba.njit(nogil=True)
-    def steps(sizes, n, a, p, g, d, n_steps):
+    def steps(sizes, n, a, p, g, d, n_steps, both_ways):
         for _ in range(n_steps):
             at, w = 0, 0
             for k in range(len(sizes) - 1):
@@ -64,7 +62,7 @@ def make_steps(variant: str):
                 after = at + n * i
                 forward(a[at:after], p[w : w + i * o], a[after : after + n * o], n, i, o)
                 at, w = after, w + i * o + o
-            for k in range(len(sizes) - 2, -1, -1):
+            for k in range(len(sizes) - 2 if both_ways else -1, -1, -1):
                 i, o = sizes[k], sizes[k + 1]
                 before, w = at - n * i, w - i * o - o
                 weights(a[before:at], d[at : at + n * o], g[w : w + i * o], n, i, o)
@@ -79,7 +77,7 @@ class Contestant:
     def __init__(self, variant: str):
         self.name, self.variant = f"products {variant}", variant
 
-    def prepare(self, workload: Workload, threads: int) -> float:
+    def prepare(self, workload, threads: int) -> float:
         from threadpoolctl import ThreadpoolController
 
         self.w, rng = workload, np.random.default_rng(0)
@@ -101,36 +99,5 @@ class Contestant:
             getattr(self, name)[:] = values
 
     def run(self, n_epochs: int) -> None:
-        self.steps(self.sizes, self.w.batch_size, self.a, self.p, self.g, self.d, n_epochs * self.w.n_steps)
-
-
-def main():
-    import sys
-
-    from environment import cpus, start_clean
-
-    start_clean()
-    for name in sys.argv[1:] or WORKLOADS:
-        workload = WORKLOADS[name]()
-        for variant in ("np.dot", "gemm"):
-            for threads in sorted({1, cpus()}):
-                contestant = Contestant(variant)
-                try:
-                    contestant.prepare(workload, threads)
-                except Unsupported as reason:
-                    print(f"{name:14} {variant:7} {reason}")
-                    break
-                seconds = []
-                repeats = max(1, int(2e9 / workload.flop_per_step / workload.n_steps))
-                for _ in range(7):
-                    contestant.reset()
-                    started = time.perf_counter()
-                    contestant.run(repeats)
-                    seconds.append((time.perf_counter() - started) / repeats / workload.n_steps)
-                median = float(np.median(seconds))
-                print(f"{name:14} {variant:7} {threads} threads {median * 1e6:10.2f} us a step "
-                      f"{workload.flop_per_step / median / 1e9:7.1f} GFLOP/s")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
+        w = self.w
+        self.steps(self.sizes, w.batch_size, self.a, self.p, self.g, self.d, n_epochs * w.n_steps, w.trains)

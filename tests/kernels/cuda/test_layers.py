@@ -1,0 +1,196 @@
+"""Large nets layer by layer: masks bit by bit, the launches of a step, no waiting inside an epoch, wide layers, chunks
+of rows. That training is right is tested in test_single.py and test_nets.py, whose nets are trained here too.
+"""
+
+import numpy as np
+import pytest
+from cuda_cases import DTYPES, Place, fit_seed, masks_of, reference_of
+from tolerances import TOLERANCES
+
+import fastmlp
+import fastmlp.pace
+from fastmlp import MLP, SGD, Adam, Rprop
+
+SIZES = (5, 7, 6, 2)
+
+
+@pytest.fixture(autouse=True)
+def layers(cuda, monkeypatch):
+    place = Place("layers", monkeypatch)
+    yield place
+    place.check()
+
+
+@pytest.fixture
+def works(monkeypatch):
+    """The buffers of every fit and evaluation."""
+    from fastmlp.kernels.cuda import layers
+
+    found, begin = [], layers.LayersWork.__init__
+
+    def made(self, *arguments):
+        begin(self, *arguments)
+        found.append(self)
+
+    monkeypatch.setattr(layers.LayersWork, "__init__", made)
+    return found
+
+
+def make(sizes=SIZES, **settings):
+    return MLP(sizes, **{"hidden_activation": "tanh", "device": "cuda", "random_state": 0} | settings)
+
+
+def samples(rng, n, sizes=SIZES):
+    return rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masks_bit_by_bit(works, dtype, rng):
+    """Those of the last step lie in the work's arrays; 13 x 7 and 13 x 6 elements are no multiples of four."""
+    net, (X, y) = make(dropout=(0.5, 0.3), dtype=dtype), samples(rng, 39)
+    net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
+    for mask, expected in zip(works[0].mask, masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5), strict=False):
+        np.testing.assert_array_equal(mask.get(), expected.astype(dtype))
+    assert works[0].mask[2] is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wide_layers_and_many_rows(dtype, rng):
+    """More columns and rows than a block takes, several chunks of rows, the last one short; a shorter last batch."""
+    sizes = (33, 70, 65, 37)
+    net = make(sizes, hidden_activation=("silu", "tanh"), loss="softmax_cross_entropy", dtype=dtype, l2=0.01)
+    reference = reference_of(net.network, net.params)
+    X, labels = rng.normal(size=(333, 33)), rng.integers(0, 37, 333)
+    loss, gradient = net.loss_and_gradient(X, labels)
+    expected_loss, expected = reference.loss_and_gradient(X, np.eye(37)[labels])
+    tolerance = TOLERANCES["gradient", dtype]
+    assert loss == pytest.approx(expected_loss, rel=tolerance)
+    np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance)
+    history = net.fit(X, labels, epochs=2, batch_size=200, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    losses = []
+    for _ in range(2):
+        sums = 0.0
+        for rows in (slice(0, 200), slice(200, 333)):
+            loss, gradient = reference.loss_and_gradient(X[rows], np.eye(37)[labels[rows]])
+            penalty = 0.005 * sum(np.sum(W * W) for W, _ in reference.layers(reference.params))
+            sums += (loss - penalty) * len(X[rows]) / 333
+            reference.params -= 0.1 * gradient
+        losses.append(sums)
+    tolerance = TOLERANCES["training", dtype]
+    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
+
+
+def test_more_parameters_than_threads(rng):
+    """The update's blocks go on to parameters beyond one each."""
+    from fastmlp.kernels.cuda import layers
+
+    sizes = (3, 40, 2)
+    layers.MOST_BLOCKS = 1  # of a module that the next test imports anew
+    net, (X, y) = make(sizes, dtype="float64", l2=0.1), samples(rng, 31, sizes)
+    reference = reference_of(net.network, net.params)
+    net.fit(X, y, epochs=1, optimizer=SGD(0.1, clip_norm=0.3), verbose=0)
+    _, gradient = reference.loss_and_gradient(X, y)
+    assert np.linalg.norm(gradient) > 0.3
+    expected = reference.params - 0.1 * gradient * 0.3 / np.linalg.norm(gradient)
+    np.testing.assert_allclose(net.params, expected, rtol=1e-11, atol=1e-13)
+
+
+# ---- what an epoch asks of the device
+
+
+def counted(emulated_cuda, fit):
+    fastmlp.devices()  # looks once, with a kernel of its own
+    with emulated_cuda.counting() as n:
+        fit()
+    return n
+
+
+def launches(n):
+    return {name.removeprefix("launches of "): count for name, count in n.items() if name.startswith("launches of ")}
+
+
+@pytest.mark.parametrize(
+    "optimizer, extra", [(SGD(0.1), {}), (Adam(0.1), {}), (Adam(0.1, clip_norm=1.0), {"measure": 1}),
+                         (Rprop(0.1), {"measure": 1, "compare": 1})],
+    ids=["sgd", "adam", "clipped", "rprop"],
+)  # fmt: skip
+@pytest.mark.parametrize("sizes", [(5, 2), SIZES, (5, 4, 4, 4, 2)])
+def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeypatch):
+    """gather, L - 1 activations, judge, L - 1 passes back, update; 3 L - 1 products. What layers.py promises: 5 L in
+    all, or two more for rules and settings that look at the whole gradient first.
+    """
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    n_layers, (X, y) = len(sizes) - 1, samples(rng, 40, sizes)
+    n = counted(
+        emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0)
+    )  # fmt: skip
+    per_step = {"gather": 1, "activate": n_layers - 1, "judge": 1, "backward": n_layers - 1, "update": 1, **extra}
+    found = launches(n)
+    assert found == {name: 12 * count for name, count in per_step.items() if count}
+    assert n["products"] == 12 * (3 * n_layers - 1)
+    assert sum(found.values()) + n["products"] == 12 * (5 * n_layers + sum(extra.values()))
+
+
+def test_a_step_in_order_gathers_nothing(emulated_cuda, rng):
+    X, y = samples(rng, 40)
+    n = counted(emulated_cuda, lambda: make().fit(X, y, epochs=3, batch_size=10, shuffle=False, verbose=0))
+    assert "gather" not in launches(n)
+    n = counted(emulated_cuda, lambda: make().fit(X, y, epochs=3, verbose=0))
+    assert "gather" not in launches(n)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
+    """What crosses over or waits does not grow with the number of batches, nor, in one call, with that of epochs."""
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    X, y = samples(rng, 48)
+    found = {}
+    for epochs, batch_size in ((3, 24), (3, 2), (6, 24)):
+        fit = lambda epochs=epochs, size=batch_size: make(dropout=0.2).fit(
+            X, y, epochs=epochs, batch_size=size, shuffle=shuffle, optimizer=Adam(0.01, clip_norm=1.0), verbose=0
+        )
+        n = counted(emulated_cuda, fit)
+        found[epochs, batch_size] = {
+            name: n[name] for name in ("synchronizations", "device_to_host", "host_to_device")
+        }  # fmt: skip
+    assert found[3, 24] == found[3, 2]
+    more = {name: found[6, 24][name] - count for name, count in found[3, 24].items()}
+    per_epoch = 3 if shuffle else 0  # of an order: one copy, and one look whether the last but one has left
+    assert more == {"synchronizations": per_epoch, "device_to_host": 0, "host_to_device": per_epoch}, found
+
+
+def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
+    """Not with each call, whatever else does."""
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)  # calls stay short
+    from fastmlp.kernels.cuda import memory
+
+    sent, to_device = [], memory.to_device
+
+    def counted(array):
+        sent.append(0 if memory.is_on_device(array) else array.size)
+        return to_device(array)
+
+    monkeypatch.setattr(memory, "to_device", counted)
+    X, y = samples(rng, 40)
+    make().fit(X, y, epochs=3, batch_size=10, sample_weight=rng.random(40), verbose=0)
+    params, state = 112, 3 * 112
+    assert [n for n in sent if n] == [X.size, y.size, 40, params, params, state]
+    assert len(sent) > 3 * 12
+
+
+def test_tf32_rounds_products_only(monkeypatch, rng):
+    """The emulator computes exactly; that the setting reaches the products is what can be seen."""
+    from fastmlp.kernels.cuda import layers
+
+    asked, made = [], layers.Products
+    monkeypatch.setattr(
+        layers, "Products", lambda dtype, precision: (asked.append(precision), made(dtype, precision))[1]
+    )
+    X, y = samples(rng, 20)
+    for precision in ("tf32", "exact"):
+        net = make(precision=precision)
+        net.fit(X, y, epochs=1, verbose=0)
+        net.predict(X)
+    assert asked == ["tf32", "tf32", "exact", "exact"]

@@ -1,0 +1,82 @@
+"""Arrays on their way to the device, and what is said when there is no room."""
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels.arguments import METRIC_NONE, Data
+
+
+@pytest.fixture
+def memory(cuda):
+    from fastmlp.kernels.cuda import memory
+
+    return memory
+
+
+def data_of(n, width=3, weighted=False):
+    X, Y = np.arange(n * width, dtype=np.float32), np.ones(n, np.float32)
+    return Data(n, X, Y, weighted, np.ones(n if weighted else 0, np.float32), True, METRIC_NONE)
+
+
+def test_there_and_back(memory, cuda):
+    array = np.arange(5.0)
+    there = memory.to_device(array)
+    assert memory.is_on_device(there)
+    assert not memory.is_on_device(array)
+    np.testing.assert_array_equal(memory.to_host(there), array)
+    assert memory.to_host(array) is array
+
+
+def test_what_is_there_is_not_copied(memory, cuda):
+    there = cuda.zeros(3)
+    assert memory.to_device(there) is there
+    data = memory.device_data(memory.device_data(data_of(4)))
+    again = memory.device_data(data)
+    assert again.X is data.X
+    assert again.Y is data.Y
+
+
+def test_data_that_fit(memory, emulated_cuda):
+    with emulated_cuda.counting() as n:
+        data = memory.device_data(data_of(8, weighted=True))
+    assert n["host_to_device"] == 3
+    assert all(memory.is_on_device(array) for array in (data.X, data.Y, data.weight))
+    np.testing.assert_array_equal(data.X.get(), np.arange(24))
+
+
+def test_data_that_do_not_fit_stay_on_the_host(memory, emulated_cuda):
+    data = data_of(1000)
+    emulated_cuda.settings.limit = 13_000  # of which 0.7 are 9,100 bytes; the inputs have 12,000
+    assert not memory.fits(data)
+    found = memory.device_data(data)
+    assert found.X is data.X
+    assert memory.is_on_device(found.Y)
+    emulated_cuda.settings.limit = 40_000
+    assert memory.fits(data)
+    assert memory.is_on_device(memory.device_data(data).X)
+
+
+def test_inputs_of_the_device_always_fit(memory, emulated_cuda, cuda):
+    data = data_of(1000)._replace(X=cuda.zeros(3000, "float32"))
+    emulated_cuda.settings.limit = 17_000
+    assert memory.fits(data)
+    assert memory.device_data(data).X is data.X
+
+
+def test_no_room_is_said_in_a_sentence(memory, emulated_cuda):
+    emulated_cuda.settings.limit = 1000
+    wanted = r"no room for an array: about 8,000 bytes are wanted, 1,000 of 1,000 are free\. Use less"
+    with pytest.raises(MemoryError, match=wanted):
+        memory.to_device(np.zeros(1000))
+    with (
+        pytest.raises(MemoryError, match=r"no room for a thing: about 5,000 bytes.*Lower it\.$") as caught,
+        memory.checked_allocation("a thing", 5000, "Lower it."),
+    ):
+        memory.cupy.empty(5000, np.uint8)
+    assert type(caught.value) is MemoryError
+    assert isinstance(caught.value.__cause__, memory.cupy.cuda.memory.OutOfMemoryError)
+
+
+def test_other_errors_are_left_alone(memory):
+    with pytest.raises(ZeroDivisionError), memory.checked_allocation("a thing", 5, ""):
+        raise ZeroDivisionError

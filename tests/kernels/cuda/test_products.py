@@ -1,0 +1,54 @@
+"""Products of row-major arrays through a library that thinks in columns."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tolerances import TOLERANCES
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("precision", ("exact", "tf32"))
+def test_products(cuda, precision, dtype, rng):
+    """Every shape, with one row and one column too; the outputs have room for more rows, which stay as they are."""
+    from fastmlp.kernels.cuda.products import Products
+
+    products, room = Products(np.dtype(dtype), precision), 9
+    tolerance = 1e-2 if precision == "tf32" and dtype == "float32" else TOLERANCES["value", dtype]
+    for rows, fan_in, fan_out in itertools.product((1, 4, 7), (1, 5), (1, 6)):
+        X, W, D = (rng.normal(size=shape) for shape in ((room, fan_in), (fan_in, fan_out), (room, fan_out)))
+        x, w, d = (cuda.asarray(array, dtype) for array in (X, W, D))
+        out, below = cuda.full((room, fan_out), 9, dtype), cuda.full((room, fan_in), 9, dtype)
+        dW = cuda.empty((fan_in, fan_out), dtype)
+        products.times(x, w, out, rows)
+        products.transposed_times(x, d, dW, rows)
+        products.times_transposed(d, w, below, rows)
+        np.testing.assert_allclose(out.get()[:rows], X[:rows] @ W, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(dW.get(), X[:rows].T @ D[:rows], rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(below.get()[:rows], D[:rows] @ W.T, rtol=tolerance, atol=tolerance)
+        assert (out.get()[rows:] == 9).all()
+        assert (below.get()[rows:] == 9).all()
+
+
+@pytest.mark.parametrize(
+    "dtype, precision, call",
+    [("float32", "exact", "sgemm"), ("float64", "exact", "dgemm"), ("float32", "tf32", "gemmEx"),
+     ("float64", "tf32", "dgemm")],
+)  # fmt: skip
+def test_precision_decides_the_call(cuda, dtype, precision, call, monkeypatch):
+    """Rounding is allowed for float32 only."""
+    from cupy_backends.cuda.libs import cublas
+
+    from fastmlp.kernels.cuda import products
+
+    called = []
+    for name in ("sgemm", "dgemm", "gemmEx"):
+        real = getattr(cublas, name)
+        monkeypatch.setattr(
+            products.cublas, name, lambda *a, real=real, name=name: (called.append((name, a)), real(*a))
+        )
+    X = cuda.ones((2, 2), dtype)
+    products.Products(np.dtype(dtype), precision).times(X, X, cuda.empty((2, 2), dtype), 2)
+    assert [name for name, _ in called] == [call]
+    if call == "gemmEx":
+        assert called[0][1][-2:] == (77, -1)  # CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT

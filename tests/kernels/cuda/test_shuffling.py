@@ -1,0 +1,197 @@
+"""Batches on the device: orders bit by bit, and inputs that stream from the host while others are in use."""
+
+import itertools
+
+import numpy as np
+import pytest
+from cuda_cases import Place, fit_seed, follow_sgd, reference_of
+from reference_random import epoch_order
+
+import fastmlp.pace
+from fastmlp import MLP, SGD, Population
+from fastmlp.kernels.arguments import METRIC_NONE, Course, Data
+
+SIZES = (5, 7, 2)
+
+
+def data_of(n, on_device=None, weighted=True):
+    X, Y, weight = np.arange(n * 3.0), np.arange(n * 2.0) + 0.5, np.linspace(0.5, 1.5, n)
+    if on_device is not None:
+        X, Y, weight = (on_device.asarray(array, np.float32) for array in (X, Y, weight))
+    return Data(n, np.float32(X) if on_device is None else X, Y, weighted, weight, True, METRIC_NONE)
+
+
+def batches_of(n, size, shuffle):
+    from fastmlp.kernels.cuda import shuffling
+
+    return shuffling.Batches(size, n, shuffle, 3, 2, np.dtype(np.float32))
+
+
+@pytest.fixture
+def module(cuda):
+    """The kernels of a net with three inputs and two outputs."""
+    from fastmlp.kernels.cuda.layers import LayersWork
+    from fastmlp.plan import describe_net
+
+    net = describe_net(MLP((3, 2), device="cpu").network)
+    work = LayersWork(net, 4, 8, False, np.dtype(np.float32), "exact")
+    return work.module(work.header(data_of(8), 0, False, False))
+
+
+def course(size, shuffle, seed=2**62 + 3):
+    return Course(size, shuffle, seed, 0, np.zeros(0), np.ones(1), False, np.zeros(0))
+
+
+@pytest.mark.parametrize("n, size", [(10, 4), (600, 170), (7, 1)])
+def test_orders_bit_by_bit(module, cuda, n, size):
+    """Inputs, targets and weights of every batch are those of the order; epochs may be skipped."""
+    data, batches, n_batches = data_of(n, cuda), batches_of(n, size, True), -(-n // size)
+    for epoch in (0, 1, 2, 5):
+        order = epoch_order(n, 2**62 + 3, epoch)
+        for batch in range(n_batches):
+            chosen = order[batch * size : (batch + 1) * size]
+            x, y, w = batches.take(module, data, course(size, True), epoch, batch, len(chosen))
+            rows = len(chosen)
+            np.testing.assert_array_equal(x.get()[:rows], np.arange(3 * n).reshape(n, 3)[chosen])
+            np.testing.assert_array_equal(y.get()[:rows], np.arange(2 * n).reshape(n, 2)[chosen] + np.float32(0.5))
+            np.testing.assert_array_equal(w.get()[:rows], np.linspace(0.5, 1.5, n).astype(np.float32)[chosen])
+
+
+def test_batches_in_order_are_views(module, cuda):
+    data, batches = data_of(10, cuda), batches_of(10, 4, False)
+    for batch, rows in ((0, 4), (1, 4), (2, 2)):
+        x, y, w = batches.take(module, data, course(4, False), 3, batch, rows)
+        assert x.data.ptr == data.X.data.ptr + batch * 4 * 3 * 4
+        assert y.data.ptr == data.Y.data.ptr + batch * 4 * 2 * 4
+        assert w.data.ptr == data.weight.data.ptr + batch * 4 * 4
+
+
+def test_what_is_not_there_is_nothing(module, cuda):
+    data = data_of(10, cuda)._replace(weighted=False, judged=False)
+    assert batches_of(10, 4, False).in_order(data, 4, 4)[1:] == (None, None)
+
+
+# ---- inputs that stay on the host
+
+
+@pytest.fixture
+def streaming(cuda, monkeypatch):
+    """No inputs fit on the device."""
+    from fastmlp.kernels.cuda import memory
+
+    monkeypatch.setattr(memory, "fits", lambda data: memory.is_on_device(data.X))
+
+
+@pytest.mark.parametrize("late", ["", "all", "null"])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
+def test_streamed_batches_train_as_others_do(emulated_cuda, streaming, monkeypatch, late, shuffle, n_batches, rng):
+    """Streams that do everything as late as they may show a buffer, on either side, that is filled too early."""
+    place = Place("layers", monkeypatch)
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    emulated_cuda.settings.late = late
+    X, y = rng.normal(size=(10 * n_batches - 3, 5)), rng.normal(size=(10 * n_batches - 3, 2))
+    net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=3)
+    reference = reference_of(net.network, net.params)
+    history = net.fit(X, y, epochs=4, batch_size=10, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
+    losses = follow_sgd(
+        reference, X, y, 0.1, epochs=4, batch_size=10, seed=fit_seed(3), shuffle=shuffle and n_batches > 1
+    )  # fmt: skip
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
+    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 10)
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-10, atol=1e-12)
+    assert net.evaluate(X, y)["loss"] == pytest.approx(reference.loss_and_gradient(X, y)[0])
+    place.check()
+
+
+KEEP = """
+extern "C" __global__ void keep(const float* x, long long n, float* kept) {
+  for (long long i = threadIdx.x; i < n; i += blockDim.x) kept[i] = x[i];
+}
+"""
+
+
+@pytest.mark.parametrize("late", ["all", "null"])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
+def test_a_batch_stays_until_it_has_been_used(emulated_cuda, module, cuda, streaming, late, shuffle, n_batches):
+    """Kernels that read it long after the host has gone on, into the next epochs, find it as it was."""
+    from fastmlp.kernels.cuda.module import compiled
+
+    n, keep = 4 * n_batches - 1, compiled(KEEP)["keep"]
+    batches, kept = batches_of(n, 4, shuffle), cuda.zeros((4 * n_batches, 12), np.float32)
+    data = data_of(n, cuda)._replace(X=np.arange(3 * n, dtype=np.float32))
+    emulated_cuda.settings.late = late
+    for t in range(4 * n_batches):
+        epoch, batch = divmod(t, n_batches)
+        rows = min(4, n - 4 * batch)
+        x, _, _ = batches.take(module, data, course(4, shuffle), epoch, batch, rows)
+        keep((1,), 32, x.reshape(-1), 3 * rows, kept[t])
+    found = kept.get()
+    for epoch in range(4):
+        order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)
+        for batch in range(n_batches):
+            chosen = order[4 * batch : 4 * batch + 4]
+            np.testing.assert_array_equal(
+                found[epoch * n_batches + batch, : 3 * len(chosen)],
+                np.arange(3 * n, dtype=np.float32).reshape(n, 3)[chosen].ravel(),
+            )  # fmt: skip
+
+
+def test_streaming_in_many_calls(emulated_cuda, streaming, monkeypatch, rng):
+    """A batch that was sent off by one call is used by the next."""
+    place = Place("layers", monkeypatch)
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    X, y = rng.normal(size=(35, 5)), rng.normal(size=(35, 2))
+    found = []
+    for late, shuffle in itertools.product(("", "all"), (False, True)):
+        emulated_cuda.settings.late = late
+        net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=3)
+        net.fit(X, y, epochs=3, batch_size=10, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
+        reference = reference_of(net.network, net.reset().params)
+        follow_sgd(reference, X, y, 0.1, epochs=3, batch_size=10, seed=fit_seed(3), shuffle=shuffle)
+        net.fit(X, y, epochs=3, batch_size=10, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
+        np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
+        found.append(net.params.tobytes())
+    assert found[0] == found[2]
+    assert found[1] == found[3]
+    place.check()
+
+
+def test_streamed_inputs_cross_a_batch_at_a_time(emulated_cuda, streaming, monkeypatch, rng):
+    """Never all of them at once: what is on the device is two batches."""
+    Place("layers", monkeypatch)
+    from fastmlp.kernels.cuda import shuffling
+
+    sizes, begin = [], shuffling.Turns.__init__
+
+    def made(self, n, dtype):
+        sizes.append(n)
+        begin(self, n, dtype)
+
+    monkeypatch.setattr(shuffling.Turns, "__init__", made)
+    X, y = rng.normal(size=(400, 5)), rng.normal(size=(400, 2))
+    MLP(SIZES, device="cuda", random_state=3).fit(X, y, epochs=1, batch_size=10, verbose=0)
+    assert sizes == [400, 50]  # of an order, and of a batch's inputs
+
+
+@pytest.mark.parametrize("family", ["single", "nets"])
+def test_small_nets_take_data_of_any_size(emulated_cuda, family, monkeypatch, rng):
+    """Data that do not fit: a small net alone is trained in batches; a population says what it needs."""
+    X, y = rng.normal(size=(3000, 5)), rng.normal(size=(3000, 2))
+    emulated_cuda.settings.limit = 70_000 if family == "single" else 50_000
+    if family == "single":
+        monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 100)
+        net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
+        reference = reference_of(net.network, net.params)
+        net.fit(X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), verbose=0)
+        follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=100)
+        np.testing.assert_allclose(net.params, reference.params, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-4, atol=1e-5)
+    else:
+        pop = Population(SIZES, 3, device="cuda", random_state=3)
+        with pytest.raises(
+            MemoryError, match=r"no room for the inputs: about 60,000 bytes are wanted.*Use fewer samples"
+        ):
+            pop.fit(X, y, epochs=1, verbose=0)

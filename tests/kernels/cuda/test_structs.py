@@ -1,0 +1,52 @@
+"""Structs: bytes that a C++ compiler reads as the same fields."""
+
+import ctypes
+import struct
+
+import numpy as np
+import pytest
+
+from fastmlp.kernels.cuda.structs import FORMATS, JOB, Struct
+
+
+def test_bytes_of_each_field():
+    class Array:  # of a device
+        class data:
+            ptr = 2**40 + 8
+
+    pair = Struct("Pair", "const float* values; long long n; double share")
+    packed = pair.pack(values=Array(), n=-3, share=0.5)
+    assert struct.unpack("<qqd", packed) == (2**40 + 8, -3, 0.5)
+    assert struct.unpack("<qqd", pair.pack(values=None, n=np.int64(4), share=float("-inf"))) == (0, 4, float("-inf"))
+
+
+def test_fields_must_be_all_there():
+    pair = Struct("Pair", "double* values; long long n")
+    with pytest.raises(TypeError, match=r"Pair needs exactly its fields.*\['values'\]"):
+        pair.pack(n=3)
+    with pytest.raises(TypeError, match=r"\['m'\]"):
+        pair.pack(values=None, n=3, m=4)
+
+
+def test_every_field_takes_eight_bytes():
+    """So that there is no padding to agree about."""
+    assert JOB.pack(**dict.fromkeys(JOB.types, 0) | {k: None for k, v in JOB.types.items() if v not in FORMATS})
+    assert ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(ctypes.c_longlong) == 8
+    assert {kind.rstrip("*") for kind in JOB.types.values() if kind not in FORMATS} == {
+        "T", "const T", "const double", "double", "const long long", "long long", "int",
+    }  # fmt: skip
+
+
+def test_a_kernel_reads_what_the_host_packed(cuda):
+    """A field of each kind, at the end of the struct too, under the compiler's own layout."""
+    fields = Struct("Fields", "double* values; long long n; double share; const long long* numbers; long long last")
+    text = fields.source + (
+        'extern "C" __global__ void unpack(const Fields* f, double* out) {'
+        "  out[0] = f->values[1]; out[1] = double(f->n); out[2] = f->share;"
+        "  out[3] = double(f->numbers[2]); out[4] = double(f->last); out[5] = sizeof(Fields); }"
+    )
+    values, numbers, out = cuda.asarray([1.5, 2.5]), cuda.asarray(np.array([4, 5, 6], np.int64)), cuda.zeros(6)
+    packed = fields.pack(values=values, n=-7, share=0.25, numbers=numbers, last=2**53)
+    given = cuda.asarray(np.frombuffer(packed, np.uint8))
+    cuda.RawModule(code=text, backend="nvrtc").get_function("unpack")((1,), (1,), (given, out))
+    assert out.get().tolist() == [2.5, -7.0, 0.25, 6.0, 2.0**53, float(len(packed))]

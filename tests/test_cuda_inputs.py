@@ -1,0 +1,291 @@
+"""Inputs that lie on a GPU, or go there: no copy of what is there, predictions in kind, one crossing of what is not."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from cuda_cases import Place, follow_sgd, reference_of
+
+import fastmlp
+import fastmlp.pace
+import fastmlp.population_fit
+from fastmlp import MLP, SGD, Population
+from fastmlp.devices import device_of
+
+SIZES = (3, 5, 2)
+
+
+def samples(rng, n=20):
+    return rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(n, 2)).astype(np.float32)
+
+
+def make(device="cuda", **settings):
+    return MLP(SIZES, **{"hidden_activation": "tanh", "device": device, "random_state": 0} | settings)
+
+
+class Tensor:
+    """An array of a library that CuPy only knows through DLPack."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.asked = array, array.shape, 0
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, **keywords):
+        self.asked += 1
+        return self.array.__dlpack__(**keywords)
+
+    def __len__(self):
+        return len(self.array)
+
+
+@pytest.fixture
+def given_to_kernels(cuda, monkeypatch):
+    """The addresses of the inputs that a net's kernels read."""
+    from fastmlp.kernels.cuda import nets, single
+
+    found = []
+    for module in (single, nets):
+        launch = module.launch
+
+        def launched(*arguments, launch=launch, **job):
+            found.append(job["X"].data.ptr)
+            launch(*arguments, **job)
+
+        monkeypatch.setattr(module, "launch", launched)
+    return found
+
+
+@pytest.mark.parametrize("library", ["cupy", "other"])
+@pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, device, rng):
+    """Kernels read the user's own memory; "auto" goes where the inputs are, however small the work."""
+    X, y = samples(rng)
+    there = cuda.asarray(X)
+    given = there if library == "cupy" else Tensor(there)
+    settings = {"hidden_activation": "tanh", "device": device, "random_state": 0}
+    net = Population(SIZES, 3, **settings) if many else MLP(SIZES, **settings)
+    start = net.params.copy()
+    net.fit(given, cuda.asarray(y), epochs=4, optimizer=SGD(0.1), verbose=0)
+    assert net.device.name in ("cuda", "cuda:0")
+    assert ("lie there" in net.device.reason) == (device == "auto")
+    outputs, figures = net.predict(given), net.evaluate(given, cuda.asarray(y))
+    assert set(given_to_kernels) == {there.data.ptr}
+    for k in range(3) if many else [0]:
+        reference = reference_of(net.network, start[k] if many else start)
+        follow_sgd(reference, X, y, 0.1, epochs=4)
+        np.testing.assert_allclose(net.params[k] if many else net.params, reference.params, rtol=1e-5, atol=1e-6)
+        one = outputs[k] if many else outputs
+        assert isinstance(one, cuda.ndarray)
+        np.testing.assert_allclose(one.get(), reference.predict(X), rtol=1e-5, atol=1e-6)
+        loss = figures["loss"][k] if many else figures["loss"]
+        assert loss == pytest.approx(reference.loss_and_gradient(X, y)[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("change", [lambda x, xp: x.astype(xp.float64), lambda x, xp: xp.asfortranarray(x)])
+def test_other_dtypes_and_orders_are_made_fit_on_the_device(cuda, emulated_cuda, change, rng):
+    X = samples(rng)[0]
+    net, there = make(), change(cuda.asarray(X), cuda)
+    fastmlp.devices()
+    with emulated_cuda.counting() as n:
+        outputs = net.predict(there)
+    np.testing.assert_allclose(outputs.get(), reference_of(net.network, net.params).predict(X), rtol=1e-5, atol=1e-6)
+    assert n["device_to_host"] == 1, "one number: whether all of it is finite"
+
+
+def test_bad_inputs_of_the_device_are_refused(cuda, rng):
+    X, y = samples(rng)
+    for bad, message in ((X[:, :2], "has 2 features"), (X[0], "must have shape"), (X[:0], "at least one sample")):
+        with pytest.raises(ValueError, match=message):
+            make().predict(cuda.asarray(bad))
+    X[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"X must be finite in float32.*the first at \(3, 1\)"):
+        make().fit(cuda.asarray(X), y, verbose=0)
+
+
+def test_validation_on_the_device(cuda, rng):
+    X, y = samples(rng, 40)
+    net = make(dtype="float64")
+    same = make(dtype="float64")
+    history = net.fit(cuda.asarray(X), y, epochs=3, validation_fraction=0.25, verbose=0)
+    expected = same.fit(X, y, epochs=3, validation_fraction=0.25, verbose=0)
+    np.testing.assert_array_equal(history.validation_loss, expected.validation_loss)
+    history = net.fit(X, y, epochs=3, validation_data=(cuda.asarray(X), cuda.asarray(y)), verbose=0)
+    assert len(history.validation_loss) == 3
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
+def test_the_cpu_takes_inputs_of_a_gpu(cuda, many, rng):
+    """device="cpu" means it: the samples come over, and everything is done there."""
+    X, y = samples(rng)
+    make_one = lambda: (
+        Population(SIZES, 3, device="cpu", random_state=0) if many else MLP(SIZES, device="cpu", random_state=0)
+    )
+    net, same = make_one(), make_one()
+    net.fit(cuda.asarray(X), cuda.asarray(y), epochs=3, verbose=0)
+    same.fit(X, y, epochs=3, verbose=0)
+    assert net.device.name == "cpu"
+    np.testing.assert_array_equal(net.params, same.params)
+    np.testing.assert_array_equal(np.asarray(net.predict(cuda.asarray(X))), same.predict(X))
+    assert str(net.evaluate(cuda.asarray(X), y)) == str(same.evaluate(X, y))
+    if not many:
+        np.testing.assert_array_equal(net.loss_and_gradient(cuda.asarray(X), y)[1], same.loss_and_gradient(X, y)[1])
+
+
+def test_own_inputs_of_the_device(cuda, rng):
+    X = rng.normal(size=(4, 9, 3)).astype(np.float32)
+    pop = Population(SIZES, 4, device="cuda", hidden_activation="tanh", random_state=0)
+    y = rng.normal(size=(4, 9, 2))
+    start = pop.params.copy()
+    pop.fit(cuda.asarray(X), y, epochs=3, optimizer=SGD(0.1), verbose=0)
+    outputs = pop.predict(cuda.asarray(X))
+    for k in range(4):
+        reference = reference_of(pop.network, start[k])
+        follow_sgd(reference, X[k], y[k], 0.1, epochs=3)
+        np.testing.assert_allclose(pop.params[k], reference.params, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(outputs[k].get(), reference.predict(X[k]), rtol=1e-5, atol=1e-6)
+
+
+def test_torch_tensors_of_the_host_stay_there(cuda, rng):
+    torch = pytest.importorskip("torch")
+    X, y = samples(rng)
+    tensor = torch.from_numpy(X)
+    assert device_of(tensor) is None
+    net = make("auto")
+    net.fit(tensor, torch.from_numpy(y), epochs=2, verbose=0)
+    assert net.device.name == "cpu"
+    assert isinstance(net.predict(tensor), np.ndarray)
+    net = make("cuda")
+    np.testing.assert_array_equal(net.predict(tensor), net.predict(X))
+
+
+# ---- predictions in kind
+
+
+@pytest.fixture
+def torch_of_the_gpu(cuda, monkeypatch):
+    """A library by the name of torch, with next to nothing in it."""
+
+    class FakeTensor(Tensor):
+        pass
+
+    FakeTensor.__module__ = "torch"
+    module = types.ModuleType("torch")
+    module.from_dlpack = FakeTensor
+    monkeypatch.setitem(sys.modules, "torch", module)
+    return FakeTensor
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_predictions_come_back_in_kind(cuda, torch_of_the_gpu, k, many, rng):
+    X, settings = samples(rng)[0], {"device": "cuda", "random_state": 0, "loss": "binary_cross_entropy"}
+    net = Population((3, 5, k), 4, **settings) if many else MLP((3, 5, k), **settings)
+    expected = net.predict(X)
+    assert isinstance(expected, np.ndarray)
+    given = torch_of_the_gpu(cuda.asarray(X))
+    outputs, classes = net.predict(given), net.predict_classes(given)
+    assert type(outputs) is type(given)
+    np.testing.assert_array_equal(outputs.array.get(), expected)
+    wanted = expected.argmax(axis=-1) if k > 1 else (expected[..., 0] > 0.5).astype(int)
+    assert type(classes) is type(given)
+    np.testing.assert_array_equal(classes.array.get(), wanted)
+
+
+# ---- what crosses over
+
+
+def sizes_moved(cuda, monkeypatch):
+    """How many numbers every array had that was taken to the device."""
+    found, asarray = [], cuda.asarray
+
+    def counted(array, *rest, **names):
+        found.append(np.size(array))
+        return asarray(array, *rest, **names)
+
+    monkeypatch.setattr(cuda, "asarray", counted)
+    return found
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_host_inputs_move_once_per_fit(cuda, monkeypatch, name, rng):
+    """However many epochs and calls there are."""
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    place = Place(name, monkeypatch)
+    X, y = samples(rng, 50)
+    moved = sizes_moved(cuda, monkeypatch)
+    make().fit(X, y, epochs=4, batch_size=20, verbose=0)
+    assert moved.count(X.size) == 1
+    assert moved.count(y.size) == 1
+    place.check()
+
+
+def test_host_inputs_of_a_population_move_once_per_fit(cuda, monkeypatch, rng):
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    X, y = samples(rng, 50)
+    moved = sizes_moved(cuda, monkeypatch)
+    Population(SIZES, 7, device="cuda", random_state=0).fit(
+        X, y, epochs=9, converged=1e-9, restart_after=3, verbose=0
+    )  # fmt: skip
+    assert moved.count(X.size) == 1
+
+
+# ---- several devices
+
+
+@pytest.fixture
+def two_devices(emulated_cuda):
+    emulated_cuda.settings.n_devices = 2
+    return emulated_cuda
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+@pytest.mark.parametrize("where", ["host", 1])
+def test_the_second_device(two_devices, cuda, where, name, monkeypatch, rng):
+    """Work runs there, and the current device is what it was; the emulator refuses arrays of another one."""
+    place = Place(name, monkeypatch)
+    X, y = samples(rng)
+    net = make("cuda:1" if where == "host" else "auto")
+    reference = reference_of(net.network, net.params)
+    with cuda.cuda.Device(1):
+        there = cuda.asarray(X) if where == 1 else X
+    net.fit(there, y, epochs=3, optimizer=SGD(0.1), verbose=0)
+    follow_sgd(reference, X, y, 0.1, epochs=3)
+    assert net.device.name == "cuda:1"
+    assert cuda.cuda.Device().id == 0
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)
+    outputs = net.predict(there)
+    assert net.evaluate(there, y)["loss"] == pytest.approx(reference.loss_and_gradient(X, y)[0], rel=1e-5)
+    if where == 1:
+        assert outputs.device.id == 1
+        outputs = outputs.get()
+    np.testing.assert_allclose(outputs, reference.predict(X), rtol=1e-5, atol=1e-6)
+    place.check()
+
+
+def test_a_population_on_the_second_device(two_devices, cuda, rng):
+    X, y = samples(rng)
+    pop = Population(SIZES, 5, device="cuda:1", random_state=0, hidden_activation="tanh")
+    reference = reference_of(pop.network, pop.params[4])
+    result = pop.fit(X, y, epochs=3, optimizer=SGD(0.1), verbose=0)
+    follow_sgd(reference, X, y, 0.1, epochs=3)
+    np.testing.assert_allclose(pop.params[4], reference.params, rtol=1e-5, atol=1e-6)
+    assert cuda.cuda.Device().id == 0
+    with cuda.cuda.Device(1):
+        there = cuda.asarray(X)
+    np.testing.assert_array_equal(pop.predict(there).get(), pop.predict(X))
+    assert result.epochs.tolist() == [3] * 5
+
+
+def test_inputs_of_another_device_than_the_named_one(two_devices, cuda, rng):
+    """They are moved to where the net was told to work."""
+    X, _ = samples(rng)
+    with cuda.cuda.Device(1):
+        there = cuda.asarray(X)
+    net = make("cuda:0")
+    outputs = net.predict(there)
+    np.testing.assert_allclose(outputs.get(), reference_of(net.network, net.params).predict(X), rtol=1e-5, atol=1e-6)

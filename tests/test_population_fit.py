@@ -1,0 +1,157 @@
+"""How a population's fit goes: restarts, divergence, records, interruption, progress."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+import fastmlp.population_fit
+import fastmlp.progress
+from fastmlp import MLP, Population
+
+XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
+
+
+def test_restarts_use_other_weights_and_count_lost_epochs():
+    settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
+    pop = Population((2, 2, 1), 200, **settings, random_state=2)
+    once = pop.fit(XOR, XOR_Y, epochs=60, optimizer="rprop", converged=0.05, verbose=0)
+    pop.reset()
+    result = pop.fit(XOR, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
+    np.testing.assert_array_equal(result.restarts == 0, once.converged)
+    np.testing.assert_array_equal(result.epochs[once.converged], once.epochs[once.converged])
+    late = result.restarts > 0
+    assert late.any()
+    assert result.success_rate > once.success_rate
+    assert (result.epochs[late] > 60 * result.restarts[late]).all()
+    assert (result.epochs[late] <= 60 * (result.restarts[late] + 1)).all()
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "alone"])
+def test_divergence_is_each_nets_own(sizes):
+    rates = np.full(20, 1e-4)
+    rates[3] = 1e6
+    X, y = XOR, XOR_Y * 10.0
+    pop = Population(sizes, 20, hidden_activation="leaky_relu", random_state=0)
+    with pytest.warns(fastmlp.DivergenceWarning, match="1 of 20 nets"):
+        result = pop.fit(X, y, epochs=100, optimizer=fastmlp.SGD(rates), verbose=0)
+    assert np.flatnonzero(result.stopped_by == "divergence").tolist() == [3]
+    assert np.isfinite(pop.params).all()
+    assert np.isnan(result.loss[3])
+    assert not result.converged[3]
+
+
+def test_same_bits_on_any_number_of_threads(monkeypatch):
+    def train(n):
+        monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
+        pop = Population((2, 5, 5, 1), 100, dtype="float32", random_state=1)
+        pop.fit(XOR, XOR_Y, epochs=40, converged=0.01, verbose=0)
+        return pop.params.copy()
+
+    np.testing.assert_array_equal(train(1), train(3))
+
+
+def test_equal_nets_give_equal_results():
+    pop = Population((2, 4, 1), 37, random_state=1)
+    pop.params = np.broadcast_to(pop.params[0], pop.params.shape)
+    pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    assert (pop.params == pop.params[0]).all()
+
+
+def test_records_are_the_losses_of_their_epochs():
+    pop = Population((2, 4, 1), 20, dtype="float64", random_state=1)
+    result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    net = MLP((2, 4, 1), dtype="float64", random_state=int(pop.seeds[4]))
+    history = net.fit(XOR, XOR_Y, epochs=50, verbose=0)
+    np.testing.assert_allclose(result.records[:, 4], history.loss[result.record_epochs - 1], rtol=1e-6)
+    assert result.record_epochs[[0, -1]].tolist() == [1, 50]
+    quantiles = result.loss_quantiles((0.0, 0.5, 1.0))
+    np.testing.assert_allclose(quantiles[:, 1], np.median(result.records, axis=1), rtol=1e-6)
+
+
+def test_summary_says_it_all():
+    pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
+    result = pop.fit(XOR, XOR_Y, epochs=200, optimizer="rprop", converged="40-20-40", verbose=0)
+    text = result.summary()
+    for words in ("300 nets", "% (95 % interval", "stopped by", "harmonic mean", "restarting", "best net", "worst"):
+        assert words in text
+    histogram = [
+        line.split("#")[0].split()[-1] for line in text.split("histogram")[1].split("final")[0].splitlines()[1:]
+    ]
+    assert sum(int(count.replace(",", "")) for count in histogram) == 300
+    assert "epoch 200" in text
+    frame = result.to_frame()
+    assert len(frame) == 300
+    assert list(frame.columns) == ["converged", "epochs", "loss", "accuracy", "restarts", "stopped_by"]
+    assert repr(result).startswith("PopulationResult(n_nets=300, success_rate=")
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "alone"])
+def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
+    """Ctrl-C after some nets have finished and while others are in training."""
+    shown = []
+
+    def show(self, done, loss):
+        if self.unit == "net":  # nets that are trained alone have a progress of their own
+            shown.append(done)
+            if len(shown) == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e4)
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 0.0))
+    pop = Population(sizes, 60, random_state=0)
+    start = pop.params.copy()
+    result = pop.fit(XOR, XOR_Y, epochs=400 if len(sizes) == 3 else 20, verbose=0)
+    assert result.interrupted
+    changed = (pop.params != start).any(axis=1)
+    assert changed.any()
+    np.testing.assert_array_equal(changed, result.epochs > 0)
+    assert set(result.stopped_by) <= {"epochs", "interrupt"}
+    assert np.isfinite(pop.params).all()
+    assert not result.converged[result.epochs == 0].any()
+    monkeypatch.undo()
+    assert (pop.fit(XOR, XOR_Y, epochs=3, verbose=0).epochs == 3).all(), "the population is usable"
+
+
+def test_interruption_counts_no_net_twice(monkeypatch):
+    """Ctrl-C in the second attempt: nets that had not begun it keep the epochs of their first, and no loss."""
+    calls, redrawn = [], []
+    draw = Population._draw
+
+    def show(self, done, loss):
+        calls.append(done)
+        if redrawn and self.unit == "net":
+            raise KeyboardInterrupt
+
+    def noted(self, members, attempt):
+        redrawn.extend(members if attempt else [])
+        draw(self, members, attempt)
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(Population, "_draw", noted)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e4)
+    pop = Population((2, 3, 1), 500, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    result = pop.fit(XOR, XOR_Y, epochs=80, optimizer="rprop", converged=0.01, restart_after=40, verbose=0)
+    waiting = np.isnan(result.loss)
+    assert waiting.any()
+    assert (result.epochs[waiting] == 40).all()
+    assert (result.restarts[waiting] == 1).all()
+    assert np.isnan(result.records[:, waiting]).all()
+    assert result.n_finished < 500
+    assert result.success_rate == result.converged[result.status != 0].mean()
+    assert result.epoch_statistics.n_trials == result.n_finished
+    assert f"interrupted after {result.n_finished}" in result.summary()
+
+
+def test_records_are_those_of_the_last_attempt():
+    pop = Population((2, 2, 1), 200, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
+    result = pop.fit(XOR, XOR_Y, epochs=600, optimizer="rprop", converged=0.05, restart_after=60, verbose=0)
+    length = np.where(result.converged, result.epochs - 60 * result.restarts, 60)
+    np.testing.assert_array_equal(np.isnan(result.records), result.record_epochs[:, None] > length)
+
+
+def test_progress_counts_finished_nets(monkeypatch):
+    shown = []
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", lambda self, done, loss: shown.append(done))
+    Population((2, 3, 1), 50, random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
+    assert shown[-1] == 50

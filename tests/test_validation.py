@@ -1,0 +1,105 @@
+"""Validated, not asserted: nets made stuck on purpose are named, healthy ones are left in peace, and the cures help.
+
+tests/validation.py makes the confusion matrix of docs/diagnosis.md from the same nets.
+"""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from stuck_nets import CASES
+from validation import DOCS, confusion, counts_of, matrix_table, part, results, verdict_of, verdict_table
+
+from fastmlp.verdicts import VERDICTS
+
+HEALTHY = {row.name for row in VERDICTS if row.is_healthy}
+NAMED = 0.9  # share of the nets of a verdict that must get it, or one as right
+HELPED = 0.85  # share of the cures that must help
+MOVED = 5  # nets whose verdict may differ from the page on another processor, where floating point rounds otherwise
+
+
+@pytest.fixture(scope="module")
+def found():
+    return list(results())
+
+
+@pytest.mark.parametrize("verdict", dict.fromkeys(case.verdict for case in CASES))
+def test_stuck_nets_are_named(found, verdict):
+    mine = [(case, diagnosis) for case, _, diagnosis in found if case.verdict == verdict]
+    right = [diagnosis.verdict in (case.verdict, *case.also) for case, diagnosis in mine]
+    assert len(right) >= 4
+    assert np.mean(right) >= NAMED, [
+        (case.title, d.verdict) for (case, d), ok in zip(mine, right, strict=True) if not ok
+    ]
+
+
+def test_healthy_nets_are_not_called_broken(found):
+    verdicts = [diagnosis.verdict for case, _, diagnosis in found if case.verdict in HEALTHY]
+    assert len(verdicts) > 50
+    assert np.mean([verdict in HEALTHY for verdict in verdicts]) >= 0.98
+
+
+def test_stuck_nets_are_not_called_healthy(found):
+    verdicts = [diagnosis.verdict for case, _, diagnosis in found if case.verdict not in HEALTHY]
+    assert np.mean([verdict in HEALTHY for verdict in verdicts]) <= 0.02
+
+
+def test_the_page_shows_this_matrix(found):
+    """`python tests/validation.py --write` brings the page up to date."""
+    text = DOCS.read_text(encoding="utf-8")
+    assert part(text, "verdicts") == verdict_table()
+    shown, now = part(text, "confusion matrix"), confusion(found)
+    assert matrix_table(counts_of(shown)) == shown, "the page's table is whole"
+    moved = sum((counts_of(shown) - now).values()) + sum((now - counts_of(shown)).values())
+    assert moved / 2 <= MOVED
+
+
+def test_every_verdict_has_cases():
+    assert {row.name for row in VERDICTS} - {"unclear"} == {case.verdict for case in CASES}
+
+
+def helped(before, after):
+    """Whether a cured net is well, or has learned much more than the stuck one."""
+    learned = [float(d.evidence.get("explained", np.nan)) for d in (before, after)]
+    return after.verdict in HEALTHY or learned[1] > learned[0] + 0.2
+
+
+def test_following_the_remedy_helps():
+    outcomes = {}
+    for case in CASES:
+        if case.cure is not None:
+            before, after = verdict_of(case.make(200)), verdict_of(case.cure(200))
+            outcomes[case.title] = helped(before, after)
+    assert len(outcomes) > 30
+    assert np.mean(list(outcomes.values())) >= HELPED, [title for title, ok in outcomes.items() if not ok]
+
+
+def test_the_learning_rate_in_the_remedy_is_one_that_works():
+    """Too low or too high, plain descent at the rate that the sentence names learns more in as many epochs."""
+    from toy_data import friedman
+
+    from fastmlp import MLP, SGD, DivergenceWarning, diagnose
+
+    X, y = friedman(3)
+    for rate in (1e-5, 1.2):
+        net = MLP((5, 16, 1), hidden_activation="tanh", random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)
+            history = net.fit(X, y, epochs=150, optimizer=SGD(rate), verbose=0)
+        diagnosis = diagnose(net, X, y, history)
+        named = float(diagnosis.remedy.split(" to ")[1].split(",")[0].split(":")[0])
+        cured = MLP((5, 16, 1), hidden_activation="tanh", random_state=0)
+        assert cured.fit(X, y, epochs=150, optimizer=SGD(named), verbose=0).loss[-1] < 0.8 * history.loss.min()
+
+
+def test_examples_of_the_page_run_and_print_what_it_shows(capsys):
+    text, scope, printed = DOCS.read_text(encoding="utf-8"), {}, ""
+    blocks = re.findall(r"^```(python|text)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert [kind for kind, _ in blocks].count("python") == 3
+    for kind, block in blocks:
+        if kind == "python":
+            exec(block, scope)
+            printed = capsys.readouterr().out
+        else:
+            assert block in printed

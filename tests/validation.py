@@ -1,0 +1,99 @@
+"""The validation of the verdicts as text: `python tests/validation.py` prints what stands in docs/diagnosis.md, with
+`--write` it writes it there.
+
+Needs only what the tests need; run it from a checkout.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "src")]
+
+from stuck_nets import CASES, Case, Trained  # noqa: E402
+
+from fastmlp import diagnose  # noqa: E402
+from fastmlp.verdicts import NAMES, VERDICTS  # noqa: E402
+
+SEEDS = range(200, 204)  # none of those that the scores were tuned on
+DOCS = Path(__file__).parent.parent / "docs" / "diagnosis.md"
+MARKS = "<!-- {0} -->\n", "<!-- end of {0} -->"
+
+
+def verdict_of(found: Trained) -> Any:
+    return diagnose(found.net, found.X, found.y, found.history, **found.options)
+
+
+def results() -> Iterator[tuple[Case, int, Any]]:
+    """(case, seed, Diagnosis) of every case and seed."""
+    for case in CASES:
+        for seed in SEEDS:
+            yield case, seed, verdict_of(case.make(seed))
+
+
+def verdict_table() -> str:
+    lines = ["| verdict | title | evidence |", "|---|---|---|"]
+    lines += [f"| `{row.name}` | {row.title} | {', '.join(row.facts)} |" for row in VERDICTS]
+    return "\n".join(lines) + "\n"
+
+
+def confusion(found: list[tuple[Case, int, Any]]) -> Counter:
+    """{(verdict it should get, verdict it got): nets}"""
+    return Counter((case.verdict, diagnosis.verdict) for case, _, diagnosis in found)
+
+
+def matrix_table(counts: Counter) -> str:
+    """One line per verdict that has cases: how many nets, how many got it, and what the others got."""
+    lines = ["| made to be | nets | named so | the others |", "|---|---|---|---|"]
+    for name in NAMES:
+        row = {got: n for (wanted, got), n in counts.items() if wanted == name}
+        if row:
+            others = ", ".join(f"{got} {n}" for got, n in sorted(row.items()) if got != name) or "-"
+            lines.append(f"| {name} | {sum(row.values())} | {row.get(name, 0)} | {others} |")
+    right = sum(n for (wanted, got), n in counts.items() if wanted == got)
+    lines.append(f"| all | {sum(counts.values())} | {right} | {sum(counts.values()) - right} |")
+    return "\n".join(lines) + "\n"
+
+
+def part(text: str, name: str) -> str:
+    """What stands between the marks of this name."""
+    start, end = (mark.format(name) for mark in MARKS)
+    return text.split(start)[1].split(end)[0]
+
+
+def with_part(text: str, name: str, content: str) -> str:
+    start, end = (mark.format(name) for mark in MARKS)
+    return re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _: start + content + end, text, flags=re.DOTALL)
+
+
+def counts_of(table: str) -> Counter:
+    """The counts that a matrix table shows."""
+    counts: Counter = Counter()
+    for line in table.splitlines()[2:-1]:
+        wanted, total, right, others = (cell.strip() for cell in line.strip("|").split("|"))
+        counts[wanted, wanted] = int(right)
+        for item in others.split(", ") if others != "-" else []:
+            got, n = item.split()
+            counts[wanted, got] = int(n)
+        assert int(total) == sum(n for (name, _), n in counts.items() if name == wanted)
+    return +counts
+
+
+def main() -> None:
+    parts = {"verdicts": verdict_table(), "confusion matrix": matrix_table(confusion(list(results())))}
+    if "--write" not in sys.argv:
+        print("\n".join(parts.values()))
+        return
+    text = DOCS.read_text(encoding="utf-8")
+    for name, content in parts.items():
+        text = with_part(text, name, content)
+    DOCS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
