@@ -86,7 +86,7 @@ def test_population_on_inputs_without_room(emulated_cuda):
 
     X, y = without_room(emulated_cuda, 0.5)
     with pytest.raises(
-        MemoryError, match=r"The GPU has no room for an array: about 320,000 bytes are wanted, [\d,]+ of"
+        MemoryError, match=r"The GPU has no room for the inputs: about 320,000 bytes are wanted, [\d,]+ of"
     ):
         Population((40, 3, 2), 4, hidden_activation="tanh", device="cuda", random_state=0).fit(X, y, epochs=1)
 
