@@ -55,15 +55,15 @@ class LayersWork:
             self.z = [layer(k) if keeps[k] or k == net.n_layers - 1 else self.a[k] for k in range(net.n_layers)]
             self.delta = [layer(k) for k in range(net.n_layers)]
             self.mask = [layer(k) if drops[k] else None for k in range(net.n_layers)]
-        self.chunk = max(FEWEST_IN_CHUNK, -(-rows // MOST_CHUNKS))
-        self.most_chunks = -(-rows // self.chunk)
-        starts = np.cumsum([0, *sizes[1:]]) * self.most_chunks
-        self.bias_parts = cupy.zeros(int(starts[-1]), self.dtype)
-        self.bias_starts = [int(start) for start in starts]
-        self.sums = cupy.zeros((self.most_chunks, 4))
-        self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
-        self.squares, self.compared = cupy.zeros((self.n_blocks, 2)), cupy.asarray([np.inf, 0.0])
-        self.batches = Batches(rows, n_samples, shuffle, sizes[0], sizes[-1], self.dtype)
+            self.chunk = max(FEWEST_IN_CHUNK, -(-rows // MOST_CHUNKS))
+            self.most_chunks = -(-rows // self.chunk)
+            starts = np.cumsum([0, *sizes[1:]]) * self.most_chunks
+            self.bias_parts = cupy.zeros(int(starts[-1]), self.dtype)
+            self.bias_starts = [int(start) for start in starts]
+            self.sums = cupy.zeros((self.most_chunks, 4))
+            self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
+            self.squares, self.compared = cupy.zeros((self.n_blocks, 2)), cupy.asarray([np.inf, 0.0])
+            self.batches = Batches(rows, n_samples, shuffle, sizes[0], sizes[-1], self.dtype)
 
     def header(self, data: Data, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)

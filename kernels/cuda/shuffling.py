@@ -15,7 +15,7 @@ import numpy as np
 from ..arguments import Course, Data
 from ..jit import kernel
 from ..random import BLOCK, permutation
-from .memory import is_on_device
+from .memory import checked_allocation, is_on_device
 from .module import Module
 
 
@@ -35,7 +35,9 @@ class Turns:
 
     def __init__(self, n: int, dtype: Any):
         self.host = [pinned(n, dtype), pinned(n, dtype)]
-        self.device = [cupy.empty(n, dtype), cupy.empty(n, dtype)]
+        n_bytes = 2 * n * np.dtype(dtype).itemsize
+        with checked_allocation("two buffers in turn", n_bytes, "Lower batch_size, or use fewer samples."):
+            self.device = [cupy.empty(n, dtype), cupy.empty(n, dtype)]
         self._copied = [cupy.cuda.Event(), cupy.cuda.Event()]
         self._used = [cupy.cuda.Event(), cupy.cuda.Event()]
         self._stream = cupy.cuda.Stream(non_blocking=True)

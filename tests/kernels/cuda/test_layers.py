@@ -96,6 +96,19 @@ def test_more_parameters_than_threads(rng):
     np.testing.assert_allclose(net.params, expected, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_evaluation_in_parts(weighted, monkeypatch, rng):
+    """Sums go on from part to part; the last one is short."""
+    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 100)
+    net = make(dtype="float64", hidden_activation="gelu")
+    reference = reference_of(net.network, net.params)
+    (X, y), weight = samples(rng, 330), rng.random(330) if weighted else None
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-11, atol=1e-13)
+    expected = reference.loss_and_gradient(X, y, weight / weight.mean() if weighted else None)[0]
+    assert net.evaluate(X, y, sample_weight=weight)["loss"] == pytest.approx(expected, rel=1e-12)
+    net.fit(X, y, epochs=1, verbose=0)
+
+
 # ---- what an epoch asks of the device
 
 

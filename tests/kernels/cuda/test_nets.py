@@ -7,6 +7,7 @@ from cuda_cases import (
     HIDDEN_NAMES,
     OPTIMIZERS,
     PLACES,
+    Layered,
     Place,
     Recorded,
     fit_seed,
@@ -22,7 +23,7 @@ from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
 import fastmlp.population_fit
-from fastmlp import MLP, SGD, Adam, Converged, EarlyStopping, Population
+from fastmlp import MLP, SGD, Adam, Converged, EarlyStopping, Population, Quickprop
 from fastmlp.schedules import Cosine
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
@@ -93,6 +94,21 @@ def test_optimizer(small, optimizer, dtype):
                 factors=schedule.factors, weight=weight[k] / weight[k].mean(),
             )  # fmt: skip
             assert_close(pop, result, k, reference, losses, start)
+
+
+def test_factors_of_layers(small):
+    """Of each net's own rate."""
+    X, y, _ = samples(16)
+    rates = np.linspace(0.1, 0.4, small.n)
+    pop = make(small.n, l2=0.05)
+    start = pop.params.copy()
+    optimizer = Quickprop(rates, by_fan_in=True, bias_input=0.5)
+    result = pop.fit(X, y, epochs=5, optimizer=optimizer, verbose=0)
+    for k in small.some:
+        reference = reference_of(pop.network, start[k], kind=Layered)
+        reference.factors = [(1 / (fan_in + 1), 0.25 / (fan_in + 1)) for fan_in in SIZES[:-1]]
+        losses = follow(reference, X, y, own(optimizer, learning_rate=rates[k]), epochs=5)
+        assert_close(pop, result, k, reference, losses, start)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -206,6 +222,40 @@ def test_samples_of_weight_zero_do_not_count(lanes):
         losses = follow_sgd(reference, X[kept], y[kept], 0.01, epochs=3)
         np.testing.assert_allclose(pop.params[k], reference.params, rtol=2e-4, atol=2e-4)
         assert result.loss[k] == pytest.approx(losses[-1], rel=2e-4)
+
+
+# ---- use
+
+
+@pytest.mark.parametrize("memory", [2**33, 60_000])
+@pytest.mark.parametrize(
+    "loss, k", [("binary_cross_entropy", 1), ("binary_cross_entropy", 3), ("softmax_cross_entropy", 3)]
+)
+def test_use(emulated_cuda, loss, k, memory, rng):
+    """Outputs, losses and accuracy of all nets and of some, with weights of their own, whatever room there is."""
+    pop = make(40, (2, 5, k), loss=loss)
+    X, weight = rng.normal(size=(70, 2)), rng.random((40, 70)) * (rng.random((40, 70)) > 0.2)
+    y = targets_for(loss, None, 70, k, rng)
+    emulated_cuda.settings.limit = memory
+    outputs, some = pop.predict(X), pop.predict(X, nets=[7, 3])
+    plain, weighted = pop.evaluate(X, y), pop.evaluate(X, y, sample_weight=weight)
+    classes = pop.predict_classes(X)
+    np.testing.assert_array_equal(some, outputs[[7, 3]])
+    for net in (0, 3, 21, 39):
+        reference = reference_of(pop.network, pop.params[net])
+        expected = reference.predict(X)
+        np.testing.assert_allclose(outputs[net], expected, rtol=1e-11, atol=1e-13)
+        zs, layers = reference.forward(X)
+        losses = loss_per_sample(loss, zs[-1], layers[-1], y)
+        exclusive = loss == "softmax_cross_entropy"
+        right = expected.argmax(axis=1) == y.argmax(axis=1) if exclusive else ((expected > 0.5) == y).mean(axis=1)
+        chosen = expected.argmax(axis=1) if k > 1 else expected[:, 0] > 0.5
+        np.testing.assert_array_equal(classes[net], chosen)
+        assert plain["loss"][net] == pytest.approx(losses.mean())
+        assert plain["accuracy"][net] == pytest.approx(right.mean())
+        shares = weight[net] / weight[net].mean()
+        assert weighted["loss"][net] == pytest.approx(np.mean(shares * losses))
+        assert weighted["accuracy"][net] == pytest.approx(np.mean(shares * right))
 
 
 # ---- ends

@@ -195,3 +195,13 @@ def test_small_nets_take_data_of_any_size(emulated_cuda, family, monkeypatch, rn
             MemoryError, match=r"no room for the inputs: about 60,000 bytes are wanted.*Use fewer samples"
         ):
             pop.fit(X, y, epochs=1, verbose=0)
+
+
+def test_no_room_for_a_batch_of_inputs(emulated_cuda, streaming, monkeypatch, rng):
+    """Said when the first one is to be sent."""
+    Place("layers", monkeypatch)
+    X, y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 2))
+    net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
+    emulated_cuda.settings.limit = 110_000
+    with pytest.raises(MemoryError, match=r"two buffers in turn: about 40,000 bytes are wanted.*Lower batch_size"):
+        net.fit(X, y, epochs=1, verbose=0)

@@ -1,0 +1,121 @@
+"""The contract's functions on the device; what they do for a fit is tested where fits are."""
+
+import numpy as np
+import pytest
+from cuda_cases import reference_of
+
+from fastmlp import MLP
+from fastmlp.devices import resolve
+from fastmlp.kernels.arguments import METRIC_NONE, METRIC_THRESHOLD, NO_UPDATE, STEPS_DONE, Course, Data
+from fastmlp.plan import Plan
+
+FAMILIES = ("per_net", "per_layer")
+SIZES = (3, 5, 2)
+
+
+@pytest.fixture
+def backend(cuda):
+    from fastmlp.kernels.cuda import backend
+
+    return backend
+
+
+def make(rng, n=13, metric=METRIC_NONE, weighted=False):
+    net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=0)
+    X, Y = rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
+    weight = np.linspace(0.5, 1.5, n) if weighted else np.empty(0)
+    return net, X, Y, Data(n, X.ravel(), Y.ravel(), weighted, weight, True, metric)
+
+
+def test_families(backend):
+    assert set(FAMILIES) < set(backend.FAMILIES)
+
+
+def test_on(backend, emulated_cuda, cuda):
+    emulated_cuda.settings.n_devices = 3
+    with backend.on(2):
+        assert cuda.cuda.Device().id == 2
+        with backend.on(1):
+            assert cuda.zeros(3).device.id == 1
+        assert cuda.cuda.Device().id == 2
+    assert cuda.cuda.Device().id == 0
+
+
+def test_synchronize(backend, emulated_cuda, cuda):
+    """The current stream, and no other one."""
+    emulated_cuda.settings.late = "all"
+    one, other = cuda.cuda.Stream(non_blocking=True), cuda.cuda.Stream(non_blocking=True)
+    array = np.ones(3)
+    for stream in (one, other):
+        with stream:
+            cuda.empty(3).set(array, stream=stream)
+    with one:
+        backend.synchronize()
+    assert one.done
+    assert not other.done
+
+
+def test_team(backend):
+    found = []
+    with backend.Team(8) as team:
+        assert team.n_ranks == 1
+        team.run(found.append, 3)
+    assert found == [3]
+
+
+def test_place(backend, cuda, rng):
+    data = backend.place(make(rng, weighted=True)[-1])
+    for array in (data.X, data.Y, data.weight):
+        assert isinstance(array, cuda.ndarray)
+    assert backend.place(data).X is data.X
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient(backend, family, weighted, rng):
+    """One step that updates nothing leaves the gradient, the loss and the parameters as they were."""
+    net, X, Y, data = make(rng, weighted=weighted)
+    plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
+    work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
+    memory = plan.make_memory(net._padded, np.zeros(0), 1)
+    course = Course(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
+    backend.train(family, backend.Team(1), 1, plan.net, backend.place(data), course, memory, work, 0, 1)
+    reference = reference_of(net.network, net.params)
+    loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
+    n = len(gradient)
+    np.testing.assert_allclose(backend.to_host(memory.grads)[:n], gradient, rtol=1e-11, atol=1e-14)
+    assert memory.epoch_loss[0] == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_array_equal(backend.to_host(memory.params)[:n], net.params)
+    assert memory.scalars[0, STEPS_DONE] == 1
+
+
+@pytest.mark.parametrize("output_there", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_evaluate(backend, cuda, family, output_there, rng):
+    """Sums of losses and of right samples; outputs on either side, in tiles of fewer rows than there are samples."""
+    net, X, Y, data = make(rng, n=29, metric=METRIC_THRESHOLD)
+    plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 29, 29, False)
+    work = backend.make_work(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
+    output = cuda.empty(58) if output_there else np.empty(58)
+    arguments = family, backend.Team(1), plan.net, backend.place(data), net._padded, work, 8
+    sums = backend.evaluate(*arguments, output)
+    reference = reference_of(net.network, net.params)
+    outputs = reference.predict(X)
+    assert sums[0] == pytest.approx(29 * reference.loss_and_gradient(X, Y)[0], rel=1e-12)
+    middle = plan.net.middle
+    assert sums[1] == pytest.approx(((outputs > middle) == (middle < Y)).mean(axis=1).sum())
+    np.testing.assert_allclose(backend.to_host(output).reshape(29, 2), outputs, rtol=1e-11, atol=1e-13)
+    assert backend.evaluate(*arguments, np.empty(0)) == sums
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_evaluate_without_targets(backend, family, rng):
+    net, X, _, data = make(rng)
+    work = backend.make_work(family, Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net, 13, 13, 1,
+                             False, net.dtype, "exact")  # fmt: skip
+    bare = data._replace(Y=np.empty(0), judged=False)
+    output = np.empty(26)
+    assert backend.evaluate(family, backend.Team(1), None, bare, net._padded, work, 13, output) == (0.0, 0.0)
+    np.testing.assert_allclose(
+        output.reshape(13, 2), reference_of(net.network, net.params).predict(X), rtol=1e-11, atol=1e-13
+    )

@@ -1,0 +1,133 @@
+"""Which kernel trains a net, with how much memory; what is laid out on the host and in kernels is the same."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP
+from fastmlp.kernels.arguments import METRIC_NONE, NO_UPDATE
+from fastmlp.kernels.optimizers import CODES, RULES
+from fastmlp.plan import describe_net
+
+
+@pytest.fixture
+def per_net(cuda):
+    from fastmlp.kernels.cuda import per_net
+
+    return per_net
+
+
+def of(sizes, dtype="float32", **settings):
+    from fastmlp.kernels.cuda.architecture import Architecture
+
+    net = MLP(sizes, dtype=dtype, device="cpu", **settings)
+    return Architecture.of(describe_net(net.network), METRIC_NONE, net.dtype)
+
+
+def choose(per_net, architecture, n_state=2, rows=16, n_nets=1000, limit=200_000):
+    return per_net.Shape.choose(architecture, n_state, rows, n_nets, limit)
+
+
+def test_threads_take_many_tiny_nets(per_net):
+    """As many as fill a block, small enough for registers, without softmax and dropout."""
+    tiny = of((2, 2, 1))
+    shape = choose(per_net, tiny)
+    assert (shape.in_thread, shape.threads, shape.workspace, shape.shared) == (True, 128, 0, 0)
+    assert not choose(per_net, tiny, n_nets=127).in_thread
+    assert choose(per_net, tiny, n_nets=128).in_thread
+    assert not choose(per_net, of((2, 2, 1), dropout=0.1)).in_thread
+    assert not choose(per_net, of((2, 2), loss="softmax_cross_entropy")).in_thread
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_state", range(4))
+def test_registers_bound_a_thread(per_net, n_state, dtype):
+    """Parameters, gradients and state, of which double precision takes two each."""
+    for width in range(1, 40):
+        architecture = of((2, width, 1), dtype)
+        numbers = (4 * width + 1) * (2 + n_state) * (2 if dtype == "float64" else 1)
+        assert choose(per_net, architecture, n_state).in_thread == (numbers <= 180)
+
+
+@pytest.mark.parametrize("rows, tile", [(1, 4), (4, 4), (5, 8), (16, 16), (63, 64), (64, 64), (1000, 64)])
+def test_a_tile_is_whole_fours_of_the_batch(per_net, rows, tile):
+    assert choose(per_net, of((8, 16, 4)), rows=rows).tile == tile
+
+
+def test_less_shared_memory_makes_smaller_tiles_then_none(per_net):
+    architecture = of((8, 30, 20, 4))
+    tiles = []
+    for limit in range(200_000, 0, -2_000):
+        shape = choose(per_net, architecture, rows=64, limit=limit)
+        assert shape.numbers == per_net.block_numbers(architecture, shape.tile, 2)
+        assert shape.in_shared == (4 * shape.numbers <= limit)
+        assert (shape.shared, shape.workspace) == ((shape.numbers, 0) if shape.in_shared else (0, shape.numbers))
+        if shape.in_shared:
+            tiles.append(shape.tile)
+        else:
+            assert 4 * per_net.block_numbers(architecture, 4, 2) > limit, "no tile fits"
+            assert shape.tile == 64
+    assert tiles == sorted(tiles, reverse=True)
+    assert {64, 4} <= set(tiles)
+
+
+@pytest.mark.parametrize(
+    "sizes, rows, threads",
+    [((2, 2, 1), 4, 32), ((16, 30, 2), 16, 32), ((16, 30, 2), 32, 64), ((64, 64, 64), 64, 256), ((90, 9, 9), 64, 256)],
+)
+def test_threads_of_a_block(per_net, sizes, rows, threads):
+    """One for each 4 x 4 numbers of the largest product, in whole warps, up to 256."""
+    assert choose(per_net, of(sizes), n_nets=1, rows=rows).threads == threads
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"hidden_activation": "gelu"}, {"dropout": 0.3}, {"dropout": 0.3, "hidden_activation": "gelu"},
+                 {"loss": "softmax_cross_entropy"}], ids=["plain", "keeps", "drops", "both", "softmax"],
+)  # fmt: skip
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 7, 5, 2)])
+def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
+    """The first number after all arrays, as the kernel lays them out, is the number of them on the host."""
+    from fastmlp.kernels.cuda.module import compiled
+    from fastmlp.kernels.cuda.structs import JOB
+
+    architecture = of(sizes, "float64", **settings)
+    for rule, tile in itertools.product((CODES["sgd"], CODES["rprop"]), (4, 24)):
+        n_state = RULES[rule].n_state
+        shape = per_net.Shape(False, 32, tile, 0, True)
+        header = architecture.header(
+            rule, per_net.padded(architecture.n_params), SHUFFLES=False, WEIGHTED=False, SCHEDULED=False,
+            PENALISED=False, CLIPPED=False, LAYERED=False, VALIDATES=False, THREADS=32, TILE=tile, IN_SHARED=True,
+            SAFE_EVERY=1, JUDGED=True,
+        )  # fmt: skip
+        text = per_net.text_of_shape(architecture, shape, header) + (
+            'extern "C" __global__ void tell(long long* out) {'
+            "  T* const start = nullptr; const Arrays m = arrays_at(start);"
+            "  out[0] = (m.state - start) + N_STATE * N_PADDED;"
+            "  out[1] = m.delta - m.z; out[2] = m.z - m.a; out[3] = m.g - m.p; }"
+        )
+        assert JOB.source in text
+        out = cuda.zeros(4, np.int64)
+        compiled(text)["tell"]((1,), 1, out)
+        end, _, units, padded = (int(x) for x in out.get())
+        assert end == per_net.block_numbers(architecture, tile, n_state)
+        if architecture.keeps:
+            assert units == architecture.n_units * tile
+        assert padded == per_net.padded(architecture.n_params)
+
+
+def test_workspace(per_net, cuda):
+    shape = per_net.Shape(False, 32, 4, 1000, False)
+    assert per_net.workspace_for(shape, 7, np.dtype("float32")).shape == (7000,)
+    assert per_net.workspace_for(per_net.Shape(False, 32, 4, 1000, True), 7, np.dtype("float32")) is None
+    assert per_net.workspace_for(per_net.Shape(True, 128, 4, 1000, False), 7, np.dtype("float32")) is None
+
+
+def test_shared_limit_leaves_room_for_what_kernels_declare(per_net, cuda):
+    most = cuda.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
+    assert 0 < per_net.shared_limit() <= most - 1024 - 256  # words of an order, parts of a sum
+
+
+def test_rules_without_an_update_have_no_state(per_net):
+    assert per_net.state_rows(NO_UPDATE) == 0
+    assert [per_net.state_rows(rule) for rule in range(len(RULES))] == [row.n_state for row in RULES]

@@ -1,0 +1,341 @@
+"""The device flag with a GPU: what is listed, what "auto" weighs, what is refused and why; fits side by side."""
+
+import sys
+import threading
+
+import numpy as np
+import pytest
+from cuda_cases import Place, fit_seed, follow_sgd, reference_of
+
+import fastmlp
+import fastmlp.pace
+import fastmlp.population_fit
+from fastmlp import MLP, SGD, Adam, Population
+from fastmlp.devices import AUTO_WORK, resolve
+
+SIZES = (3, 5, 2)
+XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
+
+
+def samples(rng, n=20):
+    return rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
+
+
+def make(**settings):
+    return MLP(SIZES, **{"hidden_activation": "tanh", "device": "cuda", "random_state": 0} | settings)
+
+
+# ---- what there is
+
+
+def test_devices_are_listed(emulated_cuda):
+    emulated_cuda.settings.n_devices = 3
+    rows = fastmlp.devices()
+    assert [row.name for row in rows] == ["cpu", "cuda", "cuda:1", "cuda:2"]
+    assert all(row.available and not row.reason for row in rows)
+    for words in ("Emulated GPU", "8 GiB", "compute capability 9.0", "driver for CUDA 13.0", "CuPy 14"):
+        assert words in rows[1].description
+
+
+def test_no_driver(emulated_cuda):
+    emulated_cuda.settings.available = False
+    row = fastmlp.devices()[1]
+    assert not row.available
+    assert "finds no usable NVIDIA driver" in row.reason
+    assert "cudaErrorInsufficientDriver" in row.reason
+    with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* finds no usable NVIDIA driver.*Use"):
+        make()
+    assert "no usable NVIDIA driver" in MLP(SIZES, device="auto").device.reason
+
+
+def test_no_gpu(emulated_cuda):
+    emulated_cuda.settings.n_devices = 0
+    with pytest.raises(RuntimeError, match="device='cuda' cannot be had"):
+        make()
+
+
+def test_a_device_that_is_not_there(cuda):
+    with pytest.raises(RuntimeError, match=r"device='cuda:7' cannot be had: the highest number here is \d\. Use"):
+        make(device="cuda:7")
+    with pytest.raises(RuntimeError, match=r"device='cuda:7' cannot be had"):
+        Population(SIZES, 3, device="cuda:7")
+
+
+def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):
+    class Broken:
+        def __init__(self, **_):
+            raise cuda.cuda.compiler.CompileException("cannot open libnvrtc\nand more", "", "", ())
+
+    monkeypatch.setattr(cuda, "RawModule", Broken)
+    with pytest.raises(RuntimeError, match=r"does not compile or run there \(cannot open libnvrtc\); pip"):
+        make()
+
+
+def test_what_is_asked_for_is_given(cuda):
+    assert str(make().device) == "cuda (asked for)"
+    assert str(make(device="cuda:0").device) == "cuda:0 (asked for)"
+
+
+@pytest.mark.parametrize("work, name", [(AUTO_WORK / 2, "cpu"), (2 * AUTO_WORK, "cuda")])
+def test_auto_weighs_the_work(cuda, work, name):
+    device = resolve("auto", work)
+    assert device.name == name
+    assert f"{work:.1e} multiply-adds" in device.reason
+    assert f"{AUTO_WORK:.0e}" in device.reason
+
+
+def test_auto_weighs_each_fit(cuda, monkeypatch, rng):
+    """A longer fit of the same net goes to the GPU; net.device says which did and why."""
+    X, y = samples(rng)
+    net = make(device="auto")
+    start = net.params.copy()
+    one = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)
+    monkeypatch.setattr(sys.modules[resolve.__module__], "AUTO_WORK", 10.0 * one)
+    net.fit(X, y, epochs=9, optimizer=SGD(0.1), verbose=0)
+    assert net.device.name == "cpu"
+    assert "would be taken from" in net.device.reason
+    net.params = start
+    net.fit(X, y, epochs=10, optimizer=SGD(0.1), verbose=0)
+    assert net.device.name == "cuda"
+    assert "pay for the way" in net.device.reason
+    reference = reference_of(net.network, start)
+    follow_sgd(reference, X, y, 0.1, epochs=10)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)
+    pop = Population(SIZES, 10, device="auto", random_state=0)
+    pop.fit(X, y, epochs=1, verbose=0)
+    assert pop.device.name == "cuda"
+
+
+# ---- the same nets as on the processor
+
+
+def test_first_weights_are_the_processors(cuda):
+    for device in ("cpu", "cuda"):
+        net, pop = make(device=device), Population(SIZES, 5, device=device, random_state=3, init_scale=1.5)
+        if device == "cpu":
+            expected = net.params.copy(), pop.params.copy(), pop.seeds.copy()
+    for found, wanted in zip((net.params, pop.params, pop.seeds), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_history(cuda, monkeypatch, name, rng):
+    """Validation after each epoch, callbacks that see the present parameters, early stopping and the best ones."""
+    place = Place(name, monkeypatch)
+    X, y = samples(rng, 20)
+    X_new, y_new = samples(rng, 9)
+    net, seen = make(dtype="float64"), []
+    reference, start = reference_of(net.network, net.params), net.params.copy()
+    history = net.fit(
+        X, y, epochs=40, batch_size=8, optimizer=SGD(0.3), validation_data=(X_new, y_new), early_stopping=3,
+        callbacks=[lambda *_: seen.append(net.params.copy())], verbose=0,
+    )  # fmt: skip
+    assert history.stopped_by == "early_stopping"
+    losses, path = [], []
+    for epochs in range(1, history.epochs + 1):
+        reference.params = start.copy()
+        losses.append(
+            follow_sgd(reference, X, y, 0.3, epochs=epochs, batch_size=8, seed=fit_seed(0), shuffle=True)[-1]
+        )  # fmt: skip
+        path.append(reference.params.copy())
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-9)
+    np.testing.assert_allclose(seen, path[:-1], rtol=1e-8, atol=1e-10)  # the last epoch stops before callbacks
+    held_out = []
+    for params in path:
+        reference.params = params
+        held_out.append(reference.loss_and_gradient(X_new, y_new)[0])
+    np.testing.assert_allclose(history.validation_loss, held_out, rtol=1e-9)
+    assert history.best_epoch == np.argmin(held_out) == history.epochs - 4
+    np.testing.assert_allclose(net.params, path[history.best_epoch], rtol=1e-8, atol=1e-10)
+    place.check()
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_divergence_restores_finite_parameters(cuda, monkeypatch, name, rng):
+    place = Place(name, monkeypatch)
+    X, y = samples(rng)
+    net = make(hidden_activation="identity")
+    with pytest.warns(fastmlp.DivergenceWarning, match=r"finite.*Lower the learning rate \(it is 1e\+06\)"):
+        history = net.fit(X, y, epochs=200, batch_size=5, optimizer=SGD(1e6), verbose=0)
+    assert history.stopped_by == "divergence"
+    assert np.isfinite(history.loss).all()
+    assert np.isfinite(net.params).all()
+    place.check()
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_interruption(cuda, monkeypatch, name, rng):
+    """Ctrl-C between calls: what was reached is brought home, and the net can be trained on."""
+    place = Place(name, monkeypatch)
+    from fastmlp.kernels.cuda import backend
+
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    train, calls = backend.train, []
+
+    def interrupted(*arguments):
+        calls.append(arguments[-2:])
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        train(*arguments)
+
+    monkeypatch.setattr(backend, "train", interrupted)
+    X, y = samples(rng, 18)
+    net = make(dtype="float64")
+    reference = reference_of(net.network, net.params)
+    history = net.fit(X, y, epochs=40, batch_size=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    assert calls[-1] == (7, 1), "a step a call"
+    assert (history.stopped_by, history.epochs) == ("interrupt", 2)
+    follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=6)
+    follow_sgd(reference, X[:6], y[:6], 0.1, epochs=1)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
+    monkeypatch.setattr(backend, "train", train)
+    assert net.fit(X, y, epochs=2, verbose=0).epochs == 2
+    place.check()
+
+
+def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
+    X, y = samples(rng)
+    net = make(dtype="float64")
+    reference = reference_of(net.network, net.params)
+    for fit in range(2):
+        net.fit(X, y, epochs=2, batch_size=8, optimizer=SGD(0.1), verbose=0)
+        follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=8, seed=fit_seed(0, fit), shuffle=True)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
+
+
+# ---- no room
+
+
+@pytest.mark.parametrize(
+    "batch_size, message",
+    [(None, r"no room for a batch of activations: about [\d,]+ bytes are .*, [\d,]+ of 30,000 are free\. Lower batch"),
+     (5, None)],
+)  # fmt: skip
+def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size, message, rng):
+    """And the setting helps."""
+    Place("layers", monkeypatch)
+    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 5)
+    X, y = samples(rng, 600)
+    net = make()
+    emulated_cuda.settings.limit = 30_000
+    if message is None:
+        net.fit(X, y, epochs=1, batch_size=batch_size, verbose=0)
+        assert np.isfinite(net.predict(X)).all()
+    else:
+        with pytest.raises(MemoryError, match=message):
+            net.fit(X, y, epochs=1, batch_size=batch_size, verbose=0)
+
+
+def test_a_fit_leaves_no_memory_behind(emulated_cuda, cuda, rng):
+    X, y = samples(rng, 50)
+    pool = cuda.get_default_memory_pool()
+    used = []
+    for _ in range(3):
+        make().fit(X, y, epochs=1, verbose=0)
+        Population(SIZES, 5, device="cuda", random_state=0).fit(X, y, epochs=1, verbose=0)
+        make().predict(X)
+        used.append(pool.used_bytes())
+    assert len(set(used)) == 1
+
+
+# ---- streams and threads
+
+
+@pytest.mark.parametrize("late", ["", "all"])
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_work_runs_on_the_current_stream(emulated_cuda, cuda, monkeypatch, late, name, rng):
+    """The user's stream, and nothing on the null stream."""
+    place = Place(name, monkeypatch)
+    emulated_cuda.settings.late = late
+    X, y = samples(rng)
+    net = make(dtype="float64")
+    reference = reference_of(net.network, net.params)
+    fastmlp.devices()
+    stream, before = cuda.cuda.Stream(non_blocking=True), cuda.cuda.Stream.null._asked
+    with stream:
+        net.fit(X, y, epochs=3, batch_size=8, optimizer=SGD(0.1), verbose=0)
+        outputs = net.predict(X)
+    assert stream._asked > 0
+    assert cuda.cuda.Stream.null._asked == before
+    follow_sgd(reference, X, y, 0.1, epochs=3, batch_size=8, seed=fit_seed(0), shuffle=True)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
+    np.testing.assert_allclose(outputs, reference.predict(X), rtol=1e-10)
+    place.check()
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_fits_in_two_threads_do_not_disturb_each_other(emulated_cuda, cuda, monkeypatch, name, rng):
+    """On streams of their own, with calls of a step each, so that they alternate; kernels are compiled by both."""
+    place = Place(name, monkeypatch)
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    X, y = samples(rng, 30)
+    nets = [make(dtype="float64", dropout=0.2, random_state=k) for k in range(2)]
+    references = [reference_of(net.network, net.params) for net in nets]
+    together, errors = threading.Barrier(2), []
+
+    def fit(k):
+        try:
+            with cuda.cuda.Stream(non_blocking=True):
+                together.wait()
+                nets[k].fit(X, y, epochs=4, batch_size=7 + k, optimizer=SGD(0.1), verbose=0)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=fit, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for k, reference in enumerate(references):
+        follow_sgd(
+            reference, X, y, 0.1, epochs=4, batch_size=7 + k, seed=fit_seed(k), shuffle=True, rates=(0.2,)
+        )  # fmt: skip
+        np.testing.assert_allclose(nets[k].params, reference.params, rtol=1e-9, atol=1e-11)
+    place.check()
+
+
+# ---- a population's statistics
+
+
+def test_statistics_are_the_processors(cuda):
+    """Same nets, same ends, so the same success rate, quantiles, order and summary, but for the seconds."""
+    results = []
+    for device in ("cpu", "cuda"):
+        pop = Population(
+            (2, 3, 1), 200, hidden_activation="tanh", loss="binary_cross_entropy", device=device, dtype="float64",
+            random_state=2,
+        )  # fmt: skip
+        results.append(
+            pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.2, restart_after=40, verbose=0)
+        )  # fmt: skip
+    cpu, gpu = results
+    assert 0 < cpu.n_converged < 200
+    for name in ("converged", "epochs", "restarts", "status", "record_epochs"):
+        np.testing.assert_array_equal(getattr(gpu, name), getattr(cpu, name))
+    for name in ("loss", "accuracy", "records"):
+        np.testing.assert_allclose(getattr(gpu, name), getattr(cpu, name), rtol=1e-9)
+    assert gpu.success_rate == cpu.success_rate
+    assert gpu.best == cpu.best
+    assert gpu.summary().splitlines()[1:] == cpu.summary().splitlines()[1:]
+
+
+def test_progress_counts_finished_nets(cuda, monkeypatch):
+    import fastmlp.progress
+
+    shown = []
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", lambda self, done, loss: shown.append(done))
+    Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
+    assert shown[-1] == 50
+    assert shown == sorted(shown)
+
+
+def test_saved_nets_are_the_same_on_the_device(cuda, tmp_path, rng):
+    net = make()
+    net.save(tmp_path / "net.safetensors")
+    same = fastmlp.load(tmp_path / "net.safetensors")
+    X, _ = samples(rng)
+    np.testing.assert_allclose(same.predict(X), net.predict(X), rtol=1e-5, atol=1e-7)
