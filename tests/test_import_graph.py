@@ -27,7 +27,7 @@ SRC_LEVELS = [
     ["plots.samples", "recorders", "speed"],
     ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],
     ["plots.crowds", "plots.movie"],
-    ["ensemble", "foreign_nets", "landscape", "population_data", "population_result", "tabular"],
+    ["choices", "ensemble", "foreign_nets", "landscape", "population_data", "population_result", "tabular"],
     ["measurements", "objective"],
     ["diagnosis_input", "monitor", "training", "verdict_scores"],
     ["facts", "mlp", "population_fit"],

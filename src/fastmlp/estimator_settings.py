@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .choices import checked_dtype
 from .errors import checked_count, checked_number, unknown_name
-from .mlp import checked_dtype
 from .optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from .sklearn_rules import OUR_ACTIVATION, Scale
 
