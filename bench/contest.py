@@ -56,6 +56,8 @@ def enter(entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool) -> tupl
     row = new_row(peer.name, peer.kind)
     if peer.missing:
         return None, row | {"status": "missing", "reason": peer.missing}
+    if peer.left_out:
+        return None, row | {"status": "left out", "reason": peer.left_out}
     if rules.quick and peer.slow_start:
         return None, row | {"status": "left out", "reason": "starts too slowly for --quick"}
     settings = work.thread_settings(cpus())

@@ -92,6 +92,6 @@ ENTRIES = tuple(
         ("digits_one_row", "digits", digits_data, DIGITS, 1, "call", True),
         ("digits_rows", "digits", digits_data, DIGITS, 1797, "row", False),
         ("mnist_one_row", "MNIST", mnist_data, MNIST, 1, "call", False),
-        ("mnist_rows", "MNIST", mnist_data, MNIST, 10_000, "row", True),
+        ("mnist_rows", "MNIST", mnist_data, MNIST, 10_000, "row", False),
     )
 )

@@ -54,6 +54,7 @@ class Peer:
     corrects_epsilon : which of its two published forms Adam has: float64.train
     chooses_threads : decides on its own threads; otherwise it is run with each setting
     devices : where it can compute
+    left_out : why it is not measured at this work, to be listed
     slow_start : its compiling takes longer than a quick run has for everything; --quick leaves it out
     """
 
@@ -67,6 +68,7 @@ class Peer:
     chooses_threads: bool = False
     slow_start: bool = False
     devices: tuple[str, ...] = ("cpu",)
+    left_out: str = ""
 
     @property
     def family(self) -> str:
