@@ -26,7 +26,7 @@ def minimize(
     array([2., 1.])
     """
     from scipy.optimize import minimize as scipy_minimize
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+    from threadpoolctl import threadpool_limits
 
     objective = net.objective(X, y, sample_weight=sample_weight)
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .kernels.activations import Activation
 from .label_checks import DataChecks, check_data
@@ -120,13 +121,9 @@ def floor_of(subject: Subject, Y: np.ndarray) -> float:
 
 
 def calm_blas(subject: Subject) -> AbstractContextManager:
-    """One BLAS thread for small products, where threadpoolctl is installed: on a busy machine two that wait for each
-    other take ten times as long (bench/LOG.md).
+    """One BLAS thread for small products: on a busy machine two that wait for each other take ten times as long
+    (bench/LOG.md).
     """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
     return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 
 
