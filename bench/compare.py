@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
 
-from fastmlp import bench_results  # noqa: E402
-from fastmlp.bench_tables import duration, label  # noqa: E402
+from fastmlp.benchmarks import results as bench_results  # noqa: E402
+from fastmlp.benchmarks.tables import duration, label  # noqa: E402
 
 ERRORS = 3.0  # standard errors
 LEAST = 0.05

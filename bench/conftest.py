@@ -11,9 +11,10 @@ import pytest
 from contest import Pool, hold, not_held
 from works import ENTRIES, WORKS
 
-from fastmlp import bench_results, bench_tables
-from fastmlp.bench_machine import machine
-from fastmlp.bench_rounds import QUICK, Rules
+from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks.machine import machine
+from fastmlp.benchmarks.rounds import QUICK, Rules
 
 HOW = (
     "Every contestant runs in a process of its own and is first compared with float64 NumPy from the same start; one "

@@ -20,8 +20,8 @@ from work import Entry, Wrong
 from worker import Failed, Worker
 from works import build
 
-from fastmlp.bench_machine import cpus, others_busy
-from fastmlp.bench_rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
+from fastmlp.benchmarks.machine import cpus, others_busy
+from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
 
 
 class Pool:
@@ -102,7 +102,7 @@ def not_held(entry: Entry, peers: Iterable[Peer], reason: str) -> dict:
 
 
 def hold(entry: Entry, peers: Iterable[Peer], rules: Rules, pool: Pool, say: Callable[[str], None]) -> dict:
-    """The result of one work, as fastmlp.bench_results describes it."""
+    """The result of one work, as fastmlp.benchmarks.results describes it."""
     work = build(entry.name, rules.quick)
     busy = [others_busy()]
     rows, entrants = [], []

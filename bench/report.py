@@ -26,7 +26,8 @@ def committed() -> list[Path]:
 
 def tables(paths: list[Path]) -> str:
     """What stands between the README's two marks."""
-    from fastmlp import bench_results, bench_tables
+    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import tables as bench_tables
 
     parts = []
     for path in paths:
@@ -58,7 +59,8 @@ def main() -> int:
     parser.add_argument("--readme", action="store_true", help="write README.md's tables anew")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
-    from fastmlp import bench_page, bench_results
+    from fastmlp.benchmarks import page as bench_page
+    from fastmlp.benchmarks import results as bench_results
 
     try:
         if options.readme:

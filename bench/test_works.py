@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from replay import measured_elsewhere, replay
 
-from fastmlp.bench_results import GROUPS
+from fastmlp.benchmarks.results import GROUPS
 
 
 def pytest_generate_tests(metafunc):

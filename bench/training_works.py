@@ -16,7 +16,7 @@ from peers import ARITHMETIC, CHAIN, CURVE, JAX_STEP, PRODUCTS, TRAINING
 from work import Entry
 from workloads import Workload
 
-from fastmlp.bench_machine import cpus
+from fastmlp.benchmarks.machine import cpus
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)

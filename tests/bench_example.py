@@ -1,6 +1,6 @@
 """A small made-up file of benchmark results."""
 
-from fastmlp.bench_results import SCHEMA
+from fastmlp.benchmarks.results import SCHEMA
 
 
 def row(name, seconds, kind="peer", **others):

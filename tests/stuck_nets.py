@@ -15,7 +15,7 @@ import numpy as np
 import toy_data as data
 
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, Normal, Uniform
-from fastmlp.stuck_story import BUGS, CURED, ONE_HOT, trained
+from fastmlp.diagnosis.story import BUGS, CURED, ONE_HOT, trained
 
 
 class Trained(NamedTuple):

@@ -356,8 +356,9 @@ def test_report_of_a_net_of_ones_own(run, tmp_path, verdict, rng):
 
 
 def test_bench_writes_a_page(run, tmp_path, monkeypatch):
-    from fastmlp import bench_quick, bench_results
-    from fastmlp.bench_rounds import Rules
+    from fastmlp.benchmarks import quick as bench_quick
+    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks.rounds import Rules
 
     monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
     result = run("bench", "xor", "--output", tmp_path / "page.html")

@@ -27,7 +27,7 @@ ABSENT = {
     "jax": "JAX is not installed",
     "keras": "Keras is not installed",
     "cupy": "CuPy is not installed",
-    "fastmlp.estimators": "this version has no estimators",
+    "fastmlp.estimators.nets": "this version has no estimators",
 }
 
 
@@ -151,7 +151,7 @@ PREDICTION = (
     Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
 )
 ESTIMATORS = (
-    Peer("fastmlp", "peers.fits", "fastmlp", ("fastmlp.estimators",), kind="ours", chooses_threads=True),
+    Peer("fastmlp", "peers.fits", "fastmlp", ("fastmlp.estimators.nets",), kind="ours", chooses_threads=True),
     Peer("sklearn", "peers.fits", "sklearn", ("sklearn",)),
 )
 KERNELS = (

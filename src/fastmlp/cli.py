@@ -107,7 +107,7 @@ def xor(
                 raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():
         if stuck:
-            from . import stuck_story
+            from .diagnosis import story as stuck_story
 
             raise typer.Exit(stuck_story.run(_console()))
         from . import xor as story
@@ -144,7 +144,7 @@ def reproduce(
 
 
 class BenchGroup(str, Enum):
-    """Groups that bench_quick has works of; a test compares them."""
+    """Groups that benchmarks.quick has works of; a test compares them."""
 
     all = "all"
     xor = "xor"
@@ -162,7 +162,11 @@ def bench(
 ) -> None:
     """Measure fastmlp against NumPy by hand on this machine, in a minute or two, and write a page of it."""
     with errors_as_sentences():
-        from . import bench_page, bench_quick, bench_results, bench_tables, jobs
+        from . import jobs
+        from .benchmarks import page as bench_page
+        from .benchmarks import quick as bench_quick
+        from .benchmarks import results as bench_results
+        from .benchmarks import tables as bench_tables
 
         jobs.check_folder(output)
         results = bench_quick.run(
@@ -289,7 +293,7 @@ def diagnose(
 ) -> None:
     """Say what keeps a net from learning: the verdict, its evidence, what to change, how to make sure."""
     with errors_as_sentences():
-        from . import diagnosis_job
+        from .diagnosis import job as diagnosis_job
 
         typer.echo(diagnosis_job.run(model, file, target, as_json))
 

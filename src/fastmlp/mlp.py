@@ -235,7 +235,7 @@ class MLP:
         shuffle = bool(shuffle) and size < data.n_samples
         watch = None
         if monitor:
-            from .monitor import Monitor
+            from .diagnosis.monitor import Monitor
 
             watch = Monitor(self.network, data, epochs)
         options = Options(

@@ -16,13 +16,13 @@ from .callbacks import as_early_stopping
 from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
 from .convergence import as_converged
 from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
+from .diagnosis.monitor import population_monitor
 from .ensemble import average, checked_shares, greedy_weights
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net
 from .initialization import Init, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
 from .kernels.random import FIT, derived_seeds
 from .mlp import MLP
-from .monitor import population_monitor
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
 from .plan import products

@@ -7,7 +7,7 @@ import compare
 import pytest
 from bench_example import example, result, results, row
 
-from fastmlp import bench_results
+from fastmlp.benchmarks import results as bench_results
 
 
 def two(base, new, other=1.0, spread=0.01):

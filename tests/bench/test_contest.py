@@ -8,7 +8,7 @@ from peers import Peer, Unsupported
 from work import Entry, Wrong, at_most, thread_settings
 from worker import Failed
 
-from fastmlp.bench_rounds import Rules
+from fastmlp.benchmarks.rounds import Rules
 
 
 class FakeWork:

@@ -7,7 +7,7 @@ import pytest
 import report
 from bench_example import example
 
-from fastmlp import bench_results
+from fastmlp.benchmarks import results as bench_results
 
 
 def test_only_what_is_between_the_marks_changes():

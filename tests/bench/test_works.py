@@ -8,7 +8,7 @@ import works
 from populations import CHECKED
 from work import Wrong
 
-from fastmlp.bench_results import GROUPS
+from fastmlp.benchmarks.results import GROUPS
 
 PEER = peers.TRAINING[0]
 
