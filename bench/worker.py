@@ -1,6 +1,6 @@
 """One contestant in a process of its own: its threads, environment and memory are nobody else's.
 
-The parent drives it through `Worker`: verify, prepare, time. Between commands the process sleeps.
+The parent drives it through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import multiprocessing
 import os
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from peers import Peer, Unsupported
-from workloads import WORKLOADS, Workload
+from peers import Peer, Unsupported, check_card
 
-PATIENCE = 900  # seconds for one command; a compiler may need minutes
+PATIENCE = 600  # seconds for one command; a compiler may need minutes
 
 
 class Failed(Exception):
@@ -26,7 +25,7 @@ def blas_in_use(module) -> str:
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    found = {f"{p['internal_api']} {p['version']} {p.get('architecture')}, {p['num_threads']} threads" for p in pools}
+    found = {f"{p['internal_api']} {p['version']} {p.get('architecture')}" for p in pools}
     return module.products() if hasattr(module, "products") else "; ".join(sorted(found))
 
 
@@ -45,39 +44,51 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:most_cpus])
     contestant, built = None, {}
 
-    def job(name: str, n_steps: int | None) -> Workload:
-        if name not in built:
-            built[name] = WORKLOADS[name]()
-        return built[name].head(n_steps) if n_steps else built[name]
+    def job(name: str, quick: bool):
+        from works import build
 
-    def available():
-        return import_module(peer.module).available()
+        if (name, quick) not in built:
+            built.clear()  # of works that share a worker one is kept
+            built[name, quick] = build(name, quick)
+        return built[name, quick]
 
-    def verify(name, n_steps):
-        """Parameters and loss after the first few steps."""
-        w = job(name, n_steps).verification
-        trial = import_module(peer.module).Contestant(peer.variant)
-        trial.prepare(w, threads)
-        trial.run(w.verify_epochs)
-        return trial.params(), trial.loss(w.X, w.y)
-
-    def prepare(name, n_steps):
+    def prepare(name, quick):
         nonlocal contestant
+        contestant = None
+        check_card(peer)
         contestant = import_module(peer.module).Contestant(peer.variant)
-        return contestant.prepare(job(name, n_steps), threads)
+        return contestant.prepare(job(name, quick), threads)
 
-    def measure(n_epochs, repeats):
-        """Seconds of one run of n_epochs, the mean of `repeats` runs one after the other."""
+    def verify(name, quick):
+        """The answer after a few runs, of a second contestant: the first has compiled in a fresh process."""
+        work = job(name, quick)
+        trial = import_module(peer.module).Contestant(peer.variant)
+        trial.prepare(work.verification, threads)
+        trial.reset()
+        trial.run(work.verify_runs)
+        answer = trial.answer(work.verification)
+        del trial
+        reset_peak_memory()
+        return answer
+
+    def answer(name, quick):
+        """The answer after what `measure` did last, for works that are done once."""
+        return contestant.answer(job(name, quick))
+
+    def measure(n_runs, repeats):
+        """Seconds of n_runs runs, the mean of `repeats` jobs one after the other."""
         contestant.reset()
         started = time.perf_counter()
         for _ in range(repeats):
-            contestant.run(n_epochs)
+            contestant.run(n_runs)
         return (time.perf_counter() - started) / repeats
 
     def facts():
-        return {"products": blas_in_use(import_module(peer.module)), "peak_memory": peak_memory()}
+        peak = contestant.peak_memory() if hasattr(contestant, "peak_memory") else peak_memory()
+        notes = contestant.notes() if hasattr(contestant, "notes") else {}
+        return {"products": blas_in_use(import_module(peer.module)), "peak_memory": peak, "notes": notes}
 
-    commands = {f.__name__: f for f in (available, verify, prepare, measure, facts)}
+    commands = {f.__name__: f for f in (prepare, verify, answer, measure, facts)}
     while (command := connection.recv()) is not None:
         try:
             connection.send(("ok", commands[command[0]](*command[1:])))
@@ -87,6 +98,12 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{os.path.basename(last.filename)}:{last.lineno}"
             connection.send(("failed", f"{type(error).__name__}: {str(error)[:300]} ({place})"))
+
+
+def reset_peak_memory() -> None:
+    """Start to count anew, where the system can (Linux)."""
+    with suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
 
 
 @contextmanager
@@ -107,19 +124,24 @@ def variables(values: dict[str, str]):
 class Worker:
     """`with Worker(peer, threads, most_cpus) as worker: worker("measure", 10, 1)`."""
 
-    def __init__(self, peer: Peer, threads: int | None, most_cpus: int):
+    def __init__(self, peer: Peer, threads: int | None, most_cpus: int, device: str = "cpu"):
         self.peer, self.threads = peer, threads
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
         environment = dict.fromkeys(names, str(threads)) if threads else {}
+        if device == "cpu":
+            environment["JAX_PLATFORMS"] = "cpu"  # where there is a card it would take it
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        with variables({**environment, **peer.environment}):
+        with variables({**environment, **peer.environment, "FASTMLP_BENCH_DEVICE": device}):
             self._process = context.Process(target=serve, args=(theirs, peer, threads, most_cpus), daemon=True)
             self._process.start()
         theirs.close()
 
     def __call__(self, *command):
-        self._connection.send(command)
+        try:
+            self._connection.send(command)
+        except OSError:
+            raise Failed(f"the process had ended before {command[0]!r}") from None
         if not self._connection.poll(PATIENCE):
             self._process.kill()
             raise Failed(f"no answer to {command[0]!r} in {PATIENCE} s")
@@ -132,6 +154,9 @@ class Worker:
         if status == "failed":
             raise Failed(result)
         return result
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
 
     def close(self) -> None:
         if self._process.is_alive():

@@ -1,37 +1,49 @@
-"""The single-net workloads: what is trained, on which data, from which parameters, and what it must cost at least.
+"""Training one net: what is trained, on which data, from which parameters, and what it must cost at least.
 
 Every contestant trains exactly this: float32, consecutive batches of `batch_size` rows in the order of the data, rows
-that do not fill a batch dropped, from `start`. Real data is used where it is at hand: digits come with scikit-learn,
-MNIST and covertype from the folder named by the environment variable FASTMLP_DATA (mnist/mnist.npz,
-covertype/covertype.npz); random data of the same shape otherwise. `source` says which.
-Run `python bench/workloads.py` to print the table of workloads.
+that do not fill a batch dropped, from `start`. training_works.py has the table of them.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 
+import float64
 import numpy as np
+from peers import Peer
+from work import at_most, thread_settings
+
+TOLERANCES = {
+    "parameters": 0.03,  # share of the distance travelled: float64.difference
+    "loss": 1e-4,  # share of the loss
+}
+# Multiply-adds as long as the chain of operations in an activation or an update: an exponential and the division after
+# it take 75 cycles, a multiply-add 4 (bench/LOG.md).
+CHAIN = {"identity": 0, "relu": 1, "sigmoid": 19, "softmax": 23, "sgd": 1, "adam": 12}
+QUICK_STEPS = 64  # in an epoch of a quick run
 
 
 @dataclass(frozen=True, eq=False)
 class Workload:
     """One training job.
 
+    label : of the problem, where its sizes are not enough
+    unit : "step", "epoch" or "row", what durations are per
     loss : "squared_error", the mean over samples and outputs of (a - y)**2, without one half; "binary_cross_entropy",
         the mean over both; "softmax_cross_entropy", the mean over samples
     optimizer : "sgd" or "adam" (beta1 0.9, beta2 0.999, epsilon 1e-8 added to the root of the corrected moment)
     X : (n_samples, n_features) float32
     y : (n_samples, n_outputs) float32, or for softmax_cross_entropy the classes, (n_samples,) int64
-    n_epochs : epochs of one timed job; slow contestants run fewer and are reported per step
-    verify_steps, verify_epochs : the first batches, and how often they are seen, for comparing contestants
+    most_runs : epochs of one timed job
+    verify_steps, verify_runs : the first batches, and how often they are seen, for comparing contestants
     """
 
     name: str
+    label: str
+    group: str
+    unit: str
     layer_sizes: tuple[int, ...]
     hidden_activation: str
     output_activation: str
@@ -41,12 +53,30 @@ class Workload:
     X: np.ndarray
     y: np.ndarray
     batch_size: int
-    n_epochs: int
+    most_runs: int
     source: str
     verify_steps: int = 3
-    verify_epochs: int = 2
+    verify_runs: int = 2
     start_seed: int = 0
     start_scale: float = 1.0
+    curve: dict | None = None
+    threads: tuple[int, ...] = ()  # instead of those that its size suggests
+    trains: bool = True  # not only forward
+    done_once: bool = False
+    adam_params: int = 0  # for limits.memory: where a work is an update and nothing else
+
+    @property
+    def title(self) -> str:
+        sizes, batch = (
+            "-".join(map(str, self.layer_sizes)),
+            "row" if self.batch_size == 1 else f"batch {self.batch_size}",
+        )
+        loss = {"squared_error": "squared error", "binary_cross_entropy": "cross-entropy"}.get(self.loss, "softmax")
+        return f"{self.label} {sizes}, {loss}, {'SGD' if self.optimizer == 'sgd' else 'Adam'}, {batch}"
+
+    @property
+    def n_units(self) -> int:
+        return {"epoch": 1, "step": self.n_steps, "row": len(self.X)}[self.unit]
 
     @property
     def n_steps(self) -> int:
@@ -85,113 +115,49 @@ class Workload:
         """What the update alone must move: gradients and parameters read, parameters written, Adam's m and v both."""
         return 4 * self.n_params * {"sgd": 3, "adam": 7}[self.optimizer]
 
+    @property
+    def multiply_adds(self) -> float:
+        return self.flop_per_step / 2 * self.n_steps / self.n_units
+
+    @property
+    def chain(self) -> float:
+        """Multiply-adds of a unit that must wait for one another, for nets so small that nothing else counts.
+
+        Forward the sums over fan_in and the activations, then the derivatives back, the sum over the batch and the
+        update of the first layer, where the next step begins.
+        """
+        forward = sum(i + CHAIN[self.hidden_activation] for i, _ in self.shapes[:-1])
+        forward += self.shapes[-1][0] + CHAIN[self.output_activation]
+        back = 2 + sum(o + 2 for _, o in self.shapes[1:])
+        update = np.log2(self.batch_size) + 1 + CHAIN[self.optimizer]
+        return (forward + back + update) * self.n_steps / self.n_units
+
+    def costs(self) -> dict[str, float]:
+        share = self.n_steps / self.n_units
+        return {"FLOP": self.flop_per_step * share, "B of update": self.bytes_per_step * share}
+
+    def thread_settings(self, cpus: int) -> tuple[int, ...]:
+        return self.threads or thread_settings(self.flop_per_step, cpus)
+
     def head(self, n_steps: int) -> Workload:
         """The same job on the first batches only."""
         rows = min(n_steps, self.n_steps) * self.batch_size
         return replace(self, X=self.X[:rows], y=self.y[:rows])
 
+    def quick(self) -> Workload:
+        return self.head(QUICK_STEPS)
+
     @property
     def verification(self) -> Workload:
         return self.head(self.verify_steps)
 
+    @cached_property
+    def _expected(self) -> dict[bool, np.ndarray]:
+        return {}
 
-def layers(flat: np.ndarray, layer_sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Views (W, b) per layer into a flat parameter vector."""
-    views, at = [], 0
-    for i, o in pairwise(layer_sizes):
-        views.append((flat[at : at + i * o].reshape(i, o), flat[at + i * o : at + i * o + o]))
-        at += i * o + o
-    return views
-
-
-def flatten(arrays) -> np.ndarray:
-    """The flat float32 vector of W, b, W, b, ..."""
-    return np.concatenate([np.asarray(a, dtype=np.float32).ravel() for a in arrays])
-
-
-def _xor(name: str, loss: str) -> Workload:
-    X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-    y = np.array([[0], [1], [1], [0]], np.float32)
-    # A start from which 5000 epochs do learn XOR; most smaller ones stay at 0.5.
-    return Workload(name, (2, 2, 2, 1), "sigmoid", "sigmoid", loss, "sgd", 0.15, X, y, 4, 5000, "the four rows",
-                    verify_steps=1, verify_epochs=200, start_seed=6, start_scale=3.0)  # fmt: skip
-
-
-def _softmax(name, layer_sizes, X, y, batch_size, n_epochs, source, **verification) -> Workload:
-    rows = len(X) // batch_size * batch_size
-    X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
-    return Workload(name, layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3, X, y, batch_size,
-                    n_epochs, source, **verification)  # fmt: skip
-
-
-def _digits(batch_size: int, n_epochs: int) -> Workload:
-    from sklearn.datasets import load_digits
-
-    X, y = load_digits(return_X_y=True)
-    return _softmax(f"digits{batch_size}", (64, 64, 32, 10), X / 16, y, batch_size, n_epochs, "scikit-learn's digits")
-
-
-def _data_file(path: str) -> Path | None:
-    folder = os.environ.get("FASTMLP_DATA")
-    file = Path(folder) / path if folder else None
-    return file if file and file.is_file() else None
-
-
-def _mnist(batch_size: int) -> Workload:
-    file = _data_file("mnist/mnist.npz")
-    if file:
-        with np.load(file) as data:
-            X, y, source = data["x_train"].reshape(-1, 784).astype(np.float32) / 255, data["y_train"], "MNIST"
-    else:
-        rng = np.random.default_rng(1)
-        X, y = rng.random((60000, 784), np.float32), rng.integers(0, 10, 60000)
-        source = "random, the shape of MNIST"
-    return _softmax(f"mnist{batch_size}", (784, 512, 512, 10), X, y, batch_size, 1, source)
-
-
-def _table4096() -> Workload:
-    file = _data_file("covertype/covertype.npz")
-    if file:
-        with np.load(file) as data:
-            X = np.concatenate([data[f"x_{part}"] for part in ("train", "val", "test")]).astype(np.float32)
-            y = np.concatenate([data[f"y_{part}"] for part in ("train", "val", "test")]).astype(np.int64) - 1
-        X[:, :10] = (X[:, :10] - X[:, :10].mean(0)) / X[:, :10].std(0)
-        source = "covertype"
-    else:
-        rng = np.random.default_rng(2)
-        X, y = rng.standard_normal((20480, 54), np.float32), rng.integers(0, 7, 20480)
-        source = "random, the shape of covertype"
-    return _softmax("table4096", (54, 1024, 1024, 7), X[:20480], y[:20480], 4096, 1, source, verify_steps=2)
-
-
-def _regression256() -> Workload:
-    rng = np.random.default_rng(3)
-    X = rng.standard_normal((20480, 100), np.float32)
-    y = np.sin(X[:, :1]) + 0.5 * X[:, 1:2] * X[:, 2:3] + 0.1 * rng.standard_normal((20480, 1), np.float32)
-    return Workload("regression256", (100, 256, 256, 1), "relu", "identity", "squared_error", "adam", 1e-3, X,
-                    np.ascontiguousarray(y, np.float32), 256, 4, "random")  # fmt: skip
-
-
-WORKLOADS = {
-    "xor": lambda: _xor("xor", "squared_error"),
-    "xor_bce": lambda: _xor("xor_bce", "binary_cross_entropy"),
-    "digits32": lambda: _digits(32, 100),
-    "digits200": lambda: _digits(200, 200),
-    "mnist128": lambda: _mnist(128),
-    "mnist1024": lambda: _mnist(1024),
-    "table4096": _table4096,
-    "regression256": _regression256,
-}
-
-
-def main():
-    for build in WORKLOADS.values():
-        w = build()
-        sizes = "-".join(map(str, w.layer_sizes))
-        print(f"{w.name:14} {sizes:16} {w.loss:22} {w.optimizer:5} batch {w.batch_size:4} x {w.n_steps:3} steps  "
-              f"{w.n_params:8} parameters  {w.flop_per_step / 1e6:9.3f} MFLOP  {w.bytes_per_step / 1e6:7.3f} MB  "
-              f"{w.source}")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
+    def check(self, peer: Peer, answer: tuple[np.ndarray, float]) -> dict[str, float]:
+        """answer : parameters and loss of `verification` after `verify_runs` epochs"""
+        trial, form = self.verification, peer.corrects_epsilon
+        if form not in self._expected:
+            self._expected[form] = float64.train(trial, self.verify_runs, form)
+        return at_most(float64.difference(trial, *answer, self._expected[form]), TOLERANCES)

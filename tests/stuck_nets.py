@@ -15,7 +15,7 @@ import numpy as np
 import toy_data as data
 
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, Normal, Uniform
-from fastmlp.stuck_story import BUGS, CURED, ONE_HOT, trained
+from fastmlp.diagnosis.story import BUGS, CURED, ONE_HOT, trained
 
 
 class Trained(NamedTuple):
@@ -200,6 +200,10 @@ DATA = [
          cure=of(coded(lambda y: 3 * y + 8, data.friedman), epochs=600, optimizer=Adam(0.02))),
     Case("unreachable_targets", "both signs for a relu", of(data.friedman, epochs=600, output_activation="relu"),
          cure=of(data.friedman, epochs=600)),
+    Case("unscaled_targets", "prices, Adam", of(coded(lambda y: 100 * y + 300, data.friedman), optimizer=Adam(0.01)),
+         cure=of(data.friedman)),
+    Case("unscaled_targets", "thousands, mini-batches",
+         of(coded(lambda y: 1000 * y + 5000, data.friedman), epochs=100, batch_size=32), cure=of(data.friedman)),
     Case("unscaled_inputs", "one input in thousands", of(scaled(np.array([1.0, 3000.0])), epochs=150),
          cure=of(scaled(), epochs=150)),
     Case("unscaled_inputs", "years, descent", of(scaled(5.0, 2000.0), epochs=400, optimizer=SGD(0.1)),

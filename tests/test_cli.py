@@ -353,3 +353,22 @@ def test_report_of_a_net_of_ones_own(run, tmp_path, verdict, rng):
     assert "There is nothing to report" in sentence(run("report", net_file))
     fastmlp.Population((2, 1), 3).save(net_file)
     assert "holds a population" in sentence(run("report", net_file))
+
+
+def test_bench_writes_a_page(run, tmp_path, monkeypatch):
+    from fastmlp.benchmarks import quick as bench_quick
+    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks.rounds import Rules
+
+    monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
+    result = run("bench", "xor", "--output", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert "XOR 2-2-2-1, cross-entropy, SGD: fastmlp" in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page.json", "page.md"]
+    assert bench_results.load(tmp_path / "page.json")["results"][0]["group"] == "xor"
+
+
+def test_bench_refuses_a_folder_that_is_not_there_at_once(run, tmp_path):
+    result = run("bench", "--output", tmp_path / "nowhere" / "page.html")
+    assert result.exit_code == 1
+    assert "There is no folder" in result.stderr

@@ -17,27 +17,33 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
     ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
-    ["plots.curves"],
-    ["history"],
+    ["benchmarks.machine", "benchmarks.results", "benchmarks.rounds"],
+    ["benchmarks.tables", "plots.curves"],
+    ["benchmarks.pictures", "history"],
+    ["benchmarks.page"],
     ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
-    ["sklearn_rules"],
-    ["data", "initialization", "label_checks", "loss_curves", "plan", "subjects", "targets"],
+    ["data", "initialization", "plan", "targets"],
+    ["diagnosis.label_checks", "diagnosis.loss_curves", "diagnosis.subjects"],
     ["plots.samples", "recorders", "speed"],
     ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],
     ["plots.crowds", "plots.movie"],
-    ["ensemble", "foreign_nets", "landscape", "population_data", "population_result", "tabular"],
-    ["measurements", "objective"],
-    ["diagnosis_input", "monitor", "training", "verdict_scores"],
-    ["facts", "mlp", "population_fit"],
-    ["gradient_check", "lbfgs", "population_use", "verdicts"],
-    ["diagnosis_report", "population"],
-    ["diagnosis", "estimator_settings", "persistence", "reproduce", "sweeps", "xor"],
+    ["choices", "ensemble", "objective", "population_data", "population_result", "tabular"],
+    ["diagnosis.foreign_nets", "diagnosis.landscape"],
+    ["diagnosis.measurements"],
+    ["diagnosis.inputs", "diagnosis.monitor", "diagnosis.scores", "training"],
+    ["diagnosis.facts", "mlp", "population_fit"],
+    ["diagnosis.gradient_check", "diagnosis.verdicts", "population_use"],
+    ["diagnosis.reports", "population"],
+    ["benchmarks.quick", "diagnosis.diagnose", "persistence", "reproduce", "sweeps", "xor"],
     ["report"],
-    ["diagnosis_job", "estimator_training", "jobs", "stuck_story"],
-    ["estimator_population"],
-    ["estimator_base"],
-    ["cross_validation", "estimators", "tabular_base"],
-    ["sklearn_conversion", "tabular_estimators"],
+    ["diagnosis.job", "diagnosis.story", "jobs"],
+    ["estimators.lbfgs", "estimators.rules"],
+    ["estimators.settings"],
+    ["estimators.training"],
+    ["estimators.populations"],
+    ["estimators.base"],
+    ["estimators.cross_validation", "estimators.nets", "estimators.tabular_base"],
+    ["estimators.conversion", "estimators.tabular"],
     ["cli"],
     ["__main__"],
 ]
@@ -69,7 +75,7 @@ LAZY_CYCLES = {
     ("mlp", "persistence"),
     ("population", "persistence"),  # net.save(path) and load(path) are two faces of one thing
     ("history", "report"),  # so are history.report(path) and report.write
-    ("estimator_base", "sklearn_conversion"),  # and to_sklearn and from_sklearn
+    ("estimators.base", "estimators.conversion"),  # and to_sklearn and from_sklearn
 }
 
 

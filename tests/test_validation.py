@@ -11,7 +11,7 @@ import pytest
 from stuck_nets import CASES
 from validation import DOCS, confusion, counts_of, matrix_table, part, results, verdict_of, verdict_table
 
-from fastmlp.verdicts import VERDICTS
+from fastmlp.diagnosis.verdicts import VERDICTS
 
 HEALTHY = {row.name for row in VERDICTS if row.is_healthy}
 NAMED = 0.9  # share of the nets of a verdict that must get it, or one as right

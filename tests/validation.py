@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 from stuck_nets import CASES, Case, Trained  # noqa: E402
 
 from fastmlp import diagnose  # noqa: E402
-from fastmlp.verdicts import NAMES, VERDICTS  # noqa: E402
+from fastmlp.diagnosis.verdicts import NAMES, VERDICTS  # noqa: E402
 
 SEEDS = range(200, 204)  # none of those that the scores were tuned on
 DOCS = Path(__file__).parent.parent / "docs" / "diagnosis.md"

@@ -1,55 +1,162 @@
-"""The contestants of the benchmarks, one module each, as that library's experts would write it.
+"""The contestants: this package, its peers, each as that library's experts would write it, and the limits.
 
-A module offers
-    available() -> str | None           None, or what is missing
-    Contestant(variant)                 with
-        prepare(workload, threads)      build and compile; returns the seconds that took
-        reset()                         back to workload.start, with a fresh optimiser
-        run(n_epochs)                   train on, in the order of the data; returns when it is finished
-        params() -> (n_params,)         flat float32, per layer W (fan_in, fan_out) then b
-        loss(X, y) -> float             by the contestant's own forward pass and loss
-    products() -> str                   optional: who multiplies its matrices, where threadpoolctl cannot see that
-and `prepare` raises Unsupported where a library cannot do a workload. Each contestant lives in a process of its own per
-thread setting (worker.py), so nothing here has to undo what it sets.
+A module offers Contestant(variant) with
+    prepare(work, threads)     build and compile; returns the seconds that took; raises Unsupported where it can't
+    reset()                    back to the work's start
+    run(n)                     do the work n times on; returns when it is finished
+    answer(work)               what `work.check` compares with float64, after `run(work.verify_runs)` from the start
+and where there is something to say
+    notes() -> {what: figure}
+    peak_memory() -> int       bytes, where the work is done in yet another process
+products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. Each contestant
+lives in a process of its own per thread setting (worker.py), so nothing here has to undo what it sets. DEVICE, "cpu"
+or "cuda", is where it computes.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+
+DEVICE = os.environ.get("FASTMLP_BENCH_DEVICE", "cpu")
+ABSENT = {
+    "sklearn": "scikit-learn is not installed",
+    "torch": "PyTorch is not installed",
+    "jax": "JAX is not installed",
+    "keras": "Keras is not installed",
+    "cupy": "CuPy is not installed",
+    "fastmlp.estimators.nets": "this version has no estimators",
+}
 
 
 class Unsupported(Exception):
-    """This library cannot do this workload; the message says why."""
+    """This contestant cannot do this work; the message says why."""
+
+
+class Training:
+    """A contestant that trains one net; has params() -> (n_params,) float32 and loss(X, y) -> float too."""
+
+    def answer(self, work):
+        return self.params(), self.loss(work.X, work.y)
+
+
+BOTH = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class Peer:
+    """One contestant of a work.
+
+    needs : the modules that must be installed
+    kind : "peer", "ours", "limit" (computes only what the work cannot do without) or "part" (ours, for comparison)
+    corrects_epsilon : which of its two published forms Adam has: float64.train
+    chooses_threads : decides on its own threads; otherwise it is run with each setting
+    devices : where it can compute
+    left_out : why it is not measured at this work, to be listed
+    slow_start : its compiling takes longer than a quick run has for everything; --quick leaves it out
+    """
+
     name: str
     module: str
     variant: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
-    is_limit: bool = False  # computes no training, only what training cannot do without
-    corrects_epsilon: bool = True  # which of its two published forms Adam has: reference.train
-    chooses_threads: bool = False  # decides on its own threads; otherwise it is run with each setting
+    needs: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
+    kind: str = "peer"
+    corrects_epsilon: bool = True
+    chooses_threads: bool = False
+    slow_start: bool = False
+    devices: tuple[str, ...] = ("cpu",)
+    left_out: str = ""
 
     @property
     def family(self) -> str:
-        return self.name.split()[0]
+        return self.name.split()[0].rstrip(",")
+
+    @property
+    def missing(self) -> str:
+        """What is not installed, as a sentence, or ""."""
+        absent = [ABSENT.get(name, f"{name} is not installed") for name in self.needs if not is_installed(name)]
+        return " and ".join(absent)
 
 
-OURS = Peer("fastmlp", "fastmlp_peer", chooses_threads=True)
-LIMITS = (
-    Peer("products np.dot", "bare_products", "np.dot", is_limit=True),
-    Peer("products gemm", "bare_products", "gemm", is_limit=True),
+def check_card(peer: Peer) -> None:
+    """Refuse a library that would compute on the CPU where a card was asked for."""
+    if DEVICE != "cuda":
+        return
+    if "torch" in peer.needs and not import_module("torch").cuda.is_available():
+        raise Unsupported("this PyTorch finds no card")
+    if "jax" in peer.needs and import_module("jax").default_backend() != "gpu":
+        raise Unsupported("this JAX finds no card")
+
+
+def is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False
+
+
+def _ours(module: str, variant: str = "") -> Peer:
+    return Peer("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True, devices=BOTH)
+
+
+def _on_card(name: str, variant: str) -> Peer:
+    return Peer(name, "limits.cuda", variant, ("cupy",), kind="limit", devices=("cuda",))
+
+
+ARITHMETIC = (Peer("arithmetic", "limits.arithmetic", kind="limit"), _on_card("arithmetic of the card", "arithmetic"))
+MEMORY = (Peer("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
+CHAIN = Peer("chain", "limits.arithmetic", "chain", kind="limit")
+PRODUCTS = (
+    Peer("products np.dot", "limits.products", "np.dot", kind="limit"),
+    Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit"),
+    _on_card("products cuBLAS", "products"),
 )
-PEERS = (
+
+_JAX = {"KERAS_BACKEND": "jax"}  # 46 times as fast as on PyTorch at XOR: bench/LOG.md
+TRAINING = (
+    _ours("peers.fastmlp_peer"),
     Peer("numpy", "peers.numpy_peer"),
-    Peer("sklearn", "peers.sklearn_peer", corrects_epsilon=False),
-    Peer("torch eager", "peers.torch_peer", "eager"),
-    Peer("torch compiled", "peers.torch_peer", "compiled"),
-    Peer("jax scan", "peers.jax_peer", "scan"),
-    Peer("jax step", "peers.jax_peer", "step"),
-    Peer("jax tuned", "peers.jax_peer", "tuned"),
-    Peer("keras jax", "peers.keras_peer", "jax", {"KERAS_BACKEND": "jax"}, corrects_epsilon=False),
-    Peer("keras torch", "peers.keras_peer", "torch", {"KERAS_BACKEND": "torch"}, corrects_epsilon=False),
+    Peer("sklearn", "peers.sklearn_peer", needs=("sklearn",), corrects_epsilon=False),
+    Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH),
+    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH),
+    Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True, devices=BOTH),
+    Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",), devices=BOTH),
+    Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True,
+         devices=BOTH),
+)  # fmt: skip
+JAX_STEP = Peer("jax step", "peers.jax_peer", "step", ("jax",), slow_start=True, devices=BOTH)  # for large steps only
+# One form per library: the one that is best over the whole curve.
+CURVE = tuple(peer for peer in TRAINING if peer.name in ("fastmlp", "numpy", "torch eager", "jax tuned"))
+POPULATION = (
+    _ours("peers.many_nets", "fastmlp"),
+    Peer("jax unrolled", "peers.many_nets", "jax unrolled", ("jax",), devices=BOTH),
+    Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",), devices=BOTH),
+    Peer("torch batched", "peers.many_nets", "torch batched", ("torch",), devices=BOTH),
+    Peer("numpy batched", "peers.many_nets", "numpy batched"),
+)
+STOPPING = (
+    Peer("fastmlp, own stopping", "peers.many_nets", "own stopping", ("fastmlp",), kind="part", chooses_threads=True),
+    Peer("fastmlp, own rates too", "peers.many_nets", "own rates", ("fastmlp",), kind="part", chooses_threads=True),
+)
+PREDICTION = (
+    _ours("peers.predictors", "fastmlp"),
+    Peer("numpy", "peers.predictors", "numpy"),
+    Peer("sklearn", "peers.predictors", "sklearn", ("sklearn",)),
+    Peer("torch eager", "peers.predictors", "torch eager", ("torch",), devices=BOTH),
+    Peer("torch compiled", "peers.predictors", "torch compiled", ("torch",), slow_start=True, devices=BOTH),
+    Peer("jax", "peers.predictors", "jax", ("jax",), devices=BOTH),
+    Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
+)
+ESTIMATORS = (
+    Peer("fastmlp", "peers.fits", "fastmlp", ("fastmlp.estimators.nets",), kind="ours", chooses_threads=True),
+    Peer("sklearn", "peers.fits", "sklearn", ("sklearn",)),
+)
+KERNELS = (
+    Peer("fastmlp", "peers.loops", "fastmlp", ("fastmlp",), kind="ours"),
+    Peer("numpy", "peers.loops", "numpy"),
+    Peer("torch", "peers.loops", "torch", ("torch",)),
+    Peer("jax", "peers.loops", "jax", ("jax",)),
 )

@@ -12,17 +12,13 @@ which XLA on a CPU handles faster than the gather and scatter of class numbers.
 
 from __future__ import annotations
 
-import importlib.util
 import time
 
 import numpy as np
-from workloads import Workload, flatten, layers
+from flat import flatten, layers
+from workloads import Workload
 
-from peers import Unsupported
-
-
-def available() -> str | None:
-    return None if importlib.util.find_spec("jax") else "JAX is not installed"
+from peers import Training, Unsupported
 
 
 def products() -> str:
@@ -94,7 +90,7 @@ def make_step(workload: Workload, is_tuned: bool):
     return loss, step
 
 
-class Contestant:
+class Contestant(Training):
     def __init__(self, variant: str):
         self.name, self.variant = f"jax {variant}", variant
 

@@ -1,25 +1,20 @@
 """Keras on JAX or PyTorch (KERAS_BACKEND is set by the process that runs it): `model.fit`, compiled, no shuffling, no
 metrics, and on JAX up to 64 steps per execution, which halves the time of small steps (on PyTorch Keras allows one).
 
-Where an epoch is one batch, `fit` gets the data repeated once per epoch: the same steps without an epoch's overhead.
+Where an epoch is a few batches, `fit` gets the data repeated once per epoch: the same steps without its overhead.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import time
 
 import numpy as np
-from workloads import Workload, flatten, layers
+from flat import flatten, layers
+from workloads import Workload
 
+from peers import Training
 
-def available() -> str | None:
-    import os
-
-    if not importlib.util.find_spec("keras"):
-        return "Keras is not installed"
-    backend = os.environ["KERAS_BACKEND"]
-    return None if importlib.util.find_spec(backend) else f"{backend}, its backend, is not installed"
+FEW = 4  # batches
 
 
 def products() -> str:
@@ -28,7 +23,7 @@ def products() -> str:
     return f"its backend's, {os.environ['KERAS_BACKEND']}"
 
 
-class Contestant:
+class Contestant(Training):
     def __init__(self, variant: str):
         self.name, self.variant = f"keras {variant}", variant
 
@@ -61,7 +56,7 @@ class Contestant:
         )
         self.optimizer.build(self.model.trainable_variables)
         self.fresh = [np.array(keras.ops.convert_to_numpy(v.value)) for v in self.optimizer.variables]
-        self.run(64 if w.n_steps == 1 else 1)  # the first fit fixes whether it can do several steps per execution
+        self.run(64 if w.n_steps <= FEW else 1)  # the first fit fixes whether it can do several steps per execution
         seconds = time.perf_counter() - started
         self.reset()
         return seconds
@@ -73,8 +68,8 @@ class Contestant:
 
     def run(self, n_epochs: int) -> None:
         X, y = self.w.X, self.w.y
-        if self.w.n_steps == 1:
-            X, y = np.tile(X, (n_epochs, 1)), np.tile(y, (n_epochs, 1))
+        if self.w.n_steps <= FEW:
+            X, y = np.tile(X, (n_epochs, 1)), np.tile(y, (n_epochs, 1) if y.ndim == 2 else n_epochs)
             n_epochs = 1
         if self.steps:
             n_steps = len(X) // self.w.batch_size

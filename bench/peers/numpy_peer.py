@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from workloads import Workload, layers
+from flat import layers
+from workloads import Workload
+
+from peers import Training
 
 
-def available() -> str | None:
-    return None
-
-
-class Contestant:
+class Contestant(Training):
     def __init__(self, variant: str = ""):
         self.name = "numpy"
 

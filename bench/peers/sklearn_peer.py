@@ -6,21 +6,17 @@ is half of ours: with SGD the learning rate is doubled, with Adam epsilon halved
 
 from __future__ import annotations
 
-import importlib.util
 import time
 import warnings
 
 import numpy as np
-from workloads import Workload, flatten, layers
+from flat import flatten, layers
+from workloads import Workload
 
-from peers import Unsupported
-
-
-def available() -> str | None:
-    return None if importlib.util.find_spec("sklearn") else "scikit-learn is not installed"
+from peers import Training, Unsupported
 
 
-class Contestant:
+class Contestant(Training):
     def __init__(self, variant: str = ""):
         self.name = "sklearn"
 
@@ -31,6 +27,8 @@ class Contestant:
         self.w = w = workload
         if w.loss == "squared_error" and w.output_activation != "identity":
             raise Unsupported("no squared error behind a sigmoid output")
+        if w.output_activation == "softmax" and w.layer_sizes[-1] == 2:
+            raise Unsupported("two classes are one output")
         self.y = w.y.ravel() if w.y.ndim == 2 else w.y
         estimator = MLPRegressor if w.loss == "squared_error" else MLPClassifier
         half = 0.5 if w.loss == "squared_error" else 1.0

@@ -4,25 +4,34 @@ update, in one torch.compile graph; for small nets several steps, as calling the
 
 from __future__ import annotations
 
-import importlib.util
 import time
 
-from workloads import Workload, flatten, layers
+from flat import flatten, layers
+from workloads import Workload
 
-UNROLLED_EPOCHS = 20  # in one graph where an epoch is one step; more compiles longer and gains little
+from peers import DEVICE, Training
+
+# Epochs in one graph where an epoch is one step; more compile longer and gain little. Adam's graph is far larger.
+UNROLLED_EPOCHS = {"sgd": 20, "adam": 8}
 UNROLLED_STEPS = 8
 SMALL = 1e7  # FLOP of a step, below which steps are unrolled
-
-
-def available() -> str | None:
-    return None if importlib.util.find_spec("torch") else "PyTorch is not installed"
 
 
 def products() -> str:
     import torch
 
+    if DEVICE == "cuda":
+        return f"cuBLAS inside torch, {torch.cuda.get_device_name()}"
     blas = "MKL" if torch.backends.mkl.is_available() else "OpenBLAS"
     return f"{blas} inside torch ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def wait() -> None:
+    """Until the card is finished; on a CPU it is when the call returns."""
+    if DEVICE == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
 
 
 def loss_function(workload: Workload):
@@ -38,18 +47,18 @@ def loss_function(workload: Workload):
     return F.mse_loss
 
 
-class Eager:
+class Eager(Training):
     def prepare(self, workload: Workload, threads: int) -> float:
         import torch
 
         torch.set_num_threads(threads)
         self.w = w = workload
-        self.X, self.y = torch.from_numpy(w.X), torch.from_numpy(w.y)
+        self.X, self.y = torch.from_numpy(w.X).to(DEVICE), torch.from_numpy(w.y).to(DEVICE)
         self.batches = list(zip(self.X.split(w.batch_size), self.y.split(w.batch_size), strict=True))
         self.loss_of = loss_function(w)
         activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[w.hidden_activation]
         parts = [part for i, o in w.shapes for part in (torch.nn.Linear(i, o), activation())]
-        self.model = torch.nn.Sequential(*parts[:-1])  # logits: the loss includes the output activation
+        self.model = torch.nn.Sequential(*parts[:-1]).to(DEVICE)  # logits: the loss includes the output activation
         started = time.perf_counter()
         self.reset()
         self.run(1)  # nothing is compiled, but the libraries set themselves up
@@ -75,26 +84,31 @@ class Eager:
                 optimizer.zero_grad(set_to_none=True)
                 loss_of(model(X), y).backward()
                 optimizer.step()
+        wait()
 
     def params(self):
         with_bias = list(self.model.parameters())
-        return flatten(p.detach().T.numpy() if p.ndim == 2 else p.detach().numpy() for p in with_bias)
+        return flatten((p.detach().T if p.ndim == 2 else p.detach()).cpu().numpy() for p in with_bias)
 
     def loss(self, X, y) -> float:
         import torch
 
         with torch.no_grad():
-            return float(self.loss_of(self.model(torch.from_numpy(X)), torch.from_numpy(y)))
+            return float(self.loss_of(self.model(torch.from_numpy(X).to(DEVICE)), torch.from_numpy(y).to(DEVICE)))
 
 
-class Compiled:
+class Compiled(Training):
     def prepare(self, workload: Workload, threads: int) -> float:
         import torch
 
         torch.set_num_threads(threads)
         self.w = w = workload
         self.batches = list(
-            zip(torch.from_numpy(w.X).split(w.batch_size), torch.from_numpy(w.y).split(w.batch_size), strict=True)
+            zip(
+                torch.from_numpy(w.X).to(DEVICE).split(w.batch_size),
+                torch.from_numpy(w.y).to(DEVICE).split(w.batch_size),
+                strict=True,
+            )
         )
         loss_of, rate, adam = loss_function(w), w.learning_rate, w.optimizer == "adam"
         activation = {"relu": torch.relu, "sigmoid": torch.sigmoid}[w.hidden_activation]
@@ -125,10 +139,13 @@ class Compiled:
                 one_step(params, m, v, t, X, y)
 
         self.forward_loss = loss
-        self.step = torch.compile(several_steps, fullgraph=True, dynamic=False)
+        mode = "reduce-overhead" if DEVICE == "cuda" else None  # CUDA graphs: a launch costs more than a small step
+        self.step = torch.compile(several_steps, fullgraph=True, dynamic=False, mode=mode)
         self.reset()
         started = time.perf_counter()
-        for group in {len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS)}.values():
+        for group in {
+            len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS[w.optimizer])
+        }.values():
             self.call(group)
         seconds = time.perf_counter() - started
         self.reset()
@@ -137,9 +154,11 @@ class Compiled:
     def groups(self, n_epochs: int) -> list:
         """The batches of n_epochs, in groups that one call of the graph takes."""
         if self.w.n_steps == 1:
-            whole, rest = divmod(n_epochs, UNROLLED_EPOCHS)
-            return [self.batches * UNROLLED_EPOCHS] * whole + [self.batches] * rest
-        size = UNROLLED_STEPS if self.w.flop_per_step < SMALL and self.w.n_steps % UNROLLED_STEPS == 0 else 1
+            n = UNROLLED_EPOCHS[self.w.optimizer]
+            whole, rest = divmod(n_epochs, n)
+            return [self.batches * n] * whole + [self.batches] * rest
+        is_small = self.w.flop_per_step < SMALL
+        size = next(k for k in range(UNROLLED_STEPS if is_small else 1, 0, -1) if self.w.n_steps % k == 0)
         return [self.batches[at : at + size] for at in range(0, self.w.n_steps, size)] * n_epochs
 
     def call(self, group) -> None:
@@ -152,10 +171,12 @@ class Compiled:
         """In place: new tensors would be checked, and perhaps compiled for, anew."""
         import torch
 
-        fresh = [torch.from_numpy(x.copy()) for pair in layers(self.w.start, self.w.layer_sizes) for x in pair]
+        fresh = [
+            torch.from_numpy(x.copy()).to(DEVICE) for pair in layers(self.w.start, self.w.layer_sizes) for x in pair
+        ]
         if not hasattr(self, "p"):
             self.p, self.m, self.v = fresh, [torch.zeros_like(p) for p in fresh], [torch.zeros_like(p) for p in fresh]
-            self.t = torch.zeros(())
+            self.t = torch.zeros((), device=DEVICE)
         for p, m, v, first in zip(self.p, self.m, self.v, fresh, strict=True):
             p.copy_(first)
             m.zero_()
@@ -165,15 +186,16 @@ class Compiled:
     def run(self, n_epochs: int) -> None:
         for group in self.groups(n_epochs):
             self.call(group)
+        wait()
 
     def params(self):
-        return flatten(self.p)
+        return flatten(p.cpu() for p in self.p)
 
     def loss(self, X, y) -> float:
         import torch
 
         with torch.no_grad():
-            return float(self.forward_loss(self.p, torch.from_numpy(X), torch.from_numpy(y)))
+            return float(self.forward_loss(self.p, torch.from_numpy(X).to(DEVICE), torch.from_numpy(y).to(DEVICE)))
 
 
 def Contestant(variant: str):

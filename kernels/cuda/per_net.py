@@ -80,7 +80,7 @@ class Shape:
 
 
 def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
-    """Numbers that a block of per_block.cu keeps; its arrays_at lays them out."""
+    """Numbers that a block keeps; block_memory.cuh lays them out."""
     outputs = architecture.sizes[-1]
     units = architecture.n_units
     rows = units * (2 + architecture.keeps + architecture.drops) + outputs + 1 + (0 if architecture.keeps else outputs)
@@ -105,9 +105,8 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, **swit
 def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
     if shape.in_thread:
         header += printer.straight_line_source(architecture.sizes, architecture.activations, architecture.loss) + "\n"
-    return source(
-        header + JOB.source, "layout.cuh", "per_net.cuh", "per_thread.cu" if shape.in_thread else "per_block.cu"
-    )
+    files = ("per_thread.cu",) if shape.in_thread else ("block_memory.cuh", "per_block.cu")
+    return source(header + JOB.source, "layout.cuh", "per_net.cuh", *files)
 
 
 def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, judged: bool) -> Kernel:

@@ -28,36 +28,38 @@ _MODULES = {
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
     "training": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
-    "diagnosis": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
-    "gradient_check": ("check_gradients", "GradientCheck"),
-    "verdicts": (),
+    "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
+    "diagnosis.gradient_check": ("check_gradients", "GradientCheck"),
     "schedules": (),
 }
 # These need scikit-learn, so `from fastmlp import *` leaves them out.
 _ESTIMATORS = {
-    "estimators": ("MLPClassifier", "MLPRegressor"),
-    "tabular_estimators": ("TabularMLPClassifier", "TabularMLPRegressor"),
-    "cross_validation": ("cross_val_population",),
-    "sklearn_conversion": ("from_sklearn",),
+    "estimators.nets": ("MLPClassifier", "MLPRegressor"),
+    "estimators.tabular": ("TabularMLPClassifier", "TabularMLPRegressor"),
+    "estimators.cross_validation": ("cross_val_population",),
+    "estimators.conversion": ("from_sklearn",),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in (*names, module)}
-_HOME |= {name: module for module, names in _ESTIMATORS.items() for name in names}
+_HOME = {name: module for module, names in (_MODULES | _ESTIMATORS).items() for name in names}
+_HOME |= {module: module for module in _MODULES if "." not in module}
 
 __all__ = sorted(["devices", *(name for names in _MODULES.values() for name in names)])
 
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
     from .convergence import Converged as Converged
-    from .cross_validation import cross_val_population as cross_val_population
-    from .diagnosis import Diagnosis as Diagnosis
-    from .diagnosis import PopulationDiagnosis as PopulationDiagnosis
-    from .diagnosis import diagnose as diagnose
+    from .diagnosis.diagnose import Diagnosis as Diagnosis
+    from .diagnosis.diagnose import PopulationDiagnosis as PopulationDiagnosis
+    from .diagnosis.diagnose import diagnose as diagnose
+    from .diagnosis.gradient_check import GradientCheck as GradientCheck
+    from .diagnosis.gradient_check import check_gradients as check_gradients
     from .errors import DivergenceWarning as DivergenceWarning
     from .errors import TrainingWarning as TrainingWarning
-    from .estimators import MLPClassifier as MLPClassifier
-    from .estimators import MLPRegressor as MLPRegressor
-    from .gradient_check import GradientCheck as GradientCheck
-    from .gradient_check import check_gradients as check_gradients
+    from .estimators.conversion import from_sklearn as from_sklearn
+    from .estimators.cross_validation import cross_val_population as cross_val_population
+    from .estimators.nets import MLPClassifier as MLPClassifier
+    from .estimators.nets import MLPRegressor as MLPRegressor
+    from .estimators.tabular import TabularMLPClassifier as TabularMLPClassifier
+    from .estimators.tabular import TabularMLPRegressor as TabularMLPRegressor
     from .history import History as History
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform
@@ -78,11 +80,8 @@ if TYPE_CHECKING:
     from .recorders import Snapshots as Snapshots
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
-    from .sklearn_conversion import from_sklearn as from_sklearn
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
-    from .tabular_estimators import TabularMLPClassifier as TabularMLPClassifier
-    from .tabular_estimators import TabularMLPRegressor as TabularMLPRegressor
     from .training import OptimizerState as OptimizerState
 
 

@@ -107,7 +107,7 @@ def xor(
                 raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
     with errors_as_sentences():
         if stuck:
-            from . import stuck_story
+            from .diagnosis import story as stuck_story
 
             raise typer.Exit(stuck_story.run(_console()))
         from . import xor as story
@@ -141,6 +141,42 @@ def reproduce(
         names = list(classics.EXPERIMENTS) if experiment is Experiment.all else [experiment.value]
         for name in names:
             classics.show(name, _console(), n_nets=nets, data=data)
+
+
+class BenchGroup(str, Enum):
+    """Groups that benchmarks.quick has works of; a test compares them."""
+
+    all = "all"
+    xor = "xor"
+    population = "population"
+    minibatch = "minibatch"
+    large = "large"
+    predict = "predict"
+    cold_start = "cold_start"
+
+
+@app.command()
+def bench(
+    group: Annotated[BenchGroup, typer.Argument(help="What to measure.")] = BenchGroup.all,
+    output: Annotated[Path, typer.Option(help="The page; .json and .md are written beside it.")] = Path("bench.html"),
+) -> None:
+    """Measure fastmlp against NumPy by hand on this machine, in a minute or two, and write a page of it."""
+    with errors_as_sentences():
+        from . import jobs
+        from .benchmarks import page as bench_page
+        from .benchmarks import quick as bench_quick
+        from .benchmarks import results as bench_results
+        from .benchmarks import tables as bench_tables
+
+        jobs.check_folder(output)
+        results = bench_quick.run(
+            lambda title: _say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
+        )
+        saved = output.with_suffix(".json")
+        bench_results.save(results, saved)
+        typer.echo("\n".join(bench_tables.summary(results)))
+        for path in [saved, *bench_page.write(results, saved)]:
+            typer.echo(f"wrote {path}")
 
 
 @app.command()
@@ -257,7 +293,7 @@ def diagnose(
 ) -> None:
     """Say what keeps a net from learning: the verdict, its evidence, what to change, how to make sure."""
     with errors_as_sentences():
-        from . import diagnosis_job
+        from .diagnosis import job as diagnosis_job
 
         typer.echo(diagnosis_job.run(model, file, target, as_json))
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
+from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
 from .devices import check_name, device_for, in_kind, on_device_of, resolve
-from .errors import checked_count, checked_number, unknown_name
+from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
@@ -20,7 +21,7 @@ from .kernels.random import FIT, derived_seeds
 from .network import Network
 from .objective import Objective
 from .optimizers import optimizer_from_name
-from .plan import PRECISIONS, Plan, describe_net, products
+from .plan import Plan, products
 from .schedules import schedule_factors
 from .training import Fit, OptimizerState, Options
 
@@ -234,7 +235,7 @@ class MLP:
         shuffle = bool(shuffle) and size < data.n_samples
         watch = None
         if monitor:
-            from .monitor import Monitor
+            from .diagnosis.monitor import Monitor
 
             watch = Monitor(self.network, data, epochs)
         options = Options(
@@ -368,36 +369,3 @@ class MLP:
             f"MLP({self.network.layer_sizes}, hidden_activation={hidden!r}, output_activation={output!r}, "
             f"loss={self.network.loss_row.name!r}, n_params={len(self._params)}, device={self.device.name!r})"
         )
-
-
-def chosen_classes(outputs: Any, network: Network) -> Any:
-    """Class numbers (..., n_samples) of outputs (..., n_samples, n_outputs)."""
-    if network.n_outputs > 1:
-        return outputs.argmax(axis=-1)
-    return (outputs[..., 0] > describe_net(network).middle).astype(np.int64)
-
-
-def seed_of(random_state: Any) -> int:
-    """The number, from 0 to 2**63 - 1, on which all that is random in a net depends."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
-    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
-        draw = random_state.integers if isinstance(random_state, np.random.Generator) else random_state.randint
-        return int(draw(2**31))
-    return checked_count("random_state", random_state, at_least=0) % 2**63
-
-
-def checked_precision(precision: Any) -> str:
-    if precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
-    return precision
-
-
-def checked_dtype(dtype: Any) -> np.dtype:
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = np.dtype(object)
-    if found not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be 'float32' or 'float64', but it is {dtype!r}.")
-    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -14,22 +13,23 @@ import numpy as np
 
 from . import data as border
 from .callbacks import as_early_stopping
+from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
 from .convergence import as_converged
 from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
+from .diagnosis.monitor import population_monitor
 from .ensemble import average, checked_shares, greedy_weights
-from .errors import DivergenceWarning, checked_count, checked_setting, drawn_setting, is_per_net
+from .errors import checked_count, checked_setting, drawn_setting, is_per_net
 from .initialization import Init, check_init, draw_params
-from .kernels.arguments import CONVERGED, METRIC_NONE, RUNNING
+from .kernels.arguments import METRIC_NONE
 from .kernels.random import FIT, derived_seeds
-from .mlp import MLP, checked_dtype, checked_precision, chosen_classes, seed_of
-from .monitor import population_monitor
+from .mlp import MLP
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
 from .plan import products
 from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
 from .population_result import PopulationResult
-from .population_use import checked_members, judge_nets
+from .population_use import checked_members, have_learned, judge_nets
 from .schedules import schedule_factors
 
 # Constructor settings that may differ from net to net, and their bounds.
@@ -274,14 +274,7 @@ class Population:
             task.watch.look(outcome, at_end=True, stacklevel=3)
         self._fits += 1
         self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
-        n_diverged = int((self.result.stopped_by == "divergence").sum())
-        if n_diverged:
-            warnings.warn(
-                f"The loss of {n_diverged:,} of {self.n_nets:,} nets stopped being finite; their training ended and "
-                "parameters from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
-                DivergenceWarning,
-                stacklevel=2,
-            )
+        self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
     def _choose_device(self, X: Any, samples: float) -> None:
@@ -291,17 +284,10 @@ class Population:
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         has_metric = task.data.metric != METRIC_NONE
-        if task.converged is not None:
-            done = outcome.status == CONVERGED
-        else:
-            done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
-            if has_metric:
-                _, right = judge_nets(self.network, self.device, self._params, task.data, task.strides)
-                done &= right >= 1.0 - 1e-5
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
         return PopulationResult(
-            converged=done, epochs=outcome.epochs, loss=outcome.loss,
+            converged=have_learned(task, outcome), epochs=outcome.epochs, loss=outcome.loss,
             accuracy=outcome.right if has_metric else None,
             monitor=task.monitor,
             best_value=outcome.best if monitored else None,

@@ -44,7 +44,7 @@ from .schedules import factors_at, is_constant
 from .training import Fit, Options
 
 if TYPE_CHECKING:
-    from .monitor import PopulationMonitor
+    from .diagnosis.monitor import PopulationMonitor
 
 MONITORS = {
     None: MONITOR_NONE, "loss": MONITOR_LOSS, "accuracy": MONITOR_RIGHT, "validation_loss": MONITOR_VALIDATION_LOSS,

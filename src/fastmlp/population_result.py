@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .convergence import EpochStatistics, wilson_interval
+from .errors import DivergenceWarning
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 
 STOPPED_BY = {
@@ -83,6 +85,16 @@ class PopulationResult:
     def epoch_statistics(self) -> EpochStatistics:
         """Epochs to converge: mean, sd, median, quantiles, harmonic_mean, twice_median, best_restart, histogram."""
         return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
+
+    def warn_of_divergence(self, stacklevel: int) -> None:
+        n = int((self.stopped_by == "divergence").sum())
+        if n:
+            warnings.warn(
+                f"The loss of {n:,} of {self.n_nets:,} nets stopped being finite; their training ended and parameters "
+                "from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
+                DivergenceWarning,
+                stacklevel=stacklevel,
+            )
 
     def order(self) -> np.ndarray:
         """Net numbers (n_nets,) from the best to the worst: by the monitored value where early stopping had one, else

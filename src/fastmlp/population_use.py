@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .devices import Device, backend, n_threads_available
-from .kernels.arguments import NET_HYPER, Data, Nets
+from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, RUNNING, Data, Nets
 from .network import Network
 from .plan import EVALUATION_ROWS, Plan, describe_net, trains_in_lanes
 from .population_data import Strides, own_data
-from .population_fit import LANES
+from .population_fit import LANES, Outcome, Task
 
 
 def judge_nets(
@@ -60,6 +60,19 @@ def _judge_each(network, device, params, data, strides, members, output):
             room = output[i * size : (i + 1) * size] if output.size else output
             results.append(plan.evaluate(team, own_data(data, strides, net), padded, room))
     return np.array(results).reshape(-1, 2).T
+
+
+def have_learned(task: Task, outcome: Outcome) -> np.ndarray:
+    """(n_nets,), whether a net met the rule of convergence; without one, whether it gets every sample right or, where
+    there are no classes, whether its training has ended with a finite loss.
+    """
+    if task.converged is not None:
+        return outcome.status == CONVERGED
+    done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
+    if task.data.metric != METRIC_NONE:
+        _, right = judge_nets(task.network, task.device, task.params, task.data, task.strides)
+        done &= right >= 1.0 - 1e-5
+    return done
 
 
 def checked_members(nets: Any, n_nets: int) -> np.ndarray:

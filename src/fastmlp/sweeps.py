@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import data as border
+from .choices import seed_of
 from .errors import checked_count, is_distribution, unknown_name
 from .kernels.arguments import METRIC_NONE
-from .mlp import MLP, seed_of
+from .mlp import MLP
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from .population import Population
 from .sampling import folds

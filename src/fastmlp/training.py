@@ -74,7 +74,7 @@ class OptimizerState:
 CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
 
 if TYPE_CHECKING:
-    from .monitor import Monitor
+    from .diagnosis.monitor import Monitor
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,8 @@ class _Runtime(types.ModuleType):
         streams.drain_all()
 
     def memGetInfo(self):
-        return settings.limit - memory.MemoryPool().used_bytes(), settings.limit
+        free = settings.limit - memory.MemoryPool().used_bytes()
+        return free if settings.free is None else settings.free, settings.limit
 
     def driverGetVersion(self):
         return 13000 if settings.available else 0

@@ -13,6 +13,7 @@ sources: dict[tuple[str, tuple[str, ...]], set[str]] = {}  # (code, options): na
 settings = SimpleNamespace(
     order=0,  # of threads: 0 ascending, 1 descending, more: a seed
     limit=2**33,  # bytes of device memory
+    free=None,  # bytes that it says are free; None for as many as are
     n_devices=1,
     available=True,  # what cupy.cuda.is_available() says
     late="",  # which streams do what they are asked to as late as they may: "all", "null", or none

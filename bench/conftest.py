@@ -1,0 +1,203 @@
+"""Options of the suite, and the session that runs each work once, however many tests ask for its figures."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import environment
+import pytest
+from contest import Pool, hold, not_held
+from works import ENTRIES, WORKS
+
+from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks.machine import machine
+from fastmlp.benchmarks.rounds import QUICK, Rules
+
+HOW = (
+    "Every contestant runs in a process of its own and is first compared with float64 NumPy from the same start; one "
+    "that computes something else is not timed. Durations are medians over rounds in which all contestants of a work "
+    "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each "
+    "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "
+    "that set the threads or the kernels of a library are removed for all."
+)
+# What files must agree in to be one.
+SAME = {
+    "options": lambda results: results["options"],
+    "processors": lambda results: (results["machine"]["processor"], results["machine"]["cpus"]),
+    "versions": lambda results: results["machine"]["versions"],
+}
+HERE = Path(__file__).parent
+FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
+GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("fastmlp", "fastmlp's benchmark suite")
+    group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where everybody computes")
+    group.addoption("--peers", default="all", help=f"all, none, or some of {','.join(FAMILIES)}")
+    group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
+    group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: under two minutes")
+    group.addoption(
+        "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
+    )
+    group.addoption("--save", type=Path, help="results as JSON (bench/results/latest.json)")
+    group.addoption("--resume", action="store_true", help="keep what the file of --save already has")
+
+
+def pytest_configure(config):
+    if not config.pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError("The suite needs pytest-benchmark: pip install -e '.[bench]'")
+    for name, value in (("benchmark_columns", ["median", "iqr", "min", "max", "rounds"]), ("benchmark_sort", "median")):
+        if not _given(config, name):
+            setattr(config.option, name, value)
+    config.pluginmanager.register(Session(config), PLUGIN)
+
+
+def _given(config, name: str) -> bool:
+    flag = "--" + name.replace("_", "-")
+    return any(str(argument).split("=")[0] == flag for argument in config.invocation_params.args)
+
+
+PLUGIN = "fastmlp_suite"
+
+
+class Session:
+    """Runs works as tests ask for them and saves after each."""
+
+    def __init__(self, config):
+        option = config.option
+        self.config = config
+        rules = QUICK if option.quick else Rules()
+        self.rules = rules._replace(rounds=rules.rounds if option.rounds is None else option.rounds)
+        self.device = option.device
+        if self.rules.rounds < 1:
+            raise pytest.UsageError("--rounds: expected at least 1")
+        self.groups = self._chosen("--groups", option.groups, GROUPS)
+        self.families = self._chosen("--peers", option.peers, FAMILIES)
+        self.path = option.save or HERE / "results" / "latest.json"
+        self.pool = Pool(self.device)
+        self.wanted: dict[str, list[str]] = {}  # work -> its contestants among the tests that run
+        self.done = 0
+        self.results: dict | None = None
+
+    @staticmethod
+    def _chosen(flag: str, text: str, known: list[str]) -> list[str]:
+        if text in ("all", "none"):
+            return known if text == "all" else []
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in known]:
+            raise pytest.UsageError(f"{flag}: unknown {', '.join(unknown)}; there are all, none, {', '.join(known)}")
+        return chosen
+
+    def entries(self):
+        for group in self.groups:
+            for entry in ENTRIES:
+                is_in = entry.group == group and (entry.in_quick or not self.rules.quick)
+                if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
+                    yield entry
+
+    def peers(self, entry):
+        """Of a work's contestants those that were asked for, on this device."""
+        here = [peer for peer in entry.peers if self.device in peer.devices]
+        return [peer for peer in here if peer.kind != "peer" or peer.family in self.families]
+
+    def start(self) -> None:
+        """The file's head: machine, options, missing contestants; with --resume what is already there."""
+        cleared = environment.clear()
+        fresh = {
+            "schema": bench_results.SCHEMA,
+            "machine": machine(cleared),
+            "options": {"device": self.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
+            "started": _now(),
+            "finished": "",
+            "missing": {},
+            "how": HOW,
+            "results": [],
+        }
+        self.results = fresh
+        if self.config.option.resume and self.path.exists():
+            try:
+                kept = bench_results.load(self.path)
+            except ValueError as error:
+                raise pytest.UsageError(f"--resume: {error}") from None
+            if different := [what for what, get in SAME.items() if get(kept) != get(fresh)]:
+                raise pytest.UsageError(
+                    f"--resume: {self.path} was measured with other {' and '.join(different)}; run without --resume to "
+                    "replace it"
+                )
+            self.results = kept
+
+    def result(self, name: str) -> dict:
+        """The result of a work, measured the first time it is asked for."""
+        found = next((result for result in self.results["results"] if result["name"] == name), None)
+        entry = WORKS[name]
+        missing = [peer for peer in entry.peers if peer.name in self.wanted[name]]
+        if found:
+            have = {row["name"] for row in found["rows"] if row["status"] not in ("missing", "failed", "wrong")}
+            missing = [peer for peer in missing if peer.name not in have]
+            if not missing:
+                return found
+            self.results["results"].remove(found)
+            missing = [peer for peer in entry.peers if peer.name in self.wanted[name] or peer.name in have]
+        self.done += 1
+        self.say(f"\n[{self.done}/{len(self.wanted)}] {entry.group}/{name}:")
+        started = time.monotonic()
+        try:
+            found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
+        except Exception as error:  # tests of its other contestants must not start it again
+            found = not_held(entry, missing, f"{type(error).__name__}: {error}")
+        self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
+        self.results["results"].append(found)
+        self.results["missing"] = bench_results.missing(self.results["results"])
+        self.save()
+        return found
+
+    def save(self) -> None:
+        self.results["finished"] = _now()
+        bench_results.save(self.results, self.path)
+
+    def say(self, text: str) -> None:
+        """On the terminal, past pytest's capturing."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        if reporter is not None:
+            with capture.global_and_fixture_disabled():
+                reporter.write(text, flush=True)
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def pytest_collection_finish(session):
+    """After -k and its like have chosen: only contestants whose tests run are measured."""
+    suite = session.config.pluginmanager.get_plugin(PLUGIN)
+    for item in session.items:
+        if "work" in getattr(item, "callspec", item).__dict__.get("params", {}):
+            suite.wanted.setdefault(item.callspec.params["work"], []).append(item.callspec.params["contestant"])
+    if suite.wanted and not session.config.option.collectonly:
+        suite.start()
+
+
+@pytest.fixture(scope="session")
+def suite(pytestconfig):
+    session = pytestconfig.pluginmanager.get_plugin(PLUGIN)
+    yield session
+    session.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config):
+    session = config.pluginmanager.get_plugin(PLUGIN)
+    if not session.results or not session.results["results"]:
+        return
+    terminalreporter.section("fastmlp's benchmark suite")
+    for line in bench_tables.summary(session.results):
+        terminalreporter.write_line(line)
+    terminalreporter.write_line(f"saved to {session.path}; a page of it: python bench/report.py {session.path}")

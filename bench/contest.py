@@ -1,0 +1,130 @@
+"""One work and its contestants: verified, calibrated, then timed in interleaved rounds.
+
+1. Every contestant does a small part of the work and must reach the result of float64 NumPy from the same start; one
+   that does not is reported and not timed.
+2. Every contestant is timed with each number of threads worth trying, and the better one goes on. A job is the work's
+   most_runs runs, or fewer for a slow contestant; short jobs are repeated until a measurement is worth taking.
+3. Rounds: each does every contestant's job once, in alternating order, from the same start, so that what disturbs the
+   machine for seconds disturbs all of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from peers import Peer, Unsupported
+from work import Entry, Wrong
+from worker import Failed, Worker
+from works import build
+
+from fastmlp.benchmarks.machine import cpus, others_busy
+from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
+
+
+class Pool:
+    """Workers of works that share them; closed when another name comes."""
+
+    def __init__(self, device: str):
+        self._device, self._name, self._workers = device, "", {}
+
+    def get(self, entry: Entry, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
+        if not entry.shares_workers:
+            return Worker(peer, threads, most_cpus, self._device)
+        if entry.shares_workers != self._name:
+            self.close()
+            self._name = entry.shares_workers
+        key = peer.name, threads
+        if key not in self._workers or not self._workers[key].is_alive():
+            self._workers[key] = Worker(peer, threads, most_cpus, self._device)
+        return self._workers[key]
+
+    def release(self, entry: Entry, worker: Worker) -> None:
+        if not entry.shares_workers:
+            worker.close()
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+        self._name, self._workers = "", {}
+
+
+def enter(entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool) -> tuple[Entrant | None, dict]:
+    """The contestant with its better thread setting, if it can do the work, and its row."""
+    row = new_row(peer.name, peer.kind)
+    if peer.missing:
+        return None, row | {"status": "missing", "reason": peer.missing}
+    if peer.left_out:
+        return None, row | {"status": "left out", "reason": peer.left_out}
+    if rules.quick and peer.slow_start:
+        return None, row | {"status": "left out", "reason": "starts too slowly for --quick"}
+    settings = work.thread_settings(cpus())
+    most = max(settings)
+    if rules.quick:
+        settings = (most,)
+    best: Entrant | None = None
+    for threads in [None] if peer.chooses_threads else settings:
+        worker = pool.get(entry, peer, threads, most)
+        try:
+            prepared = worker("prepare", entry.name, rules.quick)
+            if not work.done_once and peer.kind != "limit":
+                row["verified"] = work.check(peer, worker("verify", entry.name, rules.quick))
+            n_runs, repeats, seconds = calibrate(worker, work.most_runs, work.done_once)
+            if work.done_once and peer.kind != "limit":
+                row["verified"] = work.check(peer, worker("answer", entry.name, rules.quick))
+        except (Unsupported, Failed, Wrong) as reason:
+            pool.release(entry, worker)
+            if best:
+                pool.release(entry, best.worker)
+            return None, row | {"status": type(reason).__name__.lower(), "reason": str(reason)}
+        row["prepare_seconds"] = max(row["prepare_seconds"], prepared)  # the second process may find a warm cache
+        per_unit = seconds / n_runs / work.n_units
+        row["tried"][str(threads or "own choice")] = per_unit
+        if best and per_unit >= row["tried"][str(row["threads"])]:
+            pool.release(entry, worker)
+            continue
+        if best:
+            pool.release(entry, best.worker)
+        row["threads"] = threads
+        best = Entrant(worker, row, n_runs, repeats, seconds * repeats)
+    return best, row
+
+
+def not_held(entry: Entry, peers: Iterable[Peer], reason: str) -> dict:
+    """The result of a work that broke as a whole."""
+    rows = [new_row(peer.name, peer.kind) | {"status": "failed", "reason": reason} for peer in peers]
+    return {
+        "name": entry.name, "group": entry.group, "title": entry.name, "source": "not known", "unit": "run",
+        "costs": {}, "curve": None, "others_busy": 0.0, "rows": rows,
+    }  # fmt: skip
+
+
+def hold(entry: Entry, peers: Iterable[Peer], rules: Rules, pool: Pool, say: Callable[[str], None]) -> dict:
+    """The result of one work, as fastmlp.benchmarks.results describes it."""
+    work = build(entry.name, rules.quick)
+    busy = [others_busy()]
+    rows, entrants = [], []
+    try:
+        for peer in peers:
+            say(peer.name)
+            entrant, row = enter(entry, work, peer, rules, pool)
+            rows.append(row)
+            entrants += [entrant] if entrant else []
+        if entrants:
+            n_rounds = affordable_rounds(rules, sum(entrant.seconds + PAUSE for entrant in entrants))
+            say(f"{n_rounds} round{'s' if n_rounds > 1 else ''}")
+            time_rounds(entrants, n_rounds, work.n_units)
+        for entrant in entrants:
+            entrant.row.update(entrant.worker("facts"))
+            entrant.row.update(n_runs=entrant.n_runs, repeats=entrant.repeats)
+    finally:
+        for entrant in entrants:
+            pool.release(entry, entrant.worker)
+    time.sleep(PAUSE)
+    busy.append(others_busy())
+    return {
+        "name": entry.name, "group": entry.group, "title": work.title, "source": work.source, "unit": work.unit,
+        "costs": work.costs(), "curve": work.curve, "others_busy": statistics.mean(busy), "rows": rows,
+    }  # fmt: skip

@@ -1,0 +1,97 @@
+"""Estimators as they come: `Estimator(random_state=0).fit(X, y)`, every setting at its default.
+
+Two libraries stop after different numbers of epochs, so their losses are not compared; what both must reach is the
+score that scikit-learn's estimator reached when this was written, less a margin for the seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from peers import ESTIMATORS, Peer
+from work import Entry, Wrong
+
+
+@dataclass(frozen=True, eq=False)
+class FitWork:
+    """estimator : "MLPClassifier" or "MLPRegressor"; lowest_score : of the test rows, accuracy or R2"""
+
+    name: str
+    title: str
+    estimator: str
+    source: str
+    data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # X, y, X_test, y_test
+    lowest_score: float
+    group: str = "estimators"
+    unit: str = "fit"
+    n_units: int = 1
+    most_runs: int = 1
+    done_once: bool = True
+    verify_runs: int = 1
+    curve: None = None
+    multiply_adds: int = 0
+
+    def costs(self) -> dict[str, float]:
+        return {}
+
+    def thread_settings(self, cpus: int) -> tuple[int, ...]:
+        return (1,) if cpus == 1 else (1, cpus)
+
+    def quick(self) -> FitWork:
+        return self
+
+    @property
+    def verification(self) -> FitWork:
+        return self
+
+    def check(self, peer: Peer, answer: float) -> dict[str, float]:
+        """answer : the score of the test rows"""
+        if not answer >= self.lowest_score:
+            raise Wrong(f"a score of {answer:.3f} on the test rows, at least {self.lowest_score} expected")
+        return {"score below the expected": max(0.0, self.lowest_score - answer)}
+
+
+def split(X, y) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A fifth of the rows for testing, inputs in standard units of the training rows."""
+    order = np.random.RandomState(0).permutation(len(X))
+    k = round(0.2 * len(X))
+    test, train = order[:k], order[k:]
+    mean, std = X[train].mean(0), X[train].std(0)
+    X = (X - mean) / np.where(std > 0, std, 1.0)
+    return X[train], y[train], X[test], y[test]
+
+
+def _digits(name) -> FitWork:
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return FitWork(
+        name, "digits, 1,438 x 64, ten classes", "MLPClassifier", "scikit-learn's digits", split(X, y), 0.955
+    )
+
+
+def _breast_cancer(name) -> FitWork:
+    from sklearn.datasets import load_breast_cancer
+
+    X, y = load_breast_cancer(return_X_y=True)
+    title, source = "breast cancer, 455 x 30, two classes", "scikit-learn's breast cancer"
+    return FitWork(name, title, "MLPClassifier", source, split(X, y), 0.95)
+
+
+def _friedman(name) -> FitWork:
+    """Friedman 1991, the first of his three: a number of ten features, five of which matter."""
+    rng = np.random.default_rng(0)
+    X = rng.random((5000, 10))
+    y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4]
+    y += rng.normal(size=len(y))
+    title = "Friedman 1, 4,000 x 10, a number"
+    return FitWork(name, title, "MLPRegressor", "drawn from its formula", split(X, y), 0.94)
+
+
+ENTRIES = (
+    Entry("estimator_digits", "estimators", ESTIMATORS, partial(_digits, "estimator_digits"), in_quick=True),
+    Entry("estimator_breast_cancer", "estimators", ESTIMATORS, partial(_breast_cancer, "estimator_breast_cancer")),
+    Entry("estimator_friedman", "estimators", ESTIMATORS, partial(_friedman, "estimator_friedman")),
+)

@@ -1,0 +1,1 @@
+"""What nobody should beat, as contestants: bare matrix products, arithmetic, memory."""

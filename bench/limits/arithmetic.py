@@ -1,0 +1,109 @@
+"""The arithmetic limit: the work's multiply-adds with nothing around them, on all threads.
+
+Sixteen independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the
+processor's multipliers are the only thing that is waited for. Works count an exponential and the division after it as
+16 multiply-adds (populations.py). "chain" is the limit of the smallest nets: the work's longest chain of operations
+that need one another's results, as one such chain on one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from peers import Unsupported
+
+CHAINS = 16  # as in side_by_side: four cycles from operands to result, two or fewer a cycle, and as many again
+LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
+
+
+@intrinsic(prefer_literal=True)
+def turns(typing_context, n_chains, n, x, y):
+    """The sum of n_chains vectors after n times v = v * x + y; n_chains : a literal; x, y : float32"""
+    sig = types.float32(n_chains, types.intp, types.float32, types.float32)
+    if not isinstance(n_chains, types.IntegerLiteral):
+        return None
+    count = n_chains.literal_value
+
+    def build(context, builder, sig, args):
+        _, n, x, y = args
+        vector, index = ir.VectorType(ir.FloatType(), LANES), n.type
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}f32"
+        )
+
+        def splat(value):
+            undefined = ir.Constant(vector, ir.Undefined)
+            one = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            return builder.shuffle_vector(one, undefined, mask)
+
+        x, y = splat(x), splat(y)
+        before = builder.block
+        body, after = builder.append_basic_block("turn"), builder.append_basic_block("done")
+        builder.branch(body)
+        builder.position_at_end(body)
+        k = builder.phi(index)
+        chains = [builder.phi(vector) for _ in range(count)]
+        k.add_incoming(ir.Constant(index, 0), before)
+        for c, chain in enumerate(chains):
+            chain.add_incoming(ir.Constant(vector, [float(c)] * LANES), before)
+        moved = [builder.call(fma, [chain, x, y]) for chain in chains]
+        next_k = builder.add(k, ir.Constant(index, 1))
+        k.add_incoming(next_k, body)
+        for chain, value in zip(chains, moved, strict=True):
+            chain.add_incoming(value, body)
+        builder.cbranch(builder.icmp_signed("<", next_k, n), body, after)
+        builder.position_at_end(after)
+        result = moved[0]
+        for value in moved[1:]:
+            result = builder.fadd(result, value)
+        return builder.extract_element(result, ir.Constant(ir.IntType(32), 0))
+
+    return sig, build
+
+
+@numba.njit(nogil=True)
+def side_by_side(n):
+    return turns(16, n, np.float32(0.5), np.float32(1.0))
+
+
+@numba.njit(nogil=True)
+def one_after_another(n):
+    return turns(1, n, np.float32(0.5), np.float32(1.0))
+
+
+class Contestant:
+    def __init__(self, variant: str = ""):
+        self.name, self.is_chain = variant, variant == "chain"
+
+    def prepare(self, work, threads: int) -> float:
+        if self.is_chain:
+            self.loop, self.threads, turns = one_after_another, 1, work.chain * work.n_units
+        else:
+            self.loop, self.threads = side_by_side, threads
+            turns = work.multiply_adds * work.n_units / LANES / CHAINS / threads
+        if not turns:
+            raise Unsupported("nothing is counted for this work")
+        self.turns = turns
+        started = time.perf_counter()
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.loop(1)
+        self.run(1)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        pass
+
+    def run(self, n: int) -> None:
+        turns = max(1, round(n * self.turns))
+        if self.threads == 1:
+            self.loop(turns)
+        else:
+            list(self.pool.map(self.loop, [turns] * self.threads))

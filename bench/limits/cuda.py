@@ -1,0 +1,87 @@
+"""The card's own ceilings, by CuPy: bare products by cuBLAS, multiply-adds in registers, its memory.
+
+The counterpart of products.py, arithmetic.py and memory.py with the same counts of the same works.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+from peers import Unsupported
+
+THREADS = 2**20  # enough to fill any card many times over
+CHAINS = 8
+BODY = """
+float v[8];
+for (int c = 0; c < 8; ++c) v[c] = c;
+for (long long i = 0; i < turns; ++i)
+    for (int c = 0; c < 8; ++c) v[c] = fmaf(v[c], x, 1.0f);
+float sum = 0.0f;
+for (int c = 0; c < 8; ++c) sum += v[c];
+y = sum;
+"""
+
+
+class Contestant:
+    def __init__(self, variant: str):
+        self.name, self.variant = variant, variant
+
+    def prepare(self, work, threads: int) -> float:
+        import cupy
+
+        if not cupy.cuda.is_available():
+            raise Unsupported("CuPy finds no card")
+        self.cupy, self.work = cupy, work
+        started = time.perf_counter()
+        self.job = {"products": self.products, "arithmetic": self.arithmetic, "memory": self.memory}[self.variant]()
+        self.run(1)
+        return time.perf_counter() - started
+
+    def products(self):
+        cupy, w = self.cupy, self.work
+        a = [cupy.full((w.batch_size, size), 0.01, cupy.float32) for size in w.layer_sizes]
+        W = [cupy.full(shape, 0.01, cupy.float32) for shape in pairwise(w.layer_sizes)]
+        d, g = [cupy.empty_like(x) for x in a], [cupy.empty_like(m) for m in W]
+
+        def run(n):
+            for _ in range(n * w.n_steps):
+                for k, m in enumerate(W):
+                    cupy.matmul(a[k], m, out=d[k + 1])
+                for k in reversed(range(len(W) if w.trains else 0)):
+                    cupy.matmul(a[k].T, a[k + 1], out=g[k])
+                    if k:
+                        cupy.matmul(a[k + 1], W[k].T, out=d[k])
+
+        return run
+
+    def arithmetic(self):
+        cupy, w = self.cupy, self.work
+        if not w.multiply_adds:
+            raise Unsupported("nothing is counted for this work")
+        spin = cupy.ElementwiseKernel("float32 x, int64 turns", "float32 y", BODY, "spin")
+        x = cupy.full(THREADS, 0.5, cupy.float32)
+        turns = w.multiply_adds * w.n_units / THREADS / CHAINS
+        return lambda n: spin(x, max(1, round(n * turns)))
+
+    def memory(self):
+        cupy, n_params = self.cupy, self.work.adam_params
+        if not n_params:
+            raise Unsupported("nothing is counted for this work")
+        stream = cupy.ElementwiseKernel(
+            "float32 g", "float32 p, float32 m, float32 v", "m += g; v += g; p += m", "stream"
+        )
+        g, p, m, v = (cupy.zeros(n_params, cupy.float32) for _ in range(4))
+
+        def run(n):
+            for _ in range(n):
+                stream(g, p, m, v)
+
+        return run
+
+    def reset(self) -> None:
+        pass
+
+    def run(self, n: int) -> None:
+        self.job(n)
+        self.cupy.cuda.Device().synchronize()

@@ -1,0 +1,47 @@
+"""The memory limit: as many arrays read and written as the work must, with one addition for each number written."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+from peers import Unsupported
+
+
+@numba.njit(nogil=True, fastmath=True)
+def adam_traffic(p, g, m, v):
+    """Four arrays read, three written: what an update by Adam moves."""
+    for i in range(p.size):
+        m[i] += g[i]
+        v[i] += g[i]
+        p[i] += m[i]
+
+
+class Contestant:
+    def __init__(self, variant: str = ""):
+        self.name = "memory"
+
+    def prepare(self, work, threads: int) -> float:
+        if not work.adam_params:
+            raise Unsupported("nothing is counted for this work")
+        started = time.perf_counter()
+        arrays = [np.zeros(work.adam_params, np.float32) for _ in range(4)]
+        self.parts = list(zip(*(np.array_split(a, threads) for a in arrays), strict=True))
+        self.pool = ThreadPoolExecutor(threads)
+        self.run(1)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        pass
+
+    def run(self, n: int) -> None:
+        def stream(part):
+            for _ in range(n):
+                adam_traffic(*part)
+
+        if len(self.parts) == 1:
+            stream(self.parts[0])
+        else:
+            list(self.pool.map(stream, self.parts))

@@ -1,0 +1,58 @@
+"""This package as a contestant: MLP.fit as a user calls it, with the threads it chooses by itself."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from workloads import Workload
+
+from peers import DEVICE, Training
+
+
+class Contestant(Training):
+    def __init__(self, variant: str = ""):
+        self.name = "fastmlp"
+
+    def prepare(self, workload: Workload, threads: int | None) -> float:
+        import fastmlp
+
+        self.w = workload
+        sgd, adam = fastmlp.SGD, fastmlp.Adam
+        self.optimizer = (sgd if workload.optimizer == "sgd" else adam)(learning_rate=workload.learning_rate)
+        started = time.perf_counter()
+        self.reset()
+        self.run(1)
+        seconds = time.perf_counter() - started
+        self.reset()
+        return seconds
+
+    def reset(self) -> None:
+        import fastmlp
+
+        self.net = fastmlp.MLP(
+            self.w.layer_sizes,
+            hidden_activation=self.w.hidden_activation,
+            output_activation=self.w.output_activation,
+            loss=self.w.loss,
+            random_state=0,
+            device=DEVICE,
+        )
+        self.net.params[:] = self.w.start
+
+    def run(self, n_epochs: int) -> None:
+        self.net.fit(
+            self.w.X,
+            self.w.y,
+            epochs=n_epochs,
+            batch_size=self.w.batch_size,
+            optimizer=self.optimizer,
+            shuffle=False,
+            verbose=0,
+        )
+
+    def params(self):
+        return np.array(self.net.params, dtype=np.float32).ravel()
+
+    def loss(self, X, y) -> float:
+        return float(self.net.evaluate(X, y)["loss"])

@@ -1,0 +1,254 @@
+"""The contestants of kernel_loops.py. A form is made with (work) and does `run(n)`; `result()` is what it wrote last.
+
+One thread, arrays at hand, results written into an array that is there already where the library can do that.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from kernel_loops import RATE
+
+
+class Fastmlp:
+    """The kernels' own helpers inside one compiled loop."""
+
+    def __init__(self, work):
+        self.work, self.x = work, work.inputs
+        self.loop, self.arguments, self.out = {"product": self.product, "adam": self.adam}.get(
+            work.kind, self.elements
+        )()
+
+    def product(self):
+        import numba
+
+        from fastmlp.kernels.cpu.product import plain_product, scratch_size
+        from fastmlp.kernels.jit import OPTIONS
+        from fastmlp.kernels.memory import offset
+
+        m, n, k = self.work.shape
+        transposed, lda = self.work.transposed, m if self.work.transposed else k
+
+        @numba.njit(nogil=True, **OPTIONS)
+        def loop(turns, a, b, c, scratch):
+            for _ in range(turns):
+                plain_product(
+                    transposed, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, n, offset(c, 0), 0, n,
+                    offset(scratch, 0), 0,
+                )  # fmt: skip
+
+        out = np.empty((m, n), np.float32)
+        scratch = np.empty(scratch_size(n, 4), np.float32)
+        return loop, (self.x["a"].reshape(-1), self.x["b"].reshape(-1), out.reshape(-1), scratch), out
+
+    def elements(self):
+        import numba
+
+        from fastmlp.kernels import elementary
+        from fastmlp.kernels.jit import OPTIONS
+        from fastmlp.kernels.memory import load, store
+
+        function, lanes = getattr(elementary, self.work.kind), 16
+
+        @numba.njit(nogil=True, **OPTIONS)
+        def loop(turns, x, out):
+            for _ in range(turns):
+                for i in range(0, x.size, lanes):
+                    store(out, i, function(load(x, i, lanes)))
+
+        out = np.empty_like(self.x["x"])
+        return loop, (self.x["x"], out), out
+
+    def adam(self):
+        import numba
+
+        from fastmlp.kernels.cpu.update import update
+        from fastmlp.kernels.jit import OPTIONS
+        from fastmlp.kernels.memory import offset
+        from fastmlp.kernels.optimizers import RULES, Settings
+
+        n, rule = self.work.shape[0], next(k for k, row in enumerate(RULES) if row.name == "adam")
+
+        @numba.njit(nogil=True, **OPTIONS)
+        def loop(turns, p, g, s, h, one, zero, powers):
+            for _ in range(turns):
+                powers[0] *= np.float32(0.9)
+                powers[1] *= np.float32(0.999)
+                rate = h[0] / (one - powers[0])
+                root = one / np.sqrt(one - powers[1])
+                settings = Settings(zero, h[1], h[2], h[3], zero, zero, zero, zero, rate, one, root, zero)
+                update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings, one, zero, one)
+
+        p = self.x["p"].copy()
+        hyper = np.array([RATE, 0.9, 0.999, 1e-8], np.float32)
+        self.fresh = [(p, self.x["p"])]
+        arguments = (p, self.x["g"], np.zeros(2 * n, np.float32), hyper, np.float32(1), np.float32(0))
+        return loop, (*arguments, np.ones(2, np.float32)), p
+
+    def reset(self):
+        if self.work.kind == "adam":
+            self.arguments[0][:] = self.x["p"]
+            self.arguments[2][:] = 0
+            self.arguments[-1][:] = 1
+
+    def run(self, n):
+        self.loop(n, *self.arguments)
+
+    def result(self):
+        return self.out
+
+
+class Numpy:
+    def __init__(self, work):
+        from threadpoolctl import ThreadpoolController
+
+        self.limits = ThreadpoolController().limit(limits=1, user_api="blas")
+        self.work, x = work, work.inputs
+        self.x = {name: value.copy() for name, value in x.items()}
+        x = self.x
+        if work.kind == "product":
+            a, self.out = x["a"].T if work.transposed else x["a"], np.empty(work.shape[:2], np.float32)
+            self.call = lambda: np.dot(a, x["b"], out=self.out)
+        elif work.kind == "adam":
+            self.out, self.t, self.scratch = x["p"], 0, np.empty_like(x["p"])
+            self.call = self.adam
+        else:
+            function, self.out = getattr(np, work.kind), np.empty_like(x["x"])
+            self.call = lambda: function(x["x"], out=self.out)
+
+    def adam(self):
+        """Every operation in place."""
+        p, g, m, v, s = *(self.x[name] for name in "pgmv"), self.scratch
+        self.t += 1
+        root = (1 - 0.999**self.t) ** 0.5
+        np.multiply(g, g, out=s)
+        s *= 0.001
+        v *= 0.999
+        v += s
+        np.multiply(g, 0.1, out=s)
+        m *= 0.9
+        m += s
+        np.sqrt(v, out=s)
+        s += 1e-8 * root
+        np.divide(m, s, out=s)
+        s *= RATE * root / (1 - 0.9**self.t)
+        p -= s
+
+    def reset(self):
+        if self.work.kind == "adam":
+            for name, value in self.work.inputs.items():
+                self.x[name][:] = value
+            self.t = 0
+
+    def run(self, n):
+        for _ in range(n):
+            self.call()
+
+    def result(self):
+        return self.out
+
+
+class Torch:
+    def __init__(self, work):
+        import torch
+
+        torch.set_num_threads(1)
+        self.work, self.torch = work, torch
+        self.x = {name: torch.from_numpy(value.copy()) for name, value in work.inputs.items()}
+        x = self.x
+        if work.kind == "product":
+            a, self.out = x["a"].T if work.transposed else x["a"], torch.empty(work.shape[:2])
+            self.call = lambda: torch.mm(a, x["b"], out=self.out)
+        elif work.kind == "adam":
+            self.out = x["p"]
+            self.call = lambda: self.optimizer.step()
+        else:
+            function, self.out = getattr(torch, work.kind), torch.empty_like(x["x"])
+            self.call = lambda: function(x["x"], out=self.out)
+
+    def reset(self):
+        if self.work.kind == "adam":
+            self.x["p"].copy_(self.torch.from_numpy(self.work.inputs["p"]))
+            self.x["p"].grad = self.x["g"]
+            self.optimizer = self.torch.optim.Adam([self.x["p"].requires_grad_(False)], lr=RATE, fused=True)
+
+    def run(self, n):
+        with self.torch.no_grad():
+            for _ in range(n):
+                self.call()
+
+    def result(self):
+        return self.out.detach().numpy()
+
+
+class Jax:
+    """A jit per call; XLA writes results into buffers of its own, Adam's are donated."""
+
+    def __init__(self, work):
+        import jax
+        import jax.numpy as jnp
+
+        self.work, self.jax = work, jax
+        x = {name: jnp.array(value) for name, value in work.inputs.items()}
+        if work.kind == "product":
+            function = (lambda a, b: a.T @ b) if work.transposed else (lambda a, b: a @ b)
+            self.arguments = x["a"], x["b"]
+        elif work.kind == "adam":
+            self.g = x["g"]
+            self.step = jax.jit(self.adam, donate_argnums=0)
+            return
+        else:
+            function, self.arguments = {"exp": jnp.exp, "tanh": jnp.tanh}[work.kind], (x["x"],)
+        self.step = jax.jit(function).lower(*self.arguments).compile()
+
+    @staticmethod
+    def adam(state, g):
+        p, m, v, t = state
+        t = t + 1
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        root = (1 - 0.999**t) ** 0.5
+        return p - RATE * root / (1 - 0.9**t) * m / (v**0.5 + 1e-8 * root), m, v, t
+
+    def reset(self):
+        if self.work.kind == "adam":
+            import jax.numpy as jnp
+
+            self.state = *(jnp.array(self.work.inputs[name]) for name in "pmv"), jnp.float32(0)
+
+    def run(self, n):
+        if self.work.kind == "adam":
+            for _ in range(n):
+                self.state = self.step(self.state, self.g)
+            self.jax.block_until_ready(self.state)
+        else:
+            for _ in range(n):
+                self.out = self.step(*self.arguments)
+            self.out.block_until_ready()
+
+    def result(self):
+        return np.asarray(self.state[0] if self.work.kind == "adam" else self.out)
+
+
+FORMS = {"fastmlp": Fastmlp, "numpy": Numpy, "torch": Torch, "jax": Jax}
+
+
+class Contestant:
+    def __init__(self, variant: str):
+        self.name = variant
+
+    def prepare(self, work, threads: int) -> float:
+        started = time.perf_counter()
+        self.form = FORMS[self.name](work)
+        self.form.reset()
+        self.form.run(1)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        self.form.reset()
+
+    def run(self, n: int) -> None:
+        self.form.run(n)
+
+    def answer(self, work) -> np.ndarray:
+        return np.array(self.form.result())

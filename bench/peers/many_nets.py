@@ -1,0 +1,215 @@
+"""The contestants of populations.py: many nets of one architecture on XOR, full batch, mean squared error.
+
+A form is Form(layer_sizes, hidden_activation, optimizer, start) with run(n_epochs) -> params (n_nets, n_params); it
+starts from `start` at each run. Adam is that of its paper, epsilon 1e-8 after the correction.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from flat import offsets
+from populations import RATES, X, Y
+
+from peers import DEVICE, Unsupported
+
+
+class Fastmlp:
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start, **fit):
+        import fastmlp
+
+        settings = {"hidden_activation": hidden_activation, "output_activation": "sigmoid"}
+        self.population = fastmlp.Population(layer_sizes, len(start), random_state=0, device=DEVICE, **settings)
+        self.start = start
+        rates = fit.pop("rates", RATES[optimizer])
+        self.fit = {"optimizer": fastmlp.optimizer_from_name(optimizer, rates), "verbose": 0, **fit}
+
+    def run(self, n_epochs):
+        self.population.params = self.start
+        self.population.fit(X, Y, epochs=n_epochs, **self.fit)
+        return self.population.params
+
+
+class JaxUnrolled:
+    """Structure of arrays by hand: every parameter is a vector over nets, every unit and sample written out, all epochs
+    in one fori_loop. Gradients by jax.grad, which writes them out too."""
+
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+        import jax
+        import jax.numpy as jnp
+
+        if optimizer not in ("sgd", "adam"):
+            raise Unsupported("not written for this optimiser")
+        act = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
+        rate, places = RATES[optimizer], offsets(layer_sizes)
+
+        def loss(params):
+            total = 0.0
+            for x, y in zip(X, Y, strict=True):
+                a = [float(v) for v in x]
+                for k, (w, b, i, j) in enumerate(places):
+                    z = [params[b + q] + sum(params[w + r * j + q] * a[r] for r in range(i)) for q in range(j)]
+                    a = [act(v) if k < len(places) - 1 else jax.nn.sigmoid(v) for v in z]
+                total += (a[0] - float(y)) ** 2
+            return jnp.sum(total) / len(X)
+
+        def step(t, state):
+            params, m, v = state
+            grads = jax.grad(loss)(params)
+            if optimizer == "sgd":
+                return [p - rate * g for p, g in zip(params, grads, strict=True)], m, v
+            m = [0.9 * a + 0.1 * g for a, g in zip(m, grads, strict=True)]
+            v = [0.999 * a + 0.001 * g * g for a, g in zip(v, grads, strict=True)]
+            c1, c2 = 1 - 0.9 ** (t + 1.0), 1 - 0.999 ** (t + 1.0)
+            moved = [p - rate * (a / c1) / (jnp.sqrt(b / c2) + 1e-8) for p, a, b in zip(params, m, v, strict=True)]
+            return moved, m, v
+
+        def train(params, n):
+            zeros = [jnp.zeros_like(p) for p in params]
+            return jax.lax.fori_loop(0, n, step, (params, zeros, zeros) if optimizer == "adam" else (params, [], []))[0]
+
+        self.train = jax.jit(train)
+        self.start = [jnp.asarray(column) for column in start.T]
+
+    def run(self, n_epochs):
+        return np.stack([np.asarray(p) for p in self.train(self.start, n_epochs)], axis=1)
+
+
+class JaxVmap:
+    """The usual way: one net with matrices, vmap over nets, scan over epochs, jit around all."""
+
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+        import jax
+        import jax.numpy as jnp
+
+        if optimizer != "sgd":
+            raise Unsupported("not written for this optimiser")
+        act = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
+        rate, places = RATES[optimizer], offsets(layer_sizes)
+
+        def loss(params):
+            a = X
+            for k, (w, b, i, j) in enumerate(places):
+                z = a @ params[w:b].reshape(i, j) + params[b : b + j]
+                a = act(z) if k < len(places) - 1 else jax.nn.sigmoid(z)
+            return jnp.mean((a[:, 0] - Y) ** 2)
+
+        def train(params, steps):
+            step = lambda p, _: (p - rate * jax.grad(loss)(p), None)
+            return jax.lax.scan(step, params, steps)[0]
+
+        self.train = jax.jit(jax.vmap(train, in_axes=(0, None)))
+        self.start, self.arange = jnp.asarray(start), jnp.arange
+
+    def run(self, n_epochs):
+        return np.asarray(self.train(self.start, self.arange(n_epochs)))
+
+
+class TorchBatched:
+    """baddbmm over all nets, autograd, one step of torch.optim for the stacked parameters."""
+
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+        import torch
+
+        if optimizer not in ("sgd", "adam"):
+            raise Unsupported("not written for this optimiser")
+        self.torch, self.start, self.places = torch, start, offsets(layer_sizes)
+        self.act, self.optimizer = getattr(torch, hidden_activation), optimizer
+
+    def run(self, n_epochs):
+        torch, n = self.torch, len(self.start)
+        layers = []
+        for w, b, i, j in self.places:
+            part = lambda first, last: torch.tensor(self.start[:, first:last], device=DEVICE)
+            layers.append((part(w, b).reshape(n, i, j).requires_grad_(), part(b, b + j)[:, None].requires_grad_()))
+        flat, rate = [t for layer in layers for t in layer], RATES[self.optimizer]
+        make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.optimizer]
+        optimizer = make(flat, rate, foreach=True)
+        x, y = torch.tensor(X, device=DEVICE).expand(n, *X.shape), torch.tensor(Y, device=DEVICE)[None, :, None]
+        for _ in range(n_epochs):
+            optimizer.zero_grad()
+            a = x
+            for k, (W, b) in enumerate(layers):
+                z = torch.baddbmm(b, a, W)
+                a = self.act(z) if k < len(layers) - 1 else torch.sigmoid(z)
+            (((a - y) ** 2).sum() / len(X)).backward()
+            optimizer.step()
+        return np.concatenate([t.detach().cpu().numpy().reshape(n, -1) for t in flat], axis=1)
+
+
+class NumpyBatched:
+    """Whole-array operations over all nets, gradients by hand."""
+
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+        if optimizer != "sgd":
+            raise Unsupported("not written for this optimiser")
+        self.start, self.places, self.name = start, offsets(layer_sizes), hidden_activation
+
+    def run(self, n_epochs):
+        n = len(self.start)
+        p = self.start.copy()
+        sigmoid = lambda z: 1 / (1 + np.exp(-z))
+        layers = [(p[:, w:b].reshape(n, i, j), p[:, None, b : b + j]) for w, b, i, j in self.places]
+        for _ in range(n_epochs):
+            outs = [np.broadcast_to(X, (n, *X.shape))]
+            for k, (W, b) in enumerate(layers):
+                z = outs[-1] @ W + b
+                outs.append(np.tanh(z) if self.name == "tanh" and k < len(layers) - 1 else sigmoid(z))
+            a = outs[-1]
+            delta = 2 / len(X) * (a - Y[:, None]) * a * (1 - a)
+            for k in range(len(layers) - 1, -1, -1):
+                W, b = layers[k]
+                a = outs[k]
+                gradient, bias = a.transpose(0, 2, 1) @ delta, delta.sum(axis=1, keepdims=True)
+                if k:
+                    delta = delta @ W.transpose(0, 2, 1)
+                    delta *= 1 - a * a if self.name == "tanh" else a * (1 - a)
+                W -= RATES["sgd"] * gradient  # a view of p where its columns are contiguous for each net
+                b -= RATES["sgd"] * bias
+        return np.concatenate([t.reshape(n, -1) for layer in layers for t in layer], axis=1)
+
+
+class Stopping(Fastmlp):
+    """Every net watches its own loss, here for a goal that none reaches."""
+
+    def __init__(self, *job):
+        super().__init__(*job, converged=1e-9)
+
+
+class Rates(Fastmlp):
+    """Every net has a learning rate of its own too, here the same number in an array."""
+
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+        rates = np.full(len(start), RATES[optimizer])
+        super().__init__(layer_sizes, hidden_activation, optimizer, start, converged=1e-9, rates=rates)
+
+
+FORMS = {
+    "fastmlp": Fastmlp, "own stopping": Stopping, "own rates": Rates, "jax unrolled": JaxUnrolled,
+    "jax vmap": JaxVmap, "torch batched": TorchBatched, "numpy batched": NumpyBatched,
+}  # fmt: skip
+
+
+class Contestant:
+    def __init__(self, variant: str):
+        self.name, self.form_of = variant, FORMS[variant]
+
+    def prepare(self, work, threads: int | None) -> float:
+        if self.name.startswith("torch"):
+            import torch
+
+            torch.set_num_threads(threads)
+        started = time.perf_counter()
+        self.form = self.form_of(work.layer_sizes, work.activation, work.optimizer, work.start)
+        self.run(1)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Every run starts from the start."""
+
+    def run(self, n_epochs: int) -> None:
+        self.params = self.form.run(n_epochs)
+
+    def answer(self, work) -> np.ndarray:
+        return np.asarray(self.params)

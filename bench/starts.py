@@ -1,0 +1,177 @@
+"""Cold start: a fresh process, from its start until its work is done, and the memory it took.
+
+Each contestant is a short script as a user would write it, run by a new interpreter: `import` alone, and a 2-2-2-1 net
+trained on XOR for 5,000 epochs. This package with an empty and with a warm cache of its kernels, JAX without and with a
+warm compilation cache, NumPy by hand, PyTorch; the limits are Python alone, and Python importing NumPy and Numba. All
+start from the same parameters and must end with the same loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import float64
+from peers import Peer
+from training_works import ENTRIES as TRAINING_ENTRIES
+from work import Entry, at_most
+
+EPOCHS = 5000
+DATA = """
+import numpy as np
+X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+y = np.array([[0], [1], [1], [0]], np.float32)
+start = np.array({start}, np.float32)
+"""
+FASTMLP = """
+import fastmlp
+net = fastmlp.MLP((2, 2, 2, 1), hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
+                  random_state=0, device="cpu")
+net.params[:] = start
+net.fit(X, y, epochs=5000, optimizer=fastmlp.SGD(learning_rate=0.15), shuffle=False, verbose=0)
+print(net.evaluate(X, y)["loss"])
+"""
+JAX = """
+import jax, jax.numpy as jnp
+cuts = (0, 4, 6), (6, 10, 12), (12, 14, 15)
+params = [(jnp.array(start[a:b].reshape(2, -1)), jnp.array(start[b:c])) for a, b, c in cuts]
+def loss(params):
+    a = X
+    for W, b in params:
+        a = jax.nn.sigmoid(a @ W + b)
+    return jnp.mean((a - y) ** 2)
+@jax.jit
+def train(params):
+    update = lambda _, params: jax.tree.map(lambda p, g: p - 0.15 * g, params, jax.grad(loss)(params))
+    return jax.lax.fori_loop(0, 5000, update, params)
+print(float(jax.jit(loss)(train(params))))
+"""
+NUMPY = """
+parts = [(start[a:b].reshape(2, -1), start[b:c]) for a, b, c in ((0, 4, 6), (6, 10, 12), (12, 14, 15))]
+def forward():
+    a = [X]
+    for W, b in parts:
+        a.append(1 / (1 + np.exp(-(a[-1] @ W + b))))
+    return a
+for _ in range(5000):
+    a = forward()
+    delta = (a[3] - y) * a[3] * (1 - a[3]) * np.float32(0.5)
+    for k in (2, 1, 0):
+        W, b = parts[k]
+        below = (delta @ W.T) * a[k] * (1 - a[k])
+        W -= np.float32(0.15) * (a[k].T @ delta)
+        b -= np.float32(0.15) * delta.sum(0)
+        delta = below
+print(float(np.mean((forward()[3] - y) ** 2)))
+"""
+TORCH = """
+import torch
+X, y, start = map(torch.from_numpy, (X, y, start))
+net = torch.nn.Sequential(*[part for o in (2, 2, 1) for part in (torch.nn.Linear(2, o), torch.nn.Sigmoid())])
+with torch.no_grad():
+    for linear, (a, b, c) in zip(net[::2], ((0, 4, 6), (6, 10, 12), (12, 14, 15))):
+        linear.weight.copy_(start[a:b].reshape(2, -1).T)
+        linear.bias.copy_(start[b:c])
+optimizer = torch.optim.SGD(net.parameters(), lr=0.15)
+for _ in range(5000):
+    optimizer.zero_grad()
+    torch.nn.functional.mse_loss(net(X), y).backward()
+    optimizer.step()
+print(torch.nn.functional.mse_loss(net(X), y).item())
+"""
+# name -> (source, variables that name its cache folder, whether that folder is empty at each start)
+NUMBA, XLA = ("NUMBA_CACHE_DIR",), ("JAX_COMPILATION_CACHE_DIR",)
+SCRIPTS: dict[str, tuple[str, tuple[str, ...], bool]] = {
+    "python": ("", (), False),
+    "import fastmlp": ("import fastmlp", (), False),
+    "import numba": ("import numpy, numba", (), False),
+    "import numpy": ("import numpy", (), False),
+    "import sklearn": ("import sklearn.neural_network", (), False),
+    "import torch": ("import torch", (), False),
+    "import jax": ("import jax.numpy", (), False),
+    "import keras": ("import keras", (), False),
+    "fastmlp": (DATA + FASTMLP, NUMBA, False),
+    "fastmlp cold": (DATA + FASTMLP, NUMBA, True),
+    "jax": (DATA + JAX, (), False),
+    "jax cached": (DATA + JAX, XLA, False),
+    "numpy": (DATA + NUMPY, (), False),
+    "torch": (DATA + TORCH, (), False),
+}
+
+
+def _script(name: str, needs=(), kind="peer", label="", **others) -> Peer:
+    return Peer(label or name, "peers.scripts", name, needs, kind=kind, chooses_threads=True, **others)
+
+
+IMPORTS = (
+    _script("python", kind="limit", label="python alone"),
+    _script("import fastmlp", ("fastmlp",), "ours", "fastmlp"),
+    _script("import numpy", (), "part", "numpy"),
+    _script("import numba", ("numba",), "part", "numba"),
+    _script("import sklearn", ("sklearn",), label="sklearn"),
+    _script("import torch", ("torch",), label="torch", slow_start=True),
+    _script("import jax", ("jax",), label="jax"),
+    _script("import keras", ("keras", "jax"), label="keras jax", environment={"KERAS_BACKEND": "jax"}, slow_start=True),
+)
+TRAININGS = (
+    _script("import numba", ("numba",), "limit", "import numba"),
+    _script("fastmlp", ("fastmlp",), "ours"),
+    _script("fastmlp cold", ("fastmlp",), "part", "fastmlp, empty cache", slow_start=True),
+    _script("jax", ("jax",)),
+    _script("jax cached", ("jax",), label="jax, warm cache"),
+    _script("numpy"),
+    _script("torch", ("torch",), slow_start=True),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class StartWork:
+    name: str
+    title: str
+    trains: bool
+    group: str = "cold_start"
+    unit: str = "start"
+    source: str = "the four rows of XOR"
+    n_units: int = 1
+    most_runs: int = 1
+    done_once: bool = True
+    verify_runs: int = 1
+    curve: None = None
+    multiply_adds: int = 0
+
+    def costs(self) -> dict[str, float]:
+        return {}
+
+    def thread_settings(self, cpus: int) -> tuple[int, ...]:
+        return (cpus,)
+
+    def quick(self) -> StartWork:
+        return self
+
+    @property
+    def verification(self) -> StartWork:
+        return self
+
+    @cached_property
+    def net(self):
+        return next(entry for entry in TRAINING_ENTRIES if entry.name == "squared_error").build()
+
+    @cached_property
+    def expected(self) -> float:
+        net = self.net
+        return float64.loss(net, float64.train(net, EPOCHS), net.X, net.y)
+
+    def check(self, peer: Peer, answer: float | None) -> dict[str, float]:
+        """answer : the loss that the script printed"""
+        if not self.trains:
+            return {}
+        off = abs(answer - self.expected) / self.expected if answer is not None else float("nan")
+        return at_most({"loss": off}, {"loss": 0.01})
+
+
+ENTRIES = (
+    Entry("import", "cold_start", IMPORTS,
+          partial(StartWork, "import", "import of the library", False), True),
+    Entry("first_net", "cold_start", TRAININGS,
+          partial(StartWork, "first_net", "a process that trains XOR", True), True),
+)  # fmt: skip

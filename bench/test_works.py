@@ -1,0 +1,35 @@
+"""`pytest bench`: a test per work and contestant.
+
+The works are listed in works.py, the rules of measuring in contest.py. Contestants that cannot take part are skipped
+with the reason; one that computes something else than float64 NumPy fails.
+"""
+
+from __future__ import annotations
+
+import pytest
+from replay import measured_elsewhere, replay
+
+from fastmlp.benchmarks.results import GROUPS
+
+
+def pytest_generate_tests(metafunc):
+    session = metafunc.config.pluginmanager.get_plugin("fastmlp_suite")
+    pairs = [(entry.name, peer.name) for entry in session.entries() for peer in session.peers(entry)]
+    groups = {entry.name: entry.group for entry in session.entries()}
+    ids = [f"{groups[work]}/{work}/{contestant}" for work, contestant in pairs]
+    metafunc.parametrize("work, contestant", pairs, ids=ids)
+
+
+@pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")  # where a contestant fails
+@pytest.mark.benchmark(timer=measured_elsewhere)
+def test_work(benchmark, suite, work, contestant):
+    result = suite.result(work)
+    row = next(row for row in result["rows"] if row["name"] == contestant)
+    if row["status"] in ("missing", "unsupported", "left out"):
+        pytest.skip(f"{contestant}: {row['reason']}")
+    if row["status"] != "timed":
+        pytest.fail(f"{row['status']}: {row['reason']}", pytrace=False)
+    benchmark.name, benchmark.group = contestant, f"{GROUPS[result['group']]}: {result['title']} (per {result['unit']})"
+    benchmark.extra_info.update({key: value for key, value in row.items() if key != "seconds"})
+    benchmark.extra_info.update({key: result[key] for key in ("unit", "source", "costs", "others_busy")})
+    replay(benchmark, row["seconds"])

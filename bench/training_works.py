@@ -1,0 +1,182 @@
+"""The table of training jobs for one net: groups xor, minibatch and large, and the curves over its sizes.
+
+Real data is used where it is at hand: digits come with scikit-learn, MNIST and covertype from the folder named by the
+environment variable FASTMLP_DATA (mnist/mnist.npz, covertype/covertype.npz); random data of the same shape otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from peers import ARITHMETIC, CHAIN, CURVE, JAX_STEP, PRODUCTS, TRAINING
+from work import Entry
+from workloads import Workload
+
+from fastmlp.benchmarks.machine import cpus
+
+XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
+
+
+def _xor(name, layer_sizes, activation, loss, optimizer, rate, *, batch_size=4, start_seed=0, start_scale=1.0):
+    y, output = XOR_Y, "softmax" if loss == "softmax_cross_entropy" else "sigmoid"
+    if output == "softmax":
+        y = XOR_Y[:, 0].astype(np.int64)
+    elif layer_sizes[-1] == 2:
+        y = np.eye(2, dtype=np.float32)[XOR_Y[:, 0].astype(int)]
+    return Workload(
+        name, "XOR", "xor", "epoch", layer_sizes, activation, output, loss, optimizer, rate, XOR_X, y, batch_size, 5000,
+        "the four rows", verify_steps=4, verify_runs=200, start_seed=start_seed, start_scale=start_scale,
+    )  # fmt: skip
+
+
+def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, source, **others) -> Workload:
+    rows = len(X) // batch_size * batch_size
+    X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
+    return Workload(
+        name, label, group, others.pop("unit", "step"), layer_sizes, "relu", "softmax", "softmax_cross_entropy",
+        "adam", 1e-3, X, y, batch_size, most_runs, source, **others,
+    )  # fmt: skip
+
+
+def digits_data() -> tuple[np.ndarray, np.ndarray, str]:
+    """(X, y, source), 1,797 rows of 64 numbers from 0 to 1, ten classes."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        rng = np.random.default_rng(4)
+        return rng.random((1797, 64), np.float32), rng.integers(0, 10, 1797), "random, the shape of digits"
+    X, y = load_digits(return_X_y=True)
+    return (X / 16).astype(np.float32), y, "scikit-learn's digits"
+
+
+def _data_file(path: str) -> Path | None:
+    folder = os.environ.get("FASTMLP_DATA")
+    file = Path(folder) / path if folder else None
+    return file if file and file.is_file() else None
+
+
+def mnist_data() -> tuple[np.ndarray, np.ndarray, str]:
+    """(X, y, source), 60,000 rows of 784 numbers from 0 to 1, ten classes."""
+    if file := _data_file("mnist/mnist.npz"):
+        with np.load(file) as data:
+            return data["x_train"].reshape(-1, 784).astype(np.float32) / 255, data["y_train"], "MNIST"
+    rng = np.random.default_rng(1)
+    return rng.random((60000, 784), np.float32), rng.integers(0, 10, 60000), "random, the shape of MNIST"
+
+
+def _digits(name, batch_size: int, most_runs: int) -> Workload:
+    X, y, source = digits_data()
+    return _softmax(name, "digits", "minibatch", (64, 64, 32, 10), X, y, batch_size, most_runs, source)
+
+
+def _mnist(name, batch_size: int, **others) -> Workload:
+    X, y, source = mnist_data()
+    return _softmax(
+        name, "MNIST", others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1, source, **others
+    )
+
+
+def _table4096(name) -> Workload:
+    if file := _data_file("covertype/covertype.npz"):
+        with np.load(file) as data:
+            X = np.concatenate([data[f"x_{part}"] for part in ("train", "val", "test")]).astype(np.float32)
+            y = np.concatenate([data[f"y_{part}"] for part in ("train", "val", "test")]).astype(np.int64) - 1
+        X[:, :10] = (X[:, :10] - X[:, :10].mean(0)) / X[:, :10].std(0)
+        source = "covertype"
+    else:
+        rng = np.random.default_rng(2)
+        X, y = rng.standard_normal((20480, 54), np.float32), rng.integers(0, 7, 20480)
+        source = "random, the shape of covertype"
+    sizes = (54, 1024, 1024, 7)
+    return _softmax(name, "table", "large", sizes, X[:20480], y[:20480], 4096, 1, source, verify_steps=2)
+
+
+def _regression256(name) -> Workload:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((20480, 100), np.float32)
+    y = np.sin(X[:, :1]) + 0.5 * X[:, 1:2] * X[:, 2:3] + 0.1 * rng.standard_normal((20480, 1), np.float32)
+    y = np.ascontiguousarray(y, np.float32)
+    return Workload(name, "regression", "minibatch", "step", (100, 256, 256, 1), "relu", "identity", "squared_error",
+                    "adam", 1e-3, X, y, 256, 4, "random")  # fmt: skip
+
+
+def _random(name, layer_sizes, batch_size, n_steps, axis, x, unit="step") -> Workload:
+    """A point of a curve."""
+    rng = np.random.default_rng(5)
+    rows = batch_size * n_steps
+    X, y = rng.random((rows, layer_sizes[0]), np.float32), rng.integers(0, layer_sizes[-1], rows)
+    return _softmax(
+        name, "random", "scaling", layer_sizes, X, y, batch_size, 4000, "random", unit=unit,
+        curve={"name": CURVES[axis], "axis": axis, "x": x},
+    )  # fmt: skip
+
+
+CURVES = {
+    "samples": "64-64-32-10, batch 32: a step against the number of samples",
+    "units in a hidden layer": "64-w-w-10, batch 128: a step against the width w",
+    "hidden layers": "64-64-...-10, batch 128: a step against the depth",
+    "rows in a batch": "64-64-32-10: a row against the rows in a batch",
+    "threads": "784-512-512-10, batch 1024: a step against threads",
+}
+
+
+def _points(axis: str, label: str, values, point) -> list[Entry]:
+    """point(value) -> (layer_sizes, batch_size, n_steps, unit)"""
+    entries = []
+    for x in values:
+        name = f"{label}-{x}"
+        sizes, batch, n_steps, unit = point(x)
+        build = partial(_random, name, sizes, batch, n_steps, axis, x, unit)
+        entries.append(Entry(name, "scaling", (*PRODUCTS, *CURVE), build, shares_workers=label))
+    return entries
+
+
+def _thread_points() -> list[Entry]:
+    counts = sorted({2**k for k in range(cpus().bit_length()) if 2**k <= cpus()} | {cpus()})
+    entries = []
+    for n in counts:
+        name, curve = f"threads-{n}", {"name": CURVES["threads"], "axis": "threads", "x": n}
+        build = partial(_mnist, name, 1024, group="scaling", threads=(n,), curve=curve, verify_steps=1)
+        entries.append(Entry(name, "scaling", (*PRODUCTS, *CURVE), build))
+    return entries
+
+
+EVERYONE = (*PRODUCTS, *ARITHMETIC, *TRAINING)
+LARGE = (*EVERYONE, JAX_STEP)
+TINY = (CHAIN, *TRAINING)  # smaller matrices do not pay a call of BLAS
+# Compiling takes PyTorch a minute for a net that it then trains a hundred times slower: done for two of the five.
+NOT_AGAIN = "compiles for a minute; see the cross-entropy and the one-hot net"
+TINY_AGAIN = tuple(replace(peer, left_out=NOT_AGAIN) if peer.name == "torch compiled" else peer for peer in TINY)
+ENTRIES = (
+    # A start from which 5000 epochs do learn XOR; most smaller ones stay at 0.5.
+    Entry("squared_error", "xor", TINY_AGAIN, partial(_xor, "squared_error", (2, 2, 2, 1), "sigmoid", "squared_error",
+                                                      "sgd", 0.15, start_seed=6, start_scale=3.0)),
+    Entry("one_hot_per_sample", "xor", TINY, partial(_xor, "one_hot_per_sample", (2, 2, 2, 2), "sigmoid",
+                                                     "squared_error", "sgd", 1.0, batch_size=1, start_scale=3.0)),
+    Entry("cross_entropy", "xor", TINY, partial(_xor, "cross_entropy", (2, 2, 2, 1), "sigmoid", "binary_cross_entropy",
+                                                "sgd", 0.15, start_seed=6, start_scale=3.0), in_quick=True),
+    Entry("relu_adam", "xor", TINY_AGAIN, partial(_xor, "relu_adam", (2, 4, 4, 1), "relu", "binary_cross_entropy",
+                                                  "adam", 1e-3, start_seed=4)),
+    Entry("relu_adam_softmax", "xor", TINY_AGAIN, partial(_xor, "relu_adam_softmax", (2, 4, 4, 2), "relu",
+                                                    "softmax_cross_entropy", "adam", 1e-3, start_seed=2)),
+    Entry("digits32", "minibatch", EVERYONE, partial(_digits, "digits32", 32, 100), in_quick=True),
+    Entry("digits200", "minibatch", EVERYONE, partial(_digits, "digits200", 200, 200)),
+    Entry("regression256", "minibatch", EVERYONE, partial(_regression256, "regression256")),
+    Entry("mnist128", "large", LARGE, partial(_mnist, "mnist128", 128), in_quick=True),
+    Entry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),
+    Entry("table4096", "large", LARGE, partial(_table4096, "table4096")),
+    *_points("samples", "samples", (32, 256, 2048, 16384, 131072),
+             lambda n: ((64, 64, 32, 10), 32, n // 32, "step")),
+    *_points("units in a hidden layer", "width", (8, 32, 128, 512, 2048),
+             lambda w: ((64, w, w, 10), 128, 8, "step")),
+    *_points("hidden layers", "depth", (1, 2, 4, 8, 16),
+             lambda d: ((64, *[64] * d, 10), 128, 8, "step")),
+    *_points("rows in a batch", "batch", (1, 8, 64, 512, 4096),
+             lambda n: ((64, 64, 32, 10), n, 4096 // n, "row")),
+    *_thread_points(),
+)  # fmt: skip

@@ -1,0 +1,84 @@
+"""What benchmarks were measured on, and whether somebody else was using it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS choose kernels for another processor
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = fields.get("flags", "").split()
+    widest = next((name for name in ("avx512f", "avx2", "avx") if name in flags), "")
+    return " ".join(filter(None, (fields.get("model name", platform.machine()), widest)))
+
+
+def _ticks() -> tuple[int, int] | None:
+    """(all, idle) ticks of all processors since the start, where the system tells (Linux)."""
+    try:
+        fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    return sum(fields), fields[3] + fields[4]
+
+
+def others_busy(seconds: float = 0.3) -> float:
+    """The share of all processors that is taken while this process waits, time taken by a hypervisor included.
+
+    The load average cannot be asked: it remembers the contestants of the last minute.
+    """
+    before = _ticks()
+    time.sleep(seconds)
+    after = _ticks()
+    if before is None or after is None or after[0] == before[0]:
+        return 0.0
+    return 1 - (after[1] - before[1]) / (after[0] - before[0])
+
+
+def memory() -> int:
+    """Bytes of this machine, 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in (*LIBRARIES, "fastmlp"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            spec = find_spec(name) if name == "fastmlp" else None  # it also runs from its sources
+            found[name] = "from its sources" if spec else "not installed"
+    return found
+
+
+def machine(cleared: list[str]) -> dict[str, Any]:
+    """cleared : environment variables that were set, and were removed for all contestants"""
+    return {
+        "processor": processor(),
+        "cpus": cpus(),
+        "memory": memory(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions(),
+        "cleared": cleared,
+        "slowed_by": [name for name in SLOWING if name in os.environ],
+    }

@@ -1,0 +1,84 @@
+"""Scaling pictures of benchmark results as SVG: cost against size on log-log axes, ours, the peers' and the limit."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from .results import Result, Row, curves, limit, spread, timed
+
+# Ours stands out; families of peers keep their colour from picture to picture (Okabe and Ito's palette).
+COLOURS = {"jax": "#0072b2", "numpy": "#009e73", "torch": "#e69f00", "keras": "#cc79a7", "sklearn": "#56b4e9"}
+OURS, LIMIT, OTHER = "#d62728", "#555555", "#999999"
+
+
+def pictures(results: dict[str, Any]) -> dict[str, str]:
+    """Name of each curve -> an SVG element; empty where Matplotlib is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        return {}
+    with matplotlib.rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "path", "font.size": 9}):
+        return {name: _draw(points) for name, points in curves(results).items()}
+
+
+def series(points: list[Result]) -> dict[str, list[tuple[float, float, float, float]]]:
+    """Contestant -> [(x, median, low, high), ...] in seconds per unit; "limit" is what `limit` names at each point."""
+    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    for result in points:
+        floor = limit(result)
+        rows: list[tuple[str, Row]] = [(row["name"], row) for row in timed(result) if row["kind"] in ("ours", "peer")]
+        rows += [("limit", floor)] if floor else []
+        for name, row in rows:
+            middle, low, high, _, _ = spread(row["seconds"])
+            found.setdefault(name, []).append((result["curve"]["x"], middle, low, high))
+    return found
+
+
+def _draw(points: list[Result]) -> str:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    from .tables import duration, label
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    peers_seen: dict[str, int] = {}
+    for name, values in series(points).items():
+        x, middle, low, high = zip(*values, strict=True)
+        family = name.split()[0]
+        if name == "limit":
+            axes.plot(x, middle, "--", color=LIMIT, label="limit", zorder=2)
+            continue
+        is_ours = family == "fastmlp"
+        seen = peers_seen[family] = peers_seen.get(family, 0) + 1
+        style: dict[str, Any] = {
+            "color": OURS if is_ours else COLOURS.get(family, OTHER),
+            "linewidth": 2.4 if is_ours else 1.3,
+        }
+        axes.plot(
+            x,
+            middle,
+            marker="o" if seen == 1 else "s",
+            markersize=4,
+            label=label(name),
+            zorder=4 if is_ours else 3,
+            **style,
+        )
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    first = points[0]
+    axes.set(xscale="log", yscale="log", xlabel=first["curve"]["axis"], ylabel=f"time per {first['unit']}")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    ticks = sorted({result["curve"]["x"] for result in points})
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,81 @@
+"""How contestants of one work are timed: jobs long enough to measure, in interleaved rounds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs
+SHORTEST = 0.06  # seconds of one measurement
+PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
+FEWEST_ROUNDS = 3
+
+
+class Rules(NamedTuple):
+    """rounds : at most so many; seconds : what all rounds of a work may take, if that allows FEWEST_ROUNDS"""
+
+    rounds: int = 7
+    seconds: float = 15.0
+    quick: bool = False
+
+
+QUICK = Rules(rounds=3, seconds=4.0, quick=True)
+
+
+def calibrate(worker: Callable[..., Any], most_runs: int, done_once: bool = False) -> tuple[int, int, float]:
+    """(runs of a job, repeats in a measurement, seconds of a job)."""
+    n_runs = 1
+    seconds = worker("measure", n_runs, 1)  # the first may warm up more than it measures
+    if not done_once and seconds < LONG_ENOUGH:
+        while True:
+            seconds = worker("measure", n_runs, 1)
+            if seconds >= LONG_ENOUGH or n_runs >= most_runs:
+                break
+            n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
+    repeats = max(1, math.ceil(SHORTEST / seconds))
+    if not done_once and seconds < 2 * LONG_ENOUGH:
+        seconds = min(worker("measure", n_runs, repeats) for _ in range(2))
+    return n_runs, repeats, seconds
+
+
+def affordable_rounds(rules: Rules, seconds: float) -> int:
+    """How many rounds of so many seconds the rules allow.
+
+    >>> affordable_rounds(Rules(rounds=7, seconds=15.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=15.0), 60.0)
+    (7, 3)
+    """
+    return max(min(FEWEST_ROUNDS, rules.rounds), min(rules.rounds, int(rules.seconds / seconds)))
+
+
+def new_row(name: str, kind: str) -> dict[str, Any]:
+    """A row as results.py describes it, of a contestant that is not measured yet."""
+    return {
+        "name": name, "kind": kind, "status": "timed", "reason": "", "seconds": [], "prepare_seconds": 0.0,
+        "threads": None, "tried": {}, "peak_memory": 0, "products": "", "verified": {}, "notes": {},
+    }  # fmt: skip
+
+
+class Entrant(NamedTuple):
+    """A contestant that is ready: what measures it, its row, and what a measurement of it is.
+
+    worker : called as worker("measure", n_runs, repeats), returns the seconds of n_runs runs, the mean of the repeats
+    """
+
+    worker: Callable[..., Any]
+    row: dict[str, Any]
+    n_runs: int
+    repeats: int
+    seconds: float  # of one measurement
+
+    def measure(self, n_units: float) -> None:
+        self.row["seconds"].append(self.worker("measure", self.n_runs, self.repeats) / self.n_runs / n_units)
+
+
+def time_rounds(entrants: Sequence[Entrant], n_rounds: int, n_units: float) -> None:
+    """Every round does every contestant's job once, in alternating order."""
+    for k in range(n_rounds):
+        for entrant in entrants if k % 2 == 0 else reversed(entrants):
+            time.sleep(PAUSE)
+            entrant.measure(n_units)

@@ -1,0 +1,221 @@
+"""Results of benchmarks as text: lines for a terminal, Markdown for the README."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .results import (
+    FAR_FROM_LIMIT,
+    GROUPS,
+    Result,
+    Row,
+    best_peer,
+    by_group,
+    limit,
+    median,
+    ours,
+    outside_curves,
+    spread,
+    timed,
+    to_best_peer,
+    to_limit,
+    verdict,
+)
+
+# The first word of a contestant's name -> how the library writes it.
+FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
+PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+BUSY = 0.1  # share of the processors taken by others above which figures are doubtful
+NO_FIGURE = "-"
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit.
+
+    >>> duration(0.000123456), duration(123.4), duration(2.5e-9)
+    ('123 us', '123 s', '2.5 ns')
+    """
+    size, unit = next(((size, unit) for size, unit in PREFIXES if seconds >= 0.9995 * size), PREFIXES[-1])
+    value = seconds / size
+    return f"{value:,.0f} {unit}" if value >= 999.5 else f"{value:.3g} {unit}"
+
+
+def times(ratio: float) -> str:
+    """
+    >>> times(1.234), times(0.98765), times(23.4), times(1234.5)
+    ('1.23', '0.99', '23', '1,234')
+    """
+    return f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
+
+
+def label(name: str) -> str:
+    """A contestant's name with its library written as it writes itself.
+
+    >>> label("torch eager"), label("fastmlp, own stopping")
+    ('PyTorch eager', 'fastmlp, own stopping')
+    """
+    family = name.split()[0].rstrip(",")
+    return FAMILIES.get(family, family) + name[len(family.rstrip(",")) :]
+
+
+def one_line(result: Result) -> str:
+    """A work's outcome: ours, the best peer, the limit, and what went wrong."""
+    own, peer, floor = ours(result), best_peer(result), limit(result)
+    parts = [f"fastmlp {duration(median(own))} per {result['unit']}" if own else "fastmlp has no figure"]
+    if ratio := to_best_peer(result):
+        parts.append(f"the best peer, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
+    elif peer:
+        parts.append(f"best peer {label(peer['name'])} {duration(median(peer))}")
+    if over := to_limit(result):
+        parts.append(f"{times(over.median)} times the limit, {floor['name']}")  # type: ignore[index]
+    parts += [f"{label(row['name'])} {row['status']}: {row['reason']}" for row in failures(result)]
+    return "; ".join(parts)
+
+
+def failures(result: Result) -> list[Row]:
+    return [row for row in result["rows"] if row["status"] in ("failed", "wrong")]
+
+
+def busy_works(results: dict[str, Any]) -> list[Result]:
+    return [result for result in results["results"] if result["others_busy"] > BUSY]
+
+
+def warnings_of(results: dict[str, Any]) -> list[str]:
+    """What a reader must know before trusting a figure."""
+    found = []
+    if busy := busy_works(results):
+        worst = max(result["others_busy"] for result in busy)
+        found.append(
+            f"Other programs were running: at {len(busy)} of {len(results['results'])} works they took up to "
+            f"{worst:.0%} of the processors. Ratios within a work were measured side by side and may hold; do not "
+            "quote the durations."
+        )
+    if slowed := results["machine"]["slowed_by"]:
+        found.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
+    if results["options"]["quick"]:
+        found.append("A quick run: few works, few rounds.")
+    for result in results["results"]:
+        found += [
+            f"{result['title']}: {label(row['name'])} {row['status']}, {row['reason']}" for row in failures(result)
+        ]
+    return found
+
+
+def machine_lines(results: dict[str, Any]) -> list[str]:
+    machine = results["machine"]
+    memory = f", {machine['memory'] / 2**30:.0f} GiB" if machine["memory"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    cpus = f"{machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}"
+    return [
+        f"{machine['processor']}, {cpus}{memory}, {machine['system']}; "
+        f"device {results['options']['device']}, float32, {results['finished'][:10]}",
+        versions,
+    ]
+
+
+def missing_lines(results: dict[str, Any]) -> list[str]:
+    return [f"not measured, {reason}: {', '.join(map(label, names))}" for reason, names in results["missing"].items()]
+
+
+def summary(results: dict[str, Any]) -> list[str]:
+    """For a terminal: machine, warnings, who is missing, a line per work, and where we are not first."""
+    lines = machine_lines(results) + [f"products by: {', '.join(products_in_use(results))}"]
+    lines += [f"WARNING: {text}" for text in warnings_of(results)] + missing_lines(results)
+    for group, members in by_group(outside_curves(results)):
+        lines += ["", GROUPS[group]]
+        lines += [f"  {result['title']}: {one_line(result)}" for result in members]
+    behind = [result for result in outside_curves(results) if verdict(result) == "behind"]
+    if behind:
+        lines += ["", "A peer is faster at: " + "; ".join(result["title"] for result in behind)]
+    return lines
+
+
+def products_in_use(results: dict[str, Any]) -> list[str]:
+    """Who multiplied matrices, each named once."""
+    found: dict[str, None] = {}
+    for result in results["results"]:
+        for row in timed(result):
+            found.update(dict.fromkeys(text for text in row["products"].split("; ") if text))
+    return list(found) or ["not known"]
+
+
+def far_from_limit(results: dict[str, Any]) -> list[Result]:
+    rows = outside_curves(results)
+    return [result for result in rows if (over := to_limit(result)) and over.median > FAR_FROM_LIMIT]
+
+
+def family_best(result: Result, family: str) -> Row | None:
+    return next((row for row in timed(result, "peer") if row["name"].split()[0].rstrip(",") == family), None)
+
+
+def _cell(row: Row | None) -> str:
+    return duration(median(row)) if row else NO_FIGURE
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """A table per group: ours, the limit, the best form of each library, and the ratios."""
+    parts = []
+    for group, members in by_group(outside_curves(results)):
+        families = [name for name in FAMILIES if any(family_best(result, name) for result in members)]
+        with_limit = any(limit(result) for result in members)
+        heads = ["work", "per", *(["limit"] if with_limit else []), "fastmlp", *(FAMILIES[name] for name in families)]
+        heads += ["best peer takes", *(["over the limit"] if with_limit else [])]
+        lines = [f"**{GROUPS[group]}**", "", _row(heads), _row(["---"] * 2 + ["---:"] * (len(heads) - 2))]
+        for result in members:
+            ahead, over = to_best_peer(result), to_limit(result)
+            own = _cell(ours(result))
+            cells = [result["title"], result["unit"], *([_cell(limit(result))] if with_limit else [])]
+            cells += [f"**{own}**" if verdict(result) == "ahead" else own]
+            cells += [_winner(result, family_best(result, name)) for name in families]
+            cells += [f"{times(ahead.median)} x" if ahead else NO_FIGURE]
+            cells += [f"{times(over.median)} x" if over else NO_FIGURE] if with_limit else []
+            lines.append(_row(cells))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _winner(result: Result, row: Row | None) -> str:
+    """A peer's cell, in bold where it is the fastest of all and ahead of us."""
+    wins = row is not None and row is best_peer(result) and verdict(result) == "behind"
+    return f"**{_cell(row)}**" if wins else _cell(row)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, float]]:
+    """(group, works with a peer, smallest, middle and largest ratio of the best peer to ours), in order of GROUPS."""
+    found = []
+    for group, members in by_group(outside_curves(results)):
+        ratios = [ratio.median for result in members if (ratio := to_best_peer(result))]
+        if ratios:
+            found.append((group, len(ratios), min(ratios), spread(ratios).median, max(ratios)))
+    return found
+
+
+def headline_markdown(results: dict[str, Any]) -> str:
+    """How many times as long the best peer takes, group by group."""
+    lines = ["| group | works | the best peer takes | median |", "| --- | ---: | ---: | ---: |"]
+    for group, n, low, middle, high in headline(results):
+        extent = f"{times(low)} to {times(high)} x" if n > 1 else f"{times(middle)} x"
+        lines.append(f"| {GROUPS[group]} | {n} | {extent} | {times(middle)} x |")
+    return "\n".join(lines)
+
+
+def report_markdown(results: dict[str, Any]) -> str:
+    """The page as Markdown, without pictures."""
+    parts = ["# fastmlp's benchmarks", "\n".join(machine_lines(results))]
+    parts += [f"> {text}" for text in warnings_of(results)]
+    parts += [headline_markdown(results), *_losses(results)]
+    if missing := missing_lines(results):
+        parts.append("\n".join(f"- {line}" for line in missing))
+    return "\n\n".join([*parts, markdown(results)]) + "\n"
+
+
+def _losses(results: dict[str, Any]) -> list[str]:
+    lines = []
+    for result in outside_curves(results):
+        if verdict(result) == "behind":
+            lines.append(f"- {result['title']}: {one_line(result)}")
+    return ["Where a peer is faster:\n\n" + "\n".join(lines)] if lines else []

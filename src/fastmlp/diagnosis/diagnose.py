@@ -1,0 +1,130 @@
+"""diagnose: why is my net stuck? A verdict, its evidence, what to change, and the experiment that would confirm it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..history import History
+from ..mlp import MLP
+from ..population import Population
+from . import inputs as border
+from .foreign_nets import foreign_subject
+from .measurements import Measurements, calm_blas
+from .measurements import measure as measured_by
+from .reports import Diagnosis, PopulationDiagnosis
+from .subjects import Subject, own_subject
+
+
+def diagnose(
+    net: Any,
+    X: Any,
+    y: Any,
+    history: Any = None,
+    *,
+    validation_data: tuple[Any, Any] | None = None,
+    activations: Sequence[Any] | None = None,
+    loss: str | None = None,
+    learning_rate: Any = None,
+) -> Any:
+    """Say what keeps a net from learning, or that nothing does.
+
+    net : an MLP or a Population; a fitted scikit-learn MLP; a PyTorch or Keras model of dense layers; a list of arrays
+        [W, b, W, b, ...] (W of shape (fan_in, fan_out)) or a state_dict, with `activations`; or a forward function of X
+        (n_samples, n_features), of which only the outputs can be judged
+    X, y : what it was trained on, as fit takes them; they may hold NaN, which is found
+    history : what fit returned, or a sequence with a loss per epoch; a population's last result is taken by itself
+    validation_data : (X, y) that training has not seen, which tells over-fitting from learning
+    activations : a name or a function of z per layer, the output's last, for weights given as arrays; for PyTorch and
+        Keras models only to correct what is read from them
+    loss : of a foreign net, by fastmlp's name; the usual one for the output activation unless given. A model that ends
+        in logits needs it: loss="binary_cross_entropy" or "softmax_cross_entropy"
+    learning_rate : of the training; taken from the history where fit returned it. For a population also (n_nets,)
+
+    Returns
+    -------
+    Diagnosis, or PopulationDiagnosis with a verdict per net for a Population
+
+    Raises
+    ------
+    ValueError
+        If the net cannot be read, or the data do not fit it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastmlp
+    >>> X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    >>> net = fastmlp.MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", init="zeros")
+    >>> history = net.fit(X, y, epochs=200)
+    >>> found = fastmlp.diagnose(net, X, y, history)
+    >>> found.verdict, found.evidence["duplicate units"]
+    ('symmetric_units', 1.0)
+    """
+    if isinstance(net, History):
+        net, history = net.net, net
+    if isinstance(net, Population):
+        return _diagnose_population(net, X, y, history, validation_data, learning_rate)
+    features, bad_X = border.as_inputs(X)
+    subject, classes = _subject(net, features, activations, loss)
+    border.check_loss_is_known(subject, y, loss)
+    history = getattr(net, "loss_curve_", None) if history is None else history
+    samples = border.as_samples(features, bad_X, y, subject, classes)
+    held_out = border.as_validation(validation_data, subject, classes)
+    curve, (rate, plain) = border.as_curve(history), border.rate_of(history, net, learning_rate)
+    measured = measure(
+        subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
+        validation=held_out, learning_rate=rate, is_plain_descent=plain,
+    )  # fmt: skip
+    return PopulationDiagnosis(measured).net(0)
+
+
+def measure(subject: Subject, *arguments: Any, **settings: Any) -> Measurements:
+    """measurements.measure, gently to whatever else runs."""
+    with calm_blas(subject):
+        return measured_by(subject, *arguments, **settings)
+
+
+def _subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[Subject, Any]:
+    """(subject, the labels of its classes or None)"""
+    if isinstance(net, MLP):
+        return own_subject(net.network, net.params[None], net.network.l2), None
+    return foreign_subject(net, X, activations, loss), getattr(net, "classes_", None)
+
+
+def _diagnose_population(
+    pop: Population, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
+) -> PopulationDiagnosis:
+    history = pop.result if history is None else history
+    own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
+    subject = own_subject(pop.network, pop.params, pop.l2)
+    rate, plain = border.rate_of(history, pop, learning_rate)
+    curve = border.as_curve(history)
+    held_out = border.as_validation(validation_data, subject, None)
+    if own is None:
+        features, bad_X = border.as_inputs(X)
+        samples = border.as_samples(features, bad_X, y, subject, None)
+        return PopulationDiagnosis(
+            measure(
+                subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
+                validation=held_out, learning_rate=rate, is_plain_descent=plain,
+            )
+        )  # fmt: skip
+    parts = []
+    for k, (own_X, own_y) in enumerate(own):  # data of their own: each net is measured on its own samples
+        one = slice(k, k + 1)
+        features, bad_X = border.as_inputs(own_X)
+        samples = border.as_samples(features, bad_X, own_y, subject, None)
+        part = None if curve is None else border.curve_of_net(curve, one)
+        parts.append(
+            measure(
+                subject.of_nets(one), samples.X, samples.Y, part, label_problem=samples.label_problem,
+                bad_data=samples.bad_data, validation=held_out, is_plain_descent=plain,
+                learning_rate=np.broadcast_to(np.asarray(rate, np.float64), (pop.n_nets,))[one],
+            )
+        )  # fmt: skip
+    return PopulationDiagnosis(*parts)
+
+
+__all__ = ["Diagnosis", "PopulationDiagnosis", "diagnose"]

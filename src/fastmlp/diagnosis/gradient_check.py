@@ -1,0 +1,279 @@
+"""check_gradients: is my backward pass right? Central differences, and what is wrong with which array, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import checked_count, checked_number
+from ..layout import Layout
+from .facts import number
+
+STEP = 6e-6  # the cube root of float64's precision: it balances rounding and truncation
+FACTORS = {
+    2.0: "twice", 0.5: "half", -1.0: "minus", -2.0: "minus twice", -0.5: "minus half", 4.0: "four times",
+    0.25: "a quarter of",
+}  # fmt: skip
+NEAR = 0.02  # relative deviation from a round factor that is still taken for it
+MISSING = 1e-9  # an array whose largest gradient is below this share of the true one is missing
+
+
+class Finding(NamedTuple):
+    """What is wrong with one array."""
+
+    name: str
+    kind: str  # "missing", "factor", "transposed", "wrong" or "not finite"
+    text: str
+    factor: float  # least-squares factor of the given gradient on the true one; NaN where there is none
+    error: float  # the largest deviation, in shares of the array's largest true value
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What check_gradients found.
+
+    ok : whether every entry that was looked at is right;  `bool(check)` is the same
+    findings : one Finding per wrong array
+    max_error : the largest deviation, in shares of the largest true value of its array
+    worst : (name, index, given, true) of the worst entries, the worst first
+    n_checked, n_entries : how many entries were compared, and how many there are
+    """
+
+    ok: bool
+    findings: tuple[Finding, ...]
+    max_error: float
+    worst: tuple[tuple[str, tuple[int, ...], float, float], ...]
+    n_checked: int
+    n_entries: int
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        seen = f"{self.n_checked} of {self.n_entries} entries were compared with central differences"
+        if self.ok:
+            return f"The gradient is right: {seen}; the largest deviation is {self.max_error:.1e}."
+        lines = ["; ".join(finding.text for finding in self.findings) + ".", f"  {seen}; the worst of them:"]
+        for name, index, given, true in self.worst:
+            place = f"{name}[{', '.join(map(str, index))}]"
+            lines.append(f"  {place:<28} given {given:>12.5g}   true {true:>12.5g}")
+        return "\n".join(lines)
+
+
+def check_gradients(
+    loss_and_gradient: Callable[[Any], tuple[float, Any]],
+    params: Any,
+    *,
+    layer_sizes: Sequence[int] | None = None,
+    tolerance: float = 1e-4,
+    max_entries: int = 100,
+) -> GradientCheck:
+    """Compare a gradient with central differences, and name what is wrong.
+
+    loss_and_gradient : function of params that returns (loss, gradient), the gradient in the form of params
+    params : a list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array; float64 copies are passed on
+    layer_sizes : where params is one flat vector in fastmlp's order, the sizes that name its parts
+    tolerance : deviation that is let pass, in shares of the largest true value of the array
+    max_entries : entries of each array that are looked at, drawn at random where it has more
+
+    Returns
+    -------
+    GradientCheck
+
+    Raises
+    ------
+    ValueError
+        If the gradient has not the form of params, or the loss is not a finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, y = np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([[1.0], [0.0]])
+    >>> def loss_and_gradient(params):
+    ...     W, b = params
+    ...     error = x @ W + b - y
+    ...     return (error**2).mean(), [2 * x.T @ error, 0 * b]
+    >>> print(check_gradients(loss_and_gradient, [np.ones((2, 1)), np.zeros(1)]))
+    dW of layer 1 is twice the true value; bias gradient of layer 1 is missing.
+      3 of 3 entries were compared with central differences; the worst of them:
+      dW of layer 1[0, 0]          given           16   true            8
+      bias gradient of layer 1[0]  given            0   true            4
+      dW of layer 1[1, 0]          given            4   true            2
+    """
+    checked_number("tolerance", tolerance, 0.0, open_low=True)
+    checked_count("max_entries", max_entries)
+    names, arrays, rebuild = _taken_apart(params, layer_sizes)
+
+    def value(parts: list[np.ndarray]) -> float:
+        loss = loss_and_gradient(rebuild([part.copy() for part in parts]))[0]
+        if np.ndim(loss) and np.size(loss) != 1:
+            raise ValueError(f"loss_and_gradient must return (loss, gradient), a number first, but it is {loss!r}.")
+        return float(np.asarray(loss).reshape(-1)[0])
+
+    answer = loss_and_gradient(rebuild([part.copy() for part in arrays]))
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise ValueError("loss_and_gradient must return a pair (loss, gradient).")
+    given = _gradient_parts(answer[1], params, names, arrays, layer_sizes)
+    if not np.isfinite(value(arrays)):
+        raise ValueError(f"The loss at these params is {value(arrays)}: check the gradient where the loss is finite.")
+    rng, findings, entries, n_checked = np.random.default_rng(0), [], [], 0
+    largest = 0.0
+    trues = []
+    for k, array in enumerate(arrays):
+        chosen = np.arange(array.size)
+        if array.size > max_entries:
+            chosen = np.sort(rng.choice(array.size, max_entries, replace=False))
+        trues.append((chosen, np.array([_central(value, arrays, k, i) for i in chosen])))
+    overall = max((float(np.abs(true).max(initial=0.0)) for _, true in trues), default=0.0)
+    for k, (name, array, (chosen, true)) in enumerate(zip(names, arrays, trues, strict=True)):
+        mine = given[k].reshape(-1)[chosen]
+        scale = max(float(np.abs(true).max(initial=0.0)), 1e-6 * overall, 1e-10)
+        error = float(np.abs(mine - true).max(initial=0.0)) / scale
+        error = error if np.isfinite(error) else np.inf
+        n_checked += len(chosen)
+        largest = max(largest, error)
+        if not error <= tolerance:
+            findings.append(_finding(name, given[k], mine, true, array.shape, chosen, error))
+            worst = np.argsort(-np.abs(np.nan_to_num(mine - true, nan=np.inf)), kind="stable")[:3]
+            entries += [
+                (
+                    abs(mine[i] - true[i]),
+                    name,
+                    tuple(int(j) for j in np.unravel_index(chosen[i], array.shape)),
+                    mine[i],
+                    true[i],
+                )
+                for i in worst
+            ]
+    entries.sort(key=lambda entry: -np.nan_to_num(entry[0], nan=np.inf))
+    shown = tuple((name, index, float(a), float(b)) for _, name, index, a, b in entries[:6] if a != b)
+    return GradientCheck(not findings, tuple(findings), largest, shown, n_checked, sum(array.size for array in arrays))
+
+
+def _central(value: Callable, arrays: list[np.ndarray], k: int, i: int) -> float:
+    """d loss / d (entry i of array k)"""
+    flat, kept = arrays[k].reshape(-1), arrays[k].reshape(-1)[i]
+    h = STEP * max(1.0, abs(kept))
+    flat[i] = kept + h
+    above = value(arrays)
+    flat[i] = kept - h
+    below = value(arrays)
+    flat[i] = kept
+    return (above - below) / (2.0 * h)
+
+
+def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
+    """(names, float64 arrays, function from arrays back to the form of params)"""
+    copy = lambda array: np.array(array, np.float64, order="C")
+    if isinstance(params, Mapping):
+        keys = list(params)
+        return (
+            [str(key) for key in keys],
+            [copy(params[key]) for key in keys],
+            lambda parts: dict(zip(keys, parts, strict=True)),
+        )
+    if isinstance(params, (list, tuple)) and any(np.ndim(part) for part in params):
+        arrays = [copy(part) for part in params]
+        return _names_of(arrays), arrays, list
+    flat = copy(params)
+    if layer_sizes is None:
+        return ["gradient"], [flat], lambda parts: parts[0]
+    layout = Layout(tuple(layer_sizes))
+    if flat.shape != (layout.n_params,):
+        raise ValueError(
+            f"Layers {tuple(layer_sizes)} have {layout.n_params} parameters, but params has shape {flat.shape}."
+        )
+    arrays = _pieces(layout, flat)
+    return _names_of(arrays), arrays, lambda parts: np.concatenate([part.reshape(-1) for part in parts])
+
+
+def _pieces(layout: Layout, flat: np.ndarray) -> list[np.ndarray]:
+    pairs = zip(layout.weights(flat), layout.biases(flat), strict=True)
+    return [np.array(part) for pair in pairs for part in pair]
+
+
+def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
+    """ "dW of layer 1", "bias gradient of layer 1", ... in the order of the arrays."""
+    names, n_weights, n_biases = [], 0, 0
+    for array in arrays:
+        is_row = array.ndim == 2 and 1 in array.shape and n_weights > n_biases  # a bias as (1, fan_out) or (fan_out, 1)
+        if array.ndim == 2 and not is_row:
+            n_weights += 1
+            names.append(f"dW of layer {n_weights}")
+        elif array.ndim in (1, 2):
+            n_biases += 1
+            names.append(f"bias gradient of layer {n_biases}")
+        else:
+            names.append(f"gradient of array {len(names)}")
+    return names
+
+
+def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[np.ndarray], layer_sizes: Any):
+    """The gradient's arrays in the order of params; a ValueError where their form differs."""
+    if isinstance(params, Mapping):
+        if not isinstance(gradient, Mapping) or set(gradient) != set(params):
+            raise ValueError(f"The gradient must be a dictionary with the keys of params, {list(params)}.")
+        parts = [np.asarray(gradient[key], np.float64) for key in params]
+    elif len(arrays) == 1 and names == ["gradient"]:
+        parts = [np.asarray(gradient, np.float64)]
+    elif layer_sizes is not None and not isinstance(params, (list, tuple)):
+        flat = np.asarray(gradient, np.float64)
+        layout = Layout(tuple(layer_sizes))
+        if flat.shape != (layout.n_params,):
+            raise ValueError(f"The gradient must have shape ({layout.n_params},) as params, but it has {flat.shape}.")
+        parts = _pieces(layout, flat)
+    else:
+        if not isinstance(gradient, (list, tuple)) or len(gradient) != len(arrays):
+            raise ValueError(f"The gradient must be a list of {len(arrays)} arrays, as params is.")
+        parts = [np.asarray(part, np.float64) for part in gradient]
+    for name, part, array in zip(names, parts, arrays, strict=True):
+        if part.shape != array.shape and part.T.shape != array.shape:
+            raise ValueError(f"{name} has shape {part.shape}, but its parameters have {array.shape}: they must agree.")
+    return [part if part.shape == array.shape else part.T for part, array in zip(parts, arrays, strict=True)]
+
+
+def _finding(
+    name: str,
+    whole: np.ndarray,
+    mine: np.ndarray,
+    true: np.ndarray,
+    shape: tuple[int, ...],
+    chosen: np.ndarray,
+    error: float,
+) -> Finding:
+    if not np.isfinite(mine).all():
+        return Finding(name, "not finite", f"{name} is not finite", np.nan, error)
+    largest = float(np.abs(true).max(initial=0.0))
+    if np.abs(mine).max(initial=0.0) <= MISSING * max(largest, 1e-300):
+        return Finding(name, "missing", f"{name} is missing", 0.0, error)
+    squares = float(true @ true)
+    factor = float(mine @ true) / squares if squares > 0 else np.nan
+    if (
+        np.isfinite(factor)
+        and abs(factor) > 1e-6
+        and np.abs(mine - factor * true).max() <= NEAR * abs(factor) * largest
+    ):
+        return Finding(name, "factor", f"{name} is {_times(factor)}", factor, error)
+    if len(shape) == 2 and shape[0] == shape[1]:
+        turned = whole.T.reshape(-1)[chosen]
+        if np.abs(turned - true).max() <= NEAR * largest:
+            return Finding(name, "transposed", f"{name} is transposed", np.nan, error)
+    cosine = float(mine @ true) / max(np.sqrt(squares * float(mine @ mine)), 1e-300)
+    where = f"the angle to the true one is {np.degrees(np.arccos(np.clip(cosine, -1, 1))):.0f} degrees"
+    return Finding(name, "wrong", f"{name} is wrong, {where}", factor, error)
+
+
+def _times(factor: float) -> str:
+    """ "twice the true value", with what such a factor usually comes from."""
+    for round_factor, word in FACTORS.items():
+        if abs(factor / round_factor - 1.0) < NEAR:
+            return f"{word} the true value"
+    if abs(factor - round(factor)) < NEAR * abs(factor) and abs(factor) > 1.5:
+        return f"{round(factor)} times the true value, as if a sum stood for a mean over {abs(round(factor))}"
+    inverse = 1.0 / factor
+    if abs(inverse - round(inverse)) < NEAR * abs(inverse) and abs(inverse) > 1.5:
+        return f"1/{round(inverse)} of the true value, as if it were divided by {abs(round(inverse))} once too often"
+    return f"{number(factor)} times the true value"

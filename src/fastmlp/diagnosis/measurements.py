@@ -1,0 +1,376 @@
+"""What a diagnosis measures, once, before any verdict: of outputs, of every layer, of gradients. Arrays (n_nets,)."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ..kernels.activations import Activation
+from .label_checks import DataChecks, check_data
+from .landscape import Landscape, survey
+from .loss_curves import Curve, Shape, shape_of
+from .subjects import Subject, as_outputs, slope
+
+ROWS = 1000  # samples that one net is measured on
+ROWS_OF_MANY = 200  # nets of a population, each
+NUMBERS = 4_000_000  # float64 in the activations of the nets that are measured together
+SMALL = 100_000  # parameters of a net whose products are not worth two threads
+FLAT = 0.03  # a unit whose slope is below this share of its steepest one is saturated
+SAME = 1e-4  # units whose weights differ by less than this share of their length are duplicates
+ITERATIONS = (16, 5)  # of Lanczos's method: for one net, for each of many
+STRIDE = (1, 2)  # likewise, of the step lengths that are tried
+
+# Bounds of outputs that a wrong formula has, and the formula: for functions, of which only outputs are seen.
+SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
+NARROW_RANGES = (
+    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x))) or 1 / (1 + expit(-x))"),
+    (0.5, 1.0, "1 / (1 + expit(-x)), or a sigmoid of a ReLU"),
+    (1.0 - SIGMOID_OF_1, SIGMOID_OF_1, "a softmax of sigmoids, or a sigmoid of a tanh"),
+)
+
+
+class Bounds(NamedTuple):
+    """The range of the outputs."""
+
+    low: float
+    high: float
+    source: str  # what has that range
+    certainty: float  # 1 where it is read from the activation; less where it is guessed from outputs
+
+
+class Measurements(NamedTuple):
+    """All that verdicts are made of. Arrays are (n_nets,) float64, NaN where a thing cannot be known."""
+
+    subject: Subject
+    data: DataChecks
+    curve: Shape
+    landscape: Landscape
+    bounds: Bounds
+    target_low: float
+    target_high: float
+    target_spread: float  # the largest standard deviation of an output's targets ...
+    target_mean: float  # ... and the largest mean, in size
+    is_classification: bool
+    label_problem: str  # what is wrong with the coding of y, or empty
+    n_samples: int
+    bad_data: str  # the first value of X or y that is not finite, or empty
+    first_bad: np.ndarray  # int: place in `places` where NaN or infinity first arises, 0 where all is finite
+    places: tuple[str, ...]
+    loss: np.ndarray
+    base_loss: float  # of the best constant output
+    floor: float  # the loss of outputs that equal their targets, 0 for most; the curve's losses are what is above it
+    explained: np.ndarray  # share of the targets' variance
+    accuracy: np.ndarray
+    majority: float  # accuracy of naming the commonest class
+    variation: np.ndarray  # standard deviation of the outputs over the samples, in that of the targets
+    output_low: np.ndarray
+    output_high: np.ndarray
+    mean_gap: np.ndarray  # mean output less mean target
+    agreement: np.ndarray  # correlation of outputs and targets
+    unreachable: np.ndarray  # share of the targets beyond the outputs' bounds
+    positive: np.ndarray  # share of weights above 0
+    n_weights: int
+    saturated: np.ndarray  # share of units' states, in the worst hidden layer, ...
+    saturated_layer: np.ndarray  # ... which is this one, counted from 1
+    dead: np.ndarray  # share of units that are never active
+    dead_layer: np.ndarray
+    duplicates: np.ndarray  # share of units that are copies of another
+    duplicates_layer: np.ndarray
+    first_to_last: np.ndarray  # root mean square of the loss's derivative in the first layer over that in the last
+    largest_to_last: np.ndarray
+    narrowest: int  # units of the narrowest hidden layer; 0 without one
+    is_linear: bool  # no hidden layer with a nonlinear activation
+    validation_loss: np.ndarray
+    validation_explained: np.ndarray
+    validation_signal: np.ndarray  # correlation of outputs and targets there, in standard deviations of none
+    learning_rate: np.ndarray
+    is_plain_descent: bool  # whether the learning rate is one of gradient descent
+
+    @property
+    def excess(self) -> np.ndarray:
+        """The loss above that of perfect outputs."""
+        return self.loss - self.floor
+
+    @property
+    def base_excess(self) -> float:
+        return max(self.base_loss - self.floor, 1e-300)
+
+    @property
+    def skill(self) -> np.ndarray:
+        """How much of the base rate's loss is gone: 0 like the best constant, 1 perfect, below 0 worse."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 1.0 - self.excess / self.base_excess
+
+
+def base_loss_of(subject: Subject, Y: np.ndarray) -> float:
+    """The loss of the best constant output."""
+    constant = np.median(Y, axis=0) if subject.loss.name == "absolute_error" else Y.mean(axis=0)
+    a = np.broadcast_to(constant, (1, *Y.shape))
+    return float(subject.losses(subject.logits(a), a, Y)[0])
+
+
+def floor_of(subject: Subject, Y: np.ndarray) -> float:
+    """The loss of outputs that equal their targets: their entropy, where they are probabilities or counts."""
+    if not subject.loss.natural:
+        return 0.0
+    a = subject.smoothed(Y)[None]
+    return float(subject.losses(subject.logits(a), a, Y)[0])
+
+
+def calm_blas(subject: Subject) -> AbstractContextManager:
+    """One BLAS thread for small products: on a busy machine two that wait for each other take ten times as long
+    (bench/LOG.md).
+    """
+    return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
+
+
+def rows_of(n: int, most: int) -> np.ndarray:
+    """At most so many sample numbers, always the same ones."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(3).choice(n, most, replace=False))
+
+
+def measure(
+    subject: Subject, X: np.ndarray, Y: np.ndarray, curve: Curve | None, *, label_problem: str = "",
+    bad_data: str = "", validation: tuple[np.ndarray, np.ndarray] | None = None, learning_rate: Any = np.nan,
+    is_plain_descent: bool = False,
+) -> Measurements:  # fmt: skip
+    """Measure every net of a subject on samples X (n_samples, n_features), Y (n_samples, n_outputs), float64."""
+    n_nets, many = subject.n_nets, subject.n_nets > 1
+    data = check_data(X, Y)
+    rows = rows_of(len(X), ROWS_OF_MANY if many else ROWS)
+    values = np.unique(Y[:, 0]) if Y.shape[1] == 1 else np.unique(Y)
+    is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
+    bounds = output_bounds(subject, X, Y)
+    base, floor = base_loss_of(subject, Y), floor_of(subject, Y)
+    per_net = len(rows) * sum(subject.layout.layer_sizes) + subject.params.shape[1]
+    size = max(1, NUMBERS // per_net)
+    parts = [
+        _measure_nets(subject.of_nets(slice(k, k + size)), X[rows], Y[rows], bounds, is_classification, many)
+        for k in range(0, n_nets, size)
+    ]
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    landscape = Landscape(*(found.pop(name) for name in Landscape._fields))
+    above = None if curve is None else curve.above(floor)
+    held_out = _validation(subject, validation)
+    weights = [W for W, _ in subject.layers(subject.params)] if subject.has_weights else []
+    hidden = subject.activations[:-1]
+    majority = np.nan
+    if is_classification:
+        share = (Y[:, 0] == Y.max()).mean()
+        majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
+    return Measurements(
+        subject=subject, data=data, curve=shape_of(above, n_nets, np.full(n_nets, base - floor)), landscape=landscape,
+        bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()),
+        target_spread=float(Y.std(axis=0).max()), target_mean=float(np.abs(Y.mean(axis=0)).max()),
+        is_classification=is_classification,
+        label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base,
+        floor=floor, majority=majority,
+        n_weights=sum(W[0].size for W in weights),
+        narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
+        is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
+        validation_loss=held_out[0], validation_explained=held_out[1], validation_signal=held_out[2],
+        learning_rate=np.broadcast_to(np.asarray(learning_rate, np.float64), (n_nets,)),
+        is_plain_descent=is_plain_descent, **found,
+    )  # fmt: skip
+
+
+def _places(subject: Subject) -> tuple[str, ...]:
+    n = len(subject.activations)
+    if not subject.has_weights:
+        return ("", "the outputs")
+    return ("", *(f"the parameters of layer {k + 1}" for k in range(n)), *(f"the units of layer {k + 1}" for k in range(n)), "the loss")  # fmt: skip  # noqa: E501
+
+
+def _measure_nets(
+    subject: Subject, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, many: bool
+) -> dict[str, np.ndarray]:
+    zs, outputs = subject.forward(X)
+    out, n_nets = outputs[-1], subject.n_nets
+    with np.errstate(all="ignore"):
+        loss = subject.losses(zs[-1], out, Y)
+        centred = Y - Y.mean(axis=0)
+        variance = (centred**2).mean()
+        mse = ((out - Y) ** 2).mean(axis=(1, 2))
+        spread = np.sqrt(out.var(axis=1).mean(axis=1))
+        out_centred = out - out.mean(axis=1, keepdims=True)
+        norm = np.sqrt((out_centred**2).sum(axis=(1, 2)) * (centred**2).sum())
+        result = {
+            "loss": loss,
+            "first_bad": _first_bad(subject, outputs, loss),
+            "explained": 1.0 - mse / variance if variance > 0 else np.full(n_nets, np.nan),
+            "accuracy": _accuracy(out, Y) if is_classification else np.full(n_nets, np.nan),
+            "variation": spread / np.sqrt(variance) if variance > 0 else np.full(n_nets, np.nan),
+            "output_low": out.min(axis=(1, 2)),
+            "output_high": out.max(axis=(1, 2)),
+            "mean_gap": (out.mean(axis=1) - Y.mean(axis=0)).mean(axis=1),
+            "agreement": np.where(norm > 0, (out_centred * centred).sum(axis=(1, 2)) / norm, 0.0),
+            "unreachable": np.full(n_nets, _beyond(Y, bounds)),
+        }
+    if not subject.has_weights:
+        unknown = np.full(n_nets, np.nan)
+        names = (*HIDDEN_FACTS, "first_to_last", "largest_to_last", "positive", *Landscape._fields)
+        return result | dict.fromkeys(names, unknown)
+    hidden = _hidden_facts(subject, zs, outputs)
+    with np.errstate(all="ignore"):
+        sizes = np.stack([np.sqrt((delta**2).mean(axis=(1, 2))) for delta in subject.deltas(zs, outputs, Y)])
+        last = np.maximum(sizes[-1], 1e-300)
+        flow = {"first_to_last": sizes[0] / last, "largest_to_last": sizes.max(axis=0) / last}
+        W = np.concatenate([W.reshape(n_nets, -1) for W, _ in subject.layers(subject.params)], axis=1)
+    return (
+        result
+        | hidden
+        | flow
+        | {"positive": (W > 0).mean(axis=1)}
+        | survey(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
+    )
+
+
+def _first_bad(subject: Subject, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
+    """(n_nets,): which of `places` holds the first number that is not finite; 0 for none."""
+    found = list(outputs)
+    if subject.has_weights:
+        parameters = [np.concatenate([W.reshape(len(W), -1), b], axis=1) for W, b in subject.layers(subject.params)]
+        found = [*parameters, *outputs, loss[:, None]]
+    bad = np.stack([~np.isfinite(array).reshape(len(loss), -1).all(axis=1) for array in found])
+    return np.where(bad.any(axis=0), bad.argmax(axis=0) + 1, 0)
+
+
+def _accuracy(out: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    if Y.shape[1] > 1:
+        return (out.argmax(axis=2) == Y.argmax(axis=1)).mean(axis=1)
+    middle = (Y.min() + Y.max()) / 2
+    return ((out[:, :, 0] > middle) == (Y[:, 0] > middle)).mean(axis=1)
+
+
+def _beyond(Y: np.ndarray, bounds: Bounds) -> float:
+    """The share of targets that lie beyond the bounds by more than 2 % of the targets' range."""
+    slack = 0.02 * (Y.max() - Y.min())
+    return float(((bounds.low - slack > Y) | (bounds.high + slack < Y)).mean())
+
+
+# ---- hidden layers
+
+HIDDEN_FACTS = ("saturated", "saturated_layer", "dead", "dead_layer", "duplicates", "duplicates_layer")
+
+
+def _hidden_facts(subject: Subject, zs: list[np.ndarray], outputs: list[np.ndarray]) -> dict[str, np.ndarray]:
+    n_nets, layers = subject.n_nets, subject.layers(subject.params)
+    none = np.full((1, n_nets), np.nan)
+    saturated, dead, duplicates = [none[0]], [none[0]], [none[0]]
+    for k, row in enumerate(subject.activations[:-1]):
+        slopes = np.abs(slope(row, zs[k], outputs[k]))
+        if np.isfinite([row.low, row.high]).all():
+            saturated.append((slopes < FLAT * steepest(row)).mean(axis=(1, 2)))
+        else:
+            saturated.append(none[0])
+        dead.append((slopes.max(axis=1) < 1e-6).mean(axis=1) if has_dead_side(row) else none[0])
+        W, b = layers[k]
+        following, _ = layers[k + 1]
+        units = np.concatenate([W.transpose(0, 2, 1), b[:, :, None], following], axis=2)
+        duplicates.append(duplicate_share(units))
+    facts = {}
+    for name, shares in zip(HIDDEN_FACTS[::2], (saturated, dead, duplicates), strict=True):
+        table = np.stack(shares)
+        known = np.where(np.isnan(table), -1.0, table)
+        worst = known.argmax(axis=0)
+        facts[name] = table[worst, np.arange(n_nets)]
+        facts[f"{name}_layer"] = worst.astype(np.float64)
+    return facts
+
+
+def steepest(row: Activation) -> float:
+    z = np.linspace(-5, 5, 201)
+    return float(np.abs(slope(row, z, np.asarray(row.value(z)))).max())
+
+
+def has_dead_side(row: Activation) -> bool:
+    """Whether the activation is exactly flat on one side, as relu is."""
+    z = np.array([-3.0, -1.0])
+    return bool((slope(row, z, np.asarray(row.value(z))) == 0.0).all())
+
+
+def duplicate_share(units: np.ndarray) -> np.ndarray:
+    """(n_nets,): share of units (n_nets, n_units, n_weights), their weights in and out, that equal another unit's.
+
+    Two random projections are compared instead of all pairs. Units without any weight count as equal.
+    """
+    n_units = units.shape[1]
+    if n_units < 2:
+        return np.zeros(len(units))
+    directions = np.random.default_rng(4).normal(size=(units.shape[2], 2)) / np.sqrt(units.shape[2])
+    with np.errstate(all="ignore"):
+        places = units @ directions
+        order = places[:, :, 0].argsort(axis=1)
+        sorted_places = np.take_along_axis(places, order[:, :, None], axis=1)
+        length = np.sqrt((units**2).mean(axis=(1, 2)))[:, None]
+        near = (np.abs(np.diff(sorted_places, axis=1)) <= SAME * length[:, :, None]).all(axis=2)
+    return (np.pad(near, ((0, 0), (1, 0))) | np.pad(near, ((0, 0), (0, 1)))).mean(axis=1)
+
+
+# ---- outputs
+
+
+def output_bounds(subject: Subject, X: np.ndarray, Y: np.ndarray) -> Bounds:
+    """What the outputs can be: the output activation's range, or for a function the range that it seems to have."""
+    if subject.has_weights:
+        row = subject.activations[-1]
+        return Bounds(row.low, row.high, f"the output activation {row.name}", 1.0)
+    rng = np.random.default_rng(5)
+    rows = X[rows_of(len(X), 200)]
+    spread = np.maximum(X.std(axis=0), 1e-3)
+    far = [rows * 10.0, rows * 1000.0, rows * -1000.0, rng.normal(size=rows.shape) * spread * 100.0]
+    assert subject.function is not None
+    outputs = as_outputs(subject.function(X), len(X))
+    try:
+        tried = np.concatenate([outputs, *(as_outputs(subject.function(x), len(x)) for x in far)])
+    except (ValueError, FloatingPointError, OverflowError):  # the function refuses such inputs
+        tried = outputs
+    tried = tried[np.isfinite(tried).all(axis=1)]
+    if not len(tried):
+        return Bounds(-np.inf, np.inf, "", 0.0)
+    for low, high, formula in NARROW_RANGES:
+        inside = tried.min() >= low - 1e-6 and tried.max() <= high + 1e-6
+        if inside and (Y.min() < low - 0.02 or Y.max() > high + 0.02):
+            certainty = _narrowed(outputs, Y, low, high)
+            if certainty > 0:
+                return Bounds(low, high, formula, certainty)
+    return Bounds(-np.inf, np.inf, "", 0.0)
+
+
+def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> float:
+    """How sure it is that outputs are kept from their targets by these bounds: an ordinary net at least meets the mean
+    target, so it must lie to one side of it, or press against both bounds.
+    """
+    below, above = Y.min() < low - 0.02, Y.max() > high + 0.02
+    near = 0.1 * (high - low)
+    pressed_low = below and (outputs[low > Y] < low + near).mean() > 0.6
+    pressed_high = above and (outputs[high < Y] > high - near).mean() > 0.6
+    if low < 0.5:  # around the middle: any young net is inside
+        return 0.9 if pressed_low and pressed_high else 0.0
+    gap, spread = outputs.mean() - Y.mean(), outputs.std()
+    one_sided = gap > max(0.5 * spread, 1e-4) and below
+    return 0.95 if pressed_low and (pressed_high or one_sided) else 0.8 if one_sided else 0.5 * pressed_low
+
+
+def _validation(subject: Subject, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    """(3, n_nets): loss, share explained and signal on samples that training has not seen; NaN without them."""
+    if pair is None:
+        return np.full((3, subject.n_nets), np.nan)
+    X, Y = pair
+    rows = rows_of(len(X), ROWS)
+    X, Y = X[rows], Y[rows]
+    centred = Y - Y.mean(axis=0)
+    size = max(1, NUMBERS // (len(rows) * sum(subject.layout.layer_sizes) + 1))
+    parts = []
+    for k in range(0, subject.n_nets, size):
+        part = subject.of_nets(slice(k, k + size))
+        zs, outputs = part.forward(X)
+        with np.errstate(all="ignore"):
+            out = outputs[-1] - outputs[-1].mean(axis=1, keepdims=True)
+            agreement = (out * centred).sum(axis=(1, 2)) / np.sqrt((out**2).sum(axis=(1, 2)) * (centred**2).sum())
+            explained = 1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / (centred**2).mean()
+        parts.append(np.stack([part.losses(zs[-1], outputs[-1], Y), explained, agreement * np.sqrt(len(Y))]))
+    return np.concatenate(parts, axis=1)

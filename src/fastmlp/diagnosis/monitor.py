@@ -1,0 +1,163 @@
+"""fit(..., monitor=True): looks at the losses between calls into the kernels, at times at the units; warns once."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..errors import TrainingWarning
+from ..kernels.arguments import DIVERGED_NET, Data
+from ..network import Network
+from .measurements import FLAT, base_loss_of, has_dead_side, steepest
+from .subjects import own_subject, slope
+
+SHARE = 0.02  # of a fit's time, the most that looking may take ...
+LAST_SHARE = 0.01  # ... and of the fit so far what a look at the units must be expected to take less than
+PACE = 1.3  # the epoch of the next look, in epochs of the last
+FIRST = 30  # epochs before which nothing is said
+PATIENCE = 0.1  # share of the planned epochs that a loss may stay at the base rate's
+ROWS = 64  # samples whose units are looked at
+FLAT_CURVE = 2e-3  # change of the loss over the second half of the epochs, in its own size
+AT_BASE = 0.01  # distance from the base rate's loss, in its size
+LOST = 0.9  # share of a layer's units that are dead or saturated
+SWINGS = 0.2  # mean step up or down, in shares of the loss's mean
+ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
+
+
+class Monitor:
+    """Watches one fit. `look` costs little and says nothing while training goes well."""
+
+    def __init__(self, network: Network, data: Data, n_epochs: int = 0):
+        """n_epochs : that are planned; a plateau in the first tenth of them is nothing to warn of"""
+        self.network, self.data = network, data
+        self._patient = max(FIRST, int(PATIENCE * n_epochs))
+        self._began = time.perf_counter()
+        self._spent, self._next, self._base = 0.0, FIRST, -1.0
+        self._unit_seconds = 0.0  # the last look at the units took so long
+        self.warned = ""
+
+    def look(self, losses: np.ndarray, params: np.ndarray, *, at_end: bool = False, stacklevel: int = 5) -> None:
+        """losses (epochs,) so far, params (n_params,)"""
+        n = len(losses)
+        if self.warned or n < FIRST or (n < self._next and not at_end):
+            return
+        now = time.perf_counter()
+        if self._spent > SHARE * (now - self._began) and not at_end:
+            return
+        self._next = int(n * PACE) + 1
+        found = self._curve(losses) or self._units(losses, params, now)
+        if found:
+            self.warned = found
+            warnings.warn(f"Epoch {n}: {found}; {ADVICE}", TrainingWarning, stacklevel=stacklevel)
+        self._spent += time.perf_counter() - now
+
+    @property
+    def base(self) -> float:
+        if self._base < 0:
+            subject = own_subject(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
+            self._base = base_loss_of(subject, self.data.Y.reshape(-1, self.network.n_outputs).astype(np.float64))
+        return self._base
+
+    def _curve(self, losses: np.ndarray) -> str:
+        n = len(losses)
+        last = losses[-max(1, n // 8) :]
+        if not last.mean() > 0:  # a perfect net, or a loss that has no zero to compare with
+            return ""
+        level, middle = last.mean(), losses[n // 2]
+        flat = abs(level - middle) < FLAT_CURVE * abs(level)
+        if flat and n >= self._patient and level > (1.0 - AT_BASE) * self.base:
+            place = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
+            return (
+                f"the loss has stayed {place} the base rate's, {self.base:.4g}, since epoch {n // 2}: the outputs have "
+                "nothing to do with the inputs"
+            )
+        lowest = losses.min()
+        if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
+            return (
+                f"the loss has risen from {lowest:.4g} to {level:.4g}: the learning rate is too high or the "
+                f"sign is wrong"
+            )
+        quarter = losses[-max(8, n // 4) :]
+        steps = np.abs(np.diff(quarter))
+        share, net_change = steps.mean() / quarter.mean(), abs(quarter[-1] - quarter[0])
+        if share > SWINGS and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
+            return f"the loss swings by {100 * share:.0f} % from epoch to epoch: the learning rate is too high"
+        return ""
+
+    def _units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
+        """Dead or saturated layers, where the fit is long enough to pay for the look, and the loss is not low."""
+        so_far = now - self._began
+        expected = self._unit_seconds or 2e-4 + 2e-8 * self.network.layout.n_params
+        if expected > LAST_SHARE * so_far or losses[-1] < 0.5 * self.base:
+            return ""
+        began = time.perf_counter()
+        subject = own_subject(self.network, params[None, : self.network.layout.n_params], 0.0)
+        X = self.data.X.reshape(self.data.n_samples, -1)[:ROWS].astype(np.float64)
+        zs, outputs = subject.forward(X)
+        found = ""
+        for k, row in enumerate(subject.activations[:-1]):
+            slopes = np.abs(slope(row, zs[k], outputs[k]))[0]
+            if has_dead_side(row) and (share := float((slopes.max(axis=0) == 0).mean())) >= LOST:
+                found = f"{100 * share:.0f} % of the units of layer {k + 1} are dead"
+            elif np.isfinite([row.low, row.high]).all():
+                share = float((slopes < FLAT * steepest(row)).mean())
+                if share >= LOST:
+                    found = f"the units of layer {k + 1} are saturated, {100 * share:.0f} % of the time"
+            if found:
+                break
+        self._unit_seconds = time.perf_counter() - began
+        return found
+
+
+class PopulationMonitor:
+    """Watches the records of a population's nets; warns when half of them are stuck at the base rate or diverged."""
+
+    NETS = 256  # whose records are looked at
+
+    def __init__(self, base: float):
+        """base : the base rate's loss, NaN where every net has targets of its own"""
+        self._began, self._spent, self.warned, self.base = time.perf_counter(), 0.0, "", base
+
+    def look(self, outcome: Any, *, at_end: bool = False, stacklevel: int = 5) -> None:
+        """outcome : population_fit.Outcome"""
+        now = time.perf_counter()
+        if self.warned or (self._spent > SHARE * (now - self._began) and not at_end):
+            return
+        chosen = np.unique(np.linspace(0, len(outcome.status) - 1, self.NETS).astype(np.int64))
+        records = np.asarray(outcome.records[:, chosen], np.float64)
+        epochs = outcome.record_epochs
+        n = np.isfinite(records).sum(axis=0)
+        seen = n > 0
+        last = np.maximum(n - 1, 0)
+        half = np.searchsorted(epochs, epochs[last] / 2)
+        nets = np.arange(len(chosen))
+        level, middle = records[last, nets], records[np.minimum(half, last), nets]
+        old = seen & (epochs[last] >= FIRST) & (half < last)
+        with np.errstate(invalid="ignore"):
+            at_base = (
+                old & (np.abs(level - self.base) < AT_BASE * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
+            )
+        found = ""
+        diverged = outcome.status[chosen] == DIVERGED_NET
+        if old.sum() >= len(chosen) / 4 and at_base.sum() > old.sum() / 2:
+            share = 100.0 * at_base.sum() / old.sum()
+            found = (
+                f"{share:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: their outputs "
+                "do not "
+                "depend on the inputs"
+            )
+        elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end fit warns of these by itself
+            found = "most of the nets diverge: the learning rate is too high"
+        if found:
+            self.warned = found
+            warnings.warn(f"{found[0].upper()}{found[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
+                          TrainingWarning, stacklevel=stacklevel)  # fmt: skip
+        self._spent += time.perf_counter() - now
+
+
+def population_monitor(network: Network, data: Data, strides: tuple[int, int, int]) -> PopulationMonitor:
+    """A monitor for nets that share their targets, or not, as the strides from net to net say."""
+    return PopulationMonitor(np.nan if strides[1] else Monitor(network, data).base)

@@ -1,0 +1,306 @@
+"""How sure each verdict is: functions from measurements to confidences (n_nets,), 0 where a verdict does not apply.
+
+A cause that is seen directly (a value that is not finite, labels that never change) is certain. What only tells that a
+net does not learn (the base rate, a plateau) stays below the causes that explain it. A number that could not be
+measured is NaN and counts for nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .label_checks import ENOUGH
+from .measurements import Measurements
+
+
+def ramp(x: Any, low: float, high: float) -> np.ndarray:
+    """0 up to low, 1 from high, straight between (high below low: the other way round); 0 for NaN."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(np.clip((np.asarray(x, np.float64) - low) / (high - low), 0.0, 1.0), nan=0.0)
+
+
+def log_ramp(x: Any, low: float, high: float) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ramp(np.log(x), np.log(low), np.log(high))
+
+
+def everywhere(m: Measurements, value: float) -> np.ndarray:
+    return np.full(m.subject.n_nets, float(value))
+
+
+# ---- what several verdicts ask
+
+
+def learned(m: Measurements) -> np.ndarray:
+    """How near a net is to what can be learned: to what simple models predict out of sample, or to all of it where the
+    samples are few.
+    """
+    if not m.data.attainable > 0.05:
+        return ramp(m.explained, 0.5, 0.9)
+    share = m.explained / m.data.attainable
+    return np.maximum(ramp(share, 0.7, 0.95), ramp(m.explained, 0.95, 0.99))
+
+
+def behind(m: Measurements) -> np.ndarray:
+    return 1.0 - learned(m)
+
+
+def remaining(m: Measurements) -> np.ndarray:
+    """The share of the base rate's loss that the curve is still going to lose; NaN without a curve."""
+    return np.maximum(m.curve.last - m.curve.goal, 0.0) / m.base_excess if m.base_excess > 0 else m.curve.last * np.nan
+
+
+def gain(m: Measurements) -> np.ndarray:
+    """The share of its loss that a net would lose in one step of descent of the best length; NaN for functions."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return m.landscape.best_gain / m.excess
+
+
+def has_curve(m: Measurements) -> np.ndarray:
+    return np.isfinite(m.curve.change)
+
+
+def still(m: Measurements) -> np.ndarray:
+    """Whether training has nothing more to gain as it goes on: by the curve, or else by the gradient."""
+    change = np.abs(m.curve.change)
+    near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(
+        change, 0.25, 0.08
+    )  # a goal extrapolated from a steep curve is vague
+    near_goal = near_goal * np.maximum(learned(m) ** 2, ramp(change, 0.05, 0.01))
+    by_curve = np.maximum(near_goal, ramp(change, 0.02, 0.002))
+    by_gradient = ramp(gain(m), 0.06, 0.004)
+    found = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
+    return np.maximum(np.maximum(found, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))
+
+
+def finite(m: Measurements) -> np.ndarray:
+    return (m.first_bad == 0).astype(np.float64) * (not m.bad_data)
+
+
+def structure(m: Measurements) -> float:
+    """Whether there is something to learn: 0 where labels are noise or never change."""
+    return float(ramp(m.data.attainable, 0.02, 0.1)) if m.target_high > m.target_low else 0.0
+
+
+def noise(m: Measurements) -> np.ndarray:
+    """How much labels look as if they had lost their rows."""
+    if not np.isfinite(m.data.signal) or m.data.n_samples < ENOUGH:
+        return everywhere(m, 0.0)
+    no_signal = float(ramp(m.data.signal, 3.8, 2.9))
+    known = np.where(np.isnan(m.validation_signal), 0.85, 0.95)
+    enough = ramp(m.data.n_samples, ENOUGH / 2, 2 * ENOUGH)
+    return no_signal * known * enough * (1.0 - ramp(m.validation_signal, 2.5, 4.0))
+
+
+def memorised(m: Measurements) -> np.ndarray:
+    """How much worse a net is on samples that it has not seen; 0 without such."""
+    gap = m.explained - m.validation_explained
+    below = ramp(m.validation_explained / max(m.data.attainable, 0.05), 1.0, 0.8)
+    return ramp(gap, 0.08, 0.25) * np.maximum(below, ramp(gap, 0.3, 0.6))
+
+
+# ---- how it ought to be
+
+
+def converged(m: Measurements) -> np.ndarray:
+    doubts = (1.0 - 0.7 * noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+    return 0.95 * finite(m) * learned(m) * np.maximum(still(m), 0.4) * doubts
+
+
+def still_learning(m: Measurements) -> np.ndarray:
+    far = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(behind(m), 0.0, 0.4))
+    falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
+    could = ramp(gain(m), 0.004, 0.04)
+    fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+    begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short to have a shape
+    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), could, begun))
+    return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
+
+
+# ---- the data
+
+
+def not_finite(m: Measurements) -> np.ndarray:
+    return np.maximum((m.first_bad > 0).astype(np.float64), float(bool(m.bad_data)))
+
+
+def constant_labels(m: Measurements) -> np.ndarray:
+    return everywhere(m, 0.99 * (m.target_high <= m.target_low or m.data.n_constant_targets == m.subject.n_outputs))
+
+
+def constant_inputs(m: Measurements) -> np.ndarray:
+    return everywhere(m, 0.98 * (m.data.n_constant == m.data.n_features))
+
+
+def mis_encoded_labels(m: Measurements) -> np.ndarray:
+    return everywhere(m, 0.97 * bool(m.label_problem))
+
+
+def unreachable_targets(m: Measurements) -> np.ndarray:
+    return 0.97 * m.bounds.certainty * ramp(m.unreachable, 0.0, 0.03) * (1.0 if m.bounds.certainty < 1 else behind(m))
+
+
+def independent_outputs(m: Measurements) -> np.ndarray:
+    """One-hot targets, each learned by an output of its own as if several could be right at once."""
+    row = m.subject.activations[-1]
+    separate = m.data.one_hot and np.isfinite(row.low) and row.name != "softmax" and m.subject.has_weights
+    return 0.84 * separate * behind(m) * ramp(m.skill, 0.35, 0.1) * ramp(m.skill, -0.5, -0.2) * structure(m)
+
+
+def shuffled_labels(m: Measurements) -> np.ndarray:
+    return noise(m) * (m.target_high > m.target_low)
+
+
+def unscaled_inputs(m: Measurements) -> np.ndarray:
+    d = m.data
+    ratio = d.largest_spread / d.typical_spread if d.typical_spread > 0 else 1.0
+    size = max(d.largest_spread, d.largest_offset * d.typical_spread)
+    worst = max(
+        log_ramp(ratio, 30.0, 300.0), log_ramp(d.largest_offset, 8.0, 30.0), log_ramp(size, 20.0, 100.0),
+        log_ramp(d.largest_spread, 0.02, 0.004),
+    )  # fmt: skip
+    return 0.92 * worst * behind(m) * finite(m) * structure(m)
+
+
+def unscaled_targets(m: Measurements) -> np.ndarray:
+    """Quantities far from the size of a net's first outputs, which it has to climb to step by step."""
+    row = m.subject.activations[-1]
+    free = m.subject.has_weights and not np.isfinite([row.low, row.high]).any() and not m.subject.loss.natural
+    size = max(m.target_spread, m.target_mean)
+    worst = max(log_ramp(size, 15.0, 60.0), log_ramp(m.target_spread, 0.02, 0.004) if m.target_spread > 0 else 0.0)
+    return 0.91 * free * worst * behind(m) * finite(m) * structure(m)
+
+
+# ---- the net
+
+
+def symmetric_units(m: Measurements) -> np.ndarray:
+    return 0.94 * ramp(m.duplicates, 0.6, 0.95) * behind(m) * finite(m)
+
+
+def positive_weights(m: Measurements) -> np.ndarray:
+    surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # standard deviations from weights of either sign
+    sure = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
+    drifted = unscaled_targets(m)  # weights that follow large targets become positive by themselves
+    return 0.93 * sure * (1.0 - drifted) * behind(m) * finite(m)
+
+
+def dead_units(m: Measurements) -> np.ndarray:
+    return 0.93 * ramp(m.dead, 0.45, 0.8) * behind(m) * finite(m)
+
+
+def saturated_units(m: Measurements) -> np.ndarray:
+    # The weights of a narrow net in a local minimum grow without end: there saturation is the effect.
+    effect = ramp(m.narrowest, 6, 4) * ramp(m.skill, 0.2, 0.3)
+    return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - 0.5 * effect) * behind(m) * finite(m)
+
+
+def vanishing_gradient(m: Measurements) -> np.ndarray:
+    deep = m.subject.layout.n_layers >= 4
+    dead = ramp(m.dead, 0.9, 1.0)
+    return (
+        0.9
+        * deep
+        * log_ramp(m.first_to_last, 2e-2, 1e-3)
+        * behind(m)
+        * ramp(m.skill, 0.5, 0.2)
+        * finite(m)
+        * (1 - dead)
+    )
+
+
+def exploding_gradient(m: Measurements) -> np.ndarray:
+    deep = m.subject.layout.n_layers >= 3
+    with np.errstate(invalid="ignore"):
+        far_off = log_ramp(-m.skill, 30.0, 1000.0)
+    flows = log_ramp(m.largest_to_last, 30.0, 300.0)
+    return 0.92 * deep * np.maximum(flows, 0.5 * far_off) * ramp(m.skill, 0.2, -1.0) * behind(m) * finite(m)
+
+
+def too_small(m: Measurements) -> np.ndarray:
+    if not m.subject.has_weights:
+        return everywhere(m, 0.0)
+    d = m.data
+    bent = max(d.neighbours, d.random_features) - d.linear if np.isfinite(d.linear) else 0.3
+    linear = m.is_linear * ramp(bent, 0.03, 0.12)
+    narrow = (not m.is_linear) * ramp(m.narrowest, 6, 3) * (d.n_samples >= ENOUGH) * ramp(m.skill, 0.02, 0.1)
+    at_end = np.where(has_curve(m), still(m), ramp(gain(m), 0.1, 0.02))
+    return 0.82 * np.maximum(linear, narrow) * at_end * behind(m) * finite(m) * structure(m)
+
+
+def over_fitting(m: Measurements) -> np.ndarray:
+    rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
+    rise = np.where(m.curve.stopped_early > 0, 0.0, rise)
+    worse = memorised(m) * np.where(m.curve.stopped_early > 0, 0.5, 1.0)
+    return 0.96 * np.maximum(rise, worse) * finite(m) * (1.0 - 0.5 * noise(m))
+
+
+# ---- the training
+
+
+def learning_rate_too_high(m: Measurements) -> np.ndarray:
+    swings = ramp(m.curve.swing, 0.02, 0.1) * ramp(m.curve.back_and_forth, 3.0, 8.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
+        unstable = m.is_plain_descent * log_ramp(m.learning_rate * m.landscape.largest, 1.8, 2.5)
+    seen = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
+    seen = np.maximum(seen, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
+    return np.where(m.curve.diverged > 0, 0.96, 0.92 * seen * behind(m)) * finite(m)
+
+
+def learning_rate_too_low(m: Measurements) -> np.ndarray:
+    """The curve goes down, straight and slowly, while one step that suits the curvature gains what many epochs do."""
+    per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worth = m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)  # epochs that such a step is worth
+        shorter = m.landscape.safe_step / m.learning_rate
+    straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
+    slow = np.maximum(log_ramp(worth, 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * m.is_plain_descent)
+    slow = slow * (ramp(shorter, 3.0, 10.0) if m.is_plain_descent else 1.0)
+    slow = slow * ramp(m.curve.epochs, 8, 40)
+    return 0.87 * straight * slow * ramp(gain(m), 0.005, 0.02) * behind(m) * finite(m) * structure(m)
+
+
+def wrong_sign(m: Measurements) -> np.ndarray:
+    """A loss that was climbed on purpose: outputs against their targets, or at the far end of their range."""
+    against = ramp(m.agreement, -0.1, -0.4)
+    row = m.subject.activations[-1]
+    climbed = ramp(m.curve.trend, 0.6, 0.9) * bool(np.isfinite([row.low, row.high]).all())
+    rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
+    trained = np.where(np.isnan(m.curve.epochs), 0.85 * against, rose * np.maximum(against, climbed))
+    return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0)
+
+
+def broken_updates(m: Measurements) -> np.ndarray:
+    """A loss that stays where it is although the true gradient leads down, or that is not the loss of these weights."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        elsewhere = np.abs(np.log(m.curve.last / m.excess))
+    standing = ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25) * ramp(m.curve.swing, 0.05, 0.01)
+    slow = learning_rate_too_low(m)
+    other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
+    other_loss = other_loss * (m.curve.last < m.excess)
+    return 0.91 * np.maximum(standing * (1.0 - slow), other_loss) * (m.curve.epochs >= 20) * behind(m) * finite(m)
+
+
+# ---- what is seen where no cause is
+
+
+def base_rate(m: Measurements) -> np.ndarray:
+    constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03)
+    deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
+    moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), ramp(gain(m), 0.02, 0.1))
+    tried = np.where(np.isnan(m.curve.epochs), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.9 * moving)
+    return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * behind(m) * finite(m) * max(structure(m), 0.3)
+
+
+def plateau(m: Measurements) -> np.ndarray:
+    by_curve = ramp(np.abs(m.curve.change), 0.03, 0.004)
+    by_gradient = ramp(gain(m), 0.02, 0.002) * np.where(np.isnan(m.curve.epochs), 1.0, 0.0)
+    rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
+    downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 3e-4, 6e-3)
+    kind = np.maximum(
+        ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
+    )
+    return 0.73 * rest * kind * behind(m) * finite(m) * structure(m) * (1.0 - 0.5 * m.curve.stopped_early)

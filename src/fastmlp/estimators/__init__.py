@@ -1,0 +1,8 @@
+"""Estimators for scikit-learn: thin faces over MLP and Population, with no mathematics of their own.
+
+nets                   MLPClassifier, MLPRegressor: scikit-learn's own, by parameters and by what they do
+tabular, tabular_base  TabularMLPClassifier, TabularMLPRegressor: accuracy on tables without choosing settings
+cross_validation       all folds as one population
+conversion             fitted models from and to scikit-learn's
+base, settings, training, populations, rules, lbfgs    what they are made of
+"""

@@ -1,0 +1,212 @@
+"""What MLPClassifier and MLPRegressor share: from settings and data to a trained net, and from a net to outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+try:
+    from sklearn.base import BaseEstimator
+except ImportError as error:
+    raise ImportError("The estimators need scikit-learn 1.7 or newer: run `pip install 'fastmlp[sklearn]'`.") from error
+
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from ..mlp import MLP
+from ..training import OptimizerState
+from .populations import train_nets
+from .rules import THEIR_OUTPUT, EpochRules
+from .settings import check_settings, dtype_of, hidden_sizes, is_iterative
+from .training import Samples, train_net
+
+FLOATS = ("f4", "f8")
+
+
+class BaseMLP(BaseEstimator):
+    """The part of the estimators that does not know whether it predicts classes or numbers."""
+
+    # Settings that are read here; the subclasses' __init__ has them all.
+    activation: str
+    early_stopping: bool
+    loss: str
+    n_nets: int
+    random_state: Any
+    warm_start: bool
+
+    # ---- what a subclass knows
+
+    def _learn(self, y: np.ndarray, declared: Any) -> None:
+        """Set n_outputs_, and what else decides how y is encoded. declared : classes, where partial_fit names them"""
+        raise NotImplementedError
+
+    def _check_again(self, y: np.ndarray) -> None:
+        """Refuse a y that training cannot go on with."""
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        """y as the net takes it."""
+        raise NotImplementedError
+
+    def _loss_name(self) -> str:
+        """The net's loss."""
+        raise NotImplementedError
+
+    def _net_settings(self) -> dict[str, Any]:
+        """Further arguments of MLP."""
+        return {}
+
+    def _training_weights(self, samples: Samples) -> np.ndarray | None:
+        return samples.weights
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """Classes that a validation part gets its share of."""
+        return None
+
+    def _quick_score(self, held_out: Samples) -> Any:
+        """The validation score as a function of the history's records, or None where they do not give it."""
+        return None
+
+    def _population_monitor(self, held_out: Samples, tol: float) -> tuple[str, float]:
+        """The record that a population watches in place of the score, and the tolerance on its scale."""
+        raise NotImplementedError
+
+    # ---- training
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, declared: Any = None
+    ) -> Any:
+        check_settings(self)
+        if incremental and (self.early_stopping or self.n_nets > 1):
+            raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
+        is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
+        X, y = self._validated(X, y, reset=is_new)
+        weights = _weights(sample_weight, X)
+        if is_new:
+            self._learn(y, declared)
+        else:
+            self._check_again(y)
+        samples = Samples(_dense(X), y, self._encode(y), weights)
+        held_out = None if validation_data is None else self._held_out(validation_data)
+        sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
+        params = None if is_new else self._params_to_go_on(sizes)
+        rng = check_random_state(self.random_state)
+        if is_new:
+            self.t_ = 0
+            self._forget()
+        if self.n_nets > 1:
+            train_nets(self, samples, held_out, sizes, params, rng, self._strata(y))
+        else:
+            train_net(self, samples, held_out, sizes, params, rng, self._strata(y), incremental)
+        self._finish(sizes)
+        return self
+
+    def _forget(self) -> None:
+        """Begin the records anew."""
+        self.loss_curve_: list[float] = []
+        self.validation_scores_ = self.validation_loss_curve_ = None
+        self._rules: EpochRules | None = None
+        self._optimizer_state: OptimizerState | None = None
+
+    def _finish(self, sizes: tuple[int, ...]) -> None:
+        """Describe the net."""
+        self.n_layers_ = len(sizes)
+        output = self.net_.network.output_row.name
+        self.out_activation_ = THEIR_OUTPUT.get(output, output)
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtype_of(self), reset=reset
+        )
+        return X, _dense(y)
+
+    def _held_out(self, validation_data: Any) -> Samples:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+        X, y = self._validated(validation_data[0], validation_data[1], reset=False)
+        weights = _weights(validation_data[2], X) if len(validation_data) == 3 else None
+        return Samples(_dense(X), y, self._encode(y), weights)
+
+    def _params_to_go_on(self, sizes: tuple[int, ...]) -> np.ndarray:
+        known = self.net_.network.layer_sizes
+        if known != sizes:
+            raise ValueError(
+                f"Training goes on with a net of layers {known}, but the settings and data ask for {sizes}. Keep them "
+                "as they were, or fit anew with warm_start=False."
+            )
+        return self.net_.params
+
+    def _can_go_on(self) -> bool:
+        """Whether there is a partial_fit."""
+        if is_iterative(self):
+            return True
+        raise AttributeError("partial_fit is there for solvers that go epoch by epoch, which 'lbfgs' does not.")
+
+    # ---- use
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in self.__dict__
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """(n_samples, n_outputs) in the dtype of the net."""
+        net = self.__dict__.get("net_")
+        if net is None:
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
+        if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
+            X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=net.dtype, reset=False))
+        return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's fitted estimator with the same parameters and predictions; see fastmlp.from_sklearn."""
+        from .conversion import to_sklearn
+
+        return to_sklearn(self)
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """Per layer the weights (fan_in, fan_out), views into net_.params; with n_nets, copies (n_nets, ...)."""
+        return self._layers("coefs_", "weights")
+
+    @coefs_.setter
+    def coefs_(self, values: Any) -> None:
+        for view, value in zip(self.coefs_, values, strict=True):
+            view[...] = value
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Per layer the biases (fan_out,), views into net_.params; with n_nets, copies (n_nets, fan_out)."""
+        return self._layers("intercepts_", "biases")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Any) -> None:
+        for view, value in zip(self.intercepts_, values, strict=True):
+            view[...] = value
+
+    def _layers(self, name: str, kind: str) -> list[np.ndarray]:
+        net = self.__dict__.get("net_")
+        if net is None:
+            raise AttributeError(f"{type(self).__name__} has {name} only after fit.")
+        parts = getattr(net.network.layout, kind)
+        if isinstance(net, MLP):
+            return parts(net.params)
+        return [np.stack(layer) for layer in zip(*map(parts, net.params), strict=True)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0.0:
+        raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
+    return weights
+
+
+def _dense(array: Any) -> np.ndarray:
+    return array.toarray() if hasattr(array, "toarray") else array

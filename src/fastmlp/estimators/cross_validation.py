@@ -1,0 +1,138 @@
+"""Cross-validation of an estimator with the nets of all folds trained at once, as one population."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+import numpy as np
+
+from .base import BaseMLP
+
+from sklearn.base import clone, is_classifier  # isort: skip  # after base, which says what to install
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _check_sample_weight
+
+from ..population import Population
+from ..population_result import PopulationResult
+from .populations import fit_nets, make_nets
+from .rules import scale_of
+from .settings import batch_size_of, check_settings, hidden_sizes, is_iterative
+from .training import Samples
+
+
+def cross_val_population(
+    estimator: BaseMLP, X: Any, y: Any, *, cv: Any = None, groups: Any = None, scoring: Any = None,
+    sample_weight: Any = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What sklearn.model_selection.cross_validate does, in one training of all folds.
+
+    Each fold's net sees its own samples only, stops by its own loss, and keeps its best parameters. Where folds differ
+    in size, smaller ones get samples of weight 0.
+
+    estimator : an MLPClassifier or MLPRegressor with one net and no early_stopping
+    cv : int, a splitter, or pairs of row numbers, as in scikit-learn; None is 5 folds, stratified for classes
+    scoring : a scorer of scikit-learn; None is the estimator's score
+    sample_weight : (n_samples,), for the training
+
+    Returns
+    -------
+    dict of "test_score" (n_folds,), "estimator", the fitted ones, "indices", and "fit_time" and "score_time", seconds
+    for all folds together
+
+    Raises
+    ------
+    TypeError
+        For another estimator, such as a pipeline.
+    ValueError
+        For settings that a population cannot have.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastmlp import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((8,), learning_rate_init=0.02, max_iter=1000, tol=1e-3, random_state=0)
+    >>> bool(cross_val_population(model, X, y, cv=5)["test_score"].mean() > 0.9)
+    True
+    """
+    began = time.perf_counter()
+    whole = _checked(estimator)
+    rows_of, table, labels = _safe_indexing, X, y
+    X, y = whole._validated(X, y, reset=True)
+    whole._learn(y, None)
+    folds = list(check_cv(cv, y, classifier=is_classifier(whole)).split(X, y, groups))
+    weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+    samples = Samples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
+    nets, result = _train(whole, samples, [train for train, _ in folds])
+    fitted = [_fitted(whole, nets, result, k, len(train)) for k, (train, _) in enumerate(folds)]
+    trained = time.perf_counter()
+    scorer = check_scoring(whole, scoring=scoring)
+    scores = [
+        scorer(model, rows_of(table, test), rows_of(labels, test))
+        for model, (_, test) in zip(fitted, folds, strict=True)
+    ]
+    return {
+        "test_score": np.array(scores),
+        "estimator": fitted,
+        "indices": {"train": [train for train, _ in folds], "test": [test for _, test in folds]},
+        "fit_time": trained - began,
+        "score_time": time.perf_counter() - trained,
+    }
+
+
+def _checked(estimator: Any) -> Any:
+    """A clone that a population can train."""
+    if not isinstance(estimator, BaseMLP):
+        raise TypeError(
+            f"cross_val_population takes an MLPClassifier or MLPRegressor of fastmlp, but got "
+            f"{type(estimator).__name__}. Use sklearn.model_selection.cross_validate for it."
+        )
+    whole: Any = clone(estimator)
+    check_settings(whole)
+    if whole.n_nets > 1 or whole.early_stopping or not is_iterative(whole) or whole.learning_rate == "adaptive":
+        raise ValueError(
+            "cross_val_population needs n_nets=1, early_stopping=False, a solver other than 'lbfgs', and a rate that "
+            "is not adaptive. Use sklearn.model_selection.cross_validate for other settings."
+        )
+    whole.t_ = 0
+    return whole
+
+
+def _train(whole: Any, samples: Samples, folds: list[np.ndarray]) -> tuple[Population, PopulationResult]:
+    n = max(map(len, folds))
+    rows = np.stack([np.concatenate([train, np.full(n - len(train), train[0])]) for train in folds])
+    own = np.stack([_weights(whole, samples.take(train), n) for train in folds])
+    k = whole.n_outputs_
+    targets = samples.targets if k == 1 or samples.targets.ndim == 2 else np.eye(k)[samples.targets]
+    sizes = (samples.X.shape[1], *hidden_sizes(whole), k)
+    batch = batch_size_of(whole, n)
+    rngs = [check_random_state(whole.random_state) for _ in folds]
+    nets = make_nets(whole, sizes, batch, samples.weights, rngs, None)
+    weights = None if (own == 1.0).all() else own
+    of_folds = Samples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
+    return nets, fit_nets(whole, nets, of_folds, n, batch, scale_of(whole._loss_name(), k))
+
+
+def _weights(whole: Any, samples: Samples, n: int) -> np.ndarray:
+    """(n,) of one fold: 0 for what fills it up."""
+    weights = whole._training_weights(samples)
+    full = np.zeros(n)
+    full[: len(samples.X)] = 1.0 if weights is None else weights
+    return full
+
+
+def _fitted(whole: Any, nets: Population, result: PopulationResult, k: int, n_samples: int) -> Any:
+    """The estimator of one fold, as if it had been fitted alone."""
+    model = copy.copy(whole)
+    model._forget()
+    model.net_ = nets.net(k)
+    model.n_iter_ = int(result.epochs[k])
+    model.t_ = model.n_iter_ * n_samples
+    scale = scale_of(whole._loss_name(), whole.n_outputs_)
+    model.loss_ = scale.reported * float(result.loss[k])
+    model._finish(model.net_.network.layer_sizes)
+    return model

@@ -1,0 +1,146 @@
+"""One work held with contestants that need no process: who enters, who is turned away, and why."""
+
+import contest
+import peers
+import pytest
+import work as work_module
+from peers import Peer, Unsupported
+from work import Entry, Wrong, at_most, thread_settings
+from worker import Failed
+
+from fastmlp.benchmarks.rounds import Rules
+
+
+class FakeWork:
+    group, title, source, unit, curve = "xor", "a work", "random", "step", None
+    n_units, most_runs, done_once = 10, 100, False
+
+    def costs(self):
+        return {"FLOP": 1.0}
+
+    def thread_settings(self, cpus):
+        return (1, 2)
+
+    def check(self, peer, answer):
+        return at_most({"loss": answer}, {"loss": 0.1})
+
+
+class FakeWorker:
+    """seconds of a run by number of threads; `answers` by command instead of the usual ones."""
+
+    open = 0
+
+    def __init__(self, seconds, **answers):
+        self.seconds, self.answers, self.commands = seconds, answers, []
+        FakeWorker.open += 1
+
+    def __call__(self, command, *arguments):
+        self.commands.append(command)
+        found = self.answers.get(command)
+        if isinstance(found, Exception):
+            raise found
+        if found is not None:
+            return found
+        if command == "measure":
+            return self.seconds * arguments[0]
+        return {"prepare": 0.5, "verify": 0.01, "facts": {"peak_memory": 7, "products": "p", "notes": {}}}[command]
+
+    def close(self):
+        FakeWorker.open -= 1
+
+
+@pytest.fixture
+def hold(monkeypatch):
+    """hold({peer: worker by threads}) -> rows by name"""
+    monkeypatch.setattr(contest, "build", lambda name, quick: FakeWork())
+    monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
+    monkeypatch.setattr(contest, "PAUSE", 0.0)
+    monkeypatch.setattr(FakeWorker, "open", 0)
+
+    def run(contestants, rules=None):
+        rules = rules or Rules(rounds=3, seconds=1.0)
+        made = lambda peer, threads, most, device: contestants[peer](threads)
+        monkeypatch.setattr(contest, "Worker", made)
+        entry = Entry("w", "xor", tuple(contestants), lambda: None)
+        result = contest.hold(entry, contestants, rules, contest.Pool("cpu"), lambda text: None)
+        assert FakeWorker.open == 0, "every process was ended"
+        return result, {row["name"]: row for row in result["rows"]}
+
+    return run
+
+
+def test_the_better_number_of_threads_goes_on(hold):
+    result, rows = hold({Peer("numpy", "m"): lambda threads: FakeWorker({1: 0.3, 2: 0.1}[threads])})
+    row = rows["numpy"]
+    assert (row["threads"], row["status"], row["peak_memory"]) == (2, "timed", 7)
+    assert row["seconds"] == pytest.approx([0.01] * 3)
+    assert row["tried"] == pytest.approx({"1": 0.03, "2": 0.01})
+    assert result["others_busy"] == 0.25
+
+
+def test_who_cannot_take_part_is_listed(hold):
+    absent = Peer("keras jax", "m", needs=("no_such_module_anywhere",))
+    wrong, broken, unable = (Peer(name, "m") for name in ("jax", "torch", "sklearn"))
+    _, rows = hold(
+        {
+            absent: None,
+            wrong: lambda threads: FakeWorker(0.1, verify=0.2),
+            broken: lambda threads: FakeWorker(0.1, measure=Failed("it broke")),
+            unable: lambda threads: FakeWorker(0.1, prepare=Unsupported("not for this loss")),
+        }
+    )
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "keras jax": "missing", "jax": "wrong", "torch": "failed", "sklearn": "unsupported",
+    }  # fmt: skip
+    assert rows["keras jax"]["reason"] == "no_such_module_anywhere is not installed"
+    assert rows["jax"]["reason"] == "loss off by 0.2 (at most 0.1)"
+    assert all(row["seconds"] == [] for row in rows.values())
+
+
+def test_what_fails_with_the_second_number_of_threads_is_not_timed(hold):
+    made = lambda threads: FakeWorker(0.1, **({"verify": 0.2} if threads == 2 else {}))
+    _, rows = hold({Peer("numpy", "m"): made})
+    assert rows["numpy"]["status"] == "wrong"
+
+
+def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(hold):
+    limit = Peer("arithmetic", "m", kind="limit")
+    slow = Peer("torch compiled", "m", slow_start=True)
+    workers = []
+
+    def make(threads):
+        workers.append(FakeWorker(0.1))
+        return workers[-1]
+
+    _, rows = hold({limit: make, slow: None}, Rules(rounds=1, seconds=1.0, quick=True))
+    assert rows["arithmetic"]["status"] == "timed"
+    assert rows["torch compiled"]["status"] == "left out"
+    assert len(workers) == 1, "a quick run tries one number of threads"
+    assert "verify" not in workers[0].commands
+
+
+def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
+    entry = Entry("w", "xor", (), lambda: None)
+    result = contest.not_held(entry, [Peer("numpy", "m"), Peer("jax", "m")], "OSError: no room")
+    assert [(row["name"], row["status"], row["reason"]) for row in result["rows"]] == [
+        ("numpy", "failed", "OSError: no room"), ("jax", "failed", "OSError: no room"),
+    ]  # fmt: skip
+
+
+def test_tolerances():
+    assert at_most({"a": 1.0, "b": 5.0}, {"a": 1.0}) == {"a": 1.0, "b": 5.0}
+    for value in (1.1, float("nan")):
+        with pytest.raises(Wrong, match="a off by"):
+            at_most({"a": value}, {"a": 1.0})
+
+
+def test_threads_worth_trying():
+    below, between, above = 0.5 * work_module.ONE_THREAD_BELOW, 1e7, work_module.ONE_NEVER_FROM
+    assert [thread_settings(flop, 2) for flop in (below, between, above)] == [(1,), (1, 2), (2,)]
+    assert [thread_settings(flop, 1) for flop in (below, between, above)] == [(1,)] * 3
+    assert thread_settings(above, 64) == (16, 64)
+
+
+def test_modules_of_a_missing_package_are_missing():
+    assert not peers.is_installed("no_such_package.module")
+    assert peers.is_installed("numpy")

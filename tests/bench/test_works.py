@@ -1,0 +1,97 @@
+"""The table of works: all groups are there, and what computes something else is told from what does not."""
+
+import float64
+import numpy as np
+import peers
+import pytest
+import works
+from populations import CHECKED
+from work import Wrong
+
+from fastmlp.benchmarks.results import GROUPS
+
+PEER = peers.TRAINING[0]
+
+
+def test_every_group_has_works_and_a_quick_one():
+    assert {entry.group for entry in works.ENTRIES} == set(GROUPS)
+    assert {entry.group for entry in works.ENTRIES if entry.in_quick} == set(GROUPS) - {"scaling"}
+
+
+def test_every_work_has_us_once():
+    for entry in works.ENTRIES:
+        assert [peer.kind for peer in entry.peers].count("ours") == 1, entry.name
+        assert len({peer.name for peer in entry.peers}) == len(entry.peers), entry.name
+
+
+@pytest.mark.parametrize("name", ("cross_entropy", "relu_adam", "digits32", "first_net"))
+def test_descriptions(name):
+    work = works.build(name, quick=True)
+    entry = works.WORKS[name]
+    assert (work.name, work.group) == (entry.name, entry.group)
+    assert work.n_units >= 1
+    assert all(value > 0 for value in work.costs().values())
+    assert set(work.thread_settings(2)) <= {1, 2}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    work = works.build("digits32")
+    params = float64.train(work.verification, work.verify_runs)
+    return work, params, float64.loss(work, params, work.verification.X, work.verification.y_matrix)
+
+
+def test_training_from_the_same_start_is_right(digits):
+    work, params, loss = digits
+    assert max(work.check(PEER, (params.astype(np.float32), loss)).values()) < 1e-5
+
+
+def test_training_otherwise_is_wrong(digits):
+    work, params, loss = digits
+    start = work.start.astype(np.float64)
+    trained_too_little = float64.train(work.verification, work.verify_runs - 1)
+    without_corrections = start - (params - start) * 0.3
+    for others in (start, trained_too_little, without_corrections):
+        with pytest.raises(Wrong, match="parameters off by"):
+            work.check(PEER, (others, loss))
+    with pytest.raises(Wrong, match="loss off by"):
+        work.check(PEER, (params, 1.001 * loss))
+
+
+def test_population():
+    work = works.build("2-2-1_sigmoid_adam_100000")
+    right = work.expected.copy()
+    assert right.shape == (CHECKED, 9)
+    assert work.check(PEER, right) == {"share of nets": 0.0}
+    right[3, 2] += 0.01
+    with pytest.raises(Wrong, match="share of nets off by"):
+        work.check(PEER, right)
+
+
+def test_multiply_adds_of_a_population():
+    """Counted by hand for 2-2-1: 48 of products, 228 of 12 sigmoids with their slopes, 9 and 8 of updates."""
+    assert works.build("2-2-1_sigmoid_sgd_1000").multiply_adds == 293
+
+
+def test_kernels():
+    for name in ("product_transposed_784_512_128", "tanh_16384", "adam_1000000"):
+        work = works.build(name)
+        assert max(work.check(PEER, work.expected.astype(np.float32)).values()) < 1e-6
+        with pytest.raises(Wrong):
+            work.check(PEER, work.expected * 1.0001 + 1e-4)
+
+
+def test_predictions():
+    work = works.build("digits_one_row")
+    assert work.expected.shape == (1, 10)
+    assert work.expected.sum() == pytest.approx(1.0)
+    with pytest.raises(Wrong):
+        work.check(PEER, work.expected + 0.001)
+
+
+def test_a_start_prints_the_loss_of_float64():
+    work = works.build("first_net")
+    assert work.check(PEER, work.expected) == {"loss": 0.0}
+    for answer in (None, 1.1 * work.expected):
+        with pytest.raises(Wrong):
+            work.check(PEER, answer)

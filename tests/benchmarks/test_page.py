@@ -1,0 +1,73 @@
+"""The page: well-formed, complete, nothing from elsewhere, and names that look like HTML stay text."""
+
+from html.parser import HTMLParser
+
+from bench_example import example, result, results, row
+
+from fastmlp.benchmarks import page as bench_page
+from fastmlp.benchmarks import results as bench_results
+
+
+class Checker(HTMLParser):
+    """Every element is closed; collects text, links and identifiers."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.links, self.ids, self.loaded = [], [], set(), set(), []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in ("meta",):
+            self.open.append(tag)
+        self.ids |= {attributes["id"]} if "id" in attributes else set()
+        self.links |= {attributes["href"]} if tag == "a" else set()
+        self.loaded += [attributes[name] for name in ("src", "data") if name in attributes]
+        assert tag not in ("script", "link", "iframe")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def checked(page):
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open
+    assert not checker.loaded, "the page needs nothing beside it"
+    assert {link.removeprefix("#") for link in checker.links} <= checker.ids
+    return " ".join("".join(checker.text).split())
+
+
+def test_page_without_curves():
+    text = checked(bench_page.page(example()))
+    assert "title of lost: NumPy 1 ms, fastmlp 4 ms, 4.00 times as long" in text
+    assert "Keras is not installed: Keras jax" in text
+    assert "torch eager" not in text, "names are written as their libraries write them"
+    assert "PyTorch eager: wrong (loss off by 2 (at most 0.1))" in text
+    assert "2 MFLOP" in text
+    assert "Scaling" not in text
+
+
+def test_names_stay_text():
+    odd = result("odd", row("fastmlp", [1.0], "ours"), row("<b>jax", [2.0]), title="a < b & c")
+    text = checked(bench_page.page(results(odd)))
+    assert "a < b & c" in text
+    assert "<b>jax" in text
+
+
+def test_nothing_measured_yet():
+    nobody = result("x", row("fastmlp", [], "ours", status="failed", reason="it broke"))
+    text = checked(bench_page.page(results(nobody)))
+    assert "failed (it broke)" in text
+    checked(bench_page.page(results()))
+
+
+def test_written_beside_the_results(tmp_path):
+    written = bench_page.write(example(), tmp_path / "x.json")
+    assert [path.name for path in written] == ["x.html", "x.md"]
+    assert written[0].read_text(encoding="utf-8") == bench_page.page(example())
+    assert "Where a peer is faster" in written[1].read_text(encoding="utf-8")
+    bench_results.save(example(), tmp_path / "x.json")
+    assert bench_page.page(bench_results.load(tmp_path / "x.json")) == bench_page.page(example())

@@ -1,0 +1,42 @@
+"""Scaling pictures."""
+
+import pytest
+from bench_example import result, results, row
+
+from fastmlp.benchmarks import pictures as bench_pictures
+
+
+def points():
+    return [
+        result(
+            f"p{x}", row("arithmetic", [x * 0.5] * 3, "limit"), row("fastmlp", [x * 1.0, x * 2.0, x * 1.5], "ours"),
+            *([row("jax vmap", [x * 9.0] * 3)] if x > 1 else []), row("fastmlp, own rates", [x * 7.0] * 3, "part"),
+            group="scaling", curve={"name": "a curve", "axis": "nets", "x": x},
+        )
+        for x in (1, 10, 100)
+    ]  # fmt: skip
+
+
+def test_series():
+    found = bench_pictures.series(points())
+    assert set(found) == {"fastmlp", "jax vmap", "limit"}
+    assert found["fastmlp"][1] == (10, 15.0, 12.5, 17.5)
+    assert [x for x, *_ in found["jax vmap"]] == [10, 100]
+
+
+def test_pictures_are_svg():
+    pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
+    drawn = bench_pictures.pictures(results(*points()))
+    assert list(drawn) == ["a curve"]
+    svg = drawn["a curve"]
+    assert svg.startswith("<svg")
+    assert svg.rstrip().endswith("</svg>")
+    assert drawn == bench_pictures.pictures(results(*points())), "the same results give the same page"
+
+
+def test_without_matplotlib(fresh_python):
+    done = fresh_python(
+        "import sys\nsys.modules['matplotlib'] = None\nfrom fastmlp.benchmarks.pictures import pictures\n"
+        "print(pictures({'results': []}))"
+    )
+    assert done.stdout.strip() == "{}", done.stderr

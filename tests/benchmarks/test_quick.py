@@ -1,0 +1,73 @@
+"""What `fastmlp bench` measures: NumPy by hand is right, both start equal, and results have the form of the suite's."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import reference
+from bench_example import example
+
+from fastmlp.benchmarks import page as bench_page
+from fastmlp.benchmarks import quick as bench_quick
+from fastmlp.benchmarks.rounds import Rules
+from fastmlp.cli import BenchGroup
+from fastmlp.optimizers import SGD, Adam
+
+
+@pytest.mark.parametrize("optimizer", (SGD(0.5), Adam(0.01)))
+@pytest.mark.parametrize("sizes, hidden", (((3, 4, 5, 2), "relu"), ((3, 4, 1), "sigmoid")))
+@pytest.mark.parametrize("n_nets", (None, 3))
+def test_numpy_by_hand(sizes, hidden, optimizer, n_nets, rng):
+    import reference_optimizers
+
+    X = rng.normal(size=(6, 3)).astype(np.float32)
+    y = np.eye(sizes[-1], dtype=np.float32)[rng.integers(0, sizes[-1], 6)]
+    if sizes[-1] == 1:
+        y = rng.integers(0, 2, (6, 1)).astype(np.float32)
+    n_params = sum((i + 1) * o for i, o in pairwise(sizes))
+    start = rng.normal(size=(n_nets or 1, n_params)).astype(np.float32)
+    layers = bench_quick.numpy_layers(sizes, start if n_nets else start[0])
+    net = bench_quick.NumpyNet(layers, hidden, optimizer.learning_rate, isinstance(optimizer, Adam))
+    for _ in range(5):
+        net.step(X, y)
+    output, loss = ("softmax", "softmax_cross_entropy") if sizes[-1] > 1 else ("sigmoid", "binary_cross_entropy")
+    found = np.concatenate([a.reshape(len(start), -1) for layer in net.layers for a in layer], axis=1)
+    for k, params in enumerate(start.astype(np.float64)):
+        expected = reference.ReferenceMLP(sizes, (hidden,) * (len(sizes) - 2) + (output,), loss, params.copy())
+        settings = {"learning_rate": optimizer.learning_rate}
+        reference_optimizers.train(
+            expected, X.astype(float), y.astype(float), type(optimizer).__name__, settings, epochs=5
+        )
+        np.testing.assert_allclose(found[k], expected.params, rtol=2e-3, atol=2e-4)
+
+
+def test_results_have_the_suites_form(monkeypatch):
+    monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
+    monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
+    told: list = []
+    results = bench_quick.run(told.append, ["xor"])
+    assert told == ["XOR 2-2-2-1, cross-entropy, SGD"]
+    assert results.keys() == example().keys()
+    (found,) = results["results"]
+    assert found.keys() == example()["results"][0].keys()
+    rows = {row["name"]: row for row in found["rows"]}
+    assert {name: row["status"] for name, row in rows.items()} == {"numpy": "timed", "fastmlp": "timed"}
+    assert rows["fastmlp"].keys() == example()["results"][0]["rows"][0].keys()
+    assert 0 <= rows["fastmlp"]["verified"]["loss"] < 1e-3
+    assert "XOR" in bench_page.page(results)
+
+
+def test_what_computes_something_else_is_not_timed(monkeypatch):
+    monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
+    right = bench_quick.Contestant("numpy", "peer", lambda n: None, lambda: 1.0)
+    wrong = bench_quick.Contestant("fastmlp", "ours", lambda n: None, lambda: 1.01)
+    head = {"group": "xor", "title": "x"}
+    work = {"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [wrong, right]}
+    rows = {row["name"]: row for row in bench_quick.measure(work)["rows"]}
+    assert rows["fastmlp"]["status"] == "wrong"
+    assert rows["fastmlp"]["seconds"] == []
+    assert rows["numpy"]["seconds"]
+
+
+def test_groups_are_those_of_the_command():
+    assert {group.value for group in BenchGroup} - {"all"} == {work["head"]["group"] for work in bench_quick.works()}

@@ -1,0 +1,53 @@
+"""Jobs long enough to measure, in interleaved rounds; with clocks that are made up."""
+
+import pytest
+
+from fastmlp.benchmarks import rounds as bench_rounds
+from fastmlp.benchmarks.rounds import LONG_ENOUGH, SHORTEST, Entrant, Rules, affordable_rounds, calibrate, new_row
+
+
+class Fake:
+    """A run takes `seconds`, the first measurement ten times as long."""
+
+    def __init__(self, seconds, log=None):
+        self.seconds, self.calls, self.log = seconds, [], log
+
+    def __call__(self, command, n_runs, repeats):
+        assert command == "measure"
+        self.calls.append((n_runs, repeats))
+        if self.log is not None:
+            self.log.append(self)
+        return self.seconds * n_runs * (10 if len(self.calls) == 1 else 1)
+
+
+@pytest.mark.parametrize("seconds", (1e-7, 1e-4, 0.02, 3.0))
+def test_jobs_are_long_enough_or_all_there_is(seconds):
+    fake = Fake(seconds)
+    n_runs, repeats, job = calibrate(fake, most_runs=1000)
+    assert n_runs == 1000 or n_runs * seconds >= LONG_ENOUGH
+    assert n_runs * seconds * repeats >= SHORTEST
+    assert job == pytest.approx(n_runs * seconds) or len(fake.calls) == 1
+    assert sum(n * k for n, k in fake.calls) * seconds < 40 * LONG_ENOUGH + 10 * seconds
+
+
+def test_what_is_done_once_is_measured_once():
+    fake = Fake(0.01)
+    assert calibrate(fake, 1, done_once=True)[0] == 1
+    assert fake.calls == [(1, 1)]
+
+
+def test_rounds_fit_their_time():
+    rules = Rules(rounds=7, seconds=10.0)
+    assert [affordable_rounds(rules, seconds) for seconds in (0.1, 2.0, 100.0)] == [7, 5, 3]
+    assert affordable_rounds(rules._replace(rounds=1), 100.0) == 1
+
+
+def test_rounds_alternate(monkeypatch):
+    monkeypatch.setattr(bench_rounds, "PAUSE", 0.0)
+    log: list = []
+    a, b = Fake(1.0, log), Fake(2.0, log)
+    entrants = [Entrant(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
+    bench_rounds.time_rounds(entrants, 3, n_units=10)
+    assert log == [a, b, b, a, a, b]
+    assert entrants[0].row["seconds"] == [1.0, 0.1, 0.1]
+    assert entrants[1].row["seconds"] == [2.0, 0.2, 0.2]

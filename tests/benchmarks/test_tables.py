@@ -1,0 +1,62 @@
+"""Results as lines and Markdown."""
+
+from bench_example import example, result, results, row
+
+from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks.tables import duration, times
+
+
+def test_durations_have_three_digits():
+    assert [duration(x) for x in (0.9999e-6, 1e-6, 9.9951e-4, 59.4, 4321.0, 3.14159e-10)] == [
+        "1 us", "1 us", "1 ms", "59.4 s", "4,321 s", "0.314 ns",
+    ]  # fmt: skip
+
+
+def test_ratios_have_few_digits():
+    assert [times(x) for x in (0.123, 9.994, 10.04, 19.96, 20.4, 4321.0)] == [
+        "0.12",
+        "9.99",
+        "10.0",
+        "20.0",
+        "20",
+        "4,321",
+    ]
+
+
+def test_one_line_tells_what_went_wrong():
+    won, lost = example()["results"]
+    line = bench_tables.one_line(won)
+    assert "fastmlp 1 us per step; the best peer, JAX tuned, takes 2.00 times as long" in line
+    assert "1.25 times the limit, products gemm; PyTorch eager wrong: loss off by 2" in line
+    assert "NumPy, takes 0.25 times as long" in bench_tables.one_line(lost)
+    assert bench_tables.one_line(result("x", row("numpy", [1.0]))) == "fastmlp has no figure; best peer NumPy 1 s"
+
+
+def test_markdown_marks_the_winner():
+    text = bench_tables.markdown(example())
+    assert text.count("\n\n**") == 1, "a table per group"
+    assert "| title of won | step | 800 ns | **1 us** | 2.2 us | 2.00 x | 1.25 x |" in text
+    assert "| title of lost | step | 4 ms | **1 ms** | 0.25 x |" in text
+    columns = {line.count("|") for line in text.splitlines() if line.startswith("| ")}
+    assert columns == {8, 6}
+
+
+def test_summary_lists_losses_and_missing_contestants():
+    found = "\n".join(bench_tables.summary(example()))
+    assert "A peer is faster at: title of lost" in found
+    assert "not measured, Keras is not installed: Keras jax" in found
+    assert "WARNING: title of won: PyTorch eager wrong" in found
+
+
+def test_warnings():
+    busy = result("x", row("fastmlp", [1.0], "ours"), others_busy=0.4)
+    quick = {"device": "cpu", "quick": True, "rounds": 3}
+    first, second = bench_tables.warnings_of(results(busy, result("y"), options=quick))
+    assert first.startswith("Other programs were running: at 1 of 2 works they took up to 40%")
+    assert second.startswith("A quick run")
+    assert bench_tables.warnings_of(results(result("y"))) == []
+
+
+def test_headline():
+    assert bench_tables.headline(example()) == [("xor", 1, 2.0, 2.0, 2.0), ("predict", 1, 0.25, 0.25, 0.25)]
+    assert "| Prediction | 1 | 0.25 x |" in bench_tables.headline_markdown(example())

@@ -1,0 +1,258 @@
+"""diagnose as a user meets it: what it takes, what it returns, what it says of mistakes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import toy_data as data
+
+import fastmlp
+from fastmlp import MLP, SGD, Adam, Population, diagnose
+from fastmlp.diagnosis.verdicts import NAMES
+
+
+@pytest.fixture(scope="module")
+def moons():
+    X, y = data.moons(0)
+    net = MLP((2, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    return net, X, y, net.fit(X, y, epochs=500, optimizer=Adam(0.03), verbose=0)
+
+
+def test_report(moons):
+    found = diagnose(*moons)
+    assert found.is_healthy
+    assert 0 < found.confidence <= 1
+    assert {"loss", "explained"} <= set(found.evidence)
+    assert str(found).startswith(f"{found.title} ({found.verdict}, confidence ")
+    assert "What to change: " in str(found)
+    assert "How to make sure: " in str(found)
+    assert max(map(len, str(found).splitlines())) <= 110
+    assert repr(found) == f"Diagnosis(verdict={found.verdict!r}, confidence={found.confidence:.2f})"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.verdict = "fine"
+    as_dict = json.loads(json.dumps(found.to_dict()))
+    assert as_dict["verdict"] == found.verdict
+    assert as_dict["evidence"].keys() == found.evidence.keys()
+    html = found._repr_html_()
+    assert html.startswith("<div")
+    assert found.title in html
+
+
+def test_html_is_escaped(moons):
+    net, X, y, _ = moons
+    found = dataclasses.replace(diagnose(net, X, y), remedy="a < b & c")
+    assert "a &lt; b &amp; c" in found._repr_html_()
+
+
+def test_a_history_is_enough_for_the_net(moons):
+    net, X, y, history = moons
+    assert diagnose(history, X, y).to_dict() == diagnose(net, X, y, history).to_dict()
+
+
+def test_forms_of_history(moons):
+    net, X, y, history = moons
+
+    class KerasHistory:
+        history = {"loss": moons[3].loss.tolist(), "val_loss": moons[3].loss.tolist()}  # noqa: RUF012
+
+    for given in (history.loss, history.loss.tolist(), {"loss": history.loss}, KerasHistory()):
+        assert diagnose(net, X, y, given).is_healthy
+    with pytest.raises(ValueError, match="needs the key 'loss'"):
+        diagnose(net, X, y, {"accuracy": [1]})
+    with pytest.raises(ValueError, match="one loss per epoch"):
+        diagnose(net, X, y, np.ones((3, 2)))
+
+
+def test_the_net_and_the_data_are_left_alone(moons):
+    net, X, y, history = moons
+    kept = net.params.copy(), X.copy(), y.copy()
+    diagnose(net, X, y, history, validation_data=(X, y))
+    for before, after in zip(kept, (net.params, X, y), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_the_same_again(moons):
+    assert diagnose(*moons).to_dict() == diagnose(*moons).to_dict()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_where_nan_first_arose(moons, place):
+    _, X, y, _ = moons
+    net = MLP((2, 4, 4, 1), loss="binary_cross_entropy", random_state=0)
+    net.weights[place][0, 0] = np.nan
+    found = diagnose(net, X, y)
+    assert (found.verdict, found.confidence) == ("not_finite", 1.0)
+    assert found.evidence["first not finite"] == f"the parameters of layer {place + 1}"
+
+
+def test_overflow_is_found_where_it_is():
+    X, y = data.moons(0)
+    net = MLP((2, 4, 4, 1), dtype="float64", random_state=0)
+    net.params[:] = 1e200
+    assert diagnose(net, abs(X) + 1, y).evidence["first not finite"] == "the units of layer 2"
+
+
+def test_bad_values_in_the_data(moons):
+    net, X, y, _ = moons
+    spoiled = X.copy()
+    spoiled[[7, 9], 1] = np.nan, np.inf
+    found = diagnose(net, spoiled, y)
+    assert found.verdict == "not_finite"
+    assert found.evidence["first not finite"] == "X[7, 1] is nan, the first such value; 2 of 200 rows have one"
+    targets = y.astype(float)
+    targets[5] = np.nan
+    assert diagnose(net, X, targets).evidence["first not finite"].startswith("y[5] is nan")
+    with pytest.raises(ValueError, match="No row of X and y is finite"):
+        diagnose(net, X * np.nan, y)
+
+
+def test_mistakes_are_sentences(moons):
+    net, X, y, _ = moons
+    with pytest.raises(ValueError, match="X has 1 features, but the net has 2 inputs"):
+        diagnose(net, X[:, :1], y)
+    with pytest.raises(ValueError, match="y has 3 samples, but X has 200"):
+        diagnose(net, X, y[:3])
+    with pytest.raises(ValueError, match=r"X must have shape \(n_samples, n_features\)"):
+        diagnose(net, X[None], y)
+    with pytest.raises(ValueError, match=r"y must have shape \(200, 1\) or \(200,\), but it has shape \(200, 2\)"):
+        diagnose(net, X, np.eye(2)[y])
+    with pytest.raises(ValueError, match="it holds fractions"):
+        diagnose(MLP((2, 3, 2)), X, y + 0.5)
+    with pytest.raises(ValueError, match=r"validation_data must be a pair \(X, y\)"):
+        diagnose(net, X, y, validation_data=X)
+    with pytest.raises(ValueError, match="learning_rate must be a number"):
+        diagnose(net, X, y, learning_rate=-1)
+
+
+def test_a_learning_rate_can_be_told():
+    X, y = data.friedman(0)
+    net = MLP((5, 16, 1), hidden_activation="tanh", random_state=0)
+    history = net.fit(X, y, epochs=150, optimizer=SGD(1e-5), verbose=0)
+    found = diagnose(net, X, y, history.loss, learning_rate=1e-5)
+    assert found.verdict == "learning_rate_too_low"
+    assert found.evidence["learning rate"] == 1e-5
+    assert "Raise the learning rate from 1e-05 to" in found.remedy
+
+
+def test_the_bounds_of_ones_own_activation():
+    """A double sigmoid handed over as the function that it is."""
+    X, y = data.moons(0)
+    net = MLP((2, 8, 1), hidden_activation="tanh", random_state=0)
+    arrays = [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
+
+    def my_sigmoid(z):
+        return 1 / (1 + 1 / (1 + np.exp(z)))
+
+    found = diagnose(arrays, X, y, activations=["tanh", my_sigmoid])
+    assert found.verdict == "unreachable_targets"
+    assert "my_sigmoid" in found.evidence["output range"]
+
+
+@pytest.mark.parametrize("formula, high", [
+    (lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z)))), 0.731),
+    (lambda z: 1 / (1 + 1 / (1 + np.exp(z))), 1.0),
+])  # fmt: skip
+def test_double_sigmoids_are_seen_in_the_outputs(formula, high):
+    """Trained as well as it can be, or not at all."""
+    X, y = data.moons(1)
+    net = MLP((2, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    net.fit(X, y, epochs=300, optimizer=Adam(0.01), verbose=0)
+    logit = lambda x: np.log(net.predict(x) / (1 - net.predict(x)) + 1e-30)
+    found = diagnose(lambda x: formula(np.clip(logit(x), -30, 30)), X, y)
+    assert found.verdict == "unreachable_targets"
+    assert found.evidence["output range"].startswith(f"[0.5, {high:g}]")
+
+
+def test_healthy_functions_are_not_called_narrow(moons):
+    net, X, y, _ = moons
+    assert diagnose(net.predict, X, y).is_healthy
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        young = MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=seed)
+        young.fit(X, y, epochs=3, verbose=0)
+        base = MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=seed, init_scale=0.01)
+        shuffled = rng.permutation(y)
+        base.fit(X, shuffled, epochs=100, verbose=0)
+        assert diagnose(young.predict, X, y).verdict != "unreachable_targets"
+        assert diagnose(base.predict, X, shuffled).verdict != "unreachable_targets"
+
+
+# ---- populations
+
+
+@pytest.fixture(scope="module")
+def population():
+    pop = Population((2, 2, 1), 60, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    pop.fit(data.XOR_X, data.XOR_Y, epochs=500, optimizer="rprop", converged=0.05)
+    return pop
+
+
+def test_population(population):
+    found = diagnose(population, data.XOR_X, data.XOR_Y)
+    assert found.verdicts.shape == found.confidence.shape == found.loss.shape == (60,)
+    assert found.confidences.shape == (len(NAMES), 60)
+    assert sum(found.counts().values()) == 60
+    assert list(found.counts().values()) == sorted(found.counts().values(), reverse=True)
+    np.testing.assert_array_equal(found.verdicts == "converged", population.result.converged)
+    assert set(found.nets("converged")) == set(np.flatnonzero(population.result.converged))
+    assert str(found).startswith("60 nets\n")
+    assert "<table>" in found._repr_html_()
+    assert json.loads(json.dumps(found.to_dict()))["counts"] == found.counts()
+    for k in (0, 59, -1):
+        one = found.net(k)
+        assert one.verdict == found.verdicts[k]
+        assert one.confidence == pytest.approx(found.confidence[k])
+    with pytest.raises(IndexError, match="There is no net 60"):
+        found.net(60)
+
+
+def test_a_net_of_a_population_is_as_it_is_alone(population):
+    """By its present state; a population's records are fewer than a history's."""
+    population = population.reset()
+    together = diagnose(population, data.XOR_X, data.XOR_Y)
+    for k in range(0, 60, 7):
+        assert diagnose(population.net(k), data.XOR_X, data.XOR_Y).verdict == together.verdicts[k]
+
+
+def test_population_with_data_of_its_own():
+    X = np.stack([data.moons(seed)[0] for seed in range(3)])
+    y = np.stack([data.moons(seed)[1] for seed in range(3)])
+    y[1] = 1
+    pop = Population((2, 8, 1), 3, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    pop.fit(X, y, epochs=200, optimizer=Adam(0.02))
+    found = diagnose(pop, X, y)
+    assert found.verdicts[1] == "constant_labels"
+    assert found.net(0).is_healthy
+    assert found.net(2).is_healthy
+    with pytest.raises(ValueError, match="one block per net, 3, but it has 2"):
+        diagnose(pop, X[:2], y[0])
+
+
+def test_real_tables(data_folder):
+    """Nets trained as one would on digits, adult and California housing are healthy."""
+    from fastmlp.jobs import TrainSettings, make_net
+    from fastmlp.tabular import Preprocessing, read_table
+
+    digits = np.load(data_folder / "optdigits" / "optdigits.npz")
+    found = []
+    for epochs in (4, 40):
+        net = MLP((64, 64, 32, 10), loss="softmax_cross_entropy", random_state=0)
+        X, y = digits["x_train"] / 16.0, digits["y_train"]
+        history = net.fit(X, y, epochs=epochs, batch_size=32, verbose=0)
+        found.append(diagnose(net, X, y, history, validation_data=(digits["x_test"] / 16.0, digits["y_test"])))
+    for name, target in (("adult/adult-train", "income"), ("california/california", "MedHouseVal")):
+        table = read_table(data_folder / f"{name}.csv.gz")[:3000]
+        preprocessing = Preprocessing.fit(table, target)
+        X, y = preprocessing.transform(table), preprocessing.target.encode(table[target])
+        for epochs in (4, 25):
+            net = make_net(preprocessing, TrainSettings(target, hidden=(32,)))
+            history = net.fit(X[:2000], y[:2000], epochs=epochs, batch_size=64, validation_data=(X[2000:], y[2000:]))
+            found.append(diagnose(net, X[:2000], y[:2000], history, validation_data=(X[2000:], y[2000:])))
+    assert [one.verdict for one in found if not one.is_healthy] == []
+
+
+def test_public_names():
+    assert {"diagnose", "check_gradients", "Diagnosis", "PopulationDiagnosis", "TrainingWarning"} <= set(
+        fastmlp.__all__
+    )

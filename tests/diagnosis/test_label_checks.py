@@ -1,0 +1,77 @@
+"""What the data say without a net."""
+
+import numpy as np
+import pytest
+import toy_data as data
+
+from fastmlp.diagnosis.label_checks import check_data
+
+
+def checks(X, y):
+    y = np.asarray(y, float)
+    return check_data(np.asarray(X, float), y[:, None] if y.ndim == 1 else y)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_real_labels_have_a_signal_and_shuffled_ones_none(seed):
+    rng = np.random.default_rng(seed)
+    for X, y in (data.moons(seed), data.friedman(seed), data.rare(seed), data.overlapping(seed), data.rings(seed)):
+        assert checks(X, y).signal > 5
+        assert checks(X, rng.permutation(y)).signal < 3.4
+        assert checks(X, rng.permutation(y)).attainable < 0.06
+
+
+def test_linear_against_bent():
+    X, y = data.rings(0)
+    found = checks(X, y)
+    assert found.linear < 0.1
+    assert found.neighbours > 0.8
+    assert found.random_features > 0.7
+    X, _ = data.friedman(0)
+    assert checks(X, X @ np.arange(5.0)).linear > 0.99
+
+
+def test_parity_is_no_noise():
+    """Neighbours are wrong each time, which is as good as right."""
+    found = checks(*data.parity(7))
+    assert found.signal > 4
+    assert found.attainable > 0.5
+
+
+def test_few_samples_are_not_judged():
+    found = checks(data.XOR_X, data.XOR_Y)
+    assert np.isnan([found.linear, found.neighbours, found.random_features, found.signal]).all()
+    assert found.attainable == 1.0
+
+
+def test_contradictions():
+    X = np.repeat(data.XOR_X, 25, axis=0)
+    y = np.repeat(data.XOR_Y, 25)
+    assert checks(X, y).contradicted == 0
+    assert checks(X, y).attainable == 1.0
+    y[::25] = 1 - y[::25]  # one of 25 in each corner
+    found = checks(X, y)
+    share = 4 * 25 * (1 / 25) * (24 / 25) / (100 * 0.25)
+    assert found.contradicted == pytest.approx(share)
+    assert found.attainable == pytest.approx(1 - share)
+
+
+def test_scales():
+    X = np.column_stack([np.linspace(0, 1, 50), np.linspace(0, 1e4, 50) + 1e6, np.full(50, 7.0)])
+    found = checks(X, np.arange(50) % 2)
+    assert found.n_constant == 1
+    assert found.largest_spread == pytest.approx(np.std(np.linspace(0, 1e4, 50)))
+    assert found.typical_spread == pytest.approx(np.std(np.linspace(0, 1, 50)))
+    assert found.largest_offset == pytest.approx(1.005e6 / found.largest_spread, rel=1e-3)
+
+
+def test_coding():
+    assert checks(np.arange(6.0)[:, None], np.eye(3)[[0, 1, 2, 0, 1, 2]]).one_hot
+    assert not checks(np.arange(3.0)[:, None], np.array([[0, 1], [1, 1], [0, 0.0]])).one_hot
+    assert checks(np.arange(4.0)[:, None], np.ones(4)).n_constant_targets == 1
+    assert checks(np.arange(4.0)[:, None], np.ones(4)).attainable == 0
+
+
+def test_many_columns(rng):
+    X = rng.normal(size=(120, 900))
+    assert checks(X, X[:, :300].sum(axis=1)).n_features == 900

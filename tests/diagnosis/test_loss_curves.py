@@ -1,0 +1,73 @@
+"""Curves whose shape is known."""
+
+import numpy as np
+import pytest
+
+from fastmlp.diagnosis.loss_curves import FEWEST, Curve, nothing, shape_of
+
+
+def shape(loss, base=1.0, **more):
+    loss = np.asarray(loss, float)
+    loss = loss[:, None] if loss.ndim == 1 else loss
+    return shape_of(Curve(np.arange(1, len(loss) + 1), loss, **more), loss.shape[1], np.full(loss.shape[1], base))
+
+
+def test_geometric_fall_is_projected():
+    """0.2 + 0.8 exp(-t / 100): after 200 epochs the goal is known, and when the loss is within 5 % of it."""
+    t = np.arange(1, 201)
+    found = shape(0.2 + 0.8 * np.exp(-t / 100))
+    assert found.goal[0] == pytest.approx(0.2, abs=0.01)
+    exact = 100 * np.log(0.8 / (0.05 * 0.2)) - 200
+    assert found.projected[0] == pytest.approx(exact, rel=0.1)
+    assert found.trend[0] == pytest.approx(-1)
+    assert found.back_and_forth[0] == pytest.approx(1)
+
+
+def test_flat_and_done():
+    found = shape(np.full(100, 0.7))
+    assert (found.change[0], found.swing[0], found.projected[0]) == (0, 0, 0)
+    assert found.goal[0] == pytest.approx(0.7)
+
+
+def test_straight_fall_goes_to_zero():
+    found = shape(np.linspace(1, 0.5, 101))
+    assert found.goal[0] == 0
+    assert found.projected[0] == pytest.approx((0.5 - 0.02) / 0.005, rel=0.03)
+
+
+def test_swings():
+    found = shape(1 + 0.3 * (-1.0) ** np.arange(80))
+    assert found.swing[0] == pytest.approx(0.6)
+    assert found.back_and_forth[0] > 10
+    assert abs(found.change[0]) < 0.1
+
+
+def test_climb():
+    found = shape(np.linspace(0.2, 0.9, 50))
+    assert found.trend[0] == pytest.approx(1)
+    assert (found.lowest[0], found.last[0], found.projected[0]) == pytest.approx((0.2, 0.9, 0))
+
+
+def test_validation():
+    loss, held_out = np.linspace(1, 0.1, 40), np.concatenate([np.linspace(1, 0.5, 20), np.linspace(0.5, 0.8, 20)])
+    found = shape(loss, validation=held_out[:, None])
+    assert found.validation_rise[0] == pytest.approx(0.6)
+    assert found.gap[0] == pytest.approx(7)
+
+
+def test_short_and_absent_curves():
+    found = shape(np.linspace(1, 0.5, FEWEST - 1))
+    assert found.last[0] == 0.5
+    assert np.isnan(found.change[0])
+    assert np.isnan(nothing(2).last).all()
+    assert shape_of(None, 3, np.ones(3)).diverged.tolist() == [0, 0, 0]
+
+
+def test_nets_that_ended_at_different_epochs():
+    """Records of a population: NaN after a net's end. Each has the shape it would have alone."""
+    first, second = np.linspace(1, 0.5, 40), 0.3 + 0.7 * np.exp(-np.arange(20) / 5)
+    together = shape(np.column_stack([first, np.concatenate([second, np.full(20, np.nan)])]))
+    for k, alone in enumerate((shape(first), shape(second))):
+        for name in ("epochs", "first", "last", "lowest", "goal"):
+            assert getattr(together, name)[k] == pytest.approx(getattr(alone, name)[0]), name
+        assert together.change[k] == pytest.approx(alone.change[0], rel=0.3)

@@ -1,0 +1,123 @@
+"""Single measurements on nets where the answer is known."""
+
+import numpy as np
+import pytest
+import toy_data as data
+
+from fastmlp import MLP, Adam, diagnose
+from fastmlp.diagnosis.measurements import base_loss_of, duplicate_share, has_dead_side, measure, rows_of, steepest
+from fastmlp.diagnosis.subjects import own_subject
+from fastmlp.kernels.activations import ACTIVATIONS
+
+X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
+
+
+def measured(net, X=X, Y=Y, **more):
+    return measure(own_subject(net.network, net.params[None], 0.0), X, Y, None, **more)
+
+
+def net(*hidden, **settings):
+    return MLP((2, *hidden, 1), **{"loss": "binary_cross_entropy", "random_state": 0, "dtype": "float64", **settings})
+
+
+def test_base_loss():
+    p = Y.mean()
+    entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
+    assert base_loss_of(own_subject(net(3).network, net(3).params[None], 0), Y) == pytest.approx(entropy)
+    for loss, expected in (("squared_error", np.var), ("absolute_error", lambda y: np.mean(abs(y - np.median(y))))):
+        other = MLP((2, 3, 1), loss=loss, random_state=0)
+        assert base_loss_of(own_subject(other.network, other.params[None], 0), Y) == pytest.approx(expected(Y))
+
+
+def test_outputs():
+    found = measured(net(4))
+    outputs = net(4).predict(X)
+    assert found.loss[0] == pytest.approx(net(4).evaluate(X, Y)["loss"])
+    assert found.accuracy[0] == pytest.approx(net(4).evaluate(X, Y)["accuracy"])
+    assert found.explained[0] == pytest.approx(1 - np.mean((outputs - Y) ** 2) / np.var(Y))
+    assert found.agreement[0] == pytest.approx(np.corrcoef(outputs[:, 0], Y[:, 0])[0, 1])
+    assert (found.output_low[0], found.output_high[0]) == pytest.approx((outputs.min(), outputs.max()))
+
+
+def test_dead_units():
+    one = net(10, 8)
+    one.biases[1][:6] = -1e4
+    found = measured(one)
+    assert (found.dead[0], found.dead_layer[0]) == (0.75, 2)
+    assert np.isnan(found.saturated[0]), "relu has no upper bound to saturate at"
+
+
+def test_saturated_units():
+    one = net(10, 8, hidden_activation="tanh")
+    one.biases[0][:] = 50.0
+    found = measured(one)
+    assert (found.saturated[0], found.saturated_layer[0]) == (1, 1)
+    assert np.isnan(found.dead[0])
+
+
+def test_duplicate_units(rng):
+    units = rng.normal(size=(2, 6, 5))
+    units[0, 3] = units[0, 1]
+    units[1, :4] = units[1, 0]
+    np.testing.assert_allclose(duplicate_share(units), [2 / 6, 4 / 6])
+    assert duplicate_share(rng.normal(size=(1, 300, 40)))[0] < 0.02
+    assert duplicate_share(np.zeros((1, 3, 2)))[0] == 1
+    assert duplicate_share(np.ones((1, 1, 2)))[0] == 0
+
+
+def test_permuted_units_change_nothing(rng):
+    one, other = net(6, hidden_activation="tanh"), net(6, hidden_activation="tanh")
+    order = rng.permutation(6)
+    other.weights[0][:], other.biases[0][:] = one.weights[0][:, order], one.biases[0][order]
+    other.weights[1][:] = one.weights[1][order]
+    a, b = measured(one), measured(other)
+    for name in ("loss", "saturated", "duplicates", "positive", "first_to_last", "explained"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-9, err_msg=name)
+
+
+def test_gradient_by_layer():
+    small = measured(net(*[8] * 6, hidden_activation="sigmoid"))
+    assert small.first_to_last[0] < 1e-3
+    large = measured(net(*[8] * 6, init_scale=6.0))
+    assert large.largest_to_last[0] > 100
+
+
+def test_validation():
+    found = measured(net(4), validation=(X, Y))
+    assert found.validation_loss[0] == pytest.approx(found.loss[0])
+    assert found.validation_explained[0] == pytest.approx(found.explained[0])
+    assert found.validation_signal[0] == pytest.approx(found.agreement[0] * np.sqrt(len(Y)))
+    assert np.isnan(measured(net(4)).validation_loss[0])
+
+
+def test_activations_that_can_die():
+    assert [row.name for row in ACTIVATIONS if has_dead_side(row)] == ["relu"]
+    slopes = {row.name: steepest(row) for row in ACTIVATIONS if row.hidden}
+    assert slopes["sigmoid"] == pytest.approx(0.25)
+    assert slopes["tanh"] == slopes["relu"] == 1
+
+
+def test_rows():
+    assert rows_of(5, 9).tolist() == [0, 1, 2, 3, 4]
+    chosen = rows_of(100, 10)
+    assert len(set(chosen)) == 10
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_losses_that_do_not_end_at_zero(rng):
+    """Counts and probabilities as targets: skill is measured from the loss of perfect outputs."""
+    X = rng.normal(size=(300, 3))
+    y = rng.poisson(np.exp(1.5 + 0.5 * X[:, 0]))
+    counts = MLP((3, 8, 1), loss="poisson", hidden_activation="tanh", random_state=0)
+    history = counts.fit(X, y, epochs=400, optimizer=Adam(0.02), verbose=0)
+    found = measured(counts, X, y[:, None].astype(float))
+    assert found.base_loss < 0
+    assert 0.4 < found.skill[0] < 0.9
+    assert diagnose(counts, X, y, history).is_healthy
+    soft = 1 / (1 + np.exp(-2 * X[:, :1]))
+    one = MLP((3, 8, 1), loss="binary_cross_entropy", hidden_activation="tanh", random_state=0)
+    history = one.fit(X, soft, epochs=600, optimizer=Adam(0.02), verbose=0)
+    assert measured(one, X, soft).skill[0] > 0.95
+    found = diagnose(one, X, soft, history)
+    assert found.verdict == "converged"
+    assert found.evidence["loss"] > 0.3

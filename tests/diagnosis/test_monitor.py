@@ -1,0 +1,121 @@
+"""monitor=True warns once where training fails in a known way, and stays silent where it does not."""
+
+import warnings
+
+import numpy as np
+import pytest
+import toy_data as data
+
+import fastmlp
+from fastmlp import MLP, SGD, Adam, Normal, Population, TrainingWarning
+from fastmlp.diagnosis.monitor import FIRST, SHARE, Monitor
+
+
+def net(X, **settings):
+    return MLP((X.shape[1], 16, 16, 1), **{"hidden_activation": "tanh", "random_state": 0, **settings})
+
+
+def warned(caught):
+    return [str(w.message) for w in caught if w.category is TrainingWarning]
+
+
+ENTROPY, LINEAR = {"loss": "binary_cross_entropy"}, {"hidden_activation": "identity", "loss": "huber"}
+
+
+@pytest.mark.parametrize("settings, fit, text", [
+    ({"init": "zeros", **ENTROPY}, {"optimizer": SGD(0.1)}, "the loss has stayed at the base rate's, 0.6931"),
+    ({"hidden_activation": "relu", **ENTROPY}, {"optimizer": SGD(10.0)}, "above the base rate's, 0.6931"),
+    (LINEAR, {"optimizer": Adam(2.0), "batch_size": 16}, "the learning rate is too high"),
+])  # fmt: skip
+def test_warns_once_in_one_line(settings, fit, text):
+    X, y = data.moons(0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net(X, **settings).fit(X, y, epochs=1500, monitor=True, **fit)
+    messages = warned(caught)
+    assert len(messages) == 1
+    assert text in messages[0]
+    assert "\n" not in messages[0]
+    assert messages[0].endswith("fastmlp.diagnose(net, X, y, history) says why and what to change.")
+    assert caught[0].filename == __file__, "the warning points at the user's line"
+
+
+@pytest.mark.parametrize("settings", [{"hidden_activation": "relu"}, {}, {"hidden_activation": "sigmoid"}])
+@pytest.mark.parametrize("source", [data.moons, data.overlapping, data.rings])
+def test_says_nothing_of_healthy_nets(settings, source):
+    X, y = source(1)
+    net(X, loss="binary_cross_entropy", **settings).fit(X, y, epochs=300, optimizer=Adam(0.01), monitor=True)
+
+
+def test_is_off_unless_asked_for():
+    X, y = data.moons(0)
+    net(X, init="zeros").fit(X, y, epochs=500, optimizer=SGD(0.1))
+
+
+def look(monitor, losses, params):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        monitor.look(np.asarray(losses, float), params, at_end=True)
+    return warned(caught)
+
+
+@pytest.fixture
+def watched():
+    X, y = data.moons(0)
+    found = net(X, hidden_activation="relu", loss="binary_cross_entropy")
+    return found, Monitor(found.network, fastmlp.data.make_data(X, y, found.network, found.dtype))
+
+
+def test_dead_and_saturated_layers(watched):
+    found, monitor = watched
+    monitor._began -= 60.0  # as if the fit had run for a minute, so that a look at the units is cheap
+    found.biases[1][:] = -1000.0
+    losses = np.linspace(0.9, 0.6, 2 * FIRST)
+    assert "100 % of the units of layer 2 are dead" in look(monitor, losses, found._padded)[0]
+    assert look(monitor, losses, found._padded) == [], "once"
+    X, y = data.moons(0)
+    tanh = net(X, loss="binary_cross_entropy", init=Normal(100.0))
+    monitor = Monitor(tanh.network, fastmlp.data.make_data(X, y, tanh.network, tanh.dtype))
+    monitor._began -= 60.0
+    assert "the units of layer 1 are saturated" in look(monitor, losses, tanh._padded)[0]
+
+
+def test_curves(watched):
+    found, monitor = watched
+    assert look(monitor, np.linspace(0.7, 0.3, 100), found._padded) == []
+    assert look(monitor, np.full(FIRST - 1, monitor.base), found._padded) == [], "too early to tell"
+    assert "has risen from 0.3 to" in look(monitor, np.linspace(0.3, 0.9, 100), found._padded)[0]
+
+
+def test_a_plateau_in_the_first_tenth_is_nothing_to_warn_of():
+    X, y = data.XOR_X, data.XOR_Y
+    small = MLP((2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
+    monitor = Monitor(small.network, fastmlp.data.make_data(X, y, small.network, small.dtype), n_epochs=5000)
+    assert look(monitor, np.full(400, monitor.base), small._padded) == []
+    assert len(look(monitor, np.full(501, monitor.base), small._padded)) == 1
+
+
+def test_spends_no_more_than_its_share(watched):
+    """Once it has taken its share of the time it does not look again before the end."""
+    found, monitor = watched
+    monitor._spent = 2 * SHARE * 3600
+    monitor._began -= 3600
+    monitor.look(np.linspace(0.3, 0.9, 100), found._padded)
+    assert monitor.warned == ""
+
+
+def test_population():
+    pop = Population((2, 2, 1), 300, init="zeros", hidden_activation="sigmoid", loss="binary_cross_entropy")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pop.fit(data.XOR_X, data.XOR_Y, epochs=600, optimizer=SGD(0.1), monitor=True)
+    messages = warned(caught)
+    assert len(messages) == 1
+    assert "of the nets looked at stay at the base rate's loss, 0.6931" in messages[0]
+    assert "fastmlp.diagnose(pop, X, y) says why" in messages[0]
+    assert caught[0].filename == __file__
+
+
+def test_healthy_population():
+    pop = Population((2, 8, 1), 100, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    pop.fit(data.XOR_X, data.XOR_Y, epochs=300, optimizer="rprop", monitor=True)

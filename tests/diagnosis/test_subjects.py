@@ -1,0 +1,115 @@
+"""The slow plain computation of a diagnosis against the reference, for every activation and loss; users' input."""
+
+import numpy as np
+import pytest
+from reference import ReferenceMLP
+from tolerances import TOLERANCES
+
+from fastmlp import MLP
+from fastmlp.diagnosis.subjects import activation_row, from_arrays, from_function, loss_row, own_activation, own_subject
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.losses import LOSSES
+
+HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
+
+
+def targets(loss, rng, n, k):
+    Y = rng.random((n, k))
+    return Y / Y.sum(axis=1, keepdims=True) if loss == "softmax_cross_entropy" else Y
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+@pytest.mark.parametrize("loss", [row.name for row in LOSSES])
+def test_equals_the_reference(rng, activation, loss):
+    net = MLP((3, 5, 4, 2), hidden_activation=activation, loss=loss, dtype="float64", random_state=1, l2=0.1)
+    X = rng.normal(size=(7, 3))
+    Y = targets(loss, rng, 7, 2)
+    names = [ACTIVATIONS[code].name for code in net.network.activation_codes]
+    reference = ReferenceMLP((3, 5, 4, 2), names, loss, net.params, l2=0.1)
+    subject = own_subject(net.network, net.params[None], 0.1)
+    expected, gradient = reference.loss_and_gradient(X, Y)
+    found = subject.objective(X, Y, subject.params)
+    np.testing.assert_allclose(found, [expected], rtol=TOLERANCES["gradient", "float64"])
+    np.testing.assert_allclose(subject.forward(X)[1][-1][0], reference.predict(X), rtol=1e-11, atol=1e-14)
+    if activation != "fahlman_sigmoid" and names[-1] != "fahlman_sigmoid":  # whose rule is steeper than its slope
+        np.testing.assert_allclose(subject.gradient(X, Y)[0], gradient, rtol=1e-9, atol=1e-13)
+
+
+def test_fahlman_sigmoid_has_its_true_slope(rng):
+    net = MLP((2, 3, 1), hidden_activation="fahlman_sigmoid", dtype="float64", random_state=0)
+    twin = MLP((2, 3, 1), hidden_activation="symmetric_sigmoid", dtype="float64", random_state=0)
+    twin.params = net.params
+    X, Y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
+    found = own_subject(net.network, net.params[None], 0.0).gradient(X, Y)[0]
+    np.testing.assert_allclose(found, twin.loss_and_gradient(X, Y)[1], atol=1e-12)
+
+
+def test_nets_of_a_subject_are_independent(rng):
+    net = MLP((2, 4, 1), dtype="float64", random_state=0)
+    params = rng.normal(size=(5, net.network.layout.n_params))
+    together = own_subject(net.network, params, np.linspace(0, 1, 5))
+    X, Y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
+    for k in range(5):
+        alone = together.of_nets(slice(k, k + 1))
+        np.testing.assert_allclose(alone.gradient(X, Y)[0], together.gradient(X, Y)[k], rtol=1e-12)
+        np.testing.assert_allclose(alone.objective(X, Y, alone.params), together.objective(X, Y, params)[k], rtol=1e-12)
+
+
+def test_label_smoothing_is_in_the_loss(rng):
+    net = MLP((2, 4, 3), loss="softmax_cross_entropy", label_smoothing=0.2, dtype="float64", random_state=0)
+    X, y = rng.normal(size=(9, 2)), np.arange(9) % 3
+    subject = own_subject(net.network, net.params[None], 0.0)
+    loss, gradient = net.loss_and_gradient(X, y)
+    np.testing.assert_allclose(subject.objective(X, np.eye(3)[y], subject.params), [loss], rtol=1e-12)
+    np.testing.assert_allclose(subject.gradient(X, np.eye(3)[y])[0], gradient, atol=1e-13)
+
+
+@pytest.mark.parametrize("low, high, function", [
+    (0.5, 0.7311, lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z))))),
+    (0.5, 1.0, lambda z: 1 / (1 + 1 / (1 + np.exp(z)))),
+    (-1.0, 1.0, np.sin),
+    (-np.inf, np.inf, lambda z: 3 * z),
+    (0.0, np.inf, lambda z: np.maximum(z, 0)),
+])  # fmt: skip
+def test_bounds_of_a_users_activation(low, high, function):
+    row = own_activation(function)
+    np.testing.assert_allclose([row.low, row.high], [low, high], atol=2e-3)
+
+
+def test_slope_of_a_users_activation():
+    row, z = own_activation(np.tanh), np.linspace(-2, 2, 9)
+    np.testing.assert_allclose(row.derivative(z), 1 - np.tanh(z) ** 2, atol=1e-8)
+
+
+@pytest.mark.parametrize("given, name", [("linear", "identity"), ("logistic", "sigmoid"), ("ReLU", "relu"),
+                                         ("LeakyReLU", "leaky_relu"), ("swish", "silu")])  # fmt: skip
+def test_names_of_other_libraries(given, name):
+    assert activation_row(given, hidden=True).name == name
+
+
+def test_usual_losses():
+    assert loss_row(None, activation_row("sigmoid", hidden=False)).name == "binary_cross_entropy"
+    assert loss_row(None, activation_row("softmax", hidden=False)).name == "softmax_cross_entropy"
+    assert loss_row("mse").name == "squared_error"
+    with pytest.raises(ValueError, match="Unknown loss 'hinge'"):
+        loss_row("hinge")
+
+
+def test_mistakes_in_arrays():
+    W, b = [np.ones((2, 3)), np.ones((3, 1))], [np.ones(3), np.ones(1)]
+    assert from_arrays(W, b, ["tanh", "sigmoid"]).layout.layer_sizes == (2, 3, 1)
+    with pytest.raises(ValueError, match="2 layers and 1 activations: name one per layer"):
+        from_arrays(W, b, ["tanh"])
+    with pytest.raises(ValueError, match="Layer 2 should have W of shape"):
+        from_arrays([W[0], np.ones((4, 1))], b, ["tanh", "sigmoid"])
+    with pytest.raises(ValueError, match=r"Unknown activation 'tahn'. Did you mean 'tanh'\?"):
+        from_arrays(W, b, ["tahn", "sigmoid"])
+    with pytest.raises(ValueError, match="belong together"):
+        from_arrays(W, b, ["tanh", "sigmoid"], "softmax_cross_entropy")
+
+
+def test_functions():
+    X = np.ones((4, 2))
+    assert from_function(lambda x: x.sum(axis=1), X).n_outputs == 1
+    with pytest.raises(ValueError, match=r"one row of outputs per sample, shape \(4, n_outputs\)"):
+        from_function(lambda x: x.T, X)

@@ -1,0 +1,80 @@
+"""The table of verdicts: every row has a score, facts and sentences for any net."""
+
+import numpy as np
+import pytest
+import toy_data as data
+
+from fastmlp import MLP, Population
+from fastmlp.diagnosis.facts import FACTS, evidence, number
+from fastmlp.diagnosis.inputs import as_inputs, as_samples
+from fastmlp.diagnosis.measurements import measure
+from fastmlp.diagnosis.subjects import from_function, own_subject
+from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, judge
+
+
+def measured(subject, X, y):
+    samples = as_samples(*as_inputs(X), y, subject, None)
+    return measure(subject, samples.X, samples.Y, None)
+
+
+def subjects():
+    X, y = data.moons(0)
+    net = MLP((2, 3, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    pop = Population((2, 3, 3, 1), 4, loss="binary_cross_entropy", random_state=0)
+    linear = MLP((2, 1), random_state=0)
+    yield "net", measured(own_subject(net.network, net.params[None], 0.0), X, y)
+    yield "population", measured(own_subject(pop.network, pop.params, 0.0), X, y)
+    yield "no hidden layer", measured(own_subject(linear.network, linear.params[None], 0.0), X, y)
+    yield "function", measured(from_function(lambda x: x[:, 0], X), X, y)
+
+
+SUBJECTS = dict(subjects())
+
+
+def test_names_are_unique_and_snake_case():
+    assert len(set(NAMES)) == len(NAMES)
+    assert all(name == name.lower() and name.isidentifier() for name in NAMES)
+    assert {row.name for row in VERDICTS if row.is_healthy} == {"converged", "still_learning", "over_fitting"}
+
+
+def test_the_verdicts_that_were_asked_for():
+    assert {
+        "converged", "still_learning", "base_rate", "saturated_units", "dead_units", "symmetric_units",
+        "vanishing_gradient", "exploding_gradient", "learning_rate_too_high", "learning_rate_too_low", "plateau",
+        "unscaled_inputs", "constant_inputs", "shuffled_labels", "constant_labels", "mis_encoded_labels",
+        "unreachable_targets", "positive_weights", "too_small", "over_fitting", "not_finite",
+    } <= set(NAMES)  # fmt: skip
+
+
+@pytest.mark.parametrize("row", VERDICTS, ids=NAMES)
+@pytest.mark.parametrize("kind", SUBJECTS)
+def test_every_row_scores_and_speaks(row, kind):
+    m = SUBJECTS[kind]
+    scores = np.broadcast_to(row.score(m), (m.subject.n_nets,))
+    assert np.isfinite(scores).all()
+    assert (scores >= 0).all()
+    assert (scores <= 1).all()
+    for k in np.flatnonzero(scores > 0):
+        assert all(isinstance(value, (float, str)) for value in evidence(m, k, row.facts).values())
+        for text in (row.remedy(m, k), row.experiment(m, k)):
+            assert text[0].isupper()
+            assert text.endswith((".", "!"))
+
+
+def test_one_net_of_many_gets_what_it_gets_alone():
+    m = SUBJECTS["population"]
+    X, y = data.moons(0)
+    together = judge(m)
+    for k in range(4):
+        alone = judge(measured(m.subject.of_nets(slice(k, k + 1)), X, y))[:, 0]
+        assert NAMES[alone.argmax()] == NAMES[together[:, k].argmax()]
+
+
+def test_every_fact_is_used():
+    assert {name for row in VERDICTS for name in row.facts} == set(FACTS)
+
+
+@pytest.mark.parametrize("value, text", [(0.5, "0.5"), (1234.5, "1,230"), (2e-7, "2e-07"), (0.0, "0"), (3e8, "3e+08"),
+                                         (float("nan"), "nan"), (12.0, "12")])  # fmt: skip
+def test_numbers_in_sentences(value, text):
+    assert number(value) == text

@@ -1,0 +1,62 @@
+"""SciPy's solver over a net's objective."""
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP
+from fastmlp.estimators.lbfgs import minimize
+
+
+@pytest.fixture
+def problem(rng):
+    X = rng.normal(size=(60, 3))
+    return MLP((3, 4, 1), hidden_activation="tanh", l2=1e-3, dtype="float64", random_state=0), X, np.sin(X[:, 0])
+
+
+def test_gradient_vanishes(problem):
+    net, X, y = problem
+    before = abs(net.loss_and_gradient(X, y)[1]).max()
+    result = minimize(net, X, y, max_iter=2000, tol=1e-7)
+    loss, gradient = net.loss_and_gradient(X, y)
+    assert result.status == 0
+    assert abs(gradient).max() <= 1e-3 * before
+    assert loss == pytest.approx(result.fun)
+    np.testing.assert_array_equal(net.params, result.x)
+
+
+def test_limits(problem):
+    net, X, y = problem
+    assert minimize(net, X, y, max_iter=3).nit == 3
+    net.reset()
+    assert minimize(net, X, y, max_fun=5, tol=0.0).nfev <= 25  # SciPy finishes the line search it is in
+
+
+def test_scale_changes_what_tol_means(problem):
+    net, X, y = problem
+    rough = minimize(net, X, y, scale=1.0, tol=1e-2, max_iter=2000).nit
+    net.reset()
+    assert minimize(net, X, y, scale=1000.0, tol=1e-2, max_iter=2000).nit > rough
+
+
+def test_verbose(problem, capsys):
+    net, X, y = problem
+    minimize(net, X, y, max_iter=3, verbose=True)
+    assert capsys.readouterr().out.count("Iteration") == 3
+
+
+def test_objective_of_many_samples_is_that_of_parts(rng):
+    """More samples than are taken at a time: the gradient is the mean over all."""
+    X = rng.normal(size=(5000, 2))
+    y = X.sum(axis=1)
+    net = MLP((2, 3, 1), dtype="float64", random_state=0)
+    loss, gradient = net.loss_and_gradient(X, y)
+    halves = [net.loss_and_gradient(X[part], y[part]) for part in (slice(2500), slice(2500, None))]
+    assert loss == pytest.approx(np.mean([half[0] for half in halves]), rel=1e-12)
+    np.testing.assert_allclose(gradient, np.mean([half[1] for half in halves], axis=0), rtol=1e-9, atol=1e-12)
+
+
+def test_objective_that_is_not_finite_says_so():
+    net = MLP((1, 1), dtype="float64", random_state=0)
+    objective = net.objective([[1.0], [2.0]], [1.0, 2.0])
+    assert objective(np.array([1e200, 0.0]))[0] == float("inf")
+    assert objective(np.array([1.0, 0.0]))[0] == 0.0

@@ -1,0 +1,83 @@
+"""Settings under scikit-learn's names become fastmlp's own, or a sentence."""
+
+import numpy as np
+import pytest
+
+from fastmlp import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop
+from fastmlp.estimators.rules import Scale
+from fastmlp.estimators.settings import batch_size_of, dtype_of, hidden_sizes, optimizer_of, solver_name
+
+SCALE = Scale(objective=2.0, reported=1.0)
+
+
+def test_optimizers_act_on_our_loss_as_on_theirs():
+    assert optimizer_of(MLPClassifier(), SCALE) == Adam(0.001, epsilon=0.5e-8)
+    assert optimizer_of(MLPClassifier(solver="sgd"), SCALE) == SGD(0.002, momentum=0.9, nesterov=True)
+    assert optimizer_of(MLPClassifier(solver="sgd", momentum=0.0), SCALE) == SGD(0.002)
+    assert optimizer_of(MLPClassifier(solver="rmsprop", learning_rate_init=0.1), SCALE) == RMSprop(0.1)
+    chosen = AdamW(0.3)
+    assert optimizer_of(MLPClassifier(solver=chosen), SCALE) is chosen
+
+
+def test_beta_of_zero_is_allowed():
+    """As in scikit-learn, where the first moment is the gradient then."""
+    made = optimizer_of(MLPClassifier(beta_1=0.0, beta_2=0.0), SCALE)
+    assert np.float32(made.beta1) == np.float32(made.beta2) == 0.0
+
+
+def test_batch_sizes():
+    assert batch_size_of(MLPClassifier(), 1000) == 200
+    assert batch_size_of(MLPClassifier(), 50) == 50
+    assert batch_size_of(MLPClassifier(solver="rprop"), 1000) == 1000
+    assert batch_size_of(MLPClassifier(solver="lbfgs", batch_size=10), 1000) == 1000
+    with pytest.warns(UserWarning, match="batch_size is 60, but there are only 50 samples"):
+        assert batch_size_of(MLPClassifier(batch_size=60), 50) == 50
+
+
+def test_dtypes():
+    assert dtype_of(MLPClassifier()) == np.float32
+    assert dtype_of(MLPClassifier(solver="lbfgs")) == np.float64
+    assert dtype_of(MLPClassifier(solver="lbfgs", dtype="float32")) == np.float32
+
+
+def test_names_and_sizes():
+    assert solver_name(AdamW()) == "adamw"
+    assert hidden_sizes(MLPClassifier(7)) == (7,)
+    assert hidden_sizes(MLPClassifier([3, 2])) == (3, 2)
+    assert hidden_sizes(MLPClassifier(np.array([3, 2]))) == (3, 2)
+    assert hidden_sizes(MLPClassifier(())) == ()
+
+
+BAD = [
+    ({"alpha": -1.0}, "alpha must be a number"),
+    ({"batch_size": 0}, "batch_size must be a whole number"),
+    ({"batch_size": "all"}, "batch_size must be a whole number"),
+    ({"learning_rate": "adaptiv"}, "Unknown learning_rate 'adaptiv'. Did you mean 'adaptive'"),
+    ({"learning_rate_init": 0.0}, "learning_rate_init must be a number"),
+    ({"solver": "adm"}, "Unknown solver 'adm'. Did you mean 'adam'"),
+    ({"activation": "softmax"}, "Unknown hidden_activation 'softmax'"),
+    ({"max_iter": 0}, "max_iter must be a whole number"),
+    ({"max_fun": 1.5}, "max_fun must be a whole number"),
+    ({"tol": -1e-3}, "tol must be a number"),
+    ({"momentum": 1.5, "solver": "sgd"}, "momentum must be a number"),
+    ({"beta_1": 1.0}, "beta_1 must be a number"),
+    ({"epsilon": 0.0}, "epsilon must be a number"),
+    ({"n_iter_no_change": 0}, "n_iter_no_change must be a whole number"),
+    ({"validation_fraction": 1.0}, "validation_fraction must be a number"),
+    ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes.1. must be a whole number"),
+    ({"hidden_layer_sizes": "big"}, "hidden_layer_sizes.0. must be a whole number"),
+    ({"dropout": 1.0}, "dropout must be a number"),
+    ({"loss": "log"}, "Unknown loss 'log'"),
+    ({"device": "gpu"}, "Unknown device 'gpu'"),
+    ({"dtype": "float16"}, "dtype must be 'float32' or 'float64'"),
+    ({"schedule": "cosine", "learning_rate": "invscaling"}, "Give a schedule or learning_rate='invscaling', not both"),
+    ({"n_nets": 0}, "n_nets must be a whole number"),
+    ({"n_nets": 3, "solver": "lbfgs"}, "n_nets above 1 trains nets together"),
+]
+
+
+@pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
+@pytest.mark.parametrize("settings, message", BAD, ids=[str(settings) for settings, _ in BAD])
+def test_bad_settings(cls, settings, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**settings).fit([[0.0], [1.0], [2.0]], [0, 1, 1])
