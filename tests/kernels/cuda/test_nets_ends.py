@@ -1,0 +1,175 @@
+"""When the nets of a population end: each by its own record, with the parameters that it should keep."""
+
+import numpy as np
+import pytest
+from cuda_cases import (
+    Recorded,
+    follow,
+    follow_sgd,
+    reference_of,
+)
+from cuda_populations import XOR, XOR_Y, make
+from reference import loss_per_sample
+
+import fastmlp
+import fastmlp.population_fit
+from fastmlp import SGD, Adam, Converged, EarlyStopping
+
+
+def right_of(reference, params, X, y, margin):
+    """Share of right outputs at these parameters."""
+    before, reference.params = reference.params, params
+    outputs = reference.predict(X)[:, 0]
+    reference.params = before
+    return np.mean(np.abs(outputs - y) <= 0.4) if margin else np.mean((outputs > 0.5) == (y > 0.5))
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("rule", [0.35, "accuracy", "40-20-40", Converged(accuracy=0.75)])
+def test_convergence_is_each_nets_own(place, rule, batch_size):
+    optimizer, epochs = Adam(0.3), 30
+    pop = make(place.n, (2, 3, 1), loss="binary_cross_entropy")
+    start = pop.params.copy()
+    result = pop.fit(
+        XOR, XOR_Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, converged=rule, shuffle=False, verbose=0
+    )  # fmt: skip
+    ends = set()
+    n_batches = 1 if batch_size is None else 2
+    for k in place.some:
+        reference = reference_of(pop.network, start[k], kind=Recorded)
+        losses = follow(reference, XOR, XOR_Y[:, None], optimizer, epochs=epochs, batch_size=batch_size)
+        path = [*reference.path, reference.params]
+        rows = [slice(first, first + (batch_size or 4)) for first in range(0, 4, batch_size or 4)]
+        right = [
+            np.average(
+                [
+                    right_of(reference, path[e * n_batches + b], XOR[r], XOR_Y[r], rule == "40-20-40")
+                    for b, r in enumerate(rows)
+                ],
+                weights=[len(XOR[r]) for r in rows],
+            )
+            for e in range(epochs)
+        ]
+        wanted = 0.75 if isinstance(rule, Converged) else 1.0
+        good = losses <= rule if isinstance(rule, float) else np.array(right) >= wanted - 1e-6
+        end = int(np.argmax(good)) if good.any() else None
+        ends.add(end)
+        assert result.converged[k] == (end is not None)
+        assert result.stopped_by[k] == ("epochs" if end is None else "converged")
+        assert result.epochs[k] == (epochs if end is None else end + 1)
+        last = epochs - 1 if end is None else end
+        expected = path[end] if end is not None and n_batches == 1 else path[(last + 1) * n_batches]
+        np.testing.assert_allclose(pop.params[k], expected, rtol=1e-9, atol=1e-9)
+        assert result.loss[k] == pytest.approx(losses[last])
+        assert result.accuracy[k] == pytest.approx(right[last])
+    assert len(ends) > 1, "nets end at different times"
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize("monitor", ["loss", "accuracy", "validation_loss", "validation_accuracy"])
+def test_early_stopping(place, monitor, batch_size, rng):
+    """By each net's own record; the parameters of the best epoch are kept."""
+    X, X_new = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
+    y, y_new = ((x[:, 0] * x[:, 1] > 0).astype(int) for x in (X, X_new))
+    epochs, optimizer = 25, Adam(0.3)
+    rule = EarlyStopping(patience=3, monitor=monitor, min_delta=0.01)
+    pop = make(place.n, (2, 3, 1), loss="binary_cross_entropy")
+    start = pop.params.copy()
+    result = pop.fit(
+        X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, validation_data=(X_new, y_new), shuffle=False,
+        early_stopping=rule, verbose=0,
+    )  # fmt: skip
+    n_batches = 1 if batch_size is None else 3
+    for k in place.some:
+        reference = reference_of(pop.network, start[k], kind=Recorded)
+        losses = follow(reference, X, y[:, None], optimizer, epochs=epochs, batch_size=batch_size)
+        path = [*reference.path, reference.params]
+        after = [path[(e + 1) * n_batches] for e in range(epochs)]
+        if monitor == "loss":
+            values = losses
+        elif monitor == "accuracy":
+            values = [
+                -np.average(
+                    [
+                        right_of(reference, path[e * n_batches + b], X[b * 16 :][: batch_size or 40],
+                                 y[b * 16 :][: batch_size or 40], False)
+                        for b in range(n_batches)
+                    ],
+                    weights=[1.0] if n_batches == 1 else [16, 16, 8],
+                )
+                for e in range(epochs)
+            ]  # fmt: skip
+        elif monitor == "validation_accuracy":
+            values = [-right_of(reference, params, X_new, y_new, False) for params in after]
+        else:
+            values = []
+            for params in after:
+                reference.params = params
+                zs, outputs = reference.forward(X_new)
+                values.append(loss_per_sample("binary_cross_entropy", zs[-1], outputs[-1], y_new[:, None]).mean())
+        best, best_epoch, end = np.inf, -1, epochs - 1
+        for e, value in enumerate(values):
+            if value < best - 0.01:
+                best, best_epoch = value, e
+            elif e - best_epoch >= 3:
+                end = e
+                break
+        of_before = n_batches == 1 and not monitor.startswith("validation")
+        expected = path[best_epoch] if of_before else after[best_epoch]
+        assert (result.epochs[k], result.best_epoch[k]) == (end + 1, best_epoch + 1), k
+        assert result.best_value[k] == pytest.approx(abs(best))
+        assert result.stopped_by[k] == ("epochs" if end == epochs - 1 else "early_stopping")
+        np.testing.assert_allclose(pop.params[k], expected, rtol=1e-8, atol=1e-8)
+    if place.name == "thread":
+        assert len(set(result.epochs)) > 1, "nets should stop at different times"
+
+
+def test_restarts_use_other_weights_and_count_lost_epochs(lanes):
+    """Those that have not learned begin anew: the weights of the last draw, trained for the epochs since."""
+    pop = make(lanes.n, (2, 2, 1), loss="binary_cross_entropy", init_scale=2.0)
+    first, draws = pop.params.copy(), {}
+    redraw = pop._draw
+
+    def drawn(members, attempt):
+        redraw(members, attempt)
+        draws[attempt] = (members, pop.params.copy())
+
+    pop._draw = drawn
+    result = pop.fit(
+        XOR, XOR_Y, epochs=30, optimizer=Adam(0.3), converged=0.4, restart_after=12, verbose=0
+    )  # fmt: skip
+    assert set(draws) == {1, 2}
+    assert 0 < result.restarts.max() <= 2
+    for k in range(lanes.n) if lanes.n < 20 else (*lanes.some, *draws[2][0][:3]):
+        n = int(result.restarts[k])
+        reference = reference_of(pop.network, draws[n][1][k] if n else first[k])
+        assert not n or not np.allclose(reference.params, first[k])
+        epochs = int(result.epochs[k]) - 12 * n
+        assert 0 < epochs <= (12 if n < 2 else 6)
+        losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.3), epochs=epochs)
+        assert result.loss[k] == pytest.approx(losses[-1])
+        assert result.converged[k] == (losses[-1] <= 0.4)
+        assert (losses[:-1] > 0.4).all()
+    if lanes.name == "thread":  # the few that are left are trained in blocks
+        lanes.shapes[1:] = [pair for pair in lanes.shapes[1:] if pair[1].in_thread]
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_divergence_is_each_nets_own(place, batch_size):
+    rates = np.full(place.n, 1e-4)
+    rates[1] = 1e6
+    pop = make(place.n, (2, 3, 1), hidden_activation="leaky_relu")
+    start = pop.params.copy()
+    with pytest.warns(fastmlp.DivergenceWarning, match=f"1 of {place.n} nets"):
+        result = pop.fit(
+            XOR, XOR_Y * 10.0, epochs=80, batch_size=batch_size, optimizer=SGD(rates), shuffle=False, verbose=0
+        )  # fmt: skip
+    assert np.flatnonzero(result.stopped_by == "divergence").tolist() == [1]
+    assert np.isfinite(pop.params).all()
+    assert np.isnan(result.loss[1])
+    assert not result.converged[1]
+    assert 0 < result.epochs[1] < 80
+    reference = reference_of(pop.network, start[0])
+    losses = follow_sgd(reference, XOR, XOR_Y[:, None] * 10.0, 1e-4, epochs=80, batch_size=batch_size)
+    np.testing.assert_allclose(pop.params[0], reference.params, rtol=1e-9)
+    assert result.loss[0] == pytest.approx(losses[-1])

@@ -1,0 +1,163 @@
+"""Populations in windows of as many nets as there is room for, and what an interruption leaves."""
+
+import numpy as np
+import pytest
+from cuda_cases import (
+    fit_seed,
+    follow,
+    reference_of,
+)
+from cuda_populations import XOR, XOR_Y, make
+from reference_optimizers import adam
+from reference_random import epoch_order
+
+import fastmlp
+import fastmlp.population_fit
+from fastmlp import Adam
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """The nets of every window that is opened; windows(n) makes them hold about n nets."""
+    from fastmlp.kernels.cuda import nets
+
+    found, begin = [], nets._Window.__init__
+
+    def opened(self, work, members, *rest):
+        found.append(members)
+        begin(self, work, members, *rest)
+
+    monkeypatch.setattr(nets._Window, "__init__", opened)
+    return found
+
+
+@pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
+def test_windows(emulated_cuda, n_nets, most, windows, monkeypatch):
+    """With memory for a part of the nets only, every net ends as it would with memory for all."""
+    fit = {
+        "epochs": 30, "optimizer": Adam(0.1), "converged": 0.4, "batch_size": 3, "shuffle": True, "verbose": 0,
+    }  # fmt: skip
+    pops = [make(n_nets, (2, 3, 1), loss="binary_cross_entropy") for _ in range(2)]
+    start = pops[0].params.copy()
+    results = [pops[0].fit(XOR, XOR_Y, **fit)]
+    assert [len(window) for window in windows] == [n_nets]
+    windows.clear()
+    monkeypatch.setattr("fastmlp.kernels.cuda.nets.SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
+    results.append(pops[1].fit(XOR, XOR_Y, **fit))
+    assert len(windows) > 2
+    np.testing.assert_array_equal(np.concatenate(windows), np.arange(n_nets))
+    if len(windows[-1]) >= 128 or n_nets < 128:  # a last window of few nets is trained in blocks, which round otherwise
+        np.testing.assert_array_equal(pops[0].params, pops[1].params)
+    np.testing.assert_allclose(pops[0].params, pops[1].params, rtol=1e-9, atol=1e-9)
+    for name in ("epochs", "status", "converged"):
+        np.testing.assert_array_equal(getattr(results[0], name), getattr(results[1], name))
+    np.testing.assert_allclose(results[0].records, results[1].records, rtol=1e-9)
+    for k in (0, n_nets // 2, n_nets - 1):
+        reference = reference_of(pops[1].network, start[k])
+        losses = follow_by_adam(reference, int(results[1].epochs[k]), fit_seed(pops[1].seeds[k]))
+        assert results[1].loss[k] == pytest.approx(losses[-1])
+        np.testing.assert_allclose(pops[1].params[k], reference.params, rtol=1e-9, atol=1e-9)
+
+
+def follow_by_adam(reference, epochs, seed):
+    """XOR in batches of three and one, shuffled: orders are laid out as one long epoch for the reference's Adam."""
+    orders = np.concatenate([epoch_order(4, seed, epoch) for epoch in range(epochs)])
+    state, losses = {}, []
+    for epoch in range(epochs):
+        rows, sums = orders[4 * epoch : 4 * epoch + 4], 0.0
+        for part in (rows[:3], rows[3:]):
+            loss, gradient = reference.loss_and_gradient(XOR[part], XOR_Y[part, None])
+            sums += loss * len(part)
+            reference.params = adam(reference.params, gradient, state, loss, 0.1)
+        losses.append(sums / 4)
+    return losses
+
+
+@pytest.mark.parametrize("sizes, n_nets", [((2, 3, 1), 200), ((2, 40, 40, 1), 40)], ids=["small", "large"])
+def test_memory_for_a_part_of_the_nets(emulated_cuda, sizes, n_nets, windows, monkeypatch):
+    """Whatever the limit is, a window that was measured by what is free has room; with arrays in global memory too."""
+    from fastmlp.kernels.cuda import nets
+
+    if len(sizes) > 3:
+        monkeypatch.setattr(nets, "shared_limit", lambda: 4000)
+    pop = make(n_nets, sizes, dtype="float32")
+    emulated_cuda.settings.limit = 150_000 if len(sizes) == 3 else 1_500_000
+    result = pop.fit(XOR, XOR_Y, epochs=3, optimizer=Adam(0.1), verbose=0)
+    assert len(windows) > 1
+    assert (result.epochs == 3).all()
+    emulated_cuda.settings.limit = 30_000 if len(sizes) == 3 else 400_000
+    assert np.isfinite(pop.predict(XOR)).all()
+    assert np.isfinite(pop.evaluate(XOR, XOR_Y)["loss"]).all()
+
+
+def test_no_room_for_one_net(emulated_cuda):
+    pop = make(3, (2, 100, 90, 1))
+    emulated_cuda.settings.limit = 10_000
+    with pytest.raises(MemoryError, match=r"no room for .* bytes are wanted, [\d,]+ of 10,000 are free"):
+        pop.fit(XOR, XOR_Y, epochs=1, verbose=0)
+
+
+# ---- interruption
+
+
+@pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
+def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, windows, monkeypatch):
+    """Ctrl-C between launches, in the second window: the first is done, the second on its way, the rest not begun."""
+    from fastmlp.kernels.cuda import nets
+
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(nets, "SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
+    launch = nets.launch
+
+    def interrupted(*arguments, **job):
+        if len(windows) == 2 and "train" in arguments[0].name:
+            count.append(1)
+            if len(count) == 3:
+                raise KeyboardInterrupt
+        launch(*arguments, **job)
+
+    monkeypatch.setattr(nets, "launch", interrupted)
+    count = []
+    pop = make(n_nets, (2, 3, 1))
+    start = pop.params.copy()
+    result = pop.fit(XOR, XOR_Y, epochs=5, optimizer=Adam(0.1), verbose=0)
+    assert result.interrupted
+    done, under_way = windows
+    assert (result.epochs[done] == 5).all()
+    assert (result.epochs[under_way] == 2).all()
+    waiting = np.setdiff1d(np.arange(n_nets), np.concatenate(windows))
+    assert len(waiting)
+    assert (result.epochs[waiting] == 0).all()
+    np.testing.assert_array_equal(pop.params[waiting], start[waiting])
+    for nets_of, epochs in ((done, 5), (under_way, 2)):
+        for k in nets_of[[0, -1]]:
+            reference = reference_of(pop.network, start[k])
+            losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.1), epochs=epochs)
+            np.testing.assert_allclose(pop.params[k], reference.params, rtol=1e-9)
+            assert result.loss[k] == pytest.approx(losses[-1])
+    assert set(result.stopped_by) == {"epochs", "interrupt"}
+    monkeypatch.setattr(nets, "launch", launch)
+    assert (pop.fit(XOR, XOR_Y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
+
+
+def test_interruption_before_the_first_launch(cuda, monkeypatch):
+    """Nothing is claimed of nets that have not begun."""
+    from fastmlp.kernels.cuda import nets
+
+    launch = nets.launch
+
+    def interrupted(kernel, *arguments, **job):
+        if kernel.name == "train_nets":
+            raise KeyboardInterrupt
+        launch(kernel, *arguments, **job)
+
+    monkeypatch.setattr(nets, "launch", interrupted)
+    pop = make(9, (2, 3, 1))
+    start = pop.params.copy()
+    result = pop.fit(XOR, XOR_Y, epochs=5, verbose=0)
+    assert result.interrupted
+    assert (result.epochs == 0).all()
+    assert np.isnan(result.loss).all()
+    assert not result.converged.any()
+    np.testing.assert_array_equal(pop.params, start)
