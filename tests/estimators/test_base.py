@@ -124,6 +124,8 @@ def test_partial_fit_goes_on_after_a_pickle(data):
     np.testing.assert_array_equal(one.partial_fit(X, y).coefs_[0], other.partial_fit(X, y).coefs_[0])
 
 
+# JAX, if another test has loaded it, warns of every fork.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("backend", ("loky", "threading", "multiprocessing"))
 def test_parallel_search(data, backend):
     grid = {"alpha": [1e-4, 1.0], "activation": ["relu", "tanh"]}
