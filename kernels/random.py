@@ -41,7 +41,7 @@ def permutation(n, seed, epoch, words, order):
     for i in range(n):
         order[i] = i
     for block in range((n + BLOCK - 1) // BLOCK):
-        for j in range(0, BLOCK, 4):
+        for j in range(0, min(BLOCK, n - block * BLOCK), 4):  # no more than are used: four samples need four
             words[j], words[j + 1], words[j + 2], words[j + 3] = philox(block * BLOCK + j, epoch, SHUFFLE, 0, seed)
         for j in range(min(BLOCK, n - block * BLOCK)):
             i = block * BLOCK + j
