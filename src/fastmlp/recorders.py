@@ -6,6 +6,7 @@ they drop every second one and take half as many from then on.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from .kernels.activations import ACTIVATIONS, SOFTMAX
 FLAT = 0.05  # a unit whose slope is below this share of its activation's steepest passes hardly any error on
 
 
-class _Thinning:
+class _Thinning(ABC):
     """Records of evenly spaced epochs, from the first on: all of a short fit, `most` / 2 to `most` of a long one."""
 
     def __init__(self, most: int):
@@ -38,8 +39,9 @@ class _Thinning:
                 self.epochs.append(epoch)
                 self._records.append(self._record(history.net))
 
+    @abstractmethod
     def _record(self, net: Any) -> Any:
-        raise NotImplementedError
+        """What is kept of the net at this epoch."""
 
     @property
     def net(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from .training import Samples, train_net
 FLOATS = ("f4", "f8")
 
 
-class BaseMLP(BaseEstimator):
+class BaseMLP(BaseEstimator, ABC):
     """The part of the estimators that does not know whether it predicts classes or numbers."""
 
     # Settings that are read here; the subclasses' __init__ has them all.
@@ -38,20 +39,20 @@ class BaseMLP(BaseEstimator):
 
     # ---- what a subclass knows
 
+    @abstractmethod
     def _learn(self, y: np.ndarray, declared: Any) -> None:
         """Set n_outputs_, and what else decides how y is encoded. declared : classes, where partial_fit names them"""
-        raise NotImplementedError
 
     def _check_again(self, y: np.ndarray) -> None:
         """Refuse a y that training cannot go on with."""
 
+    @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """y as the net takes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _loss_name(self) -> str:
         """The net's loss."""
-        raise NotImplementedError
 
     def _net_settings(self) -> dict[str, Any]:
         """Further arguments of MLP."""
@@ -68,9 +69,9 @@ class BaseMLP(BaseEstimator):
         """The validation score as a function of the history's records, or None where they do not give it."""
         return None
 
+    @abstractmethod
     def _population_monitor(self, held_out: Samples, tol: float) -> tuple[str, float]:
         """The record that a population watches in place of the score, and the tolerance on its scale."""
-        raise NotImplementedError
 
     # ---- training
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ CLIP_NORM = 1.0
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # "auto": so many steps an epoch, as long as there are rows
 
 
-class BaseTabular(BaseEstimator):
+class BaseTabular(BaseEstimator, ABC):
     """What the two share. A subclass says how y is encoded, split, and predicted."""
 
     hidden_layer_sizes: Any
@@ -47,14 +48,17 @@ class BaseTabular(BaseEstimator):
     device: str
     dtype: str
 
+    @abstractmethod
     def _learn(self, y: np.ndarray, training: np.ndarray) -> None:
-        raise NotImplementedError
+        """Take from y what decides how it is encoded; training : the rows that are trained on."""
 
+    @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """y as the nets take it."""
 
+    @abstractmethod
     def _net_settings(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Arguments of the nets that y decides."""
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
         """Train on a table X, a DataFrame or an array (n_samples, n_features), and y (n_samples,).
