@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .jit import formula, selector
-from .simd import absolute, ratio, sqrt, where
+from .plain import absolute, ratio, sqrt, where
 
 
 class Settings(NamedTuple):
