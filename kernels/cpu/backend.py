@@ -138,7 +138,15 @@ def train(
     n: int,
 ) -> None:
     """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
-    team.run(_kernels(family)[0], memory.params.dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
+    dtype = memory.params.dtype
+    if family == "per_sample_narrow":
+        from . import one_net
+
+        if address := one_net.address_for(net, data, course, dtype, n):
+            tiles = one_net.make_tiles(net, data, course, dtype)
+            team.run(one_net.train, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
+            return
+    team.run(_kernels(family)[0], dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):

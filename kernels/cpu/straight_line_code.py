@@ -91,11 +91,11 @@ class _Expression:
         return self._with("fmul", other)
 
 
-def _side_is_right(a, y, bound):
+def side_is_right(a, y, bound):
     return 1.0 - absolute(where(a > bound, 1.0, 0.0) - where(y > bound, 1.0, 0.0))
 
 
-def _is_near(a, y, bound):
+def is_near(a, y, bound):
     return where(absolute(a - y) <= bound, 1.0, 0.0)
 
 
@@ -103,7 +103,7 @@ def _goes_on(loss, right, stop_loss, stop_right):
     return not (any_of(~(loss > stop_loss)) or any_of(right >= stop_right))
 
 
-def _plain(formula, n_arguments):
+def plain(formula, n_arguments):
     """A function that calls `formula`, for compile_internal, which takes no formula itself and tells functions apart by
     their code: each has a name of its own.
     """
@@ -124,14 +124,14 @@ class _Emitter:
         self.rule = rule
         v, x = self.vector, dtype
         self.functions = {
-            "loss_delta": self._function(_plain(LOSSES[loss].delta, 3), v, v, x),
-            "loss_value": self._function(_plain(LOSSES[loss].value, 4), v, v, v, x),
-            "side_is_right": self._function(_side_is_right, v, v, x),
-            "is_near": self._function(_is_near, v, v, x),
+            "loss_delta": self._function(plain(LOSSES[loss].delta, 3), v, v, x),
+            "loss_value": self._function(plain(LOSSES[loss].value, 4), v, v, v, x),
+            "side_is_right": self._function(side_is_right, v, v, x),
+            "is_near": self._function(is_near, v, v, x),
         }
         for row in (ACTIVATIONS[code] for code in set(activations)):
-            self.functions[f"value_{row.name}"] = self._function(_plain(row.value, 1), v)
-            self.functions[f"derivative_{row.name}"] = self._function(_plain(row.derivative, 1), v)
+            self.functions[f"value_{row.name}"] = self._function(plain(row.value, 1), v)
+            self.functions[f"derivative_{row.name}"] = self._function(plain(row.derivative, 1), v)
 
     # ---- small pieces
 

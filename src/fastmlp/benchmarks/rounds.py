@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 LONG_ENOUGH = 0.2  # seconds after which a job needs no more runs
+WARM_UP = 2.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
 FEWEST_ROUNDS = 3
@@ -33,7 +34,7 @@ def calibrate(
     """
     n_runs = 1
     seconds = worker("measure", n_runs, 1)  # the first may warm up more than it measures
-    if not done_once and seconds < LONG_ENOUGH:
+    if not done_once and seconds < WARM_UP:
         while True:
             seconds = worker("measure", n_runs, 1)
             if seconds >= LONG_ENOUGH or n_runs >= most_runs:
