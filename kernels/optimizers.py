@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .jit import formula, selector
-from .simd import absolute, multiply_add, ratio, sqrt, where
+from .plain import absolute, multiply_add, ratio, sqrt, where
 
 
 class Settings(NamedTuple):

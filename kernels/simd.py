@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import operator
 
-import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, overload, register_model
+
+from .plain import absolute, multiply_add, ratio, sqrt, where
 
 FLAGS = ("contract", "nsz", "arcp", "afn")  # as in jit.py, for the instructions written here
 I32 = ir.IntType(32)
@@ -174,29 +175,7 @@ def _invert(context, builder, sig, args):
     return builder.not_(args[0])
 
 
-# ---- functions of vectors; the Python bodies serve formulas that are called with NumPy arrays or numbers
-
-
-def where(mask, a, b):
-    return np.where(mask, a, b)
-
-
-def sqrt(v):
-    return np.sqrt(v)
-
-
-def absolute(v):
-    return np.abs(v)
-
-
-def ratio(a, b):
-    """a / b for finite positive b; where the processor estimates reciprocals, an estimate and a Newton step."""
-    return a / b
-
-
-def multiply_add(a, b, c):
-    """a * b + c, rounded once where it is compiled: for sums of which LLVM might fuse another product, or none."""
-    return a * b + c
+# ---- functions of vectors
 
 
 @intrinsic

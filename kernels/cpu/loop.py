@@ -17,11 +17,9 @@ from ..jit import inlined, inner
 from ..memory import bare, number, offset
 from ..optimizers import RPROP
 from ..random import permutation
-from .team import all_here, meet
+from .barrier import all_here, meet
 from .update import settings_now, squares
-
-LOSS, RIGHT = 0, 1  # columns of work.partial
-PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
+from .work import LOSS, PARTIAL_COLUMNS, RIGHT
 
 
 @inner

@@ -33,10 +33,10 @@ from ..memory import load, store
 from ..optimizers import RULES, SGD, Settings
 from ..simd import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat, total, where
 from ..straight_line import program
-from .straight_line_code import is_near, plain, side_is_right
+from .straight_line_code import function_of, is_near, plain, side_is_right
 from .update import LEARNING_RATE, settings_now
+from .work import NARROW, WIDE, tile_size
 
-LANES, WIDE = 4, 16  # of samples, and of parameters in an update: those of per_sample.py
 POINTERS, RECORDS, COUNTS, NUMBERS = (
     ("p", "state", "tiles"),
     ("hyper", "factors", "scalars", "epoch_loss", "epoch_right"),
@@ -46,9 +46,20 @@ POINTERS, RECORDS, COUNTS, NUMBERS = (
 NAMES = (*POINTERS, *RECORDS, *COUNTS, *NUMBERS)
 
 
-def tile_size(n_inputs, n_outputs):
-    """Numbers of one batch: inputs, targets and weights, a vector each."""
-    return (n_inputs + n_outputs + 1) * LANES
+def kinds(x):
+    """Numba's types of NAMES, for numbers of type x."""
+    number, double = types.CPointer(x), types.CPointer(types.float64)
+    return (*[number] * len(POINTERS), *[double] * len(RECORDS), *[types.intp] * len(COUNTS), *[x] * len(NUMBERS))
+
+
+def signature(dtype):
+    """(result, arguments) of the C function, for NumPy's dtype."""
+    return types.void, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
+
+
+def python_function(architecture):
+    """What is compiled: a function of NAMES."""
+    return function_of(NAMES, make_steps(*architecture))
 
 
 def make_steps(layer_sizes, activations, loss, rule, single):
@@ -143,7 +154,7 @@ def _sum_of_lanes(v):
 class _Emitter:
     def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule, single):
         self.context, self.builder, self.given, self.dtype = context, builder, given, dtype
-        self.vector, self.wide = Vector(dtype, LANES), Vector(dtype, WIDE)
+        self.vector, self.wide = Vector(dtype, NARROW), Vector(dtype, WIDE)
         self.kind, self.index, self.double = llvm_type(self.vector), given["n_steps"].type, ir.DoubleType()
         self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
@@ -181,7 +192,7 @@ class _Emitter:
         return ir.Constant(self.index, value)
 
     def _everywhere(self, x):
-        return splat(self.builder, x, LANES)
+        return splat(self.builder, x, NARROW)
 
     def _load(self, name, i, kind=None):
         """Element i of an array, or a vector from there on."""
@@ -212,8 +223,8 @@ class _Emitter:
     def _sum_everywhere(self, v):
         """The same in every lane: simd.total's additions, of lanes in both orders."""
         if not self.single:
-            for half in (LANES // 2, LANES // 4):
-                turned = self.builder.shuffle_vector(v, v, constant(I32, [lane ^ half for lane in range(LANES)]))
+            for half in (NARROW // 2, NARROW // 4):
+                turned = self.builder.shuffle_vector(v, v, constant(I32, [lane ^ half for lane in range(NARROW)]))
                 v = self.builder.fadd(v, turned, flags=FLAGS)
         return v
 
@@ -276,10 +287,10 @@ class _Emitter:
         first = b.mul(batch, self._count(tile_size(self.n_in, self.n_out)))
         rows = [*(f"x{i}" for i in range(self.n_in)), *(f"y{j}" for j in range(self.n_out)), "weight"]
         for k, name in enumerate(rows):
-            names[name] = _Term(self, self._load("tiles", b.add(first, self._count(k * LANES)), self.kind))
+            names[name] = _Term(self, self._load("tiles", b.add(first, self._count(k * NARROW)), self.kind))
         names["w"] = _Term(self, b.fmul(names["weight"].value, self._everywhere(scale), flags=FLAGS))
         names |= {f"p{q}": _Term(self, b.load(place)) for q, place in enumerate(self.p)}
-        nothing = ir.Constant(self.kind, [0.0] * LANES)
+        nothing = ir.Constant(self.kind, [0.0] * NARROW)
         names |= {f"g{q}": _Term(self, nothing) for q in range(self.n_params)}
         for target, expression in self.program:
             names[target] = _Term(self, eval(expression, {}, names).value)
@@ -292,15 +303,15 @@ class _Emitter:
         b, given = self.builder, self.given
         w, outputs = names["weight"], range(self.n_out)
         z, a, y = ([names[f"{what}{j}"] for j in outputs] for what in (f"z{self.top}_", f"a{self.top}_", "y"))
-        shares = _Term(self, ir.Constant(self.kind, [0.0] * LANES))
+        shares = _Term(self, ir.Constant(self.kind, [0.0] * NARROW))
         for j in outputs:
             shares = shares + w * names["loss_value"](z[j], a[j], y[j], given["c"])
         for metric, name in ((METRIC_THRESHOLD, "side_is_right"), (METRIC_MARGIN, "is_near")):
             with self._is_metric(metric):
-                hits = _Term(self, ir.Constant(self.kind, [0.0] * LANES))
+                hits = _Term(self, ir.Constant(self.kind, [0.0] * NARROW))
                 for j in outputs:
                     hits = hits + names[name](a[j], y[j], given["bound"])
-                self._add_right(w * hits * _Term(self, ir.Constant(self.kind, [1.0 / self.n_out] * LANES)))
+                self._add_right(w * hits * _Term(self, ir.Constant(self.kind, [1.0 / self.n_out] * NARROW)))
         with self._is_metric(METRIC_ARGMAX):
             best, target, chosen = a[0], y[0], a[0]
             for j in outputs[1:]:
@@ -345,15 +356,15 @@ class _Emitter:
             parts = [value, slope, given["state"], self._count(first), given["n_padded"], settings]
             value = self.context.compile_internal(b, _make_advance(RULES[self.rule]), signature, parts)
             for lane, q in enumerate(numbers):
-                b.store(b.shuffle_vector(value, value, constant(I32, [lane] * LANES)), self.p[q])
+                b.store(b.shuffle_vector(value, value, constant(I32, [lane] * NARROW)), self.p[q])
 
     def _side_by_side(self, vectors):
         """One WIDE vector of a lane of each, zeros after them."""
-        b, zero = self.builder, ir.Constant(self.kind, [0.0] * LANES)
+        b, zero = self.builder, ir.Constant(self.kind, [0.0] * NARROW)
         vectors = [*vectors, *[zero] * (WIDE - len(vectors))]
         pick = lambda x, y, lanes: b.shuffle_vector(x, y, constant(I32, lanes))
-        pairs = [pick(x, y, [0, LANES, 0, LANES]) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
-        parts = [pick(x, y, [0, 1, LANES, LANES + 1]) for x, y in zip(pairs[::2], pairs[1::2], strict=True)]
+        pairs = [pick(x, y, [0, NARROW, 0, NARROW]) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
+        parts = [pick(x, y, [0, 1, NARROW, NARROW + 1]) for x, y in zip(pairs[::2], pairs[1::2], strict=True)]
         while len(parts) > 1:
             size = parts[0].type.count
             parts = [pick(x, y, range(2 * size)) for x, y in zip(parts[::2], parts[1::2], strict=True)]

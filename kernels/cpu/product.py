@@ -13,20 +13,15 @@ from __future__ import annotations
 
 from ..jit import inner
 from ..memory import at, load, load_first, store, transpose_square
-from .tile import ROWS, VECTOR_BYTES, lanes_of, make_tile
+from .tile import lanes_of, make_tile
+from .work import ROWS, VECTOR_BYTES, K
 
-K = 256
 PACK_ROWS = 32  # rows of C from which copying B pays; bench/LOG.md
 SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
 PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 FAR = 320  # elements between rows from which walking down a column is slow
 _tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
 _tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
-
-
-def scratch_size(n: int, itemsize: int) -> int:
-    """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
-    return K * (n + 2 * VECTOR_BYTES // itemsize) + K * ROWS
 
 
 @inner

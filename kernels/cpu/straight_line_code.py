@@ -20,14 +20,51 @@ from ..losses import LOSSES
 from ..optimizers import RULES, SGD
 from ..simd import FLAGS, Vector, absolute, any_of, llvm_type, splat, where
 from ..straight_line import program
-from .lane_update import LANES, make_advance
+from .lane_update import make_advance
+from .work import LANES, TOGETHER
 
-TOGETHER = 4  # samples; a tile has a multiple of them, the last ones perhaps of weight 0
 NEVER, LAST_STEP, EVERY_STEP = range(3)  # for which gradients of a call losses are wanted
 NAMES = (
     "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
     "width", "c", "bound", "stop_loss", "stop_right", "state", "betas", "powers", "last_loss",
 )  # fmt: skip
+
+
+@intrinsic
+def call_straight_line(
+    typing_context, address, p, g, a, y, weight, rate, loss, right, m, adds, judges, metric, n_steps, rows, width, c,
+    bound, stop_loss, stop_right, state, betas, powers, last_loss,
+):  # fmt: skip
+    """Call the function at `address`; its arguments and result are those of make_train."""
+
+    def build(context, builder, sig, args):
+        kind = ir.FunctionType(args[0].type, [value.type for value in args[1:]])
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+    return types.intp(types.intp, *kinds(p.dtype)), build
+
+
+def kinds(x):
+    """Numba's types of NAMES, for numbers of type x."""
+    number, double = types.CPointer(x), types.CPointer(types.float64)
+    return (*[number] * 8, *[types.intp] * 5, *[x] * 6, number, double, double, number)
+
+
+def signature(dtype):
+    """(result, arguments) of the C function, for NumPy's dtype."""
+    return types.intp, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
+
+
+def python_function(layer_sizes, activations, loss, rule):
+    """What is compiled: a function of NAMES."""
+    return function_of(NAMES, make_train(layer_sizes, activations, loss, rule))
+
+
+def function_of(names, intrinsic):
+    """A function with these arguments that calls the intrinsic with them."""
+    listed, scope = ", ".join(names), {"intrinsic": intrinsic}
+    exec(f"def straight_line({listed}):\n    return intrinsic({listed})", scope)
+    return scope["straight_line"]
 
 
 def make_train(layer_sizes, activations, loss, rule):

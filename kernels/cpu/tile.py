@@ -7,18 +7,16 @@ arithmetic is the bound on one as on two units. Measured against OpenBLAS 0.3.30
 
 from __future__ import annotations
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..memory import element_pointer
 from ..simd import splat
+from .work import ROWS, VECTOR_BYTES
 
 I32 = ir.IntType(32)
-FEATURES = binding.get_host_cpu_features()
-# (bytes of a vector, rows of a tile): accumulators, two vectors of B and one of A must fit the registers
-VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 
 
 def make_tile(n_vectors, partial, whole_rows=False):

@@ -149,9 +149,8 @@ def test_made_when_worth_it(monkeypatch):
     """Never before so many steps; a little later if another process has made it."""
     monkeypatch.setattr(one_net, "_steps_done", {})
     asked, on_disk = [], False
-    monkeypatch.setattr(one_net, "compiled", lambda *which: asked.append(which) or one_net)
-    monkeypatch.setattr(one_net, "address", 1, raising=False)
-    monkeypatch.setattr(one_net, "_is_on_disk", lambda architecture: on_disk)
+    monkeypatch.setattr(one_net, "address", lambda *which: asked.append(which) or 1)
+    monkeypatch.setattr(one_net, "_is_on_disk", lambda *which: on_disk)
     monkeypatch.setattr(one_net, "LOAD_AFTER", 100)
     monkeypatch.setattr(one_net, "MAKE_AFTER", 1000)
     net = fastmlp.MLP((2, 2, 1), random_state=0)
