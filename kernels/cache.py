@@ -60,6 +60,11 @@ def _path(name: str) -> Path:
     return cache_folder() / f"{hashlib.sha256((name + machine()).encode()).hexdigest()[:32]}.o"
 
 
+def is_there(name: str) -> bool:
+    """Whether somebody has written an object file under this name."""
+    return _path(name).is_file()
+
+
 def read(name: str) -> bytes | None:
     """The object file that was written under this name, if there is a good one."""
     try:

@@ -26,6 +26,11 @@ def ratio(a, b):
     return a / b
 
 
+def multiply_add(a, b, c):
+    """a * b + c, rounded once where it is compiled: for sums of which LLVM might fuse another product, or none."""
+    return a * b + c
+
+
 def exp(z):
     return np.exp(z)
 

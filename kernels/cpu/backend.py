@@ -20,11 +20,24 @@ from ..arguments import HYPER, NET_HYPER, Course, Data, Memory, Net, aligned_zer
 from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
+from . import one_net
 from .straight_line import straight_line_address
 from .team import Team as Team
-from .work import LANES, LOSS, PARTIAL_COLUMNS, RIGHT, TOGETHER, UNIT, Block, LayerWork, SampleWork, scratch_size
+from .work import (
+    LANES,
+    LOSS,
+    NARROW,
+    PARTIAL_COLUMNS,
+    RIGHT,
+    TOGETHER,
+    UNIT,
+    WIDE,
+    Block,
+    LayerWork,
+    SampleWork,
+    scratch_size,
+)
 
-NARROW, WIDE = 4, 16  # lanes of the two per_sample families
 TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
 STRAIGHT_LINE_ROWS = 64
 ALIGNMENT = 16  # elements: blocks start on whole vectors
@@ -128,7 +141,12 @@ def train(
     n: int,
 ) -> None:
     """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
-    team.run(TRAIN[family], memory.params.dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
+    dtype = memory.params.dtype
+    if family == "per_sample_narrow" and (address := one_net.address_for(net, data, course, dtype, n)):
+        tiles = one_net.make_tiles(net, data, course, dtype)
+        team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
+        return
+    team.run(TRAIN[family], dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):

@@ -71,7 +71,7 @@ def make_loop(prepare, gradient, update):
             if course.rule == RPROP and net.l2 > 0.0:  # the one rule that asks whether the objective has grown
                 objective += penalty(net, memory.params)
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
-            h = settings_now(course, scalars, factor, objective, memory.params)
+            h = settings_now(course.hyper, scalars, factor, objective, memory.params)
             scalars[LAST_LOSS] = objective
             meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h)
             meetings = meet(barrier, n_ranks, meetings)

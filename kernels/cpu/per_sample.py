@@ -16,7 +16,7 @@ from ..simd import total
 from .columns import make_passes
 from .loop import make_loop
 from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
-from .work import LOSS, RIGHT
+from .work import LOSS, NARROW, RIGHT, WIDE
 
 
 @inlined
@@ -191,7 +191,6 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     return meetings
 
 
-NARROW, WIDE = 4, 16
 _gradient_narrow, _evaluate_narrow = make_family(NARROW)
 _gradient_wide, _evaluate_wide = make_family(WIDE)
 _loop_narrow, _loop_wide = make_loop(prepare, _gradient_narrow, finish), make_loop(prepare, _gradient_wide, finish)

@@ -57,9 +57,13 @@ def signature(dtype):
 
 def python_function(layer_sizes, activations, loss, rule):
     """What is compiled: a function of NAMES."""
-    names = ", ".join(NAMES)
-    scope = {"train": make_train(layer_sizes, activations, loss, rule)}
-    exec(f"def straight_line({names}):\n    return train({names})", scope)
+    return function_of(NAMES, make_train(layer_sizes, activations, loss, rule))
+
+
+def function_of(names, intrinsic):
+    """A function with these arguments that calls the intrinsic with them."""
+    listed, scope = ", ".join(names), {"intrinsic": intrinsic}
+    exec(f"def straight_line({listed}):\n    return intrinsic({listed})", scope)
     return scope["straight_line"]
 
 
@@ -124,11 +128,11 @@ class _Expression:
         return self._with("fmul", other)
 
 
-def _side_is_right(a, y, bound):
+def side_is_right(a, y, bound):
     return 1.0 - absolute(where(a > bound, 1.0, 0.0) - where(y > bound, 1.0, 0.0))
 
 
-def _is_near(a, y, bound):
+def is_near(a, y, bound):
     return where(absolute(a - y) <= bound, 1.0, 0.0)
 
 
@@ -136,7 +140,7 @@ def _goes_on(loss, right, stop_loss, stop_right):
     return not (any_of(~(loss > stop_loss)) or any_of(right >= stop_right))
 
 
-def _plain(formula, n_arguments):
+def plain(formula, n_arguments):
     """A function that calls `formula`, for compile_internal, which takes no formula itself and tells functions apart by
     their code: each has a name of its own.
     """
@@ -157,14 +161,14 @@ class _Emitter:
         self.rule = rule
         v, x = self.vector, dtype
         self.functions = {
-            "loss_delta": self._function(_plain(LOSSES[loss].delta, 3), v, v, x),
-            "loss_value": self._function(_plain(LOSSES[loss].value, 4), v, v, v, x),
-            "side_is_right": self._function(_side_is_right, v, v, x),
-            "is_near": self._function(_is_near, v, v, x),
+            "loss_delta": self._function(plain(LOSSES[loss].delta, 3), v, v, x),
+            "loss_value": self._function(plain(LOSSES[loss].value, 4), v, v, v, x),
+            "side_is_right": self._function(side_is_right, v, v, x),
+            "is_near": self._function(is_near, v, v, x),
         }
         for row in (ACTIVATIONS[code] for code in set(activations)):
-            self.functions[f"value_{row.name}"] = self._function(_plain(row.value, 1), v)
-            self.functions[f"derivative_{row.name}"] = self._function(_plain(row.derivative, 1), v)
+            self.functions[f"value_{row.name}"] = self._function(plain(row.value, 1), v)
+            self.functions[f"derivative_{row.name}"] = self._function(plain(row.derivative, 1), v)
 
     # ---- small pieces
 

@@ -13,6 +13,7 @@ from llvmlite import binding
 LOSS, RIGHT = 0, 1  # columns of `partial`
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
+NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
 LANES = 16  # nets of a block: one AVX-512 register of float32, two of float64
 TOGETHER = 4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
 
@@ -25,6 +26,11 @@ K = 256  # columns of A that a product takes at a time
 def scratch_size(n: int, itemsize: int) -> int:
     """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
     return K * (n + 2 * VECTOR_BYTES // itemsize) + K * ROWS
+
+
+def tile_size(n_inputs: int, n_outputs: int) -> int:
+    """Numbers of one batch in one_net: inputs, targets and weights, a NARROW vector each."""
+    return (n_inputs + n_outputs + 1) * NARROW
 
 
 class SampleWork(NamedTuple):

@@ -1,4 +1,4 @@
-"""Straight-line programs: right as plain Python, compiled into packed code, and kept on disk where that can be."""
+"""Straight-line programs: right as plain Python, and compiled for the nets that have one."""
 
 from itertools import pairwise
 
