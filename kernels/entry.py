@@ -12,6 +12,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from struct import Struct
@@ -144,10 +145,8 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
 def _initialize() -> None:
     if "numba" not in sys.modules:  # which does the same
         for step in (binding.initialize, binding.initialize_native_target, binding.initialize_native_asmprinter):
-            try:
+            with suppress(RuntimeError):  # llvmlite 0.45 does the first by itself, and says so
                 step()
-            except RuntimeError:  # llvmlite 0.45 does the first by itself, and says so
-                pass
 
 
 def _address(code: bytes) -> int:

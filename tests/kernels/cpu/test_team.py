@@ -57,7 +57,7 @@ def test_fewer_ranks_than_there_are():
 
 @pytest.fixture
 def failing(monkeypatch):
-    """fail(rank, error): the kernel raises that error in this rank, before it starts; rank 0 alone then does nothing."""
+    """fail(rank, error): the kernel raises that error in this rank, before it starts."""
     original = team_module.entry
 
     def fail(failing_rank, error):
