@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -143,10 +142,11 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
 
 @lru_cache(maxsize=1)
 def _initialize() -> None:
-    if "numba" not in sys.modules:  # which does the same
-        for step in (binding.initialize, binding.initialize_native_target, binding.initialize_native_asmprinter):
-            with suppress(RuntimeError):  # llvmlite 0.45 does the first by itself, and says so
-                step()
+    """LLVM; Numba, which may have been imported but not used, does the same when it needs it."""
+    with suppress(RuntimeError):  # since llvmlite 0.45 it does this by itself, and says so
+        binding.initialize()
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
 
 
 def _address(code: bytes) -> int:

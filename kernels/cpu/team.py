@@ -12,7 +12,7 @@ from threading import Thread
 
 import numpy as np
 
-from ..arguments import Net
+from ..arguments import Memory, Net
 from ..entry import Words, entry
 from .work import LayerWork, SampleWork
 
@@ -37,7 +37,7 @@ class Team:
     def __init__(self, n_ranks: int):
         self.n_ranks = n_ranks
         self._barrier = np.zeros(2, np.int64)
-        self._words = Words(lasting=(Net, LayerWork, SampleWork))
+        self._words = Words(lasting=(Net, Memory, LayerWork, SampleWork))
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
         for rank, queue in enumerate(self._work, start=1):
@@ -48,16 +48,21 @@ class Team:
 
         An exception, such as KeyboardInterrupt, leaves no rank waiting.
         """
-        self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
+        n_ranks = n_ranks or self.n_ranks
+        if n_ranks == 1:
+            self._run_alone(kernel, kind, (0, 1, self._barrier, *arguments))
+        else:
+            self.run_each(kernel, kind, [arguments] * n_ranks)
+
+    def _run_alone(self, kernel, kind, arguments: tuple) -> None:
+        _, function, pack = entry(kernel, kind, arguments)
+        function(pack(*self._words(arguments)))
 
     def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
         """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
         n_ranks = len(arguments_of_ranks)
         if n_ranks == 1:
-            arguments = (0, 1, self._barrier, *arguments_of_ranks[0])
-            alone = entry(kernel, kind, arguments)
-            alone.function(alone.pack(*self._words(arguments)))
-            return
+            return self._run_alone(kernel, kind, (0, 1, self._barrier, *arguments_of_ranks[0]))
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
         # Compiled, or loaded from the cache, before any rank can wait for another.

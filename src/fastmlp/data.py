@@ -106,7 +106,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
     ValueError
         If it is empty, not two-dimensional, of another width, or not finite.
     """
-    on_device = device_of(X) is not None
+    on_device = type(X) is not np.ndarray and device_of(X) is not None
     array = as_device_array(X, dtype) if on_device else as_numbers(X, name)
     if array.ndim == 1 and n_features == 1:
         array = array[:, None]

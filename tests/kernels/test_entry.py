@@ -122,6 +122,14 @@ def test_a_warm_process_does_not_import_numba(fresh_python, monkeypatch, tmp_pat
     assert cold.stdout.split()[:-2] == warm.stdout.split()[:-2]
 
 
+def test_numba_may_have_been_imported_and_not_used(fresh_python, monkeypatch, tmp_path):
+    """It leaves LLVM as it was until it compiles."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    for program in (UNWRITABLE, "import numba" + UNWRITABLE):
+        done = fresh_python(program)
+        assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "works", "")
+
+
 UNWRITABLE = """
 import numpy as np, fastmlp
 net = fastmlp.MLP((2, 3, 1), random_state=0, device="cpu")
