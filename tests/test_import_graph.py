@@ -52,7 +52,7 @@ KERNEL_LEVELS = [
     ["compiler"],
     ["entry", "simd"],
     ["memory"],
-    ["elementary", "random"],
+    ["elementary", "finite", "random"],
     ["activations", "losses", "optimizers"],
     ["straight_line"],
     ["cuda.architecture", "cuda.memory", "cuda.printer", "cuda.products", "cuda.step_settings", "cuda.structs"],
