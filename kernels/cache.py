@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +35,7 @@ def cache_folder() -> Path:
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         base = Path(named)
     elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "fastmlp"
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fastmlp"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmlp"
     return base / sources_tag()
@@ -78,10 +78,8 @@ def read(name: str) -> bytes | None:
 def write(name: str, code: bytes) -> None:
     """Keep it, if the folder can be written."""
     path = _path(name)
-    try:
+    draft = path.with_name(f"{path.stem}.{os.getpid()}.tmp")  # another process may do the same at this moment
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, suffix=".tmp", delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(file.name, path)  # another process may do the same at this moment
-    except OSError:
-        pass
+        draft.write_bytes(hashlib.sha256(code).digest() + code)
+        draft.replace(path)

@@ -1,8 +1,9 @@
-"""Kernels as Python calls them: `entry(name, kind, arguments)(pack(arguments))`.
+"""Kernels as Python calls them: `call(name, kind, *arguments)`, or `entry` and `Words` for who calls often.
 
 Machine code comes from the disk (cache.py) and is loaded by llvmlite alone, so that a new process trains its first net
 without importing Numba; what is not there is compiled (compiler.py), which imports it. A kernel gets one pointer, to
-words of 8 bytes: numbers as they are, NumPy arrays as the addresses of their objects, named tuples field by field.
+words of 8 bytes: numbers as they are, NumPy arrays as the addresses of their objects, named tuples field by field (but
+not one in another).
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from struct import Struct
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding
@@ -24,7 +26,7 @@ from . import cache
 from .jit import ENTRY, Kernel
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
-_entries: dict[tuple[Any, Any], tuple[str, Callable]] = {}
+_entries: dict[tuple[Any, Any], Entry] = {}
 _engines: list[Any] = []  # that hold the code
 _lock = RLock()
 
@@ -42,33 +44,47 @@ def signature(argument: Any) -> str:
     raise TypeError(f"A kernel takes numbers, arrays and named tuples of both, but not a {type(argument).__name__}.")
 
 
-def _flat(arguments: Sequence[Any], words: list, letters: list) -> None:
-    for x in arguments:
-        if isinstance(x, np.ndarray):
-            words.append(id(x))
-            letters.append("q")
-        elif isinstance(x, tuple):
-            _flat(x, words, letters)
-        else:
-            words.append(x)
-            letters.append("d" if isinstance(x, float) else "q")
+class Words:
+    """`words(arguments)` are the words of arguments, as Python's numbers; arrays must live until the call is over.
+
+    lasting : classes of named tuples that come again and again, whose words are kept as long as this object
+    """
+
+    def __init__(self, lasting: tuple[type, ...] = ()):
+        self._lasting = lasting
+        self._kept: dict[int, tuple[list, tuple]] = {}
+
+    def __call__(self, arguments: Sequence[Any]) -> list:
+        found: list = []
+        for x in arguments:
+            if isinstance(x, np.ndarray):
+                found.append(id(x))
+            elif isinstance(x, tuple):
+                found += self._of_tuple(x)
+            else:
+                found.append(x)
+        return found
+
+    def _of_tuple(self, x: tuple) -> list:
+        kept = self._kept.get(id(x))
+        if kept:
+            return kept[0]
+        words = [id(field) if isinstance(field, np.ndarray) else field for field in x]
+        if isinstance(x, self._lasting):
+            self._kept[id(x)] = words, x  # with x itself, so that nothing else gets its address
+        return words
 
 
-@lru_cache(maxsize=256)
-def _packer(letters: str) -> Callable:
-    return Struct("=" + letters).pack
+class Entry(NamedTuple):
+    """A compiled kernel: `entry.function(entry.pack(*words))`"""
+
+    signature: str
+    function: Callable
+    pack: Callable
 
 
-def pack(arguments: Sequence[Any]) -> bytes:
-    """The words of arguments; the arrays must live until the call is over."""
-    words: list = []
-    letters: list = []
-    _flat(arguments, words, letters)
-    return _packer("".join(letters))(*words)
-
-
-def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Callable:
-    """The compiled form of a kernel for these arguments: a function of their words.
+def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
+    """The compiled form of a kernel for these arguments.
 
     kernel : "module.name" below this package, or one that is defined elsewhere, whose code is not kept on disk
     kind : what the types of the arguments follow from; equal for equal types, whatever the arrays
@@ -79,21 +95,27 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Callable
             found = _entries.get((kernel, kind))
             if found is None:
                 text = signature(tuple(arguments))
-                found = text, _words_function(_load_kernel(kernel, text, tuple(arguments)))
-                _entries[kernel, kind] = found
+                function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(_load_kernel(kernel, text, tuple(arguments)))
+                found = _entries[kernel, kind] = Entry(text, function, Struct("=" + "".join(_letters(arguments))).pack)
     if CHECK_TYPES:
         given = signature(tuple(arguments))
-        assert given == found[0], f"{kernel} was compiled for {found[0]}, but {given} came"
-    return found[1]
+        assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
+    return found
 
 
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
     """Call a kernel from this thread."""
-    entry(kernel, kind, arguments)(pack(arguments))
+    found = entry(kernel, kind, arguments)
+    found.function(found.pack(*Words()(arguments)))
 
 
-def _words_function(address: int) -> Callable:
-    return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(address)
+def _letters(arguments: Sequence[Any]) -> Iterator[str]:
+    """Of the words, as the module struct has them."""
+    for x in arguments:
+        if isinstance(x, tuple):
+            yield from _letters(x)
+        else:
+            yield "d" if isinstance(x, float) else "q"
 
 
 def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
@@ -123,10 +145,8 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
 def _initialize() -> None:
     if "numba" not in sys.modules:  # which does the same
         for step in (binding.initialize, binding.initialize_native_target, binding.initialize_native_asmprinter):
-            try:
+            with suppress(RuntimeError):  # llvmlite 0.45 does the first by itself, and says so
                 step()
-            except RuntimeError:  # llvmlite 0.45 does the first by itself, and says so
-                pass
 
 
 def _address(code: bytes) -> int:

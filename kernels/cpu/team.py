@@ -12,7 +12,20 @@ from threading import Thread
 
 import numpy as np
 
-from ..entry import entry, pack
+from ..arguments import Net
+from ..entry import Words, entry
+from .work import LayerWork, SampleWork
+
+
+def _serve(work: SimpleQueue, done: SimpleQueue) -> None:
+    """What the thread of a rank does. It does not know the team, which ends when nobody has it any more."""
+    while (task := work.get()) is not None:
+        function, words = task
+        try:
+            function(words)
+            done.put(None)
+        except BaseException as error:
+            done.put(error)
 
 
 class Team:
@@ -24,19 +37,11 @@ class Team:
     def __init__(self, n_ranks: int):
         self.n_ranks = n_ranks
         self._barrier = np.zeros(2, np.int64)
+        self._words = Words(lasting=(Net, LayerWork, SampleWork))
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
         for rank, queue in enumerate(self._work, start=1):
-            Thread(target=self._serve, args=(queue,), daemon=True, name=f"fastmlp-{rank}").start()
-
-    def _serve(self, queue: SimpleQueue) -> None:
-        while (task := queue.get()) is not None:
-            kernel, words = task
-            try:
-                kernel(words)
-                self._done.put(None)
-            except BaseException as error:
-                self._done.put(error)
+            Thread(target=_serve, args=(queue, self._done), daemon=True, name=f"fastmlp-{rank}").start()
 
     def run(self, kernel, kind, *arguments, n_ranks: int | None = None) -> None:
         """Run on the first n_ranks ranks, on all if it is None.
@@ -48,15 +53,21 @@ class Team:
     def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
         """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
         n_ranks = len(arguments_of_ranks)
+        if n_ranks == 1:
+            arguments = (0, 1, self._barrier, *arguments_of_ranks[0])
+            alone = entry(kernel, kind, arguments)
+            alone.function(alone.pack(*self._words(arguments)))
+            return
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
         # Compiled, or loaded from the cache, before any rank can wait for another.
-        kernel = entry(kernel, kind, (0, n_ranks, self._barrier, *arguments_of_ranks[0]))
-        words = [pack((rank, n_ranks, self._barrier, *own)) for rank, own in enumerate(arguments_of_ranks)]
+        arguments = [(rank, n_ranks, self._barrier, *own) for rank, own in enumerate(arguments_of_ranks)]
+        _, function, pack = entry(kernel, kind, arguments[0])
+        words = [pack(*self._words(own)) for own in arguments]
         try:
             for queue, own in zip(workers, words[1:], strict=True):
-                queue.put((kernel, own))
-            kernel(words[0])
+                queue.put((function, own))
+            function(words[0])
         except BaseException:
             self._barrier[1] = 1
             for _ in workers:  # nobody may still be writing when the caller looks at the arrays
@@ -70,5 +81,13 @@ class Team:
         return self
 
     def __exit__(self, *_) -> None:
+        self.end()
+
+    def __del__(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Let the threads go."""
         for queue in self._work:
             queue.put(None)
+        self._work = []

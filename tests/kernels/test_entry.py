@@ -42,11 +42,11 @@ def test_arguments_arrive(flag, dtype):
     np.testing.assert_array_equal(out, [-3, 2**40, 0.25, 1e300, flag, 2.5, 3, 6, 3, 12])
 
 
-def test_empty_and_read_only_arrays(dtype="float32"):
+def test_empty_and_read_only_arrays():
     out, table = np.zeros(10), np.zeros((2, 3), np.int64)
-    numbers = np.zeros(4, dtype)[1:1]
+    numbers = np.zeros(4, np.float32)[1:1]
     numbers.flags.writeable = False
-    entry.call(spread, dtype, 0, Parts(True, 1, 1.0, numbers, table), 0.0, out)
+    entry.call(spread, "float32", 0, Parts(True, 1, 1.0, numbers, table), 0.0, out)
     assert out[6] == 0
 
 
