@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from .callbacks import EarlyStopping
 from .convergence import Converged
 from .devices import Device, backend, n_threads_available
 from .errors import is_per_net
-from .history import History
 from .kernels.arguments import (
     ALL_EPOCHS,
     CONVERGED,
@@ -37,11 +35,10 @@ from .kernels.arguments import (
 from .kernels.optimizers import CODES
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import Plan, describe_net, products, trains_in_lanes
-from .population_data import own_data
+from .plan import describe_net, products, trains_in_lanes
+from .population_alone import train_each
 from .progress import Progress
 from .schedules import factors_at, is_constant
-from .training import Fit, Options
 
 if TYPE_CHECKING:
     from .diagnosis.monitor import PopulationMonitor
@@ -220,96 +217,13 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 outcome.best[members] *= -1.0  # kernels look for the lowest
 
 
-def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
-    """The same for nets that fill a processor by themselves: each is trained alone, as many at a time as threads."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    stop = threading.Event()
-    n_threads = max(1, min(n_threads_available(), len(members)))
-    outcome.status[members] = RUNNING
-
-    def train(net: int) -> None:
-        if not stop.is_set():
-            with task.device.on():
-                _train_alone(task, outcome, net, n_epochs, stop)
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        futures = [pool.submit(train, int(net)) for net in members]
-        before = progress.done
-        try:
-            for done, future in enumerate(futures, start=1):
-                future.result()
-                progress.show(before + done, float("nan"))
-        except BaseException:
-            stop.set()
-            raise
-    if stop.is_set():
-        raise KeyboardInterrupt
-
-
-def _train_alone(task: Task, outcome: Outcome, net: int, n_epochs: int, stop: threading.Event) -> None:
-    network = replace(
-        task.network,
-        l2=float(task.l2[net]) if is_per_net(task.l2) else task.l2,
-        dropout=tuple(np.broadcast_to(task.dropout, (task.n_nets, task.dropout.shape[-1]))[net, :-1].tolist()),
-    )
-    data, rule = own_data(task.data, task.strides, net), task.converged
-    history, reached = History(), []
-
-    def watch(epoch: int, history: History) -> bool:
-        if rule is not None:
-            low_enough = rule.loss is not None and history.loss[-1] <= rule.loss
-            right = history.accuracy
-            right_enough = rule.accuracy is not None and right is not None and right[-1] >= rule.accuracy * (1.0 - 1e-5)
-            if low_enough or right_enough:
-                reached.append(epoch)
-        return stop.is_set() or bool(reached)
-
-    options = Options(
-        n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]), task.optimizer.of_net(net), task.factors,
-        task.early_stopping, (watch,), 0, warns=False,
-    )  # fmt: skip
-    padded = network.layout.padded(task.dtype)
-    params = padded[: network.layout.n_params]
-    params[:] = task.params[net]
-    plan = Plan.for_training(
-        network, task.device, task.dtype, data.n_samples, task.batch_size, task.shuffle, n_threads=1,
-        precision=task.precision,
-    )  # fmt: skip
-    plan = replace(plan, net=plan.net._replace(margin=task.net.margin))
-    validation = None
-    if task.held_out is not None:
-        held_out = task.held_out
-        validation = Plan.for_evaluation(network, task.device, task.dtype, held_out.n_samples, n_threads=1), held_out
-    fit = Fit(plan, data, validation, padded, options, history)
-    fit.run()
-    task.params[net] = fit.params_before_last_step if reached and task.n_batches == 1 else params
-    status = {"divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS}.get(
-        history.stopped_by, RUNNING
-    )
-    outcome.status[net] = CONVERGED if reached else status
-    n = history.epochs
-    outcome.epochs[net] = n
-    if n:
-        outcome.loss[net] = history.loss[-1]
-        outcome.right[net] = np.nan if history.accuracy is None else history.accuracy[-1]
-        seen = outcome.record_epochs <= n
-        with np.errstate(over="ignore"):
-            outcome.records[seen, net] = history.loss[outcome.record_epochs[seen] - 1]
-    if history.stopped_by == "divergence":
-        outcome.loss[net] = np.nan
-    if task.monitor is not None and history.best_epoch is not None:
-        outcome.best_epochs[net] = history.best_epoch + 1
-        outcome.best[net] = history.record(task.monitor)[history.best_epoch]
-
-
 def run(
     task: Task, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
 ) -> tuple[Outcome, np.ndarray, bool]:
     """(outcome, restarts of each net, whether Ctrl-C ended it): train all nets, those that have not converged after
     restart_after epochs again from other weights, which redraw(members, attempt) gives them.
     """
-    in_lanes = trains_in_lanes(task.network, task.n_nets, task.device)
+    in_lanes = trains_in_lanes(task.network, task.n_nets, task.device, task.batch_size, task.shuffle)
     train = train_in_lanes if in_lanes else train_each
     length = min(epochs, restart_after or epochs)
     n_records = max(1, min(RECORDS, RECORDED // task.n_nets, length // 8))

@@ -9,7 +9,7 @@ import numpy as np
 from .devices import Device, backend, n_threads_available
 from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, RUNNING, Data, Nets
 from .network import Network
-from .plan import EVALUATION_ROWS, Plan, describe_net, trains_in_lanes
+from .plan import EVALUATION_ROWS, Plan, describe_net, evaluates_in_lanes
 from .population_data import Strides, own_data
 from .population_fit import LANES, Outcome, Task
 
@@ -25,7 +25,7 @@ def judge_nets(
     n_nets, n_params = params.shape
     members = np.arange(n_nets) if members is None else members
     output = np.empty(0, params.dtype) if output is None else output
-    if not trains_in_lanes(network, n_nets, device):
+    if not evaluates_in_lanes(network, n_nets, device):
         return _judge_each(network, device, params, data, strides, members, output)
     module, net = backend(device), describe_net(network)
     loss, right = np.full(n_nets, np.nan), np.full(n_nets, np.nan)
