@@ -2,9 +2,9 @@
 
     python bench/lab_population_families.py [--epochs 200]
 
-A block of lanes costs the same for one net as for all that it has room for; nets by themselves cost one by one. Prints, per
-net, number of samples and batch size, microseconds of the processor for an epoch of a full block and of one net alone,
-both with all that a fit does around them, and the number of nets from which the block is cheaper. One thread.
+A block of lanes costs the same for one net as for all that it has room for; nets by themselves cost one by one. Prints,
+per net, number of samples and batch size, microseconds of the processor for an epoch of a full block and of one net
+alone, both with all that a fit does around them, and the number of nets from which the block is cheaper. One thread.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def main():
             lanes = seconds(make_fit(sizes, LANES, *args), epochs, True)
             alone = seconds(make_fit(sizes, N_ALONE, *args), epochs, False) / N_ALONE
             print(f"{'-'.join(map(str, sizes)):14} {n_params:5} parameters, {n_samples:4} samples in batches of "
-                  f"{batch_size or n_samples:4}: a block {1e6 * lanes:8.1f} us, a net alone {1e6 * alone:8.2f}, equal at "
-                  f"{lanes / alone:5.1f} nets", flush=True)  # fmt: skip
+                  f"{batch_size or n_samples:4}: a block {1e6 * lanes:8.1f} us, a net alone {1e6 * alone:8.2f}, equal "
+                  f"at {lanes / alone:5.1f} nets", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Few nets: each is trained by itself, as an MLP would be, whatever is its own; and looks at several epochs at a time."""
+"""Few nets: each is trained by itself, as an MLP would be, whatever is its own, with looks at several epochs a time."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,8 @@ def test_own_dropout(samples):
 def test_early_stopping(monitor, batch_size, samples):
     X, y = samples
     fit = {
-        "epochs": 300, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.1), "validation_data": (X[:9] + 0.3, y[:9]),
+        "epochs": 300, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.1),
+        "validation_data": (X[:9] + 0.3, y[:9]),
         "early_stopping": EarlyStopping(patience=5, monitor=monitor, min_delta=1e-4),
     }  # fmt: skip
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}

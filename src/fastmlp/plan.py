@@ -25,10 +25,10 @@ LANES_ROWS = 512  # larger batches leave the first-level cache ...
 LANES_ALWAYS = 128  # ... unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
-# From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples, up
-# to 16, and more. A block of lanes costs as much for one net as for all, as much as half as many nets alone; half, since
-# two threads train two nets alone, and a population is the same bits for any number of threads.
-# (bench/lab_population_families.py)
+# From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
+# up to 16, and more. Twice as many as make a block of lanes cheaper than nets alone, since two threads train two nets
+# alone in the time of one. More threads would raise it further, but a population is to be the same bits for any number
+# of them. (bench/lab_population_families.py)
 LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
@@ -99,8 +99,8 @@ def family_on(device: Device, network: Network, rows: int, precision: str) -> st
 
 
 def trains_in_lanes(network: Network, n_nets: int, device: Device, rows: int, shuffle: bool) -> bool:
-    """Whether the nets of a population are small and many enough that a lane each, or on a GPU a thread or a block each,
-    beats training them one by one. rows : of a batch
+    """Whether the nets of a population are small and many enough that a lane each, or on a GPU a thread or a block
+    each, beats training them one by one. rows : of a batch
     """
     n_params = network.layout.n_params
     if not device.is_host:

@@ -1,12 +1,11 @@
-"""Training the nets of a population one by one, each with all of a processor's lanes for its samples: for nets too large
-for a lane, or too few to fill all lanes.
+"""Training the nets of a population one by one, each with all of a processor's lanes for its samples: for nets too
+large for a lane, or too few to fill all lanes.
 
 Each thread has the buffers of one net and takes nets until none is left.
 """
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -118,7 +117,9 @@ class Room:
         )  # fmt: skip
         params = self.padded[: task.network.layout.n_params]
         params[:] = task.params[net]
-        validation = None if self.validation is None else (self.validation, task.held_out)
+        validation = None
+        if self.validation is not None and task.held_out is not None:
+            validation = self.validation, task.held_out
         Fit(self.plan_of(net), own_data(task.data, task.strides, net), validation, self.padded, options, history).run()
         task.params[net] = params
         outcome.status[net] = STATUS[history.stopped_by]

@@ -14,9 +14,7 @@ from .convergence import Converged
 from .devices import Device, backend, n_threads_available
 from .errors import is_per_net
 from .kernels.arguments import (
-    ALL_EPOCHS,
     CONVERGED,
-    DIVERGED_NET,
     HYPER,
     MONITOR_LOSS,
     MONITOR_NONE,
@@ -25,7 +23,6 @@ from .kernels.arguments import (
     MONITOR_VALIDATION_RIGHT,
     NET_HYPER,
     RUNNING,
-    STOPPED_EARLY,
     Course,
     Data,
     Goal,
