@@ -85,7 +85,7 @@ def quickprop(p, g, step, g_before, s2, h):
     gap = g_before - g
     jump = step * g / where(absolute(gap) > 0.0, gap, 1.0)
     steep = where(step > 0.0, bound - g, g - bound)  # slope still falls too fast for a parabola
-    jump = where(steep >= 0.0, h.growth * step, jump)
+    jump = where(steep > 0.0, h.growth * step, jump)
     downhill = where(step * g < 0.0, descent, 0.0)
     moved = where(absolute(step) > 0.0, jump + downhill, descent)
     return p + moved, moved, g, s2

@@ -63,7 +63,7 @@ KERNEL_LEVELS = [
     ["cuda.narrow", "cuda.single"],
     ["cuda.backend"],
     ["cpu.columns", "cpu.elements", "cpu.team", "cpu.tile"],
-    ["cpu.update", "cpu.product"],
+    ["cpu.denormals", "cpu.update", "cpu.product"],
     ["cpu.lane_update"],
     ["cpu.straight_line_code"],
     ["cpu.straight_line"],

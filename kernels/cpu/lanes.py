@@ -21,6 +21,7 @@ from ..jit import inlined, inner, kernel
 from ..memory import bare, fill, load, number, offset, store
 from ..optimizers import RPROP, SGD
 from ..simd import absolute, any_of, sqrt, where
+from .denormals import flush_denormals, restore_denormals
 from .lane_queue import keep_converged, keep_flagged, next_due, settle, start_net, sums
 from .lane_update import settings_now
 from .per_net import EVERY_STEP, LANES, LAST_STEP, NEVER, fill_tile, forward, gradient, judge, shuffle_lanes
@@ -141,10 +142,12 @@ def judge_data(net, data, nets, w, params, mixed):
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
     """Up to n_epochs epochs of this rank's block. queue : int64 (1,), how many of nets.members have been taken."""
+    before = flush_denormals()
     _train(
         bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
         queue, n_epochs,
     )  # fmt: skip
+    restore_denormals(before)
 
 
 @inlined
