@@ -78,7 +78,8 @@ def adagrad(p, g, v, s1, s2, h):
 def quickprop(p, g, step, g_before, s2, h):
     """Fahlman 1988: jump to the minimum of the parabola through the last two slopes, growing by `growth` at the most.
 
-    A gradient step is added unless the slope has changed sign since the last step.
+    A gradient step is added unless the slope has changed sign since the last step. A slope that is 0 twice, as that of
+    a unit that is never active, ends the steps; in Fahlman's program they would go on growing.
     """
     bound = g_before * h.growth / (1.0 + h.growth)
     descent = -h.learning_rate * g
