@@ -47,19 +47,19 @@ def _kinds(x):
     return (*[number] * 8, *[types.intp] * 5, *[x] * 6, number, double, double, number)
 
 
-def source(layer_sizes, activations, loss, rule) -> str:
+def source(layer_sizes, activations, loss, rule, lanes) -> str:
     """A module with the function `train`."""
     names = ", ".join(NAMES)
     return (
         "from fastmlp.kernels.cpu.straight_line_code import make_train\n\n"
-        f"compiled = make_train({layer_sizes}, {activations}, {loss}, {rule})\n\n\n"
+        f"compiled = make_train({layer_sizes}, {activations}, {loss}, {rule}, {lanes})\n\n\n"
         f"def train({names}):\n    return compiled({names})\n"
     )
 
 
-def _module(layer_sizes, activations, loss, rule):
+def _module(layer_sizes, activations, loss, rule, lanes):
     """(module of the source, whether it is a file)"""
-    text = source(layer_sizes, activations, loss, rule)
+    text = source(layer_sizes, activations, loss, rule, lanes)
     name = f"fastmlp_net_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     path = Path(CACHE_FOLDER) / "straight_line" / f"{name}.py"
     try:
@@ -82,15 +82,19 @@ def _module(layer_sizes, activations, loss, rule):
 
 
 @cache
-def compiled(layer_sizes, activations, loss, rule, dtype):
+def compiled(layer_sizes, activations, loss, rule, lanes, dtype):
     """The C function of an architecture, for NumPy's dtype."""
-    module, is_file = _module(layer_sizes, activations, loss, rule)
+    module, is_file = _module(layer_sizes, activations, loss, rule, lanes)
     x = types.float32 if dtype.itemsize == 4 else types.float64
     return compiled_c_function(module.train, types.intp(*_kinds(x)), is_file)
 
 
-def straight_line_address(layer_sizes, activations, loss, metric, rule, drops, dtype) -> int:
-    """The address of an architecture's function, 0 where the general loops are to be used."""
+def has_straight_line(layer_sizes, activations, metric, drops) -> bool:
+    """Whether a program is made for such nets; the others have general loops."""
     n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
-    general = n_params > MOST_PARAMETERS or drops or metric == METRIC_ARGMAX or activations[-1] == SOFTMAX
-    return 0 if general else compiled(tuple(layer_sizes), tuple(activations), loss, rule, dtype).address
+    return not (n_params > MOST_PARAMETERS or drops or metric == METRIC_ARGMAX or activations[-1] == SOFTMAX)
+
+
+def straight_line_address(layer_sizes, activations, loss, rule, lanes, dtype) -> int:
+    """The address of an architecture's function, for blocks of this many lanes."""
+    return compiled(tuple(layer_sizes), tuple(activations), loss, rule, lanes, dtype).address

@@ -31,6 +31,9 @@ ROWS_PER_THREAD = 8
 # of them. (bench/lab_population_families.py)
 LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
+# Blocks have so many lanes, or twice as many where each thread has enough nets for them: two chains of dependent
+# operations then fill each other's gaps. Larger nets would have too few registers. (bench/lab_lanes.py)
+LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 20
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
@@ -109,6 +112,12 @@ def trains_in_lanes(network: Network, n_nets: int, device: Device, rows: int, sh
     if not shuffle and n_params <= LANES_FROM[0][0]:
         least = min(least, LANES_FROM_UNSHUFFLED)
     return n_nets >= least
+
+
+def choose_lanes(network: Network, n_nets: int, validates: bool) -> int:
+    """Nets in a block, if they have straight-line programs. It changes no bit of what comes out."""
+    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS and n_nets >= WIDE_LANES * n_threads_available()
+    return WIDE_LANES if wide and not validates else LANES
 
 
 def evaluates_in_lanes(network: Network, n_nets: int, device: Device) -> bool:

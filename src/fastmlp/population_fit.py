@@ -32,7 +32,7 @@ from .kernels.arguments import (
 from .kernels.optimizers import CODES
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import describe_net, products, trains_in_lanes
+from .plan import choose_lanes, describe_net, products, trains_in_lanes
 from .population_alone import train_each
 from .progress import Progress
 from .schedules import factors_at, is_constant
@@ -48,7 +48,6 @@ CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
 RECORDS = 64  # epochs whose losses are recorded, spread evenly on a logarithmic scale
 RECORDED = 16_000_000  # numbers recorded at the most
 FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
-LANES = 16
 
 
 @dataclass
@@ -178,15 +177,17 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors,
         layer_factors.size > 0, layer_factors,
     )  # fmt: skip
-    n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
+    validates = task.monitor is not None and task.monitor.startswith("validation")
+    lanes = choose_lanes(task.network, len(members), validates)
+    n_ranks = max(1, min(n_threads_available(), -(-len(members) // lanes)))
     held_out = task.data if task.held_out is None else task.held_out
     outcome.status[members] = RUNNING
-    per_epoch = LANES * products(task.network, task.data.n_samples)
+    per_epoch = lanes * products(task.network, task.data.n_samples)
     n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
     with task.device.on(), module.Team(n_ranks) as team:
         work = module.NetsWork(
             net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
-            (task.network.loss, task.data.metric), task.dtype,
+            (task.network.loss, task.data.metric), task.dtype, lanes,
         )  # fmt: skip
         try:
             while True:

@@ -9,9 +9,9 @@ import numpy as np
 from .devices import Device, backend, n_threads_available
 from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, RUNNING, Data, Nets
 from .network import Network
-from .plan import EVALUATION_ROWS, Plan, describe_net, evaluates_in_lanes
+from .plan import EVALUATION_ROWS, LANES, Plan, describe_net, evaluates_in_lanes
 from .population_data import Strides, own_data
-from .population_fit import LANES, Outcome, Task
+from .population_fit import Outcome, Task
 
 
 def judge_nets(
@@ -43,7 +43,7 @@ def judge_nets(
     with device.on(), module.Team(n_ranks) as team:
         data = module.place(data)
         work = module.NetsWork(
-            net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric), params.dtype
+            net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric), params.dtype, LANES
         )
         module.evaluate_nets(team, net, data, nets, work, output)
     return loss[members], right[members]
