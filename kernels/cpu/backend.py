@@ -207,32 +207,30 @@ def _make_block(
     else:
         fitting = TILE_BYTES // (n_units * lanes * dtype.itemsize * 2) // 4 * 4
         tile = min(rows, max(fitting, 4))
-    across = lambda *shape: aligned_zeros((*shape, lanes), dtype).reshape(-1)
+    rows_of = {
+        "a": n_units * tile, "z": n_units * tile if keeps or drops else 0, "delta": n_units * tile,
+        "mask": n_units * tile if drops else 0, "y": sizes[-1] * tile, "weight": tile, "p": n_params, "g": n_params,
+        "state": MOST_STATE * n_params, "safe": n_params, "best": n_params, "hyper": len(NET_HYPER), "factor": 1,
+        "loss": 1, "right": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1,
+    }  # fmt: skip
+    room, end, across = aligned_zeros(sum(rows_of.values()) * lanes, dtype), 0, {}
+    for name, n in rows_of.items():  # an allocation each would take a third of a short fit
+        across[name], end = room[end : end + n * lanes], end + n * lanes
     return Block(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
         lanes=lanes,
         filled=np.full(2, -1, np.int64),
-        a=across(n_units, tile),
-        z=across(n_units, tile) if keeps or drops else across(0),
-        delta=across(n_units, tile),
-        mask=across(n_units, tile) if drops else across(0),
-        y=across(sizes[-1], tile),
-        weight=across(tile),
         order=np.zeros(lanes * n_samples if shuffle else 0, np.int64),
         words=np.zeros(BLOCK, np.uint64),
-        p=across(n_params), g=across(n_params), state=across(MOST_STATE, n_params),
-        safe=across(n_params), best=across(n_params),
-        hyper=across(len(NET_HYPER)),
         betas=np.zeros((2, lanes)).reshape(-1), powers=np.ones((2, lanes)).reshape(-1),
         dropout=np.zeros((len(sizes) - 1, lanes)).reshape(-1),
-        factor=across(1), loss=across(1), right=across(1), last_loss=across(1), watched=across(1), best_value=across(1),
-        flags=across(1),
         best_epoch=np.zeros(lanes, np.int64),
         net=np.full(lanes, -1, np.int64), start=np.zeros(lanes, np.int64), record=np.zeros(lanes, np.int64),
         clock=np.zeros(2, np.int64),
         straight_line=straight_line,
         train_rows=rows,
+        **across,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ LANES_ROWS = 512  # larger batches leave the first-level cache ...
 LANES_ALWAYS = 128  # ... unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
+STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
 # From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
 # up to 16, and more. Twice as many as make a block of lanes cheaper than nets alone, since two threads train two nets
 # alone in the time of one. More threads would raise it further, but a population is to be the same bits for any number
@@ -33,7 +34,7 @@ LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
 # Blocks have so many lanes, or twice as many where each thread has enough nets for them: two chains of dependent
 # operations then fill each other's gaps. Larger nets would have too few registers. (bench/lab_lanes.py)
-LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 20
+LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 15
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
@@ -118,6 +119,14 @@ def choose_lanes(network: Network, n_nets: int, validates: bool) -> int:
     """Nets in a block, if they have straight-line programs. It changes no bit of what comes out."""
     wide = network.layout.n_params <= WIDE_UP_TO_PARAMS and n_nets >= WIDE_LANES * n_threads_available()
     return WIDE_LANES if wide and not validates else LANES
+
+
+def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int:
+    """Threads for so many nets in blocks of lanes, each of which sees so many samples: starting one takes as long as a
+    small population does.
+    """
+    work = n_nets * samples * (products(network, 1) + STEP_OF_NET)
+    return max(1, min(n_threads_available(), -(-n_nets // lanes), work // STEP_PER_THREAD))
 
 
 def evaluates_in_lanes(network: Network, n_nets: int, device: Device) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .callbacks import EarlyStopping
 from .convergence import Converged
-from .devices import Device, backend, n_threads_available
+from .devices import Device, backend
 from .errors import is_per_net
 from .kernels.arguments import (
     CONVERGED,
@@ -32,7 +32,7 @@ from .kernels.arguments import (
 from .kernels.optimizers import CODES
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import choose_lanes, describe_net, products, trains_in_lanes
+from .plan import choose_lanes, describe_net, lane_threads, products, trains_in_lanes
 from .population_alone import train_each
 from .progress import Progress
 from .schedules import factors_at, is_constant
@@ -179,7 +179,7 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     )  # fmt: skip
     validates = task.monitor is not None and task.monitor.startswith("validation")
     lanes = choose_lanes(task.network, len(members), validates)
-    n_ranks = max(1, min(n_threads_available(), -(-len(members) // lanes)))
+    n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
     outcome.status[members] = RUNNING
     per_epoch = lanes * products(task.network, task.data.n_samples)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .devices import Device, backend, n_threads_available
+from .devices import Device, backend
 from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, RUNNING, Data, Nets
 from .network import Network
-from .plan import EVALUATION_ROWS, LANES, Plan, describe_net, evaluates_in_lanes
+from .plan import EVALUATION_ROWS, LANES, Plan, describe_net, evaluates_in_lanes, lane_threads
 from .population_data import Strides, own_data
 from .population_fit import Outcome, Task
 
@@ -38,7 +38,7 @@ def judge_nets(
         status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
         record_epochs=whole, n_records=0, n_nets=n_nets, records=np.empty(0, params.dtype),
     )  # fmt: skip
-    n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
+    n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
     rows = min(data.n_samples, EVALUATION_ROWS)
     with device.on(), module.Team(n_ranks) as team:
         data = module.place(data)
