@@ -21,7 +21,7 @@ from ..optimizers import RULES, SGD
 from ..simd import FLAGS, Vector, absolute, any_of, llvm_type, splat, where
 from ..straight_line import program
 from .lane_update import make_advance
-from .work import LANES, TOGETHER
+from .work import TOGETHER
 
 NEVER, LAST_STEP, EVERY_STEP = range(3)  # for which gradients of a call losses are wanted
 NAMES = (
@@ -55,9 +55,9 @@ def signature(dtype):
     return types.intp, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
 
 
-def python_function(layer_sizes, activations, loss, rule):
+def python_function(architecture):
     """What is compiled: a function of NAMES."""
-    return function_of(NAMES, make_train(layer_sizes, activations, loss, rule))
+    return function_of(NAMES, make_train(*architecture))
 
 
 def function_of(names, intrinsic):
@@ -67,12 +67,12 @@ def function_of(names, intrinsic):
     return scope["straight_line"]
 
 
-def make_train(layer_sizes, activations, loss, rule):
+def make_train(layer_sizes, activations, loss, rule, lanes):
     """An intrinsic train(*NAMES) -> steps taken.
 
-    p, g : (n_params, LANES)                parameters; gradients, written, or added to if `adds`
-    a, y : (units, m, LANES)                inputs and targets of the m samples of a tile
-    weight : (m, LANES)                     over rows * width
+    p, g : (n_params, lanes)                parameters; gradients, written, or added to if `adds`
+    a, y : (units, m, lanes)                inputs and targets of the m samples of a tile
+    weight : (m, lanes)                     over rows * width
     loss_out, right_out : (LANES,)          sums of losses and of weights of right samples, added to
     judges, metric, bound                   when sums are wanted, and what right means
     n_steps                                 if above 1, and the tile is a whole batch: gradients to be done, a step of
@@ -94,7 +94,7 @@ def make_train(layer_sizes, activations, loss, rule):
 
         def build(context, builder, sig, args):
             given = dict(zip(NAMES, args, strict=True))
-            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule).emit()
+            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule, lanes).emit()
 
         return sig, build
 
@@ -151,9 +151,9 @@ def plain(formula, n_arguments):
 
 
 class _Emitter:
-    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule):
-        self.context, self.builder, self.given, self.dtype = context, builder, given, dtype
-        self.vector = Vector(dtype, LANES)
+    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule, lanes):
+        self.context, self.builder, self.given, self.dtype, self.lanes = context, builder, given, dtype, lanes
+        self.vector = Vector(dtype, lanes)
         self.kind, self.index = llvm_type(self.vector), given["m"].type
         self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
@@ -186,10 +186,10 @@ class _Emitter:
         return ir.Constant(self.index, value)
 
     def _everywhere(self, x):
-        return ir.Constant(self.kind, [x] * LANES) if isinstance(x, float) else splat(self.builder, x, LANES)
+        return ir.Constant(self.kind, [x] * self.lanes) if isinstance(x, float) else splat(self.builder, x, self.lanes)
 
     def _pointer(self, name, row):
-        first = self.builder.mul(row, self._count(LANES))
+        first = self.builder.mul(row, self._count(self.lanes))
         place = self.builder.gep(self.given[name], [first], inbounds=True)
         return self.builder.bitcast(place, self.kind.as_pointer())
 
@@ -260,8 +260,8 @@ class _Emitter:
         number, double = types.CPointer(self.dtype), types.CPointer(types.float64)
         kinds = types.void(number, number, number, number, double, double, number, self.vector, types.intp)
         names = ("p", "g", "state", "rate", "betas", "powers", "last_loss")
-        parts = [*[self.given[name] for name in names], b.load(self.loss), self._count(self.n_params * LANES)]
-        self.context.compile_internal(b, make_advance(RULES[self.rule]), kinds, parts)
+        parts = [*[self.given[name] for name in names], b.load(self.loss), self._count(self.n_params * self.lanes)]
+        self.context.compile_internal(b, make_advance(RULES[self.rule], self.lanes), kinds, parts)
         for q, p in enumerate(self.p):
             b.store(self._read("p", self._count(q)), p)
 
