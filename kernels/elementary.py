@@ -216,7 +216,8 @@ def _vector_normal_cdf(z):
 
 
 for _function, _implementation in (
-    (_reduced_exp_within, _vector_reduced_exp_within), (_reduced_exp, _vector_reduced_exp), (exp, _vector_exp), (expm1, _vector_expm1), (tanh, _vector_tanh),
+    (_reduced_exp_within, _vector_reduced_exp_within), (_reduced_exp, _vector_reduced_exp),
+    (exp, _vector_exp), (expm1, _vector_expm1), (tanh, _vector_tanh),
     (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p), (softplus, _vector_softplus),
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip

@@ -20,7 +20,7 @@ def make_settings(lanes):
 
     @inner
     def settings_now(hyper, betas, powers, factor, corrects, worse):
-        """As update.settings_now. betas, powers : float64 (2, lanes), Adam's, in full precision; factor : of the rate"""
+        """As update.settings_now. betas, powers : float64 (2, lanes), Adam's, in full precision; factor : its rate's"""
         rate = load(hyper, LEARNING_RATE * lanes, lanes) * factor
         decay = 1.0 - rate * load(hyper, WEIGHT_DECAY * lanes, lanes)
         root_correction = fill(hyper, 1.0, lanes)

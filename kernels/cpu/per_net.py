@@ -18,6 +18,7 @@ from ..memory import at, fill, load, number, offset, store
 from ..random import DROPOUT, permutation, philox
 from .columns import make_passes
 from .straight_line import call_straight_line
+from .straight_line_code import EVERY_LOSS as EVERY_LOSS
 from .straight_line_code import EVERY_STEP as EVERY_STEP
 from .straight_line_code import LAST_STEP as LAST_STEP
 from .straight_line_code import NEVER, TOGETHER
@@ -280,7 +281,7 @@ def make_gradient(lanes, fill_tile, by_loops):
     def gradient(net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right):
         """The batch's gradient into w.g, its sums of losses and numbers right added to w.loss and w.right.
 
-        judges : NEVER leaves out the sums; LAST_STEP and EVERY_STEP say for which of n_steps they are wanted
+        judges : for which of n_steps the sums are wanted, see straight_line_code.py
         n_steps : above 1 for up to that many gradients of the straight-line program, with steps of the rule between
         Returns the number of gradients.
         """
@@ -295,9 +296,10 @@ def make_gradient(lanes, fill_tile, by_loops):
                 bound = number(w.a, net.margin if data.metric == METRIC_MARGIN else net.middle)
                 n_outputs = net.sizes[net.n_layers]
                 n_steps = call_straight_line(
-                    w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, w.loss, w.right, m, tile, judges, data.metric,
-                    n_steps, number(w.a, float(rows)), number(w.a, net.loss_width), number(w.a, net.loss_constant), bound,
-                    stop_loss, number(w.a, stop_right * n_outputs / terms), w.state, w.betas, w.powers, w.last_loss,
+                    w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, w.loss, w.right, m, tile, judges,
+                    data.metric, n_steps, number(w.a, float(rows)), number(w.a, net.loss_width),
+                    number(w.a, net.loss_constant), bound, stop_loss, number(w.a, stop_right * n_outputs / terms),
+                    w.state, w.betas, w.powers, w.last_loss,
                 )  # fmt: skip
             else:
                 by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale)
