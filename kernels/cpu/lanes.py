@@ -25,7 +25,7 @@ from .barrier import take_number
 from .denormals import flush_denormals, restore_denormals
 from .lane_queue import make_queue
 from .lane_update import make_settings
-from .per_net import EVERY_STEP, LAST_STEP, NEVER, make_gradient, make_loops, shuffle_lanes
+from .per_net import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER, make_gradient, make_loops, shuffle_lanes
 from .update import CLIP_NORM, LEARNING_RATE, make_update
 from .work import LANES, WIDE_LANES
 
@@ -167,7 +167,8 @@ def make_training(lanes, has_loops):
             number(w.p, goal.stop_right),
         )
         compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
-        always_judges = compares or goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
+        has_goal = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
+        always_judges = compares or has_goal
         simple = not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
         plain = course.rule == SGD and simple
         zero = fill(w.p, 0.0, lanes)
@@ -200,7 +201,7 @@ def make_training(lanes, has_loops):
                 remembering = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
                 n_steps = min(min(w.clock[1], last), remembering + 1) - clock
             epoch = w.clock[0] + n_steps - 1
-            judges = EVERY_STEP if always_judges else NEVER
+            judges = EVERY_STEP if has_goal else EVERY_LOSS if compares else NEVER
             if not always_judges and (epoch + 1 >= w.clock[1] or epoch % SAFE_EVERY == 0):
                 judges = LAST_STEP
             if judges != NEVER:

@@ -15,6 +15,7 @@ from ..jit import inlined, inner
 from ..memory import at, fill, load, number, offset, store
 from ..random import DROPOUT, permutation, philox
 from .columns import make_passes
+from .straight_line_code import EVERY_LOSS as EVERY_LOSS
 from .straight_line_code import EVERY_STEP as EVERY_STEP
 from .straight_line_code import LAST_STEP as LAST_STEP
 from .straight_line_code import NEVER, call_straight_line
@@ -238,7 +239,7 @@ def make_gradient(lanes, fill_tile, by_loops):
     def gradient(net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right):
         """The batch's gradient into w.g, its sums of losses and numbers right added to w.loss and w.right.
 
-        judges : NEVER leaves out the sums; LAST_STEP and EVERY_STEP say for which of n_steps they are wanted
+        judges : for which of n_steps the sums are wanted, see straight_line_code.py
         n_steps : above 1 for up to that many gradients of the straight-line program, with steps of the rule between
         Returns the number of gradients.
         """

@@ -23,7 +23,8 @@ from ..straight_line import program
 from .lane_update import make_advance
 from .work import TOGETHER
 
-NEVER, LAST_STEP, EVERY_STEP = range(3)  # for which gradients of a call losses are wanted
+# For which gradients of a call losses and hits are wanted; EVERY_LOSS: losses for all of them, hits for the last.
+NEVER, LAST_STEP, EVERY_LOSS, EVERY_STEP = range(4)
 NAMES = (
     "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
     "width", "c", "bound", "stop_loss", "stop_right", "state", "betas", "powers", "last_loss",
@@ -231,10 +232,11 @@ class _Emitter:
                 b.store(zero, place)
         done = b.add(step, self._count(1))
         is_last = b.icmp_signed("==", done, self.given["n_steps"])
-        judging = b.or_(self._is("judges", EVERY_STEP), b.and_(self._is("judges", LAST_STEP), is_last))
+        judging = b.or_(self._is("judges", EVERY_STEP), b.and_(b.not_(self._is("judges", NEVER)), is_last))
+        summing = b.or_(judging, self._is("judges", EVERY_LOSS))
         start, stop, stride = self._count(0), self.given["m"], self._count(TOGETHER)
         with cgutils.for_range_slice(b, start, stop, stride, intp=self.index) as (s, _):
-            self._samples(s, judging)
+            self._samples(s, summing, judging)
         b.store(done, step_at)
         b.cbranch(self._continues(done), body, end)
 
@@ -265,8 +267,8 @@ class _Emitter:
         for q, p in enumerate(self.p):
             b.store(self._read("p", self._count(q)), p)
 
-    def _samples(self, s, judging):
-        """TOGETHER samples from number s on: gradients, and sums if they are wanted."""
+    def _samples(self, s, summing, judging):
+        """TOGETHER samples from number s on: gradients, losses and hits if they are wanted."""
         b = self.builder
         shared = {f"p{q}": _Expression(b, b.load(p)) for q, p in enumerate(self.p)}
         shared |= {f"g{q}": _Expression(b, b.load(g)) for q, g in enumerate(self.g)}
@@ -285,8 +287,9 @@ class _Emitter:
         for q, g in enumerate(self.g):
             b.store(shared[f"g{q}"].value, g)
         z, a, bound = f"z{self.top}_", f"a{self.top}_", self.given["bound"]
-        with b.if_then(judging):
+        with b.if_then(summing):
             self._sum(self.loss, samples, lambda o, j: o["loss_value"](o[f"{z}{j}"], o[f"{a}{j}"], o[f"y{j}"], o["c"]))
+        with b.if_then(judging):
             for metric, name in ((METRIC_THRESHOLD, "side_is_right"), (METRIC_MARGIN, "is_near")):
                 with b.if_then(self._is("metric", metric)):
                     self._sum(self.right, samples, lambda o, j, f=name: o[f](o[f"{a}{j}"], o[f"y{j}"], bound))
@@ -304,7 +307,7 @@ class _Emitter:
         kinds = types.boolean(self.vector, self.vector, self.dtype, self.dtype)
         parts = [b.load(self.loss), b.load(self.right), self.given["stop_loss"], self.given["stop_right"]]
         no_goal = b.trunc(self.context.compile_internal(b, _goes_on, kinds, parts), ir.IntType(1))
-        looks = self._is("judges", EVERY_STEP)
+        looks = b.or_(self._is("judges", EVERY_STEP), self._is("judges", EVERY_LOSS))
         more = b.icmp_signed("<", done, self.given["n_steps"])
         return b.and_(more, b.or_(b.not_(looks), no_goal))
 
