@@ -13,6 +13,7 @@ A kernel becomes an object file with one C function, ENTRY, that needs neither N
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numba
@@ -68,7 +69,10 @@ class KernelLibrary(HelperLibrary):
         missing = {f.name for f in self._final_module.functions if f.is_declaration} - EVERYWHERE
         missing = {name for name in missing if not name.startswith("llvm.")}
         assert not missing, f"a kernel calls {', '.join(sorted(missing))}, which is in no process by itself"
-        return self._codegen._tm.emit_object(self._final_module)
+        # A chain of ifs over a table's rows stays a chain. As a jump through a table of addresses it took a step of a
+        # small net up to 1.8 times as long, by where in memory the code happened to lie (bench/LOG.md).
+        text = re.sub(r"^(define [^\n]*) \{$", r'\1 "no-jump-tables"="true" {', str(self._final_module), flags=re.M)
+        return self._codegen._tm.emit_object(binding.parse_assembly(text))
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

@@ -18,7 +18,7 @@ CONTRACT = {
     "make_work": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
     "train": ["family", "team", "n_ranks", "net", "data", "course", "memory", "work", "first", "n"],
     "evaluate": ["family", "team", "net", "data", "params", "work", "rows", "output"],
-    "NetsWork": ["net", "n_params", "rows", "n_samples", "n_ranks", "shuffle", "rule", "loss", "dtype"],
+    "NetsWork": ["net", "n_params", "rows", "n_samples", "n_ranks", "shuffle", "rule", "loss", "dtype", "lanes"],
     "train_nets": ["team", "net", "data", "course", "goal", "nets", "held_out", "work", "n"],
     "evaluate_nets": ["team", "net", "data", "nets", "work", "output"],
     "Team": ["n_ranks"],

@@ -53,11 +53,12 @@ def bound_of(net: Net, metric: int) -> float:
 
 
 class NetsWork:
-    """One fit's or evaluation's nets. The contract's arguments; n_ranks belongs to processors and is not used here."""
+    """One fit's or evaluation's nets. The contract's arguments; n_ranks and lanes belong to processors and are not used
+    here."""
 
     def __init__(
         self, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool, rule: Rule | None,
-        loss: tuple[int, int], dtype: np.dtype,
+        loss: tuple[int, int], dtype: np.dtype, lanes: int,
     ):  # fmt: skip
         self.architecture = Architecture.of(net, loss[1], dtype)
         self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
