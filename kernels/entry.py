@@ -102,6 +102,45 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
     return found
 
 
+class Repeated:
+    """`repeated(arguments)` calls a kernel again, with only the arguments at `new` to be looked at: arrays and named
+    tuples. It answers False, and calls nothing, if any other is not the object that it was before.
+
+    head : arguments that come before, the same each time
+    """
+
+    def __init__(self, kernel: str | Kernel, kind: Any, head: tuple, arguments: tuple, new: tuple[int, ...]):
+        self._function = entry(kernel, kind, (*head, *arguments)).function
+        self._same = [(i, x) for i, x in enumerate(arguments) if i not in new]
+        self._parts = []  # words that stay, and the argument after them
+        stay = list(head)
+        for i, x in enumerate(arguments):
+            if i in new:
+                self._parts.append((_packed(stay), i, Struct("=" + "".join(_letters((x,)))).pack))
+                stay = []
+            else:
+                stay.append(x)
+        self._rest = _packed(stay)
+
+    def __call__(self, arguments: tuple) -> bool:
+        for i, x in self._same:
+            if arguments[i] is not x:
+                return False
+        words = b""
+        for before, i, pack in self._parts:
+            x = arguments[i]
+            if isinstance(x, tuple):
+                words += before + pack(*[id(field) if isinstance(field, np.ndarray) else field for field in x])
+            else:
+                words += before + pack(id(x))
+        self._function(words + self._rest)
+        return True
+
+
+def _packed(arguments: Sequence[Any]) -> bytes:
+    return Struct("=" + "".join(_letters(arguments))).pack(*Words()(arguments))
+
+
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
     """Call a kernel from this thread."""
     found = entry(kernel, kind, arguments)
