@@ -153,8 +153,6 @@ def test_captured_kernels_run_when_launched(cuda, emulated_cuda):
     with stream:
         stream.begin_capture()
         kernel((1,), (4,), (x, np.float32(1)))
-        with pytest.raises(EmulatorError, match="while the stream is captured"):
-            x.sum()
         graph = stream.end_capture()
         assert x.tolist() == [0.0] * 4
         for _ in range(3):

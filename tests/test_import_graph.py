@@ -54,8 +54,11 @@ KERNEL_LEVELS = [
     ["elementary", "random"],
     ["activations", "losses", "optimizers"],
     ["straight_line"],
-    ["cuda.architecture", "cuda.memory", "cuda.printer", "cuda.products", "cuda.step_settings", "cuda.structs"],
-    ["cuda.module"],
+    [
+        "cuda.architecture", "cuda.cublas", "cuda.memory", "cuda.printer", "cuda.replay", "cuda.step_settings",
+        "cuda.structs",
+    ],  # fmt: skip
+    ["cuda.clock", "cuda.module", "cuda.products"],
     ["cuda.per_net", "cuda.shuffling"],
     ["cuda.nets"],
     ["cuda.layers"],
