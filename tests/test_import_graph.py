@@ -55,9 +55,14 @@ KERNEL_LEVELS = [
     ["activations", "losses", "optimizers"],
     ["straight_line"],
     [
-        "cuda.architecture", "cuda.cublas", "cuda.memory", "cuda.printer", "cuda.replay", "cuda.step_settings",
+        "cuda.architecture",
+        "cuda.cublas",
+        "cuda.memory",
+        "cuda.printer",
+        "cuda.replay",
+        "cuda.step_settings",
         "cuda.structs",
-    ],  # fmt: skip
+    ],
     ["cuda.clock", "cuda.module", "cuda.products"],
     ["cuda.per_net", "cuda.shuffling"],
     ["cuda.nets"],

@@ -1,4 +1,4 @@
-"""cuBLAS through its C interface, which may be recorded into a graph. CuPy's wrappers refuse while a stream is captured.
+"""cuBLAS through its C interface, which may be recorded into a graph; CuPy's wrappers refuse during capture.
 
 In capture cuBLAS needs memory that was there before: a workspace of our own, which cublasSetStream takes away and
 cublasSetWorkspace gives back. One handle serves one owner at a time; those that are given back serve the next.
@@ -80,7 +80,7 @@ class Handle:
         weakref.finalize(self, idle.append, self._address).atexit = False
 
     def on(self, stream: int, workspace: Any) -> int:
-        """The handle's address, once its products run on this stream, with this array to work in or with cuBLAS's own."""
+        """The handle's address, once its products run on this stream and work in this array, or in cuBLAS's own."""
         if self._bound != (stream, workspace is None):
             library().cublasSetStream_v2(self._address, stream)
             if workspace is not None:

@@ -174,7 +174,7 @@ class LayersWork:
         clip_norm = float(course.hyper[HYPER.index("clip_norm")])
         header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
         module = self.module(header)
-        n_batches, n_full, end = -(-data.n_samples // size), data.n_samples // size, first + n
+        n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n
         records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
         self._begin(course, memory, first, n, n_batches, records)
         addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *memory[:3]) if is_on_device(x)]
@@ -188,15 +188,15 @@ class LayersWork:
             rows = min(size, data.n_samples - batch * size)
             launch = partial(self.step, module, header, data, course, memory, clip_norm, epoch, batch, rows)
             self.batches.begin(data, course, epoch)
+            # Those in a row that are like this one: whole batches of one epoch, or epochs of one batch.
+            n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))
             if can_be_recorded:
-                # full batches up to the end of the epoch, or epochs of one batch
-                alike = min(end - step, n_full - batch if batch < n_full and n_batches > 1 else 1 if n_batches > 1 else n)
-                self.replays.run((rows, *same), alike, launch)
+                self.replays.run((rows, *same), n_alike, launch)
             else:
-                alike = 1
                 launch()
+                n_alike = 1
             self.batches.used(epoch)
-            step += alike
+            step += n_alike
         self._end(data, course, memory, records, first, end, n_batches)
 
     def _begin(self, course: Course, memory: Memory, first: int, n: int, n_batches: int, records: Any) -> None:
@@ -209,7 +209,7 @@ class LayersWork:
         self.clock.set(first, n_batches, table, records)
         self.objectives[(first - 1) % 2] = memory.scalars[0, LAST_LOSS]
         if course.layered:
-            self.layer_factors.set(course.layer_factors)
+            self.layer_factors.set(course.layer_factors, stream=cupy.cuda.get_current_stream())
 
     def _end(
         self, data: Data, course: Course, memory: Memory, records: Any, first: int, end: int, n_batches: int

@@ -63,8 +63,8 @@ class Replays:
 
 
 def record(launch: Callable[[], object]) -> cupy.cuda.Graph:
-    """The graph of what `launch` launches on the current stream; nothing of it runs. The null stream cannot be captured,
-    so this happens on another one.
+    """The graph of what `launch` launches on the current stream; nothing of it runs. On a stream of its own, since the
+    null stream cannot be captured.
     """
     stream = cupy.cuda.Stream(non_blocking=True)
     with stream:

@@ -96,7 +96,9 @@ class Batches:
         if self._orders is not None:
             self._orders.mark_used(epoch % 2)
 
-    def take(self, module: Module, clock: Clock, data: Data, course: Course, epoch: int, batch: int, rows: int) -> tuple:
+    def take(
+        self, module: Module, clock: Clock, data: Data, course: Course, epoch: int, batch: int, rows: int
+    ) -> tuple:
         """(x, y, weight) of the clock's batch, in C order, rows first; epoch and batch are the same as the clock's.
 
         Of inputs on the device, what is launched and returned is the same for every batch of so many rows.

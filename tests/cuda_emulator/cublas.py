@@ -88,8 +88,9 @@ def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, 
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     alpha, beta = _scalar(alpha, computed), _scalar(beta, computed)
     multiply(
-        stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed
-    )
+        stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count,
+        computed,
+    )  # fmt: skip
 
 
 def multiply(
@@ -104,6 +105,7 @@ def multiply(
     if 0 in (m, n, count):
         return
     counts["products"] += 1
+
     def matrices():
         return (
             _matrix("A", A, a_kind, *((m, k) if ta == 0 else (k, m)), lda, sa, count),

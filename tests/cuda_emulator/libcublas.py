@@ -23,7 +23,7 @@ GEMM = CFUNCTYPE(
     c_int, c_void_p, *[c_int] * 5, c_double, c_void_p, c_int, c_int, c_void_p, c_int, c_int, c_double, c_void_p, c_int,
     c_int, c_int,
 )  # fmt: skip
-_handles: dict[int, SimpleNamespace] = {}
+handles: dict[int, SimpleNamespace] = {}
 
 
 class _Calls(ctypes.Structure):
@@ -58,29 +58,29 @@ def check_faults() -> None:
 def _create(place):
     if not settings.cublas:
         return NOT_INITIALIZED
-    handle = 0xC0B1A5000 + 16 * len(_handles)
-    _handles[handle] = SimpleNamespace(device=device(), stream=0, workspace=None)
+    handle = 0xC0B1A5000 + 16 * len(handles)
+    handles[handle] = SimpleNamespace(device=device(), stream=0, workspace=None)
     counts["cublas_handles"] += 1
     place[0] = handle
     return 0
 
 
 def _set_stream(handle, stream):
-    _handles[handle].stream, _handles[handle].workspace = stream or 0, None
+    handles[handle].stream, handles[handle].workspace = stream or 0, None
 
 
 def _set_workspace(handle, workspace, size):
     memory.check_range(workspace, size, "a workspace of cuBLAS")
     if workspace % 256 or size < RECOMMENDED:
         raise EmulatorError(f"a workspace of cuBLAS at {workspace:#x}, of {size} bytes")
-    _handles[handle].workspace = workspace, size
+    handles[handle].workspace = workspace, size
 
 
 def _gemm(handle, ta, tb, m, n, k, alpha, A, a_kind, lda, B, b_kind, ldb, beta, C, c_kind, ldc, computed):
     kinds = [cublas.TYPES.get(kind) for kind in (a_kind, b_kind, c_kind)]
-    if None in kinds or handle not in _handles:
+    if None in kinds or handle not in handles:
         return NOT_SUPPORTED
-    owner = _handles[handle]
+    owner = handles[handle]
     if owner.device != device():
         raise EmulatorError(f"a handle of device {owner.device} on device {device()}")
     stream = streams.stream_at(owner.stream)
@@ -101,10 +101,8 @@ def path() -> str:
     """The library's file; its functions call those above."""
     found = build.shared_library((build.HERE / "libcublas.cpp").read_text())
     library = ctypes.CDLL(str(found))
-    table = _Calls(*[
-        kind(_answering(function))
-        for kind, function in ((CREATE, _create), (SET_STREAM, _set_stream), (SET_WORKSPACE, _set_workspace), (GEMM, _gemm))
-    ])  # fmt: skip
+    kinds, functions = (CREATE, SET_STREAM, SET_WORKSPACE, GEMM), (_create, _set_stream, _set_workspace, _gemm)
+    table = _Calls(*[kind(_answering(function)) for kind, function in zip(kinds, functions, strict=True)])
     library.fm_set_calls(ctypes.byref(table))
     sys.modules[__name__].table = table  # functions that C calls must stay alive
     return str(found)

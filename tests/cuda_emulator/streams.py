@@ -189,6 +189,7 @@ def is_busy() -> bool:
 def forget_all() -> None:
     """No stream but an empty null stream."""
     Stream.null.__init__(null=True)
+    vars(_capturing).clear()
     Stream._all.clear()
     Stream._all[0] = Stream.null
 

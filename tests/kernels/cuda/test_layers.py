@@ -2,6 +2,8 @@
 of rows. That training is right is tested in test_single.py and test_nets.py, whose nets are trained here too.
 """
 
+import importlib
+
 import numpy as np
 import pytest
 from cuda_cases import DTYPES, Place, fit_seed, masks_of, reference_of
@@ -9,7 +11,8 @@ from tolerances import TOLERANCES
 
 import fastmlp
 import fastmlp.pace
-from fastmlp import MLP, SGD, Adam, Rprop
+import fastmlp.schedules
+from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 
 SIZES = (5, 7, 6, 2)
 
@@ -144,6 +147,119 @@ def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeyp
     assert found == {name: 12 * count for name, count in per_step.items() if count}
     assert n["products"] == 12 * (3 * n_layers - 1)
     assert sum(found.values()) + n["products"] == 12 * (5 * n_layers + sum(extra.values()))
+
+
+# ---- steps that are replayed
+
+REPLAYED = {
+    "adam": {"optimizer": Adam(0.01)},
+    "clipped": {"optimizer": Adam(0.01, clip_norm=0.5)},
+    "rprop": {"optimizer": Rprop(0.05)},
+    "layered": {"optimizer": Quickprop(0.1, by_fan_in=True)},
+    "schedule": {"optimizer": SGD(0.1, momentum=0.9), "schedule": fastmlp.schedules.Exponential(0.1)},
+    "in order": {"shuffle": False},
+    "full batch": {"batch_size": None, "epochs": 60},
+    "equal batches": {"batch_size": 3, "epochs": 3},
+    "weighted": {"sample_weight": np.linspace(0.2, 2.0, 75)},
+}
+
+
+def fitted(rng_seed=5, dtype="float32", precision="exact", **settings):
+    """(net, history) after a fit of 75 samples."""
+    rng = np.random.default_rng(rng_seed)
+    net = make(dropout=(0.5, 0.0), dtype=dtype, l2=0.01, precision=precision)
+    settings = {"epochs": 6, "batch_size": 4, "verbose": 0} | settings
+    return net, net.fit(*samples(rng, 75), **settings)
+
+
+def both_ways(emulated_cuda, monkeypatch, fit):
+    """What fit gives without and with graphs, and what is asked of the device in each case."""
+    results = []
+    for wanted in ("0", "1"):
+        monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", wanted)
+        with emulated_cuda.counting() as n:
+            results.append(fit())
+        results.append(n)
+    return results
+
+
+@pytest.mark.parametrize(
+    "case, calls", [*((case, "one call") for case in REPLAYED), ("adam", "many calls"), ("rprop", "many calls")]
+)
+def test_replayed_steps_give_the_same_bits(emulated_cuda, monkeypatch, case, calls):
+    """And are almost all of them. What is the same from step to step is launched, what is not is on the device."""
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12 if calls == "one call" else 1)
+    one_by_one, n_before, replayed, n = both_ways(emulated_cuda, monkeypatch, lambda: fitted(**REPLAYED[case]))
+    np.testing.assert_array_equal(replayed[0].params, one_by_one[0].params)
+    np.testing.assert_array_equal(replayed[1].loss, one_by_one[1].loss)
+    assert n_before["graph_launches"] == 0
+    assert n_before["launches of update"] >= 57
+    assert n["launches of update"] <= 2 * (3 + 1) + 16  # of whole batches and of the short last one, and a long run
+    assert n["products"] < n_before["products"] / 2
+
+
+@pytest.mark.parametrize("dtype, precision", [("float64", "exact"), ("float32", "tf32")])
+def test_replayed_steps_of_every_precision(emulated_cuda, monkeypatch, dtype, precision):
+    one_by_one, _, replayed, n = both_ways(emulated_cuda, monkeypatch, lambda: fitted(dtype=dtype, precision=precision))
+    np.testing.assert_array_equal(replayed[0].params, one_by_one[0].params)
+    assert n["graph_launches"] > 20
+
+
+@pytest.mark.parametrize("late", ["all", "null"])
+def test_replayed_steps_on_late_streams(emulated_cuda, monkeypatch, late):
+    """No order of an epoch is drawn over before its last step has run."""
+    expected, _ = fitted()
+    emulated_cuda.settings.late = late
+    np.testing.assert_array_equal(fitted()[0].params, expected.params)
+
+
+def test_replayed_steps_of_fits_in_two_threads(emulated_cuda, cuda):
+    import threading
+
+    expected, found = fitted()[0].params, {}
+
+    def work(number):
+        with cuda.cuda.Stream(non_blocking=True):
+            found[number] = fitted()[0].params
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for number in range(2):
+        np.testing.assert_array_equal(found[number], expected)
+
+
+@pytest.mark.parametrize("why", ["no library", "no workspace", "no capture"])
+def test_without_graphs_all_is_launched(emulated_cuda, cuda, monkeypatch, why):
+    """Silently: warnings are errors here."""
+    expected, _ = fitted()
+    if why == "no library":
+        emulated_cuda.settings.cublas = False
+        importlib.import_module("fastmlp.kernels.cuda.cublas").library.cache_clear()
+    elif why == "no workspace":
+        emulated_cuda.settings.limit = cuda.get_default_memory_pool().used_bytes() + 2**20
+    else:
+        monkeypatch.delattr(cuda.cuda.Stream, "begin_capture")
+    with emulated_cuda.counting() as n:
+        np.testing.assert_array_equal(fitted()[0].params, expected.params)
+    assert n["graph_launches"] == 0
+    assert n["launches of update"] == 6 * 19
+
+
+def test_a_step_of_a_long_run_costs_a_sixteenth_of_a_launch(emulated_cuda, monkeypatch, rng):
+    """What bench/LOG.md says of 784-512-512-10: so many calls of the driver for an epoch of 50 batches."""
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    X, y = samples(rng, 200)
+    net = make()
+    net.fit(X, y, epochs=1, batch_size=4, verbose=0)
+    with emulated_cuda.counting() as first:
+        net.fit(X, y, epochs=1, batch_size=4, verbose=0)
+    with emulated_cuda.counting() as more:
+        net.fit(X, y, epochs=2, batch_size=4, verbose=0)
+    assert more["graph_launches"] - first["graph_launches"] == 3 + 2  # 3 of 16 steps, 2 of one
+    assert more["launches"] + more["products"] == first["launches"] + first["products"]
 
 
 def test_a_full_batch_gathers_nothing(emulated_cuda, rng):
