@@ -1,8 +1,8 @@
 """Every row of the tables compiles for real architectures in every kernel that has a use for it.
 
-Not each combination, which would take hours: case i has the i-th rule, two hidden activations, a loss, and switches that
-are on in half of the cases; architectures take turns. What whole fits ask for is compiled in test_nvrtc.py, for all
-architectures.
+Not each combination, which would take hours: case i has the i-th rule, two hidden activations, a loss, and switches
+that are on in half of the cases; architectures take turns. What whole fits ask for is compiled in test_nvrtc.py, for
+all architectures.
 """
 
 from concurrent.futures import ThreadPoolExecutor
