@@ -61,8 +61,8 @@ class Shape:
         """rows : of a batch. limit : bytes of shared memory a block may have."""
         itemsize = np.dtype(architecture.dtype).itemsize
         if (
-            architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize] and n_nets >= PER_THREAD and architecture.is_elementwise
-            and not architecture.drops
+            architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize] and n_nets >= PER_THREAD
+            and architecture.is_elementwise and not architecture.drops
         ):  # fmt: skip
             return cls(True, PER_THREAD, 4, 0, True)
         tile = min(LARGEST_TILE, -(-rows // 4) * 4)

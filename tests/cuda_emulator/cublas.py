@@ -87,13 +87,13 @@ def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, 
     if stream.is_capturing():
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     alpha, beta = _scalar(alpha, computed), _scalar(beta, computed)
-    multiply(
+    _multiply(
         stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count,
         computed,
     )  # fmt: skip
 
 
-def multiply(
+def _multiply(
     stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed,
     workspace=None,
 ):  # fmt: skip

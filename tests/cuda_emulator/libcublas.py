@@ -89,7 +89,7 @@ def _gemm(handle, ta, tb, m, n, k, alpha, A, a_kind, lda, B, b_kind, ldb, beta, 
             raise EmulatorError("cuBLAS allocates memory while the stream is captured: it has no workspace")
     elif streams.is_anyone_capturing() and stream.ptr == 0:
         raise EmulatorError("a product on the null stream while another stream is captured")
-    cublas.multiply(
+    cublas._multiply(
         stream, ta, tb, m, n, k, alpha, A, kinds[0], lda, 0, B, kinds[1], ldb, 0, beta, C, kinds[2], ldc, 0, 1,
         cublas._computed(computed), owner.workspace,
     )  # fmt: skip
