@@ -48,7 +48,7 @@ class LayersWork:
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
         self.net, self.rows, self.n_samples, self.dtype = net, rows, n_samples, np.dtype(dtype)
         sizes = [int(size) for size in net.sizes]
-        self.sizes, self.products = sizes, Products(self.dtype, precision)
+        self.sizes, self.products, self._modules = sizes, Products(self.dtype, precision), {}
         drops, self.hides = net.dropout > 0.0, [bool(rate > 0.0) for rate in net.dropout]
         keeps = [bool(a or b) for a, b in zip(net.derivative_of_z, drops, strict=True)]
         n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * self.dtype.itemsize
@@ -77,7 +77,13 @@ class LayersWork:
         return text + CLOCK.source
 
     def module(self, header: str) -> Module:
-        return compiled(source(header, "layout.cuh", "per_layer.cu"))
+        return self.compiled(source(header, "layout.cuh", "per_layer.cu"))
+
+    def compiled(self, text: str) -> Module:
+        """The module of a text, for as long as this object lives: graphs do not keep theirs from being unloaded."""
+        if text not in self._modules:
+            self._modules[text] = compiled(text)
+        return self._modules[text]
 
     # ---- one pass through the layers
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arguments import Net
 from .layers import PER_BLOCK, LayersWork
-from .module import Module, compiled, source
+from .module import Module, source
 from .nets import bound_of
 from .per_net import shared_limit
 
@@ -68,7 +68,7 @@ class NarrowWork(LayersWork):
         self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
         seed: int,
     ) -> None:  # fmt: skip
-        narrow, net = compiled(self.text(header)), self.net
+        narrow, net = self.compiled(self.text(header)), self.net
         grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
         narrow["narrow_gradient"](

@@ -40,7 +40,7 @@ def test_every_status_is_a_sentence(cublas, cuda):
     handle, at, a = cublas.Handle().on(0, None), one.ctypes.data, x.data.ptr
     with pytest.raises(cublas.CublasError, match="cublasSgemm_v2 answers CUBLAS_STATUS_INVALID_VALUE"):
         cublas.library().cublasSgemm_v2(handle, 0, 0, 2, 2, 2, at, a, 1, a, 2, at, a, 2)
-    with pytest.raises(cublas.CublasError, match="cublasGemmEx answers CUBLAS_STATUS_NOT_SUPPORTED"):
+    with pytest.raises(cublas.CublasError, match=r"cublasGemmEx answers CUBLAS_STATUS_(NOT_SUPPORTED|INVALID_VALUE)"):
         cublas.library().cublasGemmEx(handle, 0, 0, 2, 2, 2, at, a, 77, 2, a, 77, 2, at, a, 77, 2, 68, -1)
 
 

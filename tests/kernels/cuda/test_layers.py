@@ -199,6 +199,19 @@ def test_replayed_steps_of_every_precision(monkeypatch, works, dtype, precision)
     same_both_ways(monkeypatch, works, dtype=dtype, precision=precision)
 
 
+def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
+    """Though other modules may have taken their place in the cache."""
+    from fastmlp.kernels.cuda import layers, module
+
+    made, compiled = [], module.compiled
+    monkeypatch.setattr(
+        layers, "compiled", lambda text: (made.append(text), module._compiled.cache_clear(), compiled(text))[2]
+    )
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    fitted()
+    assert len(made) == len(set(made))
+
+
 @pytest.mark.parametrize("case", ["adam", "full batch"])
 def test_almost_all_steps_are_replayed(emulated_cuda, monkeypatch, case):
     """All but the first ones of whole batches and of the short last one; each graph is recorded once."""

@@ -46,7 +46,7 @@ def net_of(i, sizes, drops):
 @pytest.fixture
 def texts(emulated_cuda, monkeypatch):
     """Sources that the backend would have had compiled."""
-    from fastmlp.kernels.cuda import layers, narrow, per_net
+    from fastmlp.kernels.cuda import layers, per_net
 
     found = []
 
@@ -55,7 +55,7 @@ def texts(emulated_cuda, monkeypatch):
         found.append(text)
         return {"train_nets": None, "evaluate_nets": None}
 
-    for module in (layers, narrow, per_net):
+    for module in (layers, per_net):
         monkeypatch.setattr(module, "compiled", compiled)
     return found
 
@@ -101,7 +101,7 @@ def narrow(i):
     on = switches(i)
     data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
     work = narrow.NarrowWork(net, 8, 8, False, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
-    narrow.compiled(work.text(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"])))
+    work.compiled(work.text(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"])))
 
 
 def evaluation(i):
