@@ -5,6 +5,7 @@ import pytest
 
 import fastmlp
 import fastmlp.plan
+import fastmlp.population_alone
 import fastmlp.population_fit
 import fastmlp.progress
 from fastmlp import MLP, Population
@@ -134,9 +135,10 @@ def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
     monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
     monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e4)
     monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(fastmlp.population_alone, "SHOW_EVERY", 0.001)
     pop = Population(sizes, 60, random_state=0)
     start = pop.params.copy()
-    result = pop.fit(XOR, XOR_Y, epochs=400 if len(sizes) == 3 else 20, verbose=0)
+    result = pop.fit(XOR, XOR_Y, epochs=400 if len(sizes) == 3 else 200, verbose=0)
     assert result.interrupted
     changed = (pop.params != start).any(axis=1)
     assert changed.any()
