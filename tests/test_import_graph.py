@@ -57,6 +57,8 @@ KERNEL_LEVELS = [
     ["cuda.architecture", "cuda.memory", "cuda.printer", "cuda.products", "cuda.step_settings", "cuda.structs"],
     ["cuda.module"],
     ["cuda.per_net", "cuda.shuffling"],
+    ["cuda.window"],
+    ["cuda.batched"],
     ["cuda.nets"],
     ["cuda.layers"],
     ["cuda.narrow", "cuda.single"],

@@ -154,10 +154,12 @@ class NetsWork:
     """The blocks of lanes, one per rank, and the queue that they take nets from."""
 
     def __init__(
-        self, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool, rule: Rule | None,
-        loss: tuple[int, int], dtype: np.dtype,
+        self, family: str, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, precision: str,
     ):  # fmt: skip
-        """rows : of a batch. rule : the row of the update rule, None to evaluate. loss : its code, and the metric's."""
+        """family : of the plan's, always "lanes" here. rows : of a batch. rule : the row of the update rule, None to
+        evaluate. loss : its code, and the metric's.
+        """
         from .straight_line import straight_line_address
 
         sizes = [int(size) for size in net.sizes]

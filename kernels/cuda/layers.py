@@ -70,7 +70,7 @@ class LayersWork:
         return architecture.header(rule, self.net.n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
 
     def module(self, header: str) -> Module:
-        return compiled(source(header, "layout.cuh", "per_layer.cu"))
+        return compiled(source(header, "layout.cuh", "sums.cuh", "passes.cuh", "per_layer.cu"))
 
     # ---- one pass through the layers
 

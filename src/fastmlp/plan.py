@@ -33,6 +33,11 @@ EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 # On a GPU one block trains a net up to so many parameters by itself, if no step has more multiply-adds than a block
 # does in the time that launching a step's kernels one by one takes. Estimates, not yet measured on a card.
 BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
+# In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
+# activations of its net: up to so many bytes of parameters. Larger nets take each step together, but for those whose own
+# step has so many multiply-adds that its products take longer than their launches. Estimates too: 10,000 parameters in
+# float32; and 1e9 multiply-adds are 66 us at half of an H100's rate, where launching 15 kernels takes about 45.
+BLOCK_UP_TO_BYTES, ALONE_FROM_STEP = 40_000, 1_000_000_000
 DEVICE_EVALUATION_ROWS = 16_384  # samples a GPU takes through the layers at a time
 NARROW_UP_TO = 128  # width up to which all layers fit into one kernel with tensor cores
 
@@ -93,13 +98,23 @@ def family_on(device: Device, network: Network, rows: int, precision: str) -> st
     return choose_family(network, rows) if device.is_host else choose_device_family(network, rows, precision)
 
 
-def trains_in_lanes(network: Network, n_nets: int, device: Device) -> bool:
-    """Whether the nets of a population are small enough that a lane each, or on a GPU a thread or a block each, beats
-    training them one by one.
+def choose_nets_family(
+    network: Network, n_nets: int, rows: int, device: Device, dtype: np.dtype, precision: str = "exact",
+    streams: bool = False,
+) -> str:  # fmt: skip
+    """How the nets of a population are trained: "lanes", each in a lane of its own, or on a GPU in a thread or a block;
+    "batched", on a GPU, all in step; or "alone", one after the other, as far as nets fill a processor by themselves.
+
+    streams : whether the inputs have no room on the device
     """
-    if not device.is_host:
-        return network.layout.n_params <= BLOCK_UP_TO_PARAMS
-    return network.layout.n_params <= LANES_UP_TO_PARAMS * min(1.0, n_nets / FULL_LANES)
+    n_params = network.layout.n_params
+    if device.is_host:
+        return "lanes" if n_params <= LANES_UP_TO_PARAMS * min(1.0, n_nets / FULL_LANES) else "alone"
+    if n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES:
+        return "lanes"
+    narrow = choose_device_family(network, rows, precision) == "narrow"
+    alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP
+    return "alone" if alone else "batched"
 
 
 def choose_threads(network: Network, family: str, rows: int) -> int:
