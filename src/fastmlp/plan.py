@@ -34,9 +34,9 @@ EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 # does in the time that launching a step's kernels one by one takes. Estimates, not yet measured on a card.
 BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
 # In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
-# activations of its net: up to so many bytes of parameters. Larger nets take each step together, but for those whose own
-# step has so many multiply-adds that its products take longer than their launches. Estimates too: 10,000 parameters in
-# float32; and 1e9 multiply-adds are 66 us at half of an H100's rate, where launching 15 kernels takes about 45.
+# activations of its net: up to so many bytes of parameters, 10,000 in float32. Larger nets take each step together, but
+# for those whose own step has so many multiply-adds that its products take longer than their launches: 1e9 are 66 us at
+# half of an H100's rate, launching 15 kernels is about 45. Estimates too.
 BLOCK_UP_TO_BYTES, ALONE_FROM_STEP = 40_000, 1_000_000_000
 DEVICE_EVALUATION_ROWS = 16_384  # samples a GPU takes through the layers at a time
 NARROW_UP_TO = 128  # width up to which all layers fit into one kernel with tensor cores
