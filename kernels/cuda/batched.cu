@@ -47,7 +47,8 @@ struct Step {
   T clip, moves;
 };
 
-// A net between its products, for the functions of per_net.cuh.
+// A net between its products, in a block of N threads, for the functions of per_net.cuh.
+template <int N>
 struct BatchedNet {
   const Job& job;
   const long long slot;
@@ -76,20 +77,20 @@ struct BatchedNet {
   __device__ T penalty() const {
     const T* p = params();
     double sum = 0.0;
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
+    for (int q = threadIdx.x; q < N_PARAMS; q += N)
       if (is_weight(q)) sum += double(p[q]) * double(p[q]);
-    return T(0.5 * hyper[HYPER_L2] * block_sum<THREADS>(sum));
+    return T(0.5 * hyper[HYPER_L2] * block_sum<N>(sum));
   }
 
   __device__ T total() const {
     const T* p = params();
     T sum = T(0);
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += p[q];
-    return block_sum<THREADS>(sum);
+    for (int q = threadIdx.x; q < N_PARAMS; q += N) sum += p[q];
+    return block_sum<N>(sum);
   }
 
   __device__ void copy(const T* source, T* target) const {
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) target[q] = source[q];
+    for (int q = threadIdx.x; q < N_PARAMS; q += N) target[q] = source[q];
   }
 
   __device__ void save(T* target) {
@@ -121,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
 }
 
 // Between gradient and update, a block per net: its sums, its rule's settings, what is kept of it.
-extern "C" __global__ void __launch_bounds__(THREADS) settle(
+extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
     const Job* given, long long rows, int begins, int ends, long long chunks, long long most_chunks, long long n_sums,
     const double* sums, const T* bias_parts, T* steps) {
   const Job& job = *given;
@@ -130,18 +131,18 @@ extern "C" __global__ void __launch_bounds__(THREADS) settle(
   Step now;
   now.clip = T(1), now.moves = T(0);
   if (s.status == RUNNING) {
-    BatchedNet net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
+    BatchedNet<SETTLERS> net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
     now.settings =
         before_update(job, net, s, slot, net.hyper, rows, s.steps / job.n_batches, bool(begins), bool(ends));
     if (CLIPPED) {
       double squares = 0.0;
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
-      for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
+      for (int q = threadIdx.x; q < N_PARAMS; q += SETTLERS) {
         const T slope = slope_of(
             q, p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2], nullptr);
         squares += double(slope) * double(slope);
       }
-      now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), T(block_sum<THREADS>(squares)));
+      now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), T(block_sum<SETTLERS>(squares)));
     }
     now.moves = net.stays ? T(0) : T(1);
     if (!ends) ++s.steps;
@@ -170,13 +171,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
 }
 
 // The end of an epoch, a block per net. held: sums over the samples that are held out.
-extern "C" __global__ void __launch_bounds__(THREADS) finish(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
     const Job* given, long long most_chunks, long long n_held, const double* held) {
   const Job& job = *given;
   const long long slot = blockIdx.x;
   Progress s = load_progress(job, slot);
   if (s.status != RUNNING) return;
-  BatchedNet net(job, slot, nullptr, 0, held + 4 * slot * most_chunks, n_held);
+  BatchedNet<THREADS> net(job, slot, nullptr, 0, held + 4 * slot * most_chunks, n_held);
   after_epoch(job, net, s, slot, s.steps / job.n_batches);
   ++s.steps;
   leave(job, net, s, slot);
@@ -191,7 +192,7 @@ __device__ __forceinline__ void swap_numbers(double* a, double* b) {
 
 // Nets that have ended make room: slots pairs[2 b] and pairs[2 b + 1] change places, and the second goes on training in
 // the first one's. What only training needs is not kept of the net that has ended.
-extern "C" __global__ void __launch_bounds__(THREADS) exchange(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) exchange(
     const Job* given, const long long* pairs, long long* owners) {
   const Job& job = *given;
   const long long ended = pairs[2 * blockIdx.x], goes_on = pairs[2 * blockIdx.x + 1];

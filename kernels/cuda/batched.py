@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 32  # rows whose sums one block takes, and how many such blocks a net has at most
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of a net in one pass
+PER_THREAD = 4  # numbers of one net at least, where there are so many; an estimate
 MOST_NETS = 65_535  # the largest second and third side of a grid
 EVALUATION_ROWS = 256  # samples that each net takes at a time where nothing is learned
 STEP_NUMBERS = 16  # of a net's Step in batched.cu, rounded up
@@ -108,7 +109,7 @@ class Batches:
             weight = data.weight[first:] if data.weighted else None
             return Batch(Stack.of(data.X, first * n_in, (rows, n_in), 0), y, 0, weight, 0)
         if self._y is not None or self._x is not None:
-            blocks = min(MOST_BLOCKS, -(-rows * (n_in + n_out + 1) // PER_BLOCK))
+            blocks = blocks_for(rows * (n_in + n_out + 1))
             module["gather"](
                 (blocks, n_nets), PER_BLOCK, given, first, rows, room, self._x, self._y, self._weight
             )  # fmt: skip
@@ -167,7 +168,7 @@ class Passes:
             self.products.times(below, self._W[k], self._z[k], rows)
             if k == self.top:
                 break
-            blocks = min(MOST_BLOCKS, -(-rows * self.sizes[k + 1] // PER_BLOCK))
+            blocks = blocks_for(rows * self.sizes[k + 1])
             module["activate"](
                 (blocks, n_nets), PER_BLOCK, given, k, rows, self.room, training and self.hides[k], step, self.z[k],
                 self.mask[k], self.a[k],
@@ -198,11 +199,18 @@ class Passes:
             )  # fmt: skip
 
 
-def module_of(architecture: Architecture, rule: int, **switches: bool) -> Module:
-    """switches : those of per_net.py's compile_training; with NO_UPDATE only what an evaluation needs."""
+def blocks_for(n: int) -> int:
+    """Of one net, in a pass over n numbers of it."""
+    return min(MOST_BLOCKS, -(-n // (PER_BLOCK * PER_THREAD)))
+
+
+def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, **switches: bool) -> Module:
+    """settlers : threads of `settle`. switches : those of per_net.py's compile_training; with NO_UPDATE the module has
+    only what an evaluation needs.
+    """
     stride = padded(architecture.n_params)
     header = architecture.header(
-        rule, stride, **switches, THREADS=PER_BLOCK, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY
+        rule, stride, **switches, THREADS=PER_BLOCK, SETTLERS=settlers, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY
     )
     trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
     files = ("layout.cuh", "sums.cuh", "per_net.cuh", "passes.cuh", "batched.cu")
@@ -234,9 +242,12 @@ class BatchedWindow(Window):
         assert work.rule is not None
         rule = CODES[work.rule.name]
         validates = goal.monitor >= MONITOR_VALIDATION_LOSS
+        # A net's settings are a warp's affair, unless sums or copies over its parameters come with them.
+        self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
         self._module = module_of(
-            work.architecture, rule, SHUFFLES=course.shuffle, WEIGHTED=data.weighted, SCHEDULED=goal.scheduled,
-            PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered, VALIDATES=validates,
+            work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
+            SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
+            VALIDATES=validates,
         )  # fmt: skip
         self._held_out = held_out if validates else None
         self._held_out_module = (
@@ -252,7 +263,7 @@ class BatchedWindow(Window):
         self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, course.shuffle)
         self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
         self._reached = self._scalars.copy()
-        self._update_blocks = min(MOST_BLOCKS, -(-nets.n_params // PER_BLOCK))
+        self._update_blocks = blocks_for(nets.n_params)
         self._epoch = 0
         self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
 
@@ -292,7 +303,7 @@ class BatchedWindow(Window):
             passes.backward(module, taken.x, rows)
             parts = (passes.chunks_of(rows), passes.most_chunks)
             module["settle"](
-                (n,), PER_BLOCK, given, rows, begins, ends, *parts,
+                (n,), self._settlers, given, rows, begins, ends, *parts,
                 passes.chunks_of(rows if self._compares else course.batch_size), passes.sums, passes.bias_parts,
                 self._steps,
             )  # fmt: skip
