@@ -4,12 +4,18 @@
 //
 // Every array has a stride from net to net: PARAMS_STRIDE of a flat vector, `room` rows of activations for batches of at
 // most so many, most_chunks of the partial sums over rows.
+//
+// All nets are at the same step, which kernels read from `clock` and `update` moves on: the arguments of a step's launches
+// are the same as long as the number of rows and of nets is. Without a clock nothing is learned.
 
 constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 
 // Each net's batch; inputs only if they do not do as they stand. Block (numbers, net), as for all passes but `backward`.
-extern "C" __global__ void gather(const Job* given, long long first, long long rows, long long room, T* x, T* y, T* w) {
+// first : without a clock, the first sample.
+extern "C" __global__ void gather(
+    const Job* given, const long long* clock, long long first, long long rows, long long room, T* x, T* y, T* w) {
   const Job& job = *given;
+  if (clock) first = clock[0] % job.n_batches * job.batch_size;
   const long long net = blockIdx.y, owner = job.owners[net];
   gather_batch(
       x ? job.X + owner * job.X_stride : nullptr, job.Y + owner * job.Y_stride,
@@ -18,21 +24,23 @@ extern "C" __global__ void gather(const Job* given, long long first, long long r
 }
 
 extern "C" __global__ void activate(
-    const Job* given, int k, long long rows, long long room, int hides, long long step, T* z, T* mask, T* a) {
+    const Job* given, const long long* clock, int k, long long rows, long long room, int hides, T* z, T* mask, T* a) {
   const Job& job = *given;
   const long long net = blockIdx.y, owner = job.owners[net], at = net * room * width_of(k + 1);
   activate_layer(
       k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, hides,
-      hides ? job.dropout[owner * job.dropout_stride + k] : 0.0, hides ? job.seeds[owner] : 0, step, z + at, mask + at,
-      a + at);
+      hides ? job.dropout[owner * job.dropout_stride + k] : 0.0, hides ? job.seeds[owner] : 0,
+      hides ? clock[0] : 0, z + at, mask + at, a + at);
 }
 
+// starts : without a clock, whether sums begin here.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
-    const Job* given, long long rows, long long room, long long chunk, long long most_chunks, const T* y,
+    const Job* given, const long long* clock, long long rows, long long room, long long chunk, long long most_chunks, const T* y,
     long long y_stride, const T* weight, long long weight_stride, double scale, int starts, int judged, T* z, T* a,
     T* delta, double* sums, T* bias_parts) {
   const Job& job = *given;
   const long long net = blockIdx.y, at = net * room * N_OUTPUTS;
+  if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
   judge_chunk(
       job.params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
       weight + net * weight_stride, scale, job.loss_constant, job.bound, starts, judged, z + at, a + at, delta + at,
@@ -123,17 +131,17 @@ extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
 
 // Between gradient and update, a block per net: its sums, its rule's settings, what is kept of it.
 extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
-    const Job* given, long long rows, int begins, int ends, long long chunks, long long most_chunks, long long n_sums,
+    const Job* given, const long long* clock, long long rows, long long chunks, long long most_chunks, long long n_sums,
     const double* sums, const T* bias_parts, T* steps) {
   const Job& job = *given;
-  const long long slot = blockIdx.x;
+  const long long slot = blockIdx.x, epoch = clock[0] / job.n_batches, batch = clock[0] % job.n_batches;
+  const bool ends = batch == job.n_batches - 1;
   Progress s = load_progress(job, slot);
   Step now;
   now.clip = T(1), now.moves = T(0);
   if (s.status == RUNNING) {
     BatchedNet<SETTLERS> net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
-    now.settings =
-        before_update(job, net, s, slot, net.hyper, rows, s.steps / job.n_batches, bool(begins), bool(ends));
+    now.settings = before_update(job, net, s, slot, net.hyper, rows, epoch, batch == 0, ends);
     if (CLIPPED) {
       double squares = 0.0;
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
@@ -153,11 +161,12 @@ extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
   store_progress(job, slot, s);
 }
 
-// One step of each net's rule for every parameter.
+// One step of each net's rule for every parameter; no other block reads the clock here.
 extern "C" __global__ void __launch_bounds__(THREADS) update(
-    const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps) {
+    const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps, long long* clock) {
   const Job& job = *given;
   const long long net = blockIdx.y;
+  if (net == 0 && blockIdx.x == 0 && threadIdx.x == 0) ++*clock;
   const Step now = reinterpret_cast<const Step*>(steps)[net];
   if (!(now.moves > T(0))) return;
   const double l2 = job.hyper[job.owners[net] * job.hyper_stride + HYPER_L2];

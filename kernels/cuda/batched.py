@@ -93,16 +93,18 @@ class Batch(NamedTuple):
 class Batches:
     """Batches of one sample after another, each net's in its own order and from its own samples where it has some."""
 
-    def __init__(self, data: Data, nets: Nets, sizes: list[int], n_nets: int, room: int, shuffles: bool):
+    def __init__(self, data: Data, nets: Nets, sizes: list[int], n_nets: int, room: int, moves: bool):
+        """moves : whether a clock says where a batch is"""
         self._data, self._sizes, self._room = data, sizes, room
-        self._inputs_stand = not shuffles and not nets.X_stride
+        self._inputs_stand = not moves and not nets.X_stride
         self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
         empty = lambda width: cupy.empty(n_nets * room * width, data.X.dtype)
         self._x = None if self._inputs_stand else empty(sizes[0])
         self._y = empty(sizes[-1]) if data.judged and not self._all_stand else None
         self._weight = None if self._all_stand else empty(1)
 
-    def take(self, module: Module, given: Any, n_nets: int, first: int, rows: int) -> Batch:
+    def take(self, module: Module, given: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
+        """first : without a clock, the first sample"""
         n_in, n_out, room, data = self._sizes[0], self._sizes[-1], self._room, self._data
         if self._all_stand:
             y = data.Y[first * n_out :] if data.judged else None
@@ -111,7 +113,7 @@ class Batches:
         if self._y is not None or self._x is not None:
             blocks = blocks_for(rows * (n_in + n_out + 1))
             module["gather"](
-                (blocks, n_nets), PER_BLOCK, given, first, rows, room, self._x, self._y, self._weight
+                (blocks, n_nets), PER_BLOCK, given, clock, first, rows, room, self._x, self._y, self._weight
             )  # fmt: skip
         if self._x is None:
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
@@ -161,8 +163,8 @@ class Passes:
     def chunks_of(self, rows: int) -> int:
         return -(-rows // self.chunk)
 
-    def forward(self, module: Module, given: Any, x: Stack, rows: int, step: int, training: bool) -> None:
-        """Outputs of all layers but the last one's activation, which judge adds."""
+    def forward(self, module: Module, given: Any, clock: Any, x: Stack, rows: int) -> None:
+        """Outputs of all layers but the last one's activation, which judge adds. Without a clock nothing is dropped."""
         below, n_nets = x, self.products.n_nets
         for k in range(self.top + 1):
             self.products.times(below, self._W[k], self._z[k], rows)
@@ -170,15 +172,18 @@ class Passes:
                 break
             blocks = blocks_for(rows * self.sizes[k + 1])
             module["activate"](
-                (blocks, n_nets), PER_BLOCK, given, k, rows, self.room, training and self.hides[k], step, self.z[k],
-                self.mask[k], self.a[k],
+                (blocks, n_nets), PER_BLOCK, given, clock, k, rows, self.room, clock is not None and self.hides[k],
+                self.z[k], self.mask[k], self.a[k],
             )  # fmt: skip
             below = self._a[k]
 
-    def judge(self, module: Module, given: Any, batch: Batch, rows: int, starts: bool, judged: bool) -> None:
+    def judge(
+        self, module: Module, given: Any, clock: Any, batch: Batch, rows: int, starts: bool = False, judged: bool = True
+    ) -> None:
+        """starts : without a clock, whether sums begin here"""
         top = self.top
         module["judge"](
-            (self.chunks_of(rows), self.products.n_nets), PER_BLOCK, given, rows, self.room, self.chunk,
+            (self.chunks_of(rows), self.products.n_nets), PER_BLOCK, given, clock, rows, self.room, self.chunk,
             self.most_chunks, batch.y, batch.y_stride, batch.weight, batch.weight_stride,
             1.0 / (rows * self.net.loss_width), starts, judged, self.z[top], self.a[top], self.delta[top], self.sums,
             self.bias_parts,
@@ -260,9 +265,9 @@ class BatchedWindow(Window):
         room = room_of(course, goal, held_out.n_samples)
         self._grads = cupy.zeros_like(self._params)
         self._passes = Passes(work.net, work.precision, self._params, self._grads, room)
-        self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, course.shuffle)
+        self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, self.n_batches > 1)
         self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
-        self._reached = self._scalars.copy()
+        self._clock, self._reached = cupy.zeros(1, np.int64), self._scalars.copy()
         self._update_blocks = blocks_for(nets.n_params)
         self._epoch = 0
         self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
@@ -294,25 +299,27 @@ class BatchedWindow(Window):
             in_shared = n_bytes <= DEFAULT_SHARED - 2048  # less what `shuffle` declares
             module["shuffle"]((n,), 32, given, self._epoch, in_shared, shared=n_bytes if in_shared else 0)
         for batch in range(self.n_batches):
-            first = batch * course.batch_size
-            rows = min(course.batch_size, self.n_samples - first)
-            begins, ends = batch == 0, batch == self.n_batches - 1
-            taken = self._batches.take(module, given, n, first, rows)
-            passes.forward(module, given, taken.x, rows, self._epoch * self.n_batches + batch, True)
-            passes.judge(module, given, taken, rows, begins or self._compares, True)
-            passes.backward(module, taken.x, rows)
-            parts = (passes.chunks_of(rows), passes.most_chunks)
-            module["settle"](
-                (n,), self._settlers, given, rows, begins, ends, *parts,
-                passes.chunks_of(rows if self._compares else course.batch_size), passes.sums, passes.bias_parts,
-                self._steps,
-            )  # fmt: skip
-            module["update"](
-                (self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps
-            )  # fmt: skip
+            self._step(min(course.batch_size, self.n_samples - batch * course.batch_size))
         n_held = self._judge_held_out() if self._held_out is not None else 0
         module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held, passes.sums)
         self._epoch += 1
+
+    def _step(self, rows: int) -> None:
+        """The clock's. All is launched, nothing is waited for or allocated."""
+        module, passes, given, clock, n = self._module, self._passes, self._given, self._clock, self.n_active
+        batch = self._batches.take(module, given, clock, n, 0, rows)
+        passes.forward(module, given, clock, batch.x, rows)
+        passes.judge(module, given, clock, batch, rows)
+        passes.backward(module, batch.x, rows)
+        parts = (passes.chunks_of(rows), passes.most_chunks)
+        module["settle"](
+            (n,), self._settlers, given, clock, rows, *parts,
+            passes.chunks_of(rows if self._compares else self._course.batch_size), passes.sums, passes.bias_parts,
+            self._steps,
+        )  # fmt: skip
+        module["update"](
+            (self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps, clock
+        )  # fmt: skip
 
     def _judge_held_out(self) -> int:
         """Losses and hits of the samples held out, into the passes' sums; how many sums each net has."""
@@ -323,8 +330,8 @@ class BatchedWindow(Window):
             rows = min(passes.room, data.n_samples - first)
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
             weight = data.weight[first:] if data.weighted else None
-            passes.forward(module, self._given, x, rows, 0, False)
-            passes.judge(module, self._given, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0, True)
+            passes.forward(module, self._given, None, x, rows)
+            passes.judge(module, self._given, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0)
         return passes.chunks_of(min(passes.room, data.n_samples))
 
     def _make_room(self) -> None:
@@ -376,9 +383,9 @@ def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, shar
         })  # fmt: skip
         for row in range(0, n_samples, room):
             rows = min(room, n_samples - row)
-            taken = batches.take(module, given, m, row, rows)
-            passes.forward(module, given, taken.x, rows, 0, False)
-            passes.judge(module, given, taken, rows, row == 0, data.judged)
+            taken = batches.take(module, given, None, m, row, rows)
+            passes.forward(module, given, None, taken.x, rows)
+            passes.judge(module, given, None, taken, rows, row == 0, data.judged)
             if out is not None:
                 out[:, row : row + rows] = passes.a[passes.top].reshape(m, room, n_out)[:, :rows]
         if out is not None:
