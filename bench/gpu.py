@@ -8,9 +8,10 @@ under bench/results/, named after the card.
 
 Everything is verified before it is timed: losses of all contestants from the same start are compared with float64
 NumPy. Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
-end of each round of many steps. The limits: copies for bandwidth, bare cuBLAS products for a step, and for populations
-the card's arithmetic: multiply-adds and what takes their place (an exponential and a division counted as 16 of them),
-at the rate that a kernel of nothing but multiply-adds reaches.
+end of each round of many steps. Ours is measured as it is and with every step launched kernel by kernel instead of
+replayed as a graph, a small net also layer by layer, so that the overhead of launches shows. The limits: copies for
+bandwidth, bare cuBLAS products for a step, and for populations the card's arithmetic: multiply-adds and what takes
+their place (an exponential and a division counted as 16 of them), at the rate of a kernel of nothing but multiply-adds.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 import nets_in_step  # noqa: E402
+from launches import ways  # noqa: E402
 
 import fastmlp  # noqa: E402
+import fastmlp.plan  # noqa: E402
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
@@ -172,9 +175,12 @@ def nets_in_steps(
 # ---- one net, step by step
 
 
-def single(cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, rounds: int, precision: str,
-           target: str) -> dict[str, Any]:  # fmt: skip
-    """A relu net with softmax cross-entropy and Adam; ours, the peers' and the bare products of its step."""
+def single(cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, rounds: int, precision: str, target: str,
+           epochs: int = 8) -> dict[str, Any]:  # fmt: skip
+    """A relu net with softmax cross-entropy and Adam; ours, the peers' and the bare products of its step.
+
+    epochs : of one fit of ours, so that what it does once, such as recording its graphs, is a small part of it
+    """
     rng = np.random.default_rng(0)
     n = batch * n_batches
     X = rng.normal(size=(n, sizes[0])).astype(np.float32)
@@ -189,11 +195,12 @@ def single(cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, rounds
     assert off < tolerance, f"the gradient is off by {off:.2g}"
     wait = cupy.cuda.get_current_stream().synchronize
     Xd = cupy.asarray(X)
-    fit = lambda: net.fit(Xd, y, epochs=1, batch_size=batch, optimizer="adam", verbose=0)
+    fit = lambda: net.fit(Xd, y, epochs=epochs, batch_size=batch, optimizer="adam", verbose=0)
+    family = fastmlp.plan.choose_device_family(net.network, batch, precision)
     contestants: dict[str, tuple] = {
-        "fastmlp": (fit, wait, 2, n_batches),
-        "bare products": (bare_products(cupy, sizes, batch), wait, 10, 1),
-    }
+        name: (run, wait, 1, epochs * n_batches) for name, run in ways(fit, family).items()
+    }  # fmt: skip
+    contestants["bare products"] = bare_products(cupy, sizes, batch), wait, 10, 1
     for name, peer in (("PyTorch eager", torch_step), ("PyTorch compiled", torch_compiled), ("JAX", jax_epoch)):
         found = peer(sizes, X, y, batch, precision)
         if found is not None:

@@ -153,13 +153,104 @@ def test_captured_kernels_run_when_launched(cuda, emulated_cuda):
     with stream:
         stream.begin_capture()
         kernel((1,), (4,), (x, np.float32(1)))
-        with pytest.raises(EmulatorError, match="while the stream is captured"):
-            x.sum()
         graph = stream.end_capture()
         assert x.tolist() == [0.0] * 4
         for _ in range(3):
             graph.launch()
         assert x.tolist() == [3.0] * 4
+
+
+REFUSED = {
+    "synchronize": lambda cuda, x: cuda.cuda.get_current_stream().synchronize(),
+    "device": lambda cuda, x: cuda.cuda.Device().synchronize(),
+    "allocation": lambda cuda, x: cuda.empty(3),
+    "pageable in": lambda cuda, x: x.set(np.zeros(4, np.float32), cuda.cuda.get_current_stream()),
+    "pageable out": lambda cuda, x: x.get(blocking=False, out=np.zeros(4, np.float32)),
+    "number": lambda cuda, x: float(x[0]),
+    "sum": lambda cuda, x: x.sum(),
+}
+
+
+@pytest.mark.parametrize("action", REFUSED.values(), ids=REFUSED)
+def test_capture_refuses_what_cuda_refuses(action, cuda, emulated_cuda):
+    """And is invalid from then on."""
+    x, stream = cuda.zeros(4, cuda.float32), cuda.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        with pytest.raises(EmulatorError, match="while the stream is captured"):
+            action(cuda, x)
+        with pytest.raises(EmulatorError, match="cudaErrorStreamCaptureInvalidated"):
+            stream.end_capture()
+        assert not stream.is_capturing()
+        action(cuda, x)
+    with pytest.raises(EmulatorError, match="the null stream cannot be captured"):
+        cuda.cuda.Stream.null.begin_capture()
+
+
+def test_pinned_memory_may_be_copied_in_capture(cuda, emulated_cuda):
+    """What is in it when the graph runs."""
+    host = np.frombuffer(cuda.cuda.alloc_pinned_memory(16), np.float32, 4)
+    host[:] = 0.0
+    x, stream = cuda.ones(4, cuda.float32), cuda.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        x.set(host, stream)
+        graph = stream.end_capture()
+        host[:] = 5.0
+        graph.launch()
+    assert x.tolist() == [5.0] * 4
+
+
+def test_a_graph_keeps_no_arrays_alive(cuda, emulated_cuda):
+    kernel, x = cuda.RawModule(code=ADD).get_function("add"), cuda.zeros(4, cuda.float32)
+    stream = cuda.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        kernel((1,), (4,), (x, np.float32(1)))
+        graph = stream.end_capture()
+        del x
+        with pytest.raises(EmulatorError, match=r"add, replayed: argument 0: .* is no address of live device memory"):
+            graph.launch()
+
+
+def recorded_product(cuda, workspace):
+    """(graph, A, C) of C = A A, by the C interface."""
+    from fastmlp.kernels.cuda.cublas import Handle, library
+
+    a, c = cuda.full((2, 2), 2, np.float32), cuda.zeros((2, 2), np.float32)
+    one, zero, handle, stream = pointer(1, "float32"), pointer(0, "float32"), Handle(), cuda.cuda.Stream()
+    with stream:
+        stream.begin_capture()
+        try:
+            address = handle.on(stream.ptr, workspace)
+            library().cublasSgemm_v2(address, 0, 0, 2, 2, 2, one, a.data.ptr, 2, a.data.ptr, 2, zero, c.data.ptr, 2)
+        finally:
+            graph = stream.end_capture()
+    return graph, a, c
+
+
+def test_recorded_products_read_memory_when_replayed(cuda, emulated_cuda):
+    workspace = cuda.empty(2**25, np.uint8)
+    graph, a, c = recorded_product(cuda, workspace)
+    assert c.tolist() == [[0, 0], [0, 0]]
+    for value in (1.0, 3.0):
+        a[...] = value
+        graph.launch()
+        assert c.tolist() == [[2 * value**2] * 2] * 2
+    del workspace
+    with pytest.raises(EmulatorError, match=r"the workspace of a product: .* is no address of live device memory"):
+        graph.launch()
+
+
+def test_cublas_needs_a_workspace_in_capture(cuda, emulated_cuda):
+    from cuda_emulator import libcublas
+
+    from fastmlp.kernels.cuda.cublas import CublasError
+
+    with pytest.raises(CublasError, match="INTERNAL_ERROR"):
+        recorded_product(cuda, None)
+    with pytest.raises(EmulatorError, match="allocates memory while the stream is captured: it has no workspace"):
+        libcublas.check_faults()
 
 
 def test_pinned_memory(cuda, emulated_cuda):

@@ -1,11 +1,13 @@
 """One large net: a product per layer by cuBLAS and one pass of elements around it. No synchronisation in an epoch.
 
 A step of a net of L layers is 5 L launches at the most: gather; L products and L - 1 activations; judge; L products
-for weights, L - 1 for deltas and L - 1 passes back; update.
+for weights, L - 1 for deltas and L - 1 passes back; update. Clipping and rules that compare objectives add one that
+measures the gradient. All of them are the same from step to step, so that they are replayed as a graph.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import cupy
@@ -26,10 +28,12 @@ from ..arguments import (
 )
 from ..optimizers import RPROP
 from .architecture import Architecture
+from .clock import CLOCK, Clock
 from .memory import checked_allocation, device_data, is_on_device
 from .module import Module, compiled, source
 from .nets import bound_of
 from .products import Products
+from .replay import Replays
 from .shuffling import Batches
 from .step_settings import step_settings
 
@@ -44,7 +48,7 @@ class LayersWork:
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
         self.net, self.rows, self.n_samples, self.dtype = net, rows, n_samples, np.dtype(dtype)
         sizes = [int(size) for size in net.sizes]
-        self.sizes, self.products = sizes, Products(self.dtype, precision)
+        self.sizes, self.products, self._modules = sizes, Products(self.dtype, precision), {}
         drops, self.hides = net.dropout > 0.0, [bool(rate > 0.0) for rate in net.dropout]
         keeps = [bool(a or b) for a, b in zip(net.derivative_of_z, drops, strict=True)]
         n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * self.dtype.itemsize
@@ -62,19 +66,28 @@ class LayersWork:
             self.bias_starts = [int(start) for start in starts]
             self.sums = cupy.zeros((self.most_chunks, 4))
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
-            self.squares, self.compared = cupy.zeros((self.n_blocks, 2)), cupy.asarray([np.inf, 0.0])
+            self.squares, self.objectives = cupy.zeros((self.n_blocks, 2)), cupy.full(2, np.inf)
+            self.layer_factors = cupy.ones(2 * net.n_layers)
+            self.clock, self.replays = Clock(), Replays()
             self.batches = Batches(rows, n_samples, shuffle, sizes[0], sizes[-1], self.dtype)
 
     def header(self, data: Data, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
-        return architecture.header(rule, self.net.n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
+        text = architecture.header(rule, self.net.n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
+        return text + CLOCK.source
 
     def module(self, header: str) -> Module:
-        return compiled(source(header, "layout.cuh", "sums.cuh", "passes.cuh", "per_layer.cu"))
+        return self.compiled(source(header, "layout.cuh", "sums.cuh", "passes.cuh", "per_layer.cu"))
+
+    def compiled(self, text: str) -> Module:
+        """The module of a text, for as long as this object lives: graphs do not keep theirs from being unloaded."""
+        if text not in self._modules:
+            self._modules[text] = compiled(text)
+        return self._modules[text]
 
     # ---- one pass through the layers
 
-    def forward(self, module: Module, params: Any, x: Any, rows: int, seed: int, step: int, training: bool) -> None:
+    def forward(self, module: Module, params: Any, x: Any, rows: int, seed: int, training: bool) -> None:
         """Outputs of all layers but the last one's activation, which judge adds."""
         below = x
         for k in range(self.net.n_layers):
@@ -84,19 +97,20 @@ class LayersWork:
                 break
             hides = training and self.hides[k]
             module["activate"](
-                self._blocks(rows * self.sizes[k + 1]), PER_BLOCK, k, b, rows, hides,
-                float(self.net.dropout[k]) if hides else 0.0, seed, step, self.z[k], self.mask[k], self.a[k],
+                self._blocks(rows * self.sizes[k + 1]), PER_BLOCK, self.clock.array, k, b, rows, hides,
+                float(self.net.dropout[k]) if hides else 0.0, seed, self.z[k], self.mask[k], self.a[k],
             )  # fmt: skip
             below = self.a[k]
 
-    def judge(self, module: Module, params: Any, y: Any, weight: Any, rows: int, metric: int, starts: bool,
-              learns: bool, judged: bool) -> None:  # fmt: skip
+    def judge(self, module: Module, params: Any, y: Any, weight: Any, rows: int, metric: int, training: bool,
+              starts: bool = False, judged: bool = True) -> None:  # fmt: skip
+        """starts : whether the batch is the first of all, unless the clock says so in training"""
         top, net = self.net.n_layers - 1, self.net
         scale = 1.0 / (rows * net.loss_width)
         module["judge"](
-            (-(-rows // self.chunk),), 256, self._of_layer(params, top)[1], rows, self.chunk, y, weight, scale,
-            net.loss_constant, bound_of(net, metric), starts, judged, self.z[top], self.a[top], self.delta[top],
-            self.sums, self.bias_parts[self.bias_starts[top] :] if learns else None,
+            (-(-rows // self.chunk),), 256, self.clock.array if training else None, self._of_layer(params, top)[1],
+            rows, self.chunk, y, weight, scale, net.loss_constant, bound_of(net, metric), starts, judged, self.z[top],
+            self.a[top], self.delta[top], self.sums, self.bias_parts[self.bias_starts[top] :] if training else None,
         )  # fmt: skip
 
     def backward(self, module: Module, params: Any, grads: Any, x: Any, rows: int) -> None:
@@ -114,12 +128,16 @@ class LayersWork:
 
     def gradient(
         self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
-        seed: int, step: int, starts: bool,
+        seed: int,
     ) -> None:  # fmt: skip
-        """Of a batch: weights' into grads, biases' into bias_parts, the sums of losses and hits into sums."""
-        self.forward(module, params, x, rows, seed, step, True)
-        self.judge(module, params, y, weight, rows, metric, starts, True, True)
+        """Of the clock's batch: weights' into grads, biases' into bias_parts, the sums of losses and hits into sums."""
+        self.forward(module, params, x, rows, seed, True)
+        self.judge(module, params, y, weight, rows, metric, True)
         self.backward(module, params, grads, x, rows)
+
+    def can_be_recorded(self) -> bool:
+        """Whether a gradient's launches can be; makes room for what that takes."""
+        return self.products.take_workspace()
 
     def chunks_of(self, rows: int) -> tuple[int, int]:
         """(chunks of this batch, room for so many) in bias_parts."""
@@ -136,64 +154,83 @@ class LayersWork:
     def _blocks(self, n: int) -> tuple[int]:
         return (min(MOST_BLOCKS, -(-n // PER_BLOCK)),)
 
+    def step(
+        self, module: Module, header: str, data: Data, course: Course, memory: Memory, clip_norm: float, epoch: int,
+        batch: int, rows: int,
+    ) -> None:  # fmt: skip
+        """The clock's step, which is this batch of this epoch. All is launched, nothing is waited for or allocated."""
+        net, params, grads = self.net, memory.params, memory.grads
+        x, y, weight = self.batches.take(module, self.clock, data, course, epoch, batch, rows)
+        self.gradient(module, header, params, grads, x, y, weight, rows, data.metric, course.seed)
+        grid, parts, sums = (self.n_blocks,), (self.bias_parts, *self.chunks_of(rows)), (self.sums, len(self.sums))
+        if course.rule == NO_UPDATE:
+            module["settle_biases"](grid, PER_BLOCK, self.clock.array, *parts, *sums, grads)
+            return
+        if clip_norm > 0.0 or course.rule == RPROP:
+            module["measure"](grid, PER_BLOCK, params, grads, *parts, net.l2, self.squares)
+        module["update"](
+            grid, PER_BLOCK, self.clock.array, grads, *parts, net.l2, clip_norm, self.squares, *sums,
+            self.n_sums(rows), rows, self.objectives, self.layer_factors, params, memory.state,
+        )  # fmt: skip
+
     # ---- the contract's two functions
 
     def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
-        data, net = device_data(data), self.net
-        learns, hyper = course.rule != NO_UPDATE, course.hyper
-        clip_norm = float(hyper[HYPER.index("clip_norm")])
+        data, net, size = device_data(data), self.net, course.batch_size
+        clip_norm = float(course.hyper[HYPER.index("clip_norm")])
         header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
         module = self.module(header)
-        n_batches = -(-data.n_samples // course.batch_size)
-        powers = memory.scalars[0, [POWER1, POWER2]]
-        table = cupy.asarray(step_settings(course, powers, n).astype(self.dtype)) if learns else None
-        memory.scalars[:, [POWER1, POWER2]] = powers
-        self.compared[0] = memory.scalars[0, LAST_LOSS]
-        layer_factors = cupy.asarray(course.layer_factors)
-        measures = learns and (clip_norm > 0.0 or course.rule == RPROP)
-        ended = []
-        for t in range(n):
-            step = first + t
+        n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n
+        records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
+        self._begin(course, memory, first, n, n_batches, records)
+        addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *memory[:3]) if is_on_device(x)]
+        same = (  # all that a step is launched with, besides the number of rows and what this object keeps
+            header, data.n_samples, size, course.shuffle, course.seed, clip_norm, net.l2, net.loss_constant,
+            bound_of(net, data.metric), *map(float, net.dropout), *addresses,
+        )  # fmt: skip
+        can_be_recorded, step = self.can_be_recorded() and is_on_device(data.X), first
+        while step < end:
             epoch, batch = divmod(step, n_batches)
-            rows = min(course.batch_size, data.n_samples - batch * course.batch_size)
-            x, y, weight = self.batches.take(module, data, course, epoch, batch, rows)
-            self.gradient(
-                module, header, memory.params, memory.grads, x, y, weight, rows, data.metric, course.seed, step,
-                batch == 0,
-            )  # fmt: skip
-            parts = (self.bias_parts, *self.chunks_of(rows))
-            if not learns:
-                module["settle_biases"]((self.n_blocks,), PER_BLOCK, *parts, memory.grads)
-            if measures:
-                module["measure"](
-                    (self.n_blocks,), PER_BLOCK, memory.params, memory.grads, *parts, net.l2, self.squares
-                )
-            if course.rule == RPROP:
-                module["compare"](
-                    (1,), 32, self.sums, self.n_sums(rows), rows, self.squares, self.n_blocks, net.l2, self.compared
-                )
-            if learns:
-                module["update"](
-                    (self.n_blocks,), PER_BLOCK, table[t], memory.grads, *parts, net.l2, clip_norm, self.squares,
-                    self.n_blocks, self.compared, layer_factors, memory.params, memory.state,
-                )  # fmt: skip
-            if batch == n_batches - 1:
-                ended.append((epoch, self.sums[:, :2].sum(axis=0)))
-        self._record(data, memory, ended, first + n, n_batches)
+            rows = min(size, data.n_samples - batch * size)
+            launch = partial(self.step, module, header, data, course, memory, clip_norm, epoch, batch, rows)
+            self.batches.begin(data, course, epoch)
+            # Those in a row that are like this one: whole batches of one epoch, or epochs of one batch.
+            n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))
+            if can_be_recorded:
+                self.replays.run((rows, *same), n_alike, launch)
+            else:
+                launch()
+                n_alike = 1
+            self.batches.used(epoch)
+            step += n_alike
+        self._end(data, course, memory, records, first, end, n_batches)
 
-    def _record(self, data: Data, memory: Memory, ended: list, steps: int, n_batches: int) -> None:
+    def _begin(self, course: Course, memory: Memory, first: int, n: int, n_batches: int, records: Any) -> None:
+        """What a call's steps read from the device."""
+        table = None
+        if course.rule != NO_UPDATE:
+            powers = memory.scalars[0, [POWER1, POWER2]]
+            table = cupy.asarray(step_settings(course, powers, n).astype(self.dtype))
+            memory.scalars[:, [POWER1, POWER2]] = powers
+        self.clock.set(first, n_batches, table, records)
+        self.objectives[(first - 1) % 2] = memory.scalars[0, LAST_LOSS]
+        if course.layered:
+            self.layer_factors.set(course.layer_factors, stream=cupy.cuda.get_current_stream())
+
+    def _end(
+        self, data: Data, course: Course, memory: Memory, records: Any, first: int, end: int, n_batches: int
+    ) -> None:
         """The losses of finished epochs come home, and whether they are finite: the one synchronisation of a call."""
-        running = self.sums[:, :2].sum(axis=0)
-        sums = cupy.asnumpy(cupy.stack([*(both for _, both in ended), running, self.compared]))
-        memory.scalars[:, LAST_LOSS] = sums[-1, 0]
-        memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 0.0, steps
-        for (epoch, _), (loss, right) in zip(ended, sums, strict=False):
+        sums = cupy.asnumpy(cupy.concatenate([records, self.objectives[None]]))
+        if course.rule == RPROP:
+            memory.scalars[:, LAST_LOSS] = sums[-1, (end - 1) % 2]
+        memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 0.0, end
+        for epoch, (loss, right) in enumerate(sums[:-1], first // n_batches):
             if not np.isfinite(loss):
                 memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, epoch * n_batches
                 return
-            memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
-        if not np.isfinite(sums[-2, 0]):
-            memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, steps // n_batches * n_batches
+            if (epoch + 1) * n_batches <= end:
+                memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         data, net = device_data(data), self.net
@@ -205,8 +242,8 @@ class LayersWork:
             first = batch * self.rows
             rows = min(self.rows, data.n_samples - first)
             x, y, weight = self.batches.in_order(data, first, rows)
-            self.forward(module, params, x, rows, 0, 0, False)
-            self.judge(module, params, y, weight, rows, data.metric, batch == 0, False, data.judged)
+            self.forward(module, params, x, rows, 0, False)
+            self.judge(module, params, y, weight, rows, data.metric, False, batch == 0, data.judged)
             if output.size:
                 width = self.sizes[-1]
                 out[first * width : (first + rows) * width] = self.a[top][:rows].reshape(-1)

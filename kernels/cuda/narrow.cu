@@ -90,8 +90,8 @@ __device__ void judge_row(
 // The gradient of a batch. W: what narrow_weights made. sums: (blocks, 4) as judge of per_layer.cu leaves them. partials:
 // (blocks, N_GRADS).
 extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
-    const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c, double bound,
-    int starts, double* sums, float* partials) {
+    const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
+    double bound, double* sums, float* partials) {
   FM_DYN_SMEM(float, memory);
   FM_SHARED(float, shares, [2][WARPS]);
   float* const z_top = memory;                                // (ROWS, wide(N_LAYERS))
@@ -205,6 +205,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     for (int k = 0; k < WARPS; ++k) both[0] += shares[0][k], both[1] += shares[1][k];
     both[0] /= LOSS_WIDTH;
     double* of_block = sums + 4 * blockIdx.x;
+    const bool starts = clock->step % clock->n_batches == 0;
     of_block[0] = (starts ? 0.0 : of_block[0]) + both[0], of_block[1] = (starts ? 0.0 : of_block[1]) + both[1];
     of_block[2] = both[0], of_block[3] = both[1];
   }

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arguments import Net
 from .layers import PER_BLOCK, LayersWork
-from .module import Module, compiled, source
+from .module import Module, source
 from .nets import bound_of
 from .per_net import shared_limit
 
@@ -61,16 +61,19 @@ class NarrowWork(LayersWork):
     def n_sums(self, rows: int) -> int:
         return self._n_blocks
 
+    def can_be_recorded(self) -> bool:
+        return True
+
     def gradient(
         self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
-        seed: int, step: int, starts: bool,
+        seed: int,
     ) -> None:  # fmt: skip
-        narrow, net = compiled(self.text(header)), self.net
+        narrow, net = self.compiled(self.text(header)), self.net
         grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
         narrow["narrow_gradient"](
-            (self._n_blocks,), 32 * WARPS, x, y, weight, self._weights, params, rows, net.loss_constant,
-            bound_of(net, metric), starts, self.sums, self._partials, shared=self._shared,
+            (self._n_blocks,), 32 * WARPS, self.clock.array, x, y, weight, self._weights, params, rows,
+            net.loss_constant, bound_of(net, metric), self.sums, self._partials, shared=self._shared,
         )  # fmt: skip
         narrow["reduce"](
             (self.n_blocks,), PER_BLOCK, self._partials, self._n_blocks, 1.0 / (rows * net.loss_width), grads,

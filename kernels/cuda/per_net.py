@@ -19,7 +19,9 @@ from .architecture import Architecture
 from .module import Kernel, compiled, source
 from .structs import FORMATS, JOB
 
-MOST_IN_THREAD = 180  # numbers a thread keeps in registers: parameters, gradients and state
+# Numbers a thread keeps in registers (parameters, gradients and state), by the bytes of each. What else it needs leaves
+# no room for more: tests/kernels/cuda/test_nvrtc_tables.py says how much the largest nets spill.
+MOST_IN_THREAD = {4: 180, 8: 75}
 PER_THREAD = 128  # threads of a block of nets
 PADDING = 16
 LARGEST_TILE = 64
@@ -58,10 +60,9 @@ class Shape:
     def choose(cls, architecture: Architecture, n_state: int, rows: int, n_nets: int, limit: int) -> Shape:
         """rows : of a batch. limit : bytes of shared memory a block may have."""
         itemsize = np.dtype(architecture.dtype).itemsize
-        registers = architecture.n_params * (2 + n_state) * (itemsize // 4)
         if (
-            registers <= MOST_IN_THREAD and n_nets >= PER_THREAD and architecture.is_elementwise
-            and not architecture.drops
+            architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize] and n_nets >= PER_THREAD
+            and architecture.is_elementwise and not architecture.drops
         ):  # fmt: skip
             return cls(True, PER_THREAD, 4, 0, True)
         tile = min(LARGEST_TILE, -(-rows // 4) * 4)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import cupy
 import numpy as np
 from cupy_backends.cuda.libs import cublas
+
+from .cublas import library, new_handle, workspace_bytes
 
 CUDA_R_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 0, 77, -1  # of cuBLAS's own header
 N, T = 0, 1
@@ -17,16 +20,31 @@ class Products:
 
     def __init__(self, dtype: np.dtype, precision: str):
         self._one, self._zero = np.ones(1, dtype), np.zeros(1, dtype)
-        self._gemm = cublas.sgemm if dtype == np.float32 else cublas.dgemm
-        self._tf32 = precision == "tf32" and dtype == np.float32
+        single = dtype == np.float32
+        self._tf32, self._handle, self._workspace = single and precision == "tf32", new_handle(), None
+        if self._handle is None:
+            self._gemm, self._gemm_ex = cublas.sgemm if single else cublas.dgemm, cublas.gemmEx
+        else:
+            found = library()
+            self._gemm, self._gemm_ex = found.cublasSgemm_v2 if single else found.cublasDgemm_v2, found.cublasGemmEx
+
+    def take_workspace(self) -> bool:
+        """So that products can be captured, if there is room for it. Whether they can."""
+        if self._handle is not None and self._workspace is None:
+            with suppress(cupy.cuda.memory.OutOfMemoryError):
+                self._workspace = cupy.empty(workspace_bytes(), np.uint8)
+        return self._workspace is not None
 
     def _multiply(self, ta: int, tb: int, m: int, n: int, k: int, A: Any, lda: int, B: Any, ldb: int, C: Any) -> None:
         """C (m, n) = op(A) op(B), by columns."""
-        handle, one, zero = cupy.cuda.device.get_cublas_handle(), self._one.ctypes.data, self._zero.ctypes.data
-        a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
+        if self._handle is not None:
+            handle = self._handle.on(cupy.cuda.get_current_stream().ptr, self._workspace)
+        else:
+            handle = cupy.cuda.device.get_cublas_handle()
+        one, zero, a, b, c = self._one.ctypes.data, self._zero.ctypes.data, A.data.ptr, B.data.ptr, C.data.ptr
         if self._tf32:
             kind = CUDA_R_32F
-            cublas.gemmEx(
+            self._gemm_ex(
                 handle, ta, tb, m, n, k, one, a, kind, lda, b, kind, ldb, zero, c, kind, m, COMPUTE_32F_FAST_TF32,
                 GEMM_DEFAULT,
             )  # fmt: skip

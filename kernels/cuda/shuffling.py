@@ -15,6 +15,7 @@ import numpy as np
 from ..arguments import Course, Data
 from ..jit import kernel
 from ..random import BLOCK, permutation
+from .clock import Clock
 from .memory import checked_allocation, is_on_device
 from .module import Module
 
@@ -67,44 +68,62 @@ class Batches:
 
     def __init__(self, rows: int, n_samples: int, shuffle: bool, n_inputs: int, n_outputs: int, dtype: np.dtype):
         self._rows, self._n_inputs, self._n_outputs, self._dtype = rows, n_inputs, n_outputs, dtype
-        self._shuffle, self._words, self._epoch = shuffle, np.zeros(BLOCK, np.uint64), -1
+        self._words, self._epoch = np.zeros(BLOCK, np.uint64), -1
         self._order = np.zeros(n_samples if shuffle else 0, np.int64)
         self._orders = Turns(n_samples, np.int32) if shuffle else None
         self._stream: Turns | None = None
         self._in_use = -1  # the turn of the batch that was given out last
         self._ready = -1  # the batch, counted over all epochs, that is on its way or here
-        if shuffle:
-            self._x, self._y = cupy.empty((rows, n_inputs), dtype), cupy.empty((rows, n_outputs), dtype)
-            self._weight = cupy.empty(rows, dtype)
+        self._gathered = self._make_buffers() if shuffle else None
 
     def restart(self) -> None:
         self._ready = -1
 
-    def take(self, module: Module, data: Data, course: Course, epoch: int, batch: int, rows: int) -> tuple:
-        """(x, y, weight) of a batch, in C order, rows first."""
-        first = batch * course.batch_size
+    def begin(self, data: Data, course: Course, epoch: int) -> None:
+        """Before batches of this epoch are taken: its order is on the device when kernels launched from here on run."""
         if not course.shuffle:
-            return self.in_order(data, first, rows)
+            return
         assert self._orders is not None
-        turn = epoch % 2
         if epoch != self._epoch:
-            self._draw(data, course, epoch, turn)
-        order, on_device = self._orders.arrived(turn), is_on_device(data.X)
-        x = self._x if on_device else self._streamed(data, first, rows, self._order, epoch, batch)
-        width = (self._n_inputs if on_device else 0) + self._n_outputs + 1
-        module["gather"](
-            (min(1024, -(-rows * width // 256)),), 256, data.X if on_device else None, data.Y, data.weight, order,
-            first, rows, self._x if on_device else None, self._y, self._weight,
-        )  # fmt: skip
-        self._orders.mark_used(turn)
-        return x, self._y, self._weight
+            self._epoch = epoch
+            draw_order(data.n_samples, course.seed, epoch, self._words, self._order)
+            self._orders.writable(epoch % 2)[:] = self._order
+            self._orders.send(epoch % 2, data.n_samples)
+        self._orders.arrived(epoch % 2)
 
-    def _draw(self, data: Data, course: Course, epoch: int, turn: int) -> None:
-        assert self._orders is not None
-        self._epoch = epoch
-        draw_order(data.n_samples, course.seed, epoch, self._words, self._order)
-        self._orders.writable(turn)[:] = self._order
-        self._orders.send(turn, data.n_samples)
+    def used(self, epoch: int) -> None:
+        """After batches of this epoch were taken."""
+        if self._orders is not None:
+            self._orders.mark_used(epoch % 2)
+
+    def take(
+        self, module: Module, clock: Clock, data: Data, course: Course, epoch: int, batch: int, rows: int
+    ) -> tuple:
+        """(x, y, weight) of the clock's batch, in C order, rows first; epoch and batch are the same as the clock's.
+
+        Of inputs on the device, what is launched and returned is the same for every batch of so many rows.
+        """
+        first, on_device = batch * course.batch_size, is_on_device(data.X)
+        if not course.shuffle and (not on_device or rows == data.n_samples):
+            return self.in_order(data, first, rows)
+        if self._gathered is None:
+            self._gathered = self._make_buffers()
+        x, y, w = self._gathered
+        even, odd = self._orders.device if course.shuffle else (None, None)
+        width = (self._n_inputs if on_device else 0) + self._n_outputs + 1
+        if not on_device:
+            x = self._streamed(data, first, rows, self._order, epoch, batch)
+        module["gather"](
+            (min(1024, -(-rows * width // 256)),), 256, clock.array, data.X if on_device else None, data.Y,
+            data.weight, even, odd, course.batch_size, rows, x if on_device else None, y, w,
+        )  # fmt: skip
+        return x, y, w
+
+    def _make_buffers(self) -> tuple:
+        shapes = (self._rows, self._n_inputs), (self._rows, self._n_outputs), self._rows
+        n_bytes = self._rows * (self._n_inputs + self._n_outputs + 1) * self._dtype.itemsize
+        with checked_allocation("the samples of a batch", n_bytes, "Lower batch_size, or use dtype='float32'."):
+            return tuple(cupy.empty(shape, self._dtype) for shape in shapes)
 
     def in_order(self, data: Data, first: int, rows: int) -> tuple:
         """The same for samples as they stand."""

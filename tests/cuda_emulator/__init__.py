@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from . import arrays, cublas, cuda, memory, raw, streams
+from . import arrays, cublas, cuda, libcublas, memory, raw, streams
 from .state import EmulatorError as EmulatorError
 from .state import counting as counting
 from .state import counts, reset
@@ -110,7 +110,7 @@ def _modules():
         get_default_memory_pool=memory.MemoryPool, get_default_pinned_memory_pool=memory.MemoryPool,
         is_available=cuda.is_available,
     )  # fmt: skip
-    found = {"cupy": cupy, **cuda.modules()}
+    found = {"cupy": cupy, **cuda.modules(), **libcublas.modules()}
     cupy.cuda = found["cupy.cuda"]
     cupyx = types.ModuleType("cupyx")
     cupyx.empty_pinned = lambda shape, dtype=float: np.empty(shape, dtype)
@@ -140,6 +140,7 @@ def installed():
         yield sys.modules["cupy"]
         streams.drain_all()
         memory.check_guards()
+        libcublas.check_faults()
     finally:
         for name in MODULES:
             sys.modules.pop(name, None)
@@ -147,4 +148,4 @@ def installed():
         reset()
 
 
-_PACKAGES = {"cupy", "cupyx", "cupy_backends"}
+_PACKAGES = {"cupy", "cupyx", "cupy_backends", "cuda"}

@@ -59,6 +59,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if blocking:
             counts["synchronizations"] += 1
         stream = stream or get_current_stream()
+        self._refuse_pageable(stream, out)
         if out is None:
             out = np.empty(self.shape, self.dtype, order=order if order != "A" else "C")
         if blocking:
@@ -72,11 +73,17 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         counts["host_to_device"] += 1
         if arr.shape != self.shape or arr.dtype != self.dtype:
             raise ValueError(f"{arr.dtype}{arr.shape} set into {self.dtype}{self.shape}")
+        self._refuse_pageable(stream or get_current_stream(), arr)
         if stream is None:
             get_current_stream()._drain()
             self._host[...] = arr
         else:
             stream._ask(lambda: np.copyto(self._host, arr))
+
+    @staticmethod
+    def _refuse_pageable(stream, host):
+        if stream.is_capturing() and (host is None or not memory.is_pinned(host.ctypes.data)):
+            stream._refuse_capture("a copy from or to pageable memory")
 
     def __array__(self, *_, **__):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")

@@ -82,22 +82,46 @@ def _stored(numbers, kind):
 
 
 def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed):
-    """C = alpha op(A) op(B) + beta C; C is not read where beta is 0."""
-    if get_current_stream().is_capturing():
+    """As CuPy's wrappers: on the current stream, unless that is captured."""
+    stream = get_current_stream()
+    if stream.is_capturing():
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+    alpha, beta = _scalar(alpha, computed), _scalar(beta, computed)
+    _multiply(
+        stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count,
+        computed,
+    )  # fmt: skip
+
+
+def _multiply(
+    stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed,
+    workspace=None,
+):  # fmt: skip
+    """C = alpha op(A) op(B) + beta C; C is not read where beta is 0. A recorded product looks at its arrays, which may
+    have gone by then, and at its workspace when it is replayed.
+    """
     if min(m, n, k, count) < 0:
         raise CUBLASError("CUBLAS_STATUS_INVALID_VALUE: a negative size")
     if 0 in (m, n, count):
         return
     counts["products"] += 1
-    alpha, beta = _scalar(alpha, computed), _scalar(beta, computed)
-    a = _matrix("A", A, a_kind, *((m, k) if ta == 0 else (k, m)), lda, sa, count)
-    b = _matrix("B", B, b_kind, *((k, n) if tb == 0 else (n, k)), ldb, sb, count)
-    c = _matrix("C", C, c_kind, m, n, ldc, sc, count)
+
+    def matrices():
+        return (
+            _matrix("A", A, a_kind, *((m, k) if ta == 0 else (k, m)), lda, sa, count),
+            _matrix("B", B, b_kind, *((k, n) if tb == 0 else (n, k)), ldb, sb, count),
+            _matrix("C", C, c_kind, m, n, ldc, sc, count),
+        )
+
+    found = matrices()
     if count > 1 and sc < (n - 1) * ldc + m:
         raise EmulatorError("matrices C of a batch overlap")
+    captured = stream.is_capturing()
 
     def product():
+        a, b, c = matrices() if captured else found
+        if workspace is not None:
+            check_range(*workspace, "the workspace of a product")
         left, right = _numbers(a, a_kind, computed), _numbers(b, b_kind, computed)
         left = left if ta == 0 else left.transpose(0, 2, 1)
         right = right if tb == 0 else right.transpose(0, 2, 1)
@@ -107,7 +131,7 @@ def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, 
                 result = result + computed(beta) * _numbers(c, c_kind, computed)
             c[...] = _stored(result, c_kind)
 
-    get_current_stream()._ask(product)
+    stream._ask(product)
 
 
 def sgemm(handle, transa, transb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):

@@ -127,6 +127,7 @@ class _Runtime(types.ModuleType):
         current.device = _check_device(device_id)
 
     def deviceSynchronize(self):
+        streams.refuse_capture("a device is waited for")
         counts["synchronizations"] += 1
         streams.drain_all()
 
@@ -167,6 +168,9 @@ class _Runtime(types.ModuleType):
             memory.check_range(src, size, "source of a copy")
         name = {self.memcpyHostToDevice: "host_to_device", self.memcpyDeviceToHost: "device_to_host"}.get(kind)
         counts[name or "device_to_device"] += 1
+        for host in [src] * (kind == self.memcpyHostToDevice) + [dst] * (kind == self.memcpyDeviceToHost):
+            if streams.stream_at(stream).is_capturing() and not memory.is_pinned(host):
+                streams.refuse_capture("a copy from or to pageable memory")
         streams.stream_at(stream)._ask(lambda: ctypes.memmove(dst, src, size))
 
     def memset(self, ptr, value, size):

@@ -1,4 +1,5 @@
-"""Small fits that between them ask for every kind of kernel of the CUDA backend. Run within cuda_emulator.installed().
+"""Small fits that between them ask for every kind of kernel of the CUDA backend, and more that between them take every
+path through memory. Run within cuda_emulator.installed().
 
 Each is a function of a dtype and returns the parameters it ends with. What they compile is in cuda_emulator.sources.
 """
@@ -119,6 +120,83 @@ def one_wide_net_streamed(dtype):
     return net.params
 
 
+# ---- more of what kernels do with memory, for AddressSanitizer
+
+
+def _wide(sizes, **settings):
+    return fastmlp.MLP(sizes, **{"hidden_activation": "gelu", "device": "cuda", "random_state": 0} | settings)
+
+
+def replayed_steps(dtype):
+    """By Rprop, which compares objectives, with clipping, weights, and a short last batch."""
+    net = _wide((4, 150, 150, 3), dropout=0.25, loss="softmax_cross_entropy", dtype=dtype)
+    weight, optimizer = np.linspace(0.5, 1.5, ROWS), fastmlp.Rprop(0.01, clip_norm=1.0)
+    net.fit(*_data(4, 3), epochs=6, batch_size=7, optimizer=optimizer, sample_weight=weight)
+    return net.params
+
+
+def gradient_of_a_wide_net(dtype):
+    """Biases are settled; rows end within a chunk; the output is wider than a warp."""
+    net, rng = _wide((3, 150, 150, 37), loss="softmax_cross_entropy", l2=0.01, dtype=dtype), np.random.default_rng(0)
+    net.fit(X := rng.normal(size=(133, 3)), y := rng.integers(0, 37, 133), epochs=1, optimizer="sgd")
+    net.evaluate(X, y)
+    return net.loss_and_gradient(X, y)[1]
+
+
+def nets_in_workspace(dtype):
+    """Blocks whose arrays lie in global memory, with an own net that is validated and one that stops early."""
+    from fastmlp.kernels.cuda import nets
+
+    before, nets.shared_limit = nets.shared_limit, lambda: 0
+    try:
+        pop = fastmlp.Population((4, 9, 5, 3), 3, hidden_activation="silu", device="cuda", random_state=0, dtype=dtype)
+        X, y = _data(4)
+        data = X, np.stack([y, 1.0 - y, X[:, 0]], axis=1)
+        pop.fit(
+            *data, epochs=4, batch_size=7, optimizer=fastmlp.Quickprop(0.1, clip_norm=1.0), validation_data=data,
+            early_stopping=2,
+        )  # fmt: skip
+        pop.predict(data[0])
+    finally:
+        nets.shared_limit = before
+    return pop.params
+
+
+def narrow_nets(dtype):
+    """Gradients in shared memory and in global memory; layers that keep what f took; several tiles of rows."""
+    from fastmlp.kernels.cuda import narrow
+
+    found, before, rng = [], narrow.shared_limit, np.random.default_rng(0)
+    X, y = rng.normal(size=(133, 5)), rng.normal(size=(133, 3))
+    try:
+        for precision, limit in (("float16", before()), ("bfloat16", 40_000)):
+            narrow.shared_limit = lambda limit=limit: limit
+            net = _wide((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision=precision)
+            net.fit(X, y, epochs=2, batch_size=100, optimizer=fastmlp.Rprop(0.01))
+            found.append(np.array(net.params))
+    finally:
+        narrow.shared_limit = before
+    return np.concatenate(found)
+
+
+def streamed_in_order(dtype):
+    """Weighted samples, a short last batch, and an evaluation in parts. The device has little room from here on."""
+    import fastmlp.plan
+
+    before, fastmlp.plan.DEVICE_EVALUATION_ROWS = fastmlp.plan.DEVICE_EVALUATION_ROWS, 30
+    try:
+        net, rng = _wide((40, 150, 150, 2), dtype=dtype), np.random.default_rng(0)
+        X, y = rng.normal(size=(100, 40)).astype(dtype), rng.normal(size=(100, 2))
+        settings.free = X.nbytes
+        net.fit(X, y, epochs=2, batch_size=16, shuffle=False, sample_weight=rng.random(100), optimizer="sgd")
+        net.predict(X)
+        net.evaluate(X, y)
+    finally:
+        fastmlp.plan.DEVICE_EVALUATION_ROWS = before
+    return net.params
+
+
 FITS = (
     nets_in_threads, nets_in_blocks, nets_in_step, one_small_net, one_wide_net, one_narrow_net, one_wide_net_streamed,
 )  # fmt: skip
+MORE_FITS = (replayed_steps, gradient_of_a_wide_net, nets_in_workspace, narrow_nets, streamed_in_order)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .build import ASAN
 from .state import LOCK, EmulatorError, counts, device, settings
-from .streams import is_busy
+from .streams import is_busy, refuse_capture
 
 ALIGNMENT = 256
 GUARD = 0 if ASAN else 64  # bytes; AddressSanitizer has its own, right behind the last byte
@@ -20,6 +20,7 @@ _starts: list[int] = []
 _live: dict[int, weakref.ref] = {}
 _freed: list[int] = []
 _faults: list[str] = []
+_pinned: list[tuple[int, int, weakref.ref]] = []
 _used = 0
 
 
@@ -36,6 +37,7 @@ class Allocation:
 
     def __init__(self, size: int):
         global _used
+        refuse_capture("memory is allocated")
         with LOCK:
             if _used + size > settings.limit:
                 raise OutOfMemoryError(size, _used, settings.limit)
@@ -201,4 +203,10 @@ def alloc_pinned_memory(size: int):
     """Host memory with the buffer protocol, `.ptr` and `.size`."""
     memory = type("PinnedMemoryPointer", (ctypes.c_uint8 * size,), {})()
     memory.ptr, memory.size = ctypes.addressof(memory), size
+    _pinned.append((memory.ptr, size, weakref.ref(memory)))
     return memory
+
+
+def is_pinned(ptr: int) -> bool:
+    _pinned[:] = [place for place in _pinned if place[2]() is not None]
+    return any(start <= ptr < start + max(size, 1) for start, size, _ in _pinned)

@@ -122,8 +122,13 @@ class RawKernel:
         values = [self._value(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self._signature, strict=True))]
         counts["launches"] += 1
         counts[f"launches of {self.name}"] += 1
+        stream, keep, places = get_current_stream(), args, []
+        if stream.is_capturing():  # a graph keeps no arrays alive
+            places, keep = [(i, x._address, x.nbytes) for i, x in enumerate(args) if isinstance(x, ndarray)], ()
 
-        def run(keep=args):
+        def run():
+            for i, address, size in places:
+                memory.check_range(address, size, f"{self.name}, replayed: argument {i}")
             addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
             dims = (ctypes.c_uint * 6)(*grid, *block)
             with LOCK:
@@ -132,7 +137,7 @@ class RawKernel:
                 raise EmulatorError(f"{self.name}: {error.decode()}")
             memory.check_guards({x._memory for x in keep if isinstance(x, ndarray)})
 
-        get_current_stream()._ask(run)
+        stream._ask(run)
 
     def _value(self, i, x, code, size):
         where = f"{self.name}: argument {i}"

@@ -16,6 +16,7 @@ settings = SimpleNamespace(
     free=None,  # bytes that it says are free; None for as many as are
     n_devices=1,
     available=True,  # what cupy.cuda.is_available() says
+    cublas=True,  # whether there is a cuBLAS library with a C interface
     late="",  # which streams do what they are asked to as late as they may: "all", "null", or none
     compute_capability="90",
 )

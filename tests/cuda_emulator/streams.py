@@ -7,6 +7,7 @@ names, do it as late as they may: when somebody synchronises with them, or with 
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import ClassVar
 
@@ -44,6 +45,7 @@ class Graph:
 
     def launch(self, stream=None):
         counts["graph_launches"] += 1
+        counts["launches from graphs"] += len(self._operations)
         for operation in self._operations:
             (stream or get_current_stream())._ask(operation)
 
@@ -58,7 +60,7 @@ class Stream:
     _all: ClassVar[dict[int, Stream]] = {}
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self._queue, self._asked, self._did, self._captured = deque(), 0, 0, None
+        self._queue, self._asked, self._did, self._captured, self._is_invalid = deque(), 0, 0, None, False
         self.is_non_blocking, self._stack = non_blocking, []
         self.ptr = 0 if null else id(self)
         Stream._all[self.ptr] = self
@@ -100,10 +102,14 @@ class Stream:
     def begin_capture(self, mode=None):
         if self.ptr == 0:
             raise EmulatorError("the null stream cannot be captured")
-        self._captured = []
+        self._captured, self._is_invalid = [], False
+        _capturing.streams = [*getattr(_capturing, "streams", ()), self]
 
     def end_capture(self) -> Graph:
         operations, self._captured = self._captured, None
+        _capturing.streams.remove(self)
+        if self._is_invalid:
+            raise EmulatorError("cudaErrorStreamCaptureInvalidated: an operation failed while the stream was captured")
         return Graph(operations)
 
     def is_capturing(self) -> bool:
@@ -111,6 +117,7 @@ class Stream:
 
     def _refuse_capture(self, what):
         if self._captured is not None:
+            self._is_invalid = True
             raise EmulatorError(f"{what} while the stream is captured")
 
     def _ask(self, operation):
@@ -153,7 +160,18 @@ class Stream:
         self._run_to(self._asked)
 
 
+_capturing = threading.local()  # .streams, which this thread captures
 Stream.null = Stream(null=True)
+
+
+def is_anyone_capturing() -> bool:
+    return bool(getattr(_capturing, "streams", ()))
+
+
+def refuse_capture(what: str) -> None:
+    """What a thread must not do while it captures a stream."""
+    for stream in getattr(_capturing, "streams", ()):
+        stream._refuse_capture(what)
 
 
 def get_current_stream(device_id=-1) -> Stream:
@@ -171,6 +189,7 @@ def is_busy() -> bool:
 def forget_all() -> None:
     """No stream but an empty null stream."""
     Stream.null.__init__(null=True)
+    vars(_capturing).clear()
     Stream._all.clear()
     Stream._all[0] = Stream.null
 

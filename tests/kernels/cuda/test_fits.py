@@ -97,6 +97,9 @@ def test_population_on_inputs_without_room(emulated_cuda):
 @pytest.mark.skipif(asan.library() is None, reason="g++ has no AddressSanitizer")
 def test_no_read_or_write_outside_arrays(emulated_cuda):
     """Under AddressSanitizer, which sees every access of every thread."""
-    program = "from cuda_emulator.fits import FITS\nfor fit in FITS:\n    fit('float32')\nprint('no fault')\n"
+    program = (
+        "from cuda_emulator.fits import FITS, MORE_FITS\n"
+        "for fit in (*MORE_FITS[:-1], *FITS, MORE_FITS[-1]):\n    fit('float32')\nprint('no fault')\n"
+    )
     done = asan.run(program)
     assert done.stdout.strip().endswith("no fault"), done.stderr[-4000:]

@@ -43,11 +43,11 @@ def test_threads_take_many_tiny_nets(per_net):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_state", range(4))
 def test_registers_bound_a_thread(per_net, n_state, dtype):
-    """Parameters, gradients and state, of which double precision takes two each."""
+    """Parameters, gradients and state; doubles take two registers each, and so does what comes with them."""
     for width in range(1, 40):
         architecture = of((2, width, 1), dtype)
-        numbers = (4 * width + 1) * (2 + n_state) * (2 if dtype == "float64" else 1)
-        assert choose(per_net, architecture, n_state).in_thread == (numbers <= 180)
+        numbers = (4 * width + 1) * (2 + n_state)
+        assert choose(per_net, architecture, n_state).in_thread == (numbers <= (75 if dtype == "float64" else 180))
 
 
 @pytest.mark.parametrize("rows, tile", [(1, 4), (4, 4), (5, 8), (16, 16), (63, 64), (64, 64), (1000, 64)])

@@ -30,25 +30,26 @@ def test_products(cuda, precision, dtype, rng):
         assert (below.get()[rows:] == 9).all()
 
 
-@pytest.mark.parametrize(
-    "dtype, precision, call",
-    [("float32", "exact", "sgemm"), ("float64", "exact", "dgemm"), ("float32", "tf32", "gemmEx"),
-     ("float64", "tf32", "dgemm")],
-)  # fmt: skip
-def test_precision_decides_the_call(cuda, dtype, precision, call, monkeypatch):
-    """Rounding is allowed for float32 only."""
-    from cupy_backends.cuda.libs import cublas
+CALLS = [("float32", "exact", "sgemm"), ("float64", "exact", "dgemm"), ("float32", "tf32", "gemmEx"),
+         ("float64", "tf32", "dgemm")]  # fmt: skip
+NAMES = {"sgemm": "cublasSgemm_v2", "dgemm": "cublasDgemm_v2", "gemmEx": "cublasGemmEx"}
 
+
+@pytest.mark.parametrize("dtype, precision, call", CALLS)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_precision_decides_the_call(emulated_cuda, cuda, dtype, precision, call, wrapped, monkeypatch):
+    """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
+    emulated_cuda.settings.cublas = not wrapped
     from fastmlp.kernels.cuda import products
 
-    called = []
-    for name in ("sgemm", "dgemm", "gemmEx"):
-        real = getattr(cublas, name)
-        monkeypatch.setattr(
-            products.cublas, name, lambda *a, real=real, name=name: (called.append((name, a)), real(*a))
-        )
-    X = cuda.ones((2, 2), dtype)
-    products.Products(np.dtype(dtype), precision).times(X, X, cuda.empty((2, 2), dtype), 2)
-    assert [name for name, _ in called] == [call]
+    made, called = products.Products(np.dtype(dtype), precision), []
+    assert (made._handle is None) == wrapped
+    gemm, gemm_ex = made._gemm, made._gemm_ex
+    made._gemm = lambda *a: (called.append(((gemm.__name__), a)), gemm(*a))
+    made._gemm_ex = lambda *a: (called.append((gemm_ex.__name__, a)), gemm_ex(*a))
+    X, out = cuda.ones((2, 2), dtype), cuda.empty((2, 2), dtype)
+    made.times(X, X, out, 2)
+    assert [name for name, _ in called] == [call if wrapped else NAMES[call]]
     if call == "gemmEx":
         assert called[0][1][-2:] == (77, -1)  # CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT
+    assert out.tolist() == [[2.0, 2.0], [2.0, 2.0]]

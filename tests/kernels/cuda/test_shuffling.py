@@ -42,25 +42,71 @@ def course(size, shuffle, seed=2**62 + 3):
     return Course(size, shuffle, seed, 0, np.zeros(0), np.ones(1), False, np.zeros(0))
 
 
+TICK = 'extern "C" __global__ void tick(void* clock) { ++*(long long*)clock; }'
+
+
+class Taken:
+    """Batches one after the other, by a clock that moves on as it does in training."""
+
+    def __init__(self, module, data, size, shuffle):
+        from fastmlp.kernels.cuda.clock import Clock
+        from fastmlp.kernels.cuda.module import compiled
+
+        self.module, self.data, self.course = module, data, course(size, shuffle)
+        self.n_batches, self.clock, self.tick = -(-data.n_samples // size), Clock(), compiled(TICK)["tick"]
+        self.batches = batches_of(data.n_samples, size, shuffle)
+        self.start(0)
+
+    def start(self, epoch):
+        self.step = epoch * self.n_batches
+        self.clock.set(self.step, self.n_batches, None, None)
+
+    def next(self, use=lambda x, y, w: None):
+        epoch, batch = divmod(self.step, self.n_batches)
+        rows = min(self.course.batch_size, self.data.n_samples - batch * self.course.batch_size)
+        self.batches.begin(self.data, self.course, epoch)
+        taken = self.batches.take(self.module, self.clock, self.data, self.course, epoch, batch, rows)
+        use(*taken)
+        self.tick((1,), 1, self.clock.array)
+        self.batches.used(epoch)
+        self.step += 1
+        return taken
+
+
 @pytest.mark.parametrize("n, size", [(10, 4), (600, 170), (7, 1)])
-def test_orders_bit_by_bit(module, cuda, n, size):
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_orders_bit_by_bit(module, cuda, n, size, shuffle):
     """Inputs, targets and weights of every batch are those of the order; epochs may be skipped."""
-    data, batches, n_batches = data_of(n, cuda), batches_of(n, size, True), -(-n // size)
+    taken = Taken(module, data_of(n, cuda), size, shuffle)
     for epoch in (0, 1, 2, 5):
-        order = epoch_order(n, 2**62 + 3, epoch)
-        for batch in range(n_batches):
+        order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)
+        taken.start(epoch)
+        for batch in range(taken.n_batches):
             chosen = order[batch * size : (batch + 1) * size]
-            x, y, w = batches.take(module, data, course(size, True), epoch, batch, len(chosen))
+            x, y, w = taken.next()
             rows = len(chosen)
             np.testing.assert_array_equal(x.get()[:rows], np.arange(3 * n).reshape(n, 3)[chosen])
             np.testing.assert_array_equal(y.get()[:rows], np.arange(2 * n).reshape(n, 2)[chosen] + np.float32(0.5))
             np.testing.assert_array_equal(w.get()[:rows], np.linspace(0.5, 1.5, n).astype(np.float32)[chosen])
 
 
-def test_batches_in_order_are_views(module, cuda):
+def test_what_is_launched_does_not_depend_on_the_batch(module, cuda):
+    """As a recorded step needs it: the same arrays for each."""
+    for shuffle in (True, False):
+        taken = Taken(module, data_of(12, cuda), 4, shuffle)
+        assert len({tuple(array.data.ptr for array in taken.next()) for _ in range(6)}) == 1
+
+
+def test_a_full_batch_in_order_is_the_data(module, cuda):
+    data = data_of(10, cuda)
+    x, y, w = Taken(module, data, 10, False).next()
+    assert [a.data.ptr for a in (x, y, w)] == [a.data.ptr for a in (data.X, data.Y, data.weight)]
+
+
+def test_batches_of_an_evaluation_are_views(module, cuda):
     data, batches = data_of(10, cuda), batches_of(10, 4, False)
     for batch, rows in ((0, 4), (1, 4), (2, 2)):
-        x, y, w = batches.take(module, data, course(4, False), 3, batch, rows)
+        x, y, w = batches.in_order(data, batch * 4, rows)
         assert x.data.ptr == data.X.data.ptr + batch * 4 * 3 * 4
         assert y.data.ptr == data.Y.data.ptr + batch * 4 * 2 * 4
         assert w.data.ptr == data.weight.data.ptr + batch * 4 * 4
@@ -120,14 +166,13 @@ def test_a_batch_stays_until_it_has_been_used(emulated_cuda, module, cuda, strea
     from fastmlp.kernels.cuda.module import compiled
 
     n, keep = 4 * n_batches - 1, compiled(KEEP)["keep"]
-    batches, kept = batches_of(n, 4, shuffle), cuda.zeros((4 * n_batches, 12), np.float32)
+    kept = cuda.zeros((4 * n_batches, 12), np.float32)
     data = data_of(n, cuda)._replace(X=np.arange(3 * n, dtype=np.float32))
+    taken = Taken(module, data, 4, shuffle)
     emulated_cuda.settings.late = late
     for t in range(4 * n_batches):
-        epoch, batch = divmod(t, n_batches)
-        rows = min(4, n - 4 * batch)
-        x, _, _ = batches.take(module, data, course(4, shuffle), epoch, batch, rows)
-        keep((1,), 32, x.reshape(-1), 3 * rows, kept[t])
+        rows = min(4, n - 4 * (t % n_batches))
+        taken.next(lambda x, y, w, rows=rows, t=t: keep((1,), 32, x.reshape(-1), 3 * rows, kept[t]))
     found = kept.get()
     for epoch in range(4):
         order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)

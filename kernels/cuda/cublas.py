@@ -1,0 +1,97 @@
+"""cuBLAS through its C interface, which may be recorded into a graph; CuPy's wrappers refuse during capture.
+
+In capture cuBLAS needs memory that was there before: a workspace of our own, which cublasSetStream takes away and
+cublasSetWorkspace gives back. One handle serves one owner at a time; those that are given back serve the next.
+Source: NVIDIA, cuBLAS library, sections "CUDA Graphs Support", "cublasSetWorkspace" and "cublasGemmEx".
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from ctypes import POINTER, c_int, c_size_t, c_void_p
+from functools import cache
+from typing import Any
+
+import cupy
+
+STATUSES = {
+    1: "NOT_INITIALIZED", 3: "ALLOC_FAILED", 7: "INVALID_VALUE", 8: "ARCH_MISMATCH", 11: "MAPPING_ERROR",
+    13: "EXECUTION_FAILED", 14: "INTERNAL_ERROR", 15: "NOT_SUPPORTED", 16: "LICENSE_ERROR",
+}  # fmt: skip
+# handle, transpositions of A and B, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc; matrices and factors as addresses
+_GEMM = [c_void_p, *[c_int] * 5, c_void_p, c_void_p, c_int, c_void_p, c_int, c_void_p, c_void_p, c_int]
+_GEMM_EX = [
+    c_void_p, *[c_int] * 5, c_void_p, c_void_p, c_int, c_int, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_int,
+    c_int, c_int,
+]  # fmt: skip
+PROTOTYPES = {
+    "cublasCreate_v2": [POINTER(c_void_p)], "cublasSetStream_v2": [c_void_p, c_void_p],
+    "cublasSetWorkspace_v2": [c_void_p, c_void_p, c_size_t], "cublasSgemm_v2": _GEMM, "cublasDgemm_v2": _GEMM,
+    "cublasGemmEx": _GEMM_EX,
+}  # fmt: skip
+_idle: dict[int, list[int]] = {}  # handles without an owner, by device
+
+
+class CublasError(RuntimeError):
+    """A call that cuBLAS refused."""
+
+
+def _check(status: int, function: Any, arguments: tuple) -> int:
+    if status:
+        meaning = STATUSES.get(status, f"status {status}")
+        raise CublasError(f"{function.__name__} answers CUBLAS_STATUS_{meaning}; its arguments were {arguments}.")
+    return status
+
+
+@cache
+def library() -> Any:
+    """The cuBLAS that CuPy uses, or None if there is none that can be called like this."""
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib  # CuPy finds its libraries with it
+
+        found = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+        for name, types in PROTOTYPES.items():
+            function = getattr(found, name)
+            function.argtypes, function.restype, function.errcheck = types, c_int, _check
+    except Exception:  # not there, not this version's, or not to be loaded: CuPy's wrappers do as well, uncaptured
+        return None
+    return found
+
+
+def workspace_bytes() -> int:
+    """What NVIDIA recommends: 32 MiB from compute capability 9.0 on, 4 MiB before."""
+    return (32 if int(cupy.cuda.Device().compute_capability) >= 90 else 4) * 2**20
+
+
+class Handle:
+    """A handle on the current device, for as long as this object lives."""
+
+    def __init__(self):
+        device = cupy.cuda.Device().id
+        idle = _idle.setdefault(device, [])
+        self._bound: tuple | None = None
+        try:
+            self._address = idle.pop()
+        except IndexError:
+            made = c_void_p()
+            library().cublasCreate_v2(ctypes.byref(made))
+            self._address = made.value
+        weakref.finalize(self, idle.append, self._address).atexit = False
+
+    def on(self, stream: int, workspace: Any) -> int:
+        """The handle's address, once its products run on this stream and work in this array, or in cuBLAS's own."""
+        if self._bound != (stream, workspace is None):
+            library().cublasSetStream_v2(self._address, stream)
+            if workspace is not None:
+                library().cublasSetWorkspace_v2(self._address, workspace.data.ptr, workspace.nbytes)
+            self._bound = stream, workspace is None
+        return self._address
+
+
+def new_handle() -> Handle | None:
+    """None where CuPy's wrappers have to do."""
+    try:
+        return Handle() if library() is not None else None
+    except CublasError:
+        return None

@@ -1,0 +1,79 @@
+"""Steps that are all alike are recorded once, as a CUDA graph, and replayed: one call of the driver for many launches.
+
+A graph knows addresses and numbers, nothing else: whatever differs between two runs under one key has to lie in the
+device's memory, and whoever replays keeps the arrays alive. What cannot be recorded is launched one by one, always.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+
+import cupy
+
+LONG_RUN = 16  # steps of one graph; a rest of fewer is replayed step by step
+# Steps that are launched one by one first: that loads kernels and lets libraries make their choices, which they must
+# not do in capture, and recording a graph costs as much as launching its steps some times.
+BEFORE = 3
+MOST_GRAPHS = 8
+
+
+def is_wanted() -> bool:
+    return os.environ.get("FASTMLP_CUDA_GRAPHS", "1") != "0"
+
+
+class Replays:
+    """Runs of like steps on the current stream."""
+
+    def __init__(self):
+        self._graphs: dict[tuple[Hashable, int], cupy.cuda.Graph] = {}
+        self._launched: Counter[Hashable] = Counter()
+        self._fails = False
+
+    def run(self, key: Hashable, n: int, launch_step: Callable[[], None]) -> None:
+        """n steps. key : tells apart steps that launch_step launches with other addresses, numbers or kernels."""
+        while n:
+            length = LONG_RUN if n >= LONG_RUN else 1
+            if self._launched[key] >= BEFORE and self._replayed(key, length, launch_step):
+                n -= length
+            else:
+                launch_step()
+                self._launched[key] += 1
+                n -= 1
+
+    def _replayed(self, key: Hashable, length: int, launch_step: Callable[[], None]) -> bool:
+        graph = self._graphs.get((key, length))
+        if graph is None:
+            if self._fails or not is_wanted():
+                return False
+            try:
+                graph = record(lambda: [launch_step() for _ in range(length)])
+                graph.launch()
+            except Exception:  # the driver's, the library's or CuPy's word against it; nothing has been computed
+                self._fails = True
+                return False
+            if len(self._graphs) >= MOST_GRAPHS:
+                self._graphs.clear()
+            self._graphs[key, length] = graph
+        else:
+            graph.launch()
+        return True
+
+
+def record(launch: Callable[[], object]) -> cupy.cuda.Graph:
+    """The graph of what `launch` launches on the current stream; nothing of it runs. On a stream of its own, since the
+    null stream cannot be captured.
+    """
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            launch()
+        except BaseException:
+            # An error has ended the capture too, and says so once more.
+            with suppress(Exception):
+                stream.end_capture()
+            raise
+        return stream.end_capture()

@@ -1,0 +1,42 @@
+// The C interface of cuBLAS that the backend calls, with the library's own names and types, handing on to Python
+// (libcublas.py). What the backend says about arguments to ctypes is thus compared with what a library takes.
+#include <cstddef>
+
+typedef void* Handle;
+typedef struct {
+  int (*create)(Handle*);
+  int (*set_stream)(Handle, void* stream);
+  int (*set_workspace)(Handle, void* workspace, size_t bytes);
+  int (*gemm)(Handle, int ta, int tb, int m, int n, int k, double alpha, const void* A, int a_kind, int lda, const void* B,
+              int b_kind, int ldb, double beta, void* C, int c_kind, int ldc, int computed);
+} Calls;
+static Calls calls;
+
+enum { REAL_32 = 0, REAL_64 = 1, HALF = 2, COMPUTE_16F = 64, COMPUTE_32F = 68, COMPUTE_64F = 70 };
+
+extern "C" {
+void fm_set_calls(const Calls* given) { calls = *given; }
+
+int cublasCreate_v2(Handle* handle) { return calls.create(handle); }
+int cublasSetStream_v2(Handle handle, void* stream) { return calls.set_stream(handle, stream); }
+int cublasSetWorkspace_v2(Handle handle, void* workspace, size_t bytes) {
+  return calls.set_workspace(handle, workspace, bytes);
+}
+int cublasSgemm_v2(Handle handle, int ta, int tb, int m, int n, int k, const float* alpha, const float* A, int lda,
+                   const float* B, int ldb, const float* beta, float* C, int ldc) {
+  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_32, lda, B, REAL_32, ldb, *beta, C, REAL_32, ldc, COMPUTE_32F);
+}
+int cublasDgemm_v2(Handle handle, int ta, int tb, int m, int n, int k, const double* alpha, const double* A, int lda,
+                   const double* B, int ldb, const double* beta, double* C, int ldc) {
+  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_64, lda, B, REAL_64, ldb, *beta, C, REAL_64, ldc, COMPUTE_64F);
+}
+int cublasGemmEx(Handle handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* A, int a_kind, int lda,
+                 const void* B, int b_kind, int ldb, const void* beta, void* C, int c_kind, int ldc, int computed,
+                 int algorithm) {
+  if (computed == COMPUTE_16F || algorithm < -1 || algorithm > 115) return 15;
+  const bool wide = computed == COMPUTE_64F;
+  const double one = wide ? *(const double*)alpha : *(const float*)alpha;
+  const double zero = wide ? *(const double*)beta : *(const float*)beta;
+  return calls.gemm(handle, ta, tb, m, n, k, one, A, a_kind, lda, B, b_kind, ldb, zero, C, c_kind, ldc, computed);
+}
+}

@@ -1,0 +1,121 @@
+"""A libcublas.so for machines without one: a library of C functions (libcublas.cpp) that hand on to cublas.py here, and
+cuda.pathfinder, with which CuPy and the backend find it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import traceback
+import types
+from ctypes import CFUNCTYPE, POINTER, c_double, c_int, c_size_t, c_void_p
+from functools import cache
+from types import SimpleNamespace
+
+from . import build, cublas, memory, streams
+from .state import EmulatorError, counts, device, settings
+
+NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED, INTERNAL_ERROR = 1, 7, 15, 14
+RECOMMENDED = 32 * 2**20  # bytes of a workspace, on compute capability 9.0
+CREATE, SET_STREAM = CFUNCTYPE(c_int, POINTER(c_void_p)), CFUNCTYPE(c_int, c_void_p, c_void_p)
+SET_WORKSPACE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
+GEMM = CFUNCTYPE(
+    c_int, c_void_p, *[c_int] * 5, c_double, c_void_p, c_int, c_int, c_void_p, c_int, c_int, c_double, c_void_p, c_int,
+    c_int, c_int,
+)  # fmt: skip
+handles: dict[int, SimpleNamespace] = {}
+
+
+class _Calls(ctypes.Structure):
+    _fields_ = [("create", CREATE), ("set_stream", SET_STREAM), ("set_workspace", SET_WORKSPACE), ("gemm", GEMM)]
+
+
+def _answering(function):
+    """What a caller gets to know is a status; what went wrong is kept and raised by check_faults."""
+
+    def answer(*arguments):
+        try:
+            return function(*arguments) or 0
+        except cublas.CUBLASError:
+            return INVALID_VALUE
+        except Exception as error:
+            _faults.append(error)
+            return INTERNAL_ERROR
+
+    return answer
+
+
+_faults: list[Exception] = []
+
+
+def check_faults() -> None:
+    if _faults:
+        faults = "; ".join("".join(traceback.format_exception_only(error)).strip() for error in _faults)
+        _faults.clear()
+        raise EmulatorError(faults)
+
+
+def _create(place):
+    if not settings.cublas:
+        return NOT_INITIALIZED
+    handle = 0xC0B1A5000 + 16 * len(handles)
+    handles[handle] = SimpleNamespace(device=device(), stream=0, workspace=None)
+    counts["cublas_handles"] += 1
+    place[0] = handle
+    return 0
+
+
+def _set_stream(handle, stream):
+    handles[handle].stream, handles[handle].workspace = stream or 0, None
+
+
+def _set_workspace(handle, workspace, size):
+    memory.check_range(workspace, size, "a workspace of cuBLAS")
+    if workspace % 256 or size < RECOMMENDED:
+        raise EmulatorError(f"a workspace of cuBLAS at {workspace:#x}, of {size} bytes")
+    handles[handle].workspace = workspace, size
+
+
+def _gemm(handle, ta, tb, m, n, k, alpha, A, a_kind, lda, B, b_kind, ldb, beta, C, c_kind, ldc, computed):
+    kinds = [cublas.TYPES.get(kind) for kind in (a_kind, b_kind, c_kind)]
+    if None in kinds or handle not in handles:
+        return NOT_SUPPORTED
+    owner = handles[handle]
+    if owner.device != device():
+        raise EmulatorError(f"a handle of device {owner.device} on device {device()}")
+    stream = streams.stream_at(owner.stream)
+    if stream.is_capturing():
+        if owner.workspace is None:
+            raise EmulatorError("cuBLAS allocates memory while the stream is captured: it has no workspace")
+    elif streams.is_anyone_capturing() and stream.ptr == 0:
+        raise EmulatorError("a product on the null stream while another stream is captured")
+    cublas._multiply(
+        stream, ta, tb, m, n, k, alpha, A, kinds[0], lda, 0, B, kinds[1], ldb, 0, beta, C, kinds[2], ldc, 0, 1,
+        cublas._computed(computed), owner.workspace,
+    )  # fmt: skip
+    return 0
+
+
+@cache
+def path() -> str:
+    """The library's file; its functions call those above."""
+    found = build.shared_library((build.HERE / "libcublas.cpp").read_text())
+    library = ctypes.CDLL(str(found))
+    kinds, functions = (CREATE, SET_STREAM, SET_WORKSPACE, GEMM), (_create, _set_stream, _set_workspace, _gemm)
+    table = _Calls(*[kind(_answering(function)) for kind, function in zip(kinds, functions, strict=True)])
+    library.fm_set_calls(ctypes.byref(table))
+    sys.modules[__name__].table = table  # functions that C calls must stay alive
+    return str(found)
+
+
+def _load_nvidia_dynamic_lib(name: str) -> SimpleNamespace:
+    if name != "cublas" or not settings.cublas:
+        raise RuntimeError(f"DynamicLibNotFoundError: {name}")
+    return SimpleNamespace(abs_path=path())
+
+
+def modules() -> dict[str, types.ModuleType]:
+    cuda, pathfinder = types.ModuleType("cuda"), types.ModuleType("cuda.pathfinder")
+    cuda.__path__, cuda.pathfinder = [], pathfinder
+    pathfinder.load_nvidia_dynamic_lib = _load_nvidia_dynamic_lib
+    return {"cuda": cuda, "cuda.pathfinder": pathfinder}

@@ -1,0 +1,32 @@
+"""What kernels read of a step: step numbers, settings and records, at an address that stays."""
+
+import numpy as np
+import pytest
+
+LOOK = """
+extern "C" __global__ void look(Clock* clock, T* setting, long long* numbers) {
+  *setting = clock->settings[1];
+  numbers[0] = clock->step, numbers[1] = clock->first, numbers[2] = clock->n_batches, numbers[3] = clock->arrived;
+  clock->records[0] = 7.0;
+}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernels_see_what_was_set(cuda, dtype):
+    from fastmlp.kernels.cuda.clock import CLOCK, Clock
+    from fastmlp.kernels.cuda.module import compiled
+
+    number = {"float32": "float", "float64": "double"}[dtype]
+    look = compiled(f"typedef {number} T;\n{CLOCK.source}{LOOK}")["look"]
+    clock = Clock()
+    address = clock.array.data.ptr
+    for first in (0, 40):
+        records = cuda.zeros((3, 2))
+        clock.set(first, 4, cuda.asarray(np.array([0.5, 1.5 + first]), dtype), records)
+        setting, numbers = cuda.zeros(1, dtype), cuda.zeros(4, np.int64)
+        look((1,), 1, clock.array, setting, numbers)
+        assert numbers.tolist() == [first, first, 4, 0]
+        assert setting.tolist() == [1.5 + first]
+        assert records.tolist()[0][0] == 7.0
+        assert clock.array.data.ptr == address

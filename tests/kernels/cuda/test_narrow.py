@@ -1,0 +1,150 @@
+"""Nets of narrow layers on tensor cores: gradients and training against the reference, which rounds nothing."""
+
+import numpy as np
+import pytest
+from cuda_cases import HIDDEN_NAMES, follow_sgd, reference_of
+
+from fastmlp import MLP, SGD, Adam
+from fastmlp.kernels.losses import CODES as LOSS_CODES
+from fastmlp.kernels.losses import LOSSES
+
+# Of a gradient's length. A half has 11 bits of fraction and a bfloat has 8; operands of every product are rounded.
+OFF = {"float16": 2e-3, "bfloat16": 2.5e-2}
+PRECISIONS = tuple(OFF)
+
+
+@pytest.fixture(autouse=True)
+def narrow(cuda, monkeypatch):
+    """All training is that of the narrow kernel."""
+    from fastmlp.kernels.cuda.layers import LayersWork
+    from fastmlp.kernels.cuda.narrow import NarrowWork
+
+    kinds, train = [], LayersWork.train
+    monkeypatch.setattr(LayersWork, "train", lambda work, *rest: (kinds.append(type(work)), train(work, *rest))[1])
+    yield kinds
+    assert kinds
+    assert set(kinds) == {NarrowWork}
+
+
+def make(sizes, precision, **settings):
+    return MLP(sizes, device="cuda", random_state=0, precision=precision, **settings)
+
+
+def close(gradient, expected, precision):
+    off = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
+    assert off < OFF[precision], off
+
+
+def targets(rng, net, n):
+    row, width = net.network.loss_row, net.network.n_outputs
+    if row.name == "softmax_cross_entropy":
+        labels = rng.integers(0, width, n)
+        return labels, np.eye(width)[labels]
+    low, high = max(row.targets[0], -0.4), min(row.targets[1], 0.4)
+    y = rng.uniform(low, high, (n, width))
+    return y, y
+
+
+PAIRS = list(zip(HIDDEN_NAMES[::2], [*HIDDEN_NAMES[1::2], "tanh"], strict=False))
+assert {name for pair in PAIRS for name in pair} == set(HIDDEN_NAMES)
+
+
+@pytest.mark.parametrize("hidden, precision", list(zip(PAIRS, 4 * PRECISIONS, strict=False)), ids=str)
+def test_every_hidden_activation(hidden, precision, rng):
+    net = make((5, 20, 33, 3), precision, hidden_activation=hidden)
+    X, y = rng.normal(size=(70, 5)), rng.normal(size=(70, 3))
+    loss, gradient = net.loss_and_gradient(X, y)
+    expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y)
+    assert loss == pytest.approx(expected_loss, rel=OFF[precision])
+    close(gradient, expected, precision)
+
+
+@pytest.mark.parametrize("loss", [row.name for row in LOSSES])
+def test_every_loss(loss, rng):
+    """Of samples with weights in every second case."""
+    weighted = LOSS_CODES[loss] % 2 == 0
+    net = make((5, 20, 3), "float16", hidden_activation="tanh", loss=loss, l2=0.01)
+    X = rng.normal(size=(70, 5))
+    given, y = targets(rng, net, 70)
+    weight = rng.uniform(0.5, 1.5, 70) if weighted else None
+    found, gradient = net.loss_and_gradient(X, given, **({"sample_weight": weight} if weighted else {}))
+    scaled = weight / weight.mean() if weighted else None
+    expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y, scaled)
+    assert found == pytest.approx(expected_loss, rel=2e-3)
+    close(gradient, expected, "float16")
+
+
+@pytest.mark.parametrize(
+    "sizes, n",
+    [((1, 1), 1), ((3, 2), 5), ((128, 128, 128), 65), ((2, 17, 1), 64), ((16, 16, 16, 16, 16, 16), 200),
+     ((100, 7, 128, 10), 129)],
+)  # fmt: skip
+def test_shapes(sizes, n, rng):
+    """One unit and 128 of them; fewer rows than a tile, one more than a tile and more than a block's share."""
+    net = make(sizes, "float16", hidden_activation="tanh")
+    X, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
+    loss, gradient = net.loss_and_gradient(X, y)
+    expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y)
+    assert loss == pytest.approx(expected_loss, rel=3e-3)
+    close(gradient, expected, "float16")
+
+
+@pytest.mark.parametrize("limit", [10**6, 40_000])
+def test_gradients_in_shared_or_global_memory(limit, monkeypatch, rng):
+    """And one block for all tiles of rows, or many."""
+    from fastmlp.kernels.cuda import narrow
+
+    monkeypatch.setattr(narrow, "shared_limit", lambda: limit)
+    net = make((5, 20, 33, 3), "float16", hidden_activation=("silu", "tanh"))
+    X, y = rng.normal(size=(333, 5)), rng.normal(size=(333, 3))
+    for n in (60, 333):
+        _, gradient = net.loss_and_gradient(X[:n], y[:n])
+        close(gradient, reference_of(net.network, net.params).loss_and_gradient(X[:n], y[:n])[1], "float16")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_training(precision, rng):
+    """Some epochs of shuffled batches, the last one short: losses and the way parameters went."""
+    from cuda_cases import fit_seed
+
+    net = make((5, 20, 33, 3), precision, hidden_activation="tanh")
+    reference, start = reference_of(net.network, net.params), net.params.copy()
+    X, y = rng.normal(size=(150, 5)), rng.normal(size=(150, 3))
+    history = net.fit(X, y, epochs=6, batch_size=64, optimizer=SGD(0.1), verbose=0)
+    losses = follow_sgd(reference, X, y, 0.1, epochs=6, batch_size=64, seed=fit_seed(0), shuffle=True)
+    np.testing.assert_allclose(history.loss, losses, rtol=OFF[precision])
+    close(net.params - start, reference.params - start, precision)
+    # Evaluation rounds nothing.
+    exact = reference_of(net.network, net.params)
+    np.testing.assert_allclose(net.predict(X), exact.predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_accuracy_counts_right_samples(rng):
+    net = make((5, 20, 3), "float16", loss="softmax_cross_entropy", hidden_activation="relu")
+    X, labels = rng.normal(size=(150, 5)), rng.integers(0, 3, 150)
+    before = net.evaluate(X, labels)["accuracy"]
+    history = net.fit(X, labels, epochs=1, optimizer=SGD(0.1), verbose=0)
+    assert history.accuracy[0] == pytest.approx(before, abs=0.011)  # a sample may lie on the border
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.01), Adam(0.01, clip_norm=0.1)], ids=["adam", "clipped"])
+def test_replayed_steps_give_the_same_bits(optimizer, monkeypatch, rng):
+    found, (X, y) = [], (rng.normal(size=(150, 5)), rng.normal(size=(150, 3)))
+    for wanted in ("0", "1"):
+        monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", wanted)
+        net = make((5, 20, 3), "bfloat16", hidden_activation="tanh")
+        net.fit(X, y, epochs=9, batch_size=64, optimizer=optimizer, verbose=0)
+        found.append(net.params.copy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_step_is_five_launches(emulated_cuda, monkeypatch, rng):
+    """Whatever the depth."""
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
+    names = ("gather", "narrow_weights", "narrow_gradient", "reduce", "update")
+    for sizes in ((5, 20, 3), (5, 16, 16, 16, 16, 3)):
+        net = make(sizes, "bfloat16")
+        with emulated_cuda.counting() as n:
+            net.fit(rng.normal(size=(150, 5)), rng.normal(size=(150, 3)), epochs=2, batch_size=50, verbose=0)
+        assert {name: n[f"launches of {name}"] for name in names} == dict.fromkeys(names, 6)
+        assert n["launches"] == 30 + n["launches of probe"]
