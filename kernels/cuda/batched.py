@@ -1,12 +1,14 @@
 """Mid-sized nets of a population, all in step: a product per layer for all of them at once, and passes around it.
 
 A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather; L products and L - 1 activations;
-judge; L products for weights, L - 1 for deltas and L - 1 passes back; settle; update. A net that has ended gives its
-slot to one that has not, so that it costs nothing more.
+judge; L products for weights, L - 1 for deltas and L - 1 passes back; settle; update. They are the same from step to
+step while no net ends, so that they are replayed as a graph. A net that has ended gives its slot to one that has not,
+so that it costs nothing more.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cupy
@@ -26,10 +28,12 @@ from ..arguments import (
 )  # fmt: skip
 from ..optimizers import CODES, RPROP
 from .architecture import Architecture
+from .cublas import library
 from .memory import checked_allocation, is_on_device, whole_data
 from .module import DEFAULT_SHARED, Module, compiled, source
 from .per_net import NOTHING, SAFE_EVERY, padded
 from .products import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
+from .replay import Replays
 from .structs import JOB
 from .window import STATUS, Tables, Window, bound_of
 
@@ -63,19 +67,26 @@ class BatchedProducts(Products):
     def __init__(self, dtype: np.dtype, precision: str, n_nets: int):
         super().__init__(dtype, precision)
         self.n_nets = n_nets
-        self._batched = cublas.sgemmStridedBatched if dtype == np.float32 else cublas.dgemmStridedBatched
+        single = dtype == np.float32
+        if self._handle is None:
+            self._gemm = cublas.sgemmStridedBatched if single else cublas.dgemmStridedBatched
+            self._gemm_ex = cublas.gemmStridedBatchedEx
+        else:
+            found = library()
+            self._gemm = found.cublasSgemmStridedBatched if single else found.cublasDgemmStridedBatched
+            self._gemm_ex = found.cublasGemmStridedBatchedEx
 
     def _multiply(self, ta: int, tb: int, m: int, n: int, k: int, A: Any, lda: int, B: Any, ldb: int, C: Any) -> None:
-        handle, one, zero = cupy.cuda.device.get_cublas_handle(), self._one.ctypes.data, self._zero.ctypes.data
+        handle, one, zero = self._bound_handle(), self._one.ctypes.data, self._zero.ctypes.data
         a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
         if self._tf32:
             kind = CUDA_R_32F
-            cublas.gemmStridedBatchedEx(
+            self._gemm_ex(
                 handle, ta, tb, m, n, k, one, a, kind, lda, A.stride, b, kind, ldb, B.stride, zero, c, kind, m,
                 C.stride, self.n_nets, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT,
             )  # fmt: skip
         else:
-            self._batched(
+            self._gemm(
                 handle, ta, tb, m, n, k, one, a, lda, A.stride, b, ldb, B.stride, zero, c, m, C.stride, self.n_nets
             )
 
@@ -269,6 +280,7 @@ class BatchedWindow(Window):
         self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
         self._clock, self._reached = cupy.zeros(1, np.int64), self._scalars.copy()
         self._update_blocks = blocks_for(nets.n_params)
+        self._can_be_recorded, self._replays = self._passes.products.take_workspace(), Replays()
         self._epoch = 0
         self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
 
@@ -298,8 +310,13 @@ class BatchedWindow(Window):
             n_bytes = 4 * self.n_samples
             in_shared = n_bytes <= DEFAULT_SHARED - 2048  # less what `shuffle` declares
             module["shuffle"]((n,), 32, given, self._epoch, in_shared, shared=n_bytes if in_shared else 0)
-        for batch in range(self.n_batches):
-            self._step(min(course.batch_size, self.n_samples - batch * course.batch_size))
+        whole, rest = divmod(self.n_samples, course.batch_size)
+        for rows, n_alike in ((course.batch_size, whole), (rest, min(rest, 1))):
+            if self._can_be_recorded:
+                self._replays.run((rows, n), n_alike, partial(self._step, rows))
+            else:
+                for _ in range(n_alike):
+                    self._step(rows)
         n_held = self._judge_held_out() if self._held_out is not None else 0
         module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held, passes.sums)
         self._epoch += 1

@@ -52,6 +52,12 @@ def opened_windows(monkeypatch, kept):
     return found
 
 
+@pytest.fixture
+def unrecorded(monkeypatch):
+    """Every step is launched kernel by kernel."""
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
+
+
 def samples(rng, n, sizes=SIZES):
     return rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
 
@@ -173,7 +179,7 @@ def test_one_layer(rng):
 # ---- what is launched
 
 
-def test_launches_of_a_step(emulated_cuda, rng):
+def test_launches_of_a_step(emulated_cuda, unrecorded, rng):
     """5 L + 1 whatever the number of nets, and a shuffle and an end for each epoch; nothing waits inside an epoch."""
     X, y = samples(rng, 40)
 
@@ -190,7 +196,7 @@ def test_launches_of_a_step(emulated_cuda, rng):
         assert many["synchronizations"] == few["synchronizations"]
 
 
-def test_nets_that_have_ended_cost_nothing(windows, monkeypatch, rng):
+def test_nets_that_have_ended_cost_nothing(windows, unrecorded, monkeypatch):
     """Each leaves its slot to one that has not; the grids shrink, and every net ends where it would alone."""
     from fastmlp.kernels.cuda import batched
 
@@ -216,24 +222,59 @@ def test_nets_that_have_ended_cost_nothing(windows, monkeypatch, rng):
         np.testing.assert_allclose(result.records[seen, k], losses[result.record_epochs[seen] - 1], rtol=1e-9)
 
 
-@pytest.mark.parametrize("precision, dtype, call", [
-    ("exact", "float32", "sgemmStridedBatched"), ("exact", "float64", "dgemmStridedBatched"),
-    ("tf32", "float32", "gemmStridedBatchedEx"), ("tf32", "float64", "dgemmStridedBatched"),
-])  # fmt: skip
-def test_precision_decides_the_call(precision, dtype, call, monkeypatch, rng):
-    from fastmlp.kernels.cuda import batched
+@pytest.mark.parametrize("recorded", [True, False])
+def test_replayed_steps_are_the_same(emulated_cuda, recorded, unrecorded, monkeypatch, rng):
+    """Recorded for each number of nets and of rows; the same bits as launch by launch, with all that nets may have."""
+    X, y = samples(rng, 75)
+    fit = {
+        "epochs": 4, "batch_size": 2, "optimizer": Adam(0.05, clip_norm=0.5), "early_stopping": EarlyStopping(1),
+        "validation_data": (X[:9], y[:9]), "verbose": 0,
+    }  # fmt: skip
+    pops = [make(5, SIZES, dropout=0.2, dtype="float32") for _ in range(2)]
+    results = [pops[0].fit(X, y, **fit)]
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", str(int(recorded)))
+    with emulated_cuda.counting() as n:
+        results.append(pops[1].fit(X, y, **fit))
+    assert len(set(results[0].epochs)) > 1, "nets end at different times"
+    assert bool(n["graph_launches"]) == recorded
+    if recorded:
+        epochs = results[1].epochs.max()
+        assert n["launches from graphs"] > epochs * 20 * 16, "more than half of 37 whole batches an epoch"
+    np.testing.assert_array_equal(pops[0].params, pops[1].params)
+    np.testing.assert_array_equal(results[0].loss, results[1].loss)
 
-    called = []
-    for name in ("sgemmStridedBatched", "dgemmStridedBatched", "gemmStridedBatchedEx"):
-        real = getattr(batched.cublas, name)
-        monkeypatch.setattr(
-            batched.cublas, name, lambda *a, real=real, name=name: (called.append((name, a)), real(*a))
-        )  # fmt: skip
+
+CALLS = [
+    ("exact", "float32", "sgemmStridedBatched", "cublasSgemmStridedBatched"),
+    ("exact", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
+    ("tf32", "float32", "gemmStridedBatchedEx", "cublasGemmStridedBatchedEx"),
+    ("tf32", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
+]
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+@pytest.mark.parametrize("precision, dtype, wrapper, call", CALLS)
+def test_precision_decides_the_call(
+    emulated_cuda, batched, precision, dtype, wrapper, call, wrapped, monkeypatch, rng
+):  # fmt: skip
+    """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
+    emulated_cuda.settings.cublas = not wrapped
+    from fastmlp.kernels.cuda.batched import BatchedProducts
+
+    called, begin = [], BatchedProducts.__init__
+
+    def made(self, *arguments):
+        begin(self, *arguments)
+        for name in ("_gemm", "_gemm_ex"):
+            real = getattr(self, name)
+            setattr(self, name, lambda *a, real=real: (called.append((real.__name__, a)), real(*a)))
+
+    monkeypatch.setattr(BatchedProducts, "__init__", made)
     pop, (X, y) = make(3, (5, 4, 2), dtype=dtype, precision=precision), samples(rng, 8, (5, 4, 2))
     start = pop.params.copy()
     pop.fit(X, y, epochs=2, optimizer=SGD(0.2), verbose=0)
-    assert {name for name, _ in called} == {call}
-    if call == "gemmStridedBatchedEx":
+    assert {name for name, _ in called} == {wrapper if wrapped else call}
+    if precision == "tf32" and dtype == "float32":
         assert called[0][1][-3:] == (3, 77, -1)  # nets, CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT
     reference = reference_of(pop.network, start[1])
     follow_sgd(reference, X, y, 0.2, epochs=2)
@@ -311,7 +352,7 @@ def test_inputs_without_room_are_streamed_one_net_after_the_other(emulated_cuda,
 
 
 @pytest.mark.parametrize("launch", [37, 44])
-def test_interruption_keeps_what_was_reached(launch, monkeypatch, rng):
+def test_interruption_keeps_what_was_reached(launch, unrecorded, monkeypatch, rng):
     """Ctrl-C between two launches, in the middle of an epoch: epochs and losses are those of whole epochs."""
     from fastmlp.kernels.cuda import module
 
