@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from launches import ways
 
 import fastmlp
 import fastmlp.plan
@@ -209,9 +210,9 @@ def contestants(
     check("fastmlp", ours.steps(2)[:20], expected)
     wait = cupy.cuda.get_current_stream().synchronize
     found: dict[str, tuple[Callable, Callable, int, float]] = {
-        "fastmlp": (lambda: ours.run(epochs), wait, 1, epochs * n_batches),
-        "bare products": (bare_products(cupy, sizes, n_nets, batch), wait, 10, 1),
+        name: (run, wait, 1, epochs * n_batches) for name, run in ways(lambda: ours.run(epochs), "batched").items()
     }
+    found["bare products"] = bare_products(cupy, sizes, n_nets, batch), wait, 10, 1
     try:
         import torch
     except ImportError:
