@@ -36,7 +36,7 @@ class Pool:
         if entry.shares_workers != self._name:
             self.close()
             self._name = entry.shares_workers
-        key = peer.name, threads
+        key = peer.name, threads, most_cpus
         if key not in self._workers or not self._workers[key].is_alive():
             self._workers[key] = Worker(peer, threads, most_cpus, self._device)
         return self._workers[key]
@@ -51,8 +51,13 @@ class Pool:
         self._name, self._workers = "", {}
 
 
-def enter(entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool) -> tuple[Entrant | None, dict]:
-    """The contestant with its better thread setting, if it can do the work, and its row."""
+def enter(
+    entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool, known: dict[str, int | None]
+) -> tuple[Entrant | None, dict]:
+    """The contestant with its better thread setting, if it can do the work, and its row.
+
+    known : of each library the setting that suited its last form; one that compiles for long tries no other
+    """
     row = new_row(peer.name, peer.kind)
     if peer.missing:
         return None, row | {"status": "missing", "reason": peer.missing}
@@ -64,6 +69,8 @@ def enter(entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool) -> tupl
     most = max(settings)
     if rules.quick:
         settings = (most,)
+    elif peer.slow_start and peer.family in known:
+        settings = (known[peer.family],)
     best: Entrant | None = None
     for threads in [None] if peer.chooses_threads else settings:
         worker = pool.get(entry, peer, threads, most)
@@ -71,7 +78,7 @@ def enter(entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool) -> tupl
             prepared = worker("prepare", entry.name, rules.quick)
             if not work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("verify", entry.name, rules.quick))
-            n_runs, repeats, seconds = calibrate(worker, work.most_runs, work.done_once)
+            n_runs, repeats, seconds = calibrate(worker, work.most_runs, work.done_once, len(settings) > 1)
             if work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("answer", entry.name, rules.quick))
         except (Unsupported, Failed, Wrong) as reason:
@@ -89,6 +96,7 @@ def enter(entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool) -> tupl
             pool.release(entry, best.worker)
         row["threads"] = threads
         best = Entrant(worker, row, n_runs, repeats, seconds * repeats)
+    known[peer.family] = row["threads"]
     return best, row
 
 
@@ -105,11 +113,11 @@ def hold(entry: Entry, peers: Iterable[Peer], rules: Rules, pool: Pool, say: Cal
     """The result of one work, as fastmlp.benchmarks.results describes it."""
     work = build(entry.name, rules.quick)
     busy = [others_busy()]
-    rows, entrants = [], []
+    rows, entrants, known = [], [], {}
     try:
         for peer in peers:
             say(peer.name)
-            entrant, row = enter(entry, work, peer, rules, pool)
+            entrant, row = enter(entry, work, peer, rules, pool, known)
             rows.append(row)
             entrants += [entrant] if entrant else []
         if entrants:

@@ -2,7 +2,7 @@
 
 Each contestant is a short script as a user would write it, run by a new interpreter: `import` alone, and a 2-2-2-1 net
 trained on XOR for 5,000 epochs. This package with an empty and with a warm cache of its kernels, JAX without and with a
-warm compilation cache, NumPy by hand, PyTorch; the limits are Python alone, and Python importing NumPy and Numba. All
+warm compilation cache, NumPy by hand, PyTorch; the limits are Python alone, and Python importing NumPy. All
 start from the same parameters and must end with the same loss.
 """
 
@@ -114,7 +114,8 @@ IMPORTS = (
     _script("import keras", ("keras", "jax"), label="keras jax", environment={"KERAS_BACKEND": "jax"}, slow_start=True),
 )
 TRAININGS = (
-    _script("import numba", ("numba",), "limit", "import numba"),
+    _script("import numpy", (), "limit", "import numpy"),
+    _script("import numba", ("numba",), "part", "import numba"),
     _script("fastmlp", ("fastmlp",), "ours"),
     _script("fastmlp cold", ("fastmlp",), "part", "fastmlp, empty cache", slow_start=True),
     _script("jax", ("jax",)),

@@ -34,6 +34,10 @@ def _xor(name, layer_sizes, activation, loss, optimizer, rate, *, batch_size=4, 
     )  # fmt: skip
 
 
+def _xor_entry(name, peers, *job, in_quick=False, **others) -> Entry:
+    return Entry(name, "xor", peers, partial(_xor, name, *job, **others), in_quick, "xor")
+
+
 def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, source, **others) -> Workload:
     rows = len(X) // batch_size * batch_size
     X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
@@ -154,16 +158,15 @@ NOT_AGAIN = "compiles for a minute; see the cross-entropy and the one-hot net"
 TINY_AGAIN = tuple(replace(peer, left_out=NOT_AGAIN) if peer.name == "torch compiled" else peer for peer in TINY)
 ENTRIES = (
     # A start from which 5000 epochs do learn XOR; most smaller ones stay at 0.5.
-    Entry("squared_error", "xor", TINY_AGAIN, partial(_xor, "squared_error", (2, 2, 2, 1), "sigmoid", "squared_error",
-                                                      "sgd", 0.15, start_seed=6, start_scale=3.0)),
-    Entry("one_hot_per_sample", "xor", TINY, partial(_xor, "one_hot_per_sample", (2, 2, 2, 2), "sigmoid",
-                                                     "squared_error", "sgd", 1.0, batch_size=1, start_scale=3.0)),
-    Entry("cross_entropy", "xor", TINY, partial(_xor, "cross_entropy", (2, 2, 2, 1), "sigmoid", "binary_cross_entropy",
-                                                "sgd", 0.15, start_seed=6, start_scale=3.0), in_quick=True),
-    Entry("relu_adam", "xor", TINY_AGAIN, partial(_xor, "relu_adam", (2, 4, 4, 1), "relu", "binary_cross_entropy",
-                                                  "adam", 1e-3, start_seed=4)),
-    Entry("relu_adam_softmax", "xor", TINY_AGAIN, partial(_xor, "relu_adam_softmax", (2, 4, 4, 2), "relu",
-                                                    "softmax_cross_entropy", "adam", 1e-3, start_seed=2)),
+    _xor_entry("squared_error", TINY_AGAIN, (2, 2, 2, 1), "sigmoid", "squared_error", "sgd", 0.15, start_seed=6,
+               start_scale=3.0),
+    _xor_entry("one_hot_per_sample", TINY, (2, 2, 2, 2), "sigmoid", "squared_error", "sgd", 1.0, batch_size=1,
+               start_scale=3.0),
+    _xor_entry("cross_entropy", TINY, (2, 2, 2, 1), "sigmoid", "binary_cross_entropy", "sgd", 0.15, start_seed=6,
+               start_scale=3.0, in_quick=True),
+    _xor_entry("relu_adam", TINY_AGAIN, (2, 4, 4, 1), "relu", "binary_cross_entropy", "adam", 1e-3, start_seed=4),
+    _xor_entry("relu_adam_softmax", TINY_AGAIN, (2, 4, 4, 2), "relu", "softmax_cross_entropy", "adam", 1e-3,
+               start_seed=2),
     Entry("digits32", "minibatch", EVERYONE, partial(_digits, "digits32", 32, 100), in_quick=True),
     Entry("digits200", "minibatch", EVERYONE, partial(_digits, "digits200", 200, 200)),
     Entry("regression256", "minibatch", EVERYONE, partial(_regression256, "regression256")),

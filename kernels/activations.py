@@ -15,10 +15,9 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
-from . import elementary as elementary_functions
-from .elementary import exp, expm1, normal_cdf, normal_density
+from . import plain
 from .jit import formula, selector
-from .simd import absolute, where
+from .plain import absolute, exp, expm1, normal_cdf, normal_density, where
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, equation 14
 PRIME_OFFSET = 0.1  # Fahlman 1988, section 3.2: with it, a unit that is saturated still learns
@@ -37,7 +36,7 @@ def identity_derivative(a):
 
 @formula
 def sigmoid(z):
-    return elementary_functions.sigmoid(z)
+    return plain.sigmoid(z)
 
 
 @formula
@@ -47,7 +46,7 @@ def sigmoid_derivative(a):
 
 @formula
 def tanh(z):
-    return elementary_functions.tanh(z)
+    return plain.tanh(z)
 
 
 @formula
@@ -107,23 +106,23 @@ def gelu_derivative(z):
 
 @formula
 def silu(z):
-    return z * elementary_functions.sigmoid(z)
+    return z * plain.sigmoid(z)
 
 
 @formula
 def silu_derivative(z):
-    s = elementary_functions.sigmoid(z)
+    s = plain.sigmoid(z)
     return s * (1.0 + z * (1.0 - s))
 
 
 @formula
 def softplus(z):
-    return elementary_functions.softplus(z)
+    return plain.softplus(z)
 
 
 @formula
 def softplus_derivative(z):
-    return elementary_functions.sigmoid(z)
+    return plain.sigmoid(z)
 
 
 @formula
@@ -139,7 +138,7 @@ def softsign_derivative(a):
 
 @formula
 def symmetric_sigmoid(z):
-    return elementary_functions.sigmoid(z) - 0.5
+    return plain.sigmoid(z) - 0.5
 
 
 @formula

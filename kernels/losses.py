@@ -16,9 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .elementary import log, softplus
 from .jit import formula, selector
-from .simd import absolute, where
+from .plain import absolute, log, softplus, where
 
 ATANH_LIMIT = 0.999999  # of an error, in either dtype: its atanh is 7.25
 

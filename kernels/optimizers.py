@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .jit import formula, selector
-from .simd import absolute, ratio, sqrt, where
+from .plain import absolute, multiply_add, ratio, sqrt, where
 
 
 class Settings(NamedTuple):
@@ -35,43 +35,43 @@ class Settings(NamedTuple):
 @formula
 def sgd(p, g, s0, s1, s2, h):
     """p - lr g"""
-    return p - h.learning_rate * g, s0, s1, s2
+    return multiply_add(-h.learning_rate, g, p), s0, s1, s2
 
 
 @formula
 def momentum(p, g, v, s1, s2, h):
     """v = mu v - lr g; p + v  (Polyak 1964)"""
-    v = h.momentum * v - h.learning_rate * g
+    v = multiply_add(h.momentum, v, -h.learning_rate * g)
     return p + v, v, s1, s2
 
 
 @formula
 def nesterov(p, g, v, s1, s2, h):
     """v = mu v - lr g; p + mu v - lr g  (Sutskever et al. 2013, in the shifted variables of Bengio et al. 2012)"""
-    v = h.momentum * v - h.learning_rate * g
-    return p + (h.momentum * v - h.learning_rate * g), v, s1, s2
+    v = multiply_add(h.momentum, v, -h.learning_rate * g)
+    return p + multiply_add(h.momentum, v, -h.learning_rate * g), v, s1, s2
 
 
 @formula
 def adam(p, g, m, v, s2, h):
     """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment."""
-    m = h.beta1 * m + (1.0 - h.beta1) * g
-    v = h.beta2 * v + (1.0 - h.beta2) * (g * g)
-    return p - h.learning_rate * ratio(m, sqrt(v) * h.root_correction + h.epsilon), m, v, s2
+    m = multiply_add(h.beta1, m, (1.0 - h.beta1) * g)
+    v = multiply_add(h.beta2, v, (1.0 - h.beta2) * (g * g))
+    return multiply_add(-h.learning_rate, ratio(m, sqrt(v) * h.root_correction + h.epsilon), p), m, v, s2
 
 
 @formula
 def rmsprop(p, g, v, s1, s2, h):
     """Tieleman and Hinton 2012: v = rho v + (1 - rho) g**2; p - lr g / (sqrt(v) + epsilon)"""
-    v = h.beta2 * v + (1.0 - h.beta2) * (g * g)
-    return p - h.learning_rate * ratio(g, sqrt(v) + h.epsilon), v, s1, s2
+    v = multiply_add(h.beta2, v, (1.0 - h.beta2) * (g * g))
+    return multiply_add(-h.learning_rate, ratio(g, sqrt(v) + h.epsilon), p), v, s1, s2
 
 
 @formula
 def adagrad(p, g, v, s1, s2, h):
     """Duchi et al. 2011: v = v + g**2; p - lr g / (sqrt(v) + epsilon)"""
-    v = v + g * g
-    return p - h.learning_rate * ratio(g, sqrt(v) + h.epsilon), v, s1, s2
+    v = multiply_add(g, g, v)
+    return multiply_add(-h.learning_rate, ratio(g, sqrt(v) + h.epsilon), p), v, s1, s2
 
 
 @formula

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import inner
+from .jit import inner, kernel
 
 SHUFFLE, DROPOUT, INITIAL, FIT = 1, 2, 3, 4  # the purpose of a draw: the third word of its counter
 BLOCK = 256  # words drawn together, so that LLVM puts them into lanes
@@ -47,6 +47,12 @@ def permutation(n, seed, epoch, words, order):
             i = block * BLOCK + j
             other = i + np.int64((words[j] * np.uint64(n - i)) >> HALF_WORD)
             order[i], order[other] = order[other], order[i]
+
+
+@kernel
+def draw_order(n, seed, epoch, words, order):
+    """The same, for Python to call."""
+    permutation(n, seed, epoch, words, order)
 
 
 # The same for NumPy arrays of counters and seeds, which broadcast; for what the host draws.

@@ -5,7 +5,8 @@ Here a register is a type: `Vector(float32, 16)` is LLVM's `<16 x float>`, legal
 SSE registers where there is no AVX-512). Arithmetic with a number broadcasts it in the vector's own dtype, so a formula
 may write `1.0 - a * a` and stays in float32.
 
-    where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  total(v)  largest(v)  any_of(mask)  keep_first(v, n, other)
+    where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  multiply_add(a, b, c)  total(v)  largest(v)  any_of(mask)
+    keep_first(v, n, other)
 
 Loads, stores and what else touches memory are in memory.py.
 """
@@ -14,13 +15,14 @@ from __future__ import annotations
 
 import operator
 
-import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, overload, register_model
+
+from .plain import absolute, multiply_add, ratio, sqrt, where
 
 FLAGS = ("contract", "nsz", "arcp", "afn")  # as in jit.py, for the instructions written here
 I32 = ir.IntType(32)
@@ -173,24 +175,7 @@ def _invert(context, builder, sig, args):
     return builder.not_(args[0])
 
 
-# ---- functions of vectors; the Python bodies serve formulas that are called with NumPy arrays or numbers
-
-
-def where(mask, a, b):
-    return np.where(mask, a, b)
-
-
-def sqrt(v):
-    return np.sqrt(v)
-
-
-def absolute(v):
-    return np.abs(v)
-
-
-def ratio(a, b):
-    """a / b for finite positive b; where the processor estimates reciprocals, an estimate and a Newton step."""
-    return a / b
+# ---- functions of vectors
 
 
 @intrinsic
@@ -218,6 +203,19 @@ def _unary(name):
 
 
 _sqrt, _absolute = _unary("sqrt"), _unary("fabs")
+
+
+@intrinsic
+def _multiply_add(typing_context, a, b, c):
+    """Of vectors, or of numbers as in binary operations; c is a vector."""
+
+    def build(context, builder, sig, args):
+        t = llvm_type(c)
+        parts = [as_vector(context, builder, c, kind, value) for kind, value in zip(sig.args, args, strict=True)]
+        f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t] * 3), intrinsic_name("fma", c))
+        return builder.call(f, parts, fastmath=FLAGS)
+
+    return c(a, b, c), build
 
 
 @intrinsic
@@ -249,6 +247,11 @@ def _overload_ratio(a, b):
 
         return estimated
     return lambda a, b: a / b
+
+
+@overload(multiply_add)
+def _overload_multiply_add(a, b, c):
+    return (lambda a, b, c: _multiply_add(a, b, c)) if isinstance(c, Vector) else None
 
 
 @overload(where)

@@ -1,5 +1,6 @@
 """What is decided once per fit: kernel family, threads, and the description that kernels see."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,8 @@ import fastmlp.plan
 from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.kernels.activations import CODES
-from fastmlp.kernels.cpu import backend, per_layer, per_sample
+from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.entry import _entries
 from fastmlp.plan import choose_family, choose_nets_family, choose_threads, describe_net, products
 
 XOR, LARGE = (2, 2, 1), (784, 512, 10)
@@ -131,9 +133,12 @@ def test_one_compilation_serves_every_net(rng):
         net.fit(X, y, epochs=1, validation_fraction=0.2, verbose=0)
         net.loss_and_gradient(X, y)
         net.evaluate(X, y), net.predict(X)
-    for kernel in (per_layer.train, per_layer.evaluate, per_sample.train_wide, per_sample.evaluate_wide):
-        of_float32 = [signature for signature in kernel.signatures if "float32" in str(signature)]
-        assert len(of_float32) == 1, f"{kernel.__name__} was compiled {len(of_float32)} times"
+    for family in ("per_layer", "per_sample_wide"):
+        for kernel in (backend.TRAIN[family], backend.EVALUATE[family]):
+            of_float32 = {
+                found.signature for (name, _), found in _entries.items() if name == kernel and "<f4" in found.signature
+            }
+            assert len(of_float32) == 1, f"{kernel} was compiled {len(of_float32)} times"
 
 
 def test_buffers_are_aligned():
@@ -161,7 +166,45 @@ def test_few_samples_are_evaluated_without_allocating():
         assert pool.submit(plan, other, 1).result() is not plan(other, 1)
 
 
-@pytest.mark.parametrize("sizes", ((2, 2, 1), (4, 100, 3), (20, 20, 4), (64, 64, 10)))
+def test_ranks_get_equal_shares_of_an_evaluation():
+    net = MLP((3, 600, 600, 2), random_state=0)
+    for n_samples in (16, 600, 1797, 10_000):
+        plan = fastmlp.plan.Plan.for_evaluation(net.network, net.device, net.dtype, n_samples, 2)
+        shares = [0, 0]
+        for block, first in enumerate(range(0, n_samples, plan.rows)):
+            shares[block % 2] += min(plan.rows, n_samples - first)
+        assert max(shares) <= 1.05 * n_samples / 2 + 8
+
+
+FORKED = """
+import os, sys, threading, warnings
+import numpy as np, fastmlp
+warnings.simplefilter("ignore")  # that a process with threads forks
+net = fastmlp.MLP((3, 400, 400, 2), random_state=0, device="cpu")
+X = np.random.default_rng(0).random((400, 3), np.float32)
+expected = net.predict(X)
+assert any(thread.name.startswith("fastmlp-") for thread in threading.enumerate())
+child = os.fork()
+if child == 0:
+    os._exit(0 if (net.predict(X) == expected).all() else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert (net.predict(X) == expected).all()
+del net
+fastmlp.MLP((2, 2, 1), device="cpu").predict(X[:, :2])
+print([thread.name for thread in threading.enumerate()])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_kept_team_is_not_used_after_a_fork(fresh_python, monkeypatch):
+    """The child has none of its threads; and they end when another evaluation is kept."""
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    done = fresh_python(FORKED)
+    assert done.returncode == 0, done.stderr
+    assert "fastmlp-1" not in done.stdout
+
+
+@pytest.mark.parametrize("sizes", ((2, 2, 1), (4, 100, 3), (20, 20, 4), (64, 64, 10), (70, 300, 520, 3)))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 def test_outputs_do_not_depend_on_company(sizes, dtype):
     """The same bits, whichever kernel and whichever number of rows takes a sample."""

@@ -23,7 +23,8 @@ class Fastmlp:
     def product(self):
         import numba
 
-        from fastmlp.kernels.cpu.product import plain_product, scratch_size
+        from fastmlp.kernels.cpu.product import plain_product
+        from fastmlp.kernels.cpu.work import scratch_size
         from fastmlp.kernels.jit import OPTIONS
         from fastmlp.kernels.memory import offset
 

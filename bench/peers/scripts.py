@@ -48,6 +48,9 @@ class Contestant:
         for _ in range(n):
             cache = tempfile.mkdtemp(dir=self.folder.name) if self.is_cold else self.folder.name
             environment = {**os.environ, **JAX_CACHES_ALL, **dict.fromkeys(self.variables, cache)}
+            environment.pop(
+                "PYTHONDONTWRITEBYTECODE", None
+            )  # an installed package has its bytecode, and so have its sources
             fastmlp = importlib.util.find_spec("fastmlp")
             if fastmlp and fastmlp.origin:  # it may run from its sources
                 environment["PYTHONPATH"] = str(Path(fastmlp.origin).parents[1])

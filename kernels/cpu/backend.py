@@ -12,7 +12,6 @@ to_device, to_host, place, synchronize
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,24 @@ from ..arguments import HYPER, NET_HYPER, Course, Data, Memory, Net, aligned_zer
 from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
-from .loop import LOSS, PARTIAL_COLUMNS, RIGHT
+from . import one_net
+from .straight_line import straight_line_address
 from .team import Team as Team
+from .work import (
+    LANES,
+    LOSS,
+    NARROW,
+    PARTIAL_COLUMNS,
+    RIGHT,
+    TOGETHER,
+    UNIT,
+    WIDE,
+    Block,
+    LayerWork,
+    SampleWork,
+    scratch_size,
+)
 
-FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
-NARROW, WIDE = 4, 16  # lanes of the two per_sample families
 TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
 STRAIGHT_LINE_ROWS = 64
 ALIGNMENT = 16  # elements: blocks start on whole vectors
@@ -71,10 +83,6 @@ def make_work(
         "words": np.zeros(BLOCK, np.uint64),
     }
     if family == "per_layer":
-        from .per_layer import UNIT
-        from .per_layer import Work as LayerWork
-        from .product import scratch_size
-
         n_scratch = _padded(scratch_size(max(sizes[1:]), dtype.itemsize))
 
         starts = np.cumsum([0] + [_padded(rows * size) for size in sizes])
@@ -96,8 +104,6 @@ def make_work(
             scratch=aligned_zeros((ranks, n_scratch), dtype),
             **walk,
         )
-    from .per_sample import Work as SampleWork
-
     columns = _padded(rows, NARROW if family == "per_sample_narrow" else WIDE)
     return SampleWork(
         units=np.cumsum([0] + sizes).astype(np.int64),
@@ -112,17 +118,14 @@ def make_work(
     )
 
 
-@cache
-def _kernels(family: str):
-    """(train, evaluate) of a family; imported when first used, so that a tiny net does not pay for the rest."""
-    if family == "per_layer":
-        from .per_layer import evaluate, train
-
-        return train, evaluate
-    from . import per_sample
-
-    width = family.removeprefix("per_sample_")
-    return getattr(per_sample, f"train_{width}"), getattr(per_sample, f"evaluate_{width}")
+# By name: their modules are imported only if their machine code is not on disk.
+TRAIN = {
+    "per_sample_narrow": "cpu.per_sample.train_narrow",
+    "per_sample_wide": "cpu.per_sample.train_wide",
+    "per_layer": "cpu.per_layer.train",
+}
+EVALUATE = {family: name.replace("train", "evaluate") for family, name in TRAIN.items()}
+FAMILIES = tuple(TRAIN)
 
 
 def train(
@@ -138,7 +141,12 @@ def train(
     n: int,
 ) -> None:
     """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
-    team.run(_kernels(family)[0], memory.params.dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
+    dtype = memory.params.dtype
+    if family == "per_sample_narrow" and (address := one_net.address_for(net, data, course, dtype, n)):
+        tiles = one_net.make_tiles(net, data, course, dtype)
+        team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
+        return
+    team.run(TRAIN[family], dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):
@@ -146,7 +154,9 @@ def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, 
 
     rows : samples a rank takes at a time; work was made for rows * n_ranks
     """
-    team.run(_kernels(family)[1], params.dtype, net, data, params, work, rows, output)
+    team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output)
+    if not data.judged:
+        return 0.0, 0.0
     return float(work.partial[:, LOSS].sum()), float(work.partial[:, RIGHT].sum())
 
 
@@ -160,8 +170,6 @@ class NetsWork:
         """family : of the plan's, always "lanes" here. rows : of a batch. rule : the row of the update rule, None to
         evaluate. loss : its code, and the metric's.
         """
-        from .straight_line import straight_line_address
-
         sizes = [int(size) for size in net.sizes]
         drops = bool((net.dropout > 0).any())
         straight = 0
@@ -195,9 +203,6 @@ class NetsWork:
 def _make_block(
     net: Net, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, dtype: np.dtype
 ):
-    from .per_net import LANES, Block
-    from .straight_line_code import TOGETHER
-
     sizes = [int(size) for size in net.sizes]
     n_units, keeps = sum(sizes), bool(net.keep_z.any())
     if straight_line:
@@ -238,11 +243,9 @@ def train_nets(
     team: Team, net: Net, data: Data, course: Course, goal, nets, held_out: Data, work: NetsWork, n: int
 ) -> None:
     """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
-    from .lanes import train
-
     work.n_members = nets.n_members
     team.run_each(
-        train,
+        "cpu.lanes.train",
         nets.params.dtype,
         [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
     )
@@ -251,8 +254,6 @@ def train_nets(
 def evaluate_nets(team: Team, net: Net, data: Data, nets, work: NetsWork, output: np.ndarray) -> None:
     """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
     flat, if `output` has room."""
-    from .lanes import evaluate
-
     for block in work.blocks:
         block.filled[:] = -1
-    team.run_each(evaluate, nets.params.dtype, [(net, data, nets, block, output) for block in work.blocks])
+    team.run_each("cpu.lanes.evaluate", nets.params.dtype, [(net, data, nets, block, output) for block in work.blocks])

@@ -10,8 +10,8 @@ from ..arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_H
 from ..jit import inner
 from ..memory import fill, load, number, store
 from ..simd import where
-from .lane_update import LANES
 from .update import BETA1, BETA2, EPSILON
+from .work import LANES
 
 
 @inner

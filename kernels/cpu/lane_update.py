@@ -10,8 +10,7 @@ from ..memory import converted, fill, load, store
 from ..optimizers import Settings
 from ..simd import sqrt, where
 from .update import BETA1, BETA2, BIGGEST, EPSILON, GROWTH, LEARNING_RATE, MOMENTUM, SHRINK, SMALLEST, WEIGHT_DECAY
-
-LANES = 16  # one AVX-512 register of float32, two of float64
+from .work import LANES
 
 
 @inner

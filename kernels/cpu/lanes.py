@@ -21,10 +21,10 @@ from ..jit import inlined, inner, kernel
 from ..memory import bare, fill, load, number, offset, store
 from ..optimizers import RPROP, SGD
 from ..simd import absolute, any_of, sqrt, where
+from .barrier import take_number
 from .lane_queue import keep_converged, keep_flagged, next_due, settle, start_net, sums
 from .lane_update import settings_now
 from .per_net import EVERY_STEP, LANES, LAST_STEP, NEVER, fill_tile, forward, gradient, judge, shuffle_lanes
-from .team import take_number
 from .update import CLIP_NORM, LEARNING_RATE, update
 
 L2 = len(HYPER)

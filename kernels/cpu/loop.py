@@ -17,11 +17,9 @@ from ..jit import inlined, inner
 from ..memory import bare, number, offset
 from ..optimizers import RPROP
 from ..random import permutation
-from .team import all_here, meet
+from .barrier import all_here, meet
 from .update import settings_now, squares
-
-LOSS, RIGHT = 0, 1  # columns of work.partial
-PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
+from .work import LOSS, PARTIAL_COLUMNS, RIGHT
 
 
 @inner
@@ -73,7 +71,7 @@ def make_loop(prepare, gradient, update):
             if course.rule == RPROP and net.l2 > 0.0:  # the one rule that asks whether the objective has grown
                 objective += penalty(net, memory.params)
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
-            h = settings_now(course, scalars, factor, objective, memory.params)
+            h = settings_now(course.hyper, scalars, factor, objective, memory.params)
             scalars[LAST_LOSS] = objective
             meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h)
             meetings = meet(barrier, n_ranks, meetings)

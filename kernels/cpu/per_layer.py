@@ -5,19 +5,16 @@ takes its rows of every weight matrix: their gradient over the whole batch, and 
 cache. So a step has two meetings, whatever the depth, and nothing is computed twice. Every sum has the same order for
 any number of ranks, but for the recorded loss: parameters come out the same, bit by bit.
 
-Blocks of work arrays: layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
+Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
-
-import numpy as np
 
 from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
 from ..memory import bare, number, offset
+from .barrier import meet
 from .elements import (
     activate,
     backward,
@@ -29,30 +26,10 @@ from .elements import (
     multiply,
     softmax_rows,
 )
-from .loop import LOSS, PARTIAL_COLUMNS, RIGHT, make_loop
+from .loop import make_loop
 from .product import make_product, plain_product, transpose
-from .team import meet
-from .tile import ROWS
 from .update import CLIP_NORM, clip_factor, squares, update
-
-UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of
-
-
-class Work(NamedTuple):
-    blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
-    a: np.ndarray  # outputs of every layer
-    z: np.ndarray  # inputs to f where they are kept, raw outputs where dropout hides them
-    delta: np.ndarray
-    mask: np.ndarray  # as a, or empty without dropout
-    y: np.ndarray  # (rows, n_outputs), gathered
-    weight: np.ndarray  # (rows,), gathered, or empty
-    transposed: np.ndarray  # (n_padded,), each W (fan_in, fan_out) but the first as (fan_out, fan_in), for the way back
-    n_scratch: int
-    scratch: np.ndarray  # (n_ranks, n_scratch), of products
-    squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
-    partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
-    order: np.ndarray  # int64 (n_samples,) if shuffled
-    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
+from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT
 
 
 @inner

@@ -7,8 +7,6 @@ samples of a tile. Nothing mixes lanes, so that a net's numbers do not depend on
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..activations import IDENTITY, SOFTMAX
@@ -17,53 +15,12 @@ from ..jit import inlined, inner
 from ..memory import at, fill, load, number, offset, store
 from ..random import DROPOUT, permutation, philox
 from .columns import make_passes
-from .lane_update import LANES as LANES
-from .straight_line import call_straight_line
 from .straight_line_code import EVERY_STEP as EVERY_STEP
 from .straight_line_code import LAST_STEP as LAST_STEP
-from .straight_line_code import NEVER, TOGETHER
+from .straight_line_code import NEVER, call_straight_line
+from .work import LANES, TOGETHER
 
 activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(LANES)
-
-
-class Block(NamedTuple):
-    """One rank's lanes, and the buffers of a tile of up to `rows` samples."""
-
-    units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    rows: int
-    lanes: int  # LANES, where the compiler must not know it and unroll a loop of bookkeeping
-    filled: np.ndarray  # int64 (2,), first sample and number of samples that a, y and weight hold; -1 none
-    a: np.ndarray  # (n_units, rows, LANES), inputs and outputs of every layer
-    z: np.ndarray
-    delta: np.ndarray
-    mask: np.ndarray  # as a, or empty without dropout
-    y: np.ndarray  # (n_outputs, rows, LANES)
-    weight: np.ndarray  # (rows, LANES)
-    order: np.ndarray  # int64 (LANES, n_samples) if shuffled
-    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
-    p: np.ndarray  # (n_params, LANES)
-    g: np.ndarray
-    state: np.ndarray  # (MOST_STATE, n_params, LANES)
-    safe: np.ndarray  # (n_params, LANES), parameters that gave a finite loss
-    best: np.ndarray  # (n_params, LANES), those of the best epoch, if one is looked for
-    hyper: np.ndarray  # (len(NET_HYPER), LANES)
-    betas: np.ndarray  # float64 (2, LANES), Adam's, at full precision
-    powers: np.ndarray  # float64 (2, LANES)
-    dropout: np.ndarray  # float64 (n_layers, LANES)
-    factor: np.ndarray  # (LANES,), the schedule's
-    loss: np.ndarray  # (LANES,), of the epoch
-    right: np.ndarray
-    last_loss: np.ndarray  # (LANES,), of the last step
-    watched: np.ndarray  # (LANES,), what early stopping compares
-    best_value: np.ndarray
-    flags: np.ndarray  # (LANES,), 1 where something happened
-    best_epoch: np.ndarray  # int64 (LANES,)
-    net: np.ndarray  # int64 (LANES,), whose lane it is, -1 nobody's
-    start: np.ndarray  # int64 (LANES,), the block's epoch in which the net started
-    record: np.ndarray  # int64 (LANES,), its next record
-    clock: np.ndarray  # int64 (2,), the block's epochs so far, and the one at whose end a lane is due
-    straight_line: int  # address of the compiled gradient of this architecture, 0 if there is none
-    train_rows: int  # rows of a batch
 
 
 @inner

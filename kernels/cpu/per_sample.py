@@ -7,10 +7,6 @@ vectors of 4 lanes waste none; otherwise they have 16.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-
 from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
@@ -18,22 +14,9 @@ from ..memory import at, bare, fill, load, load_first, number, offset, store, st
 from ..optimizers import apply_rule
 from ..simd import total
 from .columns import make_passes
-from .loop import LOSS, RIGHT, make_loop
+from .loop import make_loop
 from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
-
-
-class Work(NamedTuple):
-    units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    columns: int  # of a, z, delta, y, weight: a multiple of the lanes
-    filled: np.ndarray  # int64 (2,), first sample and number of samples of the batch that a, y, weight hold; -1 none
-    a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
-    z: np.ndarray
-    delta: np.ndarray
-    y: np.ndarray  # (n_outputs, columns)
-    weight: np.ndarray  # (columns,)
-    partial: np.ndarray  # float64 (1, PARTIAL_COLUMNS)
-    order: np.ndarray  # int64 (n_samples,) if shuffled
-    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
+from .work import LOSS, NARROW, RIGHT, WIDE
 
 
 @inlined
@@ -208,7 +191,6 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     return meetings
 
 
-NARROW, WIDE = 4, 16
 _gradient_narrow, _evaluate_narrow = make_family(NARROW)
 _gradient_wide, _evaluate_wide = make_family(WIDE)
 _loop_narrow, _loop_wide = make_loop(prepare, _gradient_narrow, finish), make_loop(prepare, _gradient_wide, finish)

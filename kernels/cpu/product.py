@@ -13,20 +13,17 @@ from __future__ import annotations
 
 from ..jit import inner
 from ..memory import at, load, load_first, store, transpose_square
-from .tile import ROWS, VECTOR_BYTES, lanes_of, make_tile
+from .tile import lanes_of, make_tile
+from .work import ROWS, VECTOR_BYTES, K
 
-K = 256
 PACK_ROWS = 32  # rows of C from which copying B pays; bench/LOG.md
 SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
 PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 FAR = 320  # elements between rows from which walking down a column is slow
 _tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
 _tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
-
-
-def scratch_size(n: int, itemsize: int) -> int:
-    """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
-    return K * (n + 2 * VECTOR_BYTES // itemsize) + K * ROWS
+ROW_VECTORS = VECTOR_BYTES // 4  # accumulators of a product whose A is one row: half the registers
+_tile_row = make_tile(ROW_VECTORS, False, whole_rows=True, most_rows=1)
 
 
 @inner
@@ -62,8 +59,14 @@ def copy_tile(a, start, lda, k, rows, out, o):
 @inner
 def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc):
     """`rows` rows of C (+)= A B; columns of B in panels a tile wide that start `panel` elements after one another."""
-    width = 2 * lanes_of(a)
-    for j in range(0, n, width):
+    width, done = 2 * lanes_of(a), 0
+    if rows == 1 and panel == width:  # a tile would compute the same row again and again
+        wide = ROW_VECTORS * lanes_of(a)
+        while n - done >= wide:
+            _tile_row(1, wide, add, a, a0, a_row, a_k, b, b0 + done, b_k, c, c0 + done, ldc, k)
+            done += wide
+        b0 += done
+    for j in range(done, n, width):
         columns, o = min(width, n - j), c0 + j
         if columns == width and rows == ROWS:
             _tile_whole(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)

@@ -20,14 +20,51 @@ from ..losses import LOSSES
 from ..optimizers import RULES, SGD
 from ..simd import FLAGS, Vector, absolute, any_of, llvm_type, splat, where
 from ..straight_line import program
-from .lane_update import LANES, make_advance
+from .lane_update import make_advance
+from .work import LANES, TOGETHER
 
-TOGETHER = 4  # samples; a tile has a multiple of them, the last ones perhaps of weight 0
 NEVER, LAST_STEP, EVERY_STEP = range(3)  # for which gradients of a call losses are wanted
 NAMES = (
     "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
     "width", "c", "bound", "stop_loss", "stop_right", "state", "betas", "powers", "last_loss",
 )  # fmt: skip
+
+
+@intrinsic
+def call_straight_line(
+    typing_context, address, p, g, a, y, weight, rate, loss, right, m, adds, judges, metric, n_steps, rows, width, c,
+    bound, stop_loss, stop_right, state, betas, powers, last_loss,
+):  # fmt: skip
+    """Call the function at `address`; its arguments and result are those of make_train."""
+
+    def build(context, builder, sig, args):
+        kind = ir.FunctionType(args[0].type, [value.type for value in args[1:]])
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+    return types.intp(types.intp, *kinds(p.dtype)), build
+
+
+def kinds(x):
+    """Numba's types of NAMES, for numbers of type x."""
+    number, double = types.CPointer(x), types.CPointer(types.float64)
+    return (*[number] * 8, *[types.intp] * 5, *[x] * 6, number, double, double, number)
+
+
+def signature(dtype):
+    """(result, arguments) of the C function, for NumPy's dtype."""
+    return types.intp, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
+
+
+def python_function(layer_sizes, activations, loss, rule):
+    """What is compiled: a function of NAMES."""
+    return function_of(NAMES, make_train(layer_sizes, activations, loss, rule))
+
+
+def function_of(names, intrinsic):
+    """A function with these arguments that calls the intrinsic with them."""
+    listed, scope = ", ".join(names), {"intrinsic": intrinsic}
+    exec(f"def straight_line({listed}):\n    return intrinsic({listed})", scope)
+    return scope["straight_line"]
 
 
 def make_train(layer_sizes, activations, loss, rule):
@@ -91,11 +128,11 @@ class _Expression:
         return self._with("fmul", other)
 
 
-def _side_is_right(a, y, bound):
+def side_is_right(a, y, bound):
     return 1.0 - absolute(where(a > bound, 1.0, 0.0) - where(y > bound, 1.0, 0.0))
 
 
-def _is_near(a, y, bound):
+def is_near(a, y, bound):
     return where(absolute(a - y) <= bound, 1.0, 0.0)
 
 
@@ -103,7 +140,7 @@ def _goes_on(loss, right, stop_loss, stop_right):
     return not (any_of(~(loss > stop_loss)) or any_of(right >= stop_right))
 
 
-def _plain(formula, n_arguments):
+def plain(formula, n_arguments):
     """A function that calls `formula`, for compile_internal, which takes no formula itself and tells functions apart by
     their code: each has a name of its own.
     """
@@ -124,14 +161,14 @@ class _Emitter:
         self.rule = rule
         v, x = self.vector, dtype
         self.functions = {
-            "loss_delta": self._function(_plain(LOSSES[loss].delta, 3), v, v, x),
-            "loss_value": self._function(_plain(LOSSES[loss].value, 4), v, v, v, x),
-            "side_is_right": self._function(_side_is_right, v, v, x),
-            "is_near": self._function(_is_near, v, v, x),
+            "loss_delta": self._function(plain(LOSSES[loss].delta, 3), v, v, x),
+            "loss_value": self._function(plain(LOSSES[loss].value, 4), v, v, v, x),
+            "side_is_right": self._function(side_is_right, v, v, x),
+            "is_near": self._function(is_near, v, v, x),
         }
         for row in (ACTIVATIONS[code] for code in set(activations)):
-            self.functions[f"value_{row.name}"] = self._function(_plain(row.value, 1), v)
-            self.functions[f"derivative_{row.name}"] = self._function(_plain(row.derivative, 1), v)
+            self.functions[f"value_{row.name}"] = self._function(plain(row.value, 1), v)
+            self.functions[f"derivative_{row.name}"] = self._function(plain(row.derivative, 1), v)
 
     # ---- small pieces
 

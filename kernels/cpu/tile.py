@@ -7,25 +7,23 @@ arithmetic is the bound on one as on two units. Measured against OpenBLAS 0.3.30
 
 from __future__ import annotations
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..memory import element_pointer
 from ..simd import splat
+from .work import ROWS, VECTOR_BYTES
 
 I32 = ir.IntType(32)
-FEATURES = binding.get_host_cpu_features()
-# (bytes of a vector, rows of a tile): accumulators, two vectors of B and one of A must fit the registers
-VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 
 
-def make_tile(n_vectors, partial, whole_rows=False):
+def make_tile(n_vectors, partial, whole_rows=False, most_rows=ROWS):
     """An intrinsic tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k).
 
-    C[i, j] (+)= sum over k of A[i, k] B[k, j], for i < rows <= ROWS and j < columns; strides in elements, B's and C's
-    columns contiguous. partial: the last vector may be cut short by `columns`. whole_rows: rows is ROWS.
+    C[i, j] (+)= sum over k of A[i, k] B[k, j], for i < rows <= most_rows and j < columns; strides in elements, B's and
+    C's columns contiguous. partial: the last vector may be cut short by `columns`. whole_rows: rows is most_rows.
     """
 
     @intrinsic
@@ -50,7 +48,7 @@ def make_tile(n_vectors, partial, whole_rows=False):
             last = builder.sub(rows, const(1))
             pick = [
                 const(i) if whole_rows else builder.select(builder.icmp_signed("<", const(i), rows), const(i), last)
-                for i in range(ROWS)
+                for i in range(most_rows)
             ]
             a_starts = [builder.mul(a_row, i) for i in pick]
 
@@ -86,18 +84,18 @@ def make_tile(n_vectors, partial, whole_rows=False):
             builder.position_at_end(loop)
             step = builder.phi(index)
             step.add_incoming(const(0), entry)
-            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(ROWS)]
+            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(most_rows)]
             ka = builder.gep(pa, [builder.mul(step, a_k)], inbounds=True)
             kb = builder.gep(pb, [builder.mul(step, b_k)], inbounds=True)
             b_vectors = [read(kb, j) for j in range(n_vectors)]
             new = []
-            for i in range(ROWS):
+            for i in range(most_rows):
                 x = builder.load(builder.gep(ka, [a_starts[i]], inbounds=True), align=align)
                 x = splat(builder, x, lanes)
                 new.append([builder.call(fma, [x, b_vectors[j], sums[i][j]]) for j in range(n_vectors)])
             following = builder.add(step, const(1))
             step.add_incoming(following, loop)
-            for i in range(ROWS):
+            for i in range(most_rows):
                 for j in range(n_vectors):
                     sums[i][j].add_incoming(zero, entry)
                     sums[i][j].add_incoming(new[i][j], loop)
@@ -108,13 +106,14 @@ def make_tile(n_vectors, partial, whole_rows=False):
             with builder.if_else(builder.icmp_signed("!=", add, ir.Constant(add.type, 0))) as (then, otherwise):
                 with then:  # all is read before anything is written: repeated rows add once
                     totals = [
-                        [builder.fadd(new[i][j], read(c_rows[i], j)) for j in range(n_vectors)] for i in range(ROWS)
+                        [builder.fadd(new[i][j], read(c_rows[i], j)) for j in range(n_vectors)]
+                        for i in range(most_rows)
                     ]
-                    for i in range(ROWS):
+                    for i in range(most_rows):
                         for j in range(n_vectors):
                             write(totals[i][j], c_rows[i], j)
                 with otherwise:
-                    for i in range(ROWS):
+                    for i in range(most_rows):
                         for j in range(n_vectors):
                             write(new[i][j], c_rows[i], j)
             return context.get_dummy_value()

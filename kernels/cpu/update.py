@@ -60,9 +60,8 @@ update = selector([_make_update(row) for row in RULES], 10)
 
 
 @inlined
-def settings_now(course, scalars, factor, loss, params):
+def settings_now(hyper, scalars, factor, loss, params):
     """The rule's settings at this step, in the dtype of params; moves Adam's powers on."""
-    hyper = course.hyper
     rate = hyper[LEARNING_RATE] * factor
     decay = 1.0 - rate * hyper[WEIGHT_DECAY]
     root_correction = 1.0

@@ -31,6 +31,11 @@ __device__ __forceinline__ T ratio(T a, T b) {
   return a / b;
 }
 
+template <typename T>
+__device__ __forceinline__ T multiply_add(T a, T b, T c) {
+  return a * b + c;
+}
+
 // exp of nothing but what is not positive: no overflow at either end, and full relative accuracy at the lower one
 template <typename T>
 __device__ __forceinline__ T sigmoid(T z) {

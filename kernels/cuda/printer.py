@@ -36,7 +36,7 @@ CALLS = {
     getattr(module, name): f"elementary::{name}"
     for module, names in (
         (elementary, "exp expm1 log log1p sigmoid softplus tanh normal_density normal_cdf"),
-        (simd, "where sqrt absolute ratio"),
+        (simd, "where sqrt absolute ratio multiply_add"),
     )
     for name in names.split()
 }

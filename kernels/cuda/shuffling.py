@@ -13,16 +13,15 @@ import cupy
 import numpy as np
 
 from ..arguments import Course, Data
-from ..jit import kernel
-from ..random import BLOCK, permutation
+from ..entry import call
+from ..random import BLOCK
 from .clock import Clock
 from .memory import checked_allocation, is_on_device
 from .module import Module
 
 
-@kernel
 def draw_order(n, seed, epoch, words, order):
-    permutation(n, seed, epoch, words, order)
+    call("random.draw_order", None, n, seed, epoch, words, order)
 
 
 def pinned(n: int, dtype: Any) -> np.ndarray:

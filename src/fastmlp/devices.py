@@ -19,6 +19,9 @@ AUTO_WORK = 5e10
 INSTALL = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580)"
 
 
+ANYWHERE = nullcontext()  # there is one host only
+
+
 class DeviceInfo(NamedTuple):
     """One row of `fastmlp.devices()`."""
 
@@ -49,7 +52,7 @@ class Device(NamedTuple):
 
     def on(self) -> AbstractContextManager:
         """Inside of it, this device is the current one of its kind."""
-        return backend(self).on(self.number)
+        return ANYWHERE if self.is_host else backend(self).on(self.number)
 
 
 def n_threads_available() -> int:
@@ -213,7 +216,7 @@ def device_of(values: Any) -> str | None:
 def on_device_of(values: Any) -> AbstractContextManager:
     """Inside of it, the device on which an array lies is the current one of its kind; nothing, for one of the host."""
     place = device_of(values)
-    return nullcontext() if place is None else Device(place, "an array lies there").on()
+    return ANYWHERE if place is None else Device(place, "an array lies there").on()
 
 
 def as_device_array(values: Any, dtype: Any = None) -> Any:

@@ -260,7 +260,8 @@ class MLP:
 
     def _choose_device(self, X: Any, samples: float) -> None:
         """By the work of so many samples trained, where the device is "auto"."""
-        self.device = device_for(self._named_device, self.device, X, samples * products(self.network, 1))
+        if self._named_device == "auto":
+            self.device = device_for("auto", self.device, X, samples * products(self.network, 1))
 
     # ---- use
 
@@ -270,8 +271,7 @@ class MLP:
     def _evaluate(self, data: Data, output: Any) -> tuple[float, float]:
         with self.device.on():
             plan = self._plan_for(data.n_samples)
-            with plan.backend.Team(plan.n_threads) as team:
-                return plan.evaluate(team, plan.place(data), self._padded, output)
+            return plan.evaluate_alone(plan.place(data), self._padded, output)
 
     def predict(self, X: Any) -> Any:
         """Outputs (n_samples, n_outputs), after the output activation: a NumPy array, or one of X's own library on the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,12 +125,20 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
 
 
 class _LastEvaluation(threading.local):
-    """The plan of this thread's last evaluation, if it had no other threads: who predicts again allocates nothing."""
+    """The plan of this thread's last evaluation on the host, and its team: who predicts again allocates nothing and
+    starts no threads.
+    """
 
     plan: Plan | None = None
+    team: Any = None
+
+    def forget(self) -> None:
+        self.plan = self.team = None
 
 
 _last = _LastEvaluation()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_last.forget)  # where the team's threads are not
 
 
 @dataclass(frozen=True)
@@ -175,7 +184,10 @@ class Plan:
             family = "per_sample_narrow"
         if family == "per_layer" and device.is_host:
             n_threads = n_threads or choose_threads(network, family, n_samples)
-            rows = min(rows, -(-n_samples // n_threads))
+            if n_threads > 1:  # as many blocks for each rank, and equal ones: 1,797 rows are not 1,024 and 773
+                n_blocks = -(-n_samples // (rows * n_threads))
+                share = -(-n_samples // (n_blocks * n_threads))
+                rows = min(rows, -(-share // ROWS_PER_THREAD) * ROWS_PER_THREAD)
         else:
             n_threads = 1
         if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
@@ -183,7 +195,8 @@ class Plan:
         net, module = describe_net(network), backend(device)
         work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
         plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
-        if n_threads == 1 and device.is_host:
+        if device.is_host:
+            _last.forget()
             _last.plan = plan
         return plan
 
@@ -208,3 +221,12 @@ class Plan:
         """(mean loss, share right) over data; outputs are written where `output` has room."""
         loss, right = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
         return loss / data.n_samples, right / data.n_samples
+
+    def evaluate_alone(self, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
+        """The same outside a fit, with a team of this thread's own."""
+        if _last.plan is not self:
+            with self.backend.Team(self.n_threads) as team:
+                return self.evaluate(team, data, params, output)
+        if _last.team is None:
+            _last.team = self.backend.Team(self.n_threads)
+        return self.evaluate(_last.team, data, params, output)

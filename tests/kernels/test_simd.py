@@ -21,7 +21,7 @@ from fastmlp.kernels.memory import (
     store_first,
     transpose_square,
 )
-from fastmlp.kernels.simd import absolute, keep_first, largest, ratio, sqrt, total, where
+from fastmlp.kernels.simd import absolute, keep_first, largest, multiply_add, ratio, sqrt, total, where
 
 ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number of lanes
     ("load", lambda a, b, n: a),
@@ -49,6 +49,8 @@ ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number o
     ("total", lambda a, b, n: np.full_like(a, np.sum(a, dtype=np.float64))),
     ("largest", lambda a, b, n: np.full_like(a, np.max(a))),
     ("ratio", lambda a, b, n: a / np.abs(b)),
+    ("multiply_add", lambda a, b, n: a * b + a),
+    ("multiply_add, a number", lambda a, b, n: 0.5 * a + b),
 )
 
 
@@ -87,7 +89,9 @@ def driver(lanes):
         store(out, 22 * lanes, fill(a, total(v), lanes))
         store(out, 23 * lanes, fill(a, largest(v), lanes))
         store(out, 24 * lanes, ratio(v, absolute(w)))
-        store_first(out, 25 * lanes, n, v)
+        store(out, 25 * lanes, multiply_add(v, w, v))
+        store(out, 26 * lanes, multiply_add(0.5, v, w))
+        store_first(out, 27 * lanes, n, v)
 
     return run
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs
+LONG_ENOUGH = 0.2  # seconds after which a job needs no more runs
+WARM_UP = 2.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
 FEWEST_ROUNDS = 3
@@ -17,25 +18,30 @@ class Rules(NamedTuple):
     """rounds : at most so many; seconds : what all rounds of a work may take, if that allows FEWEST_ROUNDS"""
 
     rounds: int = 7
-    seconds: float = 15.0
+    seconds: float = 10.0
     quick: bool = False
 
 
 QUICK = Rules(rounds=3, seconds=4.0, quick=True)
 
 
-def calibrate(worker: Callable[..., Any], most_runs: int, done_once: bool = False) -> tuple[int, int, float]:
-    """(runs of a job, repeats in a measurement, seconds of a job)."""
+def calibrate(
+    worker: Callable[..., Any], most_runs: int, done_once: bool = False, compares: bool = True
+) -> tuple[int, int, float]:
+    """(runs of a job, repeats in a measurement, seconds of a job).
+
+    compares : the seconds decide between settings, and are worth two more measurements
+    """
     n_runs = 1
     seconds = worker("measure", n_runs, 1)  # the first may warm up more than it measures
-    if not done_once and seconds < LONG_ENOUGH:
+    if not done_once and seconds < WARM_UP:
         while True:
             seconds = worker("measure", n_runs, 1)
             if seconds >= LONG_ENOUGH or n_runs >= most_runs:
                 break
             n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
     repeats = max(1, math.ceil(SHORTEST / seconds))
-    if not done_once and seconds < 2 * LONG_ENOUGH:
+    if compares and not done_once and seconds < 2 * LONG_ENOUGH:
         seconds = min(worker("measure", n_runs, repeats) for _ in range(2))
     return n_runs, repeats, seconds
 
@@ -43,7 +49,7 @@ def calibrate(worker: Callable[..., Any], most_runs: int, done_once: bool = Fals
 def affordable_rounds(rules: Rules, seconds: float) -> int:
     """How many rounds of so many seconds the rules allow.
 
-    >>> affordable_rounds(Rules(rounds=7, seconds=15.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=15.0), 60.0)
+    >>> affordable_rounds(Rules(rounds=7, seconds=10.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=10.0), 60.0)
     (7, 3)
     """
     return max(min(FEWEST_ROUNDS, rules.rounds), min(rules.rounds, int(rules.seconds / seconds)))

@@ -113,19 +113,26 @@ def test_other_passes():
     assert re.search(rf"v?f?n?madd\w*ps\s[^\n]*%{WIDEST}|addps\s[^\n]*%{WIDEST}", packed)
 
 
-def test_samples_as_lanes():
+def test_samples_as_lanes(monkeypatch):
     """The two widths of the small nets: whole kernels, since their loops only exist inside them."""
     from fastmlp import MLP
-    from fastmlp.kernels.cpu import per_sample
+    from fastmlp.kernels import cache, compiler, entry
 
+    listings = []
+
+    def machine_code(kernel, arguments):
+        library = compiler.library(kernel, arguments)
+        listings.append(library.get_asm_str())
+        return library.object_code
+
+    monkeypatch.setattr(cache, "read", lambda name: None)
+    monkeypatch.setattr(entry, "_entries", {})
+    monkeypatch.setattr(compiler, "machine_code", machine_code)
     X, y = np.random.default_rng(0).random((32, 2)), np.ones(32)
-    for rows, kernel, register in ((4, per_sample.train_narrow, "xmm"), (32, per_sample.train_wide, WIDEST)):
+    for rows, register in ((4, "xmm"), (32, WIDEST)):
         MLP((2, 3, 1), random_state=0).fit(X[:rows], y[:rows], epochs=1, verbose=0)
-        if kernel.stats.cache_hits:
-            pytest.skip("the kernel came from the on-disk cache, whose machine code cannot be listed")
-        single = next(signature for signature in kernel.signatures if "float32" in str(signature))
-        text = kernel.inspect_asm(single)
-        assert re.search(rf"vfmadd\w*ps\s[^\n]*%{register}|mulps\s[^\n]*%{register}", text)
+        assert re.search(rf"vfmadd\w*ps\s[^\n]*%{register}|mulps\s[^\n]*%{register}", listings[-1])
+    assert len(listings) == 2
 
 
 def test_nets_as_lanes():
@@ -149,16 +156,11 @@ def test_nets_as_lanes():
 def test_straight_line(sizes, most_spills):
     """All vectors, nothing scalar, no calls; what does not fit into the registers is bounded."""
     from fastmlp.kernels.activations import CODES
-    from fastmlp.kernels.cpu.straight_line_code import NAMES, make_train
+    from fastmlp.kernels.cpu.straight_line_code import python_function, signature
 
-    compiled = make_train(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0)
-    names = ", ".join(NAMES)
-    scope = {"compiled": compiled}
-    exec(f"def train({names}):\n    return compiled({names})", scope)
-    x, n = numba.types.float32, numba.types.intp
-    pointer, double = numba.types.CPointer(x), numba.types.CPointer(numba.types.float64)
-    kinds = (*[pointer] * 8, *[n] * 5, *[x] * 6, pointer, double, double, pointer)
-    function = numba.cfunc(n(*kinds), **OPTIONS)(scope["train"])
+    function = python_function(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0)
+    result, kinds = signature(np.dtype("float32"))
+    function = numba.cfunc(result(*kinds), **OPTIONS)(function)
     text = without_wrappers(function._library.get_asm_str())
     assert_packed(text)
     # One scalar product: rows * width, once a call.

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tolerances import TOLERANCES
 
-from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, K, plain_product, scratch_size, transpose
-from fastmlp.kernels.cpu.tile import ROWS
+from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, plain_product, transpose
+from fastmlp.kernels.cpu.work import ROWS, K, scratch_size
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
 

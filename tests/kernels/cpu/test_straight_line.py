@@ -1,4 +1,4 @@
-"""Straight-line programs: right as plain Python, compiled into packed code, and kept on disk where that can be."""
+"""Straight-line programs: right as plain Python, and compiled for the nets that have one."""
 
 from itertools import pairwise
 
@@ -53,25 +53,6 @@ def test_program_of_losses(loss, output, rng):
     names = ["tanh", output]
     expected = ReferenceMLP((2, 1, 2), names, loss, params[:7], huber_delta=0.7).loss_and_gradient(X, y)[1]
     np.testing.assert_allclose(gradient_of((2, 1, 2), names, loss, params[:7], X, y), expected, rtol=1e-9)
-
-
-def test_source_is_a_file_next_to_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(straight_line, "CACHE_FOLDER", str(tmp_path))
-    module, is_file = straight_line._module((1, 1), (0,), 0, 0)
-    assert is_file
-    assert module.__file__.startswith(str(tmp_path))
-    again, is_file = straight_line._module((1, 1), (0,), 0, 0)
-    assert is_file
-    assert again.__file__ == module.__file__
-
-
-def test_without_a_folder_to_write_in(tmp_path, monkeypatch):
-    occupied = tmp_path / "file"
-    occupied.write_text("")
-    monkeypatch.setattr(straight_line, "CACHE_FOLDER", str(occupied))
-    module, is_file = straight_line._module((1, 1), (0,), 0, 0)
-    assert not is_file
-    assert callable(module.train)
 
 
 def test_who_has_one():

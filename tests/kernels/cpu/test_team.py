@@ -2,18 +2,17 @@
 
 import threading
 import time
-from collections import defaultdict
-from types import SimpleNamespace
 
-import numba
 import numpy as np
 import pytest
 
-from fastmlp.kernels.cpu.team import Team, all_here, meet
-from fastmlp.kernels.jit import OPTIONS
+import fastmlp.kernels.cpu.team as team_module
+from fastmlp.kernels.cpu.barrier import all_here, meet
+from fastmlp.kernels.cpu.team import Team
+from fastmlp.kernels.jit import kernel
 
 
-@numba.njit(nogil=True, **OPTIONS)
+@kernel
 def relay(rank, n_ranks, barrier, board, rounds):
     """Each round, every rank adds up what all ranks wrote in the round before: wrong if any rank runs ahead."""
     if not all_here(barrier, n_ranks):
@@ -56,43 +55,46 @@ def test_fewer_ranks_than_there_are():
         assert board.tolist() == [expected(3, 5)] * 3
 
 
-class Interrupted:
-    """A kernel whose rank 0 is interrupted before it starts."""
+@pytest.fixture
+def failing(monkeypatch):
+    """fail(rank, error): the kernel raises that error in this rank, before it starts."""
+    original = team_module.entry
 
-    @property
-    def overloads(self):
-        return defaultdict(lambda: SimpleNamespace(entry_point=self))
+    def fail(failing_rank, error):
+        def entry(kernel, kind, arguments):
+            found = original(kernel, kind, arguments)
 
-    def compile(self, signature):
-        relay.compile(signature)
+            def call(words):
+                if int.from_bytes(words[:8], "little") == failing_rank:
+                    raise error
+                if failing_rank == 0:
+                    found.function(words)
 
-    def __call__(self, rank, *arguments):
-        if rank == 0:
-            raise KeyboardInterrupt
-        relay(rank, *arguments)
+            return found._replace(function=call)
+
+        monkeypatch.setattr(team_module, "entry", entry)
+
+    return fail
 
 
 def threads_of_teams():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("fastmlp-")]
+    return {thread for thread in threading.enumerate() if thread.name.startswith("fastmlp-")}
 
 
-def test_an_interrupted_start_leaves_nobody_waiting():
+def test_an_interrupted_start_leaves_nobody_waiting(failing):
+    failing(0, KeyboardInterrupt())
+    before = threads_of_teams()  # of an evaluation that is kept
     board = np.zeros(2, np.int64)
     with Team(2) as team, pytest.raises(KeyboardInterrupt):
-        team.run(Interrupted(), KIND, board, 5)
+        team.run(relay, KIND, board, 5)
     deadline = time.monotonic() + 20
-    while threads_of_teams() and time.monotonic() < deadline:
+    while threads_of_teams() - before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not threads_of_teams()
+    assert not threads_of_teams() - before
     assert board.tolist() == [0, 0]
 
 
-class Failing(Interrupted):
-    def __call__(self, rank, *arguments):
-        if rank == 1:
-            raise ZeroDivisionError("rank 1")
-
-
-def test_an_error_of_another_rank_is_raised():
+def test_an_error_of_another_rank_is_raised(failing):
+    failing(1, ZeroDivisionError("rank 1"))
     with Team(2) as team, pytest.raises(ZeroDivisionError, match="rank 1"):
-        team.run(Failing(), KIND, np.zeros(2, np.int64), 1)
+        team.run(relay, KIND, np.zeros(2, np.int64), 1)

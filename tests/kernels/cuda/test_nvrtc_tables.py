@@ -46,7 +46,7 @@ def net_of(i, sizes, drops):
 @pytest.fixture
 def texts(emulated_cuda, monkeypatch):
     """Sources that the backend would have had compiled."""
-    from fastmlp.kernels.cuda import layers, per_net
+    from fastmlp.kernels.cuda import batched, layers, per_net
 
     found = []
 
@@ -55,7 +55,7 @@ def texts(emulated_cuda, monkeypatch):
         found.append(text)
         return {"train_nets": None, "evaluate_nets": None}
 
-    for module in (layers, per_net):
+    for module in (batched, layers, per_net):
         monkeypatch.setattr(module, "compiled", compiled)
     return found
 
@@ -82,6 +82,14 @@ def in_blocks(i):
 
 def in_workspace(i):
     assert small_nets(i, (4, 9, 5), 1, 0).workspace
+
+
+def in_step(i):
+    from fastmlp.kernels.cuda.architecture import Architecture
+    from fastmlp.kernels.cuda.batched import module_of
+
+    net, metric, dtype = net_of(i, (5, 40, 7), True)
+    module_of(Architecture.of(net, metric, dtype), i % len(RULES), (32, 256)[i % 2], **switches(i))
 
 
 def by_layers(i):
@@ -117,6 +125,7 @@ KINDS = {  # what makes the source of a case, and the kernels in it
     in_threads: {"train_nets"},
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},
+    in_step: {"shuffle", "gather", "activate", "judge", "backward", "settle", "update", "finish", "exchange"},
     by_layers: {"gather", "activate", "judge", "backward", "measure", "update", "settle_biases"},
     narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},

@@ -1,0 +1,85 @@
+"""Machine code on disk: a file per kernel, whose name is a digest of all that the code depends on.
+
+That is the kernel and the types of its arguments, every source of CPU kernels, the processor, Python, llvmlite, Numba
+and its settings. A file begins with the digest of the rest: one that was torn or changed is not used. Whatever is off,
+the kernel is compiled anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import llvmlite
+from llvmlite import binding
+
+DIGEST = hashlib.sha256().digest_size
+
+
+def sources_tag() -> str:
+    """Changes whenever a source of CPU kernels does."""
+    digest, folder = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(folder).parts[0] != "cuda":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path:
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        base = Path(named)
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fastmlp"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmlp"
+    return base / sources_tag()
+
+
+@cache
+def machine() -> str:
+    """Everything but the kernel itself. Numba is not imported: a new version is another file."""
+    spec = find_spec("numba")
+    assert spec is not None
+    assert spec.origin is not None
+    numba = os.stat(spec.origin)
+    settings = sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
+    return repr((
+        binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(),
+        llvmlite.__version__, spec.origin, numba.st_mtime_ns, numba.st_size, settings, sys.implementation.cache_tag,
+        object.__basicsize__,
+    ))  # fmt: skip
+
+
+def _path(name: str) -> Path:
+    return cache_folder() / f"{hashlib.sha256((name + machine()).encode()).hexdigest()[:32]}.o"
+
+
+def is_there(name: str) -> bool:
+    """Whether somebody has written an object file under this name."""
+    return _path(name).is_file()
+
+
+def read(name: str) -> bytes | None:
+    """The object file that was written under this name, if there is a good one."""
+    try:
+        content = _path(name).read_bytes()
+    except OSError:
+        return None
+    code = content[DIGEST:]
+    return code if hashlib.sha256(code).digest() == content[:DIGEST] else None
+
+
+def write(name: str, code: bytes) -> None:
+    """Keep it, if the folder can be written."""
+    path = _path(name)
+    draft = path.with_name(f"{path.stem}.{os.getpid()}.tmp")  # another process may do the same at this moment
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(hashlib.sha256(code).digest() + code)
+        draft.replace(path)

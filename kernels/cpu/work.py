@@ -1,0 +1,104 @@
+"""The memory that the CPU's kernels work in: a named tuple per family, which backend.py fills with arrays.
+
+Nothing here is compiled, so that a new process can make it without importing Numba.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import binding
+
+LOSS, RIGHT = 0, 1  # columns of `partial`
+PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
+UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
+NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
+LANES = 16  # nets of a block: one AVX-512 register of float32, two of float64
+TOGETHER = 4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
+
+FEATURES = binding.get_host_cpu_features()
+# (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers
+VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
+K = 256  # columns of A that a product takes at a time
+
+
+def scratch_size(n: int, itemsize: int) -> int:
+    """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
+    return K * (n + 2 * VECTOR_BYTES // itemsize) + K * ROWS
+
+
+def tile_size(n_inputs: int, n_outputs: int) -> int:
+    """Numbers of one batch in one_net: inputs, targets and weights, a NARROW vector each."""
+    return (n_inputs + n_outputs + 1) * NARROW
+
+
+class SampleWork(NamedTuple):
+    units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
+    columns: int  # of a, z, delta, y, weight: a multiple of the lanes
+    filled: np.ndarray  # int64 (2,), first sample and number of samples of the batch that a, y, weight hold; -1 none
+    a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
+    z: np.ndarray
+    delta: np.ndarray
+    y: np.ndarray  # (n_outputs, columns)
+    weight: np.ndarray  # (columns,)
+    partial: np.ndarray  # float64 (1, PARTIAL_COLUMNS)
+    order: np.ndarray  # int64 (n_samples,) if shuffled
+    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
+
+
+class LayerWork(NamedTuple):
+    blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
+    a: np.ndarray  # outputs of every layer
+    z: np.ndarray  # inputs to f where they are kept, raw outputs where dropout hides them
+    delta: np.ndarray
+    mask: np.ndarray  # as a, or empty without dropout
+    y: np.ndarray  # (rows, n_outputs), gathered
+    weight: np.ndarray  # (rows,), gathered, or empty
+    transposed: np.ndarray  # (n_padded,), each W (fan_in, fan_out) but the first as (fan_out, fan_in), for the way back
+    n_scratch: int
+    scratch: np.ndarray  # (n_ranks, n_scratch), of products
+    squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
+    partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
+    order: np.ndarray  # int64 (n_samples,) if shuffled
+    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
+
+
+class Block(NamedTuple):
+    """One rank's lanes, and the buffers of a tile of up to `rows` samples."""
+
+    units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
+    rows: int
+    lanes: int  # LANES, where the compiler must not know it and unroll a loop of bookkeeping
+    filled: np.ndarray  # int64 (2,), first sample and number of samples that a, y and weight hold; -1 none
+    a: np.ndarray  # (n_units, rows, LANES), inputs and outputs of every layer
+    z: np.ndarray
+    delta: np.ndarray
+    mask: np.ndarray  # as a, or empty without dropout
+    y: np.ndarray  # (n_outputs, rows, LANES)
+    weight: np.ndarray  # (rows, LANES)
+    order: np.ndarray  # int64 (LANES, n_samples) if shuffled
+    words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
+    p: np.ndarray  # (n_params, LANES)
+    g: np.ndarray
+    state: np.ndarray  # (MOST_STATE, n_params, LANES)
+    safe: np.ndarray  # (n_params, LANES), parameters that gave a finite loss
+    best: np.ndarray  # (n_params, LANES), those of the best epoch, if one is looked for
+    hyper: np.ndarray  # (len(NET_HYPER), LANES)
+    betas: np.ndarray  # float64 (2, LANES), Adam's, at full precision
+    powers: np.ndarray  # float64 (2, LANES)
+    dropout: np.ndarray  # float64 (n_layers, LANES)
+    factor: np.ndarray  # (LANES,), the schedule's
+    loss: np.ndarray  # (LANES,), of the epoch
+    right: np.ndarray
+    last_loss: np.ndarray  # (LANES,), of the last step
+    watched: np.ndarray  # (LANES,), what early stopping compares
+    best_value: np.ndarray
+    flags: np.ndarray  # (LANES,), 1 where something happened
+    best_epoch: np.ndarray  # int64 (LANES,)
+    net: np.ndarray  # int64 (LANES,), whose lane it is, -1 nobody's
+    start: np.ndarray  # int64 (LANES,), the block's epoch in which the net started
+    record: np.ndarray  # int64 (LANES,), its next record
+    clock: np.ndarray  # int64 (2,), the block's epochs so far, and the one at whose end a lane is due
+    straight_line: int  # address of the compiled gradient of this architecture, 0 if there is none
+    train_rows: int  # rows of a batch

@@ -1,0 +1,142 @@
+"""Kernels as Python calls them: what they are given arrives, and a warm process does without Numba."""
+
+import math
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+
+from fastmlp.kernels import cache, entry
+from fastmlp.kernels.compiler import machine_code
+from fastmlp.kernels.jit import kernel
+from fastmlp.kernels.memory import bare
+
+
+class Parts(NamedTuple):
+    flag: bool
+    n: int
+    x: float
+    numbers: np.ndarray
+    table: np.ndarray
+
+
+@kernel
+def spread(first, parts, last, out):
+    p = bare(parts)
+    out[0], out[1], out[2], out[3] = first, p.n, p.x, last
+    out[4] = 1.0 if p.flag else 0.0
+    out[5], out[6] = p.numbers[1], parts.numbers.size
+    out[7], out[8], out[9] = parts.table[1, 2], parts.table.shape[0], parts.table.size
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("flag", [True, False])
+def test_arguments_arrive(flag, dtype):
+    numbers, table = np.array([1.5, 2.5, 3.5], dtype), np.arange(12, dtype=np.int64).reshape(3, 4)
+    out = np.zeros(10)
+    entry.call(spread, dtype, -3, Parts(flag, 2**40, 0.25, numbers, table), np.float64(1e300), out)
+    np.testing.assert_array_equal(out, [-3, 2**40, 0.25, 1e300, flag, 2.5, 3, 6, 3, 12])
+
+
+def test_empty_and_read_only_arrays():
+    out, table = np.zeros(10), np.zeros((2, 3), np.int64)
+    numbers = np.zeros(4, np.float32)[1:1]
+    numbers.flags.writeable = False
+    entry.call(spread, "float32", 0, Parts(True, 1, 1.0, numbers, table), 0.0, out)
+    assert out[6] == 0
+
+
+def test_wrong_types_are_found(monkeypatch):
+    """With FASTMLP_CHECK_TYPES, as in these tests: a kernel reads its arguments as what it was compiled for."""
+    monkeypatch.setattr(entry, "CHECK_TYPES", True)
+    parts = Parts(True, 1, 1.0, np.zeros(2), np.zeros((2, 3), np.int64))
+    out = np.zeros(10)
+    entry.call(spread, "checked", 0, parts, 0.0, out)
+    for wrong in (parts._replace(x=1), parts._replace(numbers=np.zeros(2, np.float32)), parts._replace(n=1.0)):
+        with pytest.raises(AssertionError, match="was compiled for"):
+            entry.call(spread, "checked", 0, wrong, 0.0, out)
+    with pytest.raises(AssertionError, match="strided"):
+        entry.call(spread, "checked", 0, parts._replace(numbers=np.zeros(4)[::2]), 0.0, out)
+    with pytest.raises(TypeError, match="named tuples of both, but not a str"):
+        entry.call(spread, "text", 0, parts, "last", out)
+
+
+def test_what_no_process_has_is_refused():
+    """Code that calls a library might not load where Numba is not; and kernels allocate nothing."""
+
+    @kernel
+    def calls(out):
+        out[0] = math.tan(out[0])
+
+    @kernel
+    def allocates(out):
+        out[0] = np.zeros(3)[1]
+
+    with pytest.raises(AssertionError, match="tan, which is in no process by itself"):
+        machine_code(calls, (np.zeros(1),))
+    with pytest.raises(TypingError):
+        machine_code(allocates, (np.zeros(1),))
+
+
+def test_code_is_compiled_once_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+    made = []
+
+    def compiled():
+        made.append(1)
+        return machine_code(
+            spread, (0, Parts(True, 1, 1.0, np.zeros(1), np.zeros((1, 1), np.int64)), 0.0, np.zeros(10))
+        )
+
+    assert entry.load("spread", compiled)
+    assert entry.load("spread", compiled)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-8])
+    assert entry.load("spread", compiled)
+    assert len(made) == 2, "once, and once more for the damaged file"
+
+
+PROGRAM = """
+import sys, warnings
+warnings.simplefilter("error")
+import numpy as np, fastmlp
+X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+net = fastmlp.MLP((2, 3, 1), hidden_activation="tanh", random_state=0, device="cpu")
+net.fit(X, y, epochs=50, verbose=0)
+pop = fastmlp.Population((2, 2, 1), 3, random_state=0, device="cpu")
+pop.fit(X, y, epochs=5, verbose=0)
+print(net.predict(X).ravel().tolist(), pop.params.sum(), "numba" in sys.modules, "scipy" in sys.modules)
+"""
+
+
+def test_a_warm_process_does_not_import_numba(fresh_python, monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    cold, warm = fresh_python(PROGRAM), fresh_python(PROGRAM)
+    assert (cold.returncode, cold.stderr, warm.stderr) == (0, "", "")
+    assert cold.stdout.split()[-2:] == ["True", "True"]
+    assert warm.stdout.split()[-2:] == ["False", "False"]
+    assert cold.stdout.split()[:-2] == warm.stdout.split()[:-2]
+
+
+UNWRITABLE = """
+import numpy as np, fastmlp
+net = fastmlp.MLP((2, 3, 1), random_state=0, device="cpu")
+net.fit([[0, 1], [1, 0]], [0, 1], epochs=1, verbose=0)
+print("works")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are POSIX")
+def test_without_a_writable_cache_folder(fresh_python, tmp_path, monkeypatch):
+    """Compiles in every process, and says nothing."""
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    nowhere = "/proc/self/nowhere" if Path("/proc/self").exists() else str(locked / "nowhere")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", nowhere)
+    done = fresh_python(UNWRITABLE)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "works", "")
