@@ -47,6 +47,8 @@ class Place:
         monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_STEP", 10**12)
         monkeypatch.setattr(fastmlp.plan, "ALONE_FROM_STEP", 0 if name == "layers" else 10**12)
+        if name == "thread":  # every rule in both dtypes, though some would have too few registers
+            monkeypatch.setattr(_of_backend("per_net"), "MOST_IN_THREAD", {4: 180, 8: 180})
         for module in map(_of_backend, ("single", "nets")):
             if name == "workspace":
                 monkeypatch.setattr(module, "shared_limit", lambda: 0)

@@ -122,3 +122,15 @@ def test_emulator_has_nothing_that_cupy_has_not():
             assert list(inspect.signature(function).parameters) == arguments, name
         if name.startswith("CUBLAS_"):
             assert getattr(real, name) == function, name
+
+
+@without_driver
+def test_cublas_has_the_c_interface_that_is_asked_for():
+    """Found where CuPy finds it, with every function; what it answers without a driver becomes a sentence."""
+    import ctypes
+
+    from fastmlp.kernels.cuda import cublas
+
+    assert cublas.library() is not None
+    with pytest.raises(cublas.CublasError, match="cublasCreate_v2 answers CUBLAS_STATUS_NOT_INITIALIZED"):
+        cublas.library().cublasCreate_v2(ctypes.byref(ctypes.c_void_p()))

@@ -68,14 +68,15 @@ def test_host_headers_are_missed():
         nvrtc.check("#include <math_constants_that_are_not_there.h>")
 
 
-@pytest.mark.parametrize("dtype, architectures", [("float32", ARCHITECTURES), ("float64", ("sm_90a",))])
-def test_what_fits_ask_for(dtype, architectures, emulated_cuda):
-    """Small fits run in the emulator; every source that they compiled there is compiled for real."""
+def test_what_fits_ask_for(emulated_cuda):
+    """Small fits run in the emulator; every source that they compiled there is compiled for real. Tables, and doubles,
+    are in test_nvrtc_tables.py.
+    """
     from cuda_emulator.fits import FITS
 
     for fit in FITS:
-        fit(dtype)
-    jobs = [(code, options, arch) for code, options in emulated_cuda.sources for arch in architectures]
+        fit("float32")
+    jobs = [(code, options, arch) for code, options in emulated_cuda.sources for arch in ARCHITECTURES]
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(lambda job: nvrtc.check(job[0], job[1], arch=job[2]), jobs))
     for (code, options, arch), report in zip(jobs, reports, strict=True):
