@@ -130,7 +130,8 @@ KINDS = {  # what makes the source of a case, and the kernels in it
     narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},
 }
-FEWER = {in_workspace: range(0, N_CASES, 3)}  # the same text as in_blocks but for where arrays lie
+# The same text as in_blocks but for where arrays lie; the ends of nets in blocks around the passes of by_layers.
+FEWER = {in_workspace: range(0, N_CASES, 3), in_step: range(1, N_CASES, 3)}
 
 
 LARGEST = [((2, 3, 4, 2), 3, "float32"), ((2, 4, 4, 1), 2, "float32"), ((3, 5, 3, 1), 1, "float32"),
