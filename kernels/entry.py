@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -143,10 +142,10 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
 
 @lru_cache(maxsize=1)
 def _initialize() -> None:
-    if "numba" not in sys.modules:  # which does the same
-        for step in (binding.initialize, binding.initialize_native_target, binding.initialize_native_asmprinter):
-            with suppress(RuntimeError):  # llvmlite 0.45 does the first by itself, and says so
-                step()
+    # Numba does the same once it compiles something, not when it is imported; twice does no harm.
+    for step in (binding.initialize, binding.initialize_native_target, binding.initialize_native_asmprinter):
+        with suppress(RuntimeError):  # llvmlite 0.45 does the first by itself, and says so
+            step()
 
 
 def _address(code: bytes) -> int:

@@ -11,7 +11,7 @@ from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.devices import resolve
 from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.plan import trains_in_lanes
+from fastmlp.plan import choose_nets_family
 
 SIZES, N_NETS = (3, 5, 1), 5
 
@@ -35,7 +35,7 @@ def assert_equal_alone(pop, result, X, y, settings, **fit):
 
 
 def test_who_trains_in_lanes():
-    cpu = resolve("cpu")
+    cpu, f4 = resolve("cpu"), np.dtype("float32")
     network = Network.build((4, 8, 3), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
     tiny = Network.build((2, 2, 1), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
     large = Network.build((64, 64, 10), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
@@ -44,7 +44,7 @@ def test_who_trains_in_lanes():
         (8, 4, False, network, True), (8, 100, False, tiny, True), (8, 100, True, tiny, False),
         (100_000, 4, False, tiny, True), (1, 4, False, tiny, False), (1000, 200, True, large, False),
     ):  # fmt: skip
-        assert trains_in_lanes(net, n_nets, cpu, rows, shuffle) == expected
+        assert choose_nets_family(net, n_nets, rows, cpu, f4, shuffle=shuffle) == ("lanes" if expected else "alone")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -122,6 +122,14 @@ def test_a_warm_process_does_not_import_numba(fresh_python, monkeypatch, tmp_pat
     assert cold.stdout.split()[:-2] == warm.stdout.split()[:-2]
 
 
+def test_numba_may_have_been_imported(fresh_python, monkeypatch, tmp_path):
+    """Which prepares LLVM only once it compiles something: neither before nor after does it matter."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    for text in (UNWRITABLE, f"import numba\n{UNWRITABLE}numba.njit(lambda x: x + 1)(3)\n"):
+        done = fresh_python(text)
+        assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "works", "")
+
+
 UNWRITABLE = """
 import numpy as np, fastmlp
 net = fastmlp.MLP((2, 3, 1), random_state=0, device="cpu")

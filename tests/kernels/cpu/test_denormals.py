@@ -6,8 +6,8 @@ import pytest
 
 import fastmlp
 from fastmlp import MLP, Population
-from fastmlp.kernels.cpu.denormals import flush_denormals, restore_denormals
 from fastmlp.kernels.cpu.barrier import IS_X86
+from fastmlp.kernels.cpu.denormals import flush_denormals, restore_denormals
 from fastmlp.kernels.jit import OPTIONS
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
