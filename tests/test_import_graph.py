@@ -53,7 +53,7 @@ KERNEL_LEVELS = [
     ["compiler"],
     ["entry", "simd"],
     ["memory"],
-    ["elementary", "random"],
+    ["elementary", "finite", "random"],
     ["activations", "losses", "optimizers"],
     ["straight_line"],
     [
