@@ -79,7 +79,7 @@ def test_wide_blocks_change_no_bit(name, dtype, monkeypatch):
         return pop, pop.fit(XOR, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
     assert fastmlp.plan.choose_lanes(Population((2, 2, 1), 1).network, 150, False) == 32
-    (narrow, of_narrow), (wide, of_wide) = train(0), train(15)
+    (narrow, of_narrow), (wide, of_wide) = train(0), train(21)
     np.testing.assert_array_equal(narrow.params, wide.params)
     for field in ("status", "epochs", "loss", "records"):
         np.testing.assert_array_equal(getattr(of_narrow, field), getattr(of_wide, field))
