@@ -148,3 +148,20 @@ def test_few_calls_for_many_epochs(samples, monkeypatch):
     monkeypatch.setattr(fastmlp.training.Fit, "_run_kernel", lambda fit, *a: (calls.append(a), run(fit, *a)))
     MLP(SIZES, random_state=0).fit(*samples, epochs=1000, early_stopping=EarlyStopping(1000, "loss"), verbose=0)
     assert len(calls) < 30
+
+
+@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("sizes", [(3, 5, 1), (3, 160, 140, 1)], ids=["block", "layers"])
+def test_looks_on_a_gpu(sizes, batch_size, samples, cuda, monkeypatch):
+    """Training repeats itself there too."""
+    fit = {"epochs": 40, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.05), "verbose": 0}
+
+    def train(look):
+        monkeypatch.setattr(fastmlp.training, "LOOK", look)
+        net = MLP(sizes, loss="binary_cross_entropy", random_state=1, device="cuda")
+        return net, net.fit(*samples, **fit, early_stopping=EarlyStopping(3, "loss", 0.05))
+
+    (several, of_several), (each, of_each) = train(10**9), train(0)
+    np.testing.assert_array_equal(several.params, each.params)
+    assert (of_several.epochs, of_several.best_epoch) == (of_each.epochs, of_each.best_epoch)
+    assert of_each.best_epoch < 39

@@ -35,7 +35,7 @@ LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
 # Blocks have so many lanes, or twice as many where each thread has enough nets for them: two chains of dependent
 # operations then fill each other's gaps. Larger nets would have too few registers. (bench/lab_lanes.py)
-LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 15
+LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 21
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
