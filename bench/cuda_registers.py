@@ -24,7 +24,14 @@ def main() -> None:
     head = f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'stack':>6} {'spill':>6}"
     print(f"{head}  compiled in")
     for dtype in ("float32", "float64"):
-        for fit in ("nets_in_threads", "nets_in_blocks", "one_small_net", "one_wide_net", "one_narrow_net"):
+        for fit in (
+            "nets_in_threads",
+            "nets_in_blocks",
+            "nets_in_step",
+            "one_small_net",
+            "one_wide_net",
+            "one_narrow_net",
+        ):
             with cuda_emulator.installed():
                 from cuda_emulator import fits
 

@@ -22,7 +22,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from environment import machine, print_machine, start_clean
+from environment import start_clean
+
+from fastmlp.benchmarks.machine import machine
 
 FITS = ("digits", "mnist", "adult", "covertype")
 TARGETS = {"digits": 8.0, "mnist": 2.5, "adult": 6.0, "covertype": 6.0}
@@ -197,7 +199,7 @@ def main() -> None:
         serve(*settings.serve)
         return
     start_clean()
-    print_machine(machine())
+    print(machine([]))
     for name in settings.names or (*FITS, "predict", "cv"):
         if name in FITS:
             fits(name, settings.rounds, settings.epochs, [int(n) for n in settings.threads.split(",")])

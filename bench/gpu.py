@@ -32,6 +32,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+import nets_in_step  # noqa: E402
 from launches import ways  # noqa: E402
 
 import fastmlp  # noqa: E402
@@ -160,6 +161,15 @@ def jax_population(start: np.ndarray, epochs: int) -> tuple[Callable, Callable] 
     run, params, last = jax.jit(jax.vmap(train)), jnp.array(start), []
     last.append(run(params))
     return lambda: last.__setitem__(0, run(params)), lambda: last[0].block_until_ready()
+
+
+def nets_in_steps(
+    cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, n_batches: int, rounds: int, epochs: int = 8
+) -> dict[str, Any]:
+    """Mid-sized nets that take each step together; the limit is the bare products of such a step."""
+    times = interleaved(nets_in_step.contestants(cupy, sizes, n_nets, batch, n_batches, epochs), rounds)
+    limit = float(np.median(times.pop("bare products")))
+    return {"unit": "us per step of all nets", "times": times, "limit": limit, "target": "ahead of PyTorch and JAX"}
 
 
 # ---- one net, step by step
@@ -358,6 +368,9 @@ def main() -> None:
     rate = results["limits"]["multiply-adds/s"]
     works: dict[str, Callable[[], dict[str, Any]]] = {
         "population 2-2-1, XOR": lambda: population(cupy, 10**5 if quick else 10**6, 500, rounds, rate),
+        "population 64-128-64-10, batch 32": lambda: nets_in_steps(
+            cupy, (64, 128, 64, 10), 200 if quick else 1000, 32, 45, rounds
+        ),
         "784-512-512-10, batch 1024": lambda: single(
             cupy, (784, 512, 512, 10), 1024, 50, rounds, "exact", "products are 85 % of a step"
         ),

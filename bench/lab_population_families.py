@@ -1,4 +1,4 @@
-"""How many nets make lanes worth while? The measurement behind plan.trains_in_lanes.
+"""How many nets make lanes worth while? The measurement behind plan.choose_nets_family.
 
     python bench/lab_population_families.py [--epochs 200]
 
@@ -37,7 +37,7 @@ def make_fit(sizes, n_nets, n_samples, batch_size, optimizer):
 def seconds(fit, epochs, in_lanes) -> float:
     from fastmlp import population_fit
 
-    population_fit.trains_in_lanes = lambda *_: in_lanes
+    population_fit.choose_nets_family = lambda *_: "lanes" if in_lanes else "alone"
     fit(2)
     times = []
     for _ in range(3):

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from environment import machine, print_machine, start_clean
+from environment import start_clean
+
+from fastmlp.benchmarks.machine import machine
 
 PUBLISHED = {"adult": ("accuracy", 0.8540, 0.8559), "california": ("RMSE", 0.4948, 0.4880)}
 
@@ -104,7 +106,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     settings = parser.parse_args()
     start_clean()
-    print_machine(machine())
+    print(machine([]))
     folder = Path(os.environ["FASTMLP_DATA"])
     for name in settings.names or PUBLISHED:
         kind, *published = PUBLISHED.get(name, ("RMSE" if name in REGRESSIONS else "accuracy", None, None))

@@ -17,8 +17,8 @@ from fastmlp.optimizers import settings_of
 
 DTYPES = ("float32", "float64")
 # Where a net can be: in a thread (populations of small nets), in a block's shared memory, in a block's share of global
-# memory where shared memory is too small, and in products and passes, layer by layer.
-PLACES = ("thread", "block", "workspace", "layers")
+# memory where shared memory is too small, and in products and passes, layer by layer, all nets in step or one alone.
+PLACES = ("thread", "block", "workspace", "batched", "layers")
 
 OPTIMIZERS = {
     "sgd": SGD(0.3),
@@ -41,17 +41,21 @@ class Place:
     """Nets are trained there while it is entered; `shapes` and `works` tell whether they were."""
 
     def __init__(self, name, monkeypatch):
-        self.name, self.shapes, self.layers = name, [], 0
-        monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_PARAMS", -1 if name == "layers" else 10**9)
+        self.name, self.shapes, self.layers, self.batched = name, [], 0, 0
+        in_layers = name in ("batched", "layers")
+        monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
+        monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.plan, "BLOCK_UP_TO_STEP", 10**12)
+        monkeypatch.setattr(fastmlp.plan, "ALONE_FROM_STEP", 0 if name == "layers" else 10**12)
         if name == "thread":  # every rule in both dtypes, though some would have too few registers
             monkeypatch.setattr(_of_backend("per_net"), "MOST_IN_THREAD", {4: 180, 8: 180})
         for module in map(_of_backend, ("single", "nets")):
             if name == "workspace":
                 monkeypatch.setattr(module, "shared_limit", lambda: 0)
             monkeypatch.setattr(module, "launch", self._counted(module.launch))
-        work = _of_backend("layers").LayersWork
-        monkeypatch.setattr(work, "train", self._counted_layers(work.train))
+        work, window = _of_backend("layers").LayersWork, _of_backend("batched").BatchedWindow
+        monkeypatch.setattr(work, "train", self._counted_in("layers", work.train))
+        monkeypatch.setattr(window, "train", self._counted_in("batched", window.train))
 
     def _counted(self, launch):
         def launched(kernel, shape, *arguments, **job):
@@ -60,9 +64,9 @@ class Place:
 
         return launched
 
-    def _counted_layers(self, train):
+    def _counted_in(self, name, train):
         def trained(*arguments):
-            self.layers += 1
+            setattr(self, name, getattr(self, name) + 1)
             train(*arguments)
 
         return trained
@@ -70,15 +74,13 @@ class Place:
     def check(self):
         """All training was there."""
         shapes = [shape for name, shape in self.shapes if name == "train_nets"]
-        if self.name == "layers":
-            assert self.layers
-            assert not shapes
-            return
-        assert shapes
-        assert not self.layers
-        assert {shape.in_thread for shape in shapes} == {self.name == "thread"}
-        if self.name != "thread":
-            assert {shape.in_shared for shape in shapes} == {self.name == "block"}
+        found = {"blocks": bool(shapes), "batched": bool(self.batched), "layers": bool(self.layers)}
+        wanted = self.name if self.name in found else "blocks"
+        assert found == {name: name == wanted for name in found}
+        if wanted == "blocks":
+            assert {shape.in_thread for shape in shapes} == {self.name == "thread"}
+            if self.name != "thread":
+                assert {shape.in_shared for shape in shapes} == {self.name == "block"}
 
 
 def _of_backend(name):

@@ -67,6 +67,8 @@ KERNEL_LEVELS = [
     ],
     ["cuda.clock", "cuda.module", "cuda.products"],
     ["cuda.per_net", "cuda.shuffling"],
+    ["cuda.window"],
+    ["cuda.batched"],
     ["cuda.nets"],
     ["cuda.layers"],
     ["cuda.narrow", "cuda.single"],

@@ -8,10 +8,11 @@ import pytest
 
 import fastmlp.plan
 from fastmlp import MLP
+from fastmlp.devices import Device
 from fastmlp.kernels.activations import CODES
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.entry import _entries
-from fastmlp.plan import choose_family, choose_threads, describe_net, products
+from fastmlp.plan import choose_family, choose_nets_family, choose_threads, describe_net, products
 
 XOR, LARGE = (2, 2, 1), (784, 512, 10)
 
@@ -38,6 +39,38 @@ def test_dropout_needs_masks(dropout):
     """Only per_layer draws them: any other family would train without dropout, silently."""
     assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "per_layer"
     assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) != "per_layer"
+
+
+@pytest.mark.parametrize(
+    "sizes, n_nets, rows, wanted",
+    [
+        (XOR, 1, 4, "lanes"), ((64, 64, 32, 10), 100, 32, "lanes"), ((64, 128, 64, 10), 1000, 32, "batched"),
+        (LARGE, 2, 128, "batched"), (LARGE, 1, 128, "alone"), (LARGE, 2, 2048, "alone"),
+    ],
+)  # fmt: skip
+def test_family_of_nets_on_a_gpu(sizes, n_nets, rows, wanted):
+    """In a block if memory is large enough, in step, or alone if a step fills the card or there is one net."""
+    choose = lambda *more, dtype="float32": choose_nets_family(
+        network(sizes), n_nets, rows, Device("cuda:0", "a test"), np.dtype(dtype), *more
+    )
+    assert choose() == choose("tf32") == wanted
+    assert choose("exact", True) == ("alone" if wanted == "batched" else wanted), "inputs stream"
+    if sizes == (64, 64, 32, 10):
+        assert choose(dtype="float64") == "batched", "twice the memory"
+    if sizes == (64, 128, 64, 10):
+        assert choose("exact") == "batched"
+    assert (
+        choose_nets_family(network((64, 128, 64, 10)), 9, 32, Device("cuda:0", ""), np.dtype("float32"), "float16")
+        == "alone"
+    )
+
+
+@pytest.mark.parametrize("n_nets, wanted", [(2, "alone"), (32, "lanes"), (1000, "lanes")])
+def test_family_of_nets_on_a_processor(n_nets, wanted):
+    """Lanes must be filled for nets of some thousands of parameters."""
+    device, f4 = Device("cpu", "a test"), np.dtype("float32")
+    assert choose_nets_family(network((20, 64, 32, 2)), n_nets, 16, device, f4) == wanted
+    assert choose_nets_family(network(LARGE), n_nets, 32, device, f4) == "alone"
 
 
 @pytest.mark.parametrize("available", (1, 2, 64))

@@ -11,7 +11,7 @@ from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.devices import resolve
 from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.plan import trains_in_lanes
+from fastmlp.plan import choose_nets_family
 
 SIZES, N_NETS = (3, 5, 1), 5
 
@@ -35,7 +35,7 @@ def assert_equal_alone(pop, result, X, y, settings, **fit):
 
 
 def test_who_trains_in_lanes():
-    cpu = resolve("cpu")
+    cpu, f4 = resolve("cpu"), np.dtype("float32")
     network = Network.build((4, 8, 3), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
     tiny = Network.build((2, 2, 1), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
     large = Network.build((64, 64, 10), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
@@ -44,7 +44,7 @@ def test_who_trains_in_lanes():
         (8, 4, False, network, True), (8, 100, False, tiny, True), (8, 100, True, tiny, False),
         (100_000, 4, False, tiny, True), (1, 4, False, tiny, False), (1000, 200, True, large, False),
     ):  # fmt: skip
-        assert trains_in_lanes(net, n_nets, cpu, rows, shuffle) == expected
+        assert choose_nets_family(net, n_nets, rows, cpu, f4, shuffle=shuffle) == ("lanes" if expected else "alone")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -148,3 +148,20 @@ def test_few_calls_for_many_epochs(samples, monkeypatch):
     monkeypatch.setattr(fastmlp.training.Fit, "_run_kernel", lambda fit, *a: (calls.append(a), run(fit, *a)))
     MLP(SIZES, random_state=0).fit(*samples, epochs=1000, early_stopping=EarlyStopping(1000, "loss"), verbose=0)
     assert len(calls) < 30
+
+
+@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("sizes", [(3, 5, 1), (3, 160, 140, 1)], ids=["block", "layers"])
+def test_looks_on_a_gpu(sizes, batch_size, samples, cuda, monkeypatch):
+    """Training repeats itself there too."""
+    fit = {"epochs": 40, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.05), "verbose": 0}
+
+    def train(look):
+        monkeypatch.setattr(fastmlp.training, "LOOK", look)
+        net = MLP(sizes, loss="binary_cross_entropy", random_state=1, device="cuda")
+        return net, net.fit(*samples, **fit, early_stopping=EarlyStopping(3, "loss", 0.05))
+
+    (several, of_several), (each, of_each) = train(10**9), train(0)
+    np.testing.assert_array_equal(several.params, each.params)
+    assert (of_several.epochs, of_several.best_epoch) == (of_each.epochs, of_each.best_epoch)
+    assert of_each.best_epoch < 39

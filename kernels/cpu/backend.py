@@ -164,11 +164,12 @@ class NetsWork:
     """The blocks of lanes, one per rank, and the queue that they take nets from."""
 
     def __init__(
-        self, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool, rule: Rule | None,
-        loss: tuple[int, int], dtype: np.dtype, lanes: int,
+        self, family: str, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
     ):  # fmt: skip
-        """rows : of a batch. rule : the row of the update rule, None to evaluate. loss : its code, and the metric's.
-        lanes : of a block, if all of training is in the straight-line program
+        """family : of the plan's, always "lanes" here. rows : of a batch. rule : the row of the update rule, None to
+        evaluate. loss : its code, and the metric's. lanes : of a block, if all of training is in the straight-line
+        program
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
         drops, straight = bool((net.dropout > 0).any()), 0

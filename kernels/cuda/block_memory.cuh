@@ -47,17 +47,3 @@ struct Samples {
   const T *X, *Y, *weight;  // weight is null where all are equal
   const int* order;         // null for the order they have
 };
-
-__device__ __forceinline__ T block_sum(T v) {
-  FM_SHARED(T, parts, [32]);
-#pragma unroll
-  for (int d = 16; d > 0; d >>= 1) v += __shfl_down_sync(0xffffffffu, v, d);
-  if (THREADS == 32) return __shfl_sync(0xffffffffu, v, 0);
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
-  __syncthreads();
-  T sum = T(0);
-#pragma unroll
-  for (int k = 0; k < THREADS / 32; ++k) sum += parts[k];
-  __syncthreads();
-  return sum;
-}

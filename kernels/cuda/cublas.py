@@ -2,14 +2,15 @@
 
 In capture cuBLAS needs memory that was there before: a workspace of our own, which cublasSetStream takes away and
 cublasSetWorkspace gives back. One handle serves one owner at a time; those that are given back serve the next.
-Source: NVIDIA, cuBLAS library, sections "CUDA Graphs Support", "cublasSetWorkspace" and "cublasGemmEx".
+Source: NVIDIA, cuBLAS library, sections "CUDA Graphs Support", "cublasSetWorkspace", "cublasGemmEx",
+"cublas<t>gemmStridedBatched" and "cublasGemmStridedBatchedEx".
 """
 
 from __future__ import annotations
 
 import ctypes
 import weakref
-from ctypes import POINTER, c_int, c_size_t, c_void_p
+from ctypes import POINTER, c_int, c_longlong, c_size_t, c_void_p
 from functools import cache
 from typing import Any
 
@@ -25,10 +26,20 @@ _GEMM_EX = [
     c_void_p, *[c_int] * 5, c_void_p, c_void_p, c_int, c_int, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_int,
     c_int, c_int,
 ]  # fmt: skip
+# The same of many: a stride after each leading dimension, and how many there are.
+_BATCHED = [
+    c_void_p, *[c_int] * 5, c_void_p, c_void_p, c_int, c_longlong, c_void_p, c_int, c_longlong, c_void_p, c_void_p,
+    c_int, c_longlong, c_int,
+]  # fmt: skip
+_BATCHED_EX = [
+    c_void_p, *[c_int] * 5, c_void_p, c_void_p, c_int, c_int, c_longlong, c_void_p, c_int, c_int, c_longlong, c_void_p,
+    c_void_p, c_int, c_int, c_longlong, c_int, c_int, c_int,
+]  # fmt: skip
 PROTOTYPES = {
     "cublasCreate_v2": [POINTER(c_void_p)], "cublasSetStream_v2": [c_void_p, c_void_p],
     "cublasSetWorkspace_v2": [c_void_p, c_void_p, c_size_t], "cublasSgemm_v2": _GEMM, "cublasDgemm_v2": _GEMM,
-    "cublasGemmEx": _GEMM_EX,
+    "cublasGemmEx": _GEMM_EX, "cublasSgemmStridedBatched": _BATCHED, "cublasDgemmStridedBatched": _BATCHED,
+    "cublasGemmStridedBatchedEx": _BATCHED_EX,
 }  # fmt: skip
 _idle: dict[int, list[int]] = {}  # handles without an owner, by device
 

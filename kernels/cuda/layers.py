@@ -77,7 +77,7 @@ class LayersWork:
         return text + CLOCK.source
 
     def module(self, header: str) -> Module:
-        return self.compiled(source(header, "layout.cuh", "per_layer.cu"))
+        return self.compiled(source(header, "layout.cuh", "sums.cuh", "passes.cuh", "per_layer.cu"))
 
     def compiled(self, text: str) -> Module:
         """The module of a text, for as long as this object lives: graphs do not keep theirs from being unloaded."""

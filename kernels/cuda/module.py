@@ -44,7 +44,7 @@ class Kernel:
 
     def __init__(self, function: Any, text: str, name: str):
         self._function, self.name = function, name
-        found = re.search(rf"\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
+        found = re.search(rf"__global__ void\b[^;{{}}]*?\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
         assert found is not None, f"{name} has no definition"
         number = np.float64 if "typedef double T;" in text else np.float32
         self._checks = [_check_of(name, part, number) for part in found[1].split(",")]

@@ -32,14 +32,14 @@ struct BlockNet {
   __device__ T total() const {
     T sum = T(0);
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += m.p[q];
-    return block_sum(sum);
+    return block_sum<THREADS>(sum);
   }
 
   __device__ T penalty() const {
     T sum = T(0);
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
       if (is_weight(q)) sum += m.p[q] * m.p[q];
-    return T(0.5) * T(hyper[HYPER_L2]) * block_sum(sum);
+    return T(0.5) * T(hyper[HYPER_L2]) * block_sum<THREADS>(sum);
   }
 
   __device__ void shuffle(long long epoch) {
@@ -259,7 +259,7 @@ struct BlockNet {
   }
 
   __device__ Sums sums() {
-    const Sums both = {block_sum(loss) / T(LOSS_WIDTH), block_sum(right)};
+    const Sums both = {block_sum<THREADS>(loss) / T(LOSS_WIDTH), block_sum<THREADS>(right)};
     loss = right = T(0);
     return both;
   }
@@ -289,7 +289,7 @@ struct BlockNet {
     if (CLIPPED) {
       T squares = T(0);
       for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) squares += m.g[q] * m.g[q];
-      clip = clip_factor(clip_norm, block_sum(squares));
+      clip = clip_factor(clip_norm, block_sum<THREADS>(squares));
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
       const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);

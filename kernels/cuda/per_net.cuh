@@ -1,5 +1,6 @@
 // How one net trains, whatever holds it: epochs, batches, stopping, records. One control flow for nets in a thread's
-// registers (per_thread.cu) and nets in a block's shared memory (per_block.cu).
+// registers (per_thread.cu), nets in a block's shared memory (per_block.cu), both by train_net, and nets that take each
+// step together, a kernel after the other (batched.cu), by the functions that train_net is made of.
 //
 // A `Net` supplies
 //   shuffle(epoch)                     the order of the epoch's samples
@@ -10,7 +11,8 @@
 //   total()                            the sum of its parameters
 //   save(target)  copy(source, target) its parameters, or somebody's, into global memory
 //   judge()                            sums over the samples that are held out
-// All threads of a net call each of these together and get the same numbers.
+// All threads of a net call each of these together and get the same numbers. PARAMS_STRIDE: from one net's vector to the
+// next one's.
 
 struct Sums {
   T loss, right;
@@ -61,7 +63,7 @@ __device__ __forceinline__ void watch(const Job& job, Net& net, Progress& s, lon
   if (value < s.best_value - job.min_delta) {
     s.best_value = value;
     s.best_epoch = s.steps / job.n_batches + 1;
-    net.save(job.best + slot * N_PARAMS);
+    net.save(job.best + slot * PARAMS_STRIDE);
   }
 }
 
@@ -71,73 +73,93 @@ __device__ __forceinline__ void watch_training(const Job& job, Net& net, Progres
   if (job.monitor == MONITOR_RIGHT) watch(job, net, s, slot, -s.right / job.n_samples);
 }
 
+// Whether a whole epoch's sums are those of a net that has learned.
+__device__ __forceinline__ bool has_learned(const Job& job, const Progress& s) {
+  return s.loss / job.n_samples <= job.stop_loss || s.right >= job.stop_right;
+}
+
+// Between the gradient of a batch of `rows` and the update: what is kept of the parameters, and the rule's settings.
+template <typename Net>
+__device__ __forceinline__ Settings<T> before_update(
+    const Job& job, Net& net, Progress& s, long long slot, const double* hyper, long long rows, long long epoch,
+    bool begins, bool ends) {
+  if (begins) s.loss = s.right = 0.0;
+  double objective = 0.0;
+  if (COMPARES || ends) {
+    const Sums sums = net.sums();
+    s.loss += sums.loss, s.right += sums.right;
+    if (COMPARES) objective = double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0);
+  }
+  if (ends && job.n_batches == 1) {  // the parameters that gave this loss are still there
+    if (epoch % SAFE_EVERY == 0 && s.loss / job.n_samples < INFINITY) net.save(job.safe + slot * PARAMS_STRIDE);
+    if (has_learned(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
+    watch_training(job, net, s, slot);
+  }
+  const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
+  const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
+  const Settings<T> h = settings_now(hyper, factor, objective > s.last_loss, s);
+  s.last_loss = objective;
+  return h;
+}
+
+// After the last update of an epoch: records, and whether the net's training ends here.
+template <typename Net>
+__device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& s, long long slot, long long epoch) {
+  const double loss = s.loss / job.n_samples;
+  if (job.n_batches > 1) {
+    if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(loss) + net.total()) < INFINITY)
+      net.save(job.safe + slot * PARAMS_STRIDE);
+    watch_training(job, net, s, slot);
+  }
+  if (VALIDATES) {
+    const Sums held_out = net.judge();
+    const bool by_loss = job.monitor == MONITOR_VALIDATION_LOSS;
+    watch(job, net, s, slot, (by_loss ? double(held_out.loss) : -double(held_out.right)) / job.n_held_out);
+  }
+  const long long done = epoch + 1;
+  if (s.record < job.n_records && job.record_epochs[s.record] == done) {
+    if (net.leads()) {
+      job.records[s.record * job.n_slots + slot] = loss;
+      job.right_records[s.record * job.n_slots + slot] = s.right / job.n_samples;
+    }
+    ++s.record;
+  }
+  if (!(elementary::absolute(T(loss)) < INFINITY)) s.status = DIVERGED_NET;
+  else if (has_learned(job, s)) s.status = CONVERGED;
+  else if (job.monitor != MONITOR_NONE && done - s.best_epoch >= job.patience) s.status = STOPPED_EARLY;
+  else if (done == job.n_epochs) s.status = ALL_EPOCHS;
+}
+
+// The parameters that the net should be left with, in job.params.
+template <typename Net>
+__device__ __forceinline__ void leave(const Job& job, Net& net, const Progress& s, long long slot) {
+  T* const params = job.params + slot * PARAMS_STRIDE;
+  if (s.status == DIVERGED_NET) net.copy(job.safe + slot * PARAMS_STRIDE, params);
+  else if (job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING)
+    net.copy(job.best + slot * PARAMS_STRIDE, params);
+  else if (!(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
+}
+
 // Up to job.n_steps steps of a net, or to its end; leaves its parameters in job.params.
 template <typename Net>
 __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot, const double* hyper) {
-  const bool single = job.n_batches == 1;
-  T* const params = job.params + slot * N_PARAMS;
-  T* const safe = job.safe + slot * N_PARAMS;
   for (long long t = 0; t < job.n_steps && s.status == RUNNING; ++t) {
     const long long epoch = s.steps / job.n_batches, batch = s.steps % job.n_batches;
     const long long first = batch * job.batch_size;
     const long long rows = min(job.batch_size, job.n_samples - first);
-    const bool ends = batch == job.n_batches - 1;
-    if (batch == 0) {
-      s.loss = s.right = 0.0;
-      if (SHUFFLES) net.shuffle(epoch);
-    }
+    const bool begins = batch == 0, ends = batch == job.n_batches - 1;
+    if (begins && SHUFFLES) net.shuffle(epoch);
     net.gradient(first, rows, s.steps);
-    double objective = 0.0;
-    if (COMPARES || ends) {
-      const Sums sums = net.sums();
-      s.loss += sums.loss, s.right += sums.right;
-      if (COMPARES) objective = double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0);
-    }
-    const double loss = s.loss / job.n_samples;
-    const bool good = loss <= job.stop_loss || s.right >= job.stop_right;
-    if (ends && single) {  // the parameters that gave this loss are still there
-      if (epoch % SAFE_EVERY == 0 && loss < INFINITY) net.save(safe);
-      if (good) net.save(params);
-      watch_training(job, net, s, slot);
-    }
-    const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
-    const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
-    const Settings<T> h = settings_now(hyper, factor, objective > s.last_loss, s);
-    s.last_loss = objective;
+    const Settings<T> h = before_update(job, net, s, slot, hyper, rows, epoch, begins, ends);
     net.update(h, T(hyper[HYPER_L2]), T(hyper[HYPER_CLIP_NORM]));
-    if (ends) {
-      if (!single) {
-        if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(loss) + net.total()) < INFINITY) net.save(safe);
-        watch_training(job, net, s, slot);
-      }
-      if (VALIDATES) {
-        const Sums held_out = net.judge();
-        const bool by_loss = job.monitor == MONITOR_VALIDATION_LOSS;
-        watch(job, net, s, slot, (by_loss ? double(held_out.loss) : -double(held_out.right)) / job.n_held_out);
-      }
-      const long long done = epoch + 1;
-      if (s.record < job.n_records && job.record_epochs[s.record] == done) {
-        if (net.leads()) {
-          job.records[s.record * job.n_slots + slot] = loss;
-          job.right_records[s.record * job.n_slots + slot] = s.right / job.n_samples;
-        }
-        ++s.record;
-      }
-      if (!(elementary::absolute(T(loss)) < INFINITY)) s.status = DIVERGED_NET;
-      else if (good) s.status = CONVERGED;
-      else if (job.monitor != MONITOR_NONE && done - s.best_epoch >= job.patience) s.status = STOPPED_EARLY;
-      else if (done == job.n_epochs) s.status = ALL_EPOCHS;
-    }
+    if (ends) after_epoch(job, net, s, slot, epoch);
     ++s.steps;
   }
   if (s.status == RUNNING && s.steps % job.n_batches) {  // the next launch goes on with the epoch's sums
     const Sums sums = net.sums();
     s.loss += sums.loss, s.right += sums.right;
   }
-  if (s.status == DIVERGED_NET) net.copy(safe, params);
-  else if (job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING)
-    net.copy(job.best + slot * N_PARAMS, params);
-  else if (!(s.status == CONVERGED && single)) net.save(params);
+  leave(job, net, s, slot);
 }
 
 // The order of an epoch's samples, by Fisher and Yates with the words of random.py. words : scratch of WORD_BLOCK.

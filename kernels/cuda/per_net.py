@@ -98,7 +98,7 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, **swit
     """switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES"""
     header = architecture.header(
         rule, padded(architecture.n_params), **switches, THREADS=shape.threads, TILE=shape.tile,
-        IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY, JUDGED=True,
+        IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY, JUDGED=True, PARAMS_STRIDE=architecture.n_params,
     )  # fmt: skip
     return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
 
@@ -107,14 +107,14 @@ def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
     if shape.in_thread:
         header += printer.straight_line_source(architecture.sizes, architecture.activations, architecture.loss) + "\n"
     files = ("per_thread.cu",) if shape.in_thread else ("block_memory.cuh", "per_block.cu")
-    return source(header + JOB.source, "layout.cuh", "per_net.cuh", *files)
+    return source(header + JOB.source, "layout.cuh", "sums.cuh", "per_net.cuh", *files)
 
 
 def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, judged: bool) -> Kernel:
     header = architecture.header(
         SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False, LAYERED=False,
         VALIDATES=False, THREADS=shape.threads, TILE=shape.tile, IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY,
-        JUDGED=judged,
+        JUDGED=judged, PARAMS_STRIDE=architecture.n_params,
     )  # fmt: skip
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 

@@ -35,13 +35,16 @@ class Products:
                 self._workspace = cupy.empty(workspace_bytes(), np.uint8)
         return self._workspace is not None
 
+    def _bound_handle(self) -> int:
+        """A handle whose products run on the current stream."""
+        if self._handle is None:
+            return cupy.cuda.device.get_cublas_handle()
+        return self._handle.on(cupy.cuda.get_current_stream().ptr, self._workspace)
+
     def _multiply(self, ta: int, tb: int, m: int, n: int, k: int, A: Any, lda: int, B: Any, ldb: int, C: Any) -> None:
         """C (m, n) = op(A) op(B), by columns."""
-        if self._handle is not None:
-            handle = self._handle.on(cupy.cuda.get_current_stream().ptr, self._workspace)
-        else:
-            handle = cupy.cuda.device.get_cublas_handle()
-        one, zero, a, b, c = self._one.ctypes.data, self._zero.ctypes.data, A.data.ptr, B.data.ptr, C.data.ptr
+        handle, one, zero = self._bound_handle(), self._one.ctypes.data, self._zero.ctypes.data
+        a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
         if self._tf32:
             kind = CUDA_R_32F
             self._gemm_ex(

@@ -35,7 +35,7 @@ LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
 # Blocks have so many lanes, or twice as many where each thread has enough nets for them: two chains of dependent
 # operations then fill each other's gaps. Larger nets would have too few registers. (bench/lab_lanes.py)
-LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 15
+LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 21
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
@@ -43,6 +43,11 @@ EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
 # On a GPU one block trains a net up to so many parameters by itself, if no step has more multiply-adds than a block
 # does in the time that launching a step's kernels one by one takes. Estimates, not yet measured on a card.
 BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
+# In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
+# activations of its net: up to so many bytes of parameters, 10,000 in float32. Larger nets take each step together, but
+# for those whose own step has so many multiply-adds that its products take longer than their launches: 1e9 are 66 us at
+# half of an H100's rate, launching 15 kernels is about 45. Estimates too.
+BLOCK_UP_TO_BYTES, ALONE_FROM_STEP = 40_000, 1_000_000_000
 DEVICE_EVALUATION_ROWS = 16_384  # samples a GPU takes through the layers at a time
 NARROW_UP_TO = 128  # width up to which all layers fit into one kernel with tensor cores
 
@@ -103,17 +108,40 @@ def family_on(device: Device, network: Network, rows: int, precision: str) -> st
     return choose_family(network, rows) if device.is_host else choose_device_family(network, rows, precision)
 
 
-def trains_in_lanes(network: Network, n_nets: int, device: Device, rows: int, shuffle: bool) -> bool:
-    """Whether the nets of a population are small and many enough that a lane each, or on a GPU a thread or a block
-    each, beats training them one by one. rows : of a batch
+def choose_nets_family(
+    network: Network, n_nets: int, rows: int, device: Device, dtype: np.dtype, precision: str = "exact",
+    streams: bool = False, shuffle: bool = True,
+) -> str:  # fmt: skip
+    """How the nets of a population are trained: "lanes", each in a lane of its own, or on a GPU in a thread or a block;
+    "batched", on a GPU, all in step; or "alone", as many at a time as there are threads.
+
+    rows : of a batch. streams : whether the inputs have no room on the device
     """
-    n_params = network.layout.n_params
     if not device.is_host:
-        return n_params <= BLOCK_UP_TO_PARAMS
+        return _device_nets_family(network, n_nets, rows, dtype, precision, streams)
+    n_params = network.layout.n_params
     least: float = next((by_rows[(rows > 4) + (rows > 16)] for most, by_rows in LANES_FROM if n_params <= most), inf)
     if not shuffle and n_params <= LANES_FROM[0][0]:
         least = min(least, LANES_FROM_UNSHUFFLED)
-    return n_nets >= least
+    return "lanes" if n_nets >= least else "alone"
+
+
+def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
+    """The same for a forward pass; the number of samples does not count, so that an output does not depend on it."""
+    if not device.is_host:
+        return _device_nets_family(network, n_nets, EVALUATION_ROWS, dtype, "exact", streams)
+    most_params, fewest_nets = EVALUATION_LANES
+    return "lanes" if network.layout.n_params <= most_params and n_nets >= fewest_nets else "alone"
+
+
+def _device_nets_family(
+    network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool
+) -> str:  # fmt: skip
+    if network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES:
+        return "lanes"
+    narrow = choose_device_family(network, rows, precision) == "narrow"
+    alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP
+    return "alone" if alone else "batched"
 
 
 def choose_lanes(network: Network, n_nets: int, validates: bool) -> int:
@@ -128,14 +156,6 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
     """
     work = n_nets * samples * (products(network, 1) + STEP_OF_NET)
     return max(1, min(n_threads_available(), -(-n_nets // lanes), work // STEP_PER_THREAD))
-
-
-def evaluates_in_lanes(network: Network, n_nets: int, device: Device) -> bool:
-    """The same for a forward pass; the number of samples does not count, so that an output does not depend on it."""
-    n_params = network.layout.n_params
-    if not device.is_host:
-        return n_params <= BLOCK_UP_TO_PARAMS
-    return n_params <= EVALUATION_LANES[0] and n_nets >= EVALUATION_LANES[1]
 
 
 def choose_threads(network: Network, family: str, rows: int) -> int:

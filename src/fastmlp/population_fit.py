@@ -1,4 +1,4 @@
-"""Training the nets of a population: in lanes, or each by itself. Both leave the same numbers in the same arrays."""
+"""Training the nets of a population: together, or each by itself. Both leave the same numbers in the same arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from .callbacks import EarlyStopping
 from .convergence import Converged
-from .devices import Device, backend
+from .devices import Device, backend, device_of
 from .errors import is_per_net
 from .kernels.arguments import (
     CONVERGED,
@@ -32,7 +32,7 @@ from .kernels.arguments import (
 from .kernels.optimizers import CODES
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import choose_lanes, describe_net, lane_threads, products, trains_in_lanes
+from .plan import choose_lanes, choose_nets_family, describe_net, lane_threads, products
 from .population_alone import train_each
 from .progress import Progress
 from .schedules import factors_at, is_constant
@@ -113,6 +113,13 @@ class Task:
         return describe_net(self.network)._replace(margin=margin * (row.high - row.low) if margin else 0.0)
 
     @property
+    def family(self) -> str:
+        streams = device_of(self.data.X) is None  # on a GPU, which has no room for them
+        return choose_nets_family(
+            self.network, self.n_nets, self.batch_size, self.device, self.dtype, self.precision, streams, self.shuffle
+        )
+
+    @property
     def n_batches(self) -> int:
         return -(-self.data.n_samples // self.batch_size)
 
@@ -132,7 +139,7 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     return table
 
 
-def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
+def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
     """Train nets `members` for up to n_epochs. KeyboardInterrupt leaves every net as far as it had come."""
     module, net = backend(task.device), task.net
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
@@ -186,8 +193,8 @@ def train_in_lanes(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
     with task.device.on(), module.Team(n_ranks) as team:
         work = module.NetsWork(
-            net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
-            (task.network.loss, task.data.metric), task.dtype, lanes,
+            task.family, net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
+            (task.network.loss, task.data.metric), task.dtype, lanes, task.precision,
         )  # fmt: skip
         try:
             while True:
@@ -221,8 +228,7 @@ def run(
     """(outcome, restarts of each net, whether Ctrl-C ended it): train all nets, those that have not converged after
     restart_after epochs again from other weights, which redraw(members, attempt) gives them.
     """
-    in_lanes = trains_in_lanes(task.network, task.n_nets, task.device, task.batch_size, task.shuffle)
-    train = train_in_lanes if in_lanes else train_each
+    train = train_each if task.family == "alone" else train_together
     length = min(epochs, restart_after or epochs)
     n_records = max(1, min(RECORDS, RECORDED // task.n_nets, length // 8))
     record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .devices import Device, backend
+from .devices import Device, backend, device_of
 from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, RUNNING, Data, Nets
 from .network import Network
-from .plan import EVALUATION_ROWS, LANES, Plan, describe_net, evaluates_in_lanes, lane_threads
+from .plan import EVALUATION_ROWS, LANES, Plan, choose_nets_evaluation, describe_net, lane_threads
 from .population_data import Strides, own_data
 from .population_fit import Outcome, Task
 
@@ -25,9 +25,13 @@ def judge_nets(
     n_nets, n_params = params.shape
     members = np.arange(n_nets) if members is None else members
     output = np.empty(0, params.dtype) if output is None else output
-    if not evaluates_in_lanes(network, n_nets, device):
-        return _judge_each(network, device, params, data, strides, members, output)
     module, net = backend(device), describe_net(network)
+    with device.on():
+        data = module.place(data)
+    streams = device_of(data.X) is None
+    family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams)
+    if family == "alone":
+        return _judge_each(network, device, params, data, strides, members, output)
     loss, right = np.full(n_nets, np.nan), np.full(n_nets, np.nan)
     empty, whole = np.empty(0), np.empty(0, np.int64)
     nets = Nets(
@@ -41,10 +45,10 @@ def judge_nets(
     n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
     rows = min(data.n_samples, EVALUATION_ROWS)
     with device.on(), module.Team(n_ranks) as team:
-        data = module.place(data)
         work = module.NetsWork(
-            net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric), params.dtype, LANES
-        )
+            family, net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric),
+            params.dtype, LANES, "exact",
+        )  # fmt: skip
         module.evaluate_nets(team, net, data, nets, work, output)
     return loss[members], right[members]
 

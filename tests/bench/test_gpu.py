@@ -4,6 +4,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import nets_in_step
 import numpy as np
 import pytest
 
@@ -30,6 +31,32 @@ def test_single(gpu, cuda, precision):
     assert set(row["times"]) >= {"fastmlp", *(layers or {"fastmlp, no graphs"})}
     text = gpu.table({"workloads": {"small": row}})
     assert f"| {np.median(row['times']['fastmlp']):.4g} |" in text
+
+
+def test_nets_in_step(gpu, cuda, monkeypatch):
+    monkeypatch.setattr("fastmlp.plan.BLOCK_UP_TO_BYTES", -1)
+    row = gpu.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, rounds=1, epochs=1)
+    assert row["limit"] > 0
+    assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
+    monkeypatch.setattr("fastmlp.plan.BLOCK_UP_TO_BYTES", 10**9)
+    with pytest.raises(AssertionError, match="not trained in step"):
+        gpu.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, rounds=1)
+
+
+@pytest.mark.parametrize("peer", ["torch", "jax"])
+def test_peers_of_nets_in_step(peer, rng):
+    """On the processor: two steps of every net in an order of its own, as float64 NumPy takes them; then an epoch."""
+    pytest.importorskip(peer)
+    sizes, X, y = (6, 20, 12, 3), rng.normal(size=(24, 6)).astype(np.float32), rng.integers(3, size=24)
+    start = (rng.normal(size=(4, 7 * 20 + 21 * 12 + 13 * 3)) * 0.3).astype(np.float32)
+    orders = np.array([rng.permutation(24)[:16].reshape(2, 8) for _ in range(4)]).transpose(1, 0, 2)
+    make = {"torch": lambda *job: nets_in_step.Torch(*job, "cpu"), "jax": nets_in_step.Jax}[peer]
+    made = make(sizes, start, X, y)
+    reached, expected = made.steps(orders), nets_in_step.numpy_steps(start, sizes, X, y, orders)
+    nets_in_step.check(peer, reached, expected)
+    with pytest.raises(AssertionError, match="off by"):
+        nets_in_step.check(peer, reached + 1e-4, expected)
+    made.epoch(8)
 
 
 def test_wrong_numbers_are_not_timed(gpu, cuda, monkeypatch):

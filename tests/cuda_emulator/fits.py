@@ -52,6 +52,20 @@ def nets_in_blocks(dtype):
     return pop.params
 
 
+def nets_in_step(dtype):
+    """A product per layer for all nets, each with its own order, dropout and end."""
+    pop = fastmlp.Population(
+        (4, 100, 100, 3), 3, hidden_activation="gelu", loss="softmax_cross_entropy", dropout=[0.0, 0.1, 0.2],
+        device="cuda", random_state=0, dtype=dtype,
+    )  # fmt: skip
+    X, y = _data(4, 3)
+    pop.fit(
+        X, y, epochs=2, batch_size=8, optimizer=fastmlp.Adam(0.01, clip_norm=1.0), validation_data=(X, y),
+        early_stopping=1, verbose=0,
+    )  # fmt: skip
+    return pop.params
+
+
 def one_small_net(dtype):
     """The same kernels for a single net."""
     net = fastmlp.MLP(
@@ -182,5 +196,7 @@ def streamed_in_order(dtype):
     return net.params
 
 
-FITS = (nets_in_threads, nets_in_blocks, one_small_net, one_wide_net, one_narrow_net, one_wide_net_streamed)
+FITS = (
+    nets_in_threads, nets_in_blocks, nets_in_step, one_small_net, one_wide_net, one_narrow_net, one_wide_net_streamed,
+)  # fmt: skip
 MORE_FITS = (replayed_steps, gradient_of_a_wide_net, nets_in_workspace, narrow_nets, streamed_in_order)

@@ -7,8 +7,9 @@ typedef struct {
   int (*create)(Handle*);
   int (*set_stream)(Handle, void* stream);
   int (*set_workspace)(Handle, void* workspace, size_t bytes);
-  int (*gemm)(Handle, int ta, int tb, int m, int n, int k, double alpha, const void* A, int a_kind, int lda, const void* B,
-              int b_kind, int ldb, double beta, void* C, int c_kind, int ldc, int computed);
+  int (*gemm)(Handle, int ta, int tb, int m, int n, int k, double alpha, const void* A, int a_kind, int lda,
+              long long a_stride, const void* B, int b_kind, int ldb, long long b_stride, double beta, void* C, int c_kind,
+              int ldc, long long c_stride, int count, int computed);
 } Calls;
 static Calls calls;
 
@@ -24,19 +25,41 @@ int cublasSetWorkspace_v2(Handle handle, void* workspace, size_t bytes) {
 }
 int cublasSgemm_v2(Handle handle, int ta, int tb, int m, int n, int k, const float* alpha, const float* A, int lda,
                    const float* B, int ldb, const float* beta, float* C, int ldc) {
-  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_32, lda, B, REAL_32, ldb, *beta, C, REAL_32, ldc, COMPUTE_32F);
+  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_32, lda, 0, B, REAL_32, ldb, 0, *beta, C, REAL_32,
+                    ldc, 0, 1, COMPUTE_32F);
 }
 int cublasDgemm_v2(Handle handle, int ta, int tb, int m, int n, int k, const double* alpha, const double* A, int lda,
                    const double* B, int ldb, const double* beta, double* C, int ldc) {
-  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_64, lda, B, REAL_64, ldb, *beta, C, REAL_64, ldc, COMPUTE_64F);
+  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_64, lda, 0, B, REAL_64, ldb, 0, *beta, C, REAL_64,
+                    ldc, 0, 1, COMPUTE_64F);
 }
-int cublasGemmEx(Handle handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* A, int a_kind, int lda,
-                 const void* B, int b_kind, int ldb, const void* beta, void* C, int c_kind, int ldc, int computed,
-                 int algorithm) {
+int cublasSgemmStridedBatched(Handle handle, int ta, int tb, int m, int n, int k, const float* alpha, const float* A,
+                              int lda, long long a_stride, const float* B, int ldb, long long b_stride, const float* beta,
+                              float* C, int ldc, long long c_stride, int count) {
+  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_32, lda, a_stride, B, REAL_32, ldb, b_stride, *beta, C,
+                    REAL_32, ldc, c_stride, count, COMPUTE_32F);
+}
+int cublasDgemmStridedBatched(Handle handle, int ta, int tb, int m, int n, int k, const double* alpha, const double* A,
+                              int lda, long long a_stride, const double* B, int ldb, long long b_stride,
+                              const double* beta, double* C, int ldc, long long c_stride, int count) {
+  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_64, lda, a_stride, B, REAL_64, ldb, b_stride, *beta, C,
+                    REAL_64, ldc, c_stride, count, COMPUTE_64F);
+}
+int cublasGemmStridedBatchedEx(Handle handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* A,
+                               int a_kind, int lda, long long a_stride, const void* B, int b_kind, int ldb,
+                               long long b_stride, const void* beta, void* C, int c_kind, int ldc, long long c_stride,
+                               int count, int computed, int algorithm) {
   if (computed == COMPUTE_16F || algorithm < -1 || algorithm > 115) return 15;
   const bool wide = computed == COMPUTE_64F;
   const double one = wide ? *(const double*)alpha : *(const float*)alpha;
   const double zero = wide ? *(const double*)beta : *(const float*)beta;
-  return calls.gemm(handle, ta, tb, m, n, k, one, A, a_kind, lda, B, b_kind, ldb, zero, C, c_kind, ldc, computed);
+  return calls.gemm(handle, ta, tb, m, n, k, one, A, a_kind, lda, a_stride, B, b_kind, ldb, b_stride, zero, C, c_kind,
+                    ldc, c_stride, count, computed);
+}
+int cublasGemmEx(Handle handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* A, int a_kind, int lda,
+                 const void* B, int b_kind, int ldb, const void* beta, void* C, int c_kind, int ldc, int computed,
+                 int algorithm) {
+  return cublasGemmStridedBatchedEx(handle, ta, tb, m, n, k, alpha, A, a_kind, lda, 0, B, b_kind, ldb, 0, beta, C, c_kind,
+                                    ldc, 0, 1, computed, algorithm);
 }
 }

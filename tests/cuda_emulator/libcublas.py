@@ -8,7 +8,7 @@ import ctypes
 import sys
 import traceback
 import types
-from ctypes import CFUNCTYPE, POINTER, c_double, c_int, c_size_t, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_double, c_int, c_longlong, c_size_t, c_void_p
 from functools import cache
 from types import SimpleNamespace
 
@@ -20,8 +20,8 @@ RECOMMENDED = 32 * 2**20  # bytes of a workspace, on compute capability 9.0
 CREATE, SET_STREAM = CFUNCTYPE(c_int, POINTER(c_void_p)), CFUNCTYPE(c_int, c_void_p, c_void_p)
 SET_WORKSPACE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 GEMM = CFUNCTYPE(
-    c_int, c_void_p, *[c_int] * 5, c_double, c_void_p, c_int, c_int, c_void_p, c_int, c_int, c_double, c_void_p, c_int,
-    c_int, c_int,
+    c_int, c_void_p, *[c_int] * 5, c_double, c_void_p, c_int, c_int, c_longlong, c_void_p, c_int, c_int, c_longlong,
+    c_double, c_void_p, c_int, c_int, c_longlong, c_int, c_int,
 )  # fmt: skip
 handles: dict[int, SimpleNamespace] = {}
 
@@ -76,7 +76,9 @@ def _set_workspace(handle, workspace, size):
     handles[handle].workspace = workspace, size
 
 
-def _gemm(handle, ta, tb, m, n, k, alpha, A, a_kind, lda, B, b_kind, ldb, beta, C, c_kind, ldc, computed):
+def _gemm(
+    handle, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed
+):
     kinds = [cublas.TYPES.get(kind) for kind in (a_kind, b_kind, c_kind)]
     if None in kinds or handle not in handles:
         return NOT_SUPPORTED
@@ -90,8 +92,8 @@ def _gemm(handle, ta, tb, m, n, k, alpha, A, a_kind, lda, B, b_kind, ldb, beta, 
     elif streams.is_anyone_capturing() and stream.ptr == 0:
         raise EmulatorError("a product on the null stream while another stream is captured")
     cublas._multiply(
-        stream, ta, tb, m, n, k, alpha, A, kinds[0], lda, 0, B, kinds[1], ldb, 0, beta, C, kinds[2], ldc, 0, 1,
-        cublas._computed(computed), owner.workspace,
+        stream, ta, tb, m, n, k, alpha, A, kinds[0], lda, sa, B, kinds[1], ldb, sb, beta, C, kinds[2], ldc, sc,
+        count, cublas._computed(computed), owner.workspace,
     )  # fmt: skip
     return 0
 

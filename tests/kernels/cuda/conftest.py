@@ -3,7 +3,13 @@
 import pytest
 from cuda_cases import PLACES, Place
 
-COUNTS = {"thread": 131, "block": 9, "workspace": 9, "layers": 4}  # from 128 nets on, small ones share a block
+COUNTS = {
+    "thread": 131,
+    "block": 9,
+    "workspace": 9,
+    "batched": 5,
+    "layers": 4,
+}  # from 128 nets on, small ones share a block
 
 
 def placed(names):
@@ -18,4 +24,5 @@ def placed(names):
     return place
 
 
-place, lanes, small = placed(PLACES), placed(("thread", "block", "workspace")), placed(("thread", "block"))
+place, small = placed(PLACES), placed(("thread", "block", "batched"))
+lanes = placed(("thread", "block", "workspace", "batched"))

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from cuda_emulator import asan
 
-FITS = ("nets_in_threads", "nets_in_blocks", "one_small_net", "one_wide_net", "one_narrow_net", "one_wide_net_streamed")
+FITS = (
+    "nets_in_threads", "nets_in_blocks", "nets_in_step", "one_small_net", "one_wide_net", "one_narrow_net",
+    "one_wide_net_streamed",
+)  # fmt: skip
 
 
 def run(name, dtype="float32"):

@@ -19,15 +19,15 @@ from fastmlp import Adam
 @pytest.fixture
 def windows(monkeypatch):
     """The nets of every window that is opened; windows(n) makes them hold about n nets."""
-    from fastmlp.kernels.cuda import nets
+    from fastmlp.kernels.cuda.window import Window
 
-    found, begin = [], nets._Window.__init__
+    found, begin = [], Window.__init__
 
     def opened(self, work, members, *rest):
         found.append(members)
         begin(self, work, members, *rest)
 
-    monkeypatch.setattr(nets._Window, "__init__", opened)
+    monkeypatch.setattr(Window, "__init__", opened)
     return found
 
 

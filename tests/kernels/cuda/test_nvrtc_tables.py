@@ -46,7 +46,7 @@ def net_of(i, sizes, drops):
 @pytest.fixture
 def texts(emulated_cuda, monkeypatch):
     """Sources that the backend would have had compiled."""
-    from fastmlp.kernels.cuda import layers, per_net
+    from fastmlp.kernels.cuda import batched, layers, per_net
 
     found = []
 
@@ -55,7 +55,7 @@ def texts(emulated_cuda, monkeypatch):
         found.append(text)
         return {"train_nets": None, "evaluate_nets": None}
 
-    for module in (layers, per_net):
+    for module in (batched, layers, per_net):
         monkeypatch.setattr(module, "compiled", compiled)
     return found
 
@@ -82,6 +82,14 @@ def in_blocks(i):
 
 def in_workspace(i):
     assert small_nets(i, (4, 9, 5), 1, 0).workspace
+
+
+def in_step(i):
+    from fastmlp.kernels.cuda.architecture import Architecture
+    from fastmlp.kernels.cuda.batched import module_of
+
+    net, metric, dtype = net_of(i, (5, 40, 7), True)
+    module_of(Architecture.of(net, metric, dtype), i % len(RULES), (32, 256)[i % 2], **switches(i))
 
 
 def by_layers(i):
@@ -117,11 +125,13 @@ KINDS = {  # what makes the source of a case, and the kernels in it
     in_threads: {"train_nets"},
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},
+    in_step: {"shuffle", "gather", "activate", "judge", "backward", "settle", "update", "finish", "exchange"},
     by_layers: {"gather", "activate", "judge", "backward", "measure", "update", "settle_biases"},
     narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},
 }
-FEWER = {in_workspace: range(0, N_CASES, 3)}  # the same text as in_blocks but for where arrays lie
+# The same text as in_blocks but for where arrays lie; the ends of nets in blocks around the passes of by_layers.
+FEWER = {in_workspace: range(0, N_CASES, 3), in_step: range(1, N_CASES, 3)}
 
 
 LARGEST = [((2, 3, 4, 2), 3, "float32"), ((2, 4, 4, 1), 2, "float32"), ((3, 5, 3, 1), 1, "float32"),

@@ -1,0 +1,413 @@
+"""Mid-sized nets of a population, all in step: a product per layer for all of them at once, and passes around it.
+
+A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather; L products and L - 1 activations;
+judge; L products for weights, L - 1 for deltas and L - 1 passes back; settle; update. They are the same from step to
+step while no net ends, so that they are replayed as a graph. A net that has ended gives its slot to one that has not,
+so that it costs nothing more.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cupy
+import numpy as np
+from cupy_backends.cuda.libs import cublas
+
+from ..arguments import (
+    MONITOR_NONE,
+    MONITOR_VALIDATION_LOSS,
+    NO_UPDATE,
+    RUNNING,
+    Course,
+    Data,
+    Goal,
+    Net,
+    Nets,
+)  # fmt: skip
+from ..optimizers import CODES, RPROP
+from .architecture import Architecture
+from .cublas import library
+from .memory import checked_allocation, is_on_device, whole_data
+from .module import DEFAULT_SHARED, Module, compiled, source
+from .per_net import NOTHING, SAFE_EVERY, padded
+from .products import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
+from .replay import Replays
+from .structs import JOB
+from .window import STATUS, Tables, Window, bound_of
+
+if TYPE_CHECKING:
+    from .nets import NetsWork
+
+FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 32  # rows whose sums one block takes, and how many such blocks a net has at most
+PER_BLOCK = 256
+MOST_BLOCKS = 1024  # of a net in one pass
+PER_THREAD = 4  # numbers of one net at least, where there are so many; an estimate
+MOST_NETS = 65_535  # the largest second and third side of a grid
+EVALUATION_ROWS = 256  # samples that each net takes at a time where nothing is learned
+STEP_NUMBERS = 16  # of a net's Step in batched.cu, rounded up
+
+
+class Stack(NamedTuple):
+    """A matrix of each net, `stride` numbers from one net's to the next one's; with 0 all nets have the same one."""
+
+    data: Any  # where the first one starts
+    shape: tuple[int, int]
+    stride: int
+
+    @classmethod
+    def of(cls, array: Any, start: int, shape: tuple[int, int], stride: int) -> Stack:
+        return cls(array.reshape(-1)[start:].data, shape, stride)
+
+
+class BatchedProducts(Products):
+    """Products of stacks, of their first `n_nets` matrices."""
+
+    def __init__(self, dtype: np.dtype, precision: str, n_nets: int):
+        super().__init__(dtype, precision)
+        self.n_nets = n_nets
+        single = dtype == np.float32
+        if self._handle is None:
+            self._gemm = cublas.sgemmStridedBatched if single else cublas.dgemmStridedBatched
+            self._gemm_ex = cublas.gemmStridedBatchedEx
+        else:
+            found = library()
+            self._gemm = found.cublasSgemmStridedBatched if single else found.cublasDgemmStridedBatched
+            self._gemm_ex = found.cublasGemmStridedBatchedEx
+
+    def _multiply(self, ta: int, tb: int, m: int, n: int, k: int, A: Any, lda: int, B: Any, ldb: int, C: Any) -> None:
+        handle, one, zero = self._bound_handle(), self._one.ctypes.data, self._zero.ctypes.data
+        a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
+        if self._tf32:
+            kind = CUDA_R_32F
+            self._gemm_ex(
+                handle, ta, tb, m, n, k, one, a, kind, lda, A.stride, b, kind, ldb, B.stride, zero, c, kind, m,
+                C.stride, self.n_nets, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT,
+            )  # fmt: skip
+        else:
+            self._gemm(
+                handle, ta, tb, m, n, k, one, a, lda, A.stride, b, ldb, B.stride, zero, c, m, C.stride, self.n_nets
+            )
+
+
+class Batch(NamedTuple):
+    """Of every net: inputs, targets, weights; a stride of 0 where all nets have the same."""
+
+    x: Stack
+    y: Any
+    y_stride: int
+    weight: Any
+    weight_stride: int
+
+
+class Batches:
+    """Batches of one sample after another, each net's in its own order and from its own samples where it has some."""
+
+    def __init__(self, data: Data, nets: Nets, sizes: list[int], n_nets: int, room: int, moves: bool):
+        """moves : whether a clock says where a batch is"""
+        self._data, self._sizes, self._room = data, sizes, room
+        self._inputs_stand = not moves and not nets.X_stride
+        self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
+        empty = lambda width: cupy.empty(n_nets * room * width, data.X.dtype)
+        self._x = None if self._inputs_stand else empty(sizes[0])
+        self._y = empty(sizes[-1]) if data.judged and not self._all_stand else None
+        self._weight = None if self._all_stand else empty(1)
+
+    def take(self, module: Module, given: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
+        """first : without a clock, the first sample"""
+        n_in, n_out, room, data = self._sizes[0], self._sizes[-1], self._room, self._data
+        if self._all_stand:
+            y = data.Y[first * n_out :] if data.judged else None
+            weight = data.weight[first:] if data.weighted else None
+            return Batch(Stack.of(data.X, first * n_in, (rows, n_in), 0), y, 0, weight, 0)
+        if self._y is not None or self._x is not None:
+            blocks = blocks_for(rows * (n_in + n_out + 1))
+            module["gather"](
+                (blocks, n_nets), PER_BLOCK, given, clock, first, rows, room, self._x, self._y, self._weight
+            )  # fmt: skip
+        if self._x is None:
+            x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
+        else:
+            x = Stack.of(self._x, 0, (rows, n_in), room * n_in)
+        return Batch(x, self._y, room * n_out, self._weight, room)
+
+
+class Passes:
+    """Activations and partial sums of n_nets, for batches of up to `room` rows of each, and the launches on them."""
+
+    def __init__(self, net: Net, precision: str, params: Any, grads: Any, room: int):
+        """params, grads : (n_nets, padded); grads is None where nothing is learned"""
+        n, stride = params.shape
+        dtype = params.dtype
+        sizes = [int(size) for size in net.sizes]
+        top, learns = net.n_layers - 1, grads is not None
+        self.net, self.sizes, self.room, self.top = net, sizes, room, top
+        self.products = BatchedProducts(dtype, precision, n)
+        self.hides = [bool(rate > 0.0) and learns for rate in net.dropout]
+        layer = lambda k: cupy.empty(n * room * sizes[k + 1], dtype)
+        self.a = [layer(k) for k in range(top + 1)]
+        # One array for both where f' needs only the output.
+        keeps = [bool(of_z) or hides for of_z, hides in zip(net.derivative_of_z, self.hides, strict=True)]
+        self.z = [layer(k) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
+        self.delta = [layer(k) if learns or k == top else None for k in range(top + 1)]
+        self.mask = [layer(k) if self.hides[k] else None for k in range(top + 1)]
+        self.chunk = max(FEWEST_IN_CHUNK, -(-room // MOST_CHUNKS))
+        self.most_chunks = self.chunks_of(room)
+        self.sums = cupy.zeros((n, self.most_chunks, 4))
+        self.bias_parts = cupy.zeros(n * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
+        stacks = lambda arrays: [Stack.of(x, 0, (room, sizes[k + 1]), room * sizes[k + 1]) if x is not None else None
+                                 for k, x in enumerate(arrays)]  # fmt: skip
+        weights = lambda flat: [Stack.of(flat, int(net.weight_offsets[k]), (sizes[k], sizes[k + 1]), stride)
+                                for k in range(top + 1)]  # fmt: skip
+        self._a, self._z, self._delta = stacks(self.a), stacks(self.z), stacks(self.delta)
+        self._W, self._dW = weights(params), weights(grads) if learns else []
+
+    @staticmethod
+    def bytes_each(net: Net, room: int, learns: bool, itemsize: int) -> int:
+        """What a net needs at the most, with its batches and without its parameters."""
+        units, inputs = int(net.sizes[1:].sum()), int(net.sizes[0] + net.sizes[-1] + 1)
+        chunks = min(MOST_CHUNKS, -(-room // FEWEST_IN_CHUNK))
+        numbers = room * (inputs + (4 if learns else 3) * units) + chunks * units * learns + STEP_NUMBERS
+        return numbers * itemsize + 32 * chunks
+
+    def chunks_of(self, rows: int) -> int:
+        return -(-rows // self.chunk)
+
+    def forward(self, module: Module, given: Any, clock: Any, x: Stack, rows: int) -> None:
+        """Outputs of all layers but the last one's activation, which judge adds. Without a clock nothing is dropped."""
+        below, n_nets = x, self.products.n_nets
+        for k in range(self.top + 1):
+            self.products.times(below, self._W[k], self._z[k], rows)
+            if k == self.top:
+                break
+            blocks = blocks_for(rows * self.sizes[k + 1])
+            module["activate"](
+                (blocks, n_nets), PER_BLOCK, given, clock, k, rows, self.room, clock is not None and self.hides[k],
+                self.z[k], self.mask[k], self.a[k],
+            )  # fmt: skip
+            below = self._a[k]
+
+    def judge(
+        self, module: Module, given: Any, clock: Any, batch: Batch, rows: int, starts: bool = False, judged: bool = True
+    ) -> None:
+        """starts : without a clock, whether sums begin here"""
+        top = self.top
+        module["judge"](
+            (self.chunks_of(rows), self.products.n_nets), PER_BLOCK, given, clock, rows, self.room, self.chunk,
+            self.most_chunks, batch.y, batch.y_stride, batch.weight, batch.weight_stride,
+            1.0 / (rows * self.net.loss_width), starts, judged, self.z[top], self.a[top], self.delta[top], self.sums,
+            self.bias_parts,
+        )  # fmt: skip
+
+    def backward(self, module: Module, x: Stack, rows: int) -> None:
+        for k in range(self.top, -1, -1):
+            self.products.transposed_times(x if k == 0 else self._a[k - 1], self._delta[k], self._dW[k], rows)
+            if k == 0:
+                break
+            self.products.times_transposed(self._delta[k], self._W[k], self._delta[k - 1], rows)
+            hides = self.hides[k - 1]
+            kept = self.z[k - 1] if hides or self.net.derivative_of_z[k - 1] else self.a[k - 1]
+            module["backward"](
+                (-(-self.sizes[k] // 32), self.chunks_of(rows), self.products.n_nets), PER_BLOCK, k - 1, rows,
+                self.room, self.chunk, self.most_chunks, hides, kept, self.mask[k - 1], self.delta[k - 1],
+                self.bias_parts,
+            )  # fmt: skip
+
+
+def blocks_for(n: int) -> int:
+    """Of one net, in a pass over n numbers of it."""
+    return min(MOST_BLOCKS, -(-n // (PER_BLOCK * PER_THREAD)))
+
+
+def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, **switches: bool) -> Module:
+    """settlers : threads of `settle`. switches : those of per_net.py's compile_training; with NO_UPDATE the module has
+    only what an evaluation needs.
+    """
+    stride = padded(architecture.n_params)
+    header = architecture.header(
+        rule, stride, **switches, THREADS=PER_BLOCK, SETTLERS=settlers, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY
+    )
+    trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
+    files = ("layout.cuh", "sums.cuh", "per_net.cuh", "passes.cuh", "batched.cu")
+    return compiled(source(trains + header + JOB.source, *files))
+
+
+def judging_module(architecture: Architecture, weighted: bool) -> Module:
+    return module_of(
+        architecture, NO_UPDATE, SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False,
+        LAYERED=False, VALIDATES=False,
+    )  # fmt: skip
+
+
+def on_device(**job: Any) -> Any:
+    return cupy.asarray(np.frombuffer(JOB.pack(**job, workspace=None, workspace_stride=0), np.uint8))
+
+
+class BatchedWindow(Window):
+    """All nets in training are in the first n_active slots."""
+
+    most = MOST_NETS
+    remedy = "Lower batch_size, or use dtype='float32'."
+
+    def __init__(
+        self, work: NetsWork, members: np.ndarray, course: Course, goal: Goal, nets: Nets, data: Data, held_out: Data,
+        tables: Tables,
+    ):  # fmt: skip
+        super().__init__(work, members, course, goal, nets, data, held_out, tables)
+        assert work.rule is not None
+        rule = CODES[work.rule.name]
+        validates = goal.monitor >= MONITOR_VALIDATION_LOSS
+        # A net's settings are a warp's affair, unless sums or copies over its parameters come with them.
+        self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
+        self._module = module_of(
+            work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
+            SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
+            VALIDATES=validates,
+        )  # fmt: skip
+        self._held_out = held_out if validates else None
+        self._held_out_module = (
+            judging_module(work.architecture, held_out.weighted)
+            if validates and held_out.weighted != data.weighted
+            else self._module
+        )
+        self._course, self._compares = course, rule == RPROP
+        self._may_end = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
+        room = room_of(course, goal, held_out.n_samples)
+        self._grads = cupy.zeros_like(self._params)
+        self._passes = Passes(work.net, work.precision, self._params, self._grads, room)
+        self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, self.n_batches > 1)
+        self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
+        self._clock, self._reached = cupy.zeros(1, np.int64), self._scalars.copy()
+        self._update_blocks = blocks_for(nets.n_params)
+        self._can_be_recorded, self._replays = self._passes.products.take_workspace(), Replays()
+        self._epoch = 0
+        self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
+
+    @staticmethod
+    def stride_of(n_params: int) -> int:
+        return padded(n_params)
+
+    @staticmethod
+    def bytes_each(work: NetsWork, course: Course, goal: Goal, n_nets: int, n_held_out: int) -> int:
+        vectors = max(1, work.n_state) + 3 + (goal.monitor != MONITOR_NONE)
+        itemsize, room = work.dtype.itemsize, room_of(course, goal, n_held_out)
+        each = padded(work.architecture.n_params) * vectors * itemsize
+        return each + Passes.bytes_each(work.net, room, True, itemsize) + 256
+
+    def train(self, n_epochs: int) -> None:
+        left = min(n_epochs, self.goal.n_epochs - self._epoch)
+        while left and self.n_active:
+            self._train_epoch()
+            left -= 1
+            if self._may_end or not left:
+                self._make_room()
+            self._reached[:] = self._scalars
+
+    def _train_epoch(self) -> None:
+        module, passes, given, course, n = self._module, self._passes, self._given, self._course, self.n_active
+        if course.shuffle:
+            n_bytes = 4 * self.n_samples
+            in_shared = n_bytes <= DEFAULT_SHARED - 2048  # less what `shuffle` declares
+            module["shuffle"]((n,), 32, given, self._epoch, in_shared, shared=n_bytes if in_shared else 0)
+        whole, rest = divmod(self.n_samples, course.batch_size)
+        for rows, n_alike in ((course.batch_size, whole), (rest, min(rest, 1))):
+            if self._can_be_recorded:
+                self._replays.run((rows, n), n_alike, partial(self._step, rows))
+            else:
+                for _ in range(n_alike):
+                    self._step(rows)
+        n_held = self._judge_held_out() if self._held_out is not None else 0
+        module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held, passes.sums)
+        self._epoch += 1
+
+    def _step(self, rows: int) -> None:
+        """The clock's. All is launched, nothing is waited for or allocated."""
+        module, passes, given, clock, n = self._module, self._passes, self._given, self._clock, self.n_active
+        batch = self._batches.take(module, given, clock, n, 0, rows)
+        passes.forward(module, given, clock, batch.x, rows)
+        passes.judge(module, given, clock, batch, rows)
+        passes.backward(module, batch.x, rows)
+        parts = (passes.chunks_of(rows), passes.most_chunks)
+        module["settle"](
+            (n,), self._settlers, given, clock, rows, *parts,
+            passes.chunks_of(rows if self._compares else self._course.batch_size), passes.sums, passes.bias_parts,
+            self._steps,
+        )  # fmt: skip
+        module["update"](
+            (self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps, clock
+        )  # fmt: skip
+
+    def _judge_held_out(self) -> int:
+        """Losses and hits of the samples held out, into the passes' sums; how many sums each net has."""
+        data, passes, module = self._held_out, self._passes, self._held_out_module
+        assert data is not None
+        n_in, n_out = passes.sizes[0], passes.sizes[-1]
+        for first in range(0, data.n_samples, passes.room):
+            rows = min(passes.room, data.n_samples - first)
+            x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
+            weight = data.weight[first:] if data.weighted else None
+            passes.forward(module, self._given, None, x, rows)
+            passes.judge(module, self._given, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0)
+        return passes.chunks_of(min(passes.room, data.n_samples))
+
+    def _make_room(self) -> None:
+        """Nets that run take the slots of those that have ended. Waits for the device."""
+        running = cupy.asnumpy(self._counters[: self.n_active, STATUS]) == RUNNING
+        n = int(running.sum())
+        free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
+        if len(free):
+            pairs = cupy.asarray(np.stack([free, movers], axis=1).astype(np.int64))
+            self._module["exchange"]((len(free),), PER_BLOCK, self._given, pairs, self._owners)
+        self.n_active = self._passes.products.n_nets = n
+
+    def _epochs_scalars(self) -> Any:
+        return self._reached
+
+
+def room_of(course: Course, goal: Goal, n_held_out: int) -> int:
+    """Rows of activations that a net needs."""
+    held_out = min(n_held_out, EVALUATION_ROWS) if goal.monitor >= MONITOR_VALIDATION_LOSS else 0
+    return max(course.batch_size, held_out)
+
+
+def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, share_of_memory: float) -> None:
+    """As nets.py's evaluate_nets, which says how much of the free memory may be taken."""
+    data = whole_data(data)
+    n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, work.dtype
+    n_out, stride = work.architecture.sizes[-1], padded(nets.n_params)
+    room, size = min(n_samples, EVALUATION_ROWS), n_samples * n_out
+    each = (stride + n_params + (size if output.size else 0)) * dtype.itemsize
+    each += Passes.bytes_each(net, room, False, dtype.itemsize)
+    free, _ = cupy.cuda.Device().mem_info
+    most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
+    module = judging_module(work.architecture, data.weighted)
+    for first in range(0, n, most):
+        members = nets.members[first : first + most]
+        m = len(members)
+        with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
+            params = cupy.zeros((m, stride), dtype)
+            params[:, :n_params] = cupy.asarray(nets.params.reshape(-1, n_params)[members])
+            passes = Passes(net, work.precision, params, None, room)
+            batches = Batches(data, nets, passes.sizes, m, room, False)
+            out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
+        nothing, owners = cupy.zeros(1), cupy.asarray(members)
+        given = on_device(**{
+            **NOTHING, "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
+            "weight": data.weight, "owners": owners, "n_slots": m, "n_samples": n_samples, "X_stride": nets.X_stride,
+            "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride, "bound": bound_of(net, data.metric),
+            "loss_constant": net.loss_constant,
+        })  # fmt: skip
+        for row in range(0, n_samples, room):
+            rows = min(room, n_samples - row)
+            taken = batches.take(module, given, None, m, row, rows)
+            passes.forward(module, given, None, taken.x, rows)
+            passes.judge(module, given, None, taken, rows, row == 0, data.judged)
+            if out is not None:
+                out[:, row : row + rows] = passes.a[passes.top].reshape(m, room, n_out)[:, :rows]
+        if out is not None:
+            flat = out.reshape(-1)
+            output[first * size : (first + m) * size] = flat if is_on_device(output) else cupy.asnumpy(flat)
+        if data.judged:
+            both = cupy.asnumpy(passes.sums[:, :, :2].sum(axis=1)) / n_samples
+            nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]

@@ -1,0 +1,33 @@
+// Sums and largest numbers over the threads of a warp and of a block. All threads take part, and all get the result.
+
+template <typename V>
+__device__ __forceinline__ V warp_sum(V v) {
+#pragma unroll
+  for (int d = 16; d > 0; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
+  return v;
+}
+
+template <typename V>
+__device__ __forceinline__ V warp_max(V v) {
+#pragma unroll
+  for (int d = 16; d > 0; d >>= 1) {
+    const V other = __shfl_xor_sync(0xffffffffu, v, d);
+    v = other > v ? other : v;
+  }
+  return v;
+}
+
+template <int THREADS_OF_BLOCK, typename V>
+__device__ __forceinline__ V block_sum(V v) {
+  FM_SHARED(V, parts, [32]);
+#pragma unroll
+  for (int d = 16; d > 0; d >>= 1) v += __shfl_down_sync(0xffffffffu, v, d);
+  if (THREADS_OF_BLOCK == 32) return __shfl_sync(0xffffffffu, v, 0);
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
+  __syncthreads();
+  V sum = V(0);
+#pragma unroll
+  for (int k = 0; k < THREADS_OF_BLOCK / 32; ++k) sum += parts[k];
+  __syncthreads();
+  return sum;
+}

@@ -1,0 +1,422 @@
+"""Nets that take each step together. That each trains as it would alone, with all that is its own, is tested in
+test_nets.py and test_nets_ends.py; here is what comes with many nets at a time in products and passes.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from cuda_cases import DTYPES, HIDDEN_NAMES, Place, Recorded, fit_seed, follow, follow_sgd, masks_of, reference_of
+from cuda_populations import XOR, XOR_Y, make
+from reference import loss_per_sample
+from reference_random import epoch_order
+from test_gradients import PAIRS, targets_for
+from tolerances import TOLERANCES
+
+import fastmlp.plan
+import fastmlp.population_fit
+from fastmlp import SGD, Adam, EarlyStopping, Rprop
+
+SIZES = (5, 7, 6, 2)
+
+
+@pytest.fixture(autouse=True)
+def batched(cuda, monkeypatch):
+    place = Place("batched", monkeypatch)
+    yield place
+    place.check()
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Every window that is opened, which keeps its memory."""
+    return opened_windows(monkeypatch, lambda window, members: window)
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """How many nets each of them is opened for."""
+    return opened_windows(monkeypatch, lambda window, members: len(members))
+
+
+def opened_windows(monkeypatch, kept):
+    from fastmlp.kernels.cuda.window import Window
+
+    found, begin = [], Window.__init__
+
+    def opened(self, work, members, *rest):
+        found.append(kept(self, members))
+        begin(self, work, members, *rest)
+
+    monkeypatch.setattr(Window, "__init__", opened)
+    return found
+
+
+@pytest.fixture
+def unrecorded(monkeypatch):
+    """Every step is launched kernel by kernel."""
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
+
+
+def samples(rng, n, sizes=SIZES):
+    return rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
+
+
+def assert_close(pop, k, reference, start):
+    tolerance = TOLERANCES["training", pop.dtype.name]
+    assert np.abs(reference.params - start[k]).max() > 100 * tolerance, "nothing was learned, so nothing is compared"
+    np.testing.assert_allclose(pop.params[k], reference.params, rtol=tolerance, atol=tolerance, err_msg=f"net {k}")
+
+
+# ---- formulas in this family's passes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_hidden_activation(dtype, rng):
+    """A layer each, with dropout on some of the nets."""
+    sizes, rates = (3,) * (len(HIDDEN_NAMES) + 1) + (2,), np.array([0.0, 0.2])
+    X, y = samples(rng, 11, sizes)
+    pop = make(2, sizes, hidden_activation=HIDDEN_NAMES, dtype=dtype, init_scale=1.5, dropout=rates)
+    start = pop.params.copy()
+    result = pop.fit(X, y, epochs=2, batch_size=8, optimizer=SGD(0.05), verbose=0)
+    for k in range(2):
+        reference = reference_of(pop.network, start[k])
+        losses = follow_sgd(
+            reference, X, y, 0.05, epochs=2, batch_size=8, seed=fit_seed(pop.seeds[k]), shuffle=True,
+            rates=(rates[k],) * len(HIDDEN_NAMES),
+        )  # fmt: skip
+        assert_close(pop, k, reference, start)
+        assert result.loss[k] == pytest.approx(losses[-1], rel=TOLERANCES["training", dtype])
+
+
+@pytest.mark.parametrize("loss, output", {loss: (loss, output) for loss, output in PAIRS}.values())
+def test_every_loss(loss, output, rng):
+    X, _ = samples(rng, 11, (2, 3, 3))
+    y, weight = targets_for(loss, output, 11, 3, rng), rng.random((3, 11)) * (rng.random((3, 11)) > 0.3)
+    pop = make(3, (2, 3, 3), loss=loss, output_activation=output, huber_delta=0.3)
+    start = pop.params.copy()
+    result = pop.fit(X, y, epochs=3, optimizer=SGD(0.1), sample_weight=weight, verbose=0)
+    for k in range(3):
+        reference = reference_of(pop.network, start[k])
+        losses = follow_sgd(reference, X, y, 0.1, epochs=3, weight=weight[k] / weight[k].mean())
+        assert_close(pop, k, reference, start)
+        assert result.loss[k] == pytest.approx(losses[-1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masks_and_orders_bit_by_bit(dtype, windows, rng):
+    """Those of the last step lie in the window's arrays; 13 x 7 and 13 x 6 elements are no multiples of four."""
+    rates = np.array([0.5, 0.0, 0.3])
+    pop, (X, y) = make(3, SIZES, dropout=rates, dtype=dtype), samples(rng, 39)
+    pop.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
+    [window] = windows
+    for k, rate in enumerate(rates):
+        seed = fit_seed(pop.seeds[k])
+        np.testing.assert_array_equal(window._job["order"].get().reshape(3, 39)[k], epoch_order(39, seed, 1))
+        expected = masks_of(SIZES, (rate, rate), 13, seed, 5)
+        for layer in range(2):
+            mask = window._passes.mask[layer].get().reshape(3, 13, SIZES[layer + 1])[k]
+            np.testing.assert_array_equal(mask, expected[layer].astype(dtype))
+
+
+def test_long_orders_are_swapped_in_global_memory(windows, rng):
+    """Which is where they lie when shared memory has no room for them."""
+    n = 13_000
+    pop = make(2, (1, 2, 1))
+    pop.fit(rng.normal(size=(n, 1)), np.zeros(n), epochs=1, batch_size=6500, optimizer=SGD(0.1), verbose=0)
+    orders = windows[0]._job["order"].get().reshape(2, n)
+    for k in range(2):
+        np.testing.assert_array_equal(orders[k], epoch_order(n, fit_seed(pop.seeds[k]), 0))
+
+
+# ---- shapes
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.4, clip_norm=0.4), Rprop(0.02, clip_norm=0.4)], ids=["sgd", "rprop"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wide_layers_and_many_rows(dtype, optimizer, rng, monkeypatch):
+    """More columns and rows than a block takes, chunks of rows, the last one short; a shorter last batch; more
+    parameters than threads; held-out samples in pieces of as many rows as there is room for.
+    """
+    monkeypatch.setattr("fastmlp.kernels.cuda.batched.MOST_BLOCKS", 2)
+    sizes = (33, 40, 35, 12)
+    X, labels = rng.normal(size=(233, 33)), rng.integers(0, 12, 233)
+    X_new, new = rng.normal(size=(300, 33)), rng.integers(0, 12, 300)
+    pop = make(2, sizes, hidden_activation="silu", loss="softmax_cross_entropy", dtype=dtype, l2=np.array([0.0, 0.01]))
+    start = pop.params.copy()
+    result = pop.fit(
+        X, labels, epochs=2, batch_size=150, optimizer=optimizer, shuffle=False, validation_data=(X_new, new),
+        early_stopping=EarlyStopping(9, "validation_loss"), verbose=0,
+    )  # fmt: skip
+    tolerance = TOLERANCES["training", dtype]
+    for k in range(2):
+        reference = reference_of(pop.network, start[k], (0.0, 0.01)[k], kind=Recorded)
+        losses = follow(reference, X, np.eye(12)[labels], optimizer, epochs=2, batch_size=150)
+        assert result.loss[k] == pytest.approx(losses[-1], rel=tolerance)
+        ends, held_out = [reference.path[2], reference.params], []
+        for params in ends:
+            reference.params = params
+            zs, outputs = reference.forward(X_new)
+            held_out.append(loss_per_sample("softmax_cross_entropy", zs[-1], outputs[-1], np.eye(12)[new]).mean())
+        best = int(np.argmin(held_out))
+        assert result.best_epoch[k] == best + 1
+        assert result.best_value[k] == pytest.approx(held_out[best], rel=tolerance)
+        reference.params = ends[best]
+        assert_close(pop, k, reference, start)
+
+
+def test_one_layer(rng):
+    X, y = samples(rng, 9, (3, 2))
+    pop = make(3, (3, 2))
+    start = pop.params.copy()
+    pop.fit(X, y, epochs=3, optimizer=Adam(0.1), verbose=0)
+    for k in range(3):
+        reference = reference_of(pop.network, start[k])
+        follow(reference, X, y, Adam(0.1), epochs=3)
+        assert_close(pop, k, reference, start)
+
+
+# ---- what is launched
+
+
+def test_launches_of_a_step(emulated_cuda, unrecorded, rng):
+    """5 L + 1 whatever the number of nets, and a shuffle and an end for each epoch; nothing waits inside an epoch."""
+    X, y = samples(rng, 40)
+
+    def asked(n_nets, epochs, batch_size):
+        pop = make(n_nets, SIZES)
+        with emulated_cuda.counting() as n:
+            pop.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer="adam", verbose=0)
+        return n
+
+    asked(2, 1, 10)
+    for n_nets in (2, 6):
+        few, many = asked(n_nets, 1, 20), asked(n_nets, 1, 10)
+        assert many["launches"] + many["products"] - few["launches"] - few["products"] == 2 * (5 * 3 + 1)
+        assert many["synchronizations"] == few["synchronizations"]
+
+
+def test_nets_that_have_ended_cost_nothing(windows, unrecorded, monkeypatch):
+    """Each leaves its slot to one that has not; the grids shrink, and every net ends where it would alone."""
+    from fastmlp.kernels.cuda import batched
+
+    counts, multiply = [], batched.BatchedProducts._multiply
+
+    def counted(self, *arguments):
+        counts.append(self.n_nets)
+        multiply(self, *arguments)
+
+    monkeypatch.setattr(batched.BatchedProducts, "_multiply", counted)
+    pop = make(12, (2, 3, 1), loss="binary_cross_entropy")
+    start = pop.params.copy()
+    result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
+    assert len(set(result.epochs)) > 3
+    running = [(result.epochs > epoch).sum() for epoch in range(result.epochs.max())]
+    assert counts[::5] == running, "five products a step, one step an epoch"
+    assert (windows[0]._owners.get() != np.arange(12)).any()
+    for k in range(12):
+        reference = reference_of(pop.network, start[k])
+        losses = follow(reference, XOR, XOR_Y[:, None], Adam(0.2), epochs=int(result.epochs[k]))
+        assert result.loss[k] == pytest.approx(losses[-1])
+        seen = result.record_epochs <= len(losses)
+        np.testing.assert_allclose(result.records[seen, k], losses[result.record_epochs[seen] - 1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_replayed_steps_are_the_same(emulated_cuda, recorded, unrecorded, monkeypatch, rng):
+    """Recorded for each number of nets and of rows; the same bits as launch by launch, with all that nets may have."""
+    X, y = samples(rng, 75)
+    fit = {
+        "epochs": 4, "batch_size": 2, "optimizer": Adam(0.05, clip_norm=0.5), "early_stopping": EarlyStopping(1),
+        "validation_data": (X[:9], y[:9]), "verbose": 0,
+    }  # fmt: skip
+    pops = [make(5, SIZES, dropout=0.2, dtype="float32") for _ in range(2)]
+    results = [pops[0].fit(X, y, **fit)]
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", str(int(recorded)))
+    with emulated_cuda.counting() as n:
+        results.append(pops[1].fit(X, y, **fit))
+    assert len(set(results[0].epochs)) > 1, "nets end at different times"
+    assert bool(n["graph_launches"]) == recorded
+    if recorded:
+        epochs = results[1].epochs.max()
+        assert n["launches from graphs"] > epochs * 20 * 16, "more than half of 37 whole batches an epoch"
+    np.testing.assert_array_equal(pops[0].params, pops[1].params)
+    np.testing.assert_array_equal(results[0].loss, results[1].loss)
+
+
+CALLS = [
+    ("exact", "float32", "sgemmStridedBatched", "cublasSgemmStridedBatched"),
+    ("exact", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
+    ("tf32", "float32", "gemmStridedBatchedEx", "cublasGemmStridedBatchedEx"),
+    ("tf32", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
+]
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+@pytest.mark.parametrize("precision, dtype, wrapper, call", CALLS)
+def test_precision_decides_the_call(
+    emulated_cuda, batched, precision, dtype, wrapper, call, wrapped, monkeypatch, rng
+):  # fmt: skip
+    """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
+    emulated_cuda.settings.cublas = not wrapped
+    from fastmlp.kernels.cuda.batched import BatchedProducts
+
+    called, begin = [], BatchedProducts.__init__
+
+    def made(self, *arguments):
+        begin(self, *arguments)
+        for name in ("_gemm", "_gemm_ex"):
+            real = getattr(self, name)
+            setattr(self, name, lambda *a, real=real: (called.append((real.__name__, a)), real(*a)))
+
+    monkeypatch.setattr(BatchedProducts, "__init__", made)
+    pop, (X, y) = make(3, (5, 4, 2), dtype=dtype, precision=precision), samples(rng, 8, (5, 4, 2))
+    start = pop.params.copy()
+    pop.fit(X, y, epochs=2, optimizer=SGD(0.2), verbose=0)
+    assert {name for name, _ in called} == {wrapper if wrapped else call}
+    if precision == "tf32" and dtype == "float32":
+        assert called[0][1][-3:] == (3, 77, -1)  # nets, CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT
+    reference = reference_of(pop.network, start[1])
+    follow_sgd(reference, X, y, 0.2, epochs=2)
+    np.testing.assert_allclose(pop.params[1], reference.params, atol=1e-2 if precision == "tf32" else 1e-5)
+
+
+# ---- windows, memory, interruption
+
+
+def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch, rng):
+    """With memory for a part of the nets only, every net ends as it would with memory for all."""
+    X, y = samples(rng, 20)
+    fit = {"epochs": 6, "batch_size": 8, "optimizer": Adam(0.1), "early_stopping": 2, "verbose": 0}
+    pops = [make(9, SIZES, dropout=0.2) for _ in range(2)]
+    results = [pops[0].fit(X, y, **fit)]
+    assert counts == [9]
+    counts.clear()
+    each = windows_bytes(pops[1], 8) + 16 * len(results[0].record_epochs) + 4 * 20
+    monkeypatch.setattr(
+        "fastmlp.kernels.cuda.nets.SHARE_OF_MEMORY", 4.5 * each / emulated_cuda.settings.limit
+    )  # fmt: skip
+    results.append(pops[1].fit(X, y, **fit))
+    assert counts == [4, 4, 1]
+    np.testing.assert_allclose(pops[0].params, pops[1].params, rtol=1e-12, atol=1e-14)
+    for name in ("epochs", "status", "best_epoch"):
+        np.testing.assert_array_equal(getattr(results[0], name), getattr(results[1], name))
+
+
+def windows_bytes(pop, rows):
+    """What a window measures a net at, for Adam with early stopping."""
+    from fastmlp.kernels.cuda.batched import Passes
+    from fastmlp.kernels.cuda.per_net import padded
+    from fastmlp.plan import describe_net
+
+    of_batch = Passes.bytes_each(describe_net(pop.network), rows, True, 8)
+    return padded(pop.network.layout.n_params) * 8 * 6 + of_batch + 256
+
+
+def test_a_window_has_room(emulated_cuda, counts, rng):
+    """What a net is measured at is what it takes: whatever memory there is, windows fit in."""
+    X, y = samples(rng, 50, (5, 40, 30, 2))
+    for limit in (700_000, 1_500_000):
+        counts.clear()
+        emulated_cuda.settings.limit = limit
+        pop = make(40, (5, 40, 30, 2), dropout=0.1)
+        result = pop.fit(
+            X, y, epochs=2, batch_size=32, optimizer=Adam(0.01), validation_data=(X, y), early_stopping=5, verbose=0
+        )  # fmt: skip
+        assert len(counts) > 1
+        assert (result.epochs == 2).all()
+        assert np.isfinite(pop.evaluate(X, y)["loss"]).all()
+        assert np.isfinite(pop.predict(X)).all()
+
+
+def test_no_room_for_one_net(emulated_cuda, batched, rng):
+    X, y = samples(rng, 200)
+    emulated_cuda.settings.limit = 40_000
+    with pytest.raises(MemoryError, match=r"no room for a window of nets: .* bytes are wanted.* Lower batch_size"):
+        make(3, SIZES).fit(X, y, epochs=1, verbose=0)
+    batched.batched = 1  # nothing was trained
+
+
+def test_inputs_without_room_are_streamed_one_net_after_the_other(emulated_cuda, batched, rng):
+    X, y = samples(rng, 300)
+    pop = make(2, SIZES, dtype="float32")
+    start = pop.params.copy()
+    emulated_cuda.settings.free = X.size * 4
+    pop.fit(X, y, epochs=2, batch_size=100, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    assert batched.layers
+    assert not batched.batched
+    reference = reference_of(pop.network, start[1])
+    follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=100)
+    assert_close(pop, 1, reference, start)
+    batched.layers, batched.batched = 0, 1
+
+
+@pytest.mark.parametrize("launch", [37, 44])
+def test_interruption_keeps_what_was_reached(launch, unrecorded, monkeypatch, rng):
+    """Ctrl-C between two launches, in the middle of an epoch: epochs and losses are those of whole epochs."""
+    from fastmlp.kernels.cuda import module
+
+    call, count = module.Kernel.__call__, itertools.count()
+
+    def interrupted(self, *arguments, **keywords):
+        if next(count) == launch:
+            raise KeyboardInterrupt
+        call(self, *arguments, **keywords)
+
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    X, y = samples(rng, 24)
+    pop = make(3, SIZES)
+    start = pop.params.copy()
+    monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+    result = pop.fit(X, y, epochs=9, batch_size=12, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    monkeypatch.setattr(module.Kernel, "__call__", call)
+    assert result.interrupted
+    assert set(result.stopped_by) == {"interrupt"}
+    assert set(result.epochs) == {2}  # an epoch is two steps of seven kernels and its end
+    for k in range(3):
+        reference = reference_of(pop.network, start[k])
+        losses = follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=12)
+        assert result.loss[k] == pytest.approx(losses[-1])
+        assert np.abs(pop.params[k] - start[k]).max() > 0
+    assert (pop.fit(X, y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
+
+
+# ---- use
+
+
+@pytest.mark.parametrize("memory", [2**33, 200_000])
+@pytest.mark.parametrize("loss, k", [("binary_cross_entropy", 1), ("softmax_cross_entropy", 3)])
+def test_use(emulated_cuda, batched, loss, k, memory, rng):
+    """Outputs, losses and accuracy of all nets and of some, with inputs and weights of their own, in pieces of rows."""
+    n = 300
+    pop = make(5, (2, 6, k), loss=loss)
+    own, weight = rng.normal(size=(5, n, 2)), rng.random((5, n)) * (rng.random((5, n)) > 0.2)
+    y = targets_for(loss, None, n, k, rng)
+    emulated_cuda.settings.limit = memory
+    for X in (own[0], own):
+        outputs, some = pop.predict(X), pop.predict(own[0], nets=[3, 1])
+        figures = pop.evaluate(X, y, sample_weight=weight)
+        for net in range(5):
+            reference, mine = reference_of(pop.network, pop.params[net]), X if X.ndim == 2 else X[net]
+            expected = reference.predict(mine)
+            np.testing.assert_allclose(outputs[net], expected, rtol=1e-11, atol=1e-13)
+            if net in (3, 1):
+                alone = reference.predict(own[0])
+                np.testing.assert_allclose(some[[3, 1].index(net)], alone, rtol=1e-11, atol=1e-13)
+            zs, layers = reference.forward(mine)
+            losses = loss_per_sample(loss, zs[-1], layers[-1], y)
+            right = (expected.argmax(1) == y.argmax(1)) if k > 1 else ((expected > 0.5) == y).mean(axis=1)
+            shares = weight[net] / weight[net].mean()
+            assert figures["loss"][net] == pytest.approx(np.mean(shares * losses))
+            assert figures["accuracy"][net] == pytest.approx(np.mean(shares * right))
+    batched.batched = 1  # nothing was trained
+
+
+def test_outputs_stay_on_the_device(cuda, batched, rng):
+    pop = make(3, SIZES, dtype="float32")
+    X = rng.normal(size=(20, 5)).astype(np.float32)
+    there = pop.predict(cuda.asarray(X))
+    assert isinstance(there, cuda.ndarray)
+    np.testing.assert_array_equal(there.get(), pop.predict(X))
+    batched.batched = 1  # nothing was trained
