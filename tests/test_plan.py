@@ -191,6 +191,9 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert (net.predict(X) == expected).all()
 del net
 fastmlp.MLP((2, 2, 1), device="cpu").predict(X[:, :2])
+for thread in threading.enumerate():
+    if thread.name.startswith("fastmlp-"):
+        thread.join(20)  # it has been told to end
 print([thread.name for thread in threading.enumerate()])
 """
 
