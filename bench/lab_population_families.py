@@ -1,12 +1,16 @@
-"""When do nets as lanes beat nets trained one by one? The measurement behind plan.LANES_UP_TO_PARAMS.
+"""How many nets make lanes worth while? The measurement behind plan.choose_nets_family.
 
-    python bench/lab_population_families.py
+    python bench/lab_population_families.py [--epochs 200]
 
-Prints, per net size and batch size, milliseconds per epoch of 48 nets in lanes and alone, and their ratio.
+A block of lanes costs the same for one net as for all that it has room for; nets by themselves cost one by one. Prints,
+per net, number of samples and batch size, microseconds of the processor for an epoch of a full block and of one net
+alone, both with all that a fit does around them, and the number of nets from which the block is cheaper. One thread.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import time
 from itertools import pairwise
 
@@ -14,43 +18,55 @@ import numpy as np
 from environment import start_clean
 
 SIZES = (
-    (8, 16, 1),
-    (20, 20, 2),
-    (32, 24, 4),
-    (64, 16, 10),
-    (64, 24, 10),
-    (40, 40, 10, 1),
-    (64, 32, 16, 10),
-    (64, 64, 32, 10),
-)
-N_NETS, N_SAMPLES = 48, 512
+    (2, 2, 1), (2, 4, 4, 1), (4, 8, 3), (8, 16, 1), (13, 10, 3), (4, 100, 3), (20, 20, 2), (32, 24, 4), (64, 16, 10),
+    (13, 100, 3), (30, 100, 1), (64, 32, 16, 10), (64, 64, 32, 10),
+)  # fmt: skip
+BATCHES = ((4, None), (120, 8), (120, 32), (120, None), (500, 32), (500, 200))
+N_ALONE = 8
 
 
-def seconds(sizes, batch_size, most_params) -> float:
+def make_fit(sizes, n_nets, n_samples, batch_size, optimizer):
     import fastmlp
-    from fastmlp import plan
 
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(N_SAMPLES, sizes[0])), rng.normal(size=(N_SAMPLES, sizes[-1]))
-    plan.LANES_UP_TO_PARAMS = most_params
-    pop = fastmlp.Population(sizes, N_NETS, random_state=0)
-    pop.fit(X, y, epochs=2, batch_size=batch_size, verbose=0)
-    epochs, times = 4, []
+    X, y = rng.normal(size=(n_samples, sizes[0])), rng.normal(size=(n_samples, sizes[-1]))
+    pop = fastmlp.Population(sizes, n_nets, random_state=0)
+    return lambda epochs: pop.fit(X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, verbose=0)
+
+
+def seconds(fit, epochs, in_lanes) -> float:
+    from fastmlp import population_fit
+
+    population_fit.choose_nets_family = lambda *_: "lanes" if in_lanes else "alone"
+    fit(2)
+    times = []
     for _ in range(3):
-        started = time.perf_counter()
-        pop.fit(X, y, epochs=epochs, batch_size=batch_size, verbose=0)
-        times.append((time.perf_counter() - started) / epochs)
-    return min(times)
+        started = time.process_time()
+        fit(epochs)
+        times.append(time.process_time() - started)
+    return min(times) / epochs
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--optimizer", default="adam")
+    options = parser.parse_args()
+    os.environ["FASTMLP_NUM_THREADS"] = "1"
     start_clean()
+    from fastmlp.plan import LANES
+
     for sizes in SIZES:
         n_params = sum((i + 1) * j for i, j in pairwise(sizes))
-        for batch_size in (32, None):
-            lanes, alone = seconds(sizes, batch_size, 10**9), seconds(sizes, batch_size, 0)
-            print(f"{'-'.join(map(str, sizes)):14} {n_params:6} parameters, batch {batch_size or N_SAMPLES:4}: "
-                  f"lanes {1e3 * lanes:8.3f} ms, alone {1e3 * alone:8.3f} ms, ratio {lanes / alone:.2f}")  # fmt: skip
+        for n_samples, batch_size in BATCHES:
+            work = n_samples * n_params
+            epochs = max(4, min(options.epochs, int(4e7 / work)))
+            args = (n_samples, batch_size, options.optimizer)
+            lanes = seconds(make_fit(sizes, LANES, *args), epochs, True)
+            alone = seconds(make_fit(sizes, N_ALONE, *args), epochs, False) / N_ALONE
+            print(f"{'-'.join(map(str, sizes)):14} {n_params:5} parameters, {n_samples:4} samples in batches of "
+                  f"{batch_size or n_samples:4}: a block {1e6 * lanes:8.1f} us, a net alone {1e6 * alone:8.2f}, equal "
+                  f"at {lanes / alone:5.1f} nets", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -115,7 +115,6 @@ IMPORTS = (
 )
 TRAININGS = (
     _script("import numpy", (), "limit", "import numpy"),
-    _script("import numba", ("numba",), "part", "import numba"),
     _script("fastmlp", ("fastmlp",), "ours"),
     _script("fastmlp cold", ("fastmlp",), "part", "fastmlp, empty cache", slow_start=True),
     _script("jax", ("jax",)),

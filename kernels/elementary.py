@@ -130,7 +130,15 @@ def _reduced_exp(z):
 
 def _vector_reduced_exp(z):
     z = where(z < _lowest(z), _lowest(z), z)
-    z = where(z > _highest(z), _highest(z), z)
+    return _reduced_exp_within(where(z > _highest(z), _highest(z), z))
+
+
+def _reduced_exp_within(z):
+    return _reduced_exp(z)
+
+
+def _vector_reduced_exp_within(z):
+    """For _lowest <= z <= _highest."""
     t = z * 1.4426950408889634 + _shift(z)
     k = t - _shift(z)
     r = (z - k * _log2_high(z)) - k * _log2_low(z)
@@ -168,7 +176,8 @@ def _vector_tanh(z):
     limit = _tanh_limit(z)
     z = where(z > limit, limit, z)
     z = where(z < -limit, -limit, z)
-    e = expm1(2.0 * z)
+    q, s = _reduced_exp_within(2.0 * z)
+    e = (s * q + (s - 0.5)) * 2.0
     return e / (e + 2.0)
 
 
@@ -188,7 +197,8 @@ def _vector_normal_cdf(z):
 
 
 for _function, _implementation in (
-    (_reduced_exp, _vector_reduced_exp), (exp, _vector_exp), (expm1, _vector_expm1), (tanh, _vector_tanh),
+    (_reduced_exp_within, _vector_reduced_exp_within), (_reduced_exp, _vector_reduced_exp), (exp, _vector_exp),
+    (expm1, _vector_expm1), (tanh, _vector_tanh),
     (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p), (softplus, _vector_softplus),
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip

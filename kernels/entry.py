@@ -102,6 +102,45 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
     return found
 
 
+class Repeated:
+    """`repeated(arguments)` calls a kernel again, with only the arguments at `new` to be looked at: arrays and named
+    tuples. It answers False, and calls nothing, if any other is not the object that it was before.
+
+    head : arguments that come before, the same each time
+    """
+
+    def __init__(self, kernel: str | Kernel, kind: Any, head: tuple, arguments: tuple, new: tuple[int, ...]):
+        self._function = entry(kernel, kind, (*head, *arguments)).function
+        self._same = [(i, x) for i, x in enumerate(arguments) if i not in new]
+        self._parts = []  # words that stay, and the argument after them
+        stay = list(head)
+        for i, x in enumerate(arguments):
+            if i in new:
+                self._parts.append((_packed(stay), i, Struct("=" + "".join(_letters((x,)))).pack))
+                stay = []
+            else:
+                stay.append(x)
+        self._rest = _packed(stay)
+
+    def __call__(self, arguments: tuple) -> bool:
+        for i, x in self._same:
+            if arguments[i] is not x:
+                return False
+        words = b""
+        for before, i, pack in self._parts:
+            x = arguments[i]
+            if isinstance(x, tuple):
+                words += before + pack(*[id(field) if isinstance(field, np.ndarray) else field for field in x])
+            else:
+                words += before + pack(id(x))
+        self._function(words + self._rest)
+        return True
+
+
+def _packed(arguments: Sequence[Any]) -> bytes:
+    return Struct("=" + "".join(_letters(arguments))).pack(*Words()(arguments))
+
+
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
     """Call a kernel from this thread."""
     found = entry(kernel, kind, arguments)
@@ -142,10 +181,11 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
 
 @lru_cache(maxsize=1)
 def _initialize() -> None:
-    # Numba does the same once it compiles something, not when it is imported; twice does no harm.
-    for step in (binding.initialize, binding.initialize_native_target, binding.initialize_native_asmprinter):
-        with suppress(RuntimeError):  # llvmlite 0.45 does the first by itself, and says so
-            step()
+    """LLVM; Numba, which may have been imported but not used, does the same when it needs it."""
+    with suppress(RuntimeError):  # since llvmlite 0.45 it does this by itself, and says so
+        binding.initialize()
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
 
 
 def _address(code: bytes) -> int:

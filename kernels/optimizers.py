@@ -78,14 +78,15 @@ def adagrad(p, g, v, s1, s2, h):
 def quickprop(p, g, step, g_before, s2, h):
     """Fahlman 1988: jump to the minimum of the parabola through the last two slopes, growing by `growth` at the most.
 
-    A gradient step is added unless the slope has changed sign since the last step.
+    A gradient step is added unless the slope has changed sign since the last step. A slope that is 0 twice, as that of
+    a unit that is never active, ends the steps; in Fahlman's program they would go on growing.
     """
     bound = g_before * h.growth / (1.0 + h.growth)
     descent = -h.learning_rate * g
     gap = g_before - g
     jump = step * g / where(absolute(gap) > 0.0, gap, 1.0)
     steep = where(step > 0.0, bound - g, g - bound)  # slope still falls too fast for a parabola
-    jump = where(steep >= 0.0, h.growth * step, jump)
+    jump = where(steep > 0.0, h.growth * step, jump)
     downhill = where(step * g < 0.0, descent, 0.0)
     moved = where(absolute(step) > 0.0, jump + downhill, descent)
     return p + moved, moved, g, s2

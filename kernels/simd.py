@@ -220,14 +220,18 @@ def _multiply_add(typing_context, a, b, c):
 
 @intrinsic
 def _reciprocal_estimate(typing_context, v):
-    """1 / v, good to 14 bits, for a float32 vector of 512 bits."""
+    """1 / v, good to 14 bits, for float32 vectors of 512 bits or two of them."""
 
     def build(context, builder, sig, args):
-        t, mask = llvm_type(v), ir.IntType(16)
+        t, mask = ir.VectorType(ir.FloatType(), 16), ir.IntType(16)
         f = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(t, [t, t, mask]), "llvm.x86.avx512.rcp14.ps.512"
         )
-        return builder.call(f, [args[0], ir.Constant(t, ir.Undefined), ir.Constant(mask, -1)])
+        estimate = lambda x: builder.call(f, [x, ir.Constant(t, ir.Undefined), ir.Constant(mask, -1)])
+        if v.lanes == 16:
+            return estimate(args[0])
+        low, high = (builder.shuffle_vector(args[0], args[0], constant(I32, range(i, i + 16))) for i in (0, 16))
+        return builder.shuffle_vector(estimate(low), estimate(high), constant(I32, range(32)))
 
     return v(v), build
 
@@ -239,7 +243,7 @@ HAS_ESTIMATE = bool(binding.get_host_cpu_features().get("avx512f"))
 def _overload_ratio(a, b):
     if not isinstance(b, Vector):
         return None
-    if HAS_ESTIMATE and b.dtype == types.float32 and b.lanes == 16:
+    if HAS_ESTIMATE and b.dtype == types.float32 and b.lanes in (16, 32):
 
         def estimated(a, b):
             r = _reciprocal_estimate(b)

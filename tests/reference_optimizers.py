@@ -38,7 +38,8 @@ def adagrad(p, g, state, error, lr, epsilon=1e-10):
 
 
 def quickprop(p, g, state, error, lr, growth=1.75):
-    """Fahlman 1988, as in the Lisp program he published with it (UPDATE-WEIGHTS, without its weight decay)."""
+    """Fahlman 1988, as in the Lisp program he published with it (UPDATE-WEIGHTS, without its weight decay), but that a
+    slope that is 0 twice ends the steps, which would grow for ever there."""
     steps, slopes = state.get("step", np.zeros_like(p)), state.get("g", np.zeros_like(p))
     shrink = growth / (1 + growth)
     moved = np.zeros_like(p)
@@ -46,11 +47,11 @@ def quickprop(p, g, state, error, lr, growth=1.75):
         if d < 0:
             if s > 0:
                 moved[i] -= lr * s
-            moved[i] += growth * d if s >= shrink * before else d * s / (before - s)
+            moved[i] += growth * d if s > shrink * before else d * s / (before - s) if s != before else 0.0
         elif d > 0:
             if s < 0:
                 moved[i] -= lr * s
-            moved[i] += growth * d if s <= shrink * before else d * s / (before - s)
+            moved[i] += growth * d if s < shrink * before else d * s / (before - s) if s != before else 0.0
         else:
             moved[i] -= lr * s
     state["step"], state["g"] = moved, g.copy()

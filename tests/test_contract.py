@@ -29,6 +29,7 @@ CONTRACT = {
         "rule",
         "loss",
         "dtype",
+        "lanes",
         "precision",
     ],
     "train_nets": ["team", "net", "data", "course", "goal", "nets", "held_out", "work", "n"],

@@ -110,6 +110,17 @@ def test_one_feature_may_be_a_vector():
     assert features([1, 2, 3], n_features=1).shape == (3, 1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_samples", [100, 9000, 40_000])  # BLAS, NumPy and a kernel look at these
+def test_one_bad_number_among_many(n_samples, dtype):
+    X = np.full((n_samples, 3), 1e20, dtype)
+    assert border.as_features(X, 3, np.dtype(dtype)) is X, "although sums of squares overflow"
+    for bad in (np.nan, np.inf, -np.inf):
+        X[n_samples // 2, 1] = bad
+        with pytest.raises(ValueError, match=rf"1 of its {X.size} values .* the first at \({n_samples // 2}, 1\)"):
+            border.as_features(X, 3, np.dtype(dtype))
+
+
 def test_huge_but_finite():
     """The sum overflows; no value is at fault."""
     X = np.full((4, 3), 3e38, np.float32)

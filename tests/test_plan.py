@@ -69,7 +69,7 @@ def test_family_of_nets_on_a_gpu(sizes, n_nets, rows, wanted):
 def test_family_of_nets_on_a_processor(n_nets, wanted):
     """Lanes must be filled for nets of some thousands of parameters."""
     device, f4 = Device("cpu", "a test"), np.dtype("float32")
-    assert choose_nets_family(network((20, 64, 32, 2)), n_nets, 32, device, f4) == wanted
+    assert choose_nets_family(network((20, 64, 32, 2)), n_nets, 16, device, f4) == wanted
     assert choose_nets_family(network(LARGE), n_nets, 32, device, f4) == "alone"
 
 

@@ -8,6 +8,7 @@ import safetensors.numpy
 import scipy.stats
 
 import fastmlp
+import fastmlp.plan
 from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.losses import LOSSES
@@ -30,6 +31,13 @@ def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
         np.testing.assert_allclose(pop.params[k], net.params, rtol=tolerance, atol=tolerance, err_msg=f"net {k}")
         assert result.loss[k] == pytest.approx(history.loss[-1], rel=tolerance, abs=tolerance)
         assert result.epochs[k] == history.epochs
+
+
+@pytest.fixture(autouse=True)
+def small_nets_train_in_lanes(monkeypatch):
+    """However few they are: the sizes below decide."""
+    monkeypatch.setattr(fastmlp.plan, "LANES_FROM", ((4000, (1, 1, 1)),))
+    monkeypatch.setattr(fastmlp.plan, "EVALUATION_LANES", (4000, 1))
 
 
 # a net for the straight-line program, one for the loops over units, one that is trained by itself

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import fastmlp
+import fastmlp.plan
 import fastmlp.population_fit
 import fastmlp.progress
 from fastmlp import MLP, Population
+from fastmlp.optimizers import OPTIMIZERS
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 
@@ -48,6 +50,39 @@ def test_same_bits_on_any_number_of_threads(monkeypatch):
         return pop.params.copy()
 
     np.testing.assert_array_equal(train(1), train(3))
+
+
+WIDE_FITS = {
+    **{name: {"optimizer": name} for name in OPTIMIZERS},
+    "momentum": {"optimizer": fastmlp.SGD(0.5, momentum=0.9)},
+    "own rates": {"optimizer": fastmlp.SGD(np.linspace(0.1, 3.0, 150))},
+    "converged": {"optimizer": fastmlp.Rprop(), "converged": "40-20-40"},
+    "batches": {"batch_size": 3, "converged": 0.05},
+    "penalties": {"optimizer": fastmlp.AdamW(0.05, clip_norm=0.2), "schedule": "cosine"},
+    "early stopping": {"optimizer": fastmlp.Rprop(), "early_stopping": 5},
+}
+
+
+@pytest.mark.parametrize(
+    "name, dtype", [(name, "float32") for name in WIDE_FITS] + [(name, "float64") for name in ("adam", "converged")]
+)
+def test_wide_blocks_change_no_bit(name, dtype, monkeypatch):
+    """150 nets are not a multiple of any number of lanes."""
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+
+    def train(up_to):
+        monkeypatch.setattr(fastmlp.plan, "WIDE_UP_TO_PARAMS", up_to)
+        pop = Population(
+            (2, 2, 1), 150, hidden_activation="tanh", output_activation="sigmoid", random_state=1, dtype=dtype,
+            l2=1e-3 if name == "penalties" else 0.0,
+        )  # fmt: skip
+        return pop, pop.fit(XOR, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
+
+    assert fastmlp.plan.choose_lanes(Population((2, 2, 1), 1).network, 150, False) == 32
+    (narrow, of_narrow), (wide, of_wide) = train(0), train(15)
+    np.testing.assert_array_equal(narrow.params, wide.params)
+    for field in ("status", "epochs", "loss", "records"):
+        np.testing.assert_array_equal(getattr(of_narrow, field), getattr(of_wide, field))
 
 
 def test_equal_nets_give_equal_results():

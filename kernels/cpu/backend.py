@@ -21,7 +21,7 @@ from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
 from . import one_net
-from .straight_line import straight_line_address
+from .straight_line import has_straight_line, straight_line_address
 from .team import Team as Team
 from .work import (
     LANES,
@@ -154,7 +154,7 @@ def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, 
 
     rows : samples a rank takes at a time; work was made for rows * n_ranks
     """
-    team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output)
+    team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output, new=(1, 5))
     if not data.judged:
         return 0.0, 0.0
     return float(work.partial[:, LOSS].sum()), float(work.partial[:, RIGHT].sum())
@@ -165,19 +165,20 @@ class NetsWork:
 
     def __init__(
         self, family: str, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
-        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, precision: str,
+        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
     ):  # fmt: skip
         """family : of the plan's, always "lanes" here. rows : of a batch. rule : the row of the update rule, None to
-        evaluate. loss : its code, and the metric's.
+        evaluate. loss : its code, and the metric's. lanes : of a block, if all of training is in the straight-line
+        program
         """
-        sizes = [int(size) for size in net.sizes]
-        drops = bool((net.dropout > 0).any())
-        straight = 0
-        if rule is not None:
-            codes = [int(code) for code in net.activations]
-            straight = straight_line_address(sizes, codes, *loss, RULE_CODES[rule.name], drops, dtype)
+        sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
+        drops, straight = bool((net.dropout > 0).any()), 0
+        if rule is not None and has_straight_line(sizes, codes, loss[1], drops):
+            straight = straight_line_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, dtype)
+        else:
+            lanes = LANES
         self.blocks = [
-            _make_block(net, n_params, rows, n_samples, shuffle, drops, straight, dtype) for _ in range(n_ranks)
+            _make_block(net, n_params, rows, n_samples, shuffle, drops, straight, lanes, dtype) for _ in range(n_ranks)
         ]
         self.queue, self.n_members = np.zeros(1, np.int64), 0
         initial = rule.initial if rule is not None else ()
@@ -196,46 +197,45 @@ class NetsWork:
         for block in self.blocks:
             for lane in np.flatnonzero(block.net >= 0):
                 epochs = int(block.clock[0] - block.start[lane])
-                params = block.p.reshape(-1, block.loss.size)[:, lane]
+                params = block.p.reshape(-1, block.lanes)[:, lane]
                 yield int(block.net[lane]), epochs, params, block.loss[lane], block.right[lane]
 
 
 def _make_block(
-    net: Net, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, dtype: np.dtype
-):
+    net: Net, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, lanes: int,
+    dtype: np.dtype,
+):  # fmt: skip
     sizes = [int(size) for size in net.sizes]
     n_units, keeps = sum(sizes), bool(net.keep_z.any())
     if straight_line:
         tile = _padded(min(rows, STRAIGHT_LINE_ROWS), TOGETHER)
     else:
-        fitting = TILE_BYTES // (n_units * LANES * dtype.itemsize * 2) // 4 * 4
+        fitting = TILE_BYTES // (n_units * lanes * dtype.itemsize * 2) // 4 * 4
         tile = min(rows, max(fitting, 4))
-    lanes = lambda *shape: aligned_zeros((*shape, LANES), dtype).reshape(-1)
+    rows_of = {
+        "a": n_units * tile, "z": n_units * tile if keeps or drops else 0, "delta": n_units * tile,
+        "mask": n_units * tile if drops else 0, "y": sizes[-1] * tile, "weight": tile, "p": n_params, "g": n_params,
+        "state": MOST_STATE * n_params, "safe": n_params, "best": n_params, "hyper": len(NET_HYPER), "factor": 1,
+        "loss": 1, "right": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1,
+    }  # fmt: skip
+    room, end, across = aligned_zeros(sum(rows_of.values()) * lanes, dtype), 0, {}
+    for name, n in rows_of.items():  # an allocation each would take a third of a short fit
+        across[name], end = room[end : end + n * lanes], end + n * lanes
     return Block(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
-        lanes=LANES,
+        lanes=lanes,
         filled=np.full(2, -1, np.int64),
-        a=lanes(n_units, tile),
-        z=lanes(n_units, tile) if keeps or drops else lanes(0),
-        delta=lanes(n_units, tile),
-        mask=lanes(n_units, tile) if drops else lanes(0),
-        y=lanes(sizes[-1], tile),
-        weight=lanes(tile),
-        order=np.zeros(LANES * n_samples if shuffle else 0, np.int64),
+        order=np.zeros(lanes * n_samples if shuffle else 0, np.int64),
         words=np.zeros(BLOCK, np.uint64),
-        p=lanes(n_params), g=lanes(n_params), state=lanes(MOST_STATE, n_params),
-        safe=lanes(n_params), best=lanes(n_params),
-        hyper=lanes(len(NET_HYPER)),
-        betas=np.zeros((2, LANES)).reshape(-1), powers=np.ones((2, LANES)).reshape(-1),
-        dropout=np.zeros((len(sizes) - 1, LANES)).reshape(-1),
-        factor=lanes(1), loss=lanes(1), right=lanes(1), last_loss=lanes(1), watched=lanes(1), best_value=lanes(1),
-        flags=lanes(1),
-        best_epoch=np.zeros(LANES, np.int64),
-        net=np.full(LANES, -1, np.int64), start=np.zeros(LANES, np.int64), record=np.zeros(LANES, np.int64),
+        betas=np.zeros((2, lanes)).reshape(-1), powers=np.ones((2, lanes)).reshape(-1),
+        dropout=np.zeros((len(sizes) - 1, lanes)).reshape(-1),
+        best_epoch=np.zeros(lanes, np.int64),
+        net=np.full(lanes, -1, np.int64), start=np.zeros(lanes, np.int64), record=np.zeros(lanes, np.int64),
         clock=np.zeros(2, np.int64),
         straight_line=straight_line,
         train_rows=rows,
+        **across,
     )  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def train_nets(
     """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
     work.n_members = nets.n_members
     team.run_each(
-        "cpu.lanes.train",
+        "cpu.lanes.train" if work.blocks[0].lanes == LANES else "cpu.lanes.train_wide",
         nets.params.dtype,
         [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
     )

@@ -11,126 +11,123 @@ from ..jit import inner
 from ..memory import fill, load, number, store
 from ..simd import where
 from .update import BETA1, BETA2, EPSILON
-from .work import LANES
 
 
-@inner
-def copy_lane(source, lane, n, target, start):
-    for q in range(n):
-        target[start + q] = source[q * LANES + lane]
+def make_queue(lanes):
+    """(keep_flagged, sums, start_net, keep_converged, settle, next_due) for blocks of this many lanes."""
 
+    @inner
+    def copy_lane(source, lane, n, target, start):
+        for q in range(n):
+            target[start + q] = source[q * lanes + lane]
 
-@inner
-def fill_lane(target, lane, n, x):
-    for q in range(n):
-        target[q * LANES + lane] = number(target, x)
+    @inner
+    def fill_lane(target, lane, n, x):
+        for q in range(n):
+            target[q * lanes + lane] = number(target, x)
 
+    @inner
+    def keep_flagged(flags, p, n, kept):
+        """kept = p in the lanes that are flagged."""
+        mask = load(flags, 0, lanes) > 0.0
+        for i in range(0, n * lanes, lanes):
+            store(kept, i, where(mask, load(p, i, lanes), load(kept, i, lanes)))
 
-@inner
-def keep_flagged(flags, p, n, kept):
-    """kept = p in the lanes that are flagged."""
-    mask = load(flags, 0, LANES) > 0.0
-    for i in range(0, n * LANES, LANES):
-        store(kept, i, where(mask, load(p, i, LANES), load(kept, i, LANES)))
+    @inner
+    def sums(p, n):
+        """Each lane's sum: not finite if one of its numbers is not."""
+        v = fill(p, 0.0, lanes)
+        for i in range(0, n * lanes, lanes):
+            v += load(p, i, lanes)
+        return v
 
-
-@inner
-def sums(p, n):
-    """Each lane's sum: not finite if one of its numbers is not."""
-    v = fill(p, 0.0, LANES)
-    for i in range(0, n * LANES, LANES):
-        v += load(p, i, LANES)
-    return v
-
-
-@inner
-def start_net(net, nets, w, lane, owner, initial):
-    """Put net `owner` into a lane; -1 empties it: all zero, so that nothing in it can grow."""
-    n = nets.n_params
-    w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
-    fill_lane(w.state, lane, nets.n_state * n, 0.0)
-    fill_lane(w.p, lane, n, 0.0)
-    fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
-    w.hyper[EPSILON * LANES + lane] = number(w.hyper, 1.0)
-    w.betas[lane] = w.betas[LANES + lane] = 0.0
-    w.powers[lane] = w.powers[LANES + lane] = 1.0
-    w.last_loss[lane] = number(w.p, np.inf)
-    w.best_value[lane], w.best_epoch[lane] = number(w.p, np.inf), 0
-    for k in range(net.n_layers):
-        w.dropout[k * LANES + lane] = 0.0
-    if owner < 0:
-        return
-    for q in range(n):
-        w.p[q * LANES + lane] = w.safe[q * LANES + lane] = nets.params[owner * n + q]
-    row = owner * nets.hyper_stride
-    for q in range(len(NET_HYPER)):
-        w.hyper[q * LANES + lane] = number(w.hyper, nets.hyper[row + q])
-    w.betas[lane], w.betas[LANES + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
-    for k in range(net.n_layers):
-        w.dropout[k * LANES + lane] = nets.dropout[owner * nets.dropout_stride + k]
-    for s in range(nets.n_state):
-        if initial[s] != 0:  # a setting's number plus one, whose value it is
-            for q in range(n):
-                w.state[(s * n + q) * LANES + lane] = w.hyper[(initial[s] - 1) * LANES + lane]
-
-
-@inner
-def keep_converged(goal, nets, w):
-    """Write back the parameters of lanes that have converged, before the step that follows."""
-    for lane in range(w.lanes):
-        if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
-            copy_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
-
-
-@inner
-def settle(data, goal, nets, w, was_saved):
-    """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether some
-    were."""
-    n, found = nets.n_params, False
-    for lane in range(w.lanes):
-        owner = w.net[lane]
+    @inner
+    def start_net(net, nets, w, lane, owner, initial):
+        """Put net `owner` into a lane; -1 empties it: all zero, so that nothing in it can grow."""
+        n = nets.n_params
+        w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
+        fill_lane(w.state, lane, nets.n_state * n, 0.0)
+        fill_lane(w.p, lane, n, 0.0)
+        fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
+        w.hyper[EPSILON * lanes + lane] = number(w.hyper, 1.0)
+        w.betas[lane] = w.betas[lanes + lane] = 0.0
+        w.powers[lane] = w.powers[lanes + lane] = 1.0
+        w.last_loss[lane] = number(w.p, np.inf)
+        w.best_value[lane], w.best_epoch[lane] = number(w.p, np.inf), 0
+        for k in range(net.n_layers):
+            w.dropout[k * lanes + lane] = 0.0
         if owner < 0:
-            continue
-        epoch, loss, right = w.clock[0] - w.start[lane], float(w.loss[lane]), float(w.right[lane])
-        status = RUNNING
-        if not math.isfinite(loss):
-            status = DIVERGED_NET
-        elif loss <= goal.stop_loss or right >= goal.stop_right:
-            status = CONVERGED
-        elif goal.monitor != MONITOR_NONE and epoch - w.best_epoch[lane] >= goal.patience:
-            status = STOPPED_EARLY
-        elif epoch == goal.n_epochs:
-            status = ALL_EPOCHS
-        r = w.record[lane]
-        if r < nets.n_records and nets.record_epochs[r] == epoch:
-            nets.records[r * nets.n_nets + owner] = w.loss[lane]
-            w.record[lane] = r + 1
-        if status == RUNNING:
-            continue
-        if status == DIVERGED_NET:
-            copy_lane(w.safe, lane, n, nets.params, owner * n)
-            epoch, loss = epoch - 1, np.nan
-        elif goal.monitor != MONITOR_NONE and status != CONVERGED:
-            copy_lane(w.best, lane, n, nets.params, owner * n)
-        elif not (status == CONVERGED and was_saved):
-            copy_lane(w.p, lane, n, nets.params, owner * n)
-        nets.status[owner], nets.epochs[owner] = status, epoch
-        nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
-        nets.best_epochs[owner] = w.best_epoch[lane] if goal.monitor != MONITOR_NONE else -1
-        nets.best[owner] = float(w.best_value[lane])
-        w.net[lane], found = -1, True
-    return found
+            return
+        for q in range(n):
+            w.p[q * lanes + lane] = w.safe[q * lanes + lane] = nets.params[owner * n + q]
+        row = owner * nets.hyper_stride
+        for q in range(len(NET_HYPER)):
+            w.hyper[q * lanes + lane] = number(w.hyper, nets.hyper[row + q])
+        w.betas[lane], w.betas[lanes + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
+        for k in range(net.n_layers):
+            w.dropout[k * lanes + lane] = nets.dropout[owner * nets.dropout_stride + k]
+        for s in range(nets.n_state):
+            if initial[s] != 0:  # a setting's number plus one, whose value it is
+                for q in range(n):
+                    w.state[(s * n + q) * lanes + lane] = w.hyper[(initial[s] - 1) * lanes + lane]
 
+    @inner
+    def keep_converged(goal, nets, w):
+        """Write back the parameters of lanes that have converged, before the step that follows."""
+        for lane in range(w.lanes):
+            if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
+                copy_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
 
-@inner
-def next_due(goal, nets, w):
-    """The block's epoch at whose end a lane records its loss or has done all its epochs."""
-    due = np.int64(2**62)
-    for lane in range(w.lanes):
-        if w.net[lane] >= 0:
+    @inner
+    def settle(data, goal, nets, w, was_saved):
+        """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether
+        some were."""
+        n, found = nets.n_params, False
+        for lane in range(w.lanes):
+            owner = w.net[lane]
+            if owner < 0:
+                continue
+            epoch, loss, right = w.clock[0] - w.start[lane], float(w.loss[lane]), float(w.right[lane])
+            status = RUNNING
+            if not math.isfinite(loss):
+                status = DIVERGED_NET
+            elif loss <= goal.stop_loss or right >= goal.stop_right:
+                status = CONVERGED
+            elif goal.monitor != MONITOR_NONE and epoch - w.best_epoch[lane] >= goal.patience:
+                status = STOPPED_EARLY
+            elif epoch == goal.n_epochs:
+                status = ALL_EPOCHS
             r = w.record[lane]
-            epoch = goal.n_epochs
-            if r < nets.n_records:
-                epoch = min(epoch, nets.record_epochs[r])
-            due = min(due, w.start[lane] + epoch)
-    return due
+            if r < nets.n_records and nets.record_epochs[r] == epoch:
+                nets.records[r * nets.n_nets + owner] = w.loss[lane]
+                w.record[lane] = r + 1
+            if status == RUNNING:
+                continue
+            if status == DIVERGED_NET:
+                copy_lane(w.safe, lane, n, nets.params, owner * n)
+                epoch, loss = epoch - 1, np.nan
+            elif goal.monitor != MONITOR_NONE and status != CONVERGED:
+                copy_lane(w.best, lane, n, nets.params, owner * n)
+            elif not (status == CONVERGED and was_saved):
+                copy_lane(w.p, lane, n, nets.params, owner * n)
+            nets.status[owner], nets.epochs[owner] = status, epoch
+            nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
+            nets.best_epochs[owner] = w.best_epoch[lane] if goal.monitor != MONITOR_NONE else -1
+            nets.best[owner] = float(w.best_value[lane])
+            w.net[lane], found = -1, True
+        return found
+
+    @inner
+    def next_due(goal, nets, w):
+        """The block's epoch at whose end a lane records its loss or has done all its epochs."""
+        due = np.int64(2**62)
+        for lane in range(w.lanes):
+            if w.net[lane] >= 0:
+                r = w.record[lane]
+                epoch = goal.n_epochs
+                if r < nets.n_records:
+                    epoch = min(epoch, nets.record_epochs[r])
+                due = min(due, w.start[lane] + epoch)
+        return due
+
+    return keep_flagged, sums, start_net, keep_converged, settle, next_due

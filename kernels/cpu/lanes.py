@@ -17,233 +17,305 @@ from ..arguments import (
     MONITOR_VALIDATION_LOSS,
     MONITOR_VALIDATION_RIGHT,
 )
-from ..jit import inlined, inner, kernel
+from ..jit import inlined, inner, kernel, selector
 from ..memory import bare, fill, load, number, offset, store
-from ..optimizers import RPROP, SGD
+from ..optimizers import RPROP, RULES, SGD
 from ..simd import absolute, any_of, sqrt, where
 from .barrier import take_number
-from .lane_queue import keep_converged, keep_flagged, next_due, settle, start_net, sums
-from .lane_update import settings_now
-from .per_net import EVERY_STEP, LANES, LAST_STEP, NEVER, fill_tile, forward, gradient, judge, shuffle_lanes
-from .update import CLIP_NORM, LEARNING_RATE, update
+from .denormals import flush_denormals, restore_denormals
+from .lane_queue import make_queue
+from .lane_update import make_settings
+from .per_net import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER, make_gradient, make_loops, shuffle_lanes
+from .update import CLIP_NORM, LEARNING_RATE, make_update
+from .work import LANES, WIDE_LANES
 
 L2 = len(HYPER)
 SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
 
 
-@inlined
-def step_settings(course, nets, goal, w, n_batches, batch, objective):
-    """The rule's settings at this step, a number per lane."""
-    p = w.p
-    factor = fill(p, 1.0, LANES)
-    if goal.scheduled:
-        for lane in range(w.lanes):
-            step = (w.clock[0] - w.start[lane]) * n_batches + batch
-            w.factor[lane] = number(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
-        factor = load(w.factor, 0, LANES)
-    worse = where(objective > load(w.last_loss, 0, LANES), 1.0, 0.0)
-    return settings_now(w.hyper, w.betas, w.powers, factor, nets.corrects, worse)
+def make_training(lanes, has_loops):
+    """(train, evaluate) for blocks of this many lanes; without the loops for nets that have no straight-line program,
+    and for validation, there is only a train, and much less to compile.
+    """
 
+    keep_flagged, sums, start_net, keep_converged, settle, next_due = make_queue(lanes)
+    _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
+    settings_now = make_settings(lanes)
+    update = selector([make_update(row, lanes) for row in RULES], 10)
+    if not has_loops:
 
-@inner
-def squares(p, g, first, last, l2):
-    """Each lane's sum of (g + l2 p)**2 over parameters first <= q < last."""
-    sums = fill(g, 0.0, LANES)
-    for i in range(first * LANES, last * LANES, LANES):
-        slope = load(g, i, LANES) + load(p, i, LANES) * l2
-        sums += slope * slope
-    return sums
+        @inlined
+        def by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale):
+            pass
 
+    gradient = make_gradient(lanes, fill_tile, by_loops)
 
-@inlined
-def apply(net, course, nets, w, h):
-    """One step of the optimiser for all lanes."""
-    n = nets.n_params
-    one, zero = fill(w.p, 1.0, LANES), fill(w.p, 0.0, LANES)
-    l2, clip = load(w.hyper, L2 * LANES, LANES), one
-    if nets.clipped:
-        total = zero
-        for k in range(net.n_layers):
-            first, middle = net.weight_offsets[k], net.bias_offsets[k]
-            total += squares(w.p, w.g, first, middle, l2)
-            total += squares(w.p, w.g, middle, middle + net.sizes[k + 1], zero)
-        norm = load(w.hyper, CLIP_NORM * LANES, LANES)
-        too_long = (norm > 0.0) & (total > norm * norm)
-        clip = where(too_long, norm / sqrt(where(too_long, total, 1.0)), 1.0)
-    in_parts = nets.penalised or course.layered
-    for part in range(2 * net.n_layers if in_parts else 1):
-        first, last, decay, penalty, factor = 0, n, one, zero, clip
-        if in_parts:
-            first, last, decay, penalty = net.weight_offsets[part // 2], net.bias_offsets[part // 2], h.decay, l2
-            if part % 2 == 1:
-                first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
-        if course.layered:
-            factor = clip * number(w.p, course.layer_factors[part])
-        update(course.rule, w.p, w.g, w.state, first * LANES, last * LANES, n * LANES, h, decay, penalty, factor)
+    @inlined
+    def step_settings(course, nets, goal, w, n_batches, batch, objective):
+        """The rule's settings at this step, a number per lane."""
+        p = w.p
+        factor = fill(p, 1.0, lanes)
+        if goal.scheduled:
+            for lane in range(w.lanes):
+                step = (w.clock[0] - w.start[lane]) * n_batches + batch
+                w.factor[lane] = number(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
+            factor = load(w.factor, 0, lanes)
+        worse = where(objective > load(w.last_loss, 0, lanes), 1.0, 0.0)
+        return settings_now(w.hyper, w.betas, w.powers, factor, nets.corrects, worse)
 
+    @inner
+    def squares(p, g, first, last, l2):
+        """Each lane's sum of (g + l2 p)**2 over parameters first <= q < last."""
+        sums = fill(g, 0.0, lanes)
+        for i in range(first * lanes, last * lanes, lanes):
+            slope = load(g, i, lanes) + load(p, i, lanes) * l2
+            sums += slope * slope
+        return sums
 
-@inner
-def descend(p, g, n, rate):
-    """optimizers.sgd, all there is to it."""
-    for i in range(0, n * LANES, LANES):
-        store(p, i, load(p, i, LANES) - rate * load(g, i, LANES))
+    @inlined
+    def apply(net, course, nets, w, h):
+        """One step of the optimiser for all lanes."""
+        n = nets.n_params
+        one, zero = fill(w.p, 1.0, lanes), fill(w.p, 0.0, lanes)
+        l2, clip = load(w.hyper, L2 * lanes, lanes), one
+        if nets.clipped:
+            total = zero
+            for k in range(net.n_layers):
+                first, middle = net.weight_offsets[k], net.bias_offsets[k]
+                total += squares(w.p, w.g, first, middle, l2)
+                total += squares(w.p, w.g, middle, middle + net.sizes[k + 1], zero)
+            norm = load(w.hyper, CLIP_NORM * lanes, lanes)
+            too_long = (norm > 0.0) & (total > norm * norm)
+            clip = where(too_long, norm / sqrt(where(too_long, total, 1.0)), 1.0)
+        in_parts = nets.penalised or course.layered
+        for part in range(2 * net.n_layers if in_parts else 1):
+            first, last, decay, penalty, factor = 0, n, one, zero, clip
+            if in_parts:
+                first, last, decay, penalty = net.weight_offsets[part // 2], net.bias_offsets[part // 2], h.decay, l2
+                if part % 2 == 1:
+                    first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
+            if course.layered:
+                factor = clip * number(w.p, course.layer_factors[part])
+            update(course.rule, w.p, w.g, w.state, first * lanes, last * lanes, n * lanes, h, decay, penalty, factor)
 
+    @inner
+    def descend(p, g, n, rate):
+        """optimizers.sgd, all there is to it."""
+        for i in range(0, n * lanes, lanes):
+            store(p, i, load(p, i, lanes) - rate * load(g, i, lanes))
 
-@inner
-def penalties(net_layers, weight_offsets, bias_offsets, p, l2):
-    """Each lane's l2 / 2 times the sum of its squared weights."""
-    sums, zero = fill(p, 0.0, LANES), fill(p, 0.0, LANES)
-    for k in range(net_layers):
-        sums += squares(p, p, weight_offsets[k], bias_offsets[k], zero)
-    return 0.5 * l2 * sums
+    @inner
+    def penalties(net_layers, weight_offsets, bias_offsets, p, l2):
+        """Each lane's l2 / 2 times the sum of its squared weights."""
+        sums, zero = fill(p, 0.0, lanes), fill(p, 0.0, lanes)
+        for k in range(net_layers):
+            sums += squares(p, p, weight_offsets[k], bias_offsets[k], zero)
+        return 0.5 * l2 * sums
 
+    @inlined
+    def watch(w, n, value, min_delta):
+        """Remember the parameters of lanes whose value is their best so far."""
+        best = load(w.best_value, 0, lanes)
+        better = value < best - number(w.p, min_delta)
+        store(w.watched, 0, value)
+        store(w.flags, 0, where(better, 1.0, 0.0))
+        if any_of(better):
+            store(w.best_value, 0, where(better, value, best))
+            keep_flagged(w.flags, w.p, n, w.best)
+            for lane in range(w.lanes):
+                if w.flags[lane] > 0:
+                    w.best_epoch[lane] = w.clock[0] + 1 - w.start[lane]
 
-@inlined
-def watch(w, n, value, min_delta):
-    """Remember the parameters of lanes whose value is their best so far."""
-    best = load(w.best_value, 0, LANES)
-    better = value < best - number(w.p, min_delta)
-    store(w.watched, 0, value)
-    store(w.flags, 0, where(better, 1.0, 0.0))
-    if any_of(better):
-        store(w.best_value, 0, where(better, value, best))
-        keep_flagged(w.flags, w.p, n, w.best)
-        for lane in range(w.lanes):
-            if w.flags[lane] > 0:
-                w.best_epoch[lane] = w.clock[0] + 1 - w.start[lane]
+    @inlined
+    def watch_training(goal, w, n, loss, right):
+        if goal.monitor == MONITOR_LOSS:
+            watch(w, n, loss, goal.min_delta)
+        elif goal.monitor == MONITOR_RIGHT:
+            watch(w, n, -right, goal.min_delta)
 
-
-@inlined
-def watch_training(goal, w, n, loss, right):
-    if goal.monitor == MONITOR_LOSS:
-        watch(w, n, loss, goal.min_delta)
-    elif goal.monitor == MONITOR_RIGHT:
-        watch(w, n, -right, goal.min_delta)
-
-
-@inlined
-def judge_data(net, data, nets, w, params, mixed):
-    """(mean loss, share right) of each lane over data, by a forward pass alone."""
-    loss, right = fill(w.a, 0.0, LANES), fill(w.a, 0.0, LANES)
-    for first in range(0, data.n_samples, w.rows):
-        m = min(w.rows, data.n_samples - first)
+    @inlined
+    def judge_data(net, data, nets, w, params, mixed):
+        """(mean loss, share right) of each lane over data, by a forward pass alone."""
+        loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
+        for first in range(0, data.n_samples, w.rows):
+            m = min(w.rows, data.n_samples - first)
+            w.filled[1] = -1
+            fill_tile(net, data, nets, w, mixed, False, first, m, m, 1.0)
+            forward(net, nets, w, params, m, first, 0, 1, False)
+            tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
+            loss += tile_loss
+            right += tile_right
         w.filled[1] = -1
-        fill_tile(net, data, nets, w, mixed, False, first, m, m, 1.0)
-        forward(net, nets, w, params, m, first, 0, 1, False)
-        tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
-        loss += tile_loss
-        right += tile_right
-    w.filled[1] = -1
-    share = number(w.a, 1.0 / data.n_samples)
-    return loss * share, right * share
+        share = number(w.a, 1.0 / data.n_samples)
+        return loss * share, right * share
+
+    if not has_loops:
+
+        @inlined
+        def judge_data(net, data, nets, w, params, mixed):
+            return fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
+
+    @inlined
+    def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs):
+        n, n_samples, size = nets.n_params, data.n_samples, course.batch_size
+        n_batches = (n_samples + size - 1) // size
+        validates = goal.monitor == MONITOR_VALIDATION_LOSS or goal.monitor == MONITOR_VALIDATION_RIGHT
+        single = n_batches == 1
+        inverse, stop_loss, stop_right = (
+            number(w.p, 1.0 / n_samples),
+            number(w.p, goal.stop_loss),
+            number(w.p, goal.stop_right),
+        )
+        compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
+        has_goal = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
+        always_judges = compares or has_goal
+        simple = not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
+        plain = course.rule == SGD and simple
+        zero = fill(w.p, 0.0, lanes)
+        runs = (
+            simple
+            and single
+            and w.straight_line != 0
+            and size <= w.rows
+            and not course.shuffle
+            and goal.monitor == MONITOR_NONE
+        )
+        has_room, attention, remembers, last = True, False, False, w.clock[0] + n_epochs
+        while w.clock[0] < last:
+            if has_room:
+                busy = 0
+                for lane in range(w.lanes):
+                    if w.net[lane] < 0:
+                        taken = take_number(queue)
+                        start_net(net, nets, w, lane, nets.members[taken] if taken < nets.n_members else -1, initial)
+                    if w.net[lane] >= 0:
+                        busy += 1
+                if busy == 0:
+                    return
+                w.clock[1], has_room = next_due(goal, nets, w), False
+            if course.shuffle:
+                shuffle_lanes(w.lanes, n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
+            n_steps = 1
+            if runs:  # up to the next epoch that needs a look
+                clock = w.clock[0]
+                remembering = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
+                n_steps = min(min(w.clock[1], last), remembering + 1) - clock
+            epoch = w.clock[0] + n_steps - 1
+            judges = EVERY_STEP if has_goal else EVERY_LOSS if compares else NEVER
+            if not always_judges and (epoch + 1 >= w.clock[1] or epoch % SAFE_EVERY == 0):
+                judges = LAST_STEP
+            if judges != NEVER:
+                store(w.loss, 0, zero)
+                store(w.right, 0, zero)
+            for batch in range(n_batches):
+                rows = min(size, n_samples - batch * size)
+                before = load(w.loss, 0, lanes)
+                w.clock[0] += gradient(
+                    net, data, nets, w, nets.mixed, course.shuffle, batch, n_batches, rows, judges, n_steps, stop_loss,
+                    goal.stop_right,
+                ) - 1  # fmt: skip
+                is_due, remembers = w.clock[0] + 1 >= w.clock[1], w.clock[0] % SAFE_EVERY == 0
+                attention = is_due or goal.monitor != MONITOR_NONE
+                objective = zero
+                if compares:
+                    objective = (load(w.loss, 0, lanes) - before) * number(w.p, 1.0 / rows)
+                if judges != NEVER and batch == n_batches - 1:
+                    loss, right = load(w.loss, 0, lanes) * inverse, load(w.right, 0, lanes)
+                    store(w.loss, 0, loss)
+                    attention |= any_of(~(loss > stop_loss)) or any_of(right >= stop_right)
+                    if single and remembers:  # these parameters gave this loss
+                        store(w.flags, 0, where(loss < np.inf, 1.0, 0.0))
+                        keep_flagged(w.flags, w.p, n, w.safe)
+                    if single and attention:
+                        keep_converged(goal, nets, w)
+                        watch_training(goal, w, n, loss, right * inverse)
+                if compares and nets.penalised:
+                    objective += penalties(
+                        net.n_layers, net.weight_offsets, net.bias_offsets, w.p, load(w.hyper, L2 * lanes, lanes)
+                    )
+                if plain:
+                    descend(w.p, w.g, n, load(w.hyper, LEARNING_RATE * lanes, lanes))
+                else:
+                    h = step_settings(course, nets, goal, w, n_batches, batch, objective)
+                    apply(net, course, nets, w, h)
+                if compares:
+                    store(w.last_loss, 0, objective)
+            if not single and judges != NEVER:
+                loss = load(w.loss, 0, lanes)
+                if remembers:
+                    store(w.flags, 0, where(absolute(loss + sums(w.p, n)) < np.inf, 1.0, 0.0))
+                    keep_flagged(w.flags, w.p, n, w.safe)
+                watch_training(goal, w, n, loss, load(w.right, 0, lanes) * inverse)
+            if validates:
+                held_loss, held_right = judge_data(net, held_out, nets, w, w.p, False)
+                watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
+            w.clock[0] += 1
+            if attention:
+                has_room = settle(data, goal, nets, w, single)
+                w.clock[1] = next_due(goal, nets, w)
+
+    @inlined
+    def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
+        n, width = nets.n_params, net.sizes[net.n_layers]
+        n_blocks = (nets.n_members + lanes - 1) // lanes
+        for block in range(rank, n_blocks, n_ranks):
+            count = min(lanes, nets.n_members - block * lanes)
+            for lane in range(w.lanes):
+                w.net[lane] = nets.members[block * lanes + min(lane, count - 1)]
+                for q in range(n):
+                    w.p[q * lanes + lane] = nets.params[w.net[lane] * n + q]
+            loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
+            for first in range(0, data.n_samples, w.rows):
+                m = min(w.rows, data.n_samples - first)
+                if nets.mixed:
+                    w.filled[1] = -1
+                fill_tile(net, data, nets, w, nets.mixed, False, first, m, m, 1.0)
+                forward(net, nets, w, w.p, m, first, 0, 1, False)
+                if writes:
+                    start = w.units[net.n_layers] * m * lanes
+                    for lane in range(count):
+                        o = ((block * lanes + lane) * data.n_samples + first) * width
+                        for s in range(m):
+                            for j in range(width):
+                                output[o + s * width + j] = w.a[start + (j * m + s) * lanes + lane]
+                if data.judged:
+                    tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
+                    loss += tile_loss
+                    right += tile_right
+            if data.judged:
+                store(w.loss, 0, loss)
+                store(w.right, 0, right)
+                for lane in range(count):
+                    nets.loss[w.net[lane]] = w.loss[lane] / data.n_samples
+                    nets.right[w.net[lane]] = w.right[lane] / data.n_samples
+
+    return _train, _evaluate
+
+
+_train, _evaluate = make_training(LANES, True)
+_train_wide, _ = make_training(WIDE_LANES, False)
 
 
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
     """Up to n_epochs epochs of this rank's block. queue : int64 (1,), how many of nets.members have been taken."""
+    before = flush_denormals()
     _train(
         bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
         queue, n_epochs,
     )  # fmt: skip
+    restore_denormals(before)
 
 
-@inlined
-def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs):
-    n, n_samples, size = nets.n_params, data.n_samples, course.batch_size
-    n_batches = (n_samples + size - 1) // size
-    validates = goal.monitor == MONITOR_VALIDATION_LOSS or goal.monitor == MONITOR_VALIDATION_RIGHT
-    single = n_batches == 1
-    inverse, stop_loss, stop_right = (
-        number(w.p, 1.0 / n_samples),
-        number(w.p, goal.stop_loss),
-        number(w.p, goal.stop_right),
-    )
-    compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
-    always_judges = compares or goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
-    simple = not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
-    plain = course.rule == SGD and simple
-    zero = fill(w.p, 0.0, LANES)
-    runs = (
-        simple
-        and single
-        and w.straight_line != 0
-        and size <= w.rows
-        and not course.shuffle
-        and goal.monitor == MONITOR_NONE
-    )
-    has_room, attention, remembers, last = True, False, False, w.clock[0] + n_epochs
-    while w.clock[0] < last:
-        if has_room:
-            busy = 0
-            for lane in range(w.lanes):
-                if w.net[lane] < 0:
-                    taken = take_number(queue)
-                    start_net(net, nets, w, lane, nets.members[taken] if taken < nets.n_members else -1, initial)
-                if w.net[lane] >= 0:
-                    busy += 1
-            if busy == 0:
-                return
-            w.clock[1], has_room = next_due(goal, nets, w), False
-        if course.shuffle:
-            shuffle_lanes(w.lanes, n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
-        n_steps = 1
-        if runs:  # up to the next epoch that needs a look
-            clock = w.clock[0]
-            remembering = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
-            n_steps = min(min(w.clock[1], last), remembering + 1) - clock
-        epoch = w.clock[0] + n_steps - 1
-        judges = EVERY_STEP if always_judges else NEVER
-        if not always_judges and (epoch + 1 >= w.clock[1] or epoch % SAFE_EVERY == 0):
-            judges = LAST_STEP
-        if judges != NEVER:
-            store(w.loss, 0, zero)
-            store(w.right, 0, zero)
-        for batch in range(n_batches):
-            rows = min(size, n_samples - batch * size)
-            before = load(w.loss, 0, LANES)
-            w.clock[0] += gradient(
-                net, data, nets, w, nets.mixed, course.shuffle, batch, n_batches, rows, judges, n_steps, stop_loss,
-                goal.stop_right,
-            ) - 1  # fmt: skip
-            is_due, remembers = w.clock[0] + 1 >= w.clock[1], w.clock[0] % SAFE_EVERY == 0
-            attention = is_due or goal.monitor != MONITOR_NONE
-            objective = zero
-            if compares:
-                objective = (load(w.loss, 0, LANES) - before) * number(w.p, 1.0 / rows)
-            if judges != NEVER and batch == n_batches - 1:
-                loss, right = load(w.loss, 0, LANES) * inverse, load(w.right, 0, LANES)
-                store(w.loss, 0, loss)
-                attention |= any_of(~(loss > stop_loss)) or any_of(right >= stop_right)
-                if single and remembers:  # these parameters gave this loss
-                    store(w.flags, 0, where(loss < np.inf, 1.0, 0.0))
-                    keep_flagged(w.flags, w.p, n, w.safe)
-                if single and attention:
-                    keep_converged(goal, nets, w)
-                    watch_training(goal, w, n, loss, right * inverse)
-            if compares and nets.penalised:
-                objective += penalties(
-                    net.n_layers, net.weight_offsets, net.bias_offsets, w.p, load(w.hyper, L2 * LANES, LANES)
-                )
-            if plain:
-                descend(w.p, w.g, n, load(w.hyper, LEARNING_RATE * LANES, LANES))
-            else:
-                h = step_settings(course, nets, goal, w, n_batches, batch, objective)
-                apply(net, course, nets, w, h)
-            if compares:
-                store(w.last_loss, 0, objective)
-        if not single and judges != NEVER:
-            loss = load(w.loss, 0, LANES)
-            if remembers:
-                store(w.flags, 0, where(absolute(loss + sums(w.p, n)) < np.inf, 1.0, 0.0))
-                keep_flagged(w.flags, w.p, n, w.safe)
-            watch_training(goal, w, n, loss, load(w.right, 0, LANES) * inverse)
-        if validates:
-            held_loss, held_right = judge_data(net, held_out, nets, w, w.p, False)
-            watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
-        w.clock[0] += 1
-        if attention:
-            has_room = settle(data, goal, nets, w, single)
-            w.clock[1] = next_due(goal, nets, w)
+@kernel
+def train_wide(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
+    """The same for blocks of WIDE_LANES nets that have a straight-line program, without validation."""
+    before = flush_denormals()
+    _train_wide(
+        bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
+        queue, n_epochs,
+    )  # fmt: skip
+    restore_denormals(before)
 
 
 @kernel
@@ -251,39 +323,3 @@ def evaluate(rank, n_ranks, barrier, net, data, nets, block, output):
     """Outputs of nets.members (n_members, n_samples, n_outputs), flat, if output has room; loss and share right into
     nets if data has targets."""
     _evaluate(rank, n_ranks, bare(net), bare(data), bare(nets), bare(block), output.size > 0, offset(output, 0))
-
-
-@inlined
-def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
-    n, width = nets.n_params, net.sizes[net.n_layers]
-    n_blocks = (nets.n_members + LANES - 1) // LANES
-    for block in range(rank, n_blocks, n_ranks):
-        count = min(LANES, nets.n_members - block * LANES)
-        for lane in range(w.lanes):
-            w.net[lane] = nets.members[block * LANES + min(lane, count - 1)]
-            for q in range(n):
-                w.p[q * LANES + lane] = nets.params[w.net[lane] * n + q]
-        loss, right = fill(w.a, 0.0, LANES), fill(w.a, 0.0, LANES)
-        for first in range(0, data.n_samples, w.rows):
-            m = min(w.rows, data.n_samples - first)
-            if nets.mixed:
-                w.filled[1] = -1
-            fill_tile(net, data, nets, w, nets.mixed, False, first, m, m, 1.0)
-            forward(net, nets, w, w.p, m, first, 0, 1, False)
-            if writes:
-                start = w.units[net.n_layers] * m * LANES
-                for lane in range(count):
-                    o = ((block * LANES + lane) * data.n_samples + first) * width
-                    for s in range(m):
-                        for j in range(width):
-                            output[o + s * width + j] = w.a[start + (j * m + s) * LANES + lane]
-            if data.judged:
-                tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
-                loss += tile_loss
-                right += tile_right
-        if data.judged:
-            store(w.loss, 0, loss)
-            store(w.right, 0, right)
-            for lane in range(count):
-                nets.loss[w.net[lane]] = w.loss[lane] / data.n_samples
-                nets.right[w.net[lane]] = w.right[lane] / data.n_samples

@@ -18,6 +18,7 @@ from ..memory import bare, number, offset
 from ..optimizers import RPROP
 from ..random import permutation
 from .barrier import all_here, meet
+from .denormals import flush_denormals, restore_denormals
 from .update import settings_now, squares
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT
 
@@ -41,6 +42,7 @@ def make_loop(prepare, gradient, update):
         batch = first_step - epoch * n_batches
         if not all_here(barrier, n_ranks):
             return
+        mode = flush_denormals()
         scalars = offset(memory.scalars, rank * N_SCALARS)
         for i in range(N_SCALARS):  # this rank may have sat out some calls
             scalars[i] = memory.scalars[i]
@@ -83,5 +85,6 @@ def make_loop(prepare, gradient, update):
                     memory.epoch_right[epoch] = scalars[EPOCH_RIGHT] / n
                 epoch += 1
                 batch = 0
+        restore_denormals(mode)
 
     return loop

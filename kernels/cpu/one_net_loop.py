@@ -10,6 +10,7 @@ from ..arguments import DIVERGED, METRIC_MARGIN
 from ..jit import kernel
 from ..memory import bare, number, offset
 from ..random import permutation
+from .denormals import flush_denormals, restore_denormals
 from .one_net_code import kinds
 from .work import NARROW
 
@@ -40,7 +41,7 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
     scale = number(p, 1.0 / (min(size, n) * n_outputs))
     last_scale = number(p, 1.0 / ((n - (n_batches - 1) * size) * n_outputs))
     bound = number(p, net.margin if data.metric == METRIC_MARGIN else net.middle)
-    done, last = first_step, first_step + n_steps
+    done, last, mode = first_step, first_step + n_steps, flush_denormals()
     while done < last:
         stop = last
         epoch = done // n_batches
@@ -68,6 +69,5 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
             memory.epoch_loss, memory.epoch_right, n, size, n_batches, done, stop - done, net.n_padded, data.metric,
             scale, last_scale, number(p, net.loss_constant), bound,
         )  # fmt: skip
-        done = stop
-        if memory.scalars[DIVERGED] > 0.0:
-            return
+        done = stop if memory.scalars[DIVERGED] == 0.0 else last
+    restore_denormals(mode)

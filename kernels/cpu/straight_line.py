@@ -15,20 +15,25 @@ MOST_PARAMETERS = 40  # of a net whose parameters and gradients can mostly stay 
 
 
 @cache
-def address(layer_sizes, activations, loss, rule, dtype) -> int:
+def address(layer_sizes, activations, loss, rule, lanes, dtype) -> int:
     """Of the C function of an architecture, for NumPy's dtype."""
+    architecture = layer_sizes, activations, loss, rule, lanes
 
     def compiled():
         from ..compiler import machine_code_of_c
         from .straight_line_code import python_function, signature
 
-        return machine_code_of_c(python_function(layer_sizes, activations, loss, rule), *signature(dtype))
+        return machine_code_of_c(python_function(architecture), *signature(dtype))
 
-    return load(f"straight line {layer_sizes} {activations} {loss} {rule} {dtype}", compiled)
+    return load(f"straight line {architecture} {dtype}", compiled)
 
 
-def straight_line_address(layer_sizes, activations, loss, metric, rule, drops, dtype) -> int:
-    """The address of an architecture's function, 0 where the general loops are to be used."""
+def has_straight_line(layer_sizes, activations, metric, drops) -> bool:
+    """Whether a program is made for such nets; the others have general loops."""
     n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
-    general = n_params > MOST_PARAMETERS or drops or metric == METRIC_ARGMAX or activations[-1] == SOFTMAX
-    return 0 if general else address(tuple(layer_sizes), tuple(activations), loss, rule, dtype)
+    return not (n_params > MOST_PARAMETERS or drops or metric == METRIC_ARGMAX or activations[-1] == SOFTMAX)
+
+
+def straight_line_address(layer_sizes, activations, loss, rule, lanes, dtype) -> int:
+    """The address of an architecture's function, for blocks of this many lanes."""
+    return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, dtype)

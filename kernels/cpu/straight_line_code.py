@@ -21,9 +21,10 @@ from ..optimizers import RULES, SGD
 from ..simd import FLAGS, Vector, absolute, any_of, llvm_type, splat, where
 from ..straight_line import program
 from .lane_update import make_advance
-from .work import LANES, TOGETHER
+from .work import TOGETHER
 
-NEVER, LAST_STEP, EVERY_STEP = range(3)  # for which gradients of a call losses are wanted
+# For which gradients of a call losses and hits are wanted; EVERY_LOSS: losses for all of them, hits for the last.
+NEVER, LAST_STEP, EVERY_LOSS, EVERY_STEP = range(4)
 NAMES = (
     "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
     "width", "c", "bound", "stop_loss", "stop_right", "state", "betas", "powers", "last_loss",
@@ -55,9 +56,9 @@ def signature(dtype):
     return types.intp, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
 
 
-def python_function(layer_sizes, activations, loss, rule):
+def python_function(architecture):
     """What is compiled: a function of NAMES."""
-    return function_of(NAMES, make_train(layer_sizes, activations, loss, rule))
+    return function_of(NAMES, make_train(*architecture))
 
 
 def function_of(names, intrinsic):
@@ -67,12 +68,12 @@ def function_of(names, intrinsic):
     return scope["straight_line"]
 
 
-def make_train(layer_sizes, activations, loss, rule):
+def make_train(layer_sizes, activations, loss, rule, lanes):
     """An intrinsic train(*NAMES) -> steps taken.
 
-    p, g : (n_params, LANES)                parameters; gradients, written, or added to if `adds`
-    a, y : (units, m, LANES)                inputs and targets of the m samples of a tile
-    weight : (m, LANES)                     over rows * width
+    p, g : (n_params, lanes)                parameters; gradients, written, or added to if `adds`
+    a, y : (units, m, lanes)                inputs and targets of the m samples of a tile
+    weight : (m, lanes)                     over rows * width
     loss_out, right_out : (LANES,)          sums of losses and of weights of right samples, added to
     judges, metric, bound                   when sums are wanted, and what right means
     n_steps                                 if above 1, and the tile is a whole batch: gradients to be done, a step of
@@ -94,7 +95,7 @@ def make_train(layer_sizes, activations, loss, rule):
 
         def build(context, builder, sig, args):
             given = dict(zip(NAMES, args, strict=True))
-            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule).emit()
+            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule, lanes).emit()
 
         return sig, build
 
@@ -151,9 +152,9 @@ def plain(formula, n_arguments):
 
 
 class _Emitter:
-    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule):
-        self.context, self.builder, self.given, self.dtype = context, builder, given, dtype
-        self.vector = Vector(dtype, LANES)
+    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule, lanes):
+        self.context, self.builder, self.given, self.dtype, self.lanes = context, builder, given, dtype, lanes
+        self.vector = Vector(dtype, lanes)
         self.kind, self.index = llvm_type(self.vector), given["m"].type
         self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
@@ -186,10 +187,10 @@ class _Emitter:
         return ir.Constant(self.index, value)
 
     def _everywhere(self, x):
-        return ir.Constant(self.kind, [x] * LANES) if isinstance(x, float) else splat(self.builder, x, LANES)
+        return ir.Constant(self.kind, [x] * self.lanes) if isinstance(x, float) else splat(self.builder, x, self.lanes)
 
     def _pointer(self, name, row):
-        first = self.builder.mul(row, self._count(LANES))
+        first = self.builder.mul(row, self._count(self.lanes))
         place = self.builder.gep(self.given[name], [first], inbounds=True)
         return self.builder.bitcast(place, self.kind.as_pointer())
 
@@ -231,10 +232,11 @@ class _Emitter:
                 b.store(zero, place)
         done = b.add(step, self._count(1))
         is_last = b.icmp_signed("==", done, self.given["n_steps"])
-        judging = b.or_(self._is("judges", EVERY_STEP), b.and_(self._is("judges", LAST_STEP), is_last))
+        judging = b.or_(self._is("judges", EVERY_STEP), b.and_(b.not_(self._is("judges", NEVER)), is_last))
+        summing = b.or_(judging, self._is("judges", EVERY_LOSS))
         start, stop, stride = self._count(0), self.given["m"], self._count(TOGETHER)
         with cgutils.for_range_slice(b, start, stop, stride, intp=self.index) as (s, _):
-            self._samples(s, judging)
+            self._samples(s, summing, judging)
         b.store(done, step_at)
         b.cbranch(self._continues(done), body, end)
 
@@ -260,13 +262,13 @@ class _Emitter:
         number, double = types.CPointer(self.dtype), types.CPointer(types.float64)
         kinds = types.void(number, number, number, number, double, double, number, self.vector, types.intp)
         names = ("p", "g", "state", "rate", "betas", "powers", "last_loss")
-        parts = [*[self.given[name] for name in names], b.load(self.loss), self._count(self.n_params * LANES)]
-        self.context.compile_internal(b, make_advance(RULES[self.rule]), kinds, parts)
+        parts = [*[self.given[name] for name in names], b.load(self.loss), self._count(self.n_params * self.lanes)]
+        self.context.compile_internal(b, make_advance(RULES[self.rule], self.lanes), kinds, parts)
         for q, p in enumerate(self.p):
             b.store(self._read("p", self._count(q)), p)
 
-    def _samples(self, s, judging):
-        """TOGETHER samples from number s on: gradients, and sums if they are wanted."""
+    def _samples(self, s, summing, judging):
+        """TOGETHER samples from number s on: gradients, losses and hits if they are wanted."""
         b = self.builder
         shared = {f"p{q}": _Expression(b, b.load(p)) for q, p in enumerate(self.p)}
         shared |= {f"g{q}": _Expression(b, b.load(g)) for q, g in enumerate(self.g)}
@@ -285,8 +287,9 @@ class _Emitter:
         for q, g in enumerate(self.g):
             b.store(shared[f"g{q}"].value, g)
         z, a, bound = f"z{self.top}_", f"a{self.top}_", self.given["bound"]
-        with b.if_then(judging):
+        with b.if_then(summing):
             self._sum(self.loss, samples, lambda o, j: o["loss_value"](o[f"{z}{j}"], o[f"{a}{j}"], o[f"y{j}"], o["c"]))
+        with b.if_then(judging):
             for metric, name in ((METRIC_THRESHOLD, "side_is_right"), (METRIC_MARGIN, "is_near")):
                 with b.if_then(self._is("metric", metric)):
                     self._sum(self.right, samples, lambda o, j, f=name: o[f](o[f"{a}{j}"], o[f"y{j}"], bound))
@@ -304,7 +307,7 @@ class _Emitter:
         kinds = types.boolean(self.vector, self.vector, self.dtype, self.dtype)
         parts = [b.load(self.loss), b.load(self.right), self.given["stop_loss"], self.given["stop_right"]]
         no_goal = b.trunc(self.context.compile_internal(b, _goes_on, kinds, parts), ir.IntType(1))
-        looks = self._is("judges", EVERY_STEP)
+        looks = b.or_(self._is("judges", EVERY_STEP), self._is("judges", EVERY_LOSS))
         more = b.icmp_signed("<", done, self.given["n_steps"])
         return b.and_(more, b.or_(b.not_(looks), no_goal))
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 import numpy as np
 
-from ..arguments import Net
-from ..entry import Words, entry
+from ..arguments import Memory, Net
+from ..entry import CHECK_TYPES, Repeated, Words, entry
 from .work import LayerWork, SampleWork
 
 
@@ -37,27 +38,48 @@ class Team:
     def __init__(self, n_ranks: int):
         self.n_ranks = n_ranks
         self._barrier = np.zeros(2, np.int64)
-        self._words = Words(lasting=(Net, LayerWork, SampleWork))
+        self._words = Words(lasting=(Net, Memory, LayerWork, SampleWork))
+        self._repeated: tuple[Any, Any] = None, None
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
         for rank, queue in enumerate(self._work, start=1):
             Thread(target=_serve, args=(queue, self._done), daemon=True, name=f"fastmlp-{rank}").start()
 
-    def run(self, kernel, kind, *arguments, n_ranks: int | None = None) -> None:
+    def run(self, kernel, kind, *arguments, n_ranks: int | None = None, new: tuple[int, ...] = ()) -> None:
         """Run on the first n_ranks ranks, on all if it is None.
+
+        new : for calls that take microseconds, again and again: which of the arguments are not the same objects as at
+            the call before. The others are kept.
 
         An exception, such as KeyboardInterrupt, leaves no rank waiting.
         """
-        self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
+        n_ranks = n_ranks or self.n_ranks
+        if n_ranks == 1 and new:
+            self._run_again(kernel, kind, arguments, new)
+        elif n_ranks == 1:
+            self._run_alone(kernel, kind, (0, 1, self._barrier, *arguments))
+        else:
+            self.run_each(kernel, kind, [arguments] * n_ranks)
+
+    def _run_again(self, kernel, kind, arguments: tuple, new: tuple[int, ...]) -> None:
+        head = 0, 1, self._barrier
+        if CHECK_TYPES:
+            entry(kernel, kind, (*head, *arguments))
+        last, repeated = self._repeated
+        if last is not kernel or not repeated(arguments):
+            repeated = Repeated(kernel, kind, head, arguments, new)
+            self._repeated = kernel, repeated
+            repeated(arguments)
+
+    def _run_alone(self, kernel, kind, arguments: tuple) -> None:
+        _, function, pack = entry(kernel, kind, arguments)
+        function(pack(*self._words(arguments)))
 
     def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
         """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
         n_ranks = len(arguments_of_ranks)
         if n_ranks == 1:
-            arguments = (0, 1, self._barrier, *arguments_of_ranks[0])
-            alone = entry(kernel, kind, arguments)
-            alone.function(alone.pack(*self._words(arguments)))
-            return
+            return self._run_alone(kernel, kind, (0, 1, self._barrier, *arguments_of_ranks[0]))
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
         # Compiled, or loaded from the cache, before any rank can wait for another.

@@ -16,18 +16,19 @@ LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, MOMENTUM, BETA1, BETA2, EPSILON, GROWTH,
 )
 
 
-def _make_update(row):
+def make_update(row, lanes=LANES):
+    """update(p, g, s, first, last, stride, h, decay, l2, clip) of one rule, in vectors of this many lanes."""
     rule, n_state = row.update, row.n_state
 
     @inner
     def update(p, g, s, first, last, stride, h, decay, l2, clip):
-        whole = last - (last - first) % LANES
-        for i in range(first, whole, LANES):
-            value = load(p, i, LANES)
-            slope = (load(g, i, LANES) + value * l2) * clip
-            s0 = load(s, i, LANES) if n_state > 0 else value
-            s1 = load(s, stride + i, LANES) if n_state > 1 else value
-            s2 = load(s, 2 * stride + i, LANES) if n_state > 2 else value
+        whole = last - (last - first) % lanes
+        for i in range(first, whole, lanes):
+            value = load(p, i, lanes)
+            slope = (load(g, i, lanes) + value * l2) * clip
+            s0 = load(s, i, lanes) if n_state > 0 else value
+            s1 = load(s, stride + i, lanes) if n_state > 1 else value
+            s2 = load(s, 2 * stride + i, lanes) if n_state > 2 else value
             value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
             store(p, i, value)
             if n_state > 0:
@@ -38,11 +39,11 @@ def _make_update(row):
                 store(s, 2 * stride + i, s2)
         if whole < last:
             i, n = whole, last - whole
-            value = load_first(p, i, n, LANES)
-            slope = (load_first(g, i, n, LANES) + value * l2) * clip
-            s0 = load_first(s, i, n, LANES) if n_state > 0 else value
-            s1 = load_first(s, stride + i, n, LANES) if n_state > 1 else value
-            s2 = load_first(s, 2 * stride + i, n, LANES) if n_state > 2 else value
+            value = load_first(p, i, n, lanes)
+            slope = (load_first(g, i, n, lanes) + value * l2) * clip
+            s0 = load_first(s, i, n, lanes) if n_state > 0 else value
+            s1 = load_first(s, stride + i, n, lanes) if n_state > 1 else value
+            s2 = load_first(s, 2 * stride + i, n, lanes) if n_state > 2 else value
             value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
             store_first(p, i, n, value)
             if n_state > 0:
@@ -56,7 +57,7 @@ def _make_update(row):
 
 
 # update(rule, p, g, s, first, last, stride, h, decay, l2, clip)      s: flat, one row of `stride` per number of state
-update = selector([_make_update(row) for row in RULES], 10)
+update = selector([make_update(row) for row in RULES], 10)
 
 
 @inlined

@@ -15,6 +15,7 @@ PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
 NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
 LANES = 16  # nets of a block: one AVX-512 register of float32, two of float64
+WIDE_LANES = 32  # of a block of the smallest nets: two registers, whose chains of operations do not wait for each other
 TOGETHER = 4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
 
 FEATURES = binding.get_host_cpu_features()
@@ -69,36 +70,36 @@ class Block(NamedTuple):
 
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
     rows: int
-    lanes: int  # LANES, where the compiler must not know it and unroll a loop of bookkeeping
+    lanes: int  # where the compiler must not know their number and unroll a loop of bookkeeping
     filled: np.ndarray  # int64 (2,), first sample and number of samples that a, y and weight hold; -1 none
-    a: np.ndarray  # (n_units, rows, LANES), inputs and outputs of every layer
+    a: np.ndarray  # (n_units, rows, lanes), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
     mask: np.ndarray  # as a, or empty without dropout
-    y: np.ndarray  # (n_outputs, rows, LANES)
-    weight: np.ndarray  # (rows, LANES)
+    y: np.ndarray  # (n_outputs, rows, lanes)
+    weight: np.ndarray  # (rows, lanes)
     order: np.ndarray  # int64 (LANES, n_samples) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
-    p: np.ndarray  # (n_params, LANES)
+    p: np.ndarray  # (n_params, lanes)
     g: np.ndarray
-    state: np.ndarray  # (MOST_STATE, n_params, LANES)
-    safe: np.ndarray  # (n_params, LANES), parameters that gave a finite loss
-    best: np.ndarray  # (n_params, LANES), those of the best epoch, if one is looked for
-    hyper: np.ndarray  # (len(NET_HYPER), LANES)
-    betas: np.ndarray  # float64 (2, LANES), Adam's, at full precision
-    powers: np.ndarray  # float64 (2, LANES)
-    dropout: np.ndarray  # float64 (n_layers, LANES)
-    factor: np.ndarray  # (LANES,), the schedule's
-    loss: np.ndarray  # (LANES,), of the epoch
+    state: np.ndarray  # (MOST_STATE, n_params, lanes)
+    safe: np.ndarray  # (n_params, lanes), parameters that gave a finite loss
+    best: np.ndarray  # (n_params, lanes), those of the best epoch, if one is looked for
+    hyper: np.ndarray  # (len(NET_HYPER), lanes)
+    betas: np.ndarray  # float64 (2, lanes), Adam's, at full precision
+    powers: np.ndarray  # float64 (2, lanes)
+    dropout: np.ndarray  # float64 (n_layers, lanes)
+    factor: np.ndarray  # (lanes,), the schedule's
+    loss: np.ndarray  # (lanes,), of the epoch
     right: np.ndarray
-    last_loss: np.ndarray  # (LANES,), of the last step
-    watched: np.ndarray  # (LANES,), what early stopping compares
+    last_loss: np.ndarray  # (lanes,), of the last step
+    watched: np.ndarray  # (lanes,), what early stopping compares
     best_value: np.ndarray
-    flags: np.ndarray  # (LANES,), 1 where something happened
-    best_epoch: np.ndarray  # int64 (LANES,)
-    net: np.ndarray  # int64 (LANES,), whose lane it is, -1 nobody's
-    start: np.ndarray  # int64 (LANES,), the block's epoch in which the net started
-    record: np.ndarray  # int64 (LANES,), its next record
+    flags: np.ndarray  # (lanes,), 1 where something happened
+    best_epoch: np.ndarray  # int64 (lanes,)
+    net: np.ndarray  # int64 (lanes,), whose lane it is, -1 nobody's
+    start: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
+    record: np.ndarray  # int64 (lanes,), its next record
     clock: np.ndarray  # int64 (2,), the block's epochs so far, and the one at whose end a lane is due
     straight_line: int  # address of the compiled gradient of this architecture, 0 if there is none
     train_rows: int  # rows of a batch

@@ -36,11 +36,12 @@ SHARE_OF_MEMORY = 0.6  # of what is free, that a window may take
 
 
 class NetsWork:
-    """One fit's or evaluation's nets. The contract's arguments; n_ranks belongs to processors and is not used here."""
+    """One fit's or evaluation's nets. The contract's arguments; n_ranks and lanes belong to processors and are not used
+    here."""
 
     def __init__(
         self, family: str, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
-        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, precision: str,
+        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
     ):  # fmt: skip
         self.architecture = Architecture.of(net, loss[1], dtype)
         self.batched, self.precision = family == "batched", precision

@@ -45,6 +45,20 @@ class Converged:
         if self.margin is not None:
             checked_number("margin", self.margin, 0.0, 0.5)
 
+    def first_reached(self, loss: np.ndarray, accuracy: np.ndarray | None) -> int | None:
+        """Which epoch, of those whose records these are, is the first to reach the goal.
+
+        >>> Converged(loss=0.1).first_reached(np.array([0.2, 0.1, 0.05]), None)
+        1
+        """
+        if self.loss is not None:
+            reached = loss <= self.loss
+        elif accuracy is not None and self.accuracy is not None:
+            reached = accuracy >= self.accuracy * (1.0 - 1e-5)
+        else:
+            return None
+        return int(reached.argmax()) if reached.any() else None
+
 
 def as_converged(value: Any) -> Converged | None:
     """None: nets train all epochs; a number: that loss; "accuracy": all are right; "40-20-40": all within that rule.

@@ -71,23 +71,35 @@ def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
     )
 
 
-FEW = 4096  # numbers that fit into the first-level cache
+FEW, MANY = 8192, 65_536  # numbers, up to which BLAS is the fastest to tell, and from which a kernel is
 
 
 def checked_finite(array: Any, name: str) -> Any:
-    if type(array) is np.ndarray and array.size <= FEW and isfinite(np.vdot(array, array)):  # 1.4 us less than below
+    if isfinite(_some_sum(array)):  # one pass, no temporary array; only a failure looks closer
         return array
-    with np.errstate(over="ignore", invalid="ignore"), on_device_of(array):
-        if isfinite(float(array.sum())):  # one pass, no temporary array; only a failure looks closer
-            return array
     bad = ~np.isfinite(on_host(array))
     if not bad.any():
-        return array  # the sum overflowed, no element is at fault
+        return array  # a sum overflowed, no element is at fault
     where = tuple(int(k) for k in np.argwhere(bad)[0])
     raise ValueError(
         f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {array.size} values are NaN or infinite, "
         f"the first at {where}. Impute, drop or rescale them."
     )
+
+
+def _some_sum(array: Any) -> float:
+    """Of the numbers or of their squares: not finite if one of them is not."""
+    if type(array) is np.ndarray and array.flags.c_contiguous and array.flags.aligned:
+        if array.size <= FEW:
+            return float(np.vdot(array, array))
+        if array.size >= MANY and array.dtype in (np.float32, np.float64):
+            from .kernels.entry import call
+
+            out = np.empty(1)
+            call("finite.total_of", array.dtype, array.reshape(-1), array.size, out)
+            return float(out[0])
+    with np.errstate(over="ignore", invalid="ignore"), on_device_of(array):
+        return float(array.sum())
 
 
 def _contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -106,7 +118,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
     ValueError
         If it is empty, not two-dimensional, of another width, or not finite.
     """
-    on_device = device_of(X) is not None
+    on_device = type(X) is not np.ndarray and device_of(X) is not None
     array = as_device_array(X, dtype) if on_device else as_numbers(X, name)
     if array.ndim == 1 and n_features == 1:
         array = array[:, None]

@@ -169,11 +169,14 @@ def resolve(device: str, work: float = 0.0) -> Device:
     kind = check_name(device)
     if kind == "cpu":
         return Device("cpu", "asked for")
+    found, why_not = _find_cuda()
+    if kind == "auto" and not found:
+        return _without_cuda(why_not)
     rows = _describe_cuda()
     usable = next((row for row in rows if row.available), None)
     if kind == "auto":
         if usable is None:
-            return Device("cpu", f"no cuda: {rows[0].reason}")
+            return _without_cuda(rows[0].reason)
         if work < AUTO_WORK:
             return Device("cpu", f"{work:.1e} multiply-adds; {usable.name} would be taken from {AUTO_WORK:.0e} on")
         return Device(
@@ -185,6 +188,11 @@ def resolve(device: str, work: float = 0.0) -> Device:
     if reason:
         raise RuntimeError(f"device={device!r} cannot be had: {reason}. Use device='cpu' or device='auto'.")
     return Device(device, "asked for")
+
+
+@lru_cache(maxsize=1)
+def _without_cuda(reason: str) -> Device:
+    return Device("cpu", f"no cuda: {reason}")  # the same at each of many predictions
 
 
 def device_for(name: str, present: Device, inputs: Any, work: float) -> Device:

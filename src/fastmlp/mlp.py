@@ -115,6 +115,7 @@ class MLP:
     def _make_params(self) -> None:
         self._padded = self.network.layout.padded(self.dtype)  # what kernels work on; its head is params
         self._params = self._padded[: self.network.layout.n_params]
+        self._products = products(self.network, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
@@ -261,7 +262,7 @@ class MLP:
     def _choose_device(self, X: Any, samples: float) -> None:
         """By the work of so many samples trained, where the device is "auto"."""
         if self._named_device == "auto":
-            self.device = device_for("auto", self.device, X, samples * products(self.network, 1))
+            self.device = device_for("auto", self.device, X, samples * self._products)
 
     # ---- use
 
@@ -277,7 +278,8 @@ class MLP:
         """Outputs (n_samples, n_outputs), after the output activation: a NumPy array, or one of X's own library on the
         device where X lies.
         """
-        return in_kind(self._outputs(X), X)
+        output = self._outputs(X)
+        return output if type(output) is np.ndarray else in_kind(output, X)
 
     def _outputs(self, X: Any) -> Any:
         """The same as NumPy's array or, for inputs on a device, as CuPy's."""

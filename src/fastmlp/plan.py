@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import inf
 from types import ModuleType
 from typing import Any
 
@@ -25,9 +26,17 @@ LANES_ROWS = 512  # larger batches leave the first-level cache ...
 LANES_ALWAYS = 128  # ... unless the largest layer is this small
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
-# A population of at least FULL_LANES nets trains in lanes up to so many parameters (bench/lab_population_families.py);
-# a smaller one, which leaves lanes empty, up to as many fewer.
-LANES_UP_TO_PARAMS, FULL_LANES = 4000, 32
+STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
+# From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
+# up to 16, and more. Twice as many as make a block of lanes cheaper than nets alone, since two threads train two nets
+# alone in the time of one. More threads would raise it further, but a population is to be the same bits for any number
+# of them. (bench/lab_population_families.py)
+LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
+LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
+# Blocks have so many lanes, or twice as many where each thread has enough nets for them: two chains of dependent
+# operations then fill each other's gaps. Larger nets would have too few registers. (bench/lab_lanes.py)
+LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 15
+EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
@@ -101,21 +110,52 @@ def family_on(device: Device, network: Network, rows: int, precision: str) -> st
 
 def choose_nets_family(
     network: Network, n_nets: int, rows: int, device: Device, dtype: np.dtype, precision: str = "exact",
-    streams: bool = False,
+    streams: bool = False, shuffle: bool = True,
 ) -> str:  # fmt: skip
     """How the nets of a population are trained: "lanes", each in a lane of its own, or on a GPU in a thread or a block;
-    "batched", on a GPU, all in step; or "alone", one after the other, as far as nets fill a processor by themselves.
+    "batched", on a GPU, all in step; or "alone", as many at a time as there are threads.
 
-    streams : whether the inputs have no room on the device
+    rows : of a batch. streams : whether the inputs have no room on the device
     """
+    if not device.is_host:
+        return _device_nets_family(network, n_nets, rows, dtype, precision, streams)
     n_params = network.layout.n_params
-    if device.is_host:
-        return "lanes" if n_params <= LANES_UP_TO_PARAMS * min(1.0, n_nets / FULL_LANES) else "alone"
-    if n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES:
+    least: float = next((by_rows[(rows > 4) + (rows > 16)] for most, by_rows in LANES_FROM if n_params <= most), inf)
+    if not shuffle and n_params <= LANES_FROM[0][0]:
+        least = min(least, LANES_FROM_UNSHUFFLED)
+    return "lanes" if n_nets >= least else "alone"
+
+
+def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
+    """The same for a forward pass; the number of samples does not count, so that an output does not depend on it."""
+    if not device.is_host:
+        return _device_nets_family(network, n_nets, EVALUATION_ROWS, dtype, "exact", streams)
+    most_params, fewest_nets = EVALUATION_LANES
+    return "lanes" if network.layout.n_params <= most_params and n_nets >= fewest_nets else "alone"
+
+
+def _device_nets_family(
+    network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool
+) -> str:  # fmt: skip
+    if network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES:
         return "lanes"
     narrow = choose_device_family(network, rows, precision) == "narrow"
     alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP
     return "alone" if alone else "batched"
+
+
+def choose_lanes(network: Network, n_nets: int, validates: bool) -> int:
+    """Nets in a block, if they have straight-line programs. It changes no bit of what comes out."""
+    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS and n_nets >= WIDE_LANES * n_threads_available()
+    return WIDE_LANES if wide and not validates else LANES
+
+
+def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int:
+    """Threads for so many nets in blocks of lanes, each of which sees so many samples: starting one takes as long as a
+    small population does.
+    """
+    work = n_nets * samples * (products(network, 1) + STEP_OF_NET)
+    return max(1, min(n_threads_available(), -(-n_nets // lanes), work // STEP_PER_THREAD))
 
 
 def choose_threads(network: Network, family: str, rows: int) -> int:
@@ -199,6 +239,12 @@ class Plan:
             _last.forget()
             _last.plan = plan
         return plan
+
+    def with_net(self, net: Net) -> Plan:
+        """The same for another net of these sizes, with other numbers or other samples; it shares the buffers."""
+        if hasattr(self.work, "filled"):  # samples that would be taken for the new net's
+            self.work.filled[:] = -1
+        return replace(self, net=net)
 
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
         """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""

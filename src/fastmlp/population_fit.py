@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .callbacks import EarlyStopping
 from .convergence import Converged
-from .devices import Device, backend, device_of, n_threads_available
+from .devices import Device, backend, device_of
 from .errors import is_per_net
-from .history import History
 from .kernels.arguments import (
-    ALL_EPOCHS,
     CONVERGED,
-    DIVERGED_NET,
     HYPER,
     MONITOR_LOSS,
     MONITOR_NONE,
@@ -27,7 +23,6 @@ from .kernels.arguments import (
     MONITOR_VALIDATION_RIGHT,
     NET_HYPER,
     RUNNING,
-    STOPPED_EARLY,
     Course,
     Data,
     Goal,
@@ -37,11 +32,10 @@ from .kernels.arguments import (
 from .kernels.optimizers import CODES
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import Plan, choose_nets_family, describe_net, products
-from .population_data import own_data
+from .plan import choose_lanes, choose_nets_family, describe_net, lane_threads, products
+from .population_alone import train_each
 from .progress import Progress
 from .schedules import factors_at, is_constant
-from .training import Fit, Options
 
 if TYPE_CHECKING:
     from .diagnosis.monitor import PopulationMonitor
@@ -54,7 +48,6 @@ CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
 RECORDS = 64  # epochs whose losses are recorded, spread evenly on a logarithmic scale
 RECORDED = 16_000_000  # numbers recorded at the most
 FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
-LANES = 16
 
 
 @dataclass
@@ -123,7 +116,7 @@ class Task:
     def family(self) -> str:
         streams = device_of(self.data.X) is None  # on a GPU, which has no room for them
         return choose_nets_family(
-            self.network, self.n_nets, self.batch_size, self.device, self.dtype, self.precision, streams
+            self.network, self.n_nets, self.batch_size, self.device, self.dtype, self.precision, streams, self.shuffle
         )
 
     @property
@@ -191,15 +184,17 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors,
         layer_factors.size > 0, layer_factors,
     )  # fmt: skip
-    n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
+    validates = task.monitor is not None and task.monitor.startswith("validation")
+    lanes = choose_lanes(task.network, len(members), validates)
+    n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
     outcome.status[members] = RUNNING
-    per_epoch = LANES * products(task.network, task.data.n_samples)
+    per_epoch = lanes * products(task.network, task.data.n_samples)
     n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
     with task.device.on(), module.Team(n_ranks) as team:
         work = module.NetsWork(
             task.family, net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
-            (task.network.loss, task.data.metric), task.dtype, task.precision,
+            (task.network.loss, task.data.metric), task.dtype, lanes, task.precision,
         )  # fmt: skip
         try:
             while True:
@@ -225,89 +220,6 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
             work.collect()
             if task.monitor is not None and task.monitor.endswith("accuracy"):
                 outcome.best[members] *= -1.0  # kernels look for the lowest
-
-
-def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
-    """The same for nets that fill a processor by themselves: each is trained alone, as many at a time as threads."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    stop = threading.Event()
-    n_threads = max(1, min(n_threads_available(), len(members)))
-    outcome.status[members] = RUNNING
-
-    def train(net: int) -> None:
-        if not stop.is_set():
-            with task.device.on():
-                _train_alone(task, outcome, net, n_epochs, stop)
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        futures = [pool.submit(train, int(net)) for net in members]
-        before = progress.done
-        try:
-            for done, future in enumerate(futures, start=1):
-                future.result()
-                progress.show(before + done, float("nan"))
-        except BaseException:
-            stop.set()
-            raise
-    if stop.is_set():
-        raise KeyboardInterrupt
-
-
-def _train_alone(task: Task, outcome: Outcome, net: int, n_epochs: int, stop: threading.Event) -> None:
-    network = replace(
-        task.network,
-        l2=float(task.l2[net]) if is_per_net(task.l2) else task.l2,
-        dropout=tuple(np.broadcast_to(task.dropout, (task.n_nets, task.dropout.shape[-1]))[net, :-1].tolist()),
-    )
-    data, rule = own_data(task.data, task.strides, net), task.converged
-    history, reached = History(), []
-
-    def watch(epoch: int, history: History) -> bool:
-        if rule is not None:
-            low_enough = rule.loss is not None and history.loss[-1] <= rule.loss
-            right = history.accuracy
-            right_enough = rule.accuracy is not None and right is not None and right[-1] >= rule.accuracy * (1.0 - 1e-5)
-            if low_enough or right_enough:
-                reached.append(epoch)
-        return stop.is_set() or bool(reached)
-
-    options = Options(
-        n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]), task.optimizer.of_net(net), task.factors,
-        task.early_stopping, (watch,), 0, warns=False,
-    )  # fmt: skip
-    padded = network.layout.padded(task.dtype)
-    params = padded[: network.layout.n_params]
-    params[:] = task.params[net]
-    plan = Plan.for_training(
-        network, task.device, task.dtype, data.n_samples, task.batch_size, task.shuffle, n_threads=1,
-        precision=task.precision,
-    )  # fmt: skip
-    plan = replace(plan, net=plan.net._replace(margin=task.net.margin))
-    validation = None
-    if task.held_out is not None:
-        held_out = task.held_out
-        validation = Plan.for_evaluation(network, task.device, task.dtype, held_out.n_samples, n_threads=1), held_out
-    fit = Fit(plan, data, validation, padded, options, history)
-    fit.run()
-    task.params[net] = fit.params_before_last_step if reached and task.n_batches == 1 else params
-    status = {"divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS}.get(
-        history.stopped_by, RUNNING
-    )
-    outcome.status[net] = CONVERGED if reached else status
-    n = history.epochs
-    outcome.epochs[net] = n
-    if n:
-        outcome.loss[net] = history.loss[-1]
-        outcome.right[net] = np.nan if history.accuracy is None else history.accuracy[-1]
-        seen = outcome.record_epochs <= n
-        with np.errstate(over="ignore"):
-            outcome.records[seen, net] = history.loss[outcome.record_epochs[seen] - 1]
-    if history.stopped_by == "divergence":
-        outcome.loss[net] = np.nan
-    if task.monitor is not None and history.best_epoch is not None:
-        outcome.best_epochs[net] = history.best_epoch + 1
-        outcome.best[net] = history.record(task.monitor)[history.best_epoch]
 
 
 def run(

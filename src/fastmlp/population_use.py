@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .devices import Device, backend, device_of, n_threads_available
+from .devices import Device, backend, device_of
 from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, RUNNING, Data, Nets
 from .network import Network
-from .plan import EVALUATION_ROWS, Plan, choose_nets_family, describe_net
+from .plan import EVALUATION_ROWS, LANES, Plan, choose_nets_evaluation, describe_net, lane_threads
 from .population_data import Strides, own_data
-from .population_fit import LANES, Outcome, Task
+from .population_fit import Outcome, Task
 
 
 def judge_nets(
@@ -29,7 +29,7 @@ def judge_nets(
     with device.on():
         data = module.place(data)
     streams = device_of(data.X) is None
-    family = choose_nets_family(network, n_nets, EVALUATION_ROWS, device, params.dtype, streams=streams)
+    family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams)
     if family == "alone":
         return _judge_each(network, device, params, data, strides, members, output)
     loss, right = np.full(n_nets, np.nan), np.full(n_nets, np.nan)
@@ -42,12 +42,12 @@ def judge_nets(
         status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
         record_epochs=whole, n_records=0, n_nets=n_nets, records=np.empty(0, params.dtype),
     )  # fmt: skip
-    n_ranks = max(1, min(n_threads_available(), -(-len(members) // LANES)))
+    n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
     rows = min(data.n_samples, EVALUATION_ROWS)
     with device.on(), module.Team(n_ranks) as team:
         work = module.NetsWork(
             family, net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric),
-            params.dtype, "exact",
+            params.dtype, LANES, "exact",
         )  # fmt: skip
         module.evaluate_nets(team, net, data, nets, work, output)
     return loss[members], right[members]
@@ -59,6 +59,7 @@ def _judge_each(network, device, params, data, strides, members, output):
     with device.on():
         plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples)
     with device.on(), plan.backend.Team(plan.n_threads) as team:
+        data = plan.place(data)
         for i, net in enumerate(members):
             padded[: params.shape[1]] = params[net]
             room = output[i * size : (i + 1) * size] if output.size else output

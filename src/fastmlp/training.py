@@ -6,11 +6,13 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .callbacks import Best, Callback, EarlyStopping, epochs_ahead
+from .convergence import Converged
 from .errors import DivergenceWarning
 from .history import History
 from .kernels.arguments import (
@@ -72,6 +74,9 @@ class OptimizerState:
 
 
 CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
+# What a look at the records costs, with the call into the kernel, 15 us, and a step besides its products, 0.1 us; both
+# as the multiply-adds that a core does in that time.
+LOOK, STEP = 500_000, 4_000
 
 if TYPE_CHECKING:
     from .diagnosis.monitor import Monitor
@@ -93,6 +98,7 @@ class Options:
     monitor: Monitor | None = None
     warns: bool = True  # of divergence; a population does so once, for all its nets
     state: OptimizerState | None = None  # to go on with, and to leave
+    converged: Converged | None = None  # what ends the fit too; the parameters that reached it are kept
 
     def description(
         self, data: Data, validation: Data | None, n_threads: int, schedule: Any
@@ -114,8 +120,22 @@ class Options:
         }
 
 
+class Moment(NamedTuple):
+    """Where training can begin again."""
+
+    epoch: int
+    params: Any
+    state: Any
+    scalars: np.ndarray
+
+
 class Fit:
-    """One fit in progress. `run` changes params in place and fills the history."""
+    """One fit in progress. `run` changes params in place and fills the history.
+
+    Where only the records of training say when a fit ends, or which parameters were the best, it looks at several
+    epochs at a time. Training repeats itself to the bit, so the parameters of an epoch in between are found again from
+    those of the last look before.
+    """
 
     def __init__(
         self,
@@ -141,7 +161,9 @@ class Fit:
         self._empty = np.empty(0, params.dtype)
         self._proven = self.memory.params.copy()  # the last parameters that are known to give a finite loss
         self._before_call = self._proven
-        self._best_params: Any = None
+        self._kept: Any = None  # the parameters to end with, or (Moment, epochs to train from there)
+        self._last_look: Moment | None = None
+        self._ended: int | None = None  # after how many epochs, where training went on for more
         self._best: Best | None = None
         if options.early_stopping is not None:
             default = "loss" if validation is None else "validation_loss"
@@ -152,9 +174,8 @@ class Fit:
         return int(self.memory.scalars[0, STEPS_DONE])
 
     @property
-    def params_before_last_step(self) -> np.ndarray:
-        """Those that gave the last loss, where a call is a step, as with a full batch and callbacks; (n_params,)."""
-        return self.plan.backend.to_host(self._before_call)[: self.plan.network.layout.n_params]
+    def epochs_done(self) -> int:
+        return self.steps_done // self.n_batches if self._ended is None else self._ended
 
     def _bring_home(self) -> None:
         """The present parameters into the host's, where the device has its own."""
@@ -174,61 +195,84 @@ class Fit:
                 Progress(self.options.epochs, self.options.verbose) as progress,
             ):
                 self.history.stopped_by = self._train(team, judges, progress)
+                self._ended = self.epochs_done
+                self._restore_kept(team)
         except KeyboardInterrupt:
             self.history.stopped_by = "interrupt"
         finally:
             self._record()
             self._state.scalars = self.memory.scalars[0, CARRIED]
             self.history.seconds = time.perf_counter() - start
-        if self._best is not None and self._best_params is not None and self.history.stopped_by != "interrupt":
-            self.memory.params[:] = self._best_params
         self._bring_home()
 
     def _train(self, team, judges, progress: Progress) -> str:
-        by_epoch = bool(self.options.callbacks) or self._best is not None or self.validation is not None
-        every_epoch = self._best is not None or self.validation is not None
-        next_look = 0 if by_epoch else self.options.epochs  # epochs by the end of which somebody wants to look
+        looks = bool(self.options.callbacks) or self._judges or self.validation is not None
+        looked, next_look = 0, 0 if looks else self.options.epochs  # epochs by the end of which somebody wants to look
         module = self.plan.backend
         pace = Pace(self.plan.n_threads, products(self.plan.network, self.options.batch_size))
         while (done := self.steps_done) < self.n_steps:
             epoch = done // self.n_batches
-            if by_epoch and epoch >= next_look:
-                ahead = 1 if every_epoch else epochs_ahead(self.options.callbacks)
-                next_look = min(epoch + ahead, self.options.epochs)
             n_threads, n_steps = pace.next()
+            if looks and epoch >= next_look:
+                looked, next_look = epoch, min(epoch + self._epochs_ahead(epoch, n_steps), self.options.epochs)
+                self._last_look = self._now() if self._judges and next_look > epoch + 1 else None
             n_steps = min(n_steps, next_look * self.n_batches - done)
             began = time.perf_counter()
-            if not self._call(team, n_threads, done, n_steps):
-                return "divergence"
+            went_well = self._call(team, n_threads, done, n_steps)
             pace.record(n_threads, n_steps, time.perf_counter() - began)
-            epochs_done = self.steps_done // self.n_batches
+            epochs_done = self.epochs_done
+            if not went_well:
+                if self._last_look is not None:
+                    sound = epochs_done if self.memory.scalars[0, DIVERGED] else (self.steps_done - 1) // self.n_batches
+                    return self._judge(looked, sound, is_now=False) or "divergence"
+                return "divergence"
             if epochs_done:
                 progress.show(self.steps_done / self.n_batches, self.memory.epoch_loss[epochs_done - 1])
             if self.options.monitor is not None:
                 at_end = self.steps_done >= self.n_steps
                 params = module.to_host(self.memory.params)
                 self.options.monitor.look(self.memory.epoch_loss[:epochs_done], params, at_end=at_end)
-            if by_epoch and epochs_done >= next_look and (reason := self._after_epoch(judges, epochs_done - 1)):
+            if looks and epochs_done >= next_look and (reason := self._after_epochs(judges, looked, epochs_done)):
                 return reason
         return "epochs"
+
+    @property
+    def _judges(self) -> bool:
+        """Whether records may end the fit."""
+        return self._best is not None or self.options.converged is not None
+
+    def _epochs_ahead(self, epoch: int, n_steps: int) -> int:
+        """Epochs until the next look, of which a call takes n_steps: as many as cost least, if those that turn out to
+        have been too many, and those that must be found again, count against the looks.
+        """
+        ahead = epochs_ahead(self.options.callbacks) if self.options.callbacks else self.options.epochs
+        if self.validation is not None or (self._judges and self.options.state is not None):
+            return 1
+        if self._judges:
+            cost = self.n_batches * (products(self.plan.network, self.options.batch_size) + STEP)
+            share = LOOK / cost
+            ahead = min(ahead, int(sqrt(share * (epoch + share))), n_steps // self.n_batches)
+        return max(1, ahead)
+
+    def _now(self) -> Moment:
+        memory = self.memory
+        return Moment(self.epochs_done, memory.params.copy(), memory.state.copy(), memory.scalars.copy())
+
+    def _restore_kept(self, team) -> None:
+        """The parameters to end with."""
+        if isinstance(self._kept, tuple):
+            (epoch, params, state, scalars), n_epochs = self._kept
+            self.memory.params[:], self.memory.state[:], self.memory.scalars[:] = params, state, scalars
+            if n_epochs:
+                self._run_kernel(team, self.plan.n_threads, epoch * self.n_batches, n_epochs * self.n_batches)
+        elif self._kept is not None:
+            self.memory.params[:] = self._kept
 
     def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters."""
         options, memory = self.options, self.memory
-        course = Course(
-            batch_size=options.batch_size,
-            shuffle=options.shuffle,
-            seed=options.seed,
-            rule=CODES[options.optimizer.rule.name],
-            hyper=self._hyper,
-            factors=factors_at(options.factors, np.arange(first, first + n_steps), self.n_steps),
-            layered=self._layer_factors.size > 0,
-            layer_factors=self._layer_factors,
-        )
         before = self._before_call = memory.params.copy()
-        self.plan.backend.train(
-            self.plan.family, team, n_threads, self.plan.net, self.data, course, memory, self.plan.work, first, n_steps
-        )
+        self._run_kernel(team, n_threads, first, n_steps)
         if not memory.scalars[0, DIVERGED] and np.isfinite(float(memory.params.sum())):
             self._proven = before
             return True
@@ -243,29 +287,83 @@ class Fit:
             )
         return False
 
-    def _after_epoch(self, judges, epoch: int) -> str:
-        """Validate, judge, call back. Returns why training should stop, or an empty string."""
+    def _run_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
+        options = self.options
+        course = Course(
+            batch_size=options.batch_size,
+            shuffle=options.shuffle,
+            seed=options.seed,
+            rule=CODES[options.optimizer.rule.name],
+            hyper=self._hyper,
+            factors=factors_at(options.factors, np.arange(first, first + n_steps), self.n_steps),
+            layered=self._layer_factors.size > 0,
+            layer_factors=self._layer_factors,
+        )
+        self.plan.backend.train(
+            self.plan.family, team, n_threads, self.plan.net, self.data, course, self.memory, self.plan.work, first,
+            n_steps,
+        )  # fmt: skip
+
+    def _after_epochs(self, judges, first: int, last: int) -> str:
+        """Validate, judge, call back after epochs first <= e < last. Returns why training should stop, or an empty
+        string.
+        """
         if self.validation is not None:
             plan, data = self.validation
-            self._validated[epoch] = plan.evaluate(judges, data, self.memory.params, self._empty)
-            self._n_validated = epoch + 1
+            self._validated[last - 1] = plan.evaluate(judges, data, self.memory.params, self._empty)
+            self._n_validated = last
+        if self._judges and (reason := self._judge(first, last)):
+            return reason
         self._record()
-        if self._best is not None:
-            if self._best.improves(epoch, float(self.history.record(self._best.monitor)[-1])):
-                # A full batch's loss is that of the parameters before its only step.
-                of_before = self.n_batches == 1 and not self._best.monitor.startswith("validation")
-                self._best_params = self._before_call if of_before else self.memory.params.copy()
-                self.history.best_epoch = epoch
-            elif self._best.is_late(epoch):
-                return "early_stopping"
         if self.options.callbacks:
             self._bring_home()
-        stops = [callback(epoch, self.history) is True for callback in self.options.callbacks]
+        stops = [callback(last - 1, self.history) is True for callback in self.options.callbacks]
         return "callback" if any(stops) else ""
+
+    def _judge(self, first: int, last: int, is_now: bool = True) -> str:
+        """Which of epochs first <= e < last was the best so far, and which the last one, if the records say so.
+
+        is_now : whether the present parameters are those after epoch last - 1
+        """
+        self._record()
+        best, goal, history = self._best, self.options.converged, self.history
+        values = history.record(best.monitor)[first:last].tolist() if best is not None else ()
+        reached = None
+        if goal is not None:
+            accuracy = None if history.accuracy is None else history.accuracy[first:last]
+            reached = goal.first_reached(history.loss[first:last], accuracy)
+        reached = None if reached is None else first + reached
+        improved, reason, end = None, "", last
+        for epoch, value in enumerate(values, start=first):
+            assert best is not None
+            if best.improves(epoch, value):
+                improved = history.best_epoch = epoch
+            if epoch == reached:
+                break
+            if best.is_late(epoch):
+                reason, end, reached = "early_stopping", epoch + 1, None
+                break
+        if reached is not None:
+            reason, end, improved = "converged", reached + 1, reached
+        if improved is not None:
+            # A full batch's loss is that of the parameters before its only step.
+            validates = best is not None and best.monitor.startswith("validation") and reached is None
+            of_before = self.n_batches == 1 and not validates
+            n_epochs = improved + (0 if of_before else 1)
+            if n_epochs == last and is_now:
+                self._kept = self.memory.params.copy()
+            elif self._last_look is None:
+                self._kept = self._before_call
+            else:
+                self._kept = self._last_look, n_epochs - first
+        if reason:
+            self._ended, self._n_validated = end, min(self._n_validated, end)
+            self._record()
+        return reason
 
     def _record(self) -> None:
         """Bring the history up to the last finished epoch."""
-        n = self.steps_done // self.n_batches
+        n = self.epochs_done
         self.history.loss = self.memory.epoch_loss[:n]
         if self.data.metric != METRIC_NONE:
             self.history.accuracy = self.memory.epoch_right[:n]

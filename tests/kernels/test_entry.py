@@ -50,6 +50,21 @@ def test_empty_and_read_only_arrays():
     assert out[6] == 0
 
 
+def test_a_repeated_call_looks_at_what_is_new_only():
+    x, table, out = np.array([1.0, 2.0]), np.arange(6).reshape(2, 3), np.zeros(10)
+    parts = Parts(True, 1, 0.5, x, table)
+    repeated = entry.Repeated(spread, "repeated", (7,), (parts, 0.25, out), (0, 2))
+    for n in (1, 2):
+        new, out = parts._replace(n=n, numbers=np.array([1.0, 10.0 * n, 3.0])), np.zeros(10)
+        assert repeated((new, repeated._same[0][1], out))
+        np.testing.assert_array_equal(out, [7, n, 0.5, 0.25, 1, 10 * n, 3, 5, 2, 6])
+    out[:] = 0
+    assert not repeated((parts, float("0.75"), out)), "another object than before"
+    assert not out.any()
+    held = [x for _, x in repeated._same]
+    assert not any(isinstance(x, (np.ndarray, Parts)) for x in held), "what is new is not kept alive"
+
+
 def test_wrong_types_are_found(monkeypatch):
     """With FASTMLP_CHECK_TYPES, as in these tests: a kernel reads its arguments as what it was compiled for."""
     monkeypatch.setattr(entry, "CHECK_TYPES", True)
@@ -122,11 +137,11 @@ def test_a_warm_process_does_not_import_numba(fresh_python, monkeypatch, tmp_pat
     assert cold.stdout.split()[:-2] == warm.stdout.split()[:-2]
 
 
-def test_numba_may_have_been_imported(fresh_python, monkeypatch, tmp_path):
-    """Which prepares LLVM only once it compiles something: neither before nor after does it matter."""
+def test_numba_may_have_been_imported_and_not_used(fresh_python, monkeypatch, tmp_path):
+    """It leaves LLVM as it was until it compiles."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    for text in (UNWRITABLE, f"import numba\n{UNWRITABLE}numba.njit(lambda x: x + 1)(3)\n"):
-        done = fresh_python(text)
+    for program in (UNWRITABLE, "import numba" + UNWRITABLE):
+        done = fresh_python(program)
         assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "works", "")
 
 

@@ -70,11 +70,12 @@ def cross_val_population(
     nets, result = _train(whole, samples, [train for train, _ in folds])
     fitted = [_fitted(whole, nets, result, k, len(train)) for k, (train, _) in enumerate(folds)]
     trained = time.perf_counter()
-    scorer = check_scoring(whole, scoring=scoring)
-    scores = [
-        scorer(model, rows_of(table, test), rows_of(labels, test))
-        for model, (_, test) in zip(fitted, folds, strict=True)
-    ]
+    if scoring is None and is_classifier(whole):
+        scorer = lambda model, X, test: _accuracy(model.predict(X), y[test])
+    else:
+        given = check_scoring(whole, scoring=scoring)
+        scorer = lambda model, X, test: given(model, X, rows_of(labels, test))
+    scores = [scorer(model, rows_of(table, test), test) for model, (_, test) in zip(fitted, folds, strict=True)]
     return {
         "test_score": np.array(scores),
         "estimator": fitted,
@@ -115,6 +116,11 @@ def _train(whole: Any, samples: Samples, folds: list[np.ndarray]) -> tuple[Popul
     weights = None if (own == 1.0).all() else own
     of_folds = Samples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
     return nets, fit_nets(whole, nets, of_folds, n, batch, scale_of(whole._loss_name(), k))
+
+
+def _accuracy(found: np.ndarray, y: np.ndarray) -> float:
+    """As scikit-learn's accuracy_score, which takes 0.4 ms to find out what kind of labels these are."""
+    return float(np.mean((found == y.reshape(found.shape)).reshape(len(found), -1).all(axis=1)))
 
 
 def _weights(whole: Any, samples: Samples, n: int) -> np.ndarray:

@@ -81,7 +81,7 @@ def test_loss_and_delta(code):
 
 @pytest.mark.parametrize("code", range(len(RULES)), ids=[row.name for row in RULES])
 def test_update(code):
-    update_loop = update._make_update(RULES[code])
+    update_loop = update.make_update(RULES[code])
 
     def run(p, g, s, h, one):
         update_loop(p, g, s, 0, 1024, 1024, h, one, one, one)
@@ -140,11 +140,13 @@ def test_nets_as_lanes():
     from fastmlp.kernels.cpu import per_net
     from fastmlp.kernels.memory import offset
 
+    dense, weight_gradients = per_net.make_loops(16)[:2]
+
     def run_dense(p, x, y):
-        per_net.dense(offset(p, 0), 0, 1, 4, True, 16, offset(x, 0), 0, 4, 4, 8, offset(y, 0), 0)
+        dense(offset(p, 0), 0, 1, 4, True, 16, offset(x, 0), 0, 4, 4, 8, offset(y, 0), 0)
 
     def run_gradients(a, delta, g):
-        per_net.weight_gradients(offset(a, 0), 0, offset(delta, 0), 0, 4, 4, 8, offset(g, 0), 0, 16, False)
+        weight_gradients(offset(a, 0), 0, offset(delta, 0), 0, 4, 4, 8, offset(g, 0), 0, 16, False)
 
     for run in (run_dense, run_gradients):
         text = assembly(run, FLOATS, FLOATS, FLOATS)
@@ -152,13 +154,15 @@ def test_nets_as_lanes():
         assert not re.search(r"v?(add|mul|fmadd\w*)ss\s", text)
 
 
-@pytest.mark.parametrize("sizes, most_spills", [((2, 2, 1), 150), ((2, 4, 4, 1), 700)])
-def test_straight_line(sizes, most_spills):
+@pytest.mark.parametrize(
+    "sizes, lanes, most_spills", [((2, 2, 1), 16, 150), ((2, 2, 1), 32, 300), ((2, 4, 4, 1), 16, 700)]
+)
+def test_straight_line(sizes, lanes, most_spills):
     """All vectors, nothing scalar, no calls; what does not fit into the registers is bounded."""
     from fastmlp.kernels.activations import CODES
     from fastmlp.kernels.cpu.straight_line_code import python_function, signature
 
-    function = python_function(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0)
+    function = python_function((sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0, lanes))
     result, kinds = signature(np.dtype("float32"))
     function = numba.cfunc(result(*kinds), **OPTIONS)(function)
     text = without_wrappers(function._library.get_asm_str())

@@ -25,6 +25,7 @@ def run_transpose(w, w0, first, last, n, out, out0, ldo):
 
 SHAPES = [
     (1, 1, 1), (1, 33, 5), (ROWS, 32, 7), (ROWS + 1, 31, 9), (3, 16, 2), (2 * ROWS - 1, 100, 40),
+    (1, 300, 5), (1, 2 * FAR + 17, K + 1), (2, 2 * FAR, K + 1),
     (PACK_ROWS, FAR, K), (PACK_ROWS + 3, FAR + 5, K + 1), (40, FAR + 17, 2 * K + 3),
 ]  # fmt: skip
 

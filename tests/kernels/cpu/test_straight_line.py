@@ -56,9 +56,12 @@ def test_program_of_losses(loss, output, rng):
 
 
 def test_who_has_one():
-    ask = straight_line.straight_line_address
-    sigmoid, single = CODES["sigmoid"], np.dtype("float32")
-    assert ask((2, 2, 1), (sigmoid, sigmoid), 0, 1, 0, False, single) != 0
-    assert ask((2, 8, 8, 1), (sigmoid,) * 3, 0, 1, 0, False, single) == 0, "too many parameters"
-    assert ask((2, 2, 1), (sigmoid, sigmoid), 0, 1, 0, True, single) == 0, "dropout"
-    assert ask((2, 2, 2), (sigmoid, CODES["softmax"]), 2, 2, 0, False, single) == 0, "softmax"
+    has, sigmoid = straight_line.has_straight_line, CODES["sigmoid"]
+    assert has((2, 2, 1), (sigmoid, sigmoid), 1, False)
+    assert not has((2, 8, 8, 1), (sigmoid,) * 3, 1, False), "too many parameters"
+    assert not has((2, 2, 1), (sigmoid, sigmoid), 1, True), "dropout"
+    assert not has((2, 2, 2), (sigmoid, CODES["softmax"]), 2, False), "softmax"
+    address = straight_line.straight_line_address
+    same = [address([2, 2, 1], [sigmoid] * 2, 0, 0, lanes, np.dtype("float32")) for lanes in (16, 32, 16)]
+    assert same[0] == same[2] != same[1]
+    assert all(same)

@@ -1,0 +1,137 @@
+"""Training the nets of a population one by one, each with all of a processor's lanes for its samples: for nets too
+large for a lane, or too few to fill all lanes.
+
+Each thread has the buffers of one net and takes nets until none is left.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .devices import n_threads_available
+from .errors import is_per_net
+from .history import History
+from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from .optimizers import settings_of
+from .plan import Plan
+from .population_data import own_data
+from .progress import Progress
+from .training import Fit, Options
+
+if TYPE_CHECKING:
+    from .population_fit import Outcome, Task
+
+STATUS = {
+    "converged": CONVERGED, "divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS,
+    "callback": RUNNING, "interrupt": RUNNING,
+}  # fmt: skip
+SHOW_EVERY = 0.02  # seconds between looks at how many nets have finished
+
+
+class Stop:
+    """A callback that ends all fits soon after it is set."""
+
+    def __init__(self):
+        self.is_set = False
+
+    def epochs_ahead(self) -> int:
+        """It has no wish of its own: a fit looks as often as its calls last."""
+        return 2**31
+
+    def __call__(self, epoch: int, history: History) -> bool:
+        return self.is_set
+
+
+def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
+    """Train nets `members` for up to n_epochs, as many at a time as there are threads. KeyboardInterrupt leaves every
+    net as far as it had come.
+    """
+    stop, before, finished = Stop(), progress.done, []
+    n_threads = max(1, min(n_threads_available(), len(members)))
+    outcome.status[members] = RUNNING
+    waiting = iter(members.tolist())
+
+    def work() -> None:
+        with task.device.on():
+            room = Room(task, n_epochs, stop)
+            for net in waiting:  # a list's iterator gives each element to one thread
+                if stop.is_set:
+                    return
+                room.train(net, outcome)
+                finished.append(net)
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(work) for _ in range(n_threads)]
+        try:
+            while (done := wait(futures, SHOW_EVERY, FIRST_EXCEPTION)).not_done:
+                for future in done.done:
+                    future.result()
+                progress.show(before + len(finished), float("nan"))
+            for future in futures:
+                future.result()
+            progress.show(before + len(finished), float("nan"))
+        except BaseException:
+            stop.is_set = True
+            raise
+
+
+class Room:
+    """What a thread trains one net after another in."""
+
+    def __init__(self, task: Task, n_epochs: int, stop: Stop):
+        self.task, self.n_epochs, self.stop = task, n_epochs, stop
+        self.padded = task.network.layout.padded(task.dtype)
+        self.own_settings = any(map(is_per_net, settings_of(task.optimizer).values()))
+        self.dropout = np.broadcast_to(task.dropout, (task.n_nets, task.dropout.shape[-1])).copy()
+        self.plan: Plan | None = None
+        self.validation: Plan | None = None
+        if task.held_out is not None:
+            plan = Plan.for_evaluation(
+                task.network, task.device, task.dtype, task.held_out.n_samples, n_threads=1, precision=task.precision
+            )
+            self.validation = plan.with_net(plan.net._replace(margin=task.net.margin))
+
+    def plan_of(self, net: int) -> Plan:
+        task = self.task
+        l2 = float(task.l2[net]) if is_per_net(task.l2) else task.l2
+        if self.plan is None or not task.device.is_host:  # a GPU's kernels may be made for the settings
+            network = task.network
+            if not task.device.is_host:
+                network = replace(network, l2=l2, dropout=tuple(self.dropout[net, :-1].tolist()))
+            self.plan = Plan.for_training(
+                network, task.device, task.dtype, task.data.n_samples, task.batch_size, task.shuffle, n_threads=1,
+                precision=task.precision,
+            )  # fmt: skip
+        return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=self.dropout[net]))
+
+    def train(self, net: int, outcome: Outcome) -> None:
+        task, history = self.task, History()
+        options = Options(
+            self.n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]),
+            task.optimizer.of_net(net) if self.own_settings else task.optimizer, task.factors, task.early_stopping,
+            (self.stop,), 0, warns=False, converged=task.converged,
+        )  # fmt: skip
+        params = self.padded[: task.network.layout.n_params]
+        params[:] = task.params[net]
+        validation = None
+        if self.validation is not None and task.held_out is not None:
+            validation = self.validation, task.held_out
+        Fit(self.plan_of(net), own_data(task.data, task.strides, net), validation, self.padded, options, history).run()
+        task.params[net] = params
+        outcome.status[net] = STATUS[history.stopped_by]
+        n = outcome.epochs[net] = history.epochs
+        if n:
+            outcome.loss[net] = history.loss[-1]
+            outcome.right[net] = np.nan if history.accuracy is None else history.accuracy[-1]
+            seen = outcome.record_epochs <= n
+            with np.errstate(over="ignore"):
+                outcome.records[seen, net] = history.loss[outcome.record_epochs[seen] - 1]
+        if history.stopped_by == "divergence":
+            outcome.loss[net] = np.nan
+        if task.monitor is not None and history.best_epoch is not None:
+            outcome.best_epochs[net] = history.best_epoch + 1
+            outcome.best[net] = history.record(task.monitor)[history.best_epoch]
