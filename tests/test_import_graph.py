@@ -66,7 +66,7 @@ KERNEL_LEVELS = [
         "cuda.structs",
     ],
     ["cuda.clock", "cuda.module", "cuda.products"],
-    ["cuda.per_net", "cuda.shuffling"],
+    ["cuda.batched_passes", "cuda.per_net", "cuda.shuffling"],
     ["cuda.window"],
     ["cuda.batched"],
     ["cuda.nets"],

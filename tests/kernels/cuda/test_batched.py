@@ -138,7 +138,7 @@ def test_wide_layers_and_many_rows(dtype, optimizer, rng, monkeypatch):
     """More columns and rows than a block takes, chunks of rows, the last one short; a shorter last batch; more
     parameters than threads; held-out samples in pieces of as many rows as there is room for.
     """
-    monkeypatch.setattr("fastmlp.kernels.cuda.batched.MOST_BLOCKS", 2)
+    monkeypatch.setattr("fastmlp.kernels.cuda.batched_passes.MOST_BLOCKS", 2)
     sizes = (33, 40, 35, 12)
     X, labels = rng.normal(size=(233, 33)), rng.integers(0, 12, 233)
     X_new, new = rng.normal(size=(300, 33)), rng.integers(0, 12, 300)
@@ -198,15 +198,15 @@ def test_launches_of_a_step(emulated_cuda, unrecorded, rng):
 
 def test_nets_that_have_ended_cost_nothing(windows, unrecorded, monkeypatch):
     """Each leaves its slot to one that has not; the grids shrink, and every net ends where it would alone."""
-    from fastmlp.kernels.cuda import batched
+    from fastmlp.kernels.cuda.batched_passes import BatchedProducts
 
-    counts, multiply = [], batched.BatchedProducts._multiply
+    counts, multiply = [], BatchedProducts._multiply
 
     def counted(self, *arguments):
         counts.append(self.n_nets)
         multiply(self, *arguments)
 
-    monkeypatch.setattr(batched.BatchedProducts, "_multiply", counted)
+    monkeypatch.setattr(BatchedProducts, "_multiply", counted)
     pop = make(12, (2, 3, 1), loss="binary_cross_entropy")
     start = pop.params.copy()
     result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
@@ -244,38 +244,12 @@ def test_replayed_steps_are_the_same(emulated_cuda, recorded, unrecorded, monkey
     np.testing.assert_array_equal(results[0].loss, results[1].loss)
 
 
-CALLS = [
-    ("exact", "float32", "sgemmStridedBatched", "cublasSgemmStridedBatched"),
-    ("exact", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
-    ("tf32", "float32", "gemmStridedBatchedEx", "cublasGemmStridedBatchedEx"),
-    ("tf32", "float64", "dgemmStridedBatched", "cublasDgemmStridedBatched"),
-]
-
-
-@pytest.mark.parametrize("wrapped", [True, False])
-@pytest.mark.parametrize("precision, dtype, wrapper, call", CALLS)
-def test_precision_decides_the_call(
-    emulated_cuda, batched, precision, dtype, wrapper, call, wrapped, monkeypatch, rng
-):  # fmt: skip
-    """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
-    emulated_cuda.settings.cublas = not wrapped
-    from fastmlp.kernels.cuda.batched import BatchedProducts
-
-    called, begin = [], BatchedProducts.__init__
-
-    def made(self, *arguments):
-        begin(self, *arguments)
-        for name in ("_gemm", "_gemm_ex"):
-            real = getattr(self, name)
-            setattr(self, name, lambda *a, real=real: (called.append((real.__name__, a)), real(*a)))
-
-    monkeypatch.setattr(BatchedProducts, "__init__", made)
-    pop, (X, y) = make(3, (5, 4, 2), dtype=dtype, precision=precision), samples(rng, 8, (5, 4, 2))
+@pytest.mark.parametrize("precision", ["exact", "tf32"])
+def test_precision_is_the_populations(windows, precision, rng):
+    pop, (X, y) = make(2, SIZES, dtype="float32", precision=precision), samples(rng, 8)
     start = pop.params.copy()
     pop.fit(X, y, epochs=2, optimizer=SGD(0.2), verbose=0)
-    assert {name for name, _ in called} == {wrapper if wrapped else call}
-    if precision == "tf32" and dtype == "float32":
-        assert called[0][1][-3:] == (3, 77, -1)  # nets, CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT
+    assert windows[0]._passes.products._tf32 == (precision == "tf32")
     reference = reference_of(pop.network, start[1])
     follow_sgd(reference, X, y, 0.2, epochs=2)
     np.testing.assert_allclose(pop.params[1], reference.params, atol=1e-2 if precision == "tf32" else 1e-5)
@@ -305,7 +279,7 @@ def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch,
 
 def windows_bytes(pop, rows):
     """What a window measures a net at, for Adam with early stopping."""
-    from fastmlp.kernels.cuda.batched import Passes
+    from fastmlp.kernels.cuda.batched_passes import Passes
     from fastmlp.kernels.cuda.per_net import padded
     from fastmlp.plan import describe_net
 
