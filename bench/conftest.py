@@ -80,7 +80,7 @@ class Session:
         self.path = option.save or HERE / "results" / "latest.json"
         self.pool = Pool(self.device)
         self.wanted: dict[str, list[str]] = {}  # work -> its contestants among the tests that run
-        self.done = 0
+        self.measured: set[str] = set()  # works of this run, not of the file that it goes on with
         self.results: dict | None = None
 
     @staticmethod
@@ -133,6 +133,8 @@ class Session:
     def result(self, name: str) -> dict:
         """The result of a work, measured the first time it is asked for."""
         found = next((result for result in self.results["results"] if result["name"] == name), None)
+        if found and name in self.measured:
+            return found
         entry = WORKS[name]
         missing = [peer for peer in entry.peers if peer.name in self.wanted[name]]
         if found:
@@ -142,8 +144,8 @@ class Session:
                 return found
             self.results["results"].remove(found)
             missing = [peer for peer in entry.peers if peer.name in self.wanted[name] or peer.name in have]
-        self.done += 1
-        self.say(f"\n[{self.done}/{len(self.wanted)}] {entry.group}/{name}:")
+        self.measured.add(name)
+        self.say(f"\n[{len(self.measured)}/{len(self.wanted)}] {entry.group}/{name}:")
         started = time.monotonic()
         try:
             found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))

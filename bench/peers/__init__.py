@@ -122,8 +122,8 @@ TRAINING = (
     Peer("sklearn", "peers.sklearn_peer", needs=("sklearn",), corrects_epsilon=False),
     Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH),
     Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH),
-    Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True, devices=BOTH),
     Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",), devices=BOTH),
+    Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True, devices=BOTH),
     Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True,
          devices=BOTH),
 )  # fmt: skip

@@ -23,6 +23,7 @@ class Fastmlp:
     def product(self):
         import numba
 
+        import fastmlp.kernels.compiler  # noqa: F401  tells Numba what the kernels' helpers are
         from fastmlp.kernels.cpu.product import plain_product
         from fastmlp.kernels.cpu.work import scratch_size
         from fastmlp.kernels.jit import OPTIONS

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-LONG_ENOUGH = 0.2  # seconds after which a job needs no more runs
+LONG_ENOUGH = 0.15  # seconds after which a job needs no more runs
 WARM_UP = 2.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
@@ -18,7 +18,7 @@ class Rules(NamedTuple):
     """rounds : at most so many; seconds : what all rounds of a work may take, if that allows FEWEST_ROUNDS"""
 
     rounds: int = 7
-    seconds: float = 10.0
+    seconds: float = 7.0
     quick: bool = False
 
 
@@ -49,7 +49,7 @@ def calibrate(
 def affordable_rounds(rules: Rules, seconds: float) -> int:
     """How many rounds of so many seconds the rules allow.
 
-    >>> affordable_rounds(Rules(rounds=7, seconds=10.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=10.0), 60.0)
+    >>> affordable_rounds(Rules(rounds=7, seconds=7.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=7.0), 60.0)
     (7, 3)
     """
     return max(min(FEWEST_ROUNDS, rules.rounds), min(rules.rounds, int(rules.seconds / seconds)))
