@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-LONG_ENOUGH = 0.15  # seconds after which a job needs no more runs
+LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs
 WARM_UP = 2.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
