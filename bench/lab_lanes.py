@@ -31,15 +31,14 @@ def c_function(sizes, rule, lanes):
     import numba
 
     from fastmlp.kernels.activations import CODES
-    from fastmlp.kernels.cpu.straight_line import _kinds
-    from fastmlp.kernels.cpu.straight_line_code import NAMES, make_train
+    from fastmlp.kernels.cpu.straight_line_code import NAMES, kinds, make_train
     from fastmlp.kernels.jit import OPTIONS
     from fastmlp.kernels.optimizers import CODES as RULE_CODES
 
     compiled = make_train(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, RULE_CODES[rule], lanes)
     scope, names = {"compiled": compiled}, ", ".join(NAMES)
     exec(f"def train({names}):\n    return compiled({names})", scope)
-    function = numba.cfunc(numba.types.intp(*_kinds(numba.types.float32)), **OPTIONS)(scope["train"])
+    function = numba.cfunc(numba.types.intp(*kinds(numba.types.float32)), **OPTIONS)(scope["train"])
     spills = re.findall(r"vmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)", function._library.get_asm_str())
     kind = ctypes.CFUNCTYPE(COUNT, *[POINTER] * 8, *[COUNT] * 5, *[NUMBER] * 6, *[POINTER] * 4)
     return function, kind(function.address), len(spills)

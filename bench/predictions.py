@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
+import data
 import float64
 import numpy as np
 from peers import PREDICTION, PRODUCTS, Peer
-from training_works import digits_data, mnist_data
 from work import Entry, at_most, thread_settings
 from workloads import Workload
 
@@ -74,9 +74,8 @@ class PredictionWork:
     n_steps = 1
 
 
-def _build(name, label, data, layer_sizes, rows: int, unit: str) -> PredictionWork:
-    X, y, source = data()
-    X, y = np.ascontiguousarray(X[:rows], np.float32), np.ascontiguousarray(y[:rows], np.int64)
+def _build(name, label, samples, layer_sizes, rows: int, unit: str) -> PredictionWork:
+    X, y, source = samples(rows)
     net = Workload(
         name, label, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3,
         X, y, len(X), 1, source,
@@ -87,11 +86,11 @@ def _build(name, label, data, layer_sizes, rows: int, unit: str) -> PredictionWo
 DIGITS, MNIST = (64, 64, 32, 10), (784, 512, 512, 10)
 EVERYONE = (*PRODUCTS, *PREDICTION)
 ENTRIES = tuple(
-    Entry(name, "predict", EVERYONE, partial(_build, name, label, data, sizes, rows, unit), in_quick)
-    for name, label, data, sizes, rows, unit, in_quick in (
-        ("digits_one_row", "digits", digits_data, DIGITS, 1, "call", True),
-        ("digits_rows", "digits", digits_data, DIGITS, 1797, "row", False),
-        ("mnist_one_row", "MNIST", mnist_data, MNIST, 1, "call", False),
-        ("mnist_rows", "MNIST", mnist_data, MNIST, 10_000, "row", False),
+    Entry(name, "predict", EVERYONE, partial(_build, name, label, samples, sizes, rows, unit), in_quick)
+    for name, label, samples, sizes, rows, unit, in_quick in (
+        ("digits_one_row", "digits", data.digits, DIGITS, 1, "call", True),
+        ("digits_rows", "digits", data.digits, DIGITS, 1797, "row", False),
+        ("mnist_one_row", "MNIST", data.mnist, MNIST, 1, "call", False),
+        ("mnist_rows", "MNIST", data.mnist, MNIST, 10_000, "row", False),
     )
 )

@@ -1,16 +1,11 @@
-"""The table of training jobs for one net: groups xor, minibatch and large, and the curves over its sizes.
-
-Real data is used where it is at hand: digits come with scikit-learn, MNIST and covertype from the folder named by the
-environment variable FASTMLP_DATA (mnist/mnist.npz, covertype/covertype.npz); otherwise random classes of that shape.
-"""
+"""The table of training jobs for one net: groups xor, minibatch and large, and the curves over its sizes."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
+import data
 import numpy as np
 from peers import ARITHMETIC, CHAIN, CURVE, JAX_STEP, PRODUCTS, TRAINING
 from work import Entry
@@ -48,69 +43,22 @@ def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, sourc
     )  # fmt: skip
 
 
-def random_classes(seed: int, rows: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(X, y): classes that can be told apart, X about as large as pixels.
-
-    Where inputs are all positive some units are active for one row only. Float32 may take that row or lose it, Adam
-    then moves all weights of the unit by a full step or by none, and honest contestants end 0.04 of their way apart.
-    With these X it was 0.003 at most: four seeds of the three large nets, four orders of summing.
-    """
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, classes, rows)
-    X = rng.standard_normal((classes, features), np.float32)[y]
-    X += rng.standard_normal(X.shape, np.float32)
-    return 0.2 * X, y
-
-
-def digits_data() -> tuple[np.ndarray, np.ndarray, str]:
-    """(X, y, source), 1,797 rows of 64 numbers from 0 to 1, ten classes."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        return *random_classes(4, 1797, 64, 10), "random, the shape of digits"
-    X, y = load_digits(return_X_y=True)
-    return (X / 16).astype(np.float32), y, "scikit-learn's digits"
-
-
-def _data_file(path: str) -> Path | None:
-    folder = os.environ.get("FASTMLP_DATA")
-    file = Path(folder) / path if folder else None
-    return file if file and file.is_file() else None
-
-
-def mnist_data() -> tuple[np.ndarray, np.ndarray, str]:
-    """(X, y, source), 60,000 rows of 784 numbers from 0 to 1, ten classes."""
-    if file := _data_file("mnist/mnist.npz"):
-        with np.load(file) as data:
-            return data["x_train"].reshape(-1, 784).astype(np.float32) / 255, data["y_train"], "MNIST"
-    return *random_classes(1, 60000, 784, 10), "random, the shape of MNIST"
-
-
 def _digits(name, batch_size: int, most_runs: int) -> Workload:
-    X, y, source = digits_data()
+    X, y, source = data.digits()
     return _softmax(name, "digits", "minibatch", (64, 64, 32, 10), X, y, batch_size, most_runs, source)
 
 
 def _mnist(name, batch_size: int, **others) -> Workload:
-    X, y, source = mnist_data()
-    rows = MNIST_ROWS // batch_size * batch_size  # a step costs the same however many there are
-    X, y, source = X[:rows], y[:rows], f"{source}, {rows:,} rows"
+    X, y, source = data.mnist(MNIST_ROWS // batch_size * batch_size)  # a step costs the same however many there are
     return _softmax(
-        name, "MNIST", others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1, source, **others
-    )
+        name, "MNIST", others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1,
+        f"{source}, {len(X):,} rows", **others,
+    )  # fmt: skip
 
 
 def _table4096(name) -> Workload:
-    if file := _data_file("covertype/covertype.npz"):
-        with np.load(file) as data:
-            X = np.concatenate([data[f"x_{part}"] for part in ("train", "val", "test")]).astype(np.float32)
-            y = np.concatenate([data[f"y_{part}"] for part in ("train", "val", "test")]).astype(np.int64) - 1
-        X[:, :10] = (X[:, :10] - X[:, :10].mean(0)) / X[:, :10].std(0)
-        source = "covertype"
-    else:
-        (X, y), source = random_classes(2, 20480, 54, 7), "random, the shape of covertype"
-    sizes = (54, 1024, 1024, 7)
-    return _softmax(name, "table", "large", sizes, X[:20480], y[:20480], 4096, 1, source, verify_steps=2)
+    X, y, source = data.covertype(20480)
+    return _softmax(name, "table", "large", (54, 1024, 1024, 7), X, y, 4096, 1, source, verify_steps=2)
 
 
 def _regression256(name) -> Workload:
@@ -124,9 +72,9 @@ def _regression256(name) -> Workload:
 
 def _random(name, layer_sizes, batch_size, n_steps, axis, x, unit="step") -> Workload:
     """A point of a curve."""
-    X, y = random_classes(5, batch_size * n_steps, layer_sizes[0], layer_sizes[-1])
+    X, y, source = data.random_classes(5, batch_size * n_steps, layer_sizes[0], layer_sizes[-1])
     return _softmax(
-        name, "random", "scaling", layer_sizes, X, y, batch_size, 4000, "random", unit=unit,
+        name, "random", "scaling", layer_sizes, X, y, batch_size, 4000, source, unit=unit,
         curve={"name": CURVES[axis], "axis": axis, "x": x},
     )  # fmt: skip
 

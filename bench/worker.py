@@ -98,6 +98,8 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{os.path.basename(last.filename)}:{last.lineno}"
             connection.send(("failed", f"{type(error).__name__}: {str(error)[:300]} ({place})"))
+    contestant = None  # and its temporary folders
+    os._exit(0)  # some libraries take a second to tidy up
 
 
 def reset_peak_memory() -> None:
