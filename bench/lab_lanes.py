@@ -1,11 +1,12 @@
-"""Blocks of 16 or of 32 nets? The measurement behind plan.WIDE_UP_TO_PARAMS.
+"""Blocks of one register or of two? The measurement behind plan.WIDE_UP_TO_PARAMS.
 
-    python bench/lab_lanes.py [--epochs 64]
+    python bench/lab_lanes.py [--epochs 1024]
 
 Calls the straight-line function of an architecture on one block of nets, four samples of XOR, with nothing around it:
-no queue, no records. Prints nanoseconds per net and epoch for both numbers of lanes, their ratio, and the stores to the
-stack in the machine code, which say how many numbers have no register. Nets start anew before each call, so that few
-have learned: slopes that vanish are another matter (kernels/cpu/denormals.py).
+no queue, no records; with fewer epochs the call through ctypes, 6 us, would count. Prints nanoseconds per net and epoch
+for both numbers of lanes, their ratio, and the stores to the stack in the machine code, which say how many numbers have
+no register. Nets start anew before each call, so that few have learned: slopes that vanish are another matter
+(kernels/cpu/denormals.py).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ARCHITECTURES = ((2, 1), (2, 2, 1), (2, 3, 1), (2, 4, 1), (2, 5, 1), (2, 6, 1), 
 RULES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
 SETTINGS = {"growth": 1.2, "shrink": 0.5, "smallest": 1e-6, "biggest": 50.0, "epsilon": 1e-8}
 POINTER, NUMBER, COUNT = ctypes.c_void_p, ctypes.c_float, ctypes.c_ssize_t
-ROUNDS, CALLS = 200, 5
+ROUNDS, CALLS = 40, 3
 
 
 def c_function(sizes, rule, lanes):
@@ -80,18 +81,20 @@ def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=1024)
     epochs = parser.parse_args().epochs
     start_clean()
+    from fastmlp.kernels.cpu.work import VECTOR_BYTES
+
+    one = max(8, VECTOR_BYTES // 4)
     for sizes in ARCHITECTURES:
         n_params = sum((i + 1) * j for i, j in pairwise(sizes))
         for rule in RULES:
-            (narrow, spills), (wide, wide_spills) = (nanoseconds(sizes, rule, lanes, epochs) for lanes in (16, 32))
+            (narrow, spills), (wide, wide_spills) = (nanoseconds(sizes, rule, n, epochs) for n in (one, 2 * one))
             title = f"{'-'.join(map(str, sizes))}, {n_params} parameters, {rule}"
             ratio, stores = wide / narrow, f"stores to the stack {spills}, {wide_spills}"
-            print(
-                f"{title:35}: 16 lanes {narrow:6.2f} ns, 32 lanes {wide:6.2f}, ratio {ratio:.2f}; {stores}", flush=True
-            )
+            times = f"{one} lanes {narrow:6.2f} ns, {2 * one} lanes {wide:6.2f}"
+            print(f"{title:35}: {times}, ratio {ratio:.2f}; {stores}", flush=True)
 
 
 if __name__ == "__main__":

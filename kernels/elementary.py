@@ -2,7 +2,8 @@
 
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
 reduction and a polynomial: no branch, no table, a few units in the last place (tests/kernels/test_elementary.py
-measures). NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number.
+measures). NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number; nor is
+sigmoid, whose floor is the inverse of the largest number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
 Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
@@ -169,7 +170,8 @@ def _vector_log1p(t):
 
 
 def _vector_sigmoid(z):
-    return 1.0 / (1.0 + exp(-z))
+    q, s = _reduced_exp(-z)
+    return 0.5 / (s * q + (s + 0.5))  # 1 / (1 + exp(-z)), whose last steps do not wait for one another
 
 
 def _vector_tanh(z):
@@ -177,8 +179,7 @@ def _vector_tanh(z):
     z = where(z > limit, limit, z)
     z = where(z < -limit, -limit, z)
     q, s = _reduced_exp_within(2.0 * z)
-    e = (s * q + (s - 0.5)) * 2.0
-    return e / (e + 2.0)
+    return (s * q + (s - 0.5)) / (s * q + (s + 0.5))  # e / (e + 2) for e = expm1(2z)
 
 
 def _vector_softplus(z):

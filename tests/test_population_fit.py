@@ -9,6 +9,8 @@ import fastmlp.population_alone
 import fastmlp.population_fit
 import fastmlp.progress
 from fastmlp import MLP, Population
+from fastmlp.devices import Device
+from fastmlp.kernels.cpu.work import LANES, VECTOR_BYTES
 from fastmlp.optimizers import OPTIMIZERS
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
@@ -67,19 +69,22 @@ WIDE_FITS = {
 @pytest.mark.parametrize(
     "name, dtype", [(name, "float32") for name in WIDE_FITS] + [(name, "float64") for name in ("adam", "converged")]
 )
-def test_wide_blocks_change_no_bit(name, dtype, monkeypatch):
+def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
     """150 nets are not a multiple of any number of lanes."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
 
     def train(up_to):
-        monkeypatch.setattr(fastmlp.plan, "WIDE_UP_TO_PARAMS", up_to)
+        monkeypatch.setattr(fastmlp.plan, "WIDE_UP_TO_PARAMS", dict.fromkeys((16, 32, 64), up_to))
         pop = Population(
             (2, 2, 1), 150, hidden_activation="tanh", output_activation="sigmoid", random_state=1, dtype=dtype,
             l2=1e-3 if name == "penalties" else 0.0,
         )  # fmt: skip
         return pop, pop.fit(XOR, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
-    assert fastmlp.plan.choose_lanes(Population((2, 2, 1), 1).network, 150, False) == 32
+    network = Population((2, 2, 1), 1).network
+    numbers = [fastmlp.plan.choose_lanes(network, Device("cpu", ""), n, False) for n in (4, 150)]
+    assert numbers == [max(8, VECTOR_BYTES // 4), 2 * max(8, VECTOR_BYTES // 4)]
+    assert fastmlp.plan.choose_lanes(network, Device("cpu", ""), 150, True) == LANES
     (narrow, of_narrow), (wide, of_wide) = train(0), train(21)
     np.testing.assert_array_equal(narrow.params, wide.params)
     for field in ("status", "epochs", "loss", "records"):

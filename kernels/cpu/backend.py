@@ -37,6 +37,7 @@ from .work import (
     SampleWork,
     scratch_size,
 )
+from .work import VECTOR_BYTES as VECTOR_BYTES
 
 TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
 STRAIGHT_LINE_ROWS = 64
@@ -245,7 +246,7 @@ def train_nets(
     """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
     work.n_members = nets.n_members
     team.run_each(
-        "cpu.lanes.train" if work.blocks[0].lanes == LANES else "cpu.lanes.train_wide",
+        "cpu.lanes.train" if work.blocks[0].lanes == LANES else "cpu.lanes.train_straight",
         nets.params.dtype,
         [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
     )

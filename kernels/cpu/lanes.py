@@ -27,7 +27,7 @@ from .lane_queue import make_queue
 from .lane_update import make_settings
 from .per_net import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER, make_gradient, make_loops, shuffle_lanes
 from .update import CLIP_NORM, LEARNING_RATE, make_update
-from .work import LANES, WIDE_LANES
+from .work import LANES, OTHER_LANES
 
 L2 = len(HYPER)
 SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
@@ -293,7 +293,7 @@ def make_training(lanes, has_loops):
 
 
 _train, _evaluate = make_training(LANES, True)
-_train_wide, _ = make_training(WIDE_LANES, False)
+_train_straight, _ = make_training(OTHER_LANES, False)
 
 
 @kernel
@@ -308,10 +308,10 @@ def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block
 
 
 @kernel
-def train_wide(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
-    """The same for blocks of WIDE_LANES nets that have a straight-line program, without validation."""
+def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
+    """The same for blocks of OTHER_LANES nets that have a straight-line program, without validation."""
     before = flush_denormals()
-    _train_wide(
+    _train_straight(
         bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
         queue, n_epochs,
     )  # fmt: skip

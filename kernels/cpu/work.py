@@ -14,13 +14,13 @@ LOSS, RIGHT = 0, 1  # columns of `partial`
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
 NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
-LANES = 16  # nets of a block: one AVX-512 register of float32, two of float64
-WIDE_LANES = 32  # of a block of the smallest nets: two registers, whose chains of operations do not wait for each other
+LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
 TOGETHER = 4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
 
 FEATURES = binding.get_host_cpu_features()
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
+OTHER_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less
 K = 256  # columns of A that a product takes at a time
 
 
@@ -78,7 +78,7 @@ class Block(NamedTuple):
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (n_outputs, rows, lanes)
     weight: np.ndarray  # (rows, lanes)
-    order: np.ndarray  # int64 (LANES, n_samples) if shuffled
+    order: np.ndarray  # int64 (lanes, n_samples) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
     p: np.ndarray  # (n_params, lanes)
     g: np.ndarray

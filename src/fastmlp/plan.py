@@ -33,9 +33,11 @@ STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net
 # of them. (bench/lab_population_families.py)
 LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
-# Blocks have so many lanes, or twice as many where each thread has enough nets for them: two chains of dependent
-# operations then fill each other's gaps. Larger nets would have too few registers. (bench/lab_lanes.py)
-LANES, WIDE_LANES, WIDE_UP_TO_PARAMS = 16, 32, 21
+LANES = 16  # nets of a block that has loops
+# A block of straight-line programs fills a register with float32. Up to so many parameters, by the register's bytes, it
+# fills two where each thread has enough nets: two chains of dependent operations fill each other's gaps. Larger nets
+# would have too few registers, AVX-512 has 32 and the others 16. (bench/lab_lanes.py)
+WIDE_UP_TO_PARAMS = {64: 21, 32: 13, 16: 13}
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
@@ -144,10 +146,14 @@ def _device_nets_family(
     return "alone" if alone else "batched"
 
 
-def choose_lanes(network: Network, n_nets: int, validates: bool) -> int:
+def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool) -> int:
     """Nets in a block, if they have straight-line programs. It changes no bit of what comes out."""
-    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS and n_nets >= WIDE_LANES * n_threads_available()
-    return WIDE_LANES if wide and not validates else LANES
+    if validates or not device.is_host:
+        return LANES
+    vector_bytes = backend(device).VECTOR_BYTES
+    lanes = max(8, vector_bytes // 4)
+    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS[vector_bytes]
+    return 2 * lanes if wide and n_nets >= 2 * lanes * n_threads_available() else lanes
 
 
 def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int:

@@ -185,7 +185,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         layer_factors.size > 0, layer_factors,
     )  # fmt: skip
     validates = task.monitor is not None and task.monitor.startswith("validation")
-    lanes = choose_lanes(task.network, len(members), validates)
+    lanes = choose_lanes(task.network, task.device, len(members), validates)
     n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
     outcome.status[members] = RUNNING
