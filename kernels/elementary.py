@@ -3,7 +3,7 @@
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
 reduction and a polynomial: no branch, no table, a few units in the last place (tests/kernels/test_elementary.py
 measures). NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number; nor is
-sigmoid, whose floor is the inverse of the largest number.
+sigmoid, whose floor is the smallest normal number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
 Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
@@ -108,6 +108,7 @@ _log1p_tail = _polynomial(LOG1P_32, LOG1P_64)
 _erfc_tail = _polynomial(ERFC_32, ERFC_64)
 _lowest = _constant(-86.6, -707.7)  # 2**k * exp(r) with k - 1 still a normal exponent
 _highest = _constant(89.0, 710.0)  # overflows to inf
+_most = _constant(87.33, 708.39)  # whose exp has a normal inverse
 _shift = _constant(1.5 * 2**23, 1.5 * 2**52)  # adding it rounds to an integer, kept in the low bits
 _log2_high = _constant(0.693359375, 0.693145751953125)  # few bits, so that k * high is exact
 _log2_low = _constant(-2.1219444005469057e-4, 1.4286068203094172e-6)
@@ -169,9 +170,19 @@ def _vector_log1p(t):
     return 2.0 * s + s * s * s * _log1p_tail(s * s)
 
 
+def _complement(x):
+    return 1.0 / (1.0 + np.exp(x))
+
+
+def _vector_complement(x):
+    """sigmoid(-x), by itself: where LLVM sees the minus, it makes no minimum and maximum of the limits."""
+    x = where(x < _lowest(x), _lowest(x), x)
+    q, s = _reduced_exp_within(where(x > _most(x), _most(x), x))
+    return 0.5 / (s * q + (s + 0.5))  # the last steps of 1 / (1 + exp(x)) do not wait for one another
+
+
 def _vector_sigmoid(z):
-    q, s = _reduced_exp(-z)
-    return 0.5 / (s * q + (s + 0.5))  # 1 / (1 + exp(-z)), whose last steps do not wait for one another
+    return _complement(-z)
 
 
 def _vector_tanh(z):
@@ -199,7 +210,7 @@ def _vector_normal_cdf(z):
 
 for _function, _implementation in (
     (_reduced_exp_within, _vector_reduced_exp_within), (_reduced_exp, _vector_reduced_exp), (exp, _vector_exp),
-    (expm1, _vector_expm1), (tanh, _vector_tanh),
+    (expm1, _vector_expm1), (tanh, _vector_tanh), (_complement, _vector_complement),
     (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p), (softplus, _vector_softplus),
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip

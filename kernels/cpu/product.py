@@ -18,6 +18,7 @@ from .work import ROWS, VECTOR_BYTES, K
 
 PACK_ROWS = 32  # rows of C from which copying B pays; bench/LOG.md
 SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
+BAND = 32  # rows transposed together: whole cache lines of the copy, and fewer visits to each of its pages
 PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 FAR = 320  # elements between rows from which walking down a column is slow
 _tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
@@ -127,9 +128,10 @@ plain_product = make_product(_nothing)
 def transpose(w, w0, first, last, n, out, out0, ldo):
     """out[j, i] = w[i, j] for rows first <= i < last of w (*, n)."""
     whole_rows, whole_columns = last - (last - first) % SIDE, n - n % SIDE
-    for i in range(first, whole_rows, SIDE):
+    for band in range(first, whole_rows, BAND):
         for j in range(0, whole_columns, SIDE):
-            transpose_square(w, w0 + i * n + j, n, out, out0 + j * ldo + i, ldo, SIDE)
+            for i in range(band, min(band + BAND, whole_rows), SIDE):
+                transpose_square(w, w0 + i * n + j, n, out, out0 + j * ldo + i, ldo, SIDE)
     for i in range(first, last):
         for j in range(whole_columns if i < whole_rows else 0, n):
             out[out0 + j * ldo + i] = at(w, w0 + i * n + j)

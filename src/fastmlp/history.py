@@ -38,6 +38,7 @@ class History:
         self.stopped_by = "epochs"
         self._settings: dict[str, Any] | Callable[[], dict[str, Any]] = {}
         self.samples: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.optimizer: Any = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -55,7 +56,6 @@ class History:
     def __getstate__(self) -> dict[str, Any]:
         # Without the samples, so that no file of a net has its owner's data in it; a function could not be pickled.
         return {**self.__dict__, "_settings": self.settings, "samples": {}}
-        self.optimizer: Any = None
 
     @property
     def epochs(self) -> int:

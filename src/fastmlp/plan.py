@@ -41,7 +41,8 @@ WIDE_UP_TO_PARAMS = {64: 21, 32: 13, 16: 13}
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
-EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time
+EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time ...
+EVALUATION_ROWS_FROM = 100_000, 1024  # ... or more, from so many weights of a layer on: it copies them each time
 # On a GPU one block trains a net up to so many parameters by itself, if no step has more multiply-adds than a block
 # does in the time that launching a step's kernels one by one takes. Estimates, not yet measured on a card.
 BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
@@ -187,6 +188,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_last.forget)  # where the team's threads are not
 
 
+def evaluation_rows(network: Network, device: Device) -> int:
+    """Samples that a thread, or a GPU, takes through the layers at a time."""
+    if not device.is_host:
+        return DEVICE_EVALUATION_ROWS
+    weights, rows = EVALUATION_ROWS_FROM
+    return rows if max(i * j for i, j in network.layout.shapes) >= weights else EVALUATION_ROWS
+
+
 @dataclass(frozen=True)
 class Plan:
     """What training and evaluation run with. Buffers belong to the plan and live as long as it does."""
@@ -217,7 +226,7 @@ class Plan:
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None,
         precision: str = "exact",
     ) -> Plan:  # fmt: skip
-        rows = min(n_samples, EVALUATION_ROWS if device.is_host else DEVICE_EVALUATION_ROWS)
+        rows = min(n_samples, evaluation_rows(network, device))
         last = _last.plan
         if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
             last = None
