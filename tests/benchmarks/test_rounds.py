@@ -3,7 +3,17 @@
 import pytest
 
 from fastmlp.benchmarks import rounds as bench_rounds
-from fastmlp.benchmarks.rounds import LONG_ENOUGH, SHORTEST, Entrant, Rules, affordable_rounds, calibrate, new_row
+from fastmlp.benchmarks.rounds import (
+    FEWEST_RUNS,
+    LONG_ENOUGH,
+    SHORTEST,
+    TOO_LONG,
+    Entrant,
+    Rules,
+    affordable_rounds,
+    calibrate,
+    new_row,
+)
 
 
 class Fake:
@@ -25,6 +35,7 @@ def test_jobs_are_long_enough_or_all_there_is(seconds):
     fake = Fake(seconds)
     n_runs, repeats, job = calibrate(fake, most_runs=1000)
     assert n_runs == 1000 or n_runs * seconds >= LONG_ENOUGH
+    assert n_runs >= FEWEST_RUNS or n_runs * seconds >= TOO_LONG
     assert n_runs * seconds * repeats >= SHORTEST
     assert job == pytest.approx(n_runs * seconds) or len(fake.calls) == 1
     assert sum(n * k for n, k in fake.calls) * seconds < 40 * LONG_ENOUGH + 10 * seconds

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs
+LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs ...
+FEWEST_RUNS = 16  # ... if it has so many, among which its set-up is shared out ...
+TOO_LONG = 1.0  # ... or takes so many seconds
 WARM_UP = 2.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
@@ -37,7 +39,7 @@ def calibrate(
     if not done_once and seconds < WARM_UP:
         while True:
             seconds = worker("measure", n_runs, 1)
-            if seconds >= LONG_ENOUGH or n_runs >= most_runs:
+            if n_runs >= most_runs or seconds >= (LONG_ENOUGH if n_runs >= FEWEST_RUNS else TOO_LONG):
                 break
             n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
     repeats = max(1, math.ceil(SHORTEST / seconds))
