@@ -31,6 +31,7 @@ SAME = {
 }
 HERE = Path(__file__).parent
 FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
+ORDER = {entry.name: number for number, entry in enumerate(ENTRIES)}
 GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
 
 
@@ -39,7 +40,7 @@ def pytest_addoption(parser):
     group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where everybody computes")
     group.addoption("--peers", default="all", help=f"all, none, or some of {','.join(FAMILIES)}")
     group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
-    group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: under two minutes")
+    group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: about two minutes")
     group.addoption(
         "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
     )
@@ -153,6 +154,7 @@ class Session:
             found = not_held(entry, missing, f"{type(error).__name__}: {error}")
         self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
         self.results["results"].append(found)
+        self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed
         self.results["missing"] = bench_results.missing(self.results["results"])
         self.save()
         return found

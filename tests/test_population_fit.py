@@ -155,6 +155,27 @@ def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
     assert (pop.fit(XOR, XOR_Y, epochs=3, verbose=0).epochs == 3).all(), "the population is usable"
 
 
+def test_interruption_of_one_thread(monkeypatch):
+    """It trains the nets itself, and is told in the midst of one."""
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
+    shown = []
+
+    def show(self, done, loss):
+        if self.unit != "net":
+            shown.append(done)
+            if len(shown) == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    pop = Population((2, 80, 70, 1), 5, random_state=0)
+    start = pop.params.copy()
+    result = pop.fit(XOR, XOR_Y, epochs=1, verbose=0)
+    assert result.interrupted
+    assert result.stopped_by.tolist() == ["epochs", "epochs", "interrupt", "interrupt", "interrupt"]
+    assert result.epochs.tolist() == [1, 1, 1, 0, 0]
+    np.testing.assert_array_equal((pop.params != start).any(axis=1), result.epochs > 0)
+
+
 def test_interruption_counts_no_net_twice(monkeypatch):
     """Ctrl-C in the second attempt: nets that had not begun it keep the epochs of their first, and no loss."""
     calls, redrawn = [], []

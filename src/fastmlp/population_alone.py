@@ -63,7 +63,11 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
                     return
                 room.train(net, outcome)
                 finished.append(net)
+                if n_threads == 1:
+                    progress.show(before + len(finished), float("nan"))
 
+    if n_threads == 1:  # here: a thread of its own takes a millisecond to start and to wait for
+        return work()
     with ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(work) for _ in range(n_threads)]
         try:
@@ -135,3 +139,5 @@ class Room:
         if task.monitor is not None and history.best_epoch is not None:
             outcome.best_epochs[net] = history.best_epoch + 1
             outcome.best[net] = history.record(task.monitor)[history.best_epoch]
+        if history.stopped_by == "interrupt":  # only the main thread is told, and waits unless it trains itself
+            raise KeyboardInterrupt
