@@ -34,7 +34,8 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if {"cuda", "emulated_cuda"} & set(getattr(item, "fixturenames", ())):
+        emulates = {"cuda", "emulated_cuda"} & set(getattr(item, "fixturenames", ()))
+        if emulates and item.get_closest_marker("nvrtc") is None:
             item.add_marker(pytest.mark.emulator)
 
 

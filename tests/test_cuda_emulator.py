@@ -177,11 +177,13 @@ def test_atomics(cuda, emulated_cuda):
 
 
 def test_template_kernels(cuda, emulated_cuda):
-    """Through name_expressions, as CuPy has it; a kernel made by a macro is found too."""
+    """Through name_expressions, as CuPy has it; a kernel that a condition leaves out is not found."""
     code = r"""
     template <typename T, int K> __global__ void __launch_bounds__(32 * (K + 1)) add(T* x) { x[threadIdx.x] += T(K); }
-    #define MADE(name) extern "C" __global__ void __launch_bounds__(64) name(float* x) { x[threadIdx.x] = 9.0f; }
-    MADE(made)
+    extern "C" __global__ void __launch_bounds__(min(64, 32)) made(float* x) { x[threadIdx.x] = 9.0f; }
+    #ifdef NOT_DEFINED
+    extern "C" __global__ void left_out(float* x) { x[threadIdx.x] = 7.0f; }
+    #endif
     """
     names = ["add<float, 2>", "add<double, 3>"]
     module = cuda.RawModule(code=code, name_expressions=names, options=("-std=c++17",))
@@ -189,8 +191,9 @@ def test_template_kernels(cuda, emulated_cuda):
     for name, array in zip([*names, "made"], (x, y, z), strict=True):
         module.get_function(name)((1,), (4,), (array,))
     assert [array[0].item() for array in (x, y, z)] == [2.0, 3.0, 9.0]
-    with pytest.raises(RuntimeError, match="CUDA_ERROR_NOT_FOUND"):
-        module.get_function("add<float, 7>")
+    for name in ("add<float, 7>", "left_out"):
+        with pytest.raises(RuntimeError, match="CUDA_ERROR_NOT_FOUND"):
+            module.get_function(name)
 
 
 TYPED = r"""

@@ -25,14 +25,9 @@ def text_of(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-@cache
-def _formulas() -> str:
-    return printer.formulas()
-
-
 def source(header: str, *files: str) -> str:
     """A whole translation unit."""
-    parts = [text_of("common.cuh"), text_of("elementary.cuh"), _formulas(), header, *map(text_of, files)]
+    parts = [text_of("common.cuh"), text_of("elementary.cuh"), printer.formulas(), header, *map(text_of, files)]
     return "\n".join(parts)
 
 

@@ -18,6 +18,7 @@ import re
 import textwrap
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from math import isfinite
 from typing import Any
@@ -223,6 +224,7 @@ def philox() -> str:
     return words + _function(f"{INLINE} Words philox({parameters})", body)
 
 
+@cache
 def formulas() -> str:
     """Every formula of the tables; needs elementary.cuh before it."""
     parts = ["// Printed by kernels/cuda/printer.py from the Python formulas."]

@@ -18,7 +18,11 @@ IGNORED = re.compile(
     r"|default-device|device-as-default-execution-space|extra-device-vectorization|ptxas-options|Xptxas|prec-div"
     r"|prec-sqrt|ftz|dopt|dlto|split-compile|minimal|no-cache|jump-table-density)\b"
 )
-KERNEL = re.compile(r'extern\s*"C"\s*(?:__global__\s+void|void\s+__global__)\s+(?:__launch_bounds__\s*@)?\s*(\w+)\s*\(')
+KERNEL = re.compile(
+    r'^[ \t]*extern\s*"C"\s*(?:__global__\s+void|void\s+__global__)\s+'
+    r"(?:__launch_bounds__\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\s*)?(\w+)\s*\(",
+    re.M,
+)
 MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024
 
 
@@ -47,21 +51,37 @@ def _library(code: str, options: tuple[str, ...], names: tuple[str, ...]):
     if unknown:
         raise EmulatorError(f"options that NVRTC may not know: {unknown}")
     try:
-        text = build.preprocessed(code, kept)
-        text = re.sub(r"__launch_bounds__\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", "__launch_bounds__@", text)
-        kernels = [*dict.fromkeys([*KERNEL.findall(text), *names])]
-        launchers = "".join(
-            f'extern "C" const char* fm_launch_{i}(const unsigned* d, size_t s, void** a, int o) '
-            f"{{ return fm_emu::launch(&{name}, d, s, a, o); }}\n"
-            f'extern "C" const char* fm_signature_{i}() {{ return fm_emu::signature(&{name}); }}\n'
-            for i, name in enumerate(kernels)
-        )
-        source = f'#include "emulator.h"\n#line 1 "kernel.cu"\n{code}\n#line 1 "launchers"\n{launchers}'
-        path = build.shared_library(source, kept)
+        path = build.shared_library(_with_launchers(code, names), kept)
     except build.CompilerFailed as failure:
         raise CompileException(str(failure), code, "kernel.cu", options) from None
     build.scheduler()
-    return ctypes.CDLL(str(path)), {name: i for i, name in enumerate(kernels)}
+    library = ctypes.CDLL(str(path))
+    numbers = {name: i for i, name in enumerate(_kernels(code, names))}
+    return library, {name: i for name, i in numbers.items() if hasattr(library, f"fm_launch_{i}")}
+
+
+def _kernels(code: str, names: tuple[str, ...]) -> list[str]:
+    """As they are written out in the text, whether or not a condition leaves them out; and template instances."""
+    return [*dict.fromkeys([*KERNEL.findall(code), *names])]
+
+
+def _with_launchers(code: str, names: tuple[str, ...]) -> str:
+    """What g++ compiles: each kernel leaves a mark where it is defined, and has a launcher if its mark is there."""
+
+    def marked(found: re.Match) -> str:
+        line = code.count("\n", 0, found.start()) + 1
+        return f"\n#define FM_HAS_{found[1]}\n#line {line}\n{found[0]}"
+
+    parts = ['#include "emulator.h"', '#line 1 "kernel.cu"', KERNEL.sub(marked, code), '#line 1 "launchers"']
+    for i, name in enumerate(_kernels(code, names)):
+        parts += [
+            f"#ifdef FM_HAS_{name}" if name not in names else "#if 1",
+            f'extern "C" const char* fm_launch_{i}(const unsigned* d, size_t s, void** a, int o) '
+            f"{{ return fm_emu::launch(&{name}, d, s, a, o); }}",
+            f'extern "C" const char* fm_signature_{i}() {{ return fm_emu::signature(&{name}); }}',
+            "#endif",
+        ]
+    return "\n".join([*parts, ""])
 
 
 class RawModule:

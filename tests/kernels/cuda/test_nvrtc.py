@@ -9,7 +9,10 @@ from cuda_emulator import nvrtc
 
 from fastmlp.kernels.cuda import printer
 
-pytestmark = pytest.mark.skipif(nvrtc.find() is None, reason="no NVRTC: pip install 'fastmlp[test]' has it on Linux")
+pytestmark = [
+    pytest.mark.nvrtc,
+    pytest.mark.skipif(nvrtc.find() is None, reason="no NVRTC: pip install 'fastmlp[test]' has it on Linux"),
+]
 ARCHITECTURES = nvrtc.ARCHITECTURES
 MOST_SPILLED = 64  # bytes of a thread; bench/cuda_registers.py prints all there is to know
 

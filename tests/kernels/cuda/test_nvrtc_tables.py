@@ -19,7 +19,10 @@ from fastmlp.kernels.losses import LOSSES
 from fastmlp.kernels.optimizers import RULES
 from fastmlp.plan import describe_net
 
-pytestmark = pytest.mark.skipif(nvrtc.find() is None, reason="no NVRTC: pip install 'fastmlp[test]' has it on Linux")
+pytestmark = [
+    pytest.mark.nvrtc,
+    pytest.mark.skipif(nvrtc.find() is None, reason="no NVRTC: pip install 'fastmlp[test]' has it on Linux"),
+]
 MOST_SPILLED = 64  # bytes of a thread; also of test_nvrtc.py
 MOST_SPILLED_AT_LIMIT = 256  # of the largest nets that a thread trains by itself, with every switch on
 HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
