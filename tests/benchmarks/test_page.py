@@ -1,5 +1,6 @@
 """The page: well-formed, complete, nothing from elsewhere, and names that look like HTML stay text."""
 
+import re
 from html.parser import HTMLParser
 
 from bench_example import example, result, results, row
@@ -48,6 +49,23 @@ def test_page_without_curves():
     assert "PyTorch eager: wrong (loss off by 2 (at most 0.1))" in text
     assert "2 MFLOP" in text
     assert "Scaling" not in text
+
+
+def test_points_of_curves_lose_as_visibly_as_works():
+    """Among the losses, after the works; and each with its figures beside the picture."""
+    points = [
+        result(f"p{x}", row("products gemm", [0.5], "limit"), row("fastmlp", [2.0], "ours"), row("jax", [peer]),
+               group="scaling", curve={"name": "a step & its width", "axis": "width w", "x": x})
+        for x, peer in ((8, 9.0), (2048, 1.0))
+    ]  # fmt: skip
+    page = bench_page.page(results(*points, *example()["results"]))
+    text = checked(page)
+    lost, over = text.split("Where a peer is faster")[1].split("Not measured")[0].split("More than 1.3 times")
+    assert lost.index("title of lost") < lost.index("a step & its width, at 2,048: JAX 1 s, fastmlp 2 s, 2.00 times")
+    assert "at 8:" not in lost
+    assert "a step & its width, at 8: 4.00 times products gemm" in over
+    assert 'href="#curve-width-w"' in page
+    assert "2,048 step 2 s 1 s JAX 0.50 x 500 ms 4.00 x" in re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page))
 
 
 def test_names_stay_text():

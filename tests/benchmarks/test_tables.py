@@ -44,6 +44,10 @@ def test_markdown_marks_the_winner():
 def test_summary_lists_losses_and_missing_contestants():
     found = "\n".join(bench_tables.summary(example()))
     assert "A peer is faster at: title of lost" in found
+    curve = {"name": "a curve", "axis": "nets", "x": 1000}
+    point = result("p", row("fastmlp", [2.0], "ours"), row("jax", [1.0]), group="scaling", curve=curve)
+    assert "A peer is faster at: a curve, at 1,000" in bench_tables.summary(results(point))
+    assert "- a curve, at 1,000: fastmlp 2 s" in bench_tables.report_markdown(results(point))
     assert "not measured, Keras is not installed: Keras jax" in found
     assert "WARNING: title of won: PyTorch eager wrong" in found
 

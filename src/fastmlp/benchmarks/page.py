@@ -18,8 +18,12 @@ from .results import (
     LEVEL,
     Result,
     Row,
+    behind,
     best_peer,
     by_group,
+    curves,
+    far_from_limit,
+    full_title,
     limit,
     median,
     ours,
@@ -33,7 +37,6 @@ from .results import (
 )
 from .tables import (
     duration,
-    far_from_limit,
     headline,
     label,
     machine_lines,
@@ -82,10 +85,9 @@ td.bad, span.bad { color: var(--bad); font-weight: 600; }
 .ours .bar { background: var(--ours); }
 .limit .bar { background: var(--limit); }
 td.bars { text-align: left; min-width: 170px; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(470px, 1fr)); gap: 1.2rem; }
-figure { margin: 0; background: #fff; color: #222; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
+figure { margin: .6rem 0; max-width: 680px; background: #fff; color: #222; border: 1px solid var(--line);
+         border-radius: 8px; padding: .6rem; }
 figure svg { width: 100%; height: auto; }
-figcaption { font-weight: 600; font-size: .92em; padding-bottom: .4rem; }
 """
 
 
@@ -140,23 +142,36 @@ def _cards(results: dict[str, Any]) -> str:
 
 
 def _overview(results: dict[str, Any]) -> str:
+    members = [result for _, members in by_group(outside_curves(results)) for result in members]
+    return "<h2>All works</h2>" + _outcomes("work", [(_link(result), result) for result in members])
+
+
+def _link(result: Result) -> str:
+    """To the work's table, or to the curve's picture."""
+    place = _curve_id(result) if result["group"] == "scaling" else result["name"]
+    return f'<a href="#{escape(place)}">{escape(full_title(result))}</a>'
+
+
+def _curve_id(point: Result) -> str:
+    return "curve-" + point["curve"]["axis"].replace(" ", "-")
+
+
+def _outcomes(what: str, found: list[tuple[str, Result]]) -> str:
+    """A row for each result: ours, the best peer, the limit. Its head is HTML."""
     rows = []
-    for _, members in by_group(outside_curves(results)):
-        for result in members:
-            own, peer, floor = ours(result), best_peer(result), limit(result)
-            ahead, over = to_best_peer(result), to_limit(result)
-            rows.append(
-                f'<tr><td><a href="#{escape(result["name"])}">{escape(result["title"])}</a></td>'
-                f"<td>{escape(result['unit'])}</td>"
-                f"<td>{duration(median(own)) if own else '-'}</td>"
-                f"<td>{duration(median(peer)) if peer else '-'}</td>"
-                f'<td class="text">{escape(label(peer["name"])) if peer else "no peer"}</td>'
-                f"{_judged(times(ahead.median) + ' x' if ahead else '-', verdict(result))}"
-                f"<td>{duration(median(floor)) if floor else '-'}</td>"
-                f"<td>{times(over.median) + ' x' if over else '-'}</td></tr>"
-            )
-    heads = ("work", "per", "fastmlp", "best peer", "", "peer takes", "limit", "over the limit")
-    return f"<h2>All works</h2>{_table(heads, rows)}"
+    for head, result in found:
+        own, peer, floor = ours(result), best_peer(result), limit(result)
+        ahead, over = to_best_peer(result), to_limit(result)
+        rows.append(
+            f"<tr><td>{head}</td><td>{escape(result['unit'])}</td>"
+            f"<td>{duration(median(own)) if own else '-'}</td>"
+            f"<td>{duration(median(peer)) if peer else '-'}</td>"
+            f'<td class="text">{escape(label(peer["name"])) if peer else "no peer"}</td>'
+            f"{_judged(times(ahead.median) + ' x' if ahead else '-', verdict(result))}"
+            f"<td>{duration(median(floor)) if floor else '-'}</td>"
+            f"<td>{times(over.median) + ' x' if over else '-'}</td></tr>"
+        )
+    return _table((what, "per", "fastmlp", "best peer", "", "peer takes", "limit", "over the limit"), rows)
 
 
 def _judged(text: str, outcome: str) -> str:
@@ -173,26 +188,28 @@ def _table(heads: tuple[str, ...], rows: list[str], kind: str = "all") -> str:
 def _losses(results: dict[str, Any]) -> str:
     """Where a peer wins, and where we are far from the limit."""
     lines = []
-    for result in outside_curves(results):
+    for result in behind(results):
         own, peer = ours(result), best_peer(result)
-        if verdict(result) == "behind" and own and peer:
-            slower = ratio(own, peer).median
-            figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(own))}, "
-            lines.append(
-                f'<li><a href="#{escape(result["name"])}">{escape(result["title"])}</a>: {escape(figures)}'
-                f'<span class="bad">{times(slower)} times as long</span></li>'
-            )
+        assert own is not None
+        assert peer is not None
+        slower = ratio(own, peer).median
+        figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(own))}, "
+        lines.append(
+            f'<li>{_link(result)}: {escape(figures)}<span class="bad">{times(slower)} times as long</span></li>'
+        )
     text = "<h2>Where a peer is faster</h2>"
-    text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere among the works above.</p>"
+    text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere, neither among the works above nor on a curve.</p>"
     if far := far_from_limit(results):
-        items = "".join(f"<li>{escape(_over_limit(result))}</li>" for result in far)
+        items = "".join(f"<li>{_link(result)}: {escape(_over_limit(result))}</li>" for result in far)
         text += f"<h3>More than {FAR_FROM_LIMIT} times over the limit</h3><ul>{items}</ul>"
     return text
 
 
 def _over_limit(result: Result) -> str:
     over, floor = to_limit(result), limit(result)
-    return f"{result['title']}: {times(over.median)} times {floor['name']}" if over and floor else result["title"]
+    assert over is not None
+    assert floor is not None
+    return f"{times(over.median)} times {floor['name']}"
 
 
 def _absent(results: dict[str, Any]) -> str:
@@ -270,11 +287,15 @@ def _count(value: float, what: str) -> str:
 
 
 def _scaling(results: dict[str, Any], drawn: dict[str, str]) -> str:
-    if not drawn:
-        return ""
-    figures = "".join(f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in drawn.items())
+    """Each curve as a picture, where Matplotlib could draw it, and as figures."""
+    parts = []
+    for name, points in curves(results).items():
+        axis = points[0]["curve"]["axis"]
+        figures = _outcomes(axis, [(f"{point['curve']['x']:,}", point) for point in points])
+        picture = f"<figure>{drawn[name]}</figure>" if name in drawn else ""
+        parts.append(f'<h3 id="{_curve_id(points[0])}">{escape(name)}</h3>{picture}{figures}')
     note = "Logarithmic axes; lower is better. The band is the middle half of the rounds."
-    return f'<h2>Scaling</h2><p class="soft">{note}</p><div class="pictures">{figures}</div>'
+    return f'<h2>Scaling</h2><p class="soft">{note}</p>{"".join(parts)}' if parts else ""
 
 
 def _cleared(results: dict[str, Any]) -> str:

@@ -132,8 +132,26 @@ def verdict(result: Result) -> str:
 
 
 def outside_curves(results: dict[str, Any]) -> list[Result]:
-    """The results that tables show; the rest are points of pictures only."""
+    """The results that have a table of their own; the rest are points of pictures."""
     return [result for result in results["results"] if result["group"] != "scaling"]
+
+
+def full_title(result: Result) -> str:
+    """What tells a result from all others: points of a curve differ in what their titles do not say."""
+    curve = result["curve"]
+    return f"{curve['name']}, at {curve['x']:,}" if curve and result["group"] == "scaling" else result["title"]
+
+
+def behind(results: dict[str, Any]) -> list[Result]:
+    """Wherever a peer is faster, points of curves last."""
+    lost = [result for result in results["results"] if verdict(result) == "behind"]
+    return sorted(lost, key=lambda result: result["group"] == "scaling")
+
+
+def far_from_limit(results: dict[str, Any]) -> list[Result]:
+    """More than FAR_FROM_LIMIT times over it, points of curves last."""
+    far = [result for result in results["results"] if (over := to_limit(result)) and over.median > FAR_FROM_LIMIT]
+    return sorted(far, key=lambda result: result["group"] == "scaling")
 
 
 def missing(found: Sequence[Result]) -> dict[str, list[str]]:

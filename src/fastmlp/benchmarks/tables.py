@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .results import (
-    FAR_FROM_LIMIT,
     GROUPS,
     Result,
     Row,
+    behind,
     best_peer,
     by_group,
+    full_title,
     limit,
     median,
     ours,
@@ -124,9 +125,8 @@ def summary(results: dict[str, Any]) -> list[str]:
     for group, members in by_group(outside_curves(results)):
         lines += ["", GROUPS[group]]
         lines += [f"  {result['title']}: {one_line(result)}" for result in members]
-    behind = [result for result in outside_curves(results) if verdict(result) == "behind"]
-    if behind:
-        lines += ["", "A peer is faster at: " + "; ".join(result["title"] for result in behind)]
+    if lost := behind(results):
+        lines += ["", "A peer is faster at: " + "; ".join(map(full_title, lost))]
     return lines
 
 
@@ -137,11 +137,6 @@ def products_in_use(results: dict[str, Any]) -> list[str]:
         for row in timed(result):
             found.update(dict.fromkeys(text for text in row["products"].split("; ") if text))
     return list(found) or ["not known"]
-
-
-def far_from_limit(results: dict[str, Any]) -> list[Result]:
-    rows = outside_curves(results)
-    return [result for result in rows if (over := to_limit(result)) and over.median > FAR_FROM_LIMIT]
 
 
 def family_best(result: Result, family: str) -> Row | None:
@@ -214,8 +209,5 @@ def report_markdown(results: dict[str, Any]) -> str:
 
 
 def _losses(results: dict[str, Any]) -> list[str]:
-    lines = []
-    for result in outside_curves(results):
-        if verdict(result) == "behind":
-            lines.append(f"- {result['title']}: {one_line(result)}")
+    lines = [f"- {full_title(result)}: {one_line(result)}" for result in behind(results)]
     return ["Where a peer is faster:\n\n" + "\n".join(lines)] if lines else []
