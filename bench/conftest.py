@@ -17,7 +17,8 @@ from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.rounds import QUICK, Rules
 
 HOW = (
-    "Every contestant runs in a process of its own and is first compared with float64 NumPy from the same start; one "
+    "Every contestant runs in a process of its own, which does all works of a group, one after another; so what it "
+    "compiles for one work may serve the next. It is first compared with float64 NumPy from the same start; one "
     "that computes something else is not timed. Durations are medians over rounds in which all contestants of a work "
     "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each "
     "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "

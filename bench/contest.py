@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from peers import Peer, Unsupported
@@ -25,30 +26,30 @@ from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, 
 
 
 class Pool:
-    """Workers of works that share them; closed when another name comes."""
+    """The workers of a group, which do its works one after another; closed when another group comes."""
 
     def __init__(self, device: str):
-        self._device, self._name, self._workers = device, "", {}
+        self._device, self._group, self._workers = device, "", {}
 
-    def get(self, entry: Entry, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
-        if not entry.shares_workers:
-            return Worker(peer, threads, most_cpus, self._device)
-        if entry.shares_workers != self._name:
+    def get(self, group: str, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
+        if group != self._group:
             self.close()
-            self._name = entry.shares_workers
-        key = peer.name, threads, most_cpus
+            self._group = group
+        key = peer.name, peer.module, peer.variant, threads, most_cpus
         if key not in self._workers or not self._workers[key].is_alive():
             self._workers[key] = Worker(peer, threads, most_cpus, self._device)
         return self._workers[key]
 
-    def release(self, entry: Entry, worker: Worker) -> None:
-        if not entry.shares_workers:
-            worker.close()
+    def rest(self) -> None:
+        """Nobody keeps what it needed for the last work."""
+        for worker in self._workers.values():
+            with suppress(Failed):
+                worker("forget")
 
     def close(self) -> None:
         for worker in self._workers.values():
             worker.close()
-        self._name, self._workers = "", {}
+        self._group, self._workers = "", {}
 
 
 def enter(
@@ -73,7 +74,7 @@ def enter(
         settings = (known[peer.family],)
     best: Entrant | None = None
     for threads in [None] if peer.chooses_threads else settings:
-        worker = pool.get(entry, peer, threads, most)
+        worker = pool.get(entry.group, peer, threads, most)
         try:
             prepared = worker("prepare", entry.name, rules.quick)
             if not work.done_once and peer.kind != "limit":
@@ -82,18 +83,12 @@ def enter(
             if work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("answer", entry.name, rules.quick))
         except (Unsupported, Failed, Wrong) as reason:
-            pool.release(entry, worker)
-            if best:
-                pool.release(entry, best.worker)
             return None, row | {"status": type(reason).__name__.lower(), "reason": str(reason)}
         row["prepare_seconds"] = max(row["prepare_seconds"], prepared)  # the second process may find a warm cache
         per_unit = seconds / n_runs / work.n_units
         row["tried"][str(threads or "own choice")] = per_unit
         if best and per_unit >= row["tried"][str(row["threads"])]:
-            pool.release(entry, worker)
             continue
-        if best:
-            pool.release(entry, best.worker)
         row["threads"] = threads
         best = Entrant(worker, row, n_runs, repeats, seconds * repeats)
     known[peer.family] = row["threads"]
@@ -128,8 +123,7 @@ def hold(entry: Entry, peers: Iterable[Peer], rules: Rules, pool: Pool, say: Cal
             entrant.row.update(entrant.worker("facts"))
             entrant.row.update(n_runs=entrant.n_runs, repeats=entrant.repeats)
     finally:
-        for entrant in entrants:
-            pool.release(entry, entrant.worker)
+        pool.rest()
     time.sleep(PAUSE)
     busy.append(others_busy())
     return {

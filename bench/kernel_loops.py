@@ -93,7 +93,7 @@ class KernelWork:
 
 
 def _entry(name, *job, limits=ARITHMETIC, in_quick=False) -> Entry:
-    return Entry(name, "kernels", (*limits, *KERNELS), partial(KernelWork, name, *job), in_quick, "kernels")
+    return Entry(name, "kernels", (*limits, *KERNELS), partial(KernelWork, name, *job), in_quick)
 
 
 ENTRIES = (

@@ -31,7 +31,7 @@ def _xor(name, layer_sizes, activation, loss, optimizer, rate, *, batch_size=4, 
 
 
 def _xor_entry(name, peers, *job, in_quick=False, **others) -> Entry:
-    return Entry(name, "xor", peers, partial(_xor, name, *job, **others), in_quick, "xor")
+    return Entry(name, "xor", peers, partial(_xor, name, *job, **others), in_quick)
 
 
 def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, source, **others) -> Workload:
@@ -95,7 +95,7 @@ def _points(axis: str, label: str, values, point) -> list[Entry]:
         name = f"{label}-{x}"
         sizes, batch, n_steps, unit = point(x)
         build = partial(_random, name, sizes, batch, n_steps, axis, x, unit)
-        entries.append(Entry(name, "scaling", (*PRODUCTS, *CURVE), build, shares_workers=label))
+        entries.append(Entry(name, "scaling", (*PRODUCTS, *CURVE), build))
     return entries
 
 

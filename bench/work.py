@@ -40,7 +40,6 @@ class Entry(NamedTuple):
     peers: tuple[Peer, ...]
     build: Callable[[], Any]
     in_quick: bool = False
-    shares_workers: str = ""  # works of one such name are done by the same processes, one after another
 
 
 def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:

@@ -1,10 +1,12 @@
 """One contestant in a process of its own: its threads, environment and memory are nobody else's.
 
-The parent drives it through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
+The parent drives it through `Worker`: prepare, verify or answer, measure, facts, forget; then perhaps the same for another
+work. Between commands the process sleeps.
 """
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
@@ -48,7 +50,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         from works import build
 
         if (name, quick) not in built:
-            built.clear()  # of works that share a worker one is kept
+            built.clear()
             built[name, quick] = build(name, quick)
         return built[name, quick]
 
@@ -88,7 +90,13 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         notes = contestant.notes() if hasattr(contestant, "notes") else {}
         return {"products": blas_in_use(import_module(peer.module)), "peak_memory": peak, "notes": notes}
 
-    commands = {f.__name__: f for f in (prepare, verify, answer, measure, facts)}
+    def forget():
+        nonlocal contestant
+        contestant = None
+        built.clear()
+        gc.collect()
+
+    commands = {f.__name__: f for f in (prepare, verify, answer, measure, facts, forget)}
     while (command := connection.recv()) is not None:
         try:
             connection.send(("ok", commands[command[0]](*command[1:])))
@@ -98,7 +106,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{os.path.basename(last.filename)}:{last.lineno}"
             connection.send(("failed", f"{type(error).__name__}: {str(error)[:300]} ({place})"))
-    contestant = None  # and its temporary folders
+    forget()  # temporary folders too
     os._exit(0)  # some libraries take a second to tidy up
 
 

@@ -9,11 +9,13 @@ for predictions the forward products only.
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import numpy as np
 from peers import Unsupported
 
 
+@cache
 def make_steps(variant: str):
     """steps(sizes, n_samples, a, p, g, d, n_steps, both_ways), all flat
 

@@ -43,7 +43,15 @@ class FakeWorker:
             return found
         if command == "measure":
             return self.seconds * arguments[0]
-        return {"prepare": 0.5, "verify": 0.01, "facts": {"peak_memory": 7, "products": "p", "notes": {}}}[command]
+        return {
+            "prepare": 0.5,
+            "verify": 0.01,
+            "facts": {"peak_memory": 7, "products": "p", "notes": {}},
+            "forget": None,
+        }[command]
+
+    def is_alive(self):
+        return True
 
     def close(self):
         FakeWorker.open -= 1
@@ -62,7 +70,9 @@ def hold(monkeypatch):
         made = lambda peer, threads, most, device: contestants[peer](threads)
         monkeypatch.setattr(contest, "Worker", made)
         entry = Entry("w", "xor", tuple(contestants), lambda: None)
-        result = contest.hold(entry, contestants, rules, contest.Pool("cpu"), lambda text: None)
+        pool = contest.Pool("cpu")
+        result = contest.hold(entry, contestants, rules, pool, lambda text: None)
+        pool.close()
         assert FakeWorker.open == 0, "every process was ended"
         return result, {row["name"]: row for row in result["rows"]}
 
@@ -144,3 +154,33 @@ def test_threads_worth_trying():
 def test_modules_of_a_missing_package_are_missing():
     assert not peers.is_installed("no_such_package.module")
     assert peers.is_installed("numpy")
+
+
+def test_a_group_has_one_process_for_each_contestant(monkeypatch):
+    """Which another group's end, and a dead one's successor starts."""
+    made = []
+
+    class Process(FakeWorker):
+        def __init__(self, peer, threads, most, device):
+            super().__init__(0.1)
+            self.alive = True
+            made.append((peer.name, threads))
+
+        def is_alive(self):
+            return self.alive
+
+    monkeypatch.setattr(contest, "Worker", Process)
+    monkeypatch.setattr(FakeWorker, "open", 0)
+    pool, numpy, jax = contest.Pool("cpu"), Peer("numpy", "m"), Peer("jax", "m")
+    first = pool.get("xor", numpy, 1, 2)
+    assert pool.get("xor", numpy, 1, 2) is first
+    pool.get("xor", numpy, 2, 2)
+    pool.get("xor", jax, 1, 2)
+    pool.rest()
+    assert first.commands == ["forget"]
+    first.alive = False
+    assert pool.get("xor", numpy, 1, 2) is not first
+    assert made == [("numpy", 1), ("numpy", 2), ("jax", 1), ("numpy", 1)]
+    pool.get("large", numpy, 1, 2)
+    assert made[-1] == ("numpy", 1)
+    assert FakeWorker.open == 2, "the new group's, and the one that was dead"
