@@ -1,7 +1,7 @@
 """One contestant in a process of its own: its threads, environment and memory are nobody else's.
 
-The parent drives it through `Worker`: prepare, verify or answer, measure, facts, forget; then perhaps the same for another
-work. Between commands the process sleeps.
+The parent drives it through `Worker`: prepare, verify or answer, measure, facts, forget; then perhaps the same for
+another work. Between commands the process sleeps.
 """
 
 from __future__ import annotations

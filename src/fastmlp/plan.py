@@ -226,12 +226,12 @@ class Plan:
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None,
         precision: str = "exact",
     ) -> Plan:  # fmt: skip
-        rows = min(n_samples, evaluation_rows(network, device))
         last = _last.plan
         if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
             last = None
         if last is not None and last.rows == n_samples and n_threads is None:
             return last
+        rows = min(n_samples, evaluation_rows(network, device))
         # A sample's output is the same bits whatever samples come with it: all families that EVALUATION_ROWS and fewer
         # rows may get add up in the same order, but per_layer is another order.
         family = family_on(device, network, EVALUATION_ROWS, precision)
