@@ -17,8 +17,8 @@ from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.rounds import QUICK, Rules
 
 HOW = (
-    "Every contestant runs in a process of its own, which does all works of a group, one after another; so what it "
-    "compiles for one work may serve the next. It is first compared with float64 NumPy from the same start; one "
+    "Every contestant runs in a process of its own, which goes on from work to work, so what it has compiled for one "
+    "may serve the next. It is first compared with float64 NumPy from the same start; one "
     "that computes something else is not timed. Durations are medians over rounds in which all contestants of a work "
     "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each "
     "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "
@@ -95,11 +95,10 @@ class Session:
         return chosen
 
     def entries(self):
-        for group in self.groups:
-            for entry in ENTRIES:
-                is_in = entry.group == group and (entry.in_quick or not self.rules.quick)
-                if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
-                    yield entry
+        for entry in ENTRIES:
+            is_in = entry.group in self.groups and (entry.in_quick or not self.rules.quick)
+            if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
+                yield entry
 
     def peers(self, entry):
         """Of a work's contestants those that were asked for, on this device."""

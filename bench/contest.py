@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,19 +26,22 @@ from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, 
 
 
 class Pool:
-    """The workers of a group, which do its works one after another; closed when another group comes."""
+    """Workers by contestant and threads. One lives as long as the works that follow one another have its contestant."""
 
     def __init__(self, device: str):
-        self._device, self._group, self._workers = device, "", {}
+        self._device = device
+        self._workers: dict[tuple[Peer, int | None, int], Worker] = {}
 
-    def get(self, group: str, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
-        if group != self._group:
-            self.close()
-            self._group = group
-        key = peer.name, peer.module, peer.variant, threads, most_cpus
+    def get(self, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
+        key = peer, threads, most_cpus
         if key not in self._workers or not self._workers[key].is_alive():
             self._workers[key] = Worker(peer, threads, most_cpus, self._device)
         return self._workers[key]
+
+    def keep(self, peers: Sequence[Peer]) -> None:
+        """Only the workers of these contestants."""
+        for key in [key for key in self._workers if key[0] not in peers]:
+            self._workers.pop(key).close()
 
     def rest(self) -> None:
         """Nobody keeps what it needed for the last work."""
@@ -47,9 +50,7 @@ class Pool:
                 worker("forget")
 
     def close(self) -> None:
-        for worker in self._workers.values():
-            worker.close()
-        self._group, self._workers = "", {}
+        self.keep(())
 
 
 def enter(
@@ -74,7 +75,7 @@ def enter(
         settings = (known[peer.family],)
     best: Entrant | None = None
     for threads in [None] if peer.chooses_threads else settings:
-        worker = pool.get(entry.group, peer, threads, most)
+        worker = pool.get(peer, threads, most)
         try:
             prepared = worker("prepare", entry.name, rules.quick)
             if not work.done_once and peer.kind != "limit":
@@ -104,11 +105,12 @@ def not_held(entry: Entry, peers: Iterable[Peer], reason: str) -> dict:
     }  # fmt: skip
 
 
-def hold(entry: Entry, peers: Iterable[Peer], rules: Rules, pool: Pool, say: Callable[[str], None]) -> dict:
+def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Callable[[str], None]) -> dict:
     """The result of one work, as fastmlp.benchmarks.results describes it."""
     work = build(entry.name, rules.quick)
     busy = [others_busy()]
     rows, entrants, known = [], [], {}
+    pool.keep(peers)
     try:
         for peer in peers:
             say(peer.name)

@@ -171,7 +171,7 @@ class StartWork:
 
 ENTRIES = (
     Entry("import", "cold_start", IMPORTS,
-          partial(StartWork, "import", "import of the library", False), True),
+          partial(StartWork, "import", "import of the library", False)),
     Entry("first_net", "cold_start", TRAININGS,
           partial(StartWork, "first_net", "a process that trains XOR", True), True),
 )  # fmt: skip

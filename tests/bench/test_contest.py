@@ -156,8 +156,7 @@ def test_modules_of_a_missing_package_are_missing():
     assert peers.is_installed("numpy")
 
 
-def test_a_group_has_one_process_for_each_contestant(monkeypatch):
-    """Which another group's end, and a dead one's successor starts."""
+def test_processes_go_on_while_their_contestant_does(monkeypatch):
     made = []
 
     class Process(FakeWorker):
@@ -172,15 +171,15 @@ def test_a_group_has_one_process_for_each_contestant(monkeypatch):
     monkeypatch.setattr(contest, "Worker", Process)
     monkeypatch.setattr(FakeWorker, "open", 0)
     pool, numpy, jax = contest.Pool("cpu"), Peer("numpy", "m"), Peer("jax", "m")
-    first = pool.get("xor", numpy, 1, 2)
-    assert pool.get("xor", numpy, 1, 2) is first
-    pool.get("xor", numpy, 2, 2)
-    pool.get("xor", jax, 1, 2)
+    first, others = pool.get(numpy, 1, 2), [pool.get(numpy, 2, 2), pool.get(jax, 1, 2)]
     pool.rest()
     assert first.commands == ["forget"]
+    pool.keep([numpy])
+    assert FakeWorker.open == 2
+    assert [pool.get(numpy, 1, 2), pool.get(numpy, 2, 2)] == [first, others[0]]
+    assert pool.get(Peer("numpy", "another module"), 1, 2) is not first
     first.alive = False
-    assert pool.get("xor", numpy, 1, 2) is not first
-    assert made == [("numpy", 1), ("numpy", 2), ("jax", 1), ("numpy", 1)]
-    pool.get("large", numpy, 1, 2)
-    assert made[-1] == ("numpy", 1)
-    assert FakeWorker.open == 2, "the new group's, and the one that was dead"
+    assert pool.get(numpy, 1, 2) is not first, "one that has ended is started anew"
+    pool.close()
+    assert made == [("numpy", 1), ("numpy", 2), ("jax", 1), ("numpy", 1), ("numpy", 1)]
+    assert FakeWorker.open == 1, "the one that had ended"
