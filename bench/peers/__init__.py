@@ -110,7 +110,7 @@ ARITHMETIC = (Peer("arithmetic", "limits.arithmetic", kind="limit"), _on_card("a
 MEMORY = (Peer("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
 CHAIN = Peer("chain", "limits.arithmetic", "chain", kind="limit")
 PRODUCTS = (
-    Peer("products np.dot", "limits.products", "np.dot", kind="limit"),
+    Peer("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True),
     Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit"),
     _on_card("products cuBLAS", "products"),
 )
