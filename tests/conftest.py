@@ -10,10 +10,6 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # Each worker compiles for itself: what came from the disk has no machine code to look at.
-    cache = os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "fastmlp" / "tests"
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(cache) / worker)
 os.environ["FASTMLP_CHECK_TYPES"] = "1"  # kernels are then called with what they were compiled for, or a test fails
 
 
