@@ -57,7 +57,7 @@ def _mnist(name, batch_size: int, **others) -> Workload:
 
 
 def _table4096(name) -> Workload:
-    X, y, source = data.covertype(20480)
+    X, y, source = data.covertype(8192)
     return _softmax(name, "table", "large", (54, 1024, 1024, 7), X, y, 4096, 1, source, verify_steps=2)
 
 
