@@ -24,8 +24,9 @@ def right_of(reference, params, X, y, margin):
     return np.mean(np.abs(outputs - y) <= 0.4) if margin else np.mean((outputs > 0.5) == (y > 0.5))
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize("rule", [0.35, "accuracy", "40-20-40", Converged(accuracy=0.75)])
+@pytest.mark.parametrize(
+    "rule, batch_size", [(0.35, None), ("accuracy", 3), ("40-20-40", 3), (Converged(accuracy=0.75), None)]
+)
 def test_convergence_is_each_nets_own(place, rule, batch_size):
     optimizer, epochs = Adam(0.3), 30
     pop = make(place.n, (2, 3, 1), loss="binary_cross_entropy")
@@ -65,8 +66,9 @@ def test_convergence_is_each_nets_own(place, rule, batch_size):
     assert len(ends) > 1, "nets end at different times"
 
 
-@pytest.mark.parametrize("batch_size", [None, 16])
-@pytest.mark.parametrize("monitor", ["loss", "accuracy", "validation_loss", "validation_accuracy"])
+@pytest.mark.parametrize(
+    "monitor, batch_size", [("loss", None), ("accuracy", 16), ("validation_loss", 16), ("validation_accuracy", None)]
+)
 def test_early_stopping(place, monitor, batch_size, rng):
     """By each net's own record; the parameters of the best epoch are kept."""
     X, X_new = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
