@@ -17,8 +17,8 @@ from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.rounds import QUICK, Rules
 
 HOW = (
-    "Every contestant runs in a process of its own, which goes on from work to work, so what it has compiled for one "
-    "may serve the next. It is first compared with float64 NumPy from the same start; one "
+    "Every contestant runs in a process of its own, for points of curves one that goes on from point to point. It is "
+    "first compared with float64 NumPy from the same start; one "
     "that computes something else is not timed. Durations are medians over rounds in which all contestants of a work "
     "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each "
     "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "

@@ -110,7 +110,8 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
     work = build(entry.name, rules.quick)
     busy = [others_busy()]
     rows, entrants, known = [], [], {}
-    pool.keep(peers)
+    # A process that goes on shows what it compiled and kept before as this work's, in columns that curves do not have.
+    pool.keep(peers if entry.group == "scaling" else ())
     try:
         for peer in peers:
             say(peer.name)
