@@ -8,7 +8,8 @@ from pathlib import Path
 
 import environment
 import pytest
-from contest import Pool, hold, not_held
+from contest import hold, not_held
+from nursery import Pool
 from works import ENTRIES, WORKS
 
 from fastmlp.benchmarks import results as bench_results
@@ -17,9 +18,10 @@ from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.rounds import QUICK, Rules
 
 HOW = (
-    "Every contestant runs in a process of its own, for points of curves one that goes on from point to point. It is "
-    "first compared with float64 NumPy from the same start; one "
-    "that computes something else is not timed. Durations are medians over rounds in which all contestants of a work "
+    "Every contestant runs in a process of its own, which begins with its libraries imported: imports are neither in "
+    "its compile time nor in any duration, and pages of a library that only its import touched are not in its memory. "
+    "It is first compared with float64 NumPy from the same start; one that computes something else is not timed. "
+    "Durations are medians over rounds in which all contestants of a work "
     "take turns; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each "
     "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "
     "that set the threads or the kernels of a library are removed for all."

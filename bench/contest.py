@@ -13,44 +13,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
+from nursery import Pool
 from peers import Peer, Unsupported
 from work import Entry, Wrong
-from worker import Failed, Worker
+from worker import Failed
 from works import build
 
 from fastmlp.benchmarks.machine import cpus, others_busy
 from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
-
-
-class Pool:
-    """Workers by contestant and threads. One lives as long as the works that follow one another have its contestant."""
-
-    def __init__(self, device: str):
-        self._device = device
-        self._workers: dict[tuple[Peer, int | None, int], Worker] = {}
-
-    def get(self, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
-        key = peer, threads, most_cpus
-        if key not in self._workers or not self._workers[key].is_alive():
-            self._workers[key] = Worker(peer, threads, most_cpus, self._device)
-        return self._workers[key]
-
-    def keep(self, peers: Sequence[Peer]) -> None:
-        """Only the workers of these contestants."""
-        for key in [key for key in self._workers if key[0] not in peers]:
-            self._workers.pop(key).close()
-
-    def rest(self) -> None:
-        """Nobody keeps what it needed for the last work."""
-        for worker in self._workers.values():
-            with suppress(Failed):
-                worker("forget")
-
-    def close(self) -> None:
-        self.keep(())
 
 
 def enter(
@@ -75,14 +47,14 @@ def enter(
         settings = (known[peer.family],)
     best: Entrant | None = None
     for threads in [None] if peer.chooses_threads else settings:
-        worker = pool.get(peer, threads, most)
         try:
+            worker = pool.start(peer, threads, most)
             prepared = worker("prepare", entry.name, rules.quick)
             if not work.done_once and peer.kind != "limit":
-                row["verified"] = work.check(peer, worker("verify", entry.name, rules.quick))
+                row["verified"] = work.check(peer, worker("verify"))
             n_runs, repeats, seconds = calibrate(worker, work.most_runs, work.done_once, len(settings) > 1)
             if work.done_once and peer.kind != "limit":
-                row["verified"] = work.check(peer, worker("answer", entry.name, rules.quick))
+                row["verified"] = work.check(peer, worker("answer"))
         except (Unsupported, Failed, Wrong) as reason:
             return None, row | {"status": type(reason).__name__.lower(), "reason": str(reason)}
         row["prepare_seconds"] = max(row["prepare_seconds"], prepared)  # the second process may find a warm cache
@@ -110,8 +82,6 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
     work = build(entry.name, rules.quick)
     busy = [others_busy()]
     rows, entrants, known = [], [], {}
-    # A process that goes on shows what it compiled and kept before as this work's, in columns that curves do not have.
-    pool.keep(peers if entry.group == "scaling" else ())
     try:
         for peer in peers:
             say(peer.name)
@@ -126,7 +96,7 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
             entrant.row.update(entrant.worker("facts"))
             entrant.row.update(n_runs=entrant.n_runs, repeats=entrant.repeats)
     finally:
-        pool.rest()
+        pool.end_workers()
     time.sleep(PAUSE)
     busy.append(others_busy())
     return {

@@ -76,7 +76,7 @@ class PopulationWork:
 
     @property
     def verification(self) -> PopulationWork:
-        return replace(self, n_nets=min(self.n_nets, 10 * CHECKED))
+        return self if self.n_nets <= 10 * CHECKED else replace(self, n_nets=10 * CHECKED)
 
     @cached_property
     def expected(self) -> np.ndarray:

@@ -1,17 +1,15 @@
 """One contestant in a process of its own: its threads, environment and memory are nobody else's.
 
-The parent drives it through `Worker`: prepare, verify or answer, measure, facts, forget; then perhaps the same for
-another work. Between commands the process sleeps.
+It is driven through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
 """
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
 import os
+import signal
 import time
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
 
 from peers import Peer, Unsupported, check_card
@@ -44,38 +42,33 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
     """Answer commands (name, *arguments) with ("ok", result), ("unsupported", why) or ("failed", why)."""
     if threads is None and hasattr(os, "sched_setaffinity"):  # it decides by itself how many of these to use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:most_cpus])
-    contestant, built = None, {}
-
-    def job(name: str, quick: bool):
-        from works import build
-
-        if (name, quick) not in built:
-            built.clear()
-            built[name, quick] = build(name, quick)
-        return built[name, quick]
+    contestant = work = None
 
     def prepare(name, quick):
-        nonlocal contestant
-        contestant = None
-        check_card(peer)
-        contestant = import_module(peer.module).Contestant(peer.variant)
-        return contestant.prepare(job(name, quick), threads)
+        nonlocal contestant, work
+        from works import build
 
-    def verify(name, quick):
-        """The answer after a few runs, of a second contestant: the first has compiled in a fresh process."""
-        work = job(name, quick)
-        trial = import_module(peer.module).Contestant(peer.variant)
-        trial.prepare(work.verification, threads)
+        check_card(peer)
+        work = build(name, quick)
+        contestant = import_module(peer.module).Contestant(peer.variant)
+        return contestant.prepare(work, threads)
+
+    def verify():
+        """The answer after a few runs; where they are of less than the whole work, of a second contestant."""
+        part, trial = work.verification, contestant
+        if part is not work:
+            trial = import_module(peer.module).Contestant(peer.variant)
+            trial.prepare(part, threads)
         trial.reset()
         trial.run(work.verify_runs)
-        answer = trial.answer(work.verification)
+        answer = trial.answer(part)
         del trial
         reset_peak_memory()
         return answer
 
-    def answer(name, quick):
+    def answer():
         """The answer after what `measure` did last, for works that are done once."""
-        return contestant.answer(job(name, quick))
+        return contestant.answer(work)
 
     def measure(n_runs, repeats):
         """Seconds of n_runs runs, the mean of `repeats` jobs one after the other."""
@@ -90,13 +83,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         notes = contestant.notes() if hasattr(contestant, "notes") else {}
         return {"products": blas_in_use(import_module(peer.module)), "peak_memory": peak, "notes": notes}
 
-    def forget():
-        nonlocal contestant
-        contestant = None
-        built.clear()
-        gc.collect()
-
-    commands = {f.__name__: f for f in (prepare, verify, answer, measure, facts, forget)}
+    commands = {f.__name__: f for f in (prepare, verify, answer, measure, facts)}
     while (command := connection.recv()) is not None:
         try:
             connection.send(("ok", commands[command[0]](*command[1:])))
@@ -106,7 +93,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{os.path.basename(last.filename)}:{last.lineno}"
             connection.send(("failed", f"{type(error).__name__}: {str(error)[:300]} ({place})"))
-    forget()  # temporary folders too
+    contestant = None  # its temporary folders too
     os._exit(0)  # some libraries take a second to tidy up
 
 
@@ -116,36 +103,14 @@ def reset_peak_memory() -> None:
         file.write("5")
 
 
-@contextmanager
-def variables(values: dict[str, str]):
-    """Environment variables that a process started inside inherits."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 class Worker:
-    """`with Worker(peer, threads, most_cpus) as worker: worker("measure", 10, 1)`."""
+    """What drives the process that serves at the other end: `worker("measure", 10, 1)`.
 
-    def __init__(self, peer: Peer, threads: int | None, most_cpus: int, device: str = "cpu"):
-        self.peer, self.threads = peer, threads
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
-        environment = dict.fromkeys(names, str(threads)) if threads else {}
-        if device == "cpu":
-            environment["JAX_PLATFORMS"] = "cpu"  # where there is a card it would take it
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        with variables({**environment, **peer.environment, "FASTMLP_BENCH_DEVICE": device}):
-            self._process = context.Process(target=serve, args=(theirs, peer, threads, most_cpus), daemon=True)
-            self._process.start()
-        theirs.close()
+    process : its number
+    """
+
+    def __init__(self, connection, process: int):
+        self._connection, self._process = connection, process
 
     def __call__(self, *command):
         try:
@@ -153,11 +118,11 @@ class Worker:
         except OSError:
             raise Failed(f"the process had ended before {command[0]!r}") from None
         if not self._connection.poll(PATIENCE):
-            self._process.kill()
+            self._kill()
             raise Failed(f"no answer to {command[0]!r} in {PATIENCE} s")
         try:
             status, result = self._connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise Failed(f"the process ended during {command[0]!r}") from None
         if status == "unsupported":
             raise Unsupported(result)
@@ -165,21 +130,16 @@ class Worker:
             raise Failed(result)
         return result
 
-    def is_alive(self) -> bool:
-        return self._process.is_alive()
+    def _kill(self) -> None:
+        with suppress(OSError):
+            os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def close(self) -> None:
-        if self._process.is_alive():
-            try:
-                self._connection.send(None)
-            except OSError:
-                self._process.kill()
-        self._process.join(10)
-        if self._process.is_alive():
-            self._process.kill()
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
+        """Returns when the process has ended, or let go of the connection at least."""
+        with suppress(OSError, EOFError):
+            self._connection.send(None)
+            if self._connection.poll(10):
+                self._connection.recv()
+            else:
+                self._kill()
+        self._connection.close()

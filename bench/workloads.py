@@ -142,7 +142,7 @@ class Workload:
     def head(self, n_steps: int) -> Workload:
         """The same job on the first batches only."""
         rows = min(n_steps, self.n_steps) * self.batch_size
-        return replace(self, X=self.X[:rows], y=self.y[:rows])
+        return self if rows == len(self.X) else replace(self, X=self.X[:rows], y=self.y[:rows])
 
     def quick(self) -> Workload:
         return self.head(QUICK_STEPS)

@@ -8,9 +8,10 @@ A module offers Contestant(variant) with
 and where there is something to say
     notes() -> {what: figure}
     peak_memory() -> int       bytes, where the work is done in yet another process
-products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. Each contestant
-lives in a process of its own per thread setting (worker.py), so nothing here has to undo what it sets. DEVICE, "cpu"
-or "cuda", is where it computes.
+products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. preload(variant)
+does what can be done before the work is known and is no part of it, for contestants that have it (`preloads`). Each lives
+in a process of its own per thread setting (worker.py, nursery.py), so nothing here has to undo what it sets. DEVICE,
+"cpu" or "cuda", is where it computes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ ABSENT = {
     "keras": "Keras is not installed",
     "cupy": "CuPy is not installed",
     "fastmlp.estimators.nets": "this version has no estimators",
+}
+
+
+# What a library loads only when it is used, if that is not all there is to import.
+LOADS = {
+    "fastmlp": ("fastmlp.mlp", "fastmlp.population", "fastmlp.kernels.cpu.backend"),
+    "fastmlp.estimators.nets": ("fastmlp.estimators.nets", "fastmlp.kernels.cpu.backend"),
+    "jax": ("jax.numpy",),
+    "sklearn": ("sklearn.neural_network",),
 }
 
 
@@ -55,6 +65,7 @@ class Peer:
     chooses_threads : decides on its own threads; otherwise it is run with each setting
     devices : where it can compute
     left_out : why it is not measured at this work, to be listed
+    preloads : its module has a `preload`
     slow_start : its compiling takes longer than a quick run has for everything; --quick leaves it out
     """
 
@@ -69,10 +80,16 @@ class Peer:
     slow_start: bool = False
     devices: tuple[str, ...] = ("cpu",)
     left_out: str = ""
+    preloads: bool = False
 
     @property
     def family(self) -> str:
         return self.name.split()[0].rstrip(",")
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The modules that its process begins with, but those of this suite."""
+        return tuple(module for name in self.needs for module in LOADS.get(name, (name,)))
 
     @property
     def missing(self) -> str:
@@ -110,8 +127,8 @@ ARITHMETIC = (Peer("arithmetic", "limits.arithmetic", kind="limit"), _on_card("a
 MEMORY = (Peer("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
 CHAIN = Peer("chain", "limits.arithmetic", "chain", kind="limit")
 PRODUCTS = (
-    Peer("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True),
-    Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit"),
+    Peer("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True, preloads=True),
+    Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit", preloads=True),
     _on_card("products cuBLAS", "products"),
 )
 
@@ -120,8 +137,8 @@ TRAINING = (
     _ours("peers.fastmlp_peer"),
     Peer("numpy", "peers.numpy_peer"),
     Peer("sklearn", "peers.sklearn_peer", needs=("sklearn",), corrects_epsilon=False),
-    Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH),
-    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH),
+    Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH, preloads=True),
+    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH, preloads=True),
     Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",), devices=BOTH),
     Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True, devices=BOTH),
     Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True,
@@ -146,7 +163,9 @@ PREDICTION = (
     Peer("numpy", "peers.predictors", "numpy"),
     Peer("sklearn", "peers.predictors", "sklearn", ("sklearn",)),
     Peer("torch eager", "peers.predictors", "torch eager", ("torch",), devices=BOTH),
-    Peer("torch compiled", "peers.predictors", "torch compiled", ("torch",), slow_start=True, devices=BOTH),
+    Peer(
+        "torch compiled", "peers.predictors", "torch compiled", ("torch",), slow_start=True, devices=BOTH, preloads=True
+    ),
     Peer("jax", "peers.predictors", "jax", ("jax",), devices=BOTH),
     Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
 )

@@ -11,6 +11,7 @@ import numpy as np
 from flat import layers
 
 from peers import DEVICE
+from peers.torch_peer import preload  # noqa: F401  for the compiled form
 
 
 class Fastmlp:

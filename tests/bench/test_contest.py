@@ -1,9 +1,11 @@
 """One work held with contestants that need no process: who enters, who is turned away, and why."""
 
 import contest
+import nursery
 import peers
 import pytest
 import work as work_module
+from nursery import Pool
 from peers import Peer, Unsupported
 from work import Entry, Wrong, at_most, thread_settings
 from worker import Failed
@@ -47,14 +49,18 @@ class FakeWorker:
             "prepare": 0.5,
             "verify": 0.01,
             "facts": {"peak_memory": 7, "products": "p", "notes": {}},
-            "forget": None,
         }[command]
-
-    def is_alive(self):
-        return True
 
     def close(self):
         FakeWorker.open -= 1
+
+
+class FakeNursery:
+    def __init__(self, contestants):
+        self.contestants = contestants
+
+    def start(self, peer, threads, most_cpus):
+        return self.contestants[peer](threads)
 
 
 @pytest.fixture
@@ -67,12 +73,9 @@ def hold(monkeypatch):
 
     def run(contestants, rules=None):
         rules = rules or Rules(rounds=3, seconds=1.0)
-        made = lambda peer, threads, most, device: contestants[peer](threads)
-        monkeypatch.setattr(contest, "Worker", made)
+        monkeypatch.setattr(nursery, "Nursery", lambda *_: FakeNursery(contestants))
         entry = Entry("w", "xor", tuple(contestants), lambda: None)
-        pool = contest.Pool("cpu")
-        result = contest.hold(entry, contestants, rules, pool, lambda text: None)
-        pool.close()
+        result = contest.hold(entry, contestants, rules, Pool("cpu"), lambda text: None)
         assert FakeWorker.open == 0, "every process was ended"
         return result, {row["name"]: row for row in result["rows"]}
 
@@ -154,32 +157,3 @@ def test_threads_worth_trying():
 def test_modules_of_a_missing_package_are_missing():
     assert not peers.is_installed("no_such_package.module")
     assert peers.is_installed("numpy")
-
-
-def test_processes_go_on_while_their_contestant_does(monkeypatch):
-    made = []
-
-    class Process(FakeWorker):
-        def __init__(self, peer, threads, most, device):
-            super().__init__(0.1)
-            self.alive = True
-            made.append((peer.name, threads))
-
-        def is_alive(self):
-            return self.alive
-
-    monkeypatch.setattr(contest, "Worker", Process)
-    monkeypatch.setattr(FakeWorker, "open", 0)
-    pool, numpy, jax = contest.Pool("cpu"), Peer("numpy", "m"), Peer("jax", "m")
-    first, others = pool.get(numpy, 1, 2), [pool.get(numpy, 2, 2), pool.get(jax, 1, 2)]
-    pool.rest()
-    assert first.commands == ["forget"]
-    pool.keep([numpy])
-    assert FakeWorker.open == 2
-    assert [pool.get(numpy, 1, 2), pool.get(numpy, 2, 2)] == [first, others[0]]
-    assert pool.get(Peer("numpy", "another module"), 1, 2) is not first
-    first.alive = False
-    assert pool.get(numpy, 1, 2) is not first, "one that has ended is started anew"
-    pool.close()
-    assert made == [("numpy", 1), ("numpy", 2), ("jax", 1), ("numpy", 1), ("numpy", 1)]
-    assert FakeWorker.open == 1, "the one that had ended"

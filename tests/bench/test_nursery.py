@@ -1,0 +1,89 @@
+"""Contestants' processes: what they share, what is their own, and how they end."""
+
+import os
+import signal
+
+import nursery
+import pytest
+from nursery import Nursery, Pool, nursery_key
+from peers import Peer, Unsupported
+from worker import Failed
+
+NUMPY = Peer("numpy", "peers.numpy_peer")
+WORK = ("cross_entropy", True)
+
+
+@pytest.fixture(params=[True, False], ids=["forked", "afresh"])
+def pool(request, monkeypatch):
+    if request.param and not nursery.may_fork("cpu"):
+        pytest.skip("forking is not safe on this system")
+    monkeypatch.setattr(nursery, "may_fork", lambda device: request.param)
+    pool = Pool("cpu")
+    yield pool
+    pool.close()
+
+
+def test_a_contestant_does_its_work(pool):
+    worker = pool.start(NUMPY, 1, 1)
+    assert worker("prepare", *WORK) >= 0
+    params, loss = worker("verify")
+    assert params.shape == (15,)
+    assert 0 < loss < 1
+    assert worker("measure", 3, 2) > 0
+    assert worker("facts")["peak_memory"] > 2**20
+
+
+def test_processes_are_new_and_end(pool):
+    first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
+    first("prepare", *WORK)
+    with pytest.raises(Failed, match="AttributeError"):
+        second("measure", 1, 1)  # it has prepared nothing
+    pool.end_workers()
+    with pytest.raises(Failed, match="the process had ended before 'measure'"):
+        first("measure", 1, 1)
+
+
+def test_what_a_contestant_raises_comes_back(pool):
+    absent = pool.start(Peer("numpy", "peers.no_such_module"), 1, 1)
+    with pytest.raises(Failed, match="ModuleNotFoundError"):
+        absent("prepare", *WORK)
+    unable = pool.start(Peer("jax step", "peers.many_nets", "jax unrolled", ("jax",)), 1, 1)
+    with pytest.raises((Failed, Unsupported)):
+        unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
+
+
+def test_a_process_that_is_killed_is_noticed(pool):
+    worker = pool.start(NUMPY, 1, 1)
+    worker("prepare", *WORK)
+    os.kill(worker._process, signal.SIGTERM)
+    with pytest.raises(Failed, match=r"the process (had )?ended"):
+        worker("measure", 1, 1)
+    worker.close()
+
+
+def test_an_import_that_kills_its_process_is_a_contestants_failure(pool, tmp_path, monkeypatch):
+    (tmp_path / "deadly.py").write_text("import os\nos._exit(1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Failed, match=r"importing deadly ended the process|the process (had )?ended"):
+        pool.start(Peer("deadly", "deadly", needs=("deadly",)), 1, 1)("prepare", *WORK)
+
+
+def test_libraries_threads_and_environment_decide_who_shares():
+    scan, tuned = (Peer(f"jax {form}", "peers.jax_peer", form, ("jax",)) for form in ("scan", "tuned"))
+    keras = Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), {"KERAS_BACKEND": "jax"})
+    eager = Peer("torch eager", "peers.torch_peer", "eager", ("torch",), preloads=True)
+    compiled = Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), preloads=True)
+    assert nursery_key(scan, 1) == nursery_key(tuned, 1)
+    others = [(scan, 1), (scan, 2), (scan, None), (keras, 1), (eager, 1), (compiled, 1)]
+    assert len({nursery_key(*other) for other in others}) == len(others)
+
+
+def test_the_environment_is_the_nurserys_alone(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    made = Nursery(Peer("numpy", "peers.numpy_peer", environment={"KERAS_BACKEND": "jax"}), 2, "cpu")
+    try:
+        assert "OMP_NUM_THREADS" not in os.environ
+        assert os.environ["KERAS_BACKEND"] == "torch"
+    finally:
+        made.close()
