@@ -25,6 +25,17 @@ from fastmlp.benchmarks.machine import cpus, others_busy
 from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
 
 
+def stays_out(peer: Peer, rules: Rules) -> dict:
+    """What a contestant's row says that is not even started, else {}."""
+    if peer.missing:
+        return {"status": "missing", "reason": peer.missing}
+    if peer.left_out:
+        return {"status": "left out", "reason": peer.left_out}
+    if rules.quick and peer.slow_start:
+        return {"status": "left out", "reason": "starts too slowly for --quick"}
+    return {}
+
+
 def enter(
     entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool, known: dict[str, int | None]
 ) -> tuple[Entrant | None, dict]:
@@ -33,12 +44,8 @@ def enter(
     known : of each library the setting that suited its last form; one that compiles for long tries no other
     """
     row = new_row(peer.name, peer.kind)
-    if peer.missing:
-        return None, row | {"status": "missing", "reason": peer.missing}
-    if peer.left_out:
-        return None, row | {"status": "left out", "reason": peer.left_out}
-    if rules.quick and peer.slow_start:
-        return None, row | {"status": "left out", "reason": "starts too slowly for --quick"}
+    if out := stays_out(peer, rules):
+        return None, row | out
     settings = work.thread_settings(cpus())
     most = max(settings)
     if rules.quick:
@@ -82,6 +89,7 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
     work = build(entry.name, rules.quick)
     busy = [others_busy()]
     rows, entrants, known = [], [], {}
+    pool.make_ready(peer for peer in peers if not stays_out(peer, rules))
     try:
         for peer in peers:
             say(peer.name)

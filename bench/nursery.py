@@ -1,7 +1,7 @@
 """Where the contestants' processes come from: a process that has imported their libraries, and forks.
 
 Importing PyTorch, JAX or Keras takes longer than most works. A nursery does it once for all contestants with the same
-libraries, environment and threads. Each of them begins as a copy of a process that has done nothing else: what it
+libraries and environment. Each of them begins as a copy of a process that has done nothing else: what it
 compiles, keeps and needs after that is its own. Where a fork is not safe (a card's driver, systems other than Linux)
 the nursery starts new processes instead.
 """
@@ -12,33 +12,24 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import contextmanager, suppress
-from importlib import import_module
 
 from peers import Peer
-from worker import Failed, Worker, serve
-
-NAMES_OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
+from worker import Failed, Worker, load, serve
 
 
 def may_fork(device: str) -> bool:
     return device == "cpu" and sys.platform == "linux"
 
 
-def load(peer: Peer) -> None:
-    """What a contestant's process does before it knows its work; a library that breaks will say so again there."""
-    with suppress(Exception):
-        for name in ("works", *peer.imports):
-            import_module(name)
-        if peer.preloads:
-            import_module(peer.module).preload(peer.variant)
-
-
 def nurse(connection, peer: Peer, forks: bool) -> None:
     """Answer each (connection of the new process, *arguments of `serve`) with its process number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who pressed Ctrl-C ends this by closing the connection
     if forks:
-        load(peer)
+        with suppress(Exception):  # what breaks here will say so in a contestant's process
+            load(peer)
+    connection.send("ready")
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with suppress(EOFError):
         while (order := connection.recv()) is not None:
@@ -65,22 +56,23 @@ def variables(values: dict[str, str]):
 
 
 class Nursery:
-    """`Nursery(peer, 1, "cpu").start(peer, 1, 2)` is a Worker; the peer may be any with the same `nursery_key`."""
+    """`Nursery(peer, "cpu").start(peer, 1, 2)` is a Worker; the peer may be any with the same `nursery_key`."""
 
-    def __init__(self, peer: Peer, threads: int | None, device: str):
-        environment = dict.fromkeys(NAMES_OF_THREADS, str(threads)) if threads else {}
-        if device == "cpu":
-            environment["JAX_PLATFORMS"] = "cpu"  # where there is a card it would take it
+    def __init__(self, peer: Peer, device: str):
+        # Where there is a card JAX would take it.
+        environment = {"JAX_PLATFORMS": "cpu"} if device == "cpu" else {}
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         with variables({**environment, **peer.environment, "FASTMLP_BENCH_DEVICE": device}):
             self._process = context.Process(target=nurse, args=(theirs, peer, may_fork(device)))
             self._process.start()
         theirs.close()
+        self._is_ready = False
 
     def start(self, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
         ours, theirs = multiprocessing.Pipe()
         try:
+            self.wait()
             self._connection.send((theirs, peer, threads, most_cpus))
             process = self._connection.recv()
         except (EOFError, OSError):
@@ -88,6 +80,12 @@ class Nursery:
         finally:
             theirs.close()
         return Worker(ours, process)
+
+    def wait(self) -> None:
+        """Until it has imported what it is for."""
+        if not self._is_ready:
+            self._connection.recv()
+            self._is_ready = True
 
     def close(self) -> None:
         with suppress(OSError):
@@ -97,10 +95,10 @@ class Nursery:
             self._process.kill()
 
 
-def nursery_key(peer: Peer, threads: int | None) -> tuple:
+def nursery_key(peer: Peer) -> tuple:
     """Contestants with one key can have one nursery."""
     loads = (peer.module, peer.variant) if peer.preloads else peer.imports
-    return loads, tuple(peer.environment.items()), threads
+    return loads, tuple(peer.environment.items())
 
 
 class Pool:
@@ -111,12 +109,22 @@ class Pool:
         self._nurseries: dict[tuple, Nursery] = {}
         self._workers: list[Worker] = []
 
+    def make_ready(self, peers: Iterable[Peer]) -> None:
+        """Import what these need, all at once and before anything is measured."""
+        nurseries = [self._nursery(peer) for peer in peers]
+        for nursery in nurseries:
+            with suppress(EOFError, OSError):  # what has ended will say so when it is asked to start something
+                nursery.wait()
+
     def start(self, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
-        key = nursery_key(peer, threads)
-        if key not in self._nurseries:
-            self._nurseries[key] = Nursery(peer, threads, self._device)
-        self._workers.append(self._nurseries[key].start(peer, threads, most_cpus))
+        self._workers.append(self._nursery(peer).start(peer, threads, most_cpus))
         return self._workers[-1]
+
+    def _nursery(self, peer: Peer) -> Nursery:
+        key = nursery_key(peer)
+        if key not in self._nurseries:
+            self._nurseries[key] = Nursery(peer, self._device)
+        return self._nurseries[key]
 
     def end_workers(self) -> None:
         while self._workers:

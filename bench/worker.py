@@ -14,6 +14,7 @@ from importlib import import_module
 
 from peers import Peer, Unsupported, check_card
 
+NAMES_OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
 PATIENCE = 600  # seconds for one command; a compiler may need minutes
 
 
@@ -38,6 +39,22 @@ def peak_memory() -> int:
         return 0
 
 
+def load(peer: Peer) -> None:
+    """What a contestant's process does before it knows its work."""
+    for name in ("works", *peer.imports):
+        import_module(name)
+    if peer.preloads:
+        import_module(peer.module).preload(peer.variant)
+
+
+def limit_threads(threads: int) -> None:
+    """Of this process and those that it starts. PyTorch's are set by its contestants."""
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(dict.fromkeys(NAMES_OF_THREADS, str(threads)))  # JAX reads them when it starts to compute
+    threadpool_limits(threads)
+
+
 def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
     """Answer commands (name, *arguments) with ("ok", result), ("unsupported", why) or ("failed", why)."""
     if threads is None and hasattr(os, "sched_setaffinity"):  # it decides by itself how many of these to use
@@ -48,6 +65,9 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         nonlocal contestant, work
         from works import build
 
+        load(peer)
+        if threads:
+            limit_threads(threads)
         check_card(peer)
         work = build(name, quick)
         contestant = import_module(peer.module).Contestant(peer.variant)

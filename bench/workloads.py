@@ -22,7 +22,7 @@ TOLERANCES = {
 # Multiply-adds as long as the chain of operations in an activation or an update: an exponential and the division after
 # it take 75 cycles, a multiply-add 4 (bench/LOG.md).
 CHAIN = {"identity": 0, "relu": 1, "sigmoid": 19, "softmax": 23, "sgd": 1, "adam": 12}
-QUICK_STEPS = 64  # in an epoch of a quick run
+QUICK_STEPS = 32  # in an epoch of a quick run
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,6 +79,10 @@ def one_after_another(n):
     return turns(1, n, np.float32(0.5), np.float32(1.0))
 
 
+def preload(variant: str) -> None:
+    (one_after_another if variant == "chain" else side_by_side)(1)
+
+
 class Contestant:
     def __init__(self, variant: str = ""):
         self.name, self.is_chain = variant, variant == "chain"
@@ -94,7 +98,6 @@ class Contestant:
         self.turns = turns
         started = time.perf_counter()
         self.pool = ThreadPoolExecutor(self.threads)
-        self.loop(1)
         self.run(1)
         return time.perf_counter() - started
 

@@ -9,9 +9,9 @@ and where there is something to say
     notes() -> {what: figure}
     peak_memory() -> int       bytes, where the work is done in yet another process
 products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. preload(variant)
-does what can be done before the work is known and is no part of it, for contestants that have it (`preloads`). Each lives
-in a process of its own per thread setting (worker.py, nursery.py), so nothing here has to undo what it sets. DEVICE,
-"cpu" or "cuda", is where it computes.
+does what can be done before the work is known and is no part of it, for contestants that have it (`preloads`). Each
+lives in a process of its own per thread setting (worker.py, nursery.py), so nothing here has to undo what it sets.
+DEVICE, "cpu" or "cuda", is where it computes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ABSENT = {
 }
 
 
-# What a library loads only when it is used, if that is not all there is to import.
+# What is imported for a library, where that is not all that its name imports.
 LOADS = {
     "fastmlp": ("fastmlp.mlp", "fastmlp.population", "fastmlp.kernels.cpu.backend"),
     "fastmlp.estimators.nets": ("fastmlp.estimators.nets", "fastmlp.kernels.cpu.backend"),
@@ -65,6 +65,7 @@ class Peer:
     chooses_threads : decides on its own threads; otherwise it is run with each setting
     devices : where it can compute
     left_out : why it is not measured at this work, to be listed
+    loads : what its library imports only when it is used like this
     preloads : its module has a `preload`
     slow_start : its compiling takes longer than a quick run has for everything; --quick leaves it out
     """
@@ -80,6 +81,7 @@ class Peer:
     slow_start: bool = False
     devices: tuple[str, ...] = ("cpu",)
     left_out: str = ""
+    loads: tuple[str, ...] = ()
     preloads: bool = False
 
     @property
@@ -89,7 +91,7 @@ class Peer:
     @property
     def imports(self) -> tuple[str, ...]:
         """The modules that its process begins with, but those of this suite."""
-        return tuple(module for name in self.needs for module in LOADS.get(name, (name,)))
+        return (*(module for name in self.needs for module in LOADS.get(name, (name,))), *self.loads)
 
     @property
     def missing(self) -> str:
@@ -123,22 +125,26 @@ def _on_card(name: str, variant: str) -> Peer:
     return Peer(name, "limits.cuda", variant, ("cupy",), kind="limit", devices=("cuda",))
 
 
-ARITHMETIC = (Peer("arithmetic", "limits.arithmetic", kind="limit"), _on_card("arithmetic of the card", "arithmetic"))
+ARITHMETIC = (
+    Peer("arithmetic", "limits.arithmetic", kind="limit", preloads=True),
+    _on_card("arithmetic of the card", "arithmetic"),
+)
 MEMORY = (Peer("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
-CHAIN = Peer("chain", "limits.arithmetic", "chain", kind="limit")
+CHAIN = Peer("chain", "limits.arithmetic", "chain", kind="limit", preloads=True)
 PRODUCTS = (
     Peer("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True, preloads=True),
     Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit", preloads=True),
     _on_card("products cuBLAS", "products"),
 )
 
+OPTIMISER, COMPILER = ("torch._dynamo",), ("torch._inductor.compile_fx",)
 _JAX = {"KERAS_BACKEND": "jax"}  # 46 times as fast as on PyTorch at XOR: bench/LOG.md
 TRAINING = (
     _ours("peers.fastmlp_peer"),
     Peer("numpy", "peers.numpy_peer"),
     Peer("sklearn", "peers.sklearn_peer", needs=("sklearn",), corrects_epsilon=False),
-    Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH, preloads=True),
-    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH, preloads=True),
+    Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH, loads=COMPILER),
     Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",), devices=BOTH),
     Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True, devices=BOTH),
     Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True,
@@ -151,7 +157,7 @@ POPULATION = (
     _ours("peers.many_nets", "fastmlp"),
     Peer("jax unrolled", "peers.many_nets", "jax unrolled", ("jax",), devices=BOTH),
     Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",), devices=BOTH),
-    Peer("torch batched", "peers.many_nets", "torch batched", ("torch",), devices=BOTH),
+    Peer("torch batched", "peers.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
     Peer("numpy batched", "peers.many_nets", "numpy batched"),
 )
 STOPPING = (
@@ -164,7 +170,13 @@ PREDICTION = (
     Peer("sklearn", "peers.predictors", "sklearn", ("sklearn",)),
     Peer("torch eager", "peers.predictors", "torch eager", ("torch",), devices=BOTH),
     Peer(
-        "torch compiled", "peers.predictors", "torch compiled", ("torch",), slow_start=True, devices=BOTH, preloads=True
+        "torch compiled",
+        "peers.predictors",
+        "torch compiled",
+        ("torch",),
+        slow_start=True,
+        devices=BOTH,
+        loads=COMPILER,
     ),
     Peer("jax", "peers.predictors", "jax", ("jax",), devices=BOTH),
     Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),

@@ -103,9 +103,6 @@ class Fastmlp:
 
 class Numpy:
     def __init__(self, work):
-        from threadpoolctl import ThreadpoolController
-
-        self.limits = ThreadpoolController().limit(limits=1, user_api="blas")
         self.work, x = work, work.inputs
         self.x = {name: value.copy() for name, value in x.items()}
         x = self.x

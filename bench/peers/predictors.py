@@ -11,7 +11,6 @@ import numpy as np
 from flat import layers
 
 from peers import DEVICE
-from peers.torch_peer import preload  # noqa: F401  for the compiled form
 
 
 class Fastmlp:
@@ -30,9 +29,6 @@ class Numpy:
     """Every layer in place."""
 
     def __init__(self, work, threads):
-        from threadpoolctl import ThreadpoolController
-
-        self.limits = ThreadpoolController().limit(limits=threads, user_api="blas")
         self.net, self.X = layers(work.net.start, work.net.layer_sizes), work.net.X
         self.a = [np.empty((len(self.X), o), np.float32) for _, o in work.net.shapes]
 
@@ -57,10 +53,8 @@ class Sklearn:
         import warnings
 
         from sklearn.neural_network import MLPClassifier
-        from threadpoolctl import ThreadpoolController
 
         warnings.filterwarnings("ignore")  # that one epoch does not converge
-        self.limits = ThreadpoolController().limit(limits=threads, user_api="blas")
         self.net, self.X = MLPClassifier(work.net.layer_sizes[1:-1], max_iter=1, random_state=0), work.net.X
         rng = np.random.default_rng(0)
         n = 10 * work.net.layer_sizes[-1]

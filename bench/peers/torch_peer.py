@@ -5,7 +5,6 @@ update, in one torch.compile graph; for small nets several steps, as calling the
 from __future__ import annotations
 
 import time
-from importlib import import_module
 
 from flat import flatten, layers
 from workloads import Workload
@@ -25,11 +24,6 @@ def products() -> str:
         return f"cuBLAS inside torch, {torch.cuda.get_device_name()}"
     blas = "MKL" if torch.backends.mkl.is_available() else "OpenBLAS"
     return f"{blas} inside torch ({torch.backends.cpu.get_cpu_capability()})"
-
-
-def preload(variant: str) -> None:
-    """What PyTorch imports when an optimiser is made, and when it compiles for the first time."""
-    import_module("torch._dynamo" if variant == "eager" else "torch._inductor.compile_fx")
 
 
 def wait() -> None:

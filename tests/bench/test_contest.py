@@ -59,6 +59,9 @@ class FakeNursery:
     def __init__(self, contestants):
         self.contestants = contestants
 
+    def wait(self):
+        pass
+
     def start(self, peer, threads, most_cpus):
         return self.contestants[peer](threads)
 
