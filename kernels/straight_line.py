@@ -8,6 +8,7 @@ there a number is a vector of nets (cpu/straight_line.py) or a thread's.
     x0 ..        inputs            y0 ..    targets          w        the sample's weight / the batch's number of terms
     p0 ..        parameters        g0 ..    gradients, added to
     z0_1 ..      layer 0's unit 1, input to f                a0_1     its output          d0_1   its delta
+    highest, total, shift, factor     of a softmax, whose z are log-probabilities in the end
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from .activations import ACTIVATIONS, IDENTITY
+from .activations import ACTIVATIONS, IDENTITY, SOFTMAX
 from .losses import LOSSES
 
 
@@ -24,10 +25,28 @@ def sum_of(terms: Sequence[str]) -> str:
     return " + ".join(terms)
 
 
-def program(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> Iterator[tuple[str, str]]:
-    """Assignments (target, expression), for a loss whose output activation works on each unit by itself.
+def softmax(k: int, size: int) -> Iterator[tuple[str, str]]:
+    """As cpu/columns.py does it: z becomes log-probabilities over the units of layer k, a their exponentials."""
+    pairs = [(f"z{k}_{j}", f"a{k}_{j}") for j in range(size)]
+    yield "highest", pairs[0][0]
+    for z, _ in pairs[1:]:
+        yield "highest", f"if_larger({z}, highest, {z}, highest)"
+    for z, a in pairs:
+        yield z, f"{z} - highest"
+        yield a, f"exp({z})"
+    yield "total", sum_of([a for _, a in pairs])
+    yield "shift", "log(total)"
+    yield "factor", "inverse(total)"
+    for z, a in pairs:
+        yield z, f"{z} - shift"
+        yield a, f"{a} * factor"
 
-    Functions in them: value_<activation>(z), derivative_<activation>(a or z), loss_delta(a, y, c).
+
+def program(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> Iterator[tuple[str, str]]:
+    """Assignments (target, expression).
+
+    Functions in them: value_<activation>(z), derivative_<activation>(a or z), loss_delta(a, y, c); and for softmax
+    if_larger(a, b, x, y), which is x where a > b and else y, exp(v), log(v), inverse(v).
     """
     n_layers, offsets, end = len(activations), [], 0
     for fan_in, fan_out in pairwise(layer_sizes):
@@ -40,7 +59,10 @@ def program(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -
         for j in range(layer_sizes[k + 1]):
             products = [f"p{w + i * layer_sizes[k + 1] + j} * {a}" for i, a in enumerate(layers[k])]
             yield f"z{k}_{j}", sum_of([f"p{b + j}", *products])
-            yield f"a{k}_{j}", f"value_{ACTIVATIONS[code].name}(z{k}_{j})"
+            if code != SOFTMAX:
+                yield f"a{k}_{j}", f"value_{ACTIVATIONS[code].name}(z{k}_{j})"
+        if code == SOFTMAX:
+            yield from softmax(k, layer_sizes[k + 1])
     top = n_layers - 1
     for j, a in enumerate(layers[-1]):
         yield f"d{top}_{j}", f"loss_delta({a}, y{j}, c) * w"

@@ -228,6 +228,23 @@ def test_convergence_is_each_nets_own(rule, sizes):
         assert (history.loss[:-1] > 0.1).all()
 
 
+@pytest.mark.parametrize("sizes", [(2, 3, 3), (2, 9, 6, 3)], ids=["straight line", "lanes"])
+@pytest.mark.parametrize("output, loss", [("softmax", "softmax_cross_entropy"), ("sigmoid", "squared_error")])
+@pytest.mark.parametrize("accuracy", [0.8, 1.0])
+def test_the_largest_of_several_outputs_decides(accuracy, output, loss, sizes, rng):
+    X, y = rng.normal(size=(5, 2)), np.array([0, 1, 2, 1, 0])
+    settings = {"hidden_activation": "tanh", "output_activation": output, "loss": loss}
+    pop = Population(sizes, 40, **settings, random_state=2)
+    targets = y if output == "softmax" else np.eye(3)[y]
+    rule = Converged(accuracy=accuracy)
+    result = pop.fit(X, targets, epochs=20, optimizer=fastmlp.Rprop(), converged=rule, verbose=0)
+    right = (pop.predict(X).argmax(axis=2) == y).mean(axis=1)
+    assert len(set(result.epochs)) > 1, "nets should stop at different times"
+    done = result.converged
+    np.testing.assert_allclose(result.accuracy[done], right[done], rtol=1e-6)
+    np.testing.assert_array_equal(done, result.accuracy >= accuracy - 1e-6)
+
+
 def test_net_is_a_copy_and_best_is_best():
     pop = Population((2, 4, 1), 20, l2=0.001, random_state=1)
     result = pop.fit(XOR, XOR_Y, epochs=50, verbose=0)

@@ -16,8 +16,7 @@ class Contestant(Training):
 
     def prepare(self, workload: Workload, threads: int | None) -> float:
         import fastmlp
-        from fastmlp.kernels.cpu.one_net import MAKE_AFTER
-        from fastmlp.kernels.cpu.straight_line import MOST_PARAMETERS
+        from fastmlp.kernels.cpu.one_net import MAKE_AFTER, is_tiny
 
         self.w = workload
         sgd, adam = fastmlp.SGD, fastmlp.Adam
@@ -25,7 +24,7 @@ class Contestant(Training):
         started = time.perf_counter()
         self.reset()
         self.run(1)
-        if self.w.n_params <= MOST_PARAMETERS:  # compiled when it has been worth it: before the first measurement
+        if is_tiny(self.w.n_params, self.w.batch_size):  # compiled when it has been worth it: before the first measurement
             self.run(MAKE_AFTER // self.w.n_steps + 1)
             self.run(1)
         seconds = time.perf_counter() - started

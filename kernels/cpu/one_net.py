@@ -10,14 +10,13 @@ from functools import cache
 
 import numpy as np
 
-from ..activations import SOFTMAX
 from ..arguments import HYPER, NO_UPDATE, Course, Data, Net
 from ..cache import is_there
 from ..entry import load
-from .straight_line import MOST_PARAMETERS
 from .work import NARROW, tile_size
 
 TRAIN = "cpu.one_net_loop.train"
+MOST_PARAMETERS = 256  # up to which the loops take 1.5 to 3 times as long; bench/LOG.md
 MAKE_AFTER = 1_000_000  # steps of an architecture in this process, about 0.1 s
 LOAD_AFTER = 50_000  # steps, if another process has made it
 MOST_SAMPLES = 4096  # which are copied, each with as many lanes as a batch
@@ -48,11 +47,16 @@ def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
     return is_there(_name(architecture, dtype))
 
 
+def is_tiny(n_params: int, batch_size: int) -> bool:
+    """Whether the steps of such a net can be made: a batch fills one vector, and the program is not too long."""
+    return n_params <= MOST_PARAMETERS and batch_size <= NARROW
+
+
 def address_for(net: Net, data: Data, course: Course, dtype: np.dtype, n_steps: int) -> int:
     """Where the function for the next n_steps is, or 0 if the loops are to do them."""
-    if course.batch_size > NARROW or data.n_samples > MOST_SAMPLES or course.rule == NO_UPDATE or course.layered:
+    if not is_tiny(net.bias_offsets[-1] + net.sizes[-1], course.batch_size) or data.n_samples > MOST_SAMPLES:
         return 0
-    if net.bias_offsets[-1] + net.sizes[-1] > MOST_PARAMETERS or net.activations[-1] == SOFTMAX:
+    if course.rule == NO_UPDATE or course.layered:
         return 0
     if net.l2 or course.hyper[WEIGHT_DECAY] or course.hyper[CLIP_NORM]:
         return 0

@@ -17,7 +17,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..activations import ACTIVATIONS
 from ..arguments import (
     DIVERGED,
     EPOCH_LOSS,
@@ -28,12 +27,13 @@ from ..arguments import (
     METRIC_THRESHOLD,
     STEPS_DONE,
 )
-from ..losses import LOSSES
+from ..losses import SOFTMAX_CROSS_ENTROPY
 from ..memory import load, store
 from ..optimizers import RULES, SGD, Settings
-from ..simd import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat, total, where
+from ..simd import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat, total
 from ..straight_line import program
-from .straight_line_code import function_of, is_near, plain, side_is_right
+from .straight_line_code import function_of
+from .straight_line_formulas import functions, largest_is_right
 from .update import LEARNING_RATE, settings_now
 from .work import NARROW, WIDE, tile_size
 
@@ -68,7 +68,7 @@ def make_steps(layer_sizes, activations, loss, rule, single):
     p, state                      (n_padded,) parameters; (n_state, n_padded), the rule's
     tiles                         (n_batches, tile_size), inputs, targets and weights of each batch, samples as lanes
     hyper, factors, scalars, epoch_loss, epoch_right       of Course and Memory
-    scale, last_scale             1 / (rows * outputs) of a batch and of an epoch's last one
+    scale, last_scale             1 / (rows * loss_width) of a batch and of an epoch's last one
     c, bound                      the loss's constant, and what right means
     single : batches are of one sample, which is in all lanes
     """
@@ -114,6 +114,9 @@ class _Term:
         x, y = other.factors
         return _Term(self.emitter, self.emitter.multiply_add(x.value, y.value, self.value))
 
+    def __sub__(self, other):
+        return _Term(self.emitter, self.emitter.builder.fsub(self.value, other.value, flags=FLAGS))
+
 
 def _make_advance(row):
     """advance(value, slope, state, i, stride, h) -> value, for one vector of parameters"""
@@ -135,14 +138,6 @@ def _make_advance(row):
     return advance
 
 
-def _larger(a, b, if_a, if_b):
-    return where(a > b, if_a, if_b)
-
-
-def _reaches(a, b):
-    return where(a >= b, 1.0, 0.0)
-
-
 def _settings(hyper, scalars, factor, objective, p):
     return settings_now(hyper, scalars, factor, objective, p)
 
@@ -158,19 +153,9 @@ class _Emitter:
         self.kind, self.index, self.double = llvm_type(self.vector), given["n_steps"].type, ir.DoubleType()
         self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
+        self.loss_width = 1 if loss == SOFTMAX_CROSS_ENTROPY else self.n_out
         self.program, self.rule, self.single = list(program(layer_sizes, activations, loss)), rule, single
-        v, x = self.vector, dtype
-        self.functions = {
-            "loss_delta": self._function(plain(LOSSES[loss].delta, 3), v, v, x),
-            "loss_value": self._function(plain(LOSSES[loss].value, 4), v, v, v, x),
-            "side_is_right": self._function(side_is_right, v, v, x),
-            "is_near": self._function(is_near, v, v, x),
-            "larger": self._function(_larger, v, v, v, v),
-            "reaches": self._function(_reaches, v, v),
-        }
-        for row in (ACTIVATIONS[code] for code in set(activations)):
-            self.functions[f"value_{row.name}"] = self._function(plain(row.value, 1), v)
-            self.functions[f"derivative_{row.name}"] = self._function(plain(row.derivative, 1), v)
+        self.functions = functions(self._function, self.vector, dtype, loss, activations)
 
     # ---- small pieces
 
@@ -299,7 +284,7 @@ class _Emitter:
         return names
 
     def _judge(self, names):
-        """The batch's loss, the mean over outputs summed over samples; hits are added to the epoch's."""
+        """The batch's loss, summed over samples; hits are added to the epoch's."""
         b, given = self.builder, self.given
         w, outputs = names["weight"], range(self.n_out)
         z, a, y = ([names[f"{what}{j}"] for j in outputs] for what in (f"z{self.top}_", f"a{self.top}_", "y"))
@@ -313,13 +298,8 @@ class _Emitter:
                     hits = hits + names[name](a[j], y[j], given["bound"])
                 self._add_right(w * hits * _Term(self, ir.Constant(self.kind, [1.0 / self.n_out] * NARROW)))
         with self._is_metric(METRIC_ARGMAX):
-            best, target, chosen = a[0], y[0], a[0]
-            for j in outputs[1:]:
-                best = names["larger"](a[j], best, a[j], best)
-                chosen = names["larger"](y[j], target, a[j], chosen)
-                target = names["larger"](y[j], target, y[j], target)
-            self._add_right(w * names["reaches"](chosen, best))
-        return b.fdiv(self._to_double(self._sum(shares.value)), ir.Constant(self.double, float(self.n_out)))
+            self._add_right(w * largest_is_right(names, a, y))
+        return b.fdiv(self._to_double(self._sum(shares.value)), ir.Constant(self.double, float(self.loss_width)))
 
     def _is_metric(self, metric):
         return self.builder.if_then(self.builder.icmp_signed("==", self.given["metric"], self._count(metric)))

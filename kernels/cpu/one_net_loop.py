@@ -38,8 +38,8 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
     n_batches = (n + size - 1) // size
     stride = tiles.size // n_batches
     tiles, p = offset(tiles, 0), memory.params
-    scale = number(p, 1.0 / (min(size, n) * n_outputs))
-    last_scale = number(p, 1.0 / ((n - (n_batches - 1) * size) * n_outputs))
+    scale = number(p, 1.0 / (min(size, n) * net.loss_width))
+    last_scale = number(p, 1.0 / ((n - (n_batches - 1) * size) * net.loss_width))
     bound = number(p, net.margin if data.metric == METRIC_MARGIN else net.middle)
     done, last, mode = first_step, first_step + n_steps, flush_denormals()
     while done < last:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..activations import IDENTITY, SOFTMAX
-from ..arguments import METRIC_MARGIN, METRIC_NONE
+from ..arguments import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE
 from ..jit import inlined, inner
 from ..memory import at, fill, load, number, offset, store
 from ..random import DROPOUT, permutation, philox
@@ -252,11 +252,11 @@ def make_gradient(lanes, fill_tile, by_loops):
                 if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
                     fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, m, scale)
                 bound = number(w.a, net.margin if data.metric == METRIC_MARGIN else net.middle)
-                n_outputs = net.sizes[net.n_layers]
+                shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # of a sample that is right
                 n_steps = call_straight_line(
                     w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, w.loss, w.right, m, tile, judges,
                     data.metric, n_steps, number(w.a, float(rows)), number(w.a, net.loss_width),
-                    number(w.a, net.loss_constant), bound, stop_loss, number(w.a, stop_right * n_outputs / terms),
+                    number(w.a, net.loss_constant), bound, stop_loss, number(w.a, stop_right * shares / terms),
                     w.state, w.betas, w.powers, w.last_loss,
                 )  # fmt: skip
             else:

@@ -7,11 +7,9 @@ from __future__ import annotations
 from functools import cache
 from itertools import pairwise
 
-from ..activations import SOFTMAX
-from ..arguments import METRIC_ARGMAX
 from ..entry import load
 
-MOST_PARAMETERS = 40  # of a net whose parameters and gradients can mostly stay in registers
+MOST_PARAMETERS = 40  # of nets side by side, whose loops leave little to gain above; bench/LOG.md
 
 
 @cache
@@ -28,10 +26,10 @@ def address(layer_sizes, activations, loss, rule, lanes, dtype) -> int:
     return load(f"straight line {architecture} {dtype}", compiled)
 
 
-def has_straight_line(layer_sizes, activations, metric, drops) -> bool:
+def has_straight_line(layer_sizes, drops) -> bool:
     """Whether a program is made for such nets; the others have general loops."""
     n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
-    return not (n_params > MOST_PARAMETERS or drops or metric == METRIC_ARGMAX or activations[-1] == SOFTMAX)
+    return n_params <= MOST_PARAMETERS and not drops
 
 
 def straight_line_address(layer_sizes, activations, loss, rule, lanes, dtype) -> int:

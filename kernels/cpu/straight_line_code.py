@@ -14,13 +14,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..activations import ACTIVATIONS
-from ..arguments import METRIC_MARGIN, METRIC_THRESHOLD
-from ..losses import LOSSES
+from ..arguments import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
 from ..optimizers import RULES, SGD
-from ..simd import FLAGS, Vector, absolute, any_of, llvm_type, splat, where
+from ..simd import FLAGS, Vector, any_of, llvm_type, splat
 from ..straight_line import program
 from .lane_update import make_advance
+from .straight_line_formulas import functions, largest_is_right
 from .work import TOGETHER
 
 # For which gradients of a call losses and hits are wanted; EVERY_LOSS: losses for all of them, hits for the last.
@@ -129,26 +128,8 @@ class _Expression:
         return self._with("fmul", other)
 
 
-def side_is_right(a, y, bound):
-    return 1.0 - absolute(where(a > bound, 1.0, 0.0) - where(y > bound, 1.0, 0.0))
-
-
-def is_near(a, y, bound):
-    return where(absolute(a - y) <= bound, 1.0, 0.0)
-
-
 def _goes_on(loss, right, stop_loss, stop_right):
     return not (any_of(~(loss > stop_loss)) or any_of(right >= stop_right))
-
-
-def plain(formula, n_arguments):
-    """A function that calls `formula`, for compile_internal, which takes no formula itself and tells functions apart by
-    their code: each has a name of its own.
-    """
-    names, name = ", ".join(f"x{k}" for k in range(n_arguments)), f"call_{formula.__name__}"
-    scope = {"formula": formula}
-    exec(f"def {name}({names}):\n    return formula({names})", scope)
-    return scope[name]
 
 
 class _Emitter:
@@ -160,16 +141,7 @@ class _Emitter:
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
         self.program = list(program(layer_sizes, activations, loss))
         self.rule = rule
-        v, x = self.vector, dtype
-        self.functions = {
-            "loss_delta": self._function(plain(LOSSES[loss].delta, 3), v, v, x),
-            "loss_value": self._function(plain(LOSSES[loss].value, 4), v, v, v, x),
-            "side_is_right": self._function(side_is_right, v, v, x),
-            "is_near": self._function(is_near, v, v, x),
-        }
-        for row in (ACTIVATIONS[code] for code in set(activations)):
-            self.functions[f"value_{row.name}"] = self._function(plain(row.value, 1), v)
-            self.functions[f"derivative_{row.name}"] = self._function(plain(row.derivative, 1), v)
+        self.functions = functions(self._function, self.vector, dtype, loss, activations)
 
     # ---- small pieces
 
@@ -286,20 +258,25 @@ class _Emitter:
                 (shared if target in shared else own)[target] = value
         for q, g in enumerate(self.g):
             b.store(shared[f"g{q}"].value, g)
-        z, a, bound = f"z{self.top}_", f"a{self.top}_", self.given["bound"]
         with b.if_then(summing):
-            self._sum(self.loss, samples, lambda o, j: o["loss_value"](o[f"{z}{j}"], o[f"{a}{j}"], o[f"y{j}"], o["c"]))
+            self._sum(
+                self.loss, samples, lambda o, z, a, y: map(o["loss_value"], z, a, y, [o["c"]] * self.n_out)
+            )  # fmt: skip
+        bounds = [self.given["bound"]] * self.n_out
         with b.if_then(judging):
             for metric, name in ((METRIC_THRESHOLD, "side_is_right"), (METRIC_MARGIN, "is_near")):
                 with b.if_then(self._is("metric", metric)):
-                    self._sum(self.right, samples, lambda o, j, f=name: o[f](o[f"{a}{j}"], o[f"y{j}"], bound))
+                    self._sum(self.right, samples, lambda o, z, a, y, f=name: map(o[f], a, y, bounds))
+            with b.if_then(self._is("metric", METRIC_ARGMAX)):
+                self._sum(self.right, samples, lambda o, z, a, y: [largest_is_right(o, a, y)])
 
-    def _sum(self, place, samples, share):
-        """Add each sample's weight times its share for each output."""
+    def _sum(self, place, samples, shares):
+        """Add each sample's weight times its shares(its names, z, a, y of the outputs)."""
         total = _Expression(self.builder, self.builder.load(place))
         for own in samples:
-            for j in range(self.n_out):
-                total = total + own["w"] * share(own, j)
+            outputs = [[own[f"{what}{j}"] for j in range(self.n_out)] for what in (f"z{self.top}_", f"a{self.top}_", "y")]
+            for share in shares(own, *outputs):
+                total = total + own["w"] * share
         self.builder.store(total.value, place)
 
     def _continues(self, done):
@@ -312,10 +289,13 @@ class _Emitter:
         return b.and_(more, b.or_(b.not_(looks), no_goal))
 
     def _hand_out_sums(self, several, zero):
-        """Weights are over rows * width: loss is a sum of means over outputs, right of shares of outputs."""
+        """Weights are over rows * width: loss is a sum of means over outputs, right of shares of outputs or of 1."""
         b = self.builder
         rows, width = self._everywhere(self.given["rows"]), self._everywhere(self.given["width"])
-        shares = b.fmul(b.fmul(rows, width, flags=FLAGS), self._everywhere(1.0 / self.n_out), flags=FLAGS)
+        share = b.select(
+            self._is("metric", METRIC_ARGMAX), self._everywhere(1.0), self._everywhere(1.0 / self.n_out)
+        )  # fmt: skip
+        shares = b.fmul(b.fmul(rows, width, flags=FLAGS), share, flags=FLAGS)
         for name, place, scale in (("loss_out", self.loss, rows), ("right_out", self.right, shares)):
             before = b.select(several, zero, self._read(name))
             self._write(b.fadd(before, b.fmul(b.load(place), scale, flags=FLAGS), flags=FLAGS), name)

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.cpu.one_net import MAKE_AFTER
-from ..kernels.cpu.straight_line import MOST_PARAMETERS
+from ..kernels.cpu.one_net import MAKE_AFTER, is_tiny
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
@@ -157,8 +156,8 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Co
                 hand.step(X[at : at + batch_size], y[at : at + batch_size])
 
     own_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
-    is_tiny = not n_nets and len(net.params) <= MOST_PARAMETERS
-    warm_up = MAKE_AFTER // -(-len(X) // batch_size) if is_tiny else 0
+    made = not n_nets and is_tiny(len(net.params), batch_size)
+    warm_up = MAKE_AFTER // -(-len(X) // batch_size) if made else 0
     return [
         Contestant("fastmlp", "ours", fit, own_loss, warm_up),
         Contestant("numpy", "peer", by_hand, lambda: hand.loss(X, y)),

@@ -95,9 +95,7 @@ def test_every_activation(name, used):
     assert_same(used, (2, 3, 1), hidden_activation=name, dtype="float64", loss="squared_error", output="sigmoid")
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in LOSSES if row.name != "softmax_cross_entropy"], ids=lambda row: row.name
-)
+@pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
 def test_every_loss(row, used):
     output = row.outputs[0] if row.outputs else "tanh"
     y = np.concatenate([XOR, 1 - XOR], axis=1)
@@ -122,6 +120,17 @@ def test_the_net_of_the_question(used):
     assert_same(used, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_softmax(batch_size, dtype, used, rng):
+    """Three classes, the last batch a short one, weights that differ."""
+    X, y = rng.random((10, 2)), rng.integers(0, 3, 10)
+    assert_same(
+        used, (2, 3, 3), X=X, y=y, batch_size=batch_size, shuffle=True, sample_weight=rng.random(10) + 0.5,
+        loss="softmax_cross_entropy", hidden_activation="relu", optimizer="adam", dtype=dtype,
+    )  # fmt: skip
+
+
 def test_divergence_is_seen(used):
     with pytest.warns(fastmlp.DivergenceWarning):
         net, history = fit(optimizer=fastmlp.SGD(1e30), loss="squared_error", output="identity", epochs=50)
@@ -133,11 +142,10 @@ def test_divergence_is_seen(used):
 @pytest.mark.parametrize(
     "why, sizes, settings",
     [
-        ("too many parameters", (2, 16, 1), {}),
+        ("too many parameters", (2, 64, 1), {}),
         ("an L2 penalty", (2, 2, 1), {"l2": 0.1}),
         ("clipping", (2, 2, 1), {"optimizer": fastmlp.SGD(0.1, clip_norm=1.0)}),
         ("weight decay", (2, 2, 1), {"optimizer": fastmlp.AdamW(0.1)}),
-        ("softmax", (2, 2, 2), {"y": XOR[:, 0], "loss": "softmax_cross_entropy"}),
     ],
 )
 def test_who_has_none(why, sizes, settings, used):

@@ -18,6 +18,8 @@ def gradient_of(layer_sizes, names, loss, params, X, y):
     """Run a program sample by sample, with NumPy numbers for vectors."""
     functions = {f"value_{row.name}": row.value for row in activations.ACTIVATIONS}
     functions |= {f"derivative_{row.name}": row.derivative for row in activations.ACTIVATIONS}
+    functions |= {"if_larger": lambda a, b, x, y: x if a > b else y, "exp": np.exp, "log": np.log}
+    functions["inverse"] = lambda v: 1 / v
     functions["loss_delta"] = losses.LOSSES[losses.CODES[loss]].delta
     names_of = [CODES[name] for name in names]
     steps = list(program(layer_sizes, names_of, losses.CODES[loss]))
@@ -25,7 +27,8 @@ def gradient_of(layer_sizes, names, loss, params, X, y):
     for x, target in zip(X, y, strict=True):
         scope = {**functions, **{f"p{q}": value for q, value in enumerate(params)}, "c": 0.7}
         scope |= {f"x{i}": value for i, value in enumerate(x)} | {f"y{j}": value for j, value in enumerate(target)}
-        scope |= total | {"w": 1.0 / (len(X) * y.shape[1])}
+        width = 1 if loss == "softmax_cross_entropy" else y.shape[1]
+        scope |= total | {"w": 1.0 / (len(X) * width)}
         for name, expression in steps:
             scope[name] = eval(expression, scope)
         total = {name: scope[name] for name in total}
@@ -55,12 +58,20 @@ def test_program_of_losses(loss, output, rng):
     np.testing.assert_allclose(gradient_of((2, 1, 2), names, loss, params[:7], X, y), expected, rtol=1e-9)
 
 
+def test_program_of_softmax(rng):
+    params, X, y = rng.normal(size=21), rng.normal(size=(6, 2)), np.eye(3)[rng.integers(0, 3, 6)]
+    names = ["tanh", "softmax"]
+    expected = ReferenceMLP((2, 3, 3), names, "softmax_cross_entropy", params).loss_and_gradient(X, y)[1]
+    np.testing.assert_allclose(
+        gradient_of((2, 3, 3), names, "softmax_cross_entropy", params, X, y), expected, rtol=1e-9
+    )
+
+
 def test_who_has_one():
     has, sigmoid = straight_line.has_straight_line, CODES["sigmoid"]
-    assert has((2, 2, 1), (sigmoid, sigmoid), 1, False)
-    assert not has((2, 8, 8, 1), (sigmoid,) * 3, 1, False), "too many parameters"
-    assert not has((2, 2, 1), (sigmoid, sigmoid), 1, True), "dropout"
-    assert not has((2, 2, 2), (sigmoid, CODES["softmax"]), 2, False), "softmax"
+    assert has((2, 2, 1), False)
+    assert not has((2, 8, 8, 1), False), "too many parameters"
+    assert not has((2, 2, 1), True), "dropout"
     address = straight_line.straight_line_address
     same = [address([2, 2, 1], [sigmoid] * 2, 0, 0, lanes, np.dtype("float32")) for lanes in (16, 32, 16)]
     assert same[0] == same[2] != same[1]
