@@ -13,7 +13,7 @@ from workloads import Workload
 
 from fastmlp.benchmarks.machine import cpus
 
-MNIST_ROWS = 16384
+MNIST_ROWS = 8192
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
 
@@ -63,8 +63,8 @@ def _table4096(name) -> Workload:
 
 def _regression256(name) -> Workload:
     rng = np.random.default_rng(3)
-    X = rng.standard_normal((20480, 100), np.float32)
-    y = np.sin(X[:, :1]) + 0.5 * X[:, 1:2] * X[:, 2:3] + 0.1 * rng.standard_normal((20480, 1), np.float32)
+    X = rng.standard_normal((10240, 100), np.float32)
+    y = np.sin(X[:, :1]) + 0.5 * X[:, 1:2] * X[:, 2:3] + 0.1 * rng.standard_normal((10240, 1), np.float32)
     y = np.ascontiguousarray(y, np.float32)
     return Workload(name, "regression", "minibatch", "step", (100, 256, 256, 1), "relu", "identity", "squared_error",
                     "adam", 1e-3, X, y, 256, 4, "random")  # fmt: skip
@@ -136,7 +136,7 @@ ENTRIES = (
     Entry("mnist128", "large", LARGE, partial(_mnist, "mnist128", 128), in_quick=True),
     Entry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),
     Entry("table4096", "large", LARGE, partial(_table4096, "table4096")),
-    *_points("samples", "samples", (32, 2048, 131072),
+    *_points("samples", "samples", (32, 2048, 65536),
              lambda n: ((64, 64, 32, 10), 32, n // 32, "step")),
     *_points("units in a hidden layer", "width", (8, 32, 128, 512, 2048),
              lambda w: ((64, w, w, 10), 128, 8, "step")),

@@ -24,7 +24,7 @@ class Contestant(Training):
         started = time.perf_counter()
         self.reset()
         self.run(1)
-        if is_tiny(self.w.n_params, self.w.batch_size):  # compiled when it has been worth it: before the first measurement
+        if is_tiny(self.w.n_params, self.w.batch_size):  # compiled when it has been worth it: before it is measured
             self.run(MAKE_AFTER // self.w.n_steps + 1)
             self.run(1)
         seconds = time.perf_counter() - started

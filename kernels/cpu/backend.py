@@ -35,6 +35,7 @@ from .work import (
     Block,
     LayerWork,
     SampleWork,
+    panel_starts,
     scratch_size,
 )
 from .work import VECTOR_BYTES as VECTOR_BYTES
@@ -91,6 +92,7 @@ def make_work(
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
+        panels = panel_starts(sizes, dtype.itemsize)
         return LayerWork(
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
@@ -100,7 +102,8 @@ def make_work(
             y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
             weight=aligned_zeros(rows if shuffle else 0, dtype),
             squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
-            transposed=aligned_zeros(int(net.n_padded), dtype),
+            transposed=aligned_zeros(int(panels[-1]), dtype),
+            panels=panels,
             n_scratch=n_scratch,
             scratch=aligned_zeros((ranks, n_scratch), dtype),
             **walk,

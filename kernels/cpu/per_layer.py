@@ -27,7 +27,7 @@ from .elements import (
     softmax_rows,
 )
 from .loop import make_loop
-from .product import make_product, plain_product, transpose
+from .product import make_product, plain_product, transpose_to_panels
 from .update import CLIP_NORM, clip_factor, squares, update
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT
 
@@ -124,13 +124,13 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
             net.activations[top], work.z if net.derivative_of_z[top] == 1 else work.a, o, mine * width, work.delta, o
         )
     for k in range(n_layers - 1, 0, -1):
-        fan_in, fan_out, wt = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
+        fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = work.blocks[k + 1] + row * fan_out, work.blocks[k] + row * fan_in
         hides = net.dropout[k - 1] > 0.0
         kept = work.z if hides or net.derivative_of_z[k - 1] == 1 else work.a
         extra = (net.activations[k - 1], kept, hides, work.mask, fan_in, work.delta, below)
         product_backward(
-            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, wt, fan_in,
+            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, work.panels[k], 0,
             work.delta, below, fan_in, scratch, extra,
         )  # fmt: skip
 
@@ -149,7 +149,7 @@ def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
         factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
         update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h, decay, l2, factor)
     if k > 0:
-        transpose(p, w, row, end, fan_out, work.transposed, w, fan_in)
+        transpose_to_panels(p, w, row, end, fan_out, work.transposed, work.panels[k])
 
 
 @inlined
@@ -158,7 +158,7 @@ def prepare(rank, n_ranks, net, memory, work):
     for k in range(1, net.n_layers):
         fan_in, w = net.sizes[k], net.weight_offsets[k]
         row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-        transpose(memory.params, w, row, end, net.sizes[k + 1], work.transposed, w, fan_in)
+        transpose_to_panels(memory.params, w, row, end, net.sizes[k + 1], work.transposed, work.panels[k])
 
 
 @inlined

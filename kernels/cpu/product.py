@@ -2,11 +2,13 @@
 
     make_product(after)   C = A B, or C = A' B with trans_a, for a B whose rows are contiguous, and a pass over C's rows
     plain_product         the same without the pass
-    transpose             the copy of a weight matrix that lets the backward pass be such a product too
+    transpose_to_panels   the copy of a weight matrix that lets the backward pass be such a product too
 
 C is walked in blocks of K columns of A; a block of B (K x n) stays in the second-level cache, a tile's part of it in
 the first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
 them, and so is A' in tiles (Goto and van de Geijn 2008).
+
+B in panels: panel j has columns j * width to (j + 1) * width, row after row, the last one's filled up with zeros.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from .work import ROWS, VECTOR_BYTES, K
 
 PACK_ROWS = 32  # rows of C from which copying B pays; bench/LOG.md
 SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
-BAND = 32  # rows transposed together: whole cache lines of the copy, and fewer visits to each of its pages
-PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 FAR = 320  # elements between rows from which walking down a column is slow
+PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 _tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
 _tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
 ROW_VECTORS = VECTOR_BYTES // 4  # accumulators of a product whose A is one row: half the registers
 _tile_row = make_tile(ROW_VECTORS, False, whole_rows=True, most_rows=1)
+_tile_one = make_tile(2, False, whole_rows=True, most_rows=1)
 
 
 @inner
@@ -69,7 +71,9 @@ def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc):
         b0 += done
     for j in range(done, n, width):
         columns, o = min(width, n - j), c0 + j
-        if columns == width and rows == ROWS:
+        if columns == width and rows == 1:
+            _tile_one(1, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
+        elif columns == width and rows == ROWS:
             _tile_whole(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
         elif columns == width:
             _tile_full(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
@@ -86,7 +90,10 @@ def make_product(after):
 
     @inner
     def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch, extra):
-        """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says."""
+        """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says.
+
+        ldb : 0 for a B that is in panels
+        """
         width = 2 * lanes_of(a)
         panels = m >= PACK_ROWS and ldb >= FAR
         tiles = trans_a and lda >= FAR
@@ -96,7 +103,9 @@ def make_product(after):
             p = k * block // n_blocks
             depth = k * (block + 1) // n_blocks - p
             right, right0, panel, b_k = b, b0 + p * ldb, width, ldb
-            if panels:
+            if ldb == 0:
+                right0, panel, b_k = b0 + p * width, width * k, width
+            elif panels:
                 copy_panels(b, right0, ldb, depth, n, width, scratch)
                 right, right0, panel, b_k = scratch, 0, width * depth, width
             for i in range(0, m, ROWS):
@@ -125,13 +134,17 @@ plain_product = make_product(_nothing)
 
 
 @inner
-def transpose(w, w0, first, last, n, out, out0, ldo):
-    """out[j, i] = w[i, j] for rows first <= i < last of w (*, n)."""
-    whole_rows, whole_columns = last - (last - first) % SIDE, n - n % SIDE
-    for band in range(first, whole_rows, BAND):
-        for j in range(0, whole_columns, SIDE):
-            for i in range(band, min(band + BAND, whole_rows), SIDE):
-                transpose_square(w, w0 + i * n + j, n, out, out0 + j * ldo + i, ldo, SIDE)
-    for i in range(first, last):
-        for j in range(whole_columns if i < whole_rows else 0, n):
-            out[out0 + j * ldo + i] = at(w, w0 + i * n + j)
+def transpose_to_panels(w, w0, first, last, n, out, out0):
+    """Rows first <= i < last of w (*, n), which are columns of B = w', into B in panels."""
+    width = 2 * lanes_of(w)
+    whole = n - n % SIDE
+    for panel in range(first - first % width, last, width):
+        o = out0 + panel * n
+        low, high = max(first, panel), min(last, panel + width)
+        squares = low + (high - low) // SIDE * SIDE
+        for j in range(0, whole, SIDE):
+            for i in range(low, squares, SIDE):
+                transpose_square(w, w0 + i * n + j, n, out, o + j * width + i - panel, width, SIDE)
+        for i in range(low, high):
+            for j in range(whole if i < squares else 0, n):
+                out[o + j * width + i - panel] = at(w, w0 + i * n + j)

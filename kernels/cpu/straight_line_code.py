@@ -274,8 +274,8 @@ class _Emitter:
         """Add each sample's weight times its shares(its names, z, a, y of the outputs)."""
         total = _Expression(self.builder, self.builder.load(place))
         for own in samples:
-            outputs = [[own[f"{what}{j}"] for j in range(self.n_out)] for what in (f"z{self.top}_", f"a{self.top}_", "y")]
-            for share in shares(own, *outputs):
+            outputs = (f"z{self.top}_", f"a{self.top}_", "y")
+            for share in shares(own, *([own[f"{what}{j}"] for j in range(self.n_out)] for what in outputs)):
                 total = total + own["w"] * share
         self.builder.store(total.value, place)
 

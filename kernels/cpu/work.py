@@ -5,6 +5,7 @@ Nothing here is compiled, so that a new process can make it without importing Nu
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,15 @@ K = 256  # columns of A that a product takes at a time
 def scratch_size(n: int, itemsize: int) -> int:
     """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
     return K * (n + 2 * VECTOR_BYTES // itemsize) + K * ROWS
+
+
+def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
+    """(n_layers + 1,) where the transposes of the layers' W start, in panels, and where the last one ends: in elements.
+    The first layer has none.
+    """
+    width = 2 * VECTOR_BYTES // itemsize
+    lengths = [-(-fan_in // width) * width * fan_out for fan_in, fan_out in pairwise(sizes)]
+    return np.cumsum([0, 0, *lengths[1:]])
 
 
 def tile_size(n_inputs: int, n_outputs: int) -> int:
@@ -56,7 +66,8 @@ class LayerWork(NamedTuple):
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
-    transposed: np.ndarray  # (n_padded,), each W (fan_in, fan_out) but the first as (fan_out, fan_in), for the way back
+    transposed: np.ndarray  # of each W but the first its transpose in panels, see product.py, for the way back
+    panels: np.ndarray  # int64 (n_layers,), where a layer's start
     n_scratch: int
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
     squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 
+import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.jit import OPTIONS, Formulas, formula, inner, selector
 from fastmlp.kernels.memory import load, store
 

@@ -8,6 +8,7 @@ import pytest
 import reference_random
 from scipy.stats import chisquare
 
+import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels import random
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.random import BLOCK, DROPOUT, SHUFFLE, philox

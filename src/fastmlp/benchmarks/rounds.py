@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs ...
 FEWEST_RUNS = 16  # ... if it has so many, among which its set-up is shared out ...
-TOO_LONG = 1.0  # ... or takes so many seconds
+TOO_LONG = 0.5  # ... or takes so long
 WARM_UP = 2.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
@@ -20,7 +20,7 @@ class Rules(NamedTuple):
     """rounds : at most so many; seconds : what all rounds of a work may take, if that allows FEWEST_ROUNDS"""
 
     rounds: int = 7
-    seconds: float = 7.0
+    seconds: float = 5.0
     quick: bool = False
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from tolerances import TOLERANCES
 
-from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, plain_product, transpose
-from fastmlp.kernels.cpu.work import ROWS, K, scratch_size
+import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu.product import FAR, PACK_ROWS, plain_product, transpose_to_panels
+from fastmlp.kernels.cpu.work import ROWS, UNIT, VECTOR_BYTES, K, scratch_size
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
 
@@ -19,8 +20,17 @@ def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
 
 
 @numba.njit(**OPTIONS)
-def run_transpose(w, w0, first, last, n, out, out0, ldo):
-    transpose(offset(w, 0), w0, first, last, n, offset(out, 0), out0, ldo)
+def run_transpose_to_panels(w, w0, first, last, n, out, out0):
+    transpose_to_panels(offset(w, 0), w0, first, last, n, offset(out, 0), out0)
+
+
+def panels_of(b):
+    """B (k, n) in panels, flat, as product.py describes it."""
+    k, n = b.shape
+    width = 2 * VECTOR_BYTES // b.itemsize
+    wide = np.zeros((k, -(-n // width) * width), b.dtype)
+    wide[:, :n] = b
+    return np.concatenate([wide[:, j : j + width].ravel() for j in range(0, n, width)])
 
 
 SHAPES = [
@@ -54,11 +64,26 @@ def test_product(m, n, k, trans_a, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (64, 48)])
-def test_transpose(rows, n, dtype, rng):
-    w = rng.normal(size=(rows, n)).astype(dtype)
-    out = np.zeros((n, rows), dtype)
-    middle = rows // 2  # two parts, as two ranks take them
+@pytest.mark.parametrize("m, n, k", SHAPES)
+def test_product_with_panels(m, n, k, dtype, rng):
+    """The same bits as without."""
+    a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    found, expected = np.full((2, m, n + 3), 7.0, dtype)
+    scratch = np.empty(scratch_size(n, a.itemsize), dtype)
+    for right, ldb, c in ((b.reshape(-1), n, expected), (panels_of(b), 0, found)):
+        run_product(False, m, n, k, a.reshape(-1), 0, k, right, 0, ldb, c.reshape(-1), 0, n + 3, scratch)
+    np.testing.assert_array_equal(found, expected)
+    tolerance = TOLERANCES["value", dtype] * np.sqrt(k)
+    np.testing.assert_allclose(found[:, :n], a.astype(float) @ b.astype(float), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (70, 48), (97, 67)])
+def test_transpose_to_panels(rows, n, dtype, rng):
+    """In two parts, as two ranks make them; a rank's part begins at a multiple of UNIT."""
+    w, middle = rng.normal(size=(rows, n)).astype(dtype), rows // 2 // UNIT * UNIT
+    expected = panels_of(w.T)
+    out = np.zeros_like(expected)
     for first, last in ((0, middle), (middle, rows)):
-        run_transpose(w.reshape(-1), 0, first, last, n, out.reshape(-1), 0, rows)
-    np.testing.assert_array_equal(out, w.T)
+        run_transpose_to_panels(w.reshape(-1), 0, first, last, n, out, 0)
+    np.testing.assert_array_equal(out, expected)
