@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs ...
 FEWEST_RUNS = 16  # ... if it has so many, among which its set-up is shared out ...
 TOO_LONG = 0.5  # ... or takes so long
-WARM_UP = 2.0  # seconds of a first run up to which it may be mostly warming up
+WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
 FEWEST_ROUNDS = 3
