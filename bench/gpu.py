@@ -196,7 +196,7 @@ def single(cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, rounds
     wait = cupy.cuda.get_current_stream().synchronize
     Xd = cupy.asarray(X)
     fit = lambda: net.fit(Xd, y, epochs=epochs, batch_size=batch, optimizer="adam", verbose=0)
-    family = fastmlp.plan.choose_device_family(net.network, batch, precision)
+    family = fastmlp.plan.choose_device_family(net.network, batch, precision, net.dtype)
     contestants: dict[str, tuple] = {
         name: (run, wait, 1, epochs * n_batches) for name, run in ways(fit, family).items()
     }  # fmt: skip

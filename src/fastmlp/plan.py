@@ -98,17 +98,20 @@ def choose_family(network: Network, rows: int) -> str:
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
 
-def choose_device_family(network: Network, rows: int, precision: str) -> str:
-    """The same on a GPU: nets that one block trains by itself, launch by launch above, with tensor cores if asked."""
+def choose_device_family(network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
+    """The same on a GPU: nets that one block trains by itself, launch by launch above, with tensor cores if asked.
+
+    precision : a permission to round where training is in float32
+    """
     narrow = max(network.layer_sizes) <= NARROW_UP_TO and not any(network.dropout)
-    if precision in HALF and narrow:
+    if precision in HALF and narrow and dtype.itemsize == 4:
         return "narrow"
     small = network.layout.n_params <= BLOCK_UP_TO_PARAMS and products(network, rows) <= BLOCK_UP_TO_STEP
     return "per_net" if small else "per_layer"
 
 
-def family_on(device: Device, network: Network, rows: int, precision: str) -> str:
-    return choose_family(network, rows) if device.is_host else choose_device_family(network, rows, precision)
+def family_on(device: Device, network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
+    return choose_family(network, rows) if device.is_host else choose_device_family(network, rows, precision, dtype)
 
 
 def choose_nets_family(
@@ -142,7 +145,7 @@ def _device_nets_family(
 ) -> str:  # fmt: skip
     if network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES:
         return "lanes"
-    narrow = choose_device_family(network, rows, precision) == "narrow"
+    narrow = choose_device_family(network, rows, precision, dtype) == "narrow"
     alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP
     return "alone" if alone else "batched"
 
@@ -215,7 +218,7 @@ class Plan:
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool,
         n_threads: int | None = None, precision: str = "exact",
     ) -> Plan:  # fmt: skip
-        family = family_on(device, network, batch_size, precision)
+        family = family_on(device, network, batch_size, precision, dtype)
         n_threads = n_threads or choose_threads(network, family, batch_size)
         net, module = describe_net(network), backend(device)
         work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype, precision)
@@ -234,7 +237,7 @@ class Plan:
         rows = min(n_samples, evaluation_rows(network, device))
         # A sample's output is the same bits whatever samples come with it: all families that EVALUATION_ROWS and fewer
         # rows may get add up in the same order, but per_layer is another order.
-        family = family_on(device, network, EVALUATION_ROWS, precision)
+        family = family_on(device, network, EVALUATION_ROWS, precision, dtype)
         if family == "per_sample_wide" and rows <= 4:
             family = "per_sample_narrow"
         if family == "per_layer" and device.is_host:

@@ -148,3 +148,15 @@ def test_a_step_is_five_launches(emulated_cuda, monkeypatch, rng):
             net.fit(rng.normal(size=(150, 5)), rng.normal(size=(150, 3)), epochs=2, batch_size=50, verbose=0)
         assert {name: n[f"launches of {name}"] for name in names} == dict.fromkeys(names, 6)
         assert n["launches"] == 30 + n["launches of probe"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_rounding_is_for_float32(precision, narrow, cuda, rng):
+    """In float64 the permission to round is not used."""
+    net = make((5, 20, 3), precision, hidden_activation="tanh", dtype="float64")
+    reference = reference_of(net.network, net.params)
+    X, y = rng.normal(size=(50, 5)), rng.normal(size=(50, 3))
+    net.fit(X, y, epochs=2, batch_size=25, shuffle=False, optimizer=SGD(0.1), verbose=0)
+    follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=25)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
+    make((5, 20, 3), precision).fit(X, y, epochs=1, verbose=0)  # which is trained by the kernel that is meant here
