@@ -6,8 +6,9 @@ One command of at most eight minutes that needs this repository, NumPy, Numba an
 they are there; `PYTHONPATH=src` is enough, nothing has to be installed. Prints a table, and writes it and a JSON file
 under bench/results/, named after the card.
 
-Everything is verified before it is timed: losses of all contestants from the same start are compared with float64
-NumPy. Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
+Ours is verified before it is timed: populations and nets in step, with the latter's peers, against float64 NumPy, a
+single net's gradient against the CPU's. A workload that breaks, or for which no time is left, has a row that says so.
+Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
 end of each round of many steps. Ours is measured as it is and with every step launched kernel by kernel instead of
 replayed as a graph, a small net also layer by layer, so that the overhead of launches shows. The limits: copies for
 bandwidth, bare cuBLAS products for a step, and for populations the card's arithmetic: multiply-adds and what takes
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -31,8 +33,13 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX would take three quarters of the card's memory
+MINUTES, TEST_MINUTES = 8.0, 4.0  # for everything, and for the tests among it
+# The tests that a card has a say in. They need pytest and SciPy, and nothing else that this script does not.
+DEVICE_TESTS = ("tests/kernels/cuda", *sorted(path.relative_to(ROOT) for path in ROOT.glob("tests/test_cuda*.py")))
 
 import nets_in_step  # noqa: E402
+from gpu_peers import jax_epoch, torch_compiled, torch_step  # noqa: E402
 from launches import ways  # noqa: E402
 
 import fastmlp  # noqa: E402
@@ -226,103 +233,6 @@ def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int) -> Callable[[],
     return run
 
 
-def torch_parts(sizes, X, y, precision):
-    try:
-        import torch
-    except ImportError:
-        return None
-    if not torch.cuda.is_available():
-        return None
-    torch.set_float32_matmul_precision("high" if precision != "exact" else "highest")
-    layers: list[Any] = []
-    for i, j in pairwise(sizes):
-        layers += [torch.nn.Linear(i, j), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1]).cuda()
-    optimizer = torch.optim.Adam(model.parameters(), fused=True, capturable=True)
-    Xd, yd = torch.as_tensor(X).cuda(), torch.as_tensor(y).cuda()
-    half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
-
-    def step(x, t):
-        with torch.autocast("cuda", half, enabled=half is not None):
-            loss = torch.nn.functional.cross_entropy(model(x), t)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
-    return torch, step, Xd, yd
-
-
-def _torch_epoch(torch: Any, step: Callable, Xd: Any, yd: Any, batch: int) -> tuple:
-    def run() -> None:
-        order = torch.randperm(len(Xd), device="cuda")
-        for first in range(0, len(Xd), batch):
-            rows = order[first : first + batch]
-            step(Xd[rows], yd[rows])
-
-    return run, torch.cuda.synchronize, 1, len(Xd) // batch
-
-
-def torch_step(sizes, X, y, batch, precision):
-    parts = torch_parts(sizes, X, y, precision)
-    return None if parts is None else _torch_epoch(*parts, batch)
-
-
-def torch_compiled(sizes, X, y, batch, precision):
-    """The whole step compiled, with CUDA graphs."""
-    parts = torch_parts(sizes, X, y, precision)
-    if parts is None:
-        return None
-    torch, step, Xd, yd = parts
-    try:
-        compiled = torch.compile(step, mode="reduce-overhead")
-        compiled(Xd[:batch], yd[:batch])
-    except Exception as error:
-        print(f"PyTorch compiled: {type(error).__name__}, left out")
-        return None
-    return _torch_epoch(torch, compiled, Xd, yd, batch)
-
-
-def jax_epoch(sizes, X, y, batch, precision):
-    """An epoch in one scan, Adam written out."""
-    try:
-        import jax
-        import jax.numpy as jnp
-    except ImportError:
-        return None
-    if jax.default_backend() == "cpu":
-        return None
-    kind = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}.get(precision, jnp.float32)
-    rng = np.random.default_rng(0)
-    params = [(jnp.array(rng.normal(size=(i, j)) / i**0.5, jnp.float32), jnp.zeros(j)) for i, j in pairwise(sizes)]
-    Xd, yd = jnp.array(X), jnp.array(y)
-
-    def loss(p, rows):
-        h = Xd[rows]
-        for k, (W, b) in enumerate(p):
-            h = (h.astype(kind) @ W.astype(kind)).astype(jnp.float32) + b
-            h = jax.nn.relu(h) if k < len(p) - 1 else h
-        return -jnp.take_along_axis(jax.nn.log_softmax(h), yd[rows][:, None], 1).mean()
-
-    def step(carry, rows):
-        p, m, v, t = carry
-        t, g = t + 1, jax.grad(loss)(p, rows)
-        m = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
-        v = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
-        scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        p = jax.tree.map(lambda a, b, c: a - scale * b / (jnp.sqrt(c) + 1e-8), p, m, v)
-        return (p, m, v, t), None
-
-    @jax.jit
-    def epoch(carry, key):
-        order = jax.random.permutation(key, len(Xd)).reshape(-1, batch)
-        return jax.lax.scan(step, carry, order)[0]
-
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    state, key = [(params, zeros, zeros, 0.0)], jax.random.key(0)
-    run = lambda: state.__setitem__(0, epoch(state[0], key))
-    return run, lambda: jax.block_until_ready(state[0]), 1, len(X) // batch
-
-
 # ---- the report
 
 
@@ -330,6 +240,9 @@ def table(results: dict[str, Any]) -> str:
     lines = ["| work | unit | contestant | median | spread | to the limit | ours is faster by | target |",
              "|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for work, row in results["workloads"].items():
+        if "error" in row:
+            lines.append(f"| {work} | {row['error']} | | | | | | |")
+            continue
         medians = {name: float(np.median(times)) for name, times in row["times"].items()}
         for name, value in medians.items():
             low, high = min(row["times"][name]), max(row["times"][name])
@@ -340,12 +253,34 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def run_tests() -> str:
+def run_tests(seconds: float) -> str:
+    """Their last line, or why there is none."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "emulator", "--device", "cuda", "--require-device", "cuda",
-               "-p", "no:cacheprovider", str(ROOT / "tests")]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+               "-p", "no:cacheprovider", *map(str, DEVICE_TESTS)]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired as stopped:
+        output = stopped.stdout or b""
+        print((output if isinstance(output, str) else output.decode(errors="replace"))[-4000:])
+        return f"stopped after {seconds:.0f} s, before they had ended"
     print(done.stdout[-4000:], done.stderr[-1000:])
     return (done.stdout.strip().splitlines() or ["no output"])[-1]
+
+
+def measured(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Its row; one that breaks leaves a row that says how, and the others go on."""
+    try:
+        return work()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+
+
+def save(results: dict[str, Any], folder: Path) -> None:
+    """After each workload: what was measured is there whatever happens next."""
+    folder.mkdir(parents=True, exist_ok=True)
+    card = results["card"].partition(",")[0].lower().replace(" ", "-")
+    (folder / f"gpu-{card}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / f"gpu-{card}.md").write_text(f"{results['card']}; {results['tests']}\n\n{table(results)}\n")
 
 
 def main() -> None:
@@ -359,10 +294,12 @@ def main() -> None:
         sys.exit(f"There is no GPU to measure: {rows[0].reason}.")
     import cupy
 
+    deadline = time.monotonic() + 60 * MINUTES
     quick, rounds = options.quick, 3 if options.quick else 7
     results: dict[str, Any] = {
         "card": rows[0].description, "python": platform.python_version(), "fastmlp": fastmlp.__version__,
-        "tests": "not run" if options.no_tests else run_tests(), "limits": limits(cupy, quick), "workloads": {},
+        "tests": "not run" if options.no_tests else run_tests(60 * TEST_MINUTES), "limits": limits(cupy, quick),
+        "workloads": {},
     }  # fmt: skip
     print(json.dumps({**results, "workloads": "..."}, indent=1))
     rate = results["limits"]["multiply-adds/s"]
@@ -383,12 +320,11 @@ def main() -> None:
         ),
     }
     for name, work in works.items():
-        results["workloads"][name] = work()
-        print(table({"workloads": {name: results["workloads"][name]}}), flush=True)
-    options.output.mkdir(parents=True, exist_ok=True)
-    card = rows[0].description.partition(",")[0].lower().replace(" ", "-")
-    (options.output / f"gpu-{card}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.output / f"gpu-{card}.md").write_text(f"{results['card']}; {results['tests']}\n\n{table(results)}\n")
+        late = {"error": f"not measured: {MINUTES:g} minutes were over"}
+        row = measured(work) if time.monotonic() < deadline else late
+        results["workloads"][name] = row
+        save(results, options.output)
+        print(table({"workloads": {name: row}}), flush=True)
     print(table(results))
 
 

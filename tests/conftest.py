@@ -24,6 +24,7 @@ def pytest_addoption(parser):
     group.addoption(
         "--require-device",
         choices=("emulator", "cuda"),
+        default=os.environ.get("FASTMLP_REQUIRE_DEVICE"),
         help="fail where a test would be skipped because this device cannot be had",
     )
 

@@ -1,6 +1,7 @@
 """The measurements of bench/gpu.py, on sizes that say nothing about speed."""
 
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -65,6 +66,25 @@ def test_wrong_numbers_are_not_timed(gpu, cuda, monkeypatch):
     )
     with pytest.raises(AssertionError, match="gradient is off"):
         gpu.single(cuda, (6, 20, 3), 32, 2, rounds=1, precision="exact", target="none")
+
+
+def test_what_breaks_leaves_a_row_and_the_rest(gpu, cuda, tmp_path):
+    """A broken workload costs nothing but its own figures, which are saved as they come."""
+    results = {"card": "A Card, 8 GiB", "tests": "1 passed", "workloads": {}}
+    for name, work in (("broken", lambda: 1 / 0), ("whole", lambda: gpu.population(cuda, 40, 1, 1, 1e12))):
+        results["workloads"][name] = gpu.measured(work)
+        gpu.save(results, tmp_path)
+        assert name in json.loads((tmp_path / "gpu-a-card.json").read_text())["workloads"]
+    table = (tmp_path / "gpu-a-card.md").read_text()
+    assert "| broken | ZeroDivisionError: division by zero |" in table
+    assert "| whole | us per net and epoch | fastmlp |" in table
+
+
+def test_tests_of_the_card(gpu, monkeypatch):
+    """Their files are there, and they do not hold up the rest."""
+    assert len(gpu.DEVICE_TESTS) > 4
+    assert all((gpu.ROOT / path).exists() for path in gpu.DEVICE_TESTS)
+    assert gpu.run_tests(0.01) == "stopped after 0 s, before they had ended"
 
 
 @pytest.mark.parametrize("family", ["per_net", "per_layer"])
