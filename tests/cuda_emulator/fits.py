@@ -196,7 +196,34 @@ def streamed_in_order(dtype):
     return net.params
 
 
+# ---- more of what is compiled: gradients without an update, and the nets of bench/gpu.py
+
+
+def gradients(dtype):
+    """Of a small net and of a narrow one."""
+    X, y = _data(4, 3)
+    return np.concatenate([
+        _wide((4, 9, 3), loss="softmax_cross_entropy", dtype=dtype, precision=precision).loss_and_gradient(X, y)[1]
+        for precision in ("exact", "bfloat16")
+    ])  # fmt: skip
+
+
+def nets_that_are_measured(dtype):
+    """Digits, four layers of 64 on tensor cores, and the widest that there may be."""
+    found, rng = [], np.random.default_rng(0)
+    for sizes, precision in (
+        ((64, 64, 32, 10), "exact"), ((64, 64, 64, 64, 64, 16), "bfloat16"), ((128, 128, 128), "float16"),
+    ):  # fmt: skip
+        net = fastmlp.MLP(
+            sizes, loss="softmax_cross_entropy", device="cuda", random_state=0, precision=precision, dtype=dtype
+        )  # fmt: skip
+        net.fit(rng.normal(size=(ROWS, sizes[0])), rng.integers(0, 10, ROWS), epochs=1, batch_size=8)
+        found.append(np.array(net.params))
+    return np.concatenate(found)
+
+
 FITS = (
     nets_in_threads, nets_in_blocks, nets_in_step, one_small_net, one_wide_net, one_narrow_net, one_wide_net_streamed,
 )  # fmt: skip
 MORE_FITS = (replayed_steps, gradient_of_a_wide_net, nets_in_workspace, narrow_nets, streamed_in_order)
+COMPILED_FITS = (gradients, nets_that_are_measured, *MORE_FITS[:-1])
