@@ -189,6 +189,8 @@ def test_objects_are_passed_through():
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"Unknown optimizer 'adm'. Did you mean 'adam'"):
         optimizer_from_name("adm")
+    with pytest.raises(ValueError, match=r"it is the class Adam. Pass Adam\(\)"):
+        optimizer_from_name(Adam)
 
 
 BAD = [

@@ -207,6 +207,10 @@ def optimizer_from_name(name: object, learning_rate: float | None = None) -> Opt
     """
     if isinstance(name, Optimizer):
         return name if learning_rate is None else replace(name, learning_rate=learning_rate)
+    if isinstance(name, type) and issubclass(name, Optimizer):
+        raise ValueError(
+            f"optimizer must be a name or an object, but it is the class {name.__name__}. Pass {name.__name__}()."
+        )
     if not isinstance(name, str) or name.lower() not in OPTIMIZERS:
         raise unknown_name("optimizer", name, OPTIMIZERS)
     made = OPTIMIZERS[name.lower()]()
