@@ -63,11 +63,6 @@ class Architecture:
         """Whether hidden layers need a second number per unit besides their output."""
         return self.drops or any(self.keep_z[:-1])
 
-    @property
-    def is_elementwise(self) -> bool:
-        """Whether no output depends on another one's logit."""
-        return self.activations[-1] != SOFTMAX
-
     def header(self, rule: int = NO_UPDATE, n_padded: int = 0, **switches: int) -> str:
         """Constants for a kernel that trains with this rule; n_padded : from one vector of state to the next."""
         row, loss = RULES[max(rule, 0)], LOSSES[self.loss]

@@ -12,6 +12,12 @@ __device__ __forceinline__ float log(float x) { return ::logf(x); }
 __device__ __forceinline__ double log(double x) { return ::log(x); }
 __device__ __forceinline__ float log1p(float x) { return ::log1pf(x); }
 __device__ __forceinline__ double log1p(double x) { return ::log1p(x); }
+
+// Of softmax in a straight-line program.
+template <typename T>
+__device__ __forceinline__ T inverse(T v) { return T(1) / v; }
+template <typename T>
+__device__ __forceinline__ T if_larger(T a, T b, T x, T y) { return a > b ? x : y; }
 __device__ __forceinline__ float tanh(float z) { return ::tanhf(z); }
 __device__ __forceinline__ double tanh(double z) { return ::tanh(z); }
 __device__ __forceinline__ float sqrt(float x) { return ::sqrtf(x); }

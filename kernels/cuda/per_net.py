@@ -62,7 +62,7 @@ class Shape:
         itemsize = np.dtype(architecture.dtype).itemsize
         if (
             architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize] and n_nets >= PER_THREAD
-            and architecture.is_elementwise and not architecture.drops
+            and not architecture.drops
         ):  # fmt: skip
             return cls(True, PER_THREAD, 4, 0, True)
         tile = min(LARGEST_TILE, -(-rows // 4) * 4)

@@ -259,6 +259,7 @@ def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int
         is_new = target[0] != "g" and target not in declared
         declared.add(target)
         expression = expression.replace("loss_delta(", f"delta_{LOSSES[loss].name}(")
+        expression = re.sub(r"\b(exp|log|inverse|if_larger)\(", r"elementary::\1(", expression)
         lines.append(f"{'T ' if is_new else ''}{target} = {expression};")
     return lines
 

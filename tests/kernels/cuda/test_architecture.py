@@ -39,11 +39,6 @@ def test_what_is_kept_besides_outputs(settings, keeps):
     assert of((3, 7, 2), **settings)[1].keeps == keeps
 
 
-def test_softmax_is_not_elementwise():
-    assert not of((3, 2), loss="softmax_cross_entropy")[1].is_elementwise
-    assert of((3, 2), loss="binary_cross_entropy")[1].is_elementwise
-
-
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 7, 5, 2)])
 def test_header_through_the_compiler(cuda, sizes):
     """Every function of the layer and of the parameter, as a kernel sees it."""

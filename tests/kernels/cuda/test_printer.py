@@ -147,6 +147,7 @@ NETS = [
     ((3, 4, 2), ("gelu", "identity"), "huber"),
     ((2, 3, 2, 2), ("softsign", "selu", "sigmoid"), "binary_cross_entropy"),
     ((1, 2), ("exponential",), "poisson"),
+    ((2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy"),
 ]
 LINE = r"""
 extern "C" __global__ void line(const T* params, const T* X, const T* Y, T weight, T constant, T* grads, T* A,
@@ -172,19 +173,22 @@ def test_straight_line(sizes, names, loss, dtype, cuda, rng):
     n_in, n_out, rows, c = sizes[0], sizes[-1], 5, 0.7
     params = rng.normal(size=sum((i + 1) * j for i, j in pairwise(sizes)))
     X, y = rng.normal(size=(rows, n_in)), rng.integers(0, 2, (rows, n_out)).astype(float)
+    width = n_out
+    if loss == "softmax_cross_entropy":
+        y, width = np.eye(n_out)[rng.integers(0, n_out, rows)], 1
     net = ReferenceMLP(sizes, names, loss, params, huber_delta=c)
     expected_loss, expected_gradient = net.loss_and_gradient(X, y)
     codes = [activations.CODES[name] for name in names]
     text = "".join(f"#define {k} {v}\n" for k, v in (("N_PARAMS", len(params)), ("N_IN", n_in), ("N_OUT", n_out)))
     text += printer.straight_line_source(sizes, codes, losses.CODES[loss]) + LINE
     number = np.dtype(dtype).type
-    given = [params.astype(dtype), X.astype(dtype), y.astype(dtype), number(1 / (rows * n_out)), number(c)]
+    given = [params.astype(dtype), X.astype(dtype), y.astype(dtype), number(1 / (rows * width)), number(c)]
     given += [np.zeros(len(params), dtype), np.zeros((rows, n_out), dtype), np.zeros(rows, dtype)]
     *_, grads, outputs, shares = run(cuda, "line", dtype, *given, text=text, n=rows)
     tolerance = dict.fromkeys(("rtol", "atol"), TOLERANCES["gradient", dtype])
     np.testing.assert_allclose(grads, expected_gradient, **tolerance)
     np.testing.assert_allclose(outputs, net.forward(X)[1][-1], **tolerance)
-    np.testing.assert_allclose(shares.sum() / (rows * n_out), expected_loss, **tolerance)
+    np.testing.assert_allclose(shares.sum() / (rows * width), expected_loss, **tolerance)
 
 
 def test_statements_declare_each_local_once():
