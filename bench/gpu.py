@@ -47,6 +47,7 @@ import fastmlp.plan  # noqa: E402
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
+CHECKED_EPOCHS = 20
 OPERATIONS_221 = 293  # multiply-adds and their like of a net and epoch (bench/LOG.md)
 
 
@@ -120,23 +121,26 @@ def population(cupy: Any, n_nets: int, epochs: int, rounds: int, rate: float) ->
         device="cuda", random_state=0,
     )  # fmt: skip
     start = pop.params.copy()
-    verify_population(pop, start)
+    pop.fit(XOR_X, XOR_Y, epochs=CHECKED_EPOCHS, optimizer=fastmlp.SGD(1.0), verbose=0)
+    check_population("fastmlp", pop.params[:50], start)
+    pop.params = start
+    if checked := jax_population(start[:50], CHECKED_EPOCHS):
+        checked[0]()
+        check_population("JAX", checked[2](), start)
     wait = cupy.cuda.get_current_stream().synchronize
     fit = lambda: pop.fit(XOR_X, XOR_Y, epochs=epochs, optimizer=fastmlp.SGD(1.0), verbose=0)
     contestants = {"fastmlp": (fit, wait, 1, n_nets * epochs)}
     if jax_run := jax_population(start, epochs):
-        contestants["JAX vmap + scan"] = (*jax_run, 1, n_nets * epochs)
+        contestants["JAX vmap + scan"] = (*jax_run[:2], 1, n_nets * epochs)
     times = interleaved(contestants, rounds)
     return {"unit": "us per net and epoch", "times": times, "limit": 1e6 * OPERATIONS_221 / rate,
             "target": "10 times JAX, 30 % of the limit"}  # fmt: skip
 
 
-def verify_population(pop: fastmlp.Population, start: np.ndarray) -> None:
-    pop.params = start
-    pop.fit(XOR_X, XOR_Y, epochs=20, optimizer=fastmlp.SGD(1.0), verbose=0)
-    reached = pop.params[:50].astype(np.float64)
-    P = start[:50].astype(np.float64)
-    for _ in range(20):
+def check_population(name: str, reached: np.ndarray, start: np.ndarray) -> None:
+    """Raises where parameters after CHECKED_EPOCHS of the first nets are not those of float64 NumPy."""
+    P = start[: len(reached)].astype(np.float64)
+    for _ in range(CHECKED_EPOCHS):
         W1, b1, W2, b2 = P[:, :4].reshape(-1, 2, 2), P[:, None, 4:6], P[:, 6:8, None], P[:, None, 8:]
         h = 1 / (1 + np.exp(-(XOR_X @ W1 + b1)))
         a = 1 / (1 + np.exp(-(h @ W2 + b2)))
@@ -144,18 +148,21 @@ def verify_population(pop: fastmlp.Population, start: np.ndarray) -> None:
         dh = d @ W2.transpose(0, 2, 1) * h * (1 - h)
         parts = [XOR_X.T @ dh, dh.sum(1), h.transpose(0, 2, 1) @ d, d.sum(1)]
         P = P - np.concatenate([g.reshape(len(P), -1) for g in parts], axis=1)
-    np.testing.assert_allclose(reached, P, rtol=1e-3, atol=1e-4)
-    pop.params = start
+    np.testing.assert_allclose(reached, P, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-def jax_population(start: np.ndarray, epochs: int) -> tuple[Callable, Callable] | None:
+def jax_population(
+    start: np.ndarray, epochs: int, anywhere: bool = False
+) -> tuple[Callable, Callable, Callable] | None:
+    """(run, wait, parameters after the last run) on a card, or anywhere; None where JAX is missing."""
     try:
         import jax
         import jax.numpy as jnp
     except ImportError:
         return None
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" and not anywhere:
         return None
+    jax.config.update("jax_default_matmul_precision", "highest")  # TF32 would not train the same nets
     X, Y = jnp.array(XOR_X), jnp.array(XOR_Y)
 
     def loss(p):
@@ -167,7 +174,7 @@ def jax_population(start: np.ndarray, epochs: int) -> tuple[Callable, Callable] 
 
     run, params, last = jax.jit(jax.vmap(train)), jnp.array(start), []
     last.append(run(params))
-    return lambda: last.__setitem__(0, run(params)), lambda: last[0].block_until_ready()
+    return lambda: last.__setitem__(0, run(params)), lambda: last[0].block_until_ready(), lambda: np.asarray(last[0])
 
 
 def nets_in_steps(

@@ -24,6 +24,18 @@ def test_population(gpu, cuda):
     assert row["limit"] == pytest.approx(293e-6)
 
 
+def test_jax_trains_the_same_population(gpu, rng):
+    """On the processor, where JAX is; what it is compared with is what ours is compared with."""
+    pytest.importorskip("jax")
+    start = rng.normal(size=(7, 9)).astype(np.float32)
+    run, wait, reached = gpu.jax_population(start, gpu.CHECKED_EPOCHS, anywhere=True)
+    run()
+    wait()
+    gpu.check_population("JAX", reached(), start)
+    with pytest.raises(AssertionError, match="JAX"):
+        gpu.check_population("JAX", reached() + 0.01, start)
+
+
 @pytest.mark.parametrize("precision", ("exact", "tf32", "bfloat16"))
 def test_single(gpu, cuda, precision):
     row = gpu.single(cuda, (6, 20, 3), 32, 2, rounds=1, precision=precision, target="none", epochs=1)
