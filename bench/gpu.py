@@ -6,8 +6,8 @@ One command of at most eight minutes that needs this repository, NumPy, Numba an
 they are there; `PYTHONPATH=src` is enough, nothing has to be installed. Prints a table, and writes it and a JSON file
 under bench/results/, named after the card.
 
-Ours is verified before it is timed: populations and nets in step, with the latter's peers, against float64 NumPy, a
-single net's gradient against the CPU's. A workload that breaks, or for which no time is left, has a row that says so.
+What is timed is verified first: populations and nets in step, with their peers, against float64 NumPy, and of single
+nets our gradient against the CPU's. A workload that breaks, or for which no time is left, has a row that says so.
 Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
 end of each round of many steps. Ours is measured as it is and with every step launched kernel by kernel instead of
 replayed as a graph, a small net also layer by layer, so that the overhead of launches shows. The limits: copies for
