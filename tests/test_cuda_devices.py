@@ -264,6 +264,26 @@ def test_work_runs_on_the_current_stream(emulated_cuda, cuda, monkeypatch, late,
     place.check()
 
 
+@pytest.mark.parametrize("name", ["block", "batched", "layers"])
+def test_nets_run_on_the_current_stream(emulated_cuda, cuda, monkeypatch, name, rng):
+    """Also those that are trained one after another, which have threads of their own on a processor."""
+    place = Place(name, monkeypatch)
+    emulated_cuda.settings.late = "all"
+    X, y = samples(rng)
+    pop = Population(SIZES, 3, device="cuda", dtype="float64", random_state=0)
+    references = [reference_of(pop.network, params) for params in pop.params]
+    fastmlp.devices()
+    stream, before = cuda.cuda.Stream(non_blocking=True), cuda.cuda.Stream.null._asked
+    with stream:
+        pop.fit(X, y, epochs=2, batch_size=8, optimizer=SGD(0.1), verbose=0)
+    assert stream._asked > 0
+    assert cuda.cuda.Stream.null._asked == before
+    for k, reference in enumerate(references):
+        follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=8, seed=fit_seed(pop.seeds[k]), shuffle=True)
+        np.testing.assert_allclose(pop.params[k], reference.params, rtol=1e-10)
+    place.check()
+
+
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_fits_in_two_threads_do_not_disturb_each_other(emulated_cuda, cuda, monkeypatch, name, rng):
     """On streams of their own, with calls of a step each, so that they alternate; kernels are compiled by both."""

@@ -149,6 +149,18 @@ def test_own_inputs_of_the_device(cuda, rng):
         np.testing.assert_allclose(outputs[k].get(), reference.predict(X[k]), rtol=1e-5, atol=1e-6)
 
 
+def test_no_room_for_what_is_made_of_them(emulated_cuda, cuda, rng):
+    """A copy in another dtype, or outputs: said in a sentence, whoever makes the array."""
+    net = MLP((3, 5, 40), device="cuda", random_state=0)
+    other, there = cuda.asarray(rng.normal(size=(500, 3))), cuda.asarray(samples(rng, 500)[0])
+    net.predict(there[:5])
+    used = cuda.get_default_memory_pool().used_bytes()
+    for given, room, wanted in ((other, 2000, "6,000"), (there, 50_000, "80,000")):
+        emulated_cuda.settings.limit = used + room
+        with pytest.raises(MemoryError, match=rf"no room for an array: {wanted} bytes are wanted.* take fewer samples"):
+            net.predict(given)
+
+
 def test_torch_tensors_of_the_host_stay_there(cuda, rng):
     torch = pytest.importorskip("torch")
     X, y = samples(rng)
@@ -165,28 +177,30 @@ def test_torch_tensors_of_the_host_stay_there(cuda, rng):
 # ---- predictions in kind
 
 
-@pytest.fixture
-def torch_of_the_gpu(cuda, monkeypatch):
-    """A library by the name of torch, with next to nothing in it."""
+@pytest.fixture(params=["torch", "jax"])
+def tensor_of_the_gpu(cuda, request, monkeypatch):
+    """A tensor of a library by the name of torch or JAX, with next to nothing in it."""
 
     class FakeTensor(Tensor):
         pass
 
-    FakeTensor.__module__ = "torch"
-    module = types.ModuleType("torch")
+    home, maker = {"torch": ("torch", "torch"), "jax": ("jaxlib._jax", "jax.dlpack")}[request.param]
+    FakeTensor.__module__ = home
+    module = types.ModuleType(maker)
     module.from_dlpack = FakeTensor
-    monkeypatch.setitem(sys.modules, "torch", module)
+    monkeypatch.setitem(sys.modules, request.param, types.ModuleType(request.param))
+    monkeypatch.setitem(sys.modules, maker, module)
     return FakeTensor
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 @pytest.mark.parametrize("k", [1, 3])
-def test_predictions_come_back_in_kind(cuda, torch_of_the_gpu, k, many, rng):
+def test_predictions_come_back_in_kind(cuda, tensor_of_the_gpu, k, many, rng):
     X, settings = samples(rng)[0], {"device": "cuda", "random_state": 0, "loss": "binary_cross_entropy"}
     net = Population((3, 5, k), 4, **settings) if many else MLP((3, 5, k), **settings)
     expected = net.predict(X)
     assert isinstance(expected, np.ndarray)
-    given = torch_of_the_gpu(cuda.asarray(X))
+    given = tensor_of_the_gpu(cuda.asarray(X))
     outputs, classes = net.predict(given), net.predict_classes(given)
     assert type(outputs) is type(given)
     np.testing.assert_array_equal(outputs.array.get(), expected)

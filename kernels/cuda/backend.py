@@ -4,7 +4,8 @@ reaches CuPy through.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cupy
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..arguments import Course, Data, Goal, Memory, Net, Nets
 from .layers import LayersWork
-from .memory import device_data
+from .memory import checked_allocation, device_data
 from .memory import to_device as to_device
 from .memory import to_host as to_host
 from .nets import NetsWork as NetsWork
@@ -20,6 +21,7 @@ from .nets import evaluate_nets as _evaluate_nets
 from .single import SingleWork
 
 FAMILIES = ("per_net", "per_layer", "narrow")
+REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='float32'."
 
 
 class Team:
@@ -38,9 +40,11 @@ class Team:
         function(*arguments)
 
 
-def on(index: int) -> AbstractContextManager:
-    """Inside of it, work runs on this device."""
-    return cupy.cuda.Device(index)
+@contextmanager
+def on(index: int) -> Iterator[None]:
+    """Inside of it, work runs on this device; that it has no room for an array is said in a sentence."""
+    with cupy.cuda.Device(index), checked_allocation("an array", None, REMEDY):
+        yield
 
 
 def synchronize() -> None:

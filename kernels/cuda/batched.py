@@ -28,7 +28,7 @@ from ..arguments import (
 from ..optimizers import CODES, RPROP
 from .architecture import Architecture
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
-from .memory import checked_allocation, is_on_device, whole_data
+from .memory import checked_allocation, free_memory, is_on_device, whole_data
 from .module import DEFAULT_SHARED, Module, compiled, source
 from .per_net import NOTHING, SAFE_EVERY, padded
 from .replay import Replays
@@ -201,7 +201,7 @@ def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, shar
     room, size = min(n_samples, EVALUATION_ROWS), n_samples * n_out
     each = (stride + n_params + (size if output.size else 0)) * dtype.itemsize
     each += Passes.bytes_each(net, room, False, dtype.itemsize)
-    free, _ = cupy.cuda.Device().mem_info
+    free, _ = free_memory()
     most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
     module = judging_module(work.architecture, data.weighted)
     for first in range(0, n, most):

@@ -14,9 +14,21 @@ from ..arguments import Data
 SHARE_FOR_DATA = 0.7  # of free memory that samples may take; larger data stay on the host and stream
 
 
+def free_memory() -> tuple[int, int]:
+    """(bytes that can be had, bytes in all) on the current device. What CuPy's pool keeps ready can be had too; what
+    would pass the pool's limit cannot.
+    """
+    free, total = cupy.cuda.Device().mem_info
+    pool = cupy.get_default_memory_pool()
+    free, limit = free + pool.free_bytes(), pool.get_limit()
+    return (min(free, limit - pool.used_bytes()), min(total, limit)) if limit else (free, total)
+
+
 @contextmanager
-def checked_allocation(what: str, n_bytes: int, remedy: str) -> Iterator[None]:
+def checked_allocation(what: str, n_bytes: int | None, remedy: str) -> Iterator[None]:
     """Turns CuPy's error into a sentence.
+
+    n_bytes : of all that is made inside; None says what the one array had that found no room
 
     Raises
     ------
@@ -26,10 +38,10 @@ def checked_allocation(what: str, n_bytes: int, remedy: str) -> Iterator[None]:
     try:
         yield
     except cupy.cuda.memory.OutOfMemoryError as error:
-        free, total = cupy.cuda.Device().mem_info
+        free, total = free_memory()
+        wanted = f"about {n_bytes:,}" if n_bytes is not None else f"{error._size:,}"
         raise MemoryError(
-            f"The GPU has no room for {what}: about {n_bytes:,} bytes are wanted, {free:,} of {total:,} are free. "
-            f"{remedy}"
+            f"The GPU has no room for {what}: {wanted} bytes are wanted, {free:,} of {total:,} are free. {remedy}"
         ) from error
 
 
@@ -39,11 +51,6 @@ def is_on_device(array: Any) -> bool:
 
 def to_device(array: Any) -> Any:
     """The array on the current device; one that is there already is not copied."""
-    with checked_allocation("an array", array.nbytes, "Use less data at a time, or dtype='float32'."):
-        return _moved(array)
-
-
-def _moved(array: Any) -> Any:
     if not is_on_device(array):
         return cupy.asarray(array)
     return array if array.device == cupy.cuda.Device() else array.copy()  # to the current device
@@ -55,8 +62,7 @@ def to_host(array: Any) -> np.ndarray:
 
 def fits(data: Data) -> bool:
     """Whether the inputs are on the device, or have room there."""
-    free, _ = cupy.cuda.Device().mem_info
-    return is_on_device(data.X) or data.X.nbytes <= SHARE_FOR_DATA * free
+    return is_on_device(data.X) or data.X.nbytes <= SHARE_FOR_DATA * free_memory()[0]
 
 
 def whole_data(data: Data) -> Data:
@@ -68,7 +74,7 @@ def whole_data(data: Data) -> Data:
         If there is no room for the inputs.
     """
     with checked_allocation("the inputs", data.X.nbytes, "Use fewer samples, or device='cpu'."):
-        X = _moved(data.X)
+        X = to_device(data.X)
     return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))
 
 

@@ -18,7 +18,7 @@ from ..arguments import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Ne
 from ..optimizers import CODES, Rule
 from . import batched
 from .architecture import Architecture
-from .memory import checked_allocation, is_on_device, whole_data
+from .memory import checked_allocation, free_memory, is_on_device, whole_data
 from .per_net import (
     CHUNKS,
     NOTHING,
@@ -72,7 +72,7 @@ class NetsWork:
 
     def _open(self, course: Course, goal: Goal, nets: Nets) -> None:
         assert self._given is not None
-        free, _ = cupy.cuda.Device().mem_info
+        free, _ = free_memory()
         data, held_out, _ = self._given
         kind: type[Window] = batched.BatchedWindow if self.batched else _Window
         each = kind.bytes_each(self, course, goal, nets.n_members, held_out.n_samples) + 16 * nets.n_records
@@ -139,7 +139,7 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
     data = whole_data(data)
     n, n_params, dtype = nets.n_members, nets.n_params, work.dtype
     size = data.n_samples * work.architecture.sizes[-1]
-    free, _ = cupy.cuda.Device().mem_info
+    free, _ = free_memory()
     shape = Shape.choose(work.architecture, 0, min(data.n_samples, 64), 1, shared_limit())
     each = (n_params + (size if output.size else 0) + shape.workspace) * dtype.itemsize + 64
     room = int(SHARE_OF_MEMORY * free / each)  # blocks, or nets of one block each

@@ -143,7 +143,7 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
 def _device_nets_family(
     network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool
 ) -> str:  # fmt: skip
-    if network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES:
+    if network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES and not streams:
         return "lanes"
     narrow = choose_device_family(network, rows, precision, dtype) == "narrow"
     alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP

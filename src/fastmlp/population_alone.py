@@ -47,11 +47,11 @@ class Stop:
 
 
 def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
-    """Train nets `members` for up to n_epochs, as many at a time as there are threads. KeyboardInterrupt leaves every
-    net as far as it had come.
+    """Train nets `members` for up to n_epochs, as many at a time as there are threads; on a GPU one after another, on
+    the stream that is current here. KeyboardInterrupt leaves every net as far as it had come.
     """
     stop, before, finished = Stop(), progress.done, []
-    n_threads = max(1, min(n_threads_available(), len(members)))
+    n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
     outcome.status[members] = RUNNING
     waiting = iter(members.tolist())
 

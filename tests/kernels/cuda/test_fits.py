@@ -84,14 +84,23 @@ def test_small_net_on_inputs_without_room(emulated_cuda, monkeypatch):
     assert nets[0].evaluate(X, y)["loss"] == pytest.approx(nets[1].evaluate(X, y)["loss"], rel=1e-5)
 
 
-def test_population_on_inputs_without_room(emulated_cuda):
-    from fastmlp import Population
+@pytest.mark.parametrize("own", [False, True])
+def test_population_on_inputs_without_room(emulated_cuda, monkeypatch, own):
+    """Nor can blocks of many nets: each is trained by itself, on batches from the host."""
+    from fastmlp import Population, plan
 
-    X, y = without_room(emulated_cuda, 0.5)
-    with pytest.raises(
-        MemoryError, match=r"The GPU has no room for the inputs: about 320,000 bytes are wanted, [\d,]+ of"
-    ):
-        Population((40, 3, 2), 4, hidden_activation="tanh", device="cuda", random_state=0).fit(X, y, epochs=1)
+    monkeypatch.setattr(plan, "DEVICE_EVALUATION_ROWS", 256)
+    X, y = without_room(emulated_cuda, 1.3)
+    if own:
+        X, y = X[:1800].reshape(3, 600, 40), y[:1800].reshape(3, 600, 2)
+    pops = [
+        Population((40, 3, 2), 3, hidden_activation="tanh", device=name, random_state=0) for name in ("cuda", "cpu")
+    ]
+    results = [pop.fit(X, y, epochs=2, batch_size=128, verbose=0) for pop in pops]
+    np.testing.assert_allclose(pops[0].params, pops[1].params, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(results[0].loss, results[1].loss, rtol=1e-5)
+    np.testing.assert_allclose(pops[0].evaluate(X, y)["loss"], pops[1].evaluate(X, y)["loss"], rtol=1e-5)
+    np.testing.assert_allclose(pops[0].predict(X), pops[1].predict(X), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(asan.library() is None, reason="g++ has no AddressSanitizer")

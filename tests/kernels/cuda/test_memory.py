@@ -1,5 +1,7 @@
 """Arrays on their way to the device, and what is said when there is no room."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -64,9 +66,11 @@ def test_inputs_of_the_device_always_fit(memory, emulated_cuda, cuda):
 
 
 def test_no_room_is_said_in_a_sentence(memory, emulated_cuda):
+    from fastmlp.kernels.cuda import backend
+
     emulated_cuda.settings.limit = 1000
-    wanted = r"no room for an array: about 8,000 bytes are wanted, 1,000 of 1,000 are free\. Use less"
-    with pytest.raises(MemoryError, match=wanted):
+    wanted = r"no room for an array: 8,000 bytes are wanted, 1,000 of 1,000 are free\. Lower batch_size, take fewer"
+    with pytest.raises(MemoryError, match=wanted), backend.on(0):
         memory.to_device(np.zeros(1000))
     with (
         pytest.raises(MemoryError, match=r"no room for a thing: about 5,000 bytes.*Lower it\.$") as caught,
@@ -75,6 +79,17 @@ def test_no_room_is_said_in_a_sentence(memory, emulated_cuda):
         memory.cupy.empty(5000, np.uint8)
     assert type(caught.value) is MemoryError
     assert isinstance(caught.value.__cause__, memory.cupy.cuda.memory.OutOfMemoryError)
+
+
+@pytest.mark.parametrize(
+    "limit, wanted", [(0, (70 + 20, 100)), (60, (60 - 10, 60)), (95, (95 - 10, 95)), (200, (90, 100))]
+)
+def test_free_memory(memory, monkeypatch, limit, wanted):
+    """100 bytes, of which 30 are the pool's: 10 in use and 20 ready for the next array."""
+    pool = SimpleNamespace(free_bytes=lambda: 20, used_bytes=lambda: 10, get_limit=lambda: limit)
+    monkeypatch.setattr(memory.cupy, "get_default_memory_pool", lambda: pool)
+    monkeypatch.setattr(memory.cupy.cuda, "Device", lambda: SimpleNamespace(mem_info=(70, 100)))
+    assert memory.free_memory() == wanted
 
 
 def test_other_errors_are_left_alone(memory):

@@ -4,7 +4,19 @@ in global memory, and layer by layer.
 
 import numpy as np
 import pytest
-from cuda_cases import DTYPES, HIDDEN_NAMES, OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of
+from cuda_cases import (
+    DTYPES,
+    HIDDEN_NAMES,
+    OPTIMIZERS,
+    Layered,
+    Place,
+    fit_seed,
+    follow,
+    follow_sgd,
+    masks_of,
+    own,
+    reference_of,
+)
 from reference import loss_per_sample
 from reference_random import epoch_order
 from test_gradients import PAIRS, assert_same_gradient, net_and_reference, targets_for
@@ -184,6 +196,26 @@ def test_dropout_with_the_actual_masks(place, hidden, dtype, rng):
         reference, X, y, 0.05, epochs=2, batch_size=90, seed=fit_seed(0), rates=rates, weight=weight / weight.mean()
     )  # fmt: skip
     assert_close(net, history, reference, losses, start)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masks_bit_by_bit(cuda, monkeypatch, dtype, rng):
+    """Those of the last step lie in a block's memory; 13 x 7 and 13 x 5 elements are no multiples of four."""
+    from fastmlp.kernels.cuda import single
+
+    Place("workspace", monkeypatch)
+    kept, (X, y, _) = [], samples(39)
+    workspace_for = single.workspace_for
+    monkeypatch.setattr(single, "workspace_for", lambda *given: kept.append(workspace_for(*given)) or kept[-1])
+    net = make(dropout=(0.5, 0.3), dtype=dtype)
+    net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
+    n_units, tile = sum(SIZES), 16
+    at = 3 * n_units * tile  # behind activations, z and deltas: see block_memory.cuh
+    masks = kept[-1].get()[at : at + n_units * tile].reshape(n_units, tile)[SIZES[0] :, :13]
+    for expected in masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5):
+        width = expected.shape[1]
+        np.testing.assert_array_equal(masks[:width].T, expected.astype(dtype))
+        masks = masks[width:]
 
 
 def test_shuffled_training_is_training_on_that_order(place, rng):
