@@ -6,8 +6,8 @@ One command of at most eight minutes that needs this repository, NumPy, Numba an
 they are there; `PYTHONPATH=src` is enough, nothing has to be installed. Prints a table, and writes it and a JSON file
 under bench/results/, named after the card.
 
-What is timed is verified first: populations and nets in step, with their peers, against float64 NumPy, and of single
-nets our gradient against the CPU's. A workload that breaks, or for which no time is left, has a row that says so.
+What is timed is verified first, ours and the peers: against float64 NumPy, and of single nets our gradient against the
+CPU's. A workload that breaks, or for which no time is left, has a row that says so.
 Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
 end of each round of many steps. Ours is measured as it is and with every step launched kernel by kernel instead of
 replayed as a graph, a small net also layer by layer, so that the overhead of launches shows. The limits: copies for
@@ -38,8 +38,8 @@ MINUTES, TEST_MINUTES = 8.0, 4.0  # for everything, and for the tests among it
 # The tests that a card has a say in. They need pytest and SciPy, and nothing else that this script does not.
 DEVICE_TESTS = ("tests/kernels/cuda", *sorted(path.relative_to(ROOT) for path in ROOT.glob("tests/test_cuda*.py")))
 
+import gpu_peers  # noqa: E402
 import nets_in_step  # noqa: E402
-from gpu_peers import jax_epoch, torch_compiled, torch_step  # noqa: E402
 from launches import ways  # noqa: E402
 
 import fastmlp  # noqa: E402
@@ -215,10 +215,7 @@ def single(cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, rounds
         name: (run, wait, 1, epochs * n_batches) for name, run in ways(fit, family).items()
     }  # fmt: skip
     contestants["bare products"] = bare_products(cupy, sizes, batch), wait, 10, 1
-    for name, peer in (("PyTorch eager", torch_step), ("PyTorch compiled", torch_compiled), ("JAX", jax_epoch)):
-        found = peer(sizes, X, y, batch, precision)
-        if found is not None:
-            contestants[name] = found
+    contestants |= gpu_peers.contestants(sizes, exact.params, X, y, batch, precision)
     times = interleaved(contestants, rounds)
     limit = float(np.median(times.pop("bare products")))
     return {"unit": "us per step", "times": times, "limit": limit, "target": target}

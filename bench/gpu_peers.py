@@ -1,7 +1,7 @@
 """The peers of bench/gpu.py's single nets: PyTorch eager and compiled, JAX.
 
-torch_step, torch_compiled and jax_epoch answer (run, wait, runs a round, steps a run), or None where the library is
-missing or finds no card.
+Each starts from given parameters and can train on given batches, so that two steps of it are compared with float64
+NumPy before it is timed.
 """
 
 from __future__ import annotations
@@ -11,102 +11,158 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from nets_in_step import BETA1, BETA2, EPSILON, RATE, flat_of, numpy_steps, parts_of
+
+# How far two steps may lead from where exact ones do, of their length. The first steps of Adam are its rate in the
+# direction of each gradient's sign, which rounded operands turn round where a gradient is small.
+TOLERANCES = {"exact": 0.005, "tf32": 0.1, "bfloat16": 0.4, "float16": 0.2}
+Contestant = tuple[Callable[[], None], Callable[[], Any], int, float]  # run, wait, runs a round, steps a run
 
 
-def torch_parts(sizes, X, y, precision):
-    try:
+class Torch:
+    """Linear layers, cross_entropy, a fused Adam; under autocast where half precision is asked for."""
+
+    def __init__(
+        self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, precision: str,
+        device: str = "cuda",
+    ):  # fmt: skip
         import torch
-    except ImportError:
-        return None
-    if not torch.cuda.is_available():
-        return None
-    torch.set_float32_matmul_precision("high" if precision != "exact" else "highest")
-    layers: list[Any] = []
-    for i, j in pairwise(sizes):
-        layers += [torch.nn.Linear(i, j), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1]).cuda()
-    optimizer = torch.optim.Adam(model.parameters(), fused=True, capturable=True)
-    Xd, yd = torch.as_tensor(X).cuda(), torch.as_tensor(y).cuda()
-    half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
 
-    def step(x, t):
-        with torch.autocast("cuda", half, enabled=half is not None):
-            loss = torch.nn.functional.cross_entropy(model(x), t)
-        optimizer.zero_grad(set_to_none=True)
+        torch.set_float32_matmul_precision("high" if precision != "exact" else "highest")
+        self.torch, self.device = torch, device
+        self.half = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
+        layers: list[Any] = []
+        for (i, j), (W, b) in zip(pairwise(sizes), parts_of(start[None], sizes), strict=True):
+            linear = torch.nn.Linear(i, j)
+            linear.weight.data[:], linear.bias.data[:] = torch.as_tensor(W[0].T.copy()), torch.as_tensor(b[0, 0].copy())
+            layers += [linear, torch.nn.ReLU()]
+        self.model = torch.nn.Sequential(*layers[:-1]).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), RATE, (BETA1, BETA2), EPSILON, foreach=device == "cpu", fused=device != "cpu",
+            capturable=device != "cpu",
+        )  # fmt: skip
+        self.X, self.y = torch.as_tensor(X, device=device), torch.as_tensor(y, device=device)
+        self.step = self.plain_step
+
+    def plain_step(self, x: Any, t: Any) -> None:
+        with self.torch.autocast(self.device, self.half, enabled=self.half is not None):
+            loss = self.torch.nn.functional.cross_entropy(self.model(x), t)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        self.optimizer.step()
 
-    return torch, step, Xd, yd
+    def compile(self) -> None:
+        """The whole step, with CUDA graphs."""
+        self.step = self.torch.compile(self.plain_step, mode="reduce-overhead")
 
+    def epoch(self, batch: int) -> None:
+        order = self.torch.randperm(len(self.X), device=self.device)
+        for rows in order.split(batch):
+            self.step(self.X[rows], self.y[rows])
 
-def _torch_epoch(torch: Any, step: Callable, Xd: Any, yd: Any, batch: int) -> tuple:
-    def run() -> None:
-        order = torch.randperm(len(Xd), device="cuda")
-        for first in range(0, len(Xd), batch):
-            rows = order[first : first + batch]
-            step(Xd[rows], yd[rows])
+    def steps(self, batches: np.ndarray) -> np.ndarray:
+        for rows in batches:
+            self.step(self.X[rows], self.y[rows])
+        parts = [x.detach().float().cpu().numpy() for x in self.model.parameters()]
+        return flat_of([(W.T[None], b[None]) for W, b in zip(parts[::2], parts[1::2], strict=True)])[0]
 
-    return run, torch.cuda.synchronize, 1, len(Xd) // batch
-
-
-def torch_step(sizes, X, y, batch, precision):
-    parts = torch_parts(sizes, X, y, precision)
-    return None if parts is None else _torch_epoch(*parts, batch)
-
-
-def torch_compiled(sizes, X, y, batch, precision):
-    """The whole step compiled, with CUDA graphs."""
-    parts = torch_parts(sizes, X, y, precision)
-    if parts is None:
-        return None
-    torch, step, Xd, yd = parts
-    try:
-        compiled = torch.compile(step, mode="reduce-overhead")
-        compiled(Xd[:batch], yd[:batch])
-    except Exception as error:
-        print(f"PyTorch compiled: {type(error).__name__}, left out")
-        return None
-    return _torch_epoch(torch, compiled, Xd, yd, batch)
+    def wait(self) -> None:
+        self.torch.cuda.synchronize()
 
 
-def jax_epoch(sizes, X, y, batch, precision):
-    """An epoch in one scan, Adam written out."""
-    try:
+class Jax:
+    """An epoch in one scan under jit, Adam written out."""
+
+    def __init__(self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, precision: str):
         import jax
         import jax.numpy as jnp
+
+        # On a card JAX's float32 products round as TF32 does, unless it is told not to.
+        jax.config.update("jax_default_matmul_precision", "highest" if precision == "exact" else "default")
+        kind = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}.get(precision, jnp.float32)
+        Xd, yd = jnp.asarray(X), jnp.asarray(y)
+
+        def loss(params, rows):
+            h = Xd[rows]
+            for k, (W, b) in enumerate(params):
+                h = (h.astype(kind) @ W.astype(kind)).astype(jnp.float32) + b
+                h = jax.nn.relu(h) if k < len(params) - 1 else h
+            return -jnp.take_along_axis(jax.nn.log_softmax(h), yd[rows][:, None], 1).mean()
+
+        def step(carry, rows):
+            p, m, v, t = carry
+            t, g = t + 1, jax.grad(loss)(p, rows)
+            m = jax.tree.map(lambda a, b: BETA1 * a + (1 - BETA1) * b, m, g)
+            v = jax.tree.map(lambda a, b: BETA2 * a + (1 - BETA2) * b * b, v, g)
+            c1, c2 = 1 - BETA1**t, 1 - BETA2**t
+            p = jax.tree.map(lambda a, b, c: a - RATE * (b / c1) / (jnp.sqrt(c / c2) + EPSILON), p, m, v)
+            return (p, m, v, t), None
+
+        train = lambda carry, batches: jax.lax.scan(step, carry, batches)[0]
+        self.train = jax.jit(train)
+
+        @jax.jit
+        def epoch(carry, key, batch):
+            return train(carry, jax.random.permutation(key, len(X)).reshape(-1, len(batch)))
+
+        self.jax, self.jnp, self.epoch_of, self.key = jax, jnp, epoch, jax.random.key(0)
+        params = [(jnp.asarray(W[0]), jnp.asarray(b[0, 0])) for W, b in parts_of(start[None], sizes)]
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        self.start = self.carry = params, zeros, zeros, 0.0
+
+    def epoch(self, batch: int) -> None:
+        self.carry = self.epoch_of(self.carry, self.key, self.jnp.zeros(batch))
+
+    def steps(self, batches: np.ndarray) -> np.ndarray:
+        params = self.train(self.start, self.jnp.asarray(batches))[0]
+        return flat_of([(W[None], b[None]) for W, b in params])[0]
+
+    def wait(self) -> None:
+        self.jax.block_until_ready(self.carry)
+
+
+def check(name: str, reached: np.ndarray, expected: np.ndarray, start: np.ndarray, precision: str) -> None:
+    off = float(np.linalg.norm(reached - expected) / np.linalg.norm(expected - start))
+    assert off < TOLERANCES[precision], f"{name}: two steps lead {off:.2g} of their length away from where they should"
+
+
+def peers_here() -> dict[str, type]:
+    """Those of which the library is here and finds a card."""
+    found: dict[str, type] = {}
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            found |= {"PyTorch eager": Torch, "PyTorch compiled": Torch}
     except ImportError:
-        return None
-    if jax.default_backend() == "cpu":
-        return None
-    # On a card JAX's float32 products round as TF32 does, unless it is told not to.
-    jax.config.update("jax_default_matmul_precision", "highest" if precision == "exact" else "default")
-    kind = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}.get(precision, jnp.float32)
-    rng = np.random.default_rng(0)
-    params = [(jnp.array(rng.normal(size=(i, j)) / i**0.5, jnp.float32), jnp.zeros(j)) for i, j in pairwise(sizes)]
-    Xd, yd = jnp.array(X), jnp.array(y)
+        pass
+    try:
+        import jax
 
-    def loss(p, rows):
-        h = Xd[rows]
-        for k, (W, b) in enumerate(p):
-            h = (h.astype(kind) @ W.astype(kind)).astype(jnp.float32) + b
-            h = jax.nn.relu(h) if k < len(p) - 1 else h
-        return -jnp.take_along_axis(jax.nn.log_softmax(h), yd[rows][:, None], 1).mean()
+        if jax.default_backend() != "cpu":
+            found["JAX"] = Jax
+    except ImportError:
+        pass
+    return found
 
-    def step(carry, rows):
-        p, m, v, t = carry
-        t, g = t + 1, jax.grad(loss)(p, rows)
-        m = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
-        v = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
-        scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        p = jax.tree.map(lambda a, b, c: a - scale * b / (jnp.sqrt(c) + 1e-8), p, m, v)
-        return (p, m, v, t), None
 
-    @jax.jit
-    def epoch(carry, key):
-        order = jax.random.permutation(key, len(Xd)).reshape(-1, batch)
-        return jax.lax.scan(step, carry, order)[0]
-
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    state, key = [(params, zeros, zeros, 0.0)], jax.random.key(0)
-    run = lambda: state.__setitem__(0, epoch(state[0], key))
-    return run, lambda: jax.block_until_ready(state[0]), 1, len(X) // batch
+def contestants(
+    sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, batch: int, precision: str
+) -> dict[str, Contestant]:
+    """{name: (run, wait, runs a round, steps a run)} of an epoch, all verified."""
+    peers, found = peers_here(), {}
+    batches = np.arange(2 * batch).reshape(2, batch)
+    expected = numpy_steps(start[None], sizes, X, y, batches[:, None])[0] if peers else start
+    for name, kind in peers.items():
+        peer = kind(sizes, start, X, y, precision)
+        try:
+            if name.endswith("compiled"):
+                peer.compile()
+            check(name, peer.steps(batches), expected, start, precision)
+        except AssertionError:
+            raise
+        except Exception as error:  # a compiler that is not there
+            print(f"{name}: {type(error).__name__}, left out")
+            continue
+        found[name] = (lambda peer=peer: peer.epoch(batch)), peer.wait, 1, len(X) // batch
+    return found

@@ -1,6 +1,7 @@
 """With the real CuPy: what fastmlp says where there is no driver, and whether CuPy has all that is asked of it.
 
-.ci/run installs the wheel with its extra cuda13 into an environment of its own and runs this module there.
+.ci/run installs the wheel with each of its extras cuda12 and cuda13 into an environment of its own and runs this
+module there.
 """
 
 import ast
@@ -95,6 +96,11 @@ def test_cupy_has_what_is_asked_of_it():
         except AttributeError:
             missing.append(name)
     assert not missing
+
+
+def test_an_array_without_room_says_its_size():
+    """A private name, which the sentence about it reads."""
+    assert cupy.cuda.memory.OutOfMemoryError(10, 20, 30)._size == 10
 
 
 def public(thing):

@@ -72,6 +72,26 @@ def test_peers_of_nets_in_step(peer, rng):
     made.epoch(8)
 
 
+@pytest.mark.parametrize("peer", ["torch", "jax"])
+@pytest.mark.parametrize("precision", ["exact", "tf32", "bfloat16"])
+def test_peers_of_single_nets(peer, precision, rng):
+    """On the processor: two steps as float64 NumPy takes them, then an epoch."""
+    pytest.importorskip(peer)
+    import gpu_peers
+
+    sizes, X, y = (12, 40, 30, 3), rng.normal(size=(240, 12)).astype(np.float32), rng.integers(3, size=240)
+    start = (rng.normal(size=13 * 40 + 41 * 30 + 31 * 3) * 0.2).astype(np.float32)
+    batches = np.arange(240).reshape(2, 120)
+    expected = nets_in_step.numpy_steps(start[None], sizes, X, y, batches[:, None])[0]
+    kind = {"torch": lambda *job: gpu_peers.Torch(*job, "cpu"), "jax": gpu_peers.Jax}[peer]
+    made = kind(sizes, start, X, y, precision)
+    reached = made.steps(batches)
+    gpu_peers.check(peer, reached, expected, start, precision)
+    with pytest.raises(AssertionError, match="of their length"):
+        gpu_peers.check(peer, start + 0.5 * (expected - start), expected, start, precision)
+    made.epoch(80)
+
+
 def test_wrong_numbers_are_not_timed(gpu, cuda, monkeypatch):
     monkeypatch.setattr(
         gpu.fastmlp.MLP, "loss_and_gradient", lambda net, X, y: (0.0, net.params + (net.device.name == "cpu"))
