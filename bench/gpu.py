@@ -44,6 +44,7 @@ from launches import ways  # noqa: E402
 
 import fastmlp  # noqa: E402
 import fastmlp.plan  # noqa: E402
+from fastmlp import crossover  # noqa: E402
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
@@ -284,7 +285,10 @@ def save(results: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     card = results["card"].partition(",")[0].lower().replace(" ", "-")
     (folder / f"gpu-{card}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / f"gpu-{card}.md").write_text(f"{results['card']}; {results['tests']}\n\n{table(results)}\n")
+    auto = results["thresholds of auto"]
+    (folder / f"gpu-{card}.md").write_text(
+        f'{results["card"]}; {results["tests"]}; "auto" takes it from {auto} on\n\n{table(results)}\n'
+    )
 
 
 def main() -> None:
@@ -303,6 +307,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "card": rows[0].description, "python": platform.python_version(), "fastmlp": fastmlp.__version__,
         "tests": "not run" if options.no_tests else run_tests(60 * TEST_MINUTES), "limits": limits(cupy, quick),
+        "thresholds of auto": str(crossover.measure(rows[0].name)),
         "workloads": {},
     }  # fmt: skip
     print(json.dumps({**results, "workloads": "..."}, indent=1))

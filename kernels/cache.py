@@ -18,6 +18,8 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding
 
+from .folder import base_folder
+
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -32,13 +34,7 @@ def sources_tag() -> str:
 
 @cache
 def cache_folder() -> Path:
-    if named := os.environ.get("NUMBA_CACHE_DIR"):
-        base = Path(named)
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fastmlp"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmlp"
-    return base / sources_tag()
+    return base_folder() / sources_tag()
 
 
 @cache

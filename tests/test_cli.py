@@ -94,6 +94,33 @@ def test_devices(run):
         assert device.reason in result.stdout, "in one line: it may name a command to copy"
 
 
+def test_measuring_needs_a_gpu(run):
+    if fastmlp.devices()[1].available:
+        pytest.skip("this machine has CUDA")
+    result = run("devices", "--measure")
+    assert result.exit_code == 1
+    assert "no GPU that could be measured" in result.stderr
+
+
+def test_measuring_a_gpu(run, cuda, monkeypatch, tmp_path):
+    """A row for each size, then what "auto" goes by."""
+    from fastmlp import crossover, thresholds
+
+    monkeypatch.setattr(thresholds, "base_folder", lambda: tmp_path)
+    thresholds.thresholds_of.cache_clear()
+    assert "device='auto' takes cuda from 5e+10 multiply-adds in all" in run("devices").stdout
+    monkeypatch.setattr(crossover, "WIDTHS", (8, 16))
+    monkeypatch.setattr(crossover, "seconds_of_step", lambda device, width: width * (2e-6 if device == "cpu" else 1e-6))
+    monkeypatch.setattr(crossover, "seconds_to_start", lambda device: 1.0)
+    result = run("devices", "--measure")
+    thresholds.thresholds_of.cache_clear()
+    assert result.exit_code == 0
+    table = [line.split() for line in result.stdout.splitlines()[-3:]]
+    assert [row[0] for row in table] == ["8", "16", "device='auto'"]
+    assert table[1][2:] == ["32.0", "16.0"]
+    assert "(measured here)" in result.stdout
+
+
 def test_choices_are_those_of_the_library():
     from fastmlp.columns import SCALINGS
     from fastmlp.targets import TASKS

@@ -16,7 +16,7 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
+    ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
     ["benchmarks.machine", "benchmarks.results", "benchmarks.rounds"],
     ["benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],
@@ -32,7 +32,7 @@ SRC_LEVELS = [
     ["diagnosis.measurements"],
     ["diagnosis.inputs", "diagnosis.monitor", "diagnosis.scores", "training"],
     ["diagnosis.facts", "mlp", "population_alone"],
-    ["population_fit"],
+    ["crossover", "population_fit"],
     ["diagnosis.gradient_check", "diagnosis.verdicts", "population_use"],
     ["diagnosis.reports", "population"],
     ["benchmarks.quick", "diagnosis.diagnose", "persistence", "reproduce", "sweeps", "xor"],
@@ -49,7 +49,8 @@ SRC_LEVELS = [
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "cache", "jit", "plain"],
+    ["arguments", "folder", "jit", "plain"],
+    ["cache"],
     ["compiler"],
     ["entry", "simd"],
     ["memory"],

@@ -180,12 +180,17 @@ def bench(
 
 
 @app.command()
-def devices() -> None:
+def devices(
+    measure: Annotated[
+        bool, typer.Option(help="Measure from how much work on a GPU is faster here, for device='auto'; a minute.")
+    ] = False,
+) -> None:
     """Show the devices of this machine, and why one cannot be used."""
     with errors_as_sentences():
         from rich.table import Table
 
         from .devices import devices as all_devices
+        from .devices import thresholds
 
         table, found, console = Table("device", "available", "description"), all_devices(), _console()
         for device in found:
@@ -194,6 +199,23 @@ def devices() -> None:
         for device in found:
             if device.reason:  # in one line, since it names a command to copy
                 console.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
+        gpus = [device for device in found[1:] if device.available]
+        if measure and not gpus:
+            raise RuntimeError("There is no GPU that could be measured.")
+        for device in gpus:
+            if measure:
+                _measure(device.name)
+            typer.echo(f"device='auto' takes {device.name} from {thresholds(device)} on")
+
+
+def _measure(gpu: str) -> None:
+    from .crossover import measure
+
+    typer.echo(f"{'width':>6} {'multiply-adds a step':>21} {'cpu, us':>10} {gpu + ', us':>12}")
+    measure(
+        gpu,
+        lambda row: typer.echo(f"{row.width:6} {row.work:21.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}"),
+    )
 
 
 def _layer_sizes(text: str) -> tuple[int, ...]:

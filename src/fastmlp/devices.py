@@ -12,10 +12,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .errors import unknown_name
+from .thresholds import Thresholds, thresholds_of
 
-# Multiply-adds of a fit or prediction from which "auto" takes a GPU: what a processor needs about a second for, which
-# is as long as compiling and loading kernels takes on the other side. An estimate; not yet measured on a card.
-AUTO_WORK = 5e10
 INSTALL = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580)"
 
 
@@ -66,6 +64,11 @@ def n_threads_available() -> int:
 
 
 def _describe_cpu() -> list[DeviceInfo]:
+    return [DeviceInfo("cpu", True, _processor(n_threads_available()), "")]
+
+
+@lru_cache(maxsize=4)
+def _processor(n_threads: int) -> str:
     import platform
 
     from llvmlite import binding
@@ -73,9 +76,8 @@ def _describe_cpu() -> list[DeviceInfo]:
     features = binding.get_host_cpu_features()
     known = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("neon", "NEON"), ("sse2", "SSE2"))
     vectors = next((text for key, text in known if features.get(key)), "scalar")
-    n = n_threads_available()
-    text = f"{platform.machine()} {binding.get_host_cpu_name()}, {n} thread{'s' if n > 1 else ''}, {vectors}"
-    return [DeviceInfo("cpu", True, text, "")]
+    threads = f"{n_threads} thread{'s' if n_threads > 1 else ''}"
+    return f"{platform.machine()} {binding.get_host_cpu_name()}, {threads}, {vectors}"
 
 
 def _describe_cuda() -> list[DeviceInfo]:
@@ -156,10 +158,16 @@ def check_name(device: object) -> str:
     return kind
 
 
-def resolve(device: str, work: float = 0.0) -> Device:
+def thresholds(gpu: DeviceInfo) -> Thresholds:
+    """From which work on "auto" takes this GPU, instead of this machine's processor."""
+    return thresholds_of(gpu.description, _processor(n_threads_available()))
+
+
+def resolve(device: str, work: float = 0.0, at_once: float = 0.0) -> Device:
     """The device for a name. Only "auto" may fall back, and it weighs the work.
 
     work : multiply-adds of what is to be done; 0 if that is not known yet
+    at_once : of one step of all nets
 
     Raises
     ------
@@ -177,11 +185,10 @@ def resolve(device: str, work: float = 0.0) -> Device:
     if kind == "auto":
         if usable is None:
             return _without_cuda(rows[0].reason)
-        if work < AUTO_WORK:
-            return Device("cpu", f"{work:.1e} multiply-adds; {usable.name} would be taken from {AUTO_WORK:.0e} on")
-        return Device(
-            usable.name, f"{work:.1e} multiply-adds, {AUTO_WORK:.0e} or more pay for the way to {usable.name}"
-        )
+        needed, given = thresholds(usable), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
+        if needed.are_reached(work, at_once):
+            return Device(usable.name, f"{given}; {needed} pay for the way to {usable.name}")
+        return Device("cpu", f"{given}; {usable.name} would be taken from {needed} on")
     index = int(device.partition(":")[2] or 0)
     beyond = f"the highest number here is {len(rows) - 1}"
     reason = rows[0].reason or (rows[index].reason if index < len(rows) else beyond)
@@ -195,14 +202,14 @@ def _without_cuda(reason: str) -> Device:
     return Device("cpu", f"no cuda: {reason}")  # the same at each of many predictions
 
 
-def device_for(name: str, present: Device, inputs: Any, work: float) -> Device:
+def device_for(name: str, present: Device, inputs: Any, work: float, at_once: float) -> Device:
     """The device of the next fit or prediction: under "auto" where the inputs lie, or else by the work; the present one
     under any other name.
     """
     if name != "auto":
         return present
     place = device_of(inputs)
-    return Device(place, "the inputs lie there") if place else resolve("auto", work)
+    return Device(place, "the inputs lie there") if place else resolve("auto", work, at_once)
 
 
 def backend(device: Device) -> ModuleType:

@@ -247,7 +247,7 @@ class MLP:
         history.optimizer = rule
         history.samples = border.some_samples({"training": data, "validation": held_out})
         self._fits += 1
-        self._choose_device(X, epochs * data.n_samples)
+        self._choose_device(X, epochs * data.n_samples, size)
         with self.device.on():
             plan = Plan.for_training(
                 self.network, self.device, self.dtype, data.n_samples, size, shuffle, precision=self.precision
@@ -259,10 +259,11 @@ class MLP:
             Fit(plan, data, validation, self._padded, options, history).run()
         return history
 
-    def _choose_device(self, X: Any, samples: float) -> None:
-        """By the work of so many samples trained, where the device is "auto"."""
+    def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
+        """By the work of so many samples trained, so many of them in one step, where the device is "auto"."""
         if self._named_device == "auto":
-            self.device = device_for("auto", self.device, X, samples * self._products)
+            each = self._products
+            self.device = device_for("auto", self.device, X, samples * each, at_once * each)
 
     # ---- use
 
@@ -284,7 +285,7 @@ class MLP:
     def _outputs(self, X: Any) -> Any:
         """The same as NumPy's array or, for inputs on a device, as CuPy's."""
         features = border.as_features(X, self.network.n_features, self.dtype)
-        self._choose_device(X, len(features) / 3)
+        self._choose_device(X, len(features) / 3, len(features) / 3)
         if self.device.is_host:
             features = border.on_host(features)
         with self.device.on():
@@ -301,7 +302,7 @@ class MLP:
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": ...} without the L2 penalty and, for classifications, "accuracy"."""
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
-        self._choose_device(X, data.n_samples / 3)
+        self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         loss, right = self._evaluate(data, np.empty(0, self.dtype))
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
@@ -325,7 +326,7 @@ class MLP:
         array([0, 1, 1, 0])
         """
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
-        self._choose_device(X, data.n_samples)
+        self._choose_device(X, data.n_samples, data.n_samples)
         return Objective(self, data)
 
     def plot_boundary(self, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), **options: Any) -> Any:

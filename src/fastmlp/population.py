@@ -259,7 +259,7 @@ class Population:
             seeds = self.seeds  # nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
-        self._choose_device(X, epochs * data.n_samples)
+        self._choose_device(X, epochs * data.n_samples, size)
         with self.device.on():  # once for all nets, restarts and judgements
             place = backend(self.device).place
             placed, held_out = place(data), None if held_out is None else place(held_out)
@@ -277,10 +277,10 @@ class Population:
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
-    def _choose_device(self, X: Any, samples: float) -> None:
-        """As MLP's, for so many samples trained by every net."""
-        work = samples * self.n_nets * products(self.network, 1)
-        self.device = device_for(self._settings["device"], self.device, X, work)
+    def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
+        """As MLP's, for so many samples of every net."""
+        each = self.n_nets * products(self.network, 1)
+        self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each)
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         has_metric = task.data.metric != METRIC_NONE
@@ -306,7 +306,7 @@ class Population:
     def _outputs(self, X: Any, nets: Any) -> Any:
         data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
-        self._choose_device(X, data.n_samples / 3)
+        self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         kind = np.ndarray if self.device.is_host else type(data.X)
         with self.device.on():
             output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)
@@ -322,7 +322,7 @@ class Population:
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """{"loss": (n_nets,)} without the L2 penalty and, for classifications, "accuracy"."""
         data, strides = make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight)
-        self._choose_device(X, data.n_samples / 3)
+        self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         loss, right = judge_nets(self.network, self.device, self._params, data, strides)
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 

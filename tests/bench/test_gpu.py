@@ -102,7 +102,7 @@ def test_wrong_numbers_are_not_timed(gpu, cuda, monkeypatch):
 
 def test_what_breaks_leaves_a_row_and_the_rest(gpu, cuda, tmp_path):
     """A broken workload costs nothing but its own figures, which are saved as they come."""
-    results = {"card": "A Card, 8 GiB", "tests": "1 passed", "workloads": {}}
+    results = {"card": "A Card, 8 GiB", "tests": "1 passed", "thresholds of auto": "2 and 1", "workloads": {}}
     for name, work in (("broken", lambda: 1 / 0), ("whole", lambda: gpu.population(cuda, 40, 1, 1, 1e12))):
         results["workloads"][name] = gpu.measured(work)
         gpu.save(results, tmp_path)

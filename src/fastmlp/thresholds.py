@@ -1,0 +1,63 @@
+"""From how much work on "auto" takes a GPU: estimates, until `fastmlp devices --measure` has measured the one at hand.
+
+What was measured lies in a file beside the compiled kernels, for each pair of a GPU and a processor.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from functools import lru_cache
+from typing import NamedTuple
+
+from .kernels.folder import base_folder
+
+FILE = "thresholds.json"
+
+
+class Thresholds(NamedTuple):
+    """Multiply-adds from which a GPU is faster. Work must reach both."""
+
+    total: float  # of a whole fit or prediction: a GPU's libraries and kernels have to be loaded first
+    at_once: float  # of one step of all nets: a GPU takes as long for a smaller one
+    source: str
+
+    def are_reached(self, total: float, at_once: float) -> bool:
+        return total >= self.total and at_once >= self.at_once
+
+    def __str__(self) -> str:
+        return f"{self.total:.0e} multiply-adds in all and {self.at_once:.0e} at once ({self.source})"
+
+
+# A processor needs about a second for the first, as long as a GPU takes to load what it needs, and for the second about
+# as long as launching a step's kernels takes.
+ESTIMATES = Thresholds(5e10, 1e6, "estimates; fastmlp devices --measure measures them")
+
+
+def _measured() -> dict[str, list[float]]:
+    with suppress(OSError, ValueError):
+        found = json.loads((base_folder() / FILE).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+@lru_cache(maxsize=16)
+def thresholds_of(gpu: str, processor: str) -> Thresholds:
+    """By the two devices' descriptions."""
+    with suppress(KeyError, TypeError, ValueError):
+        total, at_once = map(float, _measured()[f"{gpu} | {processor}"])
+        return Thresholds(total, at_once, "measured here")
+    return ESTIMATES
+
+
+def remember(gpu: str, processor: str, total: float, at_once: float) -> Thresholds:
+    """Keep what was measured, for every process from now on."""
+    path = base_folder() / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = _measured() | {f"{gpu} | {processor}": [total, at_once]}
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+    thresholds_of.cache_clear()
+    return thresholds_of(gpu, processor)

@@ -1,0 +1,53 @@
+"""From how much work on "auto" takes a GPU, as it is kept from one process to the next."""
+
+from math import inf
+
+import pytest
+
+from fastmlp import thresholds
+from fastmlp.thresholds import ESTIMATES, FILE, remember, thresholds_of
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    folder = tmp_path / "not yet there"
+    monkeypatch.setattr(thresholds, "base_folder", lambda: folder)
+    thresholds_of.cache_clear()
+    yield folder
+    thresholds_of.cache_clear()
+
+
+def test_estimates_until_something_is_measured():
+    assert thresholds_of("a GPU", "a processor") is ESTIMATES
+    assert str(ESTIMATES) == (
+        "5e+10 multiply-adds in all and 1e+06 at once (estimates; fastmlp devices --measure measures them)"
+    )
+
+
+def test_what_was_measured_is_kept():
+    """For this pair of devices."""
+    assert remember("a GPU", "a processor", 2e9, 3e5) == (2e9, 3e5, "measured here")
+    remember("another", "a processor", 1.0, inf)
+    thresholds_of.cache_clear()
+    assert thresholds_of("a GPU", "a processor") == (2e9, 3e5, "measured here")
+    assert thresholds_of("another", "a processor").at_once == inf
+    assert thresholds_of("a GPU", "another processor") is ESTIMATES
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[1, 2]", "{", '{"a GPU | a processor": 3}', '{"a GPU | a processor": ["x", 1]}']
+)
+def test_a_file_that_says_nothing(folder, content):
+    """It is as if there were none, and is written anew."""
+    folder.mkdir()
+    (folder / FILE).write_text(content)
+    assert thresholds_of("a GPU", "a processor") is ESTIMATES
+    assert remember("a GPU", "a processor", 1.0, 2.0)[:2] == (1.0, 2.0)
+
+
+def test_both_must_be_reached():
+    t = thresholds.Thresholds(100.0, 10.0, "")
+    assert t.are_reached(100.0, 10.0)
+    assert not t.are_reached(99.0, 99.0)
+    assert not t.are_reached(1e9, 9.0)
+    assert not t._replace(at_once=inf).are_reached(1e30, 1e30)
