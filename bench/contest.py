@@ -59,7 +59,9 @@ def enter(
             prepared = worker("prepare", entry.name, rules.quick)
             if not work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("verify"))
-            n_runs, repeats, seconds = calibrate(worker, work.most_runs, work.done_once, len(settings) > 1)
+            n_runs, repeats, seconds = calibrate(
+                worker, work.most_runs, work.done_once, len(settings) > 1, work.fewest_runs
+            )
             if work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("answer"))
         except (Unsupported, Failed, Wrong) as reason:

@@ -28,6 +28,7 @@ class FitWork:
     unit: str = "fit"
     n_units: int = 1
     most_runs: int = 1
+    fewest_runs: int = 1
     done_once: bool = True
     verify_runs: int = 1
     curve: None = None

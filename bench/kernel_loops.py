@@ -23,6 +23,7 @@ class KernelWork:
     shape: tuple[int, ...]
     transposed: bool = False
     most_runs: int = 100_000
+    fewest_runs: int = 1
     done_once: bool = False
     verify_runs: int = 1
     group: str = "kernels"

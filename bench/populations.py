@@ -15,6 +15,8 @@ from flat import offsets
 from peers import ARITHMETIC, POPULATION, STOPPING, Peer
 from work import Entry, at_most
 
+from fastmlp.benchmarks.rounds import FEWEST_RUNS
+
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
@@ -36,6 +38,7 @@ class PopulationWork:
     optimizer: str
     n_nets: int
     most_runs: int = 1000
+    fewest_runs: int = FEWEST_RUNS
     done_once: bool = False
     verify_runs: int = 20
     curve: dict | None = None

@@ -24,6 +24,7 @@ class PredictionWork:
     net: Workload
     unit: str  # "call" or "row"
     most_runs: int = 10_000
+    fewest_runs: int = 1
     done_once: bool = False
     verify_runs: int = 1
     group: str = "predict"

@@ -134,6 +134,7 @@ class StartWork:
     source: str = "the four rows of XOR"
     n_units: int = 1
     most_runs: int = 1
+    fewest_runs: int = 1
     done_once: bool = True
     verify_runs: int = 1
     curve: None = None

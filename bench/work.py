@@ -5,6 +5,7 @@ A work is any object with
     unit                          what durations are per
     n_units                       how many of them one `run(1)` of a contestant does
     most_runs                     the runs of one job; slow contestants do fewer and are reported per unit
+    fewest_runs                   of a job, unless they take too long: those that share a set-up
     done_once                     slow enough that its first run is the one that is compared
     verify_runs                   the runs before a contestant's `answer` is compared
     verification                  the same work, perhaps on less data, whose answer is compared

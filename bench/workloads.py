@@ -62,6 +62,7 @@ class Workload:
     curve: dict | None = None
     threads: tuple[int, ...] = ()  # instead of those that its size suggests
     trains: bool = True  # not only forward
+    fewest_runs: int = 1
     done_once: bool = False
     adam_params: int = 0  # for limits.memory: where a work is an update and nothing else
 

@@ -15,7 +15,7 @@ from fastmlp.benchmarks.rounds import Rules
 
 class FakeWork:
     group, title, source, unit, curve = "xor", "a work", "random", "step", None
-    n_units, most_runs, done_once = 10, 100, False
+    n_units, most_runs, fewest_runs, done_once = 10, 100, 1, False
 
     def costs(self):
         return {"FLOP": 1.0}

@@ -30,12 +30,13 @@ class Fake:
         return self.seconds * n_runs * (10 if len(self.calls) == 1 else 1)
 
 
+@pytest.mark.parametrize("fewest", (1, FEWEST_RUNS))
 @pytest.mark.parametrize("seconds", (1e-7, 1e-4, 0.02, 3.0))
-def test_jobs_are_long_enough_or_all_there_is(seconds):
+def test_jobs_are_long_enough_or_all_there_is(seconds, fewest):
     fake = Fake(seconds)
-    n_runs, repeats, job = calibrate(fake, most_runs=1000)
+    n_runs, repeats, job = calibrate(fake, most_runs=1000, fewest_runs=fewest)
     assert n_runs == 1000 or n_runs * seconds >= LONG_ENOUGH
-    assert n_runs >= FEWEST_RUNS or n_runs * seconds >= TOO_LONG
+    assert n_runs >= fewest or n_runs * seconds >= TOO_LONG
     assert n_runs * seconds * repeats >= SHORTEST
     assert job == pytest.approx(n_runs * seconds) or len(fake.calls) == 1
     assert sum(n * k for n, k in fake.calls) * seconds < 40 * LONG_ENOUGH + 10 * seconds

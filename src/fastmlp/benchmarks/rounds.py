@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-LONG_ENOUGH = 0.25  # seconds after which a job needs no more runs ...
-FEWEST_RUNS = 16  # ... if it has so many, among which its set-up is shared out ...
+LONG_ENOUGH = 0.12  # seconds after which a job needs no more runs ...
+FEWEST_RUNS = 16  # ... if it has so many, where a set-up is to be shared out among them ...
 TOO_LONG = 0.5  # ... or takes so long
 WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
@@ -28,8 +28,9 @@ QUICK = Rules(rounds=3, seconds=4.0, quick=True)
 
 
 def calibrate(
-    worker: Callable[..., Any], most_runs: int, done_once: bool = False, compares: bool = True
-) -> tuple[int, int, float]:
+    worker: Callable[..., Any], most_runs: int, done_once: bool = False, compares: bool = True,
+    fewest_runs: int = FEWEST_RUNS,
+) -> tuple[int, int, float]:  # fmt: skip
     """(runs of a job, repeats in a measurement, seconds of a job).
 
     compares : the seconds decide between settings, and are worth two more measurements
@@ -39,7 +40,7 @@ def calibrate(
     if not done_once and seconds < WARM_UP:
         while True:
             seconds = worker("measure", n_runs, 1)
-            if n_runs >= most_runs or seconds >= (LONG_ENOUGH if n_runs >= FEWEST_RUNS else TOO_LONG):
+            if n_runs >= most_runs or seconds >= (LONG_ENOUGH if n_runs >= fewest_runs else TOO_LONG):
                 break
             n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
     repeats = max(1, math.ceil(SHORTEST / seconds))
