@@ -90,11 +90,12 @@ def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
     """(a row for each GPU, why there is none). Looks once: what is missing does not appear while a process runs."""
     try:
         import cupy
+
+        runtime = cupy.cuda.runtime
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             return (), f"CuPy is not installed; {INSTALL} brings it"
         return (), f"CuPy cannot be imported ({_first_line(error)}); {INSTALL} brings one that fits"
-    runtime = cupy.cuda.runtime
     try:
         count = runtime.getDeviceCount()
     except Exception as error:
