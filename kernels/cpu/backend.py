@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import HYPER, NET_HYPER, Course, Data, Memory, Net, aligned_zeros
+from ..arguments import HYPER, LINE, NET_HYPER, Course, Data, Memory, Net, aligned_zeros
 from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
@@ -222,25 +222,33 @@ def _make_block(
         "state": MOST_STATE * n_params, "safe": n_params, "best": n_params, "hyper": len(NET_HYPER), "factor": 1,
         "loss": 1, "right": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1,
     }  # fmt: skip
-    room, end, across = aligned_zeros(sum(rows_of.values()) * lanes, dtype), 0, {}
-    for name, n in rows_of.items():  # an allocation each would take a third of a short fit
-        across[name], end = room[end : end + n * lanes], end + n * lanes
+    numbers = _in_one_piece({name: n * lanes for name, n in rows_of.items()}, dtype)
+    reals = _in_one_piece({"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}, np.float64)
+    whole = _in_one_piece(
+        {"clock": 2, "filled": 2, "net": lanes, "start": lanes, "record": lanes, "best_epoch": lanes,
+         "order": lanes * n_samples if shuffle else 0}, np.int64,
+    )  # fmt: skip
+    reals["powers"][:], whole["net"][:], whole["filled"][:] = 1.0, -1, -1
     return Block(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
         lanes=lanes,
-        filled=np.full(2, -1, np.int64),
-        order=np.zeros(lanes * n_samples if shuffle else 0, np.int64),
-        words=np.zeros(BLOCK, np.uint64),
-        betas=np.zeros((2, lanes)).reshape(-1), powers=np.ones((2, lanes)).reshape(-1),
-        dropout=np.zeros((len(sizes) - 1, lanes)).reshape(-1),
-        best_epoch=np.zeros(lanes, np.int64),
-        net=np.full(lanes, -1, np.int64), start=np.zeros(lanes, np.int64), record=np.zeros(lanes, np.int64),
-        clock=np.zeros(2, np.int64),
+        words=aligned_zeros(BLOCK, np.uint64),
         straight_line=straight_line,
         train_rows=rows,
-        **across,
+        **numbers, **reals, **whole,
     )  # fmt: skip
+
+
+def _in_one_piece(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:
+    """Zeros, one after another: an allocation each would take a third of a short fit. The lines around them are nobody
+    else's: two ranks that write to one line would wait for each other.
+    """
+    apart = 2 * LINE // np.dtype(dtype).itemsize
+    room, end, found = aligned_zeros(sum(sizes.values()) + 2 * apart, dtype), apart, {}
+    for name, n in sizes.items():
+        found[name], end = room[end : end + n], end + n
+    return found
 
 
 def train_nets(
