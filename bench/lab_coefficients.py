@@ -1,6 +1,7 @@
 """Where the polynomial coefficients of kernels/elementary.py come from.
 
-Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, then rounded to double.
+Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, and for EXP_32, which has no
+term to spare, the minimax polynomial itself; then rounded to double.
 Run: python bench/lab_coefficients.py     (needs mpmath; prints the tables and their errors)
 """
 
@@ -27,8 +28,36 @@ def fit(function, low, high, degree):
     return coefficients[:n]
 
 
-def show(name, function, low, high, degree, relative_to):
-    c = fit(function, low, high, degree)
+def minimax(function, low, high, degree, relative_to):
+    """The same of the polynomial whose largest error, relative_to(x) times the difference, is the least: Remez's
+    exchange of the places where the error is largest.
+    """
+    n, grid = degree + 2, [mp.mpf(low) + (mp.mpf(high) - low) * k / 4000 for k in range(4001)]
+    places = [(mp.mpf(low) + high) / 2 - (mp.mpf(high) - low) / 2 * mp.cos(mp.pi * k / (n - 1)) for k in range(n)]
+    for _ in range(12):
+        system = mp.matrix([[*(x**k for k in range(n - 1)), (-1) ** i / relative_to(x)] for i, x in enumerate(places)])
+        c = list(mp.lu_solve(system, mp.matrix([function(x) for x in places])))[:-1]
+        errors = [relative_to(x) * (mp.polyval(c[::-1], x) - function(x)) for x in grid]
+        tops = [max(group, key=lambda k: abs(errors[k])) for group in _of_one_sign(errors)]
+        if len(tops) < n:
+            break
+        places = [grid[k] for k in tops[:n]]
+    return c
+
+
+def _of_one_sign(values):
+    """Their numbers, neighbours of one sign together."""
+    groups = [[0]]
+    for k in range(1, len(values)):
+        if (values[k] > 0) == (values[k - 1] > 0):
+            groups[-1].append(k)
+        else:
+            groups.append([k])
+    return groups
+
+
+def show(name, function, low, high, degree, relative_to, method=fit):
+    c = method(function, low, high, degree) if method is fit else method(function, low, high, degree, relative_to)
     grid = [mp.mpf(low) + (mp.mpf(high) - low) * k / 2000 for k in range(2001)]
     worst = max(abs((mp.polyval(c[::-1], v) - function(v)) * relative_to(v)) for v in grid if v)
     print(f"{name} = ({', '.join(repr(float(v)) for v in c)})  # {mp.nstr(worst, 2)}")
@@ -38,7 +67,8 @@ def main():
     edge = mp.log(2) / 2 * mp.mpf("1.0001")
     # exp(r) = 1 + r + r**2 P(r)
     p = lambda r: (mp.exp(r) - 1 - r) / r**2 if abs(r) > mp.mpf("1e-20") else mp.mpf("0.5")
-    show("EXP_32", p, -edge, edge, 4, lambda r: r**2)
+    show("EXP_32", p, -edge, edge, 3, lambda r: (r**2 + mp.mpf("1e-12")) / mp.exp(r), minimax)
+    show("EXPM1_32", p, -edge, edge, 4, lambda r: r**2)
     show("EXP_64", p, -edge, edge, 9, lambda r: r**2)
     # log(m) = 2 atanh(s) = 2 s + s**3 R(s**2), s = (m - 1) / (m + 1)
     r = lambda u: 2 * (mp.atanh(mp.sqrt(u)) / mp.sqrt(u) - 1) / u if u > mp.mpf("1e-20") else mp.mpf(2) / 3

@@ -21,8 +21,10 @@ from .jit import OPTIONS
 from .plain import exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, softplus, tanh
 from .simd import FLAGS, Vector, absolute, half_power, llvm_type, split, where
 
-EXP_32 = (0.5, 0.16666576989698775, 0.041666554617204574, 0.008363179052722578, 0.0013926183587713494)
-EXP_64 = (
+# exp needs one term less than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
+EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
+EXPM1_32 = (0.5, 0.16666576989698775, 0.041666554617204574, 0.008363179052722578, 0.0013926183587713494)
+EXP_64 = EXPM1_64 = (
     0.5, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717, 0.00019841269863053618,
     2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07, 2.510038549551032e-08,
 )  # fmt: skip
@@ -103,6 +105,7 @@ def _polynomial_in_pairs(for_32, for_64):
 
 
 _exp_tail = _polynomial_in_pairs(EXP_32, EXP_64)
+_expm1_tail = _polynomial_in_pairs(EXPM1_32, EXPM1_64)
 _log_tail = _polynomial(LOG_32, LOG_64)
 _log1p_tail = _polynomial(LOG1P_32, LOG1P_64)
 _erfc_tail = _polynomial(ERFC_32, ERFC_64)
@@ -123,37 +126,36 @@ def _compiled(function, implementation):
     )
 
 
-# q, s with exp(z) = 2 s (1 + q)
+def _within(z):
+    return np.clip(z, -707.7, 710.0)
 
 
-def _reduced_exp(z):
-    return np.expm1(z), 0.5
-
-
-def _vector_reduced_exp(z):
+def _vector_within(z):
+    """Where exp can be reduced."""
     z = where(z < _lowest(z), _lowest(z), z)
-    return _reduced_exp_within(where(z > _highest(z), _highest(z), z))
+    return where(z > _highest(z), _highest(z), z)
 
 
-def _reduced_exp_within(z):
-    return _reduced_exp(z)
+def _reduced(z):
+    return z, 0.0
 
 
-def _vector_reduced_exp_within(z):
-    """For _lowest <= z <= _highest."""
+def _vector_reduced(z):
+    """r, t with exp(z) = 2 half_power(t) exp(r), r within log(2) / 2 of 0; for z within limits."""
     t = z * 1.4426950408889634 + _shift(z)
     k = t - _shift(z)
-    r = (z - k * _log2_high(z)) - k * _log2_low(z)
-    return r + r * r * _exp_tail(r), half_power(t)
+    return (z - k * _log2_high(z)) - k * _log2_low(z), t
 
 
 def _vector_exp(z):
-    q, s = _reduced_exp(z)
+    r, t = _reduced(_within(z))
+    q, s = r + r * r * _exp_tail(r), half_power(t)
     return (s * q + s) * 2.0
 
 
 def _vector_expm1(z):
-    q, s = _reduced_exp(z)
+    r, t = _reduced(_within(z))
+    q, s = r + r * r * _expm1_tail(r), half_power(t)
     return (s * q + (s - 0.5)) * 2.0
 
 
@@ -177,7 +179,8 @@ def _complement(x):
 def _vector_complement(x):
     """sigmoid(-x), by itself: where LLVM sees the minus, it makes no minimum and maximum of the limits."""
     x = where(x < _lowest(x), _lowest(x), x)
-    q, s = _reduced_exp_within(where(x > _most(x), _most(x), x))
+    r, t = _reduced(where(x > _most(x), _most(x), x))
+    q, s = r + r * r * _exp_tail(r), half_power(t)
     return 0.5 / (s * q + (s + 0.5))  # the last steps of 1 / (1 + exp(x)) do not wait for one another
 
 
@@ -189,7 +192,8 @@ def _vector_tanh(z):
     limit = _tanh_limit(z)
     z = where(z > limit, limit, z)
     z = where(z < -limit, -limit, z)
-    q, s = _reduced_exp_within(2.0 * z)
+    r, t = _reduced(2.0 * z)
+    q, s = r + r * r * _expm1_tail(r), half_power(t)
     return (s * q + (s - 0.5)) / (s * q + (s + 0.5))  # e / (e + 2) for e = expm1(2z)
 
 
@@ -209,8 +213,7 @@ def _vector_normal_cdf(z):
 
 
 for _function, _implementation in (
-    (_reduced_exp_within, _vector_reduced_exp_within), (_reduced_exp, _vector_reduced_exp), (exp, _vector_exp),
-    (expm1, _vector_expm1), (tanh, _vector_tanh), (_complement, _vector_complement),
+    (_within, _vector_within), (_reduced, _vector_reduced), (exp, _vector_exp), (expm1, _vector_expm1), (tanh, _vector_tanh), (_complement, _vector_complement),
     (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p), (softplus, _vector_softplus),
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip

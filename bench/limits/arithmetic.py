@@ -1,7 +1,7 @@
 """The arithmetic limit: the work's multiply-adds with nothing around them, on all threads.
 
-Sixteen independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the
-processor's multipliers are the only thing that is waited for. Works count an exponential and the division after it as
+Independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, as many as it has
+room for, so the processor's multipliers are the only thing that is waited for. Works count an exponential and the division after it as
 16 multiply-adds (populations.py). "chain" is the limit of the smallest nets: the work's longest chain of operations
 that need one another's results, as one such chain on one thread.
 """
@@ -19,7 +19,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from peers import Unsupported
 
-CHAINS = 16  # as in side_by_side: four cycles from operands to result, two or fewer a cycle, and as many again
+# Four cycles from operands to result, two or fewer a cycle: eight chains at least, and half as many again. With sixteen,
+# AVX2's sixteen registers would have no room for x and y, and stores to the stack would halve the rate.
+CHAINS = 12
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 
 
@@ -71,7 +73,7 @@ def turns(typing_context, n_chains, n, x, y):
 
 @numba.njit(nogil=True)
 def side_by_side(n):
-    return turns(16, n, np.float32(0.5), np.float32(1.0))
+    return turns(CHAINS, n, np.float32(0.5), np.float32(1.0))
 
 
 @numba.njit(nogil=True)
