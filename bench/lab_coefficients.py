@@ -1,7 +1,7 @@
 """Where the polynomial coefficients of kernels/elementary.py come from.
 
-Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, and for EXP_32, which has no
-term to spare, the minimax polynomial itself; then rounded to double.
+Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, and for EXP_32, which has
+no term to spare, the minimax polynomial itself; then rounded to double.
 Run: python bench/lab_coefficients.py     (needs mpmath; prints the tables and their errors)
 """
 

@@ -213,8 +213,9 @@ def _vector_normal_cdf(z):
 
 
 for _function, _implementation in (
-    (_within, _vector_within), (_reduced, _vector_reduced), (exp, _vector_exp), (expm1, _vector_expm1), (tanh, _vector_tanh), (_complement, _vector_complement),
-    (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p), (softplus, _vector_softplus),
+    (_within, _vector_within), (_reduced, _vector_reduced), (exp, _vector_exp), (expm1, _vector_expm1),
+    (tanh, _vector_tanh), (_complement, _vector_complement), (sigmoid, _vector_sigmoid), (log, _vector_log),
+    (log1p, _vector_log1p), (softplus, _vector_softplus),
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip
     _compiled(_function, _implementation)

@@ -1,9 +1,9 @@
 """The arithmetic limit: the work's multiply-adds with nothing around them, on all threads.
 
-Independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, as many as it has
-room for, so the processor's multipliers are the only thing that is waited for. Works count an exponential and the division after it as
-16 multiply-adds (populations.py). "chain" is the limit of the smallest nets: the work's longest chain of operations
-that need one another's results, as one such chain on one thread.
+Independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the processor's
+multipliers are the only thing that is waited for. Works count an exponential and the division after it as 16
+multiply-adds (populations.py). "chain" is the limit of the smallest nets: the work's longest chain of operations that
+need one another's results, as one such chain on one thread.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from peers import Unsupported
 
-# Four cycles from operands to result, two or fewer a cycle: eight chains at least, and half as many again. With sixteen,
-# AVX2's sixteen registers would have no room for x and y, and stores to the stack would halve the rate.
+# Four cycles from operands to result, two or fewer a cycle: eight chains at least, and half as many again. With sixteen
+# AVX2's sixteen registers have no room for x and y, and stores to the stack halve the rate.
 CHAINS = 12
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 
