@@ -47,16 +47,16 @@ def make_queue(lanes):
         n = nets.n_params
         w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
         fill_lane(w.state, lane, nets.n_state * n, 0.0)
-        fill_lane(w.p, lane, n, 0.0)
-        fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
-        w.hyper[EPSILON * lanes + lane] = number(w.hyper, 1.0)
-        w.betas[lane] = w.betas[lanes + lane] = 0.0
         w.powers[lane] = w.powers[lanes + lane] = 1.0
         w.last_loss[lane] = number(w.p, np.inf)
         w.best_value[lane], w.best_epoch[lane] = number(w.p, np.inf), 0
-        for k in range(net.n_layers):
-            w.dropout[k * lanes + lane] = 0.0
         if owner < 0:
+            fill_lane(w.p, lane, n, 0.0)
+            fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
+            w.hyper[EPSILON * lanes + lane] = number(w.hyper, 1.0)
+            w.betas[lane] = w.betas[lanes + lane] = 0.0
+            for k in range(net.n_layers):
+                w.dropout[k * lanes + lane] = 0.0
             return
         for q in range(n):
             w.p[q * lanes + lane] = w.safe[q * lanes + lane] = nets.params[owner * n + q]
