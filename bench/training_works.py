@@ -13,7 +13,7 @@ from workloads import Workload
 
 from fastmlp.benchmarks.machine import cpus
 
-MNIST_ROWS = 8192
+MNIST_ROWS = 4096
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
 
@@ -104,7 +104,7 @@ def _thread_points() -> list[Entry]:
     entries = []
     for n in counts:
         name, curve = f"threads-{n}", {"name": CURVES["threads"], "axis": "threads", "x": n}
-        build = partial(_mnist, name, 1024, group="scaling", threads=(n,), curve=curve, verify_steps=1)
+        build = partial(_mnist, name, 1024, group="scaling", threads=(n,), curve=curve)
         entries.append(Entry(name, "scaling", (*PRODUCTS, *CURVE), build))
     return entries
 
@@ -143,6 +143,6 @@ ENTRIES = (
     *_points("hidden layers", "depth", (1, 4, 16),
              lambda d: ((64, *[64] * d, 10), 128, 8, "step")),
     *_points("rows in a batch", "batch", (1, 8, 64, 512, 4096),
-             lambda n: ((64, 64, 32, 10), n, 4096 // n, "row")),
+             lambda n: ((64, 64, 32, 10), n, min(4096 // n, 1024), "row")),
     *_thread_points(),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from workloads import Workload
 from peers import Training
 
 FEW = 4  # batches
+SHORT = 1e8  # FLOP of a step
 
 
 def products() -> str:
@@ -56,7 +57,8 @@ class Contestant(Training):
         )
         self.optimizer.build(self.model.trainable_variables)
         self.fresh = [np.array(keras.ops.convert_to_numpy(v.value)) for v in self.optimizer.variables]
-        self.run(64 if w.n_steps <= FEW else 1)  # the first fit fixes whether it can do several steps per execution
+        # The first fit fixes whether it can do several steps per execution; where they are short, so many as a job has.
+        self.run(64 if w.n_steps <= FEW and w.flop_per_step < SHORT else 1)
         seconds = time.perf_counter() - started
         self.reset()
         return seconds

@@ -39,7 +39,7 @@ def _ticks() -> tuple[int, int] | None:
     return sum(fields), fields[3] + fields[4]
 
 
-def others_busy(seconds: float = 0.3) -> float:
+def others_busy(seconds: float = 0.15) -> float:
     """The share of all processors that is taken while this process waits, time taken by a hypervisor included.
 
     The load average cannot be asked: it remembers the contestants of the last minute.

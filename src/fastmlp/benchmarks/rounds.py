@@ -12,7 +12,7 @@ FEWEST_RUNS = 16  # ... if it has so many, where a set-up is to be shared out am
 TOO_LONG = 0.5  # ... or takes so long
 WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
-PAUSE = 0.05  # idle threads of the last contestant spin for some milliseconds
+PAUSE = 0.03  # idle threads of the last contestant spin for some milliseconds
 FEWEST_ROUNDS = 3
 
 
