@@ -28,6 +28,12 @@ EXP_64 = EXPM1_64 = (
     0.5, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717, 0.00019841269863053618,
     2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07, 2.510038549551032e-08,
 )  # fmt: skip
+# tanh(z) = z A(z * z) / B(z * z) up to TANH_LIMIT_32, where it rounds to 1 but for half a unit.
+TANH_ABOVE_32 = (
+    0.9999999794799933, 0.13381012597428948, 0.003495572634847785, 2.060883044541357e-05, 1.3354323877551373e-08,
+)  # fmt: skip
+TANH_BELOW_32 = (1.0, 0.46714328198296917, 0.025876923228535978, 0.0003285609574805979, 7.776417438164219e-07)
+TANH_LIMIT_32 = 9.0
 LOG_32 = (0.6666668503957586, 0.3998878056602198, 0.2957994939197279)
 LOG_64 = (
     0.666666666666667, 0.39999999999899505, 0.28571428625975487, 0.2222221113479508, 0.18182889125261723,
@@ -106,6 +112,8 @@ def _polynomial_in_pairs(for_32, for_64):
 
 _exp_tail = _polynomial_in_pairs(EXP_32, EXP_64)
 _expm1_tail = _polynomial_in_pairs(EXPM1_32, EXPM1_64)
+_tanh_above = _polynomial_in_pairs(TANH_ABOVE_32, TANH_ABOVE_32)
+_tanh_below = _polynomial_in_pairs(TANH_BELOW_32, TANH_BELOW_32)
 _log_tail = _polynomial(LOG_32, LOG_64)
 _log1p_tail = _polynomial(LOG1P_32, LOG1P_64)
 _erfc_tail = _polynomial(ERFC_32, ERFC_64)
@@ -115,7 +123,13 @@ _most = _constant(87.33, 708.39)  # whose exp has a normal inverse
 _shift = _constant(1.5 * 2**23, 1.5 * 2**52)  # adding it rounds to an integer, kept in the low bits
 _log2_high = _constant(0.693359375, 0.693145751953125)  # few bits, so that k * high is exact
 _log2_low = _constant(-2.1219444005469057e-4, 1.4286068203094172e-6)
-_tanh_limit = _constant(9.1, 19.1)  # tanh rounds to 1
+_tanh_limit = _constant(TANH_LIMIT_32, 19.1)  # tanh rounds to 1
+
+
+@intrinsic
+def _in_single(typing_context, a, b):
+    """a in float32, b in float64; what makes the other one is left out."""
+    return a(a, b), lambda context, builder, sig, args: args[0 if a.dtype == types.float32 else 1]
 
 
 def _compiled(function, implementation):
@@ -192,9 +206,13 @@ def _vector_tanh(z):
     limit = _tanh_limit(z)
     z = where(z > limit, limit, z)
     z = where(z < -limit, -limit, z)
+    u = z * z  # a ratio of polynomials is two thirds of the operations, where few terms are enough
+    ratio = z * _tanh_above(u) / _tanh_below(u)
+    ratio = where(ratio > 1.0, 1.0, ratio)
+    ratio = where(ratio < -1.0, -1.0, ratio)
     r, t = _reduced(2.0 * z)
     q, s = r + r * r * _expm1_tail(r), half_power(t)
-    return (s * q + (s - 0.5)) / (s * q + (s + 0.5))  # e / (e + 2) for e = expm1(2z)
+    return _in_single(ratio, (s * q + (s - 0.5)) / (s * q + (s + 0.5)))  # e / (e + 2) for e = expm1(2z)
 
 
 def _vector_softplus(z):
