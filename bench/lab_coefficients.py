@@ -60,8 +60,8 @@ def _of_one_sign(values):
 
 
 def show_ratio(function, limit, n_above, n_below, rounds=200):
-    """Print A and B, power-basis coefficients, with x A(x**2) / B(x**2) close to an odd function up to `limit`, relative
-    to it: least squares whose weights grow where the error is large, which ends at the least largest error.
+    """Print A and B, power-basis coefficients, with x A(x**2) / B(x**2) close to an odd function up to `limit`,
+    relative to it: least squares whose weights grow where the error is large, which ends at the least largest error.
     """
     x = limit * (1 - np.cos(np.pi * (np.arange(4000) + 0.5) / 4000)) / 2
     x = x[x > 1e-3]
