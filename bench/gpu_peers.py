@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from nets_in_step import BETA1, BETA2, EPSILON, RATE, flat_of, numpy_steps, parts_of
+from nets_in_step import BETA1, BETA2, EPSILON, RATE, flat_of, jax_step, numpy_steps, parts_of
 
 # How far two steps may lead from where exact ones do, of their length. The first steps of Adam are its rate in the
 # direction of each gradient's sign, which rounded operands turn round where a gradient is small.
@@ -89,15 +89,7 @@ class Jax:
                 h = jax.nn.relu(h) if k < len(params) - 1 else h
             return -jnp.take_along_axis(jax.nn.log_softmax(h), yd[rows][:, None], 1).mean()
 
-        def step(carry, rows):
-            p, m, v, t = carry
-            t, g = t + 1, jax.grad(loss)(p, rows)
-            m = jax.tree.map(lambda a, b: BETA1 * a + (1 - BETA1) * b, m, g)
-            v = jax.tree.map(lambda a, b: BETA2 * a + (1 - BETA2) * b * b, v, g)
-            c1, c2 = 1 - BETA1**t, 1 - BETA2**t
-            p = jax.tree.map(lambda a, b, c: a - RATE * (b / c1) / (jnp.sqrt(c / c2) + EPSILON), p, m, v)
-            return (p, m, v, t), None
-
+        step = jax_step(jax, loss)
         train = lambda carry, batches: jax.lax.scan(step, carry, batches)[0]
         self.train = jax.jit(train)
 

@@ -126,6 +126,21 @@ class Torch:
         return flat_of([tuple(x.detach().cpu() for x in pair) for pair in self.parts])
 
 
+def jax_step(jax: Any, loss: Callable) -> Callable:
+    """A step of Adam on loss(params, rows), for jax.lax.scan over rows; the carry is params, m, v and steps taken."""
+
+    def step(carry, rows):
+        p, m, v, t = carry
+        t, g = t + 1, jax.grad(loss)(p, rows)
+        m = jax.tree.map(lambda a, b: BETA1 * a + (1 - BETA1) * b, m, g)
+        v = jax.tree.map(lambda a, b: BETA2 * a + (1 - BETA2) * b * b, v, g)
+        c1, c2 = 1 - BETA1**t, 1 - BETA2**t
+        p = jax.tree.map(lambda a, b, c: a - RATE * (b / c1) / (jax.numpy.sqrt(c / c2) + EPSILON), p, m, v)
+        return (p, m, v, t), None
+
+    return step
+
+
 class Jax:
     """One net's epoch as a scan over its batches, vmap over nets, jit around both; Adam written out."""
 
@@ -144,15 +159,7 @@ class Jax:
                 h = jax.nn.relu(h) if k < len(params) - 1 else h
             return -jnp.take_along_axis(jax.nn.log_softmax(h), yd[rows][:, None], 1).mean()
 
-        def step(carry, rows):
-            p, m, v, t = carry
-            t, g = t + 1, jax.grad(loss)(p, rows)
-            m = jax.tree.map(lambda a, b: BETA1 * a + (1 - BETA1) * b, m, g)
-            v = jax.tree.map(lambda a, b: BETA2 * a + (1 - BETA2) * b * b, v, g)
-            c1, c2 = 1 - BETA1**t, 1 - BETA2**t
-            p = jax.tree.map(lambda a, b, c: a - RATE * (b / c1) / (jnp.sqrt(c / c2) + EPSILON), p, m, v)
-            return (p, m, v, t), None
-
+        step = jax_step(jax, loss)
         nets = jax.vmap(lambda carry, rows: jax.lax.scan(step, carry, rows)[0])
         self.train = jax.jit(nets)
 

@@ -1,9 +1,9 @@
 """exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
-reduction and a polynomial, or a ratio of two: no branch, no table, a few units in the last place
-(tests/kernels/test_elementary.py measures). NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number; nor is
-sigmoid, whose floor is the smallest normal number.
+reduction and a polynomial, or a ratio of two: no branch, no table, a few units in the last place, measured by
+tests/kernels/test_elementary.py. NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 *
+that number; nor is sigmoid, whose floor is the smallest normal number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
 Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
