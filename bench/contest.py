@@ -25,6 +25,9 @@ from fastmlp.benchmarks.machine import cpus, others_busy
 from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
 
 
+STARTS = "start"  # the unit of works whose every run is a new process: the run that is for calibrating is a round too
+
+
 def stays_out(peer: Peer, rules: Rules) -> dict:
     """What a contestant's row says that is not even started, else {}."""
     if peer.missing:
@@ -72,6 +75,8 @@ def enter(
         if best and per_unit >= row["tried"][str(row["threads"])]:
             continue
         row["threads"] = threads
+        if work.unit == STARTS:
+            row["seconds"] = [per_unit]
         best = Entrant(worker, row, n_runs, repeats, seconds * repeats)
     known[peer.family] = row["threads"]
     return best, row
@@ -101,7 +106,7 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
         if entrants:
             n_rounds = affordable_rounds(rules, sum(entrant.seconds + PAUSE for entrant in entrants))
             say(f"{n_rounds} round{'s' if n_rounds > 1 else ''}")
-            time_rounds(entrants, n_rounds, work.n_units)
+            time_rounds(entrants, n_rounds - (work.unit == STARTS), work.n_units)
         for entrant in entrants:
             entrant.row.update(entrant.worker("facts"))
             entrant.row.update(n_runs=entrant.n_runs, repeats=entrant.repeats)
