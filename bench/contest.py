@@ -24,7 +24,6 @@ from works import build
 from fastmlp.benchmarks.machine import cpus, others_busy
 from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
 
-
 STARTS = "start"  # the unit of works whose every run is a new process: the run that is for calibrating is a round too
 
 
