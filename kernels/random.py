@@ -7,6 +7,8 @@ rounds (Mitchell et al. 2021) were measurably not, and slower (bench/LOG.md).
 
 from __future__ import annotations
 
+from types import FunctionType, SimpleNamespace
+
 import numpy as np
 
 from .jit import inner, kernel
@@ -57,6 +59,11 @@ def draw_order(n, seed, epoch, words, order):
 
 # The same for NumPy arrays of counters and seeds, which broadcast; for what the host draws.
 philox_arrays = philox.py_func
+# And for Python's integers: a draw of 4 us, 70 with arrays of one number.
+_names: dict = {name: int(globals()[name]) for name in ("WORD", "M0", "M1", "W0", "W1", "HALF_WORD")}
+_names |= {"np": SimpleNamespace(uint64=int), "range": range}
+_philox_integers = FunctionType(philox_arrays.__code__, _names)
+FEW_SEEDS = 8
 
 
 def uniforms(seeds: np.ndarray, n: int, purpose: int, draw: int) -> np.ndarray:
@@ -70,6 +77,14 @@ def uniforms(seeds: np.ndarray, n: int, purpose: int, draw: int) -> np.ndarray:
 
 def derived_seeds(seeds: np.ndarray, purpose: int, draw: int) -> np.ndarray:
     """A new seed, int64 and not negative, for each seed: another one for each purpose and draw."""
+    if len(seeds) <= FEW_SEEDS:
+        return np.array([derived_seed(seed, purpose, draw) for seed in seeds.tolist()], np.int64)
     zero = np.zeros(len(seeds), np.uint64)
     words = philox_arrays(zero, np.uint64(draw), np.uint64(purpose), np.uint64(1), seeds.astype(np.uint64))
     return ((words[0] << np.uint64(31)) ^ (words[1] >> np.uint64(1))).astype(np.int64)
+
+
+def derived_seed(seed: int, purpose: int, draw: int) -> int:
+    """The same for one seed."""
+    words = _philox_integers(0, draw, purpose, 1, seed)
+    return (words[0] << 31) ^ (words[1] >> 1)

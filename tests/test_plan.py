@@ -166,6 +166,44 @@ def test_few_samples_are_evaluated_without_allocating():
         assert pool.submit(plan, other, 1).result() is not plan(other, 1)
 
 
+DATA = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
+
+
+def one_fit(hidden, X=DATA[0], **settings):
+    net = MLP((3, hidden, 2), random_state=0)
+    net.fit(X, DATA[1], epochs=3, **({"batch_size": 16, "monitor": False} | settings))
+    return net.params.copy()
+
+
+@pytest.mark.filterwarnings("ignore:The loss stopped")
+@pytest.mark.parametrize("hidden", (5, 50, 300))
+@pytest.mark.parametrize("shuffle", (False, True))
+def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
+    """And trains to the same bits in them, whatever is in them."""
+    fastmlp.plan._last.training = (), None
+    first = one_fit(hidden, shuffle=shuffle)
+    _, left = fastmlp.plan._last.training
+    one_fit(hidden, X=np.full_like(DATA[0], 3.0e38), shuffle=shuffle, batch_size=16)  # leaves infinities
+    assert fastmlp.plan._last.training[1] is left
+    np.testing.assert_array_equal(one_fit(hidden, shuffle=shuffle), first)
+    assert fastmlp.plan._last.training[1] is left
+    one_fit(hidden, shuffle=shuffle, batch_size=8)
+    assert fastmlp.plan._last.training[1] is not left
+
+
+def test_a_fit_within_a_fit_has_buffers_of_its_own():
+    alone, within = one_fit(50), []
+    outer = one_fit(50, callbacks=lambda epoch, history: within.append(one_fit(50)))
+    for params in (outer, *within):
+        np.testing.assert_array_equal(params, alone)
+
+
+def test_large_buffers_are_not_left(monkeypatch):
+    monkeypatch.setattr(fastmlp.plan, "LEFT_BYTES", 1000)
+    one_fit(50)
+    assert fastmlp.plan._last.training == ((), None)
+
+
 def test_ranks_get_equal_shares_of_an_evaluation():
     net = MLP((3, 600, 600, 2), random_state=0)
     for n_samples in (16, 600, 1797, 10_000):

@@ -17,7 +17,7 @@ from .history import History
 from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
 from .kernels.arguments import METRIC_NONE, Data
-from .kernels.random import FIT, derived_seeds
+from .kernels.random import FIT, derived_seed
 from .network import Network
 from .objective import Objective
 from .optimizers import optimizer_from_name
@@ -226,7 +226,7 @@ class MLP:
         rule = optimizer_from_name(optimizer)
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
-        seed = int(derived_seeds(np.array([self._seed]), FIT, self._fits)[0])
+        seed = derived_seed(self._seed, FIT, self._fits)
         held_out = None
         if validation_data is not None:
             held_out = border.make_validation(validation_data, self.network, self.dtype)
@@ -256,7 +256,10 @@ class MLP:
             validation = None
             if held_out is not None:
                 validation = self._plan_for(held_out.n_samples), held_out
-            Fit(plan, data, validation, self._padded, options, history).run()
+            try:
+                Fit(plan, data, validation, self._padded, options, history).run()
+            finally:
+                plan.leave()
         return history
 
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:

@@ -49,6 +49,8 @@ class Optimizer:
     def for_nets(self, n_nets: int, rng: np.random.Generator) -> Optimizer:
         """The same with every distribution drawn from; settings are numbers or arrays (n_nets,) then."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if all(isinstance(value, (bool, int, float)) for value in values.values()):
+            return self
         drawn = {k: v if isinstance(v, bool) else drawn_setting(k, v, n_nets, rng) for k, v in values.items()}
         return replace(self, **drawn)
 

@@ -51,6 +51,7 @@ BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
 # for those whose own step has so many multiply-adds that its products take longer than their launches: 1e9 are 66 us at
 # half of an H100's rate, launching 15 kernels is about 45. Estimates too.
 BLOCK_UP_TO_BYTES, ALONE_FROM_STEP = 40_000, 1_000_000_000
+LEFT_BYTES = 2**28  # of buffers that a fit leaves for the next one of its thread, at most
 DEVICE_EVALUATION_ROWS = 16_384  # samples a GPU takes through the layers at a time
 NARROW_UP_TO = 128  # width up to which all layers fit into one kernel with tensor cores
 
@@ -174,19 +175,20 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
     return max(1, min(n_threads_available(), products(network, rows) // STEP_PER_THREAD, rows // ROWS_PER_THREAD))
 
 
-class _LastEvaluation(threading.local):
+class _Last(threading.local):
     """The plan of this thread's last evaluation on the host, and its team: who predicts again allocates nothing and
-    starts no threads.
+    starts no threads. And the buffers of its last fit, while no fit has them.
     """
 
     plan: Plan | None = None
     team: Any = None
+    training: tuple[tuple, Any] = (), None  # what they were made for, and the buffers
 
     def forget(self) -> None:
         self.plan = self.team = None
 
 
-_last = _LastEvaluation()
+_last = _Last()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_last.forget)  # where the team's threads are not
 
@@ -197,6 +199,12 @@ def evaluation_rows(network: Network, device: Device) -> int:
         return DEVICE_EVALUATION_ROWS
     weights, rows = EVALUATION_ROWS_FROM
     return rows if max(i * j for i, j in network.layout.shapes) >= weights else EVALUATION_ROWS
+
+
+def _forget_samples(work: Any) -> None:
+    """Those in the buffers would be taken for another net's."""
+    if hasattr(work, "filled"):
+        work.filled[:] = -1
 
 
 @dataclass(frozen=True)
@@ -212,17 +220,29 @@ class Plan:
     rows: int  # of a batch, or of one rank's block when evaluating
     net: Net
     work: Any
+    made_for: tuple = ()  # of training: what another fit must ask for to have these buffers
 
     @classmethod
     def for_training(
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool,
         n_threads: int | None = None, precision: str = "exact",
     ) -> Plan:  # fmt: skip
+        """With the buffers that a fit on this thread has left, if they are alike."""
         family = family_on(device, network, batch_size, precision, dtype)
         n_threads = n_threads or choose_threads(network, family, batch_size)
         net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype, precision)
-        return cls(network, device, module, dtype, family, n_threads, batch_size, net, work)
+        made_for = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
+        (left_by, work), _last.training = _last.training, _Last.training
+        if left_by == made_for:
+            _forget_samples(work)
+        else:
+            work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype, precision)
+        return cls(network, device, module, dtype, family, n_threads, batch_size, net, work, made_for)
+
+    def leave(self) -> None:
+        """The fit is over: its buffers are for the next one on this thread."""
+        if self.device.is_host and sum(x.nbytes for x in self.work if isinstance(x, np.ndarray)) <= LEFT_BYTES:
+            _last.training = self.made_for, self.work
 
     @classmethod
     def for_evaluation(
@@ -260,8 +280,7 @@ class Plan:
 
     def with_net(self, net: Net) -> Plan:
         """The same for another net of these sizes, with other numbers or other samples; it shares the buffers."""
-        if hasattr(self.work, "filled"):  # samples that would be taken for the new net's
-            self.work.filled[:] = -1
+        _forget_samples(self.work)
         return replace(self, net=net)
 
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:

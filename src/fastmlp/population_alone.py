@@ -58,13 +58,16 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     def work() -> None:
         with task.device.on():
             room = Room(task, n_epochs, stop)
-            for net in waiting:  # a list's iterator gives each element to one thread
-                if stop.is_set:
-                    return
-                room.train(net, outcome)
-                finished.append(net)
-                if n_threads == 1:
-                    progress.show(before + len(finished), float("nan"))
+            try:
+                for net in waiting:  # a list's iterator gives each element to one thread
+                    if stop.is_set:
+                        return
+                    room.train(net, outcome)
+                    finished.append(net)
+                    if n_threads == 1:
+                        progress.show(before + len(finished), float("nan"))
+            finally:
+                room.leave()
 
     if n_threads == 1:  # here: a thread of its own takes a millisecond to start and to wait for
         return work()
@@ -111,6 +114,11 @@ class Room:
                 precision=task.precision,
             )  # fmt: skip
         return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=self.dropout[net]))
+
+    def leave(self) -> None:
+        """All nets are trained."""
+        if self.plan is not None:
+            self.plan.leave()
 
     def train(self, net: int, outcome: Outcome) -> None:
         task, history = self.task, History()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,6 +131,12 @@ class Task:
         return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
 
 
+@lru_cache(maxsize=64)
+def recorded_epochs(length: int, n_records: int) -> np.ndarray:
+    """Up to n_records epochs from 1 to length, evenly spaced on a logarithmic scale."""
+    return np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
+
+
 def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     """(n_nets, len(NET_HYPER)) settings in that order, or one row where no net differs."""
     values = {**settings_of(optimizer), "l2": l2}
@@ -147,7 +154,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     rule = task.optimizer.rule
     n_steps = n_epochs * task.n_batches
     scheduled = not is_constant(task.factors)  # a long fit with a schedule is the one that needs a number per step
-    factors = factors_at(task.factors, np.arange(n_steps), n_steps) if scheduled else np.ones(1)
+    factors = factors_at(task.factors, 0, n_steps, n_steps) if scheduled else np.ones(1)
     goal = Goal(
         n_epochs=n_epochs,
         scheduled=scheduled,
@@ -231,8 +238,7 @@ def run(
     train = train_each if task.family == "alone" else train_together
     length = min(epochs, restart_after or epochs)
     n_records = max(1, min(RECORDS, RECORDED // task.n_nets, length // 8))
-    record_epochs = np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
-    outcome = Outcome.empty(task.n_nets, record_epochs, task.dtype)
+    outcome = Outcome.empty(task.n_nets, recorded_epochs(length, n_records).copy(), task.dtype)
     members, spent = np.arange(task.n_nets), np.zeros(task.n_nets, np.int64)
     restarts, interrupted = np.zeros(task.n_nets, np.int64), False
     try:

@@ -58,12 +58,11 @@ def _judge_each(network, device, params, data, strides, members, output):
     padded = network.layout.padded(params.dtype)
     with device.on():
         plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples)
-    with device.on(), plan.backend.Team(plan.n_threads) as team:
         data = plan.place(data)
         for i, net in enumerate(members):
             padded[: params.shape[1]] = params[net]
             room = output[i * size : (i + 1) * size] if output.size else output
-            results.append(plan.evaluate(team, own_data(data, strides, net), padded, room))
+            results.append(plan.evaluate_alone(own_data(data, strides, net), padded, room))
     return np.array(results).reshape(-1, 2).T
 
 

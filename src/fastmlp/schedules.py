@@ -131,22 +131,24 @@ SCHEDULES = {
 }  # fmt: skip
 
 
-def factors_at(function: Callable[[np.ndarray, int], Any], steps: np.ndarray, n_steps: int) -> np.ndarray:
-    """What a schedule's function gives for these steps, float64 (len(steps),); one number counts for all of them.
+def factors_at(function: Callable[[np.ndarray, int], Any], first: int, n: int, n_steps: int) -> np.ndarray:
+    """What a schedule's function gives for n steps from `first` on, float64 (n,); one number counts for all of them.
 
     Raises
     ------
     ValueError
         If it gives anything but finite numbers of at least 0, one or as many as steps.
     """
-    given = function(steps, n_steps)
+    if is_constant(function):
+        return np.ones(n)
+    given = function(np.arange(first, first + n), n_steps)
     try:
-        factors = np.broadcast_to(np.asarray(given, np.float64), len(steps))
+        factors = np.broadcast_to(np.asarray(given, np.float64), n)
     except (ValueError, TypeError):
         factors = np.array([np.nan])
     if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
         raise ValueError(
-            f"A schedule must give a finite factor of at least 0 for each of {len(steps)} steps, but it gave {given!r}."
+            f"A schedule must give a finite factor of at least 0 for each of {n} steps, but it gave {given!r}."
         )
     return factors.copy()
 

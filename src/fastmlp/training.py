@@ -160,7 +160,7 @@ class Fit:
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, share right
         self._empty = np.empty(0, params.dtype)
         self._proven = self.memory.params.copy()  # the last parameters that are known to give a finite loss
-        self._before_call = self._proven
+        self._before_call, self._spare = self._proven, self.memory.params.copy()
         self._kept: Any = None  # the parameters to end with, or (Moment, epochs to train from there)
         self._last_look: Moment | None = None
         self._ended: int | None = None  # after how many epochs, where training went on for more
@@ -271,10 +271,11 @@ class Fit:
     def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters."""
         options, memory = self.options, self.memory
-        before = self._before_call = memory.params.copy()
+        before = self._before_call = self._spare
+        before[:] = memory.params
         self._run_kernel(team, n_threads, first, n_steps)
         if not memory.scalars[0, DIVERGED] and np.isfinite(float(memory.params.sum())):
-            self._proven = before
+            self._proven, self._spare = before, self._proven
             return True
         memory.params[:] = before if self.steps_done > first else self._proven
         if options.warns:
@@ -295,7 +296,7 @@ class Fit:
             seed=options.seed,
             rule=CODES[options.optimizer.rule.name],
             hyper=self._hyper,
-            factors=factors_at(options.factors, np.arange(first, first + n_steps), self.n_steps),
+            factors=factors_at(options.factors, first, n_steps, self.n_steps),
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
         )
@@ -353,7 +354,7 @@ class Fit:
             if n_epochs == last and is_now:
                 self._kept = self.memory.params.copy()
             elif self._last_look is None:
-                self._kept = self._before_call
+                self._kept = self._before_call.copy()
             else:
                 self._kept = self._last_look, n_epochs - first
         if reason:
