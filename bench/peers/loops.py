@@ -6,16 +6,22 @@ One thread, arrays at hand, results written into an array that is there already 
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 from kernel_loops import RATE
 
 
 class Fastmlp:
-    """The kernels' own helpers inside one compiled loop."""
+    """The kernels' own helpers inside one compiled loop, on arrays that start on cache lines as the package's do."""
 
     def __init__(self, work):
-        self.work, self.x = work, work.inputs
+        from fastmlp.kernels.arguments import aligned_zeros
+
+        self.work, self.zeros = work, partial(aligned_zeros, dtype=np.float32)
+        self.x = {name: self.zeros(x.shape) for name, x in work.inputs.items()}
+        for name, x in work.inputs.items():
+            self.x[name][...] = x
         self.loop, self.arguments, self.out = {"product": self.product, "adam": self.adam}.get(
             work.kind, self.elements
         )()
@@ -40,8 +46,7 @@ class Fastmlp:
                     offset(scratch, 0), 0,
                 )  # fmt: skip
 
-        out = np.empty((m, n), np.float32)
-        scratch = np.empty(scratch_size(n, 4), np.float32)
+        out, scratch = self.zeros((m, n)), self.zeros(scratch_size(n, 4))
         return loop, (self.x["a"].reshape(-1), self.x["b"].reshape(-1), out.reshape(-1), scratch), out
 
     def elements(self):
@@ -59,7 +64,7 @@ class Fastmlp:
                 for i in range(0, x.size, lanes):
                     store(out, i, function(load(x, i, lanes)))
 
-        out = np.empty_like(self.x["x"])
+        out = self.zeros(self.x["x"].shape)
         return loop, (self.x["x"], out), out
 
     def adam(self):
@@ -82,10 +87,11 @@ class Fastmlp:
                 settings = Settings(zero, h[1], h[2], h[3], zero, zero, zero, zero, rate, one, root, zero)
                 update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings, one, zero, one)
 
-        p = self.x["p"].copy()
+        p, state = self.zeros(n), self.zeros(2 * n)
+        p[:] = self.x["p"]
         hyper = np.array([RATE, 0.9, 0.999, 1e-8], np.float32)
         self.fresh = [(p, self.x["p"])]
-        arguments = (p, self.x["g"], np.zeros(2 * n, np.float32), hyper, np.float32(1), np.float32(0))
+        arguments = (p, self.x["g"], state, hyper, np.float32(1), np.float32(0))
         return loop, (*arguments, np.ones(2, np.float32)), p
 
     def reset(self):
