@@ -14,7 +14,7 @@ from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
 from ..memory import bare, number, offset
-from .barrier import meet
+from .barrier import meet, take_number
 from .elements import (
     activate,
     backward,
@@ -217,16 +217,23 @@ def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
     output : written, or empty
     """
     writes = output.size > 0
-    _evaluate(rank, n_ranks, bare(net), bare(data), offset(params, 0), bare(work), n_rows, writes, offset(output, 0))
+    _evaluate(
+        rank, n_ranks, barrier, bare(net), bare(data), offset(params, 0), bare(work), n_rows, writes, offset(output, 0)
+    )
 
 
 @inlined
-def _evaluate(rank, n_ranks, net, data, params, work, n_rows, writes, output):
+def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, output):
     width, n_layers, row = net.sizes[net.n_layers], net.n_layers, rank * n_rows
     share = offset(work.partial, rank * PARTIAL_COLUMNS)
     share[LOSS] = share[RIGHT] = 0.0
     scratch = offset(work.scratch, rank * work.n_scratch)
-    for first in range(row, data.n_samples, n_rows * n_ranks):
+    # Sums must not depend on who has which block. Without any a rank takes the next one when it is done with one, so
+    # that nobody waits long for a core that is slower or busy.
+    takes = n_ranks > 1 and not data.judged
+    block = take_number(barrier) if takes else rank
+    while block * n_rows < data.n_samples:
+        first = block * n_rows
         rows = min(n_rows, data.n_samples - first)
         x0 = (first - row) * net.sizes[0]  # where row 0 of this block would start
         forward(scratch, net, params, data.X, x0, row, rows, work, False, 0, 0)
@@ -236,3 +243,4 @@ def _evaluate(rank, n_ranks, net, data, params, work, n_rows, writes, output):
                 output[first * width + i] = work.a[o + i]
         if data.judged:
             judge(net, data, data.Y, (first - row) * width, data.weight, first - row, row, rows, 0.0, work, share)
+        block = take_number(barrier) if takes else block + n_ranks

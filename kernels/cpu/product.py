@@ -47,6 +47,15 @@ def copy_panels(b, b0, ldb, k, n, width, out):
 
 
 @inner
+def copy_two_tiles(a, start, lda, k, out, o, o2):
+    """2 ROWS columns of A' as two times (k, ROWS), contiguous: both from one cache line."""
+    for p in range(k):
+        for q in range(0, ROWS, PIECE):
+            store(out, o + p * ROWS + q, load(a, start + p * lda + q, PIECE))
+            store(out, o2 + p * ROWS + q, load(a, start + p * lda + ROWS + q, PIECE))
+
+
+@inner
 def copy_tile(a, start, lda, k, rows, out, o):
     """ROWS columns of A' as (k, ROWS), contiguous."""
     if rows == ROWS:
@@ -97,7 +106,7 @@ def make_product(after):
         width = 2 * lanes_of(a)
         panels = m >= PACK_ROWS and ldb >= FAR
         tiles = trans_a and lda >= FAR
-        tile_start = K * (n + width)
+        tiles_start = K * (n + width)  # of two tiles of A'
         n_blocks = (k + K - 1) // K
         for block in range(n_blocks):
             p = k * block // n_blocks
@@ -114,8 +123,12 @@ def make_product(after):
                 if trans_a:
                     left0, a_row, a_k = a0 + p * lda + i, 1, lda
                 if tiles:
-                    copy_tile(a, left0, lda, depth, rows, scratch, tile_start)
-                    left, left0, a_k = scratch, tile_start, ROWS
+                    second = i // ROWS % 2
+                    if second == 0 and m - i >= 2 * ROWS:
+                        copy_two_tiles(a, left0, lda, depth, scratch, tiles_start, tiles_start + K * ROWS)
+                    elif second == 0 or rows < ROWS:
+                        copy_tile(a, left0, lda, depth, rows, scratch, tiles_start + second * K * ROWS)
+                    left, left0, a_k = scratch, tiles_start + second * K * ROWS, ROWS
                 stripe(
                     rows, n, depth, block > 0, left, left0, a_row, a_k, right, right0, panel, b_k, c, c0 + i * ldc, ldc
                 )

@@ -27,7 +27,7 @@ K = 256  # columns of A that a product takes at a time
 
 def scratch_size(n: int, itemsize: int) -> int:
     """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
-    return K * (n + 2 * VECTOR_BYTES // itemsize) + K * ROWS
+    return K * (n + 2 * VECTOR_BYTES // itemsize) + 2 * K * ROWS
 
 
 def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:

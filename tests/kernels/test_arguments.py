@@ -9,7 +9,7 @@ from fastmlp.kernels.optimizers import Settings
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
-@pytest.mark.parametrize("shape", (0, 1, 17, 4096, (3, 16), (0, 5)))
+@pytest.mark.parametrize("shape", (0, 1, 17, 4096, (3, 16), (0, 5), 2**19 + 3, (3, 2**18)))
 def test_aligned_zeros(shape, dtype):
     for _ in range(5):  # the allocator's own alignment differs from call to call
         array = aligned_zeros(shape, dtype)
@@ -19,6 +19,20 @@ def test_aligned_zeros(shape, dtype):
         assert array.flags.writeable
         assert not array.any()
         assert array.size == 0 or array.ctypes.data % LINE == 0
+
+
+def test_large_arrays_without_huge_pages(monkeypatch):
+    """On systems that have none, or whose kernel refuses."""
+    import mmap
+
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 12345, raising=False)
+    refused = aligned_zeros(2**19, np.float32)
+    monkeypatch.delattr(mmap, "MADV_HUGEPAGE")
+    for array in (refused, aligned_zeros(2**19, np.float32)):
+        assert not array.any()
+        assert array.ctypes.data % LINE == 0
+        array[:] = 1.0
+        assert array.sum() == 2**19
 
 
 def test_settings_are_named_once():
