@@ -74,7 +74,7 @@ def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
 
     def train(up_to):
-        monkeypatch.setattr(fastmlp.plan, "WIDE_UP_TO_PARAMS", dict.fromkeys((16, 32, 64), up_to))
+        monkeypatch.setattr(fastmlp.plan, "WIDE_UP_TO_PARAMS", up_to)
         pop = Population(
             (2, 2, 1), 150, hidden_activation="tanh", output_activation="sigmoid", random_state=1, dtype=dtype,
             l2=1e-3 if name == "penalties" else 0.0,

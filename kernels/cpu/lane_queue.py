@@ -9,12 +9,14 @@ import numpy as np
 from ..arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
 from ..jit import inner
 from ..memory import fill, load, number, store
-from ..simd import where
+from ..simd import any_of, where
 from .update import BETA1, BETA2, EPSILON
 
 
 def make_queue(lanes):
-    """(keep_flagged, sums, start_net, keep_converged, settle, next_due) for blocks of this many lanes."""
+    """(keep_flagged, sums, start_net, keep_converged, settle, next_due, are_alike, goes_on, record_alike) for
+    blocks of this many lanes.
+    """
 
     @inner
     def copy_lane(source, lane, n, target, start):
@@ -130,4 +132,30 @@ def make_queue(lanes):
                 due = min(due, w.start[lane] + epoch)
         return due
 
-    return keep_flagged, sums, start_net, keep_converged, settle, next_due
+    @inner
+    def are_alike(w):
+        """Whether all lanes have nets, and all of them began together: they will be due together too."""
+        alike = True
+        for lane in range(w.lanes):
+            alike &= w.net[lane] >= 0 and w.start[lane] == w.start[0]
+        return alike
+
+    @inner
+    def goes_on(goal, w):
+        """Whether nets that are alike have epochs to come and finite losses."""
+        return w.clock[0] < w.start[0] + goal.n_epochs and not any_of(~(load(w.loss, 0, lanes) < np.inf))
+
+    @inner
+    def record_alike(goal, nets, w):
+        """What settle and next_due do for lanes that are alike and go on."""
+        r, epoch, due = w.record[0], w.clock[0] - w.start[0], goal.n_epochs
+        if r < nets.n_records and nets.record_epochs[r] == epoch:
+            for lane in range(w.lanes):
+                nets.records[r * nets.n_nets + w.net[lane]] = w.loss[lane]
+                w.record[lane] = r + 1
+            r += 1
+        if r < nets.n_records:
+            due = min(due, nets.record_epochs[r])
+        return w.start[0] + due
+
+    return keep_flagged, sums, start_net, keep_converged, settle, next_due, are_alike, goes_on, record_alike

@@ -38,7 +38,8 @@ def make_training(lanes, has_loops):
     and for validation, there is only a train, and much less to compile.
     """
 
-    keep_flagged, sums, start_net, keep_converged, settle, next_due = make_queue(lanes)
+    found = make_queue(lanes)
+    keep_flagged, sums, start_net, keep_converged, settle, next_due, are_alike, goes_on, record_alike = found
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
     update = selector([make_update(row, lanes) for row in RULES], 10)
@@ -180,7 +181,8 @@ def make_training(lanes, has_loops):
             and not course.shuffle
             and goal.monitor == MONITOR_NONE
         )
-        has_room, attention, remembers, last = True, False, False, w.clock[0] + n_epochs
+        has_room, alike, last = True, False, w.clock[0] + n_epochs
+        attention = eventful = remembers = False
         while w.clock[0] < last:
             if has_room:
                 busy = 0
@@ -192,7 +194,7 @@ def make_training(lanes, has_loops):
                         busy += 1
                 if busy == 0:
                     return
-                w.clock[1], has_room = next_due(goal, nets, w), False
+                w.clock[1], has_room, alike = next_due(goal, nets, w), False, are_alike(w)
             if course.shuffle:
                 shuffle_lanes(w.lanes, n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
             n_steps = 1
@@ -215,14 +217,16 @@ def make_training(lanes, has_loops):
                     goal.stop_right,
                 ) - 1  # fmt: skip
                 is_due, remembers = w.clock[0] + 1 >= w.clock[1], w.clock[0] % SAFE_EVERY == 0
-                attention = is_due or goal.monitor != MONITOR_NONE
+                eventful = goal.monitor != MONITOR_NONE
+                attention = is_due or eventful
                 objective = zero
                 if compares:
                     objective = (load(w.loss, 0, lanes) - before) * number(w.p, 1.0 / rows)
                 if judges != NEVER and batch == n_batches - 1:
                     loss, right = load(w.loss, 0, lanes) * inverse, load(w.right, 0, lanes)
                     store(w.loss, 0, loss)
-                    attention |= any_of(~(loss > stop_loss)) or any_of(right >= stop_right)
+                    eventful |= any_of(~(loss > stop_loss)) or any_of(right >= stop_right)
+                    attention = is_due or eventful
                     if single and remembers:  # these parameters gave this loss
                         store(w.flags, 0, where(loss < np.inf, 1.0, 0.0))
                         keep_flagged(w.flags, w.p, n, w.safe)
@@ -250,7 +254,9 @@ def make_training(lanes, has_loops):
                 held_loss, held_right = judge_data(net, held_out, nets, w, w.p, False)
                 watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
             w.clock[0] += 1
-            if attention:
+            if attention and alike and not eventful and goes_on(goal, w):
+                w.clock[1] = record_alike(goal, nets, w)
+            elif attention:
                 has_room = settle(data, goal, nets, w, single)
                 w.clock[1] = next_due(goal, nets, w)
 

@@ -34,10 +34,10 @@ STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net
 LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
 LANES = 16  # nets of a block that has loops
-# A block of straight-line programs fills a register with float32. Up to so many parameters, by the register's bytes, it
-# fills two where each thread has enough nets: two chains of dependent operations fill each other's gaps. Larger nets
-# would have too few registers, AVX-512 has 32 and the others 16. (bench/lab_lanes.py)
-WIDE_UP_TO_PARAMS = {64: 21, 32: 13, 16: 13}
+# A block of straight-line programs fills a register with float32. Up to so many parameters it fills two where each
+# thread has enough nets: two chains of dependent operations fill each other's gaps. Larger nets would have too few
+# registers. (bench/lab_lanes.py)
+WIDE_UP_TO_PARAMS = 13
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
@@ -155,9 +155,8 @@ def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool)
     """Nets in a block, if they have straight-line programs. It changes no bit of what comes out."""
     if validates or not device.is_host:
         return LANES
-    vector_bytes = backend(device).VECTOR_BYTES
-    lanes = max(8, vector_bytes // 4)
-    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS[vector_bytes]
+    lanes = max(8, backend(device).VECTOR_BYTES // 4)
+    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS
     return 2 * lanes if wide and n_nets >= 2 * lanes * n_threads_available() else lanes
 
 
