@@ -39,7 +39,8 @@ class Team:
         self.n_ranks = n_ranks
         self._barrier = np.zeros(2, np.int64)
         self._words = Words(lasting=(Net, Memory, LayerWork, SampleWork))
-        self._repeated: tuple[Any, Any] = None, None
+        # The kernel that was last called "again" with what was not new, and what was made of them when they came twice.
+        self._repeated: tuple[Any, tuple, Repeated | None] = None, (), None
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
         for rank, queue in enumerate(self._work, start=1):
@@ -65,11 +66,18 @@ class Team:
         head = 0, 1, self._barrier
         if CHECK_TYPES:
             entry(kernel, kind, (*head, *arguments))
-        last, repeated = self._repeated
-        if last is not kernel or not repeated(arguments):
+        last, before, repeated = self._repeated
+        if last is kernel and repeated is not None and repeated(arguments):
+            return
+        same = tuple(x for i, x in enumerate(arguments) if i not in new)
+        again = last is kernel and all(x is y for x, y in zip(same, before, strict=True))
+        if again and repeated is None:  # what is kept takes longer to make than three calls without
             repeated = Repeated(kernel, kind, head, arguments, new)
-            self._repeated = kernel, repeated
             repeated(arguments)
+        else:
+            repeated = None
+            self._run_alone(kernel, kind, (*head, *arguments))
+        self._repeated = kernel, same, repeated
 
     def _run_alone(self, kernel, kind, arguments: tuple) -> None:
         _, function, pack = entry(kernel, kind, arguments)
