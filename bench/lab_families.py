@@ -34,8 +34,12 @@ def main() -> None:
         (16, 32, 1),
         (32, 32, 4),
         (64, 64, 10),
+        (128, 1),
+        (20, 20, 1),
+        (10, 48, 1),
+        (64, 8, 8, 10),
     ):
-        for rows in (1, 4, 16, 64, 256, 1024):
+        for rows in (1, 4, 8, 16, 64, 256, 1024):
             lanes = "per_sample_narrow" if rows <= 4 else "per_sample_wide"
             a, b = (seconds_per_step(family, sizes, rows) for family in (lanes, "per_layer"))
             n = rows * (3 * sum(np.multiply(sizes[:-1], sizes[1:])) - sizes[0] * sizes[1])

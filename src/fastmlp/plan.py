@@ -20,10 +20,10 @@ from .network import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
 # bench/LOG.md has the figures.
-LANES_UP_TO = 512  # weights of the largest layer up to which samples-as-lanes wins, for batches of more than 4 ...
+LANES_UP_TO = 512  # weights of the largest layer up to which samples-as-lanes wins, for batches of more than 8 ...
 LANES_UP_TO_NARROW = 200  # ... and for smaller ones
-LANES_ROWS = 512  # larger batches leave the first-level cache ...
-LANES_ALWAYS = 128  # ... unless the largest layer is this small
+LANES_INPUTS = 8192  # numbers of a batch's inputs: more of them leave the first-level cache ...
+LANES_ALWAYS, LANES_ALWAYS_INPUTS = 128, 8  # ... which does not matter up to so many weights and inputs
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
 STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
@@ -92,9 +92,10 @@ def describe_net(network: Network) -> Net:
 def choose_family(network: Network, rows: int) -> str:
     """Samples as lanes while layers are small; per_layer above, and wherever dropout needs masks."""
     largest = max(i * j for i, j in network.layout.shapes)
-    lanes = largest <= (LANES_UP_TO if rows > 4 else LANES_UP_TO_NARROW)
-    lanes = lanes and (rows <= LANES_ROWS or largest <= LANES_ALWAYS)
-    if any(network.dropout) or not lanes:
+    fits = largest <= (LANES_UP_TO if rows > 8 else LANES_UP_TO_NARROW)
+    inputs = network.n_features
+    near = rows * inputs <= LANES_INPUTS or (largest <= LANES_ALWAYS and inputs <= LANES_ALWAYS_INPUTS)
+    if any(network.dropout) or not (fits and near):
         return "per_layer"
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
