@@ -141,7 +141,7 @@ def aligned_zeros(shape, dtype) -> np.ndarray:
     size = prod(shape) if isinstance(shape, tuple) else int(shape)
     raw = _huge_zeros(size * dtype.itemsize) if size * dtype.itemsize >= HUGE // 2 else None
     if raw is None:
-        raw = np.zeros((size * dtype.itemsize) + LINE, np.uint8)
+        raw = np.zeros(size * dtype.itemsize + LINE, np.uint8)
         raw = raw[-raw.ctypes.data % LINE :]
     return raw[: size * dtype.itemsize].view(dtype).reshape(shape)
 
@@ -156,10 +156,13 @@ def _huge_zeros(size: int) -> np.ndarray | None:
 
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return None
-    room = mmap.mmap(-1, size + HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    whole = (size + HUGE // 2) // HUGE * HUGE  # a rest of less than half of one stays in small ones
+    try:
+        room = mmap.mmap(-1, max(size, whole) + HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:  # no room: NumPy says so
+        return None
     found = np.frombuffer(room, np.uint8)
     skip = -found.ctypes.data % HUGE
-    whole = (size + HUGE // 2) // HUGE * HUGE  # a rest of less than half of one stays in small ones
-    with suppress(OSError):  # a kernel without them
+    with suppress(OSError):  # a kernel without huge pages
         room.madvise(mmap.MADV_HUGEPAGE, skip, whole)
     return found[skip:]

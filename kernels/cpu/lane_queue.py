@@ -14,9 +14,7 @@ from .update import BETA1, BETA2, EPSILON
 
 
 def make_queue(lanes):
-    """(keep_flagged, sums, start_net, keep_converged, settle, next_due, are_alike, goes_on, record_alike) for
-    blocks of this many lanes.
-    """
+    """(keep_flagged, sums, start_net, keep_converged, are_alike, next_due, look) for blocks of this many lanes."""
 
     @inner
     def copy_lane(source, lane, n, target, start):
@@ -141,13 +139,8 @@ def make_queue(lanes):
         return alike
 
     @inner
-    def goes_on(goal, w):
-        """Whether nets that are alike have epochs to come and finite losses."""
-        return w.clock[0] < w.start[0] + goal.n_epochs and not any_of(~(load(w.loss, 0, lanes) < np.inf))
-
-    @inner
     def record_alike(goal, nets, w):
-        """What settle and next_due do for lanes that are alike and go on."""
+        """What settle and next_due do for lanes that are alike, where all nets go on."""
         r, epoch, due = w.record[0], w.clock[0] - w.start[0], goal.n_epochs
         if r < nets.n_records and nets.record_epochs[r] == epoch:
             for lane in range(w.lanes):
@@ -158,4 +151,18 @@ def make_queue(lanes):
             due = min(due, nets.record_epochs[r])
         return w.start[0] + due
 
-    return keep_flagged, sums, start_net, keep_converged, settle, next_due, are_alike, goes_on, record_alike
+    @inner
+    def look(data, goal, nets, w, was_saved, alike, eventful):
+        """After an epoch at which something is due, or something has happened to a net. Returns whether lanes are free.
+
+        alike : are_alike's answer, which is right as long as no net begins
+        """
+        sound = not any_of(~(load(w.loss, 0, lanes) < np.inf))
+        if alike and sound and not eventful and w.clock[0] < w.start[0] + goal.n_epochs:
+            w.clock[1] = record_alike(goal, nets, w)
+            return False
+        found = settle(data, goal, nets, w, was_saved)
+        w.clock[1] = next_due(goal, nets, w)
+        return found
+
+    return keep_flagged, sums, start_net, keep_converged, are_alike, next_due, look

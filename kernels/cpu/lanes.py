@@ -38,8 +38,7 @@ def make_training(lanes, has_loops):
     and for validation, there is only a train, and much less to compile.
     """
 
-    found = make_queue(lanes)
-    keep_flagged, sums, start_net, keep_converged, settle, next_due, are_alike, goes_on, record_alike = found
+    keep_flagged, sums, start_net, keep_converged, are_alike, next_due, look = make_queue(lanes)
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
     update = selector([make_update(row, lanes) for row in RULES], 10)
@@ -254,11 +253,8 @@ def make_training(lanes, has_loops):
                 held_loss, held_right = judge_data(net, held_out, nets, w, w.p, False)
                 watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
             w.clock[0] += 1
-            if attention and alike and not eventful and goes_on(goal, w):
-                w.clock[1] = record_alike(goal, nets, w)
-            elif attention:
-                has_room = settle(data, goal, nets, w, single)
-                w.clock[1] = next_due(goal, nets, w)
+            if attention:
+                has_room = look(data, goal, nets, w, single, alike, eventful)
 
     @inlined
     def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
