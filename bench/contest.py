@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from work import Entry, Wrong
 from worker import Failed
 from works import build
 
-from fastmlp.benchmarks.machine import cpus, others_busy
+from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
 from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
 
 STARTS = "start"  # the unit of works whose every run is a new process: the run that is for calibrating is a round too
@@ -111,7 +110,7 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
             entrant.row.update(n_runs=entrant.n_runs, repeats=entrant.repeats)
     finally:
         pool.end_workers()
-    time.sleep(PAUSE)
+    come_to_rest()
     busy.append(others_busy())
     return {
         "name": entry.name, "group": entry.group, "title": work.title, "source": work.source, "unit": work.unit,

@@ -17,8 +17,8 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
     ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
-    ["benchmarks.machine", "benchmarks.results", "benchmarks.rounds"],
-    ["benchmarks.tables", "plots.curves"],
+    ["benchmarks.machine", "benchmarks.results"],
+    ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],
     ["benchmarks.page"],
     ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],

@@ -10,6 +10,7 @@ from peers import Peer, Unsupported
 from work import Entry, Wrong, at_most, thread_settings
 from worker import Failed
 
+from fastmlp.benchmarks import rounds
 from fastmlp.benchmarks.rounds import Rules
 
 
@@ -71,7 +72,8 @@ def hold(monkeypatch):
     """hold({peer: worker by threads}) -> rows by name"""
     monkeypatch.setattr(contest, "build", lambda name, quick: FakeWork())
     monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
-    monkeypatch.setattr(contest, "PAUSE", 0.0)
+    monkeypatch.setattr(contest, "come_to_rest", lambda: None)
+    monkeypatch.setattr(rounds, "come_to_rest", lambda: None)
     monkeypatch.setattr(FakeWorker, "open", 0)
 
     def run(contestants, rules=None):

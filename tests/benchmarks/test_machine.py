@@ -23,3 +23,17 @@ def test_others_busy(monkeypatch):
     assert bench_machine.others_busy(0.0) == 0.5
     monkeypatch.setattr(bench_machine, "_ticks", lambda: None)
     assert bench_machine.others_busy(0.0) == 0.0
+
+
+def test_rest_is_waited_for(monkeypatch):
+    """Two processors: one spins for three looks, then both are idle; where the system does not tell, to the end."""
+    ticks = iter([(0, 0), (4, 2), (8, 4), (12, 7), (16, 11), (20, 11)])
+    monkeypatch.setattr(bench_machine, "_ticks", lambda: next(ticks))
+    monkeypatch.setattr(bench_machine.time, "sleep", lambda seconds: None)
+    bench_machine.come_to_rest(most=60.0)
+    assert next(ticks) == (20, 11)
+    clock = iter(range(100))
+    monkeypatch.setattr(bench_machine.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(bench_machine, "_ticks", lambda: None)
+    bench_machine.come_to_rest(most=5.0)
+    assert next(clock) == 6

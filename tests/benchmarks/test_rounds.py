@@ -55,11 +55,11 @@ def test_rounds_fit_their_time():
 
 
 def test_rounds_alternate(monkeypatch):
-    monkeypatch.setattr(bench_rounds, "PAUSE", 0.0)
+    monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: log.append("rest"))
     log: list = []
     a, b = Fake(1.0, log), Fake(2.0, log)
     entrants = [Entrant(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
     bench_rounds.time_rounds(entrants, 3, n_units=10)
-    assert log == [a, b, b, a, a, b]
+    assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", entrant)]
     assert entrants[0].row["seconds"] == [1.0, 0.1, 0.1]
     assert entrants[1].row["seconds"] == [2.0, 0.2, 0.2]

@@ -52,6 +52,21 @@ def others_busy(seconds: float = 0.15) -> float:
     return 1 - (after[1] - before[1]) / (after[0] - before[0])
 
 
+def come_to_rest(most: float = 0.2, step: float = 0.02) -> None:
+    """Wait until nothing runs any more, so many seconds at the most.
+
+    Idle threads of a library may spin on after its last call: OpenBLAS's for a tenth of a second, in which whoever
+    comes next had to share a processor with them and took up to 1.3 times as long (bench/LOG.md).
+    """
+    end, before = time.perf_counter() + most, _ticks()
+    while time.perf_counter() < end:
+        time.sleep(step)
+        after = _ticks()
+        if before is not None and after is not None and after[0] - before[0] <= after[1] - before[1]:
+            return
+        before = after
+
+
 def memory() -> int:
     """Bytes of this machine, 0 where the system does not tell."""
     try:

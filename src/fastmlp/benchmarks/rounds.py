@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+from .machine import come_to_rest
 
 LONG_ENOUGH = 0.12  # seconds after which a job needs no more runs ...
 FEWEST_RUNS = 16  # ... if it has so many, where a set-up is to be shared out among them ...
 TOO_LONG = 0.5  # ... or takes so long
 WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
-PAUSE = 0.03  # idle threads of the last contestant spin for some milliseconds
+PAUSE = 0.06  # seconds that coming to rest takes on average
 FEWEST_ROUNDS = 3
 
 
@@ -83,8 +84,8 @@ class Entrant(NamedTuple):
 
 
 def time_rounds(entrants: Sequence[Entrant], n_rounds: int, n_units: float) -> None:
-    """Every round does every contestant's job once, in alternating order."""
+    """Every round does every contestant's job once, in alternating order, each when the last one is at rest."""
     for k in range(n_rounds):
         for entrant in entrants if k % 2 == 0 else reversed(entrants):
-            time.sleep(PAUSE)
+            come_to_rest()
             entrant.measure(n_units)
