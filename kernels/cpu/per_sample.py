@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
-from ..memory import at, bare, fill, load, load_first, number, offset, store, store_first
+from ..memory import at, bare, fill, load, load_first, number, offset, store, store_first, transpose_square
 from ..optimizers import apply_rule
 from ..simd import total
 from .columns import make_passes
@@ -25,9 +25,17 @@ def fill_batch(net, data, shuffle, work, first, rows):
     if not shuffle and work.filled[0] == first and work.filled[1] == rows:
         return
     n_features, n_outputs, columns = net.sizes[0], net.sizes[net.n_layers], work.columns
+    # Whole squares are turned in registers, by way of delta, which has room for one if there is any and holds nothing.
+    whole_rows, whole_features = rows - rows % WIDE, n_features - n_features % WIDE
+    for s in range(0, whole_rows, WIDE):
+        for i in range(0, whole_features, WIDE):
+            for q in range(WIDE):
+                sample = work.order[first + s + q] if shuffle else first + s + q
+                store(work.delta, q * WIDE, load(data.X, sample * n_features + i, WIDE))
+            transpose_square(work.delta, 0, WIDE, work.a, i * columns + s, columns, WIDE)
     for s in range(rows):
         sample = work.order[first + s] if shuffle else first + s
-        for i in range(n_features):
+        for i in range(whole_features if s < whole_rows else 0, n_features):
             work.a[i * columns + s] = data.X[sample * n_features + i]
         if data.judged:
             for j in range(n_outputs):
