@@ -150,7 +150,7 @@ def _huge_zeros(size: int) -> np.ndarray | None:
     """uint8, at least size bytes from the start of a huge page on; None where the system has no such thing.
 
     A page of 4 KiB costs half a microsecond when it is first written to, a huge one 190 us for 512 times as much. And
-    small pages lie anywhere, so that some arrays collide in a cache that they would fit into.
+    small pages lie anywhere, so that some arrays may collide in a cache that they would fit into.
     """
     import mmap
 
