@@ -71,7 +71,8 @@ class KernelLibrary(HelperLibrary):
         assert not missing, f"a kernel calls {', '.join(sorted(missing))}, which is in no process by itself"
         # A chain of ifs over a table's rows stays a chain. As a jump through a table of addresses it took a step of a
         # small net up to 1.8 times as long, by where in memory the code happened to lie (bench/LOG.md).
-        text = re.sub(r"^(define [^\n]*) \{$", r'\1 "no-jump-tables"="true" {', str(self._final_module), flags=re.M)
+        attributes = '"no-jump-tables"="true" "frame-pointer"="all"'
+        text = re.sub(r"^(define [^\n]*) \{$", rf"\1 {attributes} {{", str(self._final_module), flags=re.M)
         return self._codegen._tm.emit_object(binding.parse_assembly(text))
 
 
