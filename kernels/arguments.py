@@ -12,6 +12,7 @@ the arrays' first elements, so every size they need is a number here.
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import cycle
 from math import prod
 from typing import NamedTuple
 
@@ -133,17 +134,23 @@ MONITOR_NONE, MONITOR_LOSS, MONITOR_RIGHT, MONITOR_VALIDATION_LOSS, MONITOR_VALI
 
 LINE = 64  # bytes of a cache line and of the widest vector
 HUGE = 2**21  # bytes of a huge page of x86-64 and of most others
+LARGE = 2**16  # bytes from which on an array may have pages to itself, and begin where all of them do
+APART = 81 * LINE  # bytes by which the starts of such arrays differ, within their pages and within the caches' sets
+_starts = cycle(range(0, 16 * APART, APART))
 
 
 def aligned_zeros(shape, dtype) -> np.ndarray:
     """Zeros that start on a cache line: a vector that crosses lines costs two accesses. Many lie in huge pages."""
     dtype = np.dtype(dtype)
-    size = prod(shape) if isinstance(shape, tuple) else int(shape)
-    raw = _huge_zeros(size * dtype.itemsize) if size * dtype.itemsize >= HUGE // 2 else None
+    n_bytes = (prod(shape) if isinstance(shape, tuple) else int(shape)) * dtype.itemsize
+    # Arrays that are walked along side by side, such as parameters and their gradients, must not all begin at the same
+    # place of a page: a load would wait for each store to such a place of another array.
+    start = next(_starts) if n_bytes >= LARGE else 0
+    raw = _huge_zeros(start + n_bytes) if n_bytes >= HUGE // 2 else None
     if raw is None:
-        raw = np.zeros(size * dtype.itemsize + LINE, np.uint8)
+        raw = np.zeros(start + n_bytes + LINE, np.uint8)
         raw = raw[-raw.ctypes.data % LINE :]
-    return raw[: size * dtype.itemsize].view(dtype).reshape(shape)
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 def _huge_zeros(size: int) -> np.ndarray | None:

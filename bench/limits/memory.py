@@ -9,6 +9,8 @@ import numba
 import numpy as np
 from peers import Unsupported
 
+from fastmlp.kernels.arguments import aligned_zeros
+
 
 @numba.njit(nogil=True, fastmath=True)
 def adam_traffic(p, g, m, v):
@@ -27,7 +29,7 @@ class Contestant:
         if not work.adam_params:
             raise Unsupported("nothing is counted for this work")
         started = time.perf_counter()
-        arrays = [np.zeros(work.adam_params, np.float32) for _ in range(4)]
+        arrays = [aligned_zeros(work.adam_params, np.float32) for _ in range(4)]
         self.parts = list(zip(*(np.array_split(a, threads) for a in arrays), strict=True))
         self.pool = ThreadPoolExecutor(threads)
         self.run(1)
