@@ -29,20 +29,17 @@ ROUNDS, CALLS = 40, 3
 
 def c_function(sizes, rule, lanes):
     """(the function as ctypes calls it, stores of whole vectors to the stack)"""
-    import numba
-
     from fastmlp.kernels.activations import CODES
-    from fastmlp.kernels.cpu.straight_line_code import NAMES, kinds, make_train
-    from fastmlp.kernels.jit import OPTIONS
+    from fastmlp.kernels.compiler import library_of_c
+    from fastmlp.kernels.cpu.straight_line_code import python_function, signature
+    from fastmlp.kernels.entry import load
     from fastmlp.kernels.optimizers import CODES as RULE_CODES
 
-    compiled = make_train(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, RULE_CODES[rule], lanes)
-    scope, names = {"compiled": compiled}, ", ".join(NAMES)
-    exec(f"def train({names}):\n    return compiled({names})", scope)
-    function = numba.cfunc(numba.types.intp(*kinds(numba.types.float32)), **OPTIONS)(scope["train"])
-    spills = re.findall(r"vmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)", function._library.get_asm_str())
+    architecture = sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, RULE_CODES[rule], lanes, False
+    library = library_of_c(python_function(architecture), *signature(np.dtype("float32")))
+    spills = re.findall(r"vmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)", library.assembly())
     kind = ctypes.CFUNCTYPE(COUNT, *[POINTER] * 8, *[COUNT] * 5, *[NUMBER] * 6, *[POINTER] * 4)
-    return function, kind(function.address), len(spills)
+    return kind(load(f"lab_lanes {architecture}", lambda: library.object_code)), len(spills)
 
 
 def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
@@ -50,7 +47,7 @@ def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     from fastmlp.kernels.arguments import HYPER, aligned_zeros
     from fastmlp.kernels.cpu.straight_line_code import EVERY_LOSS, LAST_STEP
 
-    owner, train, spills = c_function(sizes, rule, lanes)
+    train, spills = c_function(sizes, rule, lanes)
     n = sum((i + 1) * j for i, j in pairwise(sizes))
     array = lambda *shape: aligned_zeros((*shape, lanes), np.float32)
     start = np.random.default_rng(0).normal(size=(n, lanes))
@@ -75,7 +72,6 @@ def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
             train(*arrays[:8], *numbers, *arrays[8:])
             seconds += time.perf_counter() - began
         best = min(best, seconds)
-    assert owner.address
     return best / (CALLS * epochs * lanes) * 1e9, spills
 
 

@@ -33,6 +33,11 @@ from .jit import ENTRY, FORMULAS, OPTIONS, Helper, Kernel
 # What kernels may call, of the C and mathematics libraries that Python itself is linked to. Anything else might not be
 # found when the code is loaded.
 EVERYWHERE = {"memcpy", "memmove", "memset", "sched_yield", "sqrt"}
+# A chain of ifs over a table's rows stays a chain: as a jump through a table of addresses it took a step of a small net
+# up to 1.8 times as long, by where in memory the code happened to lie. And a frame pointer lets LLVM align the stack
+# where it puts vectors there: without, it finds out too late that it should have, and each of them may lie in two cache
+# lines, by where the caller's stack happened to end: a quarter of an epoch of a tiny net (bench/LOG.md).
+ATTRIBUTES = '"no-jump-tables"="true" "frame-pointer"="all"'
 WORD, I8, I32 = ir.IntType(64), ir.IntType(8), ir.IntType(32)
 HEAD = object.__basicsize__  # bytes of a NumPy array object before its data pointer
 
@@ -66,14 +71,18 @@ class KernelLibrary(HelperLibrary):
     def emit(self) -> bytes:
         """The object file."""
         self.finalize()
+        return self._codegen._tm.emit_object(self._complete())
+
+    def assembly(self) -> str:
+        """What is in it."""
+        return self._codegen._tm.emit_assembly(self._complete())
+
+    def _complete(self):
         missing = {f.name for f in self._final_module.functions if f.is_declaration} - EVERYWHERE
         missing = {name for name in missing if not name.startswith("llvm.")}
         assert not missing, f"a kernel calls {', '.join(sorted(missing))}, which is in no process by itself"
-        # A chain of ifs over a table's rows stays a chain. As a jump through a table of addresses it took a step of a
-        # small net up to 1.8 times as long, by where in memory the code happened to lie (bench/LOG.md).
-        attributes = '"no-jump-tables"="true" "frame-pointer"="all"'
-        text = re.sub(r"^(define [^\n]*) \{$", rf"\1 {attributes} {{", str(self._final_module), flags=re.M)
-        return self._codegen._tm.emit_object(binding.parse_assembly(text))
+        text = re.sub(r"^(define [^\n]*) \{$", rf"\1 {ATTRIBUTES} {{", str(self._final_module), flags=re.M)
+        return binding.parse_assembly(text)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -237,6 +246,11 @@ def machine_code(kernel: Kernel, arguments: tuple) -> bytes:
     return library(kernel, arguments).object_code
 
 
+def library_of_c(function, result, kinds) -> KernelLibrary:
+    """A C function with this signature, in Numba's types."""
+    return _compiled(function, CFunctionCompiler, result(*kinds))
+
+
 def machine_code_of_c(function, result, kinds) -> bytes:
-    """The object file of a C function with this signature, in Numba's types."""
-    return _compiled(function, CFunctionCompiler, result(*kinds)).object_code
+    """Its object file."""
+    return library_of_c(function, result, kinds).object_code

@@ -1,7 +1,7 @@
 """exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
-reduction and a polynomial, or a ratio of two: no branch, no table, a few units in the last place, measured by
+reduction and a polynomial, or a ratio of two: no branch, no table but of one or two registers, a few units in the last place, measured by
 tests/kernels/test_elementary.py. NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 *
 that number; nor is sigmoid, whose floor is the smallest normal number.
 
@@ -19,10 +19,22 @@ from numba.extending import intrinsic, overload
 from .compiler import HelperCompiler
 from .jit import OPTIONS
 from .plain import exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, softplus, tanh
-from .simd import FLAGS, Vector, absolute, half_power, llvm_type, split, where
+from .simd import (
+    FLAGS,
+    HAS_STEPS,
+    STEPS,
+    Vector,
+    absolute,
+    half_power,
+    half_power_in_steps,
+    llvm_type,
+    split,
+    where,
+)
 
 # exp needs one term less than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
 EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
+EXP_STEP_32 = (1.000014700806345, 0.4999999799333596)
 EXPM1_32 = (0.5, 0.16666576989698775, 0.041666554617204574, 0.008363179052722578, 0.0013926183587713494)
 EXP_64 = EXPM1_64 = (
     0.5, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717, 0.00019841269863053618,
@@ -110,6 +122,7 @@ def _polynomial_in_pairs(for_32, for_64):
     return polynomial
 
 
+_exp_step = _polynomial(EXP_STEP_32, EXP_STEP_32)
 _exp_tail = _polynomial_in_pairs(EXP_32, EXP_64)
 _expm1_tail = _polynomial_in_pairs(EXPM1_32, EXPM1_64)
 _tanh_above = _polynomial_in_pairs(TANH_ABOVE_32, TANH_ABOVE_32)
@@ -132,12 +145,17 @@ def _in_single(typing_context, a, b):
     return a(a, b), lambda context, builder, sig, args: args[0 if a.dtype == types.float32 else 1]
 
 
-def _compiled(function, implementation):
-    """Register what `function` is for vectors; its own body stays what it is for NumPy arrays."""
+def _compiled(function, implementation, in_single=None):
+    """Register what `function` is for vectors, of float32 perhaps something else; its own body stays what it is for
+    NumPy arrays.
+    """
 
-    overload(function, strict=False, jit_options={**OPTIONS, "pipeline_class": HelperCompiler})(
-        lambda *x: implementation if isinstance(x[0], Vector) else None
-    )
+    def chosen(*x):
+        if not isinstance(x[0], Vector):
+            return None
+        return in_single if in_single is not None and x[0].dtype == types.float32 else implementation
+
+    overload(function, strict=False, jit_options={**OPTIONS, "pipeline_class": HelperCompiler})(chosen)
 
 
 def _within(z):
@@ -161,9 +179,26 @@ def _vector_reduced(z):
     return (z - k * _log2_high(z)) - k * _log2_low(z), t
 
 
+def _factors(z):
+    return np.expm1(z), 0.5
+
+
+def _vector_factors(z):
+    """q, s with exp(z) = 2 s (1 + q), for z within limits."""
+    r, t = _reduced(z)
+    return r + r * r * _exp_tail(r), half_power(t)
+
+
+def _vector_factors_by_steps(z):
+    """The same: the nearer the powers of two are to one another, the fewer terms the rest takes."""
+    t = z * (STEPS * 1.4426950408889634) + _shift(z)
+    n = t - _shift(z)
+    r = (z - n * (_log2_high(z) * (1.0 / STEPS))) - n * (_log2_low(z) * (1.0 / STEPS))
+    return r * _exp_step(r), half_power_in_steps(t)
+
+
 def _vector_exp(z):
-    r, t = _reduced(_within(z))
-    q, s = r + r * r * _exp_tail(r), half_power(t)
+    q, s = _factors(_within(z))
     return (s * q + s) * 2.0
 
 
@@ -193,8 +228,7 @@ def _complement(x):
 def _vector_complement(x):
     """sigmoid(-x), by itself: where LLVM sees the minus, it makes no minimum and maximum of the limits."""
     x = where(x < _lowest(x), _lowest(x), x)
-    r, t = _reduced(where(x > _most(x), _most(x), x))
-    q, s = r + r * r * _exp_tail(r), half_power(t)
+    q, s = _factors(where(x > _most(x), _most(x), x))
     return 0.5 / (s * q + (s + 0.5))  # the last steps of 1 / (1 + exp(x)) do not wait for one another
 
 
@@ -237,3 +271,4 @@ for _function, _implementation in (
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip
     _compiled(_function, _implementation)
+_compiled(_factors, _vector_factors, _vector_factors_by_steps if HAS_STEPS else None)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import operator
 
+import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
@@ -228,10 +229,7 @@ def _reciprocal_estimate(typing_context, v):
             builder.module, ir.FunctionType(t, [t, t, mask]), "llvm.x86.avx512.rcp14.ps.512"
         )
         estimate = lambda x: builder.call(f, [x, ir.Constant(t, ir.Undefined), ir.Constant(mask, -1)])
-        if v.lanes == 16:
-            return estimate(args[0])
-        low, high = (builder.shuffle_vector(args[0], args[0], constant(I32, range(i, i + 16))) for i in (0, 16))
-        return builder.shuffle_vector(estimate(low), estimate(high), constant(I32, range(32)))
+        return _by_pieces(builder, args[0], 16, estimate)
 
     return v(v), build
 
@@ -331,6 +329,47 @@ def half_power(typing_context, t):
         return builder.bitcast(bits, llvm_type(t))
 
     return t(t), build
+
+
+STEPS = 32  # to a factor of two: as many as two registers hold, which one instruction chooses from
+HAS_STEPS = bool(binding.get_host_cpu_features().get("avx512f"))
+
+
+@intrinsic
+def half_power_in_steps(typing_context, t):
+    """2**(n / STEPS - 1) for t = 1.5 * 2**23 + n, float32: of n, the low bits choose the power in a table, from whose
+    bits they are taken away, so that n's bits as a whole can be added to the exponent.
+    """
+
+    def build(context, builder, sig, args):
+        shift = 23 - (STEPS - 1).bit_length()
+        powers = (2.0 ** (np.arange(STEPS) / STEPS - 1.0)).astype(np.float32).view(np.int32)
+        table = [int(bits) - (j << shift) for j, bits in enumerate(powers)]
+        half, whole = ir.VectorType(I32, STEPS // 2), ir.VectorType(I32, t.lanes)
+        low, high = constant(I32, table[: STEPS // 2]), constant(I32, table[STEPS // 2 :])
+        choose = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(half, [half] * 3), "llvm.x86.avx512.vpermi2var.d.512"
+        )
+        n = builder.bitcast(args[0], whole)
+        chosen = _by_pieces(builder, n, STEPS // 2, lambda piece: builder.call(choose, [low, piece, high]))
+        return builder.bitcast(builder.add(chosen, builder.shl(n, constant(I32, [shift] * t.lanes))), llvm_type(t))
+
+    return t(t), build
+
+
+def _by_pieces(builder, v, size, function):
+    """function of a vector of 16 lanes, say, for one of any power of two: of its pieces, or of it and whatever."""
+    part = lambda first, n: builder.shuffle_vector(v, v, constant(I32, range(first, first + n)))
+    n = v.type.count
+    if n < size:
+        wide = builder.shuffle_vector(v, v, constant(I32, [i % n for i in range(size)]))
+        found = function(wide)
+        return builder.shuffle_vector(found, found, constant(I32, range(n)))
+    pieces = [function(part(first, size)) for first in range(0, n, size)]
+    while len(pieces) > 1:
+        both = constant(I32, range(2 * pieces[0].type.count))
+        pieces = [builder.shuffle_vector(a, b, both) for a, b in zip(pieces[::2], pieces[1::2], strict=True)]
+    return pieces[0]
 
 
 @intrinsic

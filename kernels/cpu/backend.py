@@ -178,7 +178,7 @@ class NetsWork:
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
         drops, straight = bool((net.dropout > 0).any()), 0
         if rule is not None and has_straight_line(sizes, drops):
-            straight = straight_line_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, dtype)
+            straight = straight_line_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
         else:
             lanes = LANES
         self.blocks = [

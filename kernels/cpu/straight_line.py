@@ -8,14 +8,15 @@ from functools import cache
 from itertools import pairwise
 
 from ..entry import load
+from .work import TOGETHER
 
 MOST_PARAMETERS = 40  # of nets side by side, whose loops leave little to gain above; bench/LOG.md
 
 
 @cache
-def address(layer_sizes, activations, loss, rule, lanes, dtype) -> int:
+def address(layer_sizes, activations, loss, rule, lanes, loops, dtype) -> int:
     """Of the C function of an architecture, for NumPy's dtype."""
-    architecture = layer_sizes, activations, loss, rule, lanes
+    architecture = layer_sizes, activations, loss, rule, lanes, loops
 
     def compiled():
         from ..compiler import machine_code_of_c
@@ -32,6 +33,6 @@ def has_straight_line(layer_sizes, drops) -> bool:
     return n_params <= MOST_PARAMETERS and not drops
 
 
-def straight_line_address(layer_sizes, activations, loss, rule, lanes, dtype) -> int:
-    """The address of an architecture's function, for blocks of this many lanes."""
-    return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, dtype)
+def straight_line_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:
+    """The address of an architecture's function, for blocks of this many lanes and batches of n_samples or fewer."""
+    return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, n_samples > TOGETHER, dtype)

@@ -1,8 +1,9 @@
-"""The compiled form of a straight-line program: a loop over the samples of a tile, and over steps of an optimiser.
+"""The compiled form of a straight-line program: over the samples of a tile, and over steps of an optimiser.
 
 LLVM's instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
 come from the tables, compiled for a vector of nets. TOGETHER samples go through the program statement by statement in
-turn: a sample's own chain of dependent operations is longer than the processor looks ahead (bench/LOG.md).
+turn: a sample's own chain of dependent operations is longer than the processor looks ahead (bench/LOG.md). A batch of
+no more than that needs no loop over samples, and no gradients that live through it.
 """
 
 from __future__ import annotations
@@ -67,9 +68,10 @@ def function_of(names, intrinsic):
     return scope["straight_line"]
 
 
-def make_train(layer_sizes, activations, loss, rule, lanes):
+def make_train(layer_sizes, activations, loss, rule, lanes, loops):
     """An intrinsic train(*NAMES) -> steps taken.
 
+    loops                                   whether a batch may have more than TOGETHER samples
     p, g : (n_params, lanes)                parameters; gradients, written, or added to if `adds`
     a, y : (units, m, lanes)                inputs and targets of the m samples of a tile
     weight : (m, lanes)                     over rows * width
@@ -94,7 +96,7 @@ def make_train(layer_sizes, activations, loss, rule, lanes):
 
         def build(context, builder, sig, args):
             given = dict(zip(NAMES, args, strict=True))
-            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule, lanes).emit()
+            return _Emitter(context, builder, p.dtype, given, layer_sizes, activations, loss, rule, lanes, loops).emit()
 
         return sig, build
 
@@ -133,14 +135,14 @@ def _goes_on(loss, right, stop_loss, stop_right):
 
 
 class _Emitter:
-    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule, lanes):
+    def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule, lanes, loops):
         self.context, self.builder, self.given, self.dtype, self.lanes = context, builder, given, dtype, lanes
         self.vector = Vector(dtype, lanes)
         self.kind, self.index = llvm_type(self.vector), given["m"].type
         self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
         self.program = list(program(layer_sizes, activations, loss))
-        self.rule = rule
+        self.rule, self.loops = rule, loops
         self.functions = functions(self._function, self.vector, dtype, loss, activations)
 
     # ---- small pieces
@@ -186,9 +188,10 @@ class _Emitter:
         numbers = range(self.n_params)
         self.p = [self._variable(self._read("p", self._count(q))) for q in numbers]
         self.g = [self._variable(zero) for _ in numbers]
-        with b.if_then(b.icmp_signed("!=", self.given["adds"], self._count(0)), likely=False):
-            for q in numbers:
-                b.store(self._read("g", self._count(q)), self.g[q])
+        if self.loops:
+            with b.if_then(b.icmp_signed("!=", self.given["adds"], self._count(0)), likely=False):
+                for q in numbers:
+                    b.store(self._read("g", self._count(q)), self.g[q])
         self.loss, self.right, step_at = self._variable(zero), self._variable(zero), self._variable(self._count(0))
         body, end = b.append_basic_block("step"), b.append_basic_block("end")
         b.branch(body)
@@ -207,8 +210,11 @@ class _Emitter:
         judging = b.or_(self._is("judges", EVERY_STEP), b.and_(b.not_(self._is("judges", NEVER)), is_last))
         summing = b.or_(judging, self._is("judges", EVERY_LOSS))
         start, stop, stride = self._count(0), self.given["m"], self._count(TOGETHER)
-        with cgutils.for_range_slice(b, start, stop, stride, intp=self.index) as (s, _):
-            self._samples(s, summing, judging)
+        if self.loops:
+            with cgutils.for_range_slice(b, start, stop, stride, intp=self.index) as (s, _):
+                self._samples(s, summing, judging)
+        else:
+            self._samples(start, summing, judging)
         b.store(done, step_at)
         b.cbranch(self._continues(done), body, end)
 

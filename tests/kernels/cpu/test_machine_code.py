@@ -156,24 +156,27 @@ def test_nets_as_lanes():
 
 # Stores of a register to the stack, in blocks that are made where that is the widest one.
 MOST_SPILLS = {
-    "zmm": [((2, 2, 1), 16, 150), ((2, 2, 1), 32, 300), ((2, 4, 4, 1), 16, 700)],
+    "zmm": [((2, 2, 1), 16, 100), ((2, 2, 1), 32, 200), ((2, 4, 4, 1), 16, 500)],
     "ymm": [((2, 2, 1), 8, 100), ((2, 2, 1), 16, 230), ((2, 4, 4, 1), 8, 400)],
     "xmm": [((2, 2, 1), 8, np.inf)],
 }
 
 
+@pytest.mark.parametrize("loops", (False, True))
 @pytest.mark.parametrize("sizes, lanes, most_spills", MOST_SPILLS[WIDEST])
-def test_straight_line(sizes, lanes, most_spills):
-    """All vectors, nothing scalar, no calls; what does not fit into the registers is bounded."""
+def test_straight_line(sizes, lanes, most_spills, loops):
+    """All vectors, nothing scalar, no calls; what does not fit into the registers is bounded, and aligned."""
     from fastmlp.kernels.activations import CODES
+    from fastmlp.kernels.compiler import library_of_c
     from fastmlp.kernels.cpu.straight_line_code import python_function, signature
 
-    function = python_function((sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0, lanes))
-    result, kinds = signature(np.dtype("float32"))
-    function = numba.cfunc(result(*kinds), **OPTIONS)(function)
-    text = without_wrappers(function._library.get_asm_str())
+    function = python_function((sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0, lanes, loops))
+    text = library_of_c(function, *signature(np.dtype("float32"))).assembly()
     assert_packed(text)
     # One scalar product: rows * width, once a call.
     assert len(re.findall(r"v?(?:add|mul|fmadd\w*)ss\s", text)) <= 1
-    assert not re.search(r"\bcall", text)
-    assert len(re.findall(rf"vmov\w+\s+%{WIDEST}\d+, -?\d*\(%r[sb]p\)", text)) <= most_spills
+    assert len(re.findall(r"\bcall", text)) == 1, "the C function calls what does the work, which calls nothing"
+    stores = re.findall(rf"(v?mov\w+)\s+%{WIDEST}\d+, -?\d*\(%r[sb]p\)", text)
+    assert len(stores) <= most_spills
+    assert WIDEST == "xmm" or not stores or re.search(r"andq\s+\$-\d+, %rsp", text), "the stack is not aligned"
+    assert not re.findall(rf"v?movu\w+\s+%{WIDEST}\d+, -?\d*\(%r[sb]p\)", text), "nor are vectors that lie there"

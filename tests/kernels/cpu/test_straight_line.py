@@ -73,6 +73,8 @@ def test_who_has_one():
     assert not has((2, 8, 8, 1), False), "too many parameters"
     assert not has((2, 2, 1), True), "dropout"
     address = straight_line.straight_line_address
-    same = [address([2, 2, 1], [sigmoid] * 2, 0, 0, lanes, np.dtype("float32")) for lanes in (16, 32, 16)]
-    assert same[0] == same[2] != same[1]
-    assert all(same)
+    kinds = [(16, 4), (32, 4), (16, 5), (16, 3)]
+    found = [address([2, 2, 1], [sigmoid] * 2, 0, 0, lanes, n, np.dtype("float32")) for lanes, n in kinds]
+    assert found[0] == found[3]
+    assert len({*found}) == 3
+    assert all(found)
