@@ -52,7 +52,6 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     """
     stop, before, finished = Stop(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
-    outcome.status[members] = RUNNING
     waiting = iter(members.tolist())
 
     def work() -> None:

@@ -195,7 +195,6 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     lanes = choose_lanes(task.network, task.device, len(members), validates)
     n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
-    outcome.status[members] = RUNNING
     per_epoch = lanes * products(task.network, task.data.n_samples)
     n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
     with task.device.on(), module.Team(n_ranks) as team:

@@ -23,6 +23,7 @@ def judge_nets(
     output : (n_members * n_samples * n_outputs,), written if given
     """
     n_nets, n_params = params.shape
+    all_of_them = members is None
     members = np.arange(n_nets) if members is None else members
     output = np.empty(0, params.dtype) if output is None else output
     module, net = backend(device), describe_net(network)
@@ -32,7 +33,7 @@ def judge_nets(
     family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams)
     if family == "alone":
         return _judge_each(network, device, params, data, strides, members, output)
-    loss, right = np.full(n_nets, np.nan), np.full(n_nets, np.nan)
+    loss, right = np.empty(n_nets), np.empty(n_nets)
     empty, whole = np.empty(0), np.empty(0, np.int64)
     nets = Nets(
         n_params=n_params, params=params.reshape(-1), hyper=np.zeros(len(NET_HYPER)),
@@ -50,7 +51,7 @@ def judge_nets(
             params.dtype, LANES, "exact",
         )  # fmt: skip
         module.evaluate_nets(team, net, data, nets, work, output)
-    return loss[members], right[members]
+    return (loss, right) if all_of_them else (loss[members], right[members])
 
 
 def _judge_each(network, device, params, data, strides, members, output):
