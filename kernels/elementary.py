@@ -1,9 +1,9 @@
 """exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
-reduction and a polynomial, or a ratio of two: no branch, no table but of one or two registers, a few units in the last place, measured by
-tests/kernels/test_elementary.py. NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 *
-that number; nor is sigmoid, whose floor is the smallest normal number.
+reduction and a polynomial, or a ratio of two: no branch, no table that is not in registers, a few units in the last
+place, measured by tests/kernels/test_elementary.py. NaN stays NaN. exp is 0 never: below the smallest normal number it
+returns about 2 * that number; nor is sigmoid, whose floor is the smallest normal number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
 Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
@@ -19,22 +19,13 @@ from numba.extending import intrinsic, overload
 from .compiler import HelperCompiler
 from .jit import OPTIONS
 from .plain import exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, softplus, tanh
-from .simd import (
-    FLAGS,
-    HAS_STEPS,
-    STEPS,
-    Vector,
-    absolute,
-    half_power,
-    half_power_in_steps,
-    llvm_type,
-    split,
-    where,
-)
+from .simd import FLAGS, STEPS, Vector, absolute, half_power, half_power_in_steps, llvm_type, split, where
 
 # exp needs one term less than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
 EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
-EXP_STEP_32 = (1.000014700806345, 0.4999999799333596)
+EXP_STEPS_32 = {  # by how many steps there are to a factor of two: exp(r) = 1 + r P(r)
+    8: (1.0000000490091288, 0.5000650374393084, 0.16664288945172198), 32: (1.000014700806345, 0.4999999799333596),
+}  # fmt: skip
 EXPM1_32 = (0.5, 0.16666576989698775, 0.041666554617204574, 0.008363179052722578, 0.0013926183587713494)
 EXP_64 = EXPM1_64 = (
     0.5, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717, 0.00019841269863053618,
@@ -122,7 +113,7 @@ def _polynomial_in_pairs(for_32, for_64):
     return polynomial
 
 
-_exp_step = _polynomial(EXP_STEP_32, EXP_STEP_32)
+_exp_step = _polynomial(EXP_STEPS_32.get(STEPS, ()), ())
 _exp_tail = _polynomial_in_pairs(EXP_32, EXP_64)
 _expm1_tail = _polynomial_in_pairs(EXPM1_32, EXPM1_64)
 _tanh_above = _polynomial_in_pairs(TANH_ABOVE_32, TANH_ABOVE_32)
@@ -271,4 +262,4 @@ for _function, _implementation in (
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip
     _compiled(_function, _implementation)
-_compiled(_factors, _vector_factors, _vector_factors_by_steps if HAS_STEPS else None)
+_compiled(_factors, _vector_factors, _vector_factors_by_steps if STEPS > 1 else None)

@@ -27,6 +27,7 @@ from .plain import absolute, multiply_add, ratio, sqrt, where
 
 FLAGS = ("contract", "nsz", "arcp", "afn")  # as in jit.py, for the instructions written here
 I32 = ir.IntType(32)
+FEATURES = binding.get_host_cpu_features()
 
 
 class Vector(types.Type):
@@ -234,7 +235,7 @@ def _reciprocal_estimate(typing_context, v):
     return v(v), build
 
 
-HAS_ESTIMATE = bool(binding.get_host_cpu_features().get("avx512f"))
+HAS_ESTIMATE = bool(FEATURES.get("avx512f"))
 
 
 @overload(ratio)
@@ -331,8 +332,8 @@ def half_power(typing_context, t):
     return t(t), build
 
 
-STEPS = 32  # to a factor of two: as many as two registers hold, which one instruction chooses from
-HAS_STEPS = bool(binding.get_host_cpu_features().get("avx512f"))
+# To a factor of two: as many as the registers hold that one instruction chooses from, two of AVX-512 or one of AVX2.
+STEPS = 32 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") else 1
 
 
 @intrinsic
@@ -342,17 +343,20 @@ def half_power_in_steps(typing_context, t):
     """
 
     def build(context, builder, sig, args):
-        shift = 23 - (STEPS - 1).bit_length()
+        shift, size = 23 - (STEPS - 1).bit_length(), 16 if STEPS == 32 else 8
         powers = (2.0 ** (np.arange(STEPS) / STEPS - 1.0)).astype(np.float32).view(np.int32)
         table = [int(bits) - (j << shift) for j, bits in enumerate(powers)]
-        half, whole = ir.VectorType(I32, STEPS // 2), ir.VectorType(I32, t.lanes)
-        low, high = constant(I32, table[: STEPS // 2]), constant(I32, table[STEPS // 2 :])
-        choose = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(half, [half] * 3), "llvm.x86.avx512.vpermi2var.d.512"
-        )
-        n = builder.bitcast(args[0], whole)
-        chosen = _by_pieces(builder, n, STEPS // 2, lambda piece: builder.call(choose, [low, piece, high]))
-        return builder.bitcast(builder.add(chosen, builder.shl(n, constant(I32, [shift] * t.lanes))), llvm_type(t))
+        registers = [constant(I32, table[k : k + size]) for k in range(0, STEPS, size)]
+        name, order = ("avx512.vpermi2var.d.512", (0, 2, 1)) if STEPS == 32 else ("avx2.permd", (0, 1))
+        kind = ir.FunctionType(ir.VectorType(I32, size), [ir.VectorType(I32, size)] * len(order))
+        choose = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
+
+        def chosen(n):
+            return builder.call(choose, [(*registers, n)[k] for k in order])
+
+        n = builder.bitcast(args[0], ir.VectorType(I32, t.lanes))
+        bits = builder.add(_by_pieces(builder, n, size, chosen), builder.shl(n, constant(I32, [shift] * t.lanes)))
+        return builder.bitcast(bits, llvm_type(t))
 
     return t(t), build
 
