@@ -44,6 +44,7 @@ def net_and_reference(sizes, hidden, loss, output, dtype, **settings):
 def family(request, monkeypatch):
     """Every net of the test runs in this kernel family, whatever its size."""
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
     return request.param
 
 

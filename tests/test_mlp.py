@@ -175,6 +175,7 @@ def test_second_fit_sees_other_batches():
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 def test_same_seed_same_bits(family, dtype, monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: family)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: family)
     histories = []
     nets = [regressor(dtype=dtype, random_state=seed) for seed in (5, 5, 6)]
     for net in nets:
@@ -211,6 +212,7 @@ def test_global_random_state_is_left_alone():
 def test_small_shapes(family, sizes, n, batch_size, monkeypatch, rng):
     """One sample, one unit, no hidden layer, a batch that does not divide the data, one that is larger than it."""
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: family)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: family)
     net = MLP(sizes, hidden_activation="tanh", random_state=1)
     x, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
     before = net.evaluate(x, y)["loss"]
@@ -236,6 +238,7 @@ def test_no_hidden_layer_solves_least_squares(rng):
 @pytest.mark.parametrize("family", ("per_sample_narrow", "per_sample_wide", "per_layer"))
 def test_hidden_units_may_change_places(family, dtype, monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: family)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: family)
     net = MLP((3, 6, 5, 2), dtype=dtype, random_state=3)
     before = net.predict(X)
     for k in range(2):
@@ -251,6 +254,7 @@ def test_hidden_units_may_change_places(family, dtype, monkeypatch):
 def test_each_sample_is_predicted_alone(family, monkeypatch, rng):
     """In blocks of any number of rows, the same; softmax rows sum to one."""
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: family)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: family)
     net, many = classifier(dtype="float64"), rng.normal(size=(600, 3))
     whole = net.predict(many)
     np.testing.assert_allclose(whole.sum(axis=1), 1.0, rtol=1e-12)
@@ -300,6 +304,7 @@ def test_weighted_accuracy():
 @pytest.mark.parametrize("family", ("per_sample_narrow", "per_sample_wide", "per_layer"))
 def test_whole_sample_weights_are_repetitions(family, monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: family)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: family)
     repeats = np.array([1, 3, 0, 2, 1, 1, 5, 0, 1, 2, 1, 1])
     settings = {"batch_size": None, "optimizer": SGD(0.1, momentum=0.5), "epochs": 20}
     weighted = trained(regressor(dtype="float64"), sample_weight=repeats, **settings)

@@ -41,6 +41,7 @@ each_optimizer = pytest.mark.parametrize("optimizer", EACH, ids=title)
 @pytest.fixture(params=FAMILIES)
 def family(request, monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
     return request.param
 
 

@@ -12,7 +12,14 @@ from fastmlp.devices import Device
 from fastmlp.kernels.activations import CODES
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.entry import _entries
-from fastmlp.plan import choose_family, choose_nets_family, choose_threads, describe_net, products
+from fastmlp.plan import (
+    choose_evaluation_family,
+    choose_family,
+    choose_nets_family,
+    choose_threads,
+    describe_net,
+    products,
+)
 
 XOR, LARGE = (2, 2, 1), (784, 512, 10)
 
@@ -32,6 +39,35 @@ def test_small_nets_have_samples_in_lanes():
     assert choose_family(network(XOR), 4) == "per_sample_narrow"
     assert choose_family(network(XOR), 32) == "per_sample_wide"
     assert choose_family(network(LARGE), 128) == "per_layer"
+
+
+def test_family_of_a_step_that_one_thread_is_enough_for():
+    assert choose_family(network((16, 32, 1)), 1024) == "per_sample_wide"
+    assert choose_family(network((16, 32, 1)), 100_000) == "per_layer"
+    assert choose_family(network((2, 4, 1)), 10_000_000) == "per_sample_wide", "faster than several threads"
+
+
+def test_few_outputs_count_little():
+    """A logistic regression has many weights, but a product with one column wastes most of its registers."""
+    assert choose_family(network((1000, 1)), 200) == "per_sample_wide"
+    assert choose_family(network((1000, 8)), 200) == "per_layer"
+    assert choose_family(network((1000, 3)), 8) == "per_layer"
+
+
+def test_family_of_a_forward_pass():
+    assert choose_evaluation_family(network(XOR), 4) == "per_sample_narrow"
+    assert choose_evaluation_family(network(XOR), 1000) == "per_sample_wide"
+    assert choose_evaluation_family(network(XOR, dropout=0.5), 1000) == "per_sample_wide", "which draws no masks"
+    assert choose_evaluation_family(network((16, 32, 1)), 4) == "per_layer"
+
+
+def test_columns_do_not_collide():
+    """Samples are columns: units' columns that lie a power of two apart would fall into few places of a cache."""
+    net = describe_net(network((64, 8, 8, 10)))
+    for rows in (1, 100, 512, 1000, 1024, 4096):
+        work = backend.make_work("per_sample_wide", net, rows, rows, 1, False, np.dtype(np.float32), "exact")
+        assert rows <= work.columns < rows + 32
+        assert work.columns * 4 % 2048
 
 
 @pytest.mark.parametrize("dropout", (0.5, (0.0, 0.1), (0.1, 0.0)))

@@ -44,6 +44,7 @@ def tasks(draw):
 @pytest.fixture(params=FAMILIES)
 def family(request, monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
     return request.param
 
 

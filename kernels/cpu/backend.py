@@ -24,6 +24,7 @@ from . import one_net
 from .straight_line import has_straight_line, straight_line_address
 from .team import Team as Team
 from .work import (
+    COLLIDING,
     LANES,
     LOSS,
     NARROW,
@@ -109,6 +110,8 @@ def make_work(
             **walk,
         )
     columns = _padded(rows, NARROW if family == "per_sample_narrow" else WIDE)
+    if columns * dtype.itemsize % COLLIDING == 0:
+        columns += WIDE
     return SampleWork(
         units=np.cumsum([0] + sizes).astype(np.int64),
         columns=columns,

@@ -15,6 +15,7 @@ LOSS, RIGHT = 0, 1  # columns of `partial`
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
 NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
+COLLIDING = 2048  # bytes; a cache has few places for lines that lie multiples of it apart, as units' columns would
 LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
 TOGETHER = 4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
 

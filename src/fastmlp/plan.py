@@ -20,10 +20,12 @@ from .network import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
 # bench/LOG.md has the figures.
-LANES_UP_TO = 512  # weights of the largest layer up to which samples-as-lanes wins, for batches of more than 8 ...
-LANES_UP_TO_NARROW = 200  # ... and for smaller ones
-LANES_INPUTS = 8192  # numbers of a batch's inputs: more of them leave the first-level cache ...
-LANES_ALWAYS, LANES_ALWAYS_INPUTS = 128, 8  # ... which does not matter up to so many weights and inputs
+# Weights of the largest layer up to which samples-as-lanes wins, in batches of more than 8 and in smaller ones. Layers
+# with so few outputs do not count: a product takes 16 at a time.
+LANES_UP_TO, LANES_FEW = 600, 4
+LANES_UP_TO_NARROW, LANES_FEW_NARROW = 200, 2
+LANES_ALWAYS, LANES_ALWAYS_INPUTS = 128, 8  # weights and inputs up to which it wins against several threads too ...
+EVALUATION_INPUTS = 32  # ... and inputs, where there is only the way forward
 STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
 ROWS_PER_THREAD = 8
 STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
@@ -90,12 +92,26 @@ def describe_net(network: Network) -> Net:
 
 
 def choose_family(network: Network, rows: int) -> str:
-    """Samples as lanes while layers are small; per_layer above, and wherever dropout needs masks."""
+    """Samples as lanes while layers are small and one thread is enough; per_layer above, and wherever dropout needs
+    masks. However many threads there are, so that a fit is the same bits for any number of them.
+    """
+    up_to, few = (LANES_UP_TO, LANES_FEW) if rows > 8 else (LANES_UP_TO_NARROW, LANES_FEW_NARROW)
     largest = max(i * j for i, j in network.layout.shapes)
-    fits = largest <= (LANES_UP_TO if rows > 8 else LANES_UP_TO_NARROW)
-    inputs = network.n_features
-    near = rows * inputs <= LANES_INPUTS or (largest <= LANES_ALWAYS and inputs <= LANES_ALWAYS_INPUTS)
-    if any(network.dropout) or not (fits and near):
+    fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
+    always = largest <= LANES_ALWAYS and network.n_features <= LANES_ALWAYS_INPUTS
+    if any(network.dropout) or not (fits and (always or products(network, rows) < 2 * STEP_PER_THREAD)):
+        return "per_layer"
+    return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+
+
+def choose_evaluation_family(network: Network, rows: int) -> str:
+    """The same for a forward pass, which needs no masks and whose samples per_layer shares out among threads.
+
+    A sample's output is the same bits whatever samples come with it: both per_sample families add up in the same order,
+    per_layer in another one.
+    """
+    largest = max(i * j for i, j in network.layout.shapes)
+    if largest > LANES_ALWAYS or network.n_features > EVALUATION_INPUTS:
         return "per_layer"
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
@@ -110,10 +126,6 @@ def choose_device_family(network: Network, rows: int, precision: str, dtype: np.
         return "narrow"
     small = network.layout.n_params <= BLOCK_UP_TO_PARAMS and products(network, rows) <= BLOCK_UP_TO_STEP
     return "per_net" if small else "per_layer"
-
-
-def family_on(device: Device, network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
-    return choose_family(network, rows) if device.is_host else choose_device_family(network, rows, precision, dtype)
 
 
 def choose_nets_family(
@@ -228,7 +240,11 @@ class Plan:
         n_threads: int | None = None, precision: str = "exact",
     ) -> Plan:  # fmt: skip
         """With the buffers that a fit on this thread has left, if they are alike."""
-        family = family_on(device, network, batch_size, precision, dtype)
+        family = (
+            choose_family(network, batch_size)
+            if device.is_host
+            else choose_device_family(network, batch_size, precision, dtype)
+        )
         n_threads = n_threads or choose_threads(network, family, batch_size)
         net, module = describe_net(network), backend(device)
         made_for = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
@@ -255,11 +271,11 @@ class Plan:
         if last is not None and last.rows == n_samples and n_threads is None:
             return last
         rows = min(n_samples, evaluation_rows(network, device))
-        # A sample's output is the same bits whatever samples come with it: all families that EVALUATION_ROWS and fewer
-        # rows may get add up in the same order, but per_layer is another order.
-        family = family_on(device, network, EVALUATION_ROWS, precision, dtype)
-        if family == "per_sample_wide" and rows <= 4:
-            family = "per_sample_narrow"
+        family = (
+            choose_evaluation_family(network, rows)
+            if device.is_host
+            else choose_device_family(network, EVALUATION_ROWS, precision, dtype)
+        )
         if family == "per_layer" and device.is_host:
             n_threads = n_threads or choose_threads(network, family, n_samples)
             if n_threads > 1:  # as many blocks for each rank, and equal ones: 1,797 rows are not 1,024 and 773

@@ -20,6 +20,7 @@ AWKWARD = np.array([0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e4, -1e4, 0.5, -3.0]
 @pytest.fixture(params=FAMILIES)
 def family(request, monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
     return request.param
 
 

@@ -20,6 +20,7 @@ DTYPES = ("float32", "float64")
 @pytest.fixture(autouse=True)
 def per_layer(monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: "per_layer")
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: "per_layer")
 
 
 @pytest.fixture
