@@ -1,8 +1,9 @@
 """Training many nets: XOR, full batch, squared error, from 1 net to a million.
 
 The arithmetic counted here: multiply-adds that a net and epoch needs, and what takes their place in the same pipe, an
-exponential and the division after it as 16 of them. They are the reason why the limit is as high as it is: most of a
-2-2-1 net's epoch is its twelve sigmoids.
+exponential and the division after it as 8 of them on a processor: six where the power of two comes from a table in
+registers, and a division of a whole register, which costs as much as two (measured by leaving divisions out,
+bench/LOG.md). On a GPU each of them goes through units that have an eighth of the rate: 16.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cached_property, partial
 
 import numpy as np
 from flat import offsets
-from peers import ARITHMETIC, POPULATION, STOPPING, Peer
+from peers import ARITHMETIC, DEVICE, POPULATION, STOPPING, Peer
 from work import Entry, at_most
 
 from fastmlp.benchmarks.rounds import FEWEST_RUNS
@@ -20,7 +21,7 @@ from fastmlp.benchmarks.rounds import FEWEST_RUNS
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
-EXPONENTIAL = 16
+EXPONENTIAL = {"cpu": 8, "cuda": 16}[DEVICE]
 CHECKED = 100  # nets that are compared with float64
 TOLERANCE = 1e-3  # of a parameter
 # Epochs before nets are compared. Quickprop divides by a difference of slopes and Rprop asks for their signs: after 20

@@ -14,6 +14,8 @@ from populations import RATES, X, Y
 
 from peers import DEVICE, Unsupported
 
+FEW = 100
+
 
 class Fastmlp:
     def __init__(self, layer_sizes, hidden_activation, optimizer, start, **fit):
@@ -24,6 +26,10 @@ class Fastmlp:
         self.start = start
         rates = fit.pop("rates", RATES[optimizer])
         self.fit = {"optimizer": fastmlp.optimizer_from_name(optimizer, rates), "verbose": 0, **fit}
+        if len(start) <= FEW:  # nets that train one by one have their steps compiled when it has been worth it
+            from fastmlp.kernels.cpu.one_net import MAKE_AFTER
+
+            self.run(MAKE_AFTER // len(start) + 1)
 
     def run(self, n_epochs):
         self.population.params = self.start

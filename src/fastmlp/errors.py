@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from math import isfinite, isinf
 from numbers import Integral, Real
@@ -93,12 +93,12 @@ def is_per_net(value: Any) -> bool:
     return hasattr(value, "rvs") or getattr(value, "ndim", 0) == 1 or isinstance(value, (list, tuple))
 
 
-def drawn_setting(name: str, value: Any, n_nets: int, rng: np.random.Generator | None) -> Any:
-    """The setting as a number or as an array (n_nets,)."""
+def drawn_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
+    """The setting as a number or as an array (n_nets,), drawn with rng() where it is a distribution."""
     import numpy as np
 
     if hasattr(value, "rvs"):
-        value = np.asarray(value.rvs(size=n_nets, random_state=rng), np.float64)
+        value = np.asarray(value.rvs(size=n_nets, random_state=rng and rng()), np.float64)
     elif is_per_net(value):
         value = np.asarray(value, np.float64)
     else:

@@ -8,7 +8,7 @@ SciPy distribution that they are drawn from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -46,8 +46,8 @@ class Optimizer:
             )
         return np.array([float(getattr(self, name, 0.0)) for name in HYPER])
 
-    def for_nets(self, n_nets: int, rng: np.random.Generator) -> Optimizer:
-        """The same with every distribution drawn from; settings are numbers or arrays (n_nets,) then."""
+    def for_nets(self, n_nets: int, rng: Callable[[], np.random.Generator]) -> Optimizer:
+        """The same with every distribution drawn from, by rng(); settings are numbers or arrays (n_nets,) then."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if all(isinstance(value, (bool, int, float)) for value in values.values()):
             return self

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from numbers import Integral
 from typing import Any
 
@@ -38,7 +39,7 @@ PER_NET: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def own_setting(name: str, value: Any, n_nets: int, rng: np.random.Generator | None) -> Any:
+def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
     """The setting as a number or as an array (n_nets,), checked before and after it is drawn."""
     drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
     return checked_setting(name, drawn, **PER_NET[name])
@@ -103,9 +104,9 @@ class Population:
         self.seed = seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.seeds = rng.integers(2**63, size=self.n_nets)
-        self.dropout = own_setting("dropout", dropout, self.n_nets, rng)
-        self.l2 = own_setting("l2", l2, self.n_nets, rng)
-        self.init_scale = own_setting("init_scale", init_scale, self.n_nets, rng)
+        self.dropout = own_setting("dropout", dropout, self.n_nets, lambda: rng)
+        self.l2 = own_setting("l2", l2, self.n_nets, lambda: rng)
+        self.init_scale = own_setting("init_scale", init_scale, self.n_nets, lambda: rng)
         # The description of them all: where nets differ, it has the largest value.
         self.network = Network.build(
             layer_sizes, hidden_activation, output_activation, loss, float(np.max(self.dropout)),
@@ -243,11 +244,11 @@ class Population:
             if rule is None:
                 raise ValueError("restart_after needs converged=..., which says when a net has learned.")
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        rng = np.random.default_rng([self.seed, self._fits])
+        rng = cache(partial(np.random.default_rng, [self.seed, self._fits]))  # takes as long as 500 epochs of XOR
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
         data, strides, held_out = fit_data(
             X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
-            validation_fraction, rule, int(rng.integers(2**63)),
+            validation_fraction, rule, rng,
         )  # fmt: skip
         if stopping is not None:
             stopping.check_monitor(has_validation=held_out is not None, has_classes=data.metric != METRIC_NONE)

@@ -104,11 +104,13 @@ def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[D
 
 
 def fit_data(
-    X, y, network, dtype, n_nets, sample_weight, class_weight, validation_data, validation_fraction, converged, seed
+    X, y, network, dtype, n_nets, sample_weight, class_weight, validation_data, validation_fraction, converged, rng
 ) -> tuple[Data, Strides, Data | None]:
     """(samples, elements from net to net of X, Y and weight, samples held out) of a fit.
 
-    seed : of the split, if validation_fraction asks for one. Raises ValueError for what does not go together.
+    rng : called for a generator, whose next number is the split's seed, if validation_fraction asks for one
+
+    Raises ValueError for what does not go together.
     """
     share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
     if share and validation_data is not None:
@@ -132,5 +134,5 @@ def fit_data(
     elif share:
         if any(strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")
-        data, held_out = split(data, share, seed)
+        data, held_out = split(data, share, int(rng().integers(2**63)))
     return data, strides, held_out
