@@ -54,16 +54,17 @@ def nesterov(p, g, v, s1, s2, h):
 
 @formula
 def adam(p, g, m, v, s2, h):
-    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment."""
-    m = multiply_add(h.beta1, m, (1.0 - h.beta1) * g)
-    v = multiply_add(h.beta2, v, (1.0 - h.beta2) * (g * g))
+    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment. Means are moved by
+    a share of what they are off, an operation less than a sum of two shares."""
+    m = multiply_add(1.0 - h.beta1, g - m, m)
+    v = multiply_add(1.0 - h.beta2, multiply_add(g, g, -v), v)
     return multiply_add(-h.learning_rate, ratio(m, sqrt(v) * h.root_correction + h.epsilon), p), m, v, s2
 
 
 @formula
 def rmsprop(p, g, v, s1, s2, h):
     """Tieleman and Hinton 2012: v = rho v + (1 - rho) g**2; p - lr g / (sqrt(v) + epsilon)"""
-    v = multiply_add(h.beta2, v, (1.0 - h.beta2) * (g * g))
+    v = multiply_add(1.0 - h.beta2, multiply_add(g, g, -v), v)
     return multiply_add(-h.learning_rate, ratio(g, sqrt(v) + h.epsilon), p), v, s1, s2
 
 

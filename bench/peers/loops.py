@@ -85,7 +85,7 @@ class Fastmlp:
                 rate = h[0] / (one - powers[0])
                 root = one / np.sqrt(one - powers[1])
                 settings = Settings(zero, h[1], h[2], h[3], zero, zero, zero, zero, rate, one, root, zero)
-                update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings, one, zero, one)
+                update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings)
 
         p, state = self.zeros(n), self.zeros(2 * n)
         p[:] = self.x["p"]

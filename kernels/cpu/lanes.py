@@ -26,7 +26,7 @@ from .denormals import flush_denormals, restore_denormals
 from .lane_queue import make_queue
 from .lane_update import make_settings
 from .per_net import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER, make_gradient, make_loops, shuffle_lanes
-from .update import CLIP_NORM, LEARNING_RATE, make_update
+from .update import CLIP_NORM, LEARNING_RATE, make_adjust, make_update
 from .work import LANES, OTHER_LANES
 
 L2 = len(HYPER)
@@ -41,7 +41,7 @@ def make_training(lanes, has_loops):
     keep_flagged, sums, start_net, keep_converged, are_alike, next_due, look = make_queue(lanes)
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
-    update = selector([make_update(row, lanes) for row in RULES], 10)
+    update, adjust = selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
     if not has_loops:
 
         @inlined
@@ -96,7 +96,9 @@ def make_training(lanes, has_loops):
                     first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
             if course.layered:
                 factor = clip * number(w.p, course.layer_factors[part])
-            update(course.rule, w.p, w.g, w.state, first * lanes, last * lanes, n * lanes, h, decay, penalty, factor)
+            if in_parts or nets.clipped:
+                adjust(w.p, w.g, first * lanes, last * lanes, decay, penalty, factor)
+            update(course.rule, w.p, w.g, w.state, first * lanes, last * lanes, n * lanes, h)
 
     @inner
     def descend(p, g, n, rate):

@@ -28,7 +28,7 @@ from .elements import (
 )
 from .loop import make_loop
 from .product import make_product, plain_product, transpose_to_panels
-from .update import CLIP_NORM, clip_factor, squares, update
+from .update import CLIP_NORM, adjust, clip_factor, squares, update
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT
 
 
@@ -147,7 +147,9 @@ def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
         if is_bias:
             first, last, decay, l2 = b + column, b + last_column, number(p, 1.0), number(p, 0.0)
         factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
-        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h, decay, l2, factor)
+        if decay != 1.0 or l2 != 0.0 or factor != 1.0:
+            adjust(p, memory.grads, first, last, decay, l2, factor)
+        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h)
     if k > 0:
         transpose_to_panels(p, w, row, end, fan_out, work.transposed, work.panels[k])
 

@@ -1,4 +1,4 @@
-"""The update loops: penalty, clipping, decay and rule in one pass over a range of the flat vectors."""
+"""The update loops over a range of the flat vectors: penalty, clipping and decay where there are any, and the rule."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, MOMENTUM, BETA1, BETA2, EPSILON, GROWTH,
 
 
 def make_update(row, lanes=LANES):
-    """update(p, g, s, first, last, stride, h, decay, l2, clip) of one rule, in vectors of this many lanes."""
+    """update(p, g, s, first, last, stride, h) of one rule, in vectors of this many lanes."""
     rule, n_state = row.update, row.n_state
 
     @inner
-    def update(p, g, s, first, last, stride, h, decay, l2, clip):
+    def update(p, g, s, first, last, stride, h):
         whole = last - (last - first) % lanes
         for i in range(first, whole, lanes):
             value = load(p, i, lanes)
-            slope = (load(g, i, lanes) + value * l2) * clip
             s0 = load(s, i, lanes) if n_state > 0 else value
             s1 = load(s, stride + i, lanes) if n_state > 1 else value
             s2 = load(s, 2 * stride + i, lanes) if n_state > 2 else value
-            value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
+            value, s0, s1, s2 = rule(value, load(g, i, lanes), s0, s1, s2, h)
             store(p, i, value)
             if n_state > 0:
                 store(s, i, s0)
@@ -40,11 +39,10 @@ def make_update(row, lanes=LANES):
         if whole < last:
             i, n = whole, last - whole
             value = load_first(p, i, n, lanes)
-            slope = (load_first(g, i, n, lanes) + value * l2) * clip
             s0 = load_first(s, i, n, lanes) if n_state > 0 else value
             s1 = load_first(s, stride + i, n, lanes) if n_state > 1 else value
             s2 = load_first(s, 2 * stride + i, n, lanes) if n_state > 2 else value
-            value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
+            value, s0, s1, s2 = rule(value, load_first(g, i, n, lanes), s0, s1, s2, h)
             store_first(p, i, n, value)
             if n_state > 0:
                 store_first(s, i, n, s0)
@@ -56,8 +54,33 @@ def make_update(row, lanes=LANES):
     return update
 
 
-# update(rule, p, g, s, first, last, stride, h, decay, l2, clip)      s: flat, one row of `stride` per number of state
-update = selector([make_update(row) for row in RULES], 10)
+# update(rule, p, g, s, first, last, stride, h)      s: flat, one row of `stride` per number of state
+update = selector([make_update(row) for row in RULES], 7)
+
+
+def make_adjust(lanes=LANES):
+    """adjust(p, g, first, last, decay, l2, clip) in vectors of this many lanes: what comes before every rule, by itself:
+    most nets have none of it, and the rules' loops wait for the multipliers.
+    """
+
+    @inner
+    def adjust(p, g, first, last, decay, l2, clip):
+        """g = (g + l2 p) clip, p = decay p; for a range, each number or vector of numbers the same."""
+        whole = last - (last - first) % lanes
+        for i in range(first, whole, lanes):
+            value = load(p, i, lanes)
+            store(g, i, (load(g, i, lanes) + value * l2) * clip)
+            store(p, i, value * decay)
+        if whole < last:
+            i, n = whole, last - whole
+            value = load_first(p, i, n, lanes)
+            store_first(g, i, n, (load_first(g, i, n, lanes) + value * l2) * clip)
+            store_first(p, i, n, value * decay)
+
+    return adjust
+
+
+adjust = make_adjust()
 
 
 @inlined

@@ -83,10 +83,19 @@ def test_loss_and_delta(code):
 def test_update(code):
     update_loop = update.make_update(RULES[code])
 
-    def run(p, g, s, h, one):
-        update_loop(p, g, s, 0, 1024, 1024, h, one, one, one)
+    def run(p, g, s, h):
+        update_loop(p, g, s, 0, 1024, 1024, h)
 
-    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS, np.float32(1.0)))
+    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS))
+
+
+def test_adjust():
+    adjust = update.adjust
+
+    def run(p, g, decay):
+        adjust(p, g, 0, 1024, decay, decay, decay)
+
+    assert_packed(assembly(run, FLOATS, FLOATS, np.float32(1.0)))
 
 
 @pytest.mark.parametrize("rows, width", [(64, 10), (64, 64)])
