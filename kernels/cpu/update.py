@@ -59,7 +59,7 @@ update = selector([make_update(row) for row in RULES], 7)
 
 
 def make_adjust(lanes=LANES):
-    """adjust(p, g, first, last, decay, l2, clip) in vectors of this many lanes: what comes before every rule, by itself:
+    """adjust(p, g, first, last, decay, l2, clip) in vectors of this many lanes: what comes before a rule, by itself:
     most nets have none of it, and the rules' loops wait for the multipliers.
     """
 
