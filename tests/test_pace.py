@@ -45,3 +45,13 @@ def test_back_to_two_when_the_machine_is_free_again():
 
 def test_never_more_than_one_thread_of_one():
     assert {n_threads for n_threads, _ in run(Pace(1, 1e6), {1: 1e-3}, 100)} == {1}
+
+
+def test_short_steps_try_one_thread_soon():
+    """A fit of a tenth of a second is over before the first second is."""
+    steps = {1: 8e-5, 2: 1.3e-4}
+    calls = run(Pace(2, 3e6), steps, 14)
+    before = [n_steps for n_threads, n_steps in calls[: [n for n, _ in calls].index(1)]]
+    assert sum(before) * steps[2] < 0.06
+    assert {n_threads for n_threads, _ in calls[-3:]} == {1}
+    assert 1 not in {n_threads for n_threads, _ in run(Pace(2, 1e9), {1: 0.03, 2: 0.017}, 14)}, "long ones wait"

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds a call should take
 FIRST_CALL = 2e6  # multiply-adds of the first one
-BELIEVED = 0.01  # seconds from which a call's time says something
+BELIEVED = 0.004  # seconds from which a call's time says something
 TRIAL_AFTER = (1.0, 0.25)  # seconds of training, on all threads and on one, after which the other is tried
+# In short steps meetings matter most: two processors that are one core to their host make them slower than one thread.
+SHORT_STEP, FIRST_TRIAL = 5e-4, 0.02  # seconds up to which a step is short, and of training after which one is tried
 WORTH = (0.8, 0.95)  # share of the present time per step that the other must stay below
 
 
@@ -28,10 +30,13 @@ class Pace:
         self._steps = max(1, int(FIRST_CALL / products_per_step))
         self._seconds_per_step = 0.0  # of the present choice, once it is known
         self._since_trial = 0.0
-        self._is_first = True
+        self._is_first = self._is_untried = True
 
     def next(self) -> tuple[int, int]:
-        due = self._seconds_per_step > 0.0 and self._since_trial >= TRIAL_AFTER[self._on_one]
+        wait = TRIAL_AFTER[self._on_one]
+        if self._is_untried and self._seconds_per_step < SHORT_STEP:
+            wait = FIRST_TRIAL
+        due = self._seconds_per_step > 0.0 and self._since_trial >= wait
         if due and self._choices[0] > 1:
             return self._choices[1 - self._on_one], max(1, int(1.5 * BELIEVED / self._seconds_per_step))
         return self._choices[self._on_one], self._steps
@@ -42,7 +47,7 @@ class Pace:
             return
         per_step = seconds / n_steps
         if n_threads != self._choices[self._on_one]:
-            self._since_trial = 0.0
+            self._since_trial, self._is_untried = 0.0, False
             if per_step < WORTH[self._on_one] * self._seconds_per_step:
                 self._on_one, self._seconds_per_step = 1 - self._on_one, per_step
             return

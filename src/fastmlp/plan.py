@@ -26,7 +26,8 @@ LANES_UP_TO, LANES_FEW = 600, 4
 LANES_UP_TO_NARROW, LANES_FEW_NARROW = 200, 2
 LANES_ALWAYS, LANES_ALWAYS_INPUTS = 128, 8  # weights and inputs up to which it wins against several threads too ...
 EVALUATION_INPUTS = 32  # ... and inputs, where there is only the way forward
-STEP_PER_THREAD = 3_000_000  # multiply-adds that pay for one more thread's two meetings a step
+STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
+CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
 ROWS_PER_THREAD = 8
 STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
 # From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
@@ -178,13 +179,13 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
     small population does.
     """
     work = n_nets * samples * (products(network, 1) + STEP_OF_NET)
-    return max(1, min(n_threads_available(), -(-n_nets // lanes), work // STEP_PER_THREAD))
+    return max(1, min(n_threads_available(), -(-n_nets // lanes), work // CALL_PER_THREAD))
 
 
-def choose_threads(network: Network, family: str, rows: int) -> int:
+def choose_threads(network: Network, family: str, rows: int, per_thread: int = STEP_PER_THREAD) -> int:
     if family != "per_layer":
         return 1
-    return max(1, min(n_threads_available(), products(network, rows) // STEP_PER_THREAD, rows // ROWS_PER_THREAD))
+    return max(1, min(n_threads_available(), products(network, rows) // per_thread, rows // ROWS_PER_THREAD))
 
 
 class _Last(threading.local):
@@ -277,7 +278,7 @@ class Plan:
             else choose_device_family(network, EVALUATION_ROWS, precision, dtype)
         )
         if family == "per_layer" and device.is_host:
-            n_threads = n_threads or choose_threads(network, family, n_samples)
+            n_threads = n_threads or choose_threads(network, family, n_samples, CALL_PER_THREAD)
             if n_threads > 1:  # as many blocks for each rank, and equal ones: 1,797 rows are not 1,024 and 773
                 n_blocks = -(-n_samples // (rows * n_threads))
                 share = -(-n_samples // (n_blocks * n_threads))
