@@ -1,9 +1,13 @@
-"""Where samples-as-lanes stops paying: time of a training step in both kernel families, over widths and batch sizes.
+"""Where samples-as-lanes stops paying: time of both kernel families over widths and numbers of samples, of a training
+step on one thread, and of a forward pass on as many as each chooses.
 
-Run: python bench/lab_families.py      (prints microseconds a step and who wins; plan.py's thresholds come from here)
+Run: python bench/lab_families.py      (prints microseconds and who wins; plan.py's thresholds come from here)
 """
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,40 +15,60 @@ import fastmlp
 import fastmlp.plan as plan
 from fastmlp.plan import products
 
+SMALL = ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (16, 8, 1), (24, 5, 1), (20, 20, 1), (24, 24, 1))
+NEAR = ((10, 16, 16, 1), (16, 32, 1), (10, 48, 1), (30, 10, 2), (48, 12, 3), (40, 16, 1), (24, 32, 1), (64, 8, 8, 10))
+LARGE = ((32, 32, 4), (64, 64, 10), (100, 6, 1), (100, 10, 1))
+FEW_OUTPUTS = ((128, 1), (1000, 1), (500, 2, 1), (64, 4, 1), (200, 4, 1), (300, 3), (784, 4, 4))
+ROWS = (1, 4, 8, 16, 64, 256, 512, 768, 1024, 2048)  # of a batch; powers of two and others
+PASS_ROWS = (1, 1000, 100_000)  # of a forward pass
+FAMILIES = ("per_sample", "per_layer")
+
+
+def made(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.MLP, np.ndarray]:
+    """A net whose every step and pass is by this family, and samples."""
+    family = family if family == "per_layer" else "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+    plan.choose_family = plan.choose_evaluation_family = lambda network, rows: family
+    net = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0, device="cpu")
+    return net, np.random.default_rng(0).normal(size=(rows, sizes[0])).astype(np.float32)
+
 
 def seconds_per_step(family: str, sizes: tuple[int, ...], rows: int) -> float:
-    plan.choose_family = lambda network, batch: family
-    plan.choose_threads = lambda network, family, batch: 1
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(rows, sizes[0])), rng.normal(size=(rows, sizes[-1]))
-    net = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0)
+    net, X = made(family, sizes, rows)
+    y = np.random.default_rng(1).normal(size=(rows, sizes[-1]))
     net.fit(X, y, epochs=2, verbose=0)
-    epochs = max(5, int(5e7 / products(net.network, rows)))
+    epochs = max(5, int(2e7 / products(net.network, rows)))
     return min(net.fit(X, y, epochs=epochs, verbose=0).seconds / epochs for _ in range(3))
 
 
+def seconds_per_pass(family: str, sizes: tuple[int, ...], rows: int) -> float:
+    net, X = made(family, sizes, rows)
+    best, repeats = np.inf, max(1, 20_000 // rows)
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(repeats):
+            net.predict(X)
+        best = min(best, (time.perf_counter() - began) / repeats)
+    return best
+
+
+def table(seconds, nets, all_rows) -> Iterator[str]:
+    yield f"{'layers':16} {'rows':>7} {'weights':>8} {'lanes us':>10} {'layers us':>10}  lanes / layers"
+    for sizes in nets:
+        weights = max(np.multiply(sizes[:-1], sizes[1:]))
+        for rows in all_rows:
+            a, b = (seconds(family, sizes, rows) * 1e6 for family in FAMILIES)
+            yield f"{'-'.join(map(str, sizes)):16} {rows:7} {weights:8} {a:10.2f} {b:10.2f}  {a / b:.2f}"
+
+
 def main() -> None:
-    print(f"{'layers':16} {'rows':>5} {'products':>10} {'lanes us':>10} {'layers us':>10}  lanes / layers")
-    for sizes in (
-        (2, 4, 1),
-        (4, 8, 1),
-        (8, 16, 1),
-        (8, 8, 8, 1),
-        (10, 16, 16, 1),
-        (16, 32, 1),
-        (32, 32, 4),
-        (64, 64, 10),
-        (128, 1),
-        (20, 20, 1),
-        (10, 48, 1),
-        (64, 8, 8, 10),
-    ):
-        for rows in (1, 4, 8, 16, 64, 256, 1024):
-            lanes = "per_sample_narrow" if rows <= 4 else "per_sample_wide"
-            a, b = (seconds_per_step(family, sizes, rows) for family in (lanes, "per_layer"))
-            n = rows * (3 * sum(np.multiply(sizes[:-1], sizes[1:])) - sizes[0] * sizes[1])
-            text = "-".join(map(str, sizes))
-            print(f"{text:16} {rows:5} {n:10} {a * 1e6:10.2f} {b * 1e6:10.2f}  {a / b:.2f}", flush=True)
+    threads, nets = plan.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS)
+    plan.choose_threads = lambda *_: 1
+    for line in table(seconds_per_step, nets, ROWS):
+        print(line, flush=True)
+    plan.choose_threads = threads
+    print("\nforward pass")
+    for line in table(seconds_per_pass, nets, PASS_ROWS):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

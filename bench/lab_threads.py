@@ -17,12 +17,12 @@ def main() -> None:
     n_threads = n_threads_available()
     print(f"{'layers':20} {'rows':>5} {'products':>12} {'1 thread us':>12} {n_threads} threads us  speed-up")
     rng = np.random.default_rng(0)
-    for sizes in ((64, 64, 32, 10), (100, 128, 1), (100, 256, 256, 1), (784, 512, 512, 10)):
-        for rows in (32, 64, 128, 256, 512):
+    for sizes in ((64, 64, 32, 10), (64, 100, 10), (30, 64, 64, 2), (100, 256, 256, 1), (784, 512, 512, 10)):
+        for rows in (64, 128, 200, 256, 512):
             X, y = rng.normal(size=(rows * 8, sizes[0])), rng.normal(size=(rows * 8, sizes[-1]))
             seconds = []
             for threads in (1, n_threads):
-                plan.choose_threads = lambda network, family, batch, n=threads: n
+                plan.choose_threads = lambda *_, n=threads: n
                 net = fastmlp.MLP(sizes, random_state=0)
                 net.fit(X, y, epochs=1, batch_size=rows, verbose=0)
                 epochs = max(1, int(3e9 / products(net.network, rows) / 8))
