@@ -38,13 +38,13 @@ def c_function(sizes, rule, lanes):
     architecture = sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, RULE_CODES[rule], lanes, False
     library = library_of_c(python_function(architecture), *signature(np.dtype("float32")))
     spills = re.findall(r"vmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)", library.assembly())
-    kind = ctypes.CFUNCTYPE(COUNT, *[POINTER] * 8, *[COUNT] * 5, *[NUMBER] * 6, *[POINTER] * 4)
+    kind = ctypes.CFUNCTYPE(COUNT, *[POINTER] * 8, *[COUNT] * 5, *[NUMBER] * 6, *[POINTER] * 4, COUNT, POINTER, POINTER)
     return kind(load(f"lab_lanes {architecture}", lambda: library.object_code)), len(spills)
 
 
 def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     """(per net and epoch, stores to the stack)"""
-    from fastmlp.kernels.arguments import HYPER, aligned_zeros
+    from fastmlp.kernels.arguments import HYPER, NO_EPOCH, aligned_zeros
     from fastmlp.kernels.cpu.straight_line_code import EVERY_LOSS, LAST_STEP
 
     train, spills = c_function(sizes, rule, lanes)
@@ -62,6 +62,7 @@ def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     arrays = [x.ctypes.data for x in (p, g, a, y, weight, hyper, loss, right, state, betas, powers, last_loss)]
     judges = EVERY_LOSS if rule == "rprop" else LAST_STEP
     numbers = (4, 0, judges, 1, epochs, 4.0, 1.0, 0.0, 0.5, -np.inf, np.inf)
+    due = np.array([NO_EPOCH])
     best = np.inf
     for _ in range(ROUNDS):
         seconds = 0.0
@@ -69,7 +70,7 @@ def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
             p[:], state[:], powers[:], last_loss[:] = start, 0.0, 1.0, np.inf
             state[1] = RULES[rule] if rule == "rprop" else 0.0
             began = time.perf_counter()
-            train(*arrays[:8], *numbers, *arrays[8:])
+            train(*arrays[:8], *numbers, *arrays[8:], 0, due.ctypes.data, None)
             seconds += time.perf_counter() - began
         best = min(best, seconds)
     return best / (CALLS * epochs * lanes) * 1e9, spills

@@ -108,13 +108,14 @@ class Nets(NamedTuple):
     loss: np.ndarray  # float64 (n_nets,), of the last epoch
     right: np.ndarray  # float64 (n_nets,), share of samples that were right in it
     best: np.ndarray  # float64 (n_nets,), the monitored value at its best
-    record_epochs: np.ndarray  # int64 (n_records,), rising
+    record_epochs: np.ndarray  # int64 (n_records + 1,), rising; the last one never comes
     n_records: int
     n_nets: int
     records: np.ndarray  # flat (n_records, n_nets), the loss of those epochs
 
 
 NET_HYPER = (*HYPER, "l2")
+MOST_RECORDS, NO_EPOCH = 64, 2**62
 RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import HYPER, LINE, NET_HYPER, Course, Data, Memory, Net, aligned_zeros
+from ..arguments import HYPER, LINE, MOST_RECORDS, NET_HYPER, Course, Data, Memory, Net, aligned_zeros
 from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
@@ -223,12 +223,12 @@ def _make_block(
         "a": n_units * tile, "z": n_units * tile if keeps or drops else 0, "delta": n_units * tile,
         "mask": n_units * tile if drops else 0, "y": sizes[-1] * tile, "weight": tile, "p": n_params, "g": n_params,
         "state": MOST_STATE * n_params, "safe": n_params, "best": n_params, "hyper": len(NET_HYPER), "factor": 1,
-        "loss": 1, "right": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1,
+        "loss": 1, "right": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1, "records": MOST_RECORDS,
     }  # fmt: skip
     numbers = _in_one_piece({name: n * lanes for name, n in rows_of.items()}, dtype)
     reals = _in_one_piece({"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}, np.float64)
     whole = _in_one_piece(
-        {"clock": 2, "filled": 2, "net": lanes, "start": lanes, "record": lanes, "best_epoch": lanes,
+        {"clock": 3, "filled": 2, "net": lanes, "start": lanes, "record": lanes, "best_epoch": lanes,
          "order": lanes * n_samples if shuffle else 0}, np.int64,
     )  # fmt: skip
     reals["powers"][:], whole["net"][:], whole["filled"][:] = 1.0, -1, -1

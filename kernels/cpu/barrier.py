@@ -17,14 +17,20 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
 @intrinsic
-def take_number(typing_context, counter):
-    """The counter's present value, which no other thread gets too; the counter moves on by one."""
+def take_numbers(typing_context, counter, n):
+    """The counter's present value, the first of n that no other thread gets too; the counter moves on by n."""
 
     def build(context, builder, sig, args):
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "acq_rel")
+        return builder.atomic_rmw("add", data, args[1], "acq_rel")
 
-    return types.int64(counter), build
+    return types.int64(counter, types.int64), build
+
+
+@inner
+def take_number(counter):
+    """The next one alone."""
+    return take_numbers(counter, 1)
 
 
 def _reader(index):

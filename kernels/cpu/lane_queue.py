@@ -14,7 +14,9 @@ from .update import BETA1, BETA2, EPSILON
 
 
 def make_queue(lanes):
-    """(keep_flagged, sums, start_net, keep_converged, are_alike, next_due, look) for blocks of this many lanes."""
+    """(keep_flagged, sums, start_net, keep_converged, are_alike, next_due, hand_out, look) for blocks of this many
+    lanes.
+    """
 
     @inner
     def copy_lane(source, lane, n, target, start):
@@ -132,37 +134,44 @@ def make_queue(lanes):
 
     @inner
     def are_alike(w):
-        """Whether all lanes have nets, and all of them began together: they will be due together too."""
-        alike = True
+        """Whether lanes have nets whose numbers follow each other, and all of them began together: they will be due
+        together too.
+        """
+        alike = w.net[0] >= 0
         for lane in range(w.lanes):
-            alike &= w.net[lane] >= 0 and w.start[lane] == w.start[0]
+            alike &= w.net[lane] == w.net[0] + lane and w.start[lane] == w.start[0]
         return alike
 
     @inner
-    def record_alike(goal, nets, w):
-        """What settle and next_due do for lanes that are alike, where all nets go on."""
-        r, epoch, due = w.record[0], w.clock[0] - w.start[0], goal.n_epochs
-        if r < nets.n_records and nets.record_epochs[r] == epoch:
-            for lane in range(w.lanes):
-                nets.records[r * nets.n_nets + w.net[lane]] = w.loss[lane]
-                w.record[lane] = r + 1
-            r += 1
-        if r < nets.n_records:
-            due = min(due, nets.record_epochs[r])
-        return w.start[0] + due
+    def hand_out(nets, w, scale):
+        """Records that lanes which are alike have kept, times scale, to where they belong."""
+        for r in range(w.record[0], w.clock[2]):
+            store(nets.records, r * nets.n_nets + w.net[0], load(w.records, r * lanes, lanes) * scale)
+        for lane in range(w.lanes):
+            w.record[lane] = w.clock[2]
 
     @inner
-    def look(data, goal, nets, w, was_saved, alike, eventful):
+    def keep_alike(goal, nets, w):
+        """What settle and next_due do for lanes that are alike, where all nets go on."""
+        if nets.record_epochs[w.clock[2]] == w.clock[0] - w.start[0]:
+            store(w.records, w.clock[2] * lanes, load(w.loss, 0, lanes))
+            w.clock[2] += 1
+        return w.start[0] + min(goal.n_epochs, nets.record_epochs[w.clock[2]])
+
+    @inner
+    def look(data, goal, nets, w, was_saved, alike, eventful, scale):
         """After an epoch at which something is due, or something has happened to a net. Returns whether lanes are free.
 
-        alike : are_alike's answer, which is right as long as no net begins
+        alike : are_alike's answer, which is right as long as no net begins. scale : as hand_out takes it
         """
         sound = not any_of(~(load(w.loss, 0, lanes) < np.inf))
         if alike and sound and not eventful and w.clock[0] < w.start[0] + goal.n_epochs:
-            w.clock[1] = record_alike(goal, nets, w)
+            w.clock[1] = keep_alike(goal, nets, w)
             return False
+        if alike:
+            hand_out(nets, w, scale)
         found = settle(data, goal, nets, w, was_saved)
-        w.clock[1] = next_due(goal, nets, w)
+        w.clock[1], w.clock[2] = next_due(goal, nets, w), w.record[0]
         return found
 
-    return keep_flagged, sums, start_net, keep_converged, are_alike, next_due, look
+    return keep_flagged, sums, start_net, keep_converged, are_alike, next_due, hand_out, look

@@ -21,7 +21,7 @@ from ..jit import inlined, inner, kernel, selector
 from ..memory import bare, fill, load, number, offset, store
 from ..optimizers import RPROP, RULES, SGD
 from ..simd import absolute, any_of, sqrt, where
-from .barrier import take_number
+from .barrier import take_numbers
 from .denormals import flush_denormals, restore_denormals
 from .lane_queue import make_queue
 from .lane_update import make_settings
@@ -38,7 +38,7 @@ def make_training(lanes, has_loops):
     and for validation, there is only a train, and much less to compile.
     """
 
-    keep_flagged, sums, start_net, keep_converged, are_alike, next_due, look = make_queue(lanes)
+    keep_flagged, sums, start_net, keep_converged, are_alike, next_due, hand_out, look = make_queue(lanes)
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
     update, adjust = selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
@@ -183,19 +183,29 @@ def make_training(lanes, has_loops):
             and goal.monitor == MONITOR_NONE
         )
         has_room, alike, last = True, False, w.clock[0] + n_epochs
-        attention = eventful = remembers = False
+        attention = eventful = remembers = keeps = False
+        scale = inverse if runs else number(w.p, 1.0)  # the straight-line program keeps sums
         while w.clock[0] < last:
             if has_room:
-                busy = 0
+                free = 0
                 for lane in range(w.lanes):
                     if w.net[lane] < 0:
-                        taken = take_number(queue)
-                        start_net(net, nets, w, lane, nets.members[taken] if taken < nets.n_members else -1, initial)
-                    if w.net[lane] >= 0:
-                        busy += 1
+                        free += 1
+                taken, busy = take_numbers(queue, free), w.lanes - free
+                for lane in range(w.lanes):
+                    if w.net[lane] < 0:
+                        owner = nets.members[taken] if taken < nets.n_members else -1
+                        start_net(net, nets, w, lane, owner, initial)
+                        taken += 1
+                        if owner >= 0:
+                            busy += 1
                 if busy == 0:
                     return
-                w.clock[1], has_room, alike = next_due(goal, nets, w), False, are_alike(w)
+                has_room, alike = False, are_alike(w)
+                w.clock[1], w.clock[2] = next_due(goal, nets, w), w.record[0]
+                keeps = runs and alike  # records without a look
+                if keeps:
+                    w.clock[1] = w.start[0] + goal.n_epochs
             if course.shuffle:
                 shuffle_lanes(w.lanes, n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
             n_steps = 1
@@ -205,7 +215,7 @@ def make_training(lanes, has_loops):
                 n_steps = min(min(w.clock[1], last), remembering + 1) - clock
             epoch = w.clock[0] + n_steps - 1
             judges = EVERY_STEP if has_goal else EVERY_LOSS if compares else NEVER
-            if not always_judges and (epoch + 1 >= w.clock[1] or epoch % SAFE_EVERY == 0):
+            if not always_judges and (keeps or epoch + 1 >= w.clock[1] or epoch % SAFE_EVERY == 0):
                 judges = LAST_STEP
             if judges != NEVER:
                 store(w.loss, 0, zero)
@@ -215,8 +225,11 @@ def make_training(lanes, has_loops):
                 before = load(w.loss, 0, lanes)
                 w.clock[0] += gradient(
                     net, data, nets, w, nets.mixed, course.shuffle, batch, n_batches, rows, judges, n_steps, stop_loss,
-                    goal.stop_right,
+                    goal.stop_right, w.clock[2] if keeps else nets.n_records,
                 ) - 1  # fmt: skip
+                if keeps:
+                    while nets.record_epochs[w.clock[2]] <= w.clock[0] + 1 - w.start[0]:
+                        w.clock[2] += 1
                 is_due, remembers = w.clock[0] + 1 >= w.clock[1], w.clock[0] % SAFE_EVERY == 0
                 eventful = goal.monitor != MONITOR_NONE
                 attention = is_due or eventful
@@ -226,13 +239,14 @@ def make_training(lanes, has_loops):
                 if judges != NEVER and batch == n_batches - 1:
                     loss, right = load(w.loss, 0, lanes) * inverse, load(w.right, 0, lanes)
                     store(w.loss, 0, loss)
-                    eventful |= any_of(~(loss > stop_loss)) or any_of(right >= stop_right)
+                    eventful |= any_of(~((loss > stop_loss) & (loss < np.inf))) or any_of(right >= stop_right)
                     attention = is_due or eventful
                     if single and remembers:  # these parameters gave this loss
                         store(w.flags, 0, where(loss < np.inf, 1.0, 0.0))
                         keep_flagged(w.flags, w.p, n, w.safe)
                     if single and attention:
-                        keep_converged(goal, nets, w)
+                        if has_goal:
+                            keep_converged(goal, nets, w)
                         watch_training(goal, w, n, loss, right * inverse)
                 if compares and nets.penalised:
                     objective += penalties(
@@ -256,7 +270,9 @@ def make_training(lanes, has_loops):
                 watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
             w.clock[0] += 1
             if attention:
-                has_room = look(data, goal, nets, w, single, alike, eventful)
+                has_room = look(data, goal, nets, w, single, alike, eventful, scale)
+        if alike:
+            hand_out(nets, w, scale)
 
     @inlined
     def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):

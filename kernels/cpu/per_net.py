@@ -236,11 +236,14 @@ def make_gradient(lanes, fill_tile, by_loops):
     """gradient(...) for blocks of this many lanes. by_loops : for nets that have no straight-line program"""
 
     @inlined
-    def gradient(net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right):
+    def gradient(
+        net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right, record
+    ):  # fmt: skip
         """The batch's gradient into w.g, its sums of losses and numbers right added to w.loss and w.right.
 
         judges : for which of n_steps the sums are wanted, see straight_line_code.py
         n_steps : above 1 for up to that many gradients of the straight-line program, with steps of the rule between
+        record : the next record that the straight-line program is to keep, nets.n_records for none
         Returns the number of gradients.
         """
         first, terms = batch * w.train_rows, float(rows * net.loss_width)
@@ -257,7 +260,8 @@ def make_gradient(lanes, fill_tile, by_loops):
                     w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, w.loss, w.right, m, tile, judges,
                     data.metric, n_steps, number(w.a, float(rows)), number(w.a, net.loss_width),
                     number(w.a, net.loss_constant), bound, stop_loss, number(w.a, stop_right * shares / terms),
-                    w.state, w.betas, w.powers, w.last_loss,
+                    w.state, w.betas, w.powers, w.last_loss, w.clock[0] - w.start[0],
+                    offset(nets.record_epochs, record), offset(w.records, record * lanes),
                 )  # fmt: skip
             else:
                 by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale)

@@ -9,6 +9,7 @@ no more than that needs no loop over samples, and no gradients that live through
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 
 from llvmlite import ir
 from numba import types
@@ -27,14 +28,14 @@ from .work import TOGETHER
 NEVER, LAST_STEP, EVERY_LOSS, EVERY_STEP = range(4)
 NAMES = (
     "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
-    "width", "c", "bound", "stop_loss", "stop_right", "state", "betas", "powers", "last_loss",
+    "width", "c", "bound", "stop_loss", "stop_right", "state", "betas", "powers", "last_loss", "epoch", "due", "losses",
 )  # fmt: skip
 
 
 @intrinsic
 def call_straight_line(
     typing_context, address, p, g, a, y, weight, rate, loss, right, m, adds, judges, metric, n_steps, rows, width, c,
-    bound, stop_loss, stop_right, state, betas, powers, last_loss,
+    bound, stop_loss, stop_right, state, betas, powers, last_loss, epoch, due, losses,
 ):  # fmt: skip
     """Call the function at `address`; its arguments and result are those of make_train."""
 
@@ -48,7 +49,8 @@ def call_straight_line(
 def kinds(x):
     """Numba's types of NAMES, for numbers of type x."""
     number, double = types.CPointer(x), types.CPointer(types.float64)
-    return (*[number] * 8, *[types.intp] * 5, *[x] * 6, number, double, double, number)
+    count, whole = types.intp, types.CPointer(types.int64)
+    return (*[number] * 8, *[count] * 5, *[x] * 6, number, double, double, number, count, whole, number)
 
 
 def signature(dtype):
@@ -81,17 +83,19 @@ def make_train(layer_sizes, activations, loss, rule, lanes, loops):
         the rule before each but the first, unless some net reaches stop_loss or stop_right or has no finite loss
     rate                                    all of a block's hyper, learning rates first
     state, betas, powers, last_loss         of the rule, as lane_update.make_advance takes them
+    epoch, due, losses                      epochs done before, those whose losses are to be kept, and where: rows of
+        lanes. Rising numbers, counted from 1; the last one never comes
     rows, width, c                          samples of the batch, outputs a loss is a mean over, the loss's constant
     """
 
     @intrinsic
     def train(
         typing_context, p, g, a, y, weight, rate, loss_out, right_out, m, adds, judges, metric, n_steps, rows, width, c,
-        bound, stop_loss, stop_right, state, betas, powers, last_loss,
+        bound, stop_loss, stop_right, state, betas, powers, last_loss, epoch, due, losses,
     ):  # fmt: skip
         sig = types.intp(
             p, g, a, y, weight, rate, loss_out, right_out, m, adds, judges, metric, n_steps, rows, width, c, bound,
-            stop_loss, stop_right, state, betas, powers, last_loss,
+            stop_loss, stop_right, state, betas, powers, last_loss, epoch, due, losses,
         )  # fmt: skip
 
         def build(context, builder, sig, args):
@@ -131,7 +135,7 @@ class _Expression:
 
 
 def _goes_on(loss, right, stop_loss, stop_right):
-    return not (any_of(~(loss > stop_loss)) or any_of(right >= stop_right))
+    return not (any_of(~((loss > stop_loss) & (loss < inf))) or any_of(right >= stop_right))
 
 
 class _Emitter:
@@ -193,6 +197,7 @@ class _Emitter:
                 for q in numbers:
                     b.store(self._read("g", self._count(q)), self.g[q])
         self.loss, self.right, step_at = self._variable(zero), self._variable(zero), self._variable(self._count(0))
+        self.kept, self.next_due = self._variable(self._count(0)), self._variable(b.load(self.given["due"]))
         body, end = b.append_basic_block("step"), b.append_basic_block("end")
         b.branch(body)
 
@@ -208,15 +213,22 @@ class _Emitter:
         done = b.add(step, self._count(1))
         is_last = b.icmp_signed("==", done, self.given["n_steps"])
         judging = b.or_(self._is("judges", EVERY_STEP), b.and_(b.not_(self._is("judges", NEVER)), is_last))
-        summing = b.or_(judging, self._is("judges", EVERY_LOSS))
+        is_due = b.icmp_signed("==", b.add(self.given["epoch"], done), b.load(self.next_due))
+        summing = b.or_(b.or_(judging, self._is("judges", EVERY_LOSS)), is_due)
         start, stop, stride = self._count(0), self.given["m"], self._count(TOGETHER)
         if self.loops:
             with cgutils.for_range_slice(b, start, stop, stride, intp=self.index) as (s, _):
                 self._samples(s, summing, judging)
         else:
             self._samples(start, summing, judging)
+        goes_on = self._variable(b.not_(is_last))
+        with b.if_then(is_due, likely=False):
+            self._keep_loss()
+        looks = b.or_(b.or_(self._is("judges", EVERY_STEP), self._is("judges", EVERY_LOSS)), is_due)
+        with b.if_then(looks):
+            b.store(b.and_(b.load(goes_on), self._no_goal()), goes_on)
         b.store(done, step_at)
-        b.cbranch(self._continues(done), body, end)
+        b.cbranch(b.load(goes_on), body, end)
 
         b.position_at_end(end)
         for q in numbers:
@@ -285,14 +297,21 @@ class _Emitter:
                 total = total + own["w"] * share
         self.builder.store(total.value, place)
 
-    def _continues(self, done):
+    def _keep_loss(self):
+        """This epoch's sums of losses into the next row, and which epoch's are wanted next."""
         b = self.builder
+        row, loss = b.load(self.kept), b.load(self.loss)
+        self._write(b.fmul(loss, self._everywhere(self.given["rows"]), flags=FLAGS), "losses", row)
+        following = b.add(row, self._count(1))
+        b.store(following, self.kept)
+        b.store(b.load(b.gep(self.given["due"], [following], inbounds=True)), self.next_due)
+
+    def _no_goal(self):
+        """Whether all nets go on, by this epoch's sums."""
         kinds = types.boolean(self.vector, self.vector, self.dtype, self.dtype)
-        parts = [b.load(self.loss), b.load(self.right), self.given["stop_loss"], self.given["stop_right"]]
-        no_goal = b.trunc(self.context.compile_internal(b, _goes_on, kinds, parts), ir.IntType(1))
-        looks = b.or_(self._is("judges", EVERY_STEP), self._is("judges", EVERY_LOSS))
-        more = b.icmp_signed("<", done, self.given["n_steps"])
-        return b.and_(more, b.or_(b.not_(looks), no_goal))
+        parts = [*map(self.builder.load, (self.loss, self.right)), self.given["stop_loss"], self.given["stop_right"]]
+        found = self.context.compile_internal(self.builder, _goes_on, kinds, parts)
+        return self.builder.trunc(found, ir.IntType(1))
 
     def _hand_out_sums(self, several, zero):
         """Weights are over rows * width: loss is a sum of means over outputs, right of shares of outputs or of 1."""

@@ -112,6 +112,7 @@ class Block(NamedTuple):
     net: np.ndarray  # int64 (lanes,), whose lane it is, -1 nobody's
     start: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
     record: np.ndarray  # int64 (lanes,), its next record
-    clock: np.ndarray  # int64 (2,), the block's epochs so far, and the one at whose end a lane is due
+    clock: np.ndarray  # int64 (3,), the block's epochs so far, the one at whose end a lane is due, and the end of records
+    records: np.ndarray  # (MOST_RECORDS, lanes), those that lanes which are alike have not handed out yet
     straight_line: int  # address of the compiled gradient of this architecture, 0 if there is none
     train_rows: int  # rows of a batch

@@ -22,7 +22,9 @@ from .kernels.arguments import (
     MONITOR_RIGHT,
     MONITOR_VALIDATION_LOSS,
     MONITOR_VALIDATION_RIGHT,
+    MOST_RECORDS,
     NET_HYPER,
+    NO_EPOCH,
     RUNNING,
     Course,
     Data,
@@ -46,8 +48,7 @@ MONITORS = {
     "validation_accuracy": MONITOR_VALIDATION_RIGHT,
 }  # fmt: skip
 CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
-RECORDS = 64  # epochs whose losses are recorded, spread evenly on a logarithmic scale
-RECORDED = 16_000_000  # numbers recorded at the most
+RECORDED = 16_000_000  # losses recorded at the most
 FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
 
 
@@ -183,7 +184,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         members=members, n_members=len(members),
         status=outcome.status, epochs=outcome.epochs, best_epochs=outcome.best_epochs,
         loss=outcome.loss, right=outcome.right, best=outcome.best,
-        record_epochs=outcome.record_epochs, n_records=len(outcome.record_epochs), n_nets=task.n_nets,
+        record_epochs=np.append(outcome.record_epochs, NO_EPOCH), n_records=len(outcome.record_epochs), n_nets=task.n_nets,
         records=outcome.records.reshape(-1),
     )  # fmt: skip
     layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
@@ -236,7 +237,7 @@ def run(
     """
     train = train_each if task.family == "alone" else train_together
     length = min(epochs, restart_after or epochs)
-    n_records = max(1, min(RECORDS, RECORDED // task.n_nets, length // 8))
+    n_records = max(1, min(MOST_RECORDS, RECORDED // task.n_nets, length // 8))
     outcome = Outcome.empty(task.n_nets, recorded_epochs(length, n_records).copy(), task.dtype)
     members, spent = np.arange(task.n_nets), np.zeros(task.n_nets, np.int64)
     restarts, interrupted = np.zeros(task.n_nets, np.int64), False

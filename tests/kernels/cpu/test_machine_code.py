@@ -165,7 +165,7 @@ def test_nets_as_lanes():
 
 # Stores of a register to the stack, in blocks that are made where that is the widest one.
 MOST_SPILLS = {
-    "zmm": [((2, 2, 1), 16, 100), ((2, 2, 1), 32, 200), ((2, 4, 4, 1), 16, 500)],
+    "zmm": [((2, 2, 1), 16, 125), ((2, 2, 1), 32, 200), ((2, 4, 4, 1), 16, 500)],
     "ymm": [((2, 2, 1), 8, 100), ((2, 2, 1), 16, 280), ((2, 4, 4, 1), 8, 400)],
     "xmm": [((2, 2, 1), 8, np.inf)],
 }
