@@ -104,10 +104,10 @@ class Nets(NamedTuple):
     n_members: int
     status: np.ndarray  # int64 (n_nets,), one of RUNNING ...
     epochs: np.ndarray  # int64 (n_nets,), trained
-    best_epochs: np.ndarray  # int64 (n_nets,), trained when the monitored value was best; -1 if nothing is monitored
+    best_epochs: np.ndarray  # int64 (n_nets,), trained when the monitored value was best; empty if nothing is monitored
     loss: np.ndarray  # float64 (n_nets,), of the last epoch
     right: np.ndarray  # float64 (n_nets,), share of samples that were right in it
-    best: np.ndarray  # float64 (n_nets,), the monitored value at its best
+    best: np.ndarray  # float64 (n_nets,), the monitored value at its best; empty if nothing is monitored
     record_epochs: np.ndarray  # int64 (n_records + 1,), rising; the last one never comes
     n_records: int
     n_nets: int

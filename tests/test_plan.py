@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp.plan
-from fastmlp import MLP
+from fastmlp import MLP, Population
 from fastmlp.devices import Device
 from fastmlp.kernels.activations import CODES
 from fastmlp.kernels.cpu import backend
@@ -205,6 +205,10 @@ def test_few_samples_are_evaluated_without_allocating():
 DATA = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
 
 
+def buffers_left(use):
+    return fastmlp.plan._last.left[use][1]
+
+
 def one_fit(hidden, X=DATA[0], **settings):
     net = MLP((3, hidden, 2), random_state=0)
     net.fit(X, DATA[1], epochs=3, **({"batch_size": 16, "monitor": False} | settings))
@@ -216,15 +220,40 @@ def one_fit(hidden, X=DATA[0], **settings):
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
     """And trains to the same bits in them, whatever is in them."""
-    fastmlp.plan._last.training = (), None
+    fastmlp.plan._last.left.clear()
     first = one_fit(hidden, shuffle=shuffle)
-    _, left = fastmlp.plan._last.training
+    left = buffers_left("a net")
     one_fit(hidden, X=np.full_like(DATA[0], 3.0e38), shuffle=shuffle, batch_size=16)  # leaves infinities
-    assert fastmlp.plan._last.training[1] is left
+    assert buffers_left("a net") is left
     np.testing.assert_array_equal(one_fit(hidden, shuffle=shuffle), first)
-    assert fastmlp.plan._last.training[1] is left
+    assert buffers_left("a net") is left
     one_fit(hidden, shuffle=shuffle, batch_size=8)
-    assert fastmlp.plan._last.training[1] is not left
+    assert buffers_left("a net") is not left
+
+
+def some_nets(n_rows, X=DATA[0], **settings):
+    pop = Population((3, 2, 2), 40, random_state=0, loss="softmax_cross_entropy")
+    return pop.fit(X[:n_rows], DATA[1][:n_rows], epochs=9, **({"batch_size": 5, "optimizer": "adam"} | settings))
+
+
+@pytest.mark.filterwarnings("ignore:The loss of", "ignore:overflow")
+@pytest.mark.parametrize("shuffle", (False, True))
+@pytest.mark.parametrize("batch_size", (4, 7))
+def test_a_population_has_the_buffers_that_one_alike_has_left(batch_size, shuffle):
+    """And trains to the same bits in them, whatever is in them, and on fewer samples."""
+    fastmlp.plan._last.left.clear()
+    settings = {"batch_size": batch_size, "shuffle": shuffle}
+    first = [some_nets(n, **settings) for n in (7, 3)]
+    for n, result in zip((7, 3), first, strict=True):
+        some_nets(7, X=np.full_like(DATA[0], 3.0e38), **settings)  # leaves infinities
+        again = some_nets(n, **settings)
+        for name in ("loss", "accuracy", "records", "epochs", "converged"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
+    left = [buffers_left(use) for use in ("nets", "judgement")]
+    some_nets(3, X=DATA[0][::-1].copy(), **settings)
+    assert [buffers_left(use) for use in ("nets", "judgement")] == left
+    some_nets(3, optimizer="sgd", **settings)
+    assert buffers_left("nets") is not left[0]
 
 
 def test_a_fit_within_a_fit_has_buffers_of_its_own():
@@ -236,8 +265,10 @@ def test_a_fit_within_a_fit_has_buffers_of_its_own():
 
 def test_large_buffers_are_not_left(monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "LEFT_BYTES", 1000)
+    fastmlp.plan._last.left.clear()
     one_fit(50)
-    assert fastmlp.plan._last.training == ((), None)
+    some_nets(7)
+    assert not fastmlp.plan._last.left
 
 
 def test_ranks_get_equal_shares_of_an_evaluation():
@@ -251,13 +282,15 @@ def test_ranks_get_equal_shares_of_an_evaluation():
 
 
 FORKED = """
-import os, sys, threading, warnings
+import os, time, warnings
+from _thread import _count
 import numpy as np, fastmlp
 warnings.simplefilter("ignore")  # that a process with threads forks
 net = fastmlp.MLP((3, 400, 400, 2), random_state=0, device="cpu")
 X = np.random.default_rng(0).random((400, 3), np.float32)
+before = _count()
 expected = net.predict(X)
-assert any(thread.name.startswith("fastmlp-") for thread in threading.enumerate())
+assert _count() == before + 1
 child = os.fork()
 if child == 0:
     os._exit(0 if (net.predict(X) == expected).all() else 1)
@@ -265,10 +298,10 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert (net.predict(X) == expected).all()
 del net
 fastmlp.MLP((2, 2, 1), device="cpu").predict(X[:, :2])
-for thread in threading.enumerate():
-    if thread.name.startswith("fastmlp-"):
-        thread.join(20)  # it has been told to end
-print([thread.name for thread in threading.enumerate()])
+end = time.monotonic() + 20
+while _count() > before and time.monotonic() < end:  # it has been told to end
+    time.sleep(0.01)
+print("left over:", _count() - before)
 """
 
 
@@ -278,7 +311,7 @@ def test_a_kept_team_is_not_used_after_a_fork(fresh_python, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     done = fresh_python(FORKED)
     assert done.returncode == 0, done.stderr
-    assert "fastmlp-1" not in done.stdout
+    assert "left over: 0" in done.stdout
 
 
 @pytest.mark.parametrize("sizes", ((2, 2, 1), (4, 100, 3), (20, 20, 4), (64, 64, 10), (70, 300, 520, 3)))

@@ -184,17 +184,36 @@ class NetsWork:
             straight = straight_line_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
         else:
             lanes = LANES
-        self.blocks = [
-            _make_block(net, n_params, rows, n_samples, shuffle, drops, straight, lanes, dtype) for _ in range(n_ranks)
-        ]
-        self.queue, self.n_members = np.zeros(1, np.int64), 0
+        self._made = net, n_params, rows, n_samples, shuffle, drops, straight, lanes, dtype
+        self._blocks: list[Block] = []
+        self.queue = np.zeros(1, np.int64)
+        self.begin(n_ranks)
         initial = rule.initial if rule is not None else ()
         self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
+
+    def begin(self, n_ranks: int) -> None:
+        """Empty blocks for so many ranks, and a queue from which nothing has been taken; like new for another fit."""
+        self._blocks += [_make_block(*self._made) for _ in range(n_ranks - len(self._blocks))]
+        self.blocks, self.n_members = self._blocks[:n_ranks], 0
+        self.queue[:] = 0
+        for block in self.blocks:
+            block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0
+            # Columns beyond the samples weigh 0, which times an infinity that is left there is no number.
+            block.a[:], block.y[:] = 0, 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the buffers, nearly."""
+        return sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray)) * len(self._blocks)
 
     @property
     def n_finished(self) -> int:
         """Nets whose training has ended."""
-        return min(int(self.queue[0]), self.n_members) - sum(int((block.net >= 0).sum()) for block in self.blocks)
+        begun = min(int(self.queue[0]), self.n_members)
+        for block in self.blocks:
+            first, end = np.minimum(block.taken, self.n_members)
+            begun -= int(end - first) + int(np.count_nonzero(block.net >= 0))
+        return begun
 
     def collect(self) -> None:
         """Kernels write what is finished where it belongs."""
@@ -228,10 +247,9 @@ def _make_block(
     numbers = _in_one_piece({name: n * lanes for name, n in rows_of.items()}, dtype)
     reals = _in_one_piece({"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}, np.float64)
     whole = _in_one_piece(
-        {"clock": 3, "filled": 2, "net": lanes, "start": lanes, "record": lanes, "best_epoch": lanes,
-         "order": lanes * n_samples if shuffle else 0}, np.int64,
+        {"clock": 2, "taken": 2, "kept": 1, "filled": 2, "net": lanes, "start": lanes, "record": lanes,
+         "best_epoch": lanes, "order": lanes * n_samples if shuffle else 0}, np.int64,
     )  # fmt: skip
-    reals["powers"][:], whole["net"][:], whole["filled"][:] = 1.0, -1, -1
     return Block(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,

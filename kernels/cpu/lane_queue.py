@@ -10,12 +10,15 @@ from ..arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_H
 from ..jit import inner
 from ..memory import fill, load, number, store
 from ..simd import any_of, where
+from .barrier import take_numbers
 from .update import BETA1, BETA2, EPSILON
+
+SHARES, MOST_BLOCKS = 8, 8  # of the nets that are left a rank takes this share of its own one, but no more blocks
 
 
 def make_queue(lanes):
-    """(keep_flagged, sums, start_net, keep_converged, are_alike, next_due, hand_out, look) for blocks of this many
-    lanes.
+    """(keep_flagged, sums, next_number, start_net, keep_converged, are_alike, next_due, hand_out, look) for blocks of
+    this many lanes.
     """
 
     @inner
@@ -44,8 +47,25 @@ def make_queue(lanes):
         return v
 
     @inner
+    def next_number(queue, n_ranks, w, n_members, n_free):
+        """Which of the members is the next for one of this rank's n_free lanes; n_members or more if none is left.
+
+        A rank takes several blocks' nets at once where many are left: ranks that write to one cache line, as those of
+        neighbours do, wait for each other.
+        """
+        if w.taken[0] == w.taken[1]:
+            blocks = min((n_members - queue[0]) // (SHARES * n_ranks * lanes), MOST_BLOCKS)
+            n = max(n_free, blocks * lanes)
+            w.taken[0] = take_numbers(queue, n)
+            w.taken[1] = w.taken[0] + n
+        w.taken[0] += 1
+        return w.taken[0] - 1
+
+    @inner
     def start_net(net, nets, w, lane, owner, initial):
-        """Put net `owner` into a lane; -1 empties it: all zero, so that nothing in it can grow."""
+        """Put net `owner` into a lane, whose flag then stands for parameters to be kept; -1 empties it: all zero, so
+        that nothing in it can grow.
+        """
         n = nets.n_params
         w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
         fill_lane(w.state, lane, nets.n_state * n, 0.0)
@@ -60,14 +80,18 @@ def make_queue(lanes):
             for k in range(net.n_layers):
                 w.dropout[k * lanes + lane] = 0.0
             return
+        w.flags[lane] = number(w.flags, 1.0)
         for q in range(n):
-            w.p[q * lanes + lane] = w.safe[q * lanes + lane] = nets.params[owner * n + q]
-        row = owner * nets.hyper_stride
-        for q in range(len(NET_HYPER)):
-            w.hyper[q * lanes + lane] = number(w.hyper, nets.hyper[row + q])
-        w.betas[lane], w.betas[lanes + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
-        for k in range(net.n_layers):
-            w.dropout[k * lanes + lane] = nets.dropout[owner * nets.dropout_stride + k]
+            w.p[q * lanes + lane] = nets.params[owner * n + q]
+        is_first = w.clock[0] == 0  # in this lane: what all nets share is there from the second one on
+        if is_first or nets.hyper_stride != 0:
+            row = owner * nets.hyper_stride
+            for q in range(len(NET_HYPER)):
+                w.hyper[q * lanes + lane] = number(w.hyper, nets.hyper[row + q])
+            w.betas[lane], w.betas[lanes + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
+        if is_first or nets.dropout_stride != 0:
+            for k in range(net.n_layers):
+                w.dropout[k * lanes + lane] = nets.dropout[owner * nets.dropout_stride + k]
         for s in range(nets.n_state):
             if initial[s] != 0:  # a setting's number plus one, whose value it is
                 for q in range(n):
@@ -114,8 +138,8 @@ def make_queue(lanes):
                 copy_lane(w.p, lane, n, nets.params, owner * n)
             nets.status[owner], nets.epochs[owner] = status, epoch
             nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
-            nets.best_epochs[owner] = w.best_epoch[lane] if goal.monitor != MONITOR_NONE else -1
-            nets.best[owner] = float(w.best_value[lane])
+            if goal.monitor != MONITOR_NONE:
+                nets.best_epochs[owner], nets.best[owner] = w.best_epoch[lane], float(w.best_value[lane])
             w.net[lane], found = -1, True
         return found
 
@@ -145,18 +169,18 @@ def make_queue(lanes):
     @inner
     def hand_out(nets, w, scale):
         """Records that lanes which are alike have kept, times scale, to where they belong."""
-        for r in range(w.record[0], w.clock[2]):
+        for r in range(w.record[0], w.kept[0]):
             store(nets.records, r * nets.n_nets + w.net[0], load(w.records, r * lanes, lanes) * scale)
         for lane in range(w.lanes):
-            w.record[lane] = w.clock[2]
+            w.record[lane] = w.kept[0]
 
     @inner
     def keep_alike(goal, nets, w):
         """What settle and next_due do for lanes that are alike, where all nets go on."""
-        if nets.record_epochs[w.clock[2]] == w.clock[0] - w.start[0]:
-            store(w.records, w.clock[2] * lanes, load(w.loss, 0, lanes))
-            w.clock[2] += 1
-        return w.start[0] + min(goal.n_epochs, nets.record_epochs[w.clock[2]])
+        if nets.record_epochs[w.kept[0]] == w.clock[0] - w.start[0]:
+            store(w.records, w.kept[0] * lanes, load(w.loss, 0, lanes))
+            w.kept[0] += 1
+        return w.start[0] + min(goal.n_epochs, nets.record_epochs[w.kept[0]])
 
     @inner
     def look(data, goal, nets, w, was_saved, alike, eventful, scale):
@@ -171,7 +195,7 @@ def make_queue(lanes):
         if alike:
             hand_out(nets, w, scale)
         found = settle(data, goal, nets, w, was_saved)
-        w.clock[1], w.clock[2] = next_due(goal, nets, w), w.record[0]
+        w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
         return found
 
-    return keep_flagged, sums, start_net, keep_converged, are_alike, next_due, hand_out, look
+    return keep_flagged, sums, next_number, start_net, keep_converged, are_alike, next_due, hand_out, look

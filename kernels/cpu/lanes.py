@@ -21,7 +21,6 @@ from ..jit import inlined, inner, kernel, selector
 from ..memory import bare, fill, load, number, offset, store
 from ..optimizers import RPROP, RULES, SGD
 from ..simd import absolute, any_of, sqrt, where
-from .barrier import take_numbers
 from .denormals import flush_denormals, restore_denormals
 from .lane_queue import make_queue
 from .lane_update import make_settings
@@ -38,7 +37,7 @@ def make_training(lanes, has_loops):
     and for validation, there is only a train, and much less to compile.
     """
 
-    keep_flagged, sums, start_net, keep_converged, are_alike, next_due, hand_out, look = make_queue(lanes)
+    keep_flagged, sums, next_number, start_net, keep_converged, are_alike, next_due, hand_out, look = make_queue(lanes)
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
     update, adjust = selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
@@ -158,7 +157,7 @@ def make_training(lanes, has_loops):
             return fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
 
     @inlined
-    def _train(net, data, course, goal, nets, held_out, w, initial, queue, n_epochs):
+    def _train(n_ranks, net, data, course, goal, nets, held_out, w, initial, queue, n_epochs):
         n, n_samples, size = nets.n_params, data.n_samples, course.batch_size
         n_batches = (n_samples + size - 1) // size
         validates = goal.monitor == MONITOR_VALIDATION_LOSS or goal.monitor == MONITOR_VALIDATION_RIGHT
@@ -191,18 +190,19 @@ def make_training(lanes, has_loops):
                 for lane in range(w.lanes):
                     if w.net[lane] < 0:
                         free += 1
-                taken, busy = take_numbers(queue, free), w.lanes - free
+                busy = 0
+                store(w.flags, 0, zero)
                 for lane in range(w.lanes):
                     if w.net[lane] < 0:
-                        owner = nets.members[taken] if taken < nets.n_members else -1
-                        start_net(net, nets, w, lane, owner, initial)
-                        taken += 1
-                        if owner >= 0:
-                            busy += 1
+                        taken = next_number(queue, n_ranks, w, nets.n_members, free)
+                        start_net(net, nets, w, lane, nets.members[taken] if taken < nets.n_members else -1, initial)
+                    if w.net[lane] >= 0:
+                        busy += 1
                 if busy == 0:
                     return
+                keep_flagged(w.flags, w.p, n, w.safe)
                 has_room, alike = False, are_alike(w)
-                w.clock[1], w.clock[2] = next_due(goal, nets, w), w.record[0]
+                w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
                 keeps = runs and alike  # records without a look
                 if keeps:
                     w.clock[1] = w.start[0] + goal.n_epochs
@@ -225,11 +225,11 @@ def make_training(lanes, has_loops):
                 before = load(w.loss, 0, lanes)
                 w.clock[0] += gradient(
                     net, data, nets, w, nets.mixed, course.shuffle, batch, n_batches, rows, judges, n_steps, stop_loss,
-                    goal.stop_right, w.clock[2] if keeps else nets.n_records,
+                    goal.stop_right, w.kept[0] if keeps else nets.n_records,
                 ) - 1  # fmt: skip
                 if keeps:
-                    while nets.record_epochs[w.clock[2]] <= w.clock[0] + 1 - w.start[0]:
-                        w.clock[2] += 1
+                    while nets.record_epochs[w.kept[0]] <= w.clock[0] + 1 - w.start[0]:
+                        w.kept[0] += 1
                 is_due, remembers = w.clock[0] + 1 >= w.clock[1], w.clock[0] % SAFE_EVERY == 0
                 eventful = goal.monitor != MONITOR_NONE
                 attention = is_due or eventful
@@ -278,7 +278,7 @@ def make_training(lanes, has_loops):
     def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
         n, width = nets.n_params, net.sizes[net.n_layers]
         n_blocks = (nets.n_members + lanes - 1) // lanes
-        for block in range(rank, n_blocks, n_ranks):
+        for block in range(rank * n_blocks // n_ranks, (rank + 1) * n_blocks // n_ranks):
             count = min(lanes, nets.n_members - block * lanes)
             for lane in range(w.lanes):
                 w.net[lane] = nets.members[block * lanes + min(lane, count - 1)]
@@ -321,7 +321,7 @@ def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block
     """Up to n_epochs epochs of this rank's block. queue : int64 (1,), how many of nets.members have been taken."""
     before = flush_denormals()
     _train(
-        bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
+        n_ranks, bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
         queue, n_epochs,
     )  # fmt: skip
     restore_denormals(before)
@@ -332,7 +332,7 @@ def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_o
     """The same for blocks of OTHER_LANES nets that have a straight-line program, without validation."""
     before = flush_denormals()
     _train_straight(
-        bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
+        n_ranks, bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
         queue, n_epochs,
     )  # fmt: skip
     restore_denormals(before)

@@ -7,8 +7,8 @@ threads: a shared pool could hand out too few and never finish. Safe to use afte
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,8 @@ class Team:
         self._repeated: tuple[Any, tuple, Repeated | None] = None, (), None
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
-        for rank, queue in enumerate(self._work, start=1):
-            Thread(target=_serve, args=(queue, self._done), daemon=True, name=f"fastmlp-{rank}").start()
+        for queue in self._work:
+            start_new_thread(_serve, (queue, self._done))  # a threading.Thread would be waited for until it runs
 
     def run(self, kernel, kind, *arguments, n_ranks: int | None = None, new: tuple[int, ...] = ()) -> None:
         """Run on the first n_ranks ranks, on all if it is None.
@@ -93,7 +93,8 @@ class Team:
         # Compiled, or loaded from the cache, before any rank can wait for another.
         arguments = [(rank, n_ranks, self._barrier, *own) for rank, own in enumerate(arguments_of_ranks)]
         _, function, pack = entry(kernel, kind, arguments[0])
-        words = [pack(*self._words(own)) for own in arguments]
+        one_call = Words(lasting=(tuple,))  # ranks share most of their named tuples
+        words = [pack(*one_call(own)) for own in arguments]
         try:
             for queue, own in zip(workers, words[1:], strict=True):
                 queue.put((function, own))

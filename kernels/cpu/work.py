@@ -110,9 +110,11 @@ class Block(NamedTuple):
     flags: np.ndarray  # (lanes,), 1 where something happened
     best_epoch: np.ndarray  # int64 (lanes,)
     net: np.ndarray  # int64 (lanes,), whose lane it is, -1 nobody's
+    taken: np.ndarray  # int64 (2,), which members this rank has taken but not begun: the first, and one past the last
     start: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
     record: np.ndarray  # int64 (lanes,), its next record
-    clock: np.ndarray  # int64 (3,), the block's epochs so far, the one at whose end a lane is due, and the end of records
-    records: np.ndarray  # (MOST_RECORDS, lanes), those that lanes which are alike have not handed out yet
+    clock: np.ndarray  # int64 (2,), the block's epochs so far, and the one at whose end a lane is due
+    kept: np.ndarray  # int64 (1,), how many records lanes that are alike have ...
+    records: np.ndarray  # (MOST_RECORDS, lanes), ... and those of them that they have not handed out
     straight_line: int  # address of the compiled gradient of this architecture, 0 if there is none
     train_rows: int  # rows of a batch

@@ -128,9 +128,8 @@ class Window(ABC):
         nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - diverged
         nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
         nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
-        watches = self.goal.monitor != MONITOR_NONE
-        nets.best_epochs[owners] = counters[ended, BEST_EPOCH] if watches else -1
-        nets.best[owners] = scalars[ended, BEST_VALUE]
+        if self.goal.monitor != MONITOR_NONE:
+            nets.best_epochs[owners], nets.best[owners] = counters[ended, BEST_EPOCH], scalars[ended, BEST_VALUE]
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
 

@@ -150,7 +150,7 @@ def _one_hot(y: np.ndarray, network: Network, name: str) -> np.ndarray:
             f"{classes.min()} to {classes.max()}. Renumber them with numpy.unique(y, return_inverse=True)."
         )
     low, high = network.output_row.low, network.output_row.high
-    low, high = (low, high) if np.isfinite([low, high]).all() else (0.0, 1.0)
+    low, high = (low, high) if isfinite(low) and isfinite(high) else (0.0, 1.0)
     return np.where(np.arange(k) == classes[:, None], high, low)
 
 
@@ -198,7 +198,7 @@ def metric_of(targets: np.ndarray, network: Network) -> int:
     if network.loss == SOFTMAX_CROSS_ENTROPY:
         return METRIC_ARGMAX
     low, high = network.output_row.low, network.output_row.high
-    if not np.isfinite([low, high]).all() or not ((targets == low) | (targets == high)).all():
+    if not (isfinite(low) and isfinite(high)) or not ((targets == low) | (targets == high)).all():
         return METRIC_NONE
     one_hot = targets.shape[1] > 1 and ((targets == high).sum(axis=1) == 1).all()
     return METRIC_ARGMAX if one_hot else METRIC_THRESHOLD
@@ -222,6 +222,8 @@ def as_weights(
         For a wrong shape, a negative weight, weights that are all zero, a class without a weight or a class_weight
         for a task that has no classes.
     """
+    if sample_weight is None and class_weight is None:
+        return _nothing(dtype)
     n = len(targets)
     weights = np.ones(n)
     if sample_weight is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
@@ -16,6 +18,7 @@ from .devices import Device, backend, n_threads_available
 from .kernels.activations import ACTIVATIONS
 from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
+from .kernels.optimizers import Rule
 from .network import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
@@ -170,7 +173,7 @@ def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool)
     if validates or not device.is_host:
         return LANES
     lanes = max(8, backend(device).VECTOR_BYTES // 4)
-    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS
+    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS and n_nets >= 2 * lanes
     return 2 * lanes if wide and n_nets >= 2 * lanes * n_threads_available() else lanes
 
 
@@ -179,7 +182,8 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
     small population does.
     """
     work = n_nets * samples * (products(network, 1) + STEP_OF_NET)
-    return max(1, min(n_threads_available(), -(-n_nets // lanes), work // CALL_PER_THREAD))
+    most = min(-(-n_nets // lanes), work // CALL_PER_THREAD)
+    return min(n_threads_available(), most) if most > 1 else 1
 
 
 def choose_threads(network: Network, family: str, rows: int, per_thread: int = STEP_PER_THREAD) -> int:
@@ -190,12 +194,14 @@ def choose_threads(network: Network, family: str, rows: int, per_thread: int = S
 
 class _Last(threading.local):
     """The plan of this thread's last evaluation on the host, and its team: who predicts again allocates nothing and
-    starts no threads. And the buffers of its last fit, while no fit has them.
+    starts no threads. And the buffers of its last fits, of one net and of a population, while no fit has them.
     """
 
     plan: Plan | None = None
     team: Any = None
-    training: tuple[tuple, Any] = (), None  # what they were made for, and the buffers
+
+    def __init__(self):
+        self.left: dict[str, tuple[tuple, Any]] = {}  # by their use: what they were made for, and the buffers
 
     def forget(self) -> None:
         self.plan = self.team = None
@@ -218,6 +224,31 @@ def _forget_samples(work: Any) -> None:
     """Those in the buffers would be taken for another net's."""
     if hasattr(work, "filled"):
         work.filled[:] = -1
+
+
+@contextmanager
+def nets_work(
+    network: Network, device: Device, family: str, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+    rule: Rule | None, metric: int, dtype: np.dtype, lanes: int, precision: str,
+) -> Iterator[Any]:  # fmt: skip
+    """Inside of it, the buffers of a population's fit or judgement: on the host those that the last one on this thread
+    has left, if they are alike.
+    """
+    made_for = network, device, family, rows, n_samples if shuffle else 0, rule, metric, dtype, lanes
+    use = "nets" if rule else "judgement"
+    left_by, work = _last.left.pop(use, ((), None))
+    if left_by == made_for:
+        work.begin(n_ranks)
+    else:
+        work = backend(device).NetsWork(
+            family, describe_net(network), network.layout.n_params, rows, n_samples, n_ranks, shuffle, rule,
+            (network.loss, metric), dtype, lanes, precision,
+        )  # fmt: skip
+    try:
+        yield work
+    finally:
+        if device.is_host and work.n_bytes <= LEFT_BYTES:
+            _last.left[use] = made_for, work
 
 
 @dataclass(frozen=True)
@@ -249,7 +280,7 @@ class Plan:
         n_threads = n_threads or choose_threads(network, family, batch_size)
         net, module = describe_net(network), backend(device)
         made_for = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
-        (left_by, work), _last.training = _last.training, _Last.training
+        left_by, work = _last.left.pop("a net", ((), None))
         if left_by == made_for:
             _forget_samples(work)
         else:
@@ -259,7 +290,7 @@ class Plan:
     def leave(self) -> None:
         """The fit is over: its buffers are for the next one on this thread."""
         if self.device.is_host and sum(x.nbytes for x in self.work if isinstance(x, np.ndarray)) <= LEFT_BYTES:
-            _last.training = self.made_for, self.work
+            _last.left["a net"] = self.made_for, self.work
 
     @classmethod
     def for_evaluation(

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, partial
 from numbers import Integral
 from typing import Any
 
@@ -43,6 +42,20 @@ def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.
     """The setting as a number or as an array (n_nets,), checked before and after it is drawn."""
     drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
     return checked_setting(name, drawn, **PER_NET[name])
+
+
+class _Generator:
+    """Called, it gives the one random generator of its seed, made at the first call: that takes as long as 500 epochs
+    of XOR.
+    """
+
+    def __init__(self, seed: list[int]):
+        self._seed = seed
+        self._made: np.random.Generator | None = None
+
+    def __call__(self) -> np.random.Generator:
+        self._made = self._made or np.random.default_rng(self._seed)
+        return self._made
 
 
 class Population:
@@ -244,7 +257,7 @@ class Population:
             if rule is None:
                 raise ValueError("restart_after needs converged=..., which says when a net has learned.")
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        rng = cache(partial(np.random.default_rng, [self.seed, self._fits]))  # takes as long as 500 epochs of XOR
+        rng = _Generator([self.seed, self._fits])
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
         data, strides, held_out = fit_data(
             X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
@@ -254,12 +267,11 @@ class Population:
             stopping.check_monitor(has_validation=held_out is not None, has_classes=data.metric != METRIC_NONE)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffles = bool(shuffle) and size < data.n_samples
-        if shuffles or np.any(self.dropout):
-            seeds = derived_seeds(self.seeds, FIT, self._fits)
-        else:
-            seeds = self.seeds  # nothing is drawn
+        drops = any(self.network.dropout)
+        seeds = derived_seeds(self.seeds, FIT, self._fits) if shuffles or drops else self.seeds  # or nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
-        dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
+        if drops:
+            dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
         self._choose_device(X, epochs * data.n_samples, size)
         with self.device.on():  # once for all nets, restarts and judgements
             place = backend(self.device).place

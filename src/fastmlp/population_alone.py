@@ -92,7 +92,6 @@ class Room:
         self.task, self.n_epochs, self.stop = task, n_epochs, stop
         self.padded = task.network.layout.padded(task.dtype)
         self.own_settings = any(map(is_per_net, settings_of(task.optimizer).values()))
-        self.dropout = np.broadcast_to(task.dropout, (task.n_nets, task.dropout.shape[-1])).copy()
         self.plan: Plan | None = None
         self.validation: Plan | None = None
         if task.held_out is not None:
@@ -104,15 +103,16 @@ class Room:
     def plan_of(self, net: int) -> Plan:
         task = self.task
         l2 = float(task.l2[net]) if is_per_net(task.l2) else task.l2
+        dropout = task.dropout[net] if task.dropout.ndim == 2 else task.dropout
         if self.plan is None or not task.device.is_host:  # a GPU's kernels may be made for the settings
             network = task.network
             if not task.device.is_host:
-                network = replace(network, l2=l2, dropout=tuple(self.dropout[net, :-1].tolist()))
+                network = replace(network, l2=l2, dropout=tuple(dropout[:-1].tolist()))
             self.plan = Plan.for_training(
                 network, task.device, task.dtype, task.data.n_samples, task.batch_size, task.shuffle, n_threads=1,
                 precision=task.precision,
             )  # fmt: skip
-        return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=self.dropout[net]))
+        return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=dropout))
 
     def leave(self) -> None:
         """All nets are trained."""

@@ -35,7 +35,7 @@ from .kernels.arguments import (
 from .kernels.optimizers import CODES
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import choose_lanes, choose_nets_family, describe_net, lane_threads, products
+from .plan import choose_lanes, choose_nets_family, describe_net, lane_threads, nets_work, products
 from .population_alone import train_each
 from .progress import Progress
 from .schedules import factors_at, is_constant
@@ -54,7 +54,7 @@ FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
 
 @dataclass
 class Outcome:
-    """What training leaves of each net, arrays (n_nets,)."""
+    """What training leaves of each net, arrays (n_nets,); best and best_epochs are empty if nothing is monitored."""
 
     status: np.ndarray
     epochs: np.ndarray
@@ -66,18 +66,22 @@ class Outcome:
     records: np.ndarray  # (n_records, n_nets)
 
     @classmethod
-    def empty(cls, n_nets: int, record_epochs: np.ndarray, dtype: np.dtype) -> Outcome:
-        whole, real = (lambda: np.empty(n_nets, np.int64)), (lambda: np.empty(n_nets))
+    def empty(cls, n_nets: int, monitored: bool, record_epochs: np.ndarray, dtype: np.dtype) -> Outcome:
+        n_best = n_nets if monitored else 0
+        (status, epochs), best_epochs = np.empty((2, n_nets), np.int64), np.empty(n_best, np.int64)
+        (loss, right), best = np.empty((2, n_nets)), np.empty(n_best)
         records = np.empty((len(record_epochs), n_nets), dtype)
-        outcome = cls(whole(), whole(), whole(), real(), real(), real(), record_epochs, records)
+        outcome = cls(status, epochs, best_epochs, loss, right, best, record_epochs, records)
         outcome.forget(slice(None))
         return outcome
 
     def forget(self, members: Any) -> None:
         """These nets have not been trained."""
-        self.status[members], self.epochs[members], self.best_epochs[members] = RUNNING, 0, -1
-        self.loss[members] = self.right[members] = self.best[members] = np.nan
+        self.status[members], self.epochs[members] = RUNNING, 0
+        self.loss[members] = self.right[members] = np.nan
         self.records[:, members] = np.nan
+        if self.best.size:
+            self.best_epochs[members], self.best[members] = -1, np.nan
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,10 @@ class Task:
             return None
         return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
 
+    @property
+    def validates(self) -> bool:
+        return self.monitor is not None and self.monitor.startswith("validation")
+
 
 @lru_cache(maxsize=64)
 def recorded_epochs(length: int, n_records: int) -> np.ndarray:
@@ -141,9 +149,12 @@ def recorded_epochs(length: int, n_records: int) -> np.ndarray:
 def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     """(n_nets, len(NET_HYPER)) settings in that order, or one row where no net differs."""
     values = {**settings_of(optimizer), "l2": l2}
-    table = np.zeros((n_nets if any(map(is_per_net, values.values())) else 1, len(NET_HYPER)))
-    for k, name in enumerate(NET_HYPER):
-        table[:, k] = values.get(name, 0.0)
+    columns = [values.get(name, 0.0) for name in NET_HYPER]
+    if not any(map(is_per_net, columns)):
+        return np.array([columns])
+    table = np.empty((n_nets, len(NET_HYPER)))
+    for k, column in enumerate(columns):
+        table[:, k] = column
     return table
 
 
@@ -184,25 +195,27 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         members=members, n_members=len(members),
         status=outcome.status, epochs=outcome.epochs, best_epochs=outcome.best_epochs,
         loss=outcome.loss, right=outcome.right, best=outcome.best,
-        record_epochs=np.append(outcome.record_epochs, NO_EPOCH), n_records=len(outcome.record_epochs), n_nets=task.n_nets,
-        records=outcome.records.reshape(-1),
+        record_epochs=np.append(outcome.record_epochs, NO_EPOCH), n_records=len(outcome.record_epochs),
+        n_nets=task.n_nets, records=outcome.records.reshape(-1),
     )  # fmt: skip
     layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
     course = Course(
         task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors,
         layer_factors.size > 0, layer_factors,
     )  # fmt: skip
-    validates = task.monitor is not None and task.monitor.startswith("validation")
-    lanes = choose_lanes(task.network, task.device, len(members), validates)
+    lanes = choose_lanes(task.network, task.device, len(members), task.validates)
     n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
     per_epoch = lanes * products(task.network, task.data.n_samples)
     n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
-    with task.device.on(), module.Team(n_ranks) as team:
-        work = module.NetsWork(
-            task.family, net, nets.n_params, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
-            (task.network.loss, task.data.metric), task.dtype, lanes, task.precision,
-        )  # fmt: skip
+    with (
+        task.device.on(),
+        module.Team(n_ranks) as team,
+        nets_work(
+            task.network, task.device, task.family, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
+            task.data.metric, task.dtype, lanes, task.precision,
+        ) as work,
+    ):  # fmt: skip
         try:
             while True:
                 began = time.perf_counter()
@@ -238,9 +251,10 @@ def run(
     train = train_each if task.family == "alone" else train_together
     length = min(epochs, restart_after or epochs)
     n_records = max(1, min(MOST_RECORDS, RECORDED // task.n_nets, length // 8))
-    outcome = Outcome.empty(task.n_nets, recorded_epochs(length, n_records).copy(), task.dtype)
-    members, spent = np.arange(task.n_nets), np.zeros(task.n_nets, np.int64)
-    restarts, interrupted = np.zeros(task.n_nets, np.int64), False
+    record_epochs = recorded_epochs(length, n_records).copy()
+    outcome = Outcome.empty(task.n_nets, task.monitor is not None, record_epochs, task.dtype)
+    members, interrupted = np.arange(task.n_nets), False
+    spent, restarts = np.zeros((2, task.n_nets), np.int64)
     try:
         with Progress(task.n_nets, task.verbose, "net") as progress:
             for attempt in range(-(-epochs // length)):
@@ -251,10 +265,13 @@ def run(
                     redraw(members, attempt)
                 progress.done = task.n_nets - len(members)
                 train(task, outcome, members, min(length, epochs - attempt * length), progress)
+                if restart_after is None:
+                    break
                 members = members[outcome.status[members] != CONVERGED]
-                if restart_after is None or not len(members):
+                if not len(members):
                     break
     except KeyboardInterrupt:
         interrupted = True
-    outcome.epochs += spent
+    if restart_after is not None:
+        outcome.epochs += spent
     return outcome, restarts, interrupted

@@ -87,7 +87,7 @@ class PopulationResult:
         return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
 
     def warn_of_divergence(self, stacklevel: int) -> None:
-        n = int((self.status == DIVERGED_NET).sum())
+        n = np.count_nonzero(self.status == DIVERGED_NET)
         if n:
             warnings.warn(
                 f"The loss of {n:,} of {self.n_nets:,} nets stopped being finite; their training ended and parameters "

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .devices import Device, backend, device_of
-from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, RUNNING, Data, Nets
+from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, NO_EPOCH, RUNNING, Data, Nets
 from .network import Network
-from .plan import EVALUATION_ROWS, LANES, Plan, choose_nets_evaluation, describe_net, lane_threads
+from .plan import EVALUATION_ROWS, LANES, Plan, choose_nets_evaluation, describe_net, lane_threads, nets_work
 from .population_data import Strides, own_data
 from .population_fit import Outcome, Task
 
@@ -26,7 +26,7 @@ def judge_nets(
     all_of_them = members is None
     members = np.arange(n_nets) if members is None else members
     output = np.empty(0, params.dtype) if output is None else output
-    module, net = backend(device), describe_net(network)
+    module = backend(device)
     with device.on():
         data = module.place(data)
     streams = device_of(data.X) is None
@@ -41,16 +41,19 @@ def judge_nets(
         dropout=empty, dropout_stride=0, seeds=whole,
         X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
         status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
-        record_epochs=whole, n_records=0, n_nets=n_nets, records=np.empty(0, params.dtype),
+        record_epochs=np.array([NO_EPOCH]), n_records=0, n_nets=n_nets, records=np.empty(0, params.dtype),
     )  # fmt: skip
-    n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
     rows = min(data.n_samples, EVALUATION_ROWS)
-    with device.on(), module.Team(n_ranks) as team:
-        work = module.NetsWork(
-            family, net, n_params, rows, data.n_samples, n_ranks, False, None, (network.loss, data.metric),
-            params.dtype, LANES, "exact",
-        )  # fmt: skip
-        module.evaluate_nets(team, net, data, nets, work, output)
+    n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
+    with (
+        device.on(),
+        module.Team(n_ranks) as team,
+        nets_work(
+            network, device, family, rows, data.n_samples, n_ranks, False, None, data.metric, params.dtype, LANES,
+            "exact",
+        ) as work,
+    ):  # fmt: skip
+        module.evaluate_nets(team, describe_net(network), data, nets, work, output)
     return (loss, right) if all_of_them else (loss[members], right[members])
 
 
