@@ -228,7 +228,7 @@ def _forget_samples(work: Any) -> None:
 
 @contextmanager
 def nets_work(
-    network: Network, device: Device, family: str, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+    network: Network, net: Net, device: Device, family: str, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
     rule: Rule | None, metric: int, dtype: np.dtype, lanes: int, precision: str,
 ) -> Iterator[Any]:  # fmt: skip
     """Inside of it, the buffers of a population's fit or judgement: on the host those that the last one on this thread
@@ -241,7 +241,7 @@ def nets_work(
         work.begin(n_ranks)
     else:
         work = backend(device).NetsWork(
-            family, describe_net(network), network.layout.n_params, rows, n_samples, n_ranks, shuffle, rule,
+            family, net, network.layout.n_params, rows, n_samples, n_ranks, shuffle, rule,
             (network.loss, metric), dtype, lanes, precision,
         )  # fmt: skip
     try:

@@ -212,8 +212,8 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         task.device.on(),
         module.Team(n_ranks) as team,
         nets_work(
-            task.network, task.device, task.family, task.batch_size, task.data.n_samples, n_ranks, task.shuffle, rule,
-            task.data.metric, task.dtype, lanes, task.precision,
+            task.network, net, task.device, task.family, task.batch_size, task.data.n_samples, n_ranks, task.shuffle,
+            rule, task.data.metric, task.dtype, lanes, task.precision,
         ) as work,
     ):  # fmt: skip
         try:

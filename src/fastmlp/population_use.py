@@ -26,7 +26,7 @@ def judge_nets(
     all_of_them = members is None
     members = np.arange(n_nets) if members is None else members
     output = np.empty(0, params.dtype) if output is None else output
-    module = backend(device)
+    module, net = backend(device), describe_net(network)
     with device.on():
         data = module.place(data)
     streams = device_of(data.X) is None
@@ -49,11 +49,11 @@ def judge_nets(
         device.on(),
         module.Team(n_ranks) as team,
         nets_work(
-            network, device, family, rows, data.n_samples, n_ranks, False, None, data.metric, params.dtype, LANES,
+            network, net, device, family, rows, data.n_samples, n_ranks, False, None, data.metric, params.dtype, LANES,
             "exact",
         ) as work,
     ):  # fmt: skip
-        module.evaluate_nets(team, describe_net(network), data, nets, work, output)
+        module.evaluate_nets(team, net, data, nets, work, output)
     return (loss, right) if all_of_them else (loss[members], right[members])
 
 
