@@ -60,7 +60,12 @@ def to_host(array: np.ndarray) -> np.ndarray:
 
 def place(data: Data) -> Data:
     """The samples in the host's memory."""
-    return data if isinstance(data.X, np.ndarray) else data._replace(X=data.X.get())
+    host = lambda array: array if isinstance(array, np.ndarray) else array.get()
+    return (
+        data
+        if isinstance(data.X, np.ndarray)
+        else data._replace(X=host(data.X), Y=host(data.Y), weight=host(data.weight))
+    )
 
 
 def on(index: int) -> AbstractContextManager:

@@ -1,19 +1,20 @@
 """The border for inputs: whatever the user has becomes a C-contiguous array of the net's dtype, or a sentence.
 
 Accepted: NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and anything
-with the DLPack protocol, such as PyTorch and JAX arrays. Inputs that lie on a GPU stay there.
+with the DLPack protocol, such as PyTorch and JAX arrays. Inputs that lie on a GPU stay there, and so do targets and
+weights that lie beside them; what is said of an array here is said of CuPy's too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from math import isfinite
+from math import isfinite, isinf
 from typing import Any
 
 import numpy as np
 
-from .devices import as_device_array, device_of, on_device_of
+from .devices import as_device_array, device_of, library_of, on_device_of
 from .errors import checked_number, is_number
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
@@ -49,6 +50,16 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
             f"{name} must hold numbers, but its dtype is {array.dtype}. Encode text and categories first, "
             "or use MLPClassifier or `fastmlp train`, which do."
         )
+    return array
+
+
+def as_numbers_at(place: str | None, values: Any, name: str) -> Any:
+    """As as_numbers, but what lies on the device `place`, if it is one, stays there, as CuPy's array."""
+    if place is None or device_of(values) != place:
+        return as_numbers(values, name)
+    array = as_device_array(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold numbers, but its dtype is {array.dtype}.")
     return array
 
 
@@ -102,8 +113,10 @@ def _some_sum(array: Any) -> float:
         return float(array.sum())
 
 
-def _contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _contiguous(array: Any, dtype: np.dtype) -> Any:
     """Aligned, writeable, C-contiguous: the one memory layout kernels are compiled for."""
+    if not isinstance(array, np.ndarray):
+        return as_device_array(array, dtype)
     if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
         return array
     with np.errstate(over="ignore"):
@@ -132,37 +145,42 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
             f"{name} has {array.shape[1]} features, but the net has {n_features} inputs. "
             f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
         )
-    return checked_finite(array if on_device else _contiguous(array, dtype), name)
+    return checked_finite(_contiguous(array, dtype), name)
 
 
-def _one_hot(y: np.ndarray, network: Network, name: str) -> np.ndarray:
+def _one_hot(y: Any, network: Network, name: str) -> Any:
     """Class numbers as rows that are `high` at the class and `low` elsewhere, in the range the output can reach."""
     k = network.n_outputs
     classes = y.astype(np.int64)
-    if not np.array_equal(classes, y):
+    if not (classes == y).all():
         raise ValueError(
             f"{name} has shape ({len(y)},) but the net has {k} outputs, so it must hold class numbers, whole numbers "
             f"from 0 to {k - 1}; it holds fractions. For real targets pass shape (n_samples, {k})."
         )
-    if classes.min() < 0 or classes.max() >= k:
+    least, most = int(classes.min()), int(classes.max())
+    if least < 0 or most >= k:
         raise ValueError(
             f"{name} must hold class numbers from 0 to {k - 1} for a net with {k} outputs, but it holds "
-            f"{classes.min()} to {classes.max()}. Renumber them with numpy.unique(y, return_inverse=True)."
+            f"{least} to {most}. Renumber them with numpy.unique(y, return_inverse=True)."
         )
     low, high = network.output_row.low, network.output_row.high
     low, high = (low, high) if isfinite(low) and isfinite(high) else (0.0, 1.0)
-    return np.where(np.arange(k) == classes[:, None], high, low)
+    return np.where(library_of(y).arange(k) == classes[:, None], high, low)
 
 
-def as_targets(y: Any, network: Network, dtype: np.dtype, n_samples: int, name: str = "y") -> np.ndarray:
+def as_targets(
+    y: Any, network: Network, dtype: np.dtype, n_samples: int, name: str = "y", place: str | None = None
+) -> Any:
     """y as (n_samples, n_outputs) of the net's dtype. For several outputs, (n_samples,) holds class numbers.
+
+    place : a device where y stays if it lies there
 
     Raises
     ------
     ValueError
         If its shape does not fit, or a value is not one the loss is defined for.
     """
-    array = as_numbers(y, name)
+    array = as_numbers_at(place, y, name)
     k = network.n_outputs
     if array.ndim == 2 and array.shape[1] == 1 and k > 1:
         array = array[:, 0]
@@ -177,11 +195,11 @@ def as_targets(y: Any, network: Network, dtype: np.dtype, n_samples: int, name: 
         raise ValueError(f"{name} must have shape ({n_samples}, {k}){also}, but it has shape {array.shape}.")
     array = checked_finite(_contiguous(array, dtype), name)
     low, high = network.loss_row.targets
-    if array.min() < low or array.max() > high:
+    if not (isinf(low) and isinf(high)) and ((least := float(array.min())) < low or float(array.max()) > high):
         wanted = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
         raise ValueError(
-            f"loss {network.loss_row.name!r} is defined for targets {wanted}, but {name} holds {array.min():g} to "
-            f"{array.max():g}. Rescale {name}, or choose another loss."
+            f"loss {network.loss_row.name!r} is defined for targets {wanted}, but {name} holds {least:g} to "
+            f"{float(array.max()):g}. Rescale {name}, or choose another loss."
         )
     if network.loss == SOFTMAX_CROSS_ENTROPY and not np.allclose(array.sum(axis=1), 1.0, atol=1e-3):
         raise ValueError(
@@ -191,7 +209,7 @@ def as_targets(y: Any, network: Network, dtype: np.dtype, n_samples: int, name: 
     return array
 
 
-def metric_of(targets: np.ndarray, network: Network) -> int:
+def metric_of(targets: Any, network: Network) -> int:
     """What "right" means: the largest output for exclusive classes, each output's side for labels, nothing for
     numbers.
     """
@@ -212,9 +230,12 @@ def class_numbers(targets: np.ndarray, network: Network, metric: int) -> np.ndar
 
 
 def as_weights(
-    sample_weight: Any, class_weight: Any, targets: np.ndarray, network: Network, metric: int, dtype: np.dtype
-) -> np.ndarray:
+    sample_weight: Any, class_weight: Any, targets: Any, network: Network, metric: int, dtype: np.dtype,
+    place: str | None = None,
+) -> Any:  # fmt: skip
     """Weights (n_samples,) of mean 1, or an empty array where all are equal.
+
+    place : a device where sample_weight stays if it lies there, and there is no class_weight
 
     Raises
     ------
@@ -225,9 +246,10 @@ def as_weights(
     if sample_weight is None and class_weight is None:
         return _nothing(dtype)
     n = len(targets)
-    weights = np.ones(n)
+    weights: Any = np.ones(n)
     if sample_weight is not None:
-        weights = as_numbers(sample_weight, "sample_weight").astype(np.float64)
+        weights = as_numbers_at(None if class_weight is not None else place, sample_weight, "sample_weight")
+        weights = weights.astype(np.float64)
         if weights.shape != (n,):
             raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")
         checked_finite(weights, "sample_weight")
@@ -242,10 +264,10 @@ def as_weights(
     return (weights / weights.mean()).astype(dtype)
 
 
-def class_weights(class_weight: Any, targets: np.ndarray, network: Network, metric: int) -> np.ndarray:
+def class_weights(class_weight: Any, targets: Any, network: Network, metric: int) -> np.ndarray:
     if metric == METRIC_NONE or (metric == METRIC_THRESHOLD and targets.shape[1] > 1):
         raise ValueError("class_weight needs a task with exclusive classes; these targets are numbers or labels.")
-    classes = class_numbers(targets, network, metric)
+    classes = class_numbers(on_host(targets), network, metric)
     n_classes = max(targets.shape[1], 2)
     if class_weight == "balanced":
         counts = np.bincount(classes, minlength=n_classes)
@@ -261,13 +283,13 @@ def class_weights(class_weight: Any, targets: np.ndarray, network: Network, metr
     return np.array(table)[classes]
 
 
-def smoothed(targets: np.ndarray, network: Network) -> np.ndarray:
+def smoothed(targets: Any, network: Network) -> Any:
     """Targets with label smoothing: (1 - s) y + s / n_outputs (Szegedy et al. 2016)."""
     s = network.label_smoothing
     return targets if s == 0.0 else (targets * (1.0 - s) + s / network.n_outputs).astype(targets.dtype)
 
 
-def packed(features: np.ndarray, targets: np.ndarray, weights: np.ndarray, metric: int) -> Data:
+def packed(features: Any, targets: Any, weights: Any, metric: int) -> Data:
     weighted, judged = weights.size > 0, targets.size > 0
     return Data(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
 
@@ -277,10 +299,12 @@ def make_data(
 ) -> Data:
     """Checked samples, as kernels take them."""
     features = as_features(X, network.n_features, dtype)
-    targets = as_targets(y, network, dtype, len(features))
-    metric = metric_of(targets, network)
-    weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype)
-    return packed(features, smoothed(targets, network), weights, metric)
+    place = device_of(features)
+    with on_device_of(features):
+        targets = as_targets(y, network, dtype, len(features), place=place)
+        metric = metric_of(targets, network)
+        weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, place)
+        return packed(features, smoothed(targets, network), weights, metric)
 
 
 def inputs_only(features: np.ndarray) -> Data:
@@ -298,16 +322,15 @@ def take(data: Data, rows: np.ndarray) -> Data:
     """The samples with these numbers, copied. Weights are brought back to mean 1."""
     n = data.n_samples
     with on_device_of(data.X):
-        X, Y = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows]
-    weight = data.weight
-    if data.weighted:
-        chosen = weight[rows].astype(np.float64)
-        if not chosen.max() > 0:
-            raise ValueError(
-                "Every sample on one side of the validation split has weight 0. Give validation_data instead."
-            )
-        weight = (chosen / chosen.mean()).astype(weight.dtype)
-    return packed(X, Y, weight, data.metric)
+        X, Y, weight = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows], data.weight
+        if data.weighted:
+            chosen = weight[rows].astype(np.float64)
+            if not chosen.max() > 0:
+                raise ValueError(
+                    "Every sample on one side of the validation split has weight 0. Give validation_data instead."
+                )
+            weight = (chosen / chosen.mean()).astype(weight.dtype)
+        return packed(X, Y, weight, data.metric)
 
 
 def checked_pair(validation_data: Any) -> tuple:
@@ -339,10 +362,8 @@ def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: 
         if data is not None:
             n = data.n_samples
             few = min(n, most, max(100, most_numbers * n // data.X.size))
-            X, Y = data.X.reshape(n, -1), data.Y.reshape(n, -1)
-            if few == n:
-                chosen[name] = on_host(X).copy(), Y.copy()
-            else:
-                rows = np.linspace(0, n - 1, few).round().astype(np.int64)
-                chosen[name] = on_host(X[rows]), Y[rows]
+            rows = slice(None) if few == n else np.linspace(0, n - 1, few).round().astype(np.int64)
+            with on_device_of(data.X):
+                X, Y = (on_host(array.reshape(n, -1)[rows]) for array in (data.X, data.Y))
+            chosen[name] = (X.copy(), Y.copy()) if few == n else (X, Y)
     return chosen

@@ -235,6 +235,11 @@ def on_device_of(values: Any) -> AbstractContextManager:
     return ANYWHERE if place is None else Device(place, "an array lies there").on()
 
 
+def library_of(array: Any) -> ModuleType:
+    """The module with the functions for it: NumPy, or CuPy for arrays that lie on a device."""
+    return importlib.import_module("numpy" if device_of(array) is None else "cupy")
+
+
 def as_device_array(values: Any, dtype: Any = None) -> Any:
     """Such an array as CuPy's, C-contiguous and of this dtype; a copy is made only if it is not."""
     import cupy

@@ -9,6 +9,7 @@ import numpy as np
 from .data import (
     as_features,
     as_numbers,
+    as_numbers_at,
     as_targets,
     as_weights,
     checked_finite,
@@ -20,7 +21,7 @@ from .data import (
     smoothed,
     split,
 )
-from .devices import as_device_array, device_of
+from .devices import as_device_array, device_of, on_device_of
 from .errors import checked_number
 from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, Data
 from .network import Network
@@ -50,29 +51,38 @@ def make_nets_data(
     """
     features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
     n = len(features) // n_nets if x_stride else len(features)
-    targets = as_numbers(y, "y")
-    y_stride = 0
-    if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
-        if targets.shape[:2] != (n_nets, n):
-            raise ValueError(f"y for {n_nets} nets must have shape ({n_nets}, {n}, ...), but it has {targets.shape}.")
-        y_stride = n * network.n_outputs
-        targets = as_targets(targets.reshape(n_nets * n, *targets.shape[2:]), network, dtype, n_nets * n)
-    else:
-        targets = as_targets(targets, network, dtype, n)
-    metric = metric_of(targets, network)
-    weights, w_stride = _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n)
-    data = packed(features, smoothed(targets, network), weights, metric)
+    place = device_of(features)
+    with on_device_of(features):
+        targets, y_stride = as_numbers_at(place, y, "y"), 0
+        if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
+            if targets.shape[:2] != (n_nets, n):
+                raise ValueError(
+                    f"y for {n_nets} nets must have shape ({n_nets}, {n}, ...), but it has {targets.shape}."
+                )
+            y_stride = n * network.n_outputs
+            targets = as_targets(
+                targets.reshape(n_nets * n, *targets.shape[2:]), network, dtype, n_nets * n, place=place
+            )
+        else:
+            targets = as_targets(targets, network, dtype, n, place=place)
+        metric = metric_of(targets, network)
+        weights, w_stride = _nets_weights(
+            sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place
+        )  # fmt: skip
+        data = packed(features, smoothed(targets, network), weights, metric)
     return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
 
 
-def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n):
+def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place):
     """As as_weights; each net's own have mean 1 each. Returns the weights and the elements from net to net."""
-    own = sample_weight is not None and np.ndim(sample_weight) == 2
+    n_axes = sample_weight.ndim if hasattr(sample_weight, "ndim") else np.ndim(sample_weight)  # CuPy may have no ndim()
+    own = sample_weight is not None and n_axes == 2
     if not own and (class_weight is None or len(targets) == n):
-        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype), 0
-    weights = np.ones((n_nets, n))
+        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype, place), 0
+    weights: Any = np.ones((n_nets, n))
     if sample_weight is not None:
-        weights = as_numbers(sample_weight, "sample_weight").astype(np.float64)
+        weights = as_numbers_at(None if class_weight is not None else place, sample_weight, "sample_weight")
+        weights = weights.astype(np.float64)
         if weights.shape == (n,):
             weights = np.broadcast_to(weights, (n_nets, n))
         if weights.shape != (n_nets, n):
@@ -84,7 +94,7 @@ def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, 
         weights = weights * class_weights(class_weight, targets, network, metric).reshape(-1, n)
     means = weights.mean(axis=1, keepdims=True)
     if not (means > 0).all():
-        net = int(np.argmin(means))
+        net = int(means.argmin())
         raise ValueError(f"Every sample of net {net} has weight 0: there is nothing for it to learn from.")
     return (weights / means).astype(dtype).reshape(-1), n
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import on_host
 from ..errors import TrainingWarning
 from ..kernels.arguments import DIVERGED_NET, Data
 from ..network import Network
@@ -58,7 +59,9 @@ class Monitor:
     def base(self) -> float:
         if self._base < 0:
             subject = own_subject(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
-            self._base = base_loss_of(subject, self.data.Y.reshape(-1, self.network.n_outputs).astype(np.float64))
+            self._base = base_loss_of(
+                subject, on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
+            )
         return self._base
 
     def _curve(self, losses: np.ndarray) -> str:
@@ -95,7 +98,7 @@ class Monitor:
             return ""
         began = time.perf_counter()
         subject = own_subject(self.network, params[None, : self.network.layout.n_params], 0.0)
-        X = self.data.X.reshape(self.data.n_samples, -1)[:ROWS].astype(np.float64)
+        X = on_host(self.data.X.reshape(self.data.n_samples, -1)[:ROWS]).astype(np.float64)
         zs, outputs = subject.forward(X)
         found = ""
         for k, row in enumerate(subject.activations[:-1]):
