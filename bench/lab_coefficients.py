@@ -1,14 +1,11 @@
 """Where the polynomial coefficients of kernels/elementary.py come from.
 
 Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, and for EXP_32, which has
-no term to spare, the minimax polynomial itself; tanh as a ratio by Lawson's reweighted least squares. All rounded to
-double.
+no term to spare, the minimax polynomial itself, as for the powers by steps. All rounded to double.
 Run: python bench/lab_coefficients.py     (needs mpmath; prints the tables and their errors)
 """
 
 import mpmath as mp
-import numpy as np
-from numpy.polynomial import chebyshev, polynomial
 
 mp.mp.dps = 60
 
@@ -59,36 +56,6 @@ def _of_one_sign(values):
     return groups
 
 
-def show_ratio(function, limit, n_above, n_below, rounds=200):
-    """Print A and B, power-basis coefficients, with x A(x**2) / B(x**2) close to an odd function up to `limit`,
-    relative to it: least squares whose weights grow where the error is large, which ends at the least largest error.
-    """
-    x = limit * (1 - np.cos(np.pi * (np.arange(4000) + 0.5) / 4000)) / 2
-    x = x[x > 1e-3]
-    y, s = function(x), 2 * x**2 / limit**2 - 1
-    above, below = chebyshev.chebvander(s, n_above), chebyshev.chebvander(s, n_below)
-    weight, denominator, best = np.ones_like(x), np.ones_like(x), (np.inf, None)
-    for _ in range(rounds):
-        scale = np.sqrt(weight) / np.abs(y * denominator)
-        terms = np.hstack([above * x[:, None], -below[:, 1:] * y[:, None]]) * scale[:, None]
-        found = np.linalg.lstsq(terms, below[:, 0] * y * scale, rcond=None)[0]
-        a, b = found[: n_above + 1], np.r_[1.0, found[n_above + 1 :]]
-        denominator = below @ b
-        error = np.abs(x * (above @ a) / denominator / y - 1)
-        if error.max() < best[0] and denominator.min() > 0:
-            best = error.max(), (a, b)
-        weight *= error / error.max() + 1e-3
-        weight /= weight.mean()
-    powers = []
-    for series in best[1]:
-        line, term, total = np.array([-1.0, 2 / limit**2]), np.ones(1), np.zeros(1)
-        for c in chebyshev.cheb2poly(series):
-            total, term = polynomial.polyadd(total, c * term), polynomial.polymul(term, line)
-        powers.append(total)
-    a, b = (p / powers[1][0] for p in powers)
-    print(f"TANH_ABOVE_32 = {tuple(a.tolist())}\nTANH_BELOW_32 = {tuple(b.tolist())}  # {best[0]:.2g}")
-
-
 def show(name, function, low, high, degree, relative_to, method=fit):
     c = method(function, low, high, degree) if method is fit else method(function, low, high, degree, relative_to)
     grid = [mp.mpf(low) + (mp.mpf(high) - low) * k / 2000 for k in range(2001)]
@@ -101,13 +68,21 @@ def main():
     # exp(r) = 1 + r + r**2 P(r)
     p = lambda r: (mp.exp(r) - 1 - r) / r**2 if abs(r) > mp.mpf("1e-20") else mp.mpf("0.5")
     show("EXP_32", p, -edge, edge, 3, lambda r: (r**2 + mp.mpf("1e-12")) / mp.exp(r), minimax)
-    for steps, degree in ((32, 1), (8, 2)):  # exp(r) = 1 + r P(r)
+    for steps, degree in ((32, 1), (8, 2)):
         near = mp.log(2) / 2 / steps * mp.mpf("1.002")
-        first = lambda r: mp.expm1(r) / r if r else mp.mpf(1)
-        show(f"{steps} steps", first, -near, near, degree, lambda r: (abs(r) + mp.mpf("1e-12")) / mp.exp(r), minimax)
+        first = lambda r: mp.expm1(r) / r if r else mp.mpf(1)  # exp(r) = 1 + r P(r)
+        show(
+            f"EXP_STEPS_32[{steps}]",
+            first,
+            -near,
+            near,
+            degree,
+            lambda r: (abs(r) + mp.mpf("1e-12")) / mp.exp(r),
+            minimax,
+        )
+        show(f"EXPM1_STEPS_32[{steps}]", p, -near, near, degree, lambda r: abs(r) + mp.mpf("1e-12"), minimax)
     show("EXPM1_32", p, -edge, edge, 4, lambda r: r**2)
     show("EXP_64", p, -edge, edge, 9, lambda r: r**2)
-    show_ratio(np.tanh, 9.0, 4, 4)
     # log(m) = 2 atanh(s) = 2 s + s**3 R(s**2), s = (m - 1) / (m + 1)
     r = lambda u: 2 * (mp.atanh(mp.sqrt(u)) / mp.sqrt(u) - 1) / u if u > mp.mpf("1e-20") else mp.mpf(2) / 3
     narrow, wide = (3 - 2 * mp.sqrt(2)) ** 2, mp.mpf(1) / 9

@@ -1,9 +1,9 @@
 """exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
-reduction and a polynomial, or a ratio of two: no branch, no table that is not in registers, a few units in the last
-place, measured by tests/kernels/test_elementary.py. NaN stays NaN. exp is 0 never: below the smallest normal number it
-returns about 2 * that number; nor is sigmoid, whose floor is the smallest normal number.
+reduction and a polynomial: no branch, no table that is not in registers, a few units in the last place, measured by
+tests/kernels/test_elementary.py. NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 *
+that number; nor is sigmoid, whose floor is the smallest normal number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
 Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
@@ -19,7 +19,8 @@ from numba.extending import intrinsic, overload
 from .compiler import HelperCompiler
 from .jit import OPTIONS
 from .plain import exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, softplus, tanh
-from .simd import FLAGS, STEPS, Vector, absolute, half_power, half_power_in_steps, llvm_type, split, where
+from .simd import FLAGS, Vector, absolute, half_power, llvm_type, split, where, with_sign
+from .steps import STEPS, half_power_in_steps, rest_in_steps
 
 # exp needs one term less than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
 EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
@@ -31,12 +32,9 @@ EXP_64 = EXPM1_64 = (
     0.5, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717, 0.00019841269863053618,
     2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07, 2.510038549551032e-08,
 )  # fmt: skip
-# tanh(z) = z A(z * z) / B(z * z) up to TANH_LIMIT_32, where it rounds to 1 but for half a unit.
-TANH_ABOVE_32 = (
-    0.9999999794799933, 0.13381012597428948, 0.003495572634847785, 2.060883044541357e-05, 1.3354323877551373e-08,
-)  # fmt: skip
-TANH_BELOW_32 = (1.0, 0.46714328198296917, 0.025876923228535978, 0.0003285609574805979, 7.776417438164219e-07)
-TANH_LIMIT_32 = 9.0
+EXPM1_STEPS_32 = {  # exp(r) = 1 + r + r * r * P(r)
+    8: (0.4999999979573119, 0.1666796754474492, 0.04167036788189181), 32: (0.5000036789243776, 0.16666764806742426),
+}  # fmt: skip
 LOG_32 = (0.6666668503957586, 0.3998878056602198, 0.2957994939197279)
 LOG_64 = (
     0.666666666666667, 0.39999999999899505, 0.28571428625975487, 0.2222221113479508, 0.18182889125261723,
@@ -114,10 +112,9 @@ def _polynomial_in_pairs(for_32, for_64):
 
 
 _exp_step = _polynomial(EXP_STEPS_32.get(STEPS, ()), ())
+_expm1_step = _polynomial(EXPM1_STEPS_32.get(STEPS, ()), ())
 _exp_tail = _polynomial_in_pairs(EXP_32, EXP_64)
 _expm1_tail = _polynomial_in_pairs(EXPM1_32, EXPM1_64)
-_tanh_above = _polynomial_in_pairs(TANH_ABOVE_32, TANH_ABOVE_32)
-_tanh_below = _polynomial_in_pairs(TANH_BELOW_32, TANH_BELOW_32)
 _log_tail = _polynomial(LOG_32, LOG_64)
 _log1p_tail = _polynomial(LOG1P_32, LOG1P_64)
 _erfc_tail = _polynomial(ERFC_32, ERFC_64)
@@ -127,13 +124,7 @@ _most = _constant(87.33, 708.39)  # whose exp has a normal inverse
 _shift = _constant(1.5 * 2**23, 1.5 * 2**52)  # adding it rounds to an integer, kept in the low bits
 _log2_high = _constant(0.693359375, 0.693145751953125)  # few bits, so that k * high is exact
 _log2_low = _constant(-2.1219444005469057e-4, 1.4286068203094172e-6)
-_tanh_limit = _constant(TANH_LIMIT_32, 19.1)  # tanh rounds to 1
-
-
-@intrinsic
-def _in_single(typing_context, a, b):
-    """a in float32, b in float64; what makes the other one is left out."""
-    return a(a, b), lambda context, builder, sig, args: args[0 if a.dtype == types.float32 else 1]
+_tanh_limit = _constant(9.02, 19.1)  # tanh rounds to 1
 
 
 def _compiled(function, implementation, in_single=None):
@@ -230,14 +221,21 @@ def _vector_sigmoid(z):
 def _vector_tanh(z):
     limit = _tanh_limit(z)
     z = where(z > limit, limit, z)
-    z = where(z < -limit, -limit, z)
-    u = z * z  # four operations fewer than by exp, where few terms are enough
-    ratio = z * _tanh_above(u) / _tanh_below(u)
-    ratio = where(ratio > 1.0, 1.0, ratio)
-    ratio = where(ratio < -1.0, -1.0, ratio)
-    r, t = _reduced(2.0 * z)
+    r, t = _reduced(2.0 * where(z < -limit, -limit, z))
     q, s = r + r * r * _expm1_tail(r), half_power(t)
-    return _in_single(ratio, (s * q + (s - 0.5)) / (s * q + (s + 0.5)))  # e / (e + 2) for e = expm1(2z)
+    return (s * q + (s - 0.5)) / (s * q + (s + 0.5))  # e / (e + 2) for e = expm1(2z)
+
+
+def _vector_tanh_by_steps(z):
+    """The same for z's size, so that nothing nearly cancels; one constant stands for log(2), that of a z this small."""
+    x = absolute(z)
+    x = where(x > _tanh_limit(z), _tanh_limit(z), x)
+    x = x + x
+    t = x * (STEPS * 1.4426950408889634) + _shift(z)
+    r = x - (t - _shift(z)) * (0.6931471805599453 / STEPS)
+    q, s = r * r * _expm1_step(r) + (r + rest_in_steps(t)), half_power_in_steps(t)
+    half = s * q + (s - 0.5)
+    return with_sign(half / (half + 1.0), z)
 
 
 def _vector_softplus(z):
@@ -257,9 +255,10 @@ def _vector_normal_cdf(z):
 
 for _function, _implementation in (
     (_within, _vector_within), (_reduced, _vector_reduced), (exp, _vector_exp), (expm1, _vector_expm1),
-    (tanh, _vector_tanh), (_complement, _vector_complement), (sigmoid, _vector_sigmoid), (log, _vector_log),
+    (_complement, _vector_complement), (sigmoid, _vector_sigmoid), (log, _vector_log),
     (log1p, _vector_log1p), (softplus, _vector_softplus),
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip
     _compiled(_function, _implementation)
 _compiled(_factors, _vector_factors, _vector_factors_by_steps if STEPS > 1 else None)
+_compiled(tanh, _vector_tanh, _vector_tanh_by_steps if STEPS > 1 else None)

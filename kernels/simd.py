@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import operator
 
-import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
@@ -208,6 +207,18 @@ _sqrt, _absolute = _unary("sqrt"), _unary("fabs")
 
 
 @intrinsic
+def with_sign(typing_context, v, z):
+    """v >= 0 with the signs of z."""
+
+    def build(context, builder, sig, args):
+        t = llvm_type(v)
+        f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t, t]), intrinsic_name("copysign", v))
+        return builder.call(f, args)
+
+    return v(v, v), build
+
+
+@intrinsic
 def _multiply_add(typing_context, a, b, c):
     """Of vectors, or of numbers as in binary operations; c is a vector."""
 
@@ -230,7 +241,7 @@ def _reciprocal_estimate(typing_context, v):
             builder.module, ir.FunctionType(t, [t, t, mask]), "llvm.x86.avx512.rcp14.ps.512"
         )
         estimate = lambda x: builder.call(f, [x, ir.Constant(t, ir.Undefined), ir.Constant(mask, -1)])
-        return _by_pieces(builder, args[0], 16, estimate)
+        return by_pieces(builder, args[0], 16, estimate)
 
     return v(v), build
 
@@ -332,36 +343,7 @@ def half_power(typing_context, t):
     return t(t), build
 
 
-# To a factor of two: as many as the registers hold that one instruction chooses from, two of AVX-512 or one of AVX2.
-STEPS = 32 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") else 1
-
-
-@intrinsic
-def half_power_in_steps(typing_context, t):
-    """2**(n / STEPS - 1) for t = 1.5 * 2**23 + n, float32: of n, the low bits choose the power in a table, from whose
-    bits they are taken away, so that n's bits as a whole can be added to the exponent.
-    """
-
-    def build(context, builder, sig, args):
-        shift, size = 23 - (STEPS - 1).bit_length(), 16 if STEPS == 32 else 8
-        powers = (2.0 ** (np.arange(STEPS) / STEPS - 1.0)).astype(np.float32).view(np.int32)
-        table = [int(bits) - (j << shift) for j, bits in enumerate(powers)]
-        registers = [constant(I32, table[k : k + size]) for k in range(0, STEPS, size)]
-        name, order = ("avx512.vpermi2var.d.512", (0, 2, 1)) if STEPS == 32 else ("avx2.permd", (0, 1))
-        kind = ir.FunctionType(ir.VectorType(I32, size), [ir.VectorType(I32, size)] * len(order))
-        choose = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
-
-        def chosen(n):
-            return builder.call(choose, [(*registers, n)[k] for k in order])
-
-        n = builder.bitcast(args[0], ir.VectorType(I32, t.lanes))
-        bits = builder.add(_by_pieces(builder, n, size, chosen), builder.shl(n, constant(I32, [shift] * t.lanes)))
-        return builder.bitcast(bits, llvm_type(t))
-
-    return t(t), build
-
-
-def _by_pieces(builder, v, size, function):
+def by_pieces(builder, v, size, function):
     """function of a vector of 16 lanes, say, for one of any power of two: of its pieces, or of it and whatever."""
     part = lambda first, n: builder.shuffle_vector(v, v, constant(I32, range(first, first + n)))
     n = v.type.count
