@@ -205,7 +205,7 @@ def test_the_house_decorators_are_the_only_ones():
 
 def test_overloads_are_for_vectors_only():
     users = {name for name, path in KERNEL_MODULES.items() if calls_to(path, {"overload"})}
-    assert users == {"compiler", "elementary", "simd", "steps"}
+    assert users == {"compiler", "elementary", "simd"}
 
 
 HEAVY = (
