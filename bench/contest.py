@@ -80,9 +80,10 @@ def enter(
     return best, row
 
 
-def not_held(entry: Entry, peers: Iterable[Peer], reason: str) -> dict:
-    """The result of a work that broke as a whole."""
-    rows = [new_row(peer.name, peer.kind) | {"status": "failed", "reason": reason} for peer in peers]
+def not_held(entry: Entry, peers: Iterable[Peer], rules: Rules, reason: str) -> dict:
+    """The result of a work that broke as a whole, as one does whose data come with a library that is not installed."""
+    failed = {"status": "failed", "reason": reason}
+    rows = [new_row(peer.name, peer.kind) | (stays_out(peer, rules) or failed) for peer in peers]
     return {
         "name": entry.name, "group": entry.group, "title": entry.name, "source": "not known", "unit": "run",
         "costs": {}, "curve": None, "others_busy": 0.0, "rows": rows,

@@ -182,7 +182,7 @@ PREDICTION = (
     Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
 )
 ESTIMATORS = (
-    Peer("fastmlp", "peers.fits", "fastmlp", ("fastmlp.estimators.nets",), kind="ours", chooses_threads=True),
+    Peer("fastmlp", "peers.fits", "fastmlp", ("sklearn", "fastmlp.estimators.nets"), kind="ours", chooses_threads=True),
     Peer("sklearn", "peers.fits", "sklearn", ("sklearn",)),
 )
 KERNELS = (

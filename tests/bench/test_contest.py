@@ -139,9 +139,11 @@ def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(hold):
 
 def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
     entry = Entry("w", "xor", (), lambda: None)
-    result = contest.not_held(entry, [Peer("numpy", "m"), Peer("jax", "m")], "OSError: no room")
+    absent = Peer("other", "m", needs=("a_library_that_nobody_has",))
+    result = contest.not_held(entry, [Peer("numpy", "m"), Peer("jax", "m"), absent], Rules(), "OSError: no room")
     assert [(row["name"], row["status"], row["reason"]) for row in result["rows"]] == [
         ("numpy", "failed", "OSError: no room"), ("jax", "failed", "OSError: no room"),
+        ("other", "missing", "a_library_that_nobody_has is not installed"),
     ]  # fmt: skip
 
 
