@@ -74,7 +74,7 @@ KERNEL_LEVELS = [
     ["cuda.layers"],
     ["cuda.narrow", "cuda.single"],
     ["cuda.backend"],
-    ["cpu.barrier", "cpu.work"],
+    ["cpu.barrier", "cpu.placement", "cpu.work"],
     ["cpu.columns", "cpu.elements", "cpu.team", "cpu.tile"],
     ["cpu.denormals", "cpu.update", "cpu.product"],
     ["cpu.lane_update", "cpu.straight_line_formulas"],

@@ -8,20 +8,26 @@ threads: a shared pool could hand out too few and never finish. Safe to use afte
 from __future__ import annotations
 
 from _thread import start_new_thread
+from math import inf
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from ..arguments import Memory, Net
 from ..entry import CHECK_TYPES, Repeated, Words, entry
+from .placement import keep_apart, set_free
 from .work import LayerWork, SampleWork
+
+AWAKE = 0.001  # seconds for which a processor that has nothing to do is still at hand
 
 
 def _serve(work: SimpleQueue, done: SimpleQueue) -> None:
     """What the thread of a rank does. It does not know the team, which ends when nobody has it any more."""
     while (task := work.get()) is not None:
-        function, words = task
+        function, words, allowed = task
+        set_free(allowed)
         try:
             function(words)
             done.put(None)
@@ -43,8 +49,9 @@ class Team:
         self._repeated: tuple[Any, tuple, Repeated | None] = None, (), None
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
-        for queue in self._work:
-            start_new_thread(_serve, (queue, self._done))  # a threading.Thread would be waited for until it runs
+        # A threading.Thread would be waited for until it runs.
+        self._threads = [start_new_thread(_serve, (queue, self._done)) for queue in self._work]
+        self._at_rest = -inf  # since when
 
     def run(self, kernel, kind, *arguments, n_ranks: int | None = None, new: tuple[int, ...] = ()) -> None:
         """Run on the first n_ranks ranks, on all if it is None.
@@ -95,16 +102,20 @@ class Team:
         _, function, pack = entry(kernel, kind, arguments[0])
         one_call = Words(lasting=(tuple,))  # ranks share most of their named tuples
         words = [pack(*one_call(own)) for own in arguments]
+        late = perf_counter() - self._at_rest > AWAKE
+        allowed = keep_apart(self._threads[: n_ranks - 1]) if late else None
         try:
             for queue, own in zip(workers, words[1:], strict=True):
-                queue.put((function, own))
+                queue.put((function, own, allowed))
             function(words[0])
         except BaseException:
             self._barrier[1] = 1
             for _ in workers:  # nobody may still be writing when the caller looks at the arrays
                 self._done.get()
             raise
-        for error in [self._done.get() for _ in workers]:
+        errors = [self._done.get() for _ in workers]
+        self._at_rest = perf_counter()
+        for error in errors:
             if error is not None:
                 raise error
 
