@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 MOST = 1024  # processors in a mask
 
@@ -28,13 +29,13 @@ _processor = _of_pthreads("sched_getcpu")
 
 def keep_apart(threads: Sequence[int]) -> set[int] | None:
     """Have these threads, by _thread's numbers, run on other processors than this thread is on, until each of them
-    calls set_free with what this returns.
+    calls set_free with what this returns; None, where nothing is done, as where they are too many for that.
     """
     if _set_mask is None or _processor is None:
         return None
     allowed = os.sched_getaffinity(0)
     others = allowed - {_processor()}
-    if not others or max(others) >= MOST:
+    if len(others) < len(threads) or max(others, default=MOST) >= MOST:
         return None
     # One processor each, if that takes all of them: two of them on one would not be better.
     masks = [_mask({one}) for one in others] if len(others) == len(threads) else [_mask(others)] * len(threads)
@@ -46,7 +47,8 @@ def keep_apart(threads: Sequence[int]) -> set[int] | None:
 def set_free(allowed: set[int] | None) -> None:
     """This thread may run wherever the process may: it has begun where it should."""
     if allowed is not None:
-        os.sched_setaffinity(0, allowed)
+        with suppress(OSError):  # the process has lost these processors meanwhile
+            os.sched_setaffinity(0, allowed)
 
 
 def _mask(processors: set[int]) -> bytes:

@@ -64,6 +64,17 @@ def test_one_processor_each_where_that_takes_all():
         orders.put(None)
 
 
+@needs_several
+def test_more_threads_than_other_processors_are_left_alone():
+    assert placement.keep_apart([0] * len(PROCESSORS)) is None
+
+
+@needs_several
+def test_processors_that_the_process_has_lost():
+    placement.set_free({max(PROCESSORS) + 1000})
+    assert os.sched_getaffinity(0) == PROCESSORS
+
+
 @kernel
 def nothing(rank, n_ranks, barrier, x):
     pass
