@@ -226,14 +226,17 @@ class MLP:
         rule = optimizer_from_name(optimizer)
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
-        seed = derived_seed(self._seed, FIT, self._fits)
+        size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        shuffle = bool(shuffle) and size < data.n_samples
+        draws = shuffle or share or any(self.network.dropout)
+        seed = derived_seed(self._seed, FIT, self._fits) if draws else 0
         held_out = None
         if validation_data is not None:
             held_out = border.make_validation(validation_data, self.network, self.dtype)
         elif share:
             data, held_out = border.split(data, share, seed)
-        size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
-        shuffle = bool(shuffle) and size < data.n_samples
+            size = min(size, data.n_samples)
+            shuffle = shuffle and size < data.n_samples
         watch = None
         if monitor:
             from .diagnosis.monitor import Monitor

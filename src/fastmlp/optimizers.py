@@ -39,12 +39,14 @@ class Optimizer:
     @property
     def hyper(self) -> np.ndarray:
         """float64, in the order of kernels.arguments.HYPER; 0 for what this optimiser does not have."""
-        own = [name for name in HYPER if is_per_net(getattr(self, name, 0.0))]
-        if own:
-            raise ValueError(
-                f"{own[0]} holds more than one number, which is for a Population. A single net needs one number."
-            )
-        return np.array([float(getattr(self, name, 0.0)) for name in HYPER])
+        values = [getattr(self, name, 0.0) for name in HYPER]
+        if not all(isinstance(value, (float, int)) for value in values):
+            for name, value in zip(HYPER, values, strict=True):
+                if is_per_net(value):
+                    raise ValueError(
+                        f"{name} holds more than one number, which is for a Population. A single net needs one number."
+                    )
+        return np.array(values, np.float64)
 
     def for_nets(self, n_nets: int, rng: Callable[[], np.random.Generator]) -> Optimizer:
         """The same with every distribution drawn from, by rng(); settings are numbers or arrays (n_nets,) then."""

@@ -334,7 +334,7 @@ class Plan:
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
         """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
         scalars = np.zeros((self.n_threads, N_SCALARS))
-        scalars[:, [POWER1, POWER2]] = 1.0
+        scalars[:, POWER1] = scalars[:, POWER2] = 1.0
         return Memory(
             params=self.backend.to_device(params),
             grads=self.backend.to_device(self.network.layout.padded(self.dtype)),
