@@ -12,6 +12,7 @@ import fastmlp.pace
 import fastmlp.population_fit
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import device_of
+from fastmlp.diagnosis import monitor
 
 SIZES = (3, 5, 2)
 
@@ -153,6 +154,17 @@ def test_class_weights_and_a_monitor_with_samples_of_the_device(cuda, many, rng)
         net.fit(give(X), give(y), epochs=300, verbose=0, optimizer=SGD(0.01), **options)
         found.append(net.params)
     np.testing.assert_array_equal(*found)
+
+
+def test_a_monitor_looks_at_units_with_samples_of_the_device(cuda, monkeypatch, rng):
+    looks, look = [], monitor.Monitor._units
+    monkeypatch.setattr(monitor, "LAST_SHARE", np.inf)  # however short the fit is
+    monkeypatch.setattr(monitor.Monitor, "_units", lambda *given: looks.append(look(*given)))
+    X, y = samples(rng, 40)[0], rng.integers(0, 2, 40)
+    net = make(loss="softmax_cross_entropy")
+    net.fit(cuda.asarray(X), cuda.asarray(y), epochs=300, verbose=0, optimizer=SGD(0.01), monitor=True)
+    assert looks
+    assert set(looks) == {""}, "no unit is dead or saturated"
 
 
 def test_bad_targets_and_weights_of_the_device_are_refused(cuda, rng):
