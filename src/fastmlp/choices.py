@@ -30,6 +30,20 @@ def seed_of(random_state: Any) -> int:
     return checked_count("random_state", random_state, at_least=0) % 2**63
 
 
+class LateGenerator:
+    """Called, it gives the one random generator of its seed, made at the first call: that takes as long as 500 epochs
+    of XOR.
+    """
+
+    def __init__(self, seed: list[int]):
+        self._seed = seed
+        self._made: np.random.Generator | None = None
+
+    def __call__(self) -> np.random.Generator:
+        self._made = self._made or np.random.default_rng(self._seed)
+        return self._made
+
+
 def checked_precision(precision: Any) -> str:
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import data as border
 from .callbacks import as_early_stopping
-from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
+from .choices import LateGenerator, checked_dtype, checked_precision, chosen_classes, seed_of
 from .convergence import as_converged
 from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
 from .diagnosis.monitor import population_monitor
@@ -42,20 +42,6 @@ def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.
     """The setting as a number or as an array (n_nets,), checked before and after it is drawn."""
     drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
     return checked_setting(name, drawn, **PER_NET[name])
-
-
-class _Generator:
-    """Called, it gives the one random generator of its seed, made at the first call: that takes as long as 500 epochs
-    of XOR.
-    """
-
-    def __init__(self, seed: list[int]):
-        self._seed = seed
-        self._made: np.random.Generator | None = None
-
-    def __call__(self) -> np.random.Generator:
-        self._made = self._made or np.random.default_rng(self._seed)
-        return self._made
 
 
 class Population:
@@ -257,7 +243,7 @@ class Population:
             if rule is None:
                 raise ValueError("restart_after needs converged=..., which says when a net has learned.")
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        rng = _Generator([self.seed, self._fits])
+        rng = LateGenerator([self.seed, self._fits])
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
         data, strides, held_out = fit_data(
             X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
