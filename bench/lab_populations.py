@@ -1,7 +1,7 @@
 """What does a fit of a population cost beside its epochs? The measurement behind lane_queue.py and population_fit.py.
 
     python bench/lab_populations.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
-                                    [--epochs 1,16,500] [--records 64]
+                                    [--epochs 1,16,500] [--records 64] [--rest 0.03]
 
 XOR, full batch, one sigmoid output. Prints for each number of epochs the fastest of nine fits, which take turns:
 milliseconds, of them in the kernel that trains, in the one that judges in the end and in all else (Python, new memory),
@@ -42,6 +42,9 @@ def main():
     parser.add_argument("--activation", default="sigmoid")
     parser.add_argument("--optimizer", default="sgd", choices=RATES)
     parser.add_argument("--epochs", default="1,16,500")
+    parser.add_argument(
+        "--rest", type=float, default=0.0, help="seconds before each fit, after which threads must wake"
+    )
     parser.add_argument("--records", type=int, help="losses recorded at the most, by each net")
     options = parser.parse_args()
     start_clean()
@@ -64,6 +67,7 @@ def main():
         for epochs in lengths:
             for clock in clocks:
                 clock.seconds = 0.0
+            time.sleep(options.rest)
             began = time.perf_counter()
             pop.fit(X, y, epochs=epochs, optimizer=rule, verbose=0)
             whole = time.perf_counter() - began
