@@ -77,7 +77,7 @@ KERNEL_LEVELS = [
     ["cpu.barrier", "cpu.placement", "cpu.work"],
     ["cpu.columns", "cpu.elements", "cpu.team", "cpu.tile"],
     ["cpu.denormals", "cpu.update", "cpu.product"],
-    ["cpu.lane_update", "cpu.straight_line_formulas"],
+    ["cpu.lane_copies", "cpu.lane_update", "cpu.straight_line_formulas"],
     ["cpu.straight_line_code"],
     ["cpu.one_net_code", "cpu.straight_line"],
     ["cpu.lane_queue", "cpu.one_net", "cpu.one_net_loop", "cpu.per_net"],

@@ -11,25 +11,18 @@ from ..jit import inner
 from ..memory import fill, load, number, store
 from ..simd import any_of, where
 from .barrier import take_numbers
+from .lane_copies import make_copies
 from .update import BETA1, BETA2, EPSILON
 
 SHARES, MOST_BLOCKS = 8, 8  # of the nets that are left a rank takes this share of its own one, but no more blocks
 
 
 def make_queue(lanes):
-    """(keep_flagged, sums, next_number, start_net, keep_converged, are_alike, next_due, hand_out, look) for blocks of
-    this many lanes.
+    """(keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, hand_out, look) for
+    blocks of this many lanes.
     """
 
-    @inner
-    def copy_lane(source, lane, n, target, start):
-        for q in range(n):
-            target[start + q] = source[q * lanes + lane]
-
-    @inner
-    def fill_lane(target, lane, n, x):
-        for q in range(n):
-            target[q * lanes + lane] = number(target, x)
+    fill_lane, enter_lane, leave_lane, enter_block, leave_block = make_copies(lanes)
 
     @inner
     def keep_flagged(flags, p, n, kept):
@@ -63,8 +56,8 @@ def make_queue(lanes):
 
     @inner
     def start_net(net, nets, w, lane, owner, initial):
-        """Put net `owner` into a lane, whose flag then stands for parameters to be kept; -1 empties it: all zero, so
-        that nothing in it can grow.
+        """Put net `owner` into a lane, whose flag then says that its parameters are still to come; -1 empties it: all
+        zero, so that nothing in it can grow.
         """
         n = nets.n_params
         w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
@@ -81,8 +74,6 @@ def make_queue(lanes):
                 w.dropout[k * lanes + lane] = 0.0
             return
         w.flags[lane] = number(w.flags, 1.0)
-        for q in range(n):
-            w.p[q * lanes + lane] = nets.params[owner * n + q]
         is_first = w.clock[0] == 0  # in this lane: what all nets share is there from the second one on
         if is_first or nets.hyper_stride != 0:
             row = owner * nets.hyper_stride
@@ -98,11 +89,22 @@ def make_queue(lanes):
                     w.state[(s * n + q) * lanes + lane] = w.hyper[(initial[s] - 1) * lanes + lane]
 
     @inner
+    def enter(nets, w, follow):
+        """Parameters into the lanes that are flagged. follow : whether all are, and their nets follow each other"""
+        n = nets.n_params
+        if follow:
+            enter_block(nets.params, w.net[0] * n, n, w.p)
+        else:
+            for lane in range(w.lanes):
+                if w.flags[lane] > 0:
+                    enter_lane(nets.params, w.net[lane] * n, n, w.p, lane)
+
+    @inner
     def keep_converged(goal, nets, w):
         """Write back the parameters of lanes that have converged, before the step that follows."""
         for lane in range(w.lanes):
             if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
-                copy_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
+                leave_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
 
     @inner
     def settle(data, goal, nets, w, was_saved):
@@ -130,12 +132,12 @@ def make_queue(lanes):
             if status == RUNNING:
                 continue
             if status == DIVERGED_NET:
-                copy_lane(w.safe, lane, n, nets.params, owner * n)
+                leave_lane(w.safe, lane, n, nets.params, owner * n)
                 epoch, loss = epoch - 1, np.nan
             elif goal.monitor != MONITOR_NONE and status != CONVERGED:
-                copy_lane(w.best, lane, n, nets.params, owner * n)
+                leave_lane(w.best, lane, n, nets.params, owner * n)
             elif not (status == CONVERGED and was_saved):
-                copy_lane(w.p, lane, n, nets.params, owner * n)
+                leave_lane(w.p, lane, n, nets.params, owner * n)
             nets.status[owner], nets.epochs[owner] = status, epoch
             nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
             if goal.monitor != MONITOR_NONE:
@@ -183,19 +185,35 @@ def make_queue(lanes):
         return w.start[0] + min(goal.n_epochs, nets.record_epochs[w.kept[0]])
 
     @inner
+    def settle_alike(data, goal, nets, w):
+        """What settle does for lanes that are alike, where all nets have done all their epochs."""
+        n, first = nets.n_params, w.net[0]
+        leave_block(w.p, n, nets.params, first * n)
+        for lane in range(w.lanes):
+            owner = first + lane
+            nets.status[owner], nets.epochs[owner] = ALL_EPOCHS, goal.n_epochs
+            nets.loss[owner], nets.right[owner] = float(w.loss[lane]), float(w.right[lane]) / data.n_samples
+            w.net[lane] = -1
+
+    @inner
     def look(data, goal, nets, w, was_saved, alike, eventful, scale):
         """After an epoch at which something is due, or something has happened to a net. Returns whether lanes are free.
 
         alike : are_alike's answer, which is right as long as no net begins. scale : as hand_out takes it
         """
         sound = not any_of(~(load(w.loss, 0, lanes) < np.inf))
-        if alike and sound and not eventful and w.clock[0] < w.start[0] + goal.n_epochs:
+        all_go_the_same_way = alike and sound and not eventful
+        if all_go_the_same_way:
             w.clock[1] = keep_alike(goal, nets, w)
-            return False
+            if w.clock[0] < w.start[0] + goal.n_epochs:
+                return False
         if alike:
             hand_out(nets, w, scale)
+        if all_go_the_same_way:
+            settle_alike(data, goal, nets, w)
+            return True
         found = settle(data, goal, nets, w, was_saved)
         w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
         return found
 
-    return keep_flagged, sums, next_number, start_net, keep_converged, are_alike, next_due, hand_out, look
+    return keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, hand_out, look

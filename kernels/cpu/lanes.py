@@ -37,7 +37,9 @@ def make_training(lanes, has_loops):
     and for validation, there is only a train, and much less to compile.
     """
 
-    keep_flagged, sums, next_number, start_net, keep_converged, are_alike, next_due, hand_out, look = make_queue(lanes)
+    (
+        keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, hand_out, look
+    ) = make_queue(lanes)  # fmt: skip
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
     update, adjust = selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
@@ -200,8 +202,9 @@ def make_training(lanes, has_loops):
                         busy += 1
                 if busy == 0:
                     return
-                keep_flagged(w.flags, w.p, n, w.safe)
                 has_room, alike = False, are_alike(w)
+                enter(nets, w, alike and w.start[0] == w.clock[0])
+                keep_flagged(w.flags, w.p, n, w.safe)
                 w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
                 keeps = runs and alike  # records without a look
                 if keeps:
@@ -276,14 +279,14 @@ def make_training(lanes, has_loops):
 
     @inlined
     def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
-        n, width = nets.n_params, net.sizes[net.n_layers]
+        width = net.sizes[net.n_layers]
         n_blocks = (nets.n_members + lanes - 1) // lanes
         for block in range(rank * n_blocks // n_ranks, (rank + 1) * n_blocks // n_ranks):
             count = min(lanes, nets.n_members - block * lanes)
             for lane in range(w.lanes):
                 w.net[lane] = nets.members[block * lanes + min(lane, count - 1)]
-                for q in range(n):
-                    w.p[q * lanes + lane] = nets.params[w.net[lane] * n + q]
+                w.flags[lane] = number(w.flags, 1.0)
+            enter(nets, w, are_alike(w))
             loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
             for first in range(0, data.n_samples, w.rows):
                 m = min(w.rows, data.n_samples - first)

@@ -254,7 +254,8 @@ def run(
     record_epochs = recorded_epochs(length, n_records).copy()
     outcome = Outcome.empty(task.n_nets, task.monitor is not None, record_epochs, task.dtype)
     members, interrupted = np.arange(task.n_nets), False
-    spent, restarts = np.zeros((2, task.n_nets), np.int64)
+    restarts = np.zeros(task.n_nets, np.int64)
+    spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
     try:
         with Progress(task.n_nets, task.verbose, "net") as progress:
             for attempt in range(-(-epochs // length)):

@@ -1,0 +1,59 @@
+"""Parameters into blocks of lanes and back, against NumPy: nothing beside them is touched."""
+
+import numba
+import numpy as np
+import pytest
+
+import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu.lane_copies import SIDES, make_copies, transpose
+from fastmlp.kernels.cpu.work import LANES
+from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.memory import offset
+
+SIZES = sorted({2, 3, *SIDES, *(side + 1 for side in SIDES), 2 * max(SIDES) - 1, 41})
+_, enter_lane, leave_lane, enter_block, leave_block = make_copies(LANES)
+
+
+@numba.njit(**OPTIONS)
+def run_transpose(a, a0, n_rows, n_columns, out, out0):
+    transpose(offset(a, 0), a0, n_rows, n_columns, offset(out, 0), out0)
+
+
+@numba.njit(**OPTIONS)
+def run_block(params, start, n, p, back, other):
+    enter_block(offset(params, 0), start, n, offset(p, 0))
+    leave_block(offset(p, 0), n, offset(back, 0), start)
+    for lane in range(LANES):
+        enter_lane(offset(params, 0), start + lane * n, n, offset(other, 0), lane)
+
+
+@numba.njit(**OPTIONS)
+def run_lane(p, lane, n, params, start):
+    leave_lane(offset(p, 0), lane, n, offset(params, 0), start)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("n_columns", SIZES)
+@pytest.mark.parametrize("n_rows", (2, 5, LANES))
+def test_transpose(n_rows, n_columns, dtype, rng):
+    a = rng.normal(size=n_rows * n_columns + 7).astype(dtype)
+    out = np.full(a.size + 3, 7.0, dtype)
+    run_transpose(a, 4, n_rows, n_columns, out, 5)
+    expected = a[4 : 4 + n_rows * n_columns].reshape(n_rows, n_columns).T.ravel()
+    np.testing.assert_array_equal(out[5 : 5 + expected.size], expected)
+    np.testing.assert_array_equal(np.delete(out, slice(5, 5 + expected.size)), 7.0)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("n", SIZES)
+def test_a_block_is_its_lanes_and_comes_back(n, dtype, rng):
+    start = 3 * n
+    params = rng.normal(size=(LANES + 5, n)).astype(dtype)
+    p, other, back = np.empty((n, LANES), dtype), np.empty((n, LANES), dtype), np.full_like(params, 7.0)
+    run_block(params.reshape(-1), start, n, p.reshape(-1), back.reshape(-1), other.reshape(-1))
+    np.testing.assert_array_equal(p, params[3 : 3 + LANES].T)
+    np.testing.assert_array_equal(other, p)
+    np.testing.assert_array_equal(back[3 : 3 + LANES], params[3 : 3 + LANES])
+    np.testing.assert_array_equal(np.delete(back, slice(3, 3 + LANES), axis=0), 7.0)
+    run_lane(p.reshape(-1), 2, n, back.reshape(-1), 0)
+    np.testing.assert_array_equal(back[0], params[5])
