@@ -2,18 +2,17 @@
 
 import itertools
 
+import families
 import numpy as np
 import pytest
 from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
-import fastmlp.plan
 from fastmlp import MLP
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.losses import LOSSES
 from fastmlp.network import ELEMENTWISE
 
-FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
 DTYPES = ("float32", "float64")
 PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
 
@@ -40,11 +39,10 @@ def net_and_reference(sizes, hidden, loss, output, dtype, **settings):
     return net, ReferenceMLP(sizes, names, loss, net.params, **reference_settings)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=families.FAMILIES)
 def family(request, monkeypatch):
     """Every net of the test runs in this kernel family, whatever its size."""
-    monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
-    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
+    families.use(request.param, monkeypatch)
     return request.param
 
 

@@ -2,19 +2,18 @@
 
 import dataclasses
 
+import families
 import numpy as np
 import pytest
 import reference_optimizers
 from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
-import fastmlp.plan
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop, optimizer_from_name
 from fastmlp.kernels.arguments import HYPER
 from fastmlp.optimizers import OPTIMIZERS, settings_of
 from fastmlp.schedules import Cosine, OneCycle, Step, Warmup
 
-FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
 DTYPES = ("float32", "float64")
 EPOCHS = 30
 
@@ -38,10 +37,9 @@ def title(optimizer):
 each_optimizer = pytest.mark.parametrize("optimizer", EACH, ids=title)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=families.FAMILIES)
 def family(request, monkeypatch):
-    monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
-    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
+    families.use(request.param, monkeypatch)
     return request.param
 
 
@@ -230,6 +228,6 @@ def test_frozen():
 def test_fahlmans_factors():
     """Per layer, of weights and of biases: epsilon over the connections into a unit, the bias among them."""
     shapes = [(2, 3), (3, 1)]
-    assert fastmlp.Quickprop().layer_factors(shapes).size == 0
-    factors = fastmlp.Quickprop(by_fan_in=True, bias_input=0.5).layer_factors(shapes)
+    assert Quickprop().layer_factors(shapes).size == 0
+    factors = Quickprop(by_fan_in=True, bias_input=0.5).layer_factors(shapes)
     np.testing.assert_allclose(factors, [1 / 3, 0.25 / 3, 1 / 4, 0.25 / 4])

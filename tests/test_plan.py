@@ -43,15 +43,15 @@ def test_small_nets_have_samples_in_lanes():
 
 def test_family_of_a_step_that_one_thread_is_enough_for():
     assert choose_family(network((16, 32, 1)), 1024) == "per_sample_wide"
-    assert choose_family(network((16, 32, 1)), 100_000) == "per_layer"
+    assert choose_family(network((16, 32, 1)), 100_000) == "replicas"
     assert choose_family(network((2, 4, 1)), 10_000_000) == "per_sample_wide", "faster than several threads"
 
 
 def test_few_outputs_count_little():
     """A logistic regression has many weights, but a product with one column wastes most of its registers."""
     assert choose_family(network((1000, 1)), 200) == "per_sample_wide"
-    assert choose_family(network((1000, 8)), 200) == "per_layer"
-    assert choose_family(network((1000, 3)), 8) == "per_layer"
+    assert choose_family(network((1000, 8)), 200) == "replicas"
+    assert choose_family(network((1000, 3)), 8) == "replicas"
 
 
 def test_family_of_a_forward_pass():
@@ -72,9 +72,9 @@ def test_columns_do_not_collide():
 
 @pytest.mark.parametrize("dropout", (0.5, (0.0, 0.1), (0.1, 0.0)))
 def test_dropout_needs_masks(dropout):
-    """Only per_layer draws them: any other family would train without dropout, silently."""
-    assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "per_layer"
-    assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) != "per_layer"
+    """Nets with samples as lanes have none: they would train without dropout, silently."""
+    assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "replicas"
+    assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) == "per_sample_narrow"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,11 @@ def test_threads(available, monkeypatch):
     assert counts == sorted(counts)
     assert (counts[0], counts[-1]) == (1, available)
     assert all(count * 8 <= rows for count, rows in zip(counts[1:], (8, 16, 64, 256, 4096, 100_000), strict=True))
-    assert choose_threads(network(XOR), "per_layer", 8) == 1
+    assert choose_threads(network(XOR), "per_layer", 8) == choose_threads(network(XOR), "replicas", 8) == 1
+    small = network((64, 64, 32, 10))
+    assert choose_threads(small, "per_layer", 64) == 1
+    assert choose_threads(small, "replicas", 64) == min(2, available), "which exchange less"
+    assert choose_threads(small, "replicas", 10_000) == available
     for family in ("per_sample_narrow", "per_sample_wide"):
         assert choose_threads(large, family, 100_000) == 1
 

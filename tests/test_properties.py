@@ -1,5 +1,6 @@
 """Nets of random shape: what must hold for each of them."""
 
+import families
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,13 +8,11 @@ from hypothesis import strategies as st
 from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
-import fastmlp.plan
 from fastmlp import MLP, SGD
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.losses import LOSSES
 from fastmlp.network import ELEMENTWISE
 
-FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
 PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
 HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
 
@@ -41,10 +40,9 @@ def tasks(draw):
     return net, reference, rng.normal(size=(n, sizes[0])), y
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=families.FAMILIES)
 def family(request, monkeypatch):
-    monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
-    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
+    families.use(request.param, monkeypatch)
     return request.param
 
 

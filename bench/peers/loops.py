@@ -42,7 +42,7 @@ class Fastmlp:
         def loop(turns, a, b, c, scratch):
             for _ in range(turns):
                 plain_product(
-                    transposed, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, n, offset(c, 0), 0, n,
+                    transposed, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, n, False, offset(c, 0), 0, n,
                     offset(scratch, 0), 0,
                 )  # fmt: skip
 

@@ -29,6 +29,7 @@ from .work import (
     LOSS,
     NARROW,
     PARTIAL_COLUMNS,
+    REPLICAS,
     RIGHT,
     TOGETHER,
     UNIT,
@@ -84,13 +85,14 @@ def make_work(
     to round, of which processors make no use
     """
     sizes = [int(size) for size in net.sizes]
-    ranks = n_threads if family == "per_layer" else 1
+    by_layers, halves = family in ("per_layer", "replicas"), family == "replicas"
+    ranks = n_threads if by_layers else 1
     walk = {
         "partial": np.zeros((ranks, PARTIAL_COLUMNS)),
         "order": np.zeros(n_samples if shuffle else 0, np.int64),
         "words": np.zeros(BLOCK, np.uint64),
     }
-    if family == "per_layer":
+    if by_layers:
         n_scratch = _padded(scratch_size(max(sizes[1:]), dtype.itemsize))
 
         starts = np.cumsum([0] + [_padded(rows * size) for size in sizes])
@@ -99,6 +101,7 @@ def make_work(
         total = int(starts[-1]) + ALIGNMENT
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         panels = panel_starts(sizes, dtype.itemsize)
+        has_replica = halves and n_threads == REPLICAS
         return LayerWork(
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
@@ -108,6 +111,9 @@ def make_work(
             y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
             weight=aligned_zeros(rows if shuffle else 0, dtype),
             squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
+            halves=halves,
+            shares=aligned_zeros((2, 2, net.n_padded) if has_replica else 0, dtype),
+            replica=aligned_zeros((2 + MOST_STATE) * net.n_padded + int(panels[-1]) if has_replica else 0, dtype),
             transposed=aligned_zeros(int(panels[-1]), dtype),
             panels=panels,
             n_scratch=n_scratch,
@@ -135,6 +141,7 @@ TRAIN = {
     "per_sample_narrow": "cpu.per_sample.train_narrow",
     "per_sample_wide": "cpu.per_sample.train_wide",
     "per_layer": "cpu.per_layer.train",
+    "replicas": "cpu.per_layer.train",  # the same bits, on any other number of threads
 }
 EVALUATE = {family: name.replace("train", "evaluate") for family, name in TRAIN.items()}
 FAMILIES = tuple(TRAIN)
@@ -158,7 +165,20 @@ def train(
         tiles = one_net.make_tiles(net, data, course, dtype)
         team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
+    if family == "replicas" and n_ranks == REPLICAS:
+        both = (memory, work), _replica(memory, work)
+        team.run_each("cpu.replicas.train", dtype, [(net, data, course, *own, first, n) for own in both])
+        return
     team.run(TRAIN[family], dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
+
+
+def _replica(memory: Memory, work: LayerWork) -> tuple[Memory, LayerWork]:
+    """Rank 1's own, equal to rank 0's before a call."""
+    n, n_state = memory.params.size, memory.state.size
+    params, grads, state, transposed = np.split(work.replica, [n, 2 * n, 2 * n + n_state])[:4]
+    params[:], state[:] = memory.params, memory.state
+    own = {"transposed": transposed, "squares": np.empty_like(work.squares)}
+    return memory._replace(params=params, grads=grads, state=state), work._replace(**own)
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):

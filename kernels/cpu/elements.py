@@ -69,8 +69,8 @@ backward = selector([_make_backward(row) for row in ACTIVATIONS], 5)
 
 
 @inner
-def column_sums(delta, delta0, rows, width, first, last, sums, sums0):
-    """sums[j] = sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients."""
+def column_sums(delta, delta0, rows, width, first, last, adds, sums, sums0):
+    """sums[j] (+)= sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients."""
     wide = first + (last - first) // (4 * LANES) * (4 * LANES)
     for j in range(first, wide, 4 * LANES):  # a row gives a whole number of cache lines, not one from each page
         c0 = c1 = c2 = c3 = fill(delta, 0.0, LANES)
@@ -80,6 +80,9 @@ def column_sums(delta, delta0, rows, width, first, last, sums, sums0):
             c1 += load(delta, i + LANES, LANES)
             c2 += load(delta, i + 2 * LANES, LANES)
             c3 += load(delta, i + 3 * LANES, LANES)
+        if adds:
+            c0, c1 = load(sums, sums0 + j, LANES) + c0, load(sums, sums0 + j + LANES, LANES) + c1
+            c2, c3 = load(sums, sums0 + j + 2 * LANES, LANES) + c2, load(sums, sums0 + j + 3 * LANES, LANES) + c3
         store(sums, sums0 + j, c0)
         store(sums, sums0 + j + LANES, c1)
         store(sums, sums0 + j + 2 * LANES, c2)
@@ -89,6 +92,8 @@ def column_sums(delta, delta0, rows, width, first, last, sums, sums0):
         column = fill(delta, 0.0, LANES)
         for r in range(rows):
             column += load_first(delta, delta0 + r * width + j, n, LANES)
+        if adds:
+            column = load_first(sums, sums0 + j, n, LANES) + column
         store_first(sums, sums0 + j, n, column)
 
 

@@ -2,10 +2,13 @@
 
 prepare(rank, n_ranks, net, memory, work)
     at the start of a call
-gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step)
-    leaves this rank's sum of losses and its number of hits in its row of work.partial
-update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h) -> meetings
+gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step)
+    leaves this rank's sum of losses and its number of hits in `share`
+update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step) -> meetings
     completes the gradient; applies it unless course.rule is NO_UPDATE
+apart
+    whether nobody reads what another rank's update has written. What ranks tell each other must then outlive a step:
+    they are never further than one step apart, and each even step's place is another one than each odd step's
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from ..random import permutation
 from .barrier import all_here, meet
 from .denormals import flush_denormals, restore_denormals
 from .update import settings_now, squares
-from .work import LOSS, PARTIAL_COLUMNS, RIGHT
+from .work import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS
 
 
 @inner
@@ -32,7 +35,13 @@ def penalty(net, params):
     return 0.5 * net.l2 * square_sum
 
 
-def make_loop(prepare, gradient, update):
+@inner
+def share_of(rank, step, apart):
+    """Where in work.partial a rank's sums of this step are."""
+    return rank * PARTIAL_COLUMNS + (step % 2 * SUMS if apart else 0)
+
+
+def make_loop(prepare, gradient, update, apart=False):
     @inlined
     def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
         net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
@@ -58,12 +67,13 @@ def make_loop(prepare, gradient, update):
             first = batch * size
             rows = min(size, n - first)
             step = first_step + t
-            gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, first, rows, step)
+            share = offset(work.partial, share_of(rank, step, apart))
+            gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, first, rows, step)
             meetings = meet(barrier, n_ranks, meetings)
             loss = right = 0.0
             for r in range(n_ranks):
-                loss += work.partial[r * PARTIAL_COLUMNS + LOSS]
-                right += work.partial[r * PARTIAL_COLUMNS + RIGHT]
+                loss += work.partial[share_of(r, step, apart) + LOSS]
+                right += work.partial[share_of(r, step, apart) + RIGHT]
             if not math.isfinite(loss):
                 scalars[DIVERGED] = 1.0
                 break
@@ -75,8 +85,9 @@ def make_loop(prepare, gradient, update):
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
             h = settings_now(course.hyper, scalars, factor, objective, memory.params)
             scalars[LAST_LOSS] = objective
-            meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h)
-            meetings = meet(barrier, n_ranks, meetings)
+            meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step)
+            if not apart:
+                meetings = meet(barrier, n_ranks, meetings)
             scalars[STEPS_DONE] = step + 1.0
             batch += 1
             if batch == n_batches:

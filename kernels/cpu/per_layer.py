@@ -3,7 +3,8 @@
 Each rank takes its rows of the batch through all layers, forward and backward, with no meeting in between. Then it
 takes its rows of every weight matrix: their gradient over the whole batch, and their update while it is still in
 cache. So a step has two meetings, whatever the depth, and nothing is computed twice. Every sum has the same order for
-any number of ranks, but for the recorded loss: parameters come out the same, bit by bit.
+any number of ranks, but for the recorded loss: parameters come out the same, bit by bit. That goes for replicas.py too,
+where two ranks share out the rows of a batch throughout: work.halves says whether sums have that order.
 
 Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
@@ -74,8 +75,9 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
         raw = work.z if hides and not keeps else work.a
         extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps, fan_out, z, raw, o)
         product_forward(
-            False, rows, fan_out, fan_in, source, start, fan_in, params, w, fan_out, z, o, fan_out, scratch, extra
-        )
+            False, rows, fan_out, fan_in, source, start, fan_in, params, w, fan_out, False, z, o, fan_out, scratch,
+            extra,
+        )  # fmt: skip
         if hides:
             draw_mask(
                 net.dropout[k], seed, step, k, row * fan_out, (row + rows) * fan_out, work.mask, work.blocks[k + 1]
@@ -103,11 +105,10 @@ def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
 
 
 @inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step):
+def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
     row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
     scratch = offset(work.scratch, rank * work.n_scratch)
     mine, n_layers = end - row, net.n_layers
-    share = offset(work.partial, rank * PARTIAL_COLUMNS)
     share[LOSS] = share[RIGHT] = 0.0
     x, x0, y, y0, weight, w0 = data.X, first * net.sizes[0], data.Y, first * net.sizes[n_layers], data.weight, first
     if course.shuffle:
@@ -130,7 +131,7 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows,
         kept = work.z if hides or net.derivative_of_z[k - 1] == 1 else work.a
         extra = (net.activations[k - 1], kept, hides, work.mask, fan_in, work.delta, below)
         product_backward(
-            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, work.panels[k], 0,
+            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, work.panels[k], 0, False,
             work.delta, below, fan_in, scratch, extra,
         )  # fmt: skip
 
@@ -163,42 +164,68 @@ def prepare(rank, n_ranks, net, memory, work):
         transpose_to_panels(memory.params, w, row, end, net.sizes[k + 1], work.transposed, work.panels[k])
 
 
-@inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
-    p, g, clips = memory.params, memory.grads, course.hyper[CLIP_NORM] > 0.0
-    scratch, block = offset(work.scratch, rank * work.n_scratch), 0
+@inner
+def layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, adds, g):
+    """What rows row <= i < last_row of a batch give for this rank's share of layer k, into g."""
+    fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
+    start, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
+    column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
+    source, source0 = work.a, work.blocks[k]
+    if k == 0 and not course.shuffle:
+        source, source0 = data.X, first * net.sizes[0]
+    o = work.blocks[k + 1] + row * fan_out
+    plain_product(
+        True, end - start, fan_out, last_row - row, source, source0 + row * fan_in + start, fan_in, work.delta, o,
+        fan_out, adds, g, net.weight_offsets[k] + start * fan_out, fan_out, scratch, 0,
+    )  # fmt: skip
+    column_sums(work.delta, o, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
+
+
+@inner
+def add_squares(rank, n_ranks, net, memory, work, k, block):
+    """The sums of squared slopes of this rank's share of layer k, in blocks that are the same for any number of ranks,
+    so that the norm is too. block : the layer's first. Returns the next layer's.
+    """
+    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
+    start, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
+    column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
+    w, b = net.weight_offsets[k], net.bias_offsets[k]
+    for i in range(start, end, UNIT):
+        last = min(i + UNIT, end)
+        work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
+    block += (fan_in + UNIT - 1) // UNIT
+    for j in range(column, last_column, UNIT):
+        last = min(j + UNIT, last_column)
+        work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
+    return block + (fan_out + UNIT - 1) // UNIT
+
+
+@inner
+def settle_clipped(rank, n_ranks, net, course, memory, work, n_blocks, h):
+    square_sum = 0.0
+    for i in range(n_blocks):
+        square_sum += work.squares[i]
+    clip = clip_factor(course.hyper[CLIP_NORM], square_sum, memory.params)
     for k in range(net.n_layers):
-        fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-        row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-        column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
-        w, b, o = net.weight_offsets[k], net.bias_offsets[k], work.blocks[k + 1]
-        source, start = work.a, work.blocks[k]
-        if k == 0 and not course.shuffle:
-            source, start = data.X, first * net.sizes[0]
-        plain_product(
-            True, end - row, fan_out, rows, source, start + row, fan_in, work.delta, o, fan_out,
-            g, w + row * fan_out, fan_out, scratch, 0,
-        )  # fmt: skip
-        column_sums(work.delta, o, rows, fan_out, column, last_column, g, b)
-        if clips:  # in blocks that are the same for any number of ranks, so that the norm is too
-            for i in range(row, end, UNIT):
-                last = min(i + UNIT, end)
-                work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
-            block += (fan_in + UNIT - 1) // UNIT
-            for j in range(column, last_column, UNIT):
-                last = min(j + UNIT, last_column)
-                work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
-            block += (fan_out + UNIT - 1) // UNIT
+        settle(rank, n_ranks, net, course, memory, work, k, h, clip)
+
+
+@inlined
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
+    p, g, clips = memory.params, memory.grads, course.hyper[CLIP_NORM] > 0.0
+    scratch, n_blocks = offset(work.scratch, rank * work.n_scratch), 0
+    middle = start_of(1, 2, rows, ROWS) if work.halves else rows
+    for k in range(net.n_layers):
+        layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, 0, middle, False, g)
+        if middle < rows:
+            layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, middle, rows, True, g)
+        if clips:
+            n_blocks = add_squares(rank, n_ranks, net, memory, work, k, n_blocks)
         elif course.rule != NO_UPDATE:
             settle(rank, n_ranks, net, course, memory, work, k, h, number(p, 1.0))
     if clips and course.rule != NO_UPDATE:
         meetings = meet(barrier, n_ranks, meetings)
-        square_sum = 0.0
-        for i in range(block):
-            square_sum += work.squares[i]
-        clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
-        for k in range(net.n_layers):
-            settle(rank, n_ranks, net, course, memory, work, k, h, clip)
+        settle_clipped(rank, n_ranks, net, course, memory, work, n_blocks, h)
     return meetings
 
 

@@ -71,9 +71,9 @@ def make_family(lanes):
             softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
 
     @inlined
-    def judge(net, metric, work, rows, scale):
+    def judge(net, metric, work, share, rows, scale):
         """Loss, hits and output delta of the batch in work."""
-        columns, n_layers, share = work.columns, net.n_layers, work.partial
+        columns, n_layers = work.columns, net.n_layers
         start, size = at(work.units, n_layers) * columns, at(net.sizes, n_layers) * columns
         loss = total(
             loss_and_delta(
@@ -87,10 +87,10 @@ def make_family(lanes):
             share[RIGHT] = float(total(count_right(metric, work.a, start, work.y, columns, size, work.weight, bound)))
 
     @inlined
-    def gradient(rank, n_ranks, net, data, course, params, grads, work, first, rows, step):
+    def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
         fill_batch(net, data, course.shuffle, work, first, rows)
         forward(net, params, work)
-        judge(net, data.metric, work, rows, 1.0 / (rows * net.loss_width))
+        judge(net, data.metric, work, share, rows, 1.0 / (rows * net.loss_width))
         columns, a, delta = work.columns, work.a, work.delta
         n_layers = net.n_layers
         for k in range(n_layers - 1, -1, -1):
@@ -139,7 +139,7 @@ def make_family(lanes):
                     for j in range(width):
                         output[(first + s) * width + j] = work.a[start + j * work.columns + s]
             if data.judged:
-                judge(net, data.metric, work, rows, 0.0)
+                judge(net, data.metric, work, share, rows, 0.0)
                 loss += share[LOSS]
                 right += share[RIGHT]
         share[LOSS], share[RIGHT] = loss, right
@@ -171,7 +171,7 @@ def prepare(rank, n_ranks, net, memory, work):
 
 
 @inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h):
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
     if course.rule == NO_UPDATE:
         return meetings
     p, g, state, n_layers = memory.params, memory.grads, memory.state, net.n_layers

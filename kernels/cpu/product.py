@@ -98,10 +98,10 @@ def make_product(after):
     the first-level cache."""
 
     @inner
-    def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch, extra):
+    def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, extra):
         """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says.
 
-        ldb : 0 for a B that is in panels
+        ldb : 0 for a B that is in panels. adds : whether it is added to what C holds
         """
         width = 2 * lanes_of(a)
         panels = m >= PACK_ROWS and ldb >= FAR
@@ -130,7 +130,21 @@ def make_product(after):
                         copy_tile(a, left0, lda, depth, rows, scratch, tiles_start + second * K * ROWS)
                     left, left0, a_k = scratch, tiles_start + second * K * ROWS, ROWS
                 stripe(
-                    rows, n, depth, block > 0, left, left0, a_row, a_k, right, right0, panel, b_k, c, c0 + i * ldc, ldc
+                    rows,
+                    n,
+                    depth,
+                    adds or block > 0,
+                    left,
+                    left0,
+                    a_row,
+                    a_k,
+                    right,
+                    right0,
+                    panel,
+                    b_k,
+                    c,
+                    c0 + i * ldc,
+                    ldc,
                 )
                 if block == n_blocks - 1:
                     after(i, rows, extra)

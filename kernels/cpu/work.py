@@ -12,6 +12,7 @@ import numpy as np
 from llvmlite import binding
 
 LOSS, RIGHT = 0, 1  # columns of `partial`
+SUMS = 2
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
 NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
@@ -23,6 +24,7 @@ FEATURES = binding.get_host_cpu_features()
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 OTHER_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less
+REPLICAS = 2  # ranks of the family of that name
 K = 256  # columns of A that a product takes at a time
 
 
@@ -72,6 +74,9 @@ class LayerWork(NamedTuple):
     n_scratch: int
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
     squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
+    halves: bool  # whether the gradient is the sum of two halves of a batch, added in the end
+    shares: np.ndarray  # (2, 2, n_padded), what a rank's half gives in an even and an odd step, or empty ...
+    replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, transposed
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation

@@ -32,6 +32,9 @@ EVALUATION_INPUTS = 32  # ... and inputs, where there is only the way forward
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
 ROWS_PER_THREAD = 8
+# Up to so many parameters two threads have a net each and exchange a gradient in each step. They pay from so many
+# multiply-adds of a step on: it is less than what they would otherwise write for each other to read.
+REPLICAS_UP_TO_PARAMS, REPLICAS_FROM = 60_000, 900_000
 STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
 # From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
 # up to 16, and more. Twice as many as make a block of lanes cheaper than nets alone, since two threads train two nets
@@ -96,15 +99,16 @@ def describe_net(network: Network) -> Net:
 
 
 def choose_family(network: Network, rows: int) -> str:
-    """Samples as lanes while layers are small and one thread is enough; per_layer above, and wherever dropout needs
-    masks. However many threads there are, so that a fit is the same bits for any number of them.
+    """Samples as lanes while layers are small and one thread is enough; above, and wherever dropout needs masks, layer
+    by layer: "replicas" where two threads would have a net each, else "per_layer". However many threads there are, so
+    that a fit is the same bits for any number of them.
     """
     up_to, few = (LANES_UP_TO, LANES_FEW) if rows > 8 else (LANES_UP_TO_NARROW, LANES_FEW_NARROW)
     largest = max(i * j for i, j in network.layout.shapes)
     fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
     always = largest <= LANES_ALWAYS and network.n_features <= LANES_ALWAYS_INPUTS
     if any(network.dropout) or not (fits and (always or products(network, rows) < 2 * STEP_PER_THREAD)):
-        return "per_layer"
+        return "replicas" if network.layout.n_params <= REPLICAS_UP_TO_PARAMS else "per_layer"
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
 
@@ -187,9 +191,13 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
 
 
 def choose_threads(network: Network, family: str, rows: int, per_thread: int = STEP_PER_THREAD) -> int:
-    if family != "per_layer":
+    if family not in ("per_layer", "replicas"):
         return 1
-    return max(1, min(n_threads_available(), products(network, rows) // per_thread, rows // ROWS_PER_THREAD))
+    work = products(network, rows)
+    n = min(work // per_thread, rows // ROWS_PER_THREAD)
+    if family == "replicas" and work >= REPLICAS_FROM:
+        n = max(n, 2)
+    return max(1, min(n_threads_available(), n))
 
 
 class _Last(threading.local):

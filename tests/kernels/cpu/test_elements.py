@@ -3,24 +3,22 @@
 Through nets of one layer whose weights are ones, so that the logits are what the test chooses.
 """
 
+import families
 import numpy as np
 import pytest
 import reference
 from reference import ReferenceMLP
 
-import fastmlp.plan
 from fastmlp import MLP
 from fastmlp.network import ELEMENTWISE
 
-FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer")
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 AWKWARD = np.array([0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e4, -1e4, 0.5, -3.0])[:, None]
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=families.FAMILIES)
 def family(request, monkeypatch):
-    monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: request.param)
-    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: request.param)
+    families.use(request.param, monkeypatch)
     return request.param
 
 

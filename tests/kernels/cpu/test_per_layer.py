@@ -2,6 +2,7 @@
 
 import itertools
 
+import families
 import numpy as np
 import pytest
 from reference import ReferenceMLP
@@ -17,10 +18,9 @@ TRAIN = backend.train
 DTYPES = ("float32", "float64")
 
 
-@pytest.fixture(autouse=True)
-def per_layer(monkeypatch):
-    monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: "per_layer")
-    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: "per_layer")
+@pytest.fixture(autouse=True, params=("per_layer", "replicas"))
+def family(request, monkeypatch):
+    families.use(request.param, monkeypatch)
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from fastmlp.kernels.memory import offset
 
 
 @numba.njit(**OPTIONS)
-def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, c, c0, ldc, scratch):
+def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch):
     plain_product(
-        trans_a, m, n, k, offset(a, 0), a0, lda, offset(b, 0), b0, ldb, offset(c, 0), c0, ldc, offset(scratch, 0), 0
+        trans_a, m, n, k, offset(a, 0), a0, lda, offset(b, 0), b0, ldb, adds, offset(c, 0), c0, ldc,
+        offset(scratch, 0), 0,
     )  # fmt: skip
 
 
@@ -42,20 +43,21 @@ SHAPES = [
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("m, n, k", SHAPES)
-def test_product(m, n, k, trans_a, dtype, rng):
+def test_product(m, n, k, adds, trans_a, dtype, rng):
     """Matrices that are parts of longer rows, at an offset, and an output whose surroundings must stay as they are."""
     a = rng.normal(size=(k, m + 3) if trans_a else (m, k + 3)).astype(dtype)
     b = rng.normal(size=(k, n + 2)).astype(dtype)
     c = np.full((m + 2, n + 5), 7.0, dtype)
     scratch = np.full(scratch_size(n, a.itemsize) + 64, np.nan, dtype)
     run_product(
-        trans_a, m, n, k, a.reshape(-1), 1, a.shape[1], b.reshape(-1), 2, n + 2,
+        trans_a, m, n, k, a.reshape(-1), 1, a.shape[1], b.reshape(-1), 2, n + 2, adds,
         c.reshape(-1), c.shape[1] + 3, c.shape[1], scratch,
     )  # fmt: skip
     left = a[:, 1 : m + 1].T if trans_a else a[:, 1 : k + 1]
     right = b[:, 2 : n + 2]
-    expected = left.astype(np.float64) @ right.astype(np.float64)
+    expected = left.astype(np.float64) @ right.astype(np.float64) + (7.0 if adds else 0.0)
     tolerance = TOLERANCES["value", dtype] * np.sqrt(k)
     np.testing.assert_allclose(c[1 : m + 1, 3 : n + 3], expected, rtol=tolerance, atol=tolerance)
     c[1 : m + 1, 3 : n + 3] = 7.0
@@ -71,7 +73,7 @@ def test_product_with_panels(m, n, k, dtype, rng):
     found, expected = np.full((2, m, n + 3), 7.0, dtype)
     scratch = np.empty(scratch_size(n, a.itemsize), dtype)
     for right, ldb, c in ((b.reshape(-1), n, expected), (panels_of(b), 0, found)):
-        run_product(False, m, n, k, a.reshape(-1), 0, k, right, 0, ldb, c.reshape(-1), 0, n + 3, scratch)
+        run_product(False, m, n, k, a.reshape(-1), 0, k, right, 0, ldb, False, c.reshape(-1), 0, n + 3, scratch)
     np.testing.assert_array_equal(found, expected)
     tolerance = TOLERANCES["value", dtype] * np.sqrt(k)
     np.testing.assert_allclose(found[:, :n], a.astype(float) @ b.astype(float), rtol=tolerance, atol=tolerance)

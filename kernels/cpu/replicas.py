@@ -1,0 +1,69 @@
+"""Two threads for a net whose parameters are few beside the numbers of a batch: per_layer.py, each rank with a net.
+
+A rank takes its half of a batch through forward and backward pass and weight gradients. Then the ranks meet, once a
+step: each adds up both halves' gradients and updates its own copy of the net. All that one rank writes and the other
+reads is a gradient; in per_layer it is what every layer has given. A core must take a line back from the other one's
+cache before it writes to it again: 7 to 28 ns a line (bench/LOG.md), more than it takes to compute what is in it.
+"""
+
+from __future__ import annotations
+
+from ..arguments import NO_UPDATE
+from ..jit import inlined, inner, kernel
+from ..memory import load, number, offset, store
+from .elements import LANES
+from .loop import make_loop
+from .per_layer import add_squares, layer_gradient, settle, settle_clipped, start_of
+from .per_layer import gradient as pass_through
+from .per_layer import prepare as prepare_share
+from .update import CLIP_NORM
+from .work import ROWS
+
+
+@inner
+def half_of(work, rank, step, n):
+    """A rank's half of the gradient of this step."""
+    return offset(work.shares, (2 * rank + step % 2) * n)
+
+
+@inlined
+def prepare(rank, n_ranks, net, memory, work):
+    prepare_share(0, 1, net, memory, work)
+
+
+@inlined
+def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
+    pass_through(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step)
+    scratch, half = offset(work.scratch, rank * work.n_scratch), half_of(work, rank, step, net.n_padded)
+    row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
+    if row < end:
+        for k in range(net.n_layers):
+            layer_gradient(0, 1, net, data, course, work, scratch, k, first, row, end, False, half)
+
+
+@inlined
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
+    n, n_blocks, clips = net.n_padded, 0, course.hyper[CLIP_NORM] > 0.0
+    one, other, has_other = half_of(work, 0, step, n), half_of(work, 1, step, n), start_of(1, 2, rows, ROWS) < rows
+    for i in range(0, n, LANES):
+        v = load(one, i, LANES)
+        store(memory.grads, i, v + load(other, i, LANES) if has_other else v)
+    if course.rule == NO_UPDATE:
+        return meetings
+    for k in range(net.n_layers):
+        if clips:
+            n_blocks = add_squares(0, 1, net, memory, work, k, n_blocks)
+        else:
+            settle(0, 1, net, course, memory, work, k, h, number(memory.params, 1.0))
+    if clips:
+        settle_clipped(0, 1, net, course, memory, work, n_blocks, h)
+    return meetings
+
+
+_loop = make_loop(prepare, gradient, finish, apart=True)
+
+
+@kernel
+def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+    """n_steps of training from first_step on, by two ranks, each with a memory of its own that starts out the same."""
+    _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
