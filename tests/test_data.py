@@ -9,6 +9,7 @@ import scipy.sparse
 from fastmlp import data as border
 from fastmlp.kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.network import Network
+from fastmlp.population_data import make_nets_data
 
 N = 6
 VALUES = np.arange(N * 3).reshape(N, 3) / 4.0
@@ -207,6 +208,12 @@ NOT_TARGETS = [
     ("NaN among classes", CLASSES, [0, 1, np.nan, 0, 1, 0], "y must be finite"),
     ("class too high", CLASSES, [0, 1, 3, 0, 1, 0], "y must hold class numbers from 0 to 2 .* but it holds 0 to 3"),
     ("class below 0", CLASSES, [0, 1, -1, 0, 1, 0], "y must hold class numbers from 0 to 2 .* but it holds -1 to 1"),
+    ("class far too high", CLASSES, [0, 1, 2.0**70, 0, 1, 0], "y must hold class numbers .* it holds 0 to 1.18"),
+        "class far too high",
+        CLASSES,
+        [0, 1, 2.0**70, 0, 1, 0],
+        "y must hold class numbers from 0 to 2 .* it holds 0 to 1.18",
+    ),
     ("half a class", CLASSES, [0, 1, 0.5, 0, 1, 0], "class numbers, whole numbers from 0 to 2; it holds fractions"),
     ("text", CLASSES, list("abcabc"), "y must hold numbers"),
     ("no distribution", CLASSES, np.full((6, 3), 0.5), "each row of y must be a distribution that sums to 1"),
@@ -371,3 +378,23 @@ def test_data_is_flat_and_described():
     assert (data.X.shape, data.Y.shape, data.weight.shape) == ((18,), (18,), (0,))
     inputs = border.inputs_only(features(VALUES))
     assert (inputs.n_samples, inputs.judged, inputs.weighted, inputs.metric) == (N, False, False, METRIC_NONE)
+
+
+@pytest.mark.parametrize("many", (False, True))
+def test_weights_whose_sum_overflows(many):
+    weight = np.array([1e308, 1e308, 5e307, 0.0])
+    x, y, f8 = np.zeros((4, 3)), np.array([0, 1, 0, 1]), np.dtype("float64")
+    if many:
+        found = make_nets_data(x, y, network(), f8, 3, np.tile(weight, (3, 1)))[0].weight.reshape(3, 4)[1]
+    else:
+        found = border.make_data(x, y, network(), f8, weight).weight
+    np.testing.assert_allclose(found, np.array([1.0, 1.0, 0.5, 0.0]) * 4 / 2.5)
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [(10**400, "fit into float64, but it holds a larger one"), (1 + 2j, "Pass real and imaginary parts as columns")],
+)
+def test_numbers_that_are_too_much(value, message):
+    with pytest.raises(ValueError, match=message):
+        features([[0, 1, 2], [value, 2, 3]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -303,3 +304,69 @@ def test_damaged_histories_are_refused(path, damage):
     path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
     with pytest.raises(ValueError, match=r"its history holds float64 \(3,\) as accuracy"):
         fastmlp.load(path)
+
+
+# ---- what a population remembers
+
+
+@pytest.fixture
+def pop(rng):
+    x = rng.normal(size=(20, 3))
+    nets = fastmlp.Population((3, 4, 1), 20, dropout=0.2, random_state=1)
+    nets.fit(x, x[:, 0], epochs=5, batch_size=5, optimizer=fastmlp.SGD(np.linspace(0.01, 0.1, 20)), verbose=0)
+    return nets
+
+
+def test_results_survive(pop, path):
+    pop.save(path)
+    back = fastmlp.load(path)
+    assert back.result.arrays().keys() == pop.result.arrays().keys()
+    for name, values in pop.result.arrays().items():
+        np.testing.assert_array_equal(back.result.arrays()[name], values)
+    np.testing.assert_array_equal(back.result.settings["learning_rate"], np.linspace(0.01, 0.1, 20))
+    assert (back.result.monitor, back.result.interrupted) == (None, False)
+    np.testing.assert_array_equal(back.best().params, pop.best().params)
+
+
+@pytest.mark.parametrize("many", (False, True))
+def test_a_fit_goes_on_as_without_saving(many, pop, path, rng):
+    net = pop if many else fastmlp.MLP((3, 4, 1), dropout=0.2, random_state=4)
+    x = rng.normal(size=(20, 3))
+    settings = {"epochs": 3, "batch_size": 5, "validation_fraction": 0.2, "verbose": 0}
+    net.fit(x, x[:, 0], **settings)
+    net.save(path)
+    back = fastmlp.load(path)
+    for one in (net, back):
+        one.fit(x, x[:, 0], **settings)
+    np.testing.assert_array_equal(back.params, net.params)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"random": {"seed": 1.5, "fits": 0}}, "its randomness has the seed 1.5"),
+        ({"result": {"seconds": 1.0, "monitor": 3, "interrupted": False}}, "its result has the monitor 3"),
+    ],
+)
+def test_damaged_results_are_refused(pop, path, changes, message):
+    text = json.dumps({**contents(pop), **changes})
+    path.write_bytes(to_bytes(pop.get_arrays(), {KEY: text}))
+    with pytest.raises(ValueError, match=message):
+        fastmlp.load(path)
+
+
+def test_a_result_of_other_nets_is_refused(pop, path):
+    result = {"seconds": 1.0, "monitor": None, "interrupted": False}
+    arrays = {f"result.{name}": values for name, values in pop.result.arrays().items()}
+    text = json.dumps({**contents(pop), "result": result})
+    path.write_bytes(to_bytes({**pop.get_arrays(), **arrays, "result.loss": np.ones(3)}, {KEY: text}))
+    with pytest.raises(ValueError, match=r"its result holds \(3,\) as loss"):
+        fastmlp.load(path)
+
+
+def test_a_copy_of_a_population_has_its_own_parameters(pop):
+    for other in (copy.copy(pop), copy.deepcopy(pop), pickle.loads(pickle.dumps(pop))):
+        other.params[:] = 0.0
+        assert pop.params.any()
+        assert other.device == pop.device
+        np.testing.assert_array_equal(other.result.loss, pop.result.loss)

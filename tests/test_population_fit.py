@@ -218,3 +218,39 @@ def test_progress_counts_finished_nets(monkeypatch):
     monkeypatch.setattr(fastmlp.progress.Progress, "show", lambda self, done, loss: shown.append(done))
     Population((2, 3, 1), 50, random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
+
+
+def test_interruption_of_nets_that_train_on_threads(monkeypatch):
+    """A net in training ends soon, not after all its epochs."""
+
+    def show(self, done, loss):
+        if self.unit == "net":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_alone, "n_threads_available", lambda: 2)
+    monkeypatch.setattr(fastmlp.population_alone, "SHOW_EVERY", 0.001)
+    X = np.random.default_rng(0).normal(size=(500, 20))
+    result = Population((20, 50, 1), 3, random_state=0).fit(X, X[:, 0], epochs=10**6, verbose=0)
+    assert result.interrupted
+    assert set(result.stopped_by) == {"interrupt"}
+    assert (result.epochs < 10**6).all()
+
+
+def test_interruption_in_an_attempt_that_is_not_the_last(monkeypatch):
+    """Nets that have used up this attempt would have begun another one: their training has not come to its end."""
+
+    def show(self, done, loss):
+        if self.unit == "net":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    result = Population((2, 2, 1), 200, random_state=0).fit(
+        XOR, XOR_Y, epochs=100, converged=1e-9, restart_after=1, verbose=0
+    )  # fmt: skip
+    assert result.interrupted
+    assert (result.n_finished, set(result.stopped_by)) == (0, {"interrupt"})
+    last = Population((2, 2, 1), 200, random_state=0).fit(
+        XOR, XOR_Y, epochs=1, converged=1e-9, restart_after=1, verbose=0
+    )  # fmt: skip
+    assert last.n_finished == 200

@@ -1,7 +1,7 @@
 """What may end a fit early: a patience on some record, and any function of the user's.
 
 A callback is `callback(epoch, history)`, called after every epoch (counted from 0) with the records so far; returning
-True stops training. `history.net` is the net, whose parameters are up to date.
+True, Python's or NumPy's, stops training. `history.net` is the net, whose parameters are up to date.
 
 A callback that knows it has no reason to stop for some epochs may have a method `epochs_ahead()`: it is called again
 after that many epochs (at least 1) and finds those in between in the history. One call into a kernel then takes them
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import checked_count, checked_number, unknown_name
+from .kernels.arguments import METRIC_NONE
 
 MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}  # sign: less is better
 Callback = Callable[[int, Any], Any]
@@ -41,13 +42,18 @@ class EarlyStopping:
         if self.monitor is not None and self.monitor not in MONITORS:
             raise unknown_name("monitor", self.monitor, MONITORS)
 
-    def check_monitor(self, *, has_validation: bool, has_classes: bool) -> None:
-        """A ValueError if what is to be watched will not be recorded."""
+    def check_monitor(self, metric: int, held_out_metric: int | None) -> None:
+        """A ValueError if what is to be watched will not be recorded.
+
+        metric : of the samples to train on; held_out_metric : of those to validate on, None if there are none
+        """
         name = self.monitor or "loss"
-        if name.startswith("validation") and not has_validation:
+        validates = name.startswith("validation")
+        if validates and held_out_metric is None:
             raise ValueError(f"There is no {name} to monitor: give validation_data.")
-        if name.endswith("accuracy") and not has_classes:
-            raise ValueError(f"There is no {name} to monitor: the task is not a classification.")
+        if name.endswith("accuracy") and METRIC_NONE in (metric, held_out_metric if validates else metric):
+            where = "validation targets" if metric != METRIC_NONE else "targets"
+            raise ValueError(f"There is no {name} to monitor: the {where} are numbers, not classes.")
 
 
 def as_early_stopping(value: Any) -> EarlyStopping | None:

@@ -99,6 +99,8 @@ def xor(
 ) -> None:
     """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
     sizes = _layer_sizes(hidden)
+    if stuck and nets:
+        raise typer.BadParameter("it shows one net: leave --nets out", param_hint="--stuck")
     if not nets:
         for name in context.params:
             given = getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
@@ -325,7 +327,7 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train`.")],
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the columns the net was trained on.")],
     output: Annotated[
-        Path | None, typer.Option(help="A CSV (.csv, .csv.gz) or Parquet file; without it, stdout.")
+        Path | None, typer.Option(help="A CSV (.csv, .csv.gz, .tsv) or Parquet file; without it, stdout.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -334,7 +336,7 @@ def predict(
         from . import jobs
 
         if output is not None:
-            jobs.check_folder(output)
+            jobs.check_table_path(output)
         predictions = jobs.predict(model, file, device)
         if output is None:
             typer.echo(jobs.as_csv(predictions), nl=False)

@@ -47,8 +47,12 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         array = _unboxed(array, name, type(values).__name__)
     if array.dtype.kind not in "biuf":
         raise ValueError(
-            f"{name} must hold numbers, but its dtype is {array.dtype}. Encode text and categories first, "
-            "or use MLPClassifier or `fastmlp train`, which do."
+            f"{name} must hold numbers, but its dtype is {array.dtype}. "
+            + (
+                "Pass real and imaginary parts as columns of their own."
+                if array.dtype.kind == "c"
+                else "Encode text and categories first, or use MLPClassifier or `fastmlp train`, which do."
+            )
         )
     return array
 
@@ -74,6 +78,8 @@ def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
         raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
     try:
         return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} must hold numbers that fit into float64, but it holds a larger one.") from None
     except (ValueError, TypeError):
         where, cell = next((where, cell) for where, cell in np.ndenumerate(array) if not is_number(cell))
     raise ValueError(
@@ -151,21 +157,20 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
 def _one_hot(y: Any, network: Network, name: str) -> Any:
     """Class numbers as rows that are `high` at the class and `low` elsewhere, in the range the output can reach."""
     k = network.n_outputs
-    classes = y.astype(np.int64)
-    if not (classes == y).all():
+    least, most = float(y.min()), float(y.max())
+    if (y % 1 != 0).any():
         raise ValueError(
             f"{name} has shape ({len(y)},) but the net has {k} outputs, so it must hold class numbers, whole numbers "
             f"from 0 to {k - 1}; it holds fractions. For real targets pass shape (n_samples, {k})."
         )
-    least, most = int(classes.min()), int(classes.max())
     if least < 0 or most >= k:
         raise ValueError(
             f"{name} must hold class numbers from 0 to {k - 1} for a net with {k} outputs, but it holds "
-            f"{least} to {most}. Renumber them with numpy.unique(y, return_inverse=True)."
+            f"{least:g} to {most:g}. Renumber them with numpy.unique(y, return_inverse=True)."
         )
     low, high = network.output_row.low, network.output_row.high
     low, high = (low, high) if isfinite(low) and isfinite(high) else (0.0, 1.0)
-    return np.where(library_of(y).arange(k) == classes[:, None], high, low)
+    return np.where(library_of(y).arange(k) == y.astype(np.int64)[:, None], high, low)
 
 
 def as_targets(
@@ -261,7 +266,17 @@ def as_weights(
         raise ValueError("Every sample has weight 0: sample_weight and class_weight leave nothing to learn from.")
     if weights.min() == weights.max():
         return np.empty(0, dtype)
-    return (weights / weights.mean()).astype(dtype)
+    return of_mean_one(weights).astype(dtype)
+
+
+def of_mean_one(weights: Any) -> Any:
+    """Weights over their mean, row by row of (n_nets, n)."""
+    with np.errstate(over="ignore"):
+        means = weights.mean(axis=-1, keepdims=True)
+        if not np.isfinite(means).all():  # a sum overflowed
+            weights = weights / weights.max(axis=-1, keepdims=True)
+            means = weights.mean(axis=-1, keepdims=True)
+    return weights / means
 
 
 def class_weights(class_weight: Any, targets: Any, network: Network, metric: int) -> np.ndarray:
@@ -340,10 +355,15 @@ def checked_pair(validation_data: Any) -> tuple:
     return tuple(validation_data)
 
 
-def make_validation(validation_data: Any, network: Network, dtype: np.dtype) -> Data:
-    """Its checked samples."""
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype, metric: int) -> Data:
+    """Its checked samples; "right" means what it means for the samples to train on, whose metric is given."""
     X, y, *weights = checked_pair(validation_data)
-    return make_data(X, y, network, dtype, *weights)
+    try:
+        data = make_data(X, y, network, dtype, *weights)
+    except ValueError as error:
+        raise ValueError(f"validation_data: {error}") from None
+    has_classes = METRIC_NONE not in (metric, data.metric)
+    return data._replace(metric=metric) if has_classes else data
 
 
 def split(data: Any, share: float, seed: int):

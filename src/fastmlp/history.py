@@ -20,7 +20,8 @@ class History:
     validation_loss, validation_accuracy : (epochs,) or None    measured after each epoch
     seconds : float                  wall time of the fit
     best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept
-    stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt" or "divergence"
+    stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if
+                                     a callback raised, "error"
     settings : dict                  how fit was called, as numbers and text
     samples : dict                   {"training": (X, y), "validation": (X, y)}: at most 2,000 of each, for pictures;
                                      never saved or pickled

@@ -16,7 +16,7 @@ from .mlp import MLP
 from .optimizers import optimizer_from_name
 from .persistence import check_folder, load
 from .schedules import schedule_factors
-from .tabular import PARQUET_ENDINGS, Preprocessing, drop_rows_without_target, import_pandas, read_table
+from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -224,8 +224,15 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
 
 
 def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
-    """The table as CSV: text, or in a file whose ending says how it is compressed."""
-    return table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+    """The table as CSV: text, or in a file whose ending says how it is separated and compressed."""
+    separator = "\t" if path is not None and ".tsv" in path.name.lower() else ","
+    return table.to_csv(path, sep=separator, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def check_table_path(path: Path) -> None:
+    """Refuse, before there is anything to write, a path where write_table could write no table."""
+    check_folder(path)
+    check_ending(path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

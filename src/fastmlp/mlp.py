@@ -107,8 +107,8 @@ class MLP:
         self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
         self.history: History | None = None  # of the last fit; kept by save and load
         self._named_device = device
-        self._seed = seed_of(random_state)
-        self._fits = 0
+        self.seed = seed_of(random_state)
+        self.fits = 0
         self._make_params()
         self.reset()
 
@@ -161,8 +161,8 @@ class MLP:
 
     def reset(self) -> MLP:
         """Draw new parameters: the first ones again where random_state was a number, and forget earlier fits."""
-        self._params[:] = draw_params(self.network, self.init, np.array([self._seed]), self.init_scale)[0]
-        self._fits, self.history = 0, None
+        self._params[:] = draw_params(self.network, self.init, np.array([self.seed]), self.init_scale)[0]
+        self.fits, self.history = 0, None
         return self
 
     # ---- training
@@ -225,18 +225,24 @@ class MLP:
             raise ValueError("Give validation_data or validation_fraction, not both.")
         rule = optimizer_from_name(optimizer)
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
+        if optimizer_state is not None and not isinstance(optimizer_state, OptimizerState):
+            raise ValueError(
+                f"optimizer_state must be a fastmlp.OptimizerState or None, but it is {optimizer_state!r}."
+            )
         data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
         draws = shuffle or share or any(self.network.dropout)
-        seed = derived_seed(self._seed, FIT, self._fits) if draws else 0
+        seed = derived_seed(self.seed, FIT, self.fits) if draws else 0
         held_out = None
         if validation_data is not None:
-            held_out = border.make_validation(validation_data, self.network, self.dtype)
+            held_out = border.make_validation(validation_data, self.network, self.dtype, data.metric)
         elif share:
             data, held_out = border.split(data, share, seed)
             size = min(size, data.n_samples)
             shuffle = shuffle and size < data.n_samples
+        if stopping is not None:
+            stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         watch = None
         if monitor:
             from .diagnosis.monitor import Monitor
@@ -249,7 +255,7 @@ class MLP:
         self.history = history = History(self)
         history.optimizer = rule
         history.samples = border.some_samples({"training": data, "validation": held_out})
-        self._fits += 1
+        self.fits += 1
         self._choose_device(X, epochs * data.n_samples, size)
         with self.device.on():
             plan = Plan.for_training(

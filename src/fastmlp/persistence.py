@@ -22,17 +22,23 @@ from .layout import Layout
 if TYPE_CHECKING:
     from .mlp import MLP
     from .population import Population
+    from .population_result import PopulationResult
 
 KEY = "fastmlp"
 FORMAT = 1  # raise it when a file written today could no longer be read
-HISTORY = ("seconds", "best_epoch", "stopped_by", "settings")  # in the description; its records are arrays
-PREFIX = "history."  # of their names
+# What of the last fit is in the description, and of which types; the records and results are arrays.
+HISTORY = {
+    "seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,), "settings": (dict,),
+}  # fmt: skip
+RESULT = {"seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,)}
+RANDOM = {"seed": (int,), "fits": (int,)}
+PREFIX, RESULT_PREFIX = "history.", "result."  # of their names
 
 
 def save(net: MLP | Population, path: str | os.PathLike) -> None:
     """Write a net's or population's settings, parameters and table preprocessing to a file, whole or not at all.
 
-    A net's last history goes with it.
+    A net's last history goes with it, or a population's last result, and what later fits draw at random.
 
     Raises
     ------
@@ -50,12 +56,16 @@ def save(net: MLP | Population, path: str | os.PathLike) -> None:
     from safetensors.numpy import save as to_bytes
 
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    description = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
+    description: dict[str, Any] = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
+    description["random"] = {"seed": net.seed, "fits": net.fits}
     arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}
     if (history := getattr(net, "history", None)) is not None:
         description["history"] = {name: getattr(history, name) for name in HISTORY}
         records = {name: getattr(history, name) for name in RECORDS}
         arrays |= {f"{PREFIX}{name}": values.copy() for name, values in records.items() if values is not None}
+    if (result := getattr(net, "result", None)) is not None:
+        description["result"] = {name: getattr(result, name) for name in RESULT}
+        arrays |= {f"{RESULT_PREFIX}{name}": np.ascontiguousarray(array) for name, array in result.arrays().items()}
     metadata = {KEY: json.dumps(description, allow_nan=False)}
     _replace(Path(os.path.realpath(path)), to_bytes(arrays, metadata))
 
@@ -104,8 +114,13 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
         settings["init"] = _parse_init(settings["init"])
         net = _made(settings, arrays, device)
         net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
-        if description.get("history") is not None:  # files of the first version have none
+        if description.get("random") is not None:  # files of the first versions have none of these
+            found = _checked(description["random"], RANDOM, "randomness")
+            net.seed, net.fits = found["seed"], found["fits"]
+        if description.get("history") is not None:
             net.history = _history(net, description["history"], arrays)  # type: ignore[union-attr]  # of an MLP
+        if description.get("result") is not None:
+            net.result = _result(len(arrays["params"]), description["result"], arrays)  # type: ignore[union-attr]
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         advice = "Restore it from a copy, or train and save again."
@@ -127,13 +142,25 @@ def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) 
     return net
 
 
+def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> dict[str, Any]:
+    """Those of its values that `kinds` names."""
+    for name, allowed in kinds.items():
+        if not isinstance(description[name], allowed):
+            raise ValueError(f"its {of} has the {name} {description[name]!r}")
+    return {name: description[name] for name in kinds}
+
+
+def _result(n_nets: int, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> PopulationResult:
+    from .population_result import PopulationResult
+
+    own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
+    return PopulationResult.from_arrays(own, n_nets, **_checked(description, RESULT, "result"))
+
+
 def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:
     history = History(net)
-    kinds = {"seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,), "settings": (dict,)}
-    for name in HISTORY:
-        if not isinstance(description[name], kinds[name]):
-            raise ValueError(f"its history has the {name} {description[name]!r}")
-        setattr(history, name, description[name])
+    for name, value in _checked(description, HISTORY, "history").items():
+        setattr(history, name, value)
     history.loss = arrays[PREFIX + "loss"]
     for name in RECORDS:
         values = arrays.get(PREFIX + name)

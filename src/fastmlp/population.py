@@ -123,10 +123,18 @@ class Population:
             "precision": precision,
         }  # fmt: skip
         self.preprocessing: Any = None  # as MLP's
-        self._fits = 0
+        self.fits = 0
         self.result: PopulationResult | None = None
         self._params = np.empty((self.n_nets, self.network.layout.n_params), self.dtype)
         self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "device"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, by pickle or copy, has parameters of its own, and a device that is there."""
+        self.__dict__.update(state | {"_params": state["_params"].copy()})
+        self.device = resolve(self._settings["device"])
 
     # ---- parameters
 
@@ -145,7 +153,7 @@ class Population:
     def reset(self) -> Population:
         """Draw the first parameters again, and forget earlier fits."""
         self._draw(np.arange(self.n_nets), 0)
-        self._fits, self.result = 0, None
+        self.fits, self.result = 0, None
         return self
 
     def _draw(self, members: np.ndarray, draw: int) -> None:
@@ -243,18 +251,18 @@ class Population:
             if rule is None:
                 raise ValueError("restart_after needs converged=..., which says when a net has learned.")
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        rng = LateGenerator([self.seed, self._fits])
+        rng = LateGenerator([self.seed, self.fits])
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
         data, strides, held_out = fit_data(
             X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
             validation_fraction, rule, rng,
         )  # fmt: skip
         if stopping is not None:
-            stopping.check_monitor(has_validation=held_out is not None, has_classes=data.metric != METRIC_NONE)
+            stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffles = bool(shuffle) and size < data.n_samples
         drops = any(self.network.dropout)
-        seeds = derived_seeds(self.seeds, FIT, self._fits) if shuffles or drops else self.seeds  # or nothing is drawn
+        seeds = derived_seeds(self.seeds, FIT, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         if drops:
             dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
@@ -271,7 +279,7 @@ class Population:
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
-        self._fits += 1
+        self.fits += 1
         self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
@@ -282,12 +290,11 @@ class Population:
         self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each)
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
-        has_metric = task.data.metric != METRIC_NONE
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
         return PopulationResult(
             converged=have_learned(task, outcome), epochs=outcome.epochs, loss=outcome.loss,
-            accuracy=outcome.right if has_metric else None,
+            accuracy=outcome.right if task.data.metric != METRIC_NONE else None,
             monitor=task.monitor,
             best_value=outcome.best if monitored else None,
             best_epoch=outcome.best_epochs if monitored else None,
@@ -336,14 +343,18 @@ class Population:
         ValueError
             For weights of another shape, negative ones, or none above 0.
         """
-        members = np.arange(self.n_nets)
-        if top is not None:
-            if self.result is None:
-                raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
-            members = self.result.order()[: checked_count("top", top)]
+        members = self._best_nets(top)
         shares = checked_shares(weights, self.n_nets, members)
         members = members[shares[members] > 0]
         return average(self, X, members, shares[members])
+
+    def _best_nets(self, top: int | None) -> np.ndarray:
+        """Net numbers of the `top` best of the last fit, of all if it is None."""
+        if top is None:
+            return np.arange(self.n_nets)
+        if self.result is None:
+            raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
+        return self.result.order()[: checked_count("top", top)]
 
     def greedy_weights(self, X: Any, y: Any, *, rounds: int = 50, top: int | None = 100) -> np.ndarray:
         """Weights (n_nets,) for ensemble_predict, chosen on validation data X, y by Caruana et al. 2004.
@@ -351,10 +362,7 @@ class Population:
         Each of `rounds` adds the net, one of the `top` best of the last fit, that lowers the loss of the average most.
         Nets may be chosen again.
         """
-        members = np.arange(self.n_nets)
-        if top is not None and self.result is not None:
-            members = self.result.order()[: checked_count("top", top)]
-        return greedy_weights(self, X, y, rounds, members)
+        return greedy_weights(self, X, y, rounds, self._best_nets(None if self.result is None else top))
 
     # ---- files
 
@@ -376,11 +384,8 @@ class Population:
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()
-        self.network = replace(
-            self.network,
-            l2=float(np.max(self.l2)),
-            dropout=(float(np.max(self.dropout)),) * len(self.network.dropout),
-        )
+        dropout = (float(np.max(self.dropout)),) * len(self.network.dropout)
+        self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write all nets to a safetensors file, atomically; fastmlp.load reads it."""

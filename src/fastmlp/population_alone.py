@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,30 +28,16 @@ if TYPE_CHECKING:
 
 STATUS = {
     "converged": CONVERGED, "divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS,
-    "callback": RUNNING, "interrupt": RUNNING,
+    "interrupt": RUNNING,
 }  # fmt: skip
 SHOW_EVERY = 0.02  # seconds between looks at how many nets have finished
-
-
-class Stop:
-    """A callback that ends all fits soon after it is set."""
-
-    def __init__(self):
-        self.is_set = False
-
-    def epochs_ahead(self) -> int:
-        """It has no wish of its own: a fit looks as often as its calls last."""
-        return 2**31
-
-    def __call__(self, epoch: int, history: History) -> bool:
-        return self.is_set
 
 
 def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
     """Train nets `members` for up to n_epochs, as many at a time as there are threads; on a GPU one after another, on
     the stream that is current here. KeyboardInterrupt leaves every net as far as it had come.
     """
-    stop, before, finished = Stop(), progress.done, []
+    stop, before, finished = Event(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
     waiting = iter(members.tolist())
 
@@ -59,7 +46,7 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
             room = Room(task, n_epochs, stop)
             try:
                 for net in waiting:  # a list's iterator gives each element to one thread
-                    if stop.is_set:
+                    if stop.is_set():
                         return
                     room.train(net, outcome)
                     finished.append(net)
@@ -81,14 +68,14 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
                 future.result()
             progress.show(before + len(finished), float("nan"))
         except BaseException:
-            stop.is_set = True
+            stop.set()
             raise
 
 
 class Room:
     """What a thread trains one net after another in."""
 
-    def __init__(self, task: Task, n_epochs: int, stop: Stop):
+    def __init__(self, task: Task, n_epochs: int, stop: Event):
         self.task, self.n_epochs, self.stop = task, n_epochs, stop
         self.padded = task.network.layout.padded(task.dtype)
         self.own_settings = any(map(is_per_net, settings_of(task.optimizer).values()))
@@ -124,7 +111,7 @@ class Room:
         options = Options(
             self.n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]),
             task.optimizer.of_net(net) if self.own_settings else task.optimizer, task.factors, task.early_stopping,
-            (self.stop,), 0, warns=False, converged=task.converged,
+            (), 0, warns=False, converged=task.converged, stop=self.stop,
         )  # fmt: skip
         params = self.padded[: task.network.layout.n_params]
         params[:] = task.params[net]

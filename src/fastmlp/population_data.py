@@ -17,6 +17,7 @@ from .data import (
     inputs_only,
     make_validation,
     metric_of,
+    of_mean_one,
     packed,
     smoothed,
     split,
@@ -92,11 +93,11 @@ def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, 
             raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
     if class_weight is not None:
         weights = weights * class_weights(class_weight, targets, network, metric).reshape(-1, n)
-    means = weights.mean(axis=1, keepdims=True)
-    if not (means > 0).all():
-        net = int(means.argmin())
+    most = weights.max(axis=1)
+    if not (most > 0).all():
+        net = int(most.argmin())
         raise ValueError(f"Every sample of net {net} has weight 0: there is nothing for it to learn from.")
-    return (weights / means).astype(dtype).reshape(-1), n
+    return of_mean_one(weights).astype(dtype).reshape(-1), n
 
 
 def own_data(data: Data, strides: Strides, net: int) -> Data:
@@ -140,7 +141,7 @@ def fit_data(
         )
     held_out = None
     if validation_data is not None:
-        held_out = make_validation(validation_data, network, dtype)
+        held_out = make_validation(validation_data, network, dtype, data.metric)
     elif share:
         if any(strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")

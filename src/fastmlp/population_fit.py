@@ -250,15 +250,16 @@ def run(
     """
     train = train_each if task.family == "alone" else train_together
     length = min(epochs, restart_after or epochs)
+    n_attempts = -(-epochs // length)
     n_records = max(1, min(MOST_RECORDS, RECORDED // task.n_nets, length // 8))
     record_epochs = recorded_epochs(length, n_records).copy()
     outcome = Outcome.empty(task.n_nets, task.monitor is not None, record_epochs, task.dtype)
-    members, interrupted = np.arange(task.n_nets), False
+    members, attempt, interrupted = np.arange(task.n_nets), 0, False
     restarts = np.zeros(task.n_nets, np.int64)
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
     try:
         with Progress(task.n_nets, task.verbose, "net") as progress:
-            for attempt in range(-(-epochs // length)):
+            for attempt in range(n_attempts):
                 if attempt:
                     spent[members] += outcome.epochs[members]
                     outcome.forget(members)
@@ -273,6 +274,8 @@ def run(
                     break
     except KeyboardInterrupt:
         interrupted = True
+        if attempt < n_attempts - 1:  # who has lost this attempt would have begun another one
+            outcome.status[members[outcome.status[members] != CONVERGED]] = RUNNING
     if restart_after is not None:
         outcome.epochs += spent
     return outcome, restarts, interrupted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,26 @@ class PopulationResult:
     seconds: float
     interrupted: bool
     settings: dict[str, np.ndarray]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is an array, by name; from_arrays makes a result of them again."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own |= {f"settings.{name}": np.asarray(value) for name, value in self.settings.items()}
+        return {name: value for name, value in own.items() if isinstance(value, np.ndarray)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], n_nets: int, **others: Any) -> PopulationResult:
+        """A ValueError for arrays that are not those of so many nets."""
+        own: dict[str, Any] = {"accuracy": None, "best_value": None, "best_epoch": None, "settings": {}, **others}
+        for name, values in arrays.items():
+            if name != "record_epochs" and (not values.ndim or values.shape[-1] != n_nets):
+                raise ValueError(f"its result holds {values.shape} as {name}")
+            setting = name.removeprefix("settings.")
+            if setting != name:
+                own["settings"][setting] = values
+            else:
+                own[name] = values
+        return cls(**own)
 
     @property
     def n_nets(self) -> int:

@@ -38,6 +38,14 @@ def import_pandas() -> Any:
     return pandas
 
 
+def check_ending(path: Path) -> str:
+    """The name in small letters, of a file that holds a table; a ValueError for another one."""
+    name, endings = path.name.lower(), CSV_ENDINGS + PARQUET_ENDINGS
+    if not name.endswith(endings):
+        raise ValueError(f"A table should be a file ending in {', '.join(endings)}, but it is {str(path)!r}.")
+    return name
+
+
 def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
     """Read a CSV (comma, semicolon or tab; decimal point or comma; also gzipped) or Parquet file with one header line.
 
@@ -60,11 +68,7 @@ def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFra
     """
     path = Path(path)
     pandas = import_pandas()
-    name = path.name.lower()
-    if not name.endswith(CSV_ENDINGS + PARQUET_ENDINGS):
-        raise ValueError(
-            f"A table should be a file ending in {', '.join(CSV_ENDINGS + PARQUET_ENDINGS)}, but it is {str(path)!r}."
-        )
+    name = check_ending(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     if name.endswith(PARQUET_ENDINGS):

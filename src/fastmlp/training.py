@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,7 @@ class Options:
     warns: bool = True  # of divergence; a population does so once, for all its nets
     state: OptimizerState | None = None  # to go on with, and to leave
     converged: Converged | None = None  # what ends the fit too; the parameters that reached it are kept
+    stop: Event | None = None  # once it is set, another thread has been interrupted, and the fit ends as if it had been
 
     def description(
         self, data: Data, validation: Data | None, n_threads: int, schedule: Any
@@ -199,6 +201,9 @@ class Fit:
                 self._restore_kept(team)
         except KeyboardInterrupt:
             self.history.stopped_by = "interrupt"
+        except BaseException:
+            self.history.stopped_by = "error"
+            raise
         finally:
             self._record()
             self._state.scalars = self.memory.scalars[0, CARRIED]
@@ -211,6 +216,8 @@ class Fit:
         module = self.plan.backend
         pace = Pace(self.plan.n_threads, products(self.plan.network, self.options.batch_size))
         while (done := self.steps_done) < self.n_steps:
+            if self.options.stop is not None and self.options.stop.is_set():
+                raise KeyboardInterrupt
             epoch = done // self.n_batches
             n_threads, n_steps = pace.next()
             if looks and epoch >= next_look:
@@ -318,8 +325,8 @@ class Fit:
         self._record()
         if self.options.callbacks:
             self._bring_home()
-        stops = [callback(last - 1, self.history) is True for callback in self.options.callbacks]
-        return "callback" if any(stops) else ""
+        said = [callback(last - 1, self.history) for callback in self.options.callbacks]  # all of them are called
+        return "callback" if any(isinstance(answer, (bool, np.bool_)) and answer for answer in said) else ""
 
     def _judge(self, first: int, last: int, is_now: bool = True) -> str:
         """Which of epochs first <= e < last was the best so far, and which the last one, if the records say so.
