@@ -112,7 +112,7 @@ def make_work(
             weight=aligned_zeros(rows if shuffle else 0, dtype),
             squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
             halves=halves,
-            shares=aligned_zeros((2, 2, net.n_padded) if has_replica else 0, dtype),
+            shares=aligned_zeros(4 * net.n_padded if has_replica else 0, dtype),
             replica=aligned_zeros((2 + MOST_STATE) * net.n_padded + int(panels[-1]) if has_replica else 0, dtype),
             transposed=aligned_zeros(int(panels[-1]), dtype),
             panels=panels,

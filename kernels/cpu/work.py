@@ -75,7 +75,7 @@ class LayerWork(NamedTuple):
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
     squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
     halves: bool  # whether the gradient is the sum of two halves of a batch, added in the end
-    shares: np.ndarray  # (2, 2, n_padded), what a rank's half gives in an even and an odd step, or empty ...
+    shares: np.ndarray  # flat (2, 2, n_padded), what a rank's half gives in an even and an odd step, or empty ...
     replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, transposed
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled

@@ -312,7 +312,11 @@ class MLP:
             return in_kind(chosen_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
-        """{"loss": ...} without the L2 penalty and, for classifications, "accuracy"."""
+        """{"loss": ...} without the L2 penalty and, for classifications, "accuracy".
+
+        With several outputs that is the share of samples whose largest output is the right one if each sample here has
+        one class, else the share of labels on the right side.
+        """
         data = border.make_data(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         loss, right = self._evaluate(data, np.empty(0, self.dtype))
