@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .folds import total
 from .jit import kernel
 from .memory import fill, load, offset
-from .simd import total
 
 LANES = 16  # one AVX-512 register of float32, two of float64
 

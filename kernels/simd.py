@@ -5,10 +5,9 @@ Here a register is a type: `Vector(float32, 16)` is LLVM's `<16 x float>`, legal
 SSE registers where there is no AVX-512). Arithmetic with a number broadcasts it in the vector's own dtype, so a formula
 may write `1.0 - a * a` and stays in float32.
 
-    where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  multiply_add(a, b, c)  total(v)  largest(v)  any_of(mask)
-    keep_first(v, n, other)
+    where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  multiply_add(a, b, c)  keep_first(v, n, other)
 
-Loads, stores and what else touches memory are in memory.py.
+Loads, stores and what else touches memory are in memory.py, sums over lanes and their like in folds.py.
 """
 
 from __future__ import annotations
@@ -88,16 +87,6 @@ def intrinsic_name(name, vector):
 def lanes_below(context, builder, n, lanes):
     iota = constant(I32, range(lanes))
     return builder.icmp_signed("<", iota, splat(builder, builder.trunc(n, I32), lanes))
-
-
-def _fold(builder, v, lanes, combine):
-    """Halve a vector until one element is left."""
-    while lanes > 1:
-        lanes //= 2
-        low = builder.shuffle_vector(v, v, constant(I32, range(lanes)))
-        high = builder.shuffle_vector(v, v, constant(I32, range(lanes, 2 * lanes)))
-        v = combine(low, high)
-    return builder.extract_element(v, ir.Constant(I32, 0))
 
 
 # ---- operators
@@ -281,37 +270,6 @@ def _overload_sqrt(v):
 @overload(absolute)
 def _overload_absolute(v):
     return (lambda v: _absolute(v)) if isinstance(v, Vector) else None
-
-
-@intrinsic
-def total(typing_context, v):
-    """The sum over lanes, by halves."""
-
-    def build(context, builder, sig, args):
-        return _fold(builder, args[0], v.lanes, lambda a, b: builder.fadd(a, b, flags=FLAGS))
-
-    return v.dtype(v), build
-
-
-@intrinsic
-def largest(typing_context, v):
-    """The maximum over lanes; any NaN may be lost."""
-
-    def build(context, builder, sig, args):
-        return _fold(builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
-
-    return v.dtype(v), build
-
-
-@intrinsic
-def any_of(typing_context, mask):
-    """Whether any lane is true."""
-
-    def build(context, builder, sig, args):
-        bits = builder.bitcast(args[0], ir.IntType(mask.lanes))
-        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
-
-    return types.boolean(mask), build
 
 
 @intrinsic

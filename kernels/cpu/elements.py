@@ -11,11 +11,12 @@ import numpy as np
 from ..activations import ACTIVATIONS
 from ..arguments import METRIC_ARGMAX, METRIC_MARGIN
 from ..elementary import exp, log
+from ..folds import largest, total
 from ..jit import inner, selector
 from ..losses import LOSSES
 from ..memory import fill, load, load_first, number, store, store_first, transpose_square
 from ..random import DROPOUT, philox
-from ..simd import absolute, keep_first, largest, total, where
+from ..simd import absolute, keep_first, where
 
 LANES = 16  # one AVX-512 register of float32, two of float64
 

@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from ..arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
+from ..folds import any_of
 from ..jit import inner
 from ..memory import fill, load, number, store
-from ..simd import any_of, where
+from ..simd import where
 from .barrier import take_numbers
 from .lane_copies import make_copies
 from .update import BETA1, BETA2, EPSILON

@@ -17,10 +17,11 @@ from ..arguments import (
     MONITOR_VALIDATION_LOSS,
     MONITOR_VALIDATION_RIGHT,
 )
+from ..folds import any_of
 from ..jit import inlined, inner, kernel, selector
 from ..memory import bare, fill, load, number, offset, store
 from ..optimizers import RPROP, RULES, SGD
-from ..simd import absolute, any_of, sqrt, where
+from ..simd import absolute, sqrt, where
 from .denormals import flush_denormals, restore_denormals
 from .lane_queue import make_queue
 from .lane_update import make_settings

@@ -27,10 +27,11 @@ from ..arguments import (
     METRIC_THRESHOLD,
     STEPS_DONE,
 )
+from ..folds import total
 from ..losses import SOFTMAX_CROSS_ENTROPY
 from ..memory import load, store
 from ..optimizers import RULES, SGD, Settings
-from ..simd import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat, total
+from ..simd import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat
 from ..straight_line import program
 from .straight_line_code import function_of
 from .straight_line_formulas import functions, largest_is_right

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
+from ..folds import total
 from ..jit import inlined, inner, kernel
-from ..memory import at, bare, fill, load, load_first, number, offset, store, store_first, transpose_square
+from ..memory import at, bare, load, load_first, number, offset, store, store_first, transpose_square
 from ..optimizers import apply_rule
-from ..simd import total
 from .columns import make_passes
 from .loop import make_loop
+from .sample_products import make_products
 from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 from .work import LOSS, NARROW, RIGHT, WIDE
 
@@ -50,6 +51,7 @@ def make_family(lanes):
     """(gradient, evaluate) for vectors of this many lanes."""
 
     activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
+    dense, weight_gradients = make_products(lanes)
 
     @inlined
     def forward(net, params, work):
@@ -60,12 +62,7 @@ def make_family(lanes):
             fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
             w, b = at(net.weight_offsets, k), at(net.bias_offsets, k)
             below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
-            for j in range(fan_out):
-                for s in range(0, columns, lanes):
-                    v = load(a, below + s, lanes) * at(params, w + j) + at(params, b + j)
-                    for i in range(1, fan_in):
-                        v = load(a, below + i * columns + s, lanes) * at(params, w + i * fan_out + j) + v
-                    store(a, above + j * columns + s, v)
+            dense(params, w, 1, fan_out, True, b, a, below, fan_in, fan_out, columns, a, above)
             activate(at(net.activations, k), z, a, above, fan_out * columns, at(net.keep_z, k) == 1)
         if at(net.activations, n_layers - 1) == SOFTMAX:
             softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
@@ -101,23 +98,9 @@ def make_family(lanes):
             kept = work.z if at(net.derivative_of_z, k) == 1 else a
             if code != IDENTITY:
                 backward(code, kept, delta, above, fan_out * columns)
-            for j in range(fan_out):
-                column = fill(delta, 0.0, lanes)
-                for s in range(0, columns, lanes):
-                    column += load(delta, above + j * columns + s, lanes)
-                grads[b + j] = total(column)
-                for i in range(fan_in):
-                    column = fill(delta, 0.0, lanes)
-                    for s in range(0, columns, lanes):
-                        column += load(delta, above + j * columns + s, lanes) * load(a, below + i * columns + s, lanes)
-                    grads[w + i * fan_out + j] = total(column)
+            weight_gradients(a, below, delta, above, fan_in, fan_out, columns, grads, w, b)
             if k > 0:
-                for i in range(fan_in):
-                    for s in range(0, columns, lanes):
-                        v = load(delta, above + s, lanes) * at(params, w + i * fan_out)
-                        for j in range(1, fan_out):
-                            v = load(delta, above + j * columns + s, lanes) * at(params, w + i * fan_out + j) + v
-                        store(delta, below + i * columns + s, v)
+                dense(params, w, fan_out, 1, False, 0, delta, above, fan_out, fan_in, columns, delta, below)
 
     @inlined
     def evaluate(net, data, params, work, output):

@@ -17,8 +17,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..arguments import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
+from ..folds import any_of
 from ..optimizers import RULES, SGD
-from ..simd import FLAGS, Vector, any_of, llvm_type, splat
+from ..simd import FLAGS, Vector, llvm_type, splat
 from ..straight_line import program
 from .lane_update import make_advance
 from .straight_line_formulas import functions, largest_is_right

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from ..arguments import HYPER, LAST_LOSS, POWER1, POWER2
+from ..folds import total
 from ..jit import inlined, inner, selector
 from ..memory import fill, load, load_first, number, store, store_first
 from ..optimizers import RULES, Settings
-from ..simd import total
 from .elements import LANES
 
 LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, MOMENTUM, BETA1, BETA2, EPSILON, GROWTH, SHRINK, SMALLEST, BIGGEST = range(

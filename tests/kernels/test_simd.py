@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 
+from fastmlp.kernels.folds import largest, total
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import (
     at,
@@ -21,7 +22,7 @@ from fastmlp.kernels.memory import (
     store_first,
     transpose_square,
 )
-from fastmlp.kernels.simd import absolute, keep_first, largest, multiply_add, ratio, sqrt, total, where
+from fastmlp.kernels.simd import absolute, keep_first, multiply_add, ratio, sqrt, where
 
 ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number of lanes
     ("load", lambda a, b, n: a),

@@ -1,0 +1,75 @@
+"""Products with samples in columns, at sizes around their blocks, against NumPy; and sums over lanes four at a time."""
+
+from functools import cache
+
+import numba
+import numpy as np
+import pytest
+from tolerances import TOLERANCES
+
+import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu.sample_products import make_products
+from fastmlp.kernels.cpu.work import NARROW, WIDE
+from fastmlp.kernels.folds import totals
+from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.memory import load, offset, store
+
+
+@cache
+def compiled(lanes):
+    dense, weight_gradients = make_products(lanes)
+
+    @numba.njit(**OPTIONS)
+    def run_dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0):
+        dense(
+            offset(p, 0), w0, out_step, in_step, biased, b0, offset(x, 0), x0, n_in, n_out, columns, offset(y, 0), y0
+        )  # fmt: skip
+
+    @numba.njit(**OPTIONS)
+    def run_gradients(a, delta, n_in, n_out, columns, g, w0, b0):
+        weight_gradients(offset(a, 0), 0, offset(delta, 0), 0, n_in, n_out, columns, offset(g, 0), w0, b0)
+
+    @numba.njit(**OPTIONS)
+    def run_totals(x, out):
+        v0, v1, v2, v3 = load(x, 0, lanes), load(x, lanes, lanes), load(x, 2 * lanes, lanes), load(x, 3 * lanes, lanes)
+        store(out, 0, totals(v0, v1, v2, v3))
+
+    return run_dense, run_gradients, run_totals
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("vectors", (1, 2, 3, 5))
+@pytest.mark.parametrize("n_in, n_out", [(1, 1), (2, 3), (3, 4), (5, 5), (8, 7), (9, 8)])
+@pytest.mark.parametrize("lanes", (NARROW, WIDE))
+def test_products(lanes, n_in, n_out, vectors, dtype, rng):
+    run_dense, run_gradients, _ = compiled(lanes)
+    columns = vectors * lanes
+    x, delta = (rng.normal(size=(n, columns)).astype(dtype) for n in (n_in, n_out))
+    w, b = rng.normal(size=(n_in, n_out)).astype(dtype), rng.normal(size=n_out).astype(dtype)
+    p = np.concatenate([np.zeros(3, dtype), w.ravel(), b])
+    near = {"rtol": 0.0, "atol": 10 * columns * TOLERANCES["value", dtype]}
+
+    y = np.full(n_out * columns + 9, 7.0, dtype)
+    run_dense(p, 3, 1, n_out, True, 3 + w.size, x.ravel(), 0, n_in, n_out, columns, y, 5)
+    np.testing.assert_allclose(y[5:-4].reshape(n_out, columns), w.T @ x + b[:, None], **near)
+    assert (np.delete(y, slice(5, -4)) == 7.0).all()
+
+    y = np.full(n_in * columns, 7.0, dtype)
+    run_dense(p, 3, n_out, 1, False, 0, delta.ravel(), 0, n_out, n_in, columns, y, 0)
+    np.testing.assert_allclose(y.reshape(n_in, columns), w @ delta, **near)
+
+    g = np.full(p.size + 2, 7.0, dtype)
+    run_gradients(x.ravel(), delta.ravel(), n_in, n_out, columns, g, 3, 3 + w.size)
+    np.testing.assert_allclose(g[3 : 3 + w.size].reshape(n_in, n_out), x @ delta.T, **near)
+    np.testing.assert_allclose(g[3 + w.size : -2], delta.sum(axis=1), **near)
+    assert (g[:3] == 7.0).all()
+    assert (g[-2:] == 7.0).all()
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("lanes", (NARROW, WIDE))
+def test_totals(lanes, dtype, rng):
+    x, out = rng.normal(size=(4, lanes)).astype(dtype), np.full(5, 7.0, dtype)
+    compiled(lanes)[2](x.ravel(), out)
+    np.testing.assert_allclose(out[:4], x.sum(axis=1, dtype=np.float64), rtol=100 * TOLERANCES["value", dtype])
+    assert out[4] == 7.0
