@@ -140,6 +140,12 @@ APART = 81 * LINE  # bytes by which the starts of such arrays differ, within the
 _starts = cycle(range(0, 16 * APART, APART))
 
 
+def parts_of(rows: int) -> int:
+    """Of a batch with samples as lanes whose gradients are added up in the end, by as many threads at the most: of at
+    least four vectors each, where that makes two."""
+    return max(2, min(8, rows // 64))
+
+
 def aligned_zeros(shape, dtype) -> np.ndarray:
     """Zeros that start on a cache line: a vector that crosses lines costs two accesses. Many lie in huge pages."""
     dtype = np.dtype(dtype)

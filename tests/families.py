@@ -2,13 +2,13 @@
 
 import fastmlp.plan
 
-FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_layer", "replicas")
+FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_sample_replicas", "per_layer", "replicas")
 
 
 def use(family, monkeypatch):
     """Every net from here on trains in this family, whatever its size; replicas on their two threads."""
-    evaluation = "per_layer" if family == "replicas" else family
+    evaluation = {"replicas": "per_layer", "per_sample_replicas": "per_sample_wide"}.get(family, family)
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: family)
     monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: evaluation)
-    if family == "replicas":
+    if family.endswith("replicas"):
         monkeypatch.setattr(fastmlp.plan, "choose_threads", lambda *_: 2)

@@ -83,7 +83,7 @@ KERNEL_LEVELS = [
     ["cpu.lane_queue", "cpu.one_net", "cpu.one_net_loop", "cpu.per_net"],
     ["cpu.lanes", "cpu.loop"],
     ["cpu.per_layer", "cpu.per_sample"],
-    ["cpu.replicas"],
+    ["cpu.replicas", "cpu.sample_replicas"],
     ["cpu.backend"],
 ]
 LAZY_CYCLES = {

@@ -42,14 +42,15 @@ def test_small_nets_have_samples_in_lanes():
 
 
 def test_family_of_a_step_that_one_thread_is_enough_for():
-    assert choose_family(network((16, 32, 1)), 1024) == "per_sample_wide"
-    assert choose_family(network((16, 32, 1)), 100_000) == "replicas"
-    assert choose_family(network((2, 4, 1)), 10_000_000) == "per_sample_wide", "faster than several threads"
+    assert choose_family(network((16, 32, 1)), 64) == "per_sample_wide"
+    assert choose_family(network((16, 32, 1)), 1024) == "per_sample_replicas"
+    assert choose_family(network((30, 40, 40, 2)), 16) == choose_family(network((30, 50, 50, 2)), 64) == "replicas"
+    assert choose_family(network((30, 40, 40, 2)), 64) == "per_sample_replicas"
 
 
 def test_few_outputs_count_little():
     """A logistic regression has many weights, but a product with one column wastes most of its registers."""
-    assert choose_family(network((1000, 1)), 200) == "per_sample_wide"
+    assert choose_family(network((1000, 1)), 100) == "per_sample_wide"
     assert choose_family(network((1000, 8)), 200) == "replicas"
     assert choose_family(network((1000, 3)), 8) == "replicas"
 
@@ -122,6 +123,8 @@ def test_threads(available, monkeypatch):
     assert choose_threads(small, "per_layer", 64) == 1
     assert choose_threads(small, "replicas", 64) == min(2, available), "which exchange less"
     assert choose_threads(small, "replicas", 10_000) == available
+    assert choose_threads(network((16, 32, 1)), "per_sample_replicas", 512) == min(2, available)
+    assert choose_threads(network((16, 32, 1)), "per_sample_replicas", 100_000) == min(8, available)
     for family in ("per_sample_narrow", "per_sample_wide"):
         assert choose_threads(large, family, 100_000) == 1
 

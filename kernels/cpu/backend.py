@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import HYPER, LINE, MOST_RECORDS, NET_HYPER, Course, Data, Memory, Net, aligned_zeros
+from ..arguments import HYPER, LINE, MOST_RECORDS, NET_HYPER, Course, Data, Memory, Net, aligned_zeros, parts_of
 from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
@@ -86,11 +86,18 @@ def make_work(
     """
     sizes = [int(size) for size in net.sizes]
     by_layers, halves = family in ("per_layer", "replicas"), family == "replicas"
-    ranks = n_threads if by_layers else 1
+    parts = {"replicas": REPLICAS, "per_sample_replicas": parts_of(rows)}.get(family, 1)
+    ranks = n_threads if by_layers or parts > 1 else 1
     walk = {
         "partial": np.zeros((ranks, PARTIAL_COLUMNS)),
         "order": np.zeros(n_samples if shuffle else 0, np.int64),
         "words": np.zeros(BLOCK, np.uint64),
+    }
+    panels = panel_starts(sizes, dtype.itemsize)
+    n_own = (2 + MOST_STATE) * net.n_padded + (int(panels[-1]) if by_layers else 0)
+    exchange = {
+        "shares": aligned_zeros(2 * parts * net.n_padded if parts > 1 else 0, dtype),
+        "replica": aligned_zeros((ranks - 1) * n_own if parts > 1 and ranks <= parts else 0, dtype),
     }
     if by_layers:
         n_scratch = _padded(scratch_size(max(sizes[1:]), dtype.itemsize))
@@ -100,8 +107,6 @@ def make_work(
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
-        panels = panel_starts(sizes, dtype.itemsize)
-        has_replica = halves and n_threads == REPLICAS
         return LayerWork(
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
@@ -112,39 +117,43 @@ def make_work(
             weight=aligned_zeros(rows if shuffle else 0, dtype),
             squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
             halves=halves,
-            shares=aligned_zeros(4 * net.n_padded if has_replica else 0, dtype),
-            replica=aligned_zeros((2 + MOST_STATE) * net.n_padded + int(panels[-1]) if has_replica else 0, dtype),
             transposed=aligned_zeros(int(panels[-1]), dtype),
             panels=panels,
             n_scratch=n_scratch,
             scratch=aligned_zeros((ranks, n_scratch), dtype),
-            **walk,
-        )
-    columns = _padded(rows, NARROW if family == "per_sample_narrow" else WIDE)
+            **exchange, **walk,
+        )  # fmt: skip
+    columns = _padded(-(-rows // parts), NARROW if family == "per_sample_narrow" else WIDE)
     if columns * dtype.itemsize % COLLIDING == 0:
         columns += WIDE
     return SampleWork(
         units=np.cumsum([0] + sizes).astype(np.int64),
+        parts=parts,
         columns=columns,
-        filled=np.full(2, -1, np.int64),
-        a=aligned_zeros(sum(sizes) * columns, dtype),
-        z=aligned_zeros(sum(sizes) * columns, dtype),
-        delta=aligned_zeros(sum(sizes) * columns, dtype),
-        y=aligned_zeros(sizes[-1] * columns, dtype),
-        weight=aligned_zeros(columns, dtype),
-        **walk,
-    )
+        filled=np.full(2 * parts, -1, np.int64),
+        a=aligned_zeros(parts * sum(sizes) * columns, dtype),
+        z=aligned_zeros(parts * sum(sizes) * columns, dtype),
+        delta=aligned_zeros(parts * sum(sizes) * columns, dtype),
+        y=aligned_zeros(parts * sizes[-1] * columns, dtype),
+        weight=aligned_zeros(parts * columns, dtype),
+        **exchange, **walk,
+    )  # fmt: skip
 
 
 # By name: their modules are imported only if their machine code is not on disk.
 TRAIN = {
     "per_sample_narrow": "cpu.per_sample.train_narrow",
     "per_sample_wide": "cpu.per_sample.train_wide",
+    "per_sample_replicas": "cpu.sample_replicas.train",
     "per_layer": "cpu.per_layer.train",
-    "replicas": "cpu.per_layer.train",  # the same bits, on any other number of threads
+    "replicas": "cpu.per_layer.train",  # the same bits, on any number of threads but two
 }
-EVALUATE = {family: name.replace("train", "evaluate") for family, name in TRAIN.items()}
+EVALUATE = {
+    family: TRAIN[family].replace("train", "evaluate")
+    for family in ("per_sample_narrow", "per_sample_wide", "per_layer")
+}
 FAMILIES = tuple(TRAIN)
+APART = "cpu.replicas.train", "cpu.sample_replicas.train"  # whose ranks have a net each
 
 
 def train(
@@ -165,20 +174,23 @@ def train(
         tiles = one_net.make_tiles(net, data, course, dtype)
         team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
-    if family == "replicas" and n_ranks == REPLICAS:
-        both = (memory, work), _replica(memory, work)
-        team.run_each("cpu.replicas.train", dtype, [(net, data, course, *own, first, n) for own in both])
+    kernel = "cpu.replicas.train" if family == "replicas" and n_ranks == REPLICAS else TRAIN[family]
+    if kernel in APART and n_ranks > 1:
+        owned = [(memory, work), *(_replica(memory, work, rank) for rank in range(1, n_ranks))]
+        team.run_each(kernel, dtype, [(net, data, course, *own, first, n) for own in owned])
         return
-    team.run(TRAIN[family], dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
+    team.run(kernel, dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
 
 
-def _replica(memory: Memory, work: LayerWork) -> tuple[Memory, LayerWork]:
-    """Rank 1's own, equal to rank 0's before a call."""
+def _replica(memory: Memory, work: Any, rank: int) -> tuple[Memory, Any]:
+    """A rank's own, equal to rank 0's before a call."""
     n, n_state = memory.params.size, memory.state.size
-    params, grads, state, transposed = np.split(work.replica, [n, 2 * n, 2 * n + n_state])[:4]
+    own = work.replica.reshape(len(work.partial) - 1, -1)[rank - 1]
+    params, grads, state, transposed = np.split(own, [n, 2 * n, 2 * n + n_state])
     params[:], state[:] = memory.params, memory.state
-    own = {"transposed": transposed, "squares": np.empty_like(work.squares)}
-    return memory._replace(params=params, grads=grads, state=state), work._replace(**own)
+    if isinstance(work, LayerWork):
+        work = work._replace(transposed=transposed, squares=np.empty_like(work.squares))
+    return memory._replace(params=params, grads=grads, state=state), work
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):

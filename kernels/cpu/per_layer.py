@@ -27,16 +27,10 @@ from .elements import (
     multiply,
     softmax_rows,
 )
-from .loop import make_loop
+from .loop import make_loop, start_of
 from .product import make_product, plain_product, transpose_to_panels
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT
-
-
-@inner
-def start_of(rank, n_ranks, n, unit):
-    """Where a rank's share of n begins, in whole units: the tiles of products then divide it well."""
-    return min(n, (n * rank // n_ranks + unit - 1) // unit * unit)
 
 
 @inner
@@ -215,6 +209,8 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     p, g, clips = memory.params, memory.grads, course.hyper[CLIP_NORM] > 0.0
     scratch, n_blocks = offset(work.scratch, rank * work.n_scratch), 0
     middle = start_of(1, 2, rows, ROWS) if work.halves else rows
+    if middle == 0:
+        middle = rows  # one row: it is the second half
     for k in range(net.n_layers):
         layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, 0, middle, False, g)
         if middle < rows:

@@ -48,7 +48,7 @@ def fill_batch(net, data, shuffle, work, first, rows):
 
 
 def make_family(lanes):
-    """(gradient, evaluate) for vectors of this many lanes."""
+    """(gradient_of, gradient, evaluate) for vectors of this many lanes."""
 
     activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
     dense, weight_gradients = make_products(lanes)
@@ -84,10 +84,11 @@ def make_family(lanes):
             share[RIGHT] = float(total(count_right(metric, work.a, start, work.y, columns, size, work.weight, bound)))
 
     @inlined
-    def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
-        fill_batch(net, data, course.shuffle, work, first, rows)
+    def gradient_of(net, data, shuffle, params, grads, work, share, first, rows, scale):
+        """Of rows from `first` on, which are as many as work has room for; scale : a factor on their losses' slopes."""
+        fill_batch(net, data, shuffle, work, first, rows)
         forward(net, params, work)
-        judge(net, data.metric, work, share, rows, 1.0 / (rows * net.loss_width))
+        judge(net, data.metric, work, share, rows, scale)
         columns, a, delta = work.columns, work.a, work.delta
         n_layers = net.n_layers
         for k in range(n_layers - 1, -1, -1):
@@ -101,6 +102,11 @@ def make_family(lanes):
             weight_gradients(a, below, delta, above, fan_in, fan_out, columns, grads, w, b)
             if k > 0:
                 dense(params, w, fan_out, 1, False, 0, delta, above, fan_out, fan_in, columns, delta, below)
+
+    @inlined
+    def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
+        scale = 1.0 / (rows * net.loss_width)
+        gradient_of(net, data, course.shuffle, params, grads, work, share, first, rows, scale)
 
     @inlined
     def evaluate(net, data, params, work, output):
@@ -127,7 +133,7 @@ def make_family(lanes):
                 right += share[RIGHT]
         share[LOSS], share[RIGHT] = loss, right
 
-    return gradient, evaluate
+    return gradient_of, gradient, evaluate
 
 
 @inner
@@ -182,8 +188,8 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     return meetings
 
 
-_gradient_narrow, _evaluate_narrow = make_family(NARROW)
-_gradient_wide, _evaluate_wide = make_family(WIDE)
+_, _gradient_narrow, _evaluate_narrow = make_family(NARROW)
+gradient_wide, _gradient_wide, _evaluate_wide = make_family(WIDE)
 _loop_narrow, _loop_wide = make_loop(prepare, _gradient_narrow, finish), make_loop(prepare, _gradient_wide, finish)
 
 

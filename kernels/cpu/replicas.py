@@ -9,21 +9,14 @@ cache before it writes to it again: 7 to 28 ns a line (bench/LOG.md), more than 
 from __future__ import annotations
 
 from ..arguments import NO_UPDATE
-from ..jit import inlined, inner, kernel
-from ..memory import load, number, offset, store
-from .elements import LANES
-from .loop import make_loop
-from .per_layer import add_squares, layer_gradient, settle, settle_clipped, start_of
+from ..jit import inlined, kernel
+from ..memory import number, offset
+from .loop import add_parts, make_loop, part_of, start_of
+from .per_layer import add_squares, layer_gradient, settle, settle_clipped
 from .per_layer import gradient as pass_through
 from .per_layer import prepare as prepare_share
 from .update import CLIP_NORM
-from .work import ROWS
-
-
-@inner
-def half_of(work, rank, step, n):
-    """A rank's half of the gradient of this step."""
-    return offset(work.shares, (2 * rank + step % 2) * n)
+from .work import REPLICAS, ROWS
 
 
 @inlined
@@ -34,7 +27,7 @@ def prepare(rank, n_ranks, net, memory, work):
 @inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
     pass_through(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step)
-    scratch, half = offset(work.scratch, rank * work.n_scratch), half_of(work, rank, step, net.n_padded)
+    scratch, half = offset(work.scratch, rank * work.n_scratch), part_of(work, rank, step, net.n_padded)
     row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
     if row < end:
         for k in range(net.n_layers):
@@ -43,11 +36,8 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
-    n, n_blocks, clips = net.n_padded, 0, course.hyper[CLIP_NORM] > 0.0
-    one, other, has_other = half_of(work, 0, step, n), half_of(work, 1, step, n), start_of(1, 2, rows, ROWS) < rows
-    for i in range(0, n, LANES):
-        v = load(one, i, LANES)
-        store(memory.grads, i, v + load(other, i, LANES) if has_other else v)
+    n_blocks, clips = 0, course.hyper[CLIP_NORM] > 0.0
+    add_parts(work, REPLICAS, rows, ROWS, step, net.n_padded, memory.grads)
     if course.rule == NO_UPDATE:
         return meetings
     for k in range(net.n_layers):

@@ -49,14 +49,17 @@ def tile_size(n_inputs: int, n_outputs: int) -> int:
 
 class SampleWork(NamedTuple):
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    columns: int  # of a, z, delta, y, weight: a multiple of the lanes
+    parts: int  # of a batch, in sample_replicas: from `filled` to `weight` each has a piece, one after the other
+    columns: int  # of a piece of a, z, delta, y, weight: a multiple of the lanes
     filled: np.ndarray  # int64 (2,), first sample and number of samples of the batch that a, y, weight hold; -1 none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
     y: np.ndarray  # (n_outputs, columns)
     weight: np.ndarray  # (columns,)
-    partial: np.ndarray  # float64 (1, PARTIAL_COLUMNS)
+    shares: np.ndarray  # flat (parts, 2, n_padded), what a part gives in an even and an odd step, or empty ...
+    replica: np.ndarray  # ... and what is each rank's own but rank 0's: parameters, gradient, state
+    partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 

@@ -16,25 +16,26 @@ import numpy as np
 
 from .devices import Device, backend, n_threads_available
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net
+from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net, parts_of
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .kernels.optimizers import Rule
 from .network import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
 # bench/LOG.md has the figures.
-# Weights of the largest layer up to which samples-as-lanes wins, in batches of more than 8 and in smaller ones. Layers
-# with so few outputs do not count: a product takes 16 at a time.
-LANES_UP_TO, LANES_FEW = 600, 4
-LANES_UP_TO_NARROW, LANES_FEW_NARROW = 200, 2
-LANES_ALWAYS, LANES_ALWAYS_INPUTS = 128, 8  # weights and inputs up to which it wins against several threads too ...
-EVALUATION_INPUTS = 32  # ... and inputs, where there is only the way forward
+# Per largest number of rows in a batch, weights of the largest layer up to which samples-as-lanes wins. Layers with so
+# few outputs do not count: a product takes 16 at a time.
+LANES_UP_TO = ((8, 200, 2), (31, 600, 4), (inf, 1700, 4))
+EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there is only the way forward
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
 ROWS_PER_THREAD = 8
 # Up to so many parameters two threads have a net each and exchange a gradient in each step. They pay from so many
 # multiply-adds of a step on: it is less than what they would otherwise write for each other to read.
 REPLICAS_UP_TO_PARAMS, REPLICAS_FROM = 60_000, 900_000
+# The same with samples as lanes, where an activation takes as long as so many multiply-adds: two threads pay from so
+# many of them on, each other one from so many more.
+ACTIVATION, SAMPLE_REPLICAS_FROM, SAMPLES_PER_THREAD = 20, 300_000, 600_000
 STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
 # From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
 # up to 16, and more. Twice as many as make a block of lanes cheaper than nets alone, since two threads train two nets
@@ -99,17 +100,21 @@ def describe_net(network: Network) -> Net:
 
 
 def choose_family(network: Network, rows: int) -> str:
-    """Samples as lanes while layers are small and one thread is enough; above, and wherever dropout needs masks, layer
-    by layer: "replicas" where two threads would have a net each, else "per_layer". However many threads there are, so
-    that a fit is the same bits for any number of them.
+    """Samples as lanes while layers are small; above, and wherever dropout needs masks, layer by layer. In "replicas"
+    of both, several threads have a net each. However many there are, so that a fit is the same bits for any number.
     """
-    up_to, few = (LANES_UP_TO, LANES_FEW) if rows > 8 else (LANES_UP_TO_NARROW, LANES_FEW_NARROW)
-    largest = max(i * j for i, j in network.layout.shapes)
+    up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
     fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
-    always = largest <= LANES_ALWAYS and network.n_features <= LANES_ALWAYS_INPUTS
-    if any(network.dropout) or not (fits and (always or products(network, rows) < 2 * STEP_PER_THREAD)):
+    if any(network.dropout) or not fits:
         return "replicas" if network.layout.n_params <= REPLICAS_UP_TO_PARAMS else "per_layer"
-    return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+    if rows <= 4:
+        return "per_sample_narrow"
+    return "per_sample_wide" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "per_sample_replicas"
+
+
+def work_of_samples(network: Network, rows: int) -> int:
+    """Of a step with samples as lanes, as multiply-adds."""
+    return products(network, rows) + ACTIVATION * rows * sum(network.layer_sizes[1:])
 
 
 def choose_evaluation_family(network: Network, rows: int) -> str:
@@ -119,7 +124,7 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
     per_layer in another one.
     """
     largest = max(i * j for i, j in network.layout.shapes)
-    if largest > LANES_ALWAYS or network.n_features > EVALUATION_INPUTS:
+    if largest > EVALUATION_UP_TO or network.n_features > EVALUATION_INPUTS:
         return "per_layer"
     return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
 
@@ -191,6 +196,9 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
 
 
 def choose_threads(network: Network, family: str, rows: int, per_thread: int = STEP_PER_THREAD) -> int:
+    if family == "per_sample_replicas":
+        most = max(2, work_of_samples(network, rows) // SAMPLES_PER_THREAD)
+        return min(n_threads_available(), parts_of(rows), most)
     if family not in ("per_layer", "replicas"):
         return 1
     work = products(network, rows)

@@ -1,0 +1,56 @@
+"""A small net with many samples: per_sample.py for each part of a batch, by one thread or by several with a net each.
+
+As in replicas.py, all that one rank writes and another one reads are gradients, which are small; and a batch's gradient
+is the sum of its parts' for one rank too, so that parameters come out the same, bit by bit.
+"""
+
+from __future__ import annotations
+
+from ..jit import inlined, kernel
+from ..memory import at, offset
+from .loop import add_parts, make_loop, part_of, start_of
+from .per_sample import finish as update_net
+from .per_sample import gradient_wide, prepare
+from .work import LOSS, RIGHT, WIDE, SampleWork
+
+
+@inlined
+def work_of(work, n_layers, part):
+    """A part's own memory."""
+    n_outputs = at(work.units, n_layers + 1) - at(work.units, n_layers)
+    n = part * at(work.units, n_layers + 1) * work.columns
+    return SampleWork(
+        work.units, work.parts, work.columns, offset(work.filled, 2 * part), offset(work.a, n), offset(work.z, n),
+        offset(work.delta, n), offset(work.y, part * n_outputs * work.columns),
+        offset(work.weight, part * work.columns), work.shares, work.replica, work.partial, work.order, work.words,
+    )  # fmt: skip
+
+
+@inlined
+def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
+    scale, loss, right = 1.0 / (rows * net.loss_width), 0.0, 0.0
+    for part in range(work.parts * rank // n_ranks, work.parts * (rank + 1) // n_ranks):
+        row, end = start_of(part, work.parts, rows, WIDE), start_of(part + 1, work.parts, rows, WIDE)
+        if row < end:
+            gradient_wide(
+                net, data, course.shuffle, params, part_of(work, part, step, net.n_padded),
+                work_of(work, net.n_layers, part), share, first + row, end - row, scale,
+            )  # fmt: skip
+            loss, right = loss + share[LOSS], right + share[RIGHT]
+    share[LOSS], share[RIGHT] = loss, right
+
+
+@inlined
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
+    add_parts(work, work.parts, rows, WIDE, step, net.n_padded, memory.grads)
+    return update_net(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step)
+
+
+_loop = make_loop(prepare, gradient, finish, apart=True)
+
+
+@kernel
+def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+    """n_steps of training from first_step on, by up to work.parts ranks, each with a memory of its own that starts
+    out the same."""
+    _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
