@@ -44,6 +44,15 @@ def test_few_samples_are_not_judged():
     assert found.attainable == 1.0
 
 
+@pytest.mark.parametrize("n_rare", [1, 2, 5, 7])
+def test_a_rare_class_of_a_few_is_not_judged(n_rare):
+    X = np.random.default_rng(0).normal(size=(400, 4))
+    y = X[:, 0] >= np.sort(X[:, 0])[-n_rare]
+    for targets in (y, np.column_stack([y, ~y]), 1e3 * y + X[:, 1]):  # labels, one-hot, and outliers among quantities
+        assert np.isnan(checks(X, targets).signal)
+    assert checks(X, X[:, 0] >= np.sort(X[:, 0])[-8]).signal > 3.8
+
+
 def test_contradictions():
     X = np.repeat(data.XOR_X, 25, axis=0)
     y = np.repeat(data.XOR_Y, 25)
