@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import toy_data as data
 
-from fastmlp import MLP, SGD, Adam, DivergenceWarning, Normal, Uniform
+from fastmlp import MLP, SGD, Adam, AdamW, DivergenceWarning, Normal, Uniform
 from fastmlp.diagnosis.story import BUGS, CURED, ONE_HOT, trained
 
 
@@ -142,6 +142,8 @@ HEALTHY = [
     Case("converged", "classes that overlap, early stopping",
          of(data.overlapping, n_held_out=400, stopped=20, hidden=(8,), epochs=400)),
     Case("converged", "one in twelve, logistic regression", of(data.rare, hidden=(), epochs=800, optimizer=Adam(0.03))),
+    Case("converged", "XOR, 32 units, half of them dropped",
+         of(xor, hidden=(32,), epochs=500, optimizer=Adam(0.02), dropout=0.5)),
     Case("converged", "parity of six bits", of(six_bits, hidden=(24,), epochs=1500, optimizer=Adam(0.02))),
     Case("still_learning", "three clouds, 12 epochs", of(data.blobs, epochs=12, optimizer=Adam(0.005))),
     Case("still_learning", "moons, 30 epochs",
@@ -284,6 +286,24 @@ TRAINING = [
          cure=of(data.blobs, epochs=200)),
     Case("learning_rate_too_low", "descent at 1e-4, rate unknown",
          losses_only(of(data.blobs, epochs=100, optimizer=SGD(1e-4)))),
+    Case("clip_norm_too_low", "descent, gradients of 1e-5",
+         of(data.friedman, epochs=200, optimizer=SGD(0.1, clip_norm=1e-5)),
+         cure=of(data.friedman, epochs=200, optimizer=SGD(0.1))),
+    Case("clip_norm_too_low", "momentum, gradients too short for float32",
+         of(data.rings, epochs=100, optimizer=SGD(0.1, momentum=0.9, clip_norm=1e-10)),
+         cure=of(data.rings, epochs=500, optimizer=SGD(0.1, momentum=0.9, clip_norm=1.0))),
+    Case("weight_decay_too_high", "descent, a decay of 1",
+         of(data.rings, epochs=300, optimizer=SGD(0.1, weight_decay=1.0), **RELU),
+         cure=of(data.rings, epochs=300, optimizer=SGD(0.1, weight_decay=1e-3), **RELU)),
+    Case("weight_decay_too_high", "AdamW, a decay of 30",
+         of(data.rings, epochs=300, optimizer=AdamW(0.01, weight_decay=30.0)),
+         cure=of(data.rings, epochs=300, optimizer=AdamW(0.01, weight_decay=0.03))),
+    Case("dropout_too_high", "nine in ten units, two layers",
+         of(data.rings, hidden=(32, 32), epochs=300, optimizer=Adam(1e-3), dropout=0.9, **RELU),
+         cure=of(data.rings, hidden=(32, 32), epochs=600, optimizer=Adam(1e-3), dropout=0.2, **RELU)),
+    Case("dropout_too_high", "regression, 19 in 20 units",
+         of(data.friedman, hidden=(16, 16), epochs=300, dropout=0.95),
+         cure=of(data.friedman, hidden=(16, 16), epochs=300, dropout=0.2)),
     Case("too_small", "a linear net for rings", of(data.rings, hidden=(), epochs=400), cure=of(data.rings, epochs=400)),
     Case("too_small", "one unit for five clouds", of(five_clouds, hidden=(1,), epochs=2500, optimizer=Adam(0.03)),
          cure=of(five_clouds, hidden=(8,), epochs=600, optimizer=Adam(0.03))),

@@ -28,7 +28,7 @@ SRC_LEVELS = [
     ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],
     ["plots.crowds", "plots.movie"],
     ["choices", "ensemble", "objective", "population_data", "population_result", "tabular"],
-    ["diagnosis.foreign_nets", "diagnosis.landscape"],
+    ["diagnosis.dropout_noise", "diagnosis.foreign_nets", "diagnosis.landscape"],
     ["diagnosis.measurements"],
     ["diagnosis.inputs", "diagnosis.monitor", "diagnosis.scores", "training"],
     ["diagnosis.facts", "mlp", "population_alone"],

@@ -6,10 +6,12 @@ import pytest
 from fastmlp.diagnosis.loss_curves import FEWEST, Curve, nothing, shape_of
 
 
-def shape(loss, base=1.0, **more):
+def shape(loss, base=1.0, noise=0.0, **more):
     loss = np.asarray(loss, float)
     loss = loss[:, None] if loss.ndim == 1 else loss
-    return shape_of(Curve(np.arange(1, len(loss) + 1), loss, **more), loss.shape[1], np.full(loss.shape[1], base))
+    return shape_of(
+        Curve(np.arange(1, len(loss) + 1), loss, **more), loss.shape[1], np.full(loss.shape[1], base), noise
+    )
 
 
 def test_geometric_fall_is_projected():
@@ -40,6 +42,22 @@ def test_swings():
     assert found.swing[0] == pytest.approx(0.6)
     assert found.back_and_forth[0] > 10
     assert abs(found.change[0]) < 0.1
+
+
+def test_noise_of_dropout_is_no_swing():
+    """What a level curve with known noise has of swings and of change is its noise; larger swings are seen still."""
+    records = 0.6 + 0.1 * np.random.default_rng(0).normal(size=400)
+    found = shape(records)
+    assert found.swing[0] > 0.15
+    assert found.back_and_forth[0] > 10
+    calm = shape(records, noise=0.1)
+    assert (calm.swing[0], calm.back_and_forth[0], calm.change[0]) == (0, 1, 0)
+    assert calm.last[0] == pytest.approx(0.6, abs=0.07)
+    assert calm.lowest[0] > 0.5 > found.lowest[0]
+    assert shape(records + 0.3 * (-1.0) ** np.arange(400), noise=0.1).swing[0] > 0.4
+    assert shape(records + np.linspace(2, 0, 400), noise=0.1).change[0] == pytest.approx(0.5 / 0.85, abs=0.15)
+    both = shape(np.column_stack([records, records]), noise=np.array([0.0, 0.1]))
+    assert both.swing == pytest.approx([found.swing[0], 0])
 
 
 def test_climb():

@@ -72,10 +72,10 @@ def diagnose(
     history = getattr(net, "loss_curve_", None) if history is None else history
     samples = border.as_samples(features, bad_X, y, subject, classes)
     held_out = border.as_validation(validation_data, subject, classes)
-    curve, (rate, plain) = border.as_curve(history), border.rate_of(history, net, learning_rate)
+    curve, updates = border.as_curve(history), border.updates_of(history, net, learning_rate)
     measured = measure(
         subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
-        validation=held_out, learning_rate=rate, is_plain_descent=plain,
+        validation=held_out, updates=updates,
     )  # fmt: skip
     return PopulationDiagnosis(measured).net(0)
 
@@ -89,7 +89,8 @@ def measure(subject: Subject, *arguments: Any, **settings: Any) -> Measurements:
 def _subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[Subject, Any]:
     """(subject, the labels of its classes or None)"""
     if isinstance(net, MLP):
-        return own_subject(net.network, net.params[None], net.network.l2), None
+        network = net.network
+        return own_subject(network, net.params[None], network.l2, np.asarray(network.dropout)[None]), None
     return foreign_subject(net, X, activations, loss), getattr(net, "classes_", None)
 
 
@@ -98,8 +99,9 @@ def _diagnose_population(
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
     own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
-    subject = own_subject(pop.network, pop.params, pop.l2)
-    rate, plain = border.rate_of(history, pop, learning_rate)
+    dropout = np.reshape(pop.dropout, (-1, 1)) if np.ndim(pop.dropout) else pop.dropout
+    subject = own_subject(pop.network, pop.params, pop.l2, dropout)
+    updates = border.updates_of(history, pop, learning_rate)
     curve = border.as_curve(history)
     held_out = border.as_validation(validation_data, subject, None)
     if own is None:
@@ -108,7 +110,7 @@ def _diagnose_population(
         return PopulationDiagnosis(
             measure(
                 subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
-                validation=held_out, learning_rate=rate, is_plain_descent=plain,
+                validation=held_out, updates=updates,
             )
         )  # fmt: skip
     parts = []
@@ -120,8 +122,7 @@ def _diagnose_population(
         parts.append(
             measure(
                 subject.of_nets(one), samples.X, samples.Y, part, label_problem=samples.label_problem,
-                bad_data=samples.bad_data, validation=held_out, is_plain_descent=plain,
-                learning_rate=np.broadcast_to(np.asarray(rate, np.float64), (pop.n_nets,))[one],
+                bad_data=samples.bad_data, validation=held_out, updates=updates.of_nets(pop.n_nets, one),
             )
         )  # fmt: skip
     return PopulationDiagnosis(*parts)

@@ -30,7 +30,12 @@ def one(values: Any, k: int) -> float:
 
 
 def rate(m: Measurements, k: int) -> float:
-    return one(m.learning_rate, k)
+    return one(m.updates.learning_rate, k)
+
+
+def dropout(m: Measurements, k: int) -> float:
+    """The largest of net k's hidden layers."""
+    return float(m.subject.dropped[k].max(initial=0.0))
 
 
 def layer_name(layers: np.ndarray, k: int) -> str:
@@ -89,6 +94,12 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "gain of a safe step": lambda m, k: one(m.landscape.safe_gain, k) / one(m.excess, k),
     "gain of one step": lambda m, k: one(scores.gain(m), k),
     "learning rate": rate,
+    "weight decay": lambda m, k: one(m.updates.weight_decay, k),
+    "size of the weights": lambda m, k: one(m.weight_size, k),
+    "clip norm": lambda m, k: one(m.updates.clip_norm, k),
+    "dropout": dropout,
+    "share of the outputs by dropout": lambda m, k: one(m.masks.mask_share, k),
+    "loss under dropout": lambda m, k: one(m.masks.mask_loss, k),
     "penalty": lambda m, k: one(np.broadcast_to(m.subject.l2, m.subject.n_nets), k),
     "epochs": lambda m, k: one(m.curve.epochs, k),
     "epochs left": lambda m, k: one(m.curve.projected, k),

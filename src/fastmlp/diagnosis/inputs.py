@@ -13,7 +13,7 @@ from ..history import History
 from ..kernels.activations import ACTIVATIONS
 from ..population_result import PopulationResult
 from .loss_curves import Curve
-from .measurements import rows_of
+from .measurements import Updates, rows_of
 from .subjects import Subject
 
 MOST_ROWS = 4000  # samples that a diagnosis works on, drawn at random where there are more
@@ -238,17 +238,20 @@ def curve_of_net(curve: Curve, net: slice) -> Curve:
     return Curve(curve.epochs, curve.loss[:, net], None, own(curve.diverged), own(curve.stopped_early))
 
 
-def rate_of(history: Any, net: Any, given: Any) -> tuple[Any, bool]:
-    """(learning rate, NaN if unknown, and whether it is one of plain gradient descent)."""
+def updates_of(history: Any, net: Any, given: Any) -> Updates:
+    """What is known of the updates; `given` is the learning rate that a user named, or None."""
     optimizer = getattr(history, "optimizer", None)
     rule = getattr(getattr(optimizer, "rule", None), "name", "")
-    if given is not None:
-        rate = checked_setting("learning_rate", given, 0.0)
-        return rate, rule in PLAIN or optimizer is None
+    found = Updates()
     if optimizer is not None:
-        return optimizer.learning_rate / (1.0 - getattr(optimizer, "momentum", 0.0)), rule in PLAIN
-    if isinstance(history, PopulationResult) and "learning_rate" in history.settings:
-        return history.settings["learning_rate"], False
-    if hasattr(net, "learning_rate_init"):
-        return float(net.learning_rate_init), getattr(net, "solver", "") == "sgd"
-    return np.nan, False
+        rate = optimizer.learning_rate / (1.0 - getattr(optimizer, "momentum", 0.0))
+        found = Updates(rate, optimizer.weight_decay, optimizer.clip_norm, is_plain_descent=rule in PLAIN)
+    elif isinstance(history, PopulationResult):
+        known = history.settings.get
+        found = Updates(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
+    elif hasattr(net, "learning_rate_init"):
+        found = Updates(float(net.learning_rate_init), is_plain_descent=getattr(net, "solver", "") == "sgd")
+    if given is None:
+        return found
+    rate = checked_setting("learning_rate", given, 0.0)
+    return found._replace(learning_rate=rate, is_plain_descent=rule in PLAIN or optimizer is None)

@@ -10,6 +10,8 @@ RECENT = 0.25  # the last share of the epochs, over which the slope is taken
 FEWEST = 8  # records from which a curve has a shape
 CLOSE = 1.05  # training is done within 5 % of where the curve is going ...
 SMALL = 0.02  # ... or at this share of the base rate's loss
+WINDOW = 1 / 16  # share of the records that a noisy curve is averaged over
+BEYOND = 2.0  # steps, and changes of the loss, up to so many times those that noise alone makes count for nothing
 
 
 class Curve(NamedTuple):
@@ -52,8 +54,12 @@ def nothing(n_nets: int) -> Shape:
     return Shape(**unknown | {name: np.zeros(n_nets) for name in Shape._fields[-2:]})
 
 
-def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray) -> Shape:
-    """The shape of each net's curve. base_loss (n_nets,) or a number: the best constant output's."""
+def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.ndarray | float = 0.0) -> Shape:
+    """The shape of each net's curve.
+
+    base_loss : (n_nets,) or a number    the best constant output's
+    noise : (n_nets,) or a number        standard deviation of a record that training has nothing to do with: dropout's
+    """
     if curve is None or not len(curve.epochs):
         return nothing(n_nets)
     epochs, loss = curve.epochs.astype(np.float64), np.asarray(curve.loss, np.float64)
@@ -61,6 +67,9 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray) -> Shape:
     last_row = np.maximum(np.isfinite(loss).sum(axis=0) - 1, 0)
     nets = np.arange(loss.shape[1])
     end = epochs[last_row]
+    raw, noise = loss, np.nan_to_num(np.broadcast_to(np.asarray(noise, np.float64), nets.shape))
+    if noise.any():
+        loss = np.where(noise > 0, _running_mean(raw), raw)
     result = nothing(n_nets)._replace(
         epochs=end, first=loss[0], last=loss[last_row, nets], lowest=_nanmin(loss),
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
@@ -76,21 +85,37 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray) -> Shape:
     recent[np.maximum(last_row - 3, 0), nets] = True  # records of a population are sparse towards the end
     recent[np.maximum(last_row - 2, 0), nets] = recent[np.maximum(last_row - 1, 0), nets] = True
     level = np.nanmean(np.where(recent, loss, np.nan), axis=0)
-    steps = np.where(recent[1:] & recent[:-1], np.diff(loss, axis=0), np.nan)
-    spans = np.where(recent[1:] & recent[:-1], np.diff(epochs)[:, None], np.nan)
-    path = np.nansum(np.abs(steps), axis=0)
+    within = recent[1:] & recent[:-1]
+    n_steps = within.sum(axis=0)
+    steps = np.where(within, np.diff(raw, axis=0), 0.0)
+    noisy_step = 2.0 / np.sqrt(np.pi) * noise  # mean distance of two normal numbers
+    path = np.maximum(np.abs(steps).sum(axis=0) - BEYOND * noisy_step * n_steps, 0.0)
+    net_change = np.abs(np.where(within, np.diff(loss, axis=0), 0.0).sum(axis=0))
     tiny = 1e-12 * (1.0 + np.abs(level))
-    change = -_slope(epochs, loss, recent) * np.nansum(spans, axis=0)
+    change = -_slope(epochs, raw, recent) * np.where(within, np.diff(epochs)[:, None], 0.0).sum(axis=0)
+    noisy_change = noise * np.sqrt(12.0 / (n_steps + 1))  # standard error of a slope, over its span
+    change = np.sign(change) * np.maximum(np.abs(change) - BEYOND * noisy_change, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         trend = (result.last - result.first) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
     before_last = epochs[np.maximum(last_row - 1, 0)]  # it has a record on either side
     projected, goal = _projection(epochs, loss, before_last, base_loss)
     return result._replace(
         change=change / np.maximum(np.abs(level), 1e-12),
-        swing=path / np.maximum(np.isfinite(steps).sum(axis=0), 1) / np.maximum(np.abs(level), 1e-12),
-        back_and_forth=(path + tiny) / (np.abs(np.nansum(steps, axis=0)) + tiny),
+        swing=path / np.maximum(n_steps, 1) / np.maximum(np.abs(level), 1e-12),
+        back_and_forth=(np.maximum(path, net_change) + tiny) / (net_change + tiny),
         trend=trend, projected=projected, goal=goal,
     )  # fmt: skip
+
+
+def _running_mean(loss: np.ndarray) -> np.ndarray:
+    """The mean of the records around each, as many before it as after it; NaN stays."""
+    half = max(1, int(WINDOW * len(loss) / 2))
+    sums = np.cumsum(np.pad(np.where(np.isfinite(loss), loss, 0.0), ((1, 0), (0, 0))), axis=0)
+    counts = np.cumsum(np.pad(np.isfinite(loss), ((1, 0), (0, 0))), axis=0)
+    place = np.arange(len(loss))
+    first, end = np.maximum(place - half, 0), np.minimum(place + half + 1, len(loss))
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(loss), (sums[end] - sums[first]) / (counts[end] - counts[first]), np.nan)
 
 
 def _nanmin(values: np.ndarray) -> np.ndarray:

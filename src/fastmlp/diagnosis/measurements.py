@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..kernels.activations import Activation
+from .dropout_noise import Masks, draw_masks
 from .label_checks import DataChecks, check_data
 from .landscape import Landscape, survey
 from .loss_curves import Curve, Shape, shape_of
@@ -41,6 +42,19 @@ class Bounds(NamedTuple):
     certainty: float  # 1 where it is read from the activation; less where it is guessed from outputs
 
 
+class Updates(NamedTuple):
+    """How training changed the parameters: numbers or arrays (n_nets,), NaN or 0 where it is not known."""
+
+    learning_rate: Any = np.nan
+    weight_decay: Any = 0.0  # the optimiser's
+    clip_norm: Any = 0.0
+    is_plain_descent: bool = False  # whether the learning rate is one of gradient descent
+
+    def of_nets(self, n_nets: int, members: slice) -> Updates:
+        own = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
+        return Updates(own(self.learning_rate), own(self.weight_decay), own(self.clip_norm), self.is_plain_descent)
+
+
 class Measurements(NamedTuple):
     """All that verdicts are made of. Arrays are (n_nets,) float64, NaN where a thing cannot be known."""
 
@@ -48,6 +62,7 @@ class Measurements(NamedTuple):
     data: DataChecks
     curve: Shape
     landscape: Landscape
+    masks: Masks
     bounds: Bounds
     target_low: float
     target_high: float
@@ -73,6 +88,7 @@ class Measurements(NamedTuple):
     unreachable: np.ndarray  # share of the targets beyond the outputs' bounds
     positive: np.ndarray  # share of weights above 0
     n_weights: int
+    weight_size: np.ndarray  # geometric mean over the layers of the weights' root mean square, in that of a usual start
     saturated: np.ndarray  # share of units' states, in the worst hidden layer, ...
     saturated_layer: np.ndarray  # ... which is this one, counted from 1
     dead: np.ndarray  # share of units that are never active
@@ -86,8 +102,7 @@ class Measurements(NamedTuple):
     validation_loss: np.ndarray
     validation_explained: np.ndarray
     validation_signal: np.ndarray  # correlation of outputs and targets there, in standard deviations of none
-    learning_rate: np.ndarray
-    is_plain_descent: bool  # whether the learning rate is one of gradient descent
+    updates: Updates
 
     @property
     def excess(self) -> np.ndarray:
@@ -134,8 +149,7 @@ def rows_of(n: int, most: int) -> np.ndarray:
 
 def measure(
     subject: Subject, X: np.ndarray, Y: np.ndarray, curve: Curve | None, *, label_problem: str = "",
-    bad_data: str = "", validation: tuple[np.ndarray, np.ndarray] | None = None, learning_rate: Any = np.nan,
-    is_plain_descent: bool = False,
+    bad_data: str = "", validation: tuple[np.ndarray, np.ndarray] | None = None, updates: Updates | None = None,
 ) -> Measurements:  # fmt: skip
     """Measure every net of a subject on samples X (n_samples, n_features), Y (n_samples, n_outputs), float64."""
     n_nets, many = subject.n_nets, subject.n_nets > 1
@@ -153,6 +167,8 @@ def measure(
     ]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     landscape = Landscape(*(found.pop(name) for name in Landscape._fields))
+    masks = Masks(*(found.pop(name) for name in Masks._fields))
+    noise = masks.mask_noise * np.sqrt(len(rows) / len(X))
     above = None if curve is None else curve.above(floor)
     held_out = _validation(subject, validation)
     weights = [W for W, _ in subject.layers(subject.params)] if subject.has_weights else []
@@ -162,8 +178,8 @@ def measure(
         share = (Y[:, 0] == Y.max()).mean()
         majority = float((Y.max() == Y).mean(axis=0).max() if Y.shape[1] > 1 else max(share, 1.0 - share))
     return Measurements(
-        subject=subject, data=data, curve=shape_of(above, n_nets, np.full(n_nets, base - floor)), landscape=landscape,
-        bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()),
+        subject=subject, data=data, curve=shape_of(above, n_nets, np.full(n_nets, base - floor), noise),
+        landscape=landscape, masks=masks, bounds=bounds, target_low=float(Y.min()), target_high=float(Y.max()),
         target_spread=float(Y.std(axis=0).max()), target_mean=float(np.abs(Y.mean(axis=0)).max()),
         is_classification=is_classification,
         label_problem=label_problem, bad_data=bad_data, n_samples=len(X), places=_places(subject), base_loss=base,
@@ -172,8 +188,7 @@ def measure(
         narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
         is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
         validation_loss=held_out[0], validation_explained=held_out[1], validation_signal=held_out[2],
-        learning_rate=np.broadcast_to(np.asarray(learning_rate, np.float64), (n_nets,)),
-        is_plain_descent=is_plain_descent, **found,
+        updates=(updates or Updates()).of_nets(n_nets, slice(None)), **found,
     )  # fmt: skip
 
 
@@ -211,20 +226,25 @@ def _measure_nets(
         }
     if not subject.has_weights:
         unknown = np.full(n_nets, np.nan)
-        names = (*HIDDEN_FACTS, "first_to_last", "largest_to_last", "positive", *Landscape._fields)
+        flows = ("first_to_last", "largest_to_last", "positive", "weight_size")
+        names = (*HIDDEN_FACTS, *flows, *Landscape._fields, *Masks._fields)
         return result | dict.fromkeys(names, unknown)
     hidden = _hidden_facts(subject, zs, outputs)
     with np.errstate(all="ignore"):
         sizes = np.stack([np.sqrt((delta**2).mean(axis=(1, 2))) for delta in subject.deltas(zs, outputs, Y)])
         last = np.maximum(sizes[-1], 1e-300)
         flow = {"first_to_last": sizes[0] / last, "largest_to_last": sizes.max(axis=0) / last}
-        W = np.concatenate([W.reshape(n_nets, -1) for W, _ in subject.layers(subject.params)], axis=1)
+        layers = [W for W, _ in subject.layers(subject.params)]
+        usual = [2.0 / sum(W.shape[1:]) for W in layers]  # the variance of a usual start, Glorot and Bengio 2010
+        logs = [np.log((W * W).mean(axis=(1, 2)) / v) / 2.0 for W, v in zip(layers, usual, strict=True)]
+        W = np.concatenate([W.reshape(n_nets, -1) for W in layers], axis=1)
     return (
         result
         | hidden
         | flow
-        | {"positive": (W > 0).mean(axis=1)}
+        | {"positive": (W > 0).mean(axis=1), "weight_size": np.exp(np.mean(logs, axis=0))}
         | survey(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
+        | draw_masks(subject, X, Y)._asdict()
     )
 
 

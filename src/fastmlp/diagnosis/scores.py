@@ -244,23 +244,78 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
     swings = ramp(m.curve.swing, 0.02, 0.1) * ramp(m.curve.back_and_forth, 3.0, 8.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
-        unstable = m.is_plain_descent * log_ramp(m.learning_rate * m.landscape.largest, 1.8, 2.5)
+        unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.landscape.largest, 1.8, 2.5)
     seen = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
     seen = np.maximum(seen, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
     return np.where(m.curve.diverged > 0, 0.96, 0.92 * seen * behind(m)) * finite(m)
 
 
-def learning_rate_too_low(m: Measurements) -> np.ndarray:
-    """The curve goes down, straight and slowly, while one step that suits the curvature gains what many epochs do."""
+def worth(m: Measurements) -> np.ndarray:
+    """How many of the recent epochs gain what one step that suits the curvature would."""
     per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        worth = m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)  # epochs that such a step is worth
-        shorter = m.landscape.safe_step / m.learning_rate
+        return m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)
+
+
+def short_of_safe(m: Measurements) -> np.ndarray:
+    """The learning rate that suits the curvature over the one that was used."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return m.landscape.safe_step / m.updates.learning_rate
+
+
+def clipped(m: Measurements) -> np.ndarray:
+    """Whether clip_norm makes the steps of descent short, and the learning rate not far more so. Rules that divide by
+    the gradient's size, as Adam does, are indifferent to it.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shortened = np.where(m.updates.clip_norm > 0, m.landscape.gradient / m.updates.clip_norm, 0.0)
+        much = log_ramp(shortened / short_of_safe(m), 0.01, 0.1)
+    return m.updates.is_plain_descent * log_ramp(shortened, 3.0, 30.0) * much
+
+
+def clip_norm_too_low(m: Measurements) -> np.ndarray:
+    """Clipped steps that gain in many epochs what one whole step would."""
+    creeps = log_ramp(worth(m), 15.0, 60.0) * ramp(m.curve.swing, 0.05, 0.01)
+    return 0.88 * clipped(m) * creeps * ramp(gain(m), 0.001, 0.005) * behind(m) * finite(m) * structure(m)
+
+
+def weight_decay_too_high(m: Measurements) -> np.ndarray:
+    """Weights that have come to rest below the size of a usual start, at a decay that has had the time to bring them
+    there: a net that learns has larger ones.
+    """
+    decayed = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
+    small = log_ramp(m.weight_size, 1.2, 0.45)
+    return 0.87 * decayed * small * still(m) * behind(m) * finite(m) * structure(m)
+
+
+def untrained(m: Measurements) -> np.ndarray:
+    """Whether the loss under dropout is as far above the base rate's as it was at first: any training lowers that."""
+    above = ramp((m.masks.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4)
+    return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)
+
+
+def dropout_too_high(m: Measurements) -> np.ndarray:
+    """The units that are left out decide the outputs, and the inputs hardly do."""
+    # Masks multiply the variance of random sums by 1 / (1 - dropout), a layer after the other. At rates that add little
+    # by this, masks decide only where the outputs hardly vary at all, which has another cause.
+    added = 1.0 / (1.0 - m.subject.dropped).prod(axis=1) - 1.0
+    decided = log_ramp(added, 0.6, 2.5) * ramp(m.masks.mask_share, 0.65, 0.95)
+    decided = decided * ramp(m.curve.epochs, 20, 60) * (1.0 - untrained(m))
+    return 0.86 * decided * behind(m) * finite(m) * structure(m)
+
+
+def learning_rate_too_low(m: Measurements) -> np.ndarray:
+    """The curve goes down, straight and slowly, while one step that suits the curvature gains what many epochs do; with
+    dropout, whose noise hides such a line, it stays where it was at first.
+    """
+    is_plain = m.updates.is_plain_descent
+    shorter = short_of_safe(m)
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
-    slow = np.maximum(log_ramp(worth, 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * m.is_plain_descent)
-    slow = slow * (ramp(shorter, 3.0, 10.0) if m.is_plain_descent else 1.0)
+    slow = np.maximum(log_ramp(worth(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
+    slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
     slow = slow * ramp(m.curve.epochs, 8, 40)
-    return 0.87 * straight * slow * ramp(gain(m), 0.005, 0.02) * behind(m) * finite(m) * structure(m)
+    seen = np.where(m.masks.mask_noise > 0, untrained(m), straight * slow * ramp(gain(m), 0.005, 0.02))
+    return 0.87 * seen * behind(m) * finite(m) * structure(m)
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:
@@ -278,10 +333,11 @@ def broken_updates(m: Measurements) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         elsewhere = np.abs(np.log(m.curve.last / m.excess))
     standing = ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25) * ramp(m.curve.swing, 0.05, 0.01)
-    slow = learning_rate_too_low(m)
+    standing = standing * (m.masks.mask_noise == 0)  # with dropout training follows another gradient
+    known = np.max([learning_rate_too_low(m), clip_norm_too_low(m), weight_decay_too_high(m)], axis=0)
     other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
     other_loss = other_loss * (m.curve.last < m.excess)
-    return 0.91 * np.maximum(standing * (1.0 - slow), other_loss) * (m.curve.epochs >= 20) * behind(m) * finite(m)
+    return 0.91 * np.maximum(standing * (1.0 - known), other_loss) * (m.curve.epochs >= 20) * behind(m) * finite(m)
 
 
 # ---- what is seen where no cause is

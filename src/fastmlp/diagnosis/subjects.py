@@ -31,6 +31,8 @@ class Subject:
 
     params : float64 (n_nets, n_params), or (1, 0) for a function
     activations : a row per layer, the output's last; for a function one row with the bounds that were observed
+    l2 : a number, or (n_nets,)
+    dropout : of training: a number, or (n_nets, n_hidden_layers) or (n_nets, 1)
     function : X (n_samples, n_features) -> outputs (n_samples, n_outputs), or None
     own_name : what texts call it
     """
@@ -41,6 +43,7 @@ class Subject:
     loss: Loss
     loss_constant: float = 1.0
     l2: Any = 0.0
+    dropout: Any = 0.0
     function: Callable[[np.ndarray], np.ndarray] | None = None
     own_name: str = "net"
     label_smoothing: float = 0.0
@@ -58,6 +61,11 @@ class Subject:
         return self.function is None
 
     @property
+    def dropped(self) -> np.ndarray:
+        """(n_nets, n_hidden_layers): the share of a layer's units that training drops."""
+        return np.broadcast_to(np.asarray(self.dropout, np.float64), (self.n_nets, self.layout.n_layers - 1))
+
+    @property
     def is_softmax(self) -> bool:
         return self.loss is LOSSES[SOFTMAX_CROSS_ENTROPY]
 
@@ -71,25 +79,29 @@ class Subject:
         """The same for some of the nets."""
         from dataclasses import replace
 
-        l2 = self.l2 if np.ndim(self.l2) == 0 else np.asarray(self.l2)[members]
-        return replace(self, params=self.params[members], l2=l2)
+        own = lambda setting: setting if np.ndim(setting) == 0 else np.asarray(setting)[members]
+        return replace(self, params=self.params[members], l2=own(self.l2), dropout=own(self.dropout))
 
     # ---- mathematics
 
-    def forward(self, X: np.ndarray, params: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def forward(
+        self, X: np.ndarray, params: np.ndarray | None = None, rng: np.random.Generator | None = None
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """([z of each layer], [a of each layer]), each (n_nets, n_samples, width); z of a function is not known and
-        taken back from its outputs where the loss needs it.
+        taken back from its outputs where the loss needs it. With rng, hidden units are dropped as training does.
         """
         if self.function is not None:
             a = as_outputs(self.function(X), len(X))[None]
             return [self.logits(a)], [a]
+        layers = self.layers(self.params if params is None else params)
+        kept = 1.0 - self.dropped[:, :, None, None]
         zs, outputs, a = [], [], X[None]
         with np.errstate(all="ignore"):
-            for (W, b), row in zip(
-                self.layers(self.params if params is None else params), self.activations, strict=True
-            ):
+            for k, ((W, b), row) in enumerate(zip(layers, self.activations, strict=True)):
                 z = a @ W + b[:, None, :]
                 a = _softmax(z) if row.name == "softmax" else np.asarray(row.value(z))
+                if rng is not None and k < len(layers) - 1:
+                    a = a * (rng.random(a.shape) < kept[:, k]) / kept[:, k]
                 zs.append(z)
                 outputs.append(a)
         return zs, outputs
@@ -236,12 +248,12 @@ def loss_row(name: Any, output: Activation | None = None) -> Loss:
     return LOSSES[LOSS_CODES[name]]
 
 
-def own_subject(network: Network, params: np.ndarray, l2: Any) -> Subject:
-    """fastmlp's own nets, params (n_nets, n_params)."""
+def own_subject(network: Network, params: np.ndarray, l2: Any, dropout: Any = 0.0) -> Subject:
+    """fastmlp's own nets, params (n_nets, n_params); l2 and dropout as Subject has them."""
     rows = tuple(ACTIVATIONS[code] for code in network.activation_codes)
     return Subject(
         network.layout, params.astype(np.float64), rows, LOSSES[network.loss], network.loss_constant or 1.0, l2,
-        label_smoothing=network.label_smoothing,
+        dropout, label_smoothing=network.label_smoothing,
     )  # fmt: skip
 
 

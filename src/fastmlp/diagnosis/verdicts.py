@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import scores as scores
-from .facts import layer_name, number, one
+from .facts import dropout, layer_name, number, one, rate
 from .measurements import Measurements
 
 Text = Callable[[Measurements, int], str]  # of net k
@@ -47,8 +47,8 @@ def _base_rate_remedy(m: Measurements, k: int) -> str:
 
 
 def _rate_too_high_remedy(m: Measurements, k: int) -> str:
-    used, largest = one(m.learning_rate, k), one(m.landscape.largest, k)
-    if m.is_plain_descent and np.isfinite(used) and largest > 0 and used * largest > 1:
+    used, largest = rate(m, k), one(m.landscape.largest, k)
+    if m.updates.is_plain_descent and np.isfinite(used) and largest > 0 and used * largest > 1:
         return (
             f"Lower the learning rate from {number(used)} to {number(0.5 / largest)}: steps longer than "
             f"{number(2 / largest)}, 2 over the largest curvature, climb."
@@ -59,8 +59,8 @@ def _rate_too_high_remedy(m: Measurements, k: int) -> str:
 
 
 def _rate_too_low_remedy(m: Measurements, k: int) -> str:
-    safe, used = one(m.landscape.safe_step, k), one(m.learning_rate, k)
-    if np.isfinite(used) and m.is_plain_descent and safe > used:
+    safe, used = one(m.landscape.safe_step, k), rate(m, k)
+    if np.isfinite(used) and m.updates.is_plain_descent and safe > used:
         return (
             f"Raise the learning rate from {number(used)} to {number(safe)}, {number(safe / used)} times as much: "
             "it suits the largest curvature of the loss."
@@ -72,6 +72,30 @@ def _rate_too_low_remedy(m: Measurements, k: int) -> str:
     return (
         f"Raise the learning rate, thirty times to begin with; for plain gradient descent {number(safe)} suits the "
         "curvature."
+    )
+
+
+def _clip_remedy(m: Measurements, k: int) -> str:
+    clip, length = one(m.updates.clip_norm, k), one(m.landscape.gradient, k)
+    return (
+        f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
+        f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
+    )
+
+
+def _decay_remedy(m: Measurements, k: int) -> str:
+    decay = one(m.updates.weight_decay, k)
+    return (
+        f"Lower weight_decay from {number(decay)} to {number(decay / 1000)}: every step takes "
+        f"{number(100 * rate(m, k) * decay)} % of the weights, more than the gradient gives back."
+    )
+
+
+def _dropout_remedy(m: Measurements, k: int) -> str:
+    used, share = dropout(m, k), one(m.masks.mask_share, k)
+    return (
+        f"Lower dropout from {number(used)} to {number(min(0.2, used / 4))}, or widen the hidden layers: which units "
+        f"are left out makes {100 * share:.0f} % of the outputs' variance, and the inputs the rest."
     )
 
 
@@ -295,6 +319,21 @@ VERDICTS = (
             _rate_too_low_remedy,
             lambda m, k: "Train ten epochs from here with the higher rate: the loss should fall by more than in "
                 "all so far."),
+    Verdict("clip_norm_too_low", "Gradients are clipped too short", scores.clip_norm_too_low,
+            ("clip norm", "gradient", "learning rate", "change of the loss", "gain of a safe step", "epochs"),
+            _clip_remedy,
+            lambda m, k: "Train ten epochs from here without clip_norm: the loss should fall by more than in all so "
+                "far."),
+    Verdict("weight_decay_too_high", "Weight decay is too strong", scores.weight_decay_too_high,
+            ("weight decay", "learning rate", "epochs", "size of the weights", "loss", "base rate's loss", "explained"),
+            _decay_remedy,
+            lambda m, k: "Train the same net with weight_decay=0 from the same seed: its loss should fall below this "
+                "one."),
+    Verdict("dropout_too_high", "Dropout leaves too little of the net", scores.dropout_too_high,
+            ("dropout", "share of the outputs by dropout", "loss under dropout", "loss", "base rate's loss", "epochs",
+             "narrowest hidden layer"),
+            _dropout_remedy,
+            lambda m, k: "Train the same net with dropout=0 from the same seed: its loss should fall below this one."),
     Verdict("too_small", "The net is too small", scores.too_small,
             ("narrowest hidden layer", "explained", "attainable", "linear", "nearest neighbours", "random features"),
             _too_small_remedy,
