@@ -1,4 +1,4 @@
-"""From which work a second thread pays: time of a training step with one and with all threads.
+"""From which work a second thread pays: time of a training step with one and with all threads, in a net's own family.
 
 Run on an otherwise idle machine: python bench/lab_threads.py
 """
@@ -12,13 +12,23 @@ import fastmlp.plan as plan
 from fastmlp.devices import n_threads_available
 from fastmlp.plan import products
 
+NETS = (
+    (2, 8, 1), (2, 16, 16, 1), (16, 24, 24, 1), (64, 8, 8, 10), (30, 40, 40, 2), (64, 64, 32, 10), (64, 100, 10),
+    (30, 64, 64, 2), (100, 256, 256, 1), (784, 512, 512, 10),
+)  # fmt: skip
+MOST = 1e9  # multiply-adds of a step
+
 
 def main() -> None:
     n_threads = n_threads_available()
-    print(f"{'layers':20} {'rows':>5} {'products':>12} {'1 thread us':>12} {n_threads} threads us  speed-up")
+    print(
+        f"{'layers':16} {'rows':>5} {'family':>20} {'products':>10} {'1 thread us':>12} {n_threads} threads  speed-up"
+    )
     rng = np.random.default_rng(0)
-    for sizes in ((64, 64, 32, 10), (64, 100, 10), (30, 64, 64, 2), (100, 256, 256, 1), (784, 512, 512, 10)):
-        for rows in (64, 128, 200, 256, 512):
+    for sizes in NETS:
+        for rows in (64, 128, 200, 256, 512, 1024, 4096):
+            if products(fastmlp.MLP(sizes).network, rows) > MOST:
+                continue
             X, y = rng.normal(size=(rows * 8, sizes[0])), rng.normal(size=(rows * 8, sizes[-1]))
             seconds = []
             for threads in (1, n_threads):
@@ -30,7 +40,8 @@ def main() -> None:
                 seconds.append(min(net.fit(X, y, **options).seconds / epochs / 8 for _ in range(5)))
             work, text = products(net.network, rows), "-".join(map(str, sizes))
             one, more = (s * 1e6 for s in seconds)
-            print(f"{text:20} {rows:5} {work:12} {one:12.1f} {more:12.1f}  {one / more:.2f}", flush=True)
+            family = plan.choose_family(net.network, rows)
+            print(f"{text:16} {rows:5} {family:>20} {work:10} {one:12.1f} {more:12.1f}  {one / more:.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from peers import Peer
 
-ONE_THREAD_BELOW = 3e6  # FLOP between two meetings of the threads: nobody gains from a second one (lab_threads.py)
+ONE_THREAD_BELOW = 5e5  # FLOP between two meetings of the threads: nobody gains from a second one (lab_threads.py)
 ONE_NEVER_FROM = 1e8  # nobody is faster with one than with all
 FEW_CPUS = 4  # up to which all processors or one are all there is to try
 

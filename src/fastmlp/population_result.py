@@ -26,7 +26,8 @@ class PopulationResult:
 
     converged : whether the net reached what `converged` of fit asked for; where it asked for nothing, whether all
         samples are right after training, or, for targets that are numbers, whether the loss stayed finite
-    epochs : trained, the lost ones of restarts included
+    epochs : trained, the lost ones of restarts included; of a net whose loss stopped being finite, until that was
+        noticed, which takes up to 64 epochs where nets train in lanes
     loss, accuracy : of the last epoch, measured before each step's update; accuracy None where targets are numbers
     monitor, best_value, best_epoch : with early stopping: what was monitored, its value at its best and the epochs
         trained by then, else None
