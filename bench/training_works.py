@@ -61,6 +61,16 @@ def _table4096(name) -> Workload:
     return _softmax(name, "table", "large", (54, 1024, 1024, 7), X, y, 4096, 1, source, verify_steps=2)
 
 
+def _moons1000(name) -> Workload:
+    rng = np.random.default_rng(6)
+    angle, upper = rng.uniform(0, np.pi, 1000), np.arange(1000) % 2
+    X = np.stack([np.cos(angle), np.sin(angle)]) * (2 * upper - 1) + np.outer([0.5, -0.25], 1 - 2 * upper)
+    X = np.ascontiguousarray((X + 0.1 * rng.standard_normal(X.shape)).T, np.float32)
+    y = np.ascontiguousarray(upper[:, None], np.float32)
+    return Workload(name, "half moons", "minibatch", "step", (2, 16, 16, 1), "relu", "sigmoid", "binary_cross_entropy",
+                    "adam", 1e-3, X, y, 1000, 2000, "random")  # fmt: skip
+
+
 def _regression256(name) -> Workload:
     rng = np.random.default_rng(3)
     X = rng.standard_normal((10240, 100), np.float32)
@@ -132,6 +142,7 @@ ENTRIES = (
                start_seed=2),
     Entry("digits32", "minibatch", EVERYONE, partial(_digits, "digits32", 32, 100), in_quick=True),
     Entry("digits200", "minibatch", NOT_COMPILED, partial(_digits, "digits200", 200, 200)),
+    Entry("moons1000", "minibatch", NOT_COMPILED, partial(_moons1000, "moons1000")),
     Entry("regression256", "minibatch", EVERYONE, partial(_regression256, "regression256")),
     Entry("mnist128", "large", LARGE, partial(_mnist, "mnist128", 128), in_quick=True),
     Entry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),

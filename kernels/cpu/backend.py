@@ -85,7 +85,7 @@ def make_work(
     to round, of which processors make no use
     """
     sizes = [int(size) for size in net.sizes]
-    by_layers, halves = family in ("per_layer", "replicas"), family == "replicas"
+    by_layers = family in ("per_layer", "replicas")
     parts = {"replicas": REPLICAS, "per_sample_replicas": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
     walk = {
@@ -116,7 +116,7 @@ def make_work(
             y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
             weight=aligned_zeros(rows if shuffle else 0, dtype),
             squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
-            halves=halves,
+            halves=parts > 1,
             transposed=aligned_zeros(int(panels[-1]), dtype),
             panels=panels,
             n_scratch=n_scratch,
