@@ -8,7 +8,9 @@ it may follow what is measured.
 from __future__ import annotations
 
 SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds a call should take
-FIRST_CALL = 2e6  # multiply-adds of the first one
+FIRST_CALL = 4e7  # multiply-adds of the first one: a millisecond, of which waking a thread takes a third
+STEP = 4_000  # multiply-adds that a step's work besides its products takes the time of, 0.1 us
+SLOWLY, QUICKLY = 2, 4  # how much longer the next call is than one that was shorter than it should be, or much shorter
 BELIEVED = 0.004  # seconds from which a call's time says something
 TRIAL_AFTER = (1.0, 0.25)  # seconds of training, on all threads and on one, after which the other is tried
 # In short steps meetings matter most: two processors that are one core to their host make them slower than one thread.
@@ -21,13 +23,13 @@ class Pace:
 
     >>> pace = Pace(n_threads=2, products_per_step=1e6)
     >>> pace.next()
-    (2, 2)
+    (2, 39)
     """
 
     def __init__(self, n_threads: int, products_per_step: float):
         self._choices = (n_threads, 1)
         self._on_one = 0  # index of the present choice
-        self._steps = max(1, int(FIRST_CALL / products_per_step))
+        self._steps = max(1, int(FIRST_CALL / (products_per_step + STEP)))
         self._seconds_per_step = 0.0  # of the present choice, once it is known
         self._since_trial = 0.0
         self._is_first = self._is_untried = True
@@ -55,6 +57,6 @@ class Pace:
         if seconds > BELIEVED:
             self._seconds_per_step = per_step
         if seconds < SHORT_CALL:
-            self._steps *= 2
+            self._steps *= QUICKLY if seconds < SHORT_CALL / QUICKLY / 2 else SLOWLY
         elif seconds > LONG_CALL:
             self._steps = max(1, self._steps // 2)

@@ -29,7 +29,7 @@ from .kernels.arguments import (
 )
 from .kernels.optimizers import CODES, MOST_STATE, RULES
 from .optimizers import Optimizer
-from .pace import Pace
+from .pace import STEP, Pace
 from .plan import Plan, products
 from .progress import Progress
 from .schedules import factors_at
@@ -75,9 +75,9 @@ class OptimizerState:
 
 
 CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
-# What a look at the records costs, with the call into the kernel, 30 us, and a step besides its products, 0.1 us; both
-# as the multiply-adds that a core does in that time. Half and twice as much make folds 5 % slower and 2 % faster.
-LOOK, STEP = 1_000_000, 4_000
+# What a look at the records costs, with the call into the kernel, 30 us, as the multiply-adds that a core does in that
+# time. Half and twice as much make folds 5 % slower and 2 % faster.
+LOOK = 1_000_000
 
 if TYPE_CHECKING:
     from .diagnosis.monitor import Monitor
