@@ -1,0 +1,29 @@
+"""Options of the `fastmlp` command that do not go together, and files that could not be read again."""
+
+import pytest
+from typer.testing import CliRunner
+
+from fastmlp.cli import app
+from fastmlp.jobs import check_table_path, write_table
+from fastmlp.tabular import read_table
+
+
+def test_one_stuck_net_or_many():
+    result = CliRunner().invoke(app, ["xor", "--stuck", "--nets", "5"])
+    assert result.exit_code == 2
+    assert "leave --nets out" in result.output
+
+
+@pytest.mark.parametrize("name", ("out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz"))
+def test_a_table_that_is_written_can_be_read(name, tmp_path):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"prediction": ["a, b", "c"], "probability_c": [0.25, 0.5]})
+    check_table_path(tmp_path / name)
+    write_table(table, tmp_path / name)
+    pd.testing.assert_frame_equal(read_table(tmp_path / name), table)
+
+
+@pytest.mark.parametrize("name", ("out.xyz", "out", "csv"))
+def test_an_output_that_could_not_be_read_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match=r"A table should be a file ending in \.csv, .* but it is"):
+        check_table_path(tmp_path / name)
