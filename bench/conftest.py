@@ -22,9 +22,10 @@ HOW = (
     "its compile time nor in any duration, and pages of a library that only its import touched are not in its memory. "
     "It is first compared with float64 NumPy from the same start; one that computes something else is not timed. "
     "Durations are medians over rounds in which all contestants of a work take turns, each when the one before has "
-    "come to rest; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. Each "
-    "peer runs with one and with all threads where both make sense, and the better one counts. Environment variables "
-    "that set the threads or the kernels of a library are removed for all."
+    "come to rest and the processors are at full speed, which virtual ones may not be for a tenth of a second after "
+    "they have slept; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. "
+    "Each peer runs with one and with all threads where both make sense, and the better one counts. Environment "
+    "variables that set the threads or the kernels of a library are removed for all."
 )
 # What files must agree in to be one.
 SAME = {

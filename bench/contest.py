@@ -86,7 +86,7 @@ def not_held(entry: Entry, peers: Iterable[Peer], rules: Rules, reason: str) -> 
     rows = [new_row(peer.name, peer.kind) | (stays_out(peer, rules) or failed) for peer in peers]
     return {
         "name": entry.name, "group": entry.group, "title": entry.name, "source": "not known", "unit": "run",
-        "costs": {}, "curve": None, "others_busy": 0.0, "rows": rows,
+        "costs": {}, "curve": None, "others_busy": 0.0, "slow_starts": 0, "rows": rows,
     }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
     """The result of one work, as fastmlp.benchmarks.results describes it."""
     work = build(entry.name, rules.quick)
     busy = [others_busy()]
-    rows, entrants, known = [], [], {}
+    rows, entrants, known, slow_starts = [], [], {}, 0
     pool.make_ready(peer for peer in peers if not stays_out(peer, rules))
     try:
         for peer in peers:
@@ -105,7 +105,7 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
         if entrants:
             n_rounds = affordable_rounds(rules, sum(entrant.seconds + PAUSE for entrant in entrants))
             say(f"{n_rounds} round{'s' if n_rounds > 1 else ''}")
-            time_rounds(entrants, n_rounds - (work.unit == STARTS), work.n_units)
+            slow_starts = time_rounds(entrants, n_rounds - (work.unit == STARTS), work.n_units)
         for entrant in entrants:
             entrant.row.update(entrant.worker("facts"))
             entrant.row.update(n_runs=entrant.n_runs, repeats=entrant.repeats)
@@ -115,5 +115,6 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
     busy.append(others_busy())
     return {
         "name": entry.name, "group": entry.group, "title": work.title, "source": work.source, "unit": work.unit,
-        "costs": work.costs(), "curve": work.curve, "others_busy": statistics.mean(busy), "rows": rows,
+        "costs": work.costs(), "curve": work.curve, "others_busy": statistics.mean(busy), "slow_starts": slow_starts,
+        "rows": rows,
     }  # fmt: skip

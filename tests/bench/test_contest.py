@@ -74,6 +74,7 @@ def hold(monkeypatch):
     monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
     monkeypatch.setattr(contest, "come_to_rest", lambda: None)
     monkeypatch.setattr(rounds, "come_to_rest", lambda: None)
+    monkeypatch.setattr(rounds.PROCESSORS, "wake", lambda: False)
     monkeypatch.setattr(FakeWorker, "open", 0)
 
     def run(contestants, rules=None):
@@ -94,6 +95,7 @@ def test_the_better_number_of_threads_goes_on(hold):
     assert row["seconds"] == pytest.approx([0.01] * 3)
     assert row["tried"] == pytest.approx({"1": 0.03, "2": 0.01})
     assert result["others_busy"] == 0.25
+    assert result["slow_starts"] == 3, "each of the three measurements"
 
 
 def test_who_cannot_take_part_is_listed(hold):

@@ -56,10 +56,11 @@ def test_rounds_fit_their_time():
 
 def test_rounds_alternate(monkeypatch):
     monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: log.append("rest"))
+    monkeypatch.setattr(bench_rounds.PROCESSORS, "wake", lambda: log.append("wake") or len(log) > 6)
     log: list = []
     a, b = Fake(1.0, log), Fake(2.0, log)
     entrants = [Entrant(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
-    bench_rounds.time_rounds(entrants, 3, n_units=10)
-    assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", entrant)]
+    assert bench_rounds.time_rounds(entrants, 3, n_units=10) == 2, "the first two began with slow processors"
+    assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", "wake", entrant)]
     assert entrants[0].row["seconds"] == [1.0, 0.1, 0.1]
     assert entrants[1].row["seconds"] == [2.0, 0.2, 0.2]

@@ -58,6 +58,9 @@ def test_warnings():
     first, second = bench_tables.warnings_of(results(busy, result("y"), options=quick))
     assert first.startswith("Other programs were running: at 1 of 2 works they took up to 40%")
     assert second.startswith("A quick run")
+    slow = result("z", row("fastmlp", [1.0] * 20, "ours"), slow_starts=1)
+    (third,) = bench_tables.warnings_of(results(slow))
+    assert third.startswith("Before 1 of 20 measurements the processors did not come to full speed")
     assert bench_tables.warnings_of(results(result("y"))) == []
 
 

@@ -271,8 +271,9 @@ def measure(work: dict[str, Any]) -> dict[str, Any]:
             row["prepare_seconds"] += contestant.measure("measure", contestant.warm_up + 1, 1)
         n_runs, repeats, seconds = calibrate(contestant.measure, work["most_runs"], work["most_runs"] == 1)
         entrants.append(Entrant(contestant.measure, row, n_runs, repeats, seconds * repeats))
-    time_rounds(entrants, affordable_rounds(QUICK, sum(entrant.seconds for entrant in entrants)), work["n_units"])
-    return {**work["head"], "others_busy": busy, "rows": rows}
+    n_rounds = affordable_rounds(QUICK, sum(entrant.seconds for entrant in entrants))
+    slow_starts = time_rounds(entrants, n_rounds, work["n_units"])
+    return {**work["head"], "others_busy": busy, "slow_starts": slow_starts, "rows": rows}
 
 
 def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:

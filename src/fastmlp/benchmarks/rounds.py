@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .machine import come_to_rest
+from .processors import Processors
 
 LONG_ENOUGH = 0.12  # seconds after which a job needs no more runs ...
 FEWEST_RUNS = 16  # ... if it has so many, where a set-up is to be shared out among them ...
 TOO_LONG = 0.5  # ... or takes so long
 WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
-PAUSE = 0.06  # seconds that coming to rest takes on average
+PAUSE = 0.07  # seconds that getting ready takes on average
 FEWEST_ROUNDS = 3
+PROCESSORS = Processors()
 
 
 class Rules(NamedTuple):
@@ -46,8 +48,13 @@ def calibrate(
             n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
     repeats = max(1, math.ceil(SHORTEST / seconds))
     if compares and not done_once and seconds < 2 * LONG_ENOUGH:
-        seconds = min(worker("measure", n_runs, repeats) for _ in range(2))
+        seconds = min(at_speed(worker, n_runs, repeats) for _ in range(2))
     return n_runs, repeats, seconds
+
+
+def at_speed(worker: Callable[..., Any], n_runs: int, repeats: int) -> float:
+    PROCESSORS.wake()
+    return worker("measure", n_runs, repeats)
 
 
 def affordable_rounds(rules: Rules, seconds: float) -> int:
@@ -83,9 +90,14 @@ class Entrant(NamedTuple):
         self.row["seconds"].append(self.worker("measure", self.n_runs, self.repeats) / self.n_runs / n_units)
 
 
-def time_rounds(entrants: Sequence[Entrant], n_rounds: int, n_units: float) -> None:
-    """Every round does every contestant's job once, in alternating order, each when the last one is at rest."""
+def time_rounds(entrants: Sequence[Entrant], n_rounds: int, n_units: float) -> int:
+    """Every round does every contestant's job once, in alternating order, each when the last one is at rest and the
+    processors are at full speed. Returns before how many of them they did not come to it in time.
+    """
+    slow_starts = 0
     for k in range(n_rounds):
         for entrant in entrants if k % 2 == 0 else reversed(entrants):
             come_to_rest()
+            slow_starts += not PROCESSORS.wake()
             entrant.measure(n_units)
+    return slow_starts

@@ -27,6 +27,7 @@ from .results import (
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
 PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 BUSY = 0.1  # share of the processors taken by others above which figures are doubtful
+SLOW_STARTS = 0.02  # share of measurements that began on slow processors from which on it is said
 NO_FIGURE = "-"
 
 
@@ -90,6 +91,13 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
             f"Other programs were running: at {len(busy)} of {len(results['results'])} works they took up to "
             f"{worst:.0%} of the processors. Ratios within a work were measured side by side and may hold; do not "
             "quote the durations."
+        )
+    slow = sum(result.get("slow_starts", 0) for result in results["results"])
+    measured = sum(len(row["seconds"]) for result in results["results"] for row in result["rows"])
+    if slow > SLOW_STARTS * measured:
+        found.append(
+            f"Before {slow:,} of {measured:,} measurements the processors did not come to full speed, as if two of "
+            "them were one core or another machine used it too: what has two threads is slower then."
         )
     if slowed := results["machine"]["slowed_by"]:
         found.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
