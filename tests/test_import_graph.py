@@ -17,7 +17,7 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
     ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
-    ["benchmarks.machine", "benchmarks.results"],
+    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],

@@ -1,5 +1,7 @@
 """One work held with contestants that need no process: who enters, who is turned away, and why."""
 
+from contextlib import nullcontext
+
 import contest
 import nursery
 import peers
@@ -74,7 +76,7 @@ def hold(monkeypatch):
     monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
     monkeypatch.setattr(contest, "come_to_rest", lambda: None)
     monkeypatch.setattr(rounds, "come_to_rest", lambda: None)
-    monkeypatch.setattr(rounds.PROCESSORS, "wake", lambda: False)
+    monkeypatch.setattr(rounds.PROCESSORS, "awake", lambda: nullcontext(False))
     monkeypatch.setattr(FakeWorker, "open", 0)
 
     def run(contestants, rules=None):

@@ -1,71 +1,157 @@
-"""Waiting until processors are at full speed; with bursts whose durations are made up."""
+"""Waiting until processors are at full speed; with keepers whose answers are made up, and with real ones."""
 
-import threading
+import itertools
+import os
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from fastmlp.benchmarks import processors as bench_processors
-from fastmlp.benchmarks.processors import SLOWED, WINDOW, Bursts, Processors
+from fastmlp.benchmarks.processors import SLOWED, Keeper, Processors
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="priorities of Linux")
 
 
-class Core:
-    """Two processors: a burst takes 1 second by itself, and `slowed` while the other works too.
-
-    parts_after : windows of the first one after which the host parts them
-    """
+class FakeHost:
+    """Two processors that take `slowed` times as long while both are at work, until they have been asked `parts_after`
+    times."""
 
     def __init__(self, slowed, parts_after):
-        self.slowed, self.parts_after, self.calls = slowed, parts_after * WINDOW, 0
-        self.together = False
+        self.slowed, self.parts_after, self.asked, self.log = slowed, parts_after, 0, []
 
-    def bursts(self):
-        is_first, self.calls = self.calls == 0, 1
+    def keeper(self, processor):
+        host = self
 
-        def burst():
-            time.sleep(1e-5)  # lets the other thread run, as arithmetic without Python's lock does
-            if is_first and threading.active_count() > before:
-                self.together = True
-                self.calls += 1
-            return self.slowed if self.together and self.calls <= self.parts_after else 1.0
+        class FakeKeeper:
+            def ask(self):
+                host.log.append((processor, "ask"))
 
-        before = threading.active_count()
-        return burst
+            def answer(self):
+                together = {who for who, what in host.log[-2:] if what == "ask"} == {0, 1}
+                host.asked += together
+                return 100.0 * (host.slowed if together and host.asked <= host.parts_after else 1.0)
 
+            def rest(self):
+                host.log.append((processor, "rest"))
 
-def processors(slowed, parts_after):
-    core = Core(slowed, parts_after)
-    return core, Processors(2, core.bursts)
+            def end(self):
+                host.log.append((processor, "end"))
 
-
-def test_nobody_waits_at_full_speed():
-    core, both = processors(SLOWED - 0.01, 1000)
-    assert both.wake()
-    assert core.calls < 1000 * WINDOW, "they were never slow"
+        return FakeKeeper()
 
 
-def test_slow_processors_are_waited_for(monkeypatch):
-    monkeypatch.setattr(bench_processors, "MOST", 60.0)
-    core, both = processors(1.8, 5)
-    assert both.wake()
-    assert core.calls > 5 * WINDOW
+@pytest.fixture
+def processors(monkeypatch):
+    monkeypatch.setattr(bench_processors.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    monkeypatch.setattr(bench_processors.os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.setattr(bench_processors.os, "sched_setscheduler", None, raising=False)
+    ticks = itertools.count()
+    monkeypatch.setattr(bench_processors, "perf_counter", lambda: 0.01 * next(ticks))
+    made = []
+    yield lambda keeper: made.append(Processors(keeper)) or made[-1]
+    for both in made:
+        both.close()
 
 
-def test_patience_ends_and_is_halved(monkeypatch):
-    monkeypatch.setattr(bench_processors, "MOST", 0.01)
-    core, both = processors(1.8, 10**9)
-    assert [both.wake() for _ in range(3)] == [False, False, False]
-    assert both._patience == pytest.approx(0.01 / 8)
-    core.slowed = 1.0
-    assert both.wake()
-    assert both._patience == pytest.approx(0.01 / 4)
+def test_nobody_waits_at_full_speed_and_all_sleep_afterwards(processors):
+    host = FakeHost(SLOWED - 0.01, 10**9)
+    with processors(host.keeper).awake() as at_speed:
+        assert at_speed
+        assert host.asked == 4, "once when they begin, and once more"
+    assert host.log[-2:] == [(0, "rest"), (1, "rest")]
 
 
-def test_no_thread_is_left():
-    before = threading.active_count()
-    Processors(2).wake()
-    assert threading.active_count() == before
+def test_they_sleep_after_an_error_too(processors):
+    host = FakeHost(1.0, 0)
+    with pytest.raises(KeyboardInterrupt), processors(host.keeper).awake():
+        raise KeyboardInterrupt
+    assert host.log[-2:] == [(0, "rest"), (1, "rest")]
 
 
-def test_a_burst_takes_some_time():
-    assert 0 < Bursts()() < 1
+def test_slow_processors_are_waited_for(processors):
+    host = FakeHost(1.85, 20)
+    with processors(host.keeper).awake() as at_speed:
+        assert at_speed
+    assert host.asked in (21, 22)
+
+
+def test_patience_ends_and_is_halved(processors):
+    host = FakeHost(1.85, 10**9)
+    both = processors(host.keeper)
+    asked = []
+    for _ in range(4):
+        before = host.asked
+        with both.awake() as at_speed:
+            assert not at_speed
+        asked.append(host.asked - before)
+    assert asked[0] > 50
+    assert all(later < 0.6 * earlier for earlier, later in itertools.pairwise(asked))
+    host.slowed = 1.0
+    with both.awake() as at_speed:
+        assert at_speed
+
+
+def test_other_systems_sleep_as_they_like(processors, monkeypatch):
+    monkeypatch.delattr(bench_processors.os, "SCHED_IDLE")
+    with processors(FakeHost(1.85, 10**9).keeper).awake() as at_speed:
+        assert at_speed
+
+
+def ticks_of(keeper):
+    """Hundredths of a second that it has computed so far."""
+    return int(Path(f"/proc/{keeper.process}/stat").read_text().rsplit(")", 1)[1].split()[11])
+
+
+def is_at_rest(keeper):
+    spent = ticks_of(keeper)
+    time.sleep(0.2)
+    return ticks_of(keeper) == spent
+
+
+def eventually(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@linux
+def test_a_keeper_is_awake_until_it_rests():
+    keeper = Keeper(min(os.sched_getaffinity(0)))
+    try:
+        keeper.ask()
+        assert 0 < keeper.answer() < 1e9
+        spent = ticks_of(keeper)
+        eventually(lambda: ticks_of(keeper) > spent + 2)
+        keeper.rest()
+        eventually(lambda: is_at_rest(keeper))
+    finally:
+        keeper.end()
+    assert not Path(f"/proc/{keeper.process}").exists()
+
+
+class Ended:
+    """A keeper that was not allowed to be what it is."""
+
+    def ask(self):
+        raise BrokenPipeError
+
+    def end(self):
+        raise BrokenPipeError
+
+
+def test_systems_that_forbid_it(processors):
+    both = processors(lambda processor: Ended())
+    for _ in range(2):
+        with both.awake() as at_speed:
+            assert at_speed
+
+
+@linux
+def test_all_of_them_come_and_go():
+    both = Processors()
+    with both.awake() as at_speed:
+        assert at_speed in (True, False)
+    both.close()

@@ -1,5 +1,7 @@
 """Jobs long enough to measure, in interleaved rounds; with clocks that are made up."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from fastmlp.benchmarks import rounds as bench_rounds
@@ -55,12 +57,18 @@ def test_rounds_fit_their_time():
 
 
 def test_rounds_alternate(monkeypatch):
+    @contextmanager
+    def awake():
+        log.append("wake")
+        yield len(log) > 8
+        log.append("sleep")
+
     monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: log.append("rest"))
-    monkeypatch.setattr(bench_rounds.PROCESSORS, "wake", lambda: log.append("wake") or len(log) > 6)
+    monkeypatch.setattr(bench_rounds.PROCESSORS, "awake", awake)
     log: list = []
     a, b = Fake(1.0, log), Fake(2.0, log)
     entrants = [Entrant(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
     assert bench_rounds.time_rounds(entrants, 3, n_units=10) == 2, "the first two began with slow processors"
-    assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", "wake", entrant)]
+    assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", "wake", entrant, "sleep")]
     assert entrants[0].row["seconds"] == [1.0, 0.1, 0.1]
     assert entrants[1].row["seconds"] == [2.0, 0.2, 0.2]

@@ -1,84 +1,113 @@
-"""Processors that are awake, and each as fast as if it were alone, at the moment a measurement begins.
+"""Processors that are awake while something is measured, and as fast when it begins as each is alone.
 
-Virtual processors that have slept for some tenths of a second may be woken on the two threads of one core: their host
-needs 60 to 110 ms to part them again, in which both have half their speed. It happened to up to 8 % of the measurements
-after a second's rest, hurts only contestants with two threads, and nothing inside the machine tells of it but the time
-that work takes (bench/LOG.md). A processor whose core another machine uses as well is found in the same way.
+A virtual processor that has slept may be woken on the other thread of a core that one of this machine's processors has
+already: then both have half their speed, for 60 to 110 ms or, where the host has no core to spare, for longer. It
+happened to up to 8 % of the measurements after a second's rest, hurts only contestants with two threads, and nothing
+inside the machine tells of it but the time that work takes (bench/LOG.md). Processors that never sleep are parted by
+their host, and a thread that wakes is put on the other one at once.
 """
 
 from __future__ import annotations
 
-import statistics
-import threading
-from collections.abc import Callable
+import atexit
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import inf
+from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
-from .machine import cpus
-
-MOST = 0.25  # seconds to wait
-WINDOW = 16  # bursts whose median tells how fast a processor is, half a millisecond
-SLOWED = 1.2  # times as long as alone: two threads of a core are 1.8 times as long at the bursts
-UP_TO = 8  # processors: with more threads Python's lock would be what is measured
+PATIENCE = 0.5  # seconds
+SLOWED = 1.2  # times as long as alone; two threads of one core are 1.85 times as long at a keeper's work
+UP_TO = 32  # processors: a keeper takes 10 MB
 
 
-class Bursts:
-    """30 us of arithmetic in the first and second-level cache, without Python's lock: the seconds each call took."""
+class Keeper:
+    """keeper.py on one processor.
 
-    def __init__(self):
-        self._x = np.linspace(0, 1, 1 << 16, dtype=np.float32)
-        self._out = np.empty_like(self._x)
+    process : its number
+    """
 
-    def __call__(self) -> float:
-        started = perf_counter()
-        np.exp(self._x, out=self._out)
-        return perf_counter() - started
+    def __init__(self, processor: int):
+        script = Path(__file__).with_name("keeper.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(processor)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
+        )  # fmt: skip
+        self.process = self._process.pid
+
+    def ask(self) -> None:
+        self._process.stdin.write(b"?")  # type: ignore[union-attr]
+
+    def answer(self) -> float:
+        return float(self._process.stdout.readline())  # type: ignore[union-attr]
+
+    def rest(self) -> None:
+        self._process.stdin.write(b".")  # type: ignore[union-attr]
+
+    def end(self) -> None:
+        self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.stdout.close()  # type: ignore[union-attr]
+        self._process.wait()
 
 
 class Processors:
-    """`Processors().wake()` returns when they are at full speed, or it has waited for long enough."""
+    """`with Processors().awake() as at_speed:`, where at_speed says whether they came to full speed in time."""
 
-    def __init__(self, n: int | None = None, bursts: Callable[[], Callable[[], float]] = Bursts):
-        self._bursts = [bursts() for _ in range(min(n or cpus(), UP_TO))]
-        self._alone = inf  # seconds of the fastest window so far
-        self._patience = MOST
+    def __init__(self, keeper: Callable[[int], Keeper] = Keeper):
+        self._keeper = keeper
+        self._keepers: list[Keeper] | None = None  # not started yet
+        self._alone = inf  # what the fastest of them said so far
+        self._patience = PATIENCE
 
-    def wake(self) -> bool:
-        """Keep all of them at work until none is slowed down; whether that came in time.
+    @contextmanager
+    def awake(self) -> Iterator[bool]:
+        """Where the system has no such priority, as only Linux has, or forbids it, processors sleep as they like."""
+        keepers = self._started() if self._keepers is None else self._keepers
+        try:
+            yield not keepers or self._come_to_speed(keepers)
+        finally:
+            for keeper in keepers:
+                keeper.rest()
 
-        Patience is halved whenever it did not, so that nobody waits for processors that are never faster together, as
+    def _started(self) -> list[Keeper]:
+        can = hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_IDLE")
+        self._keepers = [self._keeper(one) for one in sorted(os.sched_getaffinity(0))[:UP_TO]] if can else []
+        atexit.register(self.close)
+        try:
+            for _ in range(8):
+                self._ask(self._keepers[:1])
+            self._ask(self._keepers)
+        except (OSError, ValueError):  # they have ended
+            self.close()
+            self._keepers = []
+        return self._keepers
+
+    def _come_to_speed(self, keepers: list[Keeper]) -> bool:
+        """Patience is halved whenever it ends, so that nobody waits for processors that are never faster together, as
         those of a machine that counts each core twice.
         """
-        if self._alone == inf:
-            for _ in range(8):
-                self._window(0)
         end = perf_counter() + self._patience
-        latest = [inf] * len(self._bursts)
-        over = threading.Event()
-
-        def keep_busy(i: int) -> None:
-            while not over.is_set():
-                latest[i] = self._window(i)
-
-        threads = [threading.Thread(target=keep_busy, args=(i,)) for i in range(1, len(latest))]
-        for thread in threads:
-            thread.start()
-        try:
-            while True:
-                latest[0] = self._window(0)
-                at_speed = max(latest) <= SLOWED * self._alone
-                if at_speed or perf_counter() >= end:
-                    break
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
-        self._patience = min(MOST, 2 * self._patience) if at_speed else self._patience / 2
+        while True:
+            at_speed = self._ask(keepers) <= SLOWED * self._alone
+            if at_speed or perf_counter() >= end:
+                break
+        self._patience = min(PATIENCE, 2 * self._patience) if at_speed else self._patience / 2
         return at_speed
 
-    def _window(self, i: int) -> float:
-        median = statistics.median(self._bursts[i]() for _ in range(WINDOW))
-        self._alone = min(self._alone, median)
-        return median
+    def _ask(self, keepers: list[Keeper]) -> float:
+        """The slowest one's answer."""
+        for keeper in keepers:
+            keeper.ask()
+        answers = [keeper.answer() for keeper in keepers]
+        self._alone = min([self._alone, *answers])
+        return max(answers, default=0.0)
+
+    def close(self) -> None:
+        for keeper in self._keepers or ():
+            with suppress(OSError):
+                keeper.end()
+        self._keepers = None
+        atexit.unregister(self.close)

@@ -14,7 +14,7 @@ FEWEST_RUNS = 16  # ... if it has so many, where a set-up is to be shared out am
 TOO_LONG = 0.5  # ... or takes so long
 WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
-PAUSE = 0.07  # seconds that getting ready takes on average
+PAUSE = 0.06  # seconds that getting ready takes on average
 FEWEST_ROUNDS = 3
 PROCESSORS = Processors()
 
@@ -53,8 +53,8 @@ def calibrate(
 
 
 def at_speed(worker: Callable[..., Any], n_runs: int, repeats: int) -> float:
-    PROCESSORS.wake()
-    return worker("measure", n_runs, repeats)
+    with PROCESSORS.awake():
+        return worker("measure", n_runs, repeats)
 
 
 def affordable_rounds(rules: Rules, seconds: float) -> int:
@@ -98,6 +98,7 @@ def time_rounds(entrants: Sequence[Entrant], n_rounds: int, n_units: float) -> i
     for k in range(n_rounds):
         for entrant in entrants if k % 2 == 0 else reversed(entrants):
             come_to_rest()
-            slow_starts += not PROCESSORS.wake()
-            entrant.measure(n_units)
+            with PROCESSORS.awake() as at_speed:
+                slow_starts += not at_speed
+                entrant.measure(n_units)
     return slow_starts
