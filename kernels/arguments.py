@@ -108,6 +108,8 @@ class Nets(NamedTuple):
     loss: np.ndarray  # float64 (n_nets,), of the last epoch
     right: np.ndarray  # float64 (n_nets,), share of samples that were right in it
     best: np.ndarray  # float64 (n_nets,), the monitored value at its best; empty if nothing is monitored
+    judges_ends: bool  # whether kernels may say in ...
+    learned: np.ndarray  # ... int8 (n_nets,), if the net has all samples right after its last step; else it is NOT_SAID
     record_epochs: np.ndarray  # int64 (n_records + 1,), rising; the last one never comes
     n_records: int
     n_nets: int
@@ -117,6 +119,8 @@ class Nets(NamedTuple):
 NET_HYPER = (*HYPER, "l2")
 MOST_RECORDS, NO_EPOCH = 64, 2**62
 RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
+NOT_SAID = -1
+ALL_RIGHT = 1.0 - 1e-5  # share of samples' weights, added up in the data's dtype, that counts as all of them
 
 
 class Goal(NamedTuple):

@@ -279,7 +279,8 @@ def _make_block(
         "a": n_units * tile, "z": n_units * tile if keeps or drops else 0, "delta": n_units * tile,
         "mask": n_units * tile if drops else 0, "y": sizes[-1] * tile, "weight": tile, "p": n_params, "g": n_params,
         "state": MOST_STATE * n_params, "safe": n_params, "best": n_params, "hyper": len(NET_HYPER), "factor": 1,
-        "loss": 1, "right": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1, "records": MOST_RECORDS,
+        "loss": 1, "right": 1, "right_at_end": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1,
+        "records": MOST_RECORDS,
     }  # fmt: skip
     numbers = _in_one_piece({name: n * lanes for name, n in rows_of.items()}, dtype)
     reals = _in_one_piece({"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}, np.float64)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
+from ..arguments import ALL_EPOCHS, ALL_RIGHT, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
 from ..folds import any_of
 from ..jit import inner
 from ..memory import fill, load, number, store
@@ -19,8 +19,8 @@ SHARES, MOST_BLOCKS = 8, 8  # of the nets that are left a rank takes this share 
 
 
 def make_queue(lanes):
-    """(keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, hand_out, look) for
-    blocks of this many lanes.
+    """(keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end, hand_out,
+    look) for blocks of this many lanes.
     """
 
     fill_lane, enter_lane, leave_lane, enter_block, leave_block = make_copies(lanes)
@@ -108,7 +108,19 @@ def make_queue(lanes):
                 leave_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
 
     @inner
-    def settle(data, goal, nets, w, was_saved):
+    def some_end(goal, w):
+        """Whether a net has done all its epochs."""
+        found = False
+        for lane in range(w.lanes):
+            found |= w.net[lane] >= 0 and w.clock[0] - w.start[lane] == goal.n_epochs
+        return found
+
+    @inner
+    def say_whether_learned(data, nets, w, lane, owner):
+        nets.learned[owner] = np.int8(w.right_at_end[lane] >= ALL_RIGHT * data.n_samples)
+
+    @inner
+    def settle(data, goal, nets, w, was_saved, was_judged):
         """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether
         some were."""
         n, found = nets.n_params, False
@@ -141,6 +153,8 @@ def make_queue(lanes):
                 leave_lane(w.p, lane, n, nets.params, owner * n)
             nets.status[owner], nets.epochs[owner] = status, epoch
             nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
+            if was_judged and status == ALL_EPOCHS:
+                say_whether_learned(data, nets, w, lane, owner)
             if goal.monitor != MONITOR_NONE:
                 nets.best_epochs[owner], nets.best[owner] = w.best_epoch[lane], float(w.best_value[lane])
             w.net[lane], found = -1, True
@@ -186,7 +200,7 @@ def make_queue(lanes):
         return w.start[0] + min(goal.n_epochs, nets.record_epochs[w.kept[0]])
 
     @inner
-    def settle_alike(data, goal, nets, w):
+    def settle_alike(data, goal, nets, w, was_judged):
         """What settle does for lanes that are alike, where all nets have done all their epochs."""
         n, first = nets.n_params, w.net[0]
         leave_block(w.p, n, nets.params, first * n)
@@ -194,12 +208,15 @@ def make_queue(lanes):
             owner = first + lane
             nets.status[owner], nets.epochs[owner] = ALL_EPOCHS, goal.n_epochs
             nets.loss[owner], nets.right[owner] = float(w.loss[lane]), float(w.right[lane]) / data.n_samples
+            if was_judged:
+                say_whether_learned(data, nets, w, lane, owner)
             w.net[lane] = -1
 
     @inner
-    def look(data, goal, nets, w, was_saved, alike, eventful, scale):
+    def look(data, goal, nets, w, was_saved, was_judged, alike, eventful, scale):
         """After an epoch at which something is due, or something has happened to a net. Returns whether lanes are free.
 
+        was_saved : whether keep_converged was called. was_judged : whether w.right_at_end is there
         alike : are_alike's answer, which is right as long as no net begins. scale : as hand_out takes it
         """
         sound = not any_of(~(load(w.loss, 0, lanes) < np.inf))
@@ -211,10 +228,12 @@ def make_queue(lanes):
         if alike:
             hand_out(nets, w, scale)
         if all_go_the_same_way:
-            settle_alike(data, goal, nets, w)
+            settle_alike(data, goal, nets, w, was_judged)
             return True
-        found = settle(data, goal, nets, w, was_saved)
+        found = settle(data, goal, nets, w, was_saved, was_judged)
         w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
         return found
 
-    return keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, hand_out, look
+    return (
+        keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end, hand_out, look
+    )  # fmt: skip

@@ -39,7 +39,7 @@ def make_training(lanes, has_loops):
     """
 
     (
-        keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, hand_out, look
+        keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end, hand_out, look
     ) = make_queue(lanes)  # fmt: skip
     _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
     settings_now = make_settings(lanes)
@@ -50,7 +50,7 @@ def make_training(lanes, has_loops):
         def by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale):
             pass
 
-    gradient = make_gradient(lanes, fill_tile, by_loops)
+    gradient, judge_end = make_gradient(lanes, fill_tile, by_loops)
 
     @inlined
     def step_settings(course, nets, goal, w, n_batches, batch, objective):
@@ -274,7 +274,10 @@ def make_training(lanes, has_loops):
                 watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
             w.clock[0] += 1
             if attention:
-                has_room = look(data, goal, nets, w, single, alike, eventful, scale)
+                judged = runs and nets.judges_ends and is_due and some_end(goal, w)
+                if judged:
+                    judge_end(net, data, nets, w)
+                has_room = look(data, goal, nets, w, single, judged, alike, eventful, scale)
         if alike:
             hand_out(nets, w, scale)
 

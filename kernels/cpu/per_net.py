@@ -233,7 +233,43 @@ def make_loops(lanes):
 
 
 def make_gradient(lanes, fill_tile, by_loops):
-    """gradient(...) for blocks of this many lanes. by_loops : for nets that have no straight-line program"""
+    """(gradient, judge_end) for blocks of this many lanes. by_loops : for nets that have no straight-line program"""
+
+    @inner
+    def by_program(net, data, nets, w, m, tile, rows, judges, n_steps, stop_loss, stop_right, record, loss, right):
+        """As gradient, for a tile of m samples, by the straight-line program. loss, right : where its sums go"""
+        terms = float(rows * net.loss_width)
+        bound = number(w.a, net.margin if data.metric == METRIC_MARGIN else net.middle)
+        shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # of a sample that is right
+        return call_straight_line(
+            w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, loss, right, m, tile, judges, data.metric, n_steps,
+            number(w.a, float(rows)), number(w.a, net.loss_width), number(w.a, net.loss_constant), bound, stop_loss,
+            number(w.a, stop_right * shares / terms), w.state, w.betas, w.powers, w.last_loss,
+            w.clock[0] - w.start[0], offset(nets.record_epochs, record), offset(w.records, record * lanes),
+        )  # fmt: skip
+
+    @inner
+    def judge_end(net, data, nets, w):
+        """Each lane's number right into w.right_at_end, of a batch of all samples that is still in its tile."""
+        rows = data.n_samples
+        m = (rows + TOGETHER - 1) // TOGETHER * TOGETHER
+        store(w.right_at_end, 0, fill(w.a, 0.0, lanes))
+        by_program(
+            net,
+            data,
+            nets,
+            w,
+            m,
+            0,
+            rows,
+            LAST_STEP,
+            1,
+            number(w.a, 0.0),
+            0.0,
+            nets.n_records,
+            w.watched,
+            w.right_at_end,
+        )
 
     @inlined
     def gradient(
@@ -246,28 +282,21 @@ def make_gradient(lanes, fill_tile, by_loops):
         record : the next record that the straight-line program is to keep, nets.n_records for none
         Returns the number of gradients.
         """
-        first, terms = batch * w.train_rows, float(rows * net.loss_width)
-        scale = 1.0 / terms
+        first, scale = batch * w.train_rows, 1.0 / float(rows * net.loss_width)
         for tile in range(0, rows, w.rows):
             n = min(w.rows, rows - tile)
             if w.straight_line != 0:
                 m = (n + TOGETHER - 1) // TOGETHER * TOGETHER
                 if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
                     fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, m, scale)
-                bound = number(w.a, net.margin if data.metric == METRIC_MARGIN else net.middle)
-                shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # of a sample that is right
-                n_steps = call_straight_line(
-                    w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, w.loss, w.right, m, tile, judges,
-                    data.metric, n_steps, number(w.a, float(rows)), number(w.a, net.loss_width),
-                    number(w.a, net.loss_constant), bound, stop_loss, number(w.a, stop_right * shares / terms),
-                    w.state, w.betas, w.powers, w.last_loss, w.clock[0] - w.start[0],
-                    offset(nets.record_epochs, record), offset(w.records, record * lanes),
-                )  # fmt: skip
+                n_steps = by_program(
+                    net, data, nets, w, m, tile, rows, judges, n_steps, stop_loss, stop_right, record, w.loss, w.right
+                )
             else:
                 by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale)
         return n_steps
 
-    return gradient
+    return gradient, judge_end
 
 
 @inner

@@ -112,6 +112,7 @@ class Block(NamedTuple):
     factor: np.ndarray  # (lanes,), the schedule's
     loss: np.ndarray  # (lanes,), of the epoch
     right: np.ndarray
+    right_at_end: np.ndarray  # (lanes,), after the last step
     last_loss: np.ndarray  # (lanes,), of the last step
     watched: np.ndarray  # (lanes,), what early stopping compares
     best_value: np.ndarray

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import checked_number, unknown_name
+from .kernels.arguments import ALL_RIGHT
 
 RULES = ("accuracy", "40-20-40")
 
@@ -54,7 +55,7 @@ class Converged:
         if self.loss is not None:
             reached = loss <= self.loss
         elif accuracy is not None and self.accuracy is not None:
-            reached = accuracy >= self.accuracy * (1.0 - 1e-5)
+            reached = accuracy >= self.accuracy * ALL_RIGHT
         else:
             return None
         return int(reached.argmax()) if reached.any() else None

@@ -15,8 +15,10 @@ from .convergence import Converged
 from .devices import Device, backend, device_of
 from .errors import is_per_net
 from .kernels.arguments import (
+    ALL_RIGHT,
     CONVERGED,
     HYPER,
+    METRIC_NONE,
     MONITOR_LOSS,
     MONITOR_NONE,
     MONITOR_RIGHT,
@@ -25,6 +27,7 @@ from .kernels.arguments import (
     MOST_RECORDS,
     NET_HYPER,
     NO_EPOCH,
+    NOT_SAID,
     RUNNING,
     Course,
     Data,
@@ -54,7 +57,7 @@ FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
 
 @dataclass
 class Outcome:
-    """What training leaves of each net, arrays (n_nets,); best and best_epochs are empty if nothing is monitored."""
+    """What training leaves of each net, arrays (n_nets,), as kernels.arguments.Nets describes them."""
 
     status: np.ndarray
     epochs: np.ndarray
@@ -62,18 +65,21 @@ class Outcome:
     loss: np.ndarray
     right: np.ndarray
     best: np.ndarray
+    learned: np.ndarray  # empty where a rule of convergence says it
     record_epochs: np.ndarray  # (n_records,)
     records: np.ndarray  # (n_records, n_nets)
 
     @classmethod
-    def empty(cls, n_nets: int, monitored: bool, record_epochs: np.ndarray, dtype: np.dtype) -> Outcome:
-        n_best = n_nets if monitored else 0
-        (status, epochs), best_epochs = np.empty((2, n_nets), np.int64), np.empty(n_best, np.int64)
-        (loss, right), best = np.empty((2, n_nets)), np.empty(n_best)
-        records = np.empty((len(record_epochs), n_nets), dtype)
-        outcome = cls(status, epochs, best_epochs, loss, right, best, record_epochs, records)
-        outcome.forget(slice(None))
-        return outcome
+    def empty(cls, task: Task, record_epochs: np.ndarray) -> Outcome:
+        """Of nets that have not been trained. Zeros take no memory until something is written there."""
+        n_nets, n_best = task.n_nets, task.n_nets if task.monitor is not None else 0
+        n_judged = n_nets if task.judges_ends else 0
+        status, epochs = np.zeros((2, n_nets), np.int64)  # RUNNING
+        loss, right = np.full((2, n_nets), np.nan)
+        best_epochs, best = np.full(n_best, -1), np.full(n_best, np.nan)
+        learned = np.full(n_judged, NOT_SAID, np.int8)
+        records = np.full((len(record_epochs), n_nets), np.nan, task.dtype)
+        return cls(status, epochs, best_epochs, loss, right, best, learned, record_epochs, records)
 
     def forget(self, members: Any) -> None:
         """These nets have not been trained."""
@@ -136,6 +142,11 @@ class Task:
         return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
 
     @property
+    def judges_ends(self) -> bool:
+        """Whether a net has learned if it has all samples right after its last step."""
+        return self.converged is None and self.data.metric != METRIC_NONE
+
+    @property
     def validates(self) -> bool:
         return self.monitor is not None and self.monitor.startswith("validation")
 
@@ -173,7 +184,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         stop_loss=-np.inf if task.converged is None or task.converged.loss is None else task.converged.loss,
         stop_right=np.inf
         if task.converged is None or task.converged.accuracy is None
-        else task.converged.accuracy * task.data.n_samples * (1.0 - 1e-5),
+        else task.converged.accuracy * task.data.n_samples * ALL_RIGHT,
         monitor=MONITORS[task.monitor],
         patience=task.early_stopping.patience if task.early_stopping else 0,
         min_delta=task.early_stopping.min_delta if task.early_stopping else 0.0,
@@ -195,6 +206,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         members=members, n_members=len(members),
         status=outcome.status, epochs=outcome.epochs, best_epochs=outcome.best_epochs,
         loss=outcome.loss, right=outcome.right, best=outcome.best,
+        judges_ends=task.judges_ends, learned=outcome.learned,
         record_epochs=np.append(outcome.record_epochs, NO_EPOCH), n_records=len(outcome.record_epochs),
         n_nets=task.n_nets, records=outcome.records.reshape(-1),
     )  # fmt: skip
@@ -253,7 +265,7 @@ def run(
     n_attempts = -(-epochs // length)
     n_records = max(1, min(MOST_RECORDS, RECORDED // task.n_nets, length // 8))
     record_epochs = recorded_epochs(length, n_records).copy()
-    outcome = Outcome.empty(task.n_nets, task.monitor is not None, record_epochs, task.dtype)
+    outcome = Outcome.empty(task, record_epochs)
     members, attempt, interrupted = np.arange(task.n_nets), 0, False
     restarts = np.zeros(task.n_nets, np.int64)
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts

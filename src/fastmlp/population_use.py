@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .devices import Device, backend, device_of
-from .kernels.arguments import CONVERGED, METRIC_NONE, NET_HYPER, NO_EPOCH, RUNNING, Data, Nets
+from .kernels.arguments import ALL_RIGHT, CONVERGED, NET_HYPER, NO_EPOCH, NOT_SAID, RUNNING, Data, Nets
 from .network import Network
 from .plan import EVALUATION_ROWS, LANES, Plan, choose_nets_evaluation, describe_net, lane_threads, nets_work
 from .population_data import Strides, own_data
@@ -41,6 +41,7 @@ def judge_nets(
         dropout=empty, dropout_stride=0, seeds=whole,
         X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
         status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
+        judges_ends=False, learned=np.empty(0, np.int8),
         record_epochs=np.array([NO_EPOCH]), n_records=0, n_nets=n_nets, records=np.empty(0, params.dtype),
     )  # fmt: skip
     rows = min(data.n_samples, EVALUATION_ROWS)
@@ -77,9 +78,12 @@ def have_learned(task: Task, outcome: Outcome) -> np.ndarray:
     if task.converged is not None:
         return outcome.status == CONVERGED
     done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
-    if task.data.metric != METRIC_NONE:
-        _, right = judge_nets(task.network, task.device, task.params, task.data, task.strides)
-        done &= right >= 1.0 - 1e-5
+    if task.judges_ends:
+        unsaid = np.flatnonzero(outcome.learned == NOT_SAID)
+        if unsaid.size:
+            _, right = judge_nets(task.network, task.device, task.params, task.data, task.strides, unsaid)
+            outcome.learned[unsaid] = right >= ALL_RIGHT
+        done &= outcome.learned.astype(bool)
     return done
 
 
