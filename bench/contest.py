@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from meeting import seconds_to_meet
 from nursery import Pool
 from peers import Peer, Unsupported
 from work import Entry, Wrong
@@ -86,14 +87,14 @@ def not_held(entry: Entry, peers: Iterable[Peer], rules: Rules, reason: str) -> 
     rows = [new_row(peer.name, peer.kind) | (stays_out(peer, rules) or failed) for peer in peers]
     return {
         "name": entry.name, "group": entry.group, "title": entry.name, "source": "not known", "unit": "run",
-        "costs": {}, "curve": None, "others_busy": 0.0, "slow_starts": 0, "rows": rows,
+        "costs": {}, "curve": None, "others_busy": 0.0, "slow_starts": 0, "meetings": [], "rows": rows,
     }  # fmt: skip
 
 
 def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Callable[[str], None]) -> dict:
     """The result of one work, as fastmlp.benchmarks.results describes it."""
     work = build(entry.name, rules.quick)
-    busy = [others_busy()]
+    busy, meetings = [others_busy()], [seconds_to_meet()]
     rows, entrants, known, slow_starts = [], [], {}, 0
     pool.make_ready(peer for peer in peers if not stays_out(peer, rules))
     try:
@@ -113,8 +114,9 @@ def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Cal
         pool.end_workers()
     come_to_rest()
     busy.append(others_busy())
+    meetings.append(seconds_to_meet())
     return {
         "name": entry.name, "group": entry.group, "title": work.title, "source": work.source, "unit": work.unit,
         "costs": work.costs(), "curve": work.curve, "others_busy": statistics.mean(busy), "slow_starts": slow_starts,
-        "rows": rows,
+        "meetings": [seconds for seconds in meetings if seconds], "rows": rows,
     }  # fmt: skip

@@ -14,7 +14,8 @@ def row(name, seconds, kind="peer", **others):
 def result(name, *rows, group="xor", curve=None, **others):
     base = {
         "name": name, "group": group, "title": f"title of {name}", "source": "random", "unit": "step",
-        "costs": {"FLOP": 2e6}, "curve": curve, "others_busy": 0.0, "slow_starts": 0, "rows": list(rows),
+        "costs": {"FLOP": 2e6}, "curve": curve, "others_busy": 0.0, "slow_starts": 0, "meetings": [],
+        "rows": list(rows),
     }  # fmt: skip
     return base | others
 

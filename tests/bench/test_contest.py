@@ -74,6 +74,7 @@ def hold(monkeypatch):
     """hold({peer: worker by threads}) -> rows by name"""
     monkeypatch.setattr(contest, "build", lambda name, quick: FakeWork())
     monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
+    monkeypatch.setattr(contest, "seconds_to_meet", lambda: 1e-7)
     monkeypatch.setattr(contest, "come_to_rest", lambda: None)
     monkeypatch.setattr(rounds, "come_to_rest", lambda: None)
     monkeypatch.setattr(rounds.PROCESSORS, "awake", lambda: nullcontext(False))
@@ -97,6 +98,7 @@ def test_the_better_number_of_threads_goes_on(hold):
     assert row["seconds"] == pytest.approx([0.01] * 3)
     assert row["tried"] == pytest.approx({"1": 0.03, "2": 0.01})
     assert result["others_busy"] == 0.25
+    assert result["meetings"] == [1e-7, 1e-7]
     assert result["slow_starts"] == 3, "each of the three measurements"
 
 

@@ -61,6 +61,10 @@ def test_warnings():
     slow = result("z", row("fastmlp", [1.0] * 20, "ours"), slow_starts=1)
     (third,) = bench_tables.warnings_of(results(slow))
     assert third.startswith("Before 1 of 20 measurements the processors did not come to full speed")
+    near, far = result("near", meetings=[5e-8, 6e-8]), result("far", meetings=[5e-8, 3.4e-7])
+    (fourth,) = bench_tables.warnings_of(results(near, far))
+    assert "two threads met in 50 ns at best, and at 1 of 2 works in up to 340 ns" in fourth
+    assert bench_tables.warnings_of(results(near)) == []
     assert bench_tables.warnings_of(results(result("y"))) == []
 
 

@@ -273,7 +273,7 @@ def measure(work: dict[str, Any]) -> dict[str, Any]:
         entrants.append(Entrant(contestant.measure, row, n_runs, repeats, seconds * repeats))
     n_rounds = affordable_rounds(QUICK, sum(entrant.seconds for entrant in entrants))
     slow_starts = time_rounds(entrants, n_rounds, work["n_units"])
-    return {**work["head"], "others_busy": busy, "slow_starts": slow_starts, "rows": rows}
+    return {**work["head"], "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}
 
 
 def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from .results import (
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
 PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 BUSY = 0.1  # share of the processors taken by others above which figures are doubtful
+FARTHER = 1.5  # times as long a meeting of two threads by which processors are at another distance
 SLOW_STARTS = 0.02  # share of measurements that began on slow processors from which on it is said
 NO_FIGURE = "-"
 
@@ -98,6 +99,14 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
         found.append(
             f"Before {slow:,} of {measured:,} measurements the processors did not come to full speed, as if two of "
             "them were one core or another machine used it too: what has two threads is slower then."
+        )
+    meetings = [seconds for result in results["results"] for seconds in result.get("meetings", ())]
+    if meetings and max(meetings) > FARTHER * (near := min(meetings)):
+        n_far = sum(max(result.get("meetings", ()), default=0.0) > FARTHER * near for result in results["results"])
+        found.append(
+            f"The processors' distance changed: two threads met in {duration(near)} at best, and at {n_far} of "
+            f"{len(results['results'])} works in up to {duration(max(meetings))}, where small nets with two threads "
+            "are slower."
         )
     if slowed := results["machine"]["slowed_by"]:
         found.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
