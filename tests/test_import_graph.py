@@ -82,7 +82,7 @@ KERNEL_LEVELS = [
     ["cpu.straight_line_code"],
     ["cpu.one_net_code", "cpu.straight_line"],
     ["cpu.lane_queue", "cpu.one_net", "cpu.one_net_loop", "cpu.per_net"],
-    ["cpu.lanes", "cpu.loop"],
+    ["cpu.exchange", "cpu.lanes", "cpu.loop"],
     ["cpu.per_layer", "cpu.per_sample"],
     ["cpu.replicas", "cpu.sample_replicas"],
     ["cpu.backend"],

@@ -96,7 +96,8 @@ def make_work(
     panels = panel_starts(sizes, dtype.itemsize)
     n_own = (2 + MOST_STATE) * net.n_padded + (int(panels[-1]) if by_layers else 0)
     exchange = {
-        "shares": aligned_zeros(2 * parts * net.n_padded if parts > 1 else 0, dtype),
+        "parts_own": aligned_zeros(parts * net.n_padded if parts > 1 else 0, dtype),
+        "parts_given": aligned_zeros(2 * parts * net.n_padded if parts > 1 and ranks > 1 else 0, dtype),
         "replica": aligned_zeros((ranks - 1) * n_own if parts > 1 and ranks <= parts else 0, dtype),
     }
     if by_layers:

@@ -49,7 +49,7 @@ def _reader(index):
 _arrivals, _is_off = _reader(0), _reader(1)
 
 
-def _system_call(name, returns):
+def system_call(name, returns):
     @intrinsic
     def call(typing_context):
         def build(context, builder, sig, args):
@@ -62,8 +62,8 @@ def _system_call(name, returns):
     return call
 
 
-_pause = _system_call("llvm.x86.sse2.pause" if IS_X86 else None, ir.VoidType())
-_give_way = _system_call(None if sys.platform == "win32" else "sched_yield", ir.IntType(32))
+_pause = system_call("llvm.x86.sse2.pause" if IS_X86 else None, ir.VoidType())
+_give_way = system_call(None if sys.platform == "win32" else "sched_yield", ir.IntType(32))
 
 
 @inner

@@ -17,12 +17,11 @@ import math
 
 from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS, NO_UPDATE, STEPS_DONE
 from ..jit import inlined, inner
-from ..memory import bare, load, number, offset, store
+from ..memory import bare, number, offset
 from ..optimizers import RPROP
 from ..random import permutation
 from .barrier import all_here, meet
 from .denormals import flush_denormals, restore_denormals
-from .elements import LANES
 from .update import settings_now, squares
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS
 
@@ -34,31 +33,6 @@ def penalty(net, params):
     for k in range(net.n_layers):
         square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
     return 0.5 * net.l2 * square_sum
-
-
-@inner
-def start_of(rank, n_ranks, n, unit):
-    """Where a rank's share of n begins, in whole units: the tiles of products then divide it well."""
-    return min(n, (n * rank // n_ranks + unit - 1) // unit * unit)
-
-
-@inner
-def part_of(work, part, step, n):
-    """The gradient (n,) of a part of this step's batch."""
-    return offset(work.shares, (2 * part + step % 2) * n)
-
-
-@inner
-def add_parts(work, n_parts, rows, unit, step, n, grads):
-    """grads = the sum of the parts' gradients, of those that have rows; start_of says which."""
-    is_first = True
-    for part in range(n_parts):
-        if start_of(part, n_parts, rows, unit) < start_of(part + 1, n_parts, rows, unit):
-            own = part_of(work, part, step, n)
-            for i in range(0, n, LANES):
-                v = load(own, i, LANES)
-                store(grads, i, v if is_first else load(grads, i, LANES) + v)
-            is_first = False
 
 
 @inner

@@ -27,7 +27,8 @@ from .elements import (
     multiply,
     softmax_rows,
 )
-from .loop import make_loop, start_of
+from .exchange import start_of
+from .loop import make_loop
 from .product import make_product, plain_product, transpose_to_panels
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT

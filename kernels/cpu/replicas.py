@@ -11,7 +11,8 @@ from __future__ import annotations
 from ..arguments import NO_UPDATE
 from ..jit import inlined, kernel
 from ..memory import number, offset
-from .loop import add_parts, make_loop, part_of, start_of
+from .exchange import add_parts, give, own_part, start_of
+from .loop import make_loop
 from .per_layer import add_squares, layer_gradient, settle, settle_clipped
 from .per_layer import gradient as pass_through
 from .per_layer import prepare as prepare_share
@@ -27,17 +28,18 @@ def prepare(rank, n_ranks, net, memory, work):
 @inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
     pass_through(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step)
-    scratch, half = offset(work.scratch, rank * work.n_scratch), part_of(work, rank, step, net.n_padded)
+    scratch, half = offset(work.scratch, rank * work.n_scratch), own_part(work, rank, net.n_padded)
     row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
     if row < end:
         for k in range(net.n_layers):
             layer_gradient(0, 1, net, data, course, work, scratch, k, first, row, end, False, half)
+        give(work, rank, step, net.n_padded)
 
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
     n_blocks, clips = 0, course.hyper[CLIP_NORM] > 0.0
-    add_parts(work, REPLICAS, rows, ROWS, step, net.n_padded, memory.grads)
+    add_parts(rank, n_ranks, work, REPLICAS, rows, ROWS, step, net.n_padded, memory.grads)
     if course.rule == NO_UPDATE:
         return meetings
     for k in range(net.n_layers):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ..jit import inlined, kernel
 from ..memory import at, offset
-from .loop import add_parts, make_loop, part_of, start_of
+from .exchange import add_parts, give, own_part, start_of
+from .loop import make_loop
 from .per_sample import finish as update_net
 from .per_sample import gradient_wide, prepare
 from .work import LOSS, RIGHT, WIDE, SampleWork
@@ -22,7 +23,8 @@ def work_of(work, n_layers, part):
     return SampleWork(
         work.units, work.parts, work.columns, offset(work.filled, 2 * part), offset(work.a, n), offset(work.z, n),
         offset(work.delta, n), offset(work.y, part * n_outputs * work.columns),
-        offset(work.weight, part * work.columns), work.shares, work.replica, work.partial, work.order, work.words,
+        offset(work.weight, part * work.columns), work.parts_own, work.parts_given, work.replica, work.partial,
+        work.order, work.words,
     )  # fmt: skip
 
 
@@ -33,16 +35,18 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
         row, end = start_of(part, work.parts, rows, WIDE), start_of(part + 1, work.parts, rows, WIDE)
         if row < end:
             gradient_wide(
-                net, data, course.shuffle, params, part_of(work, part, step, net.n_padded),
+                net, data, course.shuffle, params, own_part(work, part, net.n_padded),
                 work_of(work, net.n_layers, part), share, first + row, end - row, scale,
             )  # fmt: skip
+            if n_ranks > 1:
+                give(work, part, step, net.n_padded)
             loss, right = loss + share[LOSS], right + share[RIGHT]
     share[LOSS], share[RIGHT] = loss, right
 
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
-    add_parts(work, work.parts, rows, WIDE, step, net.n_padded, memory.grads)
+    add_parts(rank, n_ranks, work, work.parts, rows, WIDE, step, net.n_padded, memory.grads)
     return update_net(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step)
 
 

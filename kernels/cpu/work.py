@@ -57,7 +57,8 @@ class SampleWork(NamedTuple):
     delta: np.ndarray
     y: np.ndarray  # (n_outputs, columns)
     weight: np.ndarray  # (columns,)
-    shares: np.ndarray  # flat (parts, 2, n_padded), what a part gives in an even and an odd step, or empty ...
+    parts_own: np.ndarray  # flat (parts, n_padded), their gradients, or empty ...
+    parts_given: np.ndarray  # ... flat (parts, 2, n_padded), copies for other ranks, of even and of odd steps ...
     replica: np.ndarray  # ... and what is each rank's own but rank 0's: parameters, gradient, state
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
@@ -78,7 +79,8 @@ class LayerWork(NamedTuple):
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
     squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
     halves: bool  # whether the gradient is the sum of two halves of a batch, added in the end
-    shares: np.ndarray  # flat (2, 2, n_padded), what a rank's half gives in an even and an odd step, or empty ...
+    parts_own: np.ndarray  # flat (2, n_padded), the halves' gradients, or empty ...
+    parts_given: np.ndarray  # ... flat (2, 2, n_padded), copies for the other rank, of even and of odd steps ...
     replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, transposed
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
