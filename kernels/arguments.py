@@ -79,7 +79,7 @@ class Memory(NamedTuple):
 
 
 POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT, STEPS_DONE, DIVERGED = range(7)
-N_SCALARS = 8
+N_SCALARS = 16  # of a rank: two cache lines, so that ranks do not share one
 
 
 class Nets(NamedTuple):

@@ -24,10 +24,13 @@ from . import one_net
 from .straight_line import has_straight_line, straight_line_address
 from .team import Team as Team
 from .work import (
+    APART,
     COLLIDING,
+    FILLED,
     LANES,
     LOSS,
     NARROW,
+    OWN,
     PARTIAL_COLUMNS,
     REPLICAS,
     RIGHT,
@@ -89,17 +92,18 @@ def make_work(
     parts = {"replicas": REPLICAS, "per_sample_replicas": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
     walk = {
-        "partial": np.zeros((ranks, PARTIAL_COLUMNS)),
+        "partial": aligned_zeros((ranks, PARTIAL_COLUMNS), np.dtype(np.float64)),
         "order": np.zeros(n_samples if shuffle else 0, np.int64),
         "words": np.zeros(BLOCK, np.uint64),
     }
     panels = panel_starts(sizes, dtype.itemsize)
-    n_own = (2 + MOST_STATE) * net.n_padded + (int(panels[-1]) if by_layers else 0)
+    n_given = parts * (net.n_padded + APART) if parts > 1 else 0
     exchange = {
-        "parts_own": aligned_zeros(parts * net.n_padded if parts > 1 else 0, dtype),
-        "parts_given": aligned_zeros(2 * parts * net.n_padded if parts > 1 and ranks > 1 else 0, dtype),
-        "replica": aligned_zeros((ranks - 1) * n_own if parts > 1 and ranks <= parts else 0, dtype),
+        "parts_own": aligned_zeros(n_given, dtype),
+        "parts_given": aligned_zeros(2 * n_given if ranks > 1 else 0, dtype),
+        "replica": aligned_zeros(0, dtype),
     }
+    others = ranks - 1 if 1 < parts >= ranks else 0
     if by_layers:
         n_scratch = _padded(scratch_size(max(sizes[1:]), dtype.itemsize))
 
@@ -108,7 +112,7 @@ def make_work(
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
-        return LayerWork(
+        work = LayerWork(
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
             z=aligned_zeros(total if drops or keeps else 0, dtype),
@@ -124,21 +128,40 @@ def make_work(
             scratch=aligned_zeros((ranks, n_scratch), dtype),
             **exchange, **walk,
         )  # fmt: skip
+        return _with_replicas(work, net.n_padded, others)
     columns = _padded(-(-rows // parts), NARROW if family == "per_sample_narrow" else WIDE)
     if columns * dtype.itemsize % COLLIDING == 0:
         columns += WIDE
-    return SampleWork(
+    pieces = lambda n: aligned_zeros(parts * (n * columns + (APART if parts > 1 else 0)), dtype)
+    work = SampleWork(
         units=np.cumsum([0] + sizes).astype(np.int64),
         parts=parts,
         columns=columns,
-        filled=np.full(2 * parts, -1, np.int64),
-        a=aligned_zeros(parts * sum(sizes) * columns, dtype),
-        z=aligned_zeros(parts * sum(sizes) * columns, dtype),
-        delta=aligned_zeros(parts * sum(sizes) * columns, dtype),
-        y=aligned_zeros(parts * sizes[-1] * columns, dtype),
-        weight=aligned_zeros(parts * columns, dtype),
+        filled=np.full(FILLED * parts, -1, np.int64),
+        a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(sum(sizes)), y=pieces(sizes[-1]), weight=pieces(1),
         **exchange, **walk,
     )  # fmt: skip
+    return _with_replicas(work, net.n_padded, others)
+
+
+def _own_sizes(work: Any, n_padded: int) -> list[int]:
+    """Of params, grads and state, and of what _own_names lists, in `replica`."""
+    return [
+        n_padded,
+        n_padded,
+        MOST_STATE * n_padded,
+        *(_padded(getattr(work, name).size) for name in _own_names(work)),
+    ]
+
+
+def _own_names(work: Any) -> tuple[str, ...]:
+    return OWN if isinstance(work, LayerWork) else ()
+
+
+def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
+    """Room for what n ranks have for themselves, each APART from what is before it, the last from what is behind it."""
+    size = APART + sum(_own_sizes(work, n_padded))
+    return work._replace(replica=aligned_zeros(n * size + APART if n else 0, work.a.dtype))
 
 
 # By name: their modules are imported only if their machine code is not on disk.
@@ -154,7 +177,7 @@ EVALUATE = {
     for family in ("per_sample_narrow", "per_sample_wide", "per_layer")
 }
 FAMILIES = tuple(TRAIN)
-APART = "cpu.replicas.train", "cpu.sample_replicas.train"  # whose ranks have a net each
+WITH_REPLICAS = "cpu.replicas.train", "cpu.sample_replicas.train"
 
 
 def train(
@@ -176,7 +199,7 @@ def train(
         team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
     kernel = "cpu.replicas.train" if family == "replicas" and n_ranks == REPLICAS else TRAIN[family]
-    if kernel in APART and n_ranks > 1:
+    if kernel in WITH_REPLICAS and n_ranks > 1:
         owned = [(memory, work), *(_replica(memory, work, rank) for rank in range(1, n_ranks))]
         team.run_each(kernel, dtype, [(net, data, course, *own, first, n) for own in owned])
         return
@@ -185,13 +208,15 @@ def train(
 
 def _replica(memory: Memory, work: Any, rank: int) -> tuple[Memory, Any]:
     """A rank's own, equal to rank 0's before a call."""
-    n, n_state = memory.params.size, memory.state.size
-    own = work.replica.reshape(len(work.partial) - 1, -1)[rank - 1]
-    params, grads, state, transposed = np.split(own, [n, 2 * n, 2 * n + n_state])
+    sizes = _own_sizes(work, memory.params.size)
+    first = (rank - 1) * (APART + sum(sizes)) + APART
+    params, grads, state, *others = np.split(work.replica[first : first + sum(sizes)], np.cumsum(sizes)[:-1])
+    state = state[: memory.state.size]
     params[:], state[:] = memory.params, memory.state
-    if isinstance(work, LayerWork):
-        work = work._replace(transposed=transposed, squares=np.empty_like(work.squares))
-    return memory._replace(params=params, grads=grads, state=state), work
+    own = dict(zip(_own_names(work), others, strict=True))
+    if own:
+        own["squares"] = np.empty_like(work.squares)
+    return memory._replace(params=params, grads=grads, state=state), work._replace(**own)
 
 
 def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Memory, Net
+from ..arguments import LINE, Memory, Net, aligned_zeros
 from ..entry import CHECK_TYPES, Repeated, Words, entry
 from .placement import keep_apart, set_free
 from .work import LayerWork, SampleWork
@@ -43,7 +43,7 @@ class Team:
 
     def __init__(self, n_ranks: int):
         self.n_ranks = n_ranks
-        self._barrier = np.zeros(2, np.int64)
+        self._barrier = aligned_zeros(2 * LINE // 8, np.int64)[:2]
         self._words = Words(lasting=(Net, Memory, LayerWork, SampleWork))
         # The kernel that was last called "again" with what was not new, and what was made of them when they came twice.
         self._repeated: tuple[Any, tuple, Repeated | None] = None, (), None

@@ -25,6 +25,9 @@ FEATURES = binding.get_host_cpu_features()
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 OTHER_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less
 REPLICAS = 2  # ranks of the family of that name
+# Elements between what different ranks write: a page at least. A core that walks along an array fetches ahead, up to
+# the end of a page, and whoever writes there must take the lines back from it (bench/LOG.md).
+APART = 1024
 K = 256  # columns of A that a product takes at a time
 
 
@@ -49,20 +52,24 @@ def tile_size(n_inputs: int, n_outputs: int) -> int:
 
 class SampleWork(NamedTuple):
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    parts: int  # of a batch, in sample_replicas: from `filled` to `weight` each has a piece, one after the other
+    parts: int  # of a batch, in sample_replicas: from `filled` to `weight` each has a piece; floats are APART
     columns: int  # of a piece of a, z, delta, y, weight: a multiple of the lanes
-    filled: np.ndarray  # int64 (2,), first sample and number of samples of the batch that a, y, weight hold; -1 none
+    filled: np.ndarray  # int64 (FILLED,): first sample and number of samples of the batch in a, y, weight, -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
     y: np.ndarray  # (n_outputs, columns)
     weight: np.ndarray  # (columns,)
-    parts_own: np.ndarray  # flat (parts, n_padded), their gradients, or empty ...
-    parts_given: np.ndarray  # ... flat (parts, 2, n_padded), copies for other ranks, of even and of odd steps ...
+    parts_own: np.ndarray  # flat (parts, n_padded + APART), their gradients, or empty ...
+    parts_given: np.ndarray  # ... as much, twice: copies for other ranks, of even and of odd steps ...
     replica: np.ndarray  # ... and what is each rank's own but rank 0's: parameters, gradient, state
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
+
+
+FILLED = 16  # two cache lines
+OWN = "a", "z", "delta", "mask", "y", "weight", "transposed"  # of LayerWork, what each of two replicas has for itself
 
 
 class LayerWork(NamedTuple):
@@ -79,9 +86,9 @@ class LayerWork(NamedTuple):
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
     squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
     halves: bool  # whether the gradient is the sum of two halves of a batch, added in the end
-    parts_own: np.ndarray  # flat (2, n_padded), the halves' gradients, or empty ...
-    parts_given: np.ndarray  # ... flat (2, 2, n_padded), copies for the other rank, of even and of odd steps ...
-    replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, transposed
+    parts_own: np.ndarray  # flat (2, n_padded + APART), the halves' gradients, or empty ...
+    parts_given: np.ndarray  # ... as much, twice: copies for the other rank, of even and of odd steps ...
+    replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, and OWN
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation

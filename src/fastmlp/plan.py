@@ -16,7 +16,7 @@ import numpy as np
 
 from .devices import Device, backend, n_threads_available
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net, parts_of
+from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net, aligned_zeros, parts_of
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .kernels.optimizers import Rule
 from .network import Network
@@ -349,7 +349,7 @@ class Plan:
 
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
         """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
-        scalars = np.zeros((self.n_threads, N_SCALARS))
+        scalars = aligned_zeros((self.n_threads, N_SCALARS), np.float64)
         scalars[:, POWER1] = scalars[:, POWER2] = 1.0
         return Memory(
             params=self.backend.to_device(params),
