@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import HYPER, LINE, MOST_RECORDS, NET_HYPER, Course, Data, Memory, Net, aligned_zeros, parts_of
+from ..arguments import HYPER, MOST_RECORDS, NET_HYPER, Course, Data, Memory, Net, aligned_zeros, parts_of
 from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
@@ -326,11 +326,10 @@ def _make_block(
 
 
 def _in_one_piece(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:
-    """Zeros, one after another: an allocation each would take a third of a short fit. The lines around them are nobody
-    else's: two ranks that write to one line would wait for each other.
+    """Zeros, one after another: an allocation each would take a third of a short fit. They are APART from what other
+    ranks write.
     """
-    apart = 2 * LINE // np.dtype(dtype).itemsize
-    room, end, found = aligned_zeros(sum(sizes.values()) + 2 * apart, dtype), apart, {}
+    room, end, found = aligned_zeros(sum(sizes.values()) + 2 * APART, dtype), APART, {}
     for name, n in sizes.items():
         found[name], end = room[end : end + n], end + n
     return found
