@@ -144,6 +144,9 @@ APART = 81 * LINE  # bytes by which the starts of such arrays differ, within the
 _starts = cycle(range(0, 16 * APART, APART))
 
 
+ALWAYS_REPLICAS = 60_000  # parameters up to which two threads have a net each, wherever their processors are
+
+
 def parts_of(rows: int) -> int:
     """Of a batch with samples as lanes whose gradients are added up in the end, by as many threads at the most: of at
     least four vectors each, where that makes two."""

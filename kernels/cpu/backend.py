@@ -16,7 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import HYPER, MOST_RECORDS, NET_HYPER, Course, Data, Memory, Net, aligned_zeros, parts_of
+from ..arguments import (
+    ALWAYS_REPLICAS,
+    HYPER,
+    MOST_RECORDS,
+    NET_HYPER,
+    Course,
+    Data,
+    Memory,
+    Net,
+    aligned_zeros,
+    parts_of,
+)
 from ..optimizers import CODES as RULE_CODES
 from ..optimizers import MOST_STATE, Rule
 from ..random import BLOCK
@@ -24,9 +35,9 @@ from . import one_net
 from .straight_line import has_straight_line, straight_line_address
 from .team import Team as Team
 from .work import (
-    APART,
     COLLIDING,
     FILLED,
+    GAP,
     LANES,
     LOSS,
     NARROW,
@@ -34,6 +45,7 @@ from .work import (
     PARTIAL_COLUMNS,
     REPLICAS,
     RIGHT,
+    STAYING_BYTES,
     TOGETHER,
     UNIT,
     WIDE,
@@ -97,7 +109,7 @@ def make_work(
         "words": np.zeros(BLOCK, np.uint64),
     }
     panels = panel_starts(sizes, dtype.itemsize)
-    n_given = parts * (net.n_padded + APART) if parts > 1 else 0
+    n_given = parts * (net.n_padded + GAP) if parts > 1 else 0
     exchange = {
         "parts_own": aligned_zeros(n_given, dtype),
         "parts_given": aligned_zeros(2 * n_given if ranks > 1 else 0, dtype),
@@ -128,11 +140,11 @@ def make_work(
             scratch=aligned_zeros((ranks, n_scratch), dtype),
             **exchange, **walk,
         )  # fmt: skip
-        return _with_replicas(work, net.n_padded, others)
+        return _with_replicas(work, net.n_padded, others if net.n_padded <= ALWAYS_REPLICAS or _stay(work) else 0)
     columns = _padded(-(-rows // parts), NARROW if family == "per_sample_narrow" else WIDE)
     if columns * dtype.itemsize % COLLIDING == 0:
         columns += WIDE
-    pieces = lambda n: aligned_zeros(parts * (n * columns + (APART if parts > 1 else 0)), dtype)
+    pieces = lambda n: aligned_zeros(parts * (n * columns + (GAP if parts > 1 else 0)), dtype)
     work = SampleWork(
         units=np.cumsum([0] + sizes).astype(np.int64),
         parts=parts,
@@ -155,13 +167,20 @@ def _own_sizes(work: Any, n_padded: int) -> list[int]:
 
 
 def _own_names(work: Any) -> tuple[str, ...]:
-    return OWN if isinstance(work, LayerWork) else ()
+    if not isinstance(work, LayerWork):
+        return ()
+    return OWN if _stay(work) else OWN[-1:]
+
+
+def _stay(work: LayerWork) -> bool:
+    """Whether a batch's deltas stay in a second-level cache."""
+    return work.delta.nbytes <= STAYING_BYTES
 
 
 def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
-    """Room for what n ranks have for themselves, each APART from what is before it, the last from what is behind it."""
-    size = APART + sum(_own_sizes(work, n_padded))
-    return work._replace(replica=aligned_zeros(n * size + APART if n else 0, work.a.dtype))
+    """Room for what n ranks have for themselves, each GAP from what is before it, the last from what is behind it."""
+    size = GAP + sum(_own_sizes(work, n_padded))
+    return work._replace(replica=aligned_zeros(n * size + GAP if n else 0, work.a.dtype))
 
 
 # By name: their modules are imported only if their machine code is not on disk.
@@ -170,7 +189,7 @@ TRAIN = {
     "per_sample_wide": "cpu.per_sample.train_wide",
     "per_sample_replicas": "cpu.sample_replicas.train",
     "per_layer": "cpu.per_layer.train",
-    "replicas": "cpu.per_layer.train",  # the same bits, on any number of threads but two
+    "replicas": "cpu.per_layer.train",  # the same bits, wherever replicas would not be faster
 }
 EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate")
@@ -198,7 +217,10 @@ def train(
         tiles = one_net.make_tiles(net, data, course, dtype)
         team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
-    kernel = "cpu.replicas.train" if family == "replicas" and n_ranks == REPLICAS else TRAIN[family]
+    kernel = TRAIN[family]
+    in_twos = family == "replicas" and n_ranks == REPLICAS
+    if in_twos and (net.n_padded <= ALWAYS_REPLICAS or (_stay(work) and team.are_far())):
+        kernel = "cpu.replicas.train"
     if kernel in WITH_REPLICAS and n_ranks > 1:
         owned = [(memory, work), *(_replica(memory, work, rank) for rank in range(1, n_ranks))]
         team.run_each(kernel, dtype, [(net, data, course, *own, first, n) for own in owned])
@@ -209,7 +231,7 @@ def train(
 def _replica(memory: Memory, work: Any, rank: int) -> tuple[Memory, Any]:
     """A rank's own, equal to rank 0's before a call."""
     sizes = _own_sizes(work, memory.params.size)
-    first = (rank - 1) * (APART + sum(sizes)) + APART
+    first = (rank - 1) * (GAP + sum(sizes)) + GAP
     params, grads, state, *others = np.split(work.replica[first : first + sum(sizes)], np.cumsum(sizes)[:-1])
     state = state[: memory.state.size]
     params[:], state[:] = memory.params, memory.state
@@ -326,10 +348,10 @@ def _make_block(
 
 
 def _in_one_piece(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:
-    """Zeros, one after another: an allocation each would take a third of a short fit. They are APART from what other
+    """Zeros, one after another: an allocation each would take a third of a short fit. They are GAP from what other
     ranks write.
     """
-    room, end, found = aligned_zeros(sum(sizes.values()) + 2 * APART, dtype), APART, {}
+    room, end, found = aligned_zeros(sum(sizes.values()) + 2 * GAP, dtype), GAP, {}
     for name, n in sizes.items():
         found[name], end = room[end : end + n], end + n
     return found

@@ -239,6 +239,14 @@ def multiply(a, a0, mask, mask0, size, out, out0):
 
 
 @inner
+def add(a, start, size, out):
+    """out += a, from `start` on in both"""
+    for i in range(start, start + size, LANES):
+        n = min(start + size - i, LANES)
+        store_first(out, i, n, load_first(out, i, n, LANES) + load_first(a, i, n, LANES))
+
+
+@inner
 def gather_rows(source, order, first, rows, width, out, out0):
     """out (rows, width) = source[order[first : first + rows]]"""
     for r in range(rows):

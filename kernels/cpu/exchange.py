@@ -17,7 +17,7 @@ from ..memory import element_pointer, load, offset, store
 from ..simd import I32, llvm_type
 from .barrier import IS_X86, system_call
 from .elements import LANES
-from .work import APART
+from .work import GAP
 
 # Before a sign that numbers are there: stores past the caches are not in order with others.
 _settle = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType())
@@ -46,14 +46,14 @@ def start_of(rank, n_ranks, n, unit):
 @inner
 def own_part(work, part, n):
     """The gradient (n,) of a part, for the rank that has it."""
-    return offset(work.parts_own, part * (n + APART))
+    return offset(work.parts_own, part * (n + GAP))
 
 
 @inner
 def _given(work, part, step, n):
     """The copy of it for the others: each even step's place is another one than each odd step's, since ranks are never
     further than one step apart."""
-    return offset(work.parts_given, (2 * part + step % 2) * (n + APART))
+    return offset(work.parts_given, (2 * part + step % 2) * (n + GAP))
 
 
 @inner

@@ -18,6 +18,7 @@ from ..memory import bare, number, offset
 from .barrier import meet, take_number
 from .elements import (
     activate,
+    add,
     backward,
     column_sums,
     count_right,
@@ -27,11 +28,11 @@ from .elements import (
     multiply,
     softmax_rows,
 )
-from .exchange import start_of
+from .exchange import own_part, start_of
 from .loop import make_loop
 from .product import make_product, plain_product, transpose_to_panels
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
-from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT
+from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, K
 
 
 @inner
@@ -177,6 +178,24 @@ def layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, ro
 
 
 @inner
+def second_half(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, g):
+    """Add to g what layer_gradient gives for a second half of a batch, summed up by itself: as one block of a product,
+    or apart from g.
+    """
+    if last_row - row <= K:
+        layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, True, g)
+        return
+    own, fan_out = own_part(work, 1, net.n_padded), net.sizes[k + 1]
+    layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, False, own)
+    for is_bias in range(2):
+        n, width, start = net.sizes[k], fan_out, net.weight_offsets[k]
+        if is_bias:
+            n, width, start = fan_out, 1, net.bias_offsets[k]
+        i, end = start_of(rank, n_ranks, n, UNIT), start_of(rank + 1, n_ranks, n, UNIT)
+        add(own, start + i * width, (end - i) * width, g)
+
+
+@inner
 def add_squares(rank, n_ranks, net, memory, work, k, block):
     """The sums of squared slopes of this rank's share of layer k, in blocks that are the same for any number of ranks,
     so that the norm is too. block : the layer's first. Returns the next layer's.
@@ -215,7 +234,7 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     for k in range(net.n_layers):
         layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, 0, middle, False, g)
         if middle < rows:
-            layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, middle, rows, True, g)
+            second_half(rank, n_ranks, net, data, course, work, scratch, k, first, middle, rows, g)
         if clips:
             n_blocks = add_squares(rank, n_ranks, net, memory, work, k, n_blocks)
         elif course.rule != NO_UPDATE:

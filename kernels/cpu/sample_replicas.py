@@ -12,18 +12,18 @@ from .exchange import add_parts, give, own_part, start_of
 from .loop import make_loop
 from .per_sample import finish as update_net
 from .per_sample import gradient_wide, prepare
-from .work import APART, FILLED, LOSS, RIGHT, WIDE, SampleWork
+from .work import FILLED, GAP, LOSS, RIGHT, WIDE, SampleWork
 
 
 @inlined
 def work_of(work, n_layers, part):
     """A part's own memory."""
     n_outputs = at(work.units, n_layers + 1) - at(work.units, n_layers)
-    n = part * (at(work.units, n_layers + 1) * work.columns + APART)
+    n = part * (at(work.units, n_layers + 1) * work.columns + GAP)
     return SampleWork(
         work.units, work.parts, work.columns, offset(work.filled, FILLED * part), offset(work.a, n), offset(work.z, n),
-        offset(work.delta, n), offset(work.y, part * (n_outputs * work.columns + APART)),
-        offset(work.weight, part * (work.columns + APART)), work.parts_own, work.parts_given, work.replica,
+        offset(work.delta, n), offset(work.y, part * (n_outputs * work.columns + GAP)),
+        offset(work.weight, part * (work.columns + GAP)), work.parts_own, work.parts_given, work.replica,
         work.partial, work.order, work.words,
     )  # fmt: skip
 

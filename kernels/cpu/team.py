@@ -18,7 +18,7 @@ import numpy as np
 from ..arguments import LINE, Memory, Net, aligned_zeros
 from ..entry import CHECK_TYPES, Repeated, Words, entry
 from .placement import keep_apart, set_free
-from .work import LayerWork, SampleWork
+from .work import FAR, LayerWork, SampleWork
 
 AWAKE = 0.001  # seconds for which a processor that has nothing to do is still at hand
 
@@ -52,6 +52,12 @@ class Team:
         # A threading.Thread would be waited for until it runs.
         self._threads = [start_new_thread(_serve, (queue, self._done)) for queue in self._work]
         self._at_rest = -inf  # since when
+
+    def are_far(self) -> bool:
+        """Whether two ranks have processors that share no cache, now."""
+        cycles = np.array([FAR], np.int64)
+        self.run("cpu.distance.measure", np.dtype(np.int64), cycles, n_ranks=2)
+        return bool(cycles[0] >= FAR)
 
     def run(self, kernel, kind, *arguments, n_ranks: int | None = None, new: tuple[int, ...] = ()) -> None:
         """Run on the first n_ranks ranks, on all if it is None.

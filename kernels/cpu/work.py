@@ -25,9 +25,13 @@ FEATURES = binding.get_host_cpu_features()
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 OTHER_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less
 REPLICAS = 2  # ranks of the family of that name
+# Two ranks of a net with more than ALWAYS_REPLICAS parameters have a net each if they are far from each other, and a
+# layer's rows do not leave the second-level cache before they are read, where those of another rank cost little.
+FAR = 200  # cycles of the processor's counter that a meeting of two ranks takes if they share no cache
+STAYING_BYTES = 2_000_000  # of deltas
 # Elements between what different ranks write: a page at least. A core that walks along an array fetches ahead, up to
 # the end of a page, and whoever writes there must take the lines back from it (bench/LOG.md).
-APART = 1024
+GAP = 1024
 K = 256  # columns of A that a product takes at a time
 
 
@@ -52,7 +56,7 @@ def tile_size(n_inputs: int, n_outputs: int) -> int:
 
 class SampleWork(NamedTuple):
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    parts: int  # of a batch, in sample_replicas: from `filled` to `weight` each has a piece; floats are APART
+    parts: int  # of a batch, in sample_replicas: from `filled` to `weight` each has a piece; floats are GAP
     columns: int  # of a piece of a, z, delta, y, weight: a multiple of the lanes
     filled: np.ndarray  # int64 (FILLED,): first sample and number of samples of the batch in a, y, weight, -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
@@ -60,7 +64,7 @@ class SampleWork(NamedTuple):
     delta: np.ndarray
     y: np.ndarray  # (n_outputs, columns)
     weight: np.ndarray  # (columns,)
-    parts_own: np.ndarray  # flat (parts, n_padded + APART), their gradients, or empty ...
+    parts_own: np.ndarray  # flat (parts, n_padded + GAP), their gradients, or empty ...
     parts_given: np.ndarray  # ... as much, twice: copies for other ranks, of even and of odd steps ...
     replica: np.ndarray  # ... and what is each rank's own but rank 0's: parameters, gradient, state
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
@@ -69,7 +73,8 @@ class SampleWork(NamedTuple):
 
 
 FILLED = 16  # two cache lines
-OWN = "a", "z", "delta", "mask", "y", "weight", "transposed"  # of LayerWork, what each of two replicas has for itself
+# Of LayerWork, what each of two replicas has for itself: all of it, or the last alone where deltas do not stay.
+OWN = "a", "z", "delta", "mask", "y", "weight", "transposed"
 
 
 class LayerWork(NamedTuple):
@@ -86,7 +91,7 @@ class LayerWork(NamedTuple):
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
     squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
     halves: bool  # whether the gradient is the sum of two halves of a batch, added in the end
-    parts_own: np.ndarray  # flat (2, n_padded + APART), the halves' gradients, or empty ...
+    parts_own: np.ndarray  # flat (2, n_padded + GAP), the halves' gradients, or empty ...
     parts_given: np.ndarray  # ... as much, twice: copies for the other rank, of even and of odd steps ...
     replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, and OWN
     partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)

@@ -16,7 +16,7 @@ import numpy as np
 
 from .devices import Device, backend, n_threads_available
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import N_SCALARS, POWER1, POWER2, Data, Memory, Net, aligned_zeros, parts_of
+from .kernels.arguments import ALWAYS_REPLICAS, N_SCALARS, POWER1, POWER2, Data, Memory, Net, aligned_zeros, parts_of
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .kernels.optimizers import Rule
 from .network import Network
@@ -30,9 +30,9 @@ EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
 ROWS_PER_THREAD = 8
-# Up to so many parameters two threads have a net each and exchange a gradient in each step. They pay from so many
-# multiply-adds of a step on: it is less than what they would otherwise write for each other to read.
-REPLICAS_UP_TO_PARAMS, REPLICAS_FROM = 60_000, 900_000
+# Up to so many parameters two threads may have a net each and exchange a gradient in each step. Where they always have
+# they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.
+REPLICAS_UP_TO_PARAMS, REPLICAS_FROM = 1_000_000, 900_000
 # The same with samples as lanes, where an activation takes as long as so many multiply-adds: two threads pay from so
 # many of them on, each other one from so many more.
 ACTIVATION, SAMPLE_REPLICAS_FROM, SAMPLES_PER_THREAD = 20, 300_000, 600_000
@@ -203,7 +203,7 @@ def choose_threads(network: Network, family: str, rows: int, per_thread: int = S
         return 1
     work = products(network, rows)
     n = min(work // per_thread, rows // ROWS_PER_THREAD)
-    if family == "replicas" and work >= REPLICAS_FROM:
+    if family == "replicas" and network.layout.n_params <= ALWAYS_REPLICAS and work >= REPLICAS_FROM:
         n = max(n, 2)
     return max(1, min(n_threads_available(), n))
 

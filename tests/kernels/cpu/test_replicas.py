@@ -1,0 +1,96 @@
+"""Two ranks, with a net each or with one: the same bits; and what one writes is far from what the other does."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import fastmlp
+import fastmlp.plan
+from fastmlp.kernels.arguments import ALWAYS_REPLICAS
+from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.cpu.team import Team
+from fastmlp.kernels.cpu.work import STAYING_BYTES
+
+SMALL, LARGE = (64, 100, 50, 3), (64, 256, 200, 3)
+PAGE = 4096
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """train(sizes, rows, threads, far) -> (parameters, losses, kernels that ran)"""
+    ran = []
+
+    def run_each(team, kernel, kind, arguments):
+        ran.append(kernel)
+        return real(team, kernel, kind, arguments)
+
+    real = Team.run_each
+    monkeypatch.setattr(Team, "run_each", run_each)
+
+    def run(sizes, rows, threads, far=False, **options):
+        monkeypatch.setattr(fastmlp.plan, "choose_threads", lambda *_: threads)
+        monkeypatch.setattr(Team, "are_far", lambda team: far)
+        ran.clear()
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(2 * rows + 9, sizes[0])), rng.integers(0, sizes[-1], 2 * rows + 9)
+        net = fastmlp.MLP(sizes, loss="softmax_cross_entropy", hidden_activation="tanh", random_state=1, device="cpu")
+        history = net.fit(X, y, epochs=4, batch_size=rows, optimizer=fastmlp.Adam(0.01, **options), verbose=0)
+        return net.params, history.loss, set(ran)
+
+    return run
+
+
+@pytest.mark.parametrize("options", ({}, {"clip_norm": 0.1}), ids=["", "clipped"])
+def test_the_same_bits_near_and_far(train, options):
+    params, losses, _ = train(LARGE, 50, 1, **options)
+    assert params.size > ALWAYS_REPLICAS
+    for threads, far, kernel in ((2, False, "per_layer"), (2, True, "replicas"), (3, True, "per_layer")):
+        found, found_losses, ran = train(LARGE, 50, threads, far, **options)
+        np.testing.assert_array_equal(found, params)
+        np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
+        assert ran == {f"cpu.{kernel}.train"}
+
+
+def test_small_nets_are_not_asked_where_they_are(train):
+    expected, _, _ = train(SMALL, 50, 1)
+    for far in (False, True):
+        params, _, ran = train(SMALL, 50, 2, far)
+        np.testing.assert_array_equal(params, expected)
+        assert ran == {"cpu.replicas.train"}
+
+
+@pytest.mark.parametrize("sizes, kernel", [(SMALL, "replicas"), (LARGE, "per_layer")], ids=["small", "large"])
+def test_batches_that_leave_the_caches(train, sizes, kernel):
+    rows = STAYING_BYTES // 4 // min(sum(sizes), sum(sizes[1:])) + 100
+    expected, _, _ = train(sizes, rows, 1)
+    params, _, ran = train(sizes, rows, 2, True)
+    np.testing.assert_array_equal(params, expected)
+    assert ran == {f"cpu.{kernel}.train"}
+
+
+@pytest.mark.parametrize("family", ("replicas", "per_sample_replicas"))
+def test_what_ranks_write_is_a_page_apart(family):
+    network = fastmlp.MLP(SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "replicas")).network
+    net = fastmlp.plan.describe_net(network)
+    work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
+    state = np.zeros(2 * net.n_padded, np.float32)
+    plan = fastmlp.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
+    memory = plan.make_memory(np.zeros(net.n_padded, np.float32), state, 1)
+    owned = backend._replica(memory, work, 1)
+    first, second = (
+        {name: array for part in parts for name, array in part._asdict().items() if isinstance(array, np.ndarray)}
+        for parts in ((memory, work), owned)
+    )
+    written = ("params", "grads", "state", *(backend._own_names(work)))
+    for mine, theirs in itertools.product(written, written):
+        (a, a_end), (b, b_end) = (
+            np.lib.array_utils.byte_bounds(first[mine]),
+            np.lib.array_utils.byte_bounds(second[theirs]),
+        )
+        assert a_end + PAGE <= b or b_end + PAGE <= a, (mine, theirs)
+
+
+def test_ranks_know_whether_they_are_far():
+    with Team(2) as team:
+        assert {team.are_far() for _ in range(3)} <= {True, False}
