@@ -61,6 +61,7 @@ class Processors:
         self._keepers: list[Keeper] | None = None  # not started yet
         self._alone = inf  # what the fastest of them said so far
         self._patience = PATIENCE
+        self.first_look = 1.0  # how many times as long as alone the slowest one's work took when they were last woken
 
     @contextmanager
     def awake(self) -> Iterator[bool]:
@@ -89,11 +90,11 @@ class Processors:
         """Patience is halved whenever it ends, so that nobody waits for processors that are never faster together, as
         those of a machine that counts each core twice.
         """
-        end = perf_counter() + self._patience
-        while True:
-            at_speed = self._ask(keepers) <= SLOWED * self._alone
-            if at_speed or perf_counter() >= end:
-                break
+        end, slowest = perf_counter() + self._patience, self._ask(keepers)
+        self.first_look = slowest / self._alone
+        while slowest > SLOWED * self._alone and perf_counter() < end:
+            slowest = self._ask(keepers)
+        at_speed = slowest <= SLOWED * self._alone
         self._patience = min(PATIENCE, 2 * self._patience) if at_speed else self._patience / 2
         return at_speed
 

@@ -1,0 +1,37 @@
+"""What do this machine's processors share, second by second? The measurement behind processors.py and replicas.py.
+
+Run on an otherwise idle machine: python bench/lab_processors.py [SECONDS]
+
+After each second of rest: how many times as long as alone both take for the same work (1.0: a core each; 1.85 where both
+are threads of one core of AMD's), how long it was until that changed, and how long a meeting of two threads takes (some
+30 ns with a third-level cache in common, five times as long without).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from meeting import seconds_to_meet
+
+from fastmlp.benchmarks.processors import Processors
+
+
+def main(seconds: int) -> None:
+    processors = Processors()
+    with processors.awake():
+        pass
+    print(f"{'second':>6} {'slowed':>7} {'until ms':>9} {'meeting ns':>11}")
+    for second in range(seconds):
+        time.sleep(1.0)
+        began = time.perf_counter()
+        with processors.awake() as at_speed:
+            waited = time.perf_counter() - began
+            slowed = processors.first_look
+        meeting = seconds_to_meet() or 0.0
+        until = f"{1e3 * waited:.1f}" if at_speed else f"> {1e3 * waited:.0f}"
+        print(f"{second:6} {slowed:7.2f} {until:>9} {1e9 * meeting:11.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
