@@ -2,9 +2,9 @@
 
 Run on an otherwise idle machine: python bench/lab_processors.py [SECONDS]
 
-After each second of rest: how many times as long as alone both take for the same work (1.0: a core each; 1.85 where both
-are threads of one core of AMD's), how long it was until that changed, and how long a meeting of two threads takes (some
-30 ns with a third-level cache in common, five times as long without).
+After each second of rest: how many times as long as alone both take for the same work (1.0 with a core each, 1.85 on
+the two threads of a core of AMD's), how long that lasted, and how long a meeting of two threads takes (some 30 ns with
+a third-level cache in common, five times as long without).
 """
 
 from __future__ import annotations
