@@ -19,7 +19,7 @@ from math import inf
 from pathlib import Path
 from time import perf_counter
 
-PATIENCE = 0.5  # seconds
+PATIENCE, LEAST = 0.5, 0.125  # seconds
 SLOWED = 1.2  # times as long as alone; two threads of one core are 1.85 times as long at a keeper's work
 UP_TO = 32  # processors: a keeper takes 10 MB
 
@@ -60,7 +60,7 @@ class Processors:
         self._keeper = keeper
         self._keepers: list[Keeper] | None = None  # not started yet
         self._alone = inf  # what the fastest of them said so far
-        self._patience = PATIENCE
+        self._patience, self._least = PATIENCE, 0.0
         self.first_look = 1.0  # how many times as long as alone the slowest one's work took when they were last woken
 
     @contextmanager
@@ -88,14 +88,15 @@ class Processors:
 
     def _come_to_speed(self, keepers: list[Keeper]) -> bool:
         """Patience is halved whenever it ends, so that nobody waits for processors that are never faster together, as
-        those of a machine that counts each core twice.
+        those of a machine that counts each core twice; to LEAST where they were once parted.
         """
         end, slowest = perf_counter() + self._patience, self._ask(keepers)
         self.first_look = slowest / self._alone
         while slowest > SLOWED * self._alone and perf_counter() < end:
             slowest = self._ask(keepers)
         at_speed = slowest <= SLOWED * self._alone
-        self._patience = min(PATIENCE, 2 * self._patience) if at_speed else self._patience / 2
+        self._least = LEAST if at_speed and self.first_look > SLOWED else self._least
+        self._patience = min(PATIENCE, 2 * self._patience) if at_speed else max(self._least, self._patience / 2)
         return at_speed
 
     def _ask(self, keepers: list[Keeper]) -> float:
