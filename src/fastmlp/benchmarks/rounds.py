@@ -15,7 +15,7 @@ TOO_LONG = 0.5  # ... or takes so long
 WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
 SHORTEST = 0.06  # seconds of one measurement
 PAUSE = 0.06  # seconds that getting ready takes on average
-FEWEST_ROUNDS = 5  # the median of three is as slow as the host was in two of them
+FEWEST_ROUNDS = 4  # the median of three is as slow as the host was in two of them
 PROCESSORS = Processors()
 
 
@@ -61,7 +61,7 @@ def affordable_rounds(rules: Rules, seconds: float) -> int:
     """How many rounds of so many seconds the rules allow.
 
     >>> affordable_rounds(Rules(rounds=7, seconds=7.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=7.0), 60.0)
-    (7, 5)
+    (7, 4)
     """
     return max(min(FEWEST_ROUNDS, rules.rounds), min(rules.rounds, int(rules.seconds / seconds)))
 
