@@ -39,6 +39,7 @@ def test_small_nets_have_samples_in_lanes():
     assert choose_family(network(XOR), 4) == "per_sample_narrow"
     assert choose_family(network(XOR), 32) == "per_sample_wide"
     assert choose_family(network(LARGE), 128) == "replicas"
+    assert choose_family(network(LARGE), 1024) == "per_layer"
     assert choose_family(network((784, 1200, 1200, 10)), 128) == "per_layer"
 
 

@@ -21,6 +21,7 @@ from ..arguments import (
     HYPER,
     MOST_RECORDS,
     NET_HYPER,
+    STAYING,
     Course,
     Data,
     Memory,
@@ -45,7 +46,6 @@ from .work import (
     PARTIAL_COLUMNS,
     REPLICAS,
     RIGHT,
-    STAYING_BYTES,
     TOGETHER,
     UNIT,
     WIDE,
@@ -174,7 +174,7 @@ def _own_names(work: Any) -> tuple[str, ...]:
 
 def _stay(work: LayerWork) -> bool:
     """Whether a batch's deltas stay in a second-level cache."""
-    return work.delta.nbytes <= STAYING_BYTES
+    return work.delta.size - int(work.blocks[1]) <= STAYING + 1000  # each layer's are padded
 
 
 def _with_replicas(work: Any, n_padded: int, n: int) -> Any:

@@ -25,10 +25,7 @@ FEATURES = binding.get_host_cpu_features()
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 OTHER_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less
 REPLICAS = 2  # ranks of the family of that name
-# Two ranks of a net with more than ALWAYS_REPLICAS parameters have a net each if they are far from each other, and a
-# layer's rows do not leave the second-level cache before they are read, where those of another rank cost little.
 FAR = 200  # cycles of the processor's counter that a meeting of two ranks takes if they share no cache
-STAYING_BYTES = 2_000_000  # of deltas
 # Elements between what different ranks write: a page at least. A core that walks along an array fetches ahead, up to
 # the end of a page, and whoever writes there must take the lines back from it (bench/LOG.md).
 GAP = 1024

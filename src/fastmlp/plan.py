@@ -16,7 +16,18 @@ import numpy as np
 
 from .devices import Device, backend, n_threads_available
 from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import ALWAYS_REPLICAS, N_SCALARS, POWER1, POWER2, Data, Memory, Net, aligned_zeros, parts_of
+from .kernels.arguments import (
+    ALWAYS_REPLICAS,
+    N_SCALARS,
+    POWER1,
+    POWER2,
+    STAYING,
+    Data,
+    Memory,
+    Net,
+    aligned_zeros,
+    parts_of,
+)
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .kernels.optimizers import Rule
 from .network import Network
@@ -106,7 +117,9 @@ def choose_family(network: Network, rows: int) -> str:
     up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
     fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
     if any(network.dropout) or not fits:
-        return "replicas" if network.layout.n_params <= REPLICAS_UP_TO_PARAMS else "per_layer"
+        n_params, stays = network.layout.n_params, rows * sum(network.layer_sizes[1:]) <= STAYING
+        halves = n_params <= ALWAYS_REPLICAS or (stays and n_params <= REPLICAS_UP_TO_PARAMS)
+        return "replicas" if halves else "per_layer"
     if rows <= 4:
         return "per_sample_narrow"
     return "per_sample_wide" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "per_sample_replicas"

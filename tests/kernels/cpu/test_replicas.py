@@ -7,10 +7,9 @@ import pytest
 
 import fastmlp
 import fastmlp.plan
-from fastmlp.kernels.arguments import ALWAYS_REPLICAS
+from fastmlp.kernels.arguments import ALWAYS_REPLICAS, STAYING
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.team import Team
-from fastmlp.kernels.cpu.work import STAYING_BYTES
 
 SMALL, LARGE = (64, 100, 50, 3), (64, 256, 200, 3)
 PAGE = 4096
@@ -62,7 +61,7 @@ def test_small_nets_are_not_asked_where_they_are(train):
 
 @pytest.mark.parametrize("sizes, kernel", [(SMALL, "replicas"), (LARGE, "per_layer")], ids=["small", "large"])
 def test_batches_that_leave_the_caches(train, sizes, kernel):
-    rows = STAYING_BYTES // 4 // min(sum(sizes), sum(sizes[1:])) + 100
+    rows = STAYING // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
     np.testing.assert_array_equal(params, expected)
