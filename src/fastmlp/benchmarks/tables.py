@@ -27,7 +27,7 @@ from .results import (
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
 PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 BUSY = 0.1  # share of the processors taken by others above which figures are doubtful
-FARTHER = 1.5  # times as long a meeting of two threads by which processors are at another distance
+FARTHER = 3.0  # times as long a meeting of two threads by which processors are at another distance
 SLOW_STARTS = 0.02  # share of measurements that began on slow processors from which on it is said
 NO_FIGURE = "-"
 
