@@ -52,6 +52,7 @@ from .work import (
     Block,
     LayerWork,
     SampleWork,
+    packed_starts,
     panel_starts,
     scratch_size,
 )
@@ -123,6 +124,7 @@ def make_work(
         # The inputs' block is filled only when a shuffled batch is gathered.
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
+        packs, n_packed = packed_starts(sizes, rows // ranks, dtype.itemsize)
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerWork(
             blocks=starts[:-1].astype(np.int64),
@@ -134,6 +136,8 @@ def make_work(
             weight=aligned_zeros(rows if shuffle else 0, dtype),
             squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
             halves=parts > 1,
+            packed=aligned_zeros(n_packed, dtype),
+            packs=packs,
             transposed=aligned_zeros(int(panels[-1]), dtype),
             panels=panels,
             n_scratch=n_scratch,
@@ -169,7 +173,7 @@ def _own_sizes(work: Any, n_padded: int) -> list[int]:
 def _own_names(work: Any) -> tuple[str, ...]:
     if not isinstance(work, LayerWork):
         return ()
-    return OWN if _stay(work) else OWN[-1:]
+    return OWN if _stay(work) else OWN[-2:]
 
 
 def _stay(work: LayerWork) -> bool:

@@ -30,7 +30,7 @@ from .elements import (
 )
 from .exchange import own_part, start_of
 from .loop import make_loop
-from .product import make_product, plain_product, transpose_to_panels
+from .product import copy_to_panels, make_product, plain_product, transpose_to_panels
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, K
 
@@ -51,6 +51,7 @@ def _backward_rows(i, rows, extra):
         backward(code, kept, o, rows * width, delta, o)
 
 
+SETTLED = 16_384  # weights that are updated, then copied, at a time: with gradient and state they stay in cache
 product_forward, product_backward = make_product(_activate_rows), make_product(_backward_rows)
 
 
@@ -67,13 +68,14 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
         hides = training and net.dropout[k] > 0.0
         keeps = net.keep_z[k] == 1
         z = work.z if keeps or hides else work.a
-        w = net.weight_offsets[k]
+        w, w0, ldw = params, net.weight_offsets[k], fan_out
+        if training and work.packs[k] >= 0:
+            w, w0, ldw = work.packed, work.packs[k], 0
         raw = work.z if hides and not keeps else work.a
         extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps, fan_out, z, raw, o)
         product_forward(
-            False, rows, fan_out, fan_in, source, start, fan_in, params, w, fan_out, False, z, o, fan_out, scratch,
-            extra,
-        )  # fmt: skip
+            False, rows, fan_out, fan_in, source, start, fan_in, w, w0, ldw, False, z, o, fan_out, scratch, extra
+        )
         if hides:
             draw_mask(
                 net.dropout[k], seed, step, k, row * fan_out, (row + rows) * fan_out, work.mask, work.blocks[k + 1]
@@ -133,31 +135,45 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
 
 
 @inner
+def copy_weights(net, params, work, k, row, end):
+    """Rows row <= i < end of layer k's weights into their copies."""
+    fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
+    if work.packs[k] >= 0:
+        copy_to_panels(params, w, row, end, fan_out, fan_in, work.packed, work.packs[k])
+    if k > 0:
+        transpose_to_panels(params, w, row, end, fan_out, fan_in, work.transposed, work.panels[k])
+
+
+@inner
 def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
-    """Update this rank's share of layer k, and bring the transposed copy of its weights up to date."""
+    """Update this rank's share of layer k, and bring the copies of its weights up to date while these are in cache."""
     fan_in, fan_out, p = net.sizes[k], net.sizes[k + 1], memory.params
     row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
     column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
     w, b = net.weight_offsets[k], net.bias_offsets[k]
-    for is_bias in range(2):
-        first, last, decay, l2 = w + row * fan_out, w + end * fan_out, h.decay, number(p, net.l2)
+    height = max(1, SETTLED // (UNIT * fan_out)) * UNIT
+    n_pieces = (end - row + height - 1) // height
+    for piece in range(n_pieces + 1):
+        is_bias = piece == n_pieces
+        i = row + piece * height
+        stop = min(end, i + height)
+        first, last, decay, l2 = w + i * fan_out, w + stop * fan_out, h.decay, number(p, net.l2)
         if is_bias:
             first, last, decay, l2 = b + column, b + last_column, number(p, 1.0), number(p, 0.0)
         factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
         if decay != 1.0 or l2 != 0.0 or factor != 1.0:
             adjust(p, memory.grads, first, last, decay, l2, factor)
         update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h)
-    if k > 0:
-        transpose_to_panels(p, w, row, end, fan_out, work.transposed, work.panels[k])
+        if not is_bias:
+            copy_weights(net, p, work, k, i, stop)
 
 
 @inlined
 def prepare(rank, n_ranks, net, memory, work):
-    """The transposed copies, at the start of a call: parameters may have changed since the last."""
-    for k in range(1, net.n_layers):
-        fan_in, w = net.sizes[k], net.weight_offsets[k]
-        row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-        transpose_to_panels(memory.params, w, row, end, net.sizes[k + 1], work.transposed, work.panels[k])
+    """The copies of weights, at the start of a call: parameters may have changed since the last."""
+    for k in range(net.n_layers):
+        row, end = start_of(rank, n_ranks, net.sizes[k], UNIT), start_of(rank + 1, n_ranks, net.sizes[k], UNIT)
+        copy_weights(net, memory.params, work, k, row, end)
 
 
 @inner

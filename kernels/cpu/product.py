@@ -8,7 +8,8 @@ C is walked in blocks of K columns of A; a block of B (K x n) stays in the secon
 the first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
 them, and so is A' in tiles (Goto and van de Geijn 2008).
 
-B in panels: panel j has columns j * width to (j + 1) * width, row after row, the last one's filled up with zeros.
+B in panels: block after block of K rows at the most, contiguous as it has to stay in cache. Panel j of a block has
+columns j * width to (j + 1) * width, row after row, the last one's filled up with zeros.
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ from __future__ import annotations
 from ..jit import inner
 from ..memory import at, load, load_first, store, transpose_square
 from .tile import lanes_of, make_tile
-from .work import ROWS, VECTOR_BYTES, K
+from .work import PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES, K
 
-PACK_ROWS = 32  # rows of C from which copying B pays; bench/LOG.md
 SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
-FAR = 320  # elements between rows from which walking down a column is slow
 PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 _tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
 _tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
@@ -30,11 +29,28 @@ _tile_one = make_tile(2, False, whole_rows=True, most_rows=1)
 
 
 @inner
-def copy_panels(b, b0, ldb, k, n, width, out):
-    """Panels of `width` columns of B (k, n), each (k, width) and contiguous, the last one filled up with zeros."""
-    o = 0
+def up_to(n, unit):
+    return (n + unit - 1) // unit * unit
+
+
+@inner
+def blocks_of(k):
+    return (k + K - 1) // K
+
+
+@inner
+def block_start(block, n_blocks, k):
+    """The first of k columns that a block has: whole squares, so that a block is copied in them."""
+    return min(k, up_to(k * block // n_blocks, SIDE))
+
+
+@inner
+def copy_panels(b, b0, ldb, k, n, width, out, out0, panel):
+    """B (k, n) in panels of `width` columns, each (k, width) and contiguous, the last one filled up with zeros; they
+    start `panel` elements after one another.
+    """
     for j in range(0, n, width):
-        columns = min(width, n - j)
+        columns, o = min(width, n - j), out0 + j // width * panel
         for p in range(k):
             row = b0 + p * ldb + j
             if columns == width:
@@ -104,19 +120,20 @@ def make_product(after):
         ldb : 0 for a B that is in panels. adds : whether it is added to what C holds
         """
         width = 2 * lanes_of(a)
-        panels = m >= PACK_ROWS and ldb >= FAR
-        tiles = trans_a and lda >= FAR
+        panels = m >= PACK_ROWS and ldb >= PACK_FROM
+        tiles = trans_a and lda >= PACK_FROM
         tiles_start = K * (n + width)  # of two tiles of A'
-        n_blocks = (k + K - 1) // K
+        n_blocks = blocks_of(k)
         for block in range(n_blocks):
-            p = k * block // n_blocks
-            depth = k * (block + 1) // n_blocks - p
+            p = block_start(block, n_blocks, k)
+            depth = block_start(block + 1, n_blocks, k) - p
             right, right0, panel, b_k = b, b0 + p * ldb, width, ldb
             if ldb == 0:
-                right0, panel, b_k = b0 + p * width, width * k, width
+                right0, panel, b_k = b0 + p * up_to(n, width), width * depth, width
             elif panels:
-                copy_panels(b, right0, ldb, depth, n, width, scratch)
-                right, right0, panel, b_k = scratch, 0, width * depth, width
+                right, panel, b_k = scratch, width * depth, width
+                copy_panels(b, right0, ldb, depth, n, width, right, 0, panel)
+                right0 = 0
             for i in range(0, m, ROWS):
                 rows = min(ROWS, m - i)
                 left, left0, a_row, a_k = a, a0 + i * lda + p, lda, 1
@@ -161,17 +178,31 @@ plain_product = make_product(_nothing)
 
 
 @inner
-def transpose_to_panels(w, w0, first, last, n, out, out0):
-    """Rows first <= i < last of w (*, n), which are columns of B = w', into B in panels."""
-    width = 2 * lanes_of(w)
-    whole = n - n % SIDE
-    for panel in range(first - first % width, last, width):
-        o = out0 + panel * n
-        low, high = max(first, panel), min(last, panel + width)
-        squares = low + (high - low) // SIDE * SIDE
-        for j in range(0, whole, SIDE):
-            for i in range(low, squares, SIDE):
-                transpose_square(w, w0 + i * n + j, n, out, o + j * width + i - panel, width, SIDE)
-        for i in range(low, high):
-            for j in range(whole if i < squares else 0, n):
-                out[o + j * width + i - panel] = at(w, w0 + i * n + j)
+def copy_to_panels(w, w0, first, last, n, fan_in, out, out0):
+    """Rows first <= i < last of w (fan_in, n) into B = w in panels."""
+    width, n_blocks = 2 * lanes_of(w), blocks_of(fan_in)
+    for block in range(n_blocks):
+        p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
+        low, high, o = max(first, p), min(last, end), out0 + p * up_to(n, width)
+        if low < high:
+            row, panel = w0 + low * n, (end - p) * width
+            copy_panels(w, row, n, high - low, n, width, out, o + (low - p) * width, panel)
+
+
+@inner
+def transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
+    """Rows first <= i < last of w (fan_in, n), which are columns of B = w', into B in panels."""
+    width, n_blocks = 2 * lanes_of(w), blocks_of(n)
+    for block in range(n_blocks):
+        p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
+        whole = end - (end - p) % SIDE
+        for panel in range(first - first % width, last, width):
+            o = out0 + p * up_to(fan_in, width) + panel * (end - p) - p * width - panel
+            low, high = max(first, panel), min(last, panel + width)
+            squares = low + (high - low) // SIDE * SIDE
+            for j in range(p, whole, SIDE):
+                for i in range(low, squares, SIDE):
+                    transpose_square(w, w0 + i * n + j, n, out, o + j * width + i, width, SIDE)
+            for i in range(low, high):
+                for j in range(whole if i < squares else p, end):
+                    out[o + j * width + i] = at(w, w0 + i * n + j)

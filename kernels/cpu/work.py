@@ -30,6 +30,8 @@ FAR = 200  # cycles of the processor's counter that a meeting of two ranks takes
 # the end of a page, and whoever writes there must take the lines back from it (bench/LOG.md).
 GAP = 1024
 K = 256  # columns of A that a product takes at a time
+PACK_ROWS = 32  # rows of a product from which copying B pays ...
+PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
 
 
 def scratch_size(n: int, itemsize: int) -> int:
@@ -44,6 +46,18 @@ def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
     width = 2 * VECTOR_BYTES // itemsize
     lengths = [-(-fan_in // width) * width * fan_out for fan_in, fan_out in pairwise(sizes)]
     return np.cumsum([0, 0, *lengths[1:]])
+
+
+def packed_starts(sizes: list[int], rows: int, itemsize: int) -> tuple[np.ndarray, int]:
+    """(n_layers,) where the layers' W start in panels, -1 for those whose products with `rows` rows need none, and
+    where the last one ends: in elements.
+    """
+    width, starts, end = 2 * VECTOR_BYTES // itemsize, [], 0
+    for fan_in, fan_out in pairwise(sizes):
+        packs = rows >= PACK_ROWS and fan_out >= PACK_FROM
+        starts.append(end if packs else -1)
+        end += -(-fan_out // width) * width * fan_in if packs else 0
+    return np.array(starts, np.int64), end
 
 
 def tile_size(n_inputs: int, n_outputs: int) -> int:
@@ -70,8 +84,8 @@ class SampleWork(NamedTuple):
 
 
 FILLED = 16  # two cache lines
-# Of LayerWork, what each of two replicas has for itself: all of it, or the last alone where deltas do not stay.
-OWN = "a", "z", "delta", "mask", "y", "weight", "transposed"
+# Of LayerWork, what each of two replicas has for itself: all of it, or the last two where deltas do not stay.
+OWN = "a", "z", "delta", "mask", "y", "weight", "packed", "transposed"
 
 
 class LayerWork(NamedTuple):
@@ -82,7 +96,9 @@ class LayerWork(NamedTuple):
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
-    transposed: np.ndarray  # of each W but the first its transpose in panels, see product.py, for the way back
+    packed: np.ndarray  # of each W that needs it a copy in panels, see product.py, for training's way there
+    packs: np.ndarray  # int64 (n_layers,), where a layer's start, -1 for one that has none
+    transposed: np.ndarray  # of each W but the first its transpose in panels, for the way back
     panels: np.ndarray  # int64 (n_layers,), where a layer's start
     n_scratch: int
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
