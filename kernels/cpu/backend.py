@@ -124,7 +124,8 @@ def make_work(
         # The inputs' block is filled only when a shuffled batch is gathered.
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
-        packs, n_packed = packed_starts(sizes, rows // ranks, dtype.itemsize)
+        packs, n_packed = packed_starts(sizes, rows // ranks, ranks, dtype.itemsize)
+        copies = 2 if ranks == 2 else 1
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerWork(
             blocks=starts[:-1].astype(np.int64),
@@ -136,9 +137,12 @@ def make_work(
             weight=aligned_zeros(rows if shuffle else 0, dtype),
             squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
             halves=parts > 1,
-            packed=aligned_zeros(n_packed, dtype),
+            copies=copies,
+            n_packed=n_packed + GAP,
+            packed=aligned_zeros(copies * (n_packed + GAP), dtype),
             packs=packs,
-            transposed=aligned_zeros(int(panels[-1]), dtype),
+            n_transposed=int(panels[-1]) + GAP,
+            transposed=aligned_zeros(copies * (int(panels[-1]) + GAP), dtype),
             panels=panels,
             n_scratch=n_scratch,
             scratch=aligned_zeros((ranks, n_scratch), dtype),
@@ -173,7 +177,7 @@ def _own_sizes(work: Any, n_padded: int) -> list[int]:
 def _own_names(work: Any) -> tuple[str, ...]:
     if not isinstance(work, LayerWork):
         return ()
-    return OWN if _stay(work) else OWN[-2:]
+    return OWN if _stay(work) else ()
 
 
 def _stay(work: LayerWork) -> bool:
@@ -242,6 +246,8 @@ def _replica(memory: Memory, work: Any, rank: int) -> tuple[Memory, Any]:
     own = dict(zip(_own_names(work), others, strict=True))
     if own:
         own["squares"] = np.empty_like(work.squares)
+    if isinstance(work, LayerWork):
+        own |= {"copies": 1, "packed": work.packed[work.n_packed :], "transposed": work.transposed[work.n_transposed :]}
     return memory._replace(params=params, grads=grads, state=state), work._replace(**own)
 
 

@@ -20,16 +20,19 @@ from .elements import LANES
 from .work import GAP
 
 # Before a sign that numbers are there: stores past the caches are not in order with others.
-_settle = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType())
+settle_stores = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType())
 
 
 @intrinsic
-def _store_past_caches(typing_context, array, i, v):
-    """memory.store, where array[i] begins a cache line. An ordinary one on processors other than x86's."""
+def store_past_caches(typing_context, array, i, v):
+    """memory.store, where array[i] begins a cache line, or a vector that is shorter. An ordinary one on processors other
+    than x86's.
+    """
+    align = min(LINE, v.lanes * array.dtype.bitwidth // 8)
 
     def build(context, builder, sig, args):
         place = element_pointer(context, builder, array, args[0], args[1])
-        written = builder.store(args[2], builder.bitcast(place, llvm_type(v).as_pointer()), align=LINE)
+        written = builder.store(args[2], builder.bitcast(place, llvm_type(v).as_pointer()), align=align)
         if IS_X86:
             written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(I32, 1)]))
         return context.get_dummy_value()
@@ -60,8 +63,8 @@ def _given(work, part, step, n):
 def give(work, part, step, n):
     own, given = own_part(work, part, n), _given(work, part, step, n)
     for i in range(0, n, LANES):
-        _store_past_caches(given, i, load(own, i, LANES))
-    _settle()
+        store_past_caches(given, i, load(own, i, LANES))
+    settle_stores()
 
 
 @inner

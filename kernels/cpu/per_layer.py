@@ -30,8 +30,9 @@ from .elements import (
 )
 from .exchange import own_part, start_of
 from .loop import make_loop
-from .product import copy_to_panels, make_product, plain_product, transpose_to_panels
+from .product import make_product, plain_product
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
+from .weight_copies import copy_weights
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, K
 
 
@@ -56,11 +57,13 @@ product_forward, product_backward = make_product(_activate_rows), make_product(_
 
 
 @inner
-def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
+def forward(scratch, net, params, x, x0, row, rows, work, copy, seed, step):
     """Rows row .. row + rows of a batch whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
     z.
+
+    copy : in training, which of the weights' copies are this rank's, else -1
     """
-    n_layers = net.n_layers
+    n_layers, training = net.n_layers, copy >= 0
     source, start = x, x0 + row * net.sizes[0]
     for k in range(n_layers):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
@@ -70,7 +73,7 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, seed, step):
         z = work.z if keeps or hides else work.a
         w, w0, ldw = params, net.weight_offsets[k], fan_out
         if training and work.packs[k] >= 0:
-            w, w0, ldw = work.packed, work.packs[k], 0
+            w, w0, ldw = work.packed, copy * work.n_packed + work.packs[k], 0
         raw = work.z if hides and not keeps else work.a
         extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps, fan_out, z, raw, o)
         product_forward(
@@ -115,7 +118,8 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
         gather_rows(data.Y, work.order, first + row, mine, net.sizes[n_layers], y, row * net.sizes[n_layers])
         if data.weighted:
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
-    forward(scratch, net, params, x, x0, row, mine, work, True, course.seed, step)
+    copy = rank % work.copies
+    forward(scratch, net, params, x, x0, row, mine, work, copy, course.seed, step)
     judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (rows * net.loss_width), work, share)
     top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
     if not net.natural and net.activations[top] != IDENTITY:
@@ -129,19 +133,9 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
         kept = work.z if hides or net.derivative_of_z[k - 1] == 1 else work.a
         extra = (net.activations[k - 1], kept, hides, work.mask, fan_in, work.delta, below)
         product_backward(
-            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed, work.panels[k], 0, False,
-            work.delta, below, fan_in, scratch, extra,
+            False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed,
+            copy * work.n_transposed + work.panels[k], 0, False, work.delta, below, fan_in, scratch, extra,
         )  # fmt: skip
-
-
-@inner
-def copy_weights(net, params, work, k, row, end):
-    """Rows row <= i < end of layer k's weights into their copies."""
-    fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
-    if work.packs[k] >= 0:
-        copy_to_panels(params, w, row, end, fan_out, fan_in, work.packed, work.packs[k])
-    if k > 0:
-        transpose_to_panels(params, w, row, end, fan_out, fan_in, work.transposed, work.panels[k])
 
 
 @inner
@@ -165,7 +159,7 @@ def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
             adjust(p, memory.grads, first, last, decay, l2, factor)
         update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h)
         if not is_bias:
-            copy_weights(net, p, work, k, i, stop)
+            copy_weights(rank, n_ranks, net, p, work, k, i, stop)
 
 
 @inlined
@@ -173,7 +167,7 @@ def prepare(rank, n_ranks, net, memory, work):
     """The copies of weights, at the start of a call: parameters may have changed since the last."""
     for k in range(net.n_layers):
         row, end = start_of(rank, n_ranks, net.sizes[k], UNIT), start_of(rank + 1, n_ranks, net.sizes[k], UNIT)
-        copy_weights(net, memory.params, work, k, row, end)
+        copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
 
 
 @inner
@@ -297,7 +291,7 @@ def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, o
         first = block * n_rows
         rows = min(n_rows, data.n_samples - first)
         x0 = (first - row) * net.sizes[0]  # where row 0 of this block would start
-        forward(scratch, net, params, data.X, x0, row, rows, work, False, 0, 0)
+        forward(scratch, net, params, data.X, x0, row, rows, work, -1, 0, 0)
         o = work.blocks[n_layers] + row * width
         if writes:
             for i in range(rows * width):

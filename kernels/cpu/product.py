@@ -2,7 +2,6 @@
 
     make_product(after)   C = A B, or C = A' B with trans_a, for a B whose rows are contiguous, and a pass over C's rows
     plain_product         the same without the pass
-    transpose_to_panels   the copy of a weight matrix that lets the backward pass be such a product too
 
 C is walked in blocks of K columns of A; a block of B (K x n) stays in the second-level cache, a tile's part of it in
 the first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
@@ -15,7 +14,7 @@ columns j * width to (j + 1) * width, row after row, the last one's filled up wi
 from __future__ import annotations
 
 from ..jit import inner
-from ..memory import at, load, load_first, store, transpose_square
+from ..memory import at, load, load_first, store
 from .tile import lanes_of, make_tile
 from .work import PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES, K
 
@@ -175,34 +174,3 @@ def _nothing(i, rows, extra):
 
 
 plain_product = make_product(_nothing)
-
-
-@inner
-def copy_to_panels(w, w0, first, last, n, fan_in, out, out0):
-    """Rows first <= i < last of w (fan_in, n) into B = w in panels."""
-    width, n_blocks = 2 * lanes_of(w), blocks_of(fan_in)
-    for block in range(n_blocks):
-        p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
-        low, high, o = max(first, p), min(last, end), out0 + p * up_to(n, width)
-        if low < high:
-            row, panel = w0 + low * n, (end - p) * width
-            copy_panels(w, row, n, high - low, n, width, out, o + (low - p) * width, panel)
-
-
-@inner
-def transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
-    """Rows first <= i < last of w (fan_in, n), which are columns of B = w', into B in panels."""
-    width, n_blocks = 2 * lanes_of(w), blocks_of(n)
-    for block in range(n_blocks):
-        p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
-        whole = end - (end - p) % SIDE
-        for panel in range(first - first % width, last, width):
-            o = out0 + p * up_to(fan_in, width) + panel * (end - p) - p * width - panel
-            low, high = max(first, panel), min(last, panel + width)
-            squares = low + (high - low) // SIDE * SIDE
-            for j in range(p, whole, SIDE):
-                for i in range(low, squares, SIDE):
-                    transpose_square(w, w0 + i * n + j, n, out, o + j * width + i, width, SIDE)
-            for i in range(low, high):
-                for j in range(whole if i < squares else p, end):
-                    out[o + j * width + i] = at(w, w0 + i * n + j)

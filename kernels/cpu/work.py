@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+import os
+
 import numpy as np
 from llvmlite import binding
 
@@ -48,13 +50,13 @@ def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
     return np.cumsum([0, 0, *lengths[1:]])
 
 
-def packed_starts(sizes: list[int], rows: int, itemsize: int) -> tuple[np.ndarray, int]:
+def packed_starts(sizes: list[int], rows: int, ranks: int, itemsize: int) -> tuple[np.ndarray, int]:
     """(n_layers,) where the layers' W start in panels, -1 for those whose products with `rows` rows need none, and
     where the last one ends: in elements.
     """
     width, starts, end = 2 * VECTOR_BYTES // itemsize, [], 0
     for fan_in, fan_out in pairwise(sizes):
-        packs = rows >= PACK_ROWS and fan_out >= PACK_FROM
+        packs = rows >= PACK_ROWS and (fan_out >= PACK_FROM or (ranks == 2 and not os.environ.get('NOPACK')))
         starts.append(end if packs else -1)
         end += -(-fan_out // width) * width * fan_in if packs else 0
     return np.array(starts, np.int64), end
@@ -84,8 +86,7 @@ class SampleWork(NamedTuple):
 
 
 FILLED = 16  # two cache lines
-# Of LayerWork, what each of two replicas has for itself: all of it, or the last two where deltas do not stay.
-OWN = "a", "z", "delta", "mask", "y", "weight", "packed", "transposed"
+OWN = "a", "z", "delta", "mask", "y", "weight"  # of LayerWork, what each of two replicas has for itself
 
 
 class LayerWork(NamedTuple):
@@ -96,8 +97,11 @@ class LayerWork(NamedTuple):
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
+    copies: int  # of `packed` and `transposed`: two ranks have their own
+    n_packed: int  # from a copy to the next, as n_transposed
     packed: np.ndarray  # of each W that needs it a copy in panels, see product.py, for training's way there
     packs: np.ndarray  # int64 (n_layers,), where a layer's start, -1 for one that has none
+    n_transposed: int
     transposed: np.ndarray  # of each W but the first its transpose in panels, for the way back
     panels: np.ndarray  # int64 (n_layers,), where a layer's start
     n_scratch: int

@@ -8,7 +8,8 @@ import pytest
 from tolerances import TOLERANCES
 
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.product import SIDE, copy_to_panels, plain_product, transpose_to_panels
+from fastmlp.kernels.cpu.product import SIDE, plain_product
+from fastmlp.kernels.cpu.weight_copies import copy_to_panels, transpose_to_panels
 from fastmlp.kernels.cpu.work import PACK_FROM, PACK_ROWS, ROWS, UNIT, VECTOR_BYTES, K, packed_starts, scratch_size
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
