@@ -144,10 +144,7 @@ APART = 81 * LINE  # bytes by which the starts of such arrays differ, within the
 _starts = cycle(range(0, 16 * APART, APART))
 
 
-# Two threads of a net with up to ALWAYS_REPLICAS parameters have a net each, wherever their processors are; those of a
-# larger one may have, if a batch's deltas stay in a second-level cache: those that leave it cost another core little.
-ALWAYS_REPLICAS = 60_000
-STAYING = 250_000  # deltas
+ALWAYS_REPLICAS = 60_000  # parameters up to which two threads have a net each, wherever their processors are
 
 
 def parts_of(rows: int) -> int:

@@ -38,9 +38,9 @@ def test_family_is_one_there_is(sizes, rows):
 def test_small_nets_have_samples_in_lanes():
     assert choose_family(network(XOR), 4) == "per_sample_narrow"
     assert choose_family(network(XOR), 32) == "per_sample_wide"
-    assert choose_family(network(LARGE), 128) == "replicas"
-    assert choose_family(network(LARGE), 1024) == "per_layer"
-    assert choose_family(network((784, 1200, 1200, 10)), 128) == "per_layer"
+    assert choose_family(network((784, 200, 10)), 128) == "replicas"
+    assert choose_family(network((784, 200, 10)), 2048) == "per_layer"
+    assert choose_family(network(LARGE), 128) == "per_layer"
 
 
 def test_family_of_a_step_that_one_thread_is_enough_for():

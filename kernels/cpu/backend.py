@@ -21,7 +21,6 @@ from ..arguments import (
     HYPER,
     MOST_RECORDS,
     NET_HYPER,
-    STAYING,
     Course,
     Data,
     Memory,
@@ -60,6 +59,8 @@ from .work import VECTOR_BYTES as VECTOR_BYTES
 
 TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
 STRAIGHT_LINE_ROWS = 64
+# Parameters up to which each of two ranks that share no cache has copies of the weights: the others come from memory.
+OWN_COPIES_UP_TO = 2_000_000
 ALIGNMENT = 16  # elements: blocks start on whole vectors
 
 
@@ -125,7 +126,7 @@ def make_work(
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
         packs, n_packed = packed_starts(sizes, rows // ranks, ranks, dtype.itemsize)
-        copies = 2 if ranks == 2 else 1
+        copies = 2 if ranks == 2 and net.n_padded <= OWN_COPIES_UP_TO else 1
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerWork(
             blocks=starts[:-1].astype(np.int64),
@@ -148,7 +149,7 @@ def make_work(
             scratch=aligned_zeros((ranks, n_scratch), dtype),
             **exchange, **walk,
         )  # fmt: skip
-        return _with_replicas(work, net.n_padded, others if net.n_padded <= ALWAYS_REPLICAS or _stay(work) else 0)
+        return _with_replicas(work, net.n_padded, others)
     columns = _padded(-(-rows // parts), NARROW if family == "per_sample_narrow" else WIDE)
     if columns * dtype.itemsize % COLLIDING == 0:
         columns += WIDE
@@ -165,24 +166,17 @@ def make_work(
 
 
 def _own_sizes(work: Any, n_padded: int) -> list[int]:
-    """Of params, grads and state, and of what _own_names lists, in `replica`."""
+    """Of params, grads and state, and of what else is a rank's own, in `replica`."""
     return [
         n_padded,
         n_padded,
         MOST_STATE * n_padded,
-        *(_padded(getattr(work, name).size) for name in _own_names(work)),
+        *(_padded(getattr(work, name).size) for name in _own(work)),
     ]
 
 
-def _own_names(work: Any) -> tuple[str, ...]:
-    if not isinstance(work, LayerWork):
-        return ()
-    return OWN if _stay(work) else ()
-
-
-def _stay(work: LayerWork) -> bool:
-    """Whether a batch's deltas stay in a second-level cache."""
-    return work.delta.size - int(work.blocks[1]) <= STAYING + 1000  # each layer's are padded
+def _own(work: Any) -> tuple[str, ...]:
+    return OWN if isinstance(work, LayerWork) else ()
 
 
 def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
@@ -226,9 +220,12 @@ def train(
         team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
     kernel = TRAIN[family]
-    in_twos = family == "replicas" and n_ranks == REPLICAS
-    if in_twos and (net.n_padded <= ALWAYS_REPLICAS or (_stay(work) and team.are_far())):
-        kernel = "cpu.replicas.train"
+    if n_ranks == 2 and isinstance(work, LayerWork) and work.copies == 2:
+        apart = net.n_padded <= ALWAYS_REPLICAS or team.are_far()
+        if apart and family == "replicas":
+            kernel = "cpu.replicas.train"
+        elif not apart:
+            work = work._replace(copies=1)
     if kernel in WITH_REPLICAS and n_ranks > 1:
         owned = [(memory, work), *(_replica(memory, work, rank) for rank in range(1, n_ranks))]
         team.run_each(kernel, dtype, [(net, data, course, *own, first, n) for own in owned])
@@ -243,11 +240,10 @@ def _replica(memory: Memory, work: Any, rank: int) -> tuple[Memory, Any]:
     params, grads, state, *others = np.split(work.replica[first : first + sum(sizes)], np.cumsum(sizes)[:-1])
     state = state[: memory.state.size]
     params[:], state[:] = memory.params, memory.state
-    own = dict(zip(_own_names(work), others, strict=True))
-    if own:
-        own["squares"] = np.empty_like(work.squares)
+    own = dict(zip(_own(work), others, strict=True))
     if isinstance(work, LayerWork):
-        own |= {"copies": 1, "packed": work.packed[work.n_packed :], "transposed": work.transposed[work.n_transposed :]}
+        packed, transposed = work.packed[work.n_packed :], work.transposed[work.n_transposed :]
+        own |= {"squares": np.empty_like(work.squares), "copies": 1, "packed": packed, "transposed": transposed}
     return memory._replace(params=params, grads=grads, state=state), work._replace(**own)
 
 

@@ -25,8 +25,8 @@ settle_stores = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidTy
 
 @intrinsic
 def store_past_caches(typing_context, array, i, v):
-    """memory.store, where array[i] begins a cache line, or a vector that is shorter. An ordinary one on processors other
-    than x86's.
+    """memory.store, where array[i] begins a cache line, or a vector that is shorter than one. An ordinary one on
+    processors other than x86's.
     """
     align = min(LINE, v.lanes * array.dtype.bitwidth // 8)
 

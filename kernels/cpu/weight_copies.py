@@ -1,8 +1,9 @@
 """The copies of a net's weights that the products of a step read: in panels, and turned for the way back.
 
-Each of two ranks has copies of its own. Whoever updates weights writes them into its own, while they are in cache, and
-past its caches into the other rank's: those lines come from memory then, and need not be taken back before they are
-written again, which is most of what a step costs where ranks share no cache (exchange.py).
+Whoever updates weights brings their copies up to date while they are in cache. All ranks read the same ones, but for two
+ranks that share no cache, of which each has its own: what the other one has updated is written there past its caches
+(exchange.py). Its lines come from memory then, and need not be taken back before they are written again, which is most
+of what a step costs such ranks.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
 
 @inner
 def _give_panels(copies, own, given, first, last, n, fan_in):
-    """Rows first <= i < last of B = w in panels, which copy_to_panels has written, from copies[own] to copies[given]."""
+    """Rows first <= i < last of B = w in panels, as copy_to_panels has written them, from copies[own] to
+    copies[given].
+    """
     width, n_blocks = 2 * lanes_of(copies), blocks_of(fan_in)
     for block in range(n_blocks):
         p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
@@ -85,8 +88,6 @@ def copy_weights(rank, n_ranks, net, params, work, k, row, end):
         o = own * work.n_transposed + work.panels[k]
         transpose_to_panels(params, w, row, end, fan_out, fan_in, work.transposed, o)
         if gives:
-            _give_transposed(
-                work.transposed, o, other * work.n_transposed + work.panels[k], row, end, fan_out, fan_in
-            )
+            _give_transposed(work.transposed, o, other * work.n_transposed + work.panels[k], row, end, fan_out, fan_in)
     if gives:
         settle_stores()

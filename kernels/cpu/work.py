@@ -8,8 +8,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-import os
-
 import numpy as np
 from llvmlite import binding
 
@@ -34,6 +32,7 @@ GAP = 1024
 K = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which copying B pays ...
 PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
+PACK_FOR_TWO = 192  # the same for weights that two ranks read, whatever their rows
 
 
 def scratch_size(n: int, itemsize: int) -> int:
@@ -51,12 +50,12 @@ def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
 
 
 def packed_starts(sizes: list[int], rows: int, ranks: int, itemsize: int) -> tuple[np.ndarray, int]:
-    """(n_layers,) where the layers' W start in panels, -1 for those whose products with `rows` rows need none, and
-    where the last one ends: in elements.
+    """(n_layers,) where the layers' W start in panels, -1 for those that are read as they are, and where the last one
+    ends: in elements. rows : of each rank
     """
     width, starts, end = 2 * VECTOR_BYTES // itemsize, [], 0
     for fan_in, fan_out in pairwise(sizes):
-        packs = rows >= PACK_ROWS and (fan_out >= PACK_FROM or (ranks == 2 and not os.environ.get('NOPACK')))
+        packs = fan_out >= PACK_FOR_TWO if ranks == 2 else rows >= PACK_ROWS and fan_out >= PACK_FROM
         starts.append(end if packs else -1)
         end += -(-fan_out // width) * width * fan_in if packs else 0
     return np.array(starts, np.int64), end
@@ -97,7 +96,7 @@ class LayerWork(NamedTuple):
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
-    copies: int  # of `packed` and `transposed`: two ranks have their own
+    copies: int  # of `packed` and `transposed`: 2 if each of two ranks has its own
     n_packed: int  # from a copy to the next, as n_transposed
     packed: np.ndarray  # of each W that needs it a copy in panels, see product.py, for training's way there
     packs: np.ndarray  # int64 (n_layers,), where a layer's start, -1 for one that has none

@@ -21,7 +21,6 @@ from .kernels.arguments import (
     N_SCALARS,
     POWER1,
     POWER2,
-    STAYING,
     Data,
     Memory,
     Net,
@@ -41,9 +40,10 @@ EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
 ROWS_PER_THREAD = 8
-# Up to so many parameters two threads may have a net each and exchange a gradient in each step. Where they always have
-# they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.
-REPLICAS_UP_TO_PARAMS, REPLICAS_FROM = 1_000_000, 900_000
+# Up to so many parameters two threads may have a net each and exchange a gradient in each step, if a batch has no more
+# deltas than stay in a second-level cache: those that leave it cost another core little. Where they always have a net
+# each they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.
+REPLICAS_UP_TO_PARAMS, STAYING, REPLICAS_FROM = 200_000, 250_000, 900_000
 # The same with samples as lanes, where an activation takes as long as so many multiply-adds: two threads pay from so
 # many of them on, each other one from so many more.
 ACTIVATION, SAMPLE_REPLICAS_FROM, SAMPLES_PER_THREAD = 20, 300_000, 600_000
@@ -117,7 +117,7 @@ def choose_family(network: Network, rows: int) -> str:
     up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
     fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
     if any(network.dropout) or not fits:
-        n_params, stays = network.layout.n_params, rows * sum(network.layer_sizes[1:]) <= STAYING
+        n_params, stays = network.layout.n_padded, rows * sum(network.layer_sizes[1:]) <= STAYING
         halves = n_params <= ALWAYS_REPLICAS or (stays and n_params <= REPLICAS_UP_TO_PARAMS)
         return "replicas" if halves else "per_layer"
     if rows <= 4:
@@ -216,7 +216,7 @@ def choose_threads(network: Network, family: str, rows: int, per_thread: int = S
         return 1
     work = products(network, rows)
     n = min(work // per_thread, rows // ROWS_PER_THREAD)
-    if family == "replicas" and network.layout.n_params <= ALWAYS_REPLICAS and work >= REPLICAS_FROM:
+    if family == "replicas" and network.layout.n_padded <= ALWAYS_REPLICAS and work >= REPLICAS_FROM:
         n = max(n, 2)
     return max(1, min(n_threads_available(), n))
 

@@ -7,21 +7,21 @@ import pytest
 
 import fastmlp
 import fastmlp.plan
-from fastmlp.kernels.arguments import ALWAYS_REPLICAS, STAYING
+from fastmlp.kernels.arguments import ALWAYS_REPLICAS
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.team import Team
 
-SMALL, LARGE = (64, 100, 50, 3), (64, 256, 200, 3)
+SMALL, LARGE, WIDE = (64, 100, 50, 3), (64, 256, 200, 3), (40, 400, 500, 3)
 PAGE = 4096
 
 
 @pytest.fixture
 def train(monkeypatch):
-    """train(sizes, rows, threads, far) -> (parameters, losses, kernels that ran)"""
+    """train(sizes, rows, threads, far) -> (parameters, losses, kernels that ran, with how many copies of weights)"""
     ran = []
 
     def run_each(team, kernel, kind, arguments):
-        ran.append(kernel)
+        ran.append((kernel.split(".")[1], arguments[0][4].copies))
         return real(team, kernel, kind, arguments)
 
     real = Team.run_each
@@ -48,7 +48,22 @@ def test_the_same_bits_near_and_far(train, options):
         found, found_losses, ran = train(LARGE, 50, threads, far, **options)
         np.testing.assert_array_equal(found, params)
         np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
-        assert ran == {f"cpu.{kernel}.train"}
+        assert ran == {(kernel, 2 if far and threads == 2 else 1)}
+
+
+@pytest.mark.parametrize("rows", (17, 150))
+def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
+    """Of nets with more parameters than are worth exchanging, up to those that come from memory anyway."""
+    params, losses, _ = train(WIDE, rows, 1)
+    assert params.size > fastmlp.plan.REPLICAS_UP_TO_PARAMS
+    many = 10**6
+    for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
+        fastmlp.plan._last.left.clear()  # buffers for another number of copies
+        monkeypatch.setattr(backend, "OWN_COPIES_UP_TO", most)
+        found, found_losses, ran = train(WIDE, rows, threads, far)
+        np.testing.assert_array_equal(found, params)
+        np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
+        assert ran == {("per_layer", copies)}
 
 
 def test_small_nets_are_not_asked_where_they_are(train):
@@ -56,16 +71,16 @@ def test_small_nets_are_not_asked_where_they_are(train):
     for far in (False, True):
         params, _, ran = train(SMALL, 50, 2, far)
         np.testing.assert_array_equal(params, expected)
-        assert ran == {"cpu.replicas.train"}
+        assert ran == {("replicas", 2)}
 
 
 @pytest.mark.parametrize("sizes, kernel", [(SMALL, "replicas"), (LARGE, "per_layer")], ids=["small", "large"])
 def test_batches_that_leave_the_caches(train, sizes, kernel):
-    rows = STAYING // sum(sizes[1:]) + 100
+    rows = fastmlp.plan.STAYING // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
     np.testing.assert_array_equal(params, expected)
-    assert ran == {f"cpu.{kernel}.train"}
+    assert ran == {(kernel, 2)}
 
 
 @pytest.mark.parametrize("family", ("replicas", "per_sample_replicas"))
@@ -81,7 +96,7 @@ def test_what_ranks_write_is_a_page_apart(family):
         {name: array for part in parts for name, array in part._asdict().items() if isinstance(array, np.ndarray)}
         for parts in ((memory, work), owned)
     )
-    written = ("params", "grads", "state", *(backend._own_names(work)))
+    written = ("params", "grads", "state", *(backend._own(work)))
     for mine, theirs in itertools.product(written, written):
         (a, a_end), (b, b_end) = (
             np.lib.array_utils.byte_bounds(first[mine]),

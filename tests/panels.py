@@ -1,0 +1,21 @@
+"""Matrices in panels, as kernels/cpu/product.py describes them."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from fastmlp.kernels.cpu.product import SIDE
+from fastmlp.kernels.cpu.work import VECTOR_BYTES, K
+
+
+def panels_of(b):
+    """B (k, n) in panels, flat, as product.py describes it."""
+    k, n = b.shape
+    width = 2 * VECTOR_BYTES // b.itemsize
+    wide = np.zeros((k, -(-n // width) * width), b.dtype)
+    wide[:, :n] = b
+    n_blocks = -(-k // K)
+    starts = [min(k, -(-(k * i // n_blocks) // SIDE) * SIDE) for i in range(n_blocks + 1)]
+    return np.concatenate(
+        [wide[start:end, j : j + width].ravel() for start, end in pairwise(starts) for j in range(0, n, width)]
+    )
