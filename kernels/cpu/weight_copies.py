@@ -1,7 +1,7 @@
 """The copies of a net's weights that the products of a step read: in panels, and turned for the way back.
 
-Whoever updates weights brings their copies up to date while they are in cache. All ranks read the same ones, but for two
-ranks that share no cache, of which each has its own: what the other one has updated is written there past its caches
+Whoever updates weights brings their copies up to date while they are in cache. All ranks read the same ones, but for
+two that share no cache, each of which has its own: what the other one has updated is written there past its caches
 (exchange.py). Its lines come from memory then, and need not be taken back before they are written again, which is most
 of what a step costs such ranks.
 """

@@ -9,16 +9,6 @@ from tolerances import TOLERANCES
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.product import plain_product
 from fastmlp.kernels.cpu.work import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
-    PACK_FOR_TWO,
-    PACK_FROM,
-    PACK_ROWS,
-    ROWS,
-    UNIT,
-    VECTOR_BYTES,
-    K,
-    packed_starts,
-    scratch_size,
-)
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
 
