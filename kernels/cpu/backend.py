@@ -39,6 +39,7 @@ from .work import (
     FILLED,
     GAP,
     LANES,
+    LINE_OF_COUNTS,
     LOSS,
     NARROW,
     OWN,
@@ -53,6 +54,7 @@ from .work import (
     SampleWork,
     packed_starts,
     panel_starts,
+    piece_of,
     scratch_size,
 )
 from .work import VECTOR_BYTES as VECTOR_BYTES
@@ -105,8 +107,10 @@ def make_work(
     by_layers = family in ("per_layer", "replicas")
     parts = {"replicas": REPLICAS, "per_sample_replicas": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
+    piece = piece_of(rows)
+    sums = max(ranks, -(-rows // piece)) if by_layers else ranks
     walk = {
-        "partial": aligned_zeros((ranks, PARTIAL_COLUMNS), np.dtype(np.float64)),
+        "partial": aligned_zeros((sums, PARTIAL_COLUMNS), np.dtype(np.float64)),
         "order": np.zeros(n_samples if shuffle else 0, np.int64),
         "words": np.zeros(BLOCK, np.uint64),
     }
@@ -129,6 +133,8 @@ def make_work(
         copies = 2 if ranks == 2 and net.n_padded <= OWN_COPIES_UP_TO else 1
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerWork(
+            piece=piece,
+            taken=aligned_zeros((1 + ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
             z=aligned_zeros(total if drops or keeps else 0, dtype),

@@ -11,6 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit import inner
+from ..memory import element_pointer
 
 SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a scheduler's time slice
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -21,8 +22,8 @@ def take_numbers(typing_context, counter, n):
     """The counter's present value, the first of n that no other thread gets too; the counter moves on by n."""
 
     def build(context, builder, sig, args):
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", data, args[1], "acq_rel")
+        place = element_pointer(context, builder, sig.args[0], args[0], context.get_constant(types.intp, 0))
+        return builder.atomic_rmw("add", place, args[1], "acq_rel")
 
     return types.int64(counter, types.int64), build
 

@@ -3,7 +3,8 @@
 prepare(rank, n_ranks, net, memory, work)
     at the start of a call
 gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step)
-    leaves this rank's sum of losses and its number of hits in `share`
+    leaves sums of losses and numbers of hits in work.partial, this rank's in `share` or one of each piece of the batch;
+    returns how many there are
 update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step) -> meetings
     completes the gradient; applies it unless course.rule is NO_UPDATE
 apart
@@ -68,10 +69,12 @@ def make_loop(prepare, gradient, update, apart=False):
             rows = min(size, n - first)
             step = first_step + t
             share = offset(work.partial, share_of(rank, step, apart))
-            gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, first, rows, step)
+            n_sums = gradient(
+                rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, first, rows, step
+            )
             meetings = meet(barrier, n_ranks, meetings)
             loss = right = 0.0
-            for r in range(n_ranks):
+            for r in range(n_sums):
                 loss += work.partial[share_of(r, step, apart) + LOSS]
                 right += work.partial[share_of(r, step, apart) + RIGHT]
             if not math.isfinite(loss):

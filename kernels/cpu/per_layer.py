@@ -30,10 +30,10 @@ from .elements import (
 )
 from .exchange import own_part, start_of
 from .loop import make_loop
-from .product import make_product, plain_product
+from .product import make_product, plain_product, up_to
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
 from .weight_copies import copy_weights
-from .work import LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, K
+from .work import LINE_OF_COUNTS, LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, K
 
 
 @inner
@@ -107,7 +107,20 @@ def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
 
 @inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
-    row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
+    n_pieces, mine, piece = up_to(rows, work.piece) // work.piece, 0, take_number(work.taken)
+    while piece < n_pieces:
+        row, end = piece * work.piece, min(rows, (piece + 1) * work.piece)
+        share = offset(work.partial, piece * PARTIAL_COLUMNS)
+        pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step)
+        mine += end - row
+        piece = take_number(work.taken)
+    work.taken[(rank + 1) * LINE_OF_COUNTS] = mine
+    return n_pieces
+
+
+@inlined
+def pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step):
+    """Rows row <= i < end of a batch, through all layers and back."""
     scratch = offset(work.scratch, rank * work.n_scratch)
     mine, n_layers = end - row, net.n_layers
     share[LOSS] = share[RIGHT] = 0.0
@@ -139,11 +152,26 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
 
 
 @inner
-def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
+def share_of_weights(rank, n_ranks, work, rows):
+    """A rank's (first, end, of how many): as much of each layer's weights as it has had of the rows."""
+    first = 0
+    for r in range(rank):
+        first += work.taken[(r + 1) * LINE_OF_COUNTS]
+    return first, first + work.taken[(rank + 1) * LINE_OF_COUNTS], rows
+
+
+@inner
+def part_of(share, n):
+    """(first, end) of a share of n rows or columns."""
+    first, end, whole = share
+    return start_of(first, whole, n, UNIT), start_of(end, whole, n, UNIT)
+
+
+@inner
+def settle(rank, n_ranks, share, net, course, memory, work, k, h, clip):
     """Update this rank's share of layer k, and bring the copies of its weights up to date while these are in cache."""
     fan_in, fan_out, p = net.sizes[k], net.sizes[k + 1], memory.params
-    row, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-    column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
+    (row, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
     w, b = net.weight_offsets[k], net.bias_offsets[k]
     height = max(1, SETTLED // (UNIT * fan_out)) * UNIT
     n_pieces = (end - row + height - 1) // height
@@ -164,18 +192,21 @@ def settle(rank, n_ranks, net, course, memory, work, k, h, clip):
 
 @inlined
 def prepare(rank, n_ranks, net, memory, work):
-    """The copies of weights, at the start of a call: parameters may have changed since the last."""
+    """The copies of weights, at the start of a call: parameters may have changed since the last, which may have ended
+    in the middle of a step.
+    """
+    if rank == 0:
+        work.taken[0] = 0
     for k in range(net.n_layers):
-        row, end = start_of(rank, n_ranks, net.sizes[k], UNIT), start_of(rank + 1, n_ranks, net.sizes[k], UNIT)
+        row, end = part_of((rank, rank + 1, n_ranks), net.sizes[k])
         copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
 
 
 @inner
-def layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, adds, g):
-    """What rows row <= i < last_row of a batch give for this rank's share of layer k, into g."""
+def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, adds, g):
+    """What rows row <= i < last_row of a batch give for a share of layer k, into g."""
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-    start, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-    column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
+    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
     source, source0 = work.a, work.blocks[k]
     if k == 0 and not course.shuffle:
         source, source0 = data.X, first * net.sizes[0]
@@ -188,31 +219,30 @@ def layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, ro
 
 
 @inner
-def second_half(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, g):
+def second_half(share, net, data, course, work, scratch, k, first, row, last_row, g):
     """Add to g what layer_gradient gives for a second half of a batch, summed up by itself: as one block of a product,
     or apart from g.
     """
     if last_row - row <= K:
-        layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, True, g)
+        layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, True, g)
         return
     own, fan_out = own_part(work, 1, net.n_padded), net.sizes[k + 1]
-    layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, row, last_row, False, own)
+    layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, False, own)
     for is_bias in range(2):
         n, width, start = net.sizes[k], fan_out, net.weight_offsets[k]
         if is_bias:
             n, width, start = fan_out, 1, net.bias_offsets[k]
-        i, end = start_of(rank, n_ranks, n, UNIT), start_of(rank + 1, n_ranks, n, UNIT)
+        i, end = part_of(share, n)
         add(own, start + i * width, (end - i) * width, g)
 
 
 @inner
-def add_squares(rank, n_ranks, net, memory, work, k, block):
-    """The sums of squared slopes of this rank's share of layer k, in blocks that are the same for any number of ranks,
+def add_squares(share, net, memory, work, k, block):
+    """The sums of squared slopes of a share of layer k, in blocks that are the same for any number of ranks,
     so that the norm is too. block : the layer's first. Returns the next layer's.
     """
     fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
-    start, end = start_of(rank, n_ranks, fan_in, UNIT), start_of(rank + 1, n_ranks, fan_in, UNIT)
-    column, last_column = start_of(rank, n_ranks, fan_out, UNIT), start_of(rank + 1, n_ranks, fan_out, UNIT)
+    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
     w, b = net.weight_offsets[k], net.bias_offsets[k]
     for i in range(start, end, UNIT):
         last = min(i + UNIT, end)
@@ -225,33 +255,36 @@ def add_squares(rank, n_ranks, net, memory, work, k, block):
 
 
 @inner
-def settle_clipped(rank, n_ranks, net, course, memory, work, n_blocks, h):
+def settle_clipped(rank, n_ranks, share, net, course, memory, work, n_blocks, h):
     square_sum = 0.0
     for i in range(n_blocks):
         square_sum += work.squares[i]
     clip = clip_factor(course.hyper[CLIP_NORM], square_sum, memory.params)
     for k in range(net.n_layers):
-        settle(rank, n_ranks, net, course, memory, work, k, h, clip)
+        settle(rank, n_ranks, share, net, course, memory, work, k, h, clip)
 
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
     p, g, clips = memory.params, memory.grads, course.hyper[CLIP_NORM] > 0.0
     scratch, n_blocks = offset(work.scratch, rank * work.n_scratch), 0
+    share = share_of_weights(rank, n_ranks, work, rows)
+    if rank == 0:
+        work.taken[0] = 0
     middle = start_of(1, 2, rows, ROWS) if work.halves else rows
     if middle == 0:
         middle = rows  # one row: it is the second half
     for k in range(net.n_layers):
-        layer_gradient(rank, n_ranks, net, data, course, work, scratch, k, first, 0, middle, False, g)
+        layer_gradient(share, net, data, course, work, scratch, k, first, 0, middle, False, g)
         if middle < rows:
-            second_half(rank, n_ranks, net, data, course, work, scratch, k, first, middle, rows, g)
+            second_half(share, net, data, course, work, scratch, k, first, middle, rows, g)
         if clips:
-            n_blocks = add_squares(rank, n_ranks, net, memory, work, k, n_blocks)
+            n_blocks = add_squares(share, net, memory, work, k, n_blocks)
         elif course.rule != NO_UPDATE:
-            settle(rank, n_ranks, net, course, memory, work, k, h, number(p, 1.0))
+            settle(rank, n_ranks, share, net, course, memory, work, k, h, number(p, 1.0))
     if clips and course.rule != NO_UPDATE:
         meetings = meet(barrier, n_ranks, meetings)
-        settle_clipped(rank, n_ranks, net, course, memory, work, n_blocks, h)
+        settle_clipped(rank, n_ranks, share, net, course, memory, work, n_blocks, h)
     return meetings
 
 

@@ -107,6 +107,7 @@ def make_family(lanes):
     def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
         scale = 1.0 / (rows * net.loss_width)
         gradient_of(net, data, course.shuffle, params, grads, work, share, first, rows, scale)
+        return n_ranks
 
     @inlined
     def evaluate(net, data, params, work, output):

@@ -14,11 +14,12 @@ from ..jit import inlined, kernel
 from ..memory import number, offset
 from .exchange import add_parts, give, own_part, start_of
 from .loop import make_loop
-from .per_layer import add_squares, layer_gradient, settle, settle_clipped
-from .per_layer import gradient as pass_through
+from .per_layer import add_squares, layer_gradient, pass_through, settle, settle_clipped
 from .per_layer import prepare as prepare_share
 from .update import CLIP_NORM
 from .work import REPLICAS, ROWS
+
+ALL = 0, 1, 1  # a rank's share of the weights
 
 
 @inlined
@@ -28,13 +29,14 @@ def prepare(rank, n_ranks, net, memory, work):
 
 @inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
-    pass_through(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step)
     scratch, half = offset(work.scratch, rank * work.n_scratch), own_part(work, rank, net.n_padded)
     row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
+    pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step)
     if row < end:
         for k in range(net.n_layers):
-            layer_gradient(0, 1, net, data, course, work, scratch, k, first, row, end, False, half)
+            layer_gradient(ALL, net, data, course, work, scratch, k, first, row, end, False, half)
         give(work, rank, step, net.n_padded)
+    return n_ranks
 
 
 @inlined
@@ -45,11 +47,11 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
         return meetings
     for k in range(net.n_layers):
         if clips:
-            n_blocks = add_squares(0, 1, net, memory, work, k, n_blocks)
+            n_blocks = add_squares(ALL, net, memory, work, k, n_blocks)
         else:
-            settle(0, 1, net, course, memory, work, k, h, number(memory.params, 1.0))
+            settle(0, 1, ALL, net, course, memory, work, k, h, number(memory.params, 1.0))
     if clips:
-        settle_clipped(0, 1, net, course, memory, work, n_blocks, h)
+        settle_clipped(0, 1, ALL, net, course, memory, work, n_blocks, h)
     return meetings
 
 

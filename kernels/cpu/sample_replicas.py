@@ -42,6 +42,7 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
                 give(work, part, step, net.n_padded)
             loss, right = loss + share[LOSS], right + share[RIGHT]
     share[LOSS], share[RIGHT] = loss, right
+    return n_ranks
 
 
 @inlined

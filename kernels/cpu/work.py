@@ -29,6 +29,7 @@ FAR = 200  # cycles of the processor's counter that a meeting of two ranks takes
 # Elements between what different ranks write: a page at least. A core that walks along an array fetches ahead, up to
 # the end of a page, and whoever writes there must take the lines back from it (bench/LOG.md).
 GAP = 1024
+PIECE_ROWS, MOST_PIECES = 16, 64  # rows of a batch that a rank takes at a time, or more in batches that have many
 K = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which copying B pays ...
 PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
@@ -88,7 +89,18 @@ FILLED = 16  # two cache lines
 OWN = "a", "z", "delta", "mask", "y", "weight"  # of LayerWork, what each of two replicas has for itself
 
 
+LINE_OF_COUNTS = 16  # int64: two cache lines
+
+
+def piece_of(rows: int) -> int:
+    """Rows of a batch that a rank takes at a time: whole tiles, however many ranks there are."""
+    tiles = max(PIECE_ROWS, -(-rows // MOST_PIECES)) // ROWS
+    return max(1, tiles) * ROWS
+
+
 class LayerWork(NamedTuple):
+    piece: int  # rows of a batch that a rank takes at a time
+    taken: np.ndarray  # int64 (1 + n_ranks, LINE_OF_COUNTS), the next piece, and how many rows each rank has had
     blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
     z: np.ndarray  # inputs to f where they are kept, raw outputs where dropout hides them
@@ -110,7 +122,7 @@ class LayerWork(NamedTuple):
     parts_own: np.ndarray  # flat (2, n_padded + GAP), the halves' gradients, or empty ...
     parts_given: np.ndarray  # ... as much, twice: copies for the other rank, of even and of odd steps ...
     replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, and OWN
-    partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
+    partial: np.ndarray  # float64 (ranks or pieces, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
