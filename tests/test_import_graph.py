@@ -83,7 +83,7 @@ KERNEL_LEVELS = [
     ["cpu.one_net_code", "cpu.straight_line"],
     ["cpu.lane_queue", "cpu.one_net", "cpu.one_net_loop", "cpu.per_net"],
     ["cpu.exchange", "cpu.lanes", "cpu.loop"],
-    ["cpu.weight_copies"],
+    ["cpu.pieces", "cpu.weight_copies"],
     ["cpu.per_layer", "cpu.per_sample"],
     ["cpu.replicas", "cpu.sample_replicas"],
     ["cpu.backend"],

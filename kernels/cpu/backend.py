@@ -46,23 +46,24 @@ from .work import (
     PARTIAL_COLUMNS,
     REPLICAS,
     RIGHT,
+    STAYING_PARAMS,
     TOGETHER,
     UNIT,
     WIDE,
     Block,
     LayerWork,
     SampleWork,
+    packed_delta_starts,
     packed_starts,
     panel_starts,
     piece_of,
     scratch_size,
+    weight_pieces,
 )
 from .work import VECTOR_BYTES as VECTOR_BYTES
 
 TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
 STRAIGHT_LINE_ROWS = 64
-# Parameters up to which each of two ranks that share no cache has copies of the weights: the others come from memory.
-OWN_COPIES_UP_TO = 2_000_000
 ALIGNMENT = 16  # elements: blocks start on whole vectors
 
 
@@ -107,7 +108,7 @@ def make_work(
     by_layers = family in ("per_layer", "replicas")
     parts = {"replicas": REPLICAS, "per_sample_replicas": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
-    piece = piece_of(rows)
+    piece = piece_of(rows, net.n_padded, ranks)
     sums = max(ranks, -(-rows // piece)) if by_layers else ranks
     walk = {
         "partial": aligned_zeros((sums, PARTIAL_COLUMNS), np.dtype(np.float64)),
@@ -130,15 +131,19 @@ def make_work(
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
         packs, n_packed = packed_starts(sizes, rows // ranks, ranks, dtype.itemsize)
-        copies = 2 if ranks == 2 and net.n_padded <= OWN_COPIES_UP_TO else 1
+        copies = 2 if ranks == 2 and net.n_padded <= STAYING_PARAMS else 1  # others come from memory anyway
+        delta_packs, n_delta = packed_delta_starts(sizes, rows, dtype.itemsize)
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerWork(
             piece=piece,
-            taken=aligned_zeros((1 + ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
+            weight_pieces=weight_pieces(sizes),
+            taken=aligned_zeros((2, ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
             z=aligned_zeros(total if drops or keeps else 0, dtype),
             delta=aligned_zeros(total, dtype),
+            packed_delta=aligned_zeros(n_delta, dtype),
+            delta_packs=delta_packs,
             mask=aligned_zeros(total if drops else 0, dtype),
             y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
             weight=aligned_zeros(rows if shuffle else 0, dtype),

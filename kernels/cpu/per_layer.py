@@ -1,10 +1,12 @@
 """Nets whose layers are matrices: a product per layer, one fused pass around it, and a team of threads.
 
-Each rank takes its rows of the batch through all layers, forward and backward, with no meeting in between. Then it
-takes its rows of every weight matrix: their gradient over the whole batch, and their update while it is still in
-cache. So a step has two meetings, whatever the depth, and nothing is computed twice. Every sum has the same order for
-any number of ranks, but for the recorded loss: parameters come out the same, bit by bit. That goes for replicas.py too,
-where two ranks share out the rows of a batch throughout: work.halves says whether sums have that order.
+Ranks take pieces of the batch's rows through all layers, forward and backward, with no meeting in between. Then they
+take pieces of every weight matrix: their gradient over the whole batch, and their update while they are still in cache.
+So a step has two meetings, whatever the depth, nothing is computed twice, and no rank waits for a slower one
+(pieces.py). Every sum has the same order for any number of ranks: parameters and recorded losses come out the same, bit
+by bit, but for the losses of nets whose pieces depend on the number of ranks (work.piece_of). The parameters' bits are
+those of replicas.py too, where two ranks share out the rows of a batch throughout: work.halves says whether sums have
+that order.
 
 Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
@@ -30,9 +32,11 @@ from .elements import (
 )
 from .exchange import own_part, start_of
 from .loop import make_loop
+from .pieces import layer_of, part_of, take_piece
 from .product import make_product, plain_product, up_to
+from .tile import lanes_of
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
-from .weight_copies import copy_weights
+from .weight_copies import copy_to_panels, copy_weights
 from .work import LINE_OF_COUNTS, LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, K
 
 
@@ -52,7 +56,6 @@ def _backward_rows(i, rows, extra):
         backward(code, kept, o, rows * width, delta, o)
 
 
-SETTLED = 16_384  # weights that are updated, then copied, at a time: with gradient and state they stay in cache
 product_forward, product_backward = make_product(_activate_rows), make_product(_backward_rows)
 
 
@@ -107,14 +110,15 @@ def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
 
 @inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
-    n_pieces, mine, piece = up_to(rows, work.piece) // work.piece, 0, take_number(work.taken)
-    while piece < n_pieces:
+    work.taken[(n_ranks + rank) * LINE_OF_COUNTS] = 0  # pieces of weights
+    n_pieces = up_to(rows, work.piece) // work.piece
+    piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, 0)
+    while piece >= 0:
         row, end = piece * work.piece, min(rows, (piece + 1) * work.piece)
         share = offset(work.partial, piece * PARTIAL_COLUMNS)
         pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step)
-        mine += end - row
-        piece = take_number(work.taken)
-    work.taken[(rank + 1) * LINE_OF_COUNTS] = mine
+        pack_deltas(net, work, rows, row, end)
+        piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, tried)
     return n_pieces
 
 
@@ -152,82 +156,61 @@ def pass_through(rank, net, data, course, params, work, share, first, rows, row,
 
 
 @inner
-def share_of_weights(rank, n_ranks, work, rows):
-    """A rank's (first, end, of how many): as much of each layer's weights as it has had of the rows."""
-    first = 0
-    for r in range(rank):
-        first += work.taken[(r + 1) * LINE_OF_COUNTS]
-    return first, first + work.taken[(rank + 1) * LINE_OF_COUNTS], rows
+def middle_of(work, rows):
+    """Where a batch's second half begins, whose gradient is summed up by itself; its end if there is none."""
+    middle = start_of(1, 2, rows, ROWS) if work.halves else rows
+    return middle if middle > 0 else rows
 
 
 @inner
-def part_of(share, n):
-    """(first, end) of a share of n rows or columns."""
-    first, end, whole = share
-    return start_of(first, whole, n, UNIT), start_of(end, whole, n, UNIT)
-
-
-@inner
-def settle(rank, n_ranks, share, net, course, memory, work, k, h, clip):
-    """Update this rank's share of layer k, and bring the copies of its weights up to date while these are in cache."""
-    fan_in, fan_out, p = net.sizes[k], net.sizes[k + 1], memory.params
-    (row, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
-    w, b = net.weight_offsets[k], net.bias_offsets[k]
-    height = max(1, SETTLED // (UNIT * fan_out)) * UNIT
-    n_pieces = (end - row + height - 1) // height
-    for piece in range(n_pieces + 1):
-        is_bias = piece == n_pieces
-        i = row + piece * height
-        stop = min(end, i + height)
-        first, last, decay, l2 = w + i * fan_out, w + stop * fan_out, h.decay, number(p, net.l2)
-        if is_bias:
-            first, last, decay, l2 = b + column, b + last_column, number(p, 1.0), number(p, 0.0)
-        factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
-        if decay != 1.0 or l2 != 0.0 or factor != 1.0:
-            adjust(p, memory.grads, first, last, decay, l2, factor)
-        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h)
-        if not is_bias:
-            copy_weights(rank, n_ranks, net, p, work, k, i, stop)
-
-
-@inlined
-def prepare(rank, n_ranks, net, memory, work):
-    """The copies of weights, at the start of a call: parameters may have changed since the last, which may have ended
-    in the middle of a step.
-    """
-    if rank == 0:
-        work.taken[0] = 0
+def pack_deltas(net, work, rows, row, end):
+    """The same rows' deltas into panels, of those layers whose gradients need them there."""
+    middle = middle_of(work, rows)
     for k in range(net.n_layers):
-        row, end = part_of((rank, rank + 1, n_ranks), net.sizes[k])
-        copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
+        if work.delta_packs[k] >= 0:
+            n, o, packed = net.sizes[k + 1], work.blocks[k + 1], work.delta_packs[k]
+            copy_to_panels(work.delta, o, row, min(end, middle), n, middle, work.packed_delta, packed)
+            o, packed = o + middle * n, packed + middle * up_to(n, 2 * lanes_of(work.delta))
+            low = max(row - middle, 0)
+            copy_to_panels(work.delta, o, low, end - middle, n, rows - middle, work.packed_delta, packed)
 
 
 @inner
-def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, adds, g):
-    """What rows row <= i < last_row of a batch give for a share of layer k, into g."""
+def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, packed, adds, g):
+    """What rows row <= i < last_row of a batch, all or a half of them, give for a share of layer k, into g.
+
+    packed : whether pack_deltas has seen them
+    """
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
     (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
     source, source0 = work.a, work.blocks[k]
     if k == 0 and not course.shuffle:
         source, source0 = data.X, first * net.sizes[0]
     o = work.blocks[k + 1] + row * fan_out
+    delta, d, ldd = work.delta, o, fan_out
+    if packed and work.delta_packs[k] >= 0:
+        delta, d, ldd = work.packed_delta, work.delta_packs[k] + row * up_to(fan_out, 2 * lanes_of(g)), 0
     plain_product(
-        True, end - start, fan_out, last_row - row, source, source0 + row * fan_in + start, fan_in, work.delta, o,
-        fan_out, adds, g, net.weight_offsets[k] + start * fan_out, fan_out, scratch, 0,
+        True, end - start, fan_out, last_row - row, source, source0 + row * fan_in + start, fan_in, delta, d, ldd,
+        adds, g, net.weight_offsets[k] + start * fan_out, fan_out, scratch, 0,
     )  # fmt: skip
     column_sums(work.delta, o, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
 
 
 @inner
-def second_half(share, net, data, course, work, scratch, k, first, row, last_row, g):
-    """Add to g what layer_gradient gives for a second half of a batch, summed up by itself: as one block of a product,
-    or apart from g.
+def batch_gradient(share, net, data, course, work, scratch, k, first, rows, g):
+    """What a batch gives for a share of layer k, into g. A second half is summed up by itself: as one block of a
+    product, or apart from g.
     """
-    if last_row - row <= K:
-        layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, True, g)
+    middle = middle_of(work, rows)
+    layer_gradient(share, net, data, course, work, scratch, k, first, 0, middle, True, False, g)
+    if middle == rows:
+        return
+    if rows - middle <= K:
+        layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, True, g)
         return
     own, fan_out = own_part(work, 1, net.n_padded), net.sizes[k + 1]
-    layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, False, own)
+    layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, False, own)
     for is_bias in range(2):
         n, width, start = net.sizes[k], fan_out, net.weight_offsets[k]
         if is_bias:
@@ -237,54 +220,98 @@ def second_half(share, net, data, course, work, scratch, k, first, row, last_row
 
 
 @inner
-def add_squares(share, net, memory, work, k, block):
-    """The sums of squared slopes of a share of layer k, in blocks that are the same for any number of ranks,
-    so that the norm is too. block : the layer's first. Returns the next layer's.
-    """
-    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
-    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
+def settle(rank, n_ranks, net, course, memory, work, piece, h, clip):
+    """Update a piece of the weights, and bring its copies up to date while it is in cache."""
+    k, share = layer_of(work, piece)
+    fan_in, fan_out, p = net.sizes[k], net.sizes[k + 1], memory.params
+    (row, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
     w, b = net.weight_offsets[k], net.bias_offsets[k]
-    for i in range(start, end, UNIT):
-        last = min(i + UNIT, end)
-        work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
-    block += (fan_in + UNIT - 1) // UNIT
-    for j in range(column, last_column, UNIT):
-        last = min(j + UNIT, last_column)
-        work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
-    return block + (fan_out + UNIT - 1) // UNIT
+    for is_bias in range(2):
+        first, last, decay, l2 = w + row * fan_out, w + end * fan_out, h.decay, number(p, net.l2)
+        if is_bias:
+            first, last, decay, l2 = b + column, b + last_column, number(p, 1.0), number(p, 0.0)
+        factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
+        if decay != 1.0 or l2 != 0.0 or factor != 1.0:
+            adjust(p, memory.grads, first, last, decay, l2, factor)
+        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h)
+    copy_weights(rank, n_ranks, net, p, work, k, row, end)
 
 
 @inner
-def settle_clipped(rank, n_ranks, share, net, course, memory, work, n_blocks, h):
+def settle_all(rank, n_ranks, net, course, memory, work, h, clip):
+    """A rank's part of the pieces, once all slopes are known."""
+    n = work.weight_pieces[net.n_layers]
+    for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
+        settle(rank, n_ranks, net, course, memory, work, piece, h, clip)
+
+
+@inner
+def add_squares(net, memory, work, piece):
+    """The sums of squared slopes of a piece of the weights, in blocks that are the same for any number of ranks, so
+    that the norm is too.
+    """
+    k, share = layer_of(work, piece)
+    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
+    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
+    w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
+    for i in range(start, end, UNIT):
+        last = min(i + UNIT, end)
+        work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
+    block += up_to(fan_in, UNIT) // UNIT
+    for j in range(column, last_column, UNIT):
+        last = min(j + UNIT, last_column)
+        work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
+
+
+@inner
+def blocks_before(net, k):
+    """Sums of squared slopes of the layers before k."""
+    n = 0
+    for i in range(k):
+        n += up_to(net.sizes[i], UNIT) // UNIT + up_to(net.sizes[i + 1], UNIT) // UNIT
+    return n
+
+
+@inner
+def clip_now(net, course, memory, work):
+    """What brings the gradient to its largest norm, once all squares are there."""
     square_sum = 0.0
-    for i in range(n_blocks):
+    for i in range(blocks_before(net, net.n_layers)):
         square_sum += work.squares[i]
-    clip = clip_factor(course.hyper[CLIP_NORM], square_sum, memory.params)
-    for k in range(net.n_layers):
-        settle(rank, n_ranks, share, net, course, memory, work, k, h, clip)
+    return clip_factor(course.hyper[CLIP_NORM], square_sum, memory.params)
+
+
+@inlined
+def prepare(rank, n_ranks, net, memory, work):
+    """The copies of weights, at the start of a call: parameters may have changed since the last, which may have ended
+    in the middle of a step.
+    """
+    work.taken[rank * LINE_OF_COUNTS] = 0
+    n = work.weight_pieces[net.n_layers]
+    for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
+        k, share = layer_of(work, piece)
+        row, end = part_of(share, net.sizes[k])
+        copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
 
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
-    p, g, clips = memory.params, memory.grads, course.hyper[CLIP_NORM] > 0.0
-    scratch, n_blocks = offset(work.scratch, rank * work.n_scratch), 0
-    share = share_of_weights(rank, n_ranks, work, rows)
-    if rank == 0:
-        work.taken[0] = 0
-    middle = start_of(1, 2, rows, ROWS) if work.halves else rows
-    if middle == 0:
-        middle = rows  # one row: it is the second half
-    for k in range(net.n_layers):
-        layer_gradient(share, net, data, course, work, scratch, k, first, 0, middle, False, g)
-        if middle < rows:
-            second_half(share, net, data, course, work, scratch, k, first, middle, rows, g)
+    clips, one = course.hyper[CLIP_NORM] > 0.0, number(memory.params, 1.0)
+    scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
+    work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next batch
+    n_pieces = work.weight_pieces[net.n_layers]
+    piece, tried = take_piece(rank, n_ranks, counts, n_pieces, 0)
+    while piece >= 0:
+        k, share = layer_of(work, piece)
+        batch_gradient(share, net, data, course, work, scratch, k, first, rows, memory.grads)
         if clips:
-            n_blocks = add_squares(share, net, memory, work, k, n_blocks)
+            add_squares(net, memory, work, piece)
         elif course.rule != NO_UPDATE:
-            settle(rank, n_ranks, share, net, course, memory, work, k, h, number(p, 1.0))
+            settle(rank, n_ranks, net, course, memory, work, piece, h, one)
+        piece, tried = take_piece(rank, n_ranks, counts, n_pieces, tried)
     if clips and course.rule != NO_UPDATE:
         meetings = meet(barrier, n_ranks, meetings)
-        settle_clipped(rank, n_ranks, share, net, course, memory, work, n_blocks, h)
+        settle_all(rank, n_ranks, net, course, memory, work, h, clip_now(net, course, memory, work))
     return meetings
 
 

@@ -14,12 +14,12 @@ from ..jit import inlined, kernel
 from ..memory import number, offset
 from .exchange import add_parts, give, own_part, start_of
 from .loop import make_loop
-from .per_layer import add_squares, layer_gradient, pass_through, settle, settle_clipped
+from .per_layer import add_squares, clip_now, layer_gradient, pass_through, settle_all
 from .per_layer import prepare as prepare_share
 from .update import CLIP_NORM
 from .work import REPLICAS, ROWS
 
-ALL = 0, 1, 1  # a rank's share of the weights
+WHOLE = 0, 1  # a share of the weights
 
 
 @inlined
@@ -34,24 +34,22 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
     pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step)
     if row < end:
         for k in range(net.n_layers):
-            layer_gradient(ALL, net, data, course, work, scratch, k, first, row, end, False, half)
+            layer_gradient(WHOLE, net, data, course, work, scratch, k, first, row, end, False, False, half)
         give(work, rank, step, net.n_padded)
     return n_ranks
 
 
 @inlined
 def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
-    n_blocks, clips = 0, course.hyper[CLIP_NORM] > 0.0
     add_parts(rank, n_ranks, work, REPLICAS, rows, ROWS, step, net.n_padded, memory.grads)
     if course.rule == NO_UPDATE:
         return meetings
-    for k in range(net.n_layers):
-        if clips:
-            n_blocks = add_squares(ALL, net, memory, work, k, n_blocks)
-        else:
-            settle(0, 1, ALL, net, course, memory, work, k, h, number(memory.params, 1.0))
-    if clips:
-        settle_clipped(0, 1, ALL, net, course, memory, work, n_blocks, h)
+    clip = number(memory.params, 1.0)
+    if course.hyper[CLIP_NORM] > 0.0:
+        for piece in range(work.weight_pieces[net.n_layers]):
+            add_squares(net, memory, work, piece)
+        clip = clip_now(net, course, memory, work)
+    settle_all(0, 1, net, course, memory, work, h, clip)
     return meetings
 
 

@@ -29,7 +29,9 @@ FAR = 200  # cycles of the processor's counter that a meeting of two ranks takes
 # Elements between what different ranks write: a page at least. A core that walks along an array fetches ahead, up to
 # the end of a page, and whoever writes there must take the lines back from it (bench/LOG.md).
 GAP = 1024
-PIECE_ROWS, MOST_PIECES = 16, 64  # rows of a batch that a rank takes at a time, or more in batches that have many
+PIECE_ROWS, MOST_PIECES = 16, 64  # rows of a batch that a rank takes at a time, or more in batches that have many ...
+STAYING_PARAMS, LARGE_PIECE_ROWS = 2_000_000, 128  # parameters up to which that is so, and rows above
+PIECE_WEIGHTS, FEWEST_PIECES = 32_768, 24  # ... and weights, or fewer in nets that have few
 K = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which copying B pays ...
 PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
@@ -59,6 +61,16 @@ def packed_starts(sizes: list[int], rows: int, ranks: int, itemsize: int) -> tup
         packs = fan_out >= PACK_FOR_TWO if ranks == 2 else rows >= PACK_ROWS and fan_out >= PACK_FROM
         starts.append(end if packs else -1)
         end += -(-fan_out // width) * width * fan_in if packs else 0
+    return np.array(starts, np.int64), end
+
+
+def packed_delta_starts(sizes: list[int], rows: int, itemsize: int) -> tuple[np.ndarray, int]:
+    """The same for the layers' deltas, of a batch of `rows`."""
+    width, starts, end = 2 * VECTOR_BYTES // itemsize, [], 0
+    for fan_out in sizes[1:]:
+        packs = fan_out >= PACK_FROM
+        starts.append(end if packs else -1)
+        end += -(-fan_out // width) * width * rows if packs else 0
     return np.array(starts, np.int64), end
 
 
@@ -92,19 +104,33 @@ OWN = "a", "z", "delta", "mask", "y", "weight"  # of LayerWork, what each of two
 LINE_OF_COUNTS = 16  # int64: two cache lines
 
 
-def piece_of(rows: int) -> int:
-    """Rows of a batch that a rank takes at a time: whole tiles, however many ranks there are."""
-    tiles = max(PIECE_ROWS, -(-rows // MOST_PIECES)) // ROWS
-    return max(1, tiles) * ROWS
+def weight_pieces(sizes: list[int]) -> np.ndarray:
+    """(n_layers + 1,) the number of each layer's first piece of weights, and how many there are: rows of W in whole
+    units, and as much of b.
+    """
+    shapes = list(pairwise(sizes))
+    most = min(max(sum(i * j for i, j in shapes) // FEWEST_PIECES, UNIT), PIECE_WEIGHTS)
+    return np.cumsum([0, *(min(-(-i * j // most), -(-i // UNIT)) for i, j in shapes)])
+
+
+def piece_of(rows: int, n_params: int, ranks: int) -> int:
+    """Rows of a batch that a rank takes at a time, in whole tiles. All weights pass by once for each piece, which is
+    free while they stay in the third-level cache.
+    """
+    few = PIECE_ROWS if n_params <= STAYING_PARAMS else min(LARGE_PIECE_ROWS, rows // ranks)
+    return max(1, max(few, -(-rows // MOST_PIECES)) // ROWS) * ROWS
 
 
 class LayerWork(NamedTuple):
     piece: int  # rows of a batch that a rank takes at a time
-    taken: np.ndarray  # int64 (1 + n_ranks, LINE_OF_COUNTS), the next piece, and how many rows each rank has had
+    weight_pieces: np.ndarray  # int64 (n_layers + 1,), the number of each layer's first piece of the weights
+    taken: np.ndarray  # int64 (2, n_ranks, LINE_OF_COUNTS), how many pieces of each rank's part, of batch and weights
     blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
     z: np.ndarray  # inputs to f where they are kept, raw outputs where dropout hides them
     delta: np.ndarray
+    packed_delta: np.ndarray  # of each layer that needs it its delta in panels, for a batch or each of its halves
+    delta_packs: np.ndarray  # int64 (n_layers,), where a layer's start, -1 for one that has none
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty

@@ -1,0 +1,56 @@
+"""Pieces of a step: each is somebody's, once, and whoever is done takes what is left of the others' parts."""
+
+import numba
+import numpy as np
+import pytest
+
+import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu import work
+from fastmlp.kernels.cpu.pieces import take_piece
+from fastmlp.kernels.cpu.work import LINE_OF_COUNTS, ROWS, STAYING_PARAMS, UNIT, piece_of
+from fastmlp.kernels.jit import OPTIONS
+
+
+@numba.njit(**OPTIONS)
+def run_take_piece(rank, n_ranks, counts, n, tried):
+    return take_piece(rank, n_ranks, counts, n, tried)
+
+
+@pytest.mark.parametrize("n_ranks", (1, 2, 3, 5))
+@pytest.mark.parametrize("n", (0, 1, 2, 7, 40))
+def test_every_piece_is_taken_once(n, n_ranks, rng):
+    """By ranks that come in any order, the first of them far more often."""
+    counts = np.zeros(n_ranks * LINE_OF_COUNTS, np.int64)
+    tried, taken, busy = [0] * n_ranks, [[] for _ in range(n_ranks)], set(range(n_ranks))
+    while busy:
+        rank = int(min(rng.choice(sorted(busy), 3)))
+        piece, tried[rank] = run_take_piece(rank, n_ranks, counts, n, tried[rank])
+        if piece < 0:
+            busy.remove(rank)
+        else:
+            taken[rank].append(piece)
+    assert sorted(piece for pieces in taken for piece in pieces) == list(range(n))
+
+
+def test_ranks_that_are_equally_fast_keep_their_parts():
+    counts = np.zeros(2 * LINE_OF_COUNTS, np.int64)
+    taken = [run_take_piece(step % 2, 2, counts, 9, 0)[0] for step in range(8)]
+    assert taken[::2] == [0, 1, 2, 3]
+    assert taken[1::2] == [4, 5, 6, 7]
+
+
+def test_pieces_of_a_batch():
+    assert piece_of(1, 100, 1) == piece_of(200, 100, 2) == piece_of(200, 100, 8) == work.PIECE_ROWS // ROWS * ROWS
+    assert -(-(10**6) // piece_of(10**6, 100, 2)) <= work.MOST_PIECES + 1
+    assert piece_of(256, STAYING_PARAMS + 1, 2) == work.LARGE_PIECE_ROWS // ROWS * ROWS
+    assert piece_of(256, STAYING_PARAMS + 1, 8) == 32 // ROWS * ROWS
+    assert piece_of(5, STAYING_PARAMS + 1, 8) == ROWS
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 5000, 2), (784, 512, 512, 10), (64, 64, 10), (2048, 2048, 10)])
+def test_pieces_of_the_weights(sizes):
+    """Not too large, or as small as they can be."""
+    starts = work.weight_pieces(list(sizes))
+    for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
+        assert 1 <= n <= -(-fan_in // UNIT)
+        assert fan_in * fan_out / n <= max(work.PIECE_WEIGHTS, UNIT * fan_out)
