@@ -108,7 +108,10 @@ def make_work(
     by_layers = family in ("per_layer", "replicas")
     parts = {"replicas": REPLICAS, "per_sample_replicas": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
-    piece = piece_of(rows, net.n_padded, ranks)
+    # Either one rank trains it or two replicas, whose shares are halves of a batch and all of the weights.
+    whole = family == "replicas" and net.n_padded <= ALWAYS_REPLICAS and ranks <= REPLICAS
+    sharing = 0 if whole else ranks
+    piece = piece_of(rows, net.n_padded, sharing)
     sums = max(ranks, -(-rows // piece)) if by_layers else ranks
     walk = {
         "partial": aligned_zeros((sums, PARTIAL_COLUMNS), np.dtype(np.float64)),
@@ -136,7 +139,7 @@ def make_work(
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerWork(
             piece=piece,
-            weight_pieces=weight_pieces(sizes),
+            weight_pieces=weight_pieces(sizes, sharing),
             taken=aligned_zeros((2, ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),

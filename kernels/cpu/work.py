@@ -31,7 +31,7 @@ FAR = 200  # cycles of the processor's counter that a meeting of two ranks takes
 GAP = 1024
 PIECE_ROWS, MOST_PIECES = 16, 64  # rows of a batch that a rank takes at a time, or more in batches that have many ...
 STAYING_PARAMS, LARGE_PIECE_ROWS = 2_000_000, 128  # parameters up to which that is so, and rows above
-PIECE_WEIGHTS, FEWEST_PIECES = 32_768, 24  # ... and weights, or fewer in nets that have few
+PIECE_WEIGHTS, PIECES_OF_RANK = 32_768, 12  # ... and weights, or fewer in nets that have few
 K = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which copying B pays ...
 PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
@@ -104,21 +104,25 @@ OWN = "a", "z", "delta", "mask", "y", "weight"  # of LayerWork, what each of two
 LINE_OF_COUNTS = 16  # int64: two cache lines
 
 
-def weight_pieces(sizes: list[int]) -> np.ndarray:
-    """(n_layers + 1,) the number of each layer's first piece of weights, and how many there are: rows of W in whole
-    units, and as much of b.
+def weight_pieces(sizes: list[int], ranks: int) -> np.ndarray:
+    """(n_layers + 1,) the number of each layer's first piece of the weights that ranks take, and how many there are:
+    rows of W in whole units, and as much of b. A layer is one piece if nobody shares it, which is ranks 0.
     """
+    if ranks == 0:
+        return np.arange(len(sizes))
     shapes = list(pairwise(sizes))
-    most = min(max(sum(i * j for i, j in shapes) // FEWEST_PIECES, UNIT), PIECE_WEIGHTS)
+    most = min(max(sum(i * j for i, j in shapes) // (PIECES_OF_RANK * ranks), UNIT), PIECE_WEIGHTS)
     return np.cumsum([0, *(min(-(-i * j // most), -(-i // UNIT)) for i, j in shapes)])
 
 
 def piece_of(rows: int, n_params: int, ranks: int) -> int:
-    """Rows of a batch that a rank takes at a time, in whole tiles. All weights pass by once for each piece, which is
-    free while they stay in the third-level cache.
+    """Rows of a batch that a rank takes at a time, in whole tiles; all of them if nobody shares them, which is ranks 0.
+    All weights pass by once for each piece, which is free while they stay in the third-level cache.
     """
-    few = PIECE_ROWS if n_params <= STAYING_PARAMS else min(LARGE_PIECE_ROWS, rows // ranks)
-    return max(1, max(few, -(-rows // MOST_PIECES)) // ROWS) * ROWS
+    if ranks == 0:
+        return rows
+    enough = PIECE_ROWS if n_params <= STAYING_PARAMS else LARGE_PIECE_ROWS
+    return max(1, max(min(enough, rows // ranks), -(-rows // MOST_PIECES)) // ROWS) * ROWS
 
 
 class LayerWork(NamedTuple):

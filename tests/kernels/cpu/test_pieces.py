@@ -40,17 +40,20 @@ def test_ranks_that_are_equally_fast_keep_their_parts():
 
 
 def test_pieces_of_a_batch():
-    assert piece_of(1, 100, 1) == piece_of(200, 100, 2) == piece_of(200, 100, 8) == work.PIECE_ROWS // ROWS * ROWS
+    assert piece_of(100, 100, 1) == piece_of(200, 100, 2) == piece_of(200, 100, 8) == work.PIECE_ROWS // ROWS * ROWS
+    assert piece_of(1, 100, 1) == piece_of(128, 100, 16) == ROWS
     assert -(-(10**6) // piece_of(10**6, 100, 2)) <= work.MOST_PIECES + 1
     assert piece_of(256, STAYING_PARAMS + 1, 2) == work.LARGE_PIECE_ROWS // ROWS * ROWS
     assert piece_of(256, STAYING_PARAMS + 1, 8) == 32 // ROWS * ROWS
     assert piece_of(5, STAYING_PARAMS + 1, 8) == ROWS
+    assert piece_of(5000, 100, 0) == 5000
 
 
+@pytest.mark.parametrize("n_ranks", (1, 2, 16))
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 5000, 2), (784, 512, 512, 10), (64, 64, 10), (2048, 2048, 10)])
-def test_pieces_of_the_weights(sizes):
+def test_pieces_of_the_weights(sizes, n_ranks):
     """Not too large, or as small as they can be."""
-    starts = work.weight_pieces(list(sizes))
+    starts = work.weight_pieces(list(sizes), n_ranks)
     for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
         assert 1 <= n <= -(-fan_in // UNIT)
         assert fan_in * fan_out / n <= max(work.PIECE_WEIGHTS, UNIT * fan_out)
