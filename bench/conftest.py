@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -66,6 +68,22 @@ def _given(config, name: str) -> bool:
     return any(str(argument).split("=")[0] == flag for argument in config.invocation_params.args)
 
 
+# Asked in a process of its own: contestants' processes are copies of this one, where a GPU's driver must not be open.
+ASK = """
+import sys
+from fastmlp.devices import resolve
+try:
+    resolve(sys.argv[1])
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def _missing(device: str) -> str:
+    """Why a device cannot be had, or an empty string."""
+    return subprocess.run([sys.executable, "-c", ASK, device], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 PLUGIN = "fastmlp_suite"
 
 
@@ -80,6 +98,8 @@ class Session:
         self.device = option.device
         if self.rules.rounds < 1:
             raise pytest.UsageError("--rounds: expected at least 1")
+        if missing := _missing(self.device):
+            raise pytest.UsageError(f"--device {self.device}: {missing}")
         self.groups = self._chosen("--groups", option.groups, GROUPS)
         self.families = self._chosen("--peers", option.peers, FAMILIES)
         self.path = option.save or HERE / "results" / "latest.json"
