@@ -38,7 +38,7 @@ def penalty(net, params):
 
 @inner
 def share_of(rank, step, apart):
-    """Where in work.partial a rank's sums of this step are."""
+    """Where in work.partial this step's sums of a rank are, or of a piece where pieces have them."""
     return rank * PARTIAL_COLUMNS + (step % 2 * SUMS if apart else 0)
 
 
