@@ -16,7 +16,7 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
+    ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
     ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],

@@ -55,3 +55,23 @@ def test_short_steps_try_one_thread_soon():
     assert sum(before) * steps[2] < 0.06
     assert {n_threads for n_threads, _ in calls[-3:]} == {1}
     assert 1 not in {n_threads for n_threads, _ in run(Pace(2, 1e9), {1: 0.03, 2: 0.017}, 14)}, "long ones wait"
+
+
+def test_trials_that_are_in_vain_become_rare():
+    """Each costs a step or more on one thread; they come again as soon as steps take longer."""
+    pace = Pace(2, 1e9)
+    n_trials = lambda n_calls, steps: [n for n, _ in run(pace, steps, n_calls)].count(1)
+    steps = {1: 0.03, 2: 0.016}
+    counts = [n_trials(60, steps) for _ in range(8)]  # of seconds of calls of a few steps each
+    assert counts[0] >= 2
+    assert sum(counts[4:]) < sum(counts[:4]) < 8
+    assert n_trials(20, {1: 0.06, 2: 0.024}) >= 1, "something is different now"
+
+
+def test_a_call_that_had_to_be_short_says_nothing_of_longer_ones():
+    """As the last one of a fit, or those between looks."""
+    pace = Pace(1, 1e6)
+    for _ in range(50):
+        n_threads, n_steps = pace.next()
+        pace.record(n_threads, 3, 3e-4)
+    assert pace.next()[1] == n_steps < 200

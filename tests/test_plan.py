@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import fastmlp.plan
-from fastmlp import MLP, Population
+from fastmlp import MLP, OptimizerState, Population
 from fastmlp.devices import Device
 from fastmlp.kernels.activations import CODES
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.entry import _entries
+from fastmlp.leftovers import leftovers
 from fastmlp.plan import (
     choose_evaluation_family,
     choose_family,
@@ -215,12 +216,12 @@ DATA = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32), np.aran
 
 
 def buffers_left(use):
-    return fastmlp.plan._last.left[use][1]
+    return leftovers.left[use][1]
 
 
 def one_fit(hidden, X=DATA[0], **settings):
     net = MLP((3, hidden, 2), random_state=0)
-    net.fit(X, DATA[1], epochs=3, **({"batch_size": 16, "monitor": False} | settings))
+    net.fit(X, DATA[1], **({"epochs": 3, "batch_size": 16} | settings))
     return net.params.copy()
 
 
@@ -229,7 +230,7 @@ def one_fit(hidden, X=DATA[0], **settings):
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
     """And trains to the same bits in them, whatever is in them."""
-    fastmlp.plan._last.left.clear()
+    leftovers.left.clear()
     first = one_fit(hidden, shuffle=shuffle)
     left = buffers_left("a net")
     one_fit(hidden, X=np.full_like(DATA[0], 3.0e38), shuffle=shuffle, batch_size=16)  # leaves infinities
@@ -238,6 +239,40 @@ def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
     assert buffers_left("a net") is left
     one_fit(hidden, shuffle=shuffle, batch_size=8)
     assert buffers_left("a net") is not left
+
+
+@pytest.mark.parametrize("hidden", (5, 50, 300))
+@pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "adagrad"))
+def test_what_a_fit_has_left_in_its_arrays_does_not_matter(hidden, optimizer):
+    leftovers.left.clear()
+    first = one_fit(hidden, optimizer=optimizer)
+    room = buffers_left("a net").room
+    arrays = [x for x in room.values() if isinstance(x, np.ndarray)]
+    assert len(arrays) == 4, "the gradient, the optimiser's state, and parameters to go back to, twice"
+    for array in arrays:
+        array[:] = np.nan
+    np.testing.assert_array_equal(one_fit(hidden, optimizer=optimizer), first)
+    assert buffers_left("a net").room is room
+
+
+def test_a_fit_goes_on_at_the_pace_of_one_alike():
+    leftovers.left.clear()
+    one_fit(50)
+    pace = buffers_left("a net").room["pace"]
+    n_steps = pace.next()[1]
+    one_fit(50, epochs=2000)
+    assert buffers_left("a net").room["pace"] is pace
+    assert pace.next()[1] > n_steps
+
+
+def test_an_optimizer_state_is_nobody_elses():
+    """A fit that others go on from leaves its state to them, not to the next fit."""
+    leftovers.left.clear()
+    state = OptimizerState()
+    one_fit(50, optimizer_state=state)
+    kept = state.array.copy()
+    one_fit(50)
+    np.testing.assert_array_equal(state.array, kept)
 
 
 def some_nets(n_rows, X=DATA[0], **settings):
@@ -250,7 +285,7 @@ def some_nets(n_rows, X=DATA[0], **settings):
 @pytest.mark.parametrize("batch_size", (4, 7))
 def test_a_population_has_the_buffers_that_one_alike_has_left(batch_size, shuffle):
     """And trains to the same bits in them, whatever is in them, and on fewer samples."""
-    fastmlp.plan._last.left.clear()
+    leftovers.left.clear()
     settings = {"batch_size": batch_size, "shuffle": shuffle}
     first = [some_nets(n, **settings) for n in (7, 3)]
     for n, result in zip((7, 3), first, strict=True):
@@ -273,11 +308,11 @@ def test_a_fit_within_a_fit_has_buffers_of_its_own():
 
 
 def test_large_buffers_are_not_left(monkeypatch):
-    monkeypatch.setattr(fastmlp.plan, "LEFT_BYTES", 1000)
-    fastmlp.plan._last.left.clear()
+    monkeypatch.setattr(fastmlp.leftovers, "MOST_BYTES", 1000)
+    leftovers.left.clear()
     one_fit(50)
     some_nets(7)
-    assert not fastmlp.plan._last.left
+    assert not leftovers.left
 
 
 def test_ranks_get_equal_shares_of_an_evaluation():

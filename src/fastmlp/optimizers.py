@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from .errors import checked_number, checked_setting, drawn_setting, is_per_net, unknown_name
-from .kernels.arguments import HYPER, aligned_zeros
-from .kernels.optimizers import CODES, MOST_STATE, RULES, Rule
+from .kernels.arguments import HYPER
+from .kernels.optimizers import CODES, RULES, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +67,10 @@ class Optimizer:
         """
         return np.empty(0)
 
-    def initial_state(self, n_padded: int, dtype: np.dtype) -> np.ndarray:
-        """(MOST_STATE, n_padded); the rows that the rule does not use stay untouched, and so cost no memory."""
-        state = aligned_zeros((MOST_STATE, n_padded), dtype)
-        for row, start in zip(state, self.rule.initial, strict=True):
-            if start != 0.0:
-                row[:] = getattr(self, start) if isinstance(start, str) else start
-        return state
+    def begin(self, state: np.ndarray) -> None:
+        """Write what the rule begins with into state (MOST_STATE, n_padded); rows it does not use stay untouched."""
+        for row, start in zip(state[: self.rule.n_state], self.rule.initial, strict=False):
+            row[:] = getattr(self, start) if isinstance(start, str) else start
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,15 @@ BELIEVED = 0.004  # seconds from which a call's time says something
 TRIAL_AFTER = (1.0, 0.25)  # seconds of training, on all threads and on one, after which the other is tried
 # In short steps meetings matter most: two processors that are one core to their host make them slower than one thread.
 SHORT_STEP, FIRST_TRIAL = 5e-4, 0.02  # seconds up to which a step is short, and of training after which one is tried
+# After a trial that was in vain one waits twice as long as before it, up to so many times as long, unless steps have
+# become so much slower since.
+MOST_PATIENCE, SLOWER = 16, 1.25
 WORTH = (0.8, 0.95)  # share of the present time per step that the other must stay below
 
 
 class Pace:
-    """`n_threads, n_steps = pace.next()`, then `pace.record(n_threads, n_steps, seconds)`.
+    """`n_threads, n_steps = pace.next()`, then `pace.record(n_threads, n_steps, seconds)`. What fits that are alike
+    have told, the next one need not find out again.
 
     >>> pace = Pace(n_threads=2, products_per_step=1e6)
     >>> pace.next()
@@ -32,12 +36,15 @@ class Pace:
         self._steps = max(1, int(FIRST_CALL / (products_per_step + STEP)))
         self._seconds_per_step = 0.0  # of the present choice, once it is known
         self._since_trial = 0.0
+        self._patience, self._at_trial = 1, 0.0  # seconds per step when the last trial was in vain
         self._is_first = self._is_untried = True
 
     def next(self) -> tuple[int, int]:
         wait = TRIAL_AFTER[self._on_one]
         if self._is_untried and self._seconds_per_step < SHORT_STEP:
             wait = FIRST_TRIAL
+        elif self._seconds_per_step < SLOWER * self._at_trial:
+            wait *= self._patience
         due = self._seconds_per_step > 0.0 and self._since_trial >= wait
         if due and self._choices[0] > 1:
             return self._choices[1 - self._on_one], max(1, int(1.5 * BELIEVED / self._seconds_per_step))
@@ -52,11 +59,14 @@ class Pace:
             self._since_trial, self._is_untried = 0.0, False
             if per_step < WORTH[self._on_one] * self._seconds_per_step:
                 self._on_one, self._seconds_per_step = 1 - self._on_one, per_step
+                self._patience, self._at_trial = 1, 0.0
+            else:
+                self._patience, self._at_trial = min(2 * self._patience, MOST_PATIENCE), self._seconds_per_step
             return
         self._since_trial += seconds
         if seconds > BELIEVED:
             self._seconds_per_step = per_step
-        if seconds < SHORT_CALL:
+        if seconds < SHORT_CALL and n_steps >= self._steps:  # and not a shorter one than was asked for
             self._steps *= QUICKLY if seconds < SHORT_CALL / QUICKLY / 2 else SLOWLY
         elif seconds > LONG_CALL:
-            self._steps = max(1, self._steps // 2)
+            self._steps = max(1, min(n_steps, self._steps) // 2)

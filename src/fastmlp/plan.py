@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import inf
 from types import ModuleType
@@ -29,6 +27,7 @@ from .kernels.arguments import (
 )
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .kernels.optimizers import Rule
+from .leftovers import leftovers
 from .network import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
@@ -72,7 +71,6 @@ BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
 # for those whose own step has so many multiply-adds that its products take longer than their launches: 1e9 are 66 us at
 # half of an H100's rate, launching 15 kernels is about 45. Estimates too.
 BLOCK_UP_TO_BYTES, ALONE_FROM_STEP = 40_000, 1_000_000_000
-LEFT_BYTES = 2**28  # of buffers that a fit leaves for the next one of its thread, at most
 DEVICE_EVALUATION_ROWS = 16_384  # samples a GPU takes through the layers at a time
 NARROW_UP_TO = 128  # width up to which all layers fit into one kernel with tensor cores
 
@@ -221,26 +219,6 @@ def choose_threads(network: Network, family: str, rows: int, per_thread: int = S
     return max(1, min(n_threads_available(), n))
 
 
-class _Last(threading.local):
-    """The plan of this thread's last evaluation on the host, and its team: who predicts again allocates nothing and
-    starts no threads. And the buffers of its last fits, of one net and of a population, while no fit has them.
-    """
-
-    plan: Plan | None = None
-    team: Any = None
-
-    def __init__(self):
-        self.left: dict[str, tuple[tuple, Any]] = {}  # by their use: what they were made for, and the buffers
-
-    def forget(self) -> None:
-        self.plan = self.team = None
-
-
-_last = _Last()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_last.forget)  # where the team's threads are not
-
-
 def evaluation_rows(network: Network, device: Device) -> int:
     """Samples that a thread, or a GPU, takes through the layers at a time."""
     if not device.is_host:
@@ -265,8 +243,8 @@ def nets_work(
     """
     made_for = network, device, family, rows, n_samples if shuffle else 0, rule, metric, dtype, lanes
     use = "nets" if rule else "judgement"
-    left_by, work = _last.left.pop(use, ((), None))
-    if left_by == made_for:
+    work = leftovers.take(use, made_for)
+    if work is not None:
         work.begin(n_ranks)
     else:
         work = backend(device).NetsWork(
@@ -276,8 +254,8 @@ def nets_work(
     try:
         yield work
     finally:
-        if device.is_host and work.n_bytes <= LEFT_BYTES:
-            _last.left[use] = made_for, work
+        if device.is_host:
+            leftovers.leave(use, made_for, work, work.n_bytes)
 
 
 @dataclass(frozen=True)
@@ -293,40 +271,42 @@ class Plan:
     rows: int  # of a batch, or of one rank's block when evaluating
     net: Net
     work: Any
-    made_for: tuple = ()  # of training: what another fit must ask for to have these buffers
+    made_for: tuple = ()  # of training: what another fit must ask for to have this plan
+    room: dict[str, Any] = field(default_factory=dict)  # what else fits by this plan need again
 
     @classmethod
     def for_training(
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool,
         n_threads: int | None = None, precision: str = "exact",
     ) -> Plan:  # fmt: skip
-        """With the buffers that a fit on this thread has left, if they are alike."""
+        """The plan that a fit on this thread has left, with all it has, if the two are alike."""
         family = (
             choose_family(network, batch_size)
             if device.is_host
             else choose_device_family(network, batch_size, precision, dtype)
         )
         n_threads = n_threads or choose_threads(network, family, batch_size)
-        net, module = describe_net(network), backend(device)
         made_for = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
-        left_by, work = _last.left.pop("a net", ((), None))
-        if left_by == made_for:
-            _forget_samples(work)
-        else:
-            work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype, precision)
+        plan = leftovers.take("a net", made_for)
+        if plan is not None:
+            _forget_samples(plan.work)
+            return plan
+        net, module = describe_net(network), backend(device)
+        work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype, precision)
         return cls(network, device, module, dtype, family, n_threads, batch_size, net, work, made_for)
 
     def leave(self) -> None:
-        """The fit is over: its buffers are for the next one on this thread."""
-        if self.device.is_host and sum(x.nbytes for x in self.work if isinstance(x, np.ndarray)) <= LEFT_BYTES:
-            _last.left["a net"] = self.made_for, self.work
+        """The fit is over: the plan is for the next one on this thread."""
+        if self.device.is_host:
+            arrays = (x for x in (*self.work, *self.room.values()) if isinstance(x, np.ndarray))
+            leftovers.leave("a net", self.made_for, self, sum(x.nbytes for x in arrays))
 
     @classmethod
     def for_evaluation(
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None,
         precision: str = "exact",
     ) -> Plan:  # fmt: skip
-        last = _last.plan
+        last = leftovers.plan
         if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
             last = None
         if last is not None and last.rows == n_samples and n_threads is None:
@@ -351,22 +331,30 @@ class Plan:
         work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
         plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
         if device.is_host:
-            _last.forget()
-            _last.plan = plan
+            leftovers.forget_evaluation()
+            leftovers.plan = plan
         return plan
 
     def with_net(self, net: Net) -> Plan:
-        """The same for another net of these sizes, with other numbers or other samples; it shares the buffers."""
+        """The same for another net of these sizes, with other numbers or other samples; they share all else."""
         _forget_samples(self.work)
         return replace(self, net=net)
 
+    def kept(self, use: str, make: Callable[[], Any]) -> Any:
+        """What fits by this plan have for a use, as the last one has left it, or a new one."""
+        if use not in self.room:
+            self.room[use] = make()
+        return self.room[use]
+
     def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
         """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
+        grads = self.kept("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
+        grads[:] = 0  # between the layers too, where no kernel writes and all of them update
         scalars = aligned_zeros((self.n_threads, N_SCALARS), np.float64)
         scalars[:, POWER1] = scalars[:, POWER2] = 1.0
         return Memory(
             params=self.backend.to_device(params),
-            grads=self.backend.to_device(self.network.layout.padded(self.dtype)),
+            grads=grads,
             state=self.backend.to_device(state.reshape(-1)),
             epoch_loss=np.empty(n_epochs),  # takes memory as epochs are finished, not before
             epoch_right=np.empty(n_epochs),
@@ -384,9 +372,9 @@ class Plan:
 
     def evaluate_alone(self, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """The same outside a fit, with a team of this thread's own."""
-        if _last.plan is not self:
+        if leftovers.plan is not self:
             with self.backend.Team(self.n_threads) as team:
                 return self.evaluate(team, data, params, output)
-        if _last.team is None:
-            _last.team = self.backend.Team(self.n_threads)
-        return self.evaluate(_last.team, data, params, output)
+        if leftovers.team is None:
+            leftovers.team = self.backend.Team(self.n_threads)
+        return self.evaluate(leftovers.team, data, params, output)

@@ -53,7 +53,8 @@ class OptimizerState:
     def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
         """Its array, begun anew if there is none; a ValueError if it is another net's or another rule's."""
         if self.array is None:
-            self.array, self.rule = optimizer.initial_state(n_padded, dtype), optimizer.rule.name
+            self.array, self.rule = aligned_zeros((MOST_STATE, n_padded), dtype), optimizer.rule.name
+            optimizer.begin(self.array)
         elif (self.rule, self.array.shape[1], self.array.dtype) != (optimizer.rule.name, n_padded, dtype):
             raise ValueError(
                 f"optimizer_state belongs to the rule {self.rule!r} for {self.array.shape[1]} parameters in "
@@ -150,19 +151,20 @@ class Fit:
     ):
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
-        self._state, self._host_params = options.state or OptimizerState(), params
-        state = self._state.fitted(options.optimizer, len(params), params.dtype)
-        self.memory = plan.make_memory(params, state, options.epochs)
-        if self._state.scalars is not None:
-            self.memory.scalars[:, CARRIED] = self._state.scalars
+        self._host_params = params
+        self.memory = plan.make_memory(params, self._first_state(), options.epochs)
+        if options.state is not None and options.state.scalars is not None:
+            self.memory.scalars[:, CARRIED] = options.state.scalars
         self._hyper = options.optimizer.hyper
         self._layer_factors = options.optimizer.layer_factors(plan.network.layout.shapes)
         self.n_batches = -(-data.n_samples // options.batch_size)
         self.n_steps = options.epochs * self.n_batches
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, share right
         self._empty = np.empty(0, params.dtype)
-        self._proven = self.memory.params.copy()  # the last parameters that are known to give a finite loss
-        self._before_call, self._spare = self._proven, self.memory.params.copy()
+        copy = self.memory.params.copy
+        self._proven = plan.kept("proven", copy)  # the last parameters that are known to give a finite loss
+        self._before_call, self._spare = self._proven, plan.kept("spare", copy)
+        self._proven[:] = self.memory.params
         self._kept: Any = None  # the parameters to end with, or (Moment, epochs to train from there)
         self._last_look: Moment | None = None
         self._ended: int | None = None  # after how many epochs, where training went on for more
@@ -170,6 +172,15 @@ class Fit:
         if options.early_stopping is not None:
             default = "loss" if validation is None else "validation_loss"
             self._best = Best(options.early_stopping, options.early_stopping.monitor or default)
+
+    def _first_state(self) -> np.ndarray:
+        """The optimiser's, in memory of the plan's if nobody wants to go on with it."""
+        rule, n_padded, dtype = self.options.optimizer, len(self._host_params), self._host_params.dtype
+        if self.options.state is not None:
+            return self.options.state.fitted(rule, n_padded, dtype)
+        state = self.plan.kept("state", lambda: aligned_zeros((MOST_STATE, n_padded), dtype))
+        rule.begin(state)
+        return state
 
     @property
     def steps_done(self) -> int:
@@ -183,8 +194,8 @@ class Fit:
         """The present parameters into the host's, where the device has its own."""
         if self.memory.params is not self._host_params:
             self._host_params[:] = self.plan.backend.to_host(self.memory.params)
-            if self.options.state is not None and self._state.array is not None:
-                self._state.array[:] = self.plan.backend.to_host(self.memory.state).reshape(MOST_STATE, -1)
+            if self.options.state is not None and self.options.state.array is not None:
+                self.options.state.array[:] = self.plan.backend.to_host(self.memory.state).reshape(MOST_STATE, -1)
 
     def run(self) -> None:
         start, module = time.perf_counter(), self.plan.backend
@@ -206,7 +217,8 @@ class Fit:
             raise
         finally:
             self._record()
-            self._state.scalars = self.memory.scalars[0, CARRIED]
+            if self.options.state is not None:
+                self.options.state.scalars = self.memory.scalars[0, CARRIED]
             self.history.seconds = time.perf_counter() - start
         self._bring_home()
 
@@ -214,7 +226,8 @@ class Fit:
         looks = bool(self.options.callbacks) or self._judges or self.validation is not None
         looked, next_look = 0, 0 if looks else self.options.epochs  # epochs by the end of which somebody wants to look
         module = self.plan.backend
-        pace = Pace(self.plan.n_threads, products(self.plan.network, self.options.batch_size))
+        n_products = products(self.plan.network, self.options.batch_size)
+        pace = self.plan.kept("pace", lambda: Pace(self.plan.n_threads, n_products))
         while (done := self.steps_done) < self.n_steps:
             if self.options.stop is not None and self.options.stop.is_set():
                 raise KeyboardInterrupt

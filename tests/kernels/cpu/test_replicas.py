@@ -58,7 +58,7 @@ def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
     assert params.size > fastmlp.plan.REPLICAS_UP_TO_PARAMS
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
-        fastmlp.plan._last.left.clear()  # buffers for another number of copies
+        fastmlp.leftovers.leftovers.left.clear()  # buffers for another number of copies
         monkeypatch.setattr(backend, "STAYING_PARAMS", most)
         found, found_losses, ran = train(WIDE, rows, threads, far)
         np.testing.assert_array_equal(found, params)
