@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fastmlp.benchmarks import keeper
 from fastmlp.benchmarks import processors as bench_processors
 from fastmlp.benchmarks.processors import SLOWED, Keeper, Processors
 
@@ -130,6 +131,23 @@ def test_a_keeper_is_awake_until_it_rests():
     finally:
         keeper.end()
     assert not Path(f"/proc/{keeper.process}").exists()
+
+
+@linux
+def test_a_keeper_gives_way_after_each_burst(monkeypatch):
+    """Or a thread that gives way to all others would wait for it until the next tick."""
+    log, commands = [], [b"?", b""]
+    monkeypatch.setattr(keeper.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(keeper.os, "sched_setscheduler", lambda *_: None)
+    monkeypatch.setattr(keeper.os, "read", lambda *_: commands.pop(0))
+    monkeypatch.setattr(keeper.os, "write", lambda *_: None)
+    monkeypatch.setattr(keeper.os, "sched_yield", lambda: log.append("way"))
+    monkeypatch.setattr(keeper, "burst", lambda: log.append("burst") or 1)
+    monkeypatch.setattr(keeper.select, "select", lambda *_: ([0] if len(log) > keeper.WINDOW + 6 else [], [], []))
+    monkeypatch.setattr(sys, "stdin", sys.__stdin__)
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    keeper.main(0)
+    assert log == ["burst"] * keeper.WINDOW + ["burst", "way"] * 4
 
 
 class Ended:

@@ -1,8 +1,9 @@
 """A process that keeps one processor awake without taking it from anybody: `python keeper.py PROCESSOR`.
 
-It has the lowest priority there is, and spins. At "?" on its standard input it writes how long a piece of work takes
-here now, in nanoseconds; at "." it sleeps until the next "?"; at the end of its input it ends. processors.py drives it.
-It imports nothing of this package, so that it starts at once.
+It has the lowest priority there is and spins. After each burst it gives way: whoever waits for another thread by giving
+way to all others would wait for it until the system's next tick, up to four milliseconds. At "?" on its standard input
+it writes how long a piece of work takes here now, in nanoseconds; at "." it sleeps until the next "?"; at the end of its
+input it ends. processors.py drives it. It imports nothing of this package, so that it starts at once.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main(processor: int) -> None:
                 os.write(answers, b"%d\n" % window())
         else:
             burst()
+            os.sched_yield()
 
 
 if __name__ == "__main__":
