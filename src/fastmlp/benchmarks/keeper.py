@@ -2,8 +2,8 @@
 
 It has the lowest priority there is and spins. After each burst it gives way: whoever waits for another thread by giving
 way to all others would wait for it until the system's next tick, up to four milliseconds. At "?" on its standard input
-it writes how long a piece of work takes here now, in nanoseconds; at "." it sleeps until the next "?"; at the end of its
-input it ends. processors.py drives it. It imports nothing of this package, so that it starts at once.
+it writes how long a piece of work takes here now, in nanoseconds; at "." it sleeps until the next "?"; where its input
+ends it ends. processors.py drives it. It imports nothing of this package, so that it starts at once.
 """
 
 from __future__ import annotations
