@@ -12,6 +12,7 @@ to_device, to_host, place, synchronize
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -250,8 +251,8 @@ def train(
 def _replica(memory: Memory, work: Any, rank: int) -> tuple[Memory, Any]:
     """A rank's own, equal to rank 0's before a call."""
     sizes = _own_sizes(work, memory.params.size)
-    first = (rank - 1) * (GAP + sum(sizes)) + GAP
-    params, grads, state, *others = np.split(work.replica[first : first + sum(sizes)], np.cumsum(sizes)[:-1])
+    ends = np.cumsum([(rank - 1) * (GAP + sum(sizes)) + GAP, *sizes]).tolist()
+    params, grads, state, *others = (work.replica[first:end] for first, end in pairwise(ends))
     state = state[: memory.state.size]
     params[:], state[:] = memory.params, memory.state
     own = dict(zip(_own(work), others, strict=True))

@@ -34,10 +34,13 @@ class Team:
         return self
 
     def __exit__(self, *error: object) -> None:
-        return None
+        self.end()
 
     def run(self, function: Any, *arguments: Any) -> None:
         function(*arguments)
+
+    def end(self) -> None:
+        """There is nobody to let go."""
 
 
 @contextmanager

@@ -154,11 +154,11 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
     return checked_finite(_contiguous(array, dtype), name)
 
 
-def _one_hot(y: Any, network: Network, name: str) -> Any:
+def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
     """Class numbers as rows that are `high` at the class and `low` elsewhere, in the range the output can reach."""
     k = network.n_outputs
     least, most = float(y.min()), float(y.max())
-    if (y % 1 != 0).any():
+    if y.dtype.kind == "f" and (y % 1 != 0).any():
         raise ValueError(
             f"{name} has shape ({len(y)},) but the net has {k} outputs, so it must hold class numbers, whole numbers "
             f"from 0 to {k - 1}; it holds fractions. For real targets pass shape (n_samples, {k})."
@@ -170,7 +170,10 @@ def _one_hot(y: Any, network: Network, name: str) -> Any:
         )
     low, high = network.output_row.low, network.output_row.high
     low, high = (low, high) if isfinite(low) and isfinite(high) else (0.0, 1.0)
-    return np.where(library_of(y).arange(k) == y.astype(np.int64)[:, None], high, low)
+    library = library_of(y)
+    rows = library.full((len(y), k), low, dtype)
+    rows[library.arange(len(y)), y.astype(np.int64)] = high
+    return rows
 
 
 def as_targets(
@@ -191,10 +194,11 @@ def as_targets(
         array = array[:, 0]
     if array.ndim in (1, 2) and len(array) != n_samples:
         raise ValueError(f"{name} has {len(array)} samples, but X has {n_samples}: they must be of one length.")
+    are_classes = array.ndim == 1 and k > 1
     if array.ndim == 1:
         if array.dtype.kind == "f":
             checked_finite(array, name)
-        array = _one_hot(array, network, name) if k > 1 else array[:, None]
+        array = _one_hot(array, network, dtype, name) if k > 1 else array[:, None]
     if array.ndim != 2 or array.shape[1] != k:
         also = f" or ({n_samples},) with class numbers" if k > 1 else f" or ({n_samples},)"
         raise ValueError(f"{name} must have shape ({n_samples}, {k}){also}, but it has shape {array.shape}.")
@@ -206,7 +210,8 @@ def as_targets(
             f"loss {network.loss_row.name!r} is defined for targets {wanted}, but {name} holds {least:g} to "
             f"{float(array.max()):g}. Rescale {name}, or choose another loss."
         )
-    if network.loss == SOFTMAX_CROSS_ENTROPY and not np.allclose(array.sum(axis=1), 1.0, atol=1e-3):
+    sums_to_1 = are_classes or network.loss != SOFTMAX_CROSS_ENTROPY or np.allclose(array.sum(axis=1), 1.0, atol=1e-3)
+    if not sums_to_1:
         raise ValueError(
             f"For softmax_cross_entropy each row of {name} must be a distribution that sums to 1. "
             "For labels that are not exclusive use loss='binary_cross_entropy'."

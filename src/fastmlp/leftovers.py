@@ -1,17 +1,22 @@
-"""What fits and predictions of a thread leave for its next ones, if they are alike: those allocate nothing."""
+"""What fits and predictions of a thread leave for its next ones, if they are alike: those allocate nothing and start no
+threads.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 MOST_BYTES = 2**28  # of what a fit leaves
 
 
 class Leftovers(threading.local):
-    """The plan of this thread's last evaluation on the host, and its team: who predicts again starts no threads. And
-    what its last fits have left, the plan of one net and a population's buffers, while no fit has them.
+    """The plan of this thread's last evaluation on the host, and its team. And what its last fits have left while none
+    has it: the plan of one net, a population's buffers, a team.
     """
 
     plan: Any = None
@@ -30,10 +35,26 @@ class Leftovers(threading.local):
         if n_bytes <= MOST_BYTES:
             self.left[use] = made_for, what
 
+    @contextmanager
+    def team_of(self, backend: ModuleType, n_ranks: int) -> Iterator[Any]:
+        """Inside of it, a team of this thread's; one that an exception has passed through is ended."""
+        use = f"team of {n_ranks}"
+        team = self.take(use, (backend,)) or backend.Team(n_ranks)
+        try:
+            yield team
+        except BaseException:
+            team.end()
+            raise
+        self.leave(use, (backend,), team, 0)
+
     def forget_evaluation(self) -> None:
         self.plan = self.team = None
+
+    def forget(self) -> None:
+        self.forget_evaluation()
+        self.left.clear()
 
 
 leftovers = Leftovers()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=leftovers.forget_evaluation)  # where the team's threads are not
+    os.register_at_fork(after_in_child=leftovers.forget)  # where no team's threads are

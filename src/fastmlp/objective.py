@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .kernels.arguments import DIVERGED, HYPER, NO_UPDATE, Course, Data
+from .leftovers import leftovers
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Objective:
         net.params[:] = params
         gradient = np.zeros_like(net.params)
         memory.scalars[:, DIVERGED] = 0.0
-        with net.device.on(), module.Team(plan.n_threads) as team:
+        with net.device.on(), leftovers.team_of(module, plan.n_threads) as team:
             if memory.params is not net.padded_params:
                 memory.params[:] = module.to_device(net.padded_params)
             for step, share in enumerate(self._shares):

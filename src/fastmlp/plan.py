@@ -373,7 +373,7 @@ class Plan:
     def evaluate_alone(self, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """The same outside a fit, with a team of this thread's own."""
         if leftovers.plan is not self:
-            with self.backend.Team(self.n_threads) as team:
+            with leftovers.team_of(self.backend, self.n_threads) as team:
                 return self.evaluate(team, data, params, output)
         if leftovers.team is None:
             leftovers.team = self.backend.Team(self.n_threads)

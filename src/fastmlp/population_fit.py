@@ -36,6 +36,7 @@ from .kernels.arguments import (
     Nets,
 )  # fmt: skip
 from .kernels.optimizers import CODES
+from .leftovers import leftovers
 from .network import Network
 from .optimizers import Optimizer, settings_of
 from .plan import choose_lanes, choose_nets_family, describe_net, lane_threads, nets_work, products
@@ -222,7 +223,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
     with (
         task.device.on(),
-        module.Team(n_ranks) as team,
+        leftovers.team_of(module, n_ranks) as team,
         nets_work(
             task.network, net, task.device, task.family, task.batch_size, task.data.n_samples, n_ranks, task.shuffle,
             rule, task.data.metric, task.dtype, lanes, task.precision,

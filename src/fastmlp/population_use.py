@@ -8,6 +8,7 @@ import numpy as np
 
 from .devices import Device, backend, device_of
 from .kernels.arguments import ALL_RIGHT, CONVERGED, NET_HYPER, NO_EPOCH, NOT_SAID, RUNNING, Data, Nets
+from .leftovers import leftovers
 from .network import Network
 from .plan import EVALUATION_ROWS, LANES, Plan, choose_nets_evaluation, describe_net, lane_threads, nets_work
 from .population_data import Strides, own_data
@@ -48,7 +49,7 @@ def judge_nets(
     n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
     with (
         device.on(),
-        module.Team(n_ranks) as team,
+        leftovers.team_of(module, n_ranks) as team,
         nets_work(
             network, net, device, family, rows, data.n_samples, n_ranks, False, None, data.metric, params.dtype, LANES,
             "exact",

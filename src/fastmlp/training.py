@@ -28,6 +28,7 @@ from .kernels.arguments import (
     aligned_zeros,
 )
 from .kernels.optimizers import CODES, MOST_STATE, RULES
+from .leftovers import leftovers
 from .optimizers import Optimizer
 from .pace import STEP, Pace
 from .plan import Plan, products
@@ -203,8 +204,8 @@ class Fit:
         n_judges = 1 if self.validation is None else self.validation[0].n_threads
         try:
             with (
-                module.Team(self.plan.n_threads) as team,
-                module.Team(n_judges) as judges,
+                leftovers.team_of(module, n_judges) as judges,
+                leftovers.team_of(module, self.plan.n_threads) as team,
                 Progress(self.options.epochs, self.options.verbose) as progress,
             ):
                 self.history.stopped_by = self._train(team, judges, progress)

@@ -1,0 +1,65 @@
+"""What the fits of a thread leave for its next ones."""
+
+import time
+from _thread import _count
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.cpu.team import Team
+from fastmlp.leftovers import MOST_BYTES, Leftovers
+
+
+@pytest.fixture
+def leftovers():
+    left = Leftovers()
+    yield left
+    left.forget()
+
+
+def test_what_is_left_is_taken_once_and_by_who_asks_for_the_same(leftovers):
+    leftovers.leave("a net", (1, "x"), "plan", 10)
+    assert leftovers.take("nets", (1, "x")) is None
+    assert leftovers.take("a net", (1, "x")) == "plan"
+    assert leftovers.take("a net", (1, "x")) is None
+    leftovers.leave("a net", (1, "x"), "plan", 10)
+    assert leftovers.take("a net", (2, "x")) is None
+    assert leftovers.take("a net", (1, "x")) is None, "only the last is kept, until somebody asks"
+
+
+def test_what_is_too_large_is_not_kept(leftovers):
+    leftovers.leave("a net", (), "plan", MOST_BYTES + 1)
+    assert leftovers.take("a net", ()) is None
+
+
+def test_each_thread_has_its_own(leftovers):
+    leftovers.leave("a net", (), "plan", 10)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(leftovers.take, "a net", ()).result() is None
+    assert leftovers.take("a net", ()) == "plan"
+
+
+def test_a_team_is_used_again(leftovers):
+    with leftovers.team_of(backend, 2) as team:
+        assert isinstance(team, Team)
+        with leftovers.team_of(backend, 2) as within, leftovers.team_of(backend, 3) as larger:
+            assert within is not team
+            assert larger.n_ranks == 3
+    with leftovers.team_of(backend, 2) as again, leftovers.team_of(backend, 3) as also:
+        assert again in (team, within)
+        assert also is larger
+
+
+def test_a_team_is_ended_by_an_exception(leftovers):
+    """It may have come in the midst of anything."""
+    before = _count()
+    with pytest.raises(KeyboardInterrupt), leftovers.team_of(backend, 3) as team:
+        raise KeyboardInterrupt
+    for _ in range(1000):
+        if _count() == before:
+            break
+        time.sleep(0.01)
+    assert _count() == before
+    with leftovers.team_of(backend, 3) as another:
+        assert another is not team
