@@ -248,7 +248,7 @@ def test_what_a_fit_has_left_in_its_arrays_does_not_matter(hidden, optimizer):
     first = one_fit(hidden, optimizer=optimizer)
     room = buffers_left("a net").room
     arrays = [x for x in room.values() if isinstance(x, np.ndarray)]
-    assert len(arrays) == 4, "the gradient, the optimiser's state, and parameters to go back to, twice"
+    assert len(arrays) == 5, "the gradient, the optimiser's state and scalars, and parameters to go back to, twice"
     for array in arrays:
         array[:] = np.nan
     np.testing.assert_array_equal(one_fit(hidden, optimizer=optimizer), first)

@@ -298,8 +298,9 @@ class Plan:
     def leave(self) -> None:
         """The fit is over: the plan is for the next one on this thread."""
         if self.device.is_host:
-            arrays = (x for x in (*self.work, *self.room.values()) if isinstance(x, np.ndarray))
-            leftovers.leave("a net", self.made_for, self, sum(x.nbytes for x in arrays))
+            arrays = *self.work, *self.room.values()
+            count = lambda: sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
+            leftovers.leave("a net", self.made_for, self, self.kept("bytes", count))
 
     @classmethod
     def for_evaluation(
@@ -350,7 +351,8 @@ class Plan:
         """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
         grads = self.kept("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
-        scalars = aligned_zeros((self.n_threads, N_SCALARS), np.float64)
+        scalars = self.kept("scalars", lambda: aligned_zeros((self.n_threads, N_SCALARS), np.float64))
+        scalars[:] = 0
         scalars[:, POWER1] = scalars[:, POWER2] = 1.0
         return Memory(
             params=self.backend.to_device(params),

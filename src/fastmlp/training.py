@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import sqrt
 from threading import Event
@@ -201,10 +202,10 @@ class Fit:
     def run(self) -> None:
         start, module = time.perf_counter(), self.plan.backend
         # Buffers are for a plan's own number of threads: more of them would write beyond the end.
-        n_judges = 1 if self.validation is None else self.validation[0].n_threads
+        n_judges = 0 if self.validation is None else self.validation[0].n_threads
         try:
             with (
-                leftovers.team_of(module, n_judges) as judges,
+                leftovers.team_of(module, n_judges) if n_judges else nullcontext() as judges,
                 leftovers.team_of(module, self.plan.n_threads) as team,
                 Progress(self.options.epochs, self.options.verbose) as progress,
             ):
