@@ -1,9 +1,12 @@
-"""From which work a second thread pays: time of a training step with one and with all threads, in a net's own family.
+"""From which work a second thread pays: time of a training step with one and with all threads, in a net's own family,
+and of a prediction layer by layer.
 
 Run on an otherwise idle machine: python bench/lab_threads.py
 """
 
 from __future__ import annotations
+
+import time
 
 import numpy as np
 
@@ -19,8 +22,43 @@ NETS = (
 MOST = 1e9  # multiply-adds of a step
 
 
+PASSES = ((64, 64, 32, 10), (20, 100, 100, 2), (100, 256, 256, 1), (784, 512, 512, 10))
+PAUSES = 0.0, 3e-4  # seconds before a prediction: others come one after another
+
+
 def main() -> None:
-    n_threads = n_threads_available()
+    steps(n_threads_available())
+    predictions(n_threads_available())
+
+
+def predictions(n_threads: int) -> None:
+    print(f"{'layers':16} {'rows':>5} {'products':>10} {'1 thread us':>12} {n_threads} threads  speed-up")
+    rng = np.random.default_rng(0)
+    for sizes in PASSES:
+        net = fastmlp.MLP(sizes, random_state=0, device="cpu")
+        for rows in (16, 32, 64, 128, 256, 512, 1024, 2048):
+            X, work = (
+                rng.normal(size=(rows, sizes[0])).astype("float32"),
+                rows * sum(map(int.__mul__, sizes, sizes[1:])),
+            )
+            medians = []
+            for threads in (1, n_threads):
+                plan.choose_evaluation_threads = lambda *_, n=threads: n
+                plan.leftovers.forget_evaluation()
+                net.predict(X)
+                seconds = []
+                for k in range(200):
+                    time.sleep(PAUSES[k % 2])
+                    began = time.perf_counter()
+                    net.predict(X)
+                    seconds.append(time.perf_counter() - began)
+                medians.append(1e6 * float(np.median(seconds)))
+            one, more = medians
+            text = "-".join(map(str, sizes))
+            print(f"{text:16} {rows:5} {work:10} {one:12.1f} {more:12.1f}  {one / more:.2f}", flush=True)
+
+
+def steps(n_threads: int) -> None:
     print(
         f"{'layers':16} {'rows':>5} {'family':>20} {'products':>10} {'1 thread us':>12} {n_threads} threads  speed-up"
     )

@@ -3,7 +3,8 @@
 The arithmetic counted here: multiply-adds that a net and epoch needs, and what takes their place in the same pipe, an
 exponential and the division after it as 8 of them on a processor: six where the power of two comes from a table in
 registers, and a division of a whole register, which costs as much as two (measured by leaving divisions out,
-bench/LOG.md). On a GPU each of them goes through units that have an eighth of the rate: 16.
+bench/LOG.md). On a GPU each of them goes through units that have an eighth of the rate: 16. An update counts as its
+formula's operations, comparisons left out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
 EXPONENTIAL = {"cpu": 8, "cuda": 16}[DEVICE]
+UPDATE = {"sgd": 1, "adam": 10, "quickprop": 10, "rprop": 5}  # of one parameter; a division or a root counts as two
 CHECKED = 100  # nets that are compared with float64
 TOLERANCE = 1e-3  # of a parameter
 # Epochs before nets are compared. Quickprop divides by a difference of slopes and Rprop asks for their signs: after 20
@@ -67,7 +69,7 @@ class PopulationWork:
         products = [i * j for _, _, i, j in offsets(self.layer_sizes)]
         units = sum(self.layer_sizes[1:])
         per_sample = 3 * sum(products) - products[0] + units * (EXPONENTIAL + 3)
-        return len(X) * per_sample + sum(products) + units
+        return len(X) * per_sample + UPDATE[self.optimizer] * (sum(products) + units)
 
     def costs(self) -> dict[str, float]:
         return {"multiply-adds": self.multiply_adds}

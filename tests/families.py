@@ -11,4 +11,5 @@ def use(family, monkeypatch):
     monkeypatch.setattr(fastmlp.plan, "choose_family", lambda network, rows: family)
     monkeypatch.setattr(fastmlp.plan, "choose_evaluation_family", lambda network, rows: evaluation)
     if family.endswith("replicas"):
-        monkeypatch.setattr(fastmlp.plan, "choose_threads", lambda *_: 2)
+        for name in ("choose_threads", "choose_evaluation_threads"):
+            monkeypatch.setattr(fastmlp.plan, name, lambda *_: 2)

@@ -15,6 +15,7 @@ from fastmlp.kernels.entry import _entries
 from fastmlp.leftovers import leftovers
 from fastmlp.plan import (
     choose_evaluation_family,
+    choose_evaluation_threads,
     choose_family,
     choose_nets_family,
     choose_threads,
@@ -130,6 +131,16 @@ def test_threads(available, monkeypatch):
     assert choose_threads(network((16, 32, 1)), "per_sample_replicas", 100_000) == min(8, available)
     for family in ("per_sample_narrow", "per_sample_wide"):
         assert choose_threads(large, family, 100_000) == 1
+
+
+@pytest.mark.parametrize("available", (1, 2, 64))
+def test_threads_of_an_evaluation(available, monkeypatch):
+    monkeypatch.setattr(fastmlp.plan, "n_threads_available", lambda: available)
+    small, large = network((64, 64, 32, 10)), network(LARGE)
+    counts = [choose_evaluation_threads(small, rows) for rows in (1, 100, 1000, 1797, 100_000)]
+    assert counts == [1, 1, 1, min(2, available), available]
+    assert choose_evaluation_threads(large, 8) == 1, "a rank takes eight rows at a time"
+    assert choose_evaluation_threads(large, 100) == min(9, available)
 
 
 def test_products():

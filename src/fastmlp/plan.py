@@ -38,6 +38,7 @@ LANES_UP_TO = ((8, 200, 2), (31, 600, 4), (inf, 1700, 4))
 EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there is only the way forward
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
+PASS_PER_THREAD = 4_500_000  # the same of a forward pass, whose multiply-adds take less around them
 ROWS_PER_THREAD = 8
 # Up to so many parameters two threads may have a net each and exchange a gradient in each step, if a batch has no more
 # deltas than stay in a second-level cache: those that leave it cost another core little. Where they always have a net
@@ -206,17 +207,23 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
     return min(n_threads_available(), most) if most > 1 else 1
 
 
-def choose_threads(network: Network, family: str, rows: int, per_thread: int = STEP_PER_THREAD) -> int:
+def choose_threads(network: Network, family: str, rows: int) -> int:
     if family == "per_sample_replicas":
         most = max(2, work_of_samples(network, rows) // SAMPLES_PER_THREAD)
         return min(n_threads_available(), parts_of(rows), most)
     if family not in ("per_layer", "replicas"):
         return 1
     work = products(network, rows)
-    n = min(work // per_thread, rows // ROWS_PER_THREAD)
+    n = min(work // STEP_PER_THREAD, rows // ROWS_PER_THREAD)
     if family == "replicas" and network.layout.n_padded <= ALWAYS_REPLICAS and work >= REPLICAS_FROM:
         n = max(n, 2)
     return max(1, min(n_threads_available(), n))
+
+
+def choose_evaluation_threads(network: Network, rows: int) -> int:
+    """The same for a forward pass layer by layer."""
+    work = rows * sum(i * j for i, j in network.layout.shapes)
+    return max(1, min(n_threads_available(), work // PASS_PER_THREAD, rows // ROWS_PER_THREAD))
 
 
 def evaluation_rows(network: Network, device: Device) -> int:
@@ -319,7 +326,7 @@ class Plan:
             else choose_device_family(network, EVALUATION_ROWS, precision, dtype)
         )
         if family == "per_layer" and device.is_host:
-            n_threads = n_threads or choose_threads(network, family, n_samples, CALL_PER_THREAD)
+            n_threads = n_threads or choose_evaluation_threads(network, n_samples)
             if n_threads > 1:  # as many blocks for each rank, and equal ones: 1,797 rows are not 1,024 and 773
                 n_blocks = -(-n_samples // (rows * n_threads))
                 share = -(-n_samples // (n_blocks * n_threads))

@@ -71,6 +71,7 @@ def test_population():
 def test_multiply_adds_of_a_population():
     """Counted by hand for 2-2-1: 48 of products, 132 of 12 sigmoids with their slopes, 9 and 8 of updates."""
     assert works.build("2-2-1_sigmoid_sgd_1000").multiply_adds == 197
+    assert works.build("2-2-1_sigmoid_adam_100000").multiply_adds == 197 + 9 * 9
 
 
 def test_kernels():

@@ -29,7 +29,8 @@ def threads(monkeypatch):
     """threads(n): every plan from here on has n threads."""
 
     def choose(n):
-        monkeypatch.setattr(fastmlp.plan, "choose_threads", lambda *_: n)
+        for name in ("choose_threads", "choose_evaluation_threads"):
+            monkeypatch.setattr(fastmlp.plan, name, lambda *_: n)
 
     return choose
 
