@@ -3,6 +3,7 @@
     load(array, i, lanes)            lanes elements from array[i]        store(array, i, v)
     load_first(array, i, n, lanes)   the first n, 0 in other lanes       store_first(array, i, n, v)
     fill(array, x, lanes)            x in every lane, in the dtype of array
+    prefetch(array, i)               has the line of one element fetched, without waiting
     at(array, i)                     one element, without Numba's test for a negative index
     number(array, x)                 x in the dtype of array         converted(array, v)    the same for a vector
     offset(pointer, i)               the pointer to element i
@@ -93,6 +94,21 @@ def store_first(typing_context, array, i, n, v):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, v), build
+
+
+@intrinsic
+def prefetch(typing_context, array, i):
+    """Have the cache line of array[i] fetched into the second-level cache; nobody waits for it."""
+
+    def build(context, builder, sig, args):
+        place = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+        f = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        reads, second_level, data = (ir.Constant(I32, x) for x in (0, 2, 1))
+        builder.call(f, [place, reads, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
 
 
 @intrinsic

@@ -13,6 +13,7 @@ import fastmlp.pace
 import fastmlp.training
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, EarlyStopping
 from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.cpu.loop import PREFETCHED_FROM, PREFETCHED_UP_TO
 
 TRAIN = backend.train
 RNG = np.random.default_rng(3)
@@ -189,6 +190,26 @@ def test_shuffled_training_is_training_on_that_order(calls):
         order = epoch_order(20, calls[0]["course"].seed, epoch)
         reference_optimizers.train(
             reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=7
+        )  # fmt: skip
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", (6, 40))
+@pytest.mark.parametrize("batch_size", (100, 1200))
+@pytest.mark.parametrize("shuffle", (False, True))
+def test_data_that_no_cache_holds(hidden, batch_size, shuffle, calls):
+    """A batch's inputs are fetched ahead; the last one has fewer rows, and after it comes none."""
+    X = np.random.default_rng(0).normal(size=(2441, 30))
+    Y = np.tanh(X[:, :2])
+    assert X.size > PREFETCHED_FROM
+    assert 100 * 30 <= PREFETCHED_UP_TO < 1200 * 30
+    net = MLP((30, hidden, 2), hidden_activation="tanh", dtype="float64", random_state=0)
+    reference = ReferenceMLP((30, hidden, 2), ("tanh", "identity"), "squared_error", net.params)
+    net.fit(X, Y, epochs=2, batch_size=batch_size, optimizer=SGD(0.1), shuffle=shuffle, verbose=0)
+    for epoch in range(2):
+        order = epoch_order(len(X), calls[0]["course"].seed, epoch) if shuffle else np.arange(len(X))
+        reference_optimizers.train(
+            reference, X[order], Y[order], "SGD", {"learning_rate": 0.1}, epochs=1, batch_size=batch_size
         )  # fmt: skip
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
 

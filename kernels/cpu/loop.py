@@ -16,15 +16,19 @@ from __future__ import annotations
 
 import math
 
-from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, N_SCALARS, NO_UPDATE, STEPS_DONE
+from ..arguments import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, LINE, N_SCALARS, NO_UPDATE, STEPS_DONE
 from ..jit import inlined, inner
-from ..memory import bare, number, offset
+from ..memory import at, bare, number, offset, prefetch
 from ..optimizers import RPROP
 from ..random import permutation
 from .barrier import all_here, meet
 from .denormals import flush_denormals, restore_denormals
+from .tile import lanes_of
 from .update import settings_now, squares
-from .work import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS
+from .work import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES
+
+# Inputs of a batch up to which those of the next one are fetched ahead, from data that no second-level cache holds.
+PREFETCHED_UP_TO, PREFETCHED_FROM = 32_768, 65_536
 
 
 @inner
@@ -34,6 +38,19 @@ def penalty(net, params):
     for k in range(net.n_layers):
         square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
     return 0.5 * net.l2 * square_sum
+
+
+@inner
+def prefetch_inputs(rank, n_ranks, net, data, shuffle, order, first, rows):
+    """A rank's part of the next batch, which begins at sample `first`: shuffled rows come from anywhere in memory, and
+    a net of some units is done with a batch before they are there.
+    """
+    width, line = net.sizes[0], lanes_of(data.X) * (LINE // VECTOR_BYTES)
+    for i in range(first + rows * rank // n_ranks, first + rows * (rank + 1) // n_ranks):
+        start = (at(order, i) if shuffle else i) * width
+        for j in range(start, start + width, line):
+            prefetch(data.X, j)
+        prefetch(data.X, start + width - 1)
 
 
 @inner
@@ -58,6 +75,7 @@ def make_loop(prepare, gradient, update, apart=False):
             scalars[i] = memory.scalars[i]
         prepare(rank, n_ranks, net, memory, work)
         meetings = meet(barrier, n_ranks, 1)
+        prefetches = size * net.sizes[0] <= PREFETCHED_UP_TO and n * net.sizes[0] >= PREFETCHED_FROM
         for t in range(n_steps):
             if batch == 0:
                 scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0
@@ -69,6 +87,9 @@ def make_loop(prepare, gradient, update, apart=False):
             rows = min(size, n - first)
             step = first_step + t
             share = offset(work.partial, share_of(rank, step, apart))
+            if prefetches:
+                coming = max(0, min(n - first - size, size))
+                prefetch_inputs(rank, n_ranks, net, data, course.shuffle, work.order, first + size, coming)
             n_sums = gradient(
                 rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, first, rows, step
             )
