@@ -198,8 +198,8 @@ def test_shuffled_training_is_training_on_that_order(calls):
 @pytest.mark.parametrize("batch_size", (100, 1200))
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_data_that_no_cache_holds(hidden, batch_size, shuffle, calls):
-    """A batch's inputs are fetched ahead; the last one has fewer rows, and after it comes none."""
-    X = np.random.default_rng(0).normal(size=(2441, 30))
+    """A shuffled batch's inputs are fetched ahead; the last one has fewer rows, and after it comes none."""
+    X = np.random.default_rng(0).normal(size=(6941, 30))
     Y = np.tanh(X[:, :2])
     assert X.size > PREFETCHED_FROM
     assert 100 * 30 <= PREFETCHED_UP_TO < 1200 * 30

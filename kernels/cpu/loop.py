@@ -28,7 +28,8 @@ from .update import settings_now, squares
 from .work import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES
 
 # Inputs of a batch up to which those of the next one are fetched ahead, from data that no second-level cache holds.
-PREFETCHED_UP_TO, PREFETCHED_FROM = 32_768, 65_536
+# In order, the processor does so by itself.
+PREFETCHED_UP_TO, PREFETCHED_FROM = 32_768, 200_000
 
 
 @inner
@@ -41,13 +42,13 @@ def penalty(net, params):
 
 
 @inner
-def prefetch_inputs(rank, n_ranks, net, data, shuffle, order, first, rows):
-    """A rank's part of the next batch, which begins at sample `first`: shuffled rows come from anywhere in memory, and
-    a net of some units is done with a batch before they are there.
+def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
+    """A rank's part of the next batch, which begins with sample order[first]: shuffled rows come from anywhere in
+    memory, and a net of some units is done with a batch before they are there.
     """
     width, line = net.sizes[0], lanes_of(data.X) * (LINE // VECTOR_BYTES)
     for i in range(first + rows * rank // n_ranks, first + rows * (rank + 1) // n_ranks):
-        start = (at(order, i) if shuffle else i) * width
+        start = at(order, i) * width
         for j in range(start, start + width, line):
             prefetch(data.X, j)
         prefetch(data.X, start + width - 1)
@@ -75,7 +76,8 @@ def make_loop(prepare, gradient, update, apart=False):
             scalars[i] = memory.scalars[i]
         prepare(rank, n_ranks, net, memory, work)
         meetings = meet(barrier, n_ranks, 1)
-        prefetches = size * net.sizes[0] <= PREFETCHED_UP_TO and n * net.sizes[0] >= PREFETCHED_FROM
+        width = net.sizes[0]
+        prefetches = course.shuffle and size * width <= PREFETCHED_UP_TO and n * width >= PREFETCHED_FROM
         for t in range(n_steps):
             if batch == 0:
                 scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0
@@ -89,7 +91,7 @@ def make_loop(prepare, gradient, update, apart=False):
             share = offset(work.partial, share_of(rank, step, apart))
             if prefetches:
                 coming = max(0, min(n - first - size, size))
-                prefetch_inputs(rank, n_ranks, net, data, course.shuffle, work.order, first + size, coming)
+                prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
             n_sums = gradient(
                 rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, first, rows, step
             )
