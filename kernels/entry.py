@@ -25,7 +25,6 @@ from . import cache
 from .jit import ENTRY, Kernel
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
-MOST_KEPT = 16
 _entries: dict[tuple[Any, Any], Entry] = {}
 _engines: list[Any] = []  # that hold the code
 _lock = RLock()
@@ -71,8 +70,6 @@ class Words:
             return kept[0]
         words = [id(field) if isinstance(field, np.ndarray) else field for field in x]
         if isinstance(x, self._lasting):
-            if len(self._kept) == MOST_KEPT:  # of many fits by now
-                self._kept.clear()
             self._kept[id(x)] = words, x  # with x itself, so that nothing else gets its address
         return words
 

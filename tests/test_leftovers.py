@@ -1,14 +1,20 @@
 """What the fits of a thread leave for its next ones."""
 
+import gc
 import time
+import weakref
 from _thread import _count
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
+from fastmlp import MLP
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.team import Team
 from fastmlp.leftovers import MOST_BYTES, Leftovers
+
+DATA = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
 
 
 @pytest.fixture
@@ -63,3 +69,14 @@ def test_a_team_is_ended_by_an_exception(leftovers):
     assert _count() == before
     with leftovers.team_of(backend, 3) as another:
         assert another is not team
+
+
+@pytest.mark.parametrize("validation", (None, DATA))
+def test_what_is_left_keeps_no_net_and_no_data_alive(validation):
+    net = MLP((3, 50, 2), loss="softmax_cross_entropy", random_state=0)
+    X = DATA[0].copy()
+    net.fit(X, DATA[1], epochs=2, validation_data=validation, verbose=0)
+    gone = [weakref.ref(array) for array in (net.padded_params, X)]
+    del net, X
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]

@@ -44,14 +44,18 @@ class Team:
     def __init__(self, n_ranks: int):
         self.n_ranks = n_ranks
         self._barrier = aligned_zeros(2 * LINE // 8, np.int64)[:2]
-        self._words = Words(lasting=(Net, Memory, LayerWork, SampleWork))
-        # The kernel that was last called "again" with what was not new, and what was made of them when they came twice.
-        self._repeated: tuple[Any, tuple, Repeated | None] = None, (), None
+        self.forget()
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
         # A threading.Thread would be waited for until it runs.
         self._threads = [start_new_thread(_serve, (queue, self._done)) for queue in self._work]
         self._at_rest = -inf  # since when
+
+    def forget(self) -> None:
+        """Keep no array of an earlier call alive."""
+        self._words = Words(lasting=(Net, Memory, LayerWork, SampleWork))
+        # The kernel that was last called "again" with what was not new, and what was made of them when they came twice.
+        self._repeated: tuple[Any, tuple, Repeated | None] = None, (), None
 
     def are_far(self) -> bool:
         """Whether two ranks have processors that share no cache, now."""

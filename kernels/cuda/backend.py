@@ -42,6 +42,9 @@ class Team:
     def end(self) -> None:
         """There is nobody to let go."""
 
+    def forget(self) -> None:
+        """Nothing of an earlier call is kept."""
+
 
 @contextmanager
 def on(index: int) -> Iterator[None]:

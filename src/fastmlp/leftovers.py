@@ -45,6 +45,7 @@ class Leftovers(threading.local):
         except BaseException:
             team.end()
             raise
+        team.forget()
         self.leave(use, (backend,), team, 0)
 
     def forget_evaluation(self) -> None:
