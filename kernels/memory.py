@@ -96,16 +96,21 @@ def store_first(typing_context, array, i, n, v):
     return types.void(array, types.intp, types.intp, v), build
 
 
+def fetch_line(builder, pointer):
+    """Have the cache line that `pointer` points to fetched into the second-level cache; nobody waits for it."""
+    place = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+    f = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    reads, second_level, data = (ir.Constant(I32, x) for x in (0, 2, 1))
+    builder.call(f, [place, reads, second_level, data])
+
+
 @intrinsic
 def prefetch(typing_context, array, i):
-    """Have the cache line of array[i] fetched into the second-level cache; nobody waits for it."""
+    """fetch_line for the line of array[i]."""
 
     def build(context, builder, sig, args):
-        place = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
-        f = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        reads, second_level, data = (ir.Constant(I32, x) for x in (0, 2, 1))
-        builder.call(f, [place, reads, second_level, data])
+        fetch_line(builder, element_pointer(context, builder, array, args[0], args[1]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp), build

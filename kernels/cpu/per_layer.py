@@ -14,9 +14,10 @@ Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], 
 from __future__ import annotations
 
 from ..activations import IDENTITY, SOFTMAX
-from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
+from ..arguments import LINE, METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
 from ..memory import bare, number, offset
+from ..optimizers import RULES
 from .barrier import meet, take_number
 from .elements import (
     activate,
@@ -33,11 +34,13 @@ from .elements import (
 from .exchange import own_part, start_of
 from .loop import make_loop
 from .pieces import layer_of, part_of, take_piece
-from .product import make_product, plain_product, up_to
+from .product import make_product, nothing_after, panel_sums, up_to
 from .tile import lanes_of
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
 from .weight_copies import copy_to_panels, copy_weights
-from .work import LINE_OF_COUNTS, LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, K
+from .work import LINE_OF_COUNTS, LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, VECTOR_BYTES, K
+
+N_STATE = tuple(row.n_state for row in RULES)
 
 
 @inner
@@ -56,7 +59,22 @@ def _backward_rows(i, rows, extra):
         backward(code, kept, o, rows * width, delta, o)
 
 
+@inner
+def _update_ahead(nothing, i, tile, depth, extra):
+    """What the update of rows i .. i + ROWS of W will read: parameters, then each number of the rule's state."""
+    params, state, stride, n_arrays, first, width = extra
+    run = depth * lanes_of(params) * (LINE // VECTOR_BYTES)  # elements that a tile fetches
+    n_tiles = up_to(ROWS * width, run) // run  # for an array
+    array, start = tile // n_tiles, first + i * width + tile % n_tiles * run
+    if array >= n_arrays:
+        return nothing, 0
+    if array == 0:
+        return offset(params, start), run // depth
+    return offset(state, (array - 1) * stride + start), run // depth
+
+
 product_forward, product_backward = make_product(_activate_rows), make_product(_backward_rows)
+product_gradient = make_product(nothing_after, _update_ahead)
 
 
 @inner
@@ -176,10 +194,11 @@ def pack_deltas(net, work, rows, row, end):
 
 
 @inner
-def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, packed, adds, g):
+def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, packed, adds, g, coming):
     """What rows row <= i < last_row of a batch, all or a half of them, give for a share of layer k, into g.
 
-    packed : whether pack_deltas has seen them
+    packed : whether pack_deltas has seen them. coming : (parameters, state, elements of a row of it, how many arrays
+    of both an update is to read next)
     """
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
     (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
@@ -190,27 +209,31 @@ def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_
     delta, d, ldd = work.delta, o, fan_out
     if packed and work.delta_packs[k] >= 0:
         delta, d, ldd = work.packed_delta, work.delta_packs[k] + row * up_to(fan_out, 2 * lanes_of(g)), 0
-    plain_product(
+    w = net.weight_offsets[k] + start * fan_out
+    product_gradient(
         True, end - start, fan_out, last_row - row, source, source0 + row * fan_in + start, fan_in, delta, d, ldd,
-        adds, g, net.weight_offsets[k] + start * fan_out, fan_out, scratch, 0,
+        adds, g, w, fan_out, scratch, (*coming, w, fan_out),
     )  # fmt: skip
-    column_sums(work.delta, o, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
+    if ldd == 0:
+        panel_sums(delta, d, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
+    else:
+        column_sums(delta, d, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
 
 
 @inner
-def batch_gradient(share, net, data, course, work, scratch, k, first, rows, g):
+def batch_gradient(share, net, data, course, work, scratch, k, first, rows, g, coming):
     """What a batch gives for a share of layer k, into g. A second half is summed up by itself: as one block of a
     product, or apart from g.
     """
     middle = middle_of(work, rows)
-    layer_gradient(share, net, data, course, work, scratch, k, first, 0, middle, True, False, g)
+    layer_gradient(share, net, data, course, work, scratch, k, first, 0, middle, True, False, g, coming)
     if middle == rows:
         return
     if rows - middle <= K:
-        layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, True, g)
+        layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, True, g, coming)
         return
     own, fan_out = own_part(work, 1, net.n_padded), net.sizes[k + 1]
-    layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, False, own)
+    layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, False, own, coming)
     for is_bias in range(2):
         n, width, start = net.sizes[k], fan_out, net.weight_offsets[k]
         if is_bias:
@@ -301,12 +324,14 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next batch
     n_pieces = work.weight_pieces[net.n_layers]
     piece, tried = take_piece(rank, n_ranks, counts, n_pieces, 0)
+    updates = not clips and course.rule != NO_UPDATE
+    coming = memory.params, memory.state, net.n_padded, 1 + N_STATE[course.rule] if updates else 0
     while piece >= 0:
         k, share = layer_of(work, piece)
-        batch_gradient(share, net, data, course, work, scratch, k, first, rows, memory.grads)
+        batch_gradient(share, net, data, course, work, scratch, k, first, rows, memory.grads, coming)
         if clips:
             add_squares(net, memory, work, piece)
-        elif course.rule != NO_UPDATE:
+        elif updates:
             settle(rank, n_ranks, net, course, memory, work, piece, h, one)
         piece, tried = take_piece(rank, n_ranks, counts, n_pieces, tried)
     if clips and course.rule != NO_UPDATE:

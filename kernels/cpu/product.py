@@ -14,13 +14,13 @@ columns j * width to (j + 1) * width, row after row, the last one's filled up wi
 from __future__ import annotations
 
 from ..jit import inner
-from ..memory import at, load, load_first, store
+from ..memory import at, fill, load, load_first, offset, store, store_first
 from .tile import lanes_of, make_tile
 from .work import PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES, K
 
 SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
 PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
-_tile_whole, _tile_full = make_tile(2, False, whole_rows=True), make_tile(2, False)
+_tile_full = make_tile(2, False)
 _tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
 ROW_VECTORS = VECTOR_BYTES // 4  # accumulators of a product whose A is one row: half the registers
 _tile_row = make_tile(ROW_VECTORS, False, whole_rows=True, most_rows=1)
@@ -62,6 +62,24 @@ def copy_panels(b, b0, ldb, k, n, width, out, out0, panel):
 
 
 @inner
+def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
+    """sums[j] (+)= sum over B's rows, from the first to the last, for columns first <= j < last of a B (k, n) that is
+    in panels; `first` and inner ends are multiples of SIDE.
+    """
+    width, n_blocks = 2 * lanes_of(b), blocks_of(k)
+    for j in range(first, last, SIDE):
+        column, columns = fill(b, 0.0, SIDE), min(last - j, SIDE)
+        for block in range(n_blocks):
+            p, end = block_start(block, n_blocks, k), block_start(block + 1, n_blocks, k)
+            o = b0 + p * up_to(n, width) + j // width * width * (end - p) + j % width
+            for i in range(o, o + (end - p) * width, width):
+                column += load(b, i, SIDE)
+        if adds:
+            column = load_first(sums, sums0 + j, columns, SIDE) + column
+        store_first(sums, sums0 + j, columns, column)
+
+
+@inner
 def copy_two_tiles(a, start, lda, k, out, o, o2):
     """2 ROWS columns of A' as two times (k, ROWS), contiguous: both from one cache line."""
     for p in range(k):
@@ -84,33 +102,62 @@ def copy_tile(a, start, lda, k, rows, out, o):
 
 
 @inner
-def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc):
-    """`rows` rows of C (+)= A B; columns of B in panels a tile wide that start `panel` elements after one another."""
-    width, done = 2 * lanes_of(a), 0
-    if rows == 1 and panel == width:  # a tile would compute the same row again and again
-        wide = ROW_VECTORS * lanes_of(a)
-        while n - done >= wide:
-            _tile_row(1, wide, add, a, a0, a_row, a_k, b, b0 + done, b_k, c, c0 + done, ldc, k)
-            done += wide
-        b0 += done
-    for j in range(done, n, width):
-        columns, o = min(width, n - j), c0 + j
-        if columns == width and rows == 1:
-            _tile_one(1, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
-        elif columns == width and rows == ROWS:
-            _tile_whole(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
-        elif columns == width:
-            _tile_full(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
-        elif 2 * columns > width:
-            _tile_wide(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
-        else:
-            _tile_narrow(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k)
-        b0 += panel
+def nothing_after(i, rows, extra):
+    pass
 
 
-def make_product(after):
+@inner
+def _nothing_ahead(left, i, tile, depth, extra):
+    return left, 0
+
+
+def make_stripe(ahead):
+    tile_whole = make_tile(2, False, whole_rows=True, fetches=ahead is not None)
+    coming = ahead or _nothing_ahead
+
+    @inner
+    def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc, i, is_last, left, left_k, extra):
+        """`rows` rows of C (+)= A B; columns of B in panels a tile wide that start `panel` elements after one another.
+
+        left, left_k : what the first tile fetches ahead, as tile.py says, or nothing where left_k is 0. In the last
+            block other tiles fetch what `ahead` says
+        """
+        width, done = 2 * lanes_of(a), 0
+        if rows == 1 and panel == width:  # a tile would compute the same row again and again
+            wide = ROW_VECTORS * lanes_of(a)
+            while n - done >= wide:
+                _tile_row(1, wide, add, a, a0, a_row, a_k, b, b0 + done, b_k, c, c0 + done, ldc, k, left, 0)
+                done += wide
+            b0 += done
+        for j in range(done, n, width):
+            columns, o = min(width, n - j), c0 + j
+            if columns == width and rows == 1:
+                _tile_one(1, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
+            elif columns == width and rows == ROWS:
+                line, line_k = left, left_k
+                if j > 0 or left_k == 0:
+                    line, line_k = coming(left, i, j // width, k, extra) if is_last else (left, 0)
+                tile_whole(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, line, line_k)
+            elif columns == width:
+                _tile_full(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
+            elif 2 * columns > width:
+                _tile_wide(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
+            else:
+                _tile_narrow(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, o, ldc, k, left, 0)
+            b0 += panel
+
+    return stripe
+
+
+def make_product(after, ahead=None):
     """A product that calls after(i, rows, extra) as soon as rows i .. i + rows of C are complete, while they are in
-    the first-level cache."""
+    the first-level cache.
+
+    ahead : None, or ahead(nothing, i, tile, depth, extra) -> (pointer, step): where a tile of rows i .. i + ROWS of C
+        finds `depth` lines that will soon be needed, or (nothing, 0). Its tiles fetch the next columns of A' ahead too
+    """
+    stripe = make_stripe(ahead)
+    fetches = ahead is not None
 
     @inner
     def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, extra):
@@ -138,8 +185,10 @@ def make_product(after):
                 left, left0, a_row, a_k = a, a0 + i * lda + p, lda, 1
                 if trans_a:
                     left0, a_row, a_k = a0 + p * lda + i, 1, lda
+                coming, coming_k = offset(left, left0 + 2 * ROWS), 0
                 if tiles:
                     second = i // ROWS % 2
+                    coming_k = lda if fetches and second == 0 and m - i >= 2 * ROWS else 0
                     if second == 0 and m - i >= 2 * ROWS:
                         copy_two_tiles(a, left0, lda, depth, scratch, tiles_start, tiles_start + K * ROWS)
                     elif second == 0 or rows < ROWS:
@@ -161,6 +210,11 @@ def make_product(after):
                     c,
                     c0 + i * ldc,
                     ldc,
+                    i,
+                    block == n_blocks - 1,
+                    coming,
+                    coming_k,
+                    extra,
                 )
                 if block == n_blocks - 1:
                     after(i, rows, extra)
@@ -168,9 +222,4 @@ def make_product(after):
     return product
 
 
-@inner
-def _nothing(i, rows, extra):
-    pass
-
-
-plain_product = make_product(_nothing)
+plain_product = make_product(nothing_after)

@@ -33,8 +33,9 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first
     row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
     pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step)
     if row < end:
+        nothing = params, params, 0, 0  # is fetched ahead: nets are small
         for k in range(net.n_layers):
-            layer_gradient(WHOLE, net, data, course, work, scratch, k, first, row, end, False, False, half)
+            layer_gradient(WHOLE, net, data, course, work, scratch, k, first, row, end, False, False, half, nothing)
         give(work, rank, step, net.n_padded)
     return n_ranks
 

@@ -12,29 +12,31 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..memory import element_pointer
+from ..memory import element_pointer, fetch_line
 from ..simd import splat
 from .work import ROWS, VECTOR_BYTES
 
 I32 = ir.IntType(32)
 
 
-def make_tile(n_vectors, partial, whole_rows=False, most_rows=ROWS):
-    """An intrinsic tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k).
+def make_tile(n_vectors, partial, whole_rows=False, most_rows=ROWS, fetches=False):
+    """An intrinsic tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k).
 
     C[i, j] (+)= sum over k of A[i, k] B[k, j], for i < rows <= most_rows and j < columns; strides in elements, B's and
     C's columns contiguous. partial: the last vector may be cut short by `columns`. whole_rows: rows is most_rows.
+    fetches: with each k the line at `ahead + k * ahead_k` is fetched into the second-level cache, which costs nothing
+    between multiply-adds; other tiles ignore both.
     """
 
     @intrinsic
-    def tile(typing_context, rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k):
+    def tile(typing_context, rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k):
         n = types.intp
-        sig = types.void(n, n, add, a, n, n, n, b, n, n, c, n, n, n)
+        sig = types.void(n, n, add, a, n, n, n, b, n, n, c, n, n, n, ahead, n)
         lanes = VECTOR_BYTES * 8 // a.dtype.bitwidth
         align = a.dtype.bitwidth // 8
 
         def build(context, builder, sig, args):
-            rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k = args
+            rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k = args
             number = ir.FloatType() if sig.args[3].dtype == types.float32 else ir.DoubleType()
             vector, index = ir.VectorType(number, lanes), k.type
             suffix = f"v{lanes}f{8 * align}"
@@ -87,6 +89,8 @@ def make_tile(n_vectors, partial, whole_rows=False, most_rows=ROWS):
             sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(most_rows)]
             ka = builder.gep(pa, [builder.mul(step, a_k)], inbounds=True)
             kb = builder.gep(pb, [builder.mul(step, b_k)], inbounds=True)
+            if fetches:
+                fetch_line(builder, builder.gep(ahead, [builder.mul(step, ahead_k)], inbounds=True))
             b_vectors = [read(kb, j) for j in range(n_vectors)]
             new = []
             for i in range(most_rows):

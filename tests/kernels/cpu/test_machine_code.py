@@ -12,8 +12,11 @@ from llvmlite import binding
 
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.cpu import elements, update
-from fastmlp.kernels.jit import ENTRY, OPTIONS
+from fastmlp.kernels.cpu.product import make_product, nothing_after
+from fastmlp.kernels.cpu.work import ROWS
+from fastmlp.kernels.jit import ENTRY, OPTIONS, inner
 from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.memory import offset
 from fastmlp.kernels.optimizers import RULES, Settings
 
 FEATURES = binding.get_host_cpu_features()
@@ -189,3 +192,25 @@ def test_straight_line(sizes, lanes, most_spills, loops):
     assert len(stores) <= most_spills
     assert WIDEST == "xmm" or not stores or re.search(r"andq\s+\$-\d+, %rsp", text), "the stack is not aligned"
     assert not re.findall(rf"v?movu\w+\s+%{WIDEST}\d+, -?\d*\(%r[sb]p\)", text), "nor are vectors that lie there"
+
+
+def test_a_product_fetches_ahead_between_its_multiply_adds():
+    """One line with each row of B, in the loop that has no other memory to write to: no register is spilt."""
+
+    @inner
+    def ahead(nothing, i, tile, depth, extra):
+        return nothing, 16
+
+    product = make_product(nothing_after, ahead)
+
+    def run(a, b, c, s):
+        a, b, c, s = offset(a, 0), offset(b, 0), offset(c, 0), offset(s, 0)
+        product(True, 64, 64, 64, a, 0, 64, b, 0, 64, False, c, 0, 64, s, 0)
+
+    text = assembly(run, FLOATS, FLOATS, FLOATS, FLOATS)
+    loops = [block for block in re.split(r"^\.LBB\S+:", text, flags=re.MULTILINE) if "prefetch" in block]
+    assert loops, "no line is fetched ahead"
+    for loop in loops:
+        multiply_adds = len(re.findall(rf"vfn?madd\w*ps\s[^\n]*%{WIDEST}", loop))
+        assert multiply_adds == 2 * ROWS * loop.count("prefetch") or WIDEST == "xmm", "the loop is not the tile's"
+        assert not re.search(r"%\wmm\d+, [^\n]*\((%rsp|%rbp)", loop), "a register of the loop is spilt"

@@ -7,9 +7,10 @@ from panels import panels_of
 from tolerances import TOLERANCES
 
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.product import plain_product
+from fastmlp.kernels.cpu.elements import column_sums
+from fastmlp.kernels.cpu.product import make_product, nothing_after, panel_sums, plain_product
 from fastmlp.kernels.cpu.work import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
-from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.jit import OPTIONS, inner
 from fastmlp.kernels.memory import offset
 
 
@@ -19,6 +20,29 @@ def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scra
         trans_a, m, n, k, offset(a, 0), a0, lda, offset(b, 0), b0, ldb, adds, offset(c, 0), c0, ldc,
         offset(scratch, 0), 0,
     )  # fmt: skip
+
+
+@inner
+def all_of_b_ahead(nothing, i, tile, depth, extra):
+    b, width = extra
+    return (offset(b, tile * depth * width), width) if i > 0 else (nothing, 0)
+
+
+fetching_product = make_product(nothing_after, all_of_b_ahead)
+
+
+@numba.njit(**OPTIONS)
+def run_fetching_product(m, n, k, a, lda, b, ldb, c, scratch):
+    b0 = offset(b, 0)
+    fetching_product(
+        True, m, n, k, offset(a, 0), 0, lda, b0, 0, ldb, False, offset(c, 0), 0, n, offset(scratch, 0), (b0, n)
+    )
+
+
+@numba.njit(**OPTIONS)
+def run_sums(b, panels, k, n, first, last, adds, sums, sums_of_panels):
+    column_sums(offset(b, 0), 0, k, n, first, last, adds, offset(sums, 0), 1)
+    panel_sums(offset(panels, 0), 0, k, n, first, last, adds, offset(sums_of_panels, 0), 1)
 
 
 SHAPES = [
@@ -64,3 +88,33 @@ def test_product_with_panels(m, n, k, dtype, rng):
     np.testing.assert_array_equal(found, expected)
     tolerance = TOLERANCES["value", dtype] * np.sqrt(k)
     np.testing.assert_allclose(found[:, :n], a.astype(float) @ b.astype(float), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("in_panels", [False, True])
+@pytest.mark.parametrize("m, n, k", SHAPES)
+def test_product_that_fetches_ahead(m, n, k, in_panels, dtype, rng):
+    """The same bits as one that does not, wherever the lines are: beyond arrays' ends too."""
+    a, b = rng.normal(size=(k, m)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    found, expected = np.full((2, m, n), 7.0, dtype)
+    scratch = np.empty(scratch_size(n, a.itemsize), dtype)
+    right, ldb = (panels_of(b), 0) if in_panels else (b.reshape(-1), n)
+    run_product(True, m, n, k, a.reshape(-1), 0, m, right, 0, ldb, False, expected.reshape(-1), 0, n, scratch)
+    run_fetching_product(m, n, k, a.reshape(-1), m, right, ldb, found.reshape(-1), scratch)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize(
+    "k, n, first, last",
+    [(1, 1, 0, 1), (7, 40, 16, 40), (K, 100, 0, 100), (2 * K + 3, 70, 32, 64), (3 * K, 70, 48, 70), (5, 33, 32, 32)],
+)
+def test_sums_of_columns_in_panels(k, n, first, last, adds, dtype, rng):
+    """The same bits as without panels."""
+    b, sums = rng.normal(size=(k, n)).astype(dtype), rng.normal(size=n + 2).astype(dtype)
+    found, expected = sums.copy(), sums.copy()
+    run_sums(b.reshape(-1), panels_of(b), k, n, first, last, adds, expected, found)
+    np.testing.assert_array_equal(found, expected)
+    total = b[:, first:last].sum(axis=0, dtype=np.float64) + (sums[first + 1 : last + 1] if adds else 0.0)
+    np.testing.assert_allclose(found[first + 1 : last + 1], total, rtol=1e-4, atol=1e-4)
