@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from math import isfinite, isinf
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,8 @@ class TrainingWarning(UserWarning):
 
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     """The error for a name that is in no table, with the nearest match."""
+    from difflib import get_close_matches  # takes longer than the rest of this module
+
     choices = list(choices)
     near = get_close_matches(str(name).lower(), choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -5,7 +5,6 @@ What was measured lies in a file beside the compiled kernels, for each pair of a
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -35,6 +34,8 @@ ESTIMATES = Thresholds(5e10, 1e6, "estimates; fastmlp devices --measure measures
 
 
 def _measured() -> dict[str, list[float]]:
+    import json  # here and below, since every `import fastmlp` would wait for it
+
     with suppress(OSError, ValueError):
         found = json.loads((base_folder() / FILE).read_text(encoding="utf-8"))
         if isinstance(found, dict):
@@ -53,6 +54,8 @@ def thresholds_of(gpu: str, processor: str) -> Thresholds:
 
 def remember(gpu: str, processor: str, total: float, at_once: float) -> Thresholds:
     """Keep what was measured, for every process from now on."""
+    import json
+
     path = base_folder() / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     found = _measured() | {f"{gpu} | {processor}": [total, at_once]}

@@ -208,7 +208,11 @@ def test_a_product_fetches_ahead_between_its_multiply_adds():
         product(True, 64, 64, 64, a, 0, 64, b, 0, 64, False, c, 0, 64, s, 0)
 
     text = assembly(run, FLOATS, FLOATS, FLOATS, FLOATS)
-    loops = [block for block in re.split(r"^\.LBB\S+:", text, flags=re.MULTILINE) if "prefetch" in block]
+    blocks = re.findall(r"^(\.LBB\S+):(.*?)(?=^\.LBB|\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    bodies = [
+        re.split(rf"\bj\w+\s+{re.escape(label)}$", body, maxsplit=1, flags=re.MULTILINE) for label, body in blocks
+    ]
+    loops = [body[0] for body in bodies if len(body) > 1 and "prefetch" in body[0]]
     assert loops, "no line is fetched ahead"
     for loop in loops:
         multiply_adds = len(re.findall(rf"vfn?madd\w*ps\s[^\n]*%{WIDEST}", loop))
