@@ -1,4 +1,4 @@
-"""The peers of bench/gpu.py's single nets: PyTorch eager and compiled, JAX.
+"""The peers of bench/gpu.py's single nets: PyTorch eager, compiled, and with its whole step as one CUDA graph; JAX.
 
 Each starts from given parameters and can train on given batches, so that two steps of it are compared with float64
 NumPy before it is timed.
@@ -6,17 +6,27 @@ NumPy before it is timed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from nets_in_step import BETA1, BETA2, EPSILON, RATE, flat_of, jax_step, numpy_steps, parts_of
+from nets_in_step import (
+    BETA1,
+    BETA2,
+    EPSILON,
+    RATE,
+    Contestant,
+    fail_when_left_uncompiled,
+    flat_of,
+    jax_step,
+    left_out_if_broken,
+    numpy_steps,
+    parts_of,
+)
 
 # How far two steps may lead from where exact ones do, of their length. The first steps of Adam are its rate in the
 # direction of each gradient's sign, which rounded operands turn round where a gradient is small.
 TOLERANCES = {"exact": 0.005, "tf32": 0.1, "bfloat16": 0.4, "float16": 0.2}
-Contestant = tuple[Callable[[], None], Callable[[], Any], int, float]  # run, wait, runs a round, steps a run
 
 
 class Torch:
@@ -42,18 +52,56 @@ class Torch:
             capturable=device != "cpu",
         )  # fmt: skip
         self.X, self.y = torch.as_tensor(X, device=device), torch.as_tensor(y, device=device)
-        self.step = self.plain_step
+        self.loss_of, self.step = self.plain_loss, self.plain_step
+
+    def plain_loss(self, x: Any, t: Any) -> Any:
+        with self.torch.autocast(self.device, self.half, enabled=self.half is not None):
+            return self.torch.nn.functional.cross_entropy(self.model(x), t)
 
     def plain_step(self, x: Any, t: Any) -> None:
-        with self.torch.autocast(self.device, self.half, enabled=self.half is not None):
-            loss = self.torch.nn.functional.cross_entropy(self.model(x), t)
+        loss = self.loss_of(x, t)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
 
     def compile(self) -> None:
-        """The whole step, with CUDA graphs."""
+        """Forward and backward pass, each replayed as a CUDA graph; the optimiser's one launch follows them."""
+        fail_when_left_uncompiled(self.torch)
         self.step = self.torch.compile(self.plain_step, mode="reduce-overhead")
+
+    def capture(self, batch: int, compiled: bool) -> None:
+        """The whole step, the optimiser's part included, as one CUDA graph on inputs that stay in one place.
+
+        compiled : whether forward and backward pass are compiled first
+        """
+        torch = self.torch
+        if compiled:
+            fail_when_left_uncompiled(torch)
+            self.loss_of = torch.compile(self.plain_loss)
+        start = [x.detach().clone() for x in self.model.parameters()]
+        x, t = self.X[:batch].clone(), self.y[:batch].clone()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # allocations and compilations are done before, as PyTorch's notes ask for
+            for _ in range(3):
+                self.plain_step(x, t)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.plain_step(x, t)
+        with torch.no_grad():  # as if nothing had been trained yet
+            for now, before in zip(self.model.parameters(), start, strict=True):
+                now.copy_(before)
+            for state in self.optimizer.state.values():
+                for number in state.values():
+                    number.zero_()
+
+        def step(rows: Any, labels: Any) -> None:
+            x.copy_(rows)
+            t.copy_(labels)
+            graph.replay()
+
+        self.step = step
 
     def epoch(self, batch: int) -> None:
         order = self.torch.randperm(len(self.X), device=self.device)
@@ -118,43 +166,23 @@ def check(name: str, reached: np.ndarray, expected: np.ndarray, start: np.ndarra
     assert off < TOLERANCES[precision], f"{name}: two steps lead {off:.2g} of their length away from where they should"
 
 
-def peers_here() -> dict[str, type]:
-    """Those of which the library is here and finds a card."""
-    found: dict[str, type] = {}
-    try:
-        import torch
-
-        if torch.cuda.is_available():
-            found |= {"PyTorch eager": Torch, "PyTorch compiled": Torch}
-    except ImportError:
-        pass
-    try:
-        import jax
-
-        if jax.default_backend() != "cpu":
-            found["JAX"] = Jax
-    except ImportError:
-        pass
-    return found
-
-
 def contestants(
-    sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, batch: int, precision: str
-) -> dict[str, Contestant]:
-    """{name: (run, wait, runs a round, steps a run)} of an epoch, all verified."""
-    peers, found = peers_here(), {}
+    sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, batch: int, precision: str,
+    left_out: dict[str, str],
+) -> dict[str, Contestant]:  # fmt: skip
+    """{name: contestant} of an epoch, all verified. left_out : gets {name: why} of the others"""
+    found: dict[str, Contestant] = {}
     batches = np.arange(2 * batch).reshape(2, batch)
-    expected = numpy_steps(start[None], sizes, X, y, batches[:, None])[0] if peers else start
-    for name, kind in peers.items():
-        peer = kind(sizes, start, X, y, precision)
-        try:
-            if name.endswith("compiled"):
+    expected = numpy_steps(start[None], sizes, X, y, batches[:, None])[0]
+    for name in ("PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"):
+        with left_out_if_broken(name, left_out):
+            peer = Jax(sizes, start, X, y, precision) if name == "JAX" else Torch(sizes, start, X, y, precision)
+            if name == "JAX":
+                assert peer.jax.default_backend() != "cpu", "it finds no card"
+            elif name.endswith("captured"):
+                peer.capture(batch, "compiled" in name)
+            elif name.endswith("compiled"):
                 peer.compile()
             check(name, peer.steps(batches), expected, start, precision)
-        except AssertionError:
-            raise
-        except Exception as error:  # a compiler that is not there
-            print(f"{name}: {type(error).__name__}, left out")
-            continue
-        found[name] = (lambda peer=peer: peer.epoch(batch)), peer.wait, 1, len(X) // batch
+            found[name] = (lambda peer=peer: peer.epoch(batch)), peer.wait, 1, len(X) // batch
     return found

@@ -69,6 +69,24 @@ def emulated_cuda(request):
 
 
 @pytest.fixture
+def with_nvrtc(request):
+    """For tests that compile for real architectures."""
+    from cuda_emulator import nvrtc
+
+    if nvrtc.find() is None:
+        _without("emulator", "NVRTC is missing; pip install 'fastmlp[test]' has it on Linux", request.config)
+
+
+@pytest.fixture
+def with_asan(request):
+    """For tests under an address sanitiser."""
+    from cuda_emulator import asan
+
+    if shutil.which("g++") is None or asan.library() is None:
+        _without("emulator", "g++ has no AddressSanitizer", request.config)
+
+
+@pytest.fixture
 def cuda(request):
     """cupy: the emulator's, or with --device cuda the real one."""
     if request.config.getoption("--device") == "emulator":

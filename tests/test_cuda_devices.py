@@ -37,6 +37,14 @@ def test_devices_are_listed(emulated_cuda):
         assert words in rows[1].description
 
 
+def test_tensor_cores_that_are_too_old(emulated_cuda, rng):
+    """Said in a sentence, before a compiler complains."""
+    emulated_cuda.settings.compute_capability = "75"
+    net = make(precision="bfloat16")
+    with pytest.raises(ValueError, match=r"needs a GPU of compute capability 8.0 or higher, but this one has 7.5"):
+        net.fit(*samples(rng), epochs=1, verbose=0)
+
+
 def test_no_driver(emulated_cuda):
     emulated_cuda.settings.available = False
     row = fastmlp.devices()[1]

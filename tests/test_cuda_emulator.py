@@ -104,7 +104,23 @@ def test_faults(kernel, message, order, cuda, emulated_cuda):
         kernels(cuda, WRONG)(kernel)((1,), (32,), (y,), shared_mem=128)
 
 
-@pytest.mark.skipif(asan.library() is None, reason="g++ has no AddressSanitizer")
+def test_what_a_kernel_declares_counts_as_shared_memory(cuda, emulated_cuda):
+    """With what it is launched with, up to what a block has without asking."""
+    code = """extern "C" __global__ void declares_some(float* y) {
+      FM_SHARED(float, part, [300]);
+      part[threadIdx.x] = 1.0f;
+      y[threadIdx.x] = part[threadIdx.x];
+    }"""
+    kernel, y, most = kernels(cuda, code)("declares_some"), cuda.zeros(32, cuda.float32), 48 * 1024
+    kernel((1,), (32,), (y,), shared_mem=most - 1200)
+    with pytest.raises(EmulatorError, match="more shared memory, static and dynamic, than the kernel may have"):
+        kernel((1,), (32,), (y,), shared_mem=most - 1196)
+    kernel.max_dynamic_shared_size_bytes = most - 1196
+    kernel((1,), (32,), (y,), shared_mem=most - 1196)
+    assert y.get().sum() == 32
+
+
+@pytest.mark.usefixtures("with_asan")
 @pytest.mark.parametrize(
     "body, fault",
     [

@@ -86,6 +86,29 @@ def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, devi
         assert loss == pytest.approx(reference.loss_and_gradient(X, y)[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_arrays_of_a_library_on_a_card(cuda, request, given_to_kernels, library, rng):
+    if request.config.getoption("--device") == "emulator":
+        pytest.skip("PyTorch's and JAX's own arrays need a card")
+    module = pytest.importorskip(library)
+    X, y = samples(rng)
+    if library == "torch":
+        there = module.as_tensor(X, device="cuda")
+        address = there.data_ptr()
+    else:
+        there = module.numpy.asarray(X)
+        address = there.unsafe_buffer_pointer()
+        if there.devices().pop().platform == "cpu":
+            pytest.skip("this JAX finds no card")
+    net = make()
+    net.fit(there, y, epochs=2, verbose=0)
+    outputs = net.predict(there)
+    assert set(given_to_kernels["X"]) == {address}
+    assert type(outputs) is type(there)
+    found = outputs.cpu().numpy() if library == "torch" else np.asarray(outputs)
+    np.testing.assert_allclose(found, reference_of(net.network, net.params).predict(X), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("library", ["cupy", "other"])
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 def test_targets_and_weights_beside_the_inputs_are_not_copied(cuda, given_to_kernels, library, many, rng):

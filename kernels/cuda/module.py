@@ -15,7 +15,8 @@ from . import printer
 
 # Divisions and roots good to two units in the last place, as everywhere in these kernels; no flushing of denormals.
 OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
-DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking for more
+DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking for more, what its kernel declares among them ...
+MOST_DECLARED = 2048  # ... which is at most this
 SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32}
 NULL = np.uint64(0)
 
@@ -48,7 +49,7 @@ class Kernel:
         if len(arguments) != len(self._checks):
             raise TypeError(f"{self.name} takes {len(self._checks)} arguments, but {len(arguments)} came.")
         given = tuple([check(value) for check, value in zip(self._checks, arguments, strict=True)])
-        if shared > DEFAULT_SHARED:
+        if shared > DEFAULT_SHARED - MOST_DECLARED:
             self._function.max_dynamic_shared_size_bytes = shared
         self._function(grid, (block,), given, shared_mem=shared)
 

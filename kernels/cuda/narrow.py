@@ -20,6 +20,7 @@ from .per_net import shared_limit
 
 ROWS = 64  # samples of a tile
 SKEW, WARPS = 8, 8  # as in narrow.cu
+NEEDED = 80  # compute capability, for tensor_cores.cuh
 TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # of tensor_cores.cuh
 
 
@@ -31,6 +32,12 @@ class NarrowWork(LayersWork):
     """Buffers of such a net. Evaluation is LayersWork's, in float32."""
 
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
+        capability = cupy.cuda.Device().compute_capability
+        if int(capability) < NEEDED:
+            raise ValueError(
+                f"precision={precision!r} needs a GPU of compute capability {NEEDED / 10} or higher, but this one has "
+                f"{int(capability) / 10}. Use precision='exact'."
+            )
         super().__init__(net, rows, n_samples, shuffle, dtype, "exact")
         self._half = TYPES[precision]
         wide = [_wide(size) for size in self.sizes]

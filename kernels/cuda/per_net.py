@@ -16,7 +16,7 @@ import numpy as np
 from ..optimizers import RULES
 from . import printer
 from .architecture import Architecture
-from .module import Kernel, compiled, source
+from .module import MOST_DECLARED, Kernel, compiled, source
 from .structs import FORMATS, JOB
 
 # Numbers a thread keeps in registers (parameters, gradients and state), by the bytes of each. What else it needs leaves
@@ -89,9 +89,9 @@ def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
 
 
 def shared_limit() -> int:
-    """Bytes of shared memory that a block may ask for, less what per_block.cu declares."""
+    """Bytes of shared memory that a block may ask for, besides what its kernel declares."""
     most = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
-    return int(most) - 2048
+    return int(most) - MOST_DECLARED
 
 
 def compile_training(architecture: Architecture, shape: Shape, rule: int, **switches: bool) -> Kernel:

@@ -94,7 +94,8 @@ struct ThreadNet {
 #pragma unroll
       for (int j = 0; j < N_OUTPUTS; ++j) y[j] = job.held_Y[r * N_OUTPUTS + j];
       const T weight = job.held_weighted ? job.held_weight[r] : T(1);
-      loss += weight * straight_line(p, unused, x, y, T(0), T(job.loss_constant), a);
+      const T value = straight_line(p, unused, x, y, T(0), T(job.loss_constant), a);
+      loss += weight > T(0) ? weight * value : T(0);  // a sample of weight 0 adds nothing, whatever it is
       right += weight * right_share(a, y, T(job.bound));
     }
     return {loss / T(LOSS_WIDTH), right};

@@ -7,6 +7,7 @@ host: a batch's rows are collected into pinned memory and copied while the batch
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import cupy
@@ -41,6 +42,15 @@ class Turns:
         self._copied = [cupy.cuda.Event(), cupy.cuda.Event()]
         self._used = [cupy.cuda.Event(), cupy.cuda.Event()]
         self._stream = cupy.cuda.Stream(non_blocking=True)
+        # The buffers may have been somebody else's, whose kernels are still under way on the current stream.
+        for turn in range(2):
+            self.mark_used(turn)
+
+    def __del__(self) -> None:
+        """Whoever gets the buffers next must not find a copy under way into them."""
+        for copied in getattr(self, "_copied", ()):
+            with suppress(Exception):  # at the end of a process there may be no runtime any more
+                copied.synchronize()
 
     def writable(self, turn: int) -> np.ndarray:
         """The host buffer, once its last copy has left it."""

@@ -1,59 +1,60 @@
 """The measurements of bench/gpu.py, on sizes that say nothing about speed."""
 
-import importlib.util
 import json
 import os
-from pathlib import Path
 
+import gpu
+import gpu_limits
+import gpu_works
 import nets_in_step
 import numpy as np
 import pytest
 
+import fastmlp
+import fastmlp.plan
 
-@pytest.fixture
-def gpu(cuda):
-    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).parents[2] / "bench" / "gpu.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+PEERS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 
 
-def test_population(gpu, cuda):
-    row = gpu.population(cuda, 130, epochs=2, rounds=2, rate=1e12)
+def test_population(cuda):
+    row = gpu_works.population(cuda, 130, epochs=2, rounds=2, multiply_adds=1e12)
     assert len(row["times"]["fastmlp"]) == 2
     assert row["limit"] == pytest.approx(293e-6)
+    assert len(row["times"]) + len(row["left_out"]) == 2
 
 
-def test_jax_trains_the_same_population(gpu, rng):
+def test_jax_trains_the_same_population(rng):
     """On the processor, where JAX is; what it is compared with is what ours is compared with."""
     pytest.importorskip("jax")
     start = rng.normal(size=(7, 9)).astype(np.float32)
-    run, wait, reached = gpu.jax_population(start, gpu.CHECKED_EPOCHS, anywhere=True)
+    run, wait, reached = gpu_works.jax_population(start, gpu_works.CHECKED_EPOCHS, anywhere=True)
     run()
     wait()
-    gpu.check_population("JAX", reached(), start)
+    gpu_works.check_population("JAX", reached(), start)
     with pytest.raises(AssertionError, match="JAX"):
-        gpu.check_population("JAX", reached() + 0.01, start)
+        gpu_works.check_population("JAX", reached() + 0.01, start)
 
 
 @pytest.mark.parametrize("precision", ("exact", "tf32", "bfloat16"))
-def test_single(gpu, cuda, precision):
-    row = gpu.single(cuda, (6, 20, 3), 32, 2, rounds=1, precision=precision, target="none", epochs=1)
+def test_single(cuda, precision):
+    row = gpu_works.single(cuda, (6, 20, 3), 32, 2, rounds=1, precision=precision, target="none", epochs=1)
     assert row["limit"] > 0
     layers = set() if precision == "bfloat16" else {"fastmlp, by layers", "fastmlp, by layers, no graphs"}
     assert set(row["times"]) >= {"fastmlp", *(layers or {"fastmlp, no graphs"})}
+    assert {*row["times"], *row["left_out"]} >= PEERS
     text = gpu.table({"workloads": {"small": row}})
     assert f"| {np.median(row['times']['fastmlp']):.4g} |" in text
+    assert all(f"| small | | {name} | left out: {why} |" in text for name, why in row["left_out"].items())
 
 
-def test_nets_in_step(gpu, cuda, monkeypatch):
+def test_nets_in_step(cuda, monkeypatch):
     monkeypatch.setattr("fastmlp.plan.BLOCK_UP_TO_BYTES", -1)
-    row = gpu.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, rounds=1, epochs=1)
+    row = gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, rounds=1, epochs=1)
     assert row["limit"] > 0
     assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
     monkeypatch.setattr("fastmlp.plan.BLOCK_UP_TO_BYTES", 10**9)
     with pytest.raises(AssertionError, match="not trained in step"):
-        gpu.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, rounds=1)
+        gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, rounds=1)
 
 
 @pytest.mark.parametrize("peer", ["torch", "jax"])
@@ -92,42 +93,107 @@ def test_peers_of_single_nets(peer, precision, rng):
     made.epoch(80)
 
 
-def test_wrong_numbers_are_not_timed(gpu, cuda, monkeypatch):
+@pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
+def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
+    """Three of each layer but the first, which has two, of the right shapes."""
+    from fastmlp.kernels.cuda.products import Products
+
+    asked, multiply = [], Products._multiply
+    run = gpu_limits.bare_products(cuda, (6, 20, 3), 8, precision)
+    if precision in gpu_limits.HALVES:
+        run()
+        return
+    monkeypatch.setattr(Products, "_multiply", lambda *job: (asked.append(sorted(job[3:6])), multiply(*job)))
+    run()
+    assert sorted(asked) == sorted([[6, 8, 20], [3, 8, 20], [3, 8, 20], [3, 8, 20], [6, 8, 20]])
+
+
+def test_limits_of_a_card(cuda):
+    found = gpu_limits.limits(cuda, size=100, n=8, repeats=1)
+    assert set(found) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
+    assert all(value > 0 for value in found.values())
+
+
+def test_a_peer_that_breaks_is_left_out():
+    """Ours goes on; if ours breaks, there is nothing to report."""
+    broken, fine = lambda: 1 / 0, lambda: None
+    row = gpu_works.timed({"fastmlp": (fine, fine, 1, 1), "peer": (broken, fine, 1, 1)}, {"JAX": "not here"}, rounds=2)
+    assert list(row["times"]) == ["fastmlp"]
+    assert row["left_out"] == {"JAX": "not here", "peer": "ZeroDivisionError: division by zero"}
+    with pytest.raises(ZeroDivisionError):
+        gpu_works.timed({"fastmlp": (broken, fine, 1, 1)}, {}, rounds=2)
+
+
+def test_wrong_numbers_are_not_timed(cuda, monkeypatch):
     monkeypatch.setattr(
-        gpu.fastmlp.MLP, "loss_and_gradient", lambda net, X, y: (0.0, net.params + (net.device.name == "cpu"))
+        fastmlp.MLP, "loss_and_gradient", lambda net, X, y: (0.0, net.params + (net.device.name == "cpu"))
     )
     with pytest.raises(AssertionError, match="gradient is off"):
-        gpu.single(cuda, (6, 20, 3), 32, 2, rounds=1, precision="exact", target="none")
+        gpu_works.single(cuda, (6, 20, 3), 32, 2, rounds=1, precision="exact", target="none")
 
 
-def test_what_breaks_leaves_a_row_and_the_rest(gpu, cuda, tmp_path):
-    """A broken workload costs nothing but its own figures, which are saved as they come."""
-    results = {"card": "A Card, 8 GiB", "tests": "1 passed", "thresholds of auto": "2 and 1", "workloads": {}}
-    for name, work in (("broken", lambda: 1 / 0), ("whole", lambda: gpu.population(cuda, 40, 1, 1, 1e12))):
-        results["workloads"][name] = gpu.measured(work)
-        gpu.save(results, tmp_path)
-        assert name in json.loads((tmp_path / "gpu-a-card.json").read_text())["workloads"]
-    table = (tmp_path / "gpu-a-card.md").read_text()
-    assert "| broken | ZeroDivisionError: division by zero |" in table
-    assert "| whole | us per net and epoch | fastmlp |" in table
+@pytest.mark.parametrize(
+    "program, expected",
+    [
+        ("open(sys.argv[sys.argv.index('--into') + 1], 'w').write('{\"limit\": 1}')", {"limit": 1}),
+        ("raise ValueError('a | b')", {"error": "ValueError: a / b"}),
+        ("import time; time.sleep(60)", {"error": "stopped after 2 s: 8 minutes were over"}),
+    ],
+    ids=["fine", "broken", "late"],
+)
+def test_each_workload_has_a_process(program, expected, tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(f"import sys\n{program}\n")
+    assert gpu.child("a work", True, 2.0, {}, program=str(path)) == expected
+    assert gpu.child("a work", True, 0.0, {}) == {"error": "not measured: 8 minutes were over"}
 
 
-def test_tests_of_the_card(gpu, monkeypatch):
-    """Their files are there, and they do not hold up the rest."""
-    assert len(gpu.DEVICE_TESTS) > 4
-    assert all((gpu.ROOT / path).exists() for path in gpu.DEVICE_TESTS)
-    assert gpu.run_tests(0.01) == "stopped after 0 s, before they had ended"
+def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
+    """Whatever breaks, the rest is there."""
+    saved, row = [], {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {"JAX": "no"}, "limit": 1.0, "target": "x"}
+
+    def child(name, *_):
+        saved.append((tmp_path / "gpu-a-card.json").exists())
+        return {"limits": {"copy GB/s": 2.0}, "thresholds": {"error": "no"}}.get(
+            name, row if "XOR" in name else {"error": "e"}
+        )
+
+    monkeypatch.setattr(gpu, "child", child)
+    monkeypatch.setattr(gpu, "run_tests", lambda seconds: "1 passed")
+    gpu.run("A Card, 8 GiB", quick=True, no_tests=False, output=tmp_path)
+    names = list(gpu_works.workloads(None, True, 0.0))
+    assert saved == [False, *[True] * (len(names) + 1)]
+    results = json.loads((tmp_path / "gpu-a-card.json").read_text())
+    assert list(results["workloads"]) == names
+    text = (tmp_path / "gpu-a-card.md").read_text()
+    assert "A Card, 8 GiB; tests: 1 passed; copy GB/s 2" in text
+    assert "| population 2-2-1, XOR | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in text
+    assert f"| {names[-1]} | e | | | | | | |" in text
+
+
+def test_tests_of_the_card(monkeypatch, tmp_path):
+    """Their files are there; what fails is counted and shown, what does not end is stopped."""
+    assert len(gpu.DEVICE_TESTS) > 20
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\ndef test_a(): pass\ndef test_b(): assert False\n@pytest.mark.skip\ndef test_c(): pass\n"
+    )
+    (tmp_path / "test_late.py").write_text("import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n")
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu, "TEST_OPTIONS", ("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)))
+    some, late = tmp_path / "test_some.py", tmp_path / "test_late.py"
+    assert gpu.run_tests(30.0, [some]) == "1 passed, 1 failed, 0 error, 1 skipped"
+    assert gpu.run_tests(4.0, [late]) == "1 passed, 0 failed, 0 error, 0 skipped; 1 of 1 processes stopped after 4 s"
 
 
 @pytest.mark.parametrize("family", ["per_net", "per_layer"])
-def test_ways_of_launching(gpu, family, emulated_cuda, monkeypatch):
+def test_ways_of_launching(family, emulated_cuda, monkeypatch):
     """Each is what it says, and settings are as before afterwards."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "1")
     import launches
 
-    small = gpu.fastmlp.plan.BLOCK_UP_TO_PARAMS
+    small = fastmlp.plan.BLOCK_UP_TO_PARAMS
     sizes = (6, 20, 3) if family == "per_net" else (6, 150, 150, 3)
-    net = gpu.fastmlp.MLP(sizes, device="cuda", random_state=0)
+    net = fastmlp.MLP(sizes, device="cuda", random_state=0)
     X, y = np.ones((30, 6)), np.ones((30, 3))
     found = {}
     for name, run in launches.ways(lambda: net.fit(X, y, epochs=3, batch_size=10, verbose=0), family).items():
@@ -140,4 +206,4 @@ def test_ways_of_launching(gpu, family, emulated_cuda, monkeypatch):
     else:
         expected |= {"fastmlp, no graphs": (True, False)}
     assert found == expected
-    assert (os.environ["FASTMLP_CUDA_GRAPHS"], gpu.fastmlp.plan.BLOCK_UP_TO_PARAMS) == ("1", small)
+    assert (os.environ["FASTMLP_CUDA_GRAPHS"], fastmlp.plan.BLOCK_UP_TO_PARAMS) == ("1", small)

@@ -119,13 +119,21 @@ class RawKernel:
         signature = getattr(library, f"fm_signature_{number}")
         signature.restype = ctypes.c_char_p
         self._signature = [part.split(":") for part in signature().decode().split()]
-        self.max_dynamic_shared_size_bytes = MOST_SHARED
+        self._allowed = 0  # bytes of dynamic shared memory that were asked for
         self.preferred_shared_memory_carveout = -1
         self.max_threads_per_block, self.num_regs, self.local_size_bytes, self.const_size_bytes = 1024, 32, 0, 0
         self.shared_size_bytes = 0
 
     def compile(self, log_stream=None):
         pass
+
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        return self._allowed or MOST_SHARED
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
+        self._allowed = size
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         for dims in (grid, block):
@@ -142,7 +150,7 @@ class RawKernel:
         values = [self._value(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self._signature, strict=True))]
         counts["launches"] += 1
         counts[f"launches of {self.name}"] += 1
-        stream, keep, places = get_current_stream(), args, []
+        stream, keep, places, allowed = get_current_stream(), args, [], self._allowed
         if stream.is_capturing():  # a graph keeps no arrays alive
             places, keep = [(i, x._address, x.nbytes) for i, x in enumerate(args) if isinstance(x, ndarray)], ()
 
@@ -152,6 +160,8 @@ class RawKernel:
             addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
             dims = (ctypes.c_uint * 6)(*grid, *block)
             with LOCK:
+                # What a kernel declares counts too, up to what a block has without asking.
+                build.scheduler().fm_allow_shared(ctypes.c_size_t(MOST_SHARED_OPTED if allowed else MOST_SHARED))
                 error = self._run(dims, ctypes.c_size_t(shared_mem), addresses, settings.order)
             if error:
                 raise EmulatorError(f"{self.name}: {error.decode()}")

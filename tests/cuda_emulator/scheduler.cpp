@@ -47,6 +47,7 @@ char* stacks = nullptr;
 int n_threads = 0;
 std::vector<Shared> shared_arrays;
 char* dynamic_memory = nullptr;
+size_t dynamic_size = 0, most_shared = MOST_STATIC_SHARED;  // what a launch brings, and what it may have with all it declares
 void* scheduler_stack;
 void (*body)(void*);
 void* argument;
@@ -300,9 +301,12 @@ void* fm_shared(const void* key, size_t size, const char* name) {
     total += s.size;
   }
   if (total > MOST_STATIC_SHARED) fm_fail(name, "more than 48 KiB of static shared memory");
+  else if (total + dynamic_size > most_shared) fm_fail(name, "more shared memory, static and dynamic, than the kernel may have");
   shared_arrays.push_back({key, name, allocate(size), size});
   return shared_arrays.back().memory;
 }
+
+void fm_allow_shared(size_t bytes) { most_shared = bytes; }
 
 const char* fm_launch(void (*body_)(void*), void* argument_, const unsigned* d, size_t dynamic_bytes, int order) {
   body = body_, argument = argument_;
@@ -311,7 +315,7 @@ const char* fm_launch(void (*body_)(void*), void* argument_, const unsigned* d, 
   n_threads = int(d[3] * d[4] * d[5]);
   const size_t n_blocks = size_t(d[0]) * d[1] * d[2];
   std::mt19937 random(order);
-  dynamic_memory = allocate(dynamic_bytes);
+  dynamic_memory = allocate(dynamic_bytes), dynamic_size = dynamic_bytes;
   fm_grid.dynamic = dynamic_memory;
   for (size_t q = 0; q < n_blocks && error.empty(); ++q) {
     const size_t number = order == 1 ? n_blocks - 1 - q : q;

@@ -247,3 +247,30 @@ def test_no_room_for_a_batch_of_inputs(emulated_cuda, streaming, monkeypatch, rn
     emulated_cuda.settings.limit = 110_000
     with pytest.raises(MemoryError, match=r"two buffers in turn: about 40,000 bytes are wanted.*Lower batch_size"):
         net.fit(X, y, epochs=1, verbose=0)
+
+
+def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
+    """Memory that is handed out again may have kernels under way: nothing is copied there before they are done."""
+    from fastmlp.kernels.cuda.module import compiled
+    from fastmlp.kernels.cuda.shuffling import Turns
+
+    counter = cuda.zeros(1, np.int64)
+    emulated_cuda.settings.late = "null"
+    compiled(TICK)["tick"]((1,), 1, counter)
+    assert not cuda.cuda.get_current_stream().done
+    turns = Turns(4, np.dtype(np.float32))
+    turns.send(0, 4)
+    assert cuda.cuda.get_current_stream().done
+
+
+def test_buffers_are_left_when_nothing_is_under_way_to_them(emulated_cuda, cuda):
+    """As when a fit is interrupted between a copy and its use."""
+    from fastmlp.kernels.cuda.shuffling import Turns
+
+    emulated_cuda.settings.late = "all"
+    turns = Turns(4, np.dtype(np.float32))
+    turns.send(1, 4)
+    stream = turns._stream
+    assert not stream.done
+    del turns
+    assert stream.done

@@ -308,6 +308,31 @@ def test_softmax_of_large_logits(place):
     assert_same_gradient(net, reference, X, np.eye(3)[y], "float64")
 
 
+# ---- memory of a block
+
+
+def test_what_a_kernel_declares_counts_as_shared_memory(emulated_cuda, monkeypatch):
+    """A net whose numbers are just below what a block has without asking: with what is declared they are above it."""
+    from fastmlp.kernels.cuda.module import DEFAULT_SHARED, MOST_DECLARED, Kernel
+
+    asked, launch = [], Kernel.__call__
+    monkeypatch.setattr(
+        Kernel,
+        "__call__",
+        lambda kernel, *given, shared=0: (asked.append(shared), launch(kernel, *given, shared=shared)),
+    )
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(128, 64)), rng.integers(10, size=128)
+    nets = [
+        MLP((64, 3, 10), hidden_activation="tanh", loss="softmax_cross_entropy", device=device, random_state=0)
+        for device in ("cuda", "cpu")
+    ]
+    for net in nets:
+        net.fit(X, y, epochs=2, batch_size=64, optimizer="adam", verbose=0)
+    assert any(DEFAULT_SHARED - MOST_DECLARED < size <= DEFAULT_SHARED for size in asked)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=1e-4, atol=1e-5)
+
+
 # ---- order of threads
 
 
