@@ -1,5 +1,7 @@
 """Scaling pictures."""
 
+import re
+
 import pytest
 from bench_example import result, results, row
 
@@ -32,6 +34,19 @@ def test_pictures_are_svg():
     assert svg.startswith("<svg")
     assert svg.rstrip().endswith("</svg>")
     assert drawn == bench_pictures.pictures(results(*points())), "the same results give the same page"
+
+
+def test_times_within_one_power_of_ten_are_labelled_too():
+    pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
+    near = [
+        result(
+            f"t{x}", row("fastmlp", [0.033 / x] * 3, "ours"), row("jax vmap", [0.05 / x] * 3),
+            group="scaling", curve={"name": "a curve", "axis": "threads", "x": x},
+        )
+        for x in (1, 2)
+    ]  # fmt: skip
+    svg = bench_pictures.pictures(results(*near))["a curve"]
+    assert {"20 ms", "30 ms", "50 ms"} <= set(re.findall(r"<!-- (.*?) -->", svg))
 
 
 def test_without_matplotlib(fresh_python):
