@@ -80,6 +80,20 @@ def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     return sorted(found, key=lambda change: -change.change)
 
 
+def lost(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Our figures that the new file should have, works that both have being compared, and has not."""
+    old = {result["name"]: result for result in base["results"]}
+    found = []
+    for result in new["results"]:
+        names = {row["name"] for row in bench_results.timed(result)}
+        for row in bench_results.timed(old[result["name"]]) if result["name"] in old else ():
+            if row["kind"] in OWN and row["name"] not in names:
+                now = next((r for r in result["rows"] if r["name"] == row["name"]), None)
+                why = f"{now['status']}, {now['reason']}" if now else "not there"
+                found.append(f"{result['title']}: {label(row['name'])} has no figure any more: {why}")
+    return found
+
+
 def differences(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What makes the two files hard to compare, as sentences."""
     keys = ("processor", "cpus")
@@ -87,6 +101,12 @@ def differences(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
         f"{key}: {base['machine'][key]} and {new['machine'][key]}"
         for key in keys
         if base["machine"][key] != new["machine"][key]
+    ]
+    old, now = base["machine"]["versions"], new["machine"]["versions"]
+    found += [
+        f"{name} {old[name]} and {now[name]}"
+        for name in old
+        if name != "fastmlp" and now.get(name, old[name]) != old[name]
     ]
     if base["options"]["device"] != new["options"]["device"]:
         found.append("different devices")
@@ -118,8 +138,10 @@ def main() -> int:
         return 2
     for text in differences(base, new):
         print(f"WARNING: {text}")
-    changes = compare(base, new)
-    if not changes:
+    changes, gone = compare(base, new), lost(base, new)
+    for text in gone:
+        print(f"LOST: {text}")
+    if not changes and not gone:
         print("compare.py: the files have no work with figures in common", file=sys.stderr)
         return 2
     shown = [change for change in changes if options.all or (change.is_own and change.moved(options.least))]
@@ -127,7 +149,7 @@ def main() -> int:
     slower = [change for change in changes if change.is_own and change.change > 0 and change.moved(options.least)]
     own = sum(change.is_own for change in changes)
     print(f"{own} figures of fastmlp compared, {len(slower)} slower by more than the noise")
-    return 1 if slower else 0
+    return 1 if slower or gone else 0
 
 
 if __name__ == "__main__":

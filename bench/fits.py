@@ -55,12 +55,15 @@ class FitWork:
 
 
 def split(X, y) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A fifth of the rows for testing, inputs in standard units of the training rows."""
+    """A fifth of the rows for testing, inputs in standard units of the training rows; float32, in which scikit-learn's
+    nets compute too if they are given it.
+    """
     order = np.random.RandomState(0).permutation(len(X))
     k = round(0.2 * len(X))
     test, train = order[:k], order[k:]
     mean, std = X[train].mean(0), X[train].std(0)
-    X = (X - mean) / np.where(std > 0, std, 1.0)
+    X = ((X - mean) / np.where(std > 0, std, 1.0)).astype(np.float32)
+    y = y.astype(np.float32) if y.dtype.kind == "f" else y
     return X[train], y[train], X[test], y[test]
 
 

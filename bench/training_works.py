@@ -7,7 +7,7 @@ from functools import partial
 
 import data
 import numpy as np
-from peers import ARITHMETIC, CHAIN, CURVE, JAX_STEP, PRODUCTS, TRAINING
+from peers import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS, TRAINING
 from work import Entry
 from workloads import Workload
 
@@ -121,7 +121,7 @@ def _thread_points() -> list[Entry]:
 
 EVERYONE = (*PRODUCTS, *ARITHMETIC, *TRAINING)
 LARGE = (*EVERYONE, JAX_STEP)
-TINY = (CHAIN, *TRAINING)  # smaller matrices do not pay a call of BLAS
+TINY = (CHAIN, *TRAINING, FIRST_FITS)  # smaller matrices do not pay a call of BLAS
 # Compiling takes PyTorch a minute for a net that it then trains a hundred times slower: done for two of the five.
 NOT_AGAIN = "compiles for a minute; see the cross-entropy and the one-hot net"
 TINY_AGAIN = tuple(replace(peer, left_out=NOT_AGAIN) if peer.name == "torch compiled" else peer for peer in TINY)

@@ -106,8 +106,11 @@ def check_card(peer: Peer) -> None:
         return
     if "torch" in peer.needs and not import_module("torch").cuda.is_available():
         raise Unsupported("this PyTorch finds no card")
-    if "jax" in peer.needs and import_module("jax").default_backend() != "gpu":
-        raise Unsupported("this JAX finds no card")
+    if "jax" in peer.needs:
+        if import_module("jax").default_backend() != "gpu":
+            raise Unsupported("this JAX finds no card")
+        # On a card JAX's float32 products round as TF32 does, unless it is told not to.
+        import_module("jax").config.update("jax_default_matmul_precision", "highest")
 
 
 def is_installed(module: str) -> bool:
@@ -151,14 +154,17 @@ TRAINING = (
          devices=BOTH),
 )  # fmt: skip
 JAX_STEP = Peer("jax step", "peers.jax_peer", "step", ("jax",), slow_start=True, devices=BOTH)  # for large steps only
-# One form per library: the one that is best over the whole curve.
+FIRST_FITS = Peer("fastmlp, first fits", "peers.fastmlp_peer", "first fits", ("fastmlp",), kind="part",
+                  chooses_threads=True)  # fmt: skip
+# One form per library, of those that compile in seconds the best over the whole curve.
 CURVE = tuple(peer for peer in TRAINING if peer.name in ("fastmlp", "numpy", "torch eager", "jax tuned"))
+_DEVICES = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count() or 1}"}
 POPULATION = (
     _ours("peers.many_nets", "fastmlp"),
-    Peer("jax unrolled", "peers.many_nets", "jax unrolled", ("jax",), devices=BOTH),
-    Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",), devices=BOTH),
+    Peer("jax blocked", "peers.many_nets", "jax blocked", ("jax",), _DEVICES),
+    Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH),
     Peer("torch batched", "peers.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
-    Peer("numpy batched", "peers.many_nets", "numpy batched"),
+    Peer("numpy blocked", "peers.many_nets", "numpy blocked"),
 )
 STOPPING = (
     Peer("fastmlp, own stopping", "peers.many_nets", "own stopping", ("fastmlp",), kind="part", chooses_threads=True),
@@ -169,6 +175,7 @@ PREDICTION = (
     Peer("numpy", "peers.predictors", "numpy"),
     Peer("sklearn", "peers.predictors", "sklearn", ("sklearn",)),
     Peer("torch eager", "peers.predictors", "torch eager", ("torch",), devices=BOTH),
+    Peer("torch traced", "peers.predictors", "torch traced", ("torch",), devices=BOTH),
     Peer(
         "torch compiled",
         "peers.predictors",

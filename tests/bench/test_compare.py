@@ -56,6 +56,27 @@ def run(tmp_path, base, new, *options):
     return done.returncode, done.stdout, done.stderr
 
 
+def test_a_figure_that_is_gone_is_no_success():
+    """Neither one that turned out wrong nor one that is not there any more; a peer's is its own affair."""
+    base = two(1.0, 1.0)[0]
+    wrong = row("fastmlp", [], "ours") | {"status": "wrong", "reason": "something else"}
+    assert compare.lost(base, results(result("w", wrong, row("numpy", [1.0])))) == [
+        "title of w: fastmlp has no figure any more: wrong, something else"
+    ]
+    assert compare.lost(base, results(result("w", row("numpy", [1.0])))) == [
+        "title of w: fastmlp has no figure any more: not there"
+    ]
+    assert not compare.lost(base, results(result("w", row("fastmlp", [9.0], "ours"))))
+    assert not compare.lost(base, results()), "works are compared that both files have"
+
+
+def test_other_versions_are_named():
+    """A faster library would look like a faster machine."""
+    base, new = two(1.0, 1.0)
+    new["machine"] = new["machine"] | {"versions": {"numpy": "3"}}
+    assert compare.differences(base, new) == ["numpy 2 and 3"]
+
+
 def test_exit_status(tmp_path):
     code, out, _ = run(tmp_path, *two(1.0, 1.2))
     assert code == 1

@@ -44,6 +44,28 @@ def test_the_highest_floor_is_the_limit_without_products():
     assert br.limit(found)["name"] == "chain"
 
 
+def test_a_limit_that_somebody_beats_is_none():
+    """Products by a library are a floor until somebody multiplies faster."""
+    floors = (
+        row("products gemm", [2.0], "limit"),
+        row("products np.dot", [2.5], "limit"),
+        row("arithmetic", [1.0], "limit"),
+    )
+    for ours, name in ((3.0, "products gemm"), (1.98, "products gemm"), (1.5, "arithmetic")):
+        assert br.limit(result("x", *floors, row("fastmlp", [ours], "ours")))["name"] == name
+    assert br.limit(result("x", *floors, row("fastmlp", [3.0], "ours"), row("jax", [1.5])))["name"] == "arithmetic"
+    assert br.limit(result("x", *floors[:2], row("fastmlp", [1.0], "ours")))["name"] == "products gemm"
+
+
+def test_a_ratio_of_unsteady_rounds_says_little():
+    steady = result("x", row("fastmlp", [1.0, 1.1], "ours"), row("jax", [2.0, 2.2]), row("numpy", [5.0, 50.0]))
+    assert not br.is_unsteady(steady)
+    assert br.is_unsteady(result("x", row("fastmlp", [1.0, 1.0], "ours"), row("jax", [2.0, 3.1])))
+    chosen = row("jax", [2.0, 2.0]) | {"threads": 2, "tried": {"1": 1.0, "2": 2.0}}
+    assert not br.is_unsteady(result("x", row("fastmlp", [1.0], "ours"), chosen))
+    assert br.is_unsteady(result("x", row("fastmlp", [1.0], "ours"), chosen | {"tried": {"2": 1.2}}))
+
+
 def test_a_work_without_peers_has_no_verdict():
     assert br.verdict(result("x", row("fastmlp", [1.0], "ours"))) == ""
     assert br.verdict(result("x", row("numpy", [1.0]))) == ""

@@ -44,6 +44,7 @@ from .tables import (
     products_in_use,
     report_markdown,
     times,
+    times_of_peer,
     warnings_of,
 )
 
@@ -167,7 +168,7 @@ def _outcomes(what: str, found: list[tuple[str, Result]]) -> str:
             f"<td>{duration(median(own)) if own else '-'}</td>"
             f"<td>{duration(median(peer)) if peer else '-'}</td>"
             f'<td class="text">{escape(label(peer["name"])) if peer else "no peer"}</td>'
-            f"{_judged(times(ahead.median) + ' x' if ahead else '-', verdict(result))}"
+            f"{_judged(times_of_peer(result) if ahead else '-', verdict(result))}"
             f"<td>{duration(median(floor)) if floor else '-'}</td>"
             f"<td>{times(over.median) + ' x' if over else '-'}</td></tr>"
         )

@@ -70,8 +70,8 @@ def _draw(points: list[Result]) -> str:
         axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
     first = points[0]
     axes.set(xscale="log", yscale="log", xlabel=first["curve"]["axis"], ylabel=f"time per {first['unit']}")
-    low, high = axes.get_ylim()
-    if high < 20 * low:  # else at most one power of ten would be there to be labelled
+    bottom, top = axes.get_ylim()
+    if top < 20 * bottom:  # else at most one power of ten would be there to be labelled
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())

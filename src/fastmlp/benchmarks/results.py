@@ -47,6 +47,7 @@ GROUPS = {
 }
 FAR_FROM_LIMIT = 1.3  # times the limit from which there is something to gain
 LEVEL = 0.03  # contestants this close are called level
+UNSTEADY = 1.5  # times as long a round may take as another one before it is said
 
 Result = dict[str, Any]
 Row = dict[str, Any]
@@ -107,10 +108,27 @@ def best_peer(result: Result) -> Row | None:
 
 
 def limit(result: Result) -> Row | None:
-    """What nobody should beat: of several ways to multiply the bare matrices the fastest, else the highest floor."""
+    """The highest floor that nobody beats: of several ways to multiply the bare matrices the fastest, or, where
+    somebody takes less time than that, the arithmetic. The lowest there is, if all are beaten.
+    """
     rows = timed(result, "limit")
     products = [row for row in rows if row["name"].startswith("products")]
-    return products[0] if products else rows[-1] if rows else None
+    floors = [row for row in rows if row not in products[1:]]
+    fastest = min(map(median, [*timed(result, "ours"), *timed(result, "peer")]), default=math.inf)
+    unbeaten = [row for row in floors if median(row) <= (1 + LEVEL) * fastest]
+    return unbeaten[-1] if unbeaten else floors[0] if floors else None
+
+
+def is_unsteady(result: Result) -> bool:
+    """Whether rounds of ours or of the best peer, or what it took when its threads were chosen, differ by so much that
+    their ratio says little.
+    """
+    for row in (ours(result), best_peer(result)):
+        if row:
+            tried = row["tried"].get(str(row["threads"] or "own choice"), math.inf)
+            if max(row["seconds"]) > UNSTEADY * min(tried, *row["seconds"]):
+                return True
+    return False
 
 
 def to_best_peer(result: Result) -> Spread | None:

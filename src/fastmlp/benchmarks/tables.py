@@ -6,12 +6,14 @@ from typing import Any
 
 from .results import (
     GROUPS,
+    UNSTEADY,
     Result,
     Row,
     behind,
     best_peer,
     by_group,
     full_title,
+    is_unsteady,
     limit,
     median,
     ours,
@@ -108,6 +110,11 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
             f"{len(results['results'])} works in up to {duration(max(meetings))}, where small nets with two threads "
             "are slower."
         )
+    if unsteady := sum(map(is_unsteady, results["results"])):
+        found.append(
+            f"At {unsteady} of {len(results['results'])} works, marked ~, rounds of ours or of the best peer differ by "
+            f"more than {UNSTEADY} times: their ratio says little."
+        )
     if slowed := results["machine"]["slowed_by"]:
         found.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
     if results["options"]["quick"]:
@@ -179,11 +186,18 @@ def markdown(results: dict[str, Any]) -> str:
             cells = [result["title"], result["unit"], *([_cell(limit(result))] if with_limit else [])]
             cells += [f"**{own}**" if verdict(result) == "ahead" else own]
             cells += [_winner(result, family_best(result, name)) for name in families]
-            cells += [f"{times(ahead.median)} x" if ahead else NO_FIGURE]
+            cells += [times_of_peer(result) if ahead else NO_FIGURE]
             cells += [f"{times(over.median)} x" if over else NO_FIGURE] if with_limit else []
             lines.append(_row(cells))
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def times_of_peer(result: Result) -> str:
+    """How many times as long the best peer takes; with a ~ where rounds differ by so much that it says little."""
+    ratio = to_best_peer(result)
+    assert ratio is not None
+    return f"{'~ ' * is_unsteady(result)}{times(ratio.median)} x"
 
 
 def _winner(result: Result, row: Row | None) -> str:
