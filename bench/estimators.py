@@ -63,10 +63,15 @@ def covertype():
 def data(name: str):
     X, y, X_test, y_test = {"digits": digits, "mnist": mnist, "adult": adult, "covertype": covertype}[name]()
     if name == "mnist":
-        return X, y, X_test, y_test
+        return _single(X), y, _single(X_test), y_test
     mean, std = X.mean(axis=0), X.std(axis=0)
     std[std == 0.0] = 1.0
-    return (X - mean) / std, y, (X_test - mean) / std, y_test
+    return _single((X - mean) / std), y, _single((X_test - mean) / std), y_test
+
+
+def _single(X: np.ndarray) -> np.ndarray:
+    """float32, in which scikit-learn's nets compute too if they are given it."""
+    return X.astype(np.float32)
 
 
 def classifier(contestant: str):

@@ -43,15 +43,20 @@ def _softmax(name, label, group, layer_sizes, X, y, batch_size, most_runs, sourc
     )  # fmt: skip
 
 
+def _label(name: str, source: str) -> str:
+    """Of a title: random numbers are not called by the name of the data that they stand for."""
+    return f"random as {name}" if source.startswith("random") else name
+
+
 def _digits(name, batch_size: int, most_runs: int) -> Workload:
     X, y, source = data.digits()
-    return _softmax(name, "digits", "minibatch", (64, 64, 32, 10), X, y, batch_size, most_runs, source)
+    return _softmax(name, _label("digits", source), "minibatch", (64, 64, 32, 10), X, y, batch_size, most_runs, source)
 
 
 def _mnist(name, batch_size: int, **others) -> Workload:
     X, y, source = data.mnist(MNIST_ROWS // batch_size * batch_size)  # a step costs the same however many there are
     return _softmax(
-        name, "MNIST", others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1,
+        name, _label("MNIST", source), others.pop("group", "large"), (784, 512, 512, 10), X, y, batch_size, 1,
         f"{source}, {len(X):,} rows", **others,
     )  # fmt: skip
 

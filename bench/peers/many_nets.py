@@ -175,7 +175,7 @@ class NumpyBlocked:
     def run(self, n_epochs):
         out = np.empty_like(self.start)
         for first in range(0, len(out), NUMPY_BLOCK):
-            p = np.ascontiguousarray(self.start[first : first + NUMPY_BLOCK].T)
+            p = self.start[first : first + NUMPY_BLOCK].T.copy()
             self.train(p, n_epochs)
             out[first : first + NUMPY_BLOCK] = p.T
         return out
@@ -276,7 +276,8 @@ class Rates(Fastmlp):
 
 
 FORMS = {
-    "fastmlp": Fastmlp, "own stopping": Stopping, "own rates": Rates, "jax blocked": JaxBlocked, "jax vmap": JaxVmap, "torch batched": TorchBatched, "numpy blocked": NumpyBlocked,
+    "fastmlp": Fastmlp, "own stopping": Stopping, "own rates": Rates, "jax blocked": JaxBlocked, "jax vmap": JaxVmap,
+    "torch batched": TorchBatched, "numpy blocked": NumpyBlocked,
 }  # fmt: skip
 
 

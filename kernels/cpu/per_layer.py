@@ -38,7 +38,7 @@ from .product import make_product, nothing_after, panel_sums, up_to
 from .tile import lanes_of
 from .update import CLIP_NORM, adjust, clip_factor, squares, update
 from .weight_copies import copy_to_panels, copy_weights
-from .work import LINE_OF_COUNTS, LOSS, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, VECTOR_BYTES, K
+from .work import LINE_OF_COUNTS, LOSS, PANEL_ROWS, PANELS_FROM, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, VECTOR_BYTES, K
 
 N_STATE = tuple(row.n_state for row in RULES)
 
@@ -78,13 +78,13 @@ product_gradient = make_product(nothing_after, _update_ahead)
 
 
 @inner
-def forward(scratch, net, params, x, x0, row, rows, work, copy, seed, step):
+def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, step):
     """Rows row .. row + rows of a batch whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
     z.
 
-    copy : in training, which of the weights' copies are this rank's, else -1
+    copy : which of the weights' copies are this rank's, -1 where there are none
     """
-    n_layers, training = net.n_layers, copy >= 0
+    n_layers = net.n_layers
     source, start = x, x0 + row * net.sizes[0]
     for k in range(n_layers):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
@@ -93,7 +93,7 @@ def forward(scratch, net, params, x, x0, row, rows, work, copy, seed, step):
         keeps = net.keep_z[k] == 1
         z = work.z if keeps or hides else work.a
         w, w0, ldw = params, net.weight_offsets[k], fan_out
-        if training and work.packs[k] >= 0:
+        if copy >= 0 and work.packs[k] >= 0:
             w, w0, ldw = work.packed, copy * work.n_packed + work.packs[k], 0
         raw = work.z if hides and not keeps else work.a
         extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps, fan_out, z, raw, o)
@@ -154,7 +154,7 @@ def pass_through(rank, net, data, course, params, work, share, first, rows, row,
         if data.weighted:
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
     copy = rank % work.copies
-    forward(scratch, net, params, x, x0, row, mine, work, copy, course.seed, step)
+    forward(scratch, net, params, x, x0, row, mine, work, True, copy, course.seed, step)
     judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (rows * net.loss_width), work, share)
     top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
     if not net.natural and net.activations[top] != IDENTITY:
@@ -370,13 +370,21 @@ def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, o
     scratch = offset(work.scratch, rank * work.n_scratch)
     # Sums must not depend on who has which block. Without any a rank takes the next one when it is done with one, so
     # that nobody waits long for a core that is slower or busy.
-    takes = n_ranks > 1 and not data.judged
+    takes, copy = n_ranks > 1 and not data.judged, -1
+    if data.n_samples >= PANELS_FROM * n_ranks and work.copies == n_ranks:  # else each product makes panels for itself
+        for k in range(n_layers):
+            if work.packs[k] >= 0:
+                copy, fan_in, fan_out = rank, net.sizes[k], net.sizes[k + 1]
+                o = copy * work.n_packed + work.packs[k]
+                copy_to_panels(params, net.weight_offsets[k], 0, fan_in, fan_out, fan_in, work.packed, o)
+    if copy >= 0:  # what few rows give stays in the second-level cache
+        n_rows = min(n_rows, PANEL_ROWS)
     block = take_number(barrier) if takes else rank
     while block * n_rows < data.n_samples:
         first = block * n_rows
         rows = min(n_rows, data.n_samples - first)
         x0 = (first - row) * net.sizes[0]  # where row 0 of this block would start
-        forward(scratch, net, params, data.X, x0, row, rows, work, -1, 0, 0)
+        forward(scratch, net, params, data.X, x0, row, rows, work, False, copy, 0, 0)
         o = work.blocks[n_layers] + row * width
         if writes:
             for i in range(rows * width):

@@ -35,6 +35,10 @@ PIECE_WEIGHTS, PIECES_OF_RANK = 32_768, 12  # ... and weights, or fewer in nets 
 K = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which copying B pays ...
 PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
+PANELS_FROM, PANEL_ROWS = (
+    256,
+    64,
+)  # samples of a rank from which a forward pass has panels, rows it takes at a time then
 PACK_FOR_TWO = 192  # the same for weights that two ranks read, whatever their rows
 
 

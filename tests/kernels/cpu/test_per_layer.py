@@ -13,6 +13,7 @@ import fastmlp.objective
 import fastmlp.plan
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.cpu.work import PANELS_FROM
 
 TRAIN = backend.train
 DTYPES = ("float32", "float64")
@@ -233,3 +234,17 @@ def test_threads_share_a_gradient(threads, rng, monkeypatch):
         expected_loss, expected = reference.loss_and_gradient(X, y)
         assert loss == pytest.approx(expected_loss, rel=1e-12)
         np.testing.assert_allclose(gradient, expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_weights_in_panels_change_no_bit_of_a_pass(n_threads, monkeypatch):
+    """Of many samples; few have none, and three threads neither."""
+    net = MLP((30, 330, 40, 350, 3), loss="softmax_cross_entropy", random_state=0)
+    X = np.random.default_rng(0).normal(size=(3 * PANELS_FROM + 1, 30)).astype(np.float32)
+    y = np.arange(len(X)) % 3
+    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_threads", lambda network, n_samples: n_threads)
+    outputs, figures = net.predict(X), net.evaluate(X, y)
+    few = np.concatenate([net.predict(part) for part in np.array_split(X, 7)])
+    np.testing.assert_array_equal(outputs, few)
+    losses = -np.log(outputs.astype(np.float64))[np.arange(len(X)), y]
+    assert figures["loss"] == pytest.approx(losses.mean(), rel=1e-5)
