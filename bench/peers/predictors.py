@@ -107,13 +107,14 @@ class TorchTraced(TorchEager):
 
 class Jax:
     """One jit around the net, whose weights are constants of it: each argument of a call costs microseconds. Its rows
-    are on the device.
+    are on the device. A call of a small net runs in the thread that asks, which needs no other one to wake up.
     """
 
     def __init__(self, work, threads):
         import jax
         import jax.numpy as jnp
 
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
         net = [(jnp.array(W), jnp.array(b)) for W, b in layers(work.net.start, work.net.layer_sizes)]
 
         def forward(X):
