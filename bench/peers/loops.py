@@ -11,6 +11,8 @@ from functools import partial
 import numpy as np
 from kernel_loops import RATE
 
+from peers.numpy_adam import adam
+
 
 class Fastmlp:
     """The kernels' own helpers inside one compiled loop, on arrays that start on cache lines as the package's do."""
@@ -123,22 +125,8 @@ class Numpy:
             self.call = lambda: function(x["x"], out=self.out)
 
     def adam(self):
-        """Every operation in place."""
-        p, g, m, v, s = *(self.x[name] for name in "pgmv"), self.scratch
         self.t += 1
-        root = (1 - 0.999**self.t) ** 0.5
-        np.multiply(g, g, out=s)
-        s *= 0.001
-        v *= 0.999
-        v += s
-        np.multiply(g, 0.1, out=s)
-        m *= 0.9
-        m += s
-        np.sqrt(v, out=s)
-        s += 1e-8 * root
-        np.divide(m, s, out=s)
-        s *= RATE * root / (1 - 0.9**self.t)
-        p -= s
+        adam(*(self.x[name] for name in "pgmv"), self.scratch, self.t, RATE)
 
     def reset(self):
         if self.work.kind == "adam":

@@ -13,6 +13,7 @@ from flat import offsets
 from populations import RATES, X, Y
 
 from peers import DEVICE, Unsupported
+from peers.numpy_adam import adam
 
 FEW = 100
 JAX_BLOCK, NUMPY_BLOCK = 4096, 8192  # nets whose numbers stay in a cache; of 512, 2,048 and 8,192 the fastest nearby
@@ -238,26 +239,11 @@ class NumpyBlocked:
                         np.subtract(1, a, out=rest)
                         rest *= a
                     below *= rest
-            self.update(p, g, m, v, s, t)
-
-    def update(self, p, g, m, v, s, t):
-        if self.optimizer == "sgd":
-            g *= RATES["sgd"]
-            p -= g
-            return
-        np.multiply(g, g, out=s)
-        s *= 0.001
-        v *= 0.999
-        v += s
-        g *= 0.1
-        m *= 0.9
-        m += g
-        root = (1 - 0.999**t) ** 0.5
-        np.sqrt(v, out=s)
-        s += 1e-8 * root
-        np.divide(m, s, out=s)
-        s *= RATES["adam"] * root / (1 - 0.9**t)
-        p -= s
+            if self.optimizer == "adam":
+                adam(p, g, m, v, s, t, RATES["adam"])
+            else:
+                g *= RATES["sgd"]
+                p -= g
 
 
 class Stopping(Fastmlp):

@@ -9,6 +9,7 @@ from flat import layers
 from workloads import Workload
 
 from peers import Training
+from peers.numpy_adam import adam
 
 
 class Contestant(Training):
@@ -83,26 +84,13 @@ class Contestant(Training):
                 delta[k - 1] *= slope[k - 1]
 
     def update(self) -> None:
-        p, g, m, v, s = self.p, self.g, self.m, self.v, self.scratch
         self.t += 1
         rate = self.w.learning_rate
         if self.w.optimizer == "sgd":
-            g *= rate
-            p -= g
-            return
-        root = (1 - 0.999**self.t) ** 0.5
-        np.multiply(g, g, out=s)
-        s *= 0.001
-        v *= 0.999
-        v += s
-        g *= 0.1
-        m *= 0.9
-        m += g
-        np.sqrt(v, out=s)
-        s += 1e-8 * root
-        np.divide(m, s, out=s)
-        s *= rate * root / (1 - 0.9**self.t)
-        p -= s
+            self.g *= rate
+            self.p -= self.g
+        else:
+            adam(self.p, self.g, self.m, self.v, self.scratch, self.t, rate)
 
     def run(self, n_epochs: int) -> None:
         for _ in range(n_epochs):
