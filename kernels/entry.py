@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
+from itertools import pairwise
 from struct import Struct
 from threading import RLock
 from typing import Any, NamedTuple
@@ -46,12 +47,11 @@ def signature(argument: Any) -> str:
 class Words:
     """`words(arguments)` are the words of arguments, as Python's numbers; arrays must live until the call is over.
 
-    lasting : classes of named tuples that come again and again, whose words are kept as long as this object
+    lasting : classes of named tuples that come again and again: of each, the last one and its words are kept
     """
 
     def __init__(self, lasting: tuple[type, ...] = ()):
-        self._lasting = lasting
-        self._kept: dict[int, tuple[list, tuple]] = {}
+        self._kept: dict[type, tuple[Any, list]] = {kind: (None, []) for kind in lasting}
 
     def __call__(self, arguments: Sequence[Any]) -> list:
         found: list = []
@@ -65,13 +65,16 @@ class Words:
         return found
 
     def _of_tuple(self, x: tuple) -> list:
-        kept = self._kept.get(id(x))
-        if kept:
-            return kept[0]
-        words = [id(field) if isinstance(field, np.ndarray) else field for field in x]
-        if isinstance(x, self._lasting):
-            self._kept[id(x)] = words, x  # with x itself, so that nothing else gets its address
+        kind = type(x)
+        last, words = self._kept.get(kind, (None, []))
+        if last is not x:
+            words = [id(field) if isinstance(field, np.ndarray) else field for field in x]
+            if kind in self._kept:
+                self._kept[kind] = x, words
         return words
+
+    def forget(self, kind: type) -> None:
+        self._kept[kind] = None, []
 
 
 class Entry(NamedTuple):
@@ -103,42 +106,31 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
 
 
 class Repeated:
-    """`repeated(arguments)` calls a kernel again, with only the arguments at `new` to be looked at: arrays and named
-    tuples. It answers False, and calls nothing, if any other is not the object that it was before.
+    """`repeated(*arrays)` calls a kernel again with the arguments it had, but for arrays that take the places of `new`.
 
-    head : arguments that come before, the same each time
+    new : arrays among the arguments or the fields of their named tuples, in order
     """
 
-    def __init__(self, kernel: str | Kernel, kind: Any, head: tuple, arguments: tuple, new: tuple[int, ...]):
-        self._function = entry(kernel, kind, (*head, *arguments)).function
-        self._same = [(i, x) for i, x in enumerate(arguments) if i not in new]
-        self._parts = []  # words that stay, and the argument after them
-        stay = list(head)
-        for i, x in enumerate(arguments):
-            if i in new:
-                self._parts.append((_packed(stay), i, Struct("=" + "".join(_letters((x,)))).pack))
-                stay = []
-            else:
-                stay.append(x)
-        self._rest = _packed(stay)
+    def __init__(self, kernel: str | Kernel, kind: Any, arguments: tuple, new: tuple[np.ndarray, ...]):
+        fields = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
+        letters, words = "".join(_letters(arguments)), Words()(arguments)
+        places = [next(i for i, x in enumerate(fields) if x is array) for array in new]
+        self._function = entry(kernel, kind, arguments).function
+        self._kept = [x for i, x in enumerate(fields) if i not in places]  # their words are addresses
+        self._types = [signature(array) for array in new]
+        layout, self._words = "=", []  # what stays in one piece each, a word after each piece but the last
+        for first, end in pairwise([0, *(place + 1 for place in places), len(fields) + 1]):
+            piece = Struct("=" + letters[first : end - 1]).pack(*words[first : end - 1])
+            layout += f"{len(piece)}sq"
+            self._words += [piece, 0]
+        del self._words[-1]
+        self._pack = Struct(layout[:-1]).pack
 
-    def __call__(self, arguments: tuple) -> bool:
-        for i, x in self._same:
-            if arguments[i] is not x:
-                return False
-        words = b""
-        for before, i, pack in self._parts:
-            x = arguments[i]
-            if isinstance(x, tuple):
-                words += before + pack(*[id(field) if isinstance(field, np.ndarray) else field for field in x])
-            else:
-                words += before + pack(id(x))
-        self._function(words + self._rest)
-        return True
-
-
-def _packed(arguments: Sequence[Any]) -> bytes:
-    return Struct("=" + "".join(_letters(arguments))).pack(*Words()(arguments))
+    def __call__(self, *arrays: np.ndarray) -> None:
+        if CHECK_TYPES:
+            assert [signature(array) for array in arrays] == self._types, f"a kernel is called again for {self._types}"
+        self._words[1::2] = map(id, arrays)
+        self._function(self._pack(*self._words))
 
 
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:

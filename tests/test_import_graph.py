@@ -24,6 +24,7 @@ SRC_LEVELS = [
     ["benchmarks.page"],
     ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
     ["data", "initialization", "plan", "targets"],
+    ["prediction"],
     ["diagnosis.label_checks", "diagnosis.loss_curves", "diagnosis.subjects"],
     ["plots.samples", "recorders", "speed"],
     ["plots.activity", "plots.classes", "plots.decision", "plots.numbers", "plots.slices"],

@@ -3,6 +3,7 @@
 Team                         the threads of one fit
 make_work                    a family's buffers for batches of up to `rows` samples
 train, evaluate              run kernels on what plan.py built
+predict_again                the host's: evaluate, for calls that are alike and take microseconds
 NetsWork                     the buffers of a population's fit or evaluation; what is in training is in them
 train_nets, evaluate_nets    the same for the nets of a population
 on                           a context in which one of several devices of the kind is the current one
@@ -217,17 +218,9 @@ WITH_REPLICAS = "cpu.replicas.train", "cpu.sample_replicas.train"
 
 
 def train(
-    family: str,
-    team: Team,
-    n_ranks: int,
-    net: Net,
-    data: Data,
-    course: Course,
-    memory: Memory,
-    work: Any,
-    first: int,
-    n: int,
-) -> None:
+    family: str, team: Team, n_ranks: int, net: Net, data: Data, course: Course, memory: Memory, work: Any,
+    first: int, n: int,
+) -> None:  # fmt: skip
     """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
     dtype = memory.params.dtype
     if family == "per_sample_narrow" and (address := one_net.address_for(net, data, course, dtype, n)):
@@ -267,10 +260,17 @@ def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, 
 
     rows : samples a rank takes at a time; work was made for rows * n_ranks
     """
-    team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output, new=(1, 5))
+    team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output)
     if not data.judged:
         return 0.0, 0.0
     return float(work.partial[:, LOSS].sum()), float(work.partial[:, RIGHT].sum())
+
+
+def predict_again(
+    family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray
+):
+    """What evaluate does on one rank, as a function (X, output) of arrays like data.X and output."""
+    return team.again(EVALUATE[family], params.dtype, (net, data, params, work, rows, output), (data.X, output))
 
 
 class NetsWork:

@@ -11,15 +11,15 @@ from _thread import start_new_thread
 from math import inf
 from queue import SimpleQueue
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
-from ..arguments import LINE, Memory, Net, aligned_zeros
-from ..entry import CHECK_TYPES, Repeated, Words, entry
+from ..arguments import LINE, Course, Data, Memory, Net, aligned_zeros
+from ..entry import Repeated, Words, entry
 from .placement import keep_apart, set_free
 from .work import FAR, LayerWork, SampleWork
 
+LASTING = Net, Data, Course, Memory, LayerWork, SampleWork  # what calls and ranks share, in most of them
 AWAKE = 0.001  # seconds for which a processor that has nothing to do is still at hand
 
 
@@ -53,9 +53,11 @@ class Team:
 
     def forget(self) -> None:
         """Keep no array of an earlier call alive."""
-        self._words = Words(lasting=(Net, Memory, LayerWork, SampleWork))
-        # The kernel that was last called "again" with what was not new, and what was made of them when they came twice.
-        self._repeated: tuple[Any, tuple, Repeated | None] = None, (), None
+        self._words = Words(LASTING)
+
+    def forget_data(self) -> None:
+        """Keep no samples alive, but what does not change with them."""
+        self._words.forget(Data)
 
     def are_far(self) -> bool:
         """Whether two ranks have processors that share no cache, now."""
@@ -63,54 +65,29 @@ class Team:
         self.run("cpu.distance.measure", np.dtype(np.int64), cycles, n_ranks=2)
         return bool(cycles[0] >= FAR)
 
-    def run(self, kernel, kind, *arguments, n_ranks: int | None = None, new: tuple[int, ...] = ()) -> None:
+    def run(self, kernel, kind, *arguments, n_ranks: int | None = None) -> None:
         """Run on the first n_ranks ranks, on all if it is None.
-
-        new : for calls that take microseconds, again and again: which of the arguments are not the same objects as at
-            the call before. The others are kept.
 
         An exception, such as KeyboardInterrupt, leaves no rank waiting.
         """
-        n_ranks = n_ranks or self.n_ranks
-        if n_ranks == 1 and new:
-            self._run_again(kernel, kind, arguments, new)
-        elif n_ranks == 1:
-            self._run_alone(kernel, kind, (0, 1, self._barrier, *arguments))
-        else:
-            self.run_each(kernel, kind, [arguments] * n_ranks)
+        self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
 
-    def _run_again(self, kernel, kind, arguments: tuple, new: tuple[int, ...]) -> None:
-        head = 0, 1, self._barrier
-        if CHECK_TYPES:
-            entry(kernel, kind, (*head, *arguments))
-        last, before, repeated = self._repeated
-        if last is kernel and repeated is not None and repeated(arguments):
-            return
-        same = tuple(x for i, x in enumerate(arguments) if i not in new)
-        again = last is kernel and all(x is y for x, y in zip(same, before, strict=True))
-        if again and repeated is None:  # what is kept takes longer to make than three calls without
-            repeated = Repeated(kernel, kind, head, arguments, new)
-            repeated(arguments)
-        else:
-            repeated = None
-            self._run_alone(kernel, kind, (*head, *arguments))
-        self._repeated = kernel, same, repeated
-
-    def _run_alone(self, kernel, kind, arguments: tuple) -> None:
-        _, function, pack = entry(kernel, kind, arguments)
-        function(pack(*self._words(arguments)))
+    def again(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> Repeated:
+        """What runs on one rank with these arguments, but for other arrays in the places of `new`."""
+        return Repeated(kernel, kind, (0, 1, self._barrier, *arguments), new)
 
     def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
         """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
         n_ranks = len(arguments_of_ranks)
-        if n_ranks == 1:
-            return self._run_alone(kernel, kind, (0, 1, self._barrier, *arguments_of_ranks[0]))
-        workers = self._work[: n_ranks - 1]
-        self._barrier[:] = 0
         # Compiled, or loaded from the cache, before any rank can wait for another.
         arguments = [(rank, n_ranks, self._barrier, *own) for rank, own in enumerate(arguments_of_ranks)]
         _, function, pack = entry(kernel, kind, arguments[0])
-        one_call = Words(lasting=(tuple,))  # ranks share most of their named tuples
+        if n_ranks == 1:
+            function(pack(*self._words(arguments[0])))
+            return
+        workers = self._work[: n_ranks - 1]
+        self._barrier[:] = 0
+        one_call = Words(LASTING)  # ranks share most of their named tuples
         words = [pack(*one_call(own)) for own in arguments]
         late = perf_counter() - self._at_rest > AWAKE
         allowed = keep_apart(self._threads[: n_ranks - 1]) if late else None

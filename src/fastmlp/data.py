@@ -106,9 +106,9 @@ def checked_finite(array: Any, name: str) -> Any:
 
 def _some_sum(array: Any) -> float:
     """Of the numbers or of their squares: not finite if one of them is not."""
-    if type(array) is np.ndarray and array.flags.c_contiguous and array.flags.aligned:
+    if type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned:
         if array.size <= FEW:
-            return float(np.vdot(array, array))
+            return float(np.vdot(array, array))  # `dot` would warn of an overflow
         if array.size >= MANY and array.dtype in (np.float32, np.float64):
             from .kernels.entry import call
 

@@ -178,24 +178,26 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0) -> Device:
     kind = check_name(device)
     if kind == "cpu":
         return Device("cpu", "asked for")
-    found, why_not = _find_cuda()
-    if kind == "auto" and not found:
-        return _without_cuda(why_not)
-    rows = _describe_cuda()
-    usable = next((row for row in rows if row.available), None)
     if kind == "auto":
-        if usable is None:
-            return _without_cuda(rows[0].reason)
-        needed, given = thresholds(usable), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
-        if needed.are_reached(work, at_once):
-            return Device(usable.name, f"{given}; {needed} pay for the way to {usable.name}")
-        return Device("cpu", f"{given}; {usable.name} would be taken from {needed} on")
+        return _by_work(work, at_once)
+    rows = _describe_cuda()
     index = int(device.partition(":")[2] or 0)
     beyond = f"the highest number here is {len(rows) - 1}"
     reason = rows[0].reason or (rows[index].reason if index < len(rows) else beyond)
     if reason:
         raise RuntimeError(f"device={device!r} cannot be had: {reason}. Use device='cpu' or device='auto'.")
     return Device(device, "asked for")
+
+
+def _by_work(work: float, at_once: float) -> Device:
+    rows, reason = _find_cuda()
+    usable = next((row for row in rows if row.available), None) if rows else None
+    if usable is None:
+        return _without_cuda(rows[0].reason if rows else reason)
+    needed, given = thresholds(usable), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
+    if needed.are_reached(work, at_once):
+        return Device(usable.name, f"{given}; {needed} pay for the way to {usable.name}")
+    return Device("cpu", f"{given}; {usable.name} would be taken from {needed} on")
 
 
 @lru_cache(maxsize=1)
@@ -210,7 +212,7 @@ def device_for(name: str, present: Device, inputs: Any, work: float, at_once: fl
     if name != "auto":
         return present
     place = device_of(inputs)
-    return Device(place, "the inputs lie there") if place else resolve("auto", work, at_once)
+    return Device(place, "the inputs lie there") if place else _by_work(work, at_once)
 
 
 def backend(device: Device) -> ModuleType:
@@ -222,6 +224,8 @@ def device_of(values: Any) -> str | None:
     """The name of the device on which an array of CuPy, PyTorch, JAX or another library with DLPack lies; None for the
     host.
     """
+    if type(values).__module__ == "numpy":  # by name: what lists devices needs no NumPy
+        return None
     place = getattr(values, "__dlpack_device__", None)
     if place is None or isinstance(values, type):
         return None

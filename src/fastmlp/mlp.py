@@ -22,6 +22,7 @@ from .network import Network
 from .objective import Objective
 from .optimizers import optimizer_from_name
 from .plan import Plan, products
+from .prediction import predict
 from .schedules import schedule_factors
 from .training import Fit, OptimizerState, Options
 
@@ -300,12 +301,7 @@ class MLP:
         n = len(features)
         self._choose_device(X, n / 3, n / 3)
         if self.device.is_host:  # by itself: to enter a device's context takes as long as the pass of a small net
-            data, output = (
-                border.inputs_only(border.on_host(features)),
-                np.empty((n, self.network.n_outputs), self.dtype),
-            )
-            self._plan_for(n).evaluate_alone(data, self._padded, output.reshape(-1))
-            return output
+            return predict(border.on_host(features), self._padded, self.network.n_outputs, self._plan_for)
         with self.device.on():
             output = type(features)((n, self.network.n_outputs), self.dtype)
         self._evaluate(border.inputs_only(features), output.reshape(-1))

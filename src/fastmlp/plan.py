@@ -384,6 +384,17 @@ class Plan:
         if leftovers.plan is not self:
             with leftovers.team_of(self.backend, self.n_threads) as team:
                 return self.evaluate(team, data, params, output)
+        try:
+            return self.evaluate(self._own_team(), data, params, output)
+        finally:
+            leftovers.team.forget_data()
+
+    def predict_again(self, data: Data, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
+        """evaluate_alone on one thread of the host, as a function (X, output) of arrays like these two."""
+        team, work, rows = self._own_team(), self.work, self.rows
+        return self.backend.predict_again(self.family, team, self.net, data, params, work, rows, output)
+
+    def _own_team(self) -> Any:
         if leftovers.team is None:
             leftovers.team = self.backend.Team(self.n_threads)
-        return self.evaluate(leftovers.team, data, params, output)
+        return leftovers.team

@@ -50,19 +50,17 @@ def test_empty_and_read_only_arrays():
     assert out[6] == 0
 
 
-def test_a_repeated_call_looks_at_what_is_new_only():
+def test_a_repeated_call_has_other_arrays_in_the_places_of_two():
     x, table, out = np.array([1.0, 2.0]), np.arange(6).reshape(2, 3), np.zeros(10)
     parts = Parts(True, 1, 0.5, x, table)
-    repeated = entry.Repeated(spread, "repeated", (7,), (parts, 0.25, out), (0, 2))
-    for n in (1, 2):
-        new, out = parts._replace(n=n, numbers=np.array([1.0, 10.0 * n, 3.0])), np.zeros(10)
-        assert repeated((new, repeated._same[0][1], out))
-        np.testing.assert_array_equal(out, [7, n, 0.5, 0.25, 1, 10 * n, 3, 5, 2, 6])
-    out[:] = 0
-    assert not repeated((parts, float("0.75"), out)), "another object than before"
-    assert not out.any()
-    held = [x for _, x in repeated._same]
-    assert not any(isinstance(x, (np.ndarray, Parts)) for x in held), "what is new is not kept alive"
+    repeated = entry.Repeated(spread, "repeated", (7, parts, 0.25, out), (x, out))
+    for n in (1, 2, 3):
+        numbers, out = np.array([1.0, 10.0 * n]), np.zeros(10)
+        repeated(numbers, out)
+        np.testing.assert_array_equal(out, [7, 1, 0.5, 0.25, 1, 10 * n, 2, 5, 2, 6])
+    assert not any(held is x or held is numbers or held is out for held in repeated._kept), "what is new is kept alive"
+    with pytest.raises(AssertionError, match="called again for"):
+        repeated(numbers.astype(np.float32), out)
 
 
 def test_wrong_types_are_found(monkeypatch):

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import weakref
 
 import numpy as np
 import pytest
@@ -54,26 +53,6 @@ def test_fewer_ranks_than_there_are():
         assert board.tolist() == [expected(2, 5)] * 2 + [0]
         team.run(relay, KIND, board := np.zeros(3, np.int64), 5)
         assert board.tolist() == [expected(3, 5)] * 3
-
-
-@kernel
-def add(rank, n_ranks, barrier, x, factor, out):
-    for i in range(out.size):
-        out[i] = factor * x[i] + n_ranks
-
-
-def test_a_call_again_computes_with_what_is_new():
-    """The first alone, the second makes what the third uses; and other arguments begin anew."""
-    out, other, factor = np.zeros(3), np.zeros(3), 2.0
-    with Team(1) as team:
-        for target in (out, out, out, out, other, out, other, other, other):
-            x = np.random.default_rng(0).normal(size=3)
-            team.run(add, "add", x, factor, target, new=(0,))
-            np.testing.assert_array_equal(target, 2.0 * x + 1)
-            target[:] = 0.0
-            known = weakref.ref(x)
-            del x
-            assert known() is None, "the team keeps what was new"
 
 
 @pytest.fixture

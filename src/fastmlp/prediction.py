@@ -1,0 +1,34 @@
+"""Outputs of one net for inputs in the host's memory. A service asks for a row at a time, whose pass takes less time
+than to gather what its kernel needs: calls that are alike keep that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .data import inputs_only
+from .leftovers import leftovers
+from .plan import Plan
+
+
+def predict(features: np.ndarray, params: np.ndarray, n_outputs: int, plan_for: Callable[[int], Plan]) -> np.ndarray:
+    """(n_samples, n_outputs)
+
+    features : (n_samples, n_features), checked. params : padded ones, whose array is the net's own and no other's
+    plan_for : the plan for so many samples
+    """
+    n = len(features)
+    output = np.empty((n, n_outputs), params.dtype)
+    last, last_n, again = leftovers.prediction
+    alike = last is params and last_n == n
+    if alike and again is not None:
+        again(features.reshape(-1), output.reshape(-1))
+        return output
+    data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
+    plan.evaluate_alone(data, params, flat)
+    # What is kept takes longer to make than three calls without it.
+    again = plan.predict_again(data, params, flat) if alike and plan.n_threads == 1 else None
+    leftovers.prediction = params, n, again
+    return output
