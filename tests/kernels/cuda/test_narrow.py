@@ -1,12 +1,16 @@
 """Nets of narrow layers on tensor cores: gradients and training against the reference, which rounds nothing."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from cuda_cases import HIDDEN_NAMES, follow_sgd, reference_of
+from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, follow, follow_sgd, reference_of
+from reference import ReferenceMLP
 
 from fastmlp import MLP, SGD, Adam
 from fastmlp.kernels.losses import CODES as LOSS_CODES
 from fastmlp.kernels.losses import LOSSES
+from fastmlp.schedules import Cosine
 
 # Of a gradient's length. A half has 11 bits of fraction and a bfloat has 8; operands of every product are rounded.
 OFF = {"float16": 2e-3, "bfloat16": 2.5e-2}
@@ -117,6 +121,31 @@ def test_training(precision, rng):
     # Evaluation rounds nothing.
     exact = reference_of(net.network, net.params)
     np.testing.assert_allclose(net.predict(X), exact.predict(X), rtol=1e-4, atol=1e-5)
+
+
+class Rounded(ReferenceMLP):
+    """The reference's own steps by the gradients of a net that rounds, which other tests compare with the reference."""
+
+    def loss_and_gradient(self, X, y, weight=None, masks=None):
+        self.net.params[:] = self.params
+        loss, gradient = self.net.loss_and_gradient(X, y)
+        return loss, gradient.astype(np.float64)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_rule(name, rng):
+    """Its state and the parameters are float32: it rounds nothing. Clipped, with a penalty and a schedule."""
+    optimizer = dataclasses.replace(OPTIMIZERS[name], clip_norm=0.4)
+    net, other = (make((5, 20, 3), "bfloat16", hidden_activation="tanh", l2=0.05) for _ in range(2))
+    start, schedule = net.params.copy(), Cosine(0.1)
+    X, y = rng.normal(size=(70, 5)), rng.normal(size=(70, 3))
+    reference = reference_of(net.network, start, kind=Rounded)
+    reference.net = other
+    losses = follow(reference, X, y, optimizer, epochs=5, factors=schedule.factors)
+    history = net.fit(X, y, epochs=5, optimizer=optimizer, schedule=schedule, verbose=0)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-3)
+    off = np.linalg.norm(net.params - reference.params) / np.linalg.norm(reference.params - start)
+    assert off < 2e-3, off
 
 
 def test_accuracy_counts_right_samples(rng):

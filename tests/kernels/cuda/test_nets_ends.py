@@ -126,6 +126,22 @@ def test_early_stopping(place, monitor, batch_size, rng):
         assert len(set(result.epochs)) > 1, "nets should stop at different times"
 
 
+def test_a_held_out_sample_of_weight_0_adds_nothing(place, rng):
+    """Not even where its loss overflows."""
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    pops, results = [], []
+    for held_out in ((X[:4], y[:4]), (np.vstack([X[:4], [1e30, 1e30]]), [*y[:4], 0.0], [1, 1, 1, 1, 0])):
+        pops.append(make(place.n, (2, 3, 1), hidden_activation="relu", dtype="float32"))
+        results.append(
+            pops[-1].fit(X, y, epochs=4, validation_data=held_out, early_stopping=EarlyStopping(9, "validation_loss"),
+                         verbose=0)
+        )  # fmt: skip
+    assert np.isfinite(results[1].best_value).all()
+    np.testing.assert_allclose(results[1].best_value, results[0].best_value, rtol=1e-5)
+    np.testing.assert_array_equal(results[1].best_epoch, results[0].best_epoch)
+    np.testing.assert_array_equal(pops[1].params, pops[0].params)
+
+
 def test_restarts_use_other_weights_and_count_lost_epochs(lanes):
     """Those that have not learned begin anew: the weights of the last draw, trained for the epochs since."""
     pop = make(lanes.n, (2, 2, 1), loss="binary_cross_entropy", init_scale=2.0)

@@ -3,7 +3,6 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from itertools import cycle
 
 import pytest
 from cuda_emulator import nvrtc
@@ -73,19 +72,14 @@ def test_host_headers_are_missed():
 
 
 def test_what_fits_ask_for(emulated_cuda):
-    """Small fits run in the emulator; every source that they compiled there is compiled for real: those that ask for
-    each kind of kernel for all architectures, the others for one in turn. Tables, and doubles, are in
-    test_nvrtc_tables.py.
+    """Small fits run in the emulator; every source that they compiled there is compiled for every architecture. Tables,
+    and doubles, are in test_nvrtc_tables.py.
     """
     from cuda_emulator.fits import COMPILED_FITS, FITS
 
-    for fit in COMPILED_FITS:
+    for fit in (*COMPILED_FITS, *FITS):
         fit("float32")
-    jobs = [(*source, arch) for source, arch in zip(emulated_cuda.sources, cycle(ARCHITECTURES))]
-    once = len(jobs)
-    for fit in FITS:
-        fit("float32")
-    jobs += [(*source, arch) for source in list(emulated_cuda.sources)[once:] for arch in ARCHITECTURES]
+    jobs = [(*source, arch) for source in emulated_cuda.sources for arch in ARCHITECTURES]
     from fastmlp.kernels.cuda.module import MOST_DECLARED
 
     with ThreadPoolExecutor(2) as pool:
