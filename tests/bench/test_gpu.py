@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import gpu
 import gpu_limits
@@ -169,6 +172,24 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
     assert "A Card, 8 GiB; tests: 1 passed; copy GB/s 2" in text
     assert "| population 2-2-1, XOR | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in text
     assert f"| {names[-1]} | e | | | | | | |" in text
+
+
+def test_the_whole_command(emulated_cuda, tmp_path):
+    """All that it does on a card but for its tests, each workload in a process of its own, in the emulator."""
+    program, folder = Path(__file__).with_name("gpu_in_emulator.py"), tmp_path / "results"
+    command = [sys.executable, program, "--quick", "--no-tests", "--output", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((folder / "gpu-emulated-gpu.json").read_text())
+    assert list(results["workloads"]) == list(gpu_works.workloads(None, True, 0.0))
+    for name, row in results["workloads"].items():
+        assert len(row["times"]["fastmlp"]) == 2, (name, row)
+        assert row["limit"] > 0
+        assert all("card" in why or "CUDA" in why or "not installed" in why for why in row["left_out"].values()), row
+        assert f"| {name} | {row['unit']} | fastmlp |" in done.stdout
+    assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
+    assert results["thresholds of auto"]["text"].endswith("(measured, but not kept)")
+    assert "Emulated GPU, 8 GiB" in (folder / "gpu-emulated-gpu.md").read_text()
 
 
 def test_tests_of_the_card(monkeypatch, tmp_path):
