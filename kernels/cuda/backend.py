@@ -70,9 +70,11 @@ def make_work(
     if family == "per_net":
         return SingleWork(net, rows, n_samples, shuffle, dtype)
     if family == "narrow":
-        from .narrow import NarrowWork
+        from .narrow import NarrowWork, has_room
 
-        return NarrowWork(net, rows, n_samples, shuffle, dtype, precision)
+        if has_room(net):
+            return NarrowWork(net, rows, n_samples, shuffle, dtype, precision)
+        precision = "tf32"  # rounds less than it may
     return LayersWork(net, rows, n_samples, shuffle, dtype, precision)
 
 

@@ -7,7 +7,7 @@ narrow_weights, narrow_gradient, reduce and update, whatever the depth.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
@@ -28,6 +28,27 @@ def _wide(size: int) -> int:
     return -(-size // 16) * 16
 
 
+class Layout(NamedTuple):
+    """Of a block's shared memory: outputs and deltas of a tile, and the gradient where it has room."""
+
+    n_weights: int
+    n_grads: int
+    tile_bytes: int
+
+    @classmethod
+    def of(cls, net: Net) -> Layout:
+        wide = [_wide(int(size)) for size in net.sizes]
+        n_weights = sum(a * b for a, b in pairwise(wide))
+        keeps = any(bool(of_z) for of_z in net.derivative_of_z[:-1])
+        halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
+        return cls(n_weights, n_weights + sum(wide[1:]), 4 * ROWS * wide[-1] + 2 * halves)
+
+
+def has_room(net: Net) -> bool:
+    """Whether a block's shared memory holds all layers of a tile; a deep net's it does not."""
+    return Layout.of(net).tile_bytes <= shared_limit()
+
+
 class NarrowWork(LayersWork):
     """Buffers of such a net. Evaluation is LayersWork's, in float32."""
 
@@ -40,15 +61,10 @@ class NarrowWork(LayersWork):
             )
         super().__init__(net, rows, n_samples, shuffle, dtype, "exact")
         self._half = TYPES[precision]
-        wide = [_wide(size) for size in self.sizes]
-        self._n_weights = sum(a * b for a, b in pairwise(wide))
-        self._n_grads = self._n_weights + sum(wide[1:])
-        keeps = any(bool(of_z) for of_z in net.derivative_of_z[:-1])
-        halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
-        floats = ROWS * wide[-1]
+        self._n_weights, self._n_grads, tile_bytes = Layout.of(net)
         limit = shared_limit()
-        self._in_shared = 4 * (floats + self._n_grads) + 2 * halves <= limit
-        self._shared = 4 * (floats + self._n_grads * self._in_shared) + 2 * halves
+        self._in_shared = tile_bytes + 4 * self._n_grads <= limit
+        self._shared = tile_bytes + 4 * self._n_grads * self._in_shared
         most = cupy.cuda.Device().attributes["MultiProcessorCount"]
         self._n_blocks = min(-(-rows // ROWS), most * max(1, limit // self._shared))
         self._weights = cupy.empty(2 * self._n_weights, np.uint16)

@@ -93,7 +93,7 @@ def test_shapes(sizes, n, rng):
     close(gradient, expected, "float16")
 
 
-@pytest.mark.parametrize("limit", [10**6, 40_000])
+@pytest.mark.parametrize("limit", [10**6, 50_000])
 def test_gradients_in_shared_or_global_memory(limit, monkeypatch, rng):
     """And one block for all tiles of rows, or many."""
     from fastmlp.kernels.cuda import narrow
@@ -177,6 +177,17 @@ def test_a_step_is_five_launches(emulated_cuda, monkeypatch, rng):
             net.fit(rng.normal(size=(150, 5)), rng.normal(size=(150, 3)), epochs=2, batch_size=50, verbose=0)
         assert {name: n[f"launches of {name}"] for name in names} == dict.fromkeys(names, 6)
         assert n["launches"] == 30 + n["launches of probe"]
+
+
+def test_a_net_too_deep_for_shared_memory(narrow, rng):
+    """It is trained layer by layer, with operands that are rounded less than they may be."""
+    net = make((128,) * 8 + (10,), "bfloat16", hidden_activation="gelu")
+    X, y = rng.normal(size=(40, 128)), rng.normal(size=(40, 10))
+    _, gradient = net.loss_and_gradient(X, y)
+    assert {kind.__name__ for kind in narrow} == {"LayersWork"}
+    close(gradient, reference_of(net.network, net.params).loss_and_gradient(X, y)[1], "float16")
+    narrow.clear()
+    make((5, 20, 3), "bfloat16").loss_and_gradient(X[:, :5], y[:, :3])  # which is trained by the kernel meant here
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
