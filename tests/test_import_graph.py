@@ -68,7 +68,7 @@ KERNEL_LEVELS = [
         "cuda.step_settings",
         "cuda.structs",
     ],
-    ["cuda.clock", "cuda.module", "cuda.products"],
+    ["cuda.clock", "cuda.module", "cuda.products", "cuda.streaming"],
     ["cuda.batched_passes", "cuda.per_net", "cuda.shuffling"],
     ["cuda.window"],
     ["cuda.batched"],

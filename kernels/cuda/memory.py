@@ -53,16 +53,24 @@ def to_device(array: Any) -> Any:
     """The array on the current device; one that is there already is not copied."""
     if not is_on_device(array):
         return cupy.asarray(array)
-    return array if array.device == cupy.cuda.Device() else array.copy()  # to the current device
+    if array.device == cupy.cuda.Device():
+        return array
+    with array.device:  # what computes it there is not in this device's order
+        cupy.cuda.get_current_stream().synchronize()
+    return array.copy()  # to the current device
 
 
 def to_host(array: Any) -> np.ndarray:
     return cupy.asnumpy(array) if is_on_device(array) else array
 
 
+def _bytes_to_come(data: Data) -> int:
+    return sum(array.nbytes for array in (data.X, data.Y, data.weight) if not is_on_device(array))
+
+
 def fits(data: Data) -> bool:
-    """Whether the inputs are on the device, or have room there."""
-    return is_on_device(data.X) or data.X.nbytes <= SHARE_FOR_DATA * free_memory()[0]
+    """Whether the inputs are on the device, or all samples have room there."""
+    return is_on_device(data.X) or _bytes_to_come(data) <= SHARE_FOR_DATA * free_memory()[0]
 
 
 def whole_data(data: Data) -> Data:
@@ -71,14 +79,12 @@ def whole_data(data: Data) -> Data:
     Raises
     ------
     MemoryError
-        If there is no room for the inputs.
+        If there is no room for them.
     """
-    with checked_allocation("the inputs", data.X.nbytes, "Use fewer samples, or device='cpu'."):
-        X = to_device(data.X)
-    return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))
+    with checked_allocation("the samples", _bytes_to_come(data), "Use fewer samples, or device='cpu'."):
+        return data._replace(X=to_device(data.X), Y=to_device(data.Y), weight=to_device(data.weight))
 
 
 def device_data(data: Data) -> Data:
-    """Samples on the device. Inputs for which there is no room stay on the host."""
-    X = to_device(data.X) if fits(data) else data.X
-    return data._replace(X=X, Y=to_device(data.Y), weight=to_device(data.weight))
+    """Samples on the device, or all of them on the host if there is no room."""
+    return whole_data(data) if fits(data) else data

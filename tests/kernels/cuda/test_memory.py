@@ -47,15 +47,14 @@ def test_data_that_fit(memory, emulated_cuda):
 
 
 def test_data_that_do_not_fit_stay_on_the_host(memory, emulated_cuda):
-    data = data_of(1000)
-    emulated_cuda.settings.limit = 13_000  # of which 0.7 are 9,100 bytes; the inputs have 12,000
+    """Inputs, targets and weights count."""
+    data = data_of(1000, weighted=True)  # 12,000 bytes, and twice 4,000
+    emulated_cuda.settings.limit = 28_000  # of which 0.7 are 19,600
     assert not memory.fits(data)
-    found = memory.device_data(data)
-    assert found.X is data.X
-    assert memory.is_on_device(found.Y)
-    emulated_cuda.settings.limit = 40_000
+    assert memory.device_data(data) is data
+    emulated_cuda.settings.limit = 29_000
     assert memory.fits(data)
-    assert memory.is_on_device(memory.device_data(data).X)
+    assert all(map(memory.is_on_device, (lambda d: (d.X, d.Y, d.weight))(memory.device_data(data))))
 
 
 def test_inputs_of_the_device_always_fit(memory, emulated_cuda, cuda):

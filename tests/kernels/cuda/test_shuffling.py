@@ -1,4 +1,4 @@
-"""Batches on the device: orders bit by bit, and inputs that stream from the host while others are in use."""
+"""Batches on the device: orders bit by bit, and samples that stream from the host while others are in use."""
 
 import itertools
 
@@ -16,9 +16,8 @@ SIZES = (5, 7, 2)
 
 def data_of(n, on_device=None, weighted=True):
     X, Y, weight = np.arange(n * 3.0), np.arange(n * 2.0) + 0.5, np.linspace(0.5, 1.5, n)
-    if on_device is not None:
-        X, Y, weight = (on_device.asarray(array, np.float32) for array in (X, Y, weight))
-    return Data(n, np.float32(X) if on_device is None else X, Y, weighted, weight, True, METRIC_NONE)
+    X, Y, weight = ((on_device or np).asarray(array, np.float32) for array in (X, Y, weight))
+    return Data(n, X, Y, weighted, weight, True, METRIC_NONE)
 
 
 def batches_of(n, size, shuffle):
@@ -117,12 +116,12 @@ def test_what_is_not_there_is_nothing(module, cuda):
     assert batches_of(10, 4, False).in_order(data, 4, 4)[1:] == (None, None)
 
 
-# ---- inputs that stay on the host
+# ---- samples that stay on the host
 
 
 @pytest.fixture
 def streaming(cuda, monkeypatch):
-    """No inputs fit on the device."""
+    """No samples fit on the device."""
     from fastmlp.kernels.cuda import memory
 
     monkeypatch.setattr(memory, "fits", lambda data: memory.is_on_device(data.X))
@@ -165,23 +164,28 @@ def test_a_batch_stays_until_it_has_been_used(emulated_cuda, module, cuda, strea
     """Kernels that read it long after the host has gone on, into the next epochs, find it as it was."""
     from fastmlp.kernels.cuda.module import compiled
 
-    n, keep = 4 * n_batches - 1, compiled(KEEP)["keep"]
-    kept = cuda.zeros((4 * n_batches, 12), np.float32)
-    data = data_of(n, cuda)._replace(X=np.arange(3 * n, dtype=np.float32))
+    n, keep, widths = 4 * n_batches - 1, compiled(KEEP)["keep"], (3, 2, 1)
+    kept = [cuda.zeros((4 * n_batches, 4 * width), np.float32) for width in widths]
+    data = data_of(n)
     taken = Taken(module, data, 4, shuffle)
     emulated_cuda.settings.late = late
     for t in range(4 * n_batches):
         rows = min(4, n - 4 * (t % n_batches))
-        taken.next(lambda x, y, w, rows=rows, t=t: keep((1,), 32, x.reshape(-1), 3 * rows, kept[t]))
-    found = kept.get()
+
+        def use(*batch, rows=rows, t=t):
+            for part, width, to in zip(batch, widths, kept, strict=True):
+                keep((1,), 32, part, width * rows, to[t])
+
+        taken.next(use)
     for epoch in range(4):
         order = epoch_order(n, 2**62 + 3, epoch) if shuffle else np.arange(n)
         for batch in range(n_batches):
             chosen = order[4 * batch : 4 * batch + 4]
-            np.testing.assert_array_equal(
-                found[epoch * n_batches + batch, : 3 * len(chosen)],
-                np.arange(3 * n, dtype=np.float32).reshape(n, 3)[chosen].ravel(),
-            )  # fmt: skip
+            for part, width, found in zip((data.X, data.Y, data.weight), widths, kept, strict=True):
+                np.testing.assert_array_equal(
+                    found.get()[epoch * n_batches + batch, : width * len(chosen)],
+                    part.reshape(n, width)[chosen].ravel(),
+                )  # fmt: skip
 
 
 def test_streaming_in_many_calls(emulated_cuda, streaming, monkeypatch, rng):
@@ -204,21 +208,40 @@ def test_streaming_in_many_calls(emulated_cuda, streaming, monkeypatch, rng):
     place.check()
 
 
-def test_streamed_inputs_cross_a_batch_at_a_time(emulated_cuda, streaming, monkeypatch, rng):
+def test_streamed_samples_cross_a_batch_at_a_time(emulated_cuda, streaming, monkeypatch, rng):
     """Never all of them at once: what is on the device is two batches."""
     Place("layers", monkeypatch)
-    from fastmlp.kernels.cuda import shuffling
+    from fastmlp.kernels.cuda.streaming import Turns
 
-    sizes, begin = [], shuffling.Turns.__init__
+    sizes, begin = [], Turns.__init__
 
     def made(self, n, dtype):
         sizes.append(n)
         begin(self, n, dtype)
 
-    monkeypatch.setattr(shuffling.Turns, "__init__", made)
+    monkeypatch.setattr(Turns, "__init__", made)
     X, y = rng.normal(size=(400, 5)), rng.normal(size=(400, 2))
     MLP(SIZES, device="cuda", random_state=3).fit(X, y, epochs=1, batch_size=10, verbose=0)
-    assert sizes == [400, 50]  # of an order, and of a batch's inputs
+    assert sizes == [64 + 64 + 64]  # 50 inputs, 20 targets and room for 10 weights, each from a whole line on
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted, rng):
+    """They stream too, and so do weights."""
+    X, y = rng.normal(size=(2000, 5)), rng.normal(size=(2000, 30))
+    weight = rng.uniform(0.5, 1.5, 2000) if weighted else None
+    net = MLP((5, 7, 30), hidden_activation="tanh", device="cuda", random_state=3)
+    reference = reference_of(net.network, net.params)
+    emulated_cuda.settings.limit = 200_000  # inputs have 40,000 bytes, targets 240,000
+    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 100)
+    history = net.fit(X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), sample_weight=weight,
+                      verbose=0)  # fmt: skip
+    scaled = None if weight is None else weight / weight.mean()
+    losses = follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=100, weight=scaled)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-5)
+    loss = net.evaluate(X, y, sample_weight=weight)["loss"]
+    assert loss == pytest.approx(reference.loss_and_gradient(X, y, scaled)[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
@@ -245,14 +268,14 @@ def test_no_room_for_a_batch_of_inputs(emulated_cuda, streaming, monkeypatch, rn
     X, y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 2))
     net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
     emulated_cuda.settings.limit = 110_000
-    with pytest.raises(MemoryError, match=r"two buffers in turn: about 40,000 bytes are wanted.*Lower batch_size"):
+    with pytest.raises(MemoryError, match=r"two buffers in turn: about 65,024 bytes are wanted.*Lower batch_size"):
         net.fit(X, y, epochs=1, verbose=0)
 
 
 def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
     """Memory that is handed out again may have kernels under way: nothing is copied there before they are done."""
     from fastmlp.kernels.cuda.module import compiled
-    from fastmlp.kernels.cuda.shuffling import Turns
+    from fastmlp.kernels.cuda.streaming import Turns
 
     counter = cuda.zeros(1, np.int64)
     emulated_cuda.settings.late = "null"
@@ -265,7 +288,7 @@ def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
 
 def test_buffers_are_left_when_nothing_is_under_way_to_them(emulated_cuda, cuda):
     """As when a fit is interrupted between a copy and its use."""
-    from fastmlp.kernels.cuda.shuffling import Turns
+    from fastmlp.kernels.cuda.streaming import Turns
 
     emulated_cuda.settings.late = "all"
     turns = Turns(4, np.dtype(np.float32))
