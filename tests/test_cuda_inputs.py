@@ -86,6 +86,32 @@ def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, devi
         assert loss == pytest.approx(reference.loss_and_gradient(X, y)[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("weights", [None, [1.0, 0.0, 2.0]])
+def test_averages_of_nets(cuda, weights, rng):
+    """Of inputs on the device they are there too; which nets to average is the same."""
+    X, y = samples(rng)
+    there, pop = cuda.asarray(X), Population(SIZES, 3, hidden_activation="tanh", device="cuda", random_state=0)
+    found = pop.ensemble_predict(there, weights=weights)
+    assert isinstance(found, cuda.ndarray)
+    expected = np.average([reference_of(pop.network, params).predict(X) for params in pop.params], 0, weights)
+    np.testing.assert_allclose(found.get(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(pop.ensemble_predict(X, weights=weights), found.get())
+    np.testing.assert_array_equal(
+        pop.greedy_weights(there, cuda.asarray(y), rounds=5), pop.greedy_weights(X, y, rounds=5)
+    )
+
+
+@pytest.mark.parametrize("kind, place", [(1, None), (2, "cuda:1"), (3, None), (13, "cuda:1")])
+def test_where_an_array_lies(kind, place):
+    """By DLPack's number of the kind: managed memory is a GPU's, pinned memory the host's."""
+
+    class Array:
+        def __dlpack_device__(self):
+            return kind, 1
+
+    assert device_of(Array()) == place
+
+
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_arrays_of_a_library_on_a_card(cuda, request, given_to_kernels, library, rng):
     if request.config.getoption("--device") == "emulator":
@@ -277,7 +303,7 @@ def test_host_inputs_move_once_per_fit(cuda, monkeypatch, name, rng):
 
 
 def test_host_inputs_of_a_population_move_once_per_fit(cuda, monkeypatch, rng):
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
     X, y = samples(rng, 50)
     moved = sizes_moved(cuda, monkeypatch)
     Population(SIZES, 7, device="cuda", random_state=0).fit(

@@ -31,5 +31,6 @@ class Clock:
         packed = CLOCK.pack(
             step=first, first=first, n_batches=n_batches, arrived=0, settings=settings, records=records
         )  # fmt: skip
-        self.array.set(np.frombuffer(packed, np.uint8), stream=cupy.cuda.get_current_stream())
-        self._in_use = settings, records  # kernels know no more than their addresses
+        host = np.frombuffer(packed, np.uint8)
+        self.array.set(host, stream=cupy.cuda.get_current_stream())
+        self._in_use = settings, records, host  # kernels and the copy know no more than their addresses

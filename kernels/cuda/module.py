@@ -13,7 +13,8 @@ import numpy as np
 
 from . import printer
 
-# Divisions and roots good to two units in the last place, as everywhere in these kernels; no flushing of denormals.
+# Divisions and roots good to two units in the last place, as everywhere in these kernels. CuPy adds what flushes
+# denormals, as kernels on processors do too.
 OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
 DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking for more, what its kernel declares among them ...
 MOST_DECLARED = 2048  # ... which is at most this

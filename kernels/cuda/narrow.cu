@@ -107,7 +107,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
   for (long long first = (long long)blockIdx.x * ROWS; first < rows; first += (long long)gridDim.x * ROWS) {
     for (int e = threadIdx.x; e < ROWS * wide(0); e += 32 * WARPS) {
       const int r = e / wide(0), i = e % wide(0);
-      a[r * stride(0) + i] = to_bits<H>(first + r < rows && i < N_INPUTS ? x[(first + r) * N_INPUTS + i] : 0.0f);
+      // A sample of weight 0 adds nothing, even if it has no room in a half.
+      const bool counts = first + r < rows && i < N_INPUTS && (!WEIGHTED || weight[first + r] > 0.0f);
+      a[r * stride(0) + i] = to_bits<H>(counts ? x[(first + r) * N_INPUTS + i] : 0.0f);
     }
     __syncthreads();
 #pragma unroll

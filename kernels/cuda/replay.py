@@ -18,6 +18,7 @@ LONG_RUN = 16  # steps of one graph; a rest of fewer is replayed step by step
 # not do in capture, and recording a graph costs as much as launching its steps some times.
 BEFORE = 3
 MOST_GRAPHS = 8
+failures: list[str] = []  # of recordings in this process: what the driver, a library or CuPy had against it
 
 
 def is_wanted() -> bool:
@@ -31,6 +32,7 @@ class Replays:
         self._graphs: dict[tuple[Hashable, int], cupy.cuda.Graph] = {}
         self._launched: Counter[Hashable] = Counter()
         self._fails = False
+        self._stream: cupy.cuda.Stream | None = None
 
     def run(self, key: Hashable, n: int, launch_step: Callable[[], None]) -> None:
         """n steps. key : tells apart steps that launch_step launches with other addresses, numbers or kernels."""
@@ -49,10 +51,13 @@ class Replays:
             if self._fails or not is_wanted():
                 return False
             try:
-                graph = record(lambda: [launch_step() for _ in range(length)])
+                # One stream as long as this lives: cuBLAS remembers its address.
+                self._stream = self._stream or cupy.cuda.Stream(non_blocking=True)
+                graph = record(lambda: [launch_step() for _ in range(length)], self._stream)
                 graph.launch()
-            except Exception:  # the driver's, the library's or CuPy's word against it; nothing has been computed
+            except Exception as error:  # nothing has been computed
                 self._fails = True
+                failures.append(f"{type(error).__name__}: {error}")
                 return False
             if len(self._graphs) >= MOST_GRAPHS:
                 self._graphs.clear()
@@ -62,11 +67,10 @@ class Replays:
         return True
 
 
-def record(launch: Callable[[], object]) -> cupy.cuda.Graph:
-    """The graph of what `launch` launches on the current stream; nothing of it runs. On a stream of its own, since the
-    null stream cannot be captured.
+def record(launch: Callable[[], object], stream: cupy.cuda.Stream) -> cupy.cuda.Graph:
+    """The graph of what `launch` launches on this stream, the current one for it; nothing of it runs. The null stream
+    cannot be captured.
     """
-    stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
         try:

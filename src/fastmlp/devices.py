@@ -99,7 +99,8 @@ def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
     try:
         count = runtime.getDeviceCount()
     except Exception as error:
-        return (), f"CuPy {cupy.__version__} finds no usable NVIDIA driver ({_first_line(error)}); install the driver"
+        remedy = f"install or renew the driver, or take the CuPy that fits it: {INSTALL}"
+        return (), f"CuPy {cupy.__version__} finds no usable NVIDIA driver ({_first_line(error)}); {remedy}"
     if not count:
         return (), f"CuPy {cupy.__version__} and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES"
     driver = runtime.driverGetVersion()
@@ -117,20 +118,26 @@ def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
 
 
 def _try_kernel(cupy: Any, index: int) -> str:
-    """Why a small kernel does not compile and run there; empty if it does. A driver alone is not enough."""
+    """Why a small kernel does not compile and run there, or cuBLAS is missing; empty if all is there. A driver alone is
+    not enough.
+    """
     code = 'extern "C" __global__ void probe(int* x) { x[threadIdx.x] = threadIdx.x; }'
     try:
+        importlib.import_module("cupy_backends.cuda.libs.cublas")
         with cupy.cuda.Device(index):
             found = cupy.zeros(4, cupy.int32)
             cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (found,))
             return "" if found.get().tolist() == [0, 1, 2, 3] else "a small kernel ran, but gave wrong numbers"
     except Exception as error:
-        return f"a small kernel does not compile or run there ({_first_line(error)}); {INSTALL} brings the compiler"
+        return f"a small kernel does not compile or run there ({_first_line(error)}); {INSTALL} brings what it takes"
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_find_cuda.cache_clear)  # a forked process has no GPU any more
 
 _TABLE = {"cpu": _describe_cpu, "cuda": _describe_cuda}
 NAMES = ("auto", *_TABLE)
@@ -230,7 +237,7 @@ def device_of(values: Any) -> str | None:
     if place is None or isinstance(values, type):
         return None
     kind, index = place()
-    return f"cuda:{index}" if int(kind) == 2 else None  # kDLCUDA
+    return f"cuda:{index}" if int(kind) in (2, 13) else None  # kDLCUDA, kDLCUDAManaged
 
 
 def on_device_of(values: Any) -> AbstractContextManager:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import data as border
+from .devices import in_kind, library_of, on_device_of
 from .errors import checked_count
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
@@ -40,19 +41,22 @@ def checked_shares(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray
     return shares
 
 
-def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(n_samples, n_outputs): the weighted mean of these nets' outputs, a few nets at a time."""
+def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+    """(n_samples, n_outputs), of X's kind: the weighted mean of these nets' outputs, a few nets at a time."""
     total, size = None, 1
     first = 0
     while first < len(members):
         part = slice(first, first + size)
-        outputs = population.predict(X, nets=members[part])
-        share = np.tensordot(weights[part], outputs.astype(np.float64), axes=1)
-        total = share if total is None else total + share
+        outputs = population._outputs(X, members[part])
+        with on_device_of(outputs):
+            library = library_of(outputs)
+            share = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)
+            total = share if total is None else total + share
         first += size
         size = max(1, AT_A_TIME // max(1, outputs[0].size))
     assert total is not None
-    return (total / weights.sum()).astype(population.dtype)
+    with on_device_of(total):
+        return in_kind((total / weights.sum()).astype(population.dtype), X)
 
 
 def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
@@ -62,7 +66,7 @@ def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members:
     """
     features = border.as_features(X, population.network.n_features, population.dtype)
     targets = border.as_targets(y, population.network, population.dtype, len(features))
-    outputs = population.predict(features, nets=members).astype(np.float64)
+    outputs = border.on_host(population._outputs(features, members)).astype(np.float64)
     total, counts = np.zeros(outputs.shape[1:]), np.zeros(population.n_nets)
     for chosen in range(checked_count("rounds", rounds)):
         losses = loss_of_outputs(population.network, (total + outputs) / (chosen + 1), targets)

@@ -332,8 +332,8 @@ class Population:
         loss, right = judge_nets(self.network, self.device, self._params, data, strides)
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
-    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> np.ndarray:
-        """The nets' mean output (n_samples, n_outputs).
+    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
+        """The nets' mean output (n_samples, n_outputs), of the same kind as predict's.
 
         top : only that many nets, those with the lowest loss in the last fit
         weights : (n_nets,), such as what greedy_weights returns; all equal if None

@@ -53,7 +53,8 @@ MONITORS = {
 }  # fmt: skip
 CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
 RECORDED = 16_000_000  # losses recorded at the most
-FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes
+FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes ...
+FIRST_CALL_OF_DEVICE = 1e10  # ... and over all nets: milliseconds of a large GPU, a tenth of a second of a small one
 
 
 @dataclass
@@ -219,8 +220,10 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     lanes = choose_lanes(task.network, task.device, len(members), task.validates)
     n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
-    per_epoch = lanes * products(task.network, task.data.n_samples)
-    n_calls, call_epochs, finished_before = 0, max(1, int(FIRST_CALL / per_epoch)), progress.done
+    # A device trains all nets at once, a processor a block.
+    at_once, first_call = (lanes, FIRST_CALL) if task.device.is_host else (len(members), FIRST_CALL_OF_DEVICE)
+    per_epoch = at_once * products(task.network, task.data.n_samples)
+    n_calls, call_epochs, finished_before = 0, max(1, int(first_call / per_epoch)), progress.done
     with (
         task.device.on(),
         leftovers.team_of(module, n_ranks) as team,
@@ -240,7 +243,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 if work.n_finished == len(members):
                     break
                 if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled
-                    call_epochs *= 2
+                    call_epochs = min(2 * call_epochs, n_epochs)
                 elif n_calls > 1 and seconds > CALL_SECONDS[1]:
                     call_epochs = max(1, call_epochs // 2)
         except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 ARCHITECTURES = ("sm_80", "sm_90a", "sm_100")
+AS_CUPY = ("-ftz=true", "--device-as-default-execution-space")  # what CuPy adds to a backend's options
 USED = {
     "registers": r"Used (\d+) registers",
     "smem": r"(\d+) bytes smem",
@@ -60,7 +61,7 @@ def build(source: str, options=(), names=(), arch="sm_80"):
     try:
         for name in names:
             library.nvrtcAddNameExpression(program, name.encode())
-        every = [f"-arch={arch}", "--std=c++17", "--ptxas-options=-v", *include, *options]
+        every = [f"-arch={arch}", "--std=c++17", "--ptxas-options=-v", *AS_CUPY, *include, *options]
         array = (ctypes.c_char_p * len(every))(*[option.encode() for option in every])
         failed = library.nvrtcCompileProgram(program, len(every), array)
         log = _text(library, program, "ProgramLog").decode()

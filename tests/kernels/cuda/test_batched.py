@@ -337,7 +337,7 @@ def test_interruption_keeps_what_was_reached(launch, unrecorded, monkeypatch, rn
             raise KeyboardInterrupt
         call(self, *arguments, **keywords)
 
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
     monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 24)
     pop = make(3, SIZES)

@@ -257,9 +257,13 @@ def test_without_graphs_all_is_launched(emulated_cuda, cuda, monkeypatch, why):
         emulated_cuda.settings.limit = cuda.get_default_memory_pool().used_bytes() + 2**20
     else:
         monkeypatch.delattr(cuda.cuda.Stream, "begin_capture")
+    from fastmlp.kernels.cuda.replay import failures
+
+    failures.clear()
     with emulated_cuda.counting() as n:
         np.testing.assert_array_equal(fitted()[0].params, expected.params)
     assert n["graph_launches"] == 0
+    assert ["begin_capture" in reason for reason in failures] == [True] * (why == "no capture")
     assert n["launches of update"] == 6 * 19
 
 

@@ -179,6 +179,17 @@ def test_a_step_is_five_launches(emulated_cuda, monkeypatch, rng):
         assert n["launches"] == 30 + n["launches of probe"]
 
 
+def test_a_sample_of_weight_0_may_have_no_room_in_a_half(rng):
+    net = make((5, 20, 3), "float16", hidden_activation="tanh")
+    X, y, weight = rng.normal(size=(40, 5)), rng.normal(size=(40, 3)), np.ones(40)
+    weight[7] = 0.0
+    loss, gradient = net.loss_and_gradient(np.where(weight[:, None], X, 1e6), y, sample_weight=weight)
+    scaled = weight / weight.mean()
+    expected_loss, expected = reference_of(net.network, net.params).loss_and_gradient(X, y, scaled)
+    assert loss == pytest.approx(expected_loss, rel=2e-3)
+    close(gradient, expected, "float16")
+
+
 def test_a_net_too_deep_for_shared_memory(narrow, rng):
     """It is trained layer by layer, with operands that are rounded less than they may be."""
     net = make((128,) * 8 + (10,), "bfloat16", hidden_activation="gelu")

@@ -20,7 +20,9 @@ from reference_random import epoch_order
 from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
+import fastmlp.population_fit
 from fastmlp import MLP, SGD, Adam, Quickprop
+from fastmlp.plan import products
 from fastmlp.schedules import Cosine
 
 
@@ -270,3 +272,15 @@ def test_any_order_of_threads_gives_the_same_bits(lanes, dtype, emulated_cuda):
         losses = pop.evaluate(X, y)["loss"]
         found.append((pop.params.tobytes(), result.loss.tobytes(), losses.tobytes(), pop.predict(X).tobytes()))
     assert len(set(found)) == 1
+
+
+def test_calls_begin_short_and_end_with_the_fit(cuda, monkeypatch):
+    """Nobody can interrupt a call. The first is as long as so many multiply-adds of all nets, the next up to twice."""
+    from fastmlp.kernels.cuda import backend
+
+    asked, train_nets, pop = [], backend.train_nets, make(100, (2, 2, 1))
+    monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train_nets(*job)))
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * products(pop.network, 4))
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (1e9, 2e9))
+    pop.fit(XOR, XOR_Y, epochs=17, optimizer="adam", verbose=0)
+    assert asked == [3, 3, 6, 12]

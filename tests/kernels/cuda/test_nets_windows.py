@@ -105,7 +105,7 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
     """Ctrl-C between launches, in the second window: the first is done, the second on its way, the rest not begun."""
     from fastmlp.kernels.cuda import nets
 
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
     monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setattr(nets, "SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
     launch = nets.launch
