@@ -1,4 +1,5 @@
-"""What kernels of the CUDA backend use on three architectures: registers, shared memory, stack and spills of a thread.
+"""What kernels of the CUDA backend use on three architectures: registers of a thread, shared memory of a block, declared
+and asked for at the launch, stack and spills of a thread.
 
 Run: python bench/cuda_registers.py > bench/results/cuda_registers.txt
 (needs g++ and the wheels of the extra `test`; no GPU)
@@ -21,7 +22,10 @@ from cuda_emulator import nvrtc  # noqa: E402
 
 def main() -> None:
     print(f"NVRTC {nvrtc.version()}")
-    head = f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'stack':>6} {'spill':>6}"
+    head = (
+        f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'asked':>6} {'stack':>6} "
+        f"{'spill':>6}"
+    )
     print(f"{head}  compiled in")
     for dtype in ("float32", "float64"):
         for fit in (
@@ -36,7 +40,7 @@ def main() -> None:
                 from cuda_emulator import fits
 
                 getattr(fits, fit)(dtype)
-                asked = dict(cuda_emulator.sources)
+                asked, counts = dict(cuda_emulator.sources), dict(cuda_emulator.counts)
             for code, options in asked:
                 for arch in nvrtc.ARCHITECTURES:
                     began = time.perf_counter()
@@ -46,7 +50,7 @@ def main() -> None:
                         used = report[kernel]
                         print(
                             f"{kernel:18} {fit:16} {dtype:8} {arch:7} {used['registers']:9} {used['smem']:6} "
-                            f"{used['stack']:6} {used['spill']:6}  {seconds:.1f} s",
+                            f"{counts.get(f'shared memory of {kernel}', 0):6} {used['stack']:6} {used['spill']:6}  {seconds:.1f} s",
                             flush=True,
                         )
 

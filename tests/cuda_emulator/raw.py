@@ -150,6 +150,8 @@ class RawKernel:
         values = [self._value(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self._signature, strict=True))]
         counts["launches"] += 1
         counts[f"launches of {self.name}"] += 1
+        asked = f"shared memory of {self.name}"
+        counts[asked] = max(counts[asked], shared_mem)
         stream, keep, places, allowed = get_current_stream(), args, [], self._allowed
         if stream.is_capturing():  # a graph keeps no arrays alive
             places, keep = [(i, x._address, x.nbytes) for i, x in enumerate(args) if isinstance(x, ndarray)], ()
