@@ -1,5 +1,5 @@
-"""What kernels of the CUDA backend use on three architectures: registers of a thread, shared memory of a block, declared
-and asked for at the launch, stack and spills of a thread.
+"""What kernels of the CUDA backend use on three architectures: registers of a thread, shared memory of a block that is
+declared and that is asked for at the launch, stack and spills of a thread.
 
 Run: python bench/cuda_registers.py > bench/results/cuda_registers.txt
 (needs g++ and the wheels of the extra `test`; no GPU)
@@ -47,10 +47,10 @@ def main() -> None:
                     report = nvrtc.check(code, options, arch=arch)
                     seconds = time.perf_counter() - began
                     for kernel in sorted(set(report) - {"probe"}):
-                        used = report[kernel]
+                        used, dynamic = report[kernel], counts.get(f"shared memory of {kernel}", 0)
                         print(
                             f"{kernel:18} {fit:16} {dtype:8} {arch:7} {used['registers']:9} {used['smem']:6} "
-                            f"{counts.get(f'shared memory of {kernel}', 0):6} {used['stack']:6} {used['spill']:6}  {seconds:.1f} s",
+                            f"{dynamic:6} {used['stack']:6} {used['spill']:6}  {seconds:.1f} s",
                             flush=True,
                         )
 
