@@ -393,9 +393,3 @@ def test_bench_writes_a_page(run, tmp_path, monkeypatch):
     assert "XOR 2-2-2-1, cross-entropy, SGD: fastmlp" in result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page.json", "page.md"]
     assert bench_results.load(tmp_path / "page.json")["results"][0]["group"] == "xor"
-
-
-def test_bench_refuses_a_folder_that_is_not_there_at_once(run, tmp_path):
-    result = run("bench", "--output", tmp_path / "nowhere" / "page.html")
-    assert result.exit_code == 1
-    assert "There is no folder" in result.stderr

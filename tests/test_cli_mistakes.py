@@ -27,3 +27,9 @@ def test_a_table_that_is_written_can_be_read(name, tmp_path):
 def test_an_output_that_could_not_be_read_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match=r"A table should be a file ending in \.csv, .* but it is"):
         check_table_path(tmp_path / name)
+
+
+def test_bench_refuses_a_folder_that_is_not_there_at_once(tmp_path):
+    result = CliRunner().invoke(app, ["bench", "--output", str(tmp_path / "nowhere" / "page.html")])
+    assert result.exit_code == 1
+    assert "There is no folder" in result.stderr

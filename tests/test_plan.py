@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 import fastmlp.plan
-from fastmlp import MLP, OptimizerState, Population
+from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.kernels.activations import CODES
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.entry import _entries
-from fastmlp.leftovers import leftovers
 from fastmlp.plan import (
     choose_evaluation_family,
     choose_evaluation_threads,
@@ -223,109 +222,6 @@ def test_few_samples_are_evaluated_without_allocating():
         assert pool.submit(plan, other, 1).result() is not plan(other, 1)
 
 
-DATA = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
-
-
-def buffers_left(use):
-    return leftovers.left[use][1]
-
-
-def one_fit(hidden, X=DATA[0], **settings):
-    net = MLP((3, hidden, 2), random_state=0)
-    net.fit(X, DATA[1], **({"epochs": 3, "batch_size": 16} | settings))
-    return net.params.copy()
-
-
-@pytest.mark.filterwarnings("ignore:The loss stopped")
-@pytest.mark.parametrize("hidden", (5, 50, 300))
-@pytest.mark.parametrize("shuffle", (False, True))
-def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
-    """And trains to the same bits in them, whatever is in them."""
-    leftovers.left.clear()
-    first = one_fit(hidden, shuffle=shuffle)
-    left = buffers_left("a net")
-    one_fit(hidden, X=np.full_like(DATA[0], 3.0e38), shuffle=shuffle, batch_size=16)  # leaves infinities
-    assert buffers_left("a net") is left
-    np.testing.assert_array_equal(one_fit(hidden, shuffle=shuffle), first)
-    assert buffers_left("a net") is left
-    one_fit(hidden, shuffle=shuffle, batch_size=8)
-    assert buffers_left("a net") is not left
-
-
-@pytest.mark.parametrize("hidden", (5, 50, 300))
-@pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "adagrad"))
-def test_what_a_fit_has_left_in_its_arrays_does_not_matter(hidden, optimizer):
-    leftovers.left.clear()
-    first = one_fit(hidden, optimizer=optimizer)
-    room = buffers_left("a net").room
-    arrays = [x for x in room.values() if isinstance(x, np.ndarray)]
-    assert len(arrays) == 5, "the gradient, the optimiser's state and scalars, and parameters to go back to, twice"
-    for array in arrays:
-        array[:] = np.nan
-    np.testing.assert_array_equal(one_fit(hidden, optimizer=optimizer), first)
-    assert buffers_left("a net").room is room
-
-
-def test_a_fit_goes_on_at_the_pace_of_one_alike():
-    leftovers.left.clear()
-    one_fit(50)
-    pace = buffers_left("a net").room["pace"]
-    n_steps = pace.next()[1]
-    one_fit(50, epochs=2000)
-    assert buffers_left("a net").room["pace"] is pace
-    assert pace.next()[1] > n_steps
-
-
-def test_an_optimizer_state_is_nobody_elses():
-    """A fit that others go on from leaves its state to them, not to the next fit."""
-    leftovers.left.clear()
-    state = OptimizerState()
-    one_fit(50, optimizer_state=state)
-    kept = state.array.copy()
-    one_fit(50)
-    np.testing.assert_array_equal(state.array, kept)
-
-
-def some_nets(n_rows, X=DATA[0], **settings):
-    pop = Population((3, 2, 2), 40, random_state=0, loss="softmax_cross_entropy")
-    return pop.fit(X[:n_rows], DATA[1][:n_rows], epochs=9, **({"batch_size": 5, "optimizer": "adam"} | settings))
-
-
-@pytest.mark.filterwarnings("ignore:The loss of", "ignore:overflow")
-@pytest.mark.parametrize("shuffle", (False, True))
-@pytest.mark.parametrize("batch_size", (4, 7))
-def test_a_population_has_the_buffers_that_one_alike_has_left(batch_size, shuffle):
-    """And trains to the same bits in them, whatever is in them, and on fewer samples."""
-    leftovers.left.clear()
-    settings = {"batch_size": batch_size, "shuffle": shuffle}
-    first = [some_nets(n, **settings) for n in (7, 3)]
-    for n, result in zip((7, 3), first, strict=True):
-        some_nets(7, X=np.full_like(DATA[0], 3.0e38), **settings)  # leaves infinities
-        again = some_nets(n, **settings)
-        for name in ("loss", "accuracy", "records", "epochs", "converged"):
-            np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
-    left = [buffers_left(use) for use in ("nets", "judgement")]
-    some_nets(3, X=DATA[0][::-1].copy(), **settings)
-    assert [buffers_left(use) for use in ("nets", "judgement")] == left
-    some_nets(3, optimizer="sgd", **settings)
-    assert buffers_left("nets") is not left[0]
-
-
-def test_a_fit_within_a_fit_has_buffers_of_its_own():
-    alone, within = one_fit(50), []
-    outer = one_fit(50, callbacks=lambda epoch, history: within.append(one_fit(50)))
-    for params in (outer, *within):
-        np.testing.assert_array_equal(params, alone)
-
-
-def test_large_buffers_are_not_left(monkeypatch):
-    monkeypatch.setattr(fastmlp.leftovers, "MOST_BYTES", 1000)
-    leftovers.left.clear()
-    one_fit(50)
-    some_nets(7)
-    assert not leftovers.left.keys() & {"a net", "nets", "judgement"}
-
-
 def test_ranks_get_equal_shares_of_an_evaluation():
     net = MLP((3, 600, 600, 2), random_state=0)
     for n_samples in (16, 600, 1797, 10_000):
@@ -358,39 +254,6 @@ while _count() > before and time.monotonic() < end:  # it has been told to end
     time.sleep(0.01)
 print("left over:", _count() - before)
 """
-
-
-FORKED_AFTER_FITS = """
-import os, warnings
-from _thread import _count
-import numpy as np, fastmlp
-warnings.simplefilter("ignore")  # that a process with threads forks
-X = np.random.default_rng(0).random((400, 64), np.float32)
-
-def fitted():
-    net = fastmlp.MLP((64, 300, 300, 2), random_state=0, device="cpu")
-    net.fit(X, np.arange(400) % 2, epochs=2, batch_size=200)
-    return net.params
-
-before = _count()
-expected = fitted()
-assert _count() == before + 1, "a thread is kept"
-assert (fitted() == expected).all()
-assert _count() == before + 1, "and used again"
-child = os.fork()
-if child == 0:
-    os._exit(0 if (fitted() == expected).all() else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert (fitted() == expected).all()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_fits_go_on_after_a_fork(fresh_python, monkeypatch):
-    """In the child too, which has none of the threads."""
-    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
-    done = fresh_python(FORKED_AFTER_FITS)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

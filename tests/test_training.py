@@ -1,7 +1,6 @@
 """A fit from the outside: epochs, records, validation, early stopping, callbacks, interruption, divergence."""
 
 import inspect
-import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from reference_random import epoch_order
 
 import fastmlp.pace
 import fastmlp.training
-from fastmlp import MLP, SGD, Adam, DivergenceWarning, EarlyStopping
+from fastmlp import MLP, SGD, Adam, EarlyStopping
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.loop import PREFETCHED_FROM, PREFETCHED_UP_TO
 
@@ -368,55 +367,3 @@ def test_interrupt_between_calls(monkeypatch):
     assert history.stopped_by == "interrupt"
     assert history.epochs <= 1  # after three calls of one step or a few, four steps to an epoch
     assert np.isfinite(net.predict(X)).all()
-
-
-# ---- divergence
-
-
-@pytest.mark.parametrize("dtype", ("float32", "float64"))
-@pytest.mark.parametrize("callbacks", ((), [lambda *_: None]), ids=["long calls", "by epoch"])
-@pytest.mark.parametrize("activation", ("relu", "identity"))
-def test_divergence_restores_finite_parameters(activation, callbacks, dtype):
-    net = make(hidden_activation=activation, dtype=dtype)
-    with pytest.warns(DivergenceWarning, match=r"finite.*Lower the learning rate \(it is 1e\+06\)") as caught:
-        history = net.fit(X, Y, epochs=200, batch_size=5, optimizer=SGD(1e6), callbacks=callbacks, verbose=0)
-    assert history.stopped_by == "divergence"
-    assert history.epochs < 200
-    assert np.isfinite(history.loss).all()
-    assert np.isfinite(net.params).all()
-    assert np.isfinite(net.loss_and_gradient(X, Y)[0])
-    assert len(caught) == 1
-
-
-def test_warning_points_at_the_call_of_fit():
-    with pytest.warns(DivergenceWarning) as caught:
-        make(hidden_activation="identity").fit(X, Y, epochs=200, optimizer=SGD(1e6), verbose=0)
-    assert caught[0].filename == __file__
-
-
-def test_divergence_in_the_first_step_keeps_the_start():
-    net = make(dtype="float32", hidden_activation="identity")
-    net.params[:] = 1e30
-    with pytest.warns(DivergenceWarning):
-        history = net.fit(X, Y, epochs=5, optimizer=SGD(0.1), verbose=0)
-    assert (history.stopped_by, history.epochs) == ("divergence", 0)
-    np.testing.assert_array_equal(net.params, np.float32(1e30))
-
-
-def test_net_can_be_trained_after_divergence():
-    net = make(hidden_activation="identity")
-    with pytest.warns(DivergenceWarning):
-        net.fit(X, Y, epochs=200, optimizer=SGD(1e6), verbose=0)
-    net.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        history = net.fit(X, Y, epochs=200, optimizer=SGD(0.05), verbose=0)
-    assert history.loss[-1] < history.loss[0]
-
-
-def test_divergence_with_early_stopping_restores_the_best():
-    net = make(hidden_activation="identity")
-    with pytest.warns(DivergenceWarning):
-        history = net.fit(X, Y, epochs=200, optimizer=SGD(1e6), early_stopping=100, verbose=0)
-    assert history.stopped_by == "divergence"
-    assert np.isfinite(net.params).all()
