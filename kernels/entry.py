@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
@@ -28,6 +28,7 @@ from .jit import ENTRY, Kernel
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
 _entries: dict[tuple[Any, Any], Entry] = {}
 _engines: list[Any] = []  # that hold the code
+_packs: dict[type, Callable[..., bytes]] = {}
 _lock = RLock()
 
 
@@ -45,13 +46,14 @@ def signature(argument: Any) -> str:
 
 
 class Words:
-    """`words(arguments)` are the words of arguments, as Python's numbers; arrays must live until the call is over.
+    """`words(arguments)` are what Entry.pack takes: addresses, numbers, and the words of named tuples, packed. Arrays
+    must live until the call is over.
 
     lasting : classes of named tuples that come again and again: of each, the last one and its words are kept
     """
 
     def __init__(self, lasting: tuple[type, ...] = ()):
-        self._kept: dict[type, tuple[Any, list]] = {kind: (None, []) for kind in lasting}
+        self._kept: dict[type, tuple[Any, bytes]] = dict.fromkeys(lasting, (None, b""))
 
     def __call__(self, arguments: Sequence[Any]) -> list:
         found: list = []
@@ -59,22 +61,36 @@ class Words:
             if isinstance(x, np.ndarray):
                 found.append(id(x))
             elif isinstance(x, tuple):
-                found += self._of_tuple(x)
+                found.append(self._of_tuple(x))
             else:
                 found.append(x)
         return found
 
-    def _of_tuple(self, x: tuple) -> list:
+    def _of_tuple(self, x: tuple) -> bytes:
         kind = type(x)
-        last, words = self._kept.get(kind, (None, []))
+        last, words = self._kept.get(kind, (None, b""))
         if last is not x:
-            words = [id(field) if isinstance(field, np.ndarray) else field for field in x]
+            words = _pack_of(kind, x)(*[id(field) if isinstance(field, np.ndarray) else field for field in x])
             if kind in self._kept:
                 self._kept[kind] = x, words
         return words
 
     def forget(self, kind: type) -> None:
-        self._kept[kind] = None, []
+        self._kept[kind] = None, b""
+
+
+def _pack_of(kind: type, example: tuple) -> Callable[..., bytes]:
+    """Packs the words of a named tuple of this class, all of which have real numbers in the same fields."""
+    found = _packs.get(kind)
+    if found is None:
+        found = _packs[kind] = _packs_like(example)
+    return found
+
+
+def _packs_like(arguments: Sequence[Any]) -> Callable[..., bytes]:
+    """`pack(*words)` for arguments of these types."""
+    letters = [f"{8 * len(x)}s" if isinstance(x, tuple) else "d" if isinstance(x, float) else "q" for x in arguments]
+    return Struct("=" + "".join(letters)).pack
 
 
 class Entry(NamedTuple):
@@ -98,7 +114,9 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
             if found is None:
                 text = signature(tuple(arguments))
                 function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(_load_kernel(kernel, text, tuple(arguments)))
-                found = _entries[kernel, kind] = Entry(text, function, Struct("=" + "".join(_letters(arguments))).pack)
+                found = _entries[kernel, kind] = Entry(
+                    text, function, Struct("=" + "".join(map(_letter, arguments))).pack
+                )
     if CHECK_TYPES:
         given = signature(tuple(arguments))
         assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
@@ -113,14 +131,14 @@ class Repeated:
 
     def __init__(self, kernel: str | Kernel, kind: Any, arguments: tuple, new: tuple[np.ndarray, ...]):
         fields = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
-        letters, words = "".join(_letters(arguments)), Words()(arguments)
         places = [next(i for i, x in enumerate(fields) if x is array) for array in new]
-        self._function = entry(kernel, kind, arguments).function
+        _, self._function, pack = entry(kernel, kind, arguments)
+        words = pack(*Words()(arguments))
         self._kept = [x for i, x in enumerate(fields) if i not in places]  # their words are addresses
         self._types = [signature(array) for array in new]
         layout, self._words = "=", []  # what stays in one piece each, a word after each piece but the last
         for first, end in pairwise([0, *(place + 1 for place in places), len(fields) + 1]):
-            piece = Struct("=" + letters[first : end - 1]).pack(*words[first : end - 1])
+            piece = words[8 * first : 8 * (end - 1)]
             layout += f"{len(piece)}sq"
             self._words += [piece, 0]
         del self._words[-1]
@@ -137,15 +155,6 @@ def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
     """Call a kernel from this thread."""
     found = entry(kernel, kind, arguments)
     found.function(found.pack(*Words()(arguments)))
-
-
-def _letters(arguments: Sequence[Any]) -> Iterator[str]:
-    """Of the words, as the module struct has them."""
-    for x in arguments:
-        if isinstance(x, tuple):
-            yield from _letters(x)
-        else:
-            yield "d" if isinstance(x, float) else "q"
 
 
 def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
