@@ -7,11 +7,13 @@ they are there; nothing has to be installed. Prints a table, and writes it and a
 after the card, as it goes.
 
 What is timed is verified first, ours and the peers: against float64 NumPy, and of single nets our gradient against the
-CPU's. Each workload has a process of its own, which is stopped when the time is over: one that breaks, or for which no
-time is left, has a row that says so, and so has a peer that breaks or is not there.
+CPU's. Each workload has a process of its own, which is stopped when its share of the time is over. Ours and the limit
+are timed and saved first, so that a peer that compiles for too long, or takes its process with it, costs its own figure
+only; a peer that has none has a line that says why, and so has a workload that has none.
 Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
 end of each round of many steps. Ours is measured as it is and with every step launched kernel by kernel instead of
-replayed as a graph, a small net also layer by layer, so that the overhead of launches shows. The limits: copies for
+replayed as a graph, a small net also layer by layer, so that the overhead of launches shows; notes say whether graphs
+were used, and how much of a fit its set-up is. The limits: copies for
 bandwidth, bare cuBLAS products of the same precision for a step, and for populations the card's arithmetic:
 multiply-adds and what takes their place (an exponential and a division counted as 16 of them), at the rate of a kernel
 of nothing but multiply-adds.
@@ -46,12 +48,19 @@ MINUTES, TEST_MINUTES = 8.0, 3.0  # for everything, and for the tests among it
 DEVICE_TESTS = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("tests/kernels/cuda/test_*.py"),
                                                           *ROOT.glob("tests/test_cuda*.py")))  # fmt: skip
 TEST_OPTIONS = "-m", "emulator", "--device", "cuda", "--require-device", "cuda", "-p", "no:cacheprovider"
-MOST_AT_ONCE = 8  # processes that run them: most of their time goes into compiling kernels
+# Processes that run them: as many as processors, since most of their time goes into compiling kernels, one thread each;
+# two at least, since one that waits for the card leaves a processor idle; and no more than there is memory for.
+FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 8
+ONE_PROCESS = 3  # cudaComputeModeExclusiveProcess: a card that refuses a second process while one uses it
+# Of the time that is left, what each step may have beside those that come after it; what it leaves is theirs.
+SHARES = {"limits": 2, "population 2-2-1, XOR": 1, "thresholds": 3}
+SHARE, START_SECONDS = 2, 60.0  # of other workloads; for looking at the card at all
 
 import gpu_works  # noqa: E402
 
 import fastmlp  # noqa: E402
 from fastmlp import crossover  # noqa: E402
+from fastmlp.devices import n_threads_available  # noqa: E402
 
 
 def table(results: dict[str, Any]) -> str:
@@ -68,13 +77,22 @@ def table(results: dict[str, Any]) -> str:
                 f"| {work} | {row['unit']} | {name} | {value:.4g} | {low:.3g} to {high:.3g} | "
                 f"{value / row['limit']:.2f} | {value / medians['fastmlp']:.2f} | {row['target']} |"
             )
-        lines += [f"| {work} | | {name} | left out: {why} | | | | |" for name, why in row["left_out"].items()]
+        said = {name: f"left out: {why}" for name, why in row["left_out"].items()} | row.get("notes", {})
+        lines += [f"| {work} | | {name} | {text.replace('|', '/')} | | | | |" for name, text in said.items()]
     return "\n".join(lines)
 
 
-def run_tests(seconds: float, files: list[Path] = DEVICE_TESTS) -> str:
-    """How many passed, failed and were skipped, and whether they came to their end; prints what failed."""
-    n = max(1, min(MOST_AT_ONCE, (os.cpu_count() or 1) // 2, len(files)))
+def at_once(n_files: int, exclusive: bool) -> int:
+    """How many processes run the tests."""
+    return 1 if exclusive else min(max(FEWEST_AT_ONCE, n_threads_available()), MOST_AT_ONCE, n_files)
+
+
+def run_tests(seconds: float, exclusive: bool = False, files: list[Path] = DEVICE_TESTS) -> str:
+    """How many passed, failed and were skipped, and whether they came to their end; prints what failed.
+
+    exclusive : whether the card takes one process at a time
+    """
+    n = at_once(len(files), exclusive)
     by_size = sorted(files, key=lambda path: -(ROOT / path).stat().st_size)
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # what is stopped has said how far it came
     end = time.monotonic() + seconds
@@ -85,13 +103,13 @@ def run_tests(seconds: float, files: list[Path] = DEVICE_TESTS) -> str:
         for i, log in enumerate(logs):
             command = [sys.executable, "-m", "pytest", "-v", *TEST_OPTIONS, *map(str, by_size[i::n])]
             with log.open("w") as out:
-                running.append(subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT, env=environment))
-        for process in running:
-            try:
-                process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                running.append(start(command, out, out, cwd=ROOT, env=environment))
+        try:
+            for process in running:
+                wait_or_stop(process, end - time.monotonic())
+        finally:  # also if this program is interrupted
+            for process in running:
+                wait_or_stop(process, 0.0)
         for process, log in zip(running, logs, strict=True):
             text = log.read_text(errors="replace")
             counts.update(
@@ -109,28 +127,59 @@ def run_tests(seconds: float, files: list[Path] = DEVICE_TESTS) -> str:
     return said
 
 
+def start(command: list, out: Any, errors: Any, **settings: Any) -> subprocess.Popen:
+    """As the head of a group of its own, so that what it starts can be stopped with it: compilers, above all."""
+    return subprocess.Popen(command, stdout=out, stderr=errors, start_new_session=True, **settings)
+
+
+def wait_or_stop(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether it ended by itself in this time."""
+    try:
+        process.wait(max(0.0, seconds))
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+            process.wait()
+
+
 def child(name: str, quick: bool, seconds: float, known: dict[str, Any], program: str = __file__) -> dict[str, Any]:
-    """What `measure(name)` gives in a process of its own, or {"error": why it gives nothing}."""
+    """What `measure(name)` gives in a process of its own, as far as it came, or {"error": why it gives nothing}."""
     if seconds <= 0:
         return {"error": f"not measured: {MINUTES:g} minutes were over"}
     with tempfile.TemporaryDirectory() as folder:
-        into = Path(folder, "row.json")
+        into, out, errors = (Path(folder, name) for name in ("row.json", "out.txt", "errors.txt"))
         command = [sys.executable, program, "--only", name, "--into", str(into), "--known", json.dumps(known)]
-        try:
-            done = subprocess.run(
-                [*command, *["--quick"] * quick], capture_output=True, text=True, check=False, timeout=seconds
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"stopped after {seconds:.0f} s: {MINUTES:g} minutes were over"}
-        if into.exists():
-            return json.loads(into.read_text())
-        print(done.stdout[-2000:], done.stderr[-4000:], flush=True)
-        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-        return {"error": last.replace("|", "/")[:500]}
+        # Files, not pipes: a pipe that a compiler has inherited would be waited for.
+        with out.open("w") as o, errors.open("w") as e:
+            process = start([*command, *["--quick"] * quick], o, e)
+            ended = wait_or_stop(process, seconds)
+        why = ""
+        if not ended:
+            why = f"stopped after {seconds:.0f} s, its share of {MINUTES:g} minutes"
+        elif process.returncode:
+            text = errors.read_text(errors="replace")
+            print(out.read_text(errors="replace")[-2000:], text[-4000:], flush=True)
+            last = (text.strip().splitlines() or [f"ended with {process.returncode}"])[-1]
+            why = last.replace("|", "/")[:500]
+        return as_far_as_it_came(json.loads(into.read_text()), why) if into.exists() else {"error": why or "no result"}
 
 
-def measure(name: str, quick: bool, known: dict[str, Any]) -> dict[str, Any]:
-    """known : the card's limits, once they have been measured"""
+def as_far_as_it_came(row: dict[str, Any], why: str) -> dict[str, Any]:
+    """The row without what was still to come, which is left out. why : the process has not come to its end; or empty"""
+    pending = row.pop("pending", None)
+    if why and pending is not None:
+        row["notes"]["ended early"] = why
+        row["left_out"] |= {name: f"{state}: {why}" for name, state in pending.items()}
+    return row
+
+
+def measure(name: str, quick: bool, known: dict[str, Any], keep: gpu_works.Keep) -> dict[str, Any]:
+    """known : the card's limits, once they have been measured. keep : is given what there is of a workload's row"""
+    if name == "devices":
+        return cards()
     import cupy
     import gpu_limits
 
@@ -138,7 +187,23 @@ def measure(name: str, quick: bool, known: dict[str, Any]) -> dict[str, Any]:
         return gpu_limits.limits(cupy, *((2**24, 1024, 1000) if quick else (2**28, 8192, 100_000)))
     if name == "thresholds":
         return {"text": str(crossover.measure("cuda"))}
-    return gpu_works.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")))[name]()
+    return gpu_works.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()
+
+
+def cards() -> dict[str, Any]:
+    """{"card": description, "exclusive": whether it takes one process at a time}, or {"error": why there is none}."""
+    first = next(row for row in fastmlp.devices() if row.name.startswith("cuda"))
+    if not first.available:
+        return {"error": first.reason}
+    import cupy
+
+    return {"card": first.description, "exclusive": cupy.cuda.Device(0).attributes.get("ComputeMode") == ONE_PROCESS}
+
+
+def write(row: dict[str, Any], path: Path) -> None:
+    """Whole or not at all, whenever this process is stopped."""
+    path.with_suffix(".part").write_text(json.dumps(row))
+    path.with_suffix(".part").replace(path)
 
 
 def save(results: dict[str, Any], folder: Path) -> None:
@@ -163,36 +228,44 @@ def main() -> None:
         parser.add_argument(internal, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        row = measure(options.only, options.quick, json.loads(options.known))
-        Path(options.into).write_text(json.dumps(row))
+        keep = lambda row: write(row, Path(options.into))
+        keep(measure(options.only, options.quick, json.loads(options.known), keep))
         return
-    rows = [row for row in fastmlp.devices() if row.name.startswith("cuda")]
-    if not rows[0].available:
-        sys.exit(f"There is no GPU to measure: {rows[0].reason}.")
-    run(rows[0].description, options.quick, options.no_tests, options.output)
+    run(options.quick, options.no_tests, options.output)
 
 
-def run(card: str, quick: bool, no_tests: bool, output: Path) -> None:
+def run(quick: bool, no_tests: bool, output: Path) -> None:
     """Everything, the most important first, saved as it comes."""
     end = time.monotonic() + 60 * MINUTES
+    # In a process of its own too: this one would hold the card, which may take one process at a time.
+    found = child("devices", quick, START_SECONDS, {})
+    if "error" in found:
+        sys.exit(f"There is no GPU to measure: {found['error']}.")
+    exclusive = found["exclusive"]
     results: dict[str, Any] = {
-        "card": card, "python": platform.python_version(), "fastmlp": fastmlp.__version__, "tests": "not run",
+        "card": found["card"], "python": platform.python_version(), "fastmlp": fastmlp.__version__, "tests": "not run",
         "limits": {}, "thresholds of auto": {"error": "not measured"}, "workloads": {},
     }  # fmt: skip
     if not no_tests:
-        results["tests"] = run_tests(60 * TEST_MINUTES)
+        results["tests"] = run_tests(60 * TEST_MINUTES, exclusive)
         print(f"tests: {results['tests']}", flush=True)
-    ask = lambda name: child(name, quick, end - time.monotonic(), results["limits"])
-    results["limits"] = ask("limits")
-    print(results["limits"], flush=True)
-    save(results, output)
-    for name in gpu_works.workloads(None, quick, 0.0):
-        results["workloads"][name] = row = ask(name)
+    names = ["limits", *gpu_works.workloads(None, quick, 0.0), "thresholds"]
+    for k, name in enumerate(names):
+        found = child(name, quick, share_of(names[k:], end - time.monotonic()), results["limits"])
+        if name in ("limits", "thresholds"):
+            results["limits" if name == "limits" else "thresholds of auto"] = found
+            print(found, flush=True)
+        else:
+            results["workloads"][name] = found
+            print(table({"workloads": {name: found}}), flush=True)
         save(results, output)
-        print(table({"workloads": {name: row}}), flush=True)
-    results["thresholds of auto"] = ask("thresholds")
-    save(results, output)
     print(table(results))
+
+
+def share_of(names: list[str], seconds: float) -> float:
+    """What the first of these steps may have of the seconds that are left for all of them."""
+    shares = [SHARES.get(name, SHARE) for name in names]
+    return seconds * shares[0] / sum(shares)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ NumPy before it is timed.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,17 +17,14 @@ from nets_in_step import (
     EPSILON,
     RATE,
     Contestant,
+    Makers,
+    check,
     fail_when_left_uncompiled,
     flat_of,
     jax_step,
-    left_out_if_broken,
     numpy_steps,
     parts_of,
 )
-
-# How far two steps may lead from where exact ones do, of their length. The first steps of Adam are its rate in the
-# direction of each gradient's sign, which rounded operands turn round where a gradient is small.
-TOLERANCES = {"exact": 0.005, "tf32": 0.1, "bfloat16": 0.4, "float16": 0.2}
 
 
 class Torch:
@@ -161,28 +159,23 @@ class Jax:
         self.jax.block_until_ready(self.carry)
 
 
-def check(name: str, reached: np.ndarray, expected: np.ndarray, start: np.ndarray, precision: str) -> None:
-    off = float(np.linalg.norm(reached - expected) / np.linalg.norm(expected - start))
-    assert off < TOLERANCES[precision], f"{name}: two steps lead {off:.2g} of their length away from where they should"
-
-
-def contestants(
-    sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, batch: int, precision: str,
-    left_out: dict[str, str],
-) -> dict[str, Contestant]:  # fmt: skip
-    """{name: contestant} of an epoch, all verified. left_out : gets {name: why} of the others"""
-    found: dict[str, Contestant] = {}
+def makers(
+    sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, batch: int, precision: str
+) -> Makers:
+    """{name: what makes and verifies this contestant, an epoch a run}; those that take longest to compile are last."""
     batches = np.arange(2 * batch).reshape(2, batch)
-    expected = numpy_steps(start[None], sizes, X, y, batches[:, None])[0]
-    for name in ("PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"):
-        with left_out_if_broken(name, left_out):
-            peer = Jax(sizes, start, X, y, precision) if name == "JAX" else Torch(sizes, start, X, y, precision)
-            if name == "JAX":
-                assert peer.jax.default_backend() != "cpu", "it finds no card"
-            elif name.endswith("captured"):
-                peer.capture(batch, "compiled" in name)
-            elif name.endswith("compiled"):
-                peer.compile()
-            check(name, peer.steps(batches), expected, start, precision)
-            found[name] = (lambda peer=peer: peer.epoch(batch)), peer.wait, 1, len(X) // batch
-    return found
+    expected = numpy_steps(start[None], sizes, X, y, batches[:, None])
+
+    def make(name: str) -> Contestant:
+        peer = Jax(sizes, start, X, y, precision) if name == "JAX" else Torch(sizes, start, X, y, precision)
+        if name == "JAX":
+            assert peer.jax.default_backend() != "cpu", "it finds no card"
+        elif name.endswith("captured"):
+            peer.capture(batch, "compiled" in name)
+        elif name.endswith("compiled"):
+            peer.compile()
+        check(name, peer.steps(batches)[None], expected, start[None], sizes, precision)
+        return lambda: peer.epoch(batch), peer.wait, 1, len(X) // batch
+
+    names = "PyTorch eager", "PyTorch captured", "JAX", "PyTorch compiled", "PyTorch compiled and captured"
+    return {name: partial(make, name) for name in names}

@@ -1,4 +1,4 @@
-"""A fit of ours in several ways that differ in how a step is launched, for bench/gpu.py."""
+"""A fit of ours in several ways that differ in how a step is launched, for bench/gpu.py; whether graphs were used."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import fastmlp.plan
+
+# A step of a small net takes several times as long layer by layer; so many times fewer epochs of it do.
+FEWER_BY_LAYERS = 8
+
+
+def reason(error: BaseException) -> str:
+    """On one line of a table."""
+    return f"{type(error).__name__}: {error}".replace("|", "/").split("\n")[0][:200]
 
 
 @contextmanager
@@ -26,20 +34,57 @@ def launched(graphs: bool, by_layers: bool) -> Iterator[None]:
         fastmlp.plan.BLOCK_UP_TO_PARAMS = before[1]
 
 
-def ways(fit: Callable[[], Any], family: str) -> dict[str, Callable[[], None]]:
-    """Our fit as it is, and with what shows the overhead of a step's launches: without graphs, and, for a net that a
-    block trains by itself, layer by layer.
+def ways(fit: Callable[[int], Any], epochs: int, family: str) -> dict[str, tuple[Callable[[], None], int]]:
+    """{name: (run, epochs of a run)} of our fit(epochs) as it is, and with what shows the overhead of a step's
+    launches: without graphs, and, for a net that a block trains by itself, layer by layer.
     """
 
-    def within(graphs: bool, by_layers: bool) -> Callable[[], None]:
+    def within(graphs: bool, by_layers: bool) -> tuple[Callable[[], None], int]:
+        n = max(1, epochs // FEWER_BY_LAYERS) if by_layers else epochs
+
         def run() -> None:
             with launched(graphs, by_layers):
-                fit()
+                fit(n)
 
-        return run
+        return run, n
 
     found = {"fastmlp": within(True, False)}
     if family == "per_net":
         found["fastmlp, by layers"] = within(True, True)
     name = "fastmlp, by layers, no graphs" if family == "per_net" else "fastmlp, no graphs"
     return found | {name: within(False, family == "per_net")}
+
+
+def graphs_of(run: Callable[[], Any]) -> str:
+    """Runs it, and says whether steps were replayed as graphs, or why not: where recording fails, a fit goes on without
+    a word, launch by launch.
+    """
+    from fastmlp.kernels.cuda import replay
+
+    known, record = len(getattr(replay, "failures", [])), replay.record
+    n_recorded, broken = 0, []
+
+    def watched(*job: Any) -> Any:
+        nonlocal n_recorded
+        try:
+            graph = record(*job)
+        except Exception as error:
+            broken.append(reason(error))
+            raise
+        n_recorded += 1
+        return graph
+
+    replay.record = watched
+    try:
+        run()
+    finally:
+        replay.record = record
+    broken += getattr(replay, "failures", [])[known:]
+    if broken:
+        return f"launched one by one: {broken[-1]}"
+    return f"replayed, {n_recorded} recorded in a fit" if n_recorded else "none recorded in a fit"
+
+
+def graphs_of_ways(found: dict[str, tuple[Callable[[], None], int]]) -> dict[str, str]:
+    """{note: text} of those that may replay graphs."""
+    return {f"graphs of {name}": graphs_of(run) for name, (run, _) in found.items() if not name.endswith("no graphs")}

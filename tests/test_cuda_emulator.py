@@ -292,6 +292,7 @@ extern "C" __global__ void product(const unsigned short* A, const unsigned short
     for (int i = 0; i < 4; ++i) C[(g + i / 2 * 8) * 24 + n + q + i % 2] = d[i];
   }
   pairs[lane] = pack<H>(1.0f + lane, 0.1f);
+  __syncwarp();  // other lanes have written C[lane]
   C[lane] += 0.0f * (low_of<H>(pairs[lane]) + high_of<H>(pairs[lane]));
 }
 """

@@ -11,7 +11,7 @@ from fastmlp.devices import backend, check_name, n_threads_available, resolve
 
 def test_table():
     by_name = {device.name: device for device in devices()}
-    assert list(by_name) == ["cpu", "cuda"]
+    assert list(by_name) == ["cpu", "cuda", *(f"cuda:{k}" for k in range(1, len(by_name) - 1))]
     assert by_name["cpu"].available
     assert by_name["cpu"].reason == ""
     assert "thread" in by_name["cpu"].description

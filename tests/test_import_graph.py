@@ -236,7 +236,7 @@ def test_import_is_light(fresh_python):
 def test_training_loads_no_framework(fresh_python):
     done = fresh_python(
         f"import sys, fastmlp\n"
-        f"net = fastmlp.MLP((2, 3, 1), random_state=0)\n"
+        f"net = fastmlp.MLP((2, 3, 1), device='cpu', random_state=0)\n"
         f"net.fit([[0, 1], [1, 0]], [0, 1], epochs=2)\n"
         f"{LOADED}"
     )

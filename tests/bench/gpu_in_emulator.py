@@ -1,6 +1,12 @@
-"""bench/gpu.py where no GPU is, on sizes that say nothing about speed: its processes run this program instead."""
+"""bench/gpu.py where no GPU is, on sizes that say nothing about speed: its processes run this program instead.
+
+They alone have the emulator: the one that starts them must not need a card. JAX is never ready where TF32 is allowed,
+and its process is stopped then.
+"""
 
 import sys
+import time
+from contextlib import nullcontext
 from functools import partial, wraps
 from pathlib import Path
 
@@ -10,29 +16,51 @@ sys.path[:0] = [str(TESTS.parent / folder) for folder in ("src", "bench", "tests
 import cuda_emulator  # noqa: E402
 import gpu  # noqa: E402
 import gpu_limits  # noqa: E402
+import gpu_peers  # noqa: E402
 import gpu_works  # noqa: E402
 
 from fastmlp import crossover, thresholds  # noqa: E402
 
 
-def smaller(function, sizes, **settings):
+def smaller(function, sizes):
     """sizes : (arguments as bench/gpu.py gives them) -> smaller ones"""
-    return wraps(function)(lambda *arguments: function(*sizes(*arguments), **settings))
+    return wraps(function)(lambda *arguments: function(*sizes(*arguments)))
+
+
+def beside(arguments):
+    """Where a process with these arguments says that JAX is not ready."""
+    return Path(arguments[arguments.index("--into") + 1]).with_suffix(".waits")
+
+
+def never_ready(*_):
+    beside(sys.argv).touch()
+    time.sleep(600)
+
+
+def stop_where_one_waits(process, seconds, wait_or_stop=gpu.wait_or_stop):
+    while process.poll() is None and not beside(process.args).exists():
+        time.sleep(0.05)
+    return wait_or_stop(process, 0.0 if process.poll() is None else seconds)
 
 
 gpu_limits.limits = smaller(gpu_limits.limits, lambda cupy, *_: (cupy, 1000, 32, 2))
-gpu_works.population = smaller(gpu_works.population, lambda cupy, n, epochs, rounds, rate: (cupy, 130, 3, 2, rate))
+gpu_works.population = smaller(gpu_works.population, lambda cupy, *rest: (cupy, 130, 3, 2, *rest[3:]))
 gpu_works.single = smaller(
     gpu_works.single,
-    lambda cupy, sizes, *rest: (cupy, tuple(min(size, 40) for size in sizes), 32, 3, 2, *rest[3:]),
-    epochs=2,
-)
-gpu_works.nets_in_steps = smaller(gpu_works.nets_in_steps, lambda cupy, sizes, *_: (cupy, sizes, 3, 8, 3, 2), epochs=1)
+    lambda cupy, sizes, batch, n_batches, epochs, precision, target, rounds, keep: (
+        cupy, tuple(min(size, 40) for size in sizes), 32, 3, 2, precision, target, 2, keep
+    ),
+)  # fmt: skip
+gpu_works.nets_in_steps = smaller(
+    gpu_works.nets_in_steps, lambda cupy, sizes, *rest: (cupy, sizes, 3, 8, 3, 1, 2, rest[-1])
+)  # fmt: skip
+gpu_peers.Jax = lambda *job, jax=gpu_peers.Jax: (never_ready if job[-1] == "tf32" else jax)(*job)
+gpu.wait_or_stop = stop_where_one_waits
 crossover.WIDTHS, crossover.BATCHES, crossover.SECONDS = (8, 16), 2, 0.0
 crossover.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
 crossover.remember = lambda gpu, processor, *found: thresholds.Thresholds(*found, "measured, but not kept")
 gpu.child = partial(gpu.child, program=__file__)
 
 if __name__ == "__main__":
-    with cuda_emulator.installed():
+    with cuda_emulator.installed() if "--only" in sys.argv else nullcontext():
         gpu.main()
