@@ -114,9 +114,7 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
             if found is None:
                 text = signature(tuple(arguments))
                 function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(_load_kernel(kernel, text, tuple(arguments)))
-                found = _entries[kernel, kind] = Entry(
-                    text, function, Struct("=" + "".join(map(_letter, arguments))).pack
-                )
+                found = _entries[kernel, kind] = Entry(text, function, _packs_like(arguments))
     if CHECK_TYPES:
         given = signature(tuple(arguments))
         assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
