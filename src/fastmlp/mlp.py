@@ -58,7 +58,7 @@ class MLP:
         "auto" takes a GPU, if there is one, for inputs that lie there and for fits that are long enough to pay.
     precision : "exact", "tf32", "bfloat16" or "float16"
         To what a GPU may round the operands of matrix products in float32; sums and parameters stay float32. The
-        last two take all layers of a net of up to 128 units a layer in one kernel.
+        last two take all layers of a net of up to 128 units a layer in one kernel, if it is not too deep for that.
     random_state : int, numpy.random.Generator or RandomState, optional
         The same value gives the same bits on the same machine with the same number of threads.
 
