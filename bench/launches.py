@@ -61,27 +61,23 @@ def graphs_of(run: Callable[[], Any]) -> str:
     """
     from fastmlp.kernels.cuda import replay
 
-    known, record = len(getattr(replay, "failures", [])), replay.record
-    n_recorded, broken = 0, []
+    record, n_recorded = replay.record, 0
 
     def watched(*job: Any) -> Any:
         nonlocal n_recorded
-        try:
-            graph = record(*job)
-        except Exception as error:
-            broken.append(reason(error))
-            raise
+        graph = record(*job)
         n_recorded += 1
         return graph
+
+    replay.failures.clear()
 
     replay.record = watched
     try:
         run()
     finally:
         replay.record = record
-    broken += getattr(replay, "failures", [])[known:]
-    if broken:
-        return f"launched one by one: {broken[-1]}"
+    if replay.failures:
+        return f"launched one by one: {replay.failures[-1]}"
     return f"replayed, {n_recorded} recorded in a fit" if n_recorded else "none recorded in a fit"
 
 

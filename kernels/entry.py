@@ -28,7 +28,7 @@ from .jit import ENTRY, Kernel
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
 _entries: dict[tuple[Any, Any], Entry] = {}
 _engines: list[Any] = []  # that hold the code
-_packs: dict[type, Callable[..., bytes]] = {}
+_structs: dict[type, Struct] = {}  # of the words of each class of named tuples
 _lock = RLock()
 
 
@@ -70,7 +70,8 @@ class Words:
         kind = type(x)
         last, words = self._kept.get(kind, (None, b""))
         if last is not x:
-            words = _pack_of(kind, x)(*[id(field) if isinstance(field, np.ndarray) else field for field in x])
+            struct = _structs.get(kind) or _structs.setdefault(kind, _struct_of(x))
+            words = struct.pack(*[id(field) if isinstance(field, np.ndarray) else field for field in x])
             if kind in self._kept:
                 self._kept[kind] = x, words
         return words
@@ -79,18 +80,19 @@ class Words:
         self._kept[kind] = None, b""
 
 
-def _pack_of(kind: type, example: tuple) -> Callable[..., bytes]:
-    """Packs the words of a named tuple of this class, all of which have real numbers in the same fields."""
-    found = _packs.get(kind)
-    if found is None:
-        found = _packs[kind] = _packs_like(example)
-    return found
-
-
-def _packs_like(arguments: Sequence[Any]) -> Callable[..., bytes]:
-    """`pack(*words)` for arguments of these types."""
+def _struct_of(arguments: Sequence[Any]) -> Struct:
+    """What packs the words of arguments like these."""
     letters = [f"{8 * len(x)}s" if isinstance(x, tuple) else "d" if isinstance(x, float) else "q" for x in arguments]
-    return Struct("=" + "".join(letters)).pack
+    return Struct("=" + "".join(letters))
+
+
+def _check_fields(arguments: Sequence[Any]) -> None:
+    """Of the named tuples: a kernel compiled for a whole number would read the bits of a real one."""
+    for x in arguments:
+        if isinstance(x, tuple):
+            own = _struct_of(x)
+            if own.format != _structs.setdefault(type(x), own).format:
+                raise TypeError(f"All {type(x).__name__} must have real numbers in the same fields, but not {x}.")
 
 
 class Entry(NamedTuple):
@@ -112,9 +114,10 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
         with _lock:
             found = _entries.get((kernel, kind))
             if found is None:
+                _check_fields(arguments)
                 text = signature(tuple(arguments))
                 function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(_load_kernel(kernel, text, tuple(arguments)))
-                found = _entries[kernel, kind] = Entry(text, function, _packs_like(arguments))
+                found = _entries[kernel, kind] = Entry(text, function, _struct_of(arguments).pack)
     if CHECK_TYPES:
         given = signature(tuple(arguments))
         assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
@@ -145,8 +148,9 @@ class Repeated:
     def __call__(self, *arrays: np.ndarray) -> None:
         if CHECK_TYPES:
             assert [signature(array) for array in arrays] == self._types, f"a kernel is called again for {self._types}"
-        self._words[1::2] = map(id, arrays)
-        self._function(self._pack(*self._words))
+        words = self._words.copy()  # a signal's handler may call too
+        words[1::2] = map(id, arrays)
+        self._function(self._pack(*words))
 
 
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:

@@ -1,5 +1,6 @@
 """The device flag with a GPU: what is listed, what "auto" weighs, what is refused and why; fits side by side."""
 
+import sys
 import threading
 
 import numpy as np
@@ -67,6 +68,12 @@ def test_a_device_that_is_not_there(cuda):
         make(device="cuda:99")
     with pytest.raises(RuntimeError, match=r"device='cuda:99' cannot be had"):
         Population(SIZES, 3, device="cuda:99")
+
+
+def test_a_cupy_without_its_libraries(emulated_cuda, cuda, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs.cublas", None)
+    with pytest.raises(RuntimeError, match=r"does not compile or run there \(.*cublas.*pip install 'fastmlp"):
+        make()
 
 
 def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):

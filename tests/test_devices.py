@@ -75,3 +75,14 @@ def test_number_of_threads(monkeypatch):
         monkeypatch.setenv("FASTMLP_NUM_THREADS", nonsense)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         assert n_threads_available() == mine
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_looks_again(fresh_python):
+    """What a GPU's driver has begun does not work there."""
+    done = fresh_python(
+        "import os, fastmlp\nfrom fastmlp.devices import _find_cuda\nfastmlp.devices()\n"
+        "assert _find_cuda.cache_info().currsize == 1\nchild = os.fork()\n"
+        "if child == 0: os._exit(_find_cuda.cache_info().currsize)\nassert os.waitpid(child, 0)[1] == 0"
+    )
+    assert done.returncode == 0, done.stderr

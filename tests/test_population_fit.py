@@ -8,7 +8,7 @@ import fastmlp.plan
 import fastmlp.population_alone
 import fastmlp.population_fit
 import fastmlp.progress
-from fastmlp import MLP, Population
+from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.devices import Device
 from fastmlp.kernels.cpu.work import LANES, VECTOR_BYTES
 from fastmlp.optimizers import OPTIMIZERS
@@ -254,3 +254,15 @@ def test_interruption_in_an_attempt_that_is_not_the_last(monkeypatch):
         XOR, XOR_Y, epochs=1, converged=1e-9, restart_after=1, verbose=0
     )  # fmt: skip
     assert last.n_finished == 200
+
+
+def test_rules_may_be_given_whole_numbers():
+    """A loss of 1 is the same as 1.0, in whichever order they come."""
+    losses = []
+    for dtype in ("float32", "float64"):
+        for loss, delta in ((1.0, 0.0), (1, 0), (1.0, 0.0)):
+            pop = Population((2, 3, 1), 20, random_state=0, dtype=dtype)
+            rules = {"converged": Converged(loss=loss), "early_stopping": EarlyStopping(5, min_delta=delta)}
+            losses.append(pop.fit(XOR, XOR_Y, epochs=9, verbose=0, **rules).loss)
+    for k in (1, 2, 4, 5):
+        np.testing.assert_array_equal(losses[k], losses[k // 3 * 3])

@@ -73,12 +73,13 @@ def test_nothing_given_or_returned_is_kept_or_written_again():
 def test_threads_have_their_own():
     net, wrong = make("by layers"), []
     X = [rows(1, net, k) for k in range(4)]
-    expected = [net.predict(x) for x in X]
+    expected, kept = [net.predict(x) for x in X], {}
 
     def ask(k):
         for _ in range(300):
             if not np.array_equal(net.predict(X[k]), expected[k]):
                 wrong.append(k)
+        kept[k] = leftovers.prediction[2]
 
     threads = [threading.Thread(target=ask, args=(k,)) for k in range(4)]
     for thread in threads:
@@ -86,6 +87,16 @@ def test_threads_have_their_own():
     for thread in threads:
         thread.join()
     assert not wrong
+    assert len({id(again) for again in kept.values()}) == 4
+
+
+def test_a_net_that_two_threads_predict_with_is_not_kept_alive(monkeypatch):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    net = fastmlp.MLP((300, 300, 2), device="cpu", random_state=0)
+    for k in range(3):
+        net.predict(rows(300, net, k))
+    assert leftovers.plan.n_threads == 2
+    assert leftovers.prediction[0] is not net.padded_params
 
 
 def test_bad_inputs_after_good_ones_are_refused():

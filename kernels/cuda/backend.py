@@ -59,7 +59,7 @@ def synchronize() -> None:
 
 
 def place(data: Data) -> Data:
-    """The samples on the device; inputs for which there is no room stay on the host and stream."""
+    """The samples on the device; those for which there is no room stay on the host and stream."""
     return device_data(data)
 
 
@@ -70,11 +70,11 @@ def make_work(
     if family == "per_net":
         return SingleWork(net, rows, n_samples, shuffle, dtype)
     if family == "narrow":
-        from .narrow import NarrowWork, has_room
+        from .narrow import NarrowWork, check_card, has_room
 
+        check_card(precision)
         if has_room(net):
             return NarrowWork(net, rows, n_samples, shuffle, dtype, precision)
-        precision = "tf32"  # rounds less than it may
     return LayersWork(net, rows, n_samples, shuffle, dtype, precision)
 
 

@@ -236,7 +236,6 @@ class LayersWork:
         data, net = device_data(data), self.net
         params = cupy.asarray(params)
         module, top = self.module(self.header(data, NO_UPDATE, False, False)), net.n_layers - 1
-        out = output if is_on_device(output) else cupy.empty(output.size, self.dtype)
         self.batches.restart()
         for batch in range(-(-data.n_samples // self.rows)):
             first = batch * self.rows
@@ -245,10 +244,8 @@ class LayersWork:
             self.forward(module, params, x, rows, 0, False)
             self.judge(module, params, y, weight, rows, data.metric, False, batch == 0, data.judged)
             if output.size:
-                width = self.sizes[-1]
-                out[first * width : (first + rows) * width] = self.a[top][:rows].reshape(-1)
-        if output.size and out is not output:
-            output[:] = cupy.asnumpy(out)
+                width, found = self.sizes[-1], self.a[top][:rows].reshape(-1)
+                output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
         if not data.judged:
             return 0.0, 0.0
         total = cupy.asnumpy(self.sums[:, :2].sum(axis=0))

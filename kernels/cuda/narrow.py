@@ -44,8 +44,20 @@ class Layout(NamedTuple):
         return cls(n_weights, n_weights + sum(wide[1:]), 4 * ROWS * wide[-1] + 2 * halves)
 
 
+def check_card(precision: str) -> None:
+    """A ValueError where the current device is too old."""
+    capability = int(cupy.cuda.Device().compute_capability)
+    if capability < NEEDED:
+        raise ValueError(
+            f"precision={precision!r} needs a GPU of compute capability {NEEDED / 10} or higher, but this one has "
+            f"{capability / 10}. Use precision='exact'."
+        )
+
+
 def has_room(net: Net) -> bool:
-    """Whether a block's shared memory holds all layers of a tile; a deep net's it does not."""
+    """Whether a block's shared memory holds all layers of a tile; a deep net, which it does not hold, is trained layer
+    by layer and rounds nothing.
+    """
     return Layout.of(net).tile_bytes <= shared_limit()
 
 
@@ -53,12 +65,6 @@ class NarrowWork(LayersWork):
     """Buffers of such a net. Evaluation is LayersWork's, in float32."""
 
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
-        capability = cupy.cuda.Device().compute_capability
-        if int(capability) < NEEDED:
-            raise ValueError(
-                f"precision={precision!r} needs a GPU of compute capability {NEEDED / 10} or higher, but this one has "
-                f"{int(capability) / 10}. Use precision='exact'."
-            )
         super().__init__(net, rows, n_samples, shuffle, dtype, "exact")
         self._half = TYPES[precision]
         self._n_weights, self._n_grads, tile_bytes = Layout.of(net)

@@ -57,7 +57,8 @@ class Replays:
                 graph.launch()
             except Exception as error:  # nothing has been computed
                 self._fails = True
-                failures.append(f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}"
+                failures.extend([reason] * (failures[-1:] != [reason]))
                 return False
             if len(self._graphs) >= MOST_GRAPHS:
                 self._graphs.clear()

@@ -99,6 +99,7 @@ class Batches:
         return data.X[first * self._n_inputs :], y, data.weight[first:] if data.weighted else None
 
     def _from_host(self, data: Data, *which: Any) -> tuple:
-        if self._streamed is None:
-            self._streamed = Streamed(self._rows, (self._n_inputs, self._n_outputs, 1), self._dtype)
+        widths = self._n_inputs, self._n_outputs * data.judged, 1 * data.weighted
+        if self._streamed is None or self._streamed.widths != widths:
+            self._streamed = Streamed(self._rows, widths, self._dtype)
         return self._streamed.take(data, *which)

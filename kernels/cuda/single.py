@@ -27,7 +27,7 @@ from ..arguments import (
 )
 from .architecture import Architecture
 from .layers import LayersWork
-from .memory import device_data, fits
+from .memory import device_data, fits, is_on_device
 from .nets import bound_of
 from .per_net import (
     CHUNKS,
@@ -49,13 +49,13 @@ class SingleWork:
 
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.n_samples, self.shuffle, self.dtype = net, rows, n_samples, shuffle, np.dtype(dtype)
-        self._zero = cupy.zeros(1, np.int64)
+        self.n_outputs, self._zero = int(net.sizes[-1]), cupy.zeros(1, np.int64)
         self._order = cupy.empty(max(n_samples, 1), np.int32)
         self._unused = cupy.empty(int(net.n_padded), dtype)
         self._by_layers: LayersWork | None = None
 
     def _streams(self, data: Data) -> bool:
-        """Whether the inputs have no room on the device: then layers train on batches that come from the host."""
+        """Whether the samples have no room on the device: then layers train on batches that come from the host."""
         if self._by_layers is None and not fits(data):
             self._by_layers = LayersWork(self.net, self.rows, self.n_samples, self.shuffle, self.dtype, "exact")
         return self._by_layers is not None
@@ -109,23 +109,36 @@ class SingleWork:
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         if self._streams(data):
             return self._by_layers.evaluate(data, params, output)
-        data, architecture = device_data(data), self._architecture(data)
+        data, n, params = device_data(data), data.n_samples, cupy.asarray(params)
+        comes_home = output.size > 0 and not is_on_device(output)
+        most = min(n, self.rows) if comes_home else n  # samples whose outputs are on the device at a time
+        room = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output
+        total, width, n_inputs = np.zeros(2), self.n_outputs, int(self.net.sizes[0])
+        for first in range(0, n, most):
+            rows = min(most, n - first)
+            part = data._replace(
+                n_samples=rows, X=data.X[first * n_inputs :], Y=data.Y[first * width :], weight=data.weight[first:]
+            )
+            total += self._judge(part, params, room)
+            if comes_home:
+                output[first * width : (first + rows) * width] = room[: rows * width].get()
+        return float(total[0]), float(total[1])
+
+    def _judge(self, data: Data, params: Any, output: Any) -> np.ndarray:
+        """(2,) the sums of losses and of right samples of these samples; their outputs go to a device's array."""
+        architecture = self._architecture(data)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
         kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
         chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile)))
         partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
-        out = output if isinstance(output, cupy.ndarray) else cupy.empty(output.size, self.dtype)
         launch(
             kernel, shape, (chunks, 1), workspace_for(shape, chunks, self.dtype), self.dtype, **{
                 **NOTHING,
-                "params": cupy.asarray(params), "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
+                "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
                 "weight": data.weight, "owners": self._zero, "active": self._zero,
-                "output": out if output.size else None, "partial": partial, "n_active": 1, "n_slots": 1,
+                "output": output if output.size else None, "partial": partial, "n_active": 1, "n_slots": 1,
                 "n_samples": data.n_samples, "bound": bound_of(self.net, data.metric),
                 "loss_constant": self.net.loss_constant,
             },
         )  # fmt: skip
-        if output.size and out is not output:
-            output[:] = cupy.asnumpy(out)
-        loss, right = cupy.asnumpy(partial).sum(axis=0) if data.judged else (0.0, 0.0)
-        return float(loss), float(right)
+        return cupy.asnumpy(partial).sum(axis=0) if data.judged else np.zeros(2)

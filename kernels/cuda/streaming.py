@@ -69,10 +69,10 @@ class Turns:
 
 
 class Streamed:
-    """Batches of up to `rows` samples from the host. widths : numbers of a sample in X, Y and weight"""
+    """Batches of up to `rows` samples from the host. widths : numbers of a sample in X, Y and weight, 0 for none"""
 
     def __init__(self, rows: int, widths: tuple[int, int, int], dtype: np.dtype):
-        self._rows, self._widths = rows, widths
+        self._rows, self.widths = rows, widths
         sizes = [-(-rows * width // ALIGNED) * ALIGNED for width in widths]
         self._starts = [0, sizes[0], sizes[0] + sizes[1]]
         self._turns = Turns(sum(sizes), dtype)
@@ -97,14 +97,14 @@ class Streamed:
         if following < data.n_samples:
             self._send(data, following, min(self._rows, data.n_samples - following), order, 1 - batch % 2)
             self._ready = (epoch, batch + 1)
-        there = [room[start : start + rows * width] for start, width in zip(self._starts, self._widths, strict=True)]
+        there = [room[start : start + rows * width] for start, width in zip(self._starts, self.widths, strict=True)]
         return there[0], there[1] if data.judged else None, there[2] if data.weighted else None
 
     def _send(self, data: Data, first: int, rows: int, order: np.ndarray | None, turn: int) -> None:
         room, end = self._turns.writable(turn), 0
         chosen = slice(first, first + rows) if order is None else order[first : first + rows]
-        for array, start, width in zip((data.X, data.Y, data.weight), self._starts, self._widths, strict=True):
-            if array.size:
+        for array, start, width in zip((data.X, data.Y, data.weight), self._starts, self.widths, strict=True):
+            if width:
                 end = start + rows * width
                 room[start:end].reshape(rows, width)[:] = array.reshape(data.n_samples, width)[chosen]
         self._turns.send(turn, end)

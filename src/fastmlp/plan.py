@@ -160,7 +160,7 @@ def choose_nets_family(
     """How the nets of a population are trained: "lanes", each in a lane of its own, or on a GPU in a thread or a block;
     "batched", on a GPU, all in step; or "alone", as many at a time as there are threads.
 
-    rows : of a batch. streams : whether the inputs have no room on the device
+    rows : of a batch. streams : whether the samples have no room on the device
     """
     if not device.is_host:
         return _device_nets_family(network, n_nets, rows, dtype, precision, streams)
@@ -371,7 +371,7 @@ class Plan:
         )
 
     def place(self, data: Data) -> Data:
-        """The samples where the kernels are; inputs too large for the device stay on the host."""
+        """The samples where the kernels are; those that are too many for the device stay on the host."""
         return self.backend.place(data)
 
     def evaluate(self, team, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
@@ -384,10 +384,11 @@ class Plan:
         if leftovers.plan is not self:
             with leftovers.team_of(self.backend, self.n_threads) as team:
                 return self.evaluate(team, data, params, output)
+        team = self._own_team()
         try:
-            return self.evaluate(self._own_team(), data, params, output)
+            return self.evaluate(team, data, params, output)
         finally:
-            leftovers.team.forget_data()
+            team.forget_data()
 
     def predict_again(self, data: Data, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
         """evaluate_alone on one thread of the host, as a function (X, output) of arrays like these two."""

@@ -54,6 +54,7 @@ MONITORS = {
 CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
 RECORDED = 16_000_000  # losses recorded at the most
 FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes ...
+FULL_DEVICE = 10_000  # nets, up to which a GPU takes as long as for one
 FIRST_CALL_OF_DEVICE = 1e10  # ... and over all nets: milliseconds of a large GPU, a tenth of a second of a small one
 
 
@@ -124,7 +125,7 @@ class Task:
     def net(self) -> Net:
         """What kernels know of every net, the margin of the convergence rule included."""
         row, margin = self.network.output_row, self.converged.margin if self.converged is not None else None
-        return describe_net(self.network)._replace(margin=margin * (row.high - row.low) if margin else 0.0)
+        return describe_net(self.network)._replace(margin=float(margin * (row.high - row.low)) if margin else 0.0)
 
     @property
     def family(self) -> str:
@@ -183,13 +184,13 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     goal = Goal(
         n_epochs=n_epochs,
         scheduled=scheduled,
-        stop_loss=-np.inf if task.converged is None or task.converged.loss is None else task.converged.loss,
+        stop_loss=-np.inf if task.converged is None or task.converged.loss is None else float(task.converged.loss),
         stop_right=np.inf
         if task.converged is None or task.converged.accuracy is None
-        else task.converged.accuracy * task.data.n_samples * ALL_RIGHT,
+        else float(task.converged.accuracy * task.data.n_samples * ALL_RIGHT),
         monitor=MONITORS[task.monitor],
         patience=task.early_stopping.patience if task.early_stopping else 0,
-        min_delta=task.early_stopping.min_delta if task.early_stopping else 0.0,
+        min_delta=float(task.early_stopping.min_delta) if task.early_stopping else 0.0,
     )
     nets = Nets(
         n_params=task.network.layout.n_params,
@@ -220,8 +221,9 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     lanes = choose_lanes(task.network, task.device, len(members), task.validates)
     n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
-    # A device trains all nets at once, a processor a block.
-    at_once, first_call = (lanes, FIRST_CALL) if task.device.is_host else (len(members), FIRST_CALL_OF_DEVICE)
+    at_once, first_call = lanes, FIRST_CALL
+    if not task.device.is_host:  # all at once, and few take as long as many
+        at_once, first_call = max(len(members), FULL_DEVICE), FIRST_CALL_OF_DEVICE
     per_epoch = at_once * products(task.network, task.data.n_samples)
     n_calls, call_epochs, finished_before = 0, max(1, int(first_call / per_epoch)), progress.done
     with (

@@ -28,7 +28,6 @@ def predict(features: np.ndarray, params: np.ndarray, n_outputs: int, plan_for: 
         return output
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
-    # What is kept takes longer to make than three calls without it.
-    again = plan.predict_again(data, params, flat) if alike and plan.n_threads == 1 else None
-    leftovers.prediction = params, n, again
+    if plan.n_threads == 1:  # what is kept takes longer to make than three calls without it
+        leftovers.prediction = params, n, plan.predict_again(data, params, flat) if alike else None
     return output

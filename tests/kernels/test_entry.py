@@ -63,6 +63,25 @@ def test_a_repeated_call_has_other_arrays_in_the_places_of_two():
         repeated(numbers.astype(np.float32), out)
 
 
+class Few(NamedTuple):
+    x: float
+
+
+@kernel
+def take(few, out):
+    out[0] = bare(few).x
+
+
+@pytest.mark.parametrize("first, second", [(Few(1), Few(0.5)), (Few(0.5), Few(1))])
+def test_a_class_has_real_numbers_in_the_same_fields(monkeypatch, first, second):
+    """Another kernel, or one for other types, would be compiled for the one and given the other."""
+    monkeypatch.setattr(entry, "_structs", {})
+    monkeypatch.setattr(entry, "_entries", {})
+    entry.call(take, "first", first, np.zeros(1))
+    with pytest.raises(TypeError, match=r"All Few must have real numbers in the same fields, but not Few"):
+        entry.call(take, "second", second, np.zeros(1))
+
+
 def test_wrong_types_are_found(monkeypatch):
     """With FASTMLP_CHECK_TYPES, as in these tests: a kernel reads its arguments as what it was compiled for."""
     monkeypatch.setattr(entry, "CHECK_TYPES", True)

@@ -222,7 +222,7 @@ def test_streamed_samples_cross_a_batch_at_a_time(emulated_cuda, streaming, monk
     monkeypatch.setattr(Turns, "__init__", made)
     X, y = rng.normal(size=(400, 5)), rng.normal(size=(400, 2))
     MLP(SIZES, device="cuda", random_state=3).fit(X, y, epochs=1, batch_size=10, verbose=0)
-    assert sizes == [64 + 64 + 64]  # 50 inputs, 20 targets and room for 10 weights, each from a whole line on
+    assert sizes == [64 + 64]  # 50 inputs and 20 targets, each from a whole line on
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -240,6 +240,7 @@ def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted,
     losses = follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=100, weight=scaled)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-5)
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-4, atol=1e-5)
     loss = net.evaluate(X, y, sample_weight=weight)["loss"]
     assert loss == pytest.approx(reference.loss_and_gradient(X, y, scaled)[0], rel=1e-5)
 
@@ -262,13 +263,13 @@ def test_small_nets_take_data_of_any_size(emulated_cuda, many, monkeypatch, rng)
         np.testing.assert_allclose(output, reference.predict(X), rtol=1e-4, atol=1e-5)
 
 
-def test_no_room_for_a_batch_of_inputs(emulated_cuda, streaming, monkeypatch, rng):
+def test_no_room_for_a_batch_of_samples(emulated_cuda, streaming, monkeypatch, rng):
     """Said when the first one is to be sent."""
     Place("layers", monkeypatch)
     X, y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 2))
     net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
     emulated_cuda.settings.limit = 110_000
-    with pytest.raises(MemoryError, match=r"two buffers in turn: about 65,024 bytes are wanted.*Lower batch_size"):
+    with pytest.raises(MemoryError, match=r"two buffers in turn: about 56,832 bytes are wanted.*Lower batch_size"):
         net.fit(X, y, epochs=1, verbose=0)
 
 
