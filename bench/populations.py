@@ -22,6 +22,8 @@ from fastmlp.benchmarks.rounds import FEWEST_RUNS
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
+GROWTH, SHRINK = {"quickprop": 1.75, "rprop": 1.2}, 0.5  # the rules' other constants, as everybody has them
+SMALLEST, BIGGEST = 1e-6, 50.0
 EXPONENTIAL = {"cpu": 8, "cuda": 16}[DEVICE]
 UPDATE = {"sgd": 1, "adam": 10, "quickprop": 10, "rprop": 5}  # of one parameter; a division or a root counts as two
 CHECKED = 100  # nets that are compared with float64

@@ -47,7 +47,7 @@ def test_what_a_contestant_raises_comes_back(pool):
     absent = pool.start(Peer("numpy", "peers.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):
         absent("prepare", *WORK)
-    unable = pool.start(Peer("jax step", "peers.many_nets", "jax blocked", ("jax",)), 1, 1)
+    unable = pool.start(Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",)), 1, 1)
     with pytest.raises((Failed, Unsupported)):
         unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
 
