@@ -32,7 +32,7 @@ def note_kernels(seconds: dict[str, float]) -> None:
 
 
 def set_up() -> float:
-    """Import Numba and compile next to nothing, for which it learns of all types; returns the seconds."""
+    """Compile next to nothing, for which Numba is imported and learns of all types; returns the seconds."""
     started = time.perf_counter()
     from numba import types
 

@@ -22,7 +22,7 @@ def test_forms(name, optimizer, sizes, activation, monkeypatch):
         module = pytest.importorskip(library)
     if library == "torch":  # what the graph is made of; to compile it takes a minute
         monkeypatch.setattr(module, "compile", lambda function, **_: function)
-        many_nets_torch.epochs.cache_clear()
+        many_nets_torch.compiled.cache_clear()
         monkeypatch.setattr(many_nets_torch, "ROWS", {})
     for forms in (many_nets_jax, many_nets_numpy, many_nets_torch):
         monkeypatch.setattr(forms, "BLOCK", 9)
@@ -33,7 +33,7 @@ def test_forms(name, optimizer, sizes, activation, monkeypatch):
         assert optimizer in UNSUPPORTED[name]
         return
     finally:
-        many_nets_torch.epochs.cache_clear()
+        many_nets_torch.compiled.cache_clear()
     assert optimizer not in UNSUPPORTED.get(name, ())
     found = np.asarray(form.run(work.verify_runs))
     assert found.shape == work.start.shape

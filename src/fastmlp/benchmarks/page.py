@@ -302,7 +302,10 @@ def _scaling(results: dict[str, Any], drawn: dict[str, str]) -> str:
         figures = _outcomes(axis, [(f"{point['curve']['x']:,}", point) for point in points])
         picture = f"<figure>{drawn[name]}</figure>" if name in drawn else ""
         parts.append(f'<h3 id="{_curve_id(points[0])}">{escape(name)}</h3>{picture}{figures}')
-    note = "Logarithmic axes; lower is better. The band is the middle half of the rounds."
+    note = (
+        "Logarithmic axes; lower is better. The band is the middle half of the rounds. The limit is at each point the "
+    )
+    note += "highest floor that nobody beats: bare products of matrices, or else the arithmetic."
     return f'<h2>Scaling</h2><p class="soft">{note}</p>{"".join(parts)}' if parts else ""
 
 
