@@ -28,9 +28,11 @@ HOW = (
     "they have slept; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. "
     "Each peer runs with one and with all threads where both make sense, and the better one counts; forms that compile "
     "for long take the setting that suited their library's last form. Compiling is what a contestant needs before its "
-    "first run: fastmlp finds on the disk what an earlier work or run has compiled. XOR's rows of fastmlp are those of "
-    "an architecture that has been trained for a million steps, after which its program is written out; the row of the "
-    "first fits is before. Environment variables that set the threads or the kernels of a library are removed for all."
+    "first run. fastmlp finds on the disk what an earlier work or run has compiled: of its two figures the first is "
+    "what compiling these kernels takes where none is there, each of them measured once in a run, the second what it "
+    "needs when all are. XOR's rows of fastmlp are those of an architecture that has been trained for a million steps, "
+    "after which its program is written out; the row of the first fits is before. Environment variables that set the "
+    "threads or the kernels of a library are removed for all."
 )
 # What files must agree in to be one.
 SAME = {

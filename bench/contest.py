@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from meeting import seconds_to_meet
@@ -55,10 +56,12 @@ def enter(
     elif peer.slow_start and peer.family in known:
         settings = (known[peer.family],)
     best: Entrant | None = None
+    measures_compiling = peer.kind == "ours" and pool.device == "cpu" and not rules.quick
     for threads in [None] if peer.chooses_threads else settings:
         try:
             worker = pool.start(peer, threads, most)
             prepared = worker("prepare", entry.name, rules.quick)
+            loaded = set(worker("kernels")) if measures_compiling else set()
             if not work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("verify"))
             n_runs, repeats, seconds = calibrate(
@@ -77,8 +80,25 @@ def enter(
         if work.unit == STARTS:
             row["seconds"] = [per_unit]
         best = Entrant(worker, row, n_runs, repeats, seconds * repeats)
+    if measures_compiling:
+        row |= compiled_from_nothing(entry, peer, pool, loaded, most)
     known[peer.family] = row["threads"]
     return best, row
+
+
+def compiled_from_nothing(entry: Entry, peer: Peer, pool: Pool, names: set[str], most: int) -> dict[str, float]:
+    """`compile_seconds` of the row of a contestant that has loaded these kernels; nothing, if there are none.
+
+    A second one compiles, in the run's folder, those that none has compiled before.
+    """
+    if not names:
+        return {}
+    if not pool.compiled.knows(names):
+        with suppress(Unsupported, Failed):  # what is wrong with it is not the row's
+            other = pool.start(peer, None, most)
+            other("prepare", entry.name, False, pool.compiled.folder)
+            pool.compiled.add(other("kernels"))
+    return {"compile_seconds": pool.compiled.total(names)} if pool.compiled.knows(names) else {}
 
 
 def not_held(entry: Entry, peers: Iterable[Peer], rules: Rules, reason: str) -> dict:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 
+from compiling import Compiled
 from peers import Peer
 from worker import Failed, Worker, load, serve
 
@@ -102,10 +103,13 @@ def nursery_key(peer: Peer) -> tuple:
 
 
 class Pool:
-    """The workers of a work, and the nurseries of all of them so far."""
+    """The workers of a work, and the nurseries of all of them so far.
+
+    compiled : what has been found out about compiling this package's kernels
+    """
 
     def __init__(self, device: str):
-        self._device = device
+        self.device, self.compiled = device, Compiled()
         self._nurseries: dict[tuple, Nursery] = {}
         self._workers: list[Worker] = []
 
@@ -123,7 +127,7 @@ class Pool:
     def _nursery(self, peer: Peer) -> Nursery:
         key = nursery_key(peer)
         if key not in self._nurseries:
-            self._nurseries[key] = Nursery(peer, self._device)
+            self._nurseries[key] = Nursery(peer, self.device)
         return self._nurseries[key]
 
     def end_workers(self) -> None:
@@ -135,3 +139,4 @@ class Pool:
         for nursery in self._nurseries.values():
             nursery.close()
         self._nurseries.clear()
+        self.compiled.close()

@@ -22,6 +22,8 @@ from fastmlp.benchmarks.rounds import FEWEST_RUNS
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
+GROWTH, SHRINK = {"quickprop": 1.75, "rprop": 1.2}, 0.5  # the rules' other constants, as everybody has them
+SMALLEST, BIGGEST = 1e-6, 50.0
 EXPONENTIAL = {"cpu": 8, "cuda": 16}[DEVICE]
 UPDATE = {"sgd": 1, "adam": 10, "quickprop": 10, "rprop": 5}  # of one parameter; a division or a root counts as two
 CHECKED = 100  # nets that are compared with float64
@@ -109,6 +111,16 @@ class PopulationWork:
 NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
 
 
+WORTH_COMPILING = 10_000  # nets; of a thousand an epoch is done before PyTorch has called its graph
+TOO_FEW = "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more"
+
+
+def _peers(n_nets: int) -> tuple[Peer, ...]:
+    if n_nets >= WORTH_COMPILING:
+        return POPULATION
+    return tuple(replace(peer, left_out=TOO_FEW) if peer.name == "torch compiled" else peer for peer in POPULATION)
+
+
 def _entry(sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False) -> Entry:
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
@@ -118,7 +130,7 @@ def _entry(sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in
     build = partial(
         PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
     )
-    return Entry(name, group, (*ARITHMETIC, *POPULATION, *parts), build, in_quick)
+    return Entry(name, group, (*ARITHMETIC, *_peers(n_nets), *parts), build, in_quick)
 
 
 ENTRIES = (

@@ -110,7 +110,7 @@ def _points(axis: str, label: str, values, point) -> list[Entry]:
         name = f"{label}-{x}"
         sizes, batch, n_steps, unit = point(x)
         build = partial(_random, name, sizes, batch, n_steps, axis, x, unit)
-        entries.append(Entry(name, "scaling", (*PRODUCTS, *CURVE), build))
+        entries.append(Entry(name, "scaling", (*PRODUCTS, *ARITHMETIC, *CURVE), build))
     return entries
 
 
@@ -120,7 +120,7 @@ def _thread_points() -> list[Entry]:
     for n in counts:
         name, curve = f"threads-{n}", {"name": CURVES["threads"], "axis": "threads", "x": n}
         build = partial(_mnist, name, 1024, group="scaling", threads=(n,), curve=curve, verify_steps=1)
-        entries.append(Entry(name, "scaling", (*PRODUCTS, *CURVE), build))
+        entries.append(Entry(name, "scaling", (*PRODUCTS, *ARITHMETIC, *CURVE), build))
     return entries
 
 

@@ -12,6 +12,7 @@ import traceback
 from contextlib import suppress
 from importlib import import_module
 
+from compiling import SET_UP, note_kernels, set_up
 from peers import Peer, Unsupported, check_card
 
 NAMES_OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
@@ -60,18 +61,29 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
     if threads is None and hasattr(os, "sched_setaffinity"):  # it decides by itself how many of these to use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:most_cpus])
     contestant = work = None
+    compiled: dict[str, float] = {}
 
-    def prepare(name, quick):
+    def prepare(name, quick, cache=""):
+        """cache : a folder in which this package finds no kernels but those compiled in this run"""
         nonlocal contestant, work
         from works import build
 
         load(peer)
+        if cache:
+            os.environ["NUMBA_CACHE_DIR"] = cache
+            compiled[SET_UP] = set_up()
+        if peer.kind == "ours":
+            note_kernels(compiled)
         if threads:
             limit_threads(threads)
         check_card(peer)
         work = build(name, quick)
         contestant = import_module(peer.module).Contestant(peer.variant)
         return contestant.prepare(work, threads)
+
+    def kernels():
+        """Of this package that were loaded: name -> what compiling took, 0 for those on disk."""
+        return compiled
 
     def verify():
         """The answer after a few runs; where they are of less than the whole work, of a second contestant."""
@@ -103,7 +115,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
         notes = contestant.notes() if hasattr(contestant, "notes") else {}
         return {"products": blas_in_use(import_module(peer.module)), "peak_memory": peak, "notes": notes}
 
-    commands = {f.__name__: f for f in (prepare, verify, answer, measure, facts)}
+    commands = {f.__name__: f for f in (prepare, kernels, verify, answer, measure, facts)}
     while (command := connection.recv()) is not None:
         try:
             connection.send(("ok", commands[command[0]](*command[1:])))

@@ -164,6 +164,7 @@ POPULATION = (
     Peer("jax blocked", "peers.many_nets", "jax blocked", ("jax",), _DEVICES),
     Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH),
     Peer("torch batched", "peers.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Peer("torch compiled", "peers.many_nets", "torch compiled", ("torch",), slow_start=True, loads=COMPILER),
     Peer("numpy blocked", "peers.many_nets", "numpy blocked"),
 )
 STOPPING = (

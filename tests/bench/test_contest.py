@@ -7,6 +7,7 @@ import nursery
 import peers
 import pytest
 import work as work_module
+from compiling import SET_UP
 from nursery import Pool
 from peers import Peer, Unsupported
 from work import Entry, Wrong, at_most, thread_settings
@@ -51,6 +52,7 @@ class FakeWorker:
         return {
             "prepare": 0.5,
             "verify": 0.01,
+            "kernels": {},
             "facts": {"peak_memory": 7, "products": "p", "notes": {}},
         }[command]
 
@@ -71,7 +73,7 @@ class FakeNursery:
 
 @pytest.fixture
 def hold(monkeypatch):
-    """hold({peer: worker by threads}) -> rows by name"""
+    """hold({peer: worker by threads}) -> result, rows by name"""
     monkeypatch.setattr(contest, "build", lambda name, quick: FakeWork())
     monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
     monkeypatch.setattr(contest, "seconds_to_meet", lambda: 1e-7)
@@ -79,16 +81,19 @@ def hold(monkeypatch):
     monkeypatch.setattr(rounds, "come_to_rest", lambda: None)
     monkeypatch.setattr(rounds.PROCESSORS, "awake", lambda: nullcontext(False))
     monkeypatch.setattr(FakeWorker, "open", 0)
+    pool = Pool("cpu")
 
     def run(contestants, rules=None):
         rules = rules or Rules(rounds=3, seconds=1.0)
         monkeypatch.setattr(nursery, "Nursery", lambda *_: FakeNursery(contestants))
         entry = Entry("w", "xor", tuple(contestants), lambda: None)
-        result = contest.hold(entry, contestants, rules, Pool("cpu"), lambda text: None)
+        result = contest.hold(entry, contestants, rules, pool, lambda text: None)
         assert FakeWorker.open == 0, "every process was ended"
+        pool._nurseries.clear()
         return result, {row["name"]: row for row in result["rows"]}
 
-    return run
+    yield run
+    pool.compiled.close()
 
 
 def test_the_better_number_of_threads_goes_on(hold):
@@ -141,6 +146,38 @@ def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(hold):
     assert rows["torch compiled"]["status"] == "left out"
     assert len(workers) == 1, "a quick run tries one number of threads"
     assert "verify" not in workers[0].commands
+
+
+def test_compiling_from_nothing_is_measured_once_for_each_kernel(hold):
+    """The first worker of a work loads kernels, a second one with an empty folder compiles what is not known yet."""
+    ours = Peer("fastmlp", "m", kind="ours", chooses_threads=True)
+    answers = iter([
+        {"a": 0.0, "b": 0.0}, {SET_UP: 1.0, "a": 5.0, "b": 7.0},
+        {"a": 0.0},
+        {"a": 0.0, "c": 0.0}, {SET_UP: 1.5, "a": 0.0, "c": 2.0},
+    ])  # fmt: skip
+    make = lambda threads: FakeWorker(0.1, kernels=next(answers))
+    found = [hold({ours: make})[1]["fastmlp"]["compile_seconds"] for _ in range(3)]
+    assert found == [13.0, 6.0, 8.5]
+    assert next(answers, None) is None
+    assert "compile_seconds" not in hold({ours: lambda threads: FakeWorker(0.1)})[1]["fastmlp"]
+
+
+def test_who_cannot_compile_from_nothing_has_no_figure_of_it(hold):
+    ours = Peer("fastmlp", "m", kind="ours", chooses_threads=True)
+    workers = iter([FakeWorker(0.1, kernels={"a": 0.0}), FakeWorker(0.1, prepare=Failed("it broke"))])
+    _, rows = hold({ours: lambda threads: next(workers)})
+    assert rows["fastmlp"]["status"] == "timed"
+    assert "compile_seconds" not in rows["fastmlp"]
+
+
+def test_a_quick_run_and_peers_compile_nothing_again(hold):
+    kernels = {"a": 0.0}
+    quick = Rules(rounds=1, seconds=1.0, quick=True)
+    ours, peer = Peer("fastmlp", "m", kind="ours"), Peer("numpy", "m")
+    for one, rules in ((ours, quick), (peer, None)):
+        _, rows = hold({one: lambda threads: FakeWorker(0.1, kernels=kernels)}, rules)
+        assert "compile_seconds" not in rows[one.name]
 
 
 def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():

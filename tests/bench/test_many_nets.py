@@ -2,24 +2,39 @@
 
 import numpy as np
 import pytest
-from peers import Unsupported, many_nets
-from populations import VERIFY_RUNS, PopulationWork
+from peers import Unsupported, many_nets, many_nets_jax, many_nets_numpy, many_nets_torch
+from populations import NAMES, VERIFY_RUNS, PopulationWork
+
+FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy blocked")
+UNSUPPORTED = {
+    "jax vmap": ("adam", "quickprop", "rprop"),
+    "torch batched": ("quickprop", "rprop"),
+    "torch compiled": ("quickprop", "rprop"),
+}
 
 
-@pytest.mark.parametrize("name", ["jax blocked", "jax vmap", "torch batched", "numpy blocked"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("sizes, activation", [((2, 2, 1), "sigmoid"), ((2, 4, 4, 1), "tanh")])
 def test_forms(name, optimizer, sizes, activation, monkeypatch):
-    if not name.startswith("numpy"):
-        pytest.importorskip(name.split()[0])
-    monkeypatch.setattr(many_nets, "JAX_BLOCK", 7)
-    monkeypatch.setattr(many_nets, "NUMPY_BLOCK", 7)
-    work = PopulationWork("x", "population", sizes, activation, optimizer, 30, verify_runs=VERIFY_RUNS[optimizer])
+    library = name.split()[0]
+    if library != "numpy":
+        module = pytest.importorskip(library)
+    if library == "torch":  # what the graph is made of; to compile it takes a minute
+        monkeypatch.setattr(module, "compile", lambda function, **_: function)
+        many_nets_torch.compiled.cache_clear()
+        monkeypatch.setattr(many_nets_torch, "ROWS", {})
+    for forms in (many_nets_jax, many_nets_numpy, many_nets_torch):
+        monkeypatch.setattr(forms, "BLOCK", 9)
+    work = PopulationWork("x", "population", sizes, activation, optimizer, 70, verify_runs=VERIFY_RUNS[optimizer])
     try:
-        form = many_nets.FORMS[name](sizes, activation, optimizer, work.start)
+        form = many_nets.form_of(name)(sizes, activation, optimizer, work.start)
     except Unsupported:
-        assert (name, optimizer) == ("jax vmap", "adam")
+        assert optimizer in UNSUPPORTED[name]
         return
+    finally:
+        many_nets_torch.compiled.cache_clear()
+    assert optimizer not in UNSUPPORTED.get(name, ())
     found = np.asarray(form.run(work.verify_runs))
     assert found.shape == work.start.shape
     assert work.check(None, found) == {"share of nets": 0.0}

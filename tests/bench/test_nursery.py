@@ -5,6 +5,7 @@ import signal
 
 import nursery
 import pytest
+from compiling import SET_UP
 from nursery import Nursery, Pool, nursery_key
 from peers import Peer, Unsupported
 from worker import Failed
@@ -33,6 +34,24 @@ def test_a_contestant_does_its_work(pool):
     assert worker("facts")["peak_memory"] > 2**20
 
 
+def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
+    """Wherever they are else; the next process with the folder finds them."""
+    pool = Pool("cpu")
+    ours = Peer("fastmlp", "peers.predictors", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
+    found = []
+    for _ in range(2):
+        worker = pool.start(ours, None, 1)
+        worker("prepare", "digits_one_row", True, str(tmp_path))
+        found.append(worker("kernels"))
+    pool.close()
+    first, second = found
+    assert list(first) == list(second)
+    assert first[SET_UP] > 0
+    assert [name for name, seconds in second.items() if seconds] == [SET_UP]
+    assert all(first.values())
+    assert list(tmp_path.rglob("*.o"))
+
+
 def test_processes_are_new_and_end(pool):
     first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
     first("prepare", *WORK)
@@ -47,7 +66,7 @@ def test_what_a_contestant_raises_comes_back(pool):
     absent = pool.start(Peer("numpy", "peers.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):
         absent("prepare", *WORK)
-    unable = pool.start(Peer("jax step", "peers.many_nets", "jax blocked", ("jax",)), 1, 1)
+    unable = pool.start(Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",)), 1, 1)
     with pytest.raises((Failed, Unsupported)):
         unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
 

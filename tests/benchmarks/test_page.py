@@ -68,6 +68,15 @@ def test_points_of_curves_lose_as_visibly_as_works():
     assert "2,048 step 2 s 1 s JAX 0.50 x 500 ms 4.00 x" in re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page))
 
 
+def test_compiling_of_ours_has_two_figures():
+    """With nothing on the disk and then; files of before that was measured have one."""
+    rows = row("fastmlp", [1.0], "ours", compile_seconds=19.4), row("jax", [2.0])
+    found = re.sub("<[^>]*>", "|", bench_page.page(results(result("x", *rows))))
+    assert "|19.4 s, then 500 ms|" in found
+    assert "||500 ms||" in found
+    assert "|19.4 s, then" not in bench_page.page(results(result("x", row("fastmlp", [1.0], "ours"))))
+
+
 def test_names_stay_text():
     odd = result("odd", row("fastmlp", [1.0], "ours"), row("<b>jax", [2.0]), title="a < b & c")
     text = checked(bench_page.page(results(odd)))

@@ -255,15 +255,22 @@ def _contestant(row: Row, own: Row | None, floor: Row | None, low: float, high: 
     to_own = times(ratio(row, own).median) if own else "-"
     to_floor = times(ratio(row, floor).median) if floor else "-"
     memory = f"{row['peak_memory'] / 2**20:,.0f} MiB" if row["peak_memory"] else "-"
-    compiling = duration(row["prepare_seconds"]) if row["prepare_seconds"] >= 1e-3 else "-"
     notes = "; ".join([f"{what} {value}" for what, value in row["notes"].items()])
     tone = "ours" if row["name"].startswith("fastmlp") else "peer" if row["kind"] == "peer" else "limit"
     return (
         f'<tr class="{tone}"><td>{escape(label(row["name"]))}</td>'
         f'<td>{duration(middle)}</td><td class="bars">{bar}</td>'
-        f"<td>{duration(first)} to {duration(last)}</td><td>{to_own}</td><td>{to_floor}</td><td>{compiling}</td>"
+        f"<td>{duration(first)} to {duration(last)}</td><td>{to_own}</td><td>{to_floor}</td><td>{_compiling(row)}</td>"
         f'<td>{row["threads"] or "own"}</td><td>{memory}</td><td class="text">{escape(notes)}</td></tr>'
     )
+
+
+def _compiling(row: Row) -> str:
+    """What comes before the first run; of ours with nothing on the disk, and then with its kernels there."""
+    seconds = row["prepare_seconds"]
+    if "compile_seconds" in row:
+        return f"{duration(row['compile_seconds'])}, then {duration(seconds)}"
+    return duration(seconds) if seconds >= 1e-3 else "-"
 
 
 def _untimed(result: Result) -> str:
@@ -295,7 +302,10 @@ def _scaling(results: dict[str, Any], drawn: dict[str, str]) -> str:
         figures = _outcomes(axis, [(f"{point['curve']['x']:,}", point) for point in points])
         picture = f"<figure>{drawn[name]}</figure>" if name in drawn else ""
         parts.append(f'<h3 id="{_curve_id(points[0])}">{escape(name)}</h3>{picture}{figures}')
-    note = "Logarithmic axes; lower is better. The band is the middle half of the rounds."
+    note = (
+        "Logarithmic axes; lower is better. The band is the middle half of the rounds. The limit is at each point the "
+    )
+    note += "highest floor that nobody beats: bare products of matrices, or else the arithmetic."
     return f'<h2>Scaling</h2><p class="soft">{note}</p>{"".join(parts)}' if parts else ""
 
 

@@ -15,7 +15,8 @@ measured, `missing` {reason: names} who was not. A result is one work:
         status, reason            status: "timed", or why there are no figures: "missing", "unsupported", "left out",
                                   "failed", "wrong" (it computed something else)
         seconds                   one duration of a unit per round; round k of all rows was measured side by side
-        prepare_seconds           building and compiling, before the first run
+        prepare_seconds           building and compiling, before the first run; ours finds its kernels on the disk
+        compile_seconds           of ours, where it was measured: compiling these kernels where none is on the disk
         threads, tried            threads used (None: its own choice), seconds of each setting that was tried
         peak_memory, products     bytes; who multiplies its matrices
         verified, notes           {what: share it is off by}, {what: figure} to show beside the durations
