@@ -9,7 +9,6 @@ FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy bl
 UNSUPPORTED = {
     "jax vmap": ("adam", "quickprop", "rprop"),
     "torch batched": ("quickprop", "rprop"),
-    "torch compiled": ("quickprop", "rprop"),
 }
 
 
