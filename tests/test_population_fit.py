@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
+import fastmlp.kernels.cpu.backend
 import fastmlp.plan
 import fastmlp.population_alone
 import fastmlp.population_fit
@@ -266,3 +267,14 @@ def test_rules_may_be_given_whole_numbers():
             losses.append(pop.fit(XOR, XOR_Y, epochs=9, verbose=0, **rules).loss)
     for k in (1, 2, 4, 5):
         np.testing.assert_array_equal(losses[k], losses[k // 3 * 3])
+
+
+def test_a_call_of_many_blocks_takes_many_epochs(monkeypatch):
+    """One after another: a call that is no longer than a fit would end after each block, and start threads anew."""
+    asked, train = [], fastmlp.kernels.cpu.backend.train_nets
+    monkeypatch.setattr(fastmlp.kernels.cpu.backend, "train_nets", lambda *job: (asked.append(job[-1]), train(*job)))
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1.0)
+    Population((2, 2, 1), 5000, random_state=0).fit(XOR, XOR_Y, epochs=7, verbose=0)
+    assert asked[:5] == [1, 1, 2, 4, 8]
+    assert max(asked) > 50

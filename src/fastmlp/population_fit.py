@@ -51,6 +51,7 @@ MONITORS = {
     None: MONITOR_NONE, "loss": MONITOR_LOSS, "accuracy": MONITOR_RIGHT, "validation_loss": MONITOR_VALIDATION_LOSS,
     "validation_accuracy": MONITOR_VALIDATION_RIGHT,
 }  # fmt: skip
+MOST_EPOCHS = 2**40  # of a call, which on a processor counts those of one block after another
 CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
 RECORDED = 16_000_000  # losses recorded at the most
 FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes ...
@@ -245,7 +246,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 if work.n_finished == len(members):
                     break
                 if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled
-                    call_epochs = min(2 * call_epochs, n_epochs)
+                    call_epochs = min(2 * call_epochs, MOST_EPOCHS)
                 elif n_calls > 1 and seconds > CALL_SECONDS[1]:
                     call_epochs = max(1, call_epochs // 2)
         except KeyboardInterrupt:
