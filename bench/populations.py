@@ -115,13 +115,13 @@ WORTH_COMPILING = 10_000  # nets; of a thousand an epoch is done before PyTorch 
 TOO_FEW = "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more"
 
 
-LARGEST = 10_000_000  # nets
-TOO_MANY = "takes minutes with so many nets; see a million"
+MANY, LARGEST = 1_000_000, 10_000_000  # nets
+TOO_MANY = "takes most of a minute with so many nets; see 100,000"
 
 
 def _peers(n_nets: int) -> tuple[Peer, ...]:
     out = {"torch compiled": TOO_FEW} if n_nets < WORTH_COMPILING else {}
-    if n_nets >= LARGEST:
+    if n_nets >= MANY:
         out = dict.fromkeys(("jax vmap", "torch batched"), TOO_MANY)
     return tuple(replace(peer, left_out=out.get(peer.name, peer.left_out)) for peer in POPULATION)
 
