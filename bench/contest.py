@@ -56,7 +56,8 @@ def enter(
     elif peer.slow_start and peer.family in known:
         settings = (known[peer.family],)
     best: Entrant | None = None
-    measures_compiling = peer.kind == "ours" and pool.device == "cpu" and not rules.quick
+    in_table = entry.group != "scaling"  # points of pictures have no column for it
+    measures_compiling = peer.kind == "ours" and pool.device == "cpu" and in_table and not rules.quick
     for threads in [None] if peer.chooses_threads else settings:
         try:
             worker = pool.start(peer, threads, most)

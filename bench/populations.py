@@ -115,31 +115,26 @@ WORTH_COMPILING = 10_000  # nets; of a thousand an epoch is done before PyTorch 
 TOO_FEW = "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more"
 
 
-MANY, LARGEST = 1_000_000, 10_000_000  # nets
-TOO_MANY = "takes most of a minute with so many nets; see 100,000"
-
-
 def _peers(n_nets: int) -> tuple[Peer, ...]:
-    out = {"torch compiled": TOO_FEW} if n_nets < WORTH_COMPILING else {}
-    if n_nets >= MANY:
-        out = dict.fromkeys(("jax vmap", "torch batched"), TOO_MANY)
-    return tuple(replace(peer, left_out=out.get(peer.name, peer.left_out)) for peer in POPULATION)
+    if n_nets >= WORTH_COMPILING:
+        return POPULATION
+    return tuple(replace(peer, left_out=TOO_FEW) if peer.name == "torch compiled" else peer for peer in POPULATION)
 
 
 def _entry(sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False) -> Entry:
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
-    group = "scaling" if curve and not 1000 <= n_nets < LARGEST else "population"
+    group = "scaling" if curve and n_nets < 1000 else "population"
     most = 1000 if n_nets >= 1000 else 5000
     verify = VERIFY_RUNS[optimizer]
     build = partial(
         PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
     )
-    return Entry(name, group, (*ARITHMETIC, *_peers(n_nets), *parts), build, in_quick, n_nets >= LARGEST)
+    return Entry(name, group, (*ARITHMETIC, *_peers(n_nets), *parts), build, in_quick)
 
 
 ENTRIES = (
-    *(_entry((2, 2, 1), 10**k, curve=True, parts=STOPPING if k == 5 else (), in_quick=k == 5) for k in range(8)),
+    *(_entry((2, 2, 1), 10**k, curve=True, parts=STOPPING if k == 5 else (), in_quick=k == 5) for k in range(7)),
     _entry((2, 2, 1), 100_000, "tanh"),
     *(_entry((2, 2, 1), 100_000, optimizer=name) for name in ("adam", "quickprop", "rprop")),
     _entry((2, 4, 4, 1), 100_000, "tanh"),
