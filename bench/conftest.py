@@ -53,9 +53,6 @@ def pytest_addoption(parser):
     group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
     group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: about two minutes")
     group.addoption(
-        "--largest", action="store_true", help="curves up to what memory allows (16 GB): some ten minutes more"
-    )
-    group.addoption(
         "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
     )
     group.addoption("--save", type=Path, help="results as JSON (bench/results/latest.json)")
@@ -103,7 +100,7 @@ class Session:
         self.config = config
         rules = QUICK if option.quick else Rules()
         self.rules = rules._replace(rounds=rules.rounds if option.rounds is None else option.rounds)
-        self.device, self.goes_on = option.device, option.largest
+        self.device = option.device
         if self.rules.rounds < 1:
             raise pytest.UsageError("--rounds: expected at least 1")
         if missing := _missing(self.device):
@@ -128,7 +125,6 @@ class Session:
     def entries(self):
         for entry in ENTRIES:
             is_in = entry.group in self.groups and (entry.in_quick or not self.rules.quick)
-            is_in &= self.goes_on or not entry.is_largest
             if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
                 yield entry
 

@@ -103,14 +103,14 @@ CURVES = {
 }
 
 
-def _points(axis: str, label: str, values, point, largest: int) -> list[Entry]:
-    """point(value) -> (layer_sizes, batch_size, n_steps, unit); largest : a value too, as much as memory allows"""
+def _points(axis: str, label: str, values, point) -> list[Entry]:
+    """point(value) -> (layer_sizes, batch_size, n_steps, unit)"""
     entries = []
-    for x in (*values, largest):
+    for x in values:
         name = f"{label}-{x}"
         sizes, batch, n_steps, unit = point(x)
         build = partial(_random, name, sizes, batch, n_steps, axis, x, unit)
-        entries.append(Entry(name, "scaling", (*PRODUCTS, *ARITHMETIC, *CURVE), build, is_largest=x == largest))
+        entries.append(Entry(name, "scaling", (*PRODUCTS, *ARITHMETIC, *CURVE), build))
     return entries
 
 
@@ -153,12 +153,12 @@ ENTRIES = (
     Entry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),
     Entry("table4096", "large", LARGE, partial(_table4096, "table4096")),
     *_points("samples", "samples", (32, 2048, 65536),
-             lambda n: ((64, 64, 32, 10), 32, n // 32, "step"), largest=2**22),
+             lambda n: ((64, 64, 32, 10), 32, n // 32, "step")),
     *_points("units in a hidden layer", "width", (8, 32, 128, 512, 2048),
-             lambda w: ((64, w, w, 10), 128, 8, "step"), largest=8192),
+             lambda w: ((64, w, w, 10), 128, 8, "step")),
     *_points("hidden layers", "depth", (1, 4, 16),
-             lambda d: ((64, *[64] * d, 10), 128, 8, "step"), largest=64),  # deeper, numbers underflow
+             lambda d: ((64, *[64] * d, 10), 128, 8, "step")),
     *_points("rows in a batch", "batch", (1, 8, 64, 512, 4096),
-             lambda n: ((64, 64, 32, 10), n, max(1, min(4096 // n, 1024)), "row"), largest=2**20),
+             lambda n: ((64, 64, 32, 10), n, min(4096 // n, 1024), "row")),
     *_thread_points(),
 )  # fmt: skip

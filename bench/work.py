@@ -41,7 +41,6 @@ class Entry(NamedTuple):
     peers: tuple[Peer, ...]
     build: Callable[[], Any]
     in_quick: bool = False
-    is_largest: bool = False  # a curve's last point, which is measured with --largest only
 
 
 def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:
