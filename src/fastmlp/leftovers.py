@@ -50,6 +50,12 @@ class Leftovers(threading.local):
         team.forget()
         self.leave(use, (backend,), team, 0)
 
+    def own_team(self, backend: ModuleType, n_ranks: int) -> Any:
+        """That of this thread's last evaluation, which is kept as long as its plan is."""
+        if self.team is None:
+            self.team = backend.Team(n_ranks)
+        return self.team
+
     def forget_evaluation(self) -> None:
         self.plan = self.team = None
         self.prediction = None, 0, None

@@ -384,7 +384,7 @@ class Plan:
         if leftovers.plan is not self:
             with leftovers.team_of(self.backend, self.n_threads) as team:
                 return self.evaluate(team, data, params, output)
-        team = self._own_team()
+        team = leftovers.own_team(self.backend, self.n_threads)
         try:
             return self.evaluate(team, data, params, output)
         finally:
@@ -392,10 +392,5 @@ class Plan:
 
     def predict_again(self, data: Data, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
         """evaluate_alone on one thread of the host, as a function (X, output) of arrays like these two."""
-        team, work, rows = self._own_team(), self.work, self.rows
-        return self.backend.predict_again(self.family, team, self.net, data, params, work, rows, output)
-
-    def _own_team(self) -> Any:
-        if leftovers.team is None:
-            leftovers.team = self.backend.Team(self.n_threads)
-        return leftovers.team
+        team = leftovers.own_team(self.backend, self.n_threads)
+        return self.backend.predict_again(self.family, team, self.net, data, params, self.work, self.rows, output)
