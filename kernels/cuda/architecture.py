@@ -12,7 +12,6 @@ from ..activations import ACTIVATIONS, SOFTMAX
 from ..arguments import NO_UPDATE, Net
 from ..losses import LOSSES
 from ..optimizers import RPROP, RULES
-from ..random import BLOCK
 
 
 def _by_layer(name: str, values: Sequence[int]) -> str:
@@ -72,7 +71,7 @@ class Architecture:
             "N_PARAMS": self.n_params, "N_PADDED": n_padded or self.n_params,
             "N_STATE": row.n_state if rule != NO_UPDATE else 0,
             "LOSS": self.loss, "LOSS_WIDTH": 1 if softmax else self.sizes[-1],
-            "METRIC": self.metric, "RULE": rule, "NO_UPDATE": NO_UPDATE, "WORD_BLOCK": BLOCK,
+            "METRIC": self.metric, "RULE": rule, "NO_UPDATE": NO_UPDATE,
         }  # fmt: skip
         truths = {
             "NATURAL": loss.natural, "KEEPS": self.keeps, "DROPS": self.drops, "COMPARES": rule == RPROP,

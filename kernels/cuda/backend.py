@@ -74,8 +74,8 @@ def make_work(
 
         check_card(precision)
         if has_room(net):
-            return NarrowWork(net, rows, n_samples, shuffle, dtype, precision)
-    return LayersWork(net, rows, n_samples, shuffle, dtype, precision)
+            return NarrowWork(net, rows, dtype, precision)
+    return LayersWork(net, rows, dtype, precision)
 
 
 def train(

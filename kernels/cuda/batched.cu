@@ -107,17 +107,11 @@ struct BatchedNet {
   }
 };
 
-// The order of an epoch's samples. A warp per net; the swaps follow one another, so they are done where access is fastest.
-extern "C" __global__ void __launch_bounds__(32) shuffle(const Job* given, long long epoch, int in_shared) {
-  FM_DYN_SMEM(int, room);
-  FM_SHARED(unsigned, words, [WORD_BLOCK]);
+// The order of an epoch's samples, a block per net.
+extern "C" __global__ void __launch_bounds__(THREADS) shuffle(const Job* given, long long epoch) {
   const Job& job = *given;
   const long long slot = blockIdx.x, n = job.n_samples;
-  int* const order = job.order + slot * n;
-  permutation<32>(
-      n, job.seeds[job.owners[slot]], epoch, words, in_shared ? room : order, threadIdx.x, [] { __syncthreads(); });
-  if (in_shared)
-    for (long long i = threadIdx.x; i < n; i += 32) order[i] = room[i];
+  shuffle_by_block<THREADS>(n, job.seeds[job.owners[slot]], epoch, job.order + slot * n, job.lists + 2 * slot * n);
 }
 
 // Block (columns, chunk, net).

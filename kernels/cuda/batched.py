@@ -29,7 +29,7 @@ from ..optimizers import CODES, RPROP
 from .architecture import Architecture
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
 from .memory import checked_allocation, free_memory, is_on_device, whole_data
-from .module import DEFAULT_SHARED, MOST_DECLARED, Module, compiled, source
+from .module import Module, compiled, source
 from .per_net import NOTHING, SAFE_EVERY, padded
 from .replay import Replays
 from .structs import JOB
@@ -51,7 +51,7 @@ def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, 
         rule, stride, **switches, THREADS=PER_BLOCK, SETTLERS=settlers, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY
     )
     trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
-    files = ("layout.cuh", "sums.cuh", "per_net.cuh", "passes.cuh", "batched.cu")
+    files = ("layout.cuh", "sums.cuh", "orders.cuh", "per_net.cuh", "passes.cuh", "batched.cu")
     return compiled(source(trains + header + JOB.source, *files))
 
 
@@ -129,9 +129,7 @@ class BatchedWindow(Window):
     def _train_epoch(self) -> None:
         module, passes, given, course, n = self._module, self._passes, self._given, self._course, self.n_active
         if course.shuffle:
-            n_bytes = 4 * self.n_samples
-            in_shared = n_bytes <= DEFAULT_SHARED - MOST_DECLARED
-            module["shuffle"]((n,), 32, given, self._epoch, in_shared, shared=n_bytes if in_shared else 0)
+            module["shuffle"]((n,), PER_BLOCK, given, self._epoch)
         whole, rest = divmod(self.n_samples, course.batch_size)
         for rows, n_alike in ((course.batch_size, whole), (rest, min(rest, 1))):
             if self._can_be_recorded:

@@ -45,8 +45,8 @@ MOST_BLOCKS = 1024
 class LayersWork:
     """Device buffers of one net for batches of up to `rows` samples."""
 
-    def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
-        self.net, self.rows, self.n_samples, self.dtype = net, rows, n_samples, np.dtype(dtype)
+    def __init__(self, net: Net, rows: int, dtype: np.dtype, precision: str):
+        self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
         sizes = [int(size) for size in net.sizes]
         self.sizes, self.products, self._modules = sizes, Products(self.dtype, precision), {}
         drops, self.hides = net.dropout > 0.0, [bool(rate > 0.0) for rate in net.dropout]
@@ -69,7 +69,7 @@ class LayersWork:
             self.squares, self.objectives = cupy.zeros((self.n_blocks, 2)), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(2 * net.n_layers)
             self.clock, self.replays = Clock(), Replays()
-            self.batches = Batches(rows, n_samples, shuffle, sizes[0], sizes[-1], self.dtype)
+            self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
 
     def header(self, data: Data, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
@@ -77,7 +77,7 @@ class LayersWork:
         return text + CLOCK.source
 
     def module(self, header: str) -> Module:
-        return self.compiled(source(header, "layout.cuh", "sums.cuh", "passes.cuh", "per_layer.cu"))
+        return self.compiled(source(header, "layout.cuh", "sums.cuh", "orders.cuh", "passes.cuh", "per_layer.cu"))
 
     def compiled(self, text: str) -> Module:
         """The module of a text, for as long as this object lives: graphs do not keep theirs from being unloaded."""
@@ -193,7 +193,7 @@ class LayersWork:
             epoch, batch = divmod(step, n_batches)
             rows = min(size, data.n_samples - batch * size)
             launch = partial(self.step, module, header, data, course, memory, clip_norm, epoch, batch, rows)
-            self.batches.begin(data, course, epoch)
+            self.batches.begin(module, data, course, epoch)
             # Those in a row that are like this one: whole batches of one epoch, or epochs of one batch.
             n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))
             if can_be_recorded:
@@ -201,7 +201,6 @@ class LayersWork:
             else:
                 launch()
                 n_alike = 1
-            self.batches.used(epoch)
             step += n_alike
         self._end(data, course, memory, records, first, end, n_batches)
 

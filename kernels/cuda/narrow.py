@@ -64,8 +64,8 @@ def has_room(net: Net) -> bool:
 class NarrowWork(LayersWork):
     """Buffers of such a net. Evaluation is LayersWork's, in float32."""
 
-    def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str):
-        super().__init__(net, rows, n_samples, shuffle, dtype, "exact")
+    def __init__(self, net: Net, rows: int, dtype: np.dtype, precision: str):
+        super().__init__(net, rows, dtype, "exact")
         self._half = TYPES[precision]
         self._n_weights, self._n_grads, tile_bytes = Layout.of(net)
         limit = shared_limit()

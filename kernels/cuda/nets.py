@@ -77,7 +77,7 @@ class NetsWork:
         kind: type[Window] = batched.BatchedWindow if self.batched else _Window
         each = kind.bytes_each(self, course, goal, nets.n_members, held_out.n_samples) + 16 * nets.n_records
         if course.shuffle:
-            each += 4 * data.n_samples
+            each += 12 * data.n_samples  # an order and its lists
         n = min(nets.n_members - self._n_taken, max(1, int(SHARE_OF_MEMORY * free / each)), kind.most)
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n

@@ -29,8 +29,7 @@ __device__ __forceinline__ void gather_batch(
 // Whether element e of layer k's outputs in a batch survives dropout, as every device decides it.
 __device__ __forceinline__ bool survives(long long e, int k, long long step, long long seed, double rate) {
   const Words four = philox(e >> 2, step, DROPOUT, k, seed);
-  const unsigned word = (e & 3) == 0 ? four.x : (e & 3) == 1 ? four.y : (e & 3) == 2 ? four.z : four.w;
-  return word >= (unsigned long long)(rate * 4294967296.0);
+  return word_of(four, int(e & 3)) >= (unsigned long long)(rate * 4294967296.0);
 }
 
 // a = f(z + b) of layer k; `hides` also drops units: then z keeps what f' needs, and mask the factors.

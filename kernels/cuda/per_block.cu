@@ -43,11 +43,8 @@ struct BlockNet {
   }
 
   __device__ void shuffle(long long epoch) {
-    FM_SHARED(unsigned, words, [WORD_BLOCK]);
-    __syncthreads();
-    permutation<THREADS>(
-        job.n_samples, job.seeds[owner], epoch, words, job.order + slot * job.n_samples, threadIdx.x,
-        [] { __syncthreads(); });
+    const long long n = job.n_samples;
+    shuffle_by_block<THREADS>(n, job.seeds[owner], epoch, job.order + slot * n, job.lists + 2 * slot * n);
   }
 
   // Samples first .. first + rows become the tile's columns.

@@ -3,12 +3,23 @@
 // What differs from step to step is read from the clock (clock.py), which a step's last kernel moves on: the arguments of
 // a launch are the same at each step, so that a recorded one can be replayed.
 
-// The clock's batch, in the order of its epoch (even, odd) or, without one, as samples stand.
+// An epoch's order, in two launches: lists of all steps (orders.cuh), then the order itself.
+extern "C" __global__ void list_steps(long long n, long long seed, long long epoch, int* heads, int* nexts) {
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
+    list_step(i, n, seed, epoch, heads, nexts);
+}
+
+extern "C" __global__ void order_samples(
+    long long n, long long seed, long long epoch, const int* heads, const int* nexts, int* order) {
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
+    order[i] = sample_at(i, n, seed, epoch, heads, nexts);
+}
+
+// The clock's batch, in the order of its epoch or, without one, as samples stand.
 extern "C" __global__ void gather(
-    const Clock* clock, const T* X, const T* Y, const T* weight, const int* even, const int* odd, long long batch_size,
-    long long rows, T* x, T* y, T* w) {
-  const long long epoch = clock->step / clock->n_batches, first = clock->step % clock->n_batches * batch_size;
-  gather_batch(X, Y, weight, epoch % 2 ? odd : even, first, rows, x, y, w);
+    const Clock* clock, const T* X, const T* Y, const T* weight, const int* order, long long batch_size, long long rows,
+    T* x, T* y, T* w) {
+  gather_batch(X, Y, weight, order, clock->step % clock->n_batches * batch_size, rows, x, y, w);
 }
 
 extern "C" __global__ void activate(

@@ -162,29 +162,6 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
   leave(job, net, s, slot);
 }
 
-// The order of an epoch's samples, by Fisher and Yates with the words of random.py. words : scratch of WORD_BLOCK.
-template <int THREADS, typename Sync>
-__device__ __forceinline__ void permutation(
-    long long n, long long seed, long long epoch, unsigned* words, int* order, int thread, Sync sync) {
-  for (long long i = thread; i < n; i += THREADS) order[i] = int(i);
-  for (long long block = 0; block < n; block += WORD_BLOCK) {
-    for (int j = 4 * thread; j < WORD_BLOCK; j += 4 * THREADS)
-      {
-        const Words four = philox(block + j, epoch, SHUFFLE, 0, seed);
-        words[j] = four.x, words[j + 1] = four.y, words[j + 2] = four.z, words[j + 3] = four.w;
-      }
-    sync();
-    if (thread == 0)
-      for (int j = 0; j < WORD_BLOCK && block + j < n; ++j) {
-        const long long i = block + j;
-        const long long other = i + (long long)(((unsigned long long)words[j] * (unsigned long long)(n - i)) >> 32);
-        const int kept = order[i];
-        order[i] = order[other], order[other] = kept;
-      }
-    sync();
-  }
-}
-
 // How much of a sample is right: whether its largest output is, or the share of outputs on the right side of the bound.
 // `a` and `y` hold an output every `step` numbers.
 __device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int step = 1) {

@@ -107,7 +107,7 @@ def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
     if shape.in_thread:
         header += printer.straight_line_source(architecture.sizes, architecture.activations, architecture.loss) + "\n"
     files = ("per_thread.cu",) if shape.in_thread else ("block_memory.cuh", "per_block.cu")
-    return source(header + JOB.source, "layout.cuh", "sums.cuh", "per_net.cuh", *files)
+    return source(header + JOB.source, "layout.cuh", "sums.cuh", "orders.cuh", "per_net.cuh", *files)
 
 
 def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, judged: bool) -> Kernel:

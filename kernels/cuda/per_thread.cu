@@ -52,8 +52,7 @@ struct ThreadNet {
   }
 
   __device__ __forceinline__ void shuffle(long long epoch) {
-    unsigned words[WORD_BLOCK];
-    permutation<1>(job.n_samples, job.seeds[owner], epoch, words, job.order + slot * job.n_samples, 0, [] {});
+    shuffle_by_thread(job.n_samples, job.seeds[owner], epoch, job.order + slot * job.n_samples);
   }
 
   // One sample's outputs, and its gradient added to g.

@@ -48,16 +48,16 @@ class SingleWork:
     """Buffers of one net's fit or evaluation, made when the first call says what they are for."""
 
     def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
-        self.net, self.rows, self.n_samples, self.shuffle, self.dtype = net, rows, n_samples, shuffle, np.dtype(dtype)
+        self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
         self.n_outputs, self._zero = int(net.sizes[-1]), cupy.zeros(1, np.int64)
-        self._order = cupy.empty(max(n_samples, 1), np.int32)
+        self._order, self._lists = (cupy.empty(size * n_samples * shuffle, np.int32) for size in (1, 2))
         self._unused = cupy.empty(int(net.n_padded), dtype)
         self._by_layers: LayersWork | None = None
 
     def _streams(self, data: Data) -> bool:
         """Whether the samples have no room on the device: then layers train on batches that come from the host."""
         if self._by_layers is None and not fits(data):
-            self._by_layers = LayersWork(self.net, self.rows, self.n_samples, self.shuffle, self.dtype, "exact")
+            self._by_layers = LayersWork(self.net, self.rows, self.dtype, "exact")
         return self._by_layers is not None
 
     def _architecture(self, data: Data) -> Architecture:
@@ -89,7 +89,7 @@ class SingleWork:
                 "hyper": cupy.asarray(np.append(course.hyper, net.l2)), "dropout": cupy.asarray(net.dropout),
                 "seeds": cupy.asarray(np.array([course.seed], np.int64)),
                 "layer_factors": cupy.asarray(course.layer_factors), "X": data.X, "Y": data.Y, "weight": data.weight,
-                "order": self._order, "owners": self._zero, "active": self._zero,
+                "order": self._order, "lists": self._lists, "owners": self._zero, "active": self._zero,
                 "scalars": scalars, "counters": counters, "factors": cupy.asarray(course.factors),
                 "record_epochs": cupy.asarray(epochs), "records": records[0], "right_records": records[1],
                 "n_active": 1, "n_slots": 1, "n_samples": data.n_samples, "batch_size": course.batch_size,

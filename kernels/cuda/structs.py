@@ -55,7 +55,7 @@ JOB = Struct("Job", """
     T* params; T* state; T* safe; T* best; T* grads;
     const double* hyper; const double* dropout; const long long* seeds; const double* layer_factors;
     const T* X; const T* Y; const T* weight; const T* held_X; const T* held_Y; const T* held_weight;
-    int* order; const long long* owners; const long long* active;
+    int* order; int* lists; const long long* owners; const long long* active;
     double* scalars; long long* counters;
     const double* factors; const long long* record_epochs; double* records; double* right_records;
     T* workspace; T* output; double* partial;

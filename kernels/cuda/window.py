@@ -74,7 +74,7 @@ class Window(ABC):
                 state[:, row, :] = cupy.asarray(values.astype(dtype))[:, None]
         scalars = np.zeros((n, N_SCALARS))
         scalars[:, :2], scalars[:, 2:4] = 1.0, np.inf
-        watches = goal.monitor != MONITOR_NONE
+        watches, shuffled = goal.monitor != MONITOR_NONE, n * data.n_samples * course.shuffle
         self._scalars, self._counters = cupy.asarray(scalars), cupy.zeros((n, N_COUNTERS), np.int64)
         self._owners = cupy.asarray(members)
         self._records = cupy.full((nets.n_records, n), np.nan)
@@ -84,7 +84,7 @@ class Window(ABC):
             "hyper": tables.hyper, "dropout": tables.dropout, "seeds": tables.seeds,
             "layer_factors": tables.layer_factors, "X": data.X, "Y": data.Y, "weight": data.weight,
             "held_X": held_out.X, "held_Y": held_out.Y, "held_weight": held_out.weight,
-            "order": cupy.empty(n * data.n_samples if course.shuffle else 1, np.int32),
+            "order": cupy.empty(shuffled, np.int32), "lists": cupy.empty(2 * shuffled, np.int32),
             "owners": self._owners, "scalars": self._scalars, "counters": self._counters,
             "factors": tables.factors, "record_epochs": tables.record_epochs, "records": self._records,
             "right_records": cupy.empty_like(self._records), "output": None, "partial": None,

@@ -142,6 +142,7 @@ def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeyp
     )  # fmt: skip
     per_step = {"gather": 1, "activate": n_layers - 1, "judge": 1, "backward": n_layers - 1, "update": 1, **extra}
     found = launches(n)
+    assert (found.pop("list_steps"), found.pop("order_samples")) == (3, 3)  # once an epoch
     assert found == {name: 12 * count for name, count in per_step.items() if count}
     assert n["products"] == 12 * (3 * n_layers - 1)
     assert sum(found.values()) + n["products"] == 12 * (5 * n_layers + sum(extra.values()))
@@ -278,7 +279,7 @@ def test_a_step_of_a_long_run_costs_a_sixteenth_of_a_launch(emulated_cuda, monke
     with emulated_cuda.counting() as more:
         net.fit(X, y, epochs=2, batch_size=4, verbose=0)
     assert more["graph_launches"] - first["graph_launches"] == 3 + 2  # 3 of 16 steps, 2 of one
-    assert more["launches"] + more["products"] == first["launches"] + first["products"]
+    assert more["launches"] + more["products"] == first["launches"] + first["products"] + 2  # of the order
 
 
 def test_a_full_batch_gathers_nothing(emulated_cuda, rng):
@@ -303,8 +304,7 @@ def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
         }  # fmt: skip
     assert found[3, 24] == found[3, 2]
     more = {name: found[6, 24][name] - count for name, count in found[3, 24].items()}
-    per_epoch = 3 if shuffle else 0  # of an order: one copy, and one look whether the last but one has left
-    assert more == {"synchronizations": per_epoch, "device_to_host": 0, "host_to_device": per_epoch}, found
+    assert set(more.values()) == {0}, found
 
 
 def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):

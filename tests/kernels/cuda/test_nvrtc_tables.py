@@ -99,7 +99,7 @@ def by_layers(i):
     net, metric, dtype = net_of(i, (5, 40, 7), True)
     on = switches(i)
     data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = LayersWork(net, 8, 8, on["SHUFFLES"], dtype, "exact")
+    work = LayersWork(net, 8, dtype, "exact")
     work.module(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 
@@ -109,7 +109,7 @@ def narrow(i):
     net, metric, _ = net_of(i, (5, 40, 7), False)
     on = switches(i)
     data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = narrow.NarrowWork(net, 8, 8, False, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
+    work = narrow.NarrowWork(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
     work.compiled(work.text(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"])))
 
 
@@ -127,7 +127,7 @@ KINDS = {  # what makes the source of a case, and the kernels in it
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},
     in_step: {"shuffle", "gather", "activate", "judge", "backward", "settle", "update", "finish", "exchange"},
-    by_layers: {"gather", "activate", "judge", "backward", "measure", "update", "settle_biases"},
+    by_layers: {"list_steps", "order_samples", "gather", "activate", "judge", "backward", "measure", "update", "settle_biases"},
     narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},
 }

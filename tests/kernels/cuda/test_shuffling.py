@@ -20,10 +20,10 @@ def data_of(n, on_device=None, weighted=True):
     return Data(n, X, Y, weighted, weight, True, METRIC_NONE)
 
 
-def batches_of(n, size, shuffle):
+def batches_of(size):
     from fastmlp.kernels.cuda import shuffling
 
-    return shuffling.Batches(size, n, shuffle, 3, 2, np.dtype(np.float32))
+    return shuffling.Batches(size, 3, 2, np.dtype(np.float32))
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def module(cuda):
     from fastmlp.plan import describe_net
 
     net = describe_net(MLP((3, 2), device="cpu").network)
-    work = LayersWork(net, 4, 8, False, np.dtype(np.float32), "exact")
+    work = LayersWork(net, 4, np.dtype(np.float32), "exact")
     return work.module(work.header(data_of(8), 0, False, False))
 
 
@@ -53,7 +53,7 @@ class Taken:
 
         self.module, self.data, self.course = module, data, course(size, shuffle)
         self.n_batches, self.clock, self.tick = -(-data.n_samples // size), Clock(), compiled(TICK)["tick"]
-        self.batches = batches_of(data.n_samples, size, shuffle)
+        self.batches = batches_of(size)
         self.start(0)
 
     def start(self, epoch):
@@ -63,11 +63,10 @@ class Taken:
     def next(self, use=lambda x, y, w: None):
         epoch, batch = divmod(self.step, self.n_batches)
         rows = min(self.course.batch_size, self.data.n_samples - batch * self.course.batch_size)
-        self.batches.begin(self.data, self.course, epoch)
+        self.batches.begin(self.module, self.data, self.course, epoch)
         taken = self.batches.take(self.module, self.clock, self.data, self.course, epoch, batch, rows)
         use(*taken)
         self.tick((1,), 1, self.clock.array)
-        self.batches.used(epoch)
         self.step += 1
         return taken
 
@@ -89,6 +88,17 @@ def test_orders_bit_by_bit(module, cuda, n, size, shuffle):
             np.testing.assert_array_equal(w.get()[:rows], np.linspace(0.5, 1.5, n).astype(np.float32)[chosen])
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 257, 20_000])
+def test_orders_of_any_length_by_threads_in_any_order(emulated_cuda, module, cuda, n):
+    """A step comes into its list whenever its thread does; the order is the same."""
+    data = Data(n, cuda.zeros(1, np.float32), None, False, None, False, METRIC_NONE)
+    for epoch, threads in itertools.product((0, 7), (0, 5, 6)):
+        emulated_cuda.settings.order = threads
+        batches = batches_of(4)
+        batches.begin(module, data, course(4, True), epoch)
+        np.testing.assert_array_equal(batches._order.get(), epoch_order(n, 2**62 + 3, epoch))
+
+
 def test_what_is_launched_does_not_depend_on_the_batch(module, cuda):
     """As a recorded step needs it: the same arrays for each."""
     for shuffle in (True, False):
@@ -103,7 +113,7 @@ def test_a_full_batch_in_order_is_the_data(module, cuda):
 
 
 def test_batches_of_an_evaluation_are_views(module, cuda):
-    data, batches = data_of(10, cuda), batches_of(10, 4, False)
+    data, batches = data_of(10, cuda), batches_of(4)
     for batch, rows in ((0, 4), (1, 4), (2, 2)):
         x, y, w = batches.in_order(data, batch * 4, rows)
         assert x.data.ptr == data.X.data.ptr + batch * 4 * 3 * 4
@@ -113,7 +123,7 @@ def test_batches_of_an_evaluation_are_views(module, cuda):
 
 def test_what_is_not_there_is_nothing(module, cuda):
     data = data_of(10, cuda)._replace(weighted=False, judged=False)
-    assert batches_of(10, 4, False).in_order(data, 4, 4)[1:] == (None, None)
+    assert batches_of(4).in_order(data, 4, 4)[1:] == (None, None)
 
 
 # ---- samples that stay on the host
