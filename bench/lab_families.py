@@ -1,7 +1,7 @@
 """Where samples-as-lanes stops paying: time of both kernel families over widths and numbers of samples, of a training
 step on one thread, and of a forward pass on as many as each chooses.
 
-Run: python bench/lab_families.py      (prints microseconds and who wins; plan.py's thresholds come from here)
+Run: python bench/lab_families.py      (prints microseconds and who wins; heuristics.py's thresholds come from here)
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 import fastmlp
-import fastmlp.plan as plan
-from fastmlp.plan import products
+import fastmlp.heuristics as heuristics
+from fastmlp.heuristics import products
 
 SMALL = ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (16, 8, 1), (24, 5, 1), (20, 20, 1), (24, 24, 1))
 NEAR = ((10, 16, 16, 1), (16, 32, 1), (10, 48, 1), (30, 10, 2), (48, 12, 3), (40, 16, 1), (24, 32, 1), (64, 8, 8, 10))
@@ -27,7 +27,7 @@ FAMILIES = ("per_sample", "per_layer")
 def made(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.MLP, np.ndarray]:
     """A net whose every step and pass is by this family, and samples."""
     family = family if family == "per_layer" else "per_sample_narrow" if rows <= 4 else "per_sample_wide"
-    plan.choose_family = plan.choose_evaluation_family = lambda network, rows: family
+    heuristics.choose_family = heuristics.choose_evaluation_family = lambda network, rows: family
     net = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0, device="cpu")
     return net, np.random.default_rng(0).normal(size=(rows, sizes[0])).astype(np.float32)
 
@@ -61,11 +61,11 @@ def table(seconds, nets, all_rows) -> Iterator[str]:
 
 
 def main() -> None:
-    threads, nets = plan.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS)
-    plan.choose_threads = lambda *_: 1
+    threads, nets = heuristics.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS)
+    heuristics.choose_threads = lambda *_: 1
     for line in table(seconds_per_step, nets, ROWS):
         print(line, flush=True)
-    plan.choose_threads = threads
+    heuristics.choose_threads = threads
     print("\nforward pass")
     for line in table(seconds_per_pass, nets, PASS_ROWS):
         print(line, flush=True)

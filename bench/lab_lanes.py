@@ -1,4 +1,4 @@
-"""Blocks of one register or of two? The measurement behind plan.WIDE_UP_TO_PARAMS.
+"""Blocks of one register or of two? The measurement behind heuristics.WIDE_UP_TO_PARAMS.
 
     python bench/lab_lanes.py [--epochs 1024]
 

@@ -1,4 +1,4 @@
-"""How many nets make lanes worth while? The measurement behind plan.choose_nets_family.
+"""How many nets make lanes worth while? The measurement behind heuristics.choose_nets_family.
 
     python bench/lab_population_families.py [--epochs 200]
 
@@ -54,7 +54,7 @@ def main():
     options = parser.parse_args()
     os.environ["FASTMLP_NUM_THREADS"] = "1"
     start_clean()
-    from fastmlp.plan import LANES
+    from fastmlp.heuristics import LANES
 
     for sizes in SIZES:
         n_params = sum((i + 1) * j for i, j in pairwise(sizes))

@@ -11,9 +11,10 @@ import time
 import numpy as np
 
 import fastmlp
-import fastmlp.plan as plan
+import fastmlp.heuristics as heuristics
 from fastmlp.devices import n_threads_available
-from fastmlp.plan import products
+from fastmlp.heuristics import products
+from fastmlp.leftovers import leftovers
 
 NETS = (
     (2, 8, 1), (2, 16, 16, 1), (16, 24, 24, 1), (64, 8, 8, 10), (30, 40, 40, 2), (64, 64, 32, 10), (64, 100, 10),
@@ -43,8 +44,8 @@ def predictions(n_threads: int) -> None:
             )
             medians = []
             for threads in (1, n_threads):
-                plan.choose_evaluation_threads = lambda *_, n=threads: n
-                plan.leftovers.forget_evaluation()
+                heuristics.choose_evaluation_threads = lambda *_, n=threads: n
+                leftovers.forget_evaluation()
                 net.predict(X)
                 seconds = []
                 for k in range(200):
@@ -70,7 +71,7 @@ def steps(n_threads: int) -> None:
             X, y = rng.normal(size=(rows * 8, sizes[0])), rng.normal(size=(rows * 8, sizes[-1]))
             seconds = []
             for threads in (1, n_threads):
-                plan.choose_threads = lambda *_, n=threads: n
+                heuristics.choose_threads = lambda *_, n=threads: n
                 net = fastmlp.MLP(sizes, random_state=0)
                 net.fit(X, y, epochs=1, batch_size=rows, verbose=0)
                 epochs = max(1, int(3e9 / products(net.network, rows) / 8))
@@ -78,7 +79,7 @@ def steps(n_threads: int) -> None:
                 seconds.append(min(net.fit(X, y, **options).seconds / epochs / 8 for _ in range(5)))
             work, text = products(net.network, rows), "-".join(map(str, sizes))
             one, more = (s * 1e6 for s in seconds)
-            family = plan.choose_family(net.network, rows)
+            family = heuristics.choose_family(net.network, rows)
             print(f"{text:16} {rows:5} {family:>20} {work:10} {one:12.1f} {more:12.1f}  {one / more:.2f}", flush=True)
 
 

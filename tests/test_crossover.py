@@ -8,7 +8,7 @@ import fastmlp
 from fastmlp import crossover
 from fastmlp.crossover import Row, crossing
 from fastmlp.devices import resolve, thresholds
-from fastmlp.plan import products
+from fastmlp.heuristics import products
 from fastmlp.thresholds import thresholds_of
 
 

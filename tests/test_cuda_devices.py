@@ -253,7 +253,7 @@ def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
 def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size, message, rng):
     """And the setting helps."""
     Place("layers", monkeypatch)
-    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 5)
+    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 5)
     X, y = samples(rng, 600)
     net = make()
     emulated_cuda.settings.limit = 30_000

@@ -8,7 +8,7 @@ import safetensors.numpy
 import scipy.stats
 
 import fastmlp
-import fastmlp.plan
+import fastmlp.heuristics
 from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.losses import LOSSES
@@ -36,8 +36,8 @@ def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
 @pytest.fixture(autouse=True)
 def small_nets_train_in_lanes(monkeypatch):
     """However few they are: the sizes below decide."""
-    monkeypatch.setattr(fastmlp.plan, "LANES_FROM", ((4000, (1, 1, 1)),))
-    monkeypatch.setattr(fastmlp.plan, "EVALUATION_LANES", (4000, 1))
+    monkeypatch.setattr(fastmlp.heuristics, "LANES_FROM", ((4000, (1, 1, 1)),))
+    monkeypatch.setattr(fastmlp.heuristics, "EVALUATION_LANES", (4000, 1))
 
 
 # a net for the straight-line program, one for the loops over units, one that is trained by itself

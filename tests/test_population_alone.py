@@ -9,9 +9,9 @@ import fastmlp
 import fastmlp.training
 from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.devices import resolve
+from fastmlp.heuristics import choose_nets_family
 from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.plan import choose_nets_family
 
 SIZES, N_NETS = (3, 5, 1), 5
 

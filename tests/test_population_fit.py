@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastmlp
+import fastmlp.heuristics
 import fastmlp.kernels.cpu.backend
-import fastmlp.plan
 import fastmlp.population_alone
 import fastmlp.population_fit
 import fastmlp.progress
@@ -75,7 +75,7 @@ def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
 
     def train(up_to):
-        monkeypatch.setattr(fastmlp.plan, "WIDE_UP_TO_PARAMS", up_to)
+        monkeypatch.setattr(fastmlp.heuristics, "WIDE_UP_TO_PARAMS", up_to)
         pop = Population(
             (2, 2, 1), 150, hidden_activation="tanh", output_activation="sigmoid", random_state=1, dtype=dtype,
             l2=1e-3 if name == "penalties" else 0.0,
@@ -83,9 +83,9 @@ def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
         return pop, pop.fit(XOR, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
     network = Population((2, 2, 1), 1).network
-    numbers = [fastmlp.plan.choose_lanes(network, Device("cpu", ""), n, False) for n in (4, 150)]
+    numbers = [fastmlp.heuristics.choose_lanes(network, Device("cpu", ""), n, False) for n in (4, 150)]
     assert numbers == [max(8, VECTOR_BYTES // 4), 2 * max(8, VECTOR_BYTES // 4)]
-    assert fastmlp.plan.choose_lanes(network, Device("cpu", ""), 150, True) == LANES
+    assert fastmlp.heuristics.choose_lanes(network, Device("cpu", ""), 150, True) == LANES
     (narrow, of_narrow), (wide, of_wide) = train(0), train(21)
     np.testing.assert_array_equal(narrow.params, wide.params)
     for field in ("status", "epochs", "loss", "records"):

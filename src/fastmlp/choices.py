@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from .errors import checked_count, unknown_name
+from .heuristics import PRECISIONS
 from .network import Network
-from .plan import PRECISIONS, describe_net
+from .plan import describe_net
 
 
 def chosen_classes(outputs: Any, network: Network) -> Any:

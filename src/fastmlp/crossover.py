@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .devices import devices
+from .heuristics import products
 from .mlp import MLP
-from .plan import products
 from .thresholds import Thresholds, remember
 
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)

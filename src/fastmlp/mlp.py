@@ -13,6 +13,7 @@ from .callbacks import Callback, as_callbacks, as_early_stopping
 from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
 from .devices import check_name, device_for, in_kind, on_device_of, resolve
 from .errors import checked_count, checked_number
+from .heuristics import products
 from .history import History
 from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
@@ -21,7 +22,7 @@ from .kernels.random import FIT, derived_seed
 from .network import Network
 from .objective import Objective
 from .optimizers import optimizer_from_name
-from .plan import Plan, products
+from .plan import Plan
 from .prediction import predict
 from .schedules import schedule_factors
 from .training import Fit, OptimizerState, Options

@@ -19,13 +19,13 @@ from .devices import backend, check_name, device_for, in_kind, on_device_of, res
 from .diagnosis.monitor import population_monitor
 from .ensemble import average, checked_shares, greedy_weights
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net
+from .heuristics import products
 from .initialization import Init, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
 from .kernels.random import FIT, derived_seeds
 from .mlp import MLP
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
-from .plan import products
 from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
 from .population_result import PopulationResult

@@ -14,6 +14,7 @@ from .callbacks import EarlyStopping
 from .convergence import Converged
 from .devices import Device, backend, device_of
 from .errors import is_per_net
+from .heuristics import choose_lanes, choose_nets_family, lane_threads, products
 from .kernels.arguments import (
     ALL_RIGHT,
     CONVERGED,
@@ -39,7 +40,7 @@ from .kernels.optimizers import CODES
 from .leftovers import leftovers
 from .network import Network
 from .optimizers import Optimizer, settings_of
-from .plan import choose_lanes, choose_nets_family, describe_net, lane_threads, nets_work, products
+from .plan import describe_net, nets_work
 from .population_alone import train_each
 from .progress import Progress
 from .schedules import factors_at, is_constant

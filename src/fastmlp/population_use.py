@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from .devices import Device, backend, device_of
+from .heuristics import EVALUATION_ROWS, LANES, choose_nets_evaluation, lane_threads
 from .kernels.arguments import ALL_RIGHT, CONVERGED, NET_HYPER, NO_EPOCH, NOT_SAID, RUNNING, Data, Nets
 from .leftovers import leftovers
 from .network import Network
-from .plan import EVALUATION_ROWS, LANES, Plan, choose_nets_evaluation, describe_net, lane_threads, nets_work
+from .plan import Plan, describe_net, nets_work
 from .population_data import Strides, own_data
 from .population_fit import Outcome, Task
 

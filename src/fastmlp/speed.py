@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from .plan import products
+from .heuristics import products
 
 # Run by a Python of its own: the number of BLAS's threads and its environment are read when it is loaded.
 PROGRAM = """

@@ -16,6 +16,7 @@ import numpy as np
 from .callbacks import Best, Callback, EarlyStopping, epochs_ahead
 from .convergence import Converged
 from .errors import DivergenceWarning
+from .heuristics import products
 from .history import History
 from .kernels.arguments import (
     DIVERGED,
@@ -32,7 +33,7 @@ from .kernels.optimizers import CODES, MOST_STATE, RULES
 from .leftovers import leftovers
 from .optimizers import Optimizer
 from .pace import STEP, Pace
-from .plan import Plan, products
+from .plan import Plan
 from .progress import Progress
 from .schedules import factors_at
 

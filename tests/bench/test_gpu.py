@@ -54,12 +54,12 @@ def test_single(cuda, precision):
 
 
 def test_nets_in_step(cuda, monkeypatch):
-    monkeypatch.setattr("fastmlp.plan.BLOCK_UP_TO_BYTES", -1)
+    monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", -1)
     row = gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)
     assert row["limit"] > 0
     assert row["notes"]["graphs of fastmlp"].startswith("replayed, ")
     assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
-    monkeypatch.setattr("fastmlp.plan.BLOCK_UP_TO_BYTES", 10**9)
+    monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", 10**9)
     with pytest.raises(AssertionError, match="not trained in step"):
         gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, epochs=1, rounds=1)
 

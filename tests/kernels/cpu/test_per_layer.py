@@ -9,8 +9,8 @@ from reference import ReferenceMLP
 from reference_random import dropout_mask
 from tolerances import TOLERANCES
 
+import fastmlp.heuristics
 import fastmlp.objective
-import fastmlp.plan
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.work import PANELS_FROM
@@ -31,7 +31,7 @@ def threads(monkeypatch):
 
     def choose(n):
         for name in ("choose_threads", "choose_evaluation_threads"):
-            monkeypatch.setattr(fastmlp.plan, name, lambda *_: n)
+            monkeypatch.setattr(fastmlp.heuristics, name, lambda *_: n)
 
     return choose
 
@@ -242,7 +242,7 @@ def test_weights_in_panels_change_no_bit_of_a_pass(n_threads, monkeypatch):
     net = MLP((30, 330, 40, 350, 3), loss="softmax_cross_entropy", random_state=0)
     X = np.random.default_rng(0).normal(size=(3 * PANELS_FROM + 1, 30)).astype(np.float32)
     y = np.arange(len(X)) % 3
-    monkeypatch.setattr(fastmlp.plan, "choose_evaluation_threads", lambda network, n_samples: n_threads)
+    monkeypatch.setattr(fastmlp.heuristics, "choose_evaluation_threads", lambda network, n_samples: n_threads)
     outputs, figures = net.predict(X), net.evaluate(X, y)
     few = np.concatenate([net.predict(part) for part in np.array_split(X, 7)])
     np.testing.assert_array_equal(outputs, few)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp
+import fastmlp.heuristics
 import fastmlp.plan
 from fastmlp.kernels.arguments import ALWAYS_REPLICAS
 from fastmlp.kernels.cpu import backend
@@ -28,7 +29,7 @@ def train(monkeypatch):
     monkeypatch.setattr(Team, "run_each", run_each)
 
     def run(sizes, rows, threads, far=False, **options):
-        monkeypatch.setattr(fastmlp.plan, "choose_threads", lambda *_: threads)
+        monkeypatch.setattr(fastmlp.heuristics, "choose_threads", lambda *_: threads)
         monkeypatch.setattr(Team, "are_far", lambda team: far)
         ran.clear()
         rng = np.random.default_rng(0)
@@ -55,7 +56,7 @@ def test_the_same_bits_near_and_far(train, options):
 def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
     """Of nets with more parameters than are worth exchanging, up to those that come from memory anyway."""
     params, losses, _ = train(WIDE, rows, 1)
-    assert params.size > fastmlp.plan.REPLICAS_UP_TO_PARAMS
+    assert params.size > fastmlp.heuristics.REPLICAS_UP_TO_PARAMS
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.leftovers.leftovers.left.clear()  # buffers for another number of copies
@@ -76,7 +77,7 @@ def test_small_nets_are_not_asked_where_they_are(train):
 
 @pytest.mark.parametrize("sizes, kernel", [(SMALL, "replicas"), (LARGE, "per_layer")], ids=["small", "large"])
 def test_batches_that_leave_the_caches(train, sizes, kernel):
-    rows = fastmlp.plan.STAYING // sum(sizes[1:]) + 100
+    rows = fastmlp.heuristics.STAYING // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
     np.testing.assert_array_equal(params, expected)

@@ -6,7 +6,7 @@ import pytest
 from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
-import fastmlp.plan
+import fastmlp.heuristics
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.arguments import parts_of
 
@@ -25,7 +25,7 @@ SETTINGS = {
 def threads(monkeypatch):
     def choose(n):
         families.use("per_sample_replicas", monkeypatch)
-        monkeypatch.setattr(fastmlp.plan, "choose_threads", lambda *_: n)
+        monkeypatch.setattr(fastmlp.heuristics, "choose_threads", lambda *_: n)
 
     return choose
 

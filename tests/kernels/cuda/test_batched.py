@@ -13,7 +13,6 @@ from reference_random import epoch_order
 from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
-import fastmlp.plan
 import fastmlp.population_fit
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
 

@@ -100,7 +100,7 @@ def test_more_parameters_than_threads(rng, monkeypatch):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluation_in_parts(weighted, monkeypatch, rng):
     """Sums go on from part to part; the last one is short."""
-    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 100)
     net = make(dtype="float64", hidden_activation="gelu")
     reference = reference_of(net.network, net.params)
     (X, y), weight = samples(rng, 330), rng.random(330) if weighted else None

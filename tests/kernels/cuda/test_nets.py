@@ -22,7 +22,7 @@ from tolerances import TOLERANCES
 
 import fastmlp.population_fit
 from fastmlp import MLP, SGD, Adam, Quickprop
-from fastmlp.plan import products
+from fastmlp.heuristics import products
 from fastmlp.schedules import Cosine
 
 

@@ -154,7 +154,7 @@ def test_streamed_batches_train_as_others_do(emulated_cuda, streaming, monkeypat
     )  # fmt: skip
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
-    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 10)
+    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 10)
     np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-10, atol=1e-12)
     assert net.evaluate(X, y)["loss"] == pytest.approx(reference.loss_and_gradient(X, y)[0])
     place.check()
@@ -243,7 +243,7 @@ def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted,
     net = MLP((5, 7, 30), hidden_activation="tanh", device="cuda", random_state=3)
     reference = reference_of(net.network, net.params)
     emulated_cuda.settings.limit = 200_000  # inputs have 40,000 bytes, targets 240,000
-    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 100)
     history = net.fit(X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), sample_weight=weight,
                       verbose=0)  # fmt: skip
     scaled = None if weight is None else weight / weight.mean()
@@ -260,7 +260,7 @@ def test_small_nets_take_data_of_any_size(emulated_cuda, many, monkeypatch, rng)
     """Data that do not fit: small nets are trained in batches that come from the host, one net after another."""
     X, y = rng.normal(size=(3000, 5)), rng.normal(size=(3000, 2))
     emulated_cuda.settings.limit = 70_000
-    monkeypatch.setattr("fastmlp.plan.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 100)
     settings = {"hidden_activation": "tanh", "device": "cuda", "random_state": 3}
     net = Population(SIZES, 3, **settings) if many else MLP(SIZES, **settings)
     start = np.atleast_2d(net.params).copy()

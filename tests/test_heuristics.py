@@ -1,0 +1,143 @@
+"""What is decided once per fit or prediction: kernel family and threads, lanes or rows at a time."""
+
+import numpy as np
+import pytest
+
+import fastmlp.heuristics
+from fastmlp import MLP
+from fastmlp.devices import Device
+from fastmlp.heuristics import (
+    choose_evaluation_family,
+    choose_evaluation_threads,
+    choose_family,
+    choose_nets_family,
+    choose_threads,
+    products,
+)
+from fastmlp.kernels.cpu import backend
+
+XOR, LARGE = (2, 2, 1), (784, 512, 10)
+
+
+def network(sizes, **settings):
+    return MLP(sizes, **settings).network
+
+
+@pytest.mark.parametrize(
+    "sizes, rows", [(XOR, 1), (XOR, 4), (XOR, 5), (XOR, 10_000), (LARGE, 1), (LARGE, 1024), ((1, 1), 1)]
+)
+def test_family_is_one_there_is(sizes, rows):
+    assert choose_family(network(sizes), rows) in backend.FAMILIES
+
+
+def test_small_nets_have_samples_in_lanes():
+    assert choose_family(network(XOR), 4) == "per_sample_narrow"
+    assert choose_family(network(XOR), 32) == "per_sample_wide"
+    assert choose_family(network((784, 200, 10)), 128) == "replicas"
+    assert choose_family(network((784, 200, 10)), 2048) == "per_layer"
+    assert choose_family(network(LARGE), 128) == "per_layer"
+
+
+def test_family_of_a_step_that_one_thread_is_enough_for():
+    assert choose_family(network((16, 32, 1)), 64) == "per_sample_wide"
+    assert choose_family(network((16, 32, 1)), 1024) == "per_sample_replicas"
+    assert choose_family(network((30, 40, 40, 2)), 16) == choose_family(network((30, 50, 50, 2)), 64) == "replicas"
+    assert choose_family(network((30, 40, 40, 2)), 64) == "per_sample_replicas"
+
+
+def test_few_outputs_count_little():
+    """A logistic regression has many weights, but a product with one column wastes most of its registers."""
+    assert choose_family(network((1000, 1)), 100) == "per_sample_wide"
+    assert choose_family(network((1000, 8)), 200) == "replicas"
+    assert choose_family(network((1000, 3)), 8) == "replicas"
+
+
+def test_family_of_a_forward_pass():
+    assert choose_evaluation_family(network(XOR), 4) == "per_sample_narrow"
+    assert choose_evaluation_family(network(XOR), 1000) == "per_sample_wide"
+    assert choose_evaluation_family(network(XOR, dropout=0.5), 1000) == "per_sample_wide", "which draws no masks"
+    assert choose_evaluation_family(network((16, 32, 1)), 4) == "per_layer"
+
+
+@pytest.mark.parametrize("dropout", (0.5, (0.0, 0.1), (0.1, 0.0)))
+def test_dropout_needs_masks(dropout):
+    """Nets with samples as lanes have none: they would train without dropout, silently."""
+    assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "replicas"
+    assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) == "per_sample_narrow"
+
+
+@pytest.mark.parametrize(
+    "sizes, n_nets, rows, wanted",
+    [
+        (XOR, 1, 4, "lanes"), ((64, 64, 32, 10), 100, 32, "lanes"), ((64, 128, 64, 10), 1000, 32, "batched"),
+        (LARGE, 2, 128, "batched"), (LARGE, 1, 128, "alone"), (LARGE, 2, 2048, "alone"),
+    ],
+)  # fmt: skip
+def test_family_of_nets_on_a_gpu(sizes, n_nets, rows, wanted):
+    """In a block if memory is large enough, in step, or alone if a step fills the card or there is one net."""
+    choose = lambda *more, dtype="float32": choose_nets_family(
+        network(sizes), n_nets, rows, Device("cuda:0", "a test"), np.dtype(dtype), *more
+    )
+    assert choose() == choose("tf32") == wanted
+    assert choose("exact", True) == "alone", "inputs stream"
+    if sizes == (64, 64, 32, 10):
+        assert choose(dtype="float64") == "batched", "twice the memory"
+    if sizes == (64, 128, 64, 10):
+        assert choose("exact") == "batched"
+    assert (
+        choose_nets_family(network((64, 128, 64, 10)), 9, 32, Device("cuda:0", ""), np.dtype("float32"), "float16")
+        == "alone"
+    )
+
+
+@pytest.mark.parametrize("n_nets, wanted", [(2, "alone"), (32, "lanes"), (1000, "lanes")])
+def test_family_of_nets_on_a_processor(n_nets, wanted):
+    """Lanes must be filled for nets of some thousands of parameters."""
+    device, f4 = Device("cpu", "a test"), np.dtype("float32")
+    assert choose_nets_family(network((20, 64, 32, 2)), n_nets, 16, device, f4) == wanted
+    assert choose_nets_family(network(LARGE), n_nets, 32, device, f4) == "alone"
+
+
+@pytest.mark.parametrize("available", (1, 2, 64))
+def test_threads(available, monkeypatch):
+    monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda: available)
+    large = network(LARGE)
+    counts = [choose_threads(large, "per_layer", rows) for rows in (1, 8, 16, 64, 256, 4096, 100_000)]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (1, available)
+    assert all(count * 8 <= rows for count, rows in zip(counts[1:], (8, 16, 64, 256, 4096, 100_000), strict=True))
+    assert choose_threads(network(XOR), "per_layer", 8) == choose_threads(network(XOR), "replicas", 8) == 1
+    small = network((64, 64, 32, 10))
+    assert choose_threads(small, "per_layer", 64) == 1
+    assert choose_threads(small, "replicas", 64) == min(2, available), "which exchange less"
+    assert choose_threads(small, "replicas", 10_000) == available
+    assert choose_threads(network((16, 32, 1)), "per_sample_replicas", 512) == min(2, available)
+    assert choose_threads(network((16, 32, 1)), "per_sample_replicas", 100_000) == min(8, available)
+    for family in ("per_sample_narrow", "per_sample_wide"):
+        assert choose_threads(large, family, 100_000) == 1
+
+
+@pytest.mark.parametrize("available", (1, 2, 64))
+def test_threads_of_an_evaluation(available, monkeypatch):
+    monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda: available)
+    small, large = network((64, 64, 32, 10)), network(LARGE)
+    counts = [choose_evaluation_threads(small, rows) for rows in (1, 100, 1000, 1797, 100_000)]
+    assert counts == [1, 1, 1, min(2, available), available]
+    assert choose_evaluation_threads(large, 8) == 1, "a rank takes eight rows at a time"
+    assert choose_evaluation_threads(large, 100) == min(9, available)
+
+
+def test_products():
+    """Forward, weight gradient and backward, but nothing goes back to the inputs: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
+    assert products(network((4, 3, 2)), 10) == 420
+
+
+@pytest.mark.parametrize("sizes", ((2, 2, 1), (4, 100, 3), (20, 20, 4), (64, 64, 10), (70, 300, 520, 3)))
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_outputs_do_not_depend_on_company(sizes, dtype):
+    """The same bits, whichever kernel and whichever number of rows takes a sample."""
+    net = MLP(sizes, dtype=dtype, random_state=0, hidden_activation="tanh")
+    X = np.random.default_rng(0).normal(size=(600, sizes[0]))
+    whole = net.predict(X)
+    for n in (1, 3, 4, 5, 16, 17, 200, 256, 257, 512):
+        np.testing.assert_array_equal(net.predict(X[:n]), whole[:n])
