@@ -7,8 +7,6 @@ rounds (Mitchell et al. 2021) were measurably not, and slower (bench/LOG.md).
 
 from __future__ import annotations
 
-from types import FunctionType, SimpleNamespace
-
 import numpy as np
 
 from .jit import inner, kernel
@@ -57,34 +55,30 @@ def draw_order(n, seed, epoch, words, order):
     permutation(n, seed, epoch, words, order)
 
 
-# The same for NumPy arrays of counters and seeds, which broadcast; for what the host draws.
-philox_arrays = philox.py_func
-# And for Python's integers: a draw of 4 us, 70 with arrays of one number.
-_names: dict = {name: int(globals()[name]) for name in ("WORD", "M0", "M1", "W0", "W1", "HALF_WORD")}
-_names |= {"np": SimpleNamespace(uint64=int), "range": range}
-_philox_integers = FunctionType(philox_arrays.__code__, _names)
-FEW_SEEDS = 8
+@kernel
+def draw_numbers(seeds, n, purpose, draw, last, high, low, out):
+    """out (len(seeds) * n,) becomes n numbers of 64 bits for each seed, two of one counter (pair, draw, purpose, last).
 
-
-def uniforms(seeds: np.ndarray, n: int, purpose: int, draw: int) -> np.ndarray:
-    """(len(seeds), n) numbers from U(0, 1), in float64, never 0 or 1. seeds : int64"""
-    pairs = np.arange((n + 1) // 2, dtype=np.uint64)[None, :]
-    words = philox_arrays(pairs, np.uint64(draw), np.uint64(purpose), np.uint64(0), seeds[:, None].astype(np.uint64))
-    both = [(high << np.uint64(21)) ^ (low >> np.uint64(11)) for high, low in (words[:2], words[2:])]
-    numbers = np.stack(both, axis=2).reshape(len(seeds), -1)[:, :n]
-    return (numbers.astype(np.float64) + 0.5) * 2.0**-53
-
-
-def derived_seeds(seeds: np.ndarray, purpose: int, draw: int) -> np.ndarray:
-    """A new seed, int64 and not negative, for each seed: another one for each purpose and draw."""
-    if len(seeds) <= FEW_SEEDS:
-        return np.array([derived_seed(seed, purpose, draw) for seed in seeds.tolist()], np.int64)
-    zero = np.zeros(len(seeds), np.uint64)
-    words = philox_arrays(zero, np.uint64(draw), np.uint64(purpose), np.uint64(1), seeds.astype(np.uint64))
-    return ((words[0] << np.uint64(31)) ^ (words[1] >> np.uint64(1))).astype(np.int64)
-
-
-def derived_seed(seed: int, purpose: int, draw: int) -> int:
-    """The same for one seed."""
-    words = _philox_integers(0, draw, purpose, 1, seed)
-    return (words[0] << 31) ^ (words[1] >> 1)
+    high, low : uint64 (BLOCK,), scratch
+    """
+    pairs, net, pair = (n + 1) // 2, 0, 0
+    for first in range(0, len(seeds) * pairs, BLOCK):
+        size = min(BLOCK, len(seeds) * pairs - first)
+        from_net, from_pair = net, pair
+        for e in range(size):
+            high[e], low[e] = pair, seeds[net]
+            pair += 1
+            if pair == pairs:
+                net, pair = net + 1, 0
+        for e in range(BLOCK):
+            w0, w1, w2, w3 = philox(high[e], draw, purpose, last, low[e])
+            high[e], low[e] = (w0 << HALF_WORD) ^ w1, (w2 << HALF_WORD) ^ w3
+        net, pair = from_net, from_pair
+        for e in range(size):
+            place = net * n + 2 * pair
+            out[place] = high[e]
+            if 2 * pair + 1 < n:
+                out[place + 1] = low[e]
+            pair += 1
+            if pair == pairs:
+                net, pair = net + 1, 0

@@ -11,8 +11,9 @@ from reference_random import dropout_mask, epoch_order
 import fastmlp.heuristics
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.draws import derived_seeds
 from fastmlp.kernels.optimizers import RULES
-from fastmlp.kernels.random import FIT, derived_seeds
+from fastmlp.kernels.random import FIT
 from fastmlp.optimizers import settings_of
 
 DTYPES = ("float32", "float64")

@@ -58,6 +58,7 @@ KERNEL_LEVELS = [
     ["entry", "simd"],
     ["folds", "memory", "steps"],
     ["elementary", "finite", "random"],
+    ["draws"],
     ["activations", "losses", "optimizers"],
     ["straight_line"],
     [

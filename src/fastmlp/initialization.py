@@ -17,10 +17,11 @@ import numpy as np
 
 from .errors import checked_number, unknown_name
 from .kernels.activations import ACTIVATIONS
-from .kernels.random import INITIAL, uniforms
+from .kernels.draws import uniforms
+from .kernels.random import INITIAL
 from .network import Network
 
-CHUNK = 1 << 20  # numbers drawn at a time, so that scratch stays small
+CHUNK = 1 << 17  # numbers drawn at a time, so that scratch stays in a second-level cache
 
 
 def _normal_deviates(u: np.ndarray) -> np.ndarray:

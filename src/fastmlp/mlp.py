@@ -18,7 +18,8 @@ from .history import History
 from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
 from .kernels.arguments import METRIC_NONE, Data
-from .kernels.random import FIT, derived_seed
+from .kernels.draws import derived_seed
+from .kernels.random import FIT
 from .network import Network
 from .objective import Objective
 from .optimizers import optimizer_from_name

@@ -22,7 +22,8 @@ from .errors import checked_count, checked_setting, drawn_setting, is_per_net
 from .heuristics import products
 from .initialization import Init, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
-from .kernels.random import FIT, derived_seeds
+from .kernels.draws import derived_seeds
+from .kernels.random import FIT
 from .mlp import MLP
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of

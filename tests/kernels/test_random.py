@@ -106,12 +106,3 @@ def test_each_sample_is_everywhere_equally_often():
     for sample in (0, 150, 299):
         places = np.argmax(orders == sample, axis=1)
         assert chisquare(np.bincount(places // 10, minlength=n // 10)).pvalue > 0.001
-
-
-def test_a_seed_alone_is_what_it_is_among_others():
-    """A few seeds are drawn with Python's integers, many with arrays."""
-    seeds = np.array([0, 1, 2**32 + 5, 2**63 - 1] * random.FEW_SEEDS)
-    among_others = random.derived_seeds(seeds, random.FIT, 7)
-    alone = [random.derived_seed(seed, random.FIT, 7) for seed in seeds.tolist()]
-    assert among_others.tolist() == alone
-    assert random.derived_seeds(seeds[:3], random.FIT, 7).tolist() == alone[:3]

@@ -101,7 +101,17 @@ def test_a_source_is_all_its_parts_in_order(module):
 FILES = {
     "per_thread.cu": {"train_nets"},
     "per_block.cu": {"train_nets", "evaluate_nets"},
-    "per_layer.cu": {"list_steps", "order_samples", "gather", "activate", "judge", "backward", "measure", "update", "settle_biases"},
+    "per_layer.cu": {
+        "list_steps",
+        "order_samples",
+        "gather",
+        "activate",
+        "judge",
+        "backward",
+        "measure",
+        "update",
+        "settle_biases",
+    },
 }
 
 

@@ -127,7 +127,17 @@ KINDS = {  # what makes the source of a case, and the kernels in it
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},
     in_step: {"shuffle", "gather", "activate", "judge", "backward", "settle", "update", "finish", "exchange"},
-    by_layers: {"list_steps", "order_samples", "gather", "activate", "judge", "backward", "measure", "update", "settle_biases"},
+    by_layers: {
+        "list_steps",
+        "order_samples",
+        "gather",
+        "activate",
+        "judge",
+        "backward",
+        "measure",
+        "update",
+        "settle_biases",
+    },
     narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},
 }

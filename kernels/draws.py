@@ -1,0 +1,53 @@
+"""Random numbers that the host draws: first parameters, and the seeds of fits. Each depends on its seed alone, whatever
+others are drawn with it.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType, SimpleNamespace
+
+import numpy as np
+
+from . import random
+from .entry import call
+from .random import BLOCK, philox
+
+FEW = 1 << 16  # numbers up to which NumPy takes less time (20 ms) than it pays to compile a kernel for
+FEW_SEEDS = 8
+# Philox for NumPy arrays of counters and seeds, which broadcast. And for Python's integers: a draw of 4 us, 70 with
+# arrays of one number.
+philox_arrays = philox.py_func
+_names: dict = {name: int(getattr(random, name)) for name in ("WORD", "M0", "M1", "W0", "W1", "HALF_WORD")}
+_names |= {"np": SimpleNamespace(uint64=int), "range": range}
+_philox_integers = FunctionType(philox_arrays.__code__, _names)
+
+
+def numbers(seeds: np.ndarray, n: int, purpose: int, draw: int, last: int) -> np.ndarray:
+    """(len(seeds), n) numbers of 64 bits, uint64. seeds : int64"""
+    if len(seeds) * n > FEW:
+        out, scratch = np.empty((len(seeds), n), np.uint64), np.empty((2, BLOCK), np.uint64)
+        call("random.draw_numbers", None, np.ascontiguousarray(seeds), n, purpose, draw, last, *scratch, out.ravel())
+        return out
+    pairs = np.arange((n + 1) // 2, dtype=np.uint64)[None, :]
+    counter = pairs, np.uint64(draw), np.uint64(purpose), np.uint64(last)
+    words = philox_arrays(*counter, seeds[:, None].astype(np.uint64))
+    both = [(high << np.uint64(32)) ^ low for high, low in (words[:2], words[2:])]
+    return np.stack(both, axis=2).reshape(len(seeds), -1)[:, :n]
+
+
+def uniforms(seeds: np.ndarray, n: int, purpose: int, draw: int) -> np.ndarray:
+    """(len(seeds), n) numbers from U(0, 1), in float64, never 0 or 1. seeds : int64"""
+    return ((numbers(seeds, n, purpose, draw, 0) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def derived_seeds(seeds: np.ndarray, purpose: int, draw: int) -> np.ndarray:
+    """A new seed, int64 and not negative, for each seed: another one for each purpose and draw."""
+    if len(seeds) <= FEW_SEEDS:
+        return np.array([derived_seed(seed, purpose, draw) for seed in seeds.tolist()], np.int64)
+    return (numbers(seeds, 1, purpose, draw, 1)[:, 0] >> np.uint64(1)).astype(np.int64)
+
+
+def derived_seed(seed: int, purpose: int, draw: int) -> int:
+    """The same for one seed."""
+    words = _philox_integers(0, draw, purpose, 1, seed)
+    return (words[0] << 31) ^ (words[1] >> 1)
