@@ -25,7 +25,7 @@ from .kernels.random import FIT, derived_seeds
 from .mlp import MLP
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
-from .plan import products
+from .plan import products, trains_in_one_launch
 from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
 from .population_result import PopulationResult
@@ -286,8 +286,8 @@ class Population:
 
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
         """As MLP's, for so many samples of every net."""
-        each = self.n_nets * products(self.network, 1)
-        self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each)
+        each, joined = self.n_nets * products(self.network, 1), trains_in_one_launch(self.network, self.dtype)
+        self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
