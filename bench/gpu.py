@@ -189,6 +189,7 @@ def measure(name: str, quick: bool, known: dict[str, Any], keep: gpu_works.Keep)
     if name == "thresholds":
         rows: list[crossover.Row] = []
         with warnings.catch_warnings(record=True) as said:  # of what could not be measured
+            warnings.simplefilter("always")
             text = str(crossover.measure("cuda", rows.append))
         return {"text": text, "rows": rows, "warnings": [str(warning.message) for warning in said]}
     return gpu_works.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()

@@ -1,10 +1,10 @@
 """Where a GPU overtakes this machine's processor, measured: what the thresholds of "auto" are made from.
 
 A row for each size of work: the same fit on both, kernels compiled and loaded. Between the two sizes where the GPU
-becomes the faster one, the ratio is taken as a straight line in logarithms. First one net, wider from row to row, of
-which a GPU launches each step; then a population, of more nets from row to row, of which all steps are in one launch.
-What the GPU needs before its first step is a process of its own that fits a net of three steps, less the same process on
-the processor.
+becomes the faster one, the ratio is taken as a straight line in logarithms. First come nets of growing width, of which
+a GPU launches each step; then populations of growing numbers of nets, of which it takes all steps in one launch. What
+the GPU needs before its first step is a process of its own that fits a net of three steps, less the same process on the
+processor.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def measure(gpu: str, show: Callable[[Row], object] = lambda row: None) -> Thres
 
     show : called with each row as it is measured
 
-    Warns of a start that could not be measured, and takes the estimate of what depends on it.
+    Where the start cannot be measured, it warns, and the threshold of work in all stays an estimate.
     """
-    # First, while this process may not be on the GPU yet: there are some that take one process at a time.
+    # First, before this process looks for GPUs and holds one: in exclusive-process mode that takes no second process.
     start = seconds_before_first_step(gpu)
     described = {row.name: row.description for row in devices()}
     of_nets = rows_of(one_net, WIDTHS, gpu, show)
@@ -72,7 +72,9 @@ def measure(gpu: str, show: Callable[[Row], object] = lambda row: None) -> Thres
     return remember(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
 
 
-def rows_of(make: Callable[[str, int], Job], sizes: tuple[int, ...], gpu: str, show: Callable) -> list[Row]:
+def rows_of(
+    make: Callable[[str, int], Job], sizes: tuple[int, ...], gpu: str, show: Callable[[Row], object]
+) -> list[Row]:
     """make : of a device and a size"""
     rows = []
     for size in sizes:

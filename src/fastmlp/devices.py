@@ -176,7 +176,7 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch:
 
     work : multiply-adds of what is to be done; 0 if that is not known yet
     at_once : of one step of all nets
-    in_one_launch : whether a GPU takes all steps of all nets in one
+    in_one_launch : whether a GPU trains all nets in one, with all their steps
 
     Raises
     ------

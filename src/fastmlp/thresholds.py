@@ -15,7 +15,7 @@ FILE = "thresholds.json"
 
 
 class Thresholds(NamedTuple):
-    """Multiply-adds from which a GPU is faster. Work must reach the first and one of the others."""
+    """Multiply-adds from which a GPU is faster. Work must reach the first and, as it is launched, one of the others."""
 
     total: float  # of a whole fit or prediction: a GPU's libraries and kernels have to be loaded first
     at_once: float  # of one step of all nets: a GPU takes as long for a smaller one
@@ -31,9 +31,9 @@ class Thresholds(NamedTuple):
 
 
 # A processor needs about a second for the first, as long as a GPU takes to load what it needs, and for the second about
-# as long as launching a step's kernels takes. In one launch a GPU needs about 2 microseconds for an epoch of XOR, some
-# 3,000 cycles of a thread that depend on each other, however many nets 2-2-1 beside each other fill it; two cores need
-# 2.5 nanoseconds a net. So both are as fast with 800 nets of 56 multiply-adds each; twice that is the third.
+# as long as launching a step's kernels takes. The third is from nets 2-2-1 that learn XOR, with a thread each: a GPU needs about
+# 2 microseconds an epoch, some 3,000 cycles that wait for each other, for one net and until all its threads have one; two
+# cores need 2.5 nanoseconds a net. That is even at 800 nets of 56 multiply-adds each, and worth it from twice as many on.
 ESTIMATES = Thresholds(5e10, 1e6, 1e5, "estimates; fastmlp devices --measure measures them")
 
 
