@@ -31,9 +31,9 @@ class Thresholds(NamedTuple):
 
 
 # A processor needs about a second for the first, as long as a GPU takes to load what it needs, and for the second about
-# as long as launching a step's kernels takes. The third is from nets 2-2-1 that learn XOR, with a thread each: a GPU needs about
-# 2 microseconds an epoch, some 3,000 cycles that wait for each other, for one net and until all its threads have one; two
-# cores need 2.5 nanoseconds a net. That is even at 800 nets of 56 multiply-adds each, and worth it from twice as many on.
+# as long as launching a step's kernels takes. The third is that of nets 2-2-1 that learn XOR, a thread each: an epoch
+# takes a GPU about 2 microseconds, some 3,000 cycles that wait for each other, until all its threads have a net; two
+# cores take 2.5 nanoseconds a net. That is even at 800 nets of 56 multiply-adds each; from twice as many on it pays.
 ESTIMATES = Thresholds(5e10, 1e6, 1e5, "estimates; fastmlp devices --measure measures them")
 
 
