@@ -31,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ TEST_OPTIONS = "-m", "emulator", "--device", "cuda", "--require-device", "cuda",
 FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 8
 ONE_PROCESS = 3  # cudaComputeModeExclusiveProcess: a card that refuses a second process while one uses it
 # Of the time that is left, what each step may have beside those that come after it; what it leaves is theirs.
-SHARES = {"limits": 2, "population 2-2-1, XOR": 1, "thresholds": 3}
+SHARES = {"limits": 2, "population 2-2-1, XOR": 1, "thresholds": 4}
 SHARE, START_SECONDS = 2, 60.0  # of other workloads; for looking at the card at all
 
 import gpu_works  # noqa: E402
@@ -186,7 +187,11 @@ def measure(name: str, quick: bool, known: dict[str, Any], keep: gpu_works.Keep)
     if name == "limits":
         return gpu_limits.limits(cupy, *((2**24, 1024, 1000) if quick else (2**28, 8192, 100_000)))
     if name == "thresholds":
-        return {"text": str(crossover.measure("cuda"))}
+        rows: list[crossover.Row] = []
+        with warnings.catch_warnings(record=True) as said:  # of what could not be measured
+            warnings.simplefilter("always")
+            text = str(crossover.measure("cuda", rows.append))
+        return {"text": text, "rows": rows, "warnings": [str(warning.message) for warning in said]}
     return gpu_works.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()
 
 

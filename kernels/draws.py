@@ -10,7 +10,7 @@ import numpy as np
 
 from . import random
 from .entry import call
-from .random import BLOCK, philox
+from .random import BLOCK, FIT, INITIAL, philox
 
 FEW = 1 << 16  # numbers up to which NumPy takes less time (20 ms) than it pays to compile a kernel for
 FEW_SEEDS = 8
@@ -35,19 +35,19 @@ def numbers(seeds: np.ndarray, n: int, purpose: int, draw: int, last: int) -> np
     return np.stack(both, axis=2).reshape(len(seeds), -1)[:, :n]
 
 
-def uniforms(seeds: np.ndarray, n: int, purpose: int, draw: int) -> np.ndarray:
+def uniforms(seeds: np.ndarray, n: int, draw: int) -> np.ndarray:
     """(len(seeds), n) numbers from U(0, 1), in float64, never 0 or 1. seeds : int64"""
-    return ((numbers(seeds, n, purpose, draw, 0) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return ((numbers(seeds, n, INITIAL, draw, 0) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
-def derived_seeds(seeds: np.ndarray, purpose: int, draw: int) -> np.ndarray:
-    """A new seed, int64 and not negative, for each seed: another one for each purpose and draw."""
+def fit_seeds(seeds: np.ndarray, fit: int) -> np.ndarray:
+    """What each net draws from in this fit, the first being 0: seeds, int64 and not negative."""
     if len(seeds) <= FEW_SEEDS:
-        return np.array([derived_seed(seed, purpose, draw) for seed in seeds.tolist()], np.int64)
-    return (numbers(seeds, 1, purpose, draw, 1)[:, 0] >> np.uint64(1)).astype(np.int64)
+        return np.array([fit_seed(seed, fit) for seed in seeds.tolist()], np.int64)
+    return (numbers(seeds, 1, FIT, fit, 1)[:, 0] >> np.uint64(1)).astype(np.int64)
 
 
-def derived_seed(seed: int, purpose: int, draw: int) -> int:
-    """The same for one seed."""
-    words = _philox_integers(0, draw, purpose, 1, seed)
+def fit_seed(seed: int, fit: int) -> int:
+    """The same for one net."""
+    words = _philox_integers(0, fit, FIT, 1, seed)
     return (words[0] << 31) ^ (words[1] >> 1)

@@ -10,10 +10,9 @@ from reference_random import dropout_mask, epoch_order
 
 import fastmlp.heuristics
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
+from fastmlp.kernels import draws
 from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.draws import derived_seeds
 from fastmlp.kernels.optimizers import RULES
-from fastmlp.kernels.random import FIT
 from fastmlp.optimizers import settings_of
 
 DTYPES = ("float32", "float64")
@@ -160,7 +159,7 @@ def masks_of(sizes, rates, rows, seed, step):
 
 def fit_seed(seed, fits=0):
     """The seed of the shuffles and masks of a net's fit."""
-    return int(derived_seeds(np.array([seed]), FIT, fits)[0])
+    return draws.fit_seed(seed, fits)
 
 
 def own(optimizer, **values):

@@ -109,16 +109,19 @@ def test_measuring_a_gpu(run, cuda, monkeypatch, tmp_path):
     monkeypatch.setattr(thresholds, "base_folder", lambda: tmp_path)
     thresholds.thresholds_of.cache_clear()
     assert "device='auto' takes cuda from 5e+10 multiply-adds in all" in run("devices").stdout
-    monkeypatch.setattr(crossover, "WIDTHS", (8, 16))
-    monkeypatch.setattr(crossover, "seconds_of_step", lambda device, width: width * (2e-6 if device == "cpu" else 1e-6))
+    seconds = {"cpu": 2e-6, "cuda": 1e-6}
+    job = lambda device, size: crossover.Job(f"size {size}", size, 1, lambda: size * seconds[device])
+    for name, value in (("WIDTHS", (8, 16)), ("NETS", (3,)), ("one_net", job), ("population", job)):
+        monkeypatch.setattr(crossover, name, value)
+    monkeypatch.setattr(crossover, "seconds_of_step", lambda job: job.fit())
     monkeypatch.setattr(crossover, "seconds_to_start", lambda device: 1.0)
     result = run("devices", "--measure")
     thresholds.thresholds_of.cache_clear()
     assert result.exit_code == 0
-    table = [line.split() for line in result.stdout.splitlines()[-3:]]
-    assert [row[0] for row in table] == ["8", "16", "device='auto'"]
-    assert table[1][2:] == ["32.0", "16.0"]
-    assert "(measured here)" in result.stdout
+    *table, last = result.stdout.splitlines()[-4:]
+    assert [row.split()[:2] for row in table] == [["size", "8"], ["size", "16"], ["size", "3"]]
+    assert table[1].split()[3:] == ["32.0", "16.0"]
+    assert "8e+00 at once, 3e+00 where nets train in one launch (measured here)" in last
 
 
 def test_choices_are_those_of_the_library():

@@ -6,15 +6,14 @@ import pytest
 
 import fastmlp
 from fastmlp import crossover
-from fastmlp.crossover import Row, crossing
-from fastmlp.devices import resolve, thresholds
-from fastmlp.heuristics import products
-from fastmlp.thresholds import thresholds_of
+from fastmlp.crossover import Job, Row, crossing, seconds_to_start
+from fastmlp.devices import _find_cuda, resolve, thresholds
+from fastmlp.thresholds import ESTIMATES, thresholds_of
 
 
 def rows(*ratios):
     """Steps of 1, 10, 100, ... multiply-adds, for which the GPU takes so many times as long as the processor."""
-    return [Row(k, 10.0**k, 1.0, ratio) for k, ratio in enumerate(ratios)]
+    return [Row(str(k), 10.0**k, 1.0, ratio) for k, ratio in enumerate(ratios)]
 
 
 @pytest.mark.parametrize(
@@ -37,34 +36,61 @@ def kept(monkeypatch, tmp_path):
     thresholds_of.cache_clear()
 
 
-def test_measured_thresholds_are_what_auto_goes_by(cuda, kept, monkeypatch):
-    """A processor of 1e9 multiply-adds a second, a GPU that launches a step in 10 microseconds and starts in 3 s."""
-    work = lambda width: products(crossover._net("cpu", width).network, crossover.BATCH)
-    monkeypatch.setattr(
-        crossover, "seconds_of_step", lambda device, width: work(width) / 1e9 if device == "cpu" else 1e-5
-    )  # fmt: skip
-    monkeypatch.setattr(crossover, "seconds_to_start", lambda device: 1.0 if device == "cpu" else 4.0)
-    monkeypatch.setattr(crossover, "WIDTHS", (1, 8, 64))
-    assert work(1) / 1e9 > 1e-5, "the smallest is too large already"
-    monkeypatch.setattr(crossover, "BATCH", 4)
+@pytest.fixture
+def made_up(monkeypatch):
+    """A processor of 1e9 multiply-adds a second, a GPU that takes 10 microseconds for a step of one net and 2 for one
+    of a population, and starts in 3 s.
+    """
+    job = lambda device, size, on_gpu: Job(str(size), size, 1, lambda epochs: size / 1e9 if device == "cpu" else on_gpu)
+    monkeypatch.setattr(crossover, "one_net", lambda device, size: job(device, size, 1e-5))
+    monkeypatch.setattr(crossover, "population", lambda device, size: job(device, size, 2e-6))
+    monkeypatch.setattr(crossover, "WIDTHS", (1000, 100_000))
+    monkeypatch.setattr(crossover, "NETS", (100, 10_000))
+    monkeypatch.setattr(crossover, "seconds_of_step", lambda job: job.fit(1))
+    monkeypatch.setattr(crossover, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0}.get)
+
+
+def test_measured_thresholds_are_what_auto_goes_by(cuda, kept, made_up):
     shown = []
     found = crossover.measure("cuda", shown.append)
-    assert [row.width for row in shown] == [1, 8, 64]
-    assert found.total == pytest.approx(3e9)
-    assert found.at_once == pytest.approx(1e4)
+    assert [row.work for row in shown] == [1000, 100_000, 100, 10_000]
+    assert found[:3] == pytest.approx((3e9, 1e4, 2e3))
     assert found == thresholds(fastmlp.devices()[1])
     assert resolve("auto", 4e9, 1.1e4).name == "cuda"
     assert resolve("auto", 4e9, 0.9e4).name == "cpu"
+    assert resolve("auto", 4e9, 0.9e4, in_one_launch=True).name == "cuda"
+
+
+def test_starts_are_measured_before_this_process_is_on_the_gpu(cuda, kept, made_up, monkeypatch):
+    """A GPU may take one process at a time."""
+    looked = []
+    monkeypatch.setattr(crossover, "seconds_to_start", lambda _: looked.append(_find_cuda.cache_info().currsize) or 1.0)
+    _find_cuda.cache_clear()
+    crossover.measure("cuda")
+    assert looked == [0, 0]
+    assert _find_cuda.cache_info().currsize == 1
+
+
+def test_a_gpu_that_takes_no_second_process(cuda, kept, made_up, monkeypatch):
+    """The rest is measured."""
+    monkeypatch.setattr(crossover, "seconds_to_start", seconds_to_start)
+    monkeypatch.setattr(crossover, "START", "import sys\nsys.exit('all devices are busy' * (sys.argv[1] == 'cuda'))")
+    with pytest.warns(UserWarning, match=r"How long cuda takes to start was not measured.*\(all devices are busy\)\.$"):
+        found = crossover.measure("cuda")
+    assert found == (ESTIMATES.total, *map(pytest.approx, (1e4, 2e3)), "measured here")
 
 
 def test_real_times(cuda, kept, monkeypatch):
-    for name, value in (("WIDTHS", (2, 3)), ("BATCH", 8), ("BATCHES", 2), ("SECONDS", 0.0)):
+    sizes = {"WIDTHS": (2, 3), "NETS": (3, 130), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0}
+    for name, value in sizes.items():
         monkeypatch.setattr(crossover, name, value)
     monkeypatch.setattr(crossover, "seconds_to_start", lambda device: 1.0)
     shown = []
     assert crossover.measure("cuda", shown.append).total == 0.0
+    assert [row.name for row in shown] == ["64-2-2-10", "64-3-3-10", "3 of 2-2-1", "130 of 2-2-1"]
+    assert shown[-1].work == 130 * 4 * (3 * (4 + 2) - 4)
     assert all(0.0 < row.processor < 10.0 and 0.0 < row.gpu < 10.0 for row in shown)
 
 
 def test_start_of_a_process():
-    assert 0.1 < crossover.seconds_to_start("cpu") < 60.0
+    assert 0.1 < seconds_to_start("cpu") < 60.0

@@ -1,4 +1,4 @@
-"""The device flag with a GPU: what is listed, what "auto" weighs, what is refused and why; fits side by side."""
+"""The device flag with a GPU: what is listed, what is refused and why; fits side by side."""
 
 import sys
 import threading
@@ -11,8 +11,6 @@ import fastmlp
 import fastmlp.pace
 import fastmlp.population_fit
 from fastmlp import MLP, SGD, Adam, Population
-from fastmlp.devices import resolve
-from fastmlp.thresholds import ESTIMATES, remember, thresholds_of
 
 SIZES = (3, 5, 2)
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
@@ -89,59 +87,6 @@ def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):
 def test_what_is_asked_for_is_given(cuda):
     assert str(make().device) == "cuda (asked for)"
     assert str(make(device="cuda:0").device) == "cuda:0 (asked for)"
-
-
-@pytest.fixture
-def thresholds(cuda, monkeypatch, tmp_path):
-    """Those of "auto" for this machine's emulated GPU, as set(total, at_once) makes them; estimates before that."""
-    monkeypatch.setattr("fastmlp.thresholds.base_folder", lambda: tmp_path)
-    thresholds_of.cache_clear()
-    cpu, gpu = (row.description for row in fastmlp.devices()[:2])
-    yield lambda total, at_once: remember(gpu, cpu, total, at_once)
-    thresholds_of.cache_clear()
-
-
-TOTAL, AT_ONCE, _ = ESTIMATES
-
-
-@pytest.mark.parametrize(
-    "work, at_once, name",
-    [(TOTAL / 2, AT_ONCE, "cpu"), (TOTAL, AT_ONCE / 2, "cpu"), (2 * TOTAL, AT_ONCE, "cuda"), (TOTAL, TOTAL, "cuda")],
-)
-def test_auto_weighs_the_work(thresholds, work, at_once, name):
-    """All of it, and how much of it a GPU can do at once: ten tiny nets are a processor's, however long they train."""
-    device = resolve("auto", work, at_once)
-    assert device.name == name
-    assert f"{work:.1e} multiply-adds, {at_once:.1e} at once" in device.reason
-    assert str(ESTIMATES) in device.reason
-
-
-def test_auto_weighs_each_fit(thresholds, rng):
-    """A longer fit of the same net goes to the GPU; net.device says which did and why."""
-    X, y = samples(rng)
-    net = make(device="auto")
-    start = net.params.copy()
-    one = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)
-    thresholds(10.0 * one, one)
-    net.fit(X, y, epochs=9, optimizer=SGD(0.1), verbose=0)
-    assert net.device.name == "cpu"
-    assert "would be taken from" in net.device.reason
-    net.params = start
-    net.fit(X, y, epochs=10, optimizer=SGD(0.1), verbose=0)
-    assert net.device.name == "cuda"
-    assert "pay for the way" in net.device.reason
-    assert "measured here" in net.device.reason
-    reference = reference_of(net.network, start)
-    follow_sgd(reference, X, y, 0.1, epochs=10)
-    np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)
-    net.fit(X, y, epochs=40, batch_size=10, verbose=0)
-    assert net.device.name == "cpu", "half as much at once"
-    pop = Population(SIZES, 10, device="auto", random_state=0)
-    pop.fit(X, y, epochs=1, verbose=0)
-    assert pop.device.name == "cuda"
-    thresholds(10.0 * one, 11.0 * one)
-    pop.fit(X, y, epochs=2, verbose=0)
-    assert pop.device.name == "cpu"
 
 
 # ---- the same nets as on the processor

@@ -20,34 +20,45 @@ def folder(monkeypatch, tmp_path):
 def test_estimates_until_something_is_measured():
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
     assert str(ESTIMATES) == (
-        "5e+10 multiply-adds in all and 1e+06 at once (estimates; fastmlp devices --measure measures them)"
+        "5e+10 multiply-adds in all and 1e+06 at once, 1e+05 where nets train in one launch "
+        "(estimates; fastmlp devices --measure measures them)"
     )
 
 
 def test_what_was_measured_is_kept():
     """For this pair of devices."""
-    assert remember("a GPU", "a processor", 2e9, 3e5) == (2e9, 3e5, "measured here")
-    remember("another", "a processor", 1.0, inf)
+    assert remember("a GPU", "a processor", 2e9, 3e5, 4e4) == (2e9, 3e5, 4e4, "measured here")
+    remember("another", "a processor", 1.0, inf, 2.0)
     thresholds_of.cache_clear()
-    assert thresholds_of("a GPU", "a processor") == (2e9, 3e5, "measured here")
+    assert thresholds_of("a GPU", "a processor") == (2e9, 3e5, 4e4, "measured here")
     assert thresholds_of("another", "a processor").at_once == inf
     assert thresholds_of("a GPU", "another processor") is ESTIMATES
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[1, 2]", "{", '{"a GPU | a processor": 3}', '{"a GPU | a processor": ["x", 1]}']
-)
+    "content",
+    ["", "[1, 2]", "{", '{"a GPU | a processor": 3}', '{"a GPU | a processor": ["x", 1, 2]}',
+     '{"a GPU | a processor": [1e9, 1e5]}'],
+)  # fmt: skip
 def test_a_file_that_says_nothing(folder, content):
-    """It is as if there were none, and is written anew."""
+    """It is as if there were none, and is written anew; so is one from before populations were measured."""
     folder.mkdir()
     (folder / FILE).write_text(content)
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
-    assert remember("a GPU", "a processor", 1.0, 2.0)[:2] == (1.0, 2.0)
+    assert remember("a GPU", "a processor", 1.0, 2.0, 3.0)[:3] == (1.0, 2.0, 3.0)
 
 
 def test_both_must_be_reached():
-    t = thresholds.Thresholds(100.0, 10.0, "")
+    t = thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 10.0)
     assert not t.are_reached(99.0, 99.0)
     assert not t.are_reached(1e9, 9.0)
     assert not t._replace(at_once=inf).are_reached(1e30, 1e30)
+
+
+def test_nets_in_one_launch_have_a_threshold_of_their_own():
+    t = thresholds.Thresholds(100.0, 10.0, 1.0, "")
+    assert t.are_reached(100.0, 1.0, in_one_launch=True)
+    assert not t.are_reached(99.0, 1.0, in_one_launch=True)
+    assert not t.are_reached(100.0, 0.9, in_one_launch=True)
+    assert not t.are_reached(100.0, 1.0)

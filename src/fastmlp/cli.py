@@ -213,10 +213,10 @@ def devices(
 def _measure(gpu: str) -> None:
     from .crossover import measure
 
-    typer.echo(f"{'width':>6} {'multiply-adds a step':>21} {'cpu, us':>10} {gpu + ', us':>12}")
+    typer.echo(f"{'':18} {'multiply-adds at once':>22} {'cpu, us':>10} {gpu + ', us':>12}")
     measure(
         gpu,
-        lambda row: typer.echo(f"{row.width:6} {row.work:21.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}"),
+        lambda row: typer.echo(f"{row.name:18} {row.work:22.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}"),
     )
 
 

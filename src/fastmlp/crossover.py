@@ -1,8 +1,10 @@
 """Where a GPU overtakes this machine's processor, measured: what the thresholds of "auto" are made from.
 
-A row for each size of step: the same fit on both, kernels compiled and loaded. Between the two sizes where the GPU
-becomes the faster one, the ratio is taken as a straight line in logarithms. What the GPU needs before its first step is
-a process of its own that fits a net of three steps, less the same process on the processor.
+A row for each size of work: the same fit on both, kernels compiled and loaded. Between the two sizes where the GPU
+becomes the faster one, the ratio is taken as a straight line in logarithms. First come nets of growing width, of which
+a GPU launches each step; then populations of growing numbers of nets, of which it takes all steps in one launch. What
+the GPU needs before its first step is a process of its own that fits a net of three steps, less the same process on the
+processor.
 """
 
 from __future__ import annotations
@@ -10,19 +12,24 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from functools import partial
 from math import exp, inf, log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .devices import devices
 from .heuristics import products
 from .mlp import MLP
-from .thresholds import Thresholds, remember
+from .population import Population
+from .thresholds import ESTIMATES, Thresholds, remember
 
-WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
+WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # of one net's hidden layers
 INPUTS, OUTPUTS, BATCH, BATCHES = 64, 10, 128, 20
+NETS = (64, 256, 1024, 4096, 16384, 65536)  # of a population that learns XOR
+XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 SECONDS = 0.1  # that a fit takes at least, to be measured
 START = """
 import sys, numpy as np, fastmlp
@@ -30,10 +37,19 @@ fastmlp.MLP((4, 100, 100, 2), device=sys.argv[1], random_state=0).fit(np.ones((3
 """
 
 
-class Row(NamedTuple):
-    """One size of step: multiply-adds, and the seconds that it takes."""
+class Job(NamedTuple):
+    """What is trained on a device, to be timed."""
 
-    width: int
+    name: str
+    work: float  # multiply-adds of a step
+    steps: int  # of an epoch
+    fit: Callable[..., Any]  # given epochs
+
+
+class Row(NamedTuple):
+    """One size of work: multiply-adds of a step, and the seconds that it takes."""
+
+    name: str
     work: float
     processor: float
     gpu: float
@@ -43,16 +59,29 @@ def measure(gpu: str, show: Callable[[Row], object] = lambda row: None) -> Thres
     """Thresholds for this processor and the GPU of this name, kept for every later "auto"; about a minute.
 
     show : called with each row as it is measured
+
+    Where the start cannot be measured, it warns, and the threshold of work in all stays an estimate.
     """
+    # First, before this process looks for GPUs and holds one: in exclusive-process mode that takes no second process.
+    start = seconds_before_first_step(gpu)
     described = {row.name: row.description for row in devices()}
+    of_nets = rows_of(one_net, WIDTHS, gpu, show)
+    of_populations = rows_of(population, NETS, gpu, show)
+    rate = max(row.work / row.processor for row in of_nets)
+    total = ESTIMATES.total if start is None else start * rate
+    return remember(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
+
+
+def rows_of(
+    make: Callable[[str, int], Job], sizes: tuple[int, ...], gpu: str, show: Callable[[Row], object]
+) -> list[Row]:
+    """make : of a device and a size"""
     rows = []
-    for width in WIDTHS:
-        work = float(products(_net("cpu", width).network, BATCH))
-        rows.append(Row(width, work, seconds_of_step("cpu", width), seconds_of_step(gpu, width)))
+    for size in sizes:
+        job = make("cpu", size)
+        rows.append(Row(job.name, job.work, seconds_of_step(job), seconds_of_step(make(gpu, size))))
         show(rows[-1])
-    start = max(0.0, seconds_to_start(gpu) - seconds_to_start("cpu"))
-    rate = max(row.work / row.processor for row in rows)
-    return remember(described[gpu], described["cpu"], start * rate, crossing(rows))
+    return rows
 
 
 def crossing(rows: list[Row]) -> float:
@@ -67,24 +96,49 @@ def crossing(rows: list[Row]) -> float:
     return exp(work0 + (work1 - work0) * ratio0 / (ratio0 - ratio1))
 
 
-def _net(device: str, width: int) -> MLP:
-    sizes = (INPUTS, width, width, OUTPUTS)
-    return MLP(sizes, loss="softmax_cross_entropy", device=device, random_state=0)
-
-
-def seconds_of_step(device: str, width: int) -> float:
-    rng, net = np.random.default_rng(0), _net(device, width)
+def one_net(device: str, width: int) -> Job:
+    sizes, rng = (INPUTS, width, width, OUTPUTS), np.random.default_rng(0)
+    net = MLP(sizes, loss="softmax_cross_entropy", device=device, random_state=0)
     X = rng.normal(size=(BATCH * BATCHES, INPUTS)).astype(np.float32)
     y = rng.integers(OUTPUTS, size=len(X))
-    net.fit(X, y, epochs=1, batch_size=BATCH, optimizer="adam", verbose=0)  # compiles
+    fit = partial(net.fit, X, y, batch_size=BATCH, optimizer="adam", verbose=0)
+    return Job("-".join(map(str, sizes)), products(net.network, BATCH), BATCHES, fit)
+
+
+def population(device: str, n_nets: int) -> Job:
+    pop = Population(
+        (2, 2, 1), n_nets, hidden_activation="sigmoid", loss="binary_cross_entropy", device=device, random_state=0
+    )
+    fit = partial(pop.fit, XOR, XOR_Y, optimizer="adam", verbose=0)
+    return Job(f"{n_nets:,} of 2-2-1", n_nets * products(pop.network, len(XOR)), 1, fit)
+
+
+def seconds_of_step(job: Job) -> float:
+    job.fit(epochs=1)  # compiles
     epochs = 1
-    while True:
-        began = time.perf_counter()
-        net.fit(X, y, epochs=epochs, batch_size=BATCH, optimizer="adam", verbose=0)
-        seconds = time.perf_counter() - began
-        if seconds >= SECONDS:
-            return seconds / (epochs * BATCHES)
+    while (seconds := seconds_of_fit(job, epochs)) < SECONDS:
         epochs *= 2
+    return min(seconds, seconds_of_fit(job, epochs)) / (epochs * job.steps)
+
+
+def seconds_of_fit(job: Job, epochs: int) -> float:
+    began = time.perf_counter()
+    job.fit(epochs=epochs)
+    return time.perf_counter() - began
+
+
+def seconds_before_first_step(gpu: str) -> float | None:
+    """How much longer the GPU takes to start; None, with a warning, where another process cannot use it."""
+    try:
+        return max(0.0, seconds_to_start(gpu) - seconds_to_start("cpu"))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {error.returncode}"]
+        warnings.warn(
+            f"How long {gpu} takes to start was not measured, so the multiply-adds in all stay an estimate: a process "
+            f"of its own could not use {gpu}, perhaps since this one does ({said[-1]}).",
+            stacklevel=3,
+        )
+        return None
 
 
 def seconds_to_start(device: str) -> float:

@@ -171,11 +171,12 @@ def thresholds(gpu: DeviceInfo) -> Thresholds:
     return thresholds_of(gpu.description, _processor(n_threads_available()))
 
 
-def resolve(device: str, work: float = 0.0, at_once: float = 0.0) -> Device:
+def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch: bool = False) -> Device:
     """The device for a name. Only "auto" may fall back, and it weighs the work.
 
     work : multiply-adds of what is to be done; 0 if that is not known yet
     at_once : of one step of all nets
+    in_one_launch : whether a GPU trains all nets in one, with all their steps
 
     Raises
     ------
@@ -186,7 +187,7 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0) -> Device:
     if kind == "cpu":
         return Device("cpu", "asked for")
     if kind == "auto":
-        return _by_work(work, at_once)
+        return _by_work(work, at_once, in_one_launch)
     rows = _describe_cuda()
     index = int(device.partition(":")[2] or 0)
     beyond = f"the highest number here is {len(rows) - 1}"
@@ -196,13 +197,15 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0) -> Device:
     return Device(device, "asked for")
 
 
-def _by_work(work: float, at_once: float) -> Device:
+def _by_work(work: float, at_once: float, in_one_launch: bool) -> Device:
     rows, reason = _find_cuda()
     usable = next((row for row in rows if row.available), None) if rows else None
     if usable is None:
         return _without_cuda(rows[0].reason if rows else reason)
     needed, given = thresholds(usable), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
-    if needed.are_reached(work, at_once):
+    if in_one_launch:
+        given += " in one launch"
+    if needed.are_reached(work, at_once, in_one_launch):
         return Device(usable.name, f"{given}; {needed} pay for the way to {usable.name}")
     return Device("cpu", f"{given}; {usable.name} would be taken from {needed} on")
 
@@ -212,14 +215,16 @@ def _without_cuda(reason: str) -> Device:
     return Device("cpu", f"no cuda: {reason}")  # the same at each of many predictions
 
 
-def device_for(name: str, present: Device, inputs: Any, work: float, at_once: float) -> Device:
+def device_for(
+    name: str, present: Device, inputs: Any, work: float, at_once: float, in_one_launch: bool = False
+) -> Device:  # fmt: skip
     """The device of the next fit or prediction: under "auto" where the inputs lie, or else by the work; the present one
     under any other name.
     """
     if name != "auto":
         return present
     place = device_of(inputs)
-    return Device(place, "the inputs lie there") if place else _by_work(work, at_once)
+    return Device(place, "the inputs lie there") if place else _by_work(work, at_once, in_one_launch)
 
 
 def backend(device: Device) -> ModuleType:

@@ -116,7 +116,7 @@ def choose_nets_family(
     rows : of a batch. streams : whether the samples have no room on the device
     """
     if not device.is_host:
-        return _device_nets_family(network, n_nets, rows, dtype, precision, streams)
+        return _gpu_nets_family(network, n_nets, rows, dtype, precision, streams)
     n_params = network.layout.n_params
     least: float = next((by_rows[(rows > 4) + (rows > 16)] for most, by_rows in LANES_FROM if n_params <= most), inf)
     if not shuffle and n_params <= LANES_FROM[0][0]:
@@ -127,15 +127,18 @@ def choose_nets_family(
 def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
     """The same for a forward pass; the number of samples does not count, so that an output does not depend on it."""
     if not device.is_host:
-        return _device_nets_family(network, n_nets, EVALUATION_ROWS, dtype, "exact", streams)
+        return _gpu_nets_family(network, n_nets, EVALUATION_ROWS, dtype, "exact", streams)
     most_params, fewest_nets = EVALUATION_LANES
     return "lanes" if network.layout.n_params <= most_params and n_nets >= fewest_nets else "alone"
 
 
-def _device_nets_family(
-    network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool
-) -> str:  # fmt: skip
-    if network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES and not streams:
+def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
+    """Whether a population's nets do on a GPU, if their samples have room there."""
+    return network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES
+
+
+def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool) -> str:
+    if trains_in_one_launch(network, dtype) and not streams:
         return "lanes"
     narrow = choose_device_family(network, rows, precision, dtype) == "narrow"
     alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP

@@ -18,7 +18,6 @@ import numpy as np
 from .errors import checked_number, unknown_name
 from .kernels.activations import ACTIVATIONS
 from .kernels.draws import uniforms
-from .kernels.random import INITIAL
 from .network import Network
 
 CHUNK = 1 << 17  # numbers drawn at a time, so that scratch stays in a second-level cache
@@ -135,7 +134,7 @@ def draw_params(
     step = max(1, CHUNK // n)
     for first in range(0, len(seeds), step):
         part = slice(first, first + step)
-        params[part] = factors[part] * _drawn(network, init, uniforms(seeds[part], n, INITIAL, draw))
+        params[part] = factors[part] * _drawn(network, init, uniforms(seeds[part], n, draw))
     return params
 
 

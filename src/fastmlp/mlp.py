@@ -18,8 +18,7 @@ from .history import History
 from .initialization import Init, check_init, draw_params
 from .kernels.activations import ACTIVATIONS
 from .kernels.arguments import METRIC_NONE, Data
-from .kernels.draws import derived_seed
-from .kernels.random import FIT
+from .kernels.draws import fit_seed
 from .network import Network
 from .objective import Objective
 from .optimizers import optimizer_from_name
@@ -236,7 +235,7 @@ class MLP:
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffle = bool(shuffle) and size < data.n_samples
         draws = shuffle or share or any(self.network.dropout)
-        seed = derived_seed(self.seed, FIT, self.fits) if draws else 0
+        seed = fit_seed(self.seed, self.fits) if draws else 0
         held_out = None
         if validation_data is not None:
             held_out = border.make_validation(validation_data, self.network, self.dtype, data.metric)

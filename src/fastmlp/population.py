@@ -19,11 +19,10 @@ from .devices import backend, check_name, device_for, in_kind, on_device_of, res
 from .diagnosis.monitor import population_monitor
 from .ensemble import average, checked_shares, greedy_weights
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net
-from .heuristics import products
+from .heuristics import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
-from .kernels.draws import derived_seeds
-from .kernels.random import FIT
+from .kernels.draws import fit_seeds
 from .mlp import MLP
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
@@ -263,7 +262,7 @@ class Population:
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         shuffles = bool(shuffle) and size < data.n_samples
         drops = any(self.network.dropout)
-        seeds = derived_seeds(self.seeds, FIT, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
+        seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         if drops:
             dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
@@ -287,8 +286,8 @@ class Population:
 
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
         """As MLP's, for so many samples of every net."""
-        each = self.n_nets * products(self.network, 1)
-        self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each)
+        each, joined = self.n_nets * products(self.network, 1), trains_in_one_launch(self.network, self.dtype)
+        self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
 
     def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}

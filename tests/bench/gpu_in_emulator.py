@@ -56,7 +56,7 @@ gpu_works.nets_in_steps = smaller(
 )  # fmt: skip
 gpu_peers.Jax = lambda *job, jax=gpu_peers.Jax: (never_ready if job[-1] == "tf32" else jax)(*job)
 gpu.wait_or_stop = stop_where_one_waits
-crossover.WIDTHS, crossover.BATCHES, crossover.SECONDS = (8, 16), 2, 0.0
+crossover.WIDTHS, crossover.NETS, crossover.BATCHES, crossover.SECONDS = (8, 16), (2, 3), 2, 0.0
 crossover.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
 crossover.remember = lambda gpu, processor, *found: thresholds.Thresholds(*found, "measured, but not kept")
 gpu.child = partial(gpu.child, program=__file__)

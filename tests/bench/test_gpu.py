@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp import crossover
+from fastmlp.thresholds import Thresholds
 
 PEERS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 
@@ -251,6 +253,19 @@ def test_processes_that_run_tests(processors, exclusive, n, monkeypatch):
     monkeypatch.setattr(gpu, "n_threads_available", lambda: processors)
     assert gpu.at_once(30, exclusive) == n
     assert gpu.at_once(1, exclusive) == 1
+
+
+def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
+    """There are some all the same, and it is said what was not measured."""
+    small = {"WIDTHS": (2,), "NETS": (3,), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0, "START": "exit('all are busy')"}
+    for name, value in small.items():
+        monkeypatch.setattr(crossover, name, value)
+    monkeypatch.setattr(crossover, "remember", lambda gpu, processor, *found: Thresholds(*found, "not kept"))
+    row = gpu.measure("thresholds", True, {}, None)
+    assert row["text"].startswith("5e+10 multiply-adds in all and ")
+    assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]
+    [said] = row["warnings"]
+    assert said.endswith("(all are busy).")
 
 
 def test_the_card_is_described(emulated_cuda):

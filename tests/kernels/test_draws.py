@@ -5,7 +5,7 @@ import pytest
 import reference_random
 
 from fastmlp.kernels import draws
-from fastmlp.kernels.random import BLOCK, FIT, INITIAL
+from fastmlp.kernels.random import BLOCK, INITIAL
 
 SEEDS = np.array([0, 1, 2**32 + 5, 2**63 - 1])
 
@@ -28,7 +28,7 @@ def test_as_the_definition_says(either, n):
 
 def test_uniform_numbers(either):
     """53 bits, in the middle between their neighbours: never 0 or 1, and the mean is a half."""
-    found, bits = draws.uniforms(SEEDS, 5001, INITIAL, 2), draws.numbers(SEEDS, 5001, INITIAL, 2, 0)
+    found, bits = draws.uniforms(SEEDS, 5001, 2), draws.numbers(SEEDS, 5001, INITIAL, 2, 0)
     assert found.shape == (4, 5001)
     assert found.dtype == np.float64
     assert [x for row in found.tolist() for x in row] == [((b >> 11) + 0.5) / 2**53 for b in bits.ravel().tolist()]
@@ -39,16 +39,16 @@ def test_uniform_numbers(either):
 def test_numbers_depend_on_their_seed_alone(either):
     """Not on those that are drawn with it, nor on where it stands among them; seeds may have strides."""
     seeds = np.arange(40) * 7**18
-    found = draws.uniforms(seeds, 9, INITIAL, 0)
-    np.testing.assert_array_equal(draws.uniforms(seeds[::-3], 9, INITIAL, 0), found[::-3])
+    found = draws.uniforms(seeds, 9, 0)
+    np.testing.assert_array_equal(draws.uniforms(seeds[::-3], 9, 0), found[::-3])
 
 
-def test_a_derived_seed_alone_is_what_it_is_among_others(either):
+def test_the_seed_of_a_fit_alone_is_what_it_is_among_others(either):
     """A few seeds are drawn with Python's integers, more with NumPy, many by the kernel."""
     seeds = np.tile(SEEDS, draws.FEW_SEEDS)
-    alone = [draws.derived_seed(seed, FIT, 7) for seed in seeds.tolist()]
-    found = draws.derived_seeds(seeds, FIT, 7)
+    alone = [draws.fit_seed(seed, 7) for seed in seeds.tolist()]
+    found = draws.fit_seeds(seeds, 7)
     assert found.dtype == np.int64
     assert found.min() >= 0
     assert found.tolist() == alone
-    assert draws.derived_seeds(seeds[:3], FIT, 7).tolist() == alone[:3]
+    assert draws.fit_seeds(seeds[:3], 7).tolist() == alone[:3]

@@ -1,0 +1,87 @@
+"""What "auto" weighs where there is a GPU."""
+
+from math import inf
+
+import numpy as np
+import pytest
+from cuda_cases import follow_sgd, reference_of
+
+import fastmlp
+from fastmlp import MLP, SGD, Population
+from fastmlp.devices import resolve
+from fastmlp.thresholds import ESTIMATES, remember, thresholds_of
+
+SIZES = (3, 5, 2)
+ONE = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)  # multiply-adds of a step of one net, all samples at once
+
+
+@pytest.fixture
+def samples(rng):
+    return rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
+
+
+@pytest.fixture
+def thresholds(cuda, monkeypatch, tmp_path):
+    """Those of "auto" for this machine's emulated GPU, as set(total, at_once, in_one_launch) makes them; estimates
+    before that.
+    """
+    monkeypatch.setattr("fastmlp.thresholds.base_folder", lambda: tmp_path)
+    thresholds_of.cache_clear()
+    cpu, gpu = (row.description for row in fastmlp.devices()[:2])
+    yield lambda total, at_once, in_one_launch: remember(gpu, cpu, total, at_once, in_one_launch)
+    thresholds_of.cache_clear()
+
+
+TOTAL, AT_ONCE, LAUNCH, _ = ESTIMATES
+
+
+@pytest.mark.parametrize(
+    "work, at_once, joined, name",
+    [(TOTAL / 2, AT_ONCE, False, "cpu"), (TOTAL, AT_ONCE / 2, False, "cpu"), (2 * TOTAL, AT_ONCE, False, "cuda"),
+     (TOTAL, TOTAL, False, "cuda"), (TOTAL, LAUNCH, False, "cpu"), (TOTAL, LAUNCH, True, "cuda"),
+     (TOTAL, LAUNCH / 2, True, "cpu")],
+)  # fmt: skip
+def test_auto_weighs_the_work(thresholds, work, at_once, joined, name):
+    """All of it, and how much of it a GPU can do at once: ten tiny nets are a processor's, however long they train."""
+    device = resolve("auto", work, at_once, joined)
+    assert device.name == name
+    assert f"{work:.1e} multiply-adds, {at_once:.1e} at once{' in one launch' * joined}; " in device.reason
+    assert str(ESTIMATES) in device.reason
+
+
+def test_auto_weighs_each_fit(thresholds, samples):
+    """A longer fit of the same net goes to the GPU; net.device says which did and why."""
+    X, y = samples
+    net = MLP(SIZES, hidden_activation="tanh", device="auto", random_state=0)
+    start = net.params.copy()
+    thresholds(10.0 * ONE, ONE, inf)
+    net.fit(X, y, epochs=9, optimizer=SGD(0.1), verbose=0)
+    assert net.device.name == "cpu"
+    assert "would be taken from" in net.device.reason
+    net.params = start
+    net.fit(X, y, epochs=10, optimizer=SGD(0.1), verbose=0)
+    assert net.device.name == "cuda"
+    assert "pay for the way" in net.device.reason
+    assert "measured here" in net.device.reason
+    reference = reference_of(net.network, start)
+    follow_sgd(reference, X, y, 0.1, epochs=10)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)
+    net.fit(X, y, epochs=40, batch_size=10, verbose=0)
+    assert net.device.name == "cpu", "half as much at once"
+
+
+def test_auto_weighs_populations_by_launches(thresholds, monkeypatch, samples):
+    """Nets that train in one launch have a threshold of their own; those that take step by step have a single net's."""
+    X, y = samples
+    thresholds(10.0 * ONE, ONE, 10.0 * ONE)
+    pop = Population(SIZES, 10, device="auto", random_state=0)
+    pop.fit(X, y, epochs=1, verbose=0)
+    assert pop.device.name == "cuda"
+    assert "at once in one launch" in pop.device.reason
+    thresholds(10.0 * ONE, ONE, 11.0 * ONE)
+    pop.fit(X, y, epochs=2, verbose=0)
+    assert pop.device.name == "cpu"
+    monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", 0)
+    pop.fit(X, y, epochs=2, verbose=0)
+    assert pop.device.name == "cuda", "step by step"
+    assert "in one launch;" not in pop.device.reason
