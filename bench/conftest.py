@@ -53,6 +53,10 @@ def pytest_addoption(parser):
     group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
     group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: about two minutes")
     group.addoption(
+        "--largest", action="store_true",
+        help="only what is too large for a full run: as far as memory allows; with --resume they join its curves",
+    )  # fmt: skip
+    group.addoption(
         "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
     )
     group.addoption("--save", type=Path, help="results as JSON (bench/results/latest.json)")
@@ -101,6 +105,8 @@ class Session:
         rules = QUICK if option.quick else Rules()
         self.rules = rules._replace(rounds=rules.rounds if option.rounds is None else option.rounds)
         self.device = option.device
+        if option.quick and option.largest:
+            raise pytest.UsageError("--quick and --largest exclude each other: choose one")
         if self.rules.rounds < 1:
             raise pytest.UsageError("--rounds: expected at least 1")
         if missing := _missing(self.device):
@@ -125,6 +131,7 @@ class Session:
     def entries(self):
         for entry in ENTRIES:
             is_in = entry.group in self.groups and (entry.in_quick or not self.rules.quick)
+            is_in = is_in and entry.largest == self.config.option.largest
             if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
                 yield entry
 

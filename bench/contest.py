@@ -23,8 +23,18 @@ from worker import Failed
 from works import build
 
 from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
-from fastmlp.benchmarks.rounds import PAUSE, Entrant, Rules, affordable_rounds, calibrate, new_row, time_rounds
+from fastmlp.benchmarks.rounds import (
+    PAUSE,
+    TOO_LONG,
+    Entrant,
+    Rules,
+    affordable_rounds,
+    calibrate,
+    new_row,
+    time_rounds,
+)
 
+LARGEST_ROUNDS, LARGEST_TOO_LONG = 2, 5.0  # of the curves' largest points: rounds, and seconds for FEWEST_RUNS runs
 STARTS = "start"  # the unit of works whose every run is a new process: the run that is for calibrating is a round too
 
 
@@ -66,8 +76,9 @@ def enter(
             if not work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("verify"))
             n_runs, repeats, seconds = calibrate(
-                worker, work.most_runs, work.done_once, len(settings) > 1, work.fewest_runs
-            )
+                worker, work.most_runs, work.done_once, len(settings) > 1, work.fewest_runs,
+                LARGEST_TOO_LONG if entry.largest else TOO_LONG,
+            )  # fmt: skip
             if work.done_once and peer.kind != "limit":
                 row["verified"] = work.check(peer, worker("answer"))
         except (Unsupported, Failed, Wrong) as reason:
@@ -115,6 +126,8 @@ def not_held(entry: Entry, peers: Iterable[Peer], rules: Rules, reason: str) -> 
 def hold(entry: Entry, peers: Sequence[Peer], rules: Rules, pool: Pool, say: Callable[[str], None]) -> dict:
     """The result of one work, as fastmlp.benchmarks.results describes it."""
     work = build(entry.name, rules.quick)
+    if entry.largest:
+        rules = rules._replace(rounds=min(rules.rounds, LARGEST_ROUNDS))
     busy, meetings = [others_busy()], [seconds_to_meet()]
     rows, entrants, known, slow_starts = [], [], {}, 0
     pool.make_ready(peer for peer in peers if not stays_out(peer, rules))

@@ -57,11 +57,15 @@ def variables(values: dict[str, str]):
 
 
 class Nursery:
-    """`Nursery(peer, "cpu").start(peer, 1, 2)` is a Worker; the peer may be any with the same `nursery_key`."""
+    """`Nursery(peer, "cpu", folder).start(peer, 1, 2)` is a Worker; the peer may be any with the same `nursery_key`.
 
-    def __init__(self, peer: Peer, device: str):
-        # Where there is a card JAX would take it.
-        environment = {"JAX_PLATFORMS": "cpu"} if device == "cpu" else {}
+    folder : of what libraries compile and keep, which had nothing in it when the run began
+    """
+
+    def __init__(self, peer: Peer, device: str, folder: str):
+        environment = {"TORCHINDUCTOR_CACHE_DIR": os.path.join(folder, "torch")}
+        if device == "cpu":
+            environment["JAX_PLATFORMS"] = "cpu"  # where there is a card JAX would take it
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         with variables({**environment, **peer.environment, "FASTMLP_BENCH_DEVICE": device}):
@@ -127,7 +131,7 @@ class Pool:
     def _nursery(self, peer: Peer) -> Nursery:
         key = nursery_key(peer)
         if key not in self._nurseries:
-            self._nurseries[key] = Nursery(peer, self.device)
+            self._nurseries[key] = Nursery(peer, self.device, self.compiled.folder)
         return self._nurseries[key]
 
     def end_workers(self) -> None:

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 import numpy as np
 from flat import offsets
 from peers import ARITHMETIC, DEVICE, POPULATION, STOPPING, Peer
-from work import Entry, at_most
+from work import Entry, at_most, fits
 
 from fastmlp.benchmarks.rounds import FEWEST_RUNS
 
@@ -111,6 +111,7 @@ class PopulationWork:
 NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
 
 
+NUMBERS_OF_NET = 40  # that training keeps of a net with nine parameters: they, their slopes, losses, what is recorded
 WORTH_COMPILING = 10_000  # nets; of a thousand an epoch is done before PyTorch has called its graph
 TOO_FEW = "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more"
 
@@ -121,20 +122,23 @@ def _peers(n_nets: int) -> tuple[Peer, ...]:
     return tuple(replace(peer, left_out=TOO_FEW) if peer.name == "torch compiled" else peer for peer in POPULATION)
 
 
-def _entry(sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False) -> Entry:
+def _entry(
+    sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False, largest=False
+) -> Entry:  # fmt: skip
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
-    group = "scaling" if curve and n_nets < 1000 else "population"
+    group = "scaling" if curve and not 1000 <= n_nets <= 1_000_000 else "population"
     most = 1000 if n_nets >= 1000 else 5000
     verify = VERIFY_RUNS[optimizer]
     build = partial(
         PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
     )
-    return Entry(name, group, (*ARITHMETIC, *_peers(n_nets), *parts), build, in_quick)
+    return Entry(name, group, (*ARITHMETIC, *_peers(n_nets), *parts), build, in_quick, largest)
 
 
 ENTRIES = (
     *(_entry((2, 2, 1), 10**k, curve=True, parts=STOPPING if k == 5 else (), in_quick=k == 5) for k in range(7)),
+    *(_entry((2, 2, 1), 10**k, curve=True, largest=True) for k in (7, 8) if fits(NUMBERS_OF_NET * 10**k)),
     _entry((2, 2, 1), 100_000, "tanh"),
     *(_entry((2, 2, 1), 100_000, optimizer=name) for name in ("adam", "quickprop", "rprop")),
     _entry((2, 4, 4, 1), 100_000, "tanh"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import data
 import numpy as np
 from peers import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS, TRAINING
-from work import Entry
+from work import Entry, fits
 from workloads import Workload
 
 from fastmlp.benchmarks.machine import cpus
@@ -103,15 +104,22 @@ CURVES = {
 }
 
 
-def _points(axis: str, label: str, values, point) -> list[Entry]:
-    """point(value) -> (layer_sizes, batch_size, n_steps, unit)"""
+def _points(axis: str, label: str, values, point, largest=()) -> list[Entry]:
+    """point(value) -> (layer_sizes, batch_size, n_steps, unit). largest : values that memory has to allow"""
     entries = []
-    for x in values:
+    for x in (*values, *(x for x in largest if fits(_numbers(*point(x))))):
         name = f"{label}-{x}"
         sizes, batch, n_steps, unit = point(x)
         build = partial(_random, name, sizes, batch, n_steps, axis, x, unit)
-        entries.append(Entry(name, "scaling", (*PRODUCTS, *ARITHMETIC, *CURVE), build))
+        entries.append(Entry(name, "scaling", (*PRODUCTS, *ARITHMETIC, *CURVE), build, largest=x in largest))
     return entries
+
+
+def _numbers(layer_sizes, batch_size, n_steps, unit) -> int:
+    """That training keeps: samples, targets as a matrix, activations and deltas, parameters with slope and state."""
+    params = sum(i * j for i, j in pairwise(layer_sizes))
+    samples = batch_size * n_steps * (layer_sizes[0] + layer_sizes[-1])
+    return samples + 3 * batch_size * sum(layer_sizes) + 4 * params
 
 
 def _thread_points() -> list[Entry]:
@@ -153,12 +161,12 @@ ENTRIES = (
     Entry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),
     Entry("table4096", "large", LARGE, partial(_table4096, "table4096")),
     *_points("samples", "samples", (32, 2048, 65536),
-             lambda n: ((64, 64, 32, 10), 32, n // 32, "step")),
+             lambda n: ((64, 64, 32, 10), 32, n // 32, "step"), largest=(1_048_576, 4_194_304)),
     *_points("units in a hidden layer", "width", (8, 32, 128, 512, 2048),
-             lambda w: ((64, w, w, 10), 128, 8, "step")),
+             lambda w: ((64, w, w, 10), 128, 8, "step"), largest=(8192, 16384)),
     *_points("hidden layers", "depth", (1, 4, 16),
-             lambda d: ((64, *[64] * d, 10), 128, 8, "step")),
+             lambda d: ((64, *[64] * d, 10), 128, 8, "step"), largest=(64, 256)),
     *_points("rows in a batch", "batch", (1, 8, 64, 512, 4096),
-             lambda n: ((64, 64, 32, 10), n, min(4096 // n, 1024), "row")),
+             lambda n: ((64, 64, 32, 10), n, max(1, min(4096 // n, 1024)), "row"), largest=(32_768, 262_144)),
     *_thread_points(),
 )  # fmt: skip

@@ -24,6 +24,9 @@ from typing import Any, NamedTuple
 
 from peers import Peer
 
+from fastmlp.benchmarks.machine import memory
+
+AT_A_TIME = 6  # contestants of a work that are in memory
 ONE_THREAD_BELOW = 5e5  # FLOP between two meetings of the threads: nobody gains from a second one (lab_threads.py)
 ONE_NEVER_FROM = 1e8  # nobody is faster with one than with all
 FEW_CPUS = 4  # up to which all processors or one are all there is to try
@@ -34,13 +37,17 @@ class Wrong(Exception):
 
 
 class Entry(NamedTuple):
-    """One row of the table of works: all that is known before its data are loaded."""
+    """One row of the table of works: all that is known before its data are loaded.
+
+    largest : a point of a curve that takes too long for a full run: --largest measures those and nothing else
+    """
 
     name: str
     group: str
     peers: tuple[Peer, ...]
     build: Callable[[], Any]
     in_quick: bool = False
+    largest: bool = False
 
 
 def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:
@@ -53,6 +60,11 @@ def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:
         return (1,)
     settings = {1, cpus} if cpus <= FEW_CPUS else {1, cpus // 4, cpus}
     return tuple(sorted(settings if flop < ONE_NEVER_FROM or cpus == 1 else settings - {1}))
+
+
+def fits(numbers: float) -> bool:
+    """Whether contestants that keep so many numbers each have room in this machine's memory, half of it, together."""
+    return AT_A_TIME * 4 * numbers <= memory() / 2
 
 
 def at_most(values: dict[str, float], tolerances: dict[str, float]) -> dict[str, float]:

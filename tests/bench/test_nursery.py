@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import nursery
 import pytest
@@ -99,10 +100,17 @@ def test_libraries_and_environment_decide_who_shares():
     assert len({nursery_key(other) for other in others}) == len(others)
 
 
-def test_the_environment_is_the_nurserys_alone(monkeypatch):
+def test_the_environment_is_the_nurserys_alone(monkeypatch, tmp_path):
+    """And libraries keep what they compile in the folder that was empty."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    made = Nursery(Peer("numpy", "peers.numpy_peer", environment={"KERAS_BACKEND": "jax"}), "cpu")
+    made = Nursery(Peer("numpy", "peers.numpy_peer", environment={"KERAS_BACKEND": "jax"}), "cpu", str(tmp_path))
     try:
         assert os.environ["KERAS_BACKEND"] == "torch"
+        made.wait()
+        theirs = Path(f"/proc/{made._process.pid}/environ")
+        if theirs.exists():
+            found = dict(line.split("=", 1) for line in theirs.read_text().split("\0") if line)
+            assert found["KERAS_BACKEND"] == "jax"
+            assert found["TORCHINDUCTOR_CACHE_DIR"].startswith(str(tmp_path))
     finally:
         made.close()

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
         (("--device", "cuda"), "--device cuda: device='cuda' cannot be had"),
         (("--peers", "torch,numpi"), "--peers: unknown numpi; there are all, none, "),
         (("--groups", "xor,larg"), "--groups: unknown larg; there are all, none, "),
+        (("--quick", "--largest"), "--quick and --largest exclude each other"),
         (("--rounds", "0"), "--rounds: expected at least 1"),
     ],
 )

@@ -4,6 +4,7 @@ import float64
 import numpy as np
 import peers
 import pytest
+import work as work_module
 import works
 from populations import CHECKED
 from work import Wrong
@@ -16,6 +17,22 @@ PEER = peers.TRAINING[0]
 def test_every_group_has_works_and_a_quick_one():
     assert {entry.group for entry in works.ENTRIES} == set(GROUPS)
     assert {entry.group for entry in works.ENTRIES if entry.in_quick} == set(GROUPS) - {"scaling"}
+
+
+def test_largest_points_go_on_with_a_curve():
+    """That a full run has begun; where memory is short there are fewer of them, or none."""
+    largest = [entry for entry in works.ENTRIES if entry.largest]
+    ordinary = {name.rpartition("-")[0] for name, entry in works.WORKS.items() if not entry.largest}
+    ordinary |= {name.rpartition("_")[0] for name, entry in works.WORKS.items() if not entry.largest}
+    assert not any(entry.in_quick for entry in largest)
+    for entry in largest:
+        assert {entry.name.rpartition("-")[0], entry.name.rpartition("_")[0]} & ordinary, entry.name
+
+
+def test_memory_decides_what_is_largest(monkeypatch):
+    monkeypatch.setattr(work_module, "memory", lambda: 2 * work_module.AT_A_TIME * 4 * 1000)
+    assert work_module.fits(1000)
+    assert not work_module.fits(1001)
 
 
 def test_every_work_has_us_once():

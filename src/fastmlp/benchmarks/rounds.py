@@ -32,7 +32,7 @@ QUICK = Rules(rounds=3, seconds=4.0, quick=True)
 
 def calibrate(
     worker: Callable[..., Any], most_runs: int, done_once: bool = False, compares: bool = True,
-    fewest_runs: int = FEWEST_RUNS,
+    fewest_runs: int = FEWEST_RUNS, too_long: float = TOO_LONG,
 ) -> tuple[int, int, float]:  # fmt: skip
     """(runs of a job, repeats in a measurement, seconds of a job).
 
@@ -43,7 +43,7 @@ def calibrate(
     if not done_once and seconds < WARM_UP:
         while True:
             seconds = worker("measure", n_runs, 1)
-            if n_runs >= most_runs or seconds >= (LONG_ENOUGH if n_runs >= fewest_runs else TOO_LONG):
+            if n_runs >= most_runs or seconds >= (LONG_ENOUGH if n_runs >= fewest_runs else too_long):
                 break
             n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
     repeats = max(1, math.ceil(SHORTEST / seconds))
