@@ -34,7 +34,7 @@ from fastmlp.benchmarks.rounds import (
     time_rounds,
 )
 
-LARGEST_ROUNDS, LARGEST_TOO_LONG = 2, 5.0  # of the curves' largest points: rounds, and seconds for FEWEST_RUNS runs
+LARGEST_ROUNDS, LARGEST_TOO_LONG = 2, 60.0  # of the curves' largest points: rounds, and seconds for FEWEST_RUNS runs
 STARTS = "start"  # the unit of works whose every run is a new process: the run that is for calibrating is a round too
 
 

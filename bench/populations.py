@@ -1,20 +1,15 @@
-"""Training many nets: XOR, full batch, squared error, from 1 net to a million.
-
-The arithmetic counted here: multiply-adds that a net and epoch needs, and what takes their place in the same pipe, an
-exponential and the division after it as 8 of them on a processor: six where the power of two comes from a table in
-registers, and a division of a whole register, which costs as much as two (measured by leaving divisions out,
-bench/LOG.md). On a GPU each of them goes through units that have an eighth of the rate: 16. An update counts as its
-formula's operations, comparisons left out.
-"""
+"""Training many nets: XOR, full batch, squared error, from 1 net to a million, and as many as memory allows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 
 import numpy as np
+from counts import multiply_adds_of_step
 from flat import offsets
-from peers import ARITHMETIC, DEVICE, POPULATION, STOPPING, Peer
+from peers import ARITHMETIC, POPULATION, STOPPING, Peer
 from work import Entry, at_most, fits
 
 from fastmlp.benchmarks.rounds import FEWEST_RUNS
@@ -24,8 +19,6 @@ Y = np.array([0, 1, 1, 0], np.float32)
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
 GROWTH, SHRINK = {"quickprop": 1.75, "rprop": 1.2}, 0.5  # the rules' other constants, as everybody has them
 SMALLEST, BIGGEST = 1e-6, 50.0
-EXPONENTIAL = {"cpu": 8, "cuda": 16}[DEVICE]
-UPDATE = {"sgd": 1, "adam": 10, "quickprop": 10, "rprop": 5}  # of one parameter; a division or a root counts as two
 CHECKED = 100  # nets that are compared with float64
 TOLERANCE = 1e-3  # of a parameter
 # Epochs before nets are compared. Quickprop divides by a difference of slopes and Rprop asks for their signs: after 20
@@ -68,10 +61,9 @@ class PopulationWork:
 
     @property
     def multiply_adds(self) -> int:
-        products = [i * j for _, _, i, j in offsets(self.layer_sizes)]
-        units = sum(self.layer_sizes[1:])
-        per_sample = 3 * sum(products) - products[0] + units * (EXPONENTIAL + 3)
-        return len(X) * per_sample + UPDATE[self.optimizer] * (sum(products) + units)
+        shapes = list(pairwise(self.layer_sizes))
+        activations = [*[self.activation] * (len(shapes) - 1), "sigmoid"]
+        return multiply_adds_of_step(shapes, activations, len(X), self.optimizer)
 
     def costs(self) -> dict[str, float]:
         return {"multiply-adds": self.multiply_adds}
@@ -112,14 +104,22 @@ NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
 
 
 NUMBERS_OF_NET = 40  # that training keeps of a net with nine parameters: they, their slopes, losses, what is recorded
+MANY = 1_000_000  # more of them are too many for a full run
 WORTH_COMPILING = 10_000  # nets; of a thousand an epoch is done before PyTorch has called its graph
-TOO_FEW = "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more"
+LEFT_OUT = {  # name -> whether so many nets are too few or too many for it, and what its row says then
+    "torch compiled": (
+        lambda n: n < WORTH_COMPILING,
+        "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more",
+    ),
+    "jax vmap": (lambda n: n > MANY, "takes minutes, as nothing stays in a cache; see a million"),
+    "torch batched": (lambda n: n > MANY, "takes minutes, as nothing stays in a cache; see a million"),
+}
 
 
 def _peers(n_nets: int) -> tuple[Peer, ...]:
-    if n_nets >= WORTH_COMPILING:
-        return POPULATION
-    return tuple(replace(peer, left_out=TOO_FEW) if peer.name == "torch compiled" else peer for peer in POPULATION)
+    never = lambda n: False, ""
+    found = [(peer, *LEFT_OUT.get(peer.name, never)) for peer in POPULATION]
+    return tuple(replace(peer, left_out=reason) if is_out(n_nets) else peer for peer, is_out, reason in found)
 
 
 def _entry(
@@ -127,8 +127,8 @@ def _entry(
 ) -> Entry:  # fmt: skip
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
-    group = "scaling" if curve and not 1000 <= n_nets <= 1_000_000 else "population"
-    most = 1000 if n_nets >= 1000 else 5000
+    group = "scaling" if curve and not 1000 <= n_nets <= MANY else "population"
+    most = FEWEST_RUNS if n_nets > MANY else 1000 if n_nets >= 1000 else 5000
     verify = VERIFY_RUNS[optimizer]
     build = partial(
         PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x

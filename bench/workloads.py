@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import float64
 import numpy as np
+from counts import multiply_adds_of_step
 from peers import Peer
 from work import at_most, thread_settings
 
@@ -118,7 +119,9 @@ class Workload:
 
     @property
     def multiply_adds(self) -> float:
-        return self.flop_per_step / 2 * self.n_steps / self.n_units
+        activations = [*[self.hidden_activation] * (len(self.shapes) - 1), self.output_activation]
+        of_step = multiply_adds_of_step(self.shapes, activations, self.batch_size, self.optimizer)
+        return of_step * self.n_steps / self.n_units
 
     @property
     def chain(self) -> float:

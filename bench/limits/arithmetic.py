@@ -1,9 +1,9 @@
 """The arithmetic limit: the work's multiply-adds with nothing around them, on all threads.
 
 Independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the processor's
-multipliers are the only thing that is waited for. Works count an exponential and the division after it as 8
-multiply-adds (populations.py). "chain" is the limit of the smallest nets: the work's longest chain of operations that
-need one another's results, as one such chain on one thread.
+multipliers are the only thing that is waited for. counts.py says what counts as how many of them. "chain" is the limit
+of the smallest nets: the work's longest chain of operations that need one another's results, as one such chain on one
+thread.
 """
 
 from __future__ import annotations
