@@ -1,8 +1,8 @@
 """Machine code on disk: a file per kernel, whose name is a digest of all that the code depends on.
 
 That is the kernel and the types of its arguments, every source of CPU kernels, the processor, Python, llvmlite, Numba
-and its settings. A file begins with the digest of the rest: one that was torn or changed is not used. Whatever is off,
-the kernel is compiled anew.
+and its settings. A file begins with the digest of the rest: one that was torn or changed is not used. What is not there
+may have come with the package (shipped.py). Whatever is off, the kernel is compiled anew.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding
 
+from . import shipped
 from .folder import base_folder
 
 DIGEST = hashlib.sha256().digest_size
 
 
+@cache
 def sources_tag() -> str:
     """Changes whenever a source of CPU kernels does."""
     digest, folder = hashlib.sha256(), Path(__file__).parent
@@ -37,6 +39,11 @@ def cache_folder() -> Path:
     return base_folder() / sources_tag()
 
 
+def settings() -> list[str]:
+    """Of Numba, by the environment: they may change what is compiled."""
+    return sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
+
+
 @cache
 def machine() -> str:
     """Everything but the kernel itself. Numba is not imported: a new version is another file."""
@@ -44,10 +51,9 @@ def machine() -> str:
     assert spec is not None
     assert spec.origin is not None
     numba = os.stat(spec.origin)
-    settings = sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
     return repr((
         binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(),
-        llvmlite.__version__, spec.origin, numba.st_mtime_ns, numba.st_size, settings, sys.implementation.cache_tag,
+        llvmlite.__version__, spec.origin, numba.st_mtime_ns, numba.st_size, settings(), sys.implementation.cache_tag,
         object.__basicsize__,
     ))  # fmt: skip
 
@@ -56,26 +62,36 @@ def _path(name: str) -> Path:
     return cache_folder() / f"{hashlib.sha256((name + machine()).encode()).hexdigest()[:32]}.o"
 
 
+def _paths(name: str) -> list[Path]:
+    """Where an object file may be: what was compiled here, for this processor, before what came with the package."""
+    came = None if settings() else shipped.path_here(name, sources_tag())
+    return [_path(name), *([] if came is None else [came])]
+
+
 def is_there(name: str) -> bool:
-    """Whether somebody has written an object file under this name."""
-    return _path(name).is_file()
+    """Whether there is an object file under this name."""
+    return any(path.is_file() for path in _paths(name))
 
 
 def read(name: str) -> bytes | None:
-    """The object file that was written under this name, if there is a good one."""
-    try:
-        content = _path(name).read_bytes()
-    except OSError:
-        return None
-    code = content[DIGEST:]
-    return code if hashlib.sha256(code).digest() == content[:DIGEST] else None
+    """The object file under this name, if there is a good one."""
+    for path in _paths(name):
+        with suppress(OSError):
+            content = path.read_bytes()
+            code = content[DIGEST:]
+            if hashlib.sha256(code).digest() == content[:DIGEST]:
+                return code
+    return None
 
 
 def write(name: str, code: bytes) -> None:
     """Keep it, if the folder can be written."""
-    path = _path(name)
-    draft = path.with_name(f"{path.stem}.{os.getpid()}.tmp")  # another process may do the same at this moment
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(hashlib.sha256(code).digest() + code)
-        draft.replace(path)
+        save(_path(name), code)
+
+
+def save(path: Path, code: bytes) -> None:
+    draft = path.with_name(f"{path.stem}.{os.getpid()}.tmp")  # another process may do the same at this moment
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_bytes(hashlib.sha256(code).digest() + code)
+    draft.replace(path)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import operator
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
@@ -22,10 +22,10 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, models, overload, register_model
 
 from .plain import absolute, multiply_add, ratio, sqrt, where
+from .target import FEATURES
 
 FLAGS = ("contract", "nsz", "arcp", "afn")  # as in jit.py, for the instructions written here
 I32 = ir.IntType(32)
-FEATURES = binding.get_host_cpu_features()
 
 
 class Vector(types.Type):

@@ -12,7 +12,8 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .simd import FEATURES, I32, by_pieces, constant, llvm_type
+from .simd import I32, by_pieces, constant, llvm_type
+from .target import FEATURES
 
 # To a factor of two: as many as the registers hold that one instruction chooses from, two of AVX-512 or one of AVX2.
 STEPS = 32 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") else 1

@@ -52,7 +52,8 @@ SRC_LEVELS = [
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "folder", "jit", "plain"],
+    ["arguments", "folder", "jit", "plain", "target"],
+    ["shipped"],
     ["cache"],
     ["compiler"],
     ["entry", "simd"],

@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import binding
+
+from ..target import FEATURES
 
 LOSS, RIGHT = 0, 1  # columns of `partial`
 SUMS = 2
@@ -20,7 +21,6 @@ COLLIDING = 2048  # bytes; a cache has few places for lines that lie multiples o
 LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
 TOGETHER = 4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
 
-FEATURES = binding.get_host_cpu_features()
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 OTHER_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less

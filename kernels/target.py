@@ -1,0 +1,36 @@
+"""The processor that kernels are compiled for: this one, or the one that Numba is told of, by NUMBA_CPU_NAME and
+NUMBA_CPU_FEATURES, which then has to have no instruction that this one lacks.
+"""
+
+from __future__ import annotations
+
+import os
+
+from llvmlite import binding
+
+# Of the x86-64 architecture, the newest first: levels of its ABI, and the instructions that a processor must have.
+V2 = ("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16")
+V3 = (*V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
+V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+LEVELS = {"x86-64-v4": V4, "x86-64-v3": V3}
+
+
+def features() -> dict[str, bool]:
+    """Name of each kind of instruction -> whether there is one."""
+    text = os.environ.get("NUMBA_CPU_FEATURES")
+    if text is None:
+        return dict(binding.get_host_cpu_features())
+    return {name[1:]: name[0] == "+" for name in text.split(",") if name}
+
+
+FEATURES = features()
+
+
+def level() -> str | None:
+    """Whose vectors are as wide as this processor's."""
+    for name, needed in LEVELS.items():
+        if all(FEATURES.get(feature) for feature in needed):
+            return name
+        if FEATURES.get("avx512f"):
+            return None
+    return None
