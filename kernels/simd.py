@@ -6,6 +6,7 @@ SSE registers where there is no AVX-512). Arithmetic with a number broadcasts it
 may write `1.0 - a * a` and stays in float32.
 
     where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  multiply_add(a, b, c)  keep_first(v, n, other)
+    minus_lanes(v)
 
 Loads, stores and what else touches memory are in memory.py, sums over lanes and their like in folds.py.
 """
@@ -281,6 +282,16 @@ def keep_first(typing_context, v, n, other):
         return builder.select(lanes_below(context, builder, args[1], v.lanes), args[0], rest)
 
     return v(v, types.intp, other), build
+
+
+@intrinsic
+def minus_lanes(typing_context, v):
+    """0, -1, -2, .. in the lanes of a vector like v: the largest of some of them is that of the first one."""
+
+    def build(context, builder, sig, args):
+        return ir.Constant(llvm_type(v), [-float(lane) for lane in range(v.lanes)])
+
+    return v(v), build
 
 
 # ---- bits of floating-point numbers, for elementary.py

@@ -15,6 +15,14 @@ from ..memory import fill, load, store
 from ..simd import absolute, where
 
 
+def still_right(right, output, best, wanted, target):
+    """1 if the first largest output is the target's up to this unit, from whether it was before it, else 0."""
+    return where(output > best, where(wanted > target, 1.0, 0.0), where(wanted > target, 0.0, right))
+
+
+_still_right = inner(still_right)
+
+
 def make_passes(lanes):
     """(activate, backward, loss_and_delta, softmax_columns, count_right) for vectors of this many lanes."""
 
@@ -71,13 +79,12 @@ def make_passes(lanes):
         for s in range(0, columns, lanes):
             hit = fill(a, 0.0, lanes)
             if metric == METRIC_ARGMAX:
-                best, chosen, target = load(a, start + s, lanes), load(a, start + s, lanes), load(y, s, lanes)
+                hit += 1.0
+                best, target = load(a, start + s, lanes), load(y, s, lanes)
                 for i in range(s + columns, size, columns):
                     av, yv = load(a, start + i, lanes), load(y, i, lanes)
-                    best = where(av > best, av, best)
-                    chosen = where(yv > target, av, chosen)
-                    target = where(yv > target, yv, target)
-                hit = where(chosen >= best, 1.0, 0.0)
+                    hit = _still_right(hit, av, best, yv, target)
+                    best, target = where(av > best, av, best), where(yv > target, yv, target)
             elif metric == METRIC_MARGIN:
                 for i in range(s, size, columns):
                     far = absolute(load(a, start + i, lanes) - load(y, i, lanes))

@@ -16,7 +16,7 @@ from ..jit import inner, selector
 from ..losses import LOSSES
 from ..memory import fill, load, load_first, number, store, store_first, transpose_square
 from ..random import DROPOUT, philox
-from ..simd import absolute, keep_first, where
+from ..simd import absolute, keep_first, minus_lanes, where
 
 LANES = 16  # one AVX-512 register of float32, two of float64
 
@@ -173,8 +173,8 @@ loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
 
 @inner
 def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
-    """The sum of the weights of samples that are right: by the largest output, or, averaged over outputs, by their side
-    of `bound` or by lying no further than `bound` from the target.
+    """The sum of the weights of samples that are right: by the first of the largest outputs, or, averaged over outputs,
+    by their side of `bound` or by lying no further than `bound` from the target.
     """
     if metric != METRIC_ARGMAX:
         across = width == 1  # as in loss_and_delta
@@ -195,18 +195,18 @@ def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
                     hit = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
                 right += keep_first(w * hit, n, 0.0)
         return float(total(right)) / width
-    right = 0.0
+    right, nothing, first = 0.0, fill(a, -np.inf, LANES), minus_lanes(fill(a, 0.0, LANES))
     for r in range(rows):
-        best, best_y, chosen = fill(a, -np.inf, LANES), fill(a, -np.inf, LANES), fill(a, -np.inf, LANES)
+        best, best_y, said, meant = nothing, nothing, first, first  # the largest of each lane, and where it is
         for j in range(0, width, LANES):
             n, k = min(width - j, LANES), r * width + j
             av = keep_first(load_first(a, a0 + k, n, LANES), n, -np.inf)
             yv = keep_first(load_first(y, y0 + k, n, LANES), n, -np.inf)
-            best = where(av > best, av, best)
-            chosen = where(yv > best_y, av, chosen)
-            best_y = where(yv > best_y, yv, best_y)
-        target = largest(best_y)
-        if largest(where(best_y >= target, chosen, -np.inf)) >= largest(best):
+            place = first - float(j)
+            said, best = where(av > best, place, said), where(av > best, av, best)
+            meant, best_y = where(yv > best_y, place, meant), where(yv > best_y, yv, best_y)
+        top, target = largest(best), largest(best_y)
+        if largest(where(best >= top, said, -np.inf)) == largest(where(best_y >= target, meant, -np.inf)):
             right += float(weight[w0 + r]) if weighted else 1.0
     return right
 

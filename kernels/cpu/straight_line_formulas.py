@@ -9,6 +9,7 @@ from ..activations import ACTIVATIONS, SOFTMAX
 from ..elementary import exp, log
 from ..losses import LOSSES
 from ..simd import absolute, where
+from .columns import still_right
 
 
 def side_is_right(a, y, bound):
@@ -51,6 +52,7 @@ def functions(make, vector, number, loss, activations):
         "is_near": make(is_near, v, v, x),
         "is_as_large": make(is_as_large, v, v),
         "if_larger": make(if_larger, v, v, v, v),
+        "still_right": make(still_right, v, v, v, v, v),
     }
     for row in (ACTIVATIONS[code] for code in set(activations)):
         made[f"value_{row.name}"] = make(plain(row.value, 1), v)
@@ -61,10 +63,10 @@ def functions(make, vector, number, loss, activations):
 
 
 def largest_is_right(names, a, y):
-    """Whether no output is above that of the target's class, by the functions in `names`; a, y : one value per unit"""
-    if_larger, best, chosen, target = names["if_larger"], a[0], a[0], y[0]
+    """Whether the first largest output is the target's, by the functions in `names`; a, y : one value per unit"""
+    if_larger, best, target = names["if_larger"], a[0], y[0]
+    right = names["is_as_large"](target, target)
     for output, wanted in zip(a[1:], y[1:], strict=True):
-        best = if_larger(output, best, output, best)
-        chosen = if_larger(wanted, target, output, chosen)
-        target = if_larger(wanted, target, wanted, target)
-    return names["is_as_large"](chosen, best)
+        right = names["still_right"](right, output, best, wanted, target)
+        best, target = if_larger(output, best, output, best), if_larger(wanted, target, wanted, target)
+    return right

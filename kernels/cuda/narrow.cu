@@ -38,18 +38,6 @@ __device__ __forceinline__ constexpr int widest() {
 constexpr int N_WEIGHTS = matrix_at(N_LAYERS), N_GRADS = biases_after(N_LAYERS);
 constexpr int DELTA = ROWS * (widest() + SKEW);
 
-__device__ __forceinline__ float warp_sum(float v) {
-#pragma unroll
-  for (int d = 16; d > 0; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
-  return v;
-}
-
-__device__ __forceinline__ float warp_max(float v) {
-#pragma unroll
-  for (int d = 16; d > 0; d >>= 1) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, d));
-  return v;
-}
-
 // Loss, hits and the output's delta of one row, by a warp. z: the row's logits without bias; d: its deltas.
 __device__ void judge_row(
     const float* z, const float* b, const float* y, float w, float c, float bound, Bits* d, float& loss, float& right) {
@@ -62,7 +50,8 @@ __device__ void judge_row(
     for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(z[j] + b[j] - top);
     shift = top + elementary::log(warp_sum(whole));
   }
-  float best = -INFINITY, target = -INFINITY, chosen = -INFINITY, share = 0.0f;
+  float best = -INFINITY, target = -INFINITY, share = 0.0f;
+  int said = 0, meant = 0;  // where they are
   for (int j = lane; j < wide(N_LAYERS); j += 32) {
     float delta = 0.0f;
     if (j < N_OUTPUTS && w > 0.0f) {
@@ -71,17 +60,15 @@ __device__ void judge_row(
       loss += w * loss_value(LOSS, v, out, wanted, c);
       delta = w * loss_delta(LOSS, out, wanted, c);
       if (!NATURAL) delta *= activation_derivative(code, derivative_of_z(N_LAYERS - 1) ? v : out);
-      best = fmaxf(best, out);
-      if (wanted > target) target = wanted, chosen = out;
+      if (out > best) best = out, said = j;
+      if (wanted > target) target = wanted, meant = j;
       if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= bound ? 1.0f : 0.0f;
       if (METRIC == METRIC_THRESHOLD) share += (out > bound) == (wanted > bound) ? 1.0f : 0.0f;
     }
     d[j] = to_bits<H>(delta);
   }
   if (METRIC == METRIC_ARGMAX) {
-    best = warp_max(best);
-    const float wanted = warp_max(target);
-    if (warp_max(target >= wanted ? chosen : -INFINITY) >= best && lane == 0) right += w;
+    if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) right += w;
   } else {
     right += w * share / N_OUTPUTS;
   }

@@ -82,7 +82,7 @@ class NarrowWork(LayersWork):
             f"typedef struct {self._half} H;\nconstexpr int ROWS = {ROWS};\n"
             f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
         )
-        return source(header, "layout.cuh", "tensor_cores.cuh", "narrow.cu")
+        return source(header, "layout.cuh", "sums.cuh", "tensor_cores.cuh", "narrow.cu")
 
     def chunks_of(self, rows: int) -> tuple[int, int]:
         return 1, 1

@@ -77,7 +77,8 @@ __device__ __forceinline__ void judge_chunk(
       for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(zr[j] + b[j] - top);
       shift = top + elementary::log(warp_sum(whole));
     }
-    T best = -INFINITY, target = -INFINITY, chosen = -INFINITY, share = T(0);
+    T best = -INFINITY, target = -INFINITY, share = T(0);
+    int said = 0, meant = 0;  // where they are
     for (int j = lane; j < N_OUTPUTS; j += 32) {
       const T v = zr[j] + b[j] - shift;
       const T out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
@@ -89,15 +90,13 @@ __device__ __forceinline__ void judge_chunk(
       T d = w > T(0) ? loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale)) : T(0);
       if (!NATURAL) d *= activation_derivative(code, derivative_of_z(N_LAYERS - 1) ? v : out);
       delta[r * N_OUTPUTS + j] = d;
-      best = out > best ? out : best;
-      if (wanted > target) target = wanted, chosen = out;
+      if (out > best) best = out, said = j;
+      if (wanted > target) target = wanted, meant = j;
       if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= T(bound) ? T(1) : T(0);
       if (METRIC == METRIC_THRESHOLD) share += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
     }
     if (METRIC == METRIC_ARGMAX && judged) {
-      best = warp_max(best);
-      const T wanted = warp_max(target);
-      if (warp_max(target >= wanted ? chosen : -INFINITY) >= best && lane == 0) right += w;
+      if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) right += w;
     } else {
       right += w * share / T(N_OUTPUTS);
     }

@@ -162,24 +162,26 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
   leave(job, net, s, slot);
 }
 
-// How much of a sample is right: whether its largest output is, or the share of outputs on the right side of the bound.
+// How much of a sample is right: whether its first largest output is, or the share of outputs on the right side of the
+// bound.
 // `a` and `y` hold an output every `step` numbers.
 __device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int step = 1) {
   if (METRIC == METRIC_NONE) return T(0);
-  T count = T(0), best = a[0], chosen = a[0], target = y[0];
+  T count = T(0), best = a[0], target = y[0];
+  bool same = true;  // whether the first largest output so far is the target's
 #pragma unroll
   for (int j = 0; j < N_OUTPUTS; ++j) {
     const T out = a[j * step], wanted = y[j * step];
     if (METRIC == METRIC_ARGMAX) {
-      best = out > best ? out : best;
-      if (wanted > target) chosen = out, target = wanted;
+      same = out > best ? wanted > target : same && !(wanted > target);
+      best = out > best ? out : best, target = wanted > target ? wanted : target;
     } else if (METRIC == METRIC_MARGIN) {
       count += elementary::absolute(out - wanted) <= bound ? T(1) : T(0);
     } else {
       count += (out > bound) == (wanted > bound) ? T(1) : T(0);
     }
   }
-  return METRIC == METRIC_ARGMAX ? (chosen >= best ? T(1) : T(0)) : count / T(N_OUTPUTS);
+  return METRIC == METRIC_ARGMAX ? (same ? T(1) : T(0)) : count / T(N_OUTPUTS);
 }
 
 // What brings a gradient of this squared norm to clip_norm; 1 where clip_norm is 0 or not reached.

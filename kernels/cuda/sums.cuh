@@ -17,6 +17,15 @@ __device__ __forceinline__ V warp_max(V v) {
   return v;
 }
 
+// Where the first of the largest numbers of a warp is, from each thread's largest and where its first one is.
+template <typename V>
+__device__ __forceinline__ int first_of_warp(V largest, int place) {
+  int first = largest == warp_max(largest) ? place : 0x7fffffff;
+#pragma unroll
+  for (int d = 16; d > 0; d >>= 1) first = min(first, __shfl_xor_sync(0xffffffffu, first, d));
+  return first;
+}
+
 template <int THREADS_OF_BLOCK, typename V>
 __device__ __forceinline__ V block_sum(V v) {
   FM_SHARED(V, parts, [32]);
