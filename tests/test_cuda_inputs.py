@@ -12,6 +12,7 @@ import fastmlp.pace
 import fastmlp.population_fit
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import device_of
+from fastmlp.kernels.arguments import NET_HYPER
 
 SIZES = (3, 5, 2)
 
@@ -310,6 +311,25 @@ def test_host_inputs_of_a_population_move_once_per_fit(cuda, monkeypatch, rng):
         X, y, epochs=9, converged=1e-9, restart_after=3, verbose=0
     )  # fmt: skip
     assert moved.count(X.size) == 1
+
+
+@pytest.mark.parametrize("name", ["thread", "block", "batched", "layers"])
+def test_large_arrays_lock_no_memory(cuda, monkeypatch, name, rng):
+    """Samples and parameters, whatever they are for: CuPy's own way would lock as much of the host's memory."""
+    from fastmlp.kernels.cuda import memory
+
+    Place(name, monkeypatch)
+    monkeypatch.setattr(memory, "MOST_PINNED", 0)  # all are large
+    moved = sizes_moved(cuda, monkeypatch)
+    n_nets = 150 if name == "thread" else 3
+    X, y = samples(rng, 50)
+    nets = [make(), Population(SIZES, n_nets, device="cuda", random_state=0)]
+    for net in nets:
+        net.fit(X, y, epochs=1, optimizer=SGD(np.full(n_nets, 0.1) if net is nets[1] else 0.1), verbose=0)
+        net.evaluate(X, y)
+        net.predict(X)
+    large = {X.size, y.size, nets[0].padded_params.size, nets[1].params.size, n_nets * len(NET_HYPER)}
+    assert not large & set(moved)
 
 
 # ---- several devices

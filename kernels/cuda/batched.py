@@ -28,7 +28,7 @@ from ..arguments import (
 from ..optimizers import CODES, RPROP
 from .architecture import Architecture
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
-from .memory import checked_allocation, free_memory, is_on_device, whole_data
+from .memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .module import Module, compiled, source
 from .per_net import NOTHING, SAFE_EVERY, padded
 from .replay import Replays
@@ -207,11 +207,11 @@ def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, shar
         m = len(members)
         with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
             params = cupy.zeros((m, stride), dtype)
-            params[:, :n_params] = cupy.asarray(nets.params.reshape(-1, n_params)[members])
+            params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
             passes = Passes(net, work.precision, params, None, room)
             batches = Batches(data, nets, passes.sizes, m, room, False)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
-        nothing, owners = cupy.zeros(1), cupy.asarray(members)
+        nothing, owners = cupy.zeros(1), to_device(members)
         given = on_device(**{
             **NOTHING, "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
             "weight": data.weight, "owners": owners, "n_slots": m, "n_samples": n_samples, "X_stride": nets.X_stride,

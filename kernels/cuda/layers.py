@@ -29,7 +29,7 @@ from ..arguments import (
 from ..optimizers import RPROP
 from .architecture import Architecture
 from .clock import CLOCK, Clock
-from .memory import checked_allocation, device_data, is_on_device
+from .memory import checked_allocation, device_data, is_on_device, to_device
 from .module import Module, compiled, source
 from .nets import bound_of
 from .products import Products
@@ -233,7 +233,7 @@ class LayersWork:
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         data, net = device_data(data), self.net
-        params = cupy.asarray(params)
+        params = to_device(params)
         module, top = self.module(self.header(data, NO_UPDATE, False, False)), net.n_layers - 1
         self.batches.restart()
         for batch in range(-(-data.n_samples // self.rows)):

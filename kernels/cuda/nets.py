@@ -18,7 +18,7 @@ from ..arguments import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Ne
 from ..optimizers import CODES, Rule
 from . import batched
 from .architecture import Architecture
-from .memory import checked_allocation, free_memory, is_on_device, whole_data
+from .memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .per_net import (
     CHUNKS,
     NOTHING,
@@ -155,8 +155,8 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
         launch(
             kernel, shape, (chunks, m), workspace_for(shape, m * chunks, dtype), dtype,
             **{
-                **NOTHING, "params": cupy.asarray(params[members]), "hyper": nothing, "dropout": nothing,
-                "X": data.X, "Y": data.Y, "weight": data.weight, "owners": cupy.asarray(members),
+                **NOTHING, "params": to_device(params[members]), "hyper": nothing, "dropout": nothing,
+                "X": data.X, "Y": data.Y, "weight": data.weight, "owners": to_device(members),
                 "active": cupy.arange(m, dtype=np.int64), "output": out, "partial": partial, "n_active": m,
                 "n_slots": m, "n_samples": data.n_samples, "X_stride": nets.X_stride, "Y_stride": nets.Y_stride,
                 "weight_stride": nets.weight_stride, "bound": bound_of(net, data.metric),

@@ -27,7 +27,7 @@ from ..arguments import (
 )
 from .architecture import Architecture
 from .layers import LayersWork
-from .memory import device_data, fits, is_on_device
+from .memory import device_data, fits, is_on_device, to_device
 from .nets import bound_of
 from .per_net import (
     CHUNKS,
@@ -109,7 +109,7 @@ class SingleWork:
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         if self._streams(data):
             return self._by_layers.evaluate(data, params, output)
-        data, n, params = device_data(data), data.n_samples, cupy.asarray(params)
+        data, n, params = device_data(data), data.n_samples, to_device(params)
         comes_home = output.size > 0 and not is_on_device(output)
         most = min(n, self.rows) if comes_home else n  # samples whose outputs are on the device at a time
         room = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output

@@ -44,6 +44,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         return arrays.call(np.stack, obj)
     host = np.array(obj, dtype=dtype, order=order, ndmin=ndmin)
     counts["host_to_device"] += 1
+    counts["bytes_by_pinned_memory"] += host.nbytes  # as CuPy does with all that is not pinned already
     return arrays.wrap(host.copy(order=order))
 
 

@@ -38,6 +38,19 @@ def test_what_is_there_is_not_copied(memory, cuda):
     assert again.Y is data.Y
 
 
+def test_large_arrays_lock_no_memory(memory, emulated_cuda, monkeypatch):
+    """They are copied as they stand, and are the caller's again when that is done."""
+    monkeypatch.setattr(memory, "MOST_PINNED", 800)
+    emulated_cuda.settings.late = "all"
+    for n, n_bytes in ((100, 800), (101, 0)):
+        array = np.arange(float(n))
+        with emulated_cuda.counting() as counts:
+            there = memory.to_device(array)
+        assert (counts["host_to_device"], counts["bytes_by_pinned_memory"]) == (1, n_bytes)
+        array[:] = -1.0
+        np.testing.assert_array_equal(there.get(), np.arange(n))
+
+
 def test_data_that_fit(memory, emulated_cuda):
     with emulated_cuda.counting() as n:
         data = memory.device_data(data_of(8, weighted=True))
