@@ -84,6 +84,15 @@ def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):
         make()
 
 
+def test_a_cupy_without_cudas_headers(emulated_cuda):
+    """Kernels of ours compile, but not those of CuPy's own: said at once, and "auto" takes the processor."""
+    emulated_cuda.settings.headers = False
+    message = r"does not compile or run there \(.*cuda_fp16\.h.*\); pip install 'fastmlp\[cuda13\]'"
+    with pytest.raises(RuntimeError, match=message):
+        make()
+    assert make(device="auto").device.name == "cpu"
+
+
 def test_what_is_asked_for_is_given(cuda):
     assert str(make().device) == "cuda (asked for)"
     assert str(make(device="cuda:0").device) == "cuda:0 (asked for)"

@@ -5,14 +5,13 @@ import types
 
 import numpy as np
 import pytest
-from cuda_cases import Place, follow_sgd, reference_of
+from cuda_cases import Place, follow_sgd, reference_of, sizes_moved
 
 import fastmlp
 import fastmlp.pace
 import fastmlp.population_fit
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import device_of
-from fastmlp.kernels.arguments import NET_HYPER
 
 SIZES = (3, 5, 2)
 
@@ -170,6 +169,32 @@ def test_bad_inputs_of_the_device_are_refused(cuda, rng):
         make().fit(cuda.asarray(X), y, verbose=0)
 
 
+class Tracked(Tensor):
+    """One that a gradient flows back to."""
+
+    def __dlpack__(self, **_):
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")  # PyTorch's words
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda there: there * 1j, r"must hold numbers, but its dtype is complex.*Pass real and imaginary parts"),
+        (Tracked, r"must be an array of numbers, but it cannot be made one: Can't export.* use tensor\.detach"),
+    ],
+    ids=["complex", "tracked"],
+)  # fmt: skip
+def test_what_is_no_array_of_real_numbers_is_refused_as_on_the_host(cuda, spoil, message, many, rng):
+    X, y = map(cuda.asarray, samples(rng))
+    net = Population(SIZES, 3, device="cuda", random_state=0) if many else make()
+    for device_net in (net, MLP(SIZES, device="cpu", random_state=0)):
+        with pytest.raises(ValueError, match=f"X {message}"):
+            device_net.predict(spoil(X))
+    with pytest.raises(ValueError, match=f"y {message}"):
+        net.fit(X, spoil(y), verbose=0)
+
+
 def test_validation_on_the_device(cuda, rng):
     X, y = samples(rng, 40)
     net = make(dtype="float64")
@@ -277,18 +302,6 @@ def test_predictions_come_back_in_kind(cuda, tensor_of_the_gpu, k, many, rng):
 # ---- what crosses over
 
 
-def sizes_moved(cuda, monkeypatch):
-    """How many numbers every array had that was taken to the device."""
-    found, asarray = [], cuda.asarray
-
-    def counted(array, *rest, **names):
-        found.append(np.size(array))
-        return asarray(array, *rest, **names)
-
-    monkeypatch.setattr(cuda, "asarray", counted)
-    return found
-
-
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_host_inputs_move_once_per_fit(cuda, monkeypatch, name, rng):
     """However many epochs and calls there are."""
@@ -311,25 +324,6 @@ def test_host_inputs_of_a_population_move_once_per_fit(cuda, monkeypatch, rng):
         X, y, epochs=9, converged=1e-9, restart_after=3, verbose=0
     )  # fmt: skip
     assert moved.count(X.size) == 1
-
-
-@pytest.mark.parametrize("name", ["thread", "block", "batched", "layers"])
-def test_large_arrays_lock_no_memory(cuda, monkeypatch, name, rng):
-    """Samples and parameters, whatever they are for: CuPy's own way would lock as much of the host's memory."""
-    from fastmlp.kernels.cuda import memory
-
-    Place(name, monkeypatch)
-    monkeypatch.setattr(memory, "MOST_PINNED", 0)  # all are large
-    moved = sizes_moved(cuda, monkeypatch)
-    n_nets = 150 if name == "thread" else 3
-    X, y = samples(rng, 50)
-    nets = [make(), Population(SIZES, n_nets, device="cuda", random_state=0)]
-    for net in nets:
-        net.fit(X, y, epochs=1, optimizer=SGD(np.full(n_nets, 0.1) if net is nets[1] else 0.1), verbose=0)
-        net.evaluate(X, y)
-        net.predict(X)
-    large = {X.size, y.size, nets[0].padded_params.size, nets[1].params.size, n_nets * len(NET_HYPER)}
-    assert not large & set(moved)
 
 
 # ---- several devices

@@ -12,8 +12,8 @@ import numpy as np
 from ..arguments import Data
 
 SHARE_FOR_DATA = 0.7  # of free memory that samples may take; larger data stay on the host and stream
-# Bytes of an array up to which CuPy may copy it by way of page-locked memory. It locks as much as the array has, rounded
-# up to a power of two, and keeps that locked: of large data the host would have twice as many.
+# Bytes of an array up to which CuPy may copy it by way of page-locked memory. It locks as many, rounded up to a power
+# of two, and keeps them locked: large data would need twice the host's memory.
 MOST_PINNED = 2**26
 
 

@@ -62,6 +62,8 @@ def empty(shape, dtype=float, order="C"):
 
 
 def full(shape, fill_value, dtype=None, order="C"):
+    if fill_value != 0:  # zeros are set without a kernel
+        arrays.compile_own()
     array = empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype, order)
     array._host.fill(fill_value)
     return array
