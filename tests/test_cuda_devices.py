@@ -155,37 +155,6 @@ def test_divergence_restores_finite_parameters(cuda, monkeypatch, name, rng):
     place.check()
 
 
-@pytest.mark.parametrize("name", ["block", "layers"])
-def test_interruption(cuda, monkeypatch, name, rng):
-    """Ctrl-C between calls: what was reached is brought home, and the net can be trained on."""
-    place = Place(name, monkeypatch)
-    from fastmlp.kernels.cuda import backend
-
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
-    train, calls = backend.train, []
-
-    def interrupted(*arguments):
-        calls.append(arguments[-2:])
-        if len(calls) == 8:
-            raise KeyboardInterrupt
-        train(*arguments)
-
-    monkeypatch.setattr(backend, "train", interrupted)
-    X, y = samples(rng, 18)
-    net = make(dtype="float64")
-    reference = reference_of(net.network, net.params)
-    history = net.fit(X, y, epochs=40, batch_size=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
-    assert calls[-1] == (7, 1), "a step a call"
-    assert (history.stopped_by, history.epochs) == ("interrupt", 2)
-    follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=6)
-    follow_sgd(reference, X[:6], y[:6], 0.1, epochs=1)
-    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
-    monkeypatch.setattr(backend, "train", train)
-    assert net.fit(X, y, epochs=2, verbose=0).epochs == 2
-    place.check()
-
-
 def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
     X, y = samples(rng)
     net = make(dtype="float64")
