@@ -136,16 +136,19 @@ class Window(ABC):
 
     def unfinished(self) -> Iterator[tuple[int, int, np.ndarray, float, float]]:
         """(net, epochs done, parameters, loss, number right) of each net in training."""
-        scalars, counters = cupy.asnumpy(self._epochs_scalars()), cupy.asnumpy(self._counters)
+        sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
+        lost = ~np.isfinite(params).all(axis=1)  # of nets whose epoch has not ended, which would have said so
+        if lost.any():
+            params[lost] = cupy.asnumpy(self._job["safe"])[lost]
         for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
             epochs = int(counters[slot, STEPS] // self.n_batches)
-            loss, right = scalars[slot, [LOSS, RIGHT]] if epochs else (np.nan, np.nan)
+            loss, right = sums[slot] if epochs else (np.nan, np.nan)
             yield (
                 int(members[slot]), epochs, params[slot, : self.nets.n_params], float(loss / self.n_samples),
                 float(right),
             )  # fmt: skip
 
-    def _epochs_scalars(self) -> Any:
-        """Scalars as they were at the end of an epoch."""
-        return self._scalars
+    def _epochs_sums(self) -> Any:
+        """(nets, 2) losses and hits of each net's last whole epoch."""
+        return self._scalars[:, LOSS : RIGHT + 1]
