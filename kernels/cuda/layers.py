@@ -37,7 +37,10 @@ from .replay import Replays
 from .shuffling import Batches
 from .step_settings import step_settings
 
-FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 32  # rows whose sums one block takes, and how many such blocks there are at most
+FEWEST_IN_CHUNK = 64  # rows whose sums one block takes
+# Such blocks at the most: as many as a large card has multiprocessors, since each has one of judge's. An estimate: the
+# update adds up as many numbers for each bias, one after the other.
+MOST_CHUNKS = 128
 PER_BLOCK = 256
 MOST_BLOCKS = 1024
 

@@ -20,12 +20,12 @@ from . import batched
 from .architecture import Architecture
 from .memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .per_net import (
-    CHUNKS,
     NOTHING,
     Shape,
     compile_evaluation,
     compile_training,
     launch,
+    most_chunks,
     padded,
     shared_limit,
     workspace_for,
@@ -149,7 +149,7 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
         m = len(members)
-        chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile), 4096 // m, room // m))
+        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile), 4096 // m, room // m))
         partial, nothing = cupy.zeros((m, chunks, 2)), cupy.zeros(1)
         out = cupy.empty(m * size, dtype) if output.size else None
         launch(

@@ -30,12 +30,12 @@ from .layers import LayersWork
 from .memory import device_data, fits, is_on_device, to_device
 from .nets import bound_of
 from .per_net import (
-    CHUNKS,
     NOTHING,
     Shape,
     compile_evaluation,
     compile_training,
     launch,
+    most_chunks,
     shared_limit,
     state_rows,
     workspace_for,
@@ -129,7 +129,7 @@ class SingleWork:
         architecture = self._architecture(data)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
         kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
-        chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile)))
+        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
         partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
         launch(
             kernel, shape, (chunks, 1), workspace_for(shape, chunks, self.dtype), self.dtype, **{
