@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from cuda_cases import Place, follow_sgd, reference_of
+from cuda_cases import Place, follow_sgd, reference_of, sizes_moved
 
 import fastmlp
 import fastmlp.pace
@@ -169,6 +169,32 @@ def test_bad_inputs_of_the_device_are_refused(cuda, rng):
         make().fit(cuda.asarray(X), y, verbose=0)
 
 
+class Tracked(Tensor):
+    """One that a gradient flows back to."""
+
+    def __dlpack__(self, **_):
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")  # PyTorch's words
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda there: there * 1j, r"must hold numbers, but its dtype is complex.*Pass real and imaginary parts"),
+        (Tracked, r"must be an array of numbers, but it cannot be made one: Can't export.* use tensor\.detach"),
+    ],
+    ids=["complex", "tracked"],
+)  # fmt: skip
+def test_what_is_no_array_of_real_numbers_is_refused_as_on_the_host(cuda, spoil, message, many, rng):
+    X, y = map(cuda.asarray, samples(rng))
+    net = Population(SIZES, 3, device="cuda", random_state=0) if many else make()
+    for device_net in (net, MLP(SIZES, device="cpu", random_state=0)):
+        with pytest.raises(ValueError, match=f"X {message}"):
+            device_net.predict(spoil(X))
+    with pytest.raises(ValueError, match=f"y {message}"):
+        net.fit(X, spoil(y), verbose=0)
+
+
 def test_validation_on_the_device(cuda, rng):
     X, y = samples(rng, 40)
     net = make(dtype="float64")
@@ -274,18 +300,6 @@ def test_predictions_come_back_in_kind(cuda, tensor_of_the_gpu, k, many, rng):
 
 
 # ---- what crosses over
-
-
-def sizes_moved(cuda, monkeypatch):
-    """How many numbers every array had that was taken to the device."""
-    found, asarray = [], cuda.asarray
-
-    def counted(array, *rest, **names):
-        found.append(np.size(array))
-        return asarray(array, *rest, **names)
-
-    monkeypatch.setattr(cuda, "asarray", counted)
-    return found
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])

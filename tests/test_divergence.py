@@ -1,11 +1,13 @@
 """Fits whose loss does not stay finite: what the net ends with, and what is said."""
 
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from fastmlp import MLP, SGD, DivergenceWarning
+from fastmlp.kernels.cpu import backend
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(20, 3))
@@ -63,3 +65,23 @@ def test_divergence_with_early_stopping_restores_the_best():
         history = net.fit(X, Y, epochs=200, optimizer=SGD(1e6), early_stopping=100, verbose=0)
     assert history.stopped_by == "divergence"
     assert np.isfinite(net.params).all()
+
+
+@pytest.mark.parametrize("rate, is_sound", [(0.1, True), (1e200, False)])
+def test_an_interruption_that_arrives_in_a_kernel(rate, is_sound, monkeypatch):
+    """Python is told of it when the kernel is done: what that has reached is kept, if its loss is finite."""
+    train, reached = backend.train, []
+
+    def interrupted(*arguments):
+        train(*arguments)
+        reached.append(arguments[6].params.copy())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backend, "train", interrupted)
+    net = make(hidden_activation="identity")
+    start = net.params.copy()
+    with nullcontext() if is_sound else pytest.warns(DivergenceWarning):
+        history = net.fit(X, Y, epochs=1, batch_size=10, optimizer=SGD(rate), verbose=0)
+    assert history.stopped_by == "interrupt"
+    assert history.epochs == is_sound
+    np.testing.assert_array_equal(net.params, reached[0][: start.size] if is_sound else start)

@@ -283,11 +283,6 @@ def test_monitor_that_is_not_recorded(monitor):
         make().fit(X, Y, epochs=2, early_stopping=EarlyStopping(monitor=monitor), verbose=0)
 
 
-def test_optimizer_state_of_another_kind():
-    with pytest.raises(ValueError, match=r"optimizer_state must be a fastmlp.OptimizerState .* but it is 3"):
-        make().fit(X, Y, epochs=2, optimizer_state=3, verbose=0)
-
-
 # ---- callbacks and interruption
 
 

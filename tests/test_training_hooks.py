@@ -1,34 +1,11 @@
-"""What a fit offers to those who build on it: state that goes on, callbacks that look ahead, weighted validation."""
-
-import pickle
+"""What a fit offers to those who build on it: callbacks that look ahead, weighted validation."""
 
 import numpy as np
 import pytest
 
 import fastmlp.heuristics
-from fastmlp import MLP, SGD, OptimizerState, Population, optimizer_from_name
+from fastmlp import MLP, Population
 from fastmlp.kernels.cpu import backend
-
-
-@pytest.mark.parametrize("name", ("sgd", "adam", "rmsprop", "adagrad", "quickprop", "rprop"))
-def test_two_fits_with_one_optimizer_state_are_one_fit(name, rng):
-    X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
-    optimizer = SGD(0.05, momentum=0.9) if name == "sgd" else optimizer_from_name(name)
-    whole, parts = (MLP((3, 5, 1), random_state=0, l2=1e-3, dtype="float64") for _ in range(2))
-    whole.fit(X, y, epochs=12, batch_size=10, shuffle=False, optimizer=optimizer)
-    state = OptimizerState()
-    parts.fit(X, y, epochs=5, batch_size=10, shuffle=False, optimizer=optimizer, optimizer_state=state)
-    state = pickle.loads(pickle.dumps(state))
-    parts.fit(X, y, epochs=7, batch_size=10, shuffle=False, optimizer=optimizer, optimizer_state=state)
-    np.testing.assert_array_equal(parts.params, whole.params)
-
-
-def test_optimizer_state_of_another_net_is_refused():
-    state, X, y = OptimizerState(), [[0.0], [1.0]], [0, 1]
-    MLP((1, 1), random_state=0).fit(X, y, epochs=1, optimizer_state=state)
-    for net, optimizer in ((MLP((1, 40, 1)), "adam"), (MLP((1, 1), dtype="float64"), "adam"), (MLP((1, 1)), "rprop")):
-        with pytest.raises(ValueError, match="optimizer_state belongs to the rule 'adam'"):
-            net.fit(X, y, epochs=1, optimizer=optimizer, optimizer_state=state)
 
 
 class Patient:

@@ -173,9 +173,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   }
 }
 
-// The end of an epoch, a block per net. held: sums over the samples that are held out.
+// The end of an epoch, a block per net. held: sums over the samples that are held out. reached: (nets, 2), the sums of
+// losses and hits of the last whole epoch, which are wanted when the next one is interrupted.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
-    const Job* given, long long most_chunks, long long n_held, const double* held) {
+    const Job* given, long long most_chunks, long long n_held, const double* held, double* reached) {
   const Job& job = *given;
   const long long slot = blockIdx.x;
   Progress s = load_progress(job, slot);
@@ -185,7 +186,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
   ++s.steps;
   leave(job, net, s, slot);
   __syncthreads();  // all have read what is written now
-  if (threadIdx.x == 0) store_progress(job, slot, s);
+  if (threadIdx.x) return;
+  store_progress(job, slot, s);
+  reached[2 * slot] = s.loss, reached[2 * slot + 1] = s.right;
 }
 
 __device__ __forceinline__ void swap_numbers(double* a, double* b) {
@@ -196,7 +199,7 @@ __device__ __forceinline__ void swap_numbers(double* a, double* b) {
 // Nets that have ended make room: slots pairs[2 b] and pairs[2 b + 1] change places, and the second goes on training in
 // the first one's. What only training needs is not kept of the net that has ended.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) exchange(
-    const Job* given, const long long* pairs, long long* owners) {
+    const Job* given, const long long* pairs, long long* owners, double* reached) {
   const Job& job = *given;
   const long long ended = pairs[2 * blockIdx.x], goes_on = pairs[2 * blockIdx.x + 1];
   T *const p = job.params + ended * PARAMS_STRIDE, *const from = job.params + goes_on * PARAMS_STRIDE;
@@ -213,6 +216,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) exchange(
     swap_numbers(job.right_records + r * job.n_slots + ended, job.right_records + r * job.n_slots + goes_on);
   }
   if (threadIdx.x) return;
+  for (int k = 0; k < 2; ++k) swap_numbers(reached + 2 * ended + k, reached + 2 * goes_on + k);
   const Progress first = load_progress(job, ended), second = load_progress(job, goes_on);
   store_progress(job, ended, second);
   store_progress(job, goes_on, first);

@@ -28,7 +28,7 @@ from ..arguments import (
 from ..optimizers import CODES, RPROP
 from .architecture import Architecture
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
-from .memory import checked_allocation, free_memory, is_on_device, whole_data
+from .memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .module import Module, compiled, source
 from .per_net import NOTHING, SAFE_EVERY, padded
 from .replay import Replays
@@ -100,7 +100,7 @@ class BatchedWindow(Window):
         self._passes = Passes(work.net, work.precision, self._params, self._grads, room)
         self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, self.n_batches > 1)
         self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
-        self._clock, self._reached = cupy.zeros(1, np.int64), self._scalars.copy()
+        self._clock, self._reached = cupy.zeros(1, np.int64), cupy.zeros((self.n_nets, 2))
         self._update_blocks = blocks_for(nets.n_params)
         self._can_be_recorded, self._replays = self._passes.products.take_workspace(), Replays()
         self._epoch = 0
@@ -124,7 +124,6 @@ class BatchedWindow(Window):
             left -= 1
             if self._may_end or not left:
                 self._make_room()
-            self._reached[:] = self._scalars
 
     def _train_epoch(self) -> None:
         module, passes, given, course, n = self._module, self._passes, self._given, self._course, self.n_active
@@ -138,7 +137,7 @@ class BatchedWindow(Window):
                 for _ in range(n_alike):
                     self._step(rows)
         n_held = self._judge_held_out() if self._held_out is not None else 0
-        module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held, passes.sums)
+        module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held, passes.sums, self._reached)
         self._epoch += 1
 
     def _step(self, rows: int) -> None:
@@ -178,10 +177,10 @@ class BatchedWindow(Window):
         free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
         if len(free):
             pairs = cupy.asarray(np.stack([free, movers], axis=1).astype(np.int64))
-            self._module["exchange"]((len(free),), PER_BLOCK, self._given, pairs, self._owners)
+            self._module["exchange"]((len(free),), PER_BLOCK, self._given, pairs, self._owners, self._reached)
         self.n_active = self._passes.products.n_nets = n
 
-    def _epochs_scalars(self) -> Any:
+    def _epochs_sums(self) -> Any:
         return self._reached
 
 
@@ -207,11 +206,11 @@ def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, shar
         m = len(members)
         with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
             params = cupy.zeros((m, stride), dtype)
-            params[:, :n_params] = cupy.asarray(nets.params.reshape(-1, n_params)[members])
+            params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
             passes = Passes(net, work.precision, params, None, room)
             batches = Batches(data, nets, passes.sizes, m, room, False)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
-        nothing, owners = cupy.zeros(1), cupy.asarray(members)
+        nothing, owners = cupy.zeros(1), to_device(members)
         given = on_device(**{
             **NOTHING, "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
             "weight": data.weight, "owners": owners, "n_slots": m, "n_samples": n_samples, "X_stride": nets.X_stride,

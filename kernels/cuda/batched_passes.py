@@ -13,7 +13,7 @@ from .cublas import library
 from .module import Module
 from .products import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
 
-FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 32  # rows whose sums one block takes, and how many such blocks a net has at most
+FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 128  # as in layers.py, of each net: few nets must fill a card too
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of a net in one pass
 PER_THREAD = 4  # numbers of one net at least, where there are so many; an estimate

@@ -29,7 +29,7 @@ from ..arguments import (
 from ..optimizers import RPROP
 from .architecture import Architecture
 from .clock import CLOCK, Clock
-from .memory import checked_allocation, device_data, is_on_device
+from .memory import checked_allocation, device_data, is_on_device, to_device
 from .module import Module, compiled, source
 from .nets import bound_of
 from .products import Products
@@ -37,7 +37,10 @@ from .replay import Replays
 from .shuffling import Batches
 from .step_settings import step_settings
 
-FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 32  # rows whose sums one block takes, and how many such blocks there are at most
+FEWEST_IN_CHUNK = 64  # rows whose sums one block takes
+# Such blocks at the most: as many as a large card has multiprocessors, since each has one of judge's. An estimate: the
+# update adds up as many numbers for each bias, one after the other.
+MOST_CHUNKS = 128
 PER_BLOCK = 256
 MOST_BLOCKS = 1024
 
@@ -233,7 +236,7 @@ class LayersWork:
 
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         data, net = device_data(data), self.net
-        params = cupy.asarray(params)
+        params = to_device(params)
         module, top = self.module(self.header(data, NO_UPDATE, False, False)), net.n_layers - 1
         self.batches.restart()
         for batch in range(-(-data.n_samples // self.rows)):

@@ -12,6 +12,9 @@ import numpy as np
 from ..arguments import Data
 
 SHARE_FOR_DATA = 0.7  # of free memory that samples may take; larger data stay on the host and stream
+# Bytes of an array up to which CuPy may copy it by way of page-locked memory. It locks as many, rounded up to a power
+# of two, and keeps them locked: large data would need twice the host's memory.
+MOST_PINNED = 2**26
 
 
 def free_memory() -> tuple[int, int]:
@@ -52,12 +55,20 @@ def is_on_device(array: Any) -> bool:
 def to_device(array: Any) -> Any:
     """The array on the current device; one that is there already is not copied."""
     if not is_on_device(array):
-        return cupy.asarray(array)
+        return cupy.asarray(array) if array.nbytes <= MOST_PINNED else _staged(array)
     if array.device == cupy.cuda.Device():
         return array
     with array.device:  # what computes it there is not in this device's order
         cupy.cuda.get_current_stream().synchronize()
     return array.copy()  # to the current device
+
+
+def _staged(array: np.ndarray) -> Any:
+    """The same through the few buffers that the driver has for pageable memory."""
+    there, stream = cupy.empty(array.shape, array.dtype), cupy.cuda.get_current_stream()
+    there.set(array, stream=stream)
+    stream.synchronize()  # a GPU that reads the host's memory by itself may not be done with the array
+    return there
 
 
 def to_host(array: Any) -> np.ndarray:

@@ -18,14 +18,14 @@ from ..arguments import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Ne
 from ..optimizers import CODES, Rule
 from . import batched
 from .architecture import Architecture
-from .memory import checked_allocation, free_memory, is_on_device, whole_data
+from .memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .per_net import (
-    CHUNKS,
     NOTHING,
     Shape,
     compile_evaluation,
     compile_training,
     launch,
+    most_chunks,
     padded,
     shared_limit,
     workspace_for,
@@ -149,14 +149,14 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
         m = len(members)
-        chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile), 4096 // m, room // m))
+        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile), 4096 // m, room // m))
         partial, nothing = cupy.zeros((m, chunks, 2)), cupy.zeros(1)
         out = cupy.empty(m * size, dtype) if output.size else None
         launch(
             kernel, shape, (chunks, m), workspace_for(shape, m * chunks, dtype), dtype,
             **{
-                **NOTHING, "params": cupy.asarray(params[members]), "hyper": nothing, "dropout": nothing,
-                "X": data.X, "Y": data.Y, "weight": data.weight, "owners": cupy.asarray(members),
+                **NOTHING, "params": to_device(params[members]), "hyper": nothing, "dropout": nothing,
+                "X": data.X, "Y": data.Y, "weight": data.weight, "owners": to_device(members),
                 "active": cupy.arange(m, dtype=np.int64), "output": out, "partial": partial, "n_active": m,
                 "n_slots": m, "n_samples": data.n_samples, "X_stride": nets.X_stride, "Y_stride": nets.Y_stride,
                 "weight_stride": nets.weight_stride, "bound": bound_of(net, data.metric),

@@ -26,7 +26,6 @@ PER_THREAD = 128  # threads of a block of nets
 PADDING = 16
 LARGEST_TILE = 64
 SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
-CHUNKS = 64  # blocks that share one net's evaluation at the most
 
 
 # A Job in which nothing is given: what a launch has no use for.
@@ -92,6 +91,11 @@ def shared_limit() -> int:
     """Bytes of shared memory that a block may ask for, besides what its kernel declares."""
     most = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
     return int(most) - MOST_DECLARED
+
+
+def most_chunks() -> int:
+    """Blocks that share one net's evaluation at the most: two for each multiprocessor, an estimate."""
+    return 2 * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
 
 
 def compile_training(architecture: Architecture, shape: Shape, rule: int, **switches: bool) -> Kernel:

@@ -27,15 +27,15 @@ from ..arguments import (
 )
 from .architecture import Architecture
 from .layers import LayersWork
-from .memory import device_data, fits, is_on_device
+from .memory import device_data, fits, is_on_device, to_device
 from .nets import bound_of
 from .per_net import (
-    CHUNKS,
     NOTHING,
     Shape,
     compile_evaluation,
     compile_training,
     launch,
+    most_chunks,
     shared_limit,
     state_rows,
     workspace_for,
@@ -109,7 +109,7 @@ class SingleWork:
     def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
         if self._streams(data):
             return self._by_layers.evaluate(data, params, output)
-        data, n, params = device_data(data), data.n_samples, cupy.asarray(params)
+        data, n, params = device_data(data), data.n_samples, to_device(params)
         comes_home = output.size > 0 and not is_on_device(output)
         most = min(n, self.rows) if comes_home else n  # samples whose outputs are on the device at a time
         room = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output
@@ -129,7 +129,7 @@ class SingleWork:
         architecture = self._architecture(data)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
         kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
-        chunks = max(1, min(CHUNKS, -(-data.n_samples // shape.tile)))
+        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
         partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
         launch(
             kernel, shape, (chunks, 1), workspace_for(shape, chunks, self.dtype), self.dtype, **{

@@ -25,6 +25,7 @@ from ..arguments import (
     Net,
     Nets,
 )  # fmt: skip
+from .memory import to_device
 from .per_net import padded
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class Tables:
     """Settings of all nets, on the device."""
 
     def __init__(self, course: Course, nets: Nets):
-        self.hyper, self.dropout = cupy.asarray(nets.hyper), cupy.asarray(nets.dropout)
-        self.seeds, self.record_epochs = cupy.asarray(nets.seeds), cupy.asarray(nets.record_epochs)
-        self.factors, self.layer_factors = cupy.asarray(course.factors), cupy.asarray(course.layer_factors)
+        self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
+        self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
+        self.factors, self.layer_factors = to_device(course.factors), to_device(course.layer_factors)
 
 
 class Window(ABC):
@@ -65,18 +66,18 @@ class Window(ABC):
         self.n_batches = -(-data.n_samples // course.batch_size)
         self.n_samples = data.n_samples
         self._params = cupy.zeros((n, self.stride_of(n_params)), dtype)
-        self._params[:, :n_params] = cupy.asarray(nets.params.reshape(-1, n_params)[members])
+        self._params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
         state = cupy.zeros((n, max(rule.n_state, 1), padded(n_params)), dtype)
         table = nets.hyper.reshape(-1, len(NET_HYPER))
         for row, initial in enumerate(rule.initial[: rule.n_state]):
             if isinstance(initial, str):
                 values = table[members if nets.hyper_stride else np.zeros(n, np.int64), HYPER.index(initial)]
-                state[:, row, :] = cupy.asarray(values.astype(dtype))[:, None]
+                state[:, row, :] = to_device(values.astype(dtype))[:, None]
         scalars = np.zeros((n, N_SCALARS))
         scalars[:, :2], scalars[:, 2:4] = 1.0, np.inf
         watches, shuffled = goal.monitor != MONITOR_NONE, n * data.n_samples * course.shuffle
-        self._scalars, self._counters = cupy.asarray(scalars), cupy.zeros((n, N_COUNTERS), np.int64)
-        self._owners = cupy.asarray(members)
+        self._scalars, self._counters = to_device(scalars), cupy.zeros((n, N_COUNTERS), np.int64)
+        self._owners = to_device(members)
         self._records = cupy.full((nets.n_records, n), np.nan)
         self._job: dict[str, Any] = {
             "params": self._params, "state": state, "safe": self._params.copy(),
@@ -135,16 +136,19 @@ class Window(ABC):
 
     def unfinished(self) -> Iterator[tuple[int, int, np.ndarray, float, float]]:
         """(net, epochs done, parameters, loss, number right) of each net in training."""
-        scalars, counters = cupy.asnumpy(self._epochs_scalars()), cupy.asnumpy(self._counters)
+        sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
+        lost = ~np.isfinite(params).all(axis=1)  # of nets whose epoch has not ended, which would have said so
+        if lost.any():
+            params[lost] = cupy.asnumpy(self._job["safe"])[lost]
         for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
             epochs = int(counters[slot, STEPS] // self.n_batches)
-            loss, right = scalars[slot, [LOSS, RIGHT]] if epochs else (np.nan, np.nan)
+            loss, right = sums[slot] if epochs else (np.nan, np.nan)
             yield (
                 int(members[slot]), epochs, params[slot, : self.nets.n_params], float(loss / self.n_samples),
                 float(right),
             )  # fmt: skip
 
-    def _epochs_scalars(self) -> Any:
-        """Scalars as they were at the end of an epoch."""
-        return self._scalars
+    def _epochs_sums(self) -> Any:
+        """(nets, 2) losses and hits of each net's last whole epoch."""
+        return self._scalars[:, LOSS : RIGHT + 1]

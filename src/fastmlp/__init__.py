@@ -26,7 +26,7 @@ _MODULES = {
     "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
-    "training": ("OptimizerState",),
+    "optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
     "diagnosis.gradient_check": ("check_gradients", "GradientCheck"),
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .initialization import Uniform as Uniform
     from .initialization import UniformByFanIn as UniformByFanIn
     from .mlp import MLP as MLP
+    from .optimizer_state import OptimizerState as OptimizerState
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
     from .optimizers import Adam as Adam
@@ -82,7 +83,6 @@ if TYPE_CHECKING:
     from .sampling import folds as folds
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
-    from .training import OptimizerState as OptimizerState
 
 
 def __getattr__(name: str) -> Any:

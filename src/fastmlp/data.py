@@ -21,8 +21,8 @@ from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
 
 
-def as_numbers(values: Any, name: str) -> np.ndarray:
-    """A NumPy array of numbers.
+def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
+    """A NumPy array of numbers; CuPy's, of what lies on the device `place`.
 
     Raises
     ------
@@ -31,17 +31,18 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     """
     if type(values) is np.ndarray and values.dtype.kind in "biuf":
         return values
-    if device_of(values):
-        values = as_device_array(values).get()
+    there = device_of(values)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         values = values.toarray()
-    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
-        values = np.from_dlpack(values)
+    only_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
     try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
+        if there is not None:
+            array = as_device_array(values)
+        else:
+            array = np.from_dlpack(values) if only_dlpack else np.asarray(values)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
     if array.dtype == object:
         array = _unboxed(array, name, type(values).__name__)
@@ -54,17 +55,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
                 else "Encode text and categories first, or use MLPClassifier or `fastmlp train`, which do."
             )
         )
-    return array
-
-
-def as_numbers_at(place: str | None, values: Any, name: str) -> Any:
-    """As as_numbers, but what lies on the device `place`, if it is one, stays there, as CuPy's array."""
-    if place is None or device_of(values) != place:
-        return as_numbers(values, name)
-    array = as_device_array(values)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold numbers, but its dtype is {array.dtype}.")
-    return array
+    return array if there == place else on_host(array)
 
 
 def on_host(array: Any) -> np.ndarray:
@@ -137,8 +128,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
     ValueError
         If it is empty, not two-dimensional, of another width, or not finite.
     """
-    on_device = type(X) is not np.ndarray and device_of(X) is not None
-    array = as_device_array(X, dtype) if on_device else as_numbers(X, name)
+    array = as_numbers(X, name, device_of(X))
     if array.ndim == 1 and n_features == 1:
         array = array[:, None]
     if array.ndim != 2:
@@ -188,7 +178,7 @@ def as_targets(
     ValueError
         If its shape does not fit, or a value is not one the loss is defined for.
     """
-    array = as_numbers_at(place, y, name)
+    array = as_numbers(y, name, place)
     k = network.n_outputs
     if array.ndim == 2 and array.shape[1] == 1 and k > 1:
         array = array[:, 0]
@@ -258,7 +248,7 @@ def as_weights(
     n = len(targets)
     weights: Any = np.ones(n)
     if sample_weight is not None:
-        weights = as_numbers_at(None if class_weight is not None else place, sample_weight, "sample_weight")
+        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else place)
         weights = weights.astype(np.float64)
         if weights.shape != (n,):
             raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")

@@ -118,16 +118,16 @@ def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
 
 
 def _try_kernel(cupy: Any, index: int) -> str:
-    """Why a small kernel does not compile and run there, or cuBLAS is missing; empty if all is there. A driver alone is
-    not enough.
+    """Why a small kernel of ours or of CuPy's does not compile and run there, or cuBLAS is missing; empty if all is
+    there. A driver alone is not enough.
     """
-    code = 'extern "C" __global__ void probe(int* x) { x[threadIdx.x] = threadIdx.x; }'
+    code = 'extern "C" __global__ void probe(double* x) { x[threadIdx.x] += threadIdx.x; }'
     try:
         importlib.import_module("cupy_backends.cuda.libs.cublas")
         with cupy.cuda.Device(index):
-            found = cupy.zeros(4, cupy.int32)
+            found = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs CUDA's headers; ours need none
             cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (found,))
-            return "" if found.get().tolist() == [0, 1, 2, 3] else "a small kernel ran, but gave wrong numbers"
+            return "" if found.get().tolist() == [7, 8, 9, 10] else "a small kernel ran, but gave wrong numbers"
     except Exception as error:
         return f"a small kernel does not compile or run there ({_first_line(error)}); {INSTALL} brings what it takes"
 

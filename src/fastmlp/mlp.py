@@ -21,11 +21,12 @@ from .kernels.arguments import METRIC_NONE, Data
 from .kernels.draws import fit_seed
 from .network import Network
 from .objective import Objective
+from .optimizer_state import OptimizerState
 from .optimizers import optimizer_from_name
 from .plan import Plan
 from .prediction import predict
 from .schedules import schedule_factors
-from .training import Fit, OptimizerState, Options
+from .training import Fit, Options
 
 
 class MLP:

@@ -9,7 +9,6 @@ import numpy as np
 from .data import (
     as_features,
     as_numbers,
-    as_numbers_at,
     as_targets,
     as_weights,
     checked_finite,
@@ -22,7 +21,7 @@ from .data import (
     smoothed,
     split,
 )
-from .devices import as_device_array, device_of, on_device_of
+from .devices import device_of, on_device_of
 from .errors import checked_number
 from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, Data
 from .network import Network
@@ -34,7 +33,7 @@ def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> t
     """(rows of features, elements from one net's to the next one's) for X (n_samples, n_features), or with a leading
     n_nets axis, whose nets' rows follow each other.
     """
-    array = as_device_array(X, dtype) if device_of(X) else as_numbers(X, "X")
+    array = as_numbers(X, "X", device_of(X))
     if array.ndim != 3:
         return as_features(array, n_features, dtype), 0
     if array.shape[0] != n_nets:
@@ -54,7 +53,7 @@ def make_nets_data(
     n = len(features) // n_nets if x_stride else len(features)
     place = device_of(features)
     with on_device_of(features):
-        targets, y_stride = as_numbers_at(place, y, "y"), 0
+        targets, y_stride = as_numbers(y, "y", place), 0
         if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
             if targets.shape[:2] != (n_nets, n):
                 raise ValueError(
@@ -82,7 +81,7 @@ def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, 
         return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype, place), 0
     weights: Any = np.ones((n_nets, n))
     if sample_weight is not None:
-        weights = as_numbers_at(None if class_weight is not None else place, sample_weight, "sample_weight")
+        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else place)
         weights = weights.astype(np.float64)
         if weights.shape == (n,):
             weights = np.broadcast_to(weights, (n_nets, n))

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,65 +20,21 @@ from .heuristics import products
 from .history import History
 from .kernels.arguments import (
     DIVERGED,
-    LAST_LOSS,
     METRIC_NONE,
-    POWER1,
-    POWER2,
     STEPS_DONE,
     Course,
     Data,
     aligned_zeros,
 )
-from .kernels.optimizers import CODES, MOST_STATE, RULES
+from .kernels.optimizers import CODES, MOST_STATE
 from .leftovers import leftovers
+from .optimizer_state import CARRIED, OptimizerState
 from .optimizers import Optimizer
 from .pace import STEP, Pace
 from .plan import Plan
 from .progress import Progress
 from .schedules import factors_at
 
-
-@dataclass
-class OptimizerState:
-    """What an optimiser remembers from step to step: momentum, moments, how many steps there were.
-
-    Give the same object to several fits, and each goes on where the one before ended.
-
-    >>> state = OptimizerState()
-    >>> state.array is None
-    True
-    """
-
-    array: np.ndarray | None = None  # (MOST_STATE, n_padded)
-    scalars: np.ndarray | None = None  # those of CARRIED
-    rule: str = ""
-
-    def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
-        """Its array, begun anew if there is none; a ValueError if it is another net's or another rule's."""
-        if self.array is None:
-            self.array, self.rule = aligned_zeros((MOST_STATE, n_padded), dtype), optimizer.rule.name
-            optimizer.begin(self.array)
-        elif (self.rule, self.array.shape[1], self.array.dtype) != (optimizer.rule.name, n_padded, dtype):
-            raise ValueError(
-                f"optimizer_state belongs to the rule {self.rule!r} for {self.array.shape[1]} parameters in "
-                f"{self.array.dtype}, but this fit has {optimizer.rule.name!r}, {n_padded} and {dtype}. "
-                "Begin with a new OptimizerState()."
-            )
-        return self.array
-
-    def __getstate__(self) -> tuple[Any, ...]:
-        n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
-        return self.rule, self.scalars, None if self.array is None else self.array[:n_state]
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.rule, self.scalars, used = state
-        self.array = None
-        if used is not None:
-            self.array = aligned_zeros((MOST_STATE, used.shape[1]), used.dtype)
-            self.array[: len(used)] = used
-
-
-CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
 # What a look at the records costs, with the call into the kernel, 30 us, as the multiply-adds that a core does in that
 # time. Half and twice as much make folds 5 % slower and 2 % faster.
 LOOK = 1_000_000
@@ -281,35 +237,61 @@ class Fit:
         memory = self.memory
         return Moment(self.epochs_done, memory.params.copy(), memory.state.copy(), memory.scalars.copy())
 
+    def _go_back(self, moment: Moment) -> None:
+        memory = self.memory
+        memory.params[:], memory.state[:], memory.scalars[:] = moment.params, moment.state, moment.scalars
+
     def _restore_kept(self, team) -> None:
         """The parameters to end with."""
         if isinstance(self._kept, tuple):
-            (epoch, params, state, scalars), n_epochs = self._kept
-            self.memory.params[:], self.memory.state[:], self.memory.scalars[:] = params, state, scalars
+            look, n_epochs = self._kept
+            self._go_back(look)
             if n_epochs:
-                self._run_kernel(team, self.plan.n_threads, epoch * self.n_batches, n_epochs * self.n_batches)
+                self._run_kernel(team, self.plan.n_threads, look.epoch * self.n_batches, n_epochs * self.n_batches)
         elif self._kept is not None:
             self.memory.params[:] = self._kept
 
     def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
-        """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters."""
-        options, memory = self.options, self.memory
+        """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters.
+
+        An interruption finds the host's call done, and a device's half done: that one is undone.
+        """
+        memory, start = self.memory, None
         before = self._before_call = self._spare
         before[:] = memory.params
-        self._run_kernel(team, n_threads, first, n_steps)
-        if not memory.scalars[0, DIVERGED] and np.isfinite(float(memory.params.sum())):
+        if memory.params is not self._host_params:
+            state = memory.state if self.options.state is None else memory.state.copy()
+            start = Moment(self.epochs_done, before, state, memory.scalars.copy())
+        try:
+            self._run_kernel(team, n_threads, first, n_steps)
+            is_finite = self._is_finite()
+        except KeyboardInterrupt:
+            if start is not None:
+                self._go_back(start)
+            elif not self._is_finite():
+                self._restore_finite(first)
+            raise
+        if is_finite:
             self._proven, self._spare = before, self._proven
-            return True
-        memory.params[:] = before if self.steps_done > first else self._proven
+        else:
+            self._restore_finite(first)
+        return is_finite
+
+    def _is_finite(self) -> bool:
+        return not self.memory.scalars[0, DIVERGED] and isfinite(float(self.memory.params.sum()))
+
+    def _restore_finite(self, first: int) -> None:
+        """The last finite parameters, after a call that began with step `first`."""
+        options = self.options
+        self.memory.params[:] = self._before_call if self.steps_done > first else self._proven
         if options.warns:
             warnings.warn(
                 f"The loss stopped being finite in epoch {self.steps_done // self.n_batches}; training ended and the "
                 f"last finite parameters were restored. Lower the learning rate (it is "
                 f"{options.optimizer.learning_rate:g}), set clip_norm=1.0, or scale the inputs and targets.",
                 DivergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
-        return False
 
     def _run_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         options = self.options

@@ -71,14 +71,34 @@ def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
     """Three of each layer but the first, which has two, of the right shapes."""
     from fastmlp.kernels.cuda.products import Products
 
-    asked, multiply = [], Products._multiply
+    asked, made, multiply = [], [], Products._multiply
     run = gpu_limits.bare_products(cuda, (6, 20, 3), 8, precision)
     if precision in gpu_limits.HALVES:
         run()
         return
-    monkeypatch.setattr(Products, "_multiply", lambda *job: (asked.append(sorted(job[3:6])), multiply(*job)))
+
+    def noted(*job):
+        asked.append(sorted(job[3:6]))
+        made.append(job[10])
+        multiply(*job)
+
+    monkeypatch.setattr(Products, "_multiply", noted)
     run()
+    assert all(0.01 < float(abs(product).max()) < 100 for product in made)
     assert sorted(asked) == sorted([[6, 8, 20], [3, 8, 20], [3, 8, 20], [3, 8, 20], [6, 8, 20]])
+
+
+@pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
+def test_products_are_timed_on_numbers_that_take_power(cuda, precision):
+    """Not on zeros, nor on what a deep net's products would make infinite; halves are halves."""
+    values = gpu_limits.numbers(cuda, precision, 4, 50, 60).get()
+    if precision == "float16":
+        values = values.view(np.float16)
+    elif precision == "bfloat16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    assert values.shape == (4, 50, 60)
+    assert values.std() * np.sqrt(50) == pytest.approx(1.0, abs=0.05)
+    assert abs(values.mean()) < 0.01
 
 
 def test_limits_of_a_card(cuda):

@@ -44,6 +44,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         return arrays.call(np.stack, obj)
     host = np.array(obj, dtype=dtype, order=order, ndmin=ndmin)
     counts["host_to_device"] += 1
+    counts["bytes_by_pinned_memory"] += host.nbytes  # as CuPy does with all that is not pinned already
     return arrays.wrap(host.copy(order=order))
 
 
@@ -61,6 +62,8 @@ def empty(shape, dtype=float, order="C"):
 
 
 def full(shape, fill_value, dtype=None, order="C"):
+    if fill_value != 0:  # zeros are set without a kernel
+        arrays.compile_own()
     array = empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype, order)
     array._host.fill(fill_value)
     return array

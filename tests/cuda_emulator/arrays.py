@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import memory
-from .state import counts, settings
+from .state import CompileException, counts, settings
 from .streams import get_current_stream
 
 
@@ -182,8 +182,15 @@ def wrap(result: Any, place: memory.Allocation | None = None):
     return array
 
 
+def compile_own():
+    """What CuPy does before a kernel of its own runs."""
+    if not settings.headers:
+        raise CompileException('cannot open source file "cuda_fp16.h"', "", "", ())
+
+
 def call(function, *args, allow_host=False, **keywords):
     """A NumPy function of device arrays, done at once, after what their stream has still to do."""
+    compile_own()
     if settings.late:
         get_current_stream()._drain()
     get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))

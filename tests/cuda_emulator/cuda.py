@@ -10,7 +10,7 @@ from .memory import MemoryPointer as MemoryPointer
 from .memory import MemoryPool as MemoryPool
 from .memory import alloc as alloc
 from .memory import alloc_pinned_memory as alloc_pinned_memory
-from .state import counts, current, device, settings
+from .state import CompileException, counts, current, device, settings
 from .streams import Event as Event
 from .streams import Graph as Graph
 from .streams import Stream as Stream
@@ -191,7 +191,7 @@ def _module(name, **names):
 
 
 runtime = _Runtime("cupy.cuda.runtime")
-compiler = _module("cupy.cuda.compiler", CompileException=raw.CompileException)
+compiler = _module("cupy.cuda.compiler", CompileException=CompileException)
 driver = _module("cupy.cuda.driver", CUDADriverError=raw.CUDADriverError)
 memory_module = _module(
     "cupy.cuda.memory", OutOfMemoryError=memory.OutOfMemoryError, MemoryPointer=MemoryPointer, MemoryPool=MemoryPool,

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import build, memory
 from .arrays import ndarray
-from .state import LOCK, EmulatorError, counts, device, settings, sources
+from .state import LOCK, CompileException, EmulatorError, counts, device, settings, sources
 from .streams import get_current_stream
 
 IGNORED = re.compile(
@@ -24,19 +24,6 @@ KERNEL = re.compile(
     re.M,
 )
 MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024
-
-
-class CompileException(Exception):
-    """As cupy.cuda.compiler.CompileException."""
-
-    def __init__(self, msg, source, name, options, backend="nvrtc"):
-        super().__init__(msg)
-        self._msg, self.source, self.name, self.options, self.backend = msg, source, name, options, backend
-
-    def get_message(self):
-        return self._msg
-
-    __str__ = get_message
 
 
 class CUDADriverError(RuntimeError):

@@ -16,6 +16,7 @@ settings = SimpleNamespace(
     free=None,  # bytes that it says are free; None for as many as are
     n_devices=1,
     available=True,  # what cupy.cuda.is_available() says
+    headers=True,  # whether there are CUDA's, without which no kernel of CuPy's own compiles
     cublas=True,  # whether there is a cuBLAS library with a C interface
     late="",  # which streams do what they are asked to as late as they may: "all", "null", or none
     compute_capability="90",
@@ -26,6 +27,19 @@ current = threading.local()  # .device, .stream
 
 class EmulatorError(RuntimeError):
     """A kernel or a call does what a real device would not do, or not do right."""
+
+
+class CompileException(Exception):
+    """As cupy.cuda.compiler.CompileException."""
+
+    def __init__(self, msg, source, name, options, backend="nvrtc"):
+        super().__init__(msg)
+        self._msg, self.source, self.name, self.options, self.backend = msg, source, name, options, backend
+
+    def get_message(self):
+        return self._msg
+
+    __str__ = get_message
 
 
 def reset() -> None:

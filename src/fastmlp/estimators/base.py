@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..mlp import MLP
-from ..training import OptimizerState
+from ..optimizer_state import OptimizerState
 from .populations import train_nets
 from .rules import THEIR_OUTPUT, EpochRules
 from .settings import check_settings, dtype_of, hidden_sizes, is_iterative

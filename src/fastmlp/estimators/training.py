@@ -14,8 +14,8 @@ from ..callbacks import as_callbacks
 from ..errors import DivergenceWarning
 from ..layout import Layout
 from ..mlp import MLP
+from ..optimizer_state import OptimizerState
 from ..schedules import schedule_factors
-from ..training import OptimizerState
 from .lbfgs import minimize
 from .rules import (
     EpochRules,

@@ -47,6 +47,19 @@ def samples(rng, n, sizes=SIZES):
     return rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
 
 
+def test_a_large_batch_has_blocks_for_all_of_a_card(layers, cuda):
+    """Each chunk of rows is one; cards have up to 140 multiprocessors or so."""
+    from fastmlp.kernels.cuda.batched_passes import Passes
+    from fastmlp.kernels.cuda.layers import LayersWork
+    from fastmlp.plan import describe_net
+
+    net, zeros = describe_net(make().network), cuda.zeros((1, 144), "float32")
+    for rows, chunks in ((8192, 128), (100_000, 128), (640, 10)):
+        assert LayersWork(net, rows, np.dtype("float32"), "exact").most_chunks == chunks
+        assert Passes(net, "exact", zeros, zeros, rows).most_chunks == chunks
+    layers.layers = 1  # nothing was trained
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_bit_by_bit(works, dtype, rng):
     """Those of the last step lie in the work's arrays; 13 x 7 and 13 x 6 elements are no multiples of four."""

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cuda_cases import Place, sizes_moved
 
-from fastmlp.kernels.arguments import METRIC_NONE, Data
+from fastmlp import MLP, SGD, Population
+from fastmlp.kernels.arguments import METRIC_NONE, NET_HYPER, Data
 
 
 @pytest.fixture
@@ -36,6 +38,36 @@ def test_what_is_there_is_not_copied(memory, cuda):
     again = memory.device_data(data)
     assert again.X is data.X
     assert again.Y is data.Y
+
+
+def test_large_arrays_lock_no_memory(memory, emulated_cuda, monkeypatch):
+    """They are copied as they stand, and are the caller's again when that is done."""
+    monkeypatch.setattr(memory, "MOST_PINNED", 800)
+    emulated_cuda.settings.late = "all"
+    for n, n_bytes in ((100, 800), (101, 0)):
+        array = np.arange(float(n))
+        with emulated_cuda.counting() as counts:
+            there = memory.to_device(array)
+        assert (counts["host_to_device"], counts["bytes_by_pinned_memory"]) == (1, n_bytes)
+        array[:] = -1.0
+        np.testing.assert_array_equal(there.get(), np.arange(n))
+
+
+@pytest.mark.parametrize("name", ["thread", "block", "batched", "layers"])
+def test_no_large_array_goes_another_way(memory, cuda, monkeypatch, name, rng):
+    """Samples and parameters, whatever they are for."""
+    Place(name, monkeypatch)
+    monkeypatch.setattr(memory, "MOST_PINNED", 0)  # all are large
+    moved = sizes_moved(cuda, monkeypatch)
+    n_nets = 150 if name == "thread" else 3
+    X, y = rng.normal(size=(50, 3)).astype(np.float32), rng.normal(size=(50, 2)).astype(np.float32)
+    nets = [MLP((3, 5, 2), device="cuda"), Population((3, 5, 2), n_nets, device="cuda")]
+    for net in nets:
+        net.fit(X, y, epochs=1, optimizer=SGD(np.full(n_nets, 0.1) if net is nets[1] else 0.1), verbose=0)
+        net.evaluate(X, y)
+        net.predict(X)
+    large = {X.size, y.size, nets[0].padded_params.size, nets[1].params.size, n_nets * len(NET_HYPER)}
+    assert not large & set(moved)
 
 
 def test_data_that_fit(memory, emulated_cuda):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fastmlp import MLP
+from fastmlp import MLP, Population
 from fastmlp.kernels.arguments import METRIC_NONE, NO_UPDATE
 from fastmlp.kernels.optimizers import CODES, RULES
 from fastmlp.plan import describe_net
@@ -27,6 +27,20 @@ def of(sizes, dtype="float32", **settings):
 
 def choose(per_net, architecture, n_state=2, rows=16, n_nets=1000, limit=200_000):
     return per_net.Shape.choose(architecture, n_state, rows, n_nets, limit)
+
+
+@pytest.mark.parametrize("n_samples, n_blocks", [(300, 5), (10**6, 264)])
+def test_an_evaluation_has_blocks_for_all_of_a_card(per_net, monkeypatch, n_samples, n_blocks):
+    """Two for each of 132 multiprocessors, if there is a tile of samples for each."""
+    from fastmlp.kernels.cuda import nets, single
+
+    grids = []
+    for module in (single, nets):
+        monkeypatch.setattr(module, "launch", lambda kernel, shape, grid, *rest, **job: grids.append(grid))
+    X, y = np.zeros((n_samples, 2), np.float32), np.zeros(n_samples)
+    for net in (MLP((2, 3, 1), device="cuda"), Population((2, 3, 1), 2, device="cuda")):
+        net.evaluate(X, y)
+    assert grids == [(n_blocks, 1), (n_blocks, 2)]
 
 
 def test_threads_take_many_tiny_nets(per_net):

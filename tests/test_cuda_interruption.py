@@ -1,0 +1,146 @@
+"""Ctrl-C in a fit on a GPU, where a call is many launches and takes almost all of the time."""
+
+import numpy as np
+import pytest
+from cuda_cases import Place, follow_sgd, reference_of
+
+import fastmlp.pace
+from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
+from fastmlp.kernels.arguments import LAST_LOSS, POWER1, POWER2
+
+
+def samples(rng, n):
+    return rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
+
+
+def make(**settings):
+    return MLP((3, 5, 2), hidden_activation="tanh", device="cuda", random_state=0, **settings)
+
+
+@pytest.fixture
+def a_step_a_call(monkeypatch):
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_interruption_between_calls(cuda, a_step_a_call, monkeypatch, name, rng):
+    """What was reached is brought home, and the net can be trained on."""
+    place = Place(name, monkeypatch)
+    from fastmlp.kernels.cuda import backend
+
+    train, calls = backend.train, []
+
+    def interrupted(*arguments):
+        calls.append(arguments[-2:])
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        train(*arguments)
+
+    monkeypatch.setattr(backend, "train", interrupted)
+    X, y = samples(rng, 18)
+    net = make(dtype="float64")
+    reference = reference_of(net.network, net.params)
+    history = net.fit(X, y, epochs=40, batch_size=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    assert calls[-1] == (7, 1), "a step a call"
+    assert (history.stopped_by, history.epochs) == ("interrupt", 2)
+    follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=6)
+    follow_sgd(reference, X[:6], y[:6], 0.1, epochs=1)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
+    monkeypatch.setattr(backend, "train", train)
+    assert net.fit(X, y, epochs=2, verbose=0).epochs == 2
+    place.check()
+
+
+@pytest.mark.parametrize("optimizer, n_calls", [(Adam(0.1), 3), (SGD(1e300), 1)], ids=["3rd call", "to infinity"])
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_an_interrupted_call_is_undone(cuda, a_step_a_call, monkeypatch, name, optimizer, n_calls, rng):
+    """Once parameters have moved and before the call has said so: all is as it was before it."""
+    place = Place(name, monkeypatch)
+    from fastmlp.kernels.cuda import backend, module
+
+    before, train, call = [], backend.train, module.Kernel.__call__
+
+    def noted(*arguments):
+        memory = arguments[6]
+        before.append([memory.params.get(), memory.state.get(), memory.scalars.copy()])
+        train(*arguments)
+
+    def interrupted(kernel, *arguments, **settings):
+        call(kernel, *arguments, **settings)
+        if kernel.name in ("update", "train_nets") and len(before) == n_calls:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(backend, "train", noted)
+    monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+    X, y = samples(rng, 18)
+    net, state = make(dtype="float64"), OptimizerState()
+    history = net.fit(X, y, epochs=9, batch_size=9, optimizer=optimizer, optimizer_state=state, verbose=0)
+    assert (history.stopped_by, history.epochs) == ("interrupt", (n_calls - 1) // 2)
+    assert len(before) == n_calls
+    params, numbers, scalars = before[-1]
+    np.testing.assert_array_equal(net.padded_params, params)
+    np.testing.assert_array_equal(state.array.reshape(-1), numbers)
+    np.testing.assert_array_equal(state.scalars, scalars[0, [POWER1, POWER2, LAST_LOSS]])
+    place.check()
+
+
+# ---- populations in step
+
+
+@pytest.fixture
+def interrupt_after(cuda, monkeypatch):
+    """interrupt_after(name, n): Ctrl-C arrives right after the n-th launch of that kernel."""
+    from fastmlp.kernels.cuda import module
+
+    call, launched = module.Kernel.__call__, []
+
+    def interrupt(name, n):
+        def interrupted(kernel, *arguments, **settings):
+            call(kernel, *arguments, **settings)
+            launched.extend([name] * (kernel.name == name))
+            if len(launched) == n:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+
+    return interrupt
+
+
+@pytest.fixture
+def in_step(cuda, monkeypatch):
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
+    place = Place("batched", monkeypatch)
+    yield
+    place.check()
+
+
+@pytest.mark.parametrize("kernel, n, epochs", [("exchange", 1, 1), ("update", 5, 2), ("finish", 4, 4)])
+def test_losses_are_those_of_the_last_whole_epoch(in_step, interrupt_after, kernel, n, epochs, rng):
+    """Each net's own, also when one is about to take the place of the first, which diverges in the first epoch."""
+    X, y = samples(rng, 24)
+    pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
+    references = [reference_of(pop.network, params) for params in pop.params[1:]]
+    interrupt_after(kernel, n)
+    with pytest.warns(DivergenceWarning, match="1 of 4 nets"):
+        result = pop.fit(
+            X, y, epochs=9, batch_size=12, optimizer=SGD(np.array([1e300, 0.1, 0.1, 0.1])), shuffle=False,
+            converged=1e-9, verbose=0,
+        )  # fmt: skip
+    assert result.interrupted
+    assert result.epochs.tolist() == [0] + 3 * [epochs]
+    losses = [follow_sgd(reference, X, y, 0.1, epochs=epochs, batch_size=12)[-1] for reference in references]
+    np.testing.assert_allclose(result.loss[1:], losses, rtol=1e-9)
+
+
+def test_no_net_is_left_with_what_is_not_finite(in_step, interrupt_after, rng):
+    """Its loss says so at the end of an epoch only."""
+    X, y = samples(rng, 24)
+    pop = Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0)
+    start = pop.params.copy()
+    interrupt_after("update", 3)
+    rates = np.array([1e-3, 1e300, 1e-3, 1e-3])
+    result = pop.fit(X, y, epochs=9, batch_size=6, optimizer=SGD(rates), verbose=0)
+    assert result.interrupted
+    assert np.isfinite(pop.params).all()
+    np.testing.assert_array_equal((pop.params == start).all(axis=1), rates > 1)
