@@ -135,7 +135,8 @@ extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
   now.clip = T(1), now.moves = T(0);
   if (s.status == RUNNING) {
     BatchedNet<SETTLERS> net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
-    now.settings = before_update(job, net, s, slot, net.hyper, rows, epoch, batch == 0, ends);
+    now.settings = before_update(
+        job, net, s, slot, load_given(net.hyper), sums_of_step(net, ends), rows, epoch, batch == 0, ends);
     if (CLIPPED) {
       double squares = 0.0;
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;

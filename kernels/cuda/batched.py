@@ -48,8 +48,9 @@ def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, 
     """
     stride = padded(architecture.n_params)
     header = architecture.header(
-        rule, stride, **switches, THREADS=PER_BLOCK, SETTLERS=settlers, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY
-    )
+        rule, stride, **switches, THREADS=PER_BLOCK, SETTLERS=settlers, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY,
+        ROWS=0,
+    )  # fmt: skip
     trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
     files = ("layout.cuh", "sums.cuh", "orders.cuh", "per_net.cuh", "passes.cuh", "batched.cu")
     return compiled(source(trains + header + JOB.source, *files))

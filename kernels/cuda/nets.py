@@ -24,6 +24,7 @@ from .per_net import (
     Shape,
     compile_evaluation,
     compile_training,
+    known_rows,
     launch,
     most_chunks,
     padded,
@@ -108,8 +109,9 @@ class _Window(Window):
         assert work.rule is not None
         n, rule = len(members), work.rule
         self._shape = Shape.choose(work.architecture, rule.n_state, course.batch_size, n, shared_limit())
+        rows = known_rows(work.architecture, self._shape, course.batch_size, data.n_samples)
         self._kernel = compile_training(
-            work.architecture, self._shape, CODES[rule.name], SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
+            work.architecture, self._shape, CODES[rule.name], rows, SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
             SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
             VALIDATES=goal.monitor >= MONITOR_VALIDATION_LOSS,
         )  # fmt: skip

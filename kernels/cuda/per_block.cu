@@ -241,16 +241,15 @@ struct BlockNet {
     }
   }
 
-  __device__ void gradient(long long first, long long rows, long long step) {
+  __device__ void gradient(long long first, long long rows, T share, long long step) {
     const Samples from = {
         job.X + owner * job.X_stride, job.Y + owner * job.Y_stride,
         WEIGHTED ? job.weight + owner * job.weight_stride : nullptr,
         SHUFFLES ? job.order + slot * job.n_samples : nullptr};
-    const T scale = T(1.0 / (double(rows) * LOSS_WIDTH));
     for (long long row = 0; row < rows; row += TILE) {
       fill(from, first + row, int(min((long long)TILE, rows - row)), true);
       forward(m.p, true, true, row, step);
-      judge_tile(scale);
+      judge_tile(share);
       backward(row > 0);
     }
   }

@@ -4,15 +4,17 @@
 //
 // A `Net` supplies
 //   shuffle(epoch)                     the order of the epoch's samples
-//   gradient(first, rows, step)        of a batch; keeps what this thread has of the sums of losses and of right samples
+//   gradient(first, rows, share, step) of a batch; keeps this thread's part of the sums of losses and of right samples
 //   sums()                             those sums, taken together and then forgotten
 //   penalty()                          l2 / 2 times the sum of squared weights
-//   update(h, decay, l2, clip_norm)    one step of the rule
+//   update(h, l2, clip_norm)           one step of the rule
 //   total()                            the sum of its parameters
 //   save(target)  copy(source, target) its parameters, or somebody's, into global memory
 //   judge()                            sums over the samples that are held out
-// All threads of a net call each of these together and get the same numbers. PARAMS_STRIDE: from one net's vector to the
-// next one's.
+// All threads of a net call each of these together and get the same numbers.
+//
+// PARAMS_STRIDE: from one net's vector to the next one's. ROWS: samples that are every batch, if a kernel is compiled
+// for so many; otherwise 0.
 
 struct Sums {
   T loss, right;
@@ -40,37 +42,54 @@ __device__ __forceinline__ void store_progress(const Job& job, long long slot, c
   n[0] = s.steps, n[1] = s.best_epoch, n[2] = s.record, n[3] = s.status;
 }
 
+// What a net is trained with, in the numbers that its kernel computes in; `hyper` is the same at full precision.
+struct Given {
+  const double* hyper;
+  Settings<T> settings;
+  T weight_decay, l2, clip_norm;
+};
+
+__device__ __forceinline__ Given load_given(const double* h) {
+  Given g;
+  g.hyper = h;
+  g.settings.learning_rate = T(h[HYPER_LEARNING_RATE]), g.settings.momentum = T(h[HYPER_MOMENTUM]);
+  g.settings.beta1 = T(h[HYPER_BETA1]), g.settings.beta2 = T(h[HYPER_BETA2]), g.settings.epsilon = T(h[HYPER_EPSILON]);
+  g.settings.growth = T(h[HYPER_GROWTH]), g.settings.shrink = T(h[HYPER_SHRINK]);
+  g.settings.smallest = T(h[HYPER_SMALLEST]), g.settings.biggest = T(h[HYPER_BIGGEST]);
+  g.weight_decay = T(h[HYPER_WEIGHT_DECAY]), g.l2 = T(h[HYPER_L2]), g.clip_norm = T(h[HYPER_CLIP_NORM]);
+  return g;
+}
+
 // The rule's settings at this step; moves Adam's powers on.
-__device__ __forceinline__ Settings<T> settings_now(const double* h, double factor, bool worse, Progress& s) {
-  T rate = T(h[HYPER_LEARNING_RATE]) * T(factor);
-  const T decay = T(1) - rate * T(h[HYPER_WEIGHT_DECAY]);
-  T root_correction = T(1);
+__device__ __forceinline__ Settings<T> settings_now(const Given& given, double factor, bool worse, Progress& s) {
+  Settings<T> now = given.settings;
+  now.learning_rate *= T(factor);
+  now.decay = T(1) - now.learning_rate * given.weight_decay;
+  now.root_correction = T(1), now.worse = worse ? T(1) : T(0);
   if (CORRECTS) {
-    s.power1 *= h[HYPER_BETA1];
-    s.power2 *= h[HYPER_BETA2];
-    rate /= T(1.0 - s.power1);
-    root_correction = T(1) / elementary::sqrt(T(1.0 - s.power2));
+    s.power1 *= given.hyper[HYPER_BETA1];
+    s.power2 *= given.hyper[HYPER_BETA2];
+    now.learning_rate /= T(1.0 - s.power1);
+    now.root_correction = T(1) / elementary::sqrt(T(1.0 - s.power2));
   }
-  Settings<T> now;
-  now.momentum = T(h[HYPER_MOMENTUM]), now.beta1 = T(h[HYPER_BETA1]), now.beta2 = T(h[HYPER_BETA2]), now.epsilon = T(h[HYPER_EPSILON]);
-  now.growth = T(h[HYPER_GROWTH]), now.shrink = T(h[HYPER_SHRINK]), now.smallest = T(h[HYPER_SMALLEST]), now.biggest = T(h[HYPER_BIGGEST]);
-  now.learning_rate = rate, now.decay = decay, now.root_correction = root_correction, now.worse = worse ? T(1) : T(0);
   return now;
 }
 
 template <typename Net>
-__device__ __forceinline__ void watch(const Job& job, Net& net, Progress& s, long long slot, double value) {
+__device__ __forceinline__ void watch(
+    const Job& job, Net& net, Progress& s, long long slot, long long epoch, double value) {
   if (value < s.best_value - job.min_delta) {
     s.best_value = value;
-    s.best_epoch = s.steps / job.n_batches + 1;
+    s.best_epoch = epoch + 1;
     net.save(job.best + slot * PARAMS_STRIDE);
   }
 }
 
 template <typename Net>
-__device__ __forceinline__ void watch_training(const Job& job, Net& net, Progress& s, long long slot) {
-  if (job.monitor == MONITOR_LOSS) watch(job, net, s, slot, s.loss / job.n_samples);
-  if (job.monitor == MONITOR_RIGHT) watch(job, net, s, slot, -s.right / job.n_samples);
+__device__ __forceinline__ void watch_training(
+    const Job& job, Net& net, Progress& s, long long slot, long long epoch) {
+  if (job.monitor == MONITOR_LOSS) watch(job, net, s, slot, epoch, s.loss / job.n_samples);
+  if (job.monitor == MONITOR_RIGHT) watch(job, net, s, slot, epoch, -s.right / job.n_samples);
 }
 
 // Whether a whole epoch's sums are those of a net that has learned.
@@ -78,26 +97,31 @@ __device__ __forceinline__ bool has_learned(const Job& job, const Progress& s) {
   return s.loss / job.n_samples <= job.stop_loss || s.right >= job.stop_right;
 }
 
+// What a step's gradient leaves of sums; only rules that compare objectives need them before the epoch ends.
+template <typename Net>
+__device__ __forceinline__ Sums sums_of_step(Net& net, bool ends) {
+  return COMPARES || ends ? net.sums() : Sums{T(0), T(0)};
+}
+
 // Between the gradient of a batch of `rows` and the update: what is kept of the parameters, and the rule's settings.
+// looks : whether this step ends an epoch that after_epoch will look at
 template <typename Net>
 __device__ __forceinline__ Settings<T> before_update(
-    const Job& job, Net& net, Progress& s, long long slot, const double* hyper, long long rows, long long epoch,
-    bool begins, bool ends) {
+    const Job& job, Net& net, Progress& s, long long slot, const Given& given, const Sums& sums, long long rows,
+    long long epoch, bool begins, bool looks) {
   if (begins) s.loss = s.right = 0.0;
-  double objective = 0.0;
-  if (COMPARES || ends) {
-    const Sums sums = net.sums();
+  if (COMPARES || looks) {
     s.loss += sums.loss, s.right += sums.right;
-    if (COMPARES) objective = double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0);
+    if (looks && job.n_batches == 1) {  // the parameters that gave this loss are still there
+      if (epoch % SAFE_EVERY == 0 && s.loss / job.n_samples < INFINITY) net.save(job.safe + slot * PARAMS_STRIDE);
+      if (has_learned(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
+      watch_training(job, net, s, slot, epoch);
+    }
   }
-  if (ends && job.n_batches == 1) {  // the parameters that gave this loss are still there
-    if (epoch % SAFE_EVERY == 0 && s.loss / job.n_samples < INFINITY) net.save(job.safe + slot * PARAMS_STRIDE);
-    if (has_learned(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
-    watch_training(job, net, s, slot);
-  }
+  const double objective = COMPARES ? double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0) : 0.0;
   const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
   const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
-  const Settings<T> h = settings_now(hyper, factor, objective > s.last_loss, s);
+  const Settings<T> h = settings_now(given, factor, objective > s.last_loss, s);
   s.last_loss = objective;
   return h;
 }
@@ -109,12 +133,12 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   if (job.n_batches > 1) {
     if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(loss) + net.total()) < INFINITY)
       net.save(job.safe + slot * PARAMS_STRIDE);
-    watch_training(job, net, s, slot);
+    watch_training(job, net, s, slot, epoch);
   }
   if (VALIDATES) {
     const Sums held_out = net.judge();
     const bool by_loss = job.monitor == MONITOR_VALIDATION_LOSS;
-    watch(job, net, s, slot, (by_loss ? double(held_out.loss) : -double(held_out.right)) / job.n_held_out);
+    watch(job, net, s, slot, epoch, (by_loss ? double(held_out.loss) : -double(held_out.right)) / job.n_held_out);
   }
   const long long done = epoch + 1;
   if (s.record < job.n_records && job.record_epochs[s.record] == done) {
@@ -140,22 +164,64 @@ __device__ __forceinline__ void leave(const Job& job, Net& net, const Progress& 
   else if (!(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
 }
 
-// Up to job.n_steps steps of a net, or to its end; leaves its parameters in job.params.
+// Which epochs' ends are looked at. At most of them there is nothing to do but to go on, and looking takes as long as a
+// tiny net's epoch. Bounds are in T, with a margin for what rounding does: has_learned decides.
+struct Lookout {
+  T loss, right;  // sums of an epoch from which on a net may have learned
+  long long due;  // the next epoch that is looked at whatever its sums are
+
+  // The launch's first epoch is: its sums may have begun in another one.
+  __device__ __forceinline__ Lookout(const Job& job, long long epoch)
+      : loss(T(job.stop_loss * job.n_samples * (job.stop_loss > 0.0 ? 1.0 + 1e-6 : 1.0 - 1e-6))),
+        right(T(job.stop_right * (1.0 - 1e-6))), due(epoch) {}
+
+  // From `epoch` on. end : the net's number of steps at the end of the launch
+  __device__ __forceinline__ void move_on(const Job& job, const Progress& s, long long epoch, long long end) {
+    due = epoch;
+    if (job.monitor != MONITOR_NONE || (COMPARES && job.n_batches > 1)) return;  // sums of batches are not an epoch's
+    due = min((end - 1) / job.n_batches, (epoch + SAFE_EVERY - 1) / SAFE_EVERY * SAFE_EVERY);
+    if (s.record < job.n_records) due = min(due, job.record_epochs[s.record] - 1);
+    if (job.n_epochs > epoch) due = min(due, job.n_epochs - 1);  // a single net's host counts its epochs itself
+  }
+
+  __device__ __forceinline__ bool sees(long long epoch, const Sums& sums) const {
+    return !(epoch < due && sums.loss > loss && sums.loss < INFINITY && sums.right < right);
+  }
+};
+
+// What a sample's share is of the mean over a batch's samples and outputs.
+__device__ __forceinline__ T share_of(long long rows) { return T(1.0 / (double(rows) * LOSS_WIDTH)); }
+
+// Up to job.n_steps steps of a net, or to its end; leaves its parameters in job.params. A tiny net's step takes some
+// hundred instructions: divisions, and what does not change from step to step, are kept out of it.
 template <typename Net>
 __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot, const double* hyper) {
-  for (long long t = 0; t < job.n_steps && s.status == RUNNING; ++t) {
-    const long long epoch = s.steps / job.n_batches, batch = s.steps % job.n_batches;
-    const long long first = batch * job.batch_size;
-    const long long rows = min(job.batch_size, job.n_samples - first);
-    const bool begins = batch == 0, ends = batch == job.n_batches - 1;
+  const Given kept = load_given(hyper);
+  const long long n_samples = ROWS ? ROWS : job.n_samples, batch_size = ROWS ? ROWS : job.batch_size;
+  const long long n_batches = ROWS ? 1 : job.n_batches, end = s.steps + job.n_steps;
+  long long epoch = s.steps / n_batches, first = s.steps % n_batches * batch_size, shared_by = batch_size;
+  T share = share_of(shared_by);
+  Lookout lookout(job, epoch);
+  while (s.steps < end && s.status == RUNNING) {
+    const long long left = n_samples - first, rows = min(batch_size, left);
+    if (rows != shared_by) share = share_of(shared_by = rows);
+    const bool begins = first == 0, ends = rows == left;
     if (begins && SHUFFLES) net.shuffle(epoch);
-    net.gradient(first, rows, s.steps);
-    const Settings<T> h = before_update(job, net, s, slot, hyper, rows, epoch, begins, ends);
-    net.update(h, T(hyper[HYPER_L2]), T(hyper[HYPER_CLIP_NORM]));
-    if (ends) after_epoch(job, net, s, slot, epoch);
-    ++s.steps;
+    net.gradient(first, rows, share, s.steps);
+    // float64 has nothing to convert, and no registers to spare
+    const Given given = sizeof(T) == sizeof(double) ? load_given(hyper) : kept;
+    const Sums sums = sums_of_step(net, ends);
+    const bool looks = ends && lookout.sees(epoch, sums);
+    const Settings<T> h = before_update(job, net, s, slot, given, sums, rows, epoch, begins, looks);
+    net.update(h, given.l2, given.clip_norm);
+    if (looks) {
+      after_epoch(job, net, s, slot, epoch);
+      lookout.move_on(job, s, epoch + 1, end);
+    }
+    ++s.steps, first += rows;
+    if (ends) first = 0, ++epoch;
   }
-  if (s.status == RUNNING && s.steps % job.n_batches) {  // the next launch goes on with the epoch's sums
+  if (s.status == RUNNING && first) {  // the next launch goes on with the epoch's sums
     const Sums sums = net.sums();
     s.loss += sums.loss, s.right += sums.right;
   }

@@ -26,6 +26,7 @@ PER_THREAD = 128  # threads of a block of nets
 PADDING = 16
 LARGEST_TILE = 64
 SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
+MOST_WRITTEN_OUT = 160  # parameters times samples that a thread's kernel has no loop over samples for
 
 
 # A Job in which nothing is given: what a launch has no use for.
@@ -87,6 +88,14 @@ def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
     return rows * tile + padded(architecture.n_params) * (2 + n_state)
 
 
+def known_rows(architecture: Architecture, shape: Shape, batch_size: int, n_samples: int) -> int:
+    """Samples that are every batch, where a kernel that is compiled for so many is worth it: few of them, and a net so
+    small that counting samples is a part of its time. Otherwise 0.
+    """
+    few = shape.in_thread and architecture.n_params * n_samples <= MOST_WRITTEN_OUT
+    return n_samples if few and batch_size >= n_samples else 0
+
+
 def shared_limit() -> int:
     """Bytes of shared memory that a block may ask for, besides what its kernel declares."""
     most = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
@@ -98,11 +107,11 @@ def most_chunks() -> int:
     return 2 * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
 
 
-def compile_training(architecture: Architecture, shape: Shape, rule: int, **switches: bool) -> Kernel:
-    """switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES"""
+def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: bool) -> Kernel:
+    """rows : what known_rows gave. switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES"""
     header = architecture.header(
         rule, padded(architecture.n_params), **switches, THREADS=shape.threads, TILE=shape.tile,
-        IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY, JUDGED=True, PARAMS_STRIDE=architecture.n_params,
+        IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY, JUDGED=True, PARAMS_STRIDE=architecture.n_params, ROWS=rows,
     )  # fmt: skip
     return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
 
@@ -118,7 +127,7 @@ def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool,
     header = architecture.header(
         SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False, LAYERED=False,
         VALIDATES=False, THREADS=shape.threads, TILE=shape.tile, IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY,
-        JUDGED=judged, PARAMS_STRIDE=architecture.n_params,
+        JUDGED=judged, PARAMS_STRIDE=architecture.n_params, ROWS=0,
     )  # fmt: skip
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 

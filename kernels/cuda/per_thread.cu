@@ -4,6 +4,7 @@
 struct ThreadNet {
   const Job& job;
   const long long slot, owner;
+  const T bound, loss_constant;
   T p[N_PARAMS], g[N_PARAMS], state[N_STATE > 0 ? N_STATE : 1][N_PARAMS];
   T loss, right;
 
@@ -56,7 +57,7 @@ struct ThreadNet {
   }
 
   // One sample's outputs, and its gradient added to g.
-  __device__ __forceinline__ void take(long long sample, T scale) {
+  __device__ __forceinline__ void take(long long sample, T share) {
     T x[N_INPUTS], y[N_OUTPUTS], a[N_OUTPUTS];
     const T* X = job.X + owner * job.X_stride + sample * N_INPUTS;
     const T* Y = job.Y + owner * job.Y_stride + sample * N_OUTPUTS;
@@ -66,16 +67,16 @@ struct ThreadNet {
     for (int i = 0; i < N_INPUTS; ++i) x[i] = X[i];
 #pragma unroll
     for (int j = 0; j < N_OUTPUTS; ++j) y[j] = Y[j];
-    loss += weight * straight_line(p, g, x, y, weight * scale, T(job.loss_constant), a);
-    right += weight * right_share(a, y, T(job.bound));
+    loss += weight * straight_line(p, g, x, y, weight * share, loss_constant, a);
+    right += weight * right_share(a, y, bound);
   }
 
-  __device__ __forceinline__ void gradient(long long first, long long rows, long long) {
+  __device__ __forceinline__ void gradient(long long first, long long rows, T share, long long) {
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) g[q] = T(0);
-    const T scale = T(1.0 / (double(rows) * LOSS_WIDTH));
+#pragma unroll(ROWS ? ROWS : 1)
     for (long long r = 0; r < rows; ++r)
-      take(SHUFFLES ? job.order[slot * job.n_samples + first + r] : first + r, scale);
+      take(SHUFFLES ? job.order[slot * job.n_samples + first + r] : first + r, share);
   }
 
   __device__ __forceinline__ Sums sums() {
@@ -93,9 +94,9 @@ struct ThreadNet {
 #pragma unroll
       for (int j = 0; j < N_OUTPUTS; ++j) y[j] = job.held_Y[r * N_OUTPUTS + j];
       const T weight = job.held_weighted ? job.held_weight[r] : T(1);
-      const T value = straight_line(p, unused, x, y, T(0), T(job.loss_constant), a);
+      const T value = straight_line(p, unused, x, y, T(0), loss_constant, a);
       loss += weight > T(0) ? weight * value : T(0);  // a sample of weight 0 adds nothing, whatever it is
-      right += weight * right_share(a, y, T(job.bound));
+      right += weight * right_share(a, y, bound);
     }
     return {loss / T(LOSS_WIDTH), right};
   }
@@ -129,11 +130,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) train_nets(const Job* __re
   const Job& job = *given;
   const long long place = (long long)blockIdx.x * THREADS + threadIdx.x;
   if (place >= job.n_active) return;
-  const long long slot = job.active[place];
-  ThreadNet net{job, slot, job.owners[slot]};
+  const long long slot = job.active[place], owner = job.owners[slot];
+  ThreadNet net{job, slot, owner, T(job.bound), T(job.loss_constant)};
   net.load();
   Progress s = load_progress(job, slot);
-  train_net(job, net, s, slot, job.hyper + net.owner * job.hyper_stride);
+  train_net(job, net, s, slot, job.hyper + owner * job.hyper_stride);
   net.store_state();
   store_progress(job, slot, s);
 }

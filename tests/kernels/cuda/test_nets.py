@@ -21,7 +21,7 @@ from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
 import fastmlp.population_fit
-from fastmlp import MLP, SGD, Adam, Quickprop
+from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 from fastmlp.heuristics import products
 from fastmlp.schedules import Cosine
 
@@ -179,6 +179,22 @@ def test_own_dropout(cuda, monkeypatch):
         )  # fmt: skip
         assert_close(pop, result, k, reference, losses, start)
     place.check()
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.5), Adam(0.1), Rprop(0.01)])
+def test_samples_that_are_written_out_give_the_same_bits(cuda, optimizer, monkeypatch):
+    """A kernel that is compiled for so many samples, and one that counts them."""
+    from fastmlp.kernels.cuda import per_net
+
+    X, y, rng = samples(7)
+    weight, fits = rng.random(7), []
+    for most in (per_net.MOST_WRITTEN_OUT, 0):
+        monkeypatch.setattr(per_net, "MOST_WRITTEN_OUT", most)
+        pop = make(130, dtype="float32")
+        result = pop.fit(X, y, sample_weight=weight, epochs=70, optimizer=optimizer, shuffle=True, verbose=0)
+        fits.append((pop.params, result.loss, result.records))
+    for written_out, counted in zip(*fits, strict=True):
+        np.testing.assert_array_equal(written_out, counted)
 
 
 def test_samples_of_weight_zero_do_not_count(lanes):

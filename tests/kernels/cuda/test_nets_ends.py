@@ -191,3 +191,15 @@ def test_divergence_is_each_nets_own(place, batch_size):
     losses = follow_sgd(reference, XOR, XOR_Y[:, None] * 10.0, 1e-4, epochs=80, batch_size=batch_size)
     np.testing.assert_allclose(pop.params[0], reference.params, rtol=1e-9)
     assert result.loss[0] == pytest.approx(losses[-1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_a_loss_that_is_just_reached(lanes, batch_size, dtype):
+    """In an epoch that nothing else is due in; a loss that is the next number below takes an epoch more."""
+    learn = lambda **rules: make(lanes.n, (2, 3, 1), dtype=dtype).fit(
+        XOR[:3], XOR_Y[:3], batch_size=batch_size, optimizer=SGD(0.1), shuffle=False, verbose=0, **rules
+    )  # fmt: skip
+    reached = learn(epochs=37).loss[0]
+    for goal, epochs in ((reached, 37), (np.nextafter(reached, 0.0), 38)):
+        assert learn(epochs=200, converged=float(goal)).epochs[0] == epochs

@@ -14,6 +14,7 @@ from reference_random import epoch_order
 import fastmlp
 import fastmlp.population_fit
 from fastmlp import Adam
+from fastmlp.heuristics import products
 
 
 @pytest.fixture
@@ -139,6 +140,31 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
     assert set(result.stopped_by) == {"epochs", "interrupt"}
     monkeypatch.setattr(nets, "launch", launch)
     assert (pop.fit(XOR, XOR_Y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
+
+
+@pytest.mark.parametrize("n_nets", [130, 9], ids=["thread", "block"])
+def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monkeypatch):
+    """In which nothing else is due."""
+    from fastmlp.kernels.cuda import nets
+
+    pop, launch, n_epochs = make(n_nets, (2, 3, 1)), nets.launch, []
+    start = pop.params.copy()
+    per_epoch = fastmlp.population_fit.FULL_DEVICE * products(pop.network, len(XOR))
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
+
+    def interrupted(*arguments, **job):
+        if n_epochs:
+            raise KeyboardInterrupt
+        n_epochs.append(job["n_steps"])
+        launch(*arguments, **job)
+
+    monkeypatch.setattr(nets, "launch", interrupted)
+    result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.1), verbose=0)
+    assert n_epochs == [7]
+    assert 7 not in result.record_epochs
+    for k in (0, n_nets - 1):
+        losses = follow(reference_of(pop.network, start[k]), XOR, XOR_Y[:, None], Adam(0.1), epochs=7)
+        assert result.loss[k] == pytest.approx(losses[-1])
 
 
 def test_interruption_before_the_first_launch(cuda, monkeypatch):

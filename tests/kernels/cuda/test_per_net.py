@@ -54,6 +54,15 @@ def test_threads_take_many_tiny_nets(per_net):
     assert choose(per_net, of((2, 2), loss="softmax_cross_entropy")).in_thread
 
 
+def test_few_samples_are_known_to_a_threads_kernel(per_net):
+    """If all of them are every batch."""
+    tiny = of((2, 2, 1))
+    thread, block = choose(per_net, tiny), choose(per_net, tiny, n_nets=1)
+    assert [per_net.known_rows(tiny, thread, rows, 4) for rows in (3, 4, 5)] == [0, 4, 4]
+    assert [per_net.known_rows(tiny, thread, n, n) for n in (17, 18)] == [17, 0]
+    assert per_net.known_rows(tiny, block, 4, 4) == 0
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_state", range(4))
 def test_registers_bound_a_thread(per_net, n_state, dtype):
@@ -112,7 +121,7 @@ def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
         header = architecture.header(
             rule, per_net.padded(architecture.n_params), SHUFFLES=False, WEIGHTED=False, SCHEDULED=False,
             PENALISED=False, CLIPPED=False, LAYERED=False, VALIDATES=False, THREADS=32, TILE=tile, IN_SHARED=True,
-            SAFE_EVERY=1, JUDGED=True, PARAMS_STRIDE=architecture.n_params,
+            SAFE_EVERY=1, JUDGED=True, PARAMS_STRIDE=architecture.n_params, ROWS=0,
         )  # fmt: skip
         text = per_net.text_of_shape(architecture, shape, header) + (
             'extern "C" __global__ void tell(long long* out) {'
