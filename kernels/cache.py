@@ -21,6 +21,10 @@ from llvmlite import binding
 from . import shipped
 from .folder import base_folder
 
+# Joblib sets the number of threads in each of its workers: they need not compile for that.
+OF_NO_CONCERN = {
+    "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"
+}  # fmt: skip
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -41,7 +45,7 @@ def cache_folder() -> Path:
 
 def settings() -> list[str]:
     """Of Numba, by the environment: they may change what is compiled."""
-    return sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
+    return sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in OF_NO_CONCERN)
 
 
 @cache

@@ -43,6 +43,13 @@ def test_settings_of_numba_are_part_of_the_machine(name, monkeypatch):
     assert cache.machine.__wrapped__() != before
 
 
+@pytest.mark.parametrize("name", sorted(cache.OF_NO_CONCERN))
+def test_workers_find_what_their_parent_has_compiled(name, monkeypatch):
+    before = cache.machine.__wrapped__()
+    monkeypatch.setenv(name, "1")
+    assert cache.machine.__wrapped__() == before
+
+
 def test_without_a_folder_to_write_in(tmp_path, monkeypatch):
     occupied = tmp_path / "file"
     occupied.write_text("")
