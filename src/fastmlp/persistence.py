@@ -30,7 +30,7 @@ FORMAT = 1  # raise it when a file written today could no longer be read
 HISTORY = {
     "seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,), "settings": (dict,),
 }  # fmt: skip
-RESULT = {"seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,)}
+RESULT = {"seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,), "judged_by": (str,)}
 RANDOM = {"seed": (int,), "fits": (int,)}
 PREFIX, RESULT_PREFIX = "history.", "result."  # of their names
 
@@ -151,10 +151,14 @@ def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> d
 
 
 def _result(n_nets: int, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> PopulationResult:
-    from .population_result import PopulationResult
+    from .population_result import CLAIMS, PopulationResult
 
     own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
-    return PopulationResult.from_arrays(own, n_nets, **_checked(description, RESULT, "result"))
+    description = {"judged_by": "rule", **description}  # which files of the first versions do not say
+    others = _checked(description, RESULT, "result")
+    if others["judged_by"] not in CLAIMS:
+        raise ValueError(f"its result is judged by {others['judged_by']!r}")
+    return PopulationResult.from_arrays(own, n_nets, **others)
 
 
 def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:
