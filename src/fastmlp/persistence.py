@@ -70,12 +70,24 @@ def save(net: MLP | Population, path: str | os.PathLike) -> None:
     _replace(Path(os.path.realpath(path)), to_bytes(arrays, metadata))
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a path where no file can be written."""
+def check_folder(path: Path, replaces: bool = False) -> None:
+    """Refuse a path where no file can be written.
+
+    replaces : whether a file that is there will be replaced, which its folder must allow, not written to
+    """
+    from tempfile import TemporaryFile
+
     if path.is_dir():
         raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
+    if replaces or not path.exists():
+        try:
+            TemporaryFile(dir=path.parent).close()  # a folder's permissions do not say it on every system
+        except OSError as error:
+            raise PermissionError(
+                f"The output cannot be written to the folder {str(path.parent)!r} ({error.strerror}); choose another."
+            ) from None
 
 
 def _replace(path: Path, data: bytes) -> None:
