@@ -83,7 +83,9 @@ def check_folder(path: Path, replaces: bool = False) -> None:
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
     if replaces or not path.exists():
         try:
-            TemporaryFile(dir=path.parent).close()  # a folder's permissions do not say it on every system
+            TemporaryFile(
+                dir=Path(os.path.realpath(path)).parent
+            ).close()  # a folder's permissions do not say it on every system
         except OSError as error:
             raise PermissionError(
                 f"The output cannot be written to the folder {str(path.parent)!r} ({error.strerror}); choose another."
