@@ -82,10 +82,8 @@ def check_folder(path: Path, replaces: bool = False) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
     if replaces or not path.exists():
-        try:
-            TemporaryFile(
-                dir=Path(os.path.realpath(path)).parent
-            ).close()  # a folder's permissions do not say it on every system
+        try:  # a folder's permissions do not say it on every system
+            TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
         except OSError as error:
             raise PermissionError(
                 f"The output cannot be written to the folder {str(path.parent)!r} ({error.strerror}); choose another."
