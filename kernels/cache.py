@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import warnings
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -89,9 +90,25 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, code: bytes) -> None:
-    """Keep it, if the folder can be written."""
-    with suppress(OSError):
+    """Keep it; where that is not possible, say so once."""
+    try:
         save(_path(name), code)
+    except OSError as error:
+        _warn_of_folder(cache_folder(), error.strerror or str(error))
+
+
+_warned: list[Path] = []
+
+
+def _warn_of_folder(folder: Path, reason: str) -> None:
+    if not _warned:  # Python's own once is per line of code and filter, which pytest and others reset
+        _warned.append(folder)
+        warnings.warn(
+            f"Compiled kernels cannot be kept in {str(folder)!r} ({reason}), so that each process compiles them anew. "
+            "Set NUMBA_CACHE_DIR to a folder that can be written.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def save(path: Path, code: bytes) -> None:

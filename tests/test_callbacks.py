@@ -64,9 +64,11 @@ def test_bad_settings(make, message):
 def test_callbacks_must_be_functions(callbacks):
     with pytest.raises(ValueError, match="callbacks must be functions"):
         as_callbacks(callbacks)
+    with pytest.raises(ValueError, match=r"called as callback\(epoch, history\), but .* does not take two arguments"):
+        as_callbacks(lambda history: True)
 
 
 def test_one_callback_or_several():
     assert as_callbacks(print) == (print,)
-    assert as_callbacks([print, len]) == (print, len)
+    assert as_callbacks([print, divmod]) == (print, divmod)
     assert as_callbacks(()) == as_callbacks(None) == ()

@@ -1,5 +1,9 @@
 """Options of the `fastmlp` command that do not go together, and files that could not be read again."""
 
+import os
+import stat
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -27,6 +31,18 @@ def test_a_table_that_is_written_can_be_read(name, tmp_path):
 def test_an_output_that_could_not_be_read_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match=r"A table should be a file ending in \.csv, .* but it is"):
         check_table_path(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are POSIX")
+def test_an_output_that_cannot_be_written_is_noticed_before_the_training(tmp_path):
+    """Before the table is read, even."""
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    folder = "/proc/self" if Path("/proc/self").exists() else str(locked)  # root may write into a locked folder
+    found = CliRunner().invoke(app, ["train", "no.csv", "--target", "y", "--output", f"{folder}/net.safetensors"])
+    assert found.exit_code == 1
+    assert "The output cannot be written to the folder" in " ".join(found.stderr.split())
 
 
 def test_bench_refuses_a_folder_that_is_not_there_at_once(tmp_path):

@@ -324,7 +324,7 @@ def test_results_survive(pop, path):
     for name, values in pop.result.arrays().items():
         np.testing.assert_array_equal(back.result.arrays()[name], values)
     np.testing.assert_array_equal(back.result.settings["learning_rate"], np.linspace(0.01, 0.1, 20))
-    assert (back.result.monitor, back.result.interrupted) == (None, False)
+    assert (back.result.monitor, back.result.interrupted, back.result.judged_by) == (None, False, "finite loss")
     np.testing.assert_array_equal(back.best().params, pop.best().params)
 
 
@@ -346,6 +346,10 @@ def test_a_fit_goes_on_as_without_saving(many, pop, path, rng):
     [
         ({"random": {"seed": 1.5, "fits": 0}}, "its randomness has the seed 1.5"),
         ({"result": {"seconds": 1.0, "monitor": 3, "interrupted": False}}, "its result has the monitor 3"),
+        (
+            {"result": {"seconds": 1.0, "monitor": None, "interrupted": False, "judged_by": "luck"}},
+            "its result is judged by 'luck'",
+        ),
     ],
 )
 def test_damaged_results_are_refused(pop, path, changes, message):
@@ -353,6 +357,15 @@ def test_damaged_results_are_refused(pop, path, changes, message):
     path.write_bytes(to_bytes(pop.get_arrays(), {KEY: text}))
     with pytest.raises(ValueError, match=message):
         fastmlp.load(path)
+
+
+def test_results_of_the_first_versions_load(pop, path):
+    """They do not say by what nets were judged."""
+    pop.save(path)
+    text = contents(pop) | {"result": {"seconds": 1.0, "monitor": None, "interrupted": False}}
+    arrays = {f"result.{name}": values for name, values in pop.result.arrays().items()}
+    path.write_bytes(to_bytes({**pop.get_arrays(), **arrays}, {KEY: json.dumps(text)}))
+    assert fastmlp.load(path).result.judged_by == "rule"
 
 
 def test_a_result_of_other_nets_is_refused(pop, path):

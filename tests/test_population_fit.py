@@ -1,5 +1,7 @@
 """How a population's fit goes: restarts, divergence, records, interruption, progress."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ import fastmlp.kernels.cpu.backend
 import fastmlp.population_alone
 import fastmlp.population_fit
 import fastmlp.progress
-from fastmlp import MLP, Converged, EarlyStopping, Population
+from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
 from fastmlp.kernels.cpu.work import LANES, VECTOR_BYTES
 from fastmlp.optimizers import OPTIMIZERS
@@ -125,6 +127,35 @@ def test_summary_says_it_all():
     assert len(frame) == 300
     assert list(frame.columns) == ["converged", "epochs", "loss", "accuracy", "restarts", "stopped_by"]
     assert repr(result).startswith("PopulationResult(n_nets=300, success_rate=")
+
+
+def test_summary_without_a_rule_claims_nothing():
+    """Numbers are learned as well as they are; and the worst net is one that has a loss."""
+    x = np.linspace(-1.0, 1.0, 8)[:, None]
+    rates = np.r_[np.full(7, 1e-3), 1e30]
+    with pytest.warns(DivergenceWarning):
+        result = Population((1, 3, 1), 8, random_state=0).fit(x, x, epochs=20, optimizer=SGD(rates), verbose=0)
+    text = result.summary()
+    assert "no rule of convergence was asked for: 7 of 8 ended with a finite loss" in text
+    for words in ("converged  ", "epochs to it", "restarting", "histogram", "interval"):
+        assert words not in text
+    assert result.worst == 7
+    assert "worst 7" not in text
+    assert "success" not in repr(result)
+    assert repr(replace(result, interrupted=True)).endswith(", interrupted=True)")
+    classes = Population((1, 3, 1), 8, loss="binary_cross_entropy").fit(x, x > 0, epochs=5, verbose=0)
+    assert "all samples right " in classes.summary()
+    assert "epochs to it" not in classes.summary()
+
+
+def test_summary_has_no_median_of_all_where_most_fail():
+    pop = Population((2, 2, 1), 300, hidden_activation="tanh", loss="binary_cross_entropy", random_state=2)
+    result = pop.fit(XOR, XOR_Y, epochs=20, optimizer="rprop", converged="40-20-40", verbose=0)
+    assert 0 < result.n_converged < 150
+    text = result.summary()
+    assert "fewer than half converged, so that all have no median" in text
+    assert " inf" not in text
+    assert "nan" not in text
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "alone"])

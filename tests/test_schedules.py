@@ -80,6 +80,8 @@ def test_unknown_name():
         schedule_factors("cosin")
     with pytest.raises(ValueError, match="Unknown schedule 3"):
         schedule_factors(3)
+    with pytest.raises(ValueError, match=r"called as schedule\(steps, n_steps\).* does not take two arguments"):
+        schedule_factors(lambda epoch: 0.1)
 
 
 @pytest.mark.parametrize(

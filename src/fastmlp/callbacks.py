@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import checked_count, checked_number, unknown_name
+from .errors import checked_count, checked_number, takes, unknown_name
 from .kernels.arguments import METRIC_NONE
 
 MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}  # sign: less is better
@@ -73,7 +73,7 @@ def as_callbacks(value: Any) -> tuple[Callback, ...]:
     Raises
     ------
     ValueError
-        If something in it cannot be called.
+        If something in it cannot be called, or not with two arguments.
     """
     if value is None:
         return ()
@@ -81,6 +81,10 @@ def as_callbacks(value: Any) -> tuple[Callback, ...]:
     for callback in callbacks:
         if not callable(callback):
             raise ValueError(f"callbacks must be functions (epoch, history), but one of them is {callback!r}.")
+        if not takes(callback, 2):
+            raise ValueError(
+                f"callbacks are called as callback(epoch, history), but {callback!r} does not take two arguments."
+            )
     return callbacks
 
 

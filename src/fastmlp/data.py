@@ -20,6 +20,8 @@ from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Dat
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
 
+ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
+
 
 def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
     """A NumPy array of numbers; CuPy's, of what lies on the device `place`.
@@ -49,11 +51,7 @@ def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers, but its dtype is {array.dtype}. "
-            + (
-                "Pass real and imaginary parts as columns of their own."
-                if array.dtype.kind == "c"
-                else "Encode text and categories first, or use MLPClassifier or `fastmlp train`, which do."
-            )
+            + ("Pass real and imaginary parts as columns of their own." if array.dtype.kind == "c" else ENCODE)
         )
     return array if there == place else on_host(array)
 
@@ -73,22 +71,25 @@ def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
         raise ValueError(f"{name} must hold numbers that fit into float64, but it holds a larger one.") from None
     except (ValueError, TypeError):
         where, cell = next((where, cell) for where, cell in np.ndenumerate(array) if not is_number(cell))
-    raise ValueError(
-        f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values and encode text and "
-        "categories first, or use MLPClassifier or `fastmlp train`, which do."
-    )
+    raise ValueError(f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values. {ENCODE}")
 
 
 FEW, MANY = 8192, 65_536  # numbers, up to which BLAS is the fastest to tell, and from which a kernel is
 
 
-def checked_finite(array: Any, name: str) -> Any:
+def checked_finite(array: Any, name: str, given: Any = None) -> Any:
+    """given : what the array was before it got its dtype"""
     if isfinite(_some_sum(array)):  # one pass, no temporary array; only a failure looks closer
         return array
     bad = ~np.isfinite(on_host(array))
     if not bad.any():
         return array  # a sum overflowed, no element is at fault
     where = tuple(int(k) for k in np.argwhere(bad)[0])
+    if given is not None and np.isfinite(was := on_host(given)[where]):
+        raise ValueError(
+            f"{name} must fit into {array.dtype}, but it holds {was:g} at {where}, which is too large. Use "
+            "dtype='float64', or scale it."
+        )
     raise ValueError(
         f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {array.size} values are NaN or infinite, "
         f"the first at {where}. Impute, drop or rescale them."
@@ -141,7 +142,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
             f"{name} has {array.shape[1]} features, but the net has {n_features} inputs. "
             f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
         )
-    return checked_finite(_contiguous(array, dtype), name)
+    return checked_finite(_contiguous(array, dtype), name, array)
 
 
 def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
@@ -192,7 +193,7 @@ def as_targets(
     if array.ndim != 2 or array.shape[1] != k:
         also = f" or ({n_samples},) with class numbers" if k > 1 else f" or ({n_samples},)"
         raise ValueError(f"{name} must have shape ({n_samples}, {k}){also}, but it has shape {array.shape}.")
-    array = checked_finite(_contiguous(array, dtype), name)
+    array = checked_finite(_contiguous(array, dtype), name, array)
     low, high = network.loss_row.targets
     if not (isinf(low) and isinf(high)) and ((least := float(array.min())) < low or float(array.max()) > high):
         wanted = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"

@@ -38,6 +38,21 @@ def is_number(value: object) -> bool:
     return True
 
 
+def takes(function: Callable, n_arguments: int) -> bool:
+    """Whether it can be called with so many arguments; True for a function of C that does not tell."""
+    from inspect import signature
+
+    try:
+        known = signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        known.bind(*range(n_arguments))
+    except TypeError:
+        return False
+    return True
+
+
 def checked_number(
     name: str, value: object, low: float = float("-inf"), high: float = float("inf"), *, open_low=False, open_high=False
 ) -> float:

@@ -48,7 +48,7 @@ class TrainSettings:
 def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
     """Train a net on a table, print its metrics and save it with its preprocessing."""
     say = partial(console.print, markup=False, soft_wrap=True)
-    check_folder(output)  # before any work is done
+    check_folder(output, replaces=True)  # before any work is done
     optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
     schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
     table, n_dropped = drop_rows_without_target(read_table(file), settings.target)

@@ -201,7 +201,7 @@ class MLP:
         shuffle : whether each epoch sees the samples in a new order
         sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
             mean 1
-        class_weight : {class: weight} or "balanced"
+        class_weight : {class: weight}, 1 for a class that is not named, or "balanced"
         validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at
             random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored

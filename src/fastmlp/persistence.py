@@ -30,7 +30,7 @@ FORMAT = 1  # raise it when a file written today could no longer be read
 HISTORY = {
     "seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,), "settings": (dict,),
 }  # fmt: skip
-RESULT = {"seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,)}
+RESULT = {"seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,), "judged_by": (str,)}
 RANDOM = {"seed": (int,), "fits": (int,)}
 PREFIX, RESULT_PREFIX = "history.", "result."  # of their names
 
@@ -70,12 +70,24 @@ def save(net: MLP | Population, path: str | os.PathLike) -> None:
     _replace(Path(os.path.realpath(path)), to_bytes(arrays, metadata))
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a path where no file can be written."""
+def check_folder(path: Path, replaces: bool = False) -> None:
+    """Refuse a path where no file can be written.
+
+    replaces : whether a file that is there will be replaced, which its folder must allow, not written to
+    """
+    from tempfile import TemporaryFile
+
     if path.is_dir():
         raise IsADirectoryError(f"The output should be a file, but {str(path)!r} is a folder; add a file name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the output; make it first.")
+    if replaces or not path.exists():
+        try:  # a folder's permissions do not say it on every system
+            TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
+        except OSError as error:
+            raise PermissionError(
+                f"The output cannot be written to the folder {str(path.parent)!r} ({error.strerror}); choose another."
+            ) from None
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -151,10 +163,14 @@ def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> d
 
 
 def _result(n_nets: int, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> PopulationResult:
-    from .population_result import PopulationResult
+    from .population_result import CLAIMS, PopulationResult
 
     own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
-    return PopulationResult.from_arrays(own, n_nets, **_checked(description, RESULT, "result"))
+    description = {"judged_by": "rule", **description}  # which files of the first versions do not say
+    others = _checked(description, RESULT, "result")
+    if others["judged_by"] not in CLAIMS:
+        raise ValueError(f"its result is judged by {others['judged_by']!r}")
+    return PopulationResult.from_arrays(own, n_nets, **others)
 
 
 def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:

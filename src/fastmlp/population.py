@@ -300,7 +300,7 @@ class Population:
             best_epoch=outcome.best_epochs if monitored else None,
             restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
             seconds=seconds, interrupted=interrupted,
-            settings={name: value for name, value in values.items() if is_per_net(value)},
+            settings={name: value for name, value in values.items() if is_per_net(value)}, judged_by=task.judged_by,
         )  # fmt: skip
 
     # ---- use

@@ -147,6 +147,11 @@ class Task:
         return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
 
     @property
+    def judged_by(self) -> str:
+        """How it is told which nets have learned, as PopulationResult names it."""
+        return "rule" if self.converged is not None else "all right" if self.judges_ends else "finite loss"
+
+    @property
     def judges_ends(self) -> bool:
         """Whether a net has learned if it has all samples right after its last step."""
         return self.converged is None and self.data.metric != METRIC_NONE

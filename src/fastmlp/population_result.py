@@ -17,6 +17,7 @@ STOPPED_BY = {
     RUNNING: "interrupt", CONVERGED: "converged", ALL_EPOCHS: "epochs", STOPPED_EARLY: "early_stopping",
     DIVERGED_NET: "divergence",
 }  # fmt: skip
+CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -37,6 +38,7 @@ class PopulationResult:
     seconds : wall time of the fit
     interrupted : whether Ctrl-C ended it
     settings : what differed between the nets, by name, arrays (n_nets,)
+    judged_by : what `converged` above tells: "rule", "all right" or "finite loss"
     """
 
     converged: np.ndarray
@@ -53,6 +55,7 @@ class PopulationResult:
     seconds: float
     interrupted: bool
     settings: dict[str, np.ndarray]
+    judged_by: str = "rule"
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is an array, by name; from_arrays makes a result of them again."""
@@ -86,6 +89,11 @@ class PopulationResult:
     @property
     def n_converged(self) -> int:
         return int(self.converged.sum())
+
+    @property
+    def claim(self) -> str:
+        """What is said of the nets that count as converged."""
+        return CLAIMS[self.judged_by]
 
     @property
     def n_finished(self) -> int:
@@ -145,39 +153,53 @@ class PopulationResult:
 
     def summary(self) -> str:
         """The statistics as text, ready to print."""
-        low, high = self.success_interval
         lines = [
             f"{self.n_nets:,} nets in {self.seconds:.3g} s"
             + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
-            f"converged         {self.n_converged:,} of {self.n_finished:,}, {100 * self.success_rate:.2f} % "
-            f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %)",
+            self._success_line(),
         ]
         counts = {name: int((self.status == code).sum()) for code, name in STOPPED_BY.items()}
         lines.append("stopped by        " + ", ".join(f"{name} {count:,}" for name, count in counts.items() if count))
-        times = self.epoch_statistics
-        if times.times.size:
-            q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
-            limit, expected = times.best_restart
-            twice = times.twice_median
-            lines += [
-                f"epochs to it      mean {times.mean:.4g}, SD {times.sd:.4g}, median {times.median:g}, "
-                f"{times.times.min():g} to {times.times.max():g}",
-                f"                  quantiles 5, 25, 50, 75, 95 %: {q}",
-                f"                  harmonic mean {times.harmonic_mean:.4g}; median of all {twice.median:g}, mean up "
-                f"to twice that {twice.mean:.4g}, {twice.others:,} beyond",
-                f"restarting        after {limit:,} epochs is best: {expected:.4g} epochs expected",
-            ]
-            lines += self._histogram_lines()
+        if self.judged_by == "rule" and self.n_converged:  # without one nobody knows when a net had learned
+            lines += self._epoch_lines() + self._histogram_lines()
         finite = self.loss[np.isfinite(self.loss)]
         if finite.size:
             q = ", ".join(f"{value:.3g}" for value in np.quantile(finite, QUANTILES))
             lines.append(f"final loss        quantiles 5, 25, 50, 75, 95 %: {q}")
-            lines.append(f"best net          {self.best} with {self.loss[self.best]:.4g}; worst {self.worst}")
+            worst = next(net for net in self.order()[::-1] if np.isfinite(self.loss[net]))
+            lines.append(f"best net          {self.best} with {self.loss[self.best]:.4g}; worst {worst}")
         if finite.size and len(self.record_epochs):
             lines += self._loss_lines()
         if self.restarts.any():
             lines.append(f"restarts          {int(self.restarts.sum()):,}, in {int((self.restarts > 0).sum()):,} nets")
         return "\n".join(lines)
+
+    def _success_line(self) -> str:
+        if self.judged_by == "finite loss":
+            counts = f"{self.n_converged:,} of {self.n_finished:,}"
+            return f"no rule of convergence was asked for: {counts} {self.claim}"
+        low, high = self.success_interval
+        name = "converged" if self.judged_by == "rule" else "all samples right"
+        return (
+            f"{name:18}{self.n_converged:,} of {self.n_finished:,}, {100 * self.success_rate:.2f} % "
+            f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %)"
+        )
+
+    def _epoch_lines(self) -> list[str]:
+        times = self.epoch_statistics
+        q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
+        limit, expected = times.best_restart
+        twice = times.twice_median
+        of_all = "fewer than half converged, so that all have no median"
+        if np.isfinite(twice.median):
+            of_all = f"median of all {twice.median:g}, mean up to twice that {twice.mean:.4g}, {twice.others:,} beyond"
+        return [
+            f"epochs to it      mean {times.mean:.4g}, SD {times.sd:.4g}, median {times.median:g}, "
+            f"{times.times.min():g} to {times.times.max():g}",
+            f"                  quantiles 5, 25, 50, 75, 95 %: {q}",
+            f"                  harmonic mean {times.harmonic_mean:.4g}; {of_all}",
+            f"restarting        after {limit:,} epochs is best: {expected:.4g} epochs expected",
+        ]
 
     def _histogram_lines(self, n_bins: int = 10, width: int = 40) -> list[str]:
         times = self.epoch_statistics.times
@@ -234,7 +256,8 @@ class PopulationResult:
 
     def __repr__(self) -> str:
         low, high = self.success_interval
+        success = f"success_rate={self.success_rate:.4g}, success_interval=({low:.4g}, {high:.4g}), "
         return (
-            f"PopulationResult(n_nets={self.n_nets}, success_rate={self.success_rate:.4g}, "
-            f"success_interval=({low:.4g}, {high:.4g}), seconds={self.seconds:.3g})"
+            f"PopulationResult(n_nets={self.n_nets}, {'' if self.judged_by == 'finite loss' else success}"
+            f"seconds={self.seconds:.3g}{', interrupted=True' if self.interrupted else ''})"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_count, checked_number, unknown_name
+from .errors import checked_count, checked_number, takes, unknown_name
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     Raises
     ------
     ValueError
-        For an unknown name.
+        For an unknown name, or a function that does not take two arguments.
     """
     if schedule is None:
         schedule = "constant"
@@ -175,5 +175,11 @@ def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     if hasattr(schedule, "factors"):
         return schedule.factors
     if callable(schedule):
+        if not takes(schedule, 2):
+            raise ValueError(
+                "A schedule is called as schedule(steps, n_steps), with step numbers in an array and the steps of the "
+                f"whole fit, but {schedule!r} does not take two arguments. Write, for example, "
+                "lambda steps, n_steps: 0.5 ** (steps / n_steps)."
+            )
         return schedule
     raise unknown_name("schedule", schedule, SCHEDULES)

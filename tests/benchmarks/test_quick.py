@@ -69,5 +69,21 @@ def test_what_computes_something_else_is_not_timed(monkeypatch):
     assert rows["numpy"]["seconds"]
 
 
+def test_what_compiles_late_has_compiled_before_it_is_timed(monkeypatch):
+    """The program of a tiny net is made by the call after the one that has made it worth making."""
+    monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
+    made: list = []
+    monkeypatch.setattr("fastmlp.kernels.cpu.one_net.address", lambda *of: made.append(of) or 0)
+    monkeypatch.setattr("fastmlp.kernels.cpu.one_net._is_on_disk", lambda *of: False)
+    monkeypatch.setattr("fastmlp.kernels.cpu.one_net._steps_done", {})
+    monkeypatch.setattr(
+        bench_quick, "calibrate", lambda *_: pytest.fail("not made before it") if not made else (1, 1, 1)
+    )
+    own, _ = next(work for work in bench_quick.works() if work["head"]["group"] == "xor")["contestants"]()
+    head = {"group": "xor", "title": "x"}
+    bench_quick.measure({"head": head, "n_units": 1, "most_runs": 1, "contestants": lambda: [own]})
+    assert made
+
+
 def test_groups_are_those_of_the_command():
     assert {group.value for group in BenchGroup} - {"all"} == {work["head"]["group"] for work in bench_quick.works()}

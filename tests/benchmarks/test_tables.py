@@ -54,10 +54,8 @@ def test_summary_lists_losses_and_missing_contestants():
 
 def test_warnings():
     busy = result("x", row("fastmlp", [1.0], "ours"), others_busy=0.4)
-    quick = {"device": "cpu", "quick": True, "rounds": 3}
-    first, second = bench_tables.warnings_of(results(busy, result("y"), options=quick))
+    (first,) = bench_tables.warnings_of(results(busy, result("y")))
     assert first.startswith("Other programs were running: at 1 of 2 works they took up to 40%")
-    assert second.startswith("A quick run")
     slow = result("z", row("fastmlp", [1.0] * 20, "ours"), slow_starts=1)
     (third,) = bench_tables.warnings_of(results(slow))
     assert third.startswith("Before 1 of 20 measurements the processors did not come to full speed")
@@ -66,6 +64,15 @@ def test_warnings():
     assert "two threads met in 50 ns at best, and at 1 of 2 works in up to 340 ns" in fourth
     assert bench_tables.warnings_of(results(near)) == []
     assert bench_tables.warnings_of(results(result("y"))) == []
+
+
+def test_a_quick_run_says_so_and_names_no_products_it_does_not_know():
+    quick = results(result("x", row("numpy", [1.0])), options={"device": "cpu", "quick": True, "rounds": 3})
+    quick["results"][0]["rows"][0]["products"] = ""
+    text = "\n".join(bench_tables.summary(quick))
+    assert "a quick run: few works, few rounds" in text
+    assert "WARNING" not in text
+    assert "products by" not in text
 
 
 def test_headline():

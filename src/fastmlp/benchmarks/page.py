@@ -113,7 +113,7 @@ def page(results: dict[str, Any]) -> str:
         *(_group(group, members) for group, members in by_group(outside_curves(results))),
         _scaling(results, drawn),
         f"<h2>How it was measured</h2><p>{escape(results['how'])}</p>",
-        f"<p>Matrix products by: {escape('; '.join(products_in_use(results)))}.</p>",
+        *(f"<p>Matrix products by: {escape('; '.join(found))}.</p>" for found in [products_in_use(results)] if found),
         _cleared(results),
     ]
     return (

@@ -117,8 +117,6 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
         )
     if slowed := results["machine"]["slowed_by"]:
         found.append(f"{' and '.join(slowed)} set: OpenBLAS, and NumPy with it, is slower than it could be.")
-    if results["options"]["quick"]:
-        found.append("A quick run: few works, few rounds.")
     for result in results["results"]:
         found += [
             f"{result['title']}: {label(row['name'])} {row['status']}, {row['reason']}" for row in failures(result)
@@ -135,6 +133,7 @@ def machine_lines(results: dict[str, Any]) -> list[str]:
         f"{machine['processor']}, {cpus}{memory}, {machine['system']}; "
         f"device {results['options']['device']}, float32, {results['finished'][:10]}",
         versions,
+        *(["a quick run: few works, few rounds"] if results["options"]["quick"] else []),
     ]
 
 
@@ -144,7 +143,8 @@ def missing_lines(results: dict[str, Any]) -> list[str]:
 
 def summary(results: dict[str, Any]) -> list[str]:
     """For a terminal: machine, warnings, who is missing, a line per work, and where we are not first."""
-    lines = machine_lines(results) + [f"products by: {', '.join(products_in_use(results))}"]
+    products = products_in_use(results)
+    lines = machine_lines(results) + ([f"products by: {', '.join(products)}"] if products else [])
     lines += [f"WARNING: {text}" for text in warnings_of(results)] + missing_lines(results)
     for group, members in by_group(outside_curves(results)):
         lines += ["", GROUPS[group]]
@@ -155,12 +155,12 @@ def summary(results: dict[str, Any]) -> list[str]:
 
 
 def products_in_use(results: dict[str, Any]) -> list[str]:
-    """Who multiplied matrices, each named once."""
+    """Who multiplied matrices, each named once; nobody where that was not recorded."""
     found: dict[str, None] = {}
     for result in results["results"]:
         for row in timed(result):
             found.update(dict.fromkeys(text for text in row["products"].split("; ") if text))
-    return list(found) or ["not known"]
+    return list(found)
 
 
 def family_best(result: Result, family: str) -> Row | None:

@@ -80,7 +80,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         1.0, 1.0, f"95 % interval {low_rate} to {high_rate} %", transform=ax.transAxes, ha="right", va="top",
         fontsize=SMALL, color=FAINT,
     )  # fmt: skip
-    title = f"{result.n_converged:,} of {result.n_nets:,} nets converged: {percent(result.success_rate)}"
+    title = f"{result.n_converged:,} of {result.n_nets:,} nets {result.claim}: {percent(result.success_rate)}"
     ax.set_ylim(0, 1.35 * max(tallest, shown))
     return named(ax, title, "epochs to converge", "nets")
 
