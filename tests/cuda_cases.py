@@ -33,6 +33,10 @@ OPTIMIZERS = {
 }
 assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
 
+# The kernels of per_layer.cu.
+OF_LAYERS = {
+    "list_steps", "order_samples", "gather", "activate", "judge", "backward", "measure", "update", "settle_biases"
+}  # fmt: skip
 
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 

@@ -5,6 +5,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from cuda_cases import OF_LAYERS
 
 import fastmlp.kernels.cuda
 
@@ -101,17 +102,7 @@ def test_a_source_is_all_its_parts_in_order(module):
 FILES = {
     "per_thread.cu": {"train_nets"},
     "per_block.cu": {"train_nets", "evaluate_nets"},
-    "per_layer.cu": {
-        "list_steps",
-        "order_samples",
-        "gather",
-        "activate",
-        "judge",
-        "backward",
-        "measure",
-        "update",
-        "settle_biases",
-    },
+    "per_layer.cu": OF_LAYERS,
 }
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from cuda_cases import OF_LAYERS
 from cuda_emulator import nvrtc
 
 from fastmlp import MLP
@@ -128,17 +129,7 @@ KINDS = {  # what makes the source of a case, and the kernels in it
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},
     in_step: {"shuffle", "gather", "activate", "judge", "backward", "settle", "update", "finish", "exchange"},
-    by_layers: {
-        "list_steps",
-        "order_samples",
-        "gather",
-        "activate",
-        "judge",
-        "backward",
-        "measure",
-        "update",
-        "settle_biases",
-    },
+    by_layers: OF_LAYERS,
     narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},
 }
