@@ -9,7 +9,6 @@ from types import FunctionType, SimpleNamespace
 import numpy as np
 
 from . import random
-from .entry import call
 from .random import BLOCK, FIT, INITIAL, philox
 
 FEW = 1 << 16  # numbers up to which NumPy takes less time (20 ms) than it pays to compile a kernel for
@@ -25,6 +24,8 @@ _philox_integers = FunctionType(philox_arrays.__code__, _names)
 def numbers(seeds: np.ndarray, n: int, purpose: int, draw: int, last: int) -> np.ndarray:
     """(len(seeds), n) numbers of 64 bits, uint64. seeds : int64"""
     if len(seeds) * n > FEW:
+        from .entry import call  # here: a program that only imports nets need not wait for llvmlite
+
         out, scratch = np.empty((len(seeds), n), np.uint64), np.empty((2, BLOCK), np.uint64)
         call("random.draw_numbers", None, np.ascontiguousarray(seeds), n, purpose, draw, last, *scratch, out.ravel())
         return out

@@ -236,6 +236,12 @@ def test_import_is_light(fresh_python):
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+def test_nets_are_imported_without_what_runs_them(fresh_python):
+    """LLVM is loaded with the first kernel, the inverse of the normal distribution with the first who needs it."""
+    done = fresh_python(f"import sys\nfrom fastmlp import MLP, Population\n{LOADED}")
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
 def test_training_loads_no_framework(fresh_python):
     done = fresh_python(
         f"import sys, fastmlp\n"

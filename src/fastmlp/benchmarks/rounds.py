@@ -23,7 +23,7 @@ class Rules(NamedTuple):
     """rounds : at most so many; seconds : what all rounds of a work may take, if that allows FEWEST_ROUNDS"""
 
     rounds: int = 7
-    seconds: float = 5.0
+    seconds: float = 4.0
     quick: bool = False
 
 
