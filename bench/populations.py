@@ -106,21 +106,18 @@ NETS = "2-2-1, sigmoid, descent: a net and epoch against the number of nets"
 NUMBERS_OF_NET = 40  # that training keeps of a net with nine parameters: they, their slopes, losses, what is recorded
 MANY = 1_000_000  # from which on not everybody takes part, and above which they are too many for a full run
 WORTH_COMPILING = 10_000  # nets; of a thousand an epoch is done before PyTorch has called its graph
-TOO_MANY = "takes ten times as long as the others, as nothing stays in a cache; see 100,000"
-LEFT_OUT = {  # name -> whether so many nets are too few or too many for it, and what its row says then
-    "torch compiled": (
-        lambda n: n < WORTH_COMPILING,
-        "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more",
-    ),
-    "jax vmap": (lambda n: n >= MANY, TOO_MANY),
-    "torch batched": (lambda n: n >= MANY, TOO_MANY),
-}
+TOO_FEW = "compiles for ten seconds, and to call it takes longer than so few nets; see 10,000 and more"
+SLOW = ("jax vmap", "torch batched")
+TOO_MANY = "takes far longer than the others, as nothing stays in a cache; see 2-2-1, descent, 100,000 nets"
 
 
-def _peers(n_nets: int) -> tuple[Peer, ...]:
-    never = lambda n: False, ""
-    found = [(peer, *LEFT_OUT.get(peer.name, never)) for peer in POPULATION]
-    return tuple(replace(peer, left_out=reason) if is_out(n_nets) else peer for peer, is_out, reason in found)
+def _peers(sizes: tuple[int, ...], optimizer: str, n_nets: int) -> tuple[Peer, ...]:
+    reasons = {}
+    if n_nets < WORTH_COMPILING:
+        reasons["torch compiled"] = TOO_FEW
+    if n_nets >= MANY or (n_nets >= WORTH_COMPILING and (sizes, optimizer) != ((2, 2, 1), "sgd")):
+        reasons |= dict.fromkeys(SLOW, TOO_MANY)
+    return tuple(replace(peer, left_out=reasons.get(peer.name, peer.left_out)) for peer in POPULATION)
 
 
 def _entry(
@@ -134,7 +131,7 @@ def _entry(
     build = partial(
         PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
     )
-    return Entry(name, group, (*ARITHMETIC, *_peers(n_nets), *parts), build, in_quick, largest)
+    return Entry(name, group, (*ARITHMETIC, *_peers(sizes, optimizer, n_nets), *parts), build, in_quick, largest)
 
 
 ENTRIES = (

@@ -1,10 +1,11 @@
 """Jobs long enough to measure, in interleaved rounds; with clocks that are made up."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
 from fastmlp.benchmarks import rounds as bench_rounds
+from fastmlp.benchmarks.results import ratio
 from fastmlp.benchmarks.rounds import (
     FEWEST_RUNS,
     LONG_ENOUGH,
@@ -72,3 +73,14 @@ def test_rounds_alternate(monkeypatch):
     assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", "wake", entrant, "sleep")]
     assert entrants[0].row["seconds"] == [1.0, 0.1, 0.1]
     assert entrants[1].row["seconds"] == [2.0, 0.2, 0.2]
+
+
+def test_a_long_part_has_one_round(monkeypatch):
+    """And is compared by the rounds that it has."""
+    monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: None)
+    monkeypatch.setattr(bench_rounds.PROCESSORS, "awake", lambda: nullcontext(True))
+    kinds = (("part", 9.0), ("part", 1.0), ("peer", 9.0))
+    entrants = [Entrant(lambda *_: 1.0, new_row("x", kind), 5, 1, seconds) for kind, seconds in kinds]
+    bench_rounds.time_rounds(entrants, 3, n_units=1)
+    assert [len(entrant.row["seconds"]) for entrant in entrants] == [1, 3, 3]
+    assert ratio(entrants[0].row, entrants[2].row).median == 1.0
