@@ -26,13 +26,15 @@ HOW = (
     "Durations are medians over rounds in which all contestants of a work take turns, each when the one before has "
     "come to rest and the processors are at full speed, which virtual ones may not be for a tenth of a second after "
     "they have slept; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. "
-    "Each peer runs with one and with all threads where both make sense, and the better one counts; forms that compile "
-    "for long take the setting that suited their library's last form. Compiling is what a contestant needs before its "
-    "first run. fastmlp finds on the disk what an earlier work or run has compiled: of its two figures the first is "
-    "what compiling these kernels takes where none is there, each of them measured once in a run, the second what it "
-    "needs when all are. XOR's rows of fastmlp are those of an architecture that has been trained for a million steps, "
-    "after which its program is written out; the row of the first fits is before. Environment variables that set the "
-    "threads or the kernels of a library are removed for all."
+    "Each peer runs with one and with all threads where both make sense, and the better one counts; forms that "
+    "compile for long take the setting that suited their library's last form. Compiling is what a contestant needs "
+    "before its first run. fastmlp finds on the disk what an earlier work or run has compiled: of its two figures the "
+    "first is what compiling these kernels takes where none is there, each of them measured once in a run, the second "
+    "what it needs when all are. PyTorch keeps what it compiles in a folder that is empty when a run begins. What is "
+    "only there for comparison and takes seconds has one round, a curve's largest points have two. XOR's rows of "
+    "fastmlp are those of an architecture that has been trained for a million steps, after which its program is "
+    "written out; the row of the first fits is before. Environment variables that set the threads or the kernels of a "
+    "library are removed for all."
 )
 # What files must agree in to be one.
 SAME = {
