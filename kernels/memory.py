@@ -7,8 +7,9 @@
     at(array, i)                     one element, without Numba's test for a negative index
     number(array, x)                 x in the dtype of array         converted(array, v)    the same for a vector
     offset(pointer, i)               the pointer to element i
+    store_past_caches(array, i, v)   store, for what nobody reads before the caches hold something else
     bare(t)                          the named tuple t with pointers in place of its arrays
-    transpose_square(...)            a square of one vector's width
+    transpose_square(...)            a square of one vector's width         transpose_past_caches(...)
 
 `array` is a C-contiguous array, read through its first element, or such a pointer; nothing is checked. Inside kernels
 everything is a pointer: Numba counts references to arrays, with an atomic operation at each use of one.
@@ -21,7 +22,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .arguments import LINE
 from .simd import I32, Vector, as_vector, constant, intrinsic_name, lanes_below, llvm_type
+from .target import IS_X86
 
 
 def element_pointer(context, builder, array_type, array, i):
@@ -54,6 +57,27 @@ def store(typing_context, array, i, v):
         p = element_pointer(context, builder, array, args[0], args[1])
         p = builder.bitcast(p, llvm_type(v).as_pointer())
         builder.store(args[2], p, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, v), build
+
+
+def write_past_caches(builder, v, pointer, n_bytes):
+    """The vector v of n_bytes to `pointer`, which begins a cache line, or a shorter vector in one. A line that is
+    written whole is not read first. An ordinary store on processors other than x86's.
+    """
+    written = builder.store(v, pointer, align=min(LINE, n_bytes))
+    if IS_X86:
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(I32, 1)]))
+
+
+@intrinsic
+def store_past_caches(typing_context, array, i, v):
+    """memory.store by write_past_caches."""
+
+    def build(context, builder, sig, args):
+        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), llvm_type(v).as_pointer())
+        write_past_caches(builder, args[2], p, v.lanes * array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, v), build
@@ -191,41 +215,52 @@ def fill(typing_context, array, x, lanes):
     return vector(array, x, lanes), build
 
 
-@intrinsic(prefer_literal=True)
-def transpose_square(typing_context, a, a0, a_row, out, out0, out_row, lanes):
-    """out[j, i] = a[i, j] for lanes x lanes elements, in registers; row lengths a_row, out_row."""
-    if not isinstance(lanes, types.IntegerLiteral):
-        return None
-    n = types.intp
-    kind, lanes = lanes, lanes.literal_value
-    align = a.dtype.bitwidth // 8
+def make_transpose(past_caches):
+    @intrinsic(prefer_literal=True)
+    def transpose(typing_context, a, a0, a_row, out, out0, out_row, lanes):
+        """out[j, i] = a[i, j] for lanes x lanes elements, in registers; row lengths a_row, out_row."""
+        if not isinstance(lanes, types.IntegerLiteral):
+            return None
+        n = types.intp
+        kind, lanes = lanes, lanes.literal_value
+        align = a.dtype.bitwidth // 8
 
-    def build(context, builder, sig, args):
-        a, a0, a_row, out, out0, out_row, _ = args
-        number = ir.FloatType() if sig.args[0].dtype == types.float32 else ir.DoubleType()
-        vector = ir.VectorType(number, lanes)
+        def build(context, builder, sig, args):
+            a, a0, a_row, out, out0, out_row, _ = args
+            number = ir.FloatType() if sig.args[0].dtype == types.float32 else ir.DoubleType()
+            vector = ir.VectorType(number, lanes)
 
-        def row(where, pointer, start, stride, i):
-            index = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
-            return builder.bitcast(element_pointer(context, builder, where, pointer, index), vector.as_pointer())
+            def row(where, pointer, start, stride, i):
+                index = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
+                return builder.bitcast(element_pointer(context, builder, where, pointer, index), vector.as_pointer())
 
-        rows = [builder.load(row(sig.args[0], a, a0, a_row, i), align=align) for i in range(lanes)]
-        size = 1
-        while size < lanes:  # swap the off-diagonal blocks of this size in each pair of rows
-            patterns = []
-            for odd in (0, 1):
-                picks = [
-                    (j // size % 2 != 0) * lanes + (j // size // 2 * 2 + odd) * size + j % size for j in range(lanes)
-                ]
-                patterns.append(ir.Constant(ir.VectorType(I32, lanes), picks))
+            rows = [builder.load(row(sig.args[0], a, a0, a_row, i), align=align) for i in range(lanes)]
+            size = 1
+            while size < lanes:  # swap the off-diagonal blocks of this size in each pair of rows
+                patterns = []
+                for odd in (0, 1):
+                    picks = [
+                        (j // size % 2 != 0) * lanes + (j // size // 2 * 2 + odd) * size + j % size
+                        for j in range(lanes)
+                    ]
+                    patterns.append(ir.Constant(ir.VectorType(I32, lanes), picks))
+                for i in range(lanes):
+                    if not i & size:
+                        first, second = rows[i], rows[i + size]
+                        rows[i] = builder.shuffle_vector(first, second, patterns[0])
+                        rows[i + size] = builder.shuffle_vector(first, second, patterns[1])
+                size *= 2
             for i in range(lanes):
-                if not i & size:
-                    first, second = rows[i], rows[i + size]
-                    rows[i] = builder.shuffle_vector(first, second, patterns[0])
-                    rows[i + size] = builder.shuffle_vector(first, second, patterns[1])
-            size *= 2
-        for i in range(lanes):
-            builder.store(rows[i], row(sig.args[3], out, out0, out_row, i), align=align)
-        return context.get_dummy_value()
+                place = row(sig.args[3], out, out0, out_row, i)
+                if past_caches:
+                    write_past_caches(builder, rows[i], place, lanes * align)
+                else:
+                    builder.store(rows[i], place, align=align)
+            return context.get_dummy_value()
 
-    return types.void(a, n, n, out, n, n, kind), build
+        return types.void(a, n, n, out, n, n, kind), build
+
+    return transpose
+
+
+transpose_square, transpose_past_caches = make_transpose(False), make_transpose(True)

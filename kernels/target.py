@@ -5,9 +5,11 @@ NUMBA_CPU_FEATURES, which then has to have no instruction that this one lacks.
 from __future__ import annotations
 
 import os
+import platform
 
 from llvmlite import binding
 
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 # Of the x86-64 architecture, the newest first: levels of its ABI, and the instructions that a processor must have.
 V2 = ("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16")
 V3 = (*V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")

@@ -75,3 +75,16 @@ def test_a_call_that_had_to_be_short_says_nothing_of_longer_ones():
         n_threads, n_steps = pace.next()
         pace.record(n_threads, 3, 3e-4)
     assert pace.next()[1] == n_steps < 200
+
+
+def test_trials_wait_for_some_steps():
+    """A trial takes a step at least, which may be a long one."""
+    calls = run(Pace(2, 1e12), {1: 0.6, 2: 0.3}, 90)
+    assert 1 <= [n_threads for n_threads, _ in calls].count(1) <= 2
+
+
+def test_calls_of_large_nets_are_longer():
+    """Each begins with a copy of the parameters, and ends with a look at them."""
+    steps = {1: 0.1, 2: 0.06}
+    assert run(Pace(2, 1e10, n_params=10_000), steps, 9)[-1] == (2, 1)
+    assert run(Pace(2, 1e10, n_params=50_000_000), steps, 9)[-1] == (2, 8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 
 from llvmlite import ir
@@ -12,9 +11,9 @@ from numba.extending import intrinsic
 
 from ..jit import inner
 from ..memory import element_pointer
+from ..target import IS_X86
 
 SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a scheduler's time slice
-IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
 @intrinsic

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..simd import I32
-from .barrier import IS_X86
+from ..target import IS_X86
 
 FLUSH_RESULTS, FLUSH_OPERANDS = 1 << 15, 1 << 6  # bits of the register MXCSR (Intel's manual, volume 1, 10.2.3)
 

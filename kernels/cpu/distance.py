@@ -13,7 +13,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit import kernel
-from .barrier import IS_X86, all_here, meet
+from ..target import IS_X86
+from .barrier import all_here, meet
 
 TRIES, MEETINGS = 8, 40  # the fastest try counts: what interrupts one is no distance
 

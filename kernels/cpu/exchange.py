@@ -8,36 +8,16 @@ where they do not; written past the caches a line takes 2.4 ns, and reading it 8
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from ..arguments import LINE
 from ..jit import inner
-from ..memory import element_pointer, load, offset, store
-from ..simd import I32, llvm_type
-from .barrier import IS_X86, system_call
+from ..memory import load, offset, store, store_past_caches
+from ..target import IS_X86
+from .barrier import system_call
 from .elements import LANES
 from .work import GAP
 
 # Before a sign that numbers are there: stores past the caches are not in order with others.
 settle_stores = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType())
-
-
-@intrinsic
-def store_past_caches(typing_context, array, i, v):
-    """memory.store, where array[i] begins a cache line, or a vector that is shorter than one. An ordinary one on
-    processors other than x86's.
-    """
-    align = min(LINE, v.lanes * array.dtype.bitwidth // 8)
-
-    def build(context, builder, sig, args):
-        place = element_pointer(context, builder, array, args[0], args[1])
-        written = builder.store(args[2], builder.bitcast(place, llvm_type(v).as_pointer()), align=align)
-        if IS_X86:
-            written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(I32, 1)]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, v), build
 
 
 @inner

@@ -43,22 +43,30 @@ def block_start(block, n_blocks, k):
     return min(k, up_to(k * block // n_blocks, SIDE))
 
 
-@inner
-def copy_panels(b, b0, ldb, k, n, width, out, out0, panel):
-    """B (k, n) in panels of `width` columns, each (k, width) and contiguous, the last one filled up with zeros; they
-    start `panel` elements after one another.
-    """
-    for j in range(0, n, width):
-        columns, o = min(width, n - j), out0 + j // width * panel
-        for p in range(k):
-            row = b0 + p * ldb + j
-            if columns == width:
-                for q in range(0, width, SIDE):
-                    store(out, o + q, load(b, row + q, SIDE))
-            else:
-                for q in range(0, width, SIDE):
-                    store(out, o + q, load_first(b, row + q, columns - q, SIDE))
-            o += width
+def make_copy_panels(put):
+    """put : store, or store_past_caches"""
+
+    @inner
+    def copy_panels(b, b0, ldb, k, n, width, out, out0, panel):
+        """B (k, n) in panels of `width` columns, each (k, width) and contiguous, the last one filled up with zeros;
+        they start `panel` elements after one another.
+        """
+        for j in range(0, n, width):
+            columns, o = min(width, n - j), out0 + j // width * panel
+            for p in range(k):
+                row = b0 + p * ldb + j
+                if columns == width:
+                    for q in range(0, width, SIDE):
+                        put(out, o + q, load(b, row + q, SIDE))
+                else:
+                    for q in range(0, width, SIDE):
+                        put(out, o + q, load_first(b, row + q, columns - q, SIDE))
+                o += width
+
+    return copy_panels
+
+
+copy_panels = make_copy_panels(store)
 
 
 @inner

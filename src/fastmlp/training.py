@@ -120,10 +120,8 @@ class Fit:
         self.n_steps = options.epochs * self.n_batches
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, share right
         self._empty = np.empty(0, params.dtype)
-        copy = self.memory.params.copy
-        self._proven = plan.kept("proven", copy)  # the last parameters that are known to give a finite loss
-        self._before_call, self._spare = self._proven, plan.kept("spare", copy)
-        self._proven[:] = self.memory.params
+        # The last parameters known to give a finite loss, and those before a call: the same until the second call.
+        self._proven = self._before_call = self._spare = plan.kept("proven", self.memory.params.copy)
         self._kept: Any = None  # the parameters to end with, or (Moment, epochs to train from there)
         self._last_look: Moment | None = None
         self._ended: int | None = None  # after how many epochs, where training went on for more
@@ -185,8 +183,8 @@ class Fit:
         looks = bool(self.options.callbacks) or self._judges or self.validation is not None
         looked, next_look = 0, 0 if looks else self.options.epochs  # epochs by the end of which somebody wants to look
         module = self.plan.backend
-        n_products = products(self.plan.network, self.options.batch_size)
-        pace = self.plan.kept("pace", lambda: Pace(self.plan.n_threads, n_products))
+        n_products, n_params = products(self.plan.network, self.options.batch_size), self.memory.params.size
+        pace = self.plan.kept("pace", lambda: Pace(self.plan.n_threads, n_products, n_params))
         while (done := self.steps_done) < self.n_steps:
             if self.options.stop is not None and self.options.stop.is_set():
                 raise KeyboardInterrupt
@@ -272,7 +270,8 @@ class Fit:
                 self._restore_finite(first)
             raise
         if is_finite:
-            self._proven, self._spare = before, self._proven
+            last, self._proven = self._proven, before
+            self._spare = last if last is not before else self.plan.kept("spare", self.memory.params.copy)
         else:
             self._restore_finite(first)
         return is_finite

@@ -6,44 +6,54 @@ import pytest
 from panels import panels_of
 
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.weight_copies import copy_to_panels, transpose_to_panels
+from fastmlp.kernels.arguments import aligned_zeros
+from fastmlp.kernels.cpu.weight_copies import (
+    copy_to_panels,
+    copy_to_panels_past_caches,
+    transpose_to_panels,
+    transpose_to_panels_past_caches,
+)
 from fastmlp.kernels.cpu.work import PACK_FOR_TWO, PACK_FROM, PACK_ROWS, UNIT, VECTOR_BYTES, K, packed_starts
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
 
 
-@numba.njit(**OPTIONS)
-def run_transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
-    transpose_to_panels(offset(w, 0), w0, first, last, n, fan_in, offset(out, 0), out0)
+def compiled(copies):
+    @numba.njit(**OPTIONS)
+    def run(w, first, last, n, fan_in, out):
+        copies(offset(w, 0), 0, first, last, n, fan_in, offset(out, 0), 0)
+
+    return run
 
 
-@numba.njit(**OPTIONS)
-def run_copy_to_panels(w, w0, first, last, n, fan_in, out, out0):
-    copy_to_panels(offset(w, 0), w0, first, last, n, fan_in, offset(out, 0), out0)
+COPIES = [compiled(copies) for copies in (copy_to_panels, copy_to_panels_past_caches)]
+TRANSPOSES = [compiled(copies) for copies in (transpose_to_panels, transpose_to_panels_past_caches)]
+BOTH = pytest.mark.parametrize("past_caches", (0, 1))
 
 
+def check(run, w, expected):
+    """In two parts, as two ranks make them; a rank's part begins at a multiple of UNIT."""
+    rows, n = w.shape
+    middle, out = rows // 2 // UNIT * UNIT, aligned_zeros(expected.size, w.dtype)
+    for first, last in ((0, middle), (middle, rows)):
+        run(w.reshape(-1), first, last, n, rows, out)
+    np.testing.assert_array_equal(out, expected)
+
+
+@BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (70, 48), (97, 67), (40, 2 * K + 43)])
-def test_transpose_to_panels(rows, n, dtype, rng):
-    """In two parts, as two ranks make them; a rank's part begins at a multiple of UNIT."""
-    w, middle = rng.normal(size=(rows, n)).astype(dtype), rows // 2 // UNIT * UNIT
-    expected = panels_of(w.T)
-    out = np.zeros_like(expected)
-    for first, last in ((0, middle), (middle, rows)):
-        run_transpose_to_panels(w.reshape(-1), 0, first, last, n, rows, out, 0)
-    np.testing.assert_array_equal(out, expected)
+def test_transpose_to_panels(rows, n, dtype, past_caches, rng):
+    w = rng.normal(size=(rows, n)).astype(dtype)
+    check(TRANSPOSES[past_caches], w, panels_of(w.T))
 
 
+@BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (33, 17), (70, 320), (97, 67), (2 * K + 43, 50)])
-def test_copy_to_panels(rows, n, dtype, rng):
-    """As above."""
-    w, middle = rng.normal(size=(rows, n)).astype(dtype), rows // 2 // UNIT * UNIT
-    expected = panels_of(w)
-    out = np.zeros_like(expected)
-    for first, last in ((0, middle), (middle, rows)):
-        run_copy_to_panels(w.reshape(-1), 0, first, last, n, rows, out, 0)
-    np.testing.assert_array_equal(out, expected)
+def test_copy_to_panels(rows, n, dtype, past_caches, rng):
+    w = rng.normal(size=(rows, n)).astype(dtype)
+    check(COPIES[past_caches], w, panels_of(w))
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
