@@ -85,6 +85,73 @@ def test_an_interrupted_call_is_undone(cuda, a_step_a_call, monkeypatch, name, o
     place.check()
 
 
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_interrupted_on_the_way_to_the_best(cuda, monkeypatch, name, rng):
+    """Training goes on some epochs beyond the best one, which is then found again: that is done in any case."""
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
+    place = Place(name, monkeypatch)
+    from fastmlp.kernels.cuda import backend, module
+
+    calls, interruptions, train, call = [], [], backend.train, module.Kernel.__call__
+
+    def noted(*arguments):
+        calls.append(arguments[-2])
+        train(*arguments)
+
+    def interrupted(kernel, *arguments, **settings):
+        call(kernel, *arguments, **settings)
+        goes_back = len(calls) > 1 and calls[-1] <= calls[-2]
+        if interrupts and goes_back and not interruptions and kernel.name in ("update", "train_nets"):
+            interruptions.append(len(calls))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(backend, "train", noted)
+    monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+    X, y = samples(rng, 18)
+    found = []
+    for interrupts in (False, True):
+        calls.clear()
+        net = make(dtype="float64")
+        history = net.fit(
+            X, y, epochs=60, batch_size=6, optimizer=Adam(0.02), schedule=lambda steps, n: 1.0 + (steps > 60) * 50.0,
+            early_stopping=5, verbose=0,
+        )  # fmt: skip
+        found.append((net.params.copy(), history.best_epoch, history.epochs, history.loss.tolist()))
+        assert history.stopped_by == ("interrupt" if interrupts else "early_stopping")
+    assert interruptions
+    np.testing.assert_array_equal(found[1][0], found[0][0])
+    assert found[1][1:] == found[0][1:]
+    place.check()
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_an_error_leaves_a_whole_optimizer_state(cuda, a_step_a_call, monkeypatch, name, rng):
+    """Its numbers and its counts are those of one step, and the net's parameters too."""
+    place = Place(name, monkeypatch)
+    from fastmlp.kernels.cuda import backend
+
+    train, calls = backend.train, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 6:
+            raise RuntimeError("the card is gone")
+        train(*arguments)
+
+    monkeypatch.setattr(backend, "train", failing)
+    X, y = samples(rng, 18)
+    (net, state), (other, expected) = ((make(dtype="float64"), OptimizerState()) for _ in range(2))
+    settings = {"batch_size": 6, "optimizer": Adam(0.1), "shuffle": False, "verbose": 0}
+    with pytest.raises(RuntimeError, match="the card is gone"):
+        net.fit(X, y, epochs=9, optimizer_state=state, callbacks=[lambda epoch, history: None], **settings)
+    monkeypatch.setattr(backend, "train", train)
+    other.fit(X, y, epochs=1, optimizer_state=expected, **settings)
+    np.testing.assert_array_equal(net.params, other.params)
+    np.testing.assert_array_equal(state.array, expected.array)
+    np.testing.assert_array_equal(state.scalars, expected.scalars)
+    place.check()
+
+
 # ---- populations in step
 
 

@@ -147,12 +147,20 @@ class Fit:
     def epochs_done(self) -> int:
         return self.steps_done // self.n_batches if self._ended is None else self._ended
 
+    @property
+    def _is_at_home(self) -> bool:
+        """Whether kernels work on the host's own parameters and state."""
+        return self.memory.params is self._host_params
+
     def _bring_home(self) -> None:
-        """The present parameters into the host's, where the device has its own."""
-        if self.memory.params is not self._host_params:
-            self._host_params[:] = self.plan.backend.to_host(self.memory.params)
-            if self.options.state is not None and self.options.state.array is not None:
-                self.options.state.array[:] = self.plan.backend.to_host(self.memory.state).reshape(MOST_STATE, -1)
+        """The present parameters into the host's, where the device has its own, and what the optimiser remembers."""
+        state, to_host = self.options.state, self.plan.backend.to_host
+        if not self._is_at_home:
+            self._host_params[:] = to_host(self.memory.params)
+            if state is not None and state.array is not None:
+                state.array[:] = to_host(self.memory.state).reshape(MOST_STATE, -1)
+        if state is not None:
+            state.scalars = self.memory.scalars[0, CARRIED]
 
     def run(self) -> None:
         start, module = time.perf_counter(), self.plan.backend
@@ -171,11 +179,11 @@ class Fit:
             self.history.stopped_by = "interrupt"
         except BaseException:
             self.history.stopped_by = "error"
+            if self._is_at_home:  # what a device has is left there: perhaps it is what failed
+                self._bring_home()
             raise
         finally:
             self._record()
-            if self.options.state is not None:
-                self.options.state.scalars = self.memory.scalars[0, CARRIED]
             self.history.seconds = time.perf_counter() - start
         self._bring_home()
 
@@ -243,9 +251,15 @@ class Fit:
         """The parameters to end with."""
         if isinstance(self._kept, tuple):
             look, n_epochs = self._kept
+            first, n_steps = look.epoch * self.n_batches, n_epochs * self.n_batches
             self._go_back(look)
-            if n_epochs:
-                self._run_kernel(team, self.plan.n_threads, look.epoch * self.n_batches, n_epochs * self.n_batches)
+            if n_steps:
+                try:
+                    self._run_kernel(team, self.plan.n_threads, first, n_steps)
+                except KeyboardInterrupt:  # half done on a device; the whole takes no longer than a call
+                    self._go_back(look)
+                    self._run_kernel(team, self.plan.n_threads, first, n_steps)
+                    raise
         elif self._kept is not None:
             self.memory.params[:] = self._kept
 

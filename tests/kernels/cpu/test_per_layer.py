@@ -13,7 +13,7 @@ import fastmlp.heuristics
 import fastmlp.objective
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.work import PANELS_FROM
+from fastmlp.kernels.cpu.work import PANELS_FROM, STAYING_PARAMS
 
 TRAIN = backend.train
 DTYPES = ("float32", "float64")
@@ -68,6 +68,21 @@ def test_wide_layers(n_threads, dtype, rows, threads, rng):
     assert loss == pytest.approx(expected_loss, rel=tolerance)
     np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("n_threads", (1, 2))
+def test_weights_that_no_cache_holds(n_threads, threads, rng):
+    """Their copies are written past the caches, by one thread for the other too."""
+    threads(n_threads)
+    sizes = (16, 1450, 1450, 4)
+    net = MLP(sizes, hidden_activation="tanh", dtype="float64", random_state=1)
+    assert net.network.layout.n_params > STAYING_PARAMS
+    reference = ReferenceMLP(sizes, ("tanh", "tanh", "identity"), "squared_error", net.params)
+    X, y = rng.normal(size=(48, 16)), rng.normal(size=(48, 4))
+    net.fit(X, y, epochs=2, batch_size=24, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    for first in (0, 24, 0, 24):
+        reference.params -= 0.1 * reference.loss_and_gradient(X[first : first + 24], y[first : first + 24])[1]
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("width, rows", list(itertools.product((2, 15, 16, 17, 33), (1, 15, 16, 17))))
