@@ -115,6 +115,7 @@ def test_measuring_a_gpu(run, cuda, monkeypatch, tmp_path):
         monkeypatch.setattr(crossover, name, value)
     monkeypatch.setattr(crossover, "seconds_of_step", lambda job: job.fit())
     monkeypatch.setattr(crossover, "seconds_to_start", lambda device: 1.0)
+    monkeypatch.setattr(crossover, "NAMES", "print('cuda')")
     result = run("devices", "--measure")
     thresholds.thresholds_of.cache_clear()
     assert result.exit_code == 0

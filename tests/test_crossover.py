@@ -71,6 +71,15 @@ def test_starts_are_measured_before_this_process_is_on_the_gpu(cuda, kept, made_
     assert _find_cuda.cache_info().currsize == 1
 
 
+def test_starts_of_gpus_are_measured_from_outside(monkeypatch):
+    """By processes that are on one GPU each; this one does not even look for them."""
+    monkeypatch.setattr(crossover, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0, "cuda:1": 2.5}.get)
+    monkeypatch.setattr(crossover, "NAMES", "print('cuda', 'cuda:1')")
+    _find_cuda.cache_clear()
+    assert crossover.starts_of_gpus() == {"cuda": 3.0, "cuda:1": 1.5}
+    assert _find_cuda.cache_info().currsize == 0
+
+
 def test_a_gpu_that_takes_no_second_process(cuda, kept, made_up, monkeypatch):
     """The rest is measured."""
     monkeypatch.setattr(crossover, "seconds_to_start", seconds_to_start)

@@ -194,6 +194,10 @@ def devices(
         from .devices import devices as all_devices
         from .devices import thresholds
 
+        if measure:  # this process looks for GPUs below, and one may take a process at a time
+            from .crossover import starts_of_gpus
+
+            starts = starts_of_gpus()
         table, found, console = Table("device", "available", "description"), all_devices(), _console()
         for device in found:
             table.add_row(device.name, "yes" if device.available else "no", device.description)
@@ -206,17 +210,18 @@ def devices(
             raise RuntimeError("There is no GPU that could be measured.")
         for device in gpus:
             if measure:
-                _measure(device.name)
+                _measure(device.name, starts)
             typer.echo(f"device='auto' takes {device.name} from {thresholds(device)} on")
 
 
-def _measure(gpu: str) -> None:
+def _measure(gpu: str, starts: dict[str, float | None]) -> None:
     from .crossover import measure
 
     typer.echo(f"{'':18} {'multiply-adds at once':>22} {'cpu, us':>10} {gpu + ', us':>12}")
     measure(
         gpu,
         lambda row: typer.echo(f"{row.name:18} {row.work:22.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}"),
+        starts,
     )
 
 

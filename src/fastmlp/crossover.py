@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import exp, inf, log
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ START = """
 import sys, numpy as np, fastmlp
 fastmlp.MLP((4, 100, 100, 2), device=sys.argv[1], random_state=0).fit(np.ones((3, 4)), np.ones((3, 2)), epochs=3)
 """
+NAMES = "import fastmlp; print(*(row.name for row in fastmlp.devices()[1:] if row.available))"
 
 
 class Job(NamedTuple):
@@ -55,15 +56,18 @@ class Row(NamedTuple):
     gpu: float
 
 
-def measure(gpu: str, show: Callable[[Row], object] = lambda row: None) -> Thresholds:
+def measure(
+    gpu: str, show: Callable[[Row], object] = lambda row: None, starts: Mapping[str, float | None] | None = None
+) -> Thresholds:
     """Thresholds for this processor and the GPU of this name, kept for every later "auto"; about a minute.
 
     show : called with each row as it is measured
+    starts : from starts_of_gpus, where this process has looked for GPUs since
 
     Where the start cannot be measured, it warns, and the threshold of work in all stays an estimate.
     """
     # First, before this process looks for GPUs and holds one: in exclusive-process mode that takes no second process.
-    start = seconds_before_first_step(gpu)
+    start = seconds_before_first_step(gpu) if starts is None else starts.get(gpu)
     described = {row.name: row.description for row in devices()}
     of_nets = rows_of(one_net, WIDTHS, gpu, show)
     of_populations = rows_of(population, NETS, gpu, show)
@@ -125,6 +129,12 @@ def seconds_of_fit(job: Job, epochs: int) -> float:
     began = time.perf_counter()
     job.fit(epochs=epochs)
     return time.perf_counter() - began
+
+
+def starts_of_gpus() -> dict[str, float | None]:
+    """seconds_before_first_step of every GPU that can be used here; other processes look for them."""
+    found = subprocess.run([sys.executable, "-c", NAMES], check=True, capture_output=True, text=True)
+    return {gpu: seconds_before_first_step(gpu) for gpu in found.stdout.split()}
 
 
 def seconds_before_first_step(gpu: str) -> float | None:
