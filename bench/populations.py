@@ -126,7 +126,7 @@ def _entry(
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
     group = "scaling" if curve and not 1000 <= n_nets <= MANY else "population"
-    most = FEWEST_RUNS if n_nets > MANY else 1000 if n_nets >= 1000 else 5000
+    most = FEWEST_RUNS if n_nets > MANY else 1000 if n_nets > 1000 else 5000  # so that a fit takes milliseconds
     verify = VERIFY_RUNS[optimizer]
     build = partial(
         PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
