@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from peers import DEVICE
 
-EXPONENTIAL = {"cpu": 8, "cuda": 16}[DEVICE]
+EXPONENTIAL, DIVISION = {"cpu": (8, 2), "cuda": (16, 8)}[DEVICE]  # the former with a division
 HAVE_ONE = {"sigmoid", "tanh", "softmax"}
 AROUND = 3  # of a unit and sample: its bias, the derivative, and the product with it
 UPDATE = {"sgd": 1, "adam": 10, "quickprop": 10, "rprop": 5}  # of one parameter; a division or a root counts as two

@@ -91,6 +91,22 @@ def test_multiply_adds_of_a_population():
     assert works.build("2-2-1_sigmoid_adam_100000").multiply_adds == 197 + 9 * 9
 
 
+def test_multiply_adds_of_functions():
+    assert works.build("exp_16384").multiply_adds == 16384 * 6
+    assert works.build("tanh_16384").multiply_adds == 16384 * 8
+    assert works.build("product_32_64_64").multiply_adds == 32 * 64 * 64
+    assert works.build("adam_1000000").multiply_adds == 0, "memory is its limit"
+
+
+@pytest.mark.filterwarnings("ignore:.*max_iter")
+def test_multiply_adds_of_an_estimator():
+    """Counted by hand for 30-100-1: a row has 9,300 - 3,000 of products and 311 of units; 3 updates of 3,201."""
+    work = works.build("estimator_breast_cancer")
+    n_epochs, rest = divmod(work.multiply_adds, 455 * 6611 + 3 * 32_010)
+    assert rest == 0
+    assert 20 < n_epochs <= 200
+
+
 def test_kernels():
     for name in ("product_transposed_784_512_128", "tanh_16384", "adam_1000000"):
         work = works.build(name)
