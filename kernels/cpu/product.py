@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from ..jit import inner
 from ..memory import at, fill, load, load_first, offset, store, store_first
+from .few_columns import are_few, few_columns
 from .tile import lanes_of, make_tile
 from .work import PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES, K
 
@@ -177,10 +178,15 @@ def make_product(after, ahead=None):
         panels = m >= PACK_ROWS and ldb >= PACK_FROM
         tiles = trans_a and lda >= PACK_FROM
         tiles_start = K * (n + width)  # of two tiles of A'
+        few = ldb > 0 and are_few(trans_a, m, n, k)
         n_blocks = blocks_of(k)
         for block in range(n_blocks):
             p = block_start(block, n_blocks, k)
             depth = block_start(block + 1, n_blocks, k) - p
+            if few:
+                left0, right0, add = a0 + p * (lda if trans_a else 1), b0 + p * ldb, adds or block > 0
+                few_columns(trans_a, m, n, depth, a, left0, lda, b, right0, ldb, add, c, c0, ldc, scratch)
+                continue
             right, right0, panel, b_k = b, b0 + p * ldb, width, ldb
             if ldb == 0:
                 right0, panel, b_k = b0 + p * up_to(n, width), width * depth, width
@@ -226,6 +232,9 @@ def make_product(after, ahead=None):
                 )
                 if block == n_blocks - 1:
                     after(i, rows, extra)
+        if few:
+            for i in range(0, m, ROWS):
+                after(i, min(ROWS, m - i), extra)
 
     return product
 

@@ -8,6 +8,7 @@ from tolerances import TOLERANCES
 
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.elements import column_sums
+from fastmlp.kernels.cpu.few_columns import FEW, are_few
 from fastmlp.kernels.cpu.product import make_product, nothing_after, panel_sums, plain_product
 from fastmlp.kernels.cpu.work import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
 from fastmlp.kernels.jit import OPTIONS, inner
@@ -51,11 +52,13 @@ SHAPES = [
     (PACK_ROWS, PACK_FROM, K), (PACK_ROWS + 3, PACK_FROM + 5, K + 1), (40, PACK_FROM + 17, 2 * K + 3),
 ]  # fmt: skip
 
+FEW_COLUMNS = [(1, 1, 300), (7, 1, 30), (7, 3, 100), (130, FEW, 2 * K + 300), (37, 5, K + 3), (100, 2, 16)]
+
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize("adds", [False, True])
-@pytest.mark.parametrize("m, n, k", SHAPES)
+@pytest.mark.parametrize("m, n, k", SHAPES + FEW_COLUMNS)
 def test_product(m, n, k, adds, trans_a, dtype, rng):
     """Matrices that are parts of longer rows, at an offset, and an output whose surroundings must stay as they are."""
     a = rng.normal(size=(k, m + 3) if trans_a else (m, k + 3)).astype(dtype)
@@ -74,6 +77,36 @@ def test_product(m, n, k, adds, trans_a, dtype, rng):
     c[1 : m + 1, 3 : n + 3] = 7.0
     assert (c == 7.0).all(), "the product wrote outside its matrix"
     assert np.isnan(scratch[scratch_size(n, a.itemsize) :]).all(), "the product wrote outside its scratch"
+
+
+def product_of(trans_a, a, b):
+    m, k = a.shape[::-1] if trans_a else a.shape
+    n, c = b.shape[1], np.empty((m, b.shape[1]), a.dtype)
+    scratch = np.empty(scratch_size(n, a.itemsize), a.dtype)
+    run_product(
+        trans_a, m, n, k, a.reshape(-1), 0, a.shape[1], b.reshape(-1), 0, n, False, c.reshape(-1), 0, n, scratch
+    )
+    return c
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", (1, 2, FEW))
+def test_few_columns_of_transposed_products_are_those_of_many(n, dtype, rng):
+    """To the bit: which way is taken depends on how many rows a thread has."""
+    a, b = rng.normal(size=(K + 77, 203)).astype(dtype), np.zeros((K + 77, 40), dtype)
+    b[:, :n] = rng.normal(size=(len(b), n))
+    assert [are_few.py_func(True, 203, columns, K) for columns in (n, 40)] == [True, False]
+    np.testing.assert_array_equal(product_of(True, a, b[:, :n].copy()), product_of(True, a, b)[:, :n])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", (1, 3))
+def test_a_row_of_few_columns_is_the_same_in_any_company(n, dtype, rng):
+    a, b = rng.normal(size=(9, K + 77)).astype(dtype), rng.normal(size=(K + 77, n)).astype(dtype)
+    assert are_few.py_func(False, 9, n, K)
+    whole = product_of(False, a, b)
+    for first, last in ((0, 1), (1, 9), (3, 8)):
+        np.testing.assert_array_equal(product_of(False, a[first:last].copy(), b), whole[first:last])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
