@@ -80,7 +80,7 @@ KERNEL_LEVELS = [
     ["cuda.narrow", "cuda.single"],
     ["cuda.backend"],
     ["cpu.barrier", "cpu.placement", "cpu.work"],
-    ["cpu.columns", "cpu.distance", "cpu.elements", "cpu.team", "cpu.tile"],
+    ["cpu.columns", "cpu.distance", "cpu.elements", "cpu.few_columns", "cpu.team", "cpu.tile"],
     ["cpu.denormals", "cpu.update", "cpu.product", "cpu.sample_products"],
     ["cpu.lane_copies", "cpu.lane_update", "cpu.straight_line_formulas"],
     ["cpu.straight_line_code"],
