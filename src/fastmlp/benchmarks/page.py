@@ -76,6 +76,8 @@ th, td { text-align: right; padding: .28rem .55rem; border-bottom: 1px solid var
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; white-space: normal; }
 table.work td:first-child { white-space: nowrap; }
+table.work th, table.work td { padding: .28rem .4rem; }
+table.work th { white-space: normal; vertical-align: bottom; }
 td.text { text-align: left; color: var(--soft); }
 tr.ours td:first-child { font-weight: 700; color: var(--ours); }
 tr.limit td { color: var(--soft); }
@@ -85,7 +87,7 @@ td.bad, span.bad { color: var(--bad); font-weight: 600; }
 .bar { display: inline-block; height: .7em; border-radius: 2px; background: var(--peer); vertical-align: baseline; }
 .ours .bar { background: var(--ours); }
 .limit .bar { background: var(--limit); }
-td.bars { text-align: left; min-width: 170px; }
+td.bars { text-align: left; min-width: 100px; }
 figure { margin: .6rem 0; max-width: 680px; background: #fff; color: #222; border: 1px solid var(--line);
          border-radius: 8px; padding: .6rem; }
 figure svg { width: 100%; height: auto; }
@@ -251,7 +253,7 @@ def _contestant(row: Row, own: Row | None, floor: Row | None, low: float, high: 
     middle, first, last, _, _ = spread(row["seconds"])
     # Bars are logarithmic, as contestants lie up to three decades apart; a full one is at least ten times the fastest.
     share = math.log(middle / low) / math.log(max(high / low, 10.0))
-    bar = f'<span class="bar" style="width:{8 + 150 * share:.0f}px"></span>'
+    bar = f'<span class="bar" style="width:{6 + 84 * share:.0f}px"></span>'
     to_own = times(ratio(row, own).median) if own else "-"
     to_floor = times(ratio(row, floor).median) if floor else "-"
     memory = f"{row['peak_memory'] / 2**20:,.0f} MiB" if row["peak_memory"] else "-"

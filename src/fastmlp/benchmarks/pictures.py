@@ -76,7 +76,7 @@ def _draw(points: list[Result]) -> str:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     ticks = sorted({result["curve"]["x"] for result in points})
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_xticks(ticks, [short(tick) for tick in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -85,3 +85,15 @@ def _draw(points: list[Result]) -> str:
     figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
+
+
+def short(count: int) -> str:
+    """A number as an axis has room for it; a table has all of its digits.
+
+    >>> short(8192), short(65_536), short(1_048_576), short(10_000_000)
+    ('8,192', '65.5k', '1.05M', '10M')
+    """
+    for unit, letter in ((10**6, "M"), (10**3, "k")):
+        if count >= max(unit, 10**4):
+            return f"{count / unit:.3g}{letter}"
+    return f"{count:,}"
