@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -245,9 +246,12 @@ def test_nets_run_on_the_current_stream(emulated_cuda, cuda, monkeypatch, name, 
     place.check()
 
 
+@pytest.mark.parametrize("stream", ["own", "shared"])
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_fits_in_two_threads_do_not_disturb_each_other(emulated_cuda, cuda, monkeypatch, name, rng):
-    """On streams of their own, with calls of a step each, so that they alternate; kernels are compiled by both."""
+def test_fits_in_two_threads_do_not_disturb_each_other(emulated_cuda, cuda, monkeypatch, name, stream, rng):
+    """On streams of their own or on the one that is everybody's, with calls of a step each, so that they alternate;
+    kernels are compiled by both.
+    """
     place = Place(name, monkeypatch)
     monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
@@ -258,7 +262,7 @@ def test_fits_in_two_threads_do_not_disturb_each_other(emulated_cuda, cuda, monk
 
     def fit(k):
         try:
-            with cuda.cuda.Stream(non_blocking=True):
+            with cuda.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
                 together.wait()
                 nets[k].fit(X, y, epochs=4, batch_size=7 + k, optimizer=SGD(0.1), verbose=0)
         except BaseException as error:

@@ -2,6 +2,7 @@
 
 import importlib
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -42,14 +43,17 @@ def test_streams_as_late_as_they_may(fit, late, emulated_cuda):
     np.testing.assert_array_equal(run(fit), expected)
 
 
-def test_fits_in_two_threads(fit, emulated_cuda):
-    """Each on a stream of its own."""
+@pytest.mark.parametrize("late", ["", "all"])
+@pytest.mark.parametrize("stream", ["own", "shared"])
+def test_fits_in_two_threads(fit, stream, late, emulated_cuda):
+    """Each on a stream of its own, or both on the one that is everybody's unless a user says otherwise."""
     import cupy
 
     expected, found = run(fit), {}
+    emulated_cuda.settings.late = late
 
     def work(number):
-        with cupy.cuda.Stream(non_blocking=True):
+        with cupy.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
             found[number] = run(fit)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
