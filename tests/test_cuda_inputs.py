@@ -1,15 +1,13 @@
-"""Inputs that lie on a GPU, or go there: no copy of what is there, predictions in kind, one crossing of what is not."""
+"""Inputs that lie on a GPU, or go there: no copy of what is there, predictions in kind."""
 
 import sys
 import types
 
 import numpy as np
 import pytest
-from cuda_cases import Place, follow_sgd, reference_of, sizes_moved
+from cuda_cases import Place, follow_sgd, reference_of
 
 import fastmlp
-import fastmlp.pace
-import fastmlp.population_fit
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import device_of
 
@@ -297,33 +295,6 @@ def test_predictions_come_back_in_kind(cuda, tensor_of_the_gpu, k, many, rng):
     wanted = expected.argmax(axis=-1) if k > 1 else (expected[..., 0] > 0.5).astype(int)
     assert type(classes) is type(given)
     np.testing.assert_array_equal(classes.array.get(), wanted)
-
-
-# ---- what crosses over
-
-
-@pytest.mark.parametrize("name", ["block", "layers"])
-def test_host_inputs_move_once_per_fit(cuda, monkeypatch, name, rng):
-    """However many epochs and calls there are."""
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
-    place = Place(name, monkeypatch)
-    X, y = samples(rng, 50)
-    moved = sizes_moved(cuda, monkeypatch)
-    make().fit(X, y, epochs=4, batch_size=20, verbose=0)
-    assert moved.count(X.size) == 1
-    assert moved.count(y.size) == 1
-    place.check()
-
-
-def test_host_inputs_of_a_population_move_once_per_fit(cuda, monkeypatch, rng):
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
-    X, y = samples(rng, 50)
-    moved = sizes_moved(cuda, monkeypatch)
-    Population(SIZES, 7, device="cuda", random_state=0).fit(
-        X, y, epochs=9, converged=1e-9, restart_after=3, verbose=0
-    )  # fmt: skip
-    assert moved.count(X.size) == 1
 
 
 # ---- several devices

@@ -1,0 +1,61 @@
+"""Samples of the host cross over to a GPU once in a fit, however many epochs, calls, restarts and windows it has."""
+
+import pytest
+from cuda_cases import Place, sizes_moved
+
+import fastmlp.pace
+import fastmlp.population_fit
+from fastmlp import MLP, Population
+
+
+def crossings(moved, *arrays):
+    """How often arrays of these sizes, which nothing else has, went to the device."""
+    return [moved.count(array.size) for array in arrays]
+
+
+@pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
+def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
+    """Those that it is validated with too."""
+    from fastmlp.kernels.cuda.narrow import NarrowWork
+
+    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    place, steps, gradient = Place(name, monkeypatch), [], NarrowWork.gradient
+    monkeypatch.setattr(NarrowWork, "gradient", lambda *given: (steps.append("narrow"), gradient(*given)))
+    given = [rng.random(shape) for shape in ((53, 3), (53, 2), 53, (31, 3), (31, 2))]
+    X, y, weight, X_new, y_new = given
+    moved = sizes_moved(cuda, monkeypatch)
+    net = MLP((3, 5, 2), device="cuda", precision=precision, random_state=0)
+    net.fit(X, y, epochs=4, batch_size=20, sample_weight=weight, validation_data=(X_new, y_new), verbose=0)
+    assert crossings(moved, *given) == [1] * 5
+    assert bool(steps) == (precision != "exact")
+    place.check()
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize(
+    "name, n_nets, windows",
+    [("thread", 131, 1), ("block", 7, 1), ("block", 7, 7), ("batched", 7, 1), ("batched", 7, 7), ("layers", 7, 0)],
+)
+def test_samples_of_a_population(cuda, monkeypatch, name, n_nets, windows, own, rng):
+    """Also where there is no memory for all nets at once, and where nets are trained one by one."""
+    from fastmlp.kernels.cuda import nets, window
+
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
+    if windows > 1:
+        monkeypatch.setattr(nets, "SHARE_OF_MEMORY", 1e-9)  # for one
+    opened, begin = [], window.Window.__init__
+    monkeypatch.setattr(window.Window, "__init__", lambda *given: opened.append(begin(*given)))
+    place, several = Place(name, monkeypatch), (n_nets,) if own else ()
+    shapes = ((*several, 53, 3), (*several, 53, 2), (*several, 53), (31, 3), (31, 2))
+    given = [rng.random(shape) for shape in shapes]
+    X, y, weight, X_new, y_new = given
+    moved = sizes_moved(cuda, monkeypatch)
+    result = Population((3, 2, 2), n_nets, device="cuda", random_state=0).fit(
+        X, y, epochs=9, batch_size=20, sample_weight=weight, validation_data=(X_new, y_new), converged=1e-9,
+        restart_after=3, verbose=0,
+    )  # fmt: skip
+    assert (result.restarts == 2).all()
+    assert len(opened) == 3 * windows
+    assert crossings(moved, *given) == [1] * 5
+    place.check()
