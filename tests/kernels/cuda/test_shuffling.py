@@ -235,6 +235,74 @@ def test_streamed_samples_cross_a_batch_at_a_time(emulated_cuda, streaming, monk
     assert sizes == [64 + 64]  # 50 inputs and 20 targets, each from a whole line on
 
 
+@pytest.mark.parametrize("kind", ["layers", "narrow", "evaluation"])
+def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monkeypatch, kind, rng):
+    """On another stream than the kernels', so that it crosses over while they work."""
+    from fastmlp.kernels.cuda.layers import LayersWork
+    from fastmlp.kernels.cuda.narrow import NarrowWork
+    from fastmlp.kernels.cuda.streaming import Turns
+
+    owner, name, place_of_x = {
+        "layers": (LayersWork, "gradient", 5), "narrow": (NarrowWork, "gradient", 5),
+        "evaluation": (LayersWork, "forward", 3),
+    }[kind]  # fmt: skip
+    place, events, send, use = Place("layers", monkeypatch), [], Turns.send, getattr(owner, name)
+
+    def sent(self, turn, n):
+        assert self._stream.ptr != cuda.cuda.get_current_stream().ptr
+        events.append(("sent", int(self.host[turn][0])))
+        send(self, turn, n)
+
+    def used(*given):
+        events.append(("used", int(given[place_of_x].ravel()[0])))
+        return use(*given)
+
+    X, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
+    X[:, 0] = np.repeat(np.arange(4), 10)  # which batch it is
+    net = MLP(SIZES, device="cuda", precision="bfloat16" if kind == "narrow" else "exact", random_state=3)
+    if kind == "evaluation":
+        net.fit(X, y, epochs=1, batch_size=10, verbose=0)
+    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 10)
+    monkeypatch.setattr(Turns, "send", sent)
+    monkeypatch.setattr(owner, name, used)
+    if kind == "evaluation":
+        net.predict(X)
+    else:
+        net.fit(X, y, epochs=1, batch_size=10, shuffle=False, verbose=0)
+    order = [("sent", 0)]
+    for batch in range(4):
+        order += [("sent", batch + 1)] * (batch < 3) + [("used", batch)]
+    assert events == order
+    place.check()
+
+
+@pytest.mark.parametrize("late", ["", "all", "null"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_streamed_batches_of_narrow_layers(cuda, request, monkeypatch, late, shuffle, rng):
+    """The steps of samples that are on the device, which test_narrow.py compares with the reference, and about its."""
+    from fastmlp.kernels.cuda import memory
+    from fastmlp.kernels.cuda.narrow import NarrowWork
+
+    if late:
+        request.getfixturevalue("emulated_cuda").settings.late = late
+    steps, gradient, fits = [], NarrowWork.gradient, memory.fits
+    monkeypatch.setattr(NarrowWork, "gradient", lambda *given: (steps.append(1), gradient(*given)))
+    X, y = rng.normal(size=(137, 5)), rng.normal(size=(137, 3))
+    found = []
+    for fits_there in (fits, lambda data: memory.is_on_device(data.X)):
+        monkeypatch.setattr(memory, "fits", fits_there)
+        net = MLP((5, 20, 3), hidden_activation="tanh", device="cuda", precision="bfloat16", random_state=3)
+        reference, start = reference_of(net.network, net.params), net.params.copy()
+        history = net.fit(X, y, epochs=4, batch_size=32, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
+        found.append((net.params.tobytes(), history.loss.tobytes()))
+        assert steps, "trained by other kernels"
+        steps.clear()
+    assert found[0] == found[1]
+    follow_sgd(reference, X, y, 0.1, epochs=4, batch_size=32, seed=fit_seed(3), shuffle=shuffle)
+    off = np.linalg.norm(net.params - reference.params) / np.linalg.norm(reference.params - start)
+    assert off < 2.5e-2, off
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted, rng):
     """They stream too, and so do weights."""
