@@ -103,6 +103,19 @@ def cuda(request):
 
 
 @pytest.fixture
+def be_late(cuda, request):
+    """be_late("all") or ("null"): from there on the emulator's streams are, until be_late(""). A GPU's streams are as
+    they are, which "" stands for; tests of others are skipped there.
+    """
+
+    def be(late):
+        if late or request.config.getoption("--device") == "emulator":
+            request.getfixturevalue("emulated_cuda").settings.late = late
+
+    return be
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(12345)
 

@@ -19,7 +19,10 @@ def run(name, dtype="float32"):
 
 
 @pytest.fixture(params=FITS)
-def fit(request, emulated_cuda):
+def fit(request, cuda, monkeypatch):
+    if request.param.endswith("streamed") and request.config.getoption("--device") == "cuda":
+        memory = importlib.import_module("fastmlp.kernels.cuda.memory")  # a GPU has room for it
+        monkeypatch.setattr(memory, "fits", lambda data: memory.is_on_device(data.X))
     return request.param
 
 
@@ -45,15 +48,13 @@ def test_streams_as_late_as_they_may(fit, late, emulated_cuda):
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("stream", ["own", "shared"])
-def test_fits_in_two_threads(fit, stream, late, emulated_cuda):
+def test_fits_in_two_threads(fit, stream, late, cuda, be_late):
     """Each on a stream of its own, or both on the one that is everybody's unless a user says otherwise."""
-    import cupy
-
     expected, found = run(fit), {}
-    emulated_cuda.settings.late = late
+    be_late(late)
 
     def work(number):
-        with cupy.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
+        with cuda.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
             found[number] = run(fit)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]

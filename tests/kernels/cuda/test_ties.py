@@ -10,7 +10,7 @@ import fastmlp
 @pytest.mark.parametrize("equal", [(0, 1, 2), (1, 2), (0, 2)])
 @pytest.mark.parametrize("place", ["block", "layers"])
 @pytest.mark.parametrize("precision", ["exact", "float16"])
-def test_nets(emulated_cuda, place, precision, equal, rng, monkeypatch):
+def test_nets(cuda, place, precision, equal, rng, monkeypatch):
     where = Place(place, monkeypatch) if precision == "exact" else None
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
     net = fastmlp.MLP((4, 7, 3), loss="softmax_cross_entropy", device="cuda", init="zeros", precision=precision)
@@ -29,7 +29,7 @@ def test_nets(emulated_cuda, place, precision, equal, rng, monkeypatch):
     [(200, (4, 2, 3), None), (3, (4, 7, 3), None), (3, (4, 7, 3), 0)],
     ids=["threads", "blocks", "in step"],
 )
-def test_populations(emulated_cuda, n_nets, sizes, block_bytes, rng, monkeypatch):
+def test_populations(cuda, n_nets, sizes, block_bytes, rng, monkeypatch):
     if block_bytes is not None:
         monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", block_bytes)
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
