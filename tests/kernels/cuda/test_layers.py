@@ -3,6 +3,8 @@ of rows. That training is right is tested in test_single.py and test_nets.py, wh
 """
 
 import importlib
+import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -242,13 +244,13 @@ def test_replayed_steps_on_late_streams(emulated_cuda, monkeypatch, late):
     np.testing.assert_array_equal(fitted()[0].params, expected.params)
 
 
-def test_replayed_steps_of_fits_in_two_threads(emulated_cuda, cuda):
-    import threading
-
+@pytest.mark.parametrize("stream", ["own", "shared"])
+def test_replayed_steps_of_fits_in_two_threads(cuda, works, stream):
+    """What one of them does while the other one records a graph is no part of it, and does not spoil it."""
     expected, found = fitted()[0].params, {}
 
     def work(number):
-        with cuda.cuda.Stream(non_blocking=True):
+        with cuda.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
             found[number] = fitted()[0].params
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
@@ -258,6 +260,8 @@ def test_replayed_steps_of_fits_in_two_threads(emulated_cuda, cuda):
         worker.join()
     for number in range(2):
         np.testing.assert_array_equal(found[number], expected)
+    assert len(works) == 3
+    assert all(work.replays._graphs for work in works)
 
 
 @pytest.mark.parametrize("why", ["no library", "no workspace", "no capture"])
