@@ -1,4 +1,5 @@
-"""With the real CuPy: what fastmlp says where there is no driver, and whether CuPy has all that is asked of it.
+"""With the real CuPy: what fastmlp says where there is no driver, whether CuPy has all that is asked of it, and whether
+the NVRTC that comes with it compiles our kernels.
 
 .ci/run installs the wheel with each of its extras cuda12 and cuda13 into an environment of its own and runs this
 module there.
@@ -10,6 +11,7 @@ import inspect
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,46 @@ def test_cublas_has_the_c_interface_that_is_asked_for():
     assert cublas.library() is not None
     with pytest.raises(cublas.CublasError, match="cublasCreate_v2 answers CUBLAS_STATUS_NOT_INITIALIZED"):
         cublas.library().cublasCreate_v2(ctypes.byref(ctypes.c_void_p()))
+
+
+ARCHITECTURES = ("sm_80", "sm_90")  # as CuPy names an A100 and an H100
+
+
+@pytest.fixture
+def nvrtc():
+    """CuPy's, of the CUDA that it was built for. Loaded here, before the emulator has a say in what is found."""
+    module = importlib.import_module("cupy_backends.cuda.libs.nvrtc")
+    assert module.getVersion()[0] == cupy.cuda.driver.get_build_version() // 1000
+    return module
+
+
+def test_its_nvrtc_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
+    """Of CUDA 12 as of CUDA 13. Two cases of each kind, which between them have floats, doubles, half and bfloat16."""
+    from cuda_emulator.nvrtc import AS_CUPY
+    from cuda_sources import KINDS, in_workspace, recording
+
+    from fastmlp.kernels.cuda.module import OPTIONS
+
+    kinds = set(KINDS) - {in_workspace}  # nearly the text of in_blocks
+    with recording() as texts:
+        for kind in kinds:
+            kind(0)
+            kind(3)
+    assert len(set(texts)) == 2 * len(kinds)
+    for words in ("typedef float T;", "typedef double T;", "typedef struct Half H;", "typedef struct Bfloat H;"):
+        assert any(words in text for text in texts), words
+
+    def build(job):
+        text, arch = job
+        program = nvrtc.createProgram(text, "kernel.cu", (), ())
+        try:
+            nvrtc.compileProgram(program, (*OPTIONS, *AS_CUPY, f"-arch={arch}"))
+            return nvrtc.getCUBIN(program)
+        except nvrtc.NVRTCError:
+            pytest.fail(f"{arch}: {nvrtc.getProgramLog(program)}")
+        finally:
+            nvrtc.destroyProgram(program)
+
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(build, [(text, arch) for text in texts for arch in ARCHITECTURES]))
+    assert all(code.startswith(b"\x7fELF") for code in made)

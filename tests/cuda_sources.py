@@ -1,0 +1,129 @@
+"""What the CUDA backend would have compiled, as text, for rows of the tables: one function for each kind of kernel.
+
+Nothing is compiled or run, so that any NVRTC can have a go at the texts. Within cuda_emulator.installed(), since some
+kinds take device arrays.
+"""
+
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+import numpy as np
+from cuda_cases import OF_LAYERS
+
+from fastmlp import MLP
+from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.arguments import Data
+from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.optimizers import RULES
+from fastmlp.plan import describe_net
+
+HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
+SWITCHES = ("WEIGHTED", "CLIPPED", "LAYERED", "SHUFFLES", "SCHEDULED", "PENALISED", "VALIDATES")
+N_CASES = max(len(RULES), len(LOSSES), -(-len(HIDDEN) // 2))
+
+
+def switches(i):
+    """On or off; every pair of switches is in all four states in some case."""
+    return {name: bool(bin(i & (k + 1)).count("1") % 2) for k, name in enumerate(SWITCHES)}
+
+
+def net_of(i, sizes, drops):
+    """(net, metric, dtype) of case i."""
+    loss = LOSSES[i % len(LOSSES)]
+    outputs = loss.outputs or [row.name for row in ACTIVATIONS if row.name != "softmax"]
+    hidden = [HIDDEN[(2 * i + k) % len(HIDDEN)] for k in range(2)]
+    wide = (*sizes, 2 if loss.name == "softmax_cross_entropy" else 1 + i % 3)
+    net = MLP(wide, hidden_activation=hidden, loss=loss.name, output_activation=outputs[i % len(outputs)],
+              dropout=0.25 if drops and i % 3 == 0 else 0.0, device="cpu")  # fmt: skip
+    return describe_net(net.network), i % 4, np.dtype("float64" if i % 4 == 3 else "float32")
+
+
+@contextmanager
+def recording():
+    """Within, texts that the backend has compiled are only appended to the list that this gives."""
+    from fastmlp.kernels.cuda import batched, layers, per_net
+
+    found = []
+
+    def compiled(text, *options):
+        assert not options
+        found.append(text)
+        return {"train_nets": None, "evaluate_nets": None}
+
+    with ExitStack() as patches:
+        for module in (batched, layers, per_net):
+            patches.enter_context(mock.patch.object(module, "compiled", compiled))
+        yield found
+
+
+def small_nets(i, sizes, n_nets, limit):
+    from fastmlp.kernels.cuda.architecture import Architecture
+    from fastmlp.kernels.cuda.per_net import Shape, compile_training, known_rows
+
+    net, metric, dtype = net_of(i, sizes, n_nets == 1)
+    architecture, n_samples = Architecture.of(net, metric, dtype), 4 if i % 2 else 24
+    shape = Shape.choose(architecture, RULES[i % len(RULES)].n_state, 24, n_nets, limit)
+    rows = known_rows(architecture, shape, n_samples, n_samples)
+    compile_training(architecture, shape, i % len(RULES), rows, **switches(i))
+    return shape
+
+
+def in_threads(i):
+    """Unless a thread's registers do not hold them, which is for Shape.choose to say."""
+    small_nets(i, (2, 2, 2), 1000, 0)
+
+
+def in_blocks(i):
+    assert small_nets(i, (4, 9, 5), 1, 10**6).in_shared
+
+
+def in_workspace(i):
+    assert small_nets(i, (4, 9, 5), 1, 0).workspace
+
+
+def in_step(i):
+    from fastmlp.kernels.cuda.architecture import Architecture
+    from fastmlp.kernels.cuda.batched import module_of
+
+    net, metric, dtype = net_of(i, (5, 40, 7), True)
+    module_of(Architecture.of(net, metric, dtype), i % len(RULES), (32, 256)[i % 2], **switches(i))
+
+
+def by_layers(i):
+    from fastmlp.kernels.cuda.layers import LayersWork
+
+    net, metric, dtype = net_of(i, (5, 40, 7), True)
+    on = switches(i)
+    data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
+    work = LayersWork(net, 8, dtype, "exact")
+    work.module(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
+
+
+def narrow(i):
+    from fastmlp.kernels.cuda import narrow
+
+    net, metric, _ = net_of(i, (5, 40, 7), False)
+    on = switches(i)
+    data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
+    work = narrow.NarrowWork(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
+    work.compiled(work.text(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"])))
+
+
+def evaluation(i):
+    from fastmlp.kernels.cuda.architecture import Architecture
+    from fastmlp.kernels.cuda.per_net import Shape, compile_evaluation
+
+    net, metric, dtype = net_of(i, (4, 9, 5), False)
+    architecture = Architecture.of(net, metric, dtype)
+    compile_evaluation(architecture, Shape.choose(architecture, 0, 24, 1, 10**6), i % 2 == 0, i % 4 < 3)
+
+
+KINDS = {  # what makes the source of a case, and the kernels in it
+    in_threads: {"train_nets"},
+    in_blocks: {"train_nets"},
+    in_workspace: {"train_nets"},
+    in_step: {"shuffle", "gather", "activate", "judge", "backward", "settle", "update", "finish", "exchange"},
+    by_layers: OF_LAYERS,
+    narrow: {"narrow_weights", "narrow_gradient", "reduce"},
+    evaluation: {"evaluate_nets"},
+}
