@@ -7,6 +7,7 @@ import fastmlp.heuristics
 from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.heuristics import (
+    choose_device_family,
     choose_evaluation_family,
     choose_evaluation_threads,
     choose_family,
@@ -88,6 +89,37 @@ def test_family_of_nets_on_a_gpu(sizes, n_nets, rows, wanted):
         choose_nets_family(network((64, 128, 64, 10)), 9, 32, Device("cuda:0", ""), np.dtype("float32"), "float16")
         == "alone"
     )
+
+
+PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
+
+
+@pytest.mark.parametrize(
+    "sizes, rows, settings, exact, half",
+    [
+        ((4, 32, 3), 32, {}, "per_net", "narrow"), ((128, 128, 128, 3), 32, {}, "per_layer", "narrow"),
+        ((4, 129, 3), 32, {}, "per_net", "per_net"), ((129, 128, 128, 3), 32, {}, "per_layer", "per_layer"),
+        ((4, 32, 129), 32, {}, "per_net", "per_net"), ((4, 32, 3), 32, {"dropout": 0.5}, "per_net", "per_net"),
+        ((128, 128, 128, 3), 32, {"dropout": (0.0, 0.1)}, "per_layer", "per_layer"),
+        ((19_999, 1), 32, {}, "per_net", "per_net"), ((20_000, 1), 32, {}, "per_layer", "per_layer"),
+        ((4, 32, 3), 7352, {}, "per_net", "narrow"), ((4, 32, 3), 7353, {}, "per_layer", "narrow"),
+    ],
+)  # fmt: skip
+def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
+    """A block of its own up to 20,000 parameters and 4e6 multiply-adds a step; all layers in one kernel up to 128
+    units, without dropout, in float32, if halves are allowed. Otherwise the permission changes nothing.
+    """
+    net = network(sizes, **settings)
+    for precision in PRECISIONS:
+        wanted = half if precision in ("bfloat16", "float16") else exact
+        assert choose_device_family(net, rows, precision, np.dtype("float32")) == wanted, precision
+        assert choose_device_family(net, rows, precision, np.dtype("float64")) == exact, precision
+
+
+def test_limits_of_a_block():
+    """The table above has nets on both sides of each."""
+    assert [network((n, 1)).layout.n_params for n in (19_999, 20_000)] == [20_000, 20_001]
+    assert products(network((4, 32, 3)), 7352) <= 4_000_000 < products(network((4, 32, 3)), 7353)
 
 
 @pytest.mark.parametrize("n_nets, wanted", [(2, "alone"), (32, "lanes"), (1000, "lanes")])

@@ -1,0 +1,81 @@
+"""precision="bfloat16" is a permission: a net that the kernel for narrow layers cannot train is trained exactly."""
+
+import numpy as np
+import pytest
+from cuda_cases import fit_seed, follow_sgd, reference_of
+
+from fastmlp import MLP, SGD, Population
+
+EXACT = {"rtol": 2e-4, "atol": 2e-5}  # float32 against float64; a bfloat16's operands are off by 4e-3
+SETTINGS = {"hidden_activation": "tanh", "device": "cuda", "random_state": 0}
+
+
+@pytest.fixture
+def works(cuda, monkeypatch):
+    """What trained or predicted single nets."""
+    from fastmlp.kernels.cuda import backend
+
+    found, make_work = [], backend.make_work
+
+    def made(*arguments):
+        found.append(make_work(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(backend, "make_work", made)
+    return lambda: {type(work).__name__ for work in found}
+
+
+def samples(rng, sizes, n=20):
+    return rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
+
+
+@pytest.mark.parametrize(
+    "sizes, rates, kind",
+    [((40, 129, 129, 3), (), "LayersWork"), ((40, 120, 128, 3), (0.25, 0.25), "LayersWork"),
+     ((4, 129, 3), (), "SingleWork"), ((4, 20, 3), (0.25,), "SingleWork")],
+)  # fmt: skip
+def test_a_net_that_is_too_wide_or_has_dropout(works, rng, sizes, rates, kind):
+    """The reference's steps, and the bits of precision="exact"."""
+    (X, y), fit = samples(rng, sizes), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}
+    dropout = rates or 0.0
+    net, exact = (MLP(sizes, precision=name, dropout=dropout, **SETTINGS) for name in ("bfloat16", "exact"))
+    reference, start = reference_of(net.network, net.params), net.params.copy()
+    net.fit(X, y, **fit)
+    assert works() == {kind}
+    follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=8, seed=fit_seed(0), shuffle=True, rates=rates)
+    assert np.abs(net.params - start).max() > 0.01, "it has learned"
+    np.testing.assert_allclose(net.params, reference.params, **EXACT)
+    exact.fit(X, y, **fit)
+    np.testing.assert_array_equal(net.params, exact.params)
+
+
+def test_nets_that_train_in_one_launch(works, rng):
+    """Each in a block of its own, in float32."""
+    sizes, fit = (4, 16, 3), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}
+    X, y = samples(rng, sizes)
+    pop, exact = (Population(sizes, 3, precision=name, **SETTINGS) for name in ("bfloat16", "exact"))
+    references = [reference_of(pop.network, params) for params in pop.params]
+    pop.fit(X, y, **fit)
+    assert works() == set(), "none alone"
+    for k, reference in enumerate(references):
+        follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=8, seed=fit_seed(pop.seeds[k]), shuffle=True)
+        np.testing.assert_allclose(pop.params[k], reference.params, **EXACT)
+    exact.fit(X, y, **fit)
+    np.testing.assert_array_equal(pop.params, exact.params)
+
+
+def test_nets_for_tensor_cores(works, rng):
+    """One after another, as a net alone is, which rounds: near the reference, but not as near as exactness is."""
+    sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
+    X, y = samples(rng, sizes)
+    pop = Population(sizes, 2, precision="bfloat16", **SETTINGS)
+    references, starts = [reference_of(pop.network, params) for params in pop.params], pop.params.copy()
+    pop.fit(X, y, **fit)
+    assert works() == {"NarrowWork"}
+    for k, reference in enumerate(references):
+        follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=10, seed=fit_seed(pop.seeds[k]), shuffle=True)
+        way = np.linalg.norm(reference.params - starts[k])
+        assert 1e-4 < np.linalg.norm(pop.params[k] - reference.params) / way < 2.5e-2
+        net = MLP(sizes, precision="bfloat16", **SETTINGS | {"random_state": int(pop.seeds[k])})
+        net.fit(X, y, **fit)
+        np.testing.assert_array_equal(pop.params[k], net.params)
