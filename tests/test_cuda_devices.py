@@ -1,5 +1,6 @@
 """The device flag with a GPU: what is listed, what is refused and why; fits side by side."""
 
+import re
 import sys
 import threading
 from contextlib import contextmanager, nullcontext
@@ -51,6 +52,8 @@ def test_no_driver(emulated_cuda):
     assert not row.available
     assert "finds no usable NVIDIA driver" in row.reason
     assert "cudaErrorInsufficientDriver" in row.reason
+    remedy = "; install or renew the driver, or take the CuPy that fits it: pip install 'fastmlp[cuda13]' (or"
+    assert remedy in row.reason
     with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* finds no usable NVIDIA driver.*Use"):
         make()
     assert "no usable NVIDIA driver" in MLP(SIZES, device="auto").device.reason
@@ -58,7 +61,12 @@ def test_no_driver(emulated_cuda):
 
 def test_no_gpu(emulated_cuda):
     emulated_cuda.settings.n_devices = 0
-    with pytest.raises(RuntimeError, match="device='cuda' cannot be had"):
+    row = fastmlp.devices()[1]
+    assert not row.available
+    assert re.fullmatch(r"CuPy .* and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES", row.reason)
+    with pytest.raises(
+        RuntimeError, match=r"device='cuda' cannot be had: .* but no GPU is; check CUDA_VISIBLE_DEVICES"
+    ):
         make()
 
 

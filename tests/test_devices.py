@@ -2,10 +2,15 @@
 
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from fastmlp import MLP, devices
+from fastmlp.cli import app
 from fastmlp.devices import backend, check_name, n_threads_available, resolve
 
 
@@ -86,3 +91,74 @@ def test_a_forked_process_looks_again(fresh_python):
         "if child == 0: os._exit(_find_cuda.cache_info().currsize)\nassert os.waitpid(child, 0)[1] == 0"
     )
     assert done.returncode == 0, done.stderr
+
+
+# ---- what is said of CuPy, and of the card
+
+REMEDY = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580) brings "
+SAY = """
+import sys, fastmlp
+print(fastmlp.devices()[1].reason)
+sys.argv = ['fastmlp', 'devices']
+from fastmlp.cli import main
+main()
+"""
+
+
+def said(fresh_python, program):
+    """The reason that devices() gives for the lack of a GPU, and what `fastmlp devices` prints."""
+    done = fresh_python(program + SAY)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split("\n", 1)
+
+
+def test_without_cupy(fresh_python):
+    """How to get it is in one line, to be copied."""
+    reason, printed = said(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
+    assert reason == f"CuPy is not installed; {REMEDY}it"
+    assert f"cuda: {reason}\n" in printed
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [("raise ImportError('libcudart.so.13: cannot open\\nand more')", "libcudart.so.13: cannot open"),
+     ("import no_such_part", "No module named 'no_such_part'"),
+     ("", "module 'cupy' has no attribute 'cuda'")],
+)  # fmt: skip
+def test_a_cupy_that_cannot_be_imported(text, named, tmp_path, fresh_python):
+    """It is there, so "not installed" would mislead."""
+    (tmp_path / "cupy.py").write_text(text)
+    reason, printed = said(fresh_python, f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
+    assert reason == f"CuPy cannot be imported ({named}); {REMEDY}one that fits"
+    assert f"cuda: {reason}\n" in printed
+
+
+def test_the_command_describes_a_gpu(emulated_cuda, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    emulated_cuda.settings.n_devices = 2
+    result = CliRunner().invoke(app, ["devices"])
+    assert result.exit_code == 0
+    rows = [line for line in result.stdout.splitlines() if "cuda" in line and "yes" in line]
+    assert len(rows) == 2
+    for row in rows:
+        for words in ("Emulated GPU", "8 GiB", "compute capability 9.0", "driver for CUDA 13.0", "CuPy 14.2.0"):
+            assert words in row
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_tests_that_ask_for_a_gpu(required):
+    """Without one they are skipped, and fail if it is required, lest a run on a card pass without the card."""
+    if devices()[1].available:
+        pytest.skip("this machine has CUDA")
+    folder = Path(__file__).parent
+    test = folder / "kernels" / "cuda" / "test_clock.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--device", "cuda", str(test)]
+    without = {name: value for name, value in os.environ.items() if name != "FASTMLP_REQUIRE_DEVICE"}
+    done = subprocess.run(
+        [*command, *["--require-device", "cuda"] * required], cwd=folder.parent, env=without, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == required, done.stdout + done.stderr
+    counts = dict(re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout.splitlines()[-1]))
+    assert list(counts.values()) == (["errors"] if required else ["skipped"]), done.stdout
+    assert "no cuda: " in done.stdout

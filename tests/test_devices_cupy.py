@@ -27,6 +27,11 @@ def test_version():
     assert int(cupy.__version__.split(".")[0]) >= 14
 
 
+def test_a_driver_without_a_gpu_has_the_number_that_is_looked_for():
+    error = cupy.cuda.runtime.CUDARuntimeError(fastmlp.devices.__globals__["NO_DEVICE"])
+    assert (error.status, str(error).partition(":")[0]) == (100, "cudaErrorNoDevice")
+
+
 @without_driver
 def test_devices_say_that_the_driver_is_missing():
     cuda = fastmlp.devices()[1]

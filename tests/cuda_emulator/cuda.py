@@ -102,6 +102,8 @@ def _check_device(device_id: int) -> int:
     if not settings.available:
         text = "CUDA driver version is insufficient for CUDA runtime version"
         raise CUDARuntimeError(35, f"cudaErrorInsufficientDriver: {text}")
+    if not settings.n_devices:
+        raise CUDARuntimeError(100, "cudaErrorNoDevice: no CUDA-capable device is detected")
     if not 0 <= device_id < settings.n_devices:
         raise CUDARuntimeError(101, "cudaErrorInvalidDevice: invalid device ordinal")
     return device_id
