@@ -22,6 +22,7 @@ of nothing but multiply-adds.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -93,6 +94,8 @@ def run_tests(seconds: float, exclusive: bool = False, files: list[Path] = DEVIC
 
     exclusive : whether the card takes one process at a time
     """
+    if missing := next((name for name in ("pytest", "scipy") if importlib.util.find_spec(name) is None), None):
+        return f"not run: {missing} is not installed"
     n = at_once(len(files), exclusive)
     by_size = sorted(files, key=lambda path: -(ROOT / path).stat().st_size)
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # what is stopped has said how far it came

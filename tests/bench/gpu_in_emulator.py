@@ -1,7 +1,7 @@
 """bench/gpu.py where no GPU is, on sizes that say nothing about speed: its processes run this program instead.
 
 They alone have the emulator: the one that starts them must not need a card. JAX is never ready where TF32 is allowed,
-and its process is stopped then.
+and its process is stopped then. Only NumPy, Numba and the peers can be imported.
 """
 
 import sys
@@ -12,6 +12,12 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / folder) for folder in ("src", "bench", "tests")]
+
+NOT_NEEDED = (  # what pip installs with this project or its extras, but for what is measured beside it
+    "pytest", "scipy", "safetensors", "threadpoolctl", "typer", "click", "rich", "pandas", "pyarrow", "sklearn",
+    "matplotlib", "PIL", "imageio_ffmpeg", "polars", "hypothesis", "mpmath",
+)  # fmt: skip
+sys.modules.update(dict.fromkeys(NOT_NEEDED))
 
 import cuda_emulator  # noqa: E402
 import gpu  # noqa: E402

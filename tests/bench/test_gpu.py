@@ -236,11 +236,11 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
 
 
 def test_the_whole_command(emulated_cuda, tmp_path):
-    """All that it does on a card but for its tests, each workload in a process of its own, in the emulator, which the
-    process that starts them does not have; one is stopped while a peer keeps it waiting.
+    """All that it does on a card, each workload in a process of its own, in the emulator, which the process that starts
+    them does not have; one is stopped while a peer keeps it waiting. There is no pytest, nor more than is needed.
     """
     program, folder = Path(__file__).with_name("gpu_in_emulator.py"), tmp_path / "results"
-    command = [sys.executable, program, "--quick", "--no-tests", "--output", folder]
+    command = [sys.executable, program, "--quick", "--output", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((folder / "gpu-emulated-gpu.json").read_text())
@@ -260,7 +260,10 @@ def test_the_whole_command(emulated_cuda, tmp_path):
             assert row["notes"]["ended early"].startswith("stopped after ")
         else:
             assert {"rounds", "ended early"}.isdisjoint(row["notes"])
-        assert all("card" in why or "CUDA" in why or "No module" in why for why in peers.values()), row
+        reasons = ("card", "CUDA", "No module", "halted")  # the last of JAX, which needs SciPy
+        assert all(any(word in why for word in reasons) for why in peers.values()), row
+    assert results["tests"] == "not run: pytest is not installed"
+    assert "tests: not run: pytest is not installed" in done.stdout
     assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
     assert results["thresholds of auto"]["text"].endswith("(measured, but not kept)")
     assert "Emulated GPU, 8 GiB" in (folder / "gpu-emulated-gpu.md").read_text()
@@ -293,6 +296,13 @@ def test_the_card_is_described(emulated_cuda):
     fastmlp.devices.__globals__["_find_cuda"].cache_clear()
     emulated_cuda.settings.available = False
     assert "finds no usable NVIDIA driver" in gpu.cards()["error"]
+
+
+@pytest.mark.parametrize("missing", ["pytest", "scipy"])
+def test_tests_that_cannot_run(missing, monkeypatch):
+    """ "0 passed" would read as if they had."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert gpu.run_tests(30.0) == f"not run: {missing} is not installed"
 
 
 def test_tests_of_the_card(monkeypatch, tmp_path):

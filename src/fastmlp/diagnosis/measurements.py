@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ..kernels.activations import Activation
 from .dropout_noise import Masks, draw_masks
@@ -139,6 +138,8 @@ def calm_blas(subject: Subject) -> AbstractContextManager:
     """One BLAS thread for small products: on a busy machine two that wait for each other take ten times as long
     (bench/LOG.md).
     """
+    from threadpoolctl import threadpool_limits  # here, since what only trains does without: bench/gpu.py
+
     return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 
 
