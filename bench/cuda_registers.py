@@ -4,11 +4,15 @@ declared and that is asked for at the launch, stack and spills of a thread.
 Run: python bench/cuda_registers.py > bench/results/cuda_registers.txt
 (needs g++ and the wheels of the extra `test`; no GPU)
 
-Small fits run in the CPU emulator of tests/cuda_emulator; whatever they compiled there is compiled by NVRTC.
+Small fits run in the CPU emulator of tests/cuda_emulator; whatever they compiled there is compiled by NVRTC. The first
+line has a digest of the sources, by which tests/bench/test_cuda_registers.py sees whether the results are of the
+present ones.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
 import time
 from pathlib import Path
@@ -19,9 +23,25 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 import cuda_emulator  # noqa: E402
 from cuda_emulator import nvrtc  # noqa: E402
 
+from fastmlp.kernels.cuda import printer  # noqa: E402
+
+RESULTS = ROOT / "bench" / "results" / "cuda_registers.txt"
+
+
+def code_of(text: str) -> str:
+    """Without comments and space, which change no kernel."""
+    return re.sub(r"\s+", " ", re.sub(r"//.*", "", re.sub(r"/\*.*?\*/", "", text, flags=re.S)))
+
+
+def digest() -> str:
+    """Of the CUDA sources: the files, and the formulas that are printed from the tables."""
+    paths = sorted(path for path in (ROOT / "kernels" / "cuda").iterdir() if path.suffix in (".cu", ".cuh"))
+    parts = [printer.formulas(), *(path.name + path.read_text(encoding="utf-8") for path in paths)]
+    return hashlib.sha256("\n".join(map(code_of, parts)).encode()).hexdigest()[:16]
+
 
 def main() -> None:
-    print(f"NVRTC {nvrtc.version()}")
+    print(f"NVRTC {nvrtc.version()}, sources {digest()}")
     head = (
         f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'asked':>6} {'stack':>6} "
         f"{'spill':>6}"

@@ -37,3 +37,9 @@ def test_two_commands():
     assert [name for name, _ in commands] == ["run", "test"]
     assert "fastmlp xor" in commands[0][1]
     assert "pytest" in commands[1][1]
+
+
+def test_the_gpu_is_measured_or_said_not_to_be():
+    """Results of bench/gpu.py and the sentence exclude each other."""
+    measured = list((Path(__file__).parent.parent / "bench" / "results").glob("gpu*.json"))
+    assert ("not yet measured on a card" in " ".join(README.split())) != bool(measured)
