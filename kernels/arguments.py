@@ -149,8 +149,9 @@ ALWAYS_REPLICAS = 60_000  # parameters up to which two threads have a net each, 
 
 def parts_of(rows: int) -> int:
     """Of a batch with samples as lanes whose gradients are added up in the end, by as many threads at the most: of at
-    least four vectors each, where that makes two."""
-    return max(2, min(8, rows // 64))
+    least four vectors each, where that makes two. A power of two, so that two or four threads have as many each.
+    """
+    return next((n for n in (8, 4) if rows >= 64 * n), 2)
 
 
 def aligned_zeros(shape, dtype) -> np.ndarray:

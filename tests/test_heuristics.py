@@ -42,7 +42,7 @@ def test_small_nets_have_samples_in_lanes():
 def test_family_of_a_step_that_one_thread_is_enough_for():
     assert choose_family(network((16, 32, 1)), 64) == "per_sample_wide"
     assert choose_family(network((16, 32, 1)), 1024) == "per_sample_replicas"
-    assert choose_family(network((30, 40, 40, 2)), 16) == choose_family(network((30, 50, 50, 2)), 64) == "replicas"
+    assert choose_family(network((30, 40, 40, 2)), 16) == choose_family(network((30, 60, 60, 2)), 64) == "replicas"
     assert choose_family(network((30, 40, 40, 2)), 64) == "per_sample_replicas"
 
 

@@ -14,7 +14,7 @@ from .network import Network
 # bench/LOG.md has the figures.
 # Per largest number of rows in a batch, weights of the largest layer up to which samples-as-lanes wins. Layers with so
 # few outputs do not count: a product takes 16 at a time.
-LANES_UP_TO = ((8, 200, 2), (31, 600, 4), (inf, 1700, 4))
+LANES_UP_TO = ((8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
 EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there is only the way forward
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
