@@ -7,6 +7,7 @@ that of the epochs that ours trains.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -44,7 +45,9 @@ class FitWork:
         import fastmlp
 
         X, y = self.data[:2]
-        net = getattr(fastmlp, self.estimator)(random_state=0).fit(X, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that max_iter was reached is what defaults do
+            net = getattr(fastmlp, self.estimator)(random_state=0).fit(X, y)
         activations = [*["relu"] * (net.n_layers_ - 2), SAME_AS.get(net.out_activation_, net.out_activation_)]
         of_step = partial(multiply_adds_of_step, [W.shape for W in net.coefs_], activations, optimizer=net.solver)
         whole, rest = divmod(len(X), min(LARGEST_BATCH, len(X)))

@@ -98,7 +98,6 @@ def test_multiply_adds_of_functions():
     assert works.build("adam_1000000").multiply_adds == 0, "memory is its limit"
 
 
-@pytest.mark.filterwarnings("ignore:.*max_iter")
 def test_multiply_adds_of_an_estimator():
     """Counted by hand for 30-100-1: a row has 9,300 - 3,000 of products and 311 of units; 3 updates of 3,201."""
     work = works.build("estimator_breast_cancer")
