@@ -15,7 +15,7 @@ from .errors import unknown_name
 from .thresholds import Thresholds, thresholds_of
 
 INSTALL = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580)"
-NO_DEVICE = 100  # cudaErrorNoDevice: what a driver answers without a GPU, or if all are hidden; it counts no zero
+NO_DEVICE = 100  # cudaErrorNoDevice: a driver's answer without a GPU, or if all are hidden, instead of counting none
 
 ANYWHERE = nullcontext()  # there is one host only
 
@@ -99,10 +99,12 @@ def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
     try:
         count = runtime.getDeviceCount()
     except Exception as error:
-        if getattr(error, "status", None) == NO_DEVICE:
-            return (), f"CuPy {cupy.__version__} and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES"
-        remedy = f"install or renew the driver, or take the CuPy that fits it: {INSTALL}"
-        return (), f"CuPy {cupy.__version__} finds no usable NVIDIA driver ({_first_line(error)}); {remedy}"
+        if getattr(error, "status", None) != NO_DEVICE:
+            remedy = f"install or renew the driver, or take the CuPy that fits it: {INSTALL}"
+            return (), f"CuPy {cupy.__version__} finds no usable NVIDIA driver ({_first_line(error)}); {remedy}"
+        count = 0
+    if not count:
+        return (), f"CuPy {cupy.__version__} and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES"
     driver = runtime.driverGetVersion()
     rows = []
     for index in range(count):
