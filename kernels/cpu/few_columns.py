@@ -26,22 +26,13 @@ def are_few(trans_a, m, n, k):
 
 
 @inner
-def few_columns(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch):
-    """As product.py's product, for k <= K."""
-    if trans_a:
-        _sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch)
-    else:
-        _dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch)
-
-
-@inner
 def _put(value, adds, c, i):
     c[i] = at(c, i) + value if adds else value
 
 
 @inner
-def _dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
-    """columns : (n, K) and a vector, scratch"""
+def dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
+    """C (+)= A B for k <= K. columns : (n, K) and a vector, scratch"""
     whole = k - k % SIDE
     for j in range(n):
         for q in range(k):
@@ -54,8 +45,10 @@ def _dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
             s0 = s1 = s2 = s3 = fill(a, 0.0, SIDE)
             for q in range(0, whole, SIDE):
                 v = load(columns, j * K + q, SIDE)
-                s0, s1 = s0 + load(a, r0 + q, SIDE) * v, s1 + load(a, r1 + q, SIDE) * v
-                s2, s3 = s2 + load(a, r2 + q, SIDE) * v, s3 + load(a, r3 + q, SIDE) * v
+                s0 += load(a, r0 + q, SIDE) * v
+                s1 += load(a, r1 + q, SIDE) * v
+                s2 += load(a, r2 + q, SIDE) * v
+                s3 += load(a, r3 + q, SIDE) * v
             if whole < k:
                 left = k - whole
                 v = load_first(columns, j * K + whole, left, SIDE)
@@ -69,8 +62,8 @@ def _dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
 
 
 @inner
-def _sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, sums):
-    """sums : (TOGETHER * SIDE,), scratch"""
+def sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, sums):
+    """C (+)= A' B for k <= K. sums : (TOGETHER * SIDE,), scratch"""
     for i in range(0, m, TOGETHER * SIDE):
         columns = min(m - i, TOGETHER * SIDE)
         for j in range(n):
@@ -78,8 +71,10 @@ def _sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, sums):
             if columns == TOGETHER * SIDE:
                 for p in range(k):
                     x, row = at(b, b0 + p * ldb + j), a0 + p * lda + i
-                    s0, s1 = s0 + load(a, row, SIDE) * x, s1 + load(a, row + SIDE, SIDE) * x
-                    s2, s3 = s2 + load(a, row + 2 * SIDE, SIDE) * x, s3 + load(a, row + 3 * SIDE, SIDE) * x
+                    s0 += load(a, row, SIDE) * x
+                    s1 += load(a, row + SIDE, SIDE) * x
+                    s2 += load(a, row + 2 * SIDE, SIDE) * x
+                    s3 += load(a, row + 3 * SIDE, SIDE) * x
             else:
                 for p in range(k):
                     x, row = at(b, b0 + p * ldb + j), a0 + p * lda + i

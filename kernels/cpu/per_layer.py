@@ -32,6 +32,7 @@ from .elements import (
     softmax_rows,
 )
 from .exchange import own_part, start_of
+from .few_columns import dots, sums_of_rows
 from .loop import make_loop
 from .pieces import layer_of, part_of, take_piece
 from .product import make_product, nothing_after, panel_sums, up_to
@@ -73,8 +74,8 @@ def _update_ahead(nothing, i, tile, depth, extra):
     return offset(state, (array - 1) * stride + start), run // depth
 
 
-product_forward, product_backward = make_product(_activate_rows), make_product(_backward_rows)
-product_gradient = make_product(nothing_after, _update_ahead)
+product_forward, product_backward = make_product(_activate_rows, few=dots), make_product(_backward_rows)
+product_gradient = make_product(nothing_after, _update_ahead, few=sums_of_rows)
 
 
 @inner

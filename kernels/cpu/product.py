@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ..jit import inner
 from ..memory import at, fill, load, load_first, offset, store, store_first
-from .few_columns import are_few, few_columns
+from .few_columns import are_few, dots, sums_of_rows
 from .tile import lanes_of, make_tile
 from .work import PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES, K
 
@@ -158,15 +158,18 @@ def make_stripe(ahead):
     return stripe
 
 
-def make_product(after, ahead=None):
+def make_product(after, ahead=None, few=None):
     """A product that calls after(i, rows, extra) as soon as rows i .. i + rows of C are complete, while they are in
     the first-level cache.
 
     ahead : None, or ahead(nothing, i, tile, depth, extra) -> (pointer, step): where a tile of rows i .. i + ROWS of C
         finds `depth` lines that will soon be needed, or (nothing, 0). Its tiles fetch the next columns of A' ahead too
+    few : None, or what multiplies by few columns: dots for A B, sums_of_rows for A' B. Each takes seconds to compile
     """
     stripe = make_stripe(ahead)
     fetches = ahead is not None
+    turned, has_few = few is sums_of_rows, few is not None
+    by_few = few or dots
 
     @inner
     def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, extra):
@@ -176,17 +179,17 @@ def make_product(after, ahead=None):
         """
         width = 2 * lanes_of(a)
         panels = m >= PACK_ROWS and ldb >= PACK_FROM
-        tiles = trans_a and lda >= PACK_FROM
         tiles_start = K * (n + width)  # of two tiles of A'
-        few = ldb > 0 and are_few(trans_a, m, n, k)
+        takes_few = has_few and trans_a == turned and ldb > 0 and are_few(trans_a, m, n, k)
+        n_tiled = 0 if takes_few else n  # the loop over tiles is `after`'s too, which is too large to be there twice
+        tiles = trans_a and lda >= PACK_FROM and not takes_few
         n_blocks = blocks_of(k)
         for block in range(n_blocks):
             p = block_start(block, n_blocks, k)
             depth = block_start(block + 1, n_blocks, k) - p
-            if few:
-                left0, right0, add = a0 + p * (lda if trans_a else 1), b0 + p * ldb, adds or block > 0
-                few_columns(trans_a, m, n, depth, a, left0, lda, b, right0, ldb, add, c, c0, ldc, scratch)
-                continue
+            if takes_few:
+                left0, right0 = a0 + p * (lda if turned else 1), b0 + p * ldb
+                by_few(m, n, depth, a, left0, lda, b, right0, ldb, adds or block > 0, c, c0, ldc, scratch)
             right, right0, panel, b_k = b, b0 + p * ldb, width, ldb
             if ldb == 0:
                 right0, panel, b_k = b0 + p * up_to(n, width), width * depth, width
@@ -210,7 +213,7 @@ def make_product(after, ahead=None):
                     left, left0, a_k = scratch, tiles_start + second * K * ROWS, ROWS
                 stripe(
                     rows,
-                    n,
+                    n_tiled,
                     depth,
                     adds or block > 0,
                     left,
@@ -232,9 +235,6 @@ def make_product(after, ahead=None):
                 )
                 if block == n_blocks - 1:
                     after(i, rows, extra)
-        if few:
-            for i in range(0, m, ROWS):
-                after(i, min(ROWS, m - i), extra)
 
     return product
 

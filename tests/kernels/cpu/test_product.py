@@ -8,19 +8,30 @@ from tolerances import TOLERANCES
 
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.elements import column_sums
-from fastmlp.kernels.cpu.few_columns import FEW, are_few
+from fastmlp.kernels.cpu.few_columns import FEW, are_few, dots, sums_of_rows
 from fastmlp.kernels.cpu.product import make_product, nothing_after, panel_sums, plain_product
 from fastmlp.kernels.cpu.work import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
 from fastmlp.kernels.jit import OPTIONS, inner
 from fastmlp.kernels.memory import offset
 
+forward_product, turned_product = make_product(nothing_after, few=dots), make_product(nothing_after, few=sums_of_rows)
+
 
 @numba.njit(**OPTIONS)
 def run_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch):
+    """As layers multiply."""
+    a, b, c, scratch = offset(a, 0), offset(b, 0), offset(c, 0), offset(scratch, 0)
+    if trans_a:
+        turned_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, 0)
+    else:
+        forward_product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, 0)
+
+
+@numba.njit(**OPTIONS)
+def run_plain_product(trans_a, m, n, k, a, lda, b, ldb, c, scratch):
     plain_product(
-        trans_a, m, n, k, offset(a, 0), a0, lda, offset(b, 0), b0, ldb, adds, offset(c, 0), c0, ldc,
-        offset(scratch, 0), 0,
-    )  # fmt: skip
+        trans_a, m, n, k, offset(a, 0), 0, lda, offset(b, 0), 0, ldb, False, offset(c, 0), 0, n, offset(scratch, 0), 0
+    )
 
 
 @inner
@@ -132,7 +143,7 @@ def test_product_that_fetches_ahead(m, n, k, in_panels, dtype, rng):
     found, expected = np.full((2, m, n), 7.0, dtype)
     scratch = np.empty(scratch_size(n, a.itemsize), dtype)
     right, ldb = (panels_of(b), 0) if in_panels else (b.reshape(-1), n)
-    run_product(True, m, n, k, a.reshape(-1), 0, m, right, 0, ldb, False, expected.reshape(-1), 0, n, scratch)
+    run_plain_product(True, m, n, k, a.reshape(-1), m, right, ldb, expected.reshape(-1), scratch)
     run_fetching_product(m, n, k, a.reshape(-1), m, right, ldb, found.reshape(-1), scratch)
     np.testing.assert_array_equal(found, expected)
 
