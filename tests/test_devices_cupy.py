@@ -8,6 +8,7 @@ module there.
 import ast
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -190,3 +191,75 @@ def test_its_nvrtc_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(build, [(text, arch) for text in texts for arch in ARCHITECTURES]))
     assert all(code.startswith(b"\x7fELF") for code in made)
+
+
+# ---- what was compiled once
+
+# What the driver would be asked for on the way to a module, and no more: which device is the current one, which
+# architecture it has, and to load the machine code, which is only looked at. All of compiling is CuPy's own.
+NO_DRIVER = """
+from cupy._core import raw
+
+class Loaded(function.Module):
+    def load(self, code):
+        loaded.append(hashlib.sha256(code).hexdigest())
+
+function.Module = Loaded
+compiler._get_arch = lambda: "80"
+for home, name in ((raw, "_get_raw_module"), (compiler, "_get_arch_for_options_for_nvrtc")):
+    setattr(home, name, getattr(home, name).__wrapped__)  # without its memory of each device's results
+"""
+COMPILED = """
+import hashlib, json
+import cupy
+from cupy.cuda import compiler, function
+from cupy_backends.cuda.libs import nvrtc
+
+given, loaded, create = [], [], nvrtc.createProgram
+
+def created(text, *rest):
+    given.append(text)
+    return create(text, *rest)
+
+nvrtc.createProgram = created
+{stand_in}
+from fastmlp.kernels.cuda import module
+
+text = module.source('typedef float T;\\nextern "C" __global__ void k(T* x) {{ x[0] = {function}(x[0]); }}')
+if cupy.cuda.is_available():
+    module.compiled(text)["k"]
+else:
+    module.Module(text, ())._compiled.compile()
+ours = [other == text for other in given if other]  # CuPy compiles an empty text in each process, for its key
+print(json.dumps([ours, loaded]))
+"""
+
+
+@pytest.fixture
+def compile_in_a_process(fresh_python, monkeypatch, tmp_path):
+    """compile_in_a_process(function): (which texts NVRTC was given, True for a kernel's that calls it; digests of the
+    machine code that was loaded, which a real driver does not show; names of files in CuPy's folder).
+    """
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("CUPY_CACHE_IN_MEMORY", raising=False)
+    stand_in = "" if cupy.cuda.is_available() else NO_DRIVER
+
+    def run(function):
+        done = fresh_python(COMPILED.format(stand_in=stand_in, function=function))
+        assert done.returncode == 0, done.stderr
+        return [*json.loads(done.stdout), {path.name for path in tmp_path.iterdir()}]
+
+    return run
+
+
+def test_a_kernel_is_compiled_once_for_all_processes(compile_in_a_process):
+    """The second one finds what CuPy left on disk, and NVRTC has nothing of ours to do; another kernel is compiled."""
+    given, loaded, files = compile_in_a_process("expf")
+    assert given == [True]
+    assert len(files) == 1
+    assert compile_in_a_process("expf") == [[], loaded, files]
+    given, other, more = compile_in_a_process("logf")
+    assert given == [True]
+    assert files < more
+    assert len(more) == 2
+    assert other != loaded or cupy.cuda.is_available()

@@ -2,6 +2,7 @@
 
 import re
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,3 +136,29 @@ def test_sources_are_packaged():
     assert {path.name for path in folder.iterdir() if path.name.endswith((".cu", ".cuh"))} >= {
         *FILES, "common.cuh", "elementary.cuh", "layout.cuh", "per_net.cuh",
     }  # fmt: skip
+
+
+TEXTS = """
+import hashlib, sys
+sys.path.insert(0, {folder!r})
+import cuda_emulator
+from cuda_sources import KINDS, recording
+
+with cuda_emulator.installed(), recording() as texts:
+    for kind in KINDS:
+        kind(0)
+        kind(1)
+print(*[hashlib.sha256(text.encode()).hexdigest() for text in texts])
+"""
+
+
+def test_every_process_asks_for_the_same_texts(fresh_python, monkeypatch):
+    """Or what CuPy keeps on disk would be found by chance only. Sets of strings have another order in each process."""
+    found = []
+    for seed in "12":
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        done = fresh_python(TEXTS.format(folder=str(Path(__file__).parents[2])))
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split())
+    assert len(set(found[0])) > 10
+    assert found[0] == found[1]
