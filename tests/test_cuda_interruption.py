@@ -1,10 +1,16 @@
 """Ctrl-C in a fit on a GPU, where a call is many launches and takes almost all of the time."""
 
+import os
+import signal
+import sys
+import threading
+
 import numpy as np
 import pytest
 from cuda_cases import Place, follow_sgd, reference_of
 
 import fastmlp.pace
+import fastmlp.population_fit
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
 from fastmlp.kernels.arguments import LAST_LOSS, POWER1, POWER2
 
@@ -211,3 +217,109 @@ def test_no_net_is_left_with_what_is_not_finite(in_step, interrupt_after, rng):
     assert result.interrupted
     assert np.isfinite(pop.params).all()
     np.testing.assert_array_equal((pop.params == start).all(axis=1), rates > 1)
+
+
+# ---- the signal itself
+
+
+@pytest.fixture
+def signal_after(cuda, monkeypatch):
+    """signal_after(n): right after the n-th launch that moves parameters, this process gets a SIGINT, which another
+    thread sends, so that it comes to the main thread from outside; that one is somewhere in the fit. It waits there
+    until the signal is sent: one that came at any moment would often find a finaliser or a callback at work, from which
+    Python lets no exception out, and with the emulator almost everything is such.
+    """
+    if sys.platform == "win32":
+        pytest.skip("os.kill has no SIGINT there, it ends the process")
+    from fastmlp.kernels.cuda import module
+
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
+    call, senders = module.Kernel.__call__, []
+
+    def interrupt(n):
+        launched, sent, moved = threading.Event(), threading.Event(), []
+
+        def send():
+            launched.wait()
+            if len(moved) == n:
+                os.kill(os.getpid(), signal.SIGINT)
+            sent.set()
+
+        def watched(kernel, *arguments, **settings):
+            call(kernel, *arguments, **settings)
+            moved.extend([kernel.name] * (kernel.name in ("update", "train_nets")))
+            if len(moved) == n and not launched.is_set():
+                launched.set()
+                sent.wait()
+
+        senders.append((threading.Thread(target=send), launched))
+        senders[-1][0].start()
+        monkeypatch.setattr(module.Kernel, "__call__", watched)
+
+    yield interrupt
+    for thread, launched in senders:
+        launched.set()
+        thread.join()
+
+
+def interrupted_fit(net, X, y):
+    try:
+        return net.fit(X, y, epochs=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    except KeyboardInterrupt:  # would end the whole run of tests
+        pytest.fail("the interruption got through")
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
+def test_a_signal_ends_a_fit(cuda, a_step_a_call, signal_after, monkeypatch, name, rng):
+    """The step under way is undone, and all before it are there; the net predicts, and is trained on from there."""
+    place = Place(name, monkeypatch)
+    X, y = samples(rng, 18)
+    net = make(dtype="float64")
+    reference = reference_of(net.network, net.params)
+    signal_after(4)
+    history = interrupted_fit(net, X, y)
+    assert (history.stopped_by, history.epochs) == ("interrupt", 3)
+    np.testing.assert_allclose(history.loss, follow_sgd(reference, X, y, 0.1, epochs=3), rtol=1e-9)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-9)
+    history = net.fit(X, y, epochs=2, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    assert (history.stopped_by, history.epochs) == ("epochs", 2)
+    follow_sgd(reference, X, y, 0.1, epochs=2)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
+    place.check()
+
+
+# After which launch, steps that each net's parameters have taken by then, and the epochs that count, which nets in step
+# have before the epoch's end is noted. Nets one after another: two are done, the third's step is undone.
+SIGNALS = {
+    "block": (4, [4, 4, 4, 4], [4, 4, 4, 4]),
+    "batched": (4, [4, 4, 4, 4], [3, 3, 3, 3]),
+    "layers": (16, [6, 6, 3, 0], [6, 6, 3, 0]),
+}
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_ends_a_populations_fit(cuda, a_step_a_call, signal_after, monkeypatch, name, rng):
+    """Every net is left as far as it had come; they predict, and are trained on from there."""
+    place, (n_launches, steps, epochs) = Place(name, monkeypatch), SIGNALS[name]
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    X, y = samples(rng, 18)
+    pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
+    references = [reference_of(pop.network, params) for params in pop.params]
+    signal_after(n_launches)
+    result = interrupted_fit(pop, X, y)
+    assert result.interrupted
+    assert result.epochs.tolist() == epochs
+    assert result.stopped_by.tolist() == ["epochs" if n_epochs == 6 else "interrupt" for n_epochs in epochs]
+    losses = [follow_sgd(reference, X, y, 0.1, epochs=n) for reference, n in zip(references, steps, strict=True)]
+    expected = [loss[n - 1] if n else np.nan for loss, n in zip(losses, epochs, strict=True)]
+    np.testing.assert_allclose(result.loss, expected, rtol=1e-9)
+    np.testing.assert_allclose(pop.params, [reference.params for reference in references], rtol=1e-10)
+    np.testing.assert_allclose(pop.predict(X), [reference.predict(X) for reference in references], rtol=1e-9)
+    result = pop.fit(X, y, epochs=2, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    assert not result.interrupted
+    for reference in references:
+        follow_sgd(reference, X, y, 0.1, epochs=2)
+    np.testing.assert_allclose(pop.params, [reference.params for reference in references], rtol=1e-10)
+    place.check()
