@@ -268,6 +268,42 @@ def test_nets_run_on_the_current_stream(cuda, be_late, launched_on, monkeypatch,
     place.check()
 
 
+USES = {
+    "predict": lambda pop, X, y: pop.predict(X),
+    "some of them": lambda pop, X, y: pop.predict(X, nets=[2, 0]),
+    "evaluate": lambda pop, X, y: pop.evaluate(X, y)["loss"],
+    "ensemble_predict": lambda pop, X, y: pop.ensemble_predict(X, weights=[1.0, 0.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("late", ["", "all"])
+@pytest.mark.parametrize("where", ["host", "there"])
+@pytest.mark.parametrize("name", ["block", "batched", "layers"])
+@pytest.mark.parametrize("use", USES)
+def test_trained_nets_are_used_on_the_current_stream(
+    cuda, be_late, launched_on, monkeypatch, use, name, where, late, rng
+):
+    """Whatever stream they were trained on; of inputs on the device, outputs are there for who uses the same stream."""
+    place = Place(name, monkeypatch)
+    be_late(late)
+    X, y = samples(rng)
+    pop = Population(SIZES, 3, device="cuda", dtype="float64", random_state=0)
+    pop.fit(X, y, epochs=1, verbose=0)
+    references = [reference_of(pop.network, params) for params in pop.params]
+    with launched_on(cuda.cuda.Stream(non_blocking=True)):
+        given = (X, y) if where == "host" else (cuda.asarray(X), cuda.asarray(y))
+        found = USES[use](pop, *given)
+        if isinstance(found, cuda.ndarray):
+            found = found.get()
+    outputs = np.array([reference.predict(X) for reference in references])
+    expected = {
+        "predict": outputs, "some of them": outputs[[2, 0]], "ensemble_predict": np.average(outputs, 0, [1, 0, 3]),
+        "evaluate": [reference.loss_and_gradient(X, y)[0] for reference in references],
+    }  # fmt: skip
+    np.testing.assert_allclose(found, expected[use], rtol=1e-9)
+    place.check()
+
+
 @pytest.mark.parametrize("stream", ["own", "shared"])
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_fits_in_two_threads_do_not_disturb_each_other(cuda, monkeypatch, name, stream, rng):
