@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +20,7 @@ from meeting import seconds_to_meet
 from nursery import Pool
 from peers import Peer, Unsupported
 from work import Entry, Wrong
-from worker import Failed
+from worker import Failed, Worker
 from works import build
 
 from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
@@ -111,6 +112,20 @@ def compiled_from_nothing(entry: Entry, peer: Peer, pool: Pool, names: set[str],
             other("prepare", entry.name, False, pool.compiled.folder)
             pool.compiled.add(other("kernels"))
     return {"compile_seconds": pool.compiled.total(names)} if pool.compiled.knows(names) else {}
+
+
+def compile_ahead(contestants: Iterable[tuple[Entry, Peer]], rules: Rules, pool: Pool) -> None:
+    """Let these get ready once, all at the same time: what they compile takes all processors, and a work only one."""
+
+    def get_ready(pair: tuple[Entry, Worker]) -> None:
+        entry, worker = pair
+        with suppress(Unsupported, Failed):  # what is wrong with it will be said when its work is held
+            worker("prepare", entry.name, rules.quick)
+
+    pairs = [(entry, pool.start(peer, None, cpus())) for entry, peer in contestants if not stays_out(peer, rules)]
+    with ThreadPoolExecutor(max(1, len(pairs))) as threads:
+        list(threads.map(get_ready, pairs))
+    pool.end_workers()
 
 
 def not_held(entry: Entry, peers: Iterable[Peer], rules: Rules, reason: str) -> dict:

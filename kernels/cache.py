@@ -2,7 +2,8 @@
 
 That is the kernel and the types of its arguments, every source of CPU kernels, the processor, Python, llvmlite, Numba
 and its settings. A file begins with the digest of the rest: one that was torn or changed is not used. What is not there
-may have come with the package (shipped.py). Whatever is off, the kernel is compiled anew.
+may have come with the package (shipped.py). Whatever is off, the kernel is compiled anew, by one of several processes
+that lack it, as a search's workers do: `with turn(name)`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import os
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding
 
-from . import shipped
+from . import shipped, turns
 from .folder import base_folder
 
 # Joblib sets the number of threads in each of its workers: they need not compile for that.
@@ -95,6 +96,11 @@ def write(name: str, code: bytes) -> None:
         save(_path(name), code)
     except OSError as error:
         _warn_of_folder(cache_folder(), error.strerror or str(error))
+
+
+def turn(name: str) -> AbstractContextManager[None]:
+    """While inside, other processes wait before they enter with this name: one compiles, the others find it."""
+    return turns.turn(_path(name).with_suffix(".lock"))
 
 
 _warned: list[Path] = []

@@ -177,8 +177,11 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
     with _lock:
         code = cache.read(name)
         if code is None:
-            code = compiled()
-            cache.write(name, code)
+            with cache.turn(name):
+                code = cache.read(name)
+                if code is None:
+                    code = compiled()
+                    cache.write(name, code)
         return _address(code)
 
 

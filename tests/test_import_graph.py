@@ -52,7 +52,7 @@ SRC_LEVELS = [
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "folder", "jit", "plain", "target"],
+    ["arguments", "folder", "jit", "plain", "target", "turns"],
     ["shipped"],
     ["cache"],
     ["compiler"],

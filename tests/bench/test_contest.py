@@ -1,5 +1,6 @@
 """One work held with contestants that need no process: who enters, who is turned away, and why."""
 
+import threading
 from contextlib import nullcontext
 
 import contest
@@ -14,7 +15,7 @@ from work import Entry, Wrong, at_most, thread_settings
 from worker import Failed
 
 from fastmlp.benchmarks import rounds
-from fastmlp.benchmarks.rounds import Rules
+from fastmlp.benchmarks.rounds import QUICK, Rules
 
 
 class FakeWork:
@@ -94,6 +95,32 @@ def hold(monkeypatch):
 
     yield run
     pool.compiled.close()
+
+
+def test_contestants_get_ready_at_the_same_time(monkeypatch):
+    """Each waits until all are there; one that fails is none of the others' business, and all processes are ended."""
+    together, ready = threading.Barrier(3, timeout=60), []
+
+    class Waiting(FakeWorker):
+        def __call__(self, *command):
+            together.wait()
+            ready.append(command)
+            return super().__call__(*command)
+
+    fast, broken, slow = (
+        Peer(name, "m", kind="ours", slow_start=name == "slow") for name in ("fast", "broken", "slow")
+    )
+    answers = {fast: {}, broken: {"prepare": Failed("it broke")}}
+    contestants = {peer: lambda threads, peer=peer: Waiting(0.1, **answers[peer]) for peer in answers}
+    monkeypatch.setattr(nursery, "Nursery", lambda *_: FakeNursery(contestants))
+    monkeypatch.setattr(FakeWorker, "open", 0)
+    entries = [Entry(name, "xor", (), lambda: None, in_quick=True) for name in ("a", "b", "c")]
+    pairs = [(entries[0], fast), (entries[1], broken), (entries[2], fast), (entries[2], slow)]
+    pool = Pool("cpu")
+    contest.compile_ahead(pairs, QUICK, pool)
+    pool.compiled.close()
+    assert sorted(ready) == [("prepare", name, True) for name in "abc"]
+    assert FakeWorker.open == 0
 
 
 def test_the_better_number_of_threads_goes_on(hold):

@@ -1,0 +1,86 @@
+"""Processes that take turns: one does it, the others wait and find it done, whatever happens to the first."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fastmlp.kernels import turns
+from fastmlp.kernels.turns import turn
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody waits on Windows")
+DO_ONCE = """
+import sys, time
+from pathlib import Path
+from fastmlp.kernels.turns import turn
+
+folder = Path(sys.argv[1])
+print("here", flush=True)
+input()
+with turn(folder / "it.lock"):
+    if not (folder / "it").exists():
+        print("does it", flush=True)
+        time.sleep(0.3)  # so that the others come meanwhile
+        (folder / "it").write_text("done")
+print("has it", (folder / "it").read_text(), flush=True)
+"""
+ENTER_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from fastmlp.kernels.turns import turn
+
+with turn(Path(sys.argv[1]) / "it.lock"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def start(script, folder):
+    command = [sys.executable, "-c", script, str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_one_of_several_processes_does_it(tmp_path):
+    processes = [start(DO_ONCE, tmp_path) for _ in range(4)]
+    for process in processes:
+        assert process.stdout.readline() == "here\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate()[0] for process in processes]
+    assert sorted(outputs) == ["does it\nhas it done\n"] + 3 * ["has it done\n"]
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]  # no lock is left behind
+
+
+def test_the_turn_of_one_that_dies_ends(tmp_path):
+    start(ENTER_AND_DIE, tmp_path).communicate()
+    assert [path.name for path in tmp_path.iterdir()] == ["it.lock"]
+    with turn(tmp_path / "it.lock"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_ends_a_turn(tmp_path):
+    with pytest.raises(KeyboardInterrupt), turn(tmp_path / "it.lock"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    with turn(tmp_path / "it.lock"):
+        pass
+
+
+def test_nobody_waits_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.1)
+    with turn(tmp_path / "it.lock"), turn(tmp_path / "it.lock"):  # a second file of this process: locked for it too
+        pass
+
+
+def test_nobody_waits_where_files_have_no_locks(tmp_path, monkeypatch):
+    def refused(*arguments):
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(turns.fcntl, "flock", refused)
+    with turn(tmp_path / "it.lock"), turn(tmp_path / "it.lock"):
+        pass
+    occupied = tmp_path / "file"
+    occupied.write_text("")
+    with turn(occupied / "it.lock"):
+        pass
