@@ -88,6 +88,7 @@ KERNEL_LEVELS = [
     ["cpu.lane_queue", "cpu.one_net", "cpu.one_net_loop", "cpu.per_net"],
     ["cpu.exchange", "cpu.lanes", "cpu.loop"],
     ["cpu.pieces", "cpu.weight_copies"],
+    ["cpu.clipping"],
     ["cpu.per_layer", "cpu.per_sample"],
     ["cpu.replicas", "cpu.sample_replicas"],
     ["cpu.backend"],

@@ -103,8 +103,8 @@ def synchronize() -> None:
 def make_work(
     family: str, net: Net, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Any:
-    """Every buffer a family needs for batches of up to `rows` samples, from data of n_samples. precision : a permission
-    to round, of which processors make no use
+    """Every buffer a family needs for batches, or stages of batches, of up to `rows` samples, from data of n_samples.
+    precision : a permission to round, of which processors make no use
     """
     sizes = [int(size) for size in net.sizes]
     by_layers = family in ("per_layer", "replicas")
@@ -140,7 +140,7 @@ def make_work(
         delta_packs, n_delta = packed_delta_starts(sizes, rows, dtype.itemsize)
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerWork(
-            piece=piece,
+            rows=rows, piece=piece,
             weight_pieces=weight_pieces(sizes, sharing),
             taken=aligned_zeros((2, ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
             blocks=starts[:-1].astype(np.int64),
@@ -172,8 +172,7 @@ def make_work(
     pieces = lambda n: aligned_zeros(parts * (n * columns + (GAP if parts > 1 else 0)), dtype)
     work = SampleWork(
         units=np.cumsum([0] + sizes).astype(np.int64),
-        parts=parts,
-        columns=columns,
+        rows=rows, parts=parts, columns=columns,
         filled=np.full(FILLED * parts, -1, np.int64),
         a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(sum(sizes)), y=pieces(sizes[-1]), weight=pieces(1),
         **exchange, **walk,

@@ -33,28 +33,30 @@ def own_part(work, part, n):
 
 
 @inner
-def _given(work, part, step, n):
-    """The copy of it for the others: each even step's place is another one than each odd step's, since ranks are never
-    further than one step apart."""
-    return offset(work.parts_given, (2 * part + step % 2) * (n + GAP))
+def _given(work, part, turn, n):
+    """The copy of it for the others: each even turn's place is another one than each odd turn's, since ranks are never
+    further than one stage apart."""
+    return offset(work.parts_given, (2 * part + turn % 2) * (n + GAP))
 
 
 @inner
-def give(work, part, step, n):
-    own, given = own_part(work, part, n), _given(work, part, step, n)
+def give(work, part, turn, n):
+    own, given = own_part(work, part, n), _given(work, part, turn, n)
     for i in range(0, n, LANES):
         store_past_caches(given, i, load(own, i, LANES))
     settle_stores()
 
 
 @inner
-def add_parts(rank, n_ranks, work, n_parts, rows, unit, step, n, grads):
-    """grads = the sum of the parts' gradients, of those that have rows; start_of says which."""
-    is_first = True
+def add_parts(rank, n_ranks, work, n_parts, stage, unit, n, grads):
+    """grads = the sum of the parts' gradients, of those that have rows; start_of says which. After the first stage of a
+    batch they are added.
+    """
+    is_first = stage.start == 0
     for part in range(n_parts):
-        if start_of(part, n_parts, rows, unit) < start_of(part + 1, n_parts, rows, unit):
+        if start_of(part, n_parts, stage.rows, unit) < start_of(part + 1, n_parts, stage.rows, unit):
             is_mine = n_parts * rank // n_ranks <= part < n_parts * (rank + 1) // n_ranks
-            gradient = own_part(work, part, n) if is_mine else _given(work, part, step, n)
+            gradient = own_part(work, part, n) if is_mine else _given(work, part, stage.turn, n)
             for i in range(0, n, LANES):
                 v = load(gradient, i, LANES)
                 store(grads, i, v if is_first else load(grads, i, LANES) + v)

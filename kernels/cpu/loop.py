@@ -2,14 +2,16 @@
 
 prepare(rank, n_ranks, net, memory, work)
     at the start of a call
-gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step)
-    leaves sums of losses and numbers of hits in work.partial, this rank's in `share` or one of each piece of the batch;
-    returns how many there are
-update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step) -> meetings
-    completes the gradient; applies it unless course.rule is NO_UPDATE
+gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage)
+    of the rows of a stage, which is a batch or a part of it; leaves sums of losses and numbers of hits in work.partial,
+    this rank's in `share` or one of each piece of the stage; returns how many there are
+complete(rank, n_ranks, net, data, course, memory, work, stage)
+    adds it to that of the batch's stages before, after a meeting; not called for the last stage of a batch
+update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h) -> meetings
+    the same for the last stage; applies the gradient unless course.rule is NO_UPDATE
 apart
-    whether nobody reads what another rank's update has written. What ranks tell each other must then outlive a step:
-    they are never further than one step apart, and each even step's place is another one than each odd step's
+    whether nobody reads what another rank's update has written. What ranks tell each other must then outlive a stage:
+    they are never further than one stage apart, and each even turn's place is another one than each odd turn's
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from .barrier import all_here, meet
 from .denormals import flush_denormals, restore_denormals
 from .tile import lanes_of
 from .update import settings_now, squares
-from .work import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES
+from .work import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES, Stage
 
 # Inputs of a batch up to which those of the next one are fetched ahead, from data that no second-level cache holds.
 # In order, the processor does so by itself.
@@ -55,12 +57,12 @@ def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
 
 
 @inner
-def share_of(rank, step, apart):
-    """Where in work.partial this step's sums of a rank are, or of a piece where pieces have them."""
-    return rank * PARTIAL_COLUMNS + (step % 2 * SUMS if apart else 0)
+def share_of(rank, turn, apart):
+    """Where in work.partial this turn's sums of a rank are, or of a piece where pieces have them."""
+    return rank * PARTIAL_COLUMNS + (turn % 2 * SUMS if apart else 0)
 
 
-def make_loop(prepare, gradient, update, apart=False):
+def make_loop(prepare, gradient, complete, update, apart=False):
     @inlined
     def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
         net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
@@ -75,7 +77,7 @@ def make_loop(prepare, gradient, update, apart=False):
         for i in range(N_SCALARS):  # this rank may have sat out some calls
             scalars[i] = memory.scalars[i]
         prepare(rank, n_ranks, net, memory, work)
-        meetings = meet(barrier, n_ranks, 1)
+        meetings, turn = meet(barrier, n_ranks, 1), 0
         width = net.sizes[0]
         prefetches = course.shuffle and size * width <= PREFETCHED_UP_TO and n * width >= PREFETCHED_FROM
         for t in range(n_steps):
@@ -88,18 +90,23 @@ def make_loop(prepare, gradient, update, apart=False):
             first = batch * size
             rows = min(size, n - first)
             step = first_step + t
-            share = offset(work.partial, share_of(rank, step, apart))
             if prefetches:
                 coming = max(0, min(n - first - size, size))
                 prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
-            n_sums = gradient(
-                rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, first, rows, step
-            )
-            meetings = meet(barrier, n_ranks, meetings)
             loss = right = 0.0
-            for r in range(n_sums):
-                loss += work.partial[share_of(r, step, apart) + LOSS]
-                right += work.partial[share_of(r, step, apart) + RIGHT]
+            for start in range(0, rows, work.rows):
+                stage = Stage(turn, step, first + start, min(work.rows, rows - start), start, rows)
+                share = offset(work.partial, share_of(rank, turn, apart))
+                n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
+                meetings = meet(barrier, n_ranks, meetings)
+                for r in range(n_sums):
+                    loss += work.partial[share_of(r, turn, apart) + LOSS]
+                    right += work.partial[share_of(r, turn, apart) + RIGHT]
+                turn += 1
+                if start + work.rows < rows:
+                    complete(rank, n_ranks, net, data, course, memory, work, stage)
+                    if not apart:
+                        meetings = meet(barrier, n_ranks, meetings)
             if not math.isfinite(loss):
                 scalars[DIVERGED] = 1.0
                 break
@@ -111,7 +118,7 @@ def make_loop(prepare, gradient, update, apart=False):
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
             h = settings_now(course.hyper, scalars, factor, objective, memory.params)
             scalars[LAST_LOSS] = objective
-            meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step)
+            meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
             if not apart:
                 meetings = meet(barrier, n_ranks, meetings)
             scalars[STEPS_DONE] = step + 1.0

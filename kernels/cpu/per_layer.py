@@ -1,12 +1,12 @@
 """Nets whose layers are matrices: a product per layer, one fused pass around it, and a team of threads.
 
-Ranks take pieces of the batch's rows through all layers, forward and backward, with no meeting in between. Then they
-take pieces of every weight matrix: their gradient over the whole batch, and their update while they are still in cache.
-So a step has two meetings, whatever the depth, nothing is computed twice, and no rank waits for a slower one
-(pieces.py). Every sum has the same order for any number of ranks: parameters and recorded losses come out the same, bit
-by bit, but for the losses of nets whose pieces depend on the number of ranks (work.piece_of). The parameters' bits are
-those of replicas.py too, where two ranks share out the rows of a batch throughout: work.halves says whether sums have
-that order.
+Ranks take pieces of a stage's rows, those of a batch or some of a large one, through all layers, forward and backward,
+with no meeting in between. Then they take pieces of every weight matrix: their gradient over all these rows, and their
+update while they are still in cache. So a stage has two meetings, whatever the depth, nothing is computed twice, and no
+rank waits for a slower one (pieces.py). Every sum has the same order for any number of ranks: parameters and recorded
+losses come out the same, bit by bit, but for the losses of nets whose pieces depend on the number of ranks
+(work.piece_of). The parameters' bits are those of replicas.py too, where two ranks share out the rows of a stage
+throughout: work.halves says whether sums have that order.
 
 Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
@@ -19,6 +19,7 @@ from ..jit import inlined, inner, kernel
 from ..memory import bare, number, offset
 from ..optimizers import RULES
 from .barrier import meet, take_number
+from .clipping import add_squares, clip_now
 from .elements import (
     activate,
     add,
@@ -37,9 +38,9 @@ from .loop import make_loop
 from .pieces import layer_of, part_of, take_piece
 from .product import make_product, nothing_after, panel_sums, up_to
 from .tile import lanes_of
-from .update import CLIP_NORM, adjust, clip_factor, squares, update
+from .update import CLIP_NORM, adjust, update
 from .weight_copies import copy_to_panels, copy_weights
-from .work import LINE_OF_COUNTS, LOSS, PANEL_ROWS, PANELS_FROM, PARTIAL_COLUMNS, RIGHT, ROWS, UNIT, VECTOR_BYTES, K
+from .work import LINE_OF_COUNTS, LOSS, PANEL_ROWS, PANELS_FROM, PARTIAL_COLUMNS, RIGHT, ROWS, VECTOR_BYTES, K
 
 N_STATE = tuple(row.n_state for row in RULES)
 
@@ -79,14 +80,14 @@ product_gradient = make_product(nothing_after, _update_ahead, few=sums_of_rows)
 
 
 @inner
-def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, step):
-    """Rows row .. row + rows of a batch whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
+def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, step, start):
+    """Rows row .. row + rows of a stage whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
     z.
 
-    copy : which of the weights' copies are this rank's, -1 where there are none
+    copy : which of the weights' copies are this rank's, -1 where there are none. start : of the stage in its batch
     """
     n_layers = net.n_layers
-    source, start = x, x0 + row * net.sizes[0]
+    source, source0 = x, x0 + row * net.sizes[0]
     for k in range(n_layers):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o = work.blocks[k + 1] + row * fan_out
@@ -99,14 +100,15 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, 
         raw = work.z if hides and not keeps else work.a
         extra = (net.activations[k], offset(params, net.bias_offsets[k]), keeps, fan_out, z, raw, o)
         product_forward(
-            False, rows, fan_out, fan_in, source, start, fan_in, w, w0, ldw, False, z, o, fan_out, scratch, extra
+            False, rows, fan_out, fan_in, source, source0, fan_in, w, w0, ldw, False, z, o, fan_out, scratch, extra
         )
         if hides:
+            first, mask0 = start * fan_out, work.blocks[k + 1] - start * fan_out
             draw_mask(
-                net.dropout[k], seed, step, k, row * fan_out, (row + rows) * fan_out, work.mask, work.blocks[k + 1]
+                net.dropout[k], seed, step, k, first + row * fan_out, first + (row + rows) * fan_out, work.mask, mask0
             )
             multiply(raw, o, work.mask, o, rows * fan_out, work.a, o)
-        source, start = work.a, o
+        source, source0 = work.a, o
     if net.activations[n_layers - 1] == SOFTMAX:
         o, width = work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
         softmax_rows(work.z, o, rows, width, work.a, o, scratch)
@@ -114,7 +116,7 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, 
 
 @inlined
 def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
-    """Loss, hits and output delta of rows of a batch; y and weight of its row 0 start at y0 and w0."""
+    """Loss, hits and output delta of rows of a stage; y and weight of its row 0 start at y0 and w0."""
     n_layers, width = net.n_layers, net.sizes[net.n_layers]
     o, t = work.blocks[n_layers] + row * width, y0 + row * width
     loss = loss_and_delta(
@@ -128,24 +130,24 @@ def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
 
 
 @inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
+def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
     work.taken[(n_ranks + rank) * LINE_OF_COUNTS] = 0  # pieces of weights
-    n_pieces = up_to(rows, work.piece) // work.piece
+    n_pieces = up_to(stage.rows, work.piece) // work.piece
     piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, 0)
     while piece >= 0:
-        row, end = piece * work.piece, min(rows, (piece + 1) * work.piece)
+        row, end = piece * work.piece, min(stage.rows, (piece + 1) * work.piece)
         share = offset(work.partial, piece * PARTIAL_COLUMNS)
-        pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step)
-        pack_deltas(net, work, rows, row, end)
+        pass_through(rank, net, data, course, params, work, share, stage, row, end)
+        pack_deltas(net, work, stage.rows, row, end)
         piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, tried)
     return n_pieces
 
 
 @inlined
-def pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step):
-    """Rows row <= i < end of a batch, through all layers and back."""
+def pass_through(rank, net, data, course, params, work, share, stage, row, end):
+    """Rows row <= i < end of a stage, through all layers and back."""
     scratch = offset(work.scratch, rank * work.n_scratch)
-    mine, n_layers = end - row, net.n_layers
+    mine, n_layers, first = end - row, net.n_layers, stage.first
     share[LOSS] = share[RIGHT] = 0.0
     x, x0, y, y0, weight, w0 = data.X, first * net.sizes[0], data.Y, first * net.sizes[n_layers], data.weight, first
     if course.shuffle:
@@ -155,8 +157,8 @@ def pass_through(rank, net, data, course, params, work, share, first, rows, row,
         if data.weighted:
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
     copy = rank % work.copies
-    forward(scratch, net, params, x, x0, row, mine, work, True, copy, course.seed, step)
-    judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (rows * net.loss_width), work, share)
+    forward(scratch, net, params, x, x0, row, mine, work, True, copy, course.seed, stage.step, stage.start)
+    judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (stage.batch_rows * net.loss_width), work, share)
     top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
     if not net.natural and net.activations[top] != IDENTITY:
         backward(
@@ -176,7 +178,7 @@ def pass_through(rank, net, data, course, params, work, share, first, rows, row,
 
 @inner
 def middle_of(work, rows):
-    """Where a batch's second half begins, whose gradient is summed up by itself; its end if there is none."""
+    """Where a stage's second half begins, whose gradient is summed up by itself; its end if there is none."""
     middle = start_of(1, 2, rows, ROWS) if work.halves else rows
     return middle if middle > 0 else rows
 
@@ -195,8 +197,8 @@ def pack_deltas(net, work, rows, row, end):
 
 
 @inner
-def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_row, packed, adds, g, coming):
-    """What rows row <= i < last_row of a batch, all or a half of them, give for a share of layer k, into g.
+def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_row, packed, adds, g, coming):
+    """What rows row <= i < last_row of a stage, all or a half of them, give for a share of layer k, into g.
 
     packed : whether pack_deltas has seen them. coming : (parameters, state, elements of a row of it, how many arrays
     of both an update is to read next)
@@ -205,7 +207,7 @@ def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_
     (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
     source, source0 = work.a, work.blocks[k]
     if k == 0 and not course.shuffle:
-        source, source0 = data.X, first * net.sizes[0]
+        source, source0 = data.X, stage.first * net.sizes[0]
     o = work.blocks[k + 1] + row * fan_out
     delta, d, ldd = work.delta, o, fan_out
     if packed and work.delta_packs[k] >= 0:
@@ -222,23 +224,30 @@ def layer_gradient(share, net, data, course, work, scratch, k, first, row, last_
 
 
 @inner
-def batch_gradient(share, net, data, course, work, scratch, k, first, rows, g, coming):
-    """What a batch gives for a share of layer k, into g. A second half is summed up by itself: as one block of a
-    product, or apart from g.
+def stage_gradient(share, net, data, course, work, scratch, k, stage, g, coming):
+    """What a stage gives for a share of layer k: into g, or added to it after a batch's first. Of halves each is summed
+    up by itself before it is added: as one block of a product, or apart from g.
     """
-    middle = middle_of(work, rows)
-    layer_gradient(share, net, data, course, work, scratch, k, first, 0, middle, True, False, g, coming)
-    if middle == rows:
-        return
-    if rows - middle <= K:
-        layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, True, g, coming)
-        return
-    own, fan_out = own_part(work, 1, net.n_padded), net.sizes[k + 1]
-    layer_gradient(share, net, data, course, work, scratch, k, first, middle, rows, True, False, own, coming)
+    middle, adds = middle_of(work, stage.rows), stage.start > 0
+    for half in range(1 if middle == stage.rows else 2):
+        row, end = (middle, stage.rows) if half == 1 else (0, middle)
+        apart = adds and work.halves and end - row > K
+        target = own_part(work, 1, net.n_padded) if apart else g
+        layer_gradient(
+            share, net, data, course, work, scratch, k, stage, row, end, True, adds and not apart, target, coming
+        )
+        if apart:
+            add_share(share, net, k, target, g)
+        adds = True
+
+
+@inner
+def add_share(share, net, k, own, g):
+    """A share of layer k's gradient to what is in g."""
     for is_bias in range(2):
-        n, width, start = net.sizes[k], fan_out, net.weight_offsets[k]
+        n, width, start = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
         if is_bias:
-            n, width, start = fan_out, 1, net.bias_offsets[k]
+            n, width, start = width, 1, net.bias_offsets[k]
         i, end = part_of(share, n)
         add(own, start + i * width, (end - i) * width, g)
 
@@ -269,42 +278,6 @@ def settle_all(rank, n_ranks, net, course, memory, work, h, clip):
         settle(rank, n_ranks, net, course, memory, work, piece, h, clip)
 
 
-@inner
-def add_squares(net, memory, work, piece):
-    """The sums of squared slopes of a piece of the weights, in blocks that are the same for any number of ranks, so
-    that the norm is too.
-    """
-    k, share = layer_of(work, piece)
-    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
-    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
-    w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
-    for i in range(start, end, UNIT):
-        last = min(i + UNIT, end)
-        work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
-    block += up_to(fan_in, UNIT) // UNIT
-    for j in range(column, last_column, UNIT):
-        last = min(j + UNIT, last_column)
-        work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
-
-
-@inner
-def blocks_before(net, k):
-    """Sums of squared slopes of the layers before k."""
-    n = 0
-    for i in range(k):
-        n += up_to(net.sizes[i], UNIT) // UNIT + up_to(net.sizes[i + 1], UNIT) // UNIT
-    return n
-
-
-@inner
-def clip_now(net, course, memory, work):
-    """What brings the gradient to its largest norm, once all squares are there."""
-    square_sum = 0.0
-    for i in range(blocks_before(net, net.n_layers)):
-        square_sum += work.squares[i]
-    return clip_factor(course.hyper[CLIP_NORM], square_sum, memory.params)
-
-
 @inlined
 def prepare(rank, n_ranks, net, memory, work):
     """The copies of weights, at the start of a call: parameters may have changed since the last, which may have ended
@@ -319,7 +292,20 @@ def prepare(rank, n_ranks, net, memory, work):
 
 
 @inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
+def complete(rank, n_ranks, net, data, course, memory, work, stage):
+    scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
+    work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next stage
+    n_pieces = work.weight_pieces[net.n_layers]
+    piece, tried = take_piece(rank, n_ranks, counts, n_pieces, 0)
+    while piece >= 0:
+        k, share = layer_of(work, piece)
+        nothing = memory.params, memory.state, 0, 0  # is fetched ahead: no update follows
+        stage_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, nothing)
+        piece, tried = take_piece(rank, n_ranks, counts, n_pieces, tried)
+
+
+@inlined
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
     clips, one = course.hyper[CLIP_NORM] > 0.0, number(memory.params, 1.0)
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
     work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next batch
@@ -329,7 +315,7 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     coming = memory.params, memory.state, net.n_padded, 1 + N_STATE[course.rule] if updates else 0
     while piece >= 0:
         k, share = layer_of(work, piece)
-        batch_gradient(share, net, data, course, work, scratch, k, first, rows, memory.grads, coming)
+        stage_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, coming)
         if clips:
             add_squares(net, memory, work, piece)
         elif updates:
@@ -341,7 +327,7 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     return meetings
 
 
-_loop = make_loop(prepare, gradient, finish)
+_loop = make_loop(prepare, gradient, complete, finish)
 
 
 @kernel
@@ -385,7 +371,7 @@ def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, o
         first = block * n_rows
         rows = min(n_rows, data.n_samples - first)
         x0 = (first - row) * net.sizes[0]  # where row 0 of this block would start
-        forward(scratch, net, params, data.X, x0, row, rows, work, False, copy, 0, 0)
+        forward(scratch, net, params, data.X, x0, row, rows, work, False, copy, 0, 0, 0)
         o = work.blocks[n_layers] + row * width
         if writes:
             for i in range(rows * width):

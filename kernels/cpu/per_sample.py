@@ -104,9 +104,9 @@ def make_family(lanes):
                 dense(params, w, fan_out, 1, False, 0, delta, above, fan_out, fan_in, columns, delta, below)
 
     @inlined
-    def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
-        scale = 1.0 / (rows * net.loss_width)
-        gradient_of(net, data, course.shuffle, params, grads, work, share, first, rows, scale)
+    def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
+        scale = 1.0 / (stage.rows * net.loss_width)
+        gradient_of(net, data, course.shuffle, params, grads, work, share, stage.first, stage.rows, scale)
         return n_ranks
 
     @inlined
@@ -161,7 +161,12 @@ def prepare(rank, n_ranks, net, memory, work):
 
 
 @inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
+def complete(rank, n_ranks, net, data, course, memory, work, stage):
+    """A batch has one stage here: those that need more are for sample_replicas.py."""
+
+
+@inlined
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
     if course.rule == NO_UPDATE:
         return meetings
     p, g, state, n_layers = memory.params, memory.grads, memory.state, net.n_layers
@@ -191,7 +196,8 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
 
 _, _gradient_narrow, _evaluate_narrow = make_family(NARROW)
 gradient_wide, _gradient_wide, _evaluate_wide = make_family(WIDE)
-_loop_narrow, _loop_wide = make_loop(prepare, _gradient_narrow, finish), make_loop(prepare, _gradient_wide, finish)
+_loop_narrow = make_loop(prepare, _gradient_narrow, complete, finish)
+_loop_wide = make_loop(prepare, _gradient_wide, complete, finish)
 
 
 @kernel

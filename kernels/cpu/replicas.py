@@ -12,9 +12,10 @@ from __future__ import annotations
 from ..arguments import NO_UPDATE
 from ..jit import inlined, kernel
 from ..memory import number, offset
+from .clipping import add_squares, clip_now
 from .exchange import add_parts, give, own_part, start_of
 from .loop import make_loop
-from .per_layer import add_squares, clip_now, layer_gradient, pass_through, settle_all
+from .per_layer import layer_gradient, pass_through, settle_all
 from .per_layer import prepare as prepare_share
 from .update import CLIP_NORM
 from .work import REPLICAS, ROWS
@@ -28,21 +29,26 @@ def prepare(rank, n_ranks, net, memory, work):
 
 
 @inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
+def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
     scratch, half = offset(work.scratch, rank * work.n_scratch), own_part(work, rank, net.n_padded)
-    row, end = start_of(rank, n_ranks, rows, ROWS), start_of(rank + 1, n_ranks, rows, ROWS)
-    pass_through(rank, net, data, course, params, work, share, first, rows, row, end, step)
+    row, end = start_of(rank, n_ranks, stage.rows, ROWS), start_of(rank + 1, n_ranks, stage.rows, ROWS)
+    pass_through(rank, net, data, course, params, work, share, stage, row, end)
     if row < end:
         nothing = params, params, 0, 0  # is fetched ahead: nets are small
         for k in range(net.n_layers):
-            layer_gradient(WHOLE, net, data, course, work, scratch, k, first, row, end, False, False, half, nothing)
-        give(work, rank, step, net.n_padded)
+            layer_gradient(WHOLE, net, data, course, work, scratch, k, stage, row, end, False, False, half, nothing)
+        give(work, rank, stage.turn, net.n_padded)
     return n_ranks
 
 
 @inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
-    add_parts(rank, n_ranks, work, REPLICAS, rows, ROWS, step, net.n_padded, memory.grads)
+def complete(rank, n_ranks, net, data, course, memory, work, stage):
+    add_parts(rank, n_ranks, work, REPLICAS, stage, ROWS, net.n_padded, memory.grads)
+
+
+@inlined
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
+    complete(rank, n_ranks, net, data, course, memory, work, stage)
     if course.rule == NO_UPDATE:
         return meetings
     clip = number(memory.params, 1.0)
@@ -54,7 +60,7 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, fi
     return meetings
 
 
-_loop = make_loop(prepare, gradient, finish, apart=True)
+_loop = make_loop(prepare, gradient, complete, finish, apart=True)
 
 
 @kernel

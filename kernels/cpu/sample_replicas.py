@@ -21,37 +21,42 @@ def work_of(work, n_layers, part):
     n_outputs = at(work.units, n_layers + 1) - at(work.units, n_layers)
     n = part * (at(work.units, n_layers + 1) * work.columns + GAP)
     return SampleWork(
-        work.units, work.parts, work.columns, offset(work.filled, FILLED * part), offset(work.a, n), offset(work.z, n),
-        offset(work.delta, n), offset(work.y, part * (n_outputs * work.columns + GAP)),
+        work.units, work.rows, work.parts, work.columns, offset(work.filled, FILLED * part), offset(work.a, n),
+        offset(work.z, n), offset(work.delta, n), offset(work.y, part * (n_outputs * work.columns + GAP)),
         offset(work.weight, part * (work.columns + GAP)), work.parts_own, work.parts_given, work.replica,
         work.partial, work.order, work.words,
     )  # fmt: skip
 
 
 @inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, share, first, rows, step):
-    scale, loss, right = 1.0 / (rows * net.loss_width), 0.0, 0.0
+def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
+    scale, loss, right, rows = 1.0 / (stage.batch_rows * net.loss_width), 0.0, 0.0, stage.rows
     for part in range(work.parts * rank // n_ranks, work.parts * (rank + 1) // n_ranks):
         row, end = start_of(part, work.parts, rows, WIDE), start_of(part + 1, work.parts, rows, WIDE)
         if row < end:
             gradient_wide(
                 net, data, course.shuffle, params, own_part(work, part, net.n_padded),
-                work_of(work, net.n_layers, part), share, first + row, end - row, scale,
+                work_of(work, net.n_layers, part), share, stage.first + row, end - row, scale,
             )  # fmt: skip
             if n_ranks > 1:
-                give(work, part, step, net.n_padded)
+                give(work, part, stage.turn, net.n_padded)
             loss, right = loss + share[LOSS], right + share[RIGHT]
     share[LOSS], share[RIGHT] = loss, right
     return n_ranks
 
 
 @inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step):
-    add_parts(rank, n_ranks, work, work.parts, rows, WIDE, step, net.n_padded, memory.grads)
-    return update_net(rank, n_ranks, barrier, meetings, net, data, course, memory, work, first, rows, h, step)
+def complete(rank, n_ranks, net, data, course, memory, work, stage):
+    add_parts(rank, n_ranks, work, work.parts, stage, WIDE, net.n_padded, memory.grads)
 
 
-_loop = make_loop(prepare, gradient, finish, apart=True)
+@inlined
+def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
+    complete(rank, n_ranks, net, data, course, memory, work, stage)
+    return update_net(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
+
+
+_loop = make_loop(prepare, gradient, complete, finish, apart=True)
 
 
 @kernel

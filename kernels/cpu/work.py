@@ -83,11 +83,23 @@ def tile_size(n_inputs: int, n_outputs: int) -> int:
     return (n_inputs + n_outputs + 1) * NARROW
 
 
+class Stage(NamedTuple):
+    """The rows that ranks are at: a batch, or of one that is too large for caches, some."""
+
+    turn: int  # how many came before it in this call
+    step: int
+    first: int  # its first sample: an index of the data, or of their order
+    rows: int
+    start: int  # its first row in the batch ...
+    batch_rows: int  # ... which has so many
+
+
 class SampleWork(NamedTuple):
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
-    parts: int  # of a batch, in sample_replicas: from `filled` to `weight` each has a piece; floats are GAP
+    rows: int  # of a stage at the most
+    parts: int  # of a stage, in sample_replicas: from `filled` to `weight` each has a piece; floats are GAP
     columns: int  # of a piece of a, z, delta, y, weight: a multiple of the lanes
-    filled: np.ndarray  # int64 (FILLED,): first sample and number of samples of the batch in a, y, weight, -1 for none
+    filled: np.ndarray  # int64 (FILLED,): first sample and number of samples of the stage in a, y, weight, -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
     delta: np.ndarray
@@ -130,14 +142,15 @@ def piece_of(rows: int, n_params: int, ranks: int) -> int:
 
 
 class LayerWork(NamedTuple):
-    piece: int  # rows of a batch that a rank takes at a time
+    rows: int  # of a stage at the most
+    piece: int  # rows of it that a rank takes at a time
     weight_pieces: np.ndarray  # int64 (n_layers + 1,), the number of each layer's first piece of the weights
     taken: np.ndarray  # int64 (2, n_ranks, LINE_OF_COUNTS), how many pieces of each rank's part, of batch and weights
     blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
     z: np.ndarray  # inputs to f where they are kept, raw outputs where dropout hides them
     delta: np.ndarray
-    packed_delta: np.ndarray  # of each layer that needs it its delta in panels, for a batch or each of its halves
+    packed_delta: np.ndarray  # of each layer that needs it its delta in panels, for a stage or each of its halves
     delta_packs: np.ndarray  # int64 (n_layers,), where a layer's start, -1 for one that has none
     mask: np.ndarray  # as a, or empty without dropout
     y: np.ndarray  # (rows, n_outputs), gathered
@@ -152,7 +165,7 @@ class LayerWork(NamedTuple):
     n_scratch: int
     scratch: np.ndarray  # (n_ranks, n_scratch), of products
     squares: np.ndarray  # float64, a sum of squared gradients per UNIT rows of W and per UNIT elements of b
-    halves: bool  # whether the gradient is the sum of two halves of a batch, added in the end
+    halves: bool  # whether the gradient is the sum of two halves of each stage
     parts_own: np.ndarray  # flat (2, n_padded + GAP), the halves' gradients, or empty ...
     parts_given: np.ndarray  # ... as much, twice: copies for the other rank, of even and of odd steps ...
     replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, and OWN

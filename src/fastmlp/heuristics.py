@@ -42,6 +42,9 @@ WIDE_UP_TO_PARAMS = 13
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 HALF = ("bfloat16", "float16")
 PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
+# A batch of more rows than that goes through a net in stages, so that it needs no more memory than one of them, and
+# numbers stay in caches on their way. A multiple of what makes whole tiles, vectors and blocks of a product.
+STAGE_ROWS = 4096
 EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time ...
 EVALUATION_ROWS_FROM = 100_000, 1024  # ... or more, from so many weights of a layer on: it copies them each time
 # On a GPU one block trains a net up to so many parameters by itself, if no step has more multiply-adds than a block
@@ -69,12 +72,17 @@ def choose_family(network: Network, rows: int) -> str:
     up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
     fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
     if any(network.dropout) or not fits:
-        n_params, stays = network.layout.n_padded, rows * sum(network.layer_sizes[1:]) <= STAYING
+        n_params, stays = network.layout.n_padded, min(rows, STAGE_ROWS) * sum(network.layer_sizes[1:]) <= STAYING
         halves = n_params <= ALWAYS_REPLICAS or (stays and n_params <= REPLICAS_UP_TO_PARAMS)
         return "replicas" if halves else "per_layer"
     if rows <= 4:
         return "per_sample_narrow"
     return "per_sample_wide" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "per_sample_replicas"
+
+
+def stage_rows(device: Device, family: str, rows: int) -> int:
+    """Rows of a batch of `rows` that are in memory at a time. One thread alone has small nets' batches at once."""
+    return min(rows, STAGE_ROWS) if device.is_host and family != "per_sample_wide" else rows
 
 
 def work_of_samples(network: Network, rows: int) -> int:

@@ -97,7 +97,7 @@ class Plan:
     dtype: np.dtype
     family: str
     n_threads: int
-    rows: int  # of a batch, or of one rank's block when evaluating
+    rows: int  # of a batch or of its stages, or of one rank's block when evaluating
     net: Net
     work: Any
     made_for: tuple = ()  # of training: what another fit must ask for to have this plan
@@ -120,9 +120,9 @@ class Plan:
         if plan is not None:
             _forget_samples(plan.work)
             return plan
-        net, module = describe_net(network), backend(device)
-        work = module.make_work(family, net, batch_size, n_samples, n_threads, shuffle, dtype, precision)
-        return cls(network, device, module, dtype, family, n_threads, batch_size, net, work, made_for)
+        net, module, rows = describe_net(network), backend(device), heuristics.stage_rows(device, family, batch_size)
+        work = module.make_work(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
+        return cls(network, device, module, dtype, family, n_threads, rows, net, work, made_for)
 
     def leave(self) -> None:
         """The fit is over: the plan is for the next one on this thread."""
