@@ -125,7 +125,9 @@ def _try_kernel(cupy: Any, index: int) -> str:
     """
     code = 'extern "C" __global__ void probe(double* x) { x[threadIdx.x] += threadIdx.x; }'
     try:
-        importlib.import_module("cupy_backends.cuda.libs.cublas")
+        # Not by its full name: asking its package for it is what makes CuPy load the library, wherever pip put that.
+        from cupy_backends.cuda.libs import cublas  # noqa: F401
+
         with cupy.cuda.Device(index):
             found = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs CUDA's headers; ours need none
             cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (found,))
