@@ -13,10 +13,10 @@ only; a peer that has none has a line that says why, and so has a workload that 
 Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
 end of each round of many steps. Ours is measured as it is and with every step launched kernel by kernel instead of
 replayed as a graph, a small net also layer by layer, so that the overhead of launches shows; notes say whether graphs
-were used, and how much of a fit its set-up is. The limits: copies for
-bandwidth, bare cuBLAS products of the same precision for a step, and for populations the card's arithmetic:
-multiply-adds and what takes their place (an exponential and a division counted as 16 of them), at the rate of a kernel
-of nothing but multiply-adds.
+were used, and how much of a fit its set-up is. The limits: copies for bandwidth, bare cuBLAS products of the same
+precision for a step, replayed as graphs too, and for populations the card's arithmetic: multiply-adds and what takes
+their place (an exponential and a division counted as 16 of them), at the rate of a kernel of nothing but
+multiply-adds.
 """
 
 from __future__ import annotations

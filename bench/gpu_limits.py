@@ -89,25 +89,33 @@ def _products(precision: str) -> Any:
     )
 
 
-def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str) -> Callable[[], None]:
-    """The products of a step of one net, in this precision."""
-    return _step(_products(precision), sizes, batch, lambda i, j: numbers(cupy, precision, i, j))
+def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str) -> tuple[Callable[[], None], int]:
+    """(run, steps of a run): the products of steps of one net, in this precision."""
+    return _steps(_products(precision), sizes, batch, lambda i, j: numbers(cupy, precision, i, j))
 
 
-def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> Callable[[], None]:
-    """The products of a step of many nets together, in float32."""
+def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> tuple[Callable[[], None], int]:
+    """(run, steps of a run): the products of steps of many nets together, in float32."""
     from fastmlp.kernels.cuda.batched_passes import BatchedProducts, Stack
 
     stack = lambda i, j: Stack.of(numbers(cupy, "exact", n_nets, i, j), 0, (i, j), i * j)
-    return _step(BatchedProducts(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack)
+    return _steps(BatchedProducts(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack)
 
 
-def _step(products: Any, sizes: tuple[int, ...], batch: int, make: Callable[[int, int], Any]) -> Callable[[], None]:
-    """make(i, j) : a matrix, or one of each net"""
+def _steps(
+    products: Any, sizes: tuple[int, ...], batch: int, make: Callable[[int, int], Any]
+) -> tuple[Callable[[], None], int]:
+    """Replayed as a fit's steps are, where that can be: called one by one from Python, products of small nets wait for
+    the host.
+
+    make(i, j) : a matrix, or one of each net
+    """
+    from fastmlp.kernels.cuda.replay import LONG_RUN, Replays
+
     a, deltas = [[make(batch, size) for size in sizes] for _ in range(2)]
     W, slopes = [[make(i, j) for i, j in pairwise(sizes)] for _ in range(2)]
 
-    def run() -> None:
+    def step() -> None:
         for k, w in enumerate(W):
             products.times(a[k], w, a[k + 1], batch)
         for k in range(len(W) - 1, -1, -1):
@@ -115,4 +123,14 @@ def _step(products: Any, sizes: tuple[int, ...], batch: int, make: Callable[[int
             if k:
                 products.times_transposed(deltas[k + 1], W[k], deltas[k], batch)
 
-    return run
+    replays, n = Replays(), 2 * LONG_RUN  # the first run launches some, and records both graphs that the others need
+    can_be_recorded = products.take_workspace()
+
+    def run() -> None:
+        if can_be_recorded:
+            replays.run(None, n, step)
+            return
+        for _ in range(n):
+            step()
+
+    return run, n

@@ -78,7 +78,7 @@ def graphs_of(run: Callable[[], Any]) -> str:
         replay.record = record
     if replay.failures:
         return f"launched one by one: {replay.failures[-1]}"
-    return f"replayed, {n_recorded} recorded in a fit" if n_recorded else "none recorded in a fit"
+    return f"replayed, {n_recorded} recorded" if n_recorded else "none recorded"
 
 
 def graphs_of_ways(found: dict[str, tuple[Callable[[], None], int]]) -> dict[str, str]:

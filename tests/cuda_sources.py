@@ -106,7 +106,7 @@ def narrow(i):
     on = switches(i)
     data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
     work = narrow.NarrowWork(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
-    work.compiled(work.text(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"])))
+    work.narrow(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 
 def evaluation(i):

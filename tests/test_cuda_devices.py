@@ -79,6 +79,7 @@ def test_a_device_that_is_not_there(cuda):
 
 def test_a_cupy_without_its_libraries(emulated_cuda, cuda, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs.cublas", None)
+    monkeypatch.delattr(sys.modules["cupy_backends.cuda.libs"], "cublas")
     with pytest.raises(RuntimeError, match=r"does not compile or run there \(.*cublas.*pip install 'fastmlp"):
         make()
 

@@ -145,6 +145,30 @@ def test_the_command_describes_a_gpu(emulated_cuda, monkeypatch):
             assert words in row
 
 
+def test_gpus_that_nobody_asks_for_are_left_alone(emulated_cuda, monkeypatch):
+    """On each that a kernel is tried on, this process takes memory, and is one of its processes."""
+    emulated_cuda.settings.n_devices = 4
+    tried, names = [], devices.__globals__
+    broken = lambda cupy, index: tried.append(index) or ("broken" if index == 1 else "")
+    monkeypatch.setitem(names, "_try_kernel", broken)
+    for device, more in (("auto", [0]), ("cuda", []), ("cuda:0", []), ("cuda:2", [2])):
+        tried.clear()
+        MLP((2, 1), device=device)
+        assert tried == more, device
+    with pytest.raises(RuntimeError, match=r"device='cuda:1' cannot be had: broken\. Use"):
+        MLP((2, 1), device="cuda:1")
+    tried.clear()
+    assert [row.available for row in devices()[1:]] == [True, False, True, True]
+    assert tried == [3]
+
+
+def test_auto_takes_the_first_gpu_that_works(emulated_cuda, monkeypatch):
+    emulated_cuda.settings.n_devices = 3
+    monkeypatch.setitem(devices.__globals__, "_try_kernel", lambda cupy, index: "broken" * (index == 0))
+    assert "cuda:1 would be taken" in MLP((2, 1), device="auto").device.reason
+    assert MLP((2, 1), device="cuda:1").device.name == "cuda:1"
+
+
 @pytest.mark.parametrize("required", [True, False])
 def test_tests_that_ask_for_a_gpu(required):
     """Without one they are skipped, and fail if it is required, lest a run on a card pass without the card."""

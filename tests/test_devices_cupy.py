@@ -41,6 +41,17 @@ def test_devices_say_that_the_driver_is_missing():
 
 
 @without_driver
+def test_a_kernel_is_tried_with_the_libraries_that_came_with_cupy(fresh_python, monkeypatch):
+    """In a process that has loaded none of them yet, and that no environment module has told where they are: what
+    keeps a kernel from running here is the driver.
+    """
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    done = fresh_python("import cupy\nfrom fastmlp.devices import _try_kernel\nprint(_try_kernel(cupy, 0))")
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"a small kernel does not compile or run there \(cudaError\w+: ", done.stdout), done.stdout
+
+
+@without_driver
 @pytest.mark.parametrize("make", [fastmlp.MLP, lambda sizes, **names: fastmlp.Population(sizes, 3, **names)])
 def test_cuda_raises_and_auto_falls_back(make):
     with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* driver.*Use device='cpu'"):
@@ -88,7 +99,10 @@ def asked_of_cupy():
 
 def resolve(name):
     first, *rest = name.split(".")
-    found = importlib.import_module({"cupy": "cupy", "cublas": "cupy_backends.cuda.libs.cublas"}[first])
+    if first == "cublas":
+        from cupy_backends.cuda.libs import cublas as found  # by its full name CuPy would not load the library
+    else:
+        found = cupy
     for part in rest:
         found = getattr(found, part)
     return found
@@ -128,7 +142,8 @@ def test_emulator_has_nothing_that_cupy_has_not():
         emulated, real = getattr(MODULES["cupy.cuda"], kind), getattr(cupy.cuda, kind)
         extra = {"mem"} if kind == "MemoryPointer" else set()
         assert public(emulated) <= public(real) | extra, kind
-    real = importlib.import_module("cupy_backends.cuda.libs.cublas")
+    from cupy_backends.cuda.libs import cublas as real
+
     for name, function in vars(cublas).items():
         if inspect.isfunction(function) and function.__module__ == cublas.__name__ and not name.startswith("_"):
             declared = (getattr(real, name).__doc__ or "").splitlines()[0]
@@ -156,7 +171,8 @@ ARCHITECTURES = ("sm_80", "sm_90")  # as CuPy names an A100 and an H100
 @pytest.fixture
 def nvrtc():
     """CuPy's, of the CUDA that it was built for. Loaded here, before the emulator has a say in what is found."""
-    module = importlib.import_module("cupy_backends.cuda.libs.nvrtc")
+    from cupy_backends.cuda.libs import nvrtc as module
+
     assert module.getVersion()[0] == cupy.cuda.driver.get_build_version() // 1000
     return module
 

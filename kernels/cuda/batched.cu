@@ -35,9 +35,9 @@ extern "C" __global__ void activate(
 
 // starts : without a clock, whether sums begin here.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
-    const Job* given, const long long* clock, long long rows, long long room, long long chunk, long long most_chunks, const T* y,
-    long long y_stride, const T* weight, long long weight_stride, double scale, int starts, int judged, T* z, T* a,
-    T* delta, double* sums, T* bias_parts) {
+    const Job* given, const long long* clock, long long rows, long long room, long long chunk, long long most_chunks,
+    const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
+    int starts, int judged, T* z, T* a, T* delta, double* sums, T* bias_parts) {
   const Job& job = *given;
   const long long net = blockIdx.y, at = net * room * N_OUTPUTS;
   if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
@@ -116,8 +116,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) shuffle(const Job* given, 
 
 // Block (columns, chunk, net).
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long room, long long chunk, long long most_chunks, int hides, const T* kept,
-    const T* mask, T* delta, T* bias_parts) {
+    int k, long long rows, long long room, long long chunk, long long most_chunks, int hides,
+    const T* __restrict__ kept, const T* __restrict__ mask, T* delta, T* bias_parts) {
   const long long net = blockIdx.z, at = net * room * width_of(k + 1);
   backward_chunk(
       k, rows, chunk, hides, kept + at, mask + at, delta + at, bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));

@@ -66,7 +66,7 @@ class NarrowWork(LayersWork):
 
     def __init__(self, net: Net, rows: int, dtype: np.dtype, precision: str):
         super().__init__(net, rows, dtype, "exact")
-        self._half = TYPES[precision]
+        self._half, self._narrow = TYPES[precision], {}
         self._n_weights, self._n_grads, tile_bytes = Layout.of(net)
         limit = shared_limit()
         self._in_shared = tile_bytes + 4 * self._n_grads <= limit
@@ -84,6 +84,12 @@ class NarrowWork(LayersWork):
         )
         return source(header, "layout.cuh", "sums.cuh", "tensor_cores.cuh", "narrow.cu")
 
+    def narrow(self, header: str) -> Module:
+        """The module of such a net's own kernels; steps ask for it by the header, which is always the same text."""
+        if header not in self._narrow:
+            self._narrow[header] = self.compiled(self.text(header))
+        return self._narrow[header]
+
     def chunks_of(self, rows: int) -> tuple[int, int]:
         return 1, 1
 
@@ -97,7 +103,7 @@ class NarrowWork(LayersWork):
         self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
         seed: int,
     ) -> None:  # fmt: skip
-        narrow, net = self.compiled(self.text(header)), self.net
+        narrow, net = self.narrow(header), self.net
         grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
         narrow["narrow_gradient"](

@@ -3,6 +3,9 @@
 //
 // Rows are samples. A pass runs over blocks of 32 columns x 8 rows; sums over rows leave one partial result per chunk of
 // rows, which the next reader adds up in order, so that results do not depend on scheduling.
+//
+// What is only read is __restrict__ in judge and backward, the kernels that call these: the next row's loads need not
+// wait for this row's stores. Not here, where NVRTC would then choose the activation within the loop, not before it.
 
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
 constexpr int WARPS = 8;

@@ -29,14 +29,16 @@ extern "C" __global__ void activate(
 
 // Without a clock, `starts` says whether the batch is the first of its epoch.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
-    const Clock* clock, const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c,
-    double bound, int starts, int judged, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+    const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
+    const T* __restrict__ weight, double scale, double c, double bound, int starts, int judged, T* z, T* a, T* delta,
+    double* sums, T* bias_parts) {
   if (clock) starts = clock->step % clock->n_batches == 0;
   judge_chunk(b, rows, chunk, y, weight, scale, c, bound, starts, judged, z, a, delta, sums, bias_parts);
 }
 
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long chunk, int hides, const T* kept, const T* mask, T* delta, T* bias_parts) {
+    int k, long long rows, long long chunk, int hides, const T* __restrict__ kept, const T* __restrict__ mask,
+    T* delta, T* bias_parts) {
   backward_chunk(k, rows, chunk, hides, kept, mask, delta, bias_parts);
 }
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -81,13 +82,15 @@ def _processor(n_threads: int) -> str:
 
 
 def _describe_cuda() -> list[DeviceInfo]:
-    rows, reason = _find_cuda()
-    return list(rows) or [DeviceInfo("cuda", False, "NVIDIA GPU", reason)]
+    gpus, reason = _find_cuda()
+    return [look() for look in gpus] or [DeviceInfo("cuda", False, "NVIDIA GPU", reason)]
 
 
 @lru_cache(maxsize=1)
-def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
-    """(a row for each GPU, why there is none). Looks once: what is missing does not appear while a process runs."""
+def _find_cuda() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
+    """(what gives the row of each GPU, why there is none). Looks once, and at each GPU once, when it is asked for: what
+    is missing does not appear while a process runs, and looking at a GPU takes memory there.
+    """
     try:
         import cupy
 
@@ -105,18 +108,18 @@ def _find_cuda() -> tuple[tuple[DeviceInfo, ...], str]:
         count = 0
     if not count:
         return (), f"CuPy {cupy.__version__} and the driver are there, but no GPU is; check CUDA_VISIBLE_DEVICES"
-    driver = runtime.driverGetVersion()
-    rows = []
-    for index in range(count):
-        properties = runtime.getDeviceProperties(index)
-        name = properties["name"].decode() if isinstance(properties["name"], bytes) else properties["name"]
-        text = (
-            f"{name}, {properties['totalGlobalMem'] / 2**30:.0f} GiB, compute capability {properties['major']}."
-            f"{properties['minor']}, driver for CUDA {driver // 1000}.{driver % 1000 // 10}, CuPy {cupy.__version__}"
-        )
-        failure = _try_kernel(cupy, index)
-        rows.append(DeviceInfo("cuda" if index == 0 else f"cuda:{index}", not failure, text, failure))
-    return tuple(rows), ""
+    return tuple(cache(partial(_describe_gpu, cupy, index)) for index in range(count)), ""
+
+
+def _describe_gpu(cupy: Any, index: int) -> DeviceInfo:
+    driver, properties = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.getDeviceProperties(index)
+    name = properties["name"].decode() if isinstance(properties["name"], bytes) else properties["name"]
+    text = (
+        f"{name}, {properties['totalGlobalMem'] / 2**30:.0f} GiB, compute capability {properties['major']}."
+        f"{properties['minor']}, driver for CUDA {driver // 1000}.{driver % 1000 // 10}, CuPy {cupy.__version__}"
+    )
+    failure = _try_kernel(cupy, index)
+    return DeviceInfo("cuda" if index == 0 else f"cuda:{index}", not failure, text, failure)
 
 
 def _try_kernel(cupy: Any, index: int) -> str:
@@ -125,7 +128,9 @@ def _try_kernel(cupy: Any, index: int) -> str:
     """
     code = 'extern "C" __global__ void probe(double* x) { x[threadIdx.x] += threadIdx.x; }'
     try:
-        importlib.import_module("cupy_backends.cuda.libs.cublas")
+        # Not by its full name: asking its package for it is what makes CuPy load the library, wherever pip put that.
+        from cupy_backends.cuda.libs import cublas  # noqa: F401
+
         with cupy.cuda.Device(index):
             found = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs CUDA's headers; ours need none
             cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (found,))
@@ -190,20 +195,20 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch:
         return Device("cpu", "asked for")
     if kind == "auto":
         return _by_work(work, at_once, in_one_launch)
-    rows = _describe_cuda()
+    gpus, reason = _find_cuda()
     index = int(device.partition(":")[2] or 0)
-    beyond = f"the highest number here is {len(rows) - 1}"
-    reason = rows[0].reason or (rows[index].reason if index < len(rows) else beyond)
+    if gpus:
+        reason = gpus[index]().reason if index < len(gpus) else f"the highest number here is {len(gpus) - 1}"
     if reason:
         raise RuntimeError(f"device={device!r} cannot be had: {reason}. Use device='cpu' or device='auto'.")
     return Device(device, "asked for")
 
 
 def _by_work(work: float, at_once: float, in_one_launch: bool) -> Device:
-    rows, reason = _find_cuda()
-    usable = next((row for row in rows if row.available), None) if rows else None
+    gpus, reason = _find_cuda()
+    usable = next((row for row in (look() for look in gpus) if row.available), None)
     if usable is None:
-        return _without_cuda(rows[0].reason if rows else reason)
+        return _without_cuda(gpus[0]().reason if gpus else reason)
     needed, given = thresholds(usable), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
     if in_one_launch:
         given += " in one launch"

@@ -43,6 +43,7 @@ def test_jax_trains_the_same_population(rng):
 def test_single(cuda, precision):
     row = gpu_works.single(cuda, (6, 20, 3), 32, 2, epochs=16, precision=precision, target="none", rounds=1)
     assert row["limit"] > 0
+    assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     by_layers = row["notes"].get("graphs of fastmlp, by layers", "")
     assert row["notes"]["graphs of fastmlp"].startswith("replayed, " if precision == "bfloat16" else "none ")
     assert by_layers.startswith("" if precision == "bfloat16" else "replayed, ")
@@ -59,6 +60,7 @@ def test_nets_in_step(cuda, monkeypatch):
     monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", -1)
     row = gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)
     assert row["limit"] > 0
+    assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     assert row["notes"]["graphs of fastmlp"].startswith("replayed, ")
     assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
     monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", 10**9)
@@ -72,7 +74,7 @@ def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
     from fastmlp.kernels.cuda.products import Products
 
     asked, made, multiply = [], [], Products._multiply
-    run = gpu_limits.bare_products(cuda, (6, 20, 3), 8, precision)
+    run, _ = gpu_limits.bare_products(cuda, (6, 20, 3), 8, precision)
     if precision in gpu_limits.HALVES:
         run()
         return
@@ -85,7 +87,40 @@ def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
     monkeypatch.setattr(Products, "_multiply", noted)
     run()
     assert all(0.01 < float(abs(product).max()) < 100 for product in made)
-    assert sorted(asked) == sorted([[6, 8, 20], [3, 8, 20], [3, 8, 20], [3, 8, 20], [6, 8, 20]])
+    step = sorted([[6, 8, 20], [3, 8, 20], [3, 8, 20], [3, 8, 20], [6, 8, 20]])
+    assert all(sorted(asked[k : k + 5]) == step for k in range(0, len(asked), 5))
+
+
+@pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16", "of nets"])
+def test_bare_products_are_replayed(emulated_cuda, precision):
+    """As many steps as a run says; the host has few calls to make."""
+    import cupy
+
+    if precision == "of nets":
+        run, n_steps = gpu_limits.bare_products_of_nets(cupy, (6, 20, 3), 4, 8)
+    else:
+        run, n_steps = gpu_limits.bare_products(cupy, (6, 20, 3), 8, precision)
+    run()
+    with emulated_cuda.counting() as n:
+        run()
+    assert n["launches from graphs"] == 5 * n_steps
+    assert n["graph_launches"] == 2
+
+
+@pytest.mark.parametrize("why", ["no C interface", "refused"])
+def test_bare_products_that_cannot_be_replayed(emulated_cuda, why, monkeypatch):
+    """Are timed all the same, and the row says so."""
+    import cupy
+
+    if why == "refused":
+        monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", lambda stream: [][0])
+    emulated_cuda.settings.cublas = why == "refused"
+    for work, job in ((gpu_works.single, ((6, 20, 3), 32, 2, 2, "exact", "none")),
+                      (gpu_works.nets_in_steps, ((64, 128, 64, 10), 3, 8, 3, 1))):  # fmt: skip
+        row = work(cupy, *job, 1)
+        assert row["limit"] > 0
+        said = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
+        assert row["notes"]["graphs of bare products"] == said
 
 
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
@@ -250,6 +285,7 @@ def test_the_whole_command(emulated_cuda, tmp_path):
         assert row["limit"] > 0
         assert f"| {name} | {row['unit']} | fastmlp |" in done.stdout
         assert "set-up of a fit" in row["notes"]
+        assert row["notes"].get("graphs of bare products") == (None if "XOR" in name else "replayed, 2 recorded")
         assert "pending" not in row
         peers = dict(row["left_out"])
         if "tf32" in name:

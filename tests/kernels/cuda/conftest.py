@@ -1,7 +1,9 @@
 """Where the nets of a population are: fixtures that are entered for a whole test, and checked at its end."""
 
+import numpy as np
 import pytest
 from cuda_cases import PLACES, Place
+from tolerances import TOLERANCES
 
 COUNTS = {
     "thread": 131,
@@ -26,3 +28,19 @@ def placed(names):
 
 place, small = placed(PLACES), placed(("thread", "block", "batched"))
 lanes = placed(("thread", "block", "workspace", "batched"))
+
+
+@pytest.fixture
+def assert_same(request):
+    """assert_same(found, expected): what two kernels of the same formulas make. The same bits in the emulator; on a GPU
+    as far as rounding goes, since NVRTC may join other multiplications and additions in one than in the other.
+    """
+
+    def check(found, expected):
+        if request.config.getoption("--device") == "emulator":
+            np.testing.assert_array_equal(found, expected)
+        else:
+            tolerance = TOLERANCES["training", found.dtype.name]
+            np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+    return check

@@ -1,6 +1,7 @@
 """Whole fits give the same bits however threads and streams take turns, and touch nothing that is not theirs."""
 
 import importlib
+import re
 import threading
 from contextlib import nullcontext
 
@@ -64,6 +65,42 @@ def test_fits_in_two_threads(fit, stream, late, cuda, be_late):
         worker.join()
     for number in range(2):
         np.testing.assert_array_equal(found[number], expected)
+
+
+def test_what_kernels_take_to_be_apart_is_apart(cuda, monkeypatch):
+    """A __restrict__ parameter shares no number with what its kernel writes, else that might be read too early: with
+    outputs in place of what the activation took and beside it, masks, weights, orders, and nothing learned.
+    """
+    from fastmlp import MLP, Population
+    from fastmlp.kernels.cuda.module import Kernel
+
+    init, call, seen = Kernel.__init__, Kernel.__call__, set()
+
+    def made(kernel, function, text, name):
+        init(kernel, function, text, name)
+        kernel.parts = re.search(rf"__global__ void\b[^;{{}}]*?\b{name}\s*\((.*?)\)\s*\{{", text, re.S)[1].split(",")
+
+    def launched(kernel, grid, block, *arguments, shared=0):
+        given = [(part, x) for part, x in zip(kernel.parts, arguments, strict=True) if isinstance(x, cuda.ndarray)]
+        for part, x in given:
+            for other, y in given if "__restrict__" in part else ():
+                if other != part and "const " not in other:
+                    apart = x.data.ptr + x.nbytes <= y.data.ptr or y.data.ptr + y.nbytes <= x.data.ptr
+                    assert apart, (kernel.name, part, other)
+                    seen.add((kernel.name, part.split()[-1]))
+        call(kernel, grid, block, *arguments, shared=shared)
+
+    monkeypatch.setattr(Kernel, "__init__", made)
+    monkeypatch.setattr(Kernel, "__call__", launched)
+    X, y, weight = np.ones((30, 4), np.float32), np.arange(30) % 3, np.linspace(0.5, 1.5, 30)
+    for hidden, dropout in (("tanh", 0.0), ("tanh", 0.2), ("gelu", 0.2)):
+        settings = {"hidden_activation": hidden, "dropout": dropout, "loss": "softmax_cross_entropy", "device": "cuda"}
+        for net in (MLP((4, 150, 150, 3), **settings), Population((4, 150, 150, 3), 3, **settings)):
+            net.fit(X, y, epochs=2, batch_size=7, sample_weight=weight, verbose=0)
+            net.fit(cuda.asarray(X), cuda.asarray(y), epochs=1, shuffle=False, verbose=0)
+            net.evaluate(X, y)
+    passes = {(name, part) for name, part in seen if name in ("judge", "backward")}
+    assert passes == {("judge", part) for part in ("b", "y", "weight")} | {("backward", "kept"), ("backward", "mask")}
 
 
 def without_room(emulated_cuda, share):

@@ -106,6 +106,18 @@ def test_gradients_in_shared_or_global_memory(limit, monkeypatch, rng):
         close(gradient, reference_of(net.network, net.params).loss_and_gradient(X[:n], y[:n])[1], "float16")
 
 
+def test_sources_are_put_together_once(monkeypatch, rng):
+    """Not at every step that is launched."""
+    from fastmlp.kernels.cuda import narrow
+
+    texts, source = [], narrow.source
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
+    monkeypatch.setattr(narrow, "source", lambda *parts: (texts.append(source(*parts)), texts[-1])[1])
+    net = make((5, 20, 3), "float16")
+    net.fit(rng.normal(size=(100, 5)), rng.normal(size=(100, 3)), epochs=3, batch_size=20, verbose=0)
+    assert len(texts) == 1
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_training(precision, rng):
     """Some epochs of shuffled batches, the last one short: losses and the way parameters went."""

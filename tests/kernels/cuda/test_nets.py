@@ -182,19 +182,21 @@ def test_own_dropout(cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.5), Adam(0.1), Rprop(0.01)])
-def test_samples_that_are_written_out_give_the_same_bits(cuda, optimizer, monkeypatch):
-    """A kernel that is compiled for so many samples, and one that counts them."""
+def test_samples_that_are_written_out_give_the_same(cuda, optimizer, assert_same, monkeypatch):
+    """A kernel that is compiled for so many samples, and one that counts them; in float64, where no sign of a slope, by
+    which Rprop goes, hangs on rounding.
+    """
     from fastmlp.kernels.cuda import per_net
 
     X, y, rng = samples(7)
     weight, fits = rng.random(7), []
     for most in (per_net.MOST_WRITTEN_OUT, 0):
         monkeypatch.setattr(per_net, "MOST_WRITTEN_OUT", most)
-        pop = make(130, dtype="float32")
+        pop = make(130, dtype="float64")
         result = pop.fit(X, y, sample_weight=weight, epochs=70, optimizer=optimizer, shuffle=True, verbose=0)
         fits.append((pop.params, result.loss, result.records))
     for written_out, counted in zip(*fits, strict=True):
-        np.testing.assert_array_equal(written_out, counted)
+        assert_same(written_out, counted)
 
 
 def test_samples_of_weight_zero_do_not_count(lanes):
