@@ -172,7 +172,7 @@ def make_work(
     pieces = lambda n: aligned_zeros(parts * (n * columns + (GAP if parts > 1 else 0)), dtype)
     work = SampleWork(
         units=np.cumsum([0] + sizes).astype(np.int64),
-        rows=rows, parts=parts, columns=columns,
+        rows=rows, parts=parts, columns=columns, colliding=COLLIDING // dtype.itemsize,
         filled=np.full(FILLED * parts, -1, np.int64),
         a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(sum(sizes)), y=pieces(sizes[-1]), weight=pieces(1),
         **exchange, **walk,

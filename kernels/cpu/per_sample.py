@@ -1,8 +1,8 @@
 """One small net: the samples of a batch are the lanes, and a step costs no call at all.
 
-Arrays hold a unit per row and a sample per column: unit u's values start at u * columns, `columns` being the batch size
-rounded up to whole vectors. Columns past the batch have weight 0. For a handful of samples, such as the four of XOR,
-vectors of 4 lanes waste none; otherwise they have 16.
+Arrays hold a unit per row and a sample per column: unit u's values start at u * columns, `columns` being the samples at
+hand rounded up to whole vectors. Columns past them are zeros of weight 0. For a handful of samples, such as the four of
+XOR, vectors of 4 lanes waste none; otherwise they have 16.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 from .work import LOSS, NARROW, RIGHT, WIDE
 
 
+@inner
+def columns_for(work, rows, lanes):
+    """Of so many samples: whole vectors, and units that do not all begin where a cache has the same few places."""
+    columns = (rows + lanes - 1) // lanes * lanes
+    return columns if columns % work.colliding > 0 else columns + WIDE
+
+
 @inlined
-def fill_batch(net, data, shuffle, work, first, rows):
+def fill_batch(net, data, shuffle, work, first, rows, columns):
     """Turn samples first .. first + rows into columns, unless they are there already."""
     if not shuffle and work.filled[0] == first and work.filled[1] == rows:
         return
-    n_features, n_outputs, columns = net.sizes[0], net.sizes[net.n_layers], work.columns
+    n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
     # Whole squares are turned in registers, by way of delta, which has room for one if there is any and holds nothing.
     whole_rows, whole_features = rows - rows % WIDE, n_features - n_features % WIDE
     for s in range(0, whole_rows, WIDE):
@@ -42,8 +49,13 @@ def fill_batch(net, data, shuffle, work, first, rows):
             for j in range(n_outputs):
                 work.y[j * columns + s] = data.Y[sample * n_outputs + j]
         work.weight[s] = data.weight[sample] if data.weighted else number(work.weight, 1.0)
-    for s in range(rows, columns):
-        work.weight[s] = number(work.weight, 0.0)
+    nothing = number(work.weight, 0.0)
+    for s in range(rows, columns):  # what other batches left there could become infinite, which times 0 is no number
+        for i in range(n_features):
+            work.a[i * columns + s] = nothing
+        for j in range(n_outputs):
+            work.y[j * columns + s] = nothing
+        work.weight[s] = nothing
     work.filled[0], work.filled[1] = first, rows
 
 
@@ -54,8 +66,7 @@ def make_family(lanes):
     dense, weight_gradients = make_products(lanes)
 
     @inlined
-    def forward(net, params, work):
-        columns = work.columns
+    def forward(net, params, work, columns):
         a, z = work.a, work.z
         n_layers = net.n_layers
         for k in range(n_layers):
@@ -68,9 +79,9 @@ def make_family(lanes):
             softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
 
     @inlined
-    def judge(net, metric, work, share, rows, scale):
+    def judge(net, metric, work, share, columns, scale):
         """Loss, hits and output delta of the batch in work."""
-        columns, n_layers = work.columns, net.n_layers
+        n_layers = net.n_layers
         start, size = at(work.units, n_layers) * columns, at(net.sizes, n_layers) * columns
         loss = total(
             loss_and_delta(
@@ -85,11 +96,11 @@ def make_family(lanes):
 
     @inlined
     def gradient_of(net, data, shuffle, params, grads, work, share, first, rows, scale):
-        """Of rows from `first` on, which are as many as work has room for; scale : a factor on their losses' slopes."""
-        fill_batch(net, data, shuffle, work, first, rows)
-        forward(net, params, work)
-        judge(net, data.metric, work, share, rows, scale)
-        columns, a, delta = work.columns, work.a, work.delta
+        """Of rows from `first` on, for which work has room; scale : a factor on their losses' slopes."""
+        columns, a, delta = columns_for(work, rows, lanes), work.a, work.delta
+        fill_batch(net, data, shuffle, work, first, rows, columns)
+        forward(net, params, work, columns)
+        judge(net, data.metric, work, share, columns, scale)
         n_layers = net.n_layers
         for k in range(n_layers - 1, -1, -1):
             fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
@@ -121,15 +132,16 @@ def make_family(lanes):
         loss = right = 0.0
         for first in range(0, data.n_samples, work.columns):
             rows = min(work.columns, data.n_samples - first)
-            fill_batch(net, data, False, work, first, rows)
-            forward(net, params, work)
+            columns = columns_for(work, rows, lanes)
+            fill_batch(net, data, False, work, first, rows, columns)
+            forward(net, params, work, columns)
             if writes:
-                width, start = net.sizes[net.n_layers], work.units[net.n_layers] * work.columns
+                width, start = net.sizes[net.n_layers], work.units[net.n_layers] * columns
                 for s in range(rows):
                     for j in range(width):
-                        output[(first + s) * width + j] = work.a[start + j * work.columns + s]
+                        output[(first + s) * width + j] = work.a[start + j * columns + s]
             if data.judged:
-                judge(net, data.metric, work, share, rows, 0.0)
+                judge(net, data.metric, work, share, columns, 0.0)
                 loss += share[LOSS]
                 right += share[RIGHT]
         share[LOSS], share[RIGHT] = loss, right

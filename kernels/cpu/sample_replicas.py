@@ -21,10 +21,10 @@ def work_of(work, n_layers, part):
     n_outputs = at(work.units, n_layers + 1) - at(work.units, n_layers)
     n = part * (at(work.units, n_layers + 1) * work.columns + GAP)
     return SampleWork(
-        work.units, work.rows, work.parts, work.columns, offset(work.filled, FILLED * part), offset(work.a, n),
-        offset(work.z, n), offset(work.delta, n), offset(work.y, part * (n_outputs * work.columns + GAP)),
-        offset(work.weight, part * (work.columns + GAP)), work.parts_own, work.parts_given, work.replica,
-        work.partial, work.order, work.words,
+        work.units, work.rows, work.parts, work.columns, work.colliding, offset(work.filled, FILLED * part),
+        offset(work.a, n), offset(work.z, n), offset(work.delta, n),
+        offset(work.y, part * (n_outputs * work.columns + GAP)), offset(work.weight, part * (work.columns + GAP)),
+        work.parts_own, work.parts_given, work.replica, work.partial, work.order, work.words,
     )  # fmt: skip
 
 
