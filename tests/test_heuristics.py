@@ -39,6 +39,14 @@ def test_small_nets_have_samples_in_lanes():
     assert choose_family(network(LARGE), 128) == "per_layer"
 
 
+def test_deep_narrow_nets_are_replicas_whatever_the_batch():
+    for rows in (16, 128, 1024):
+        assert choose_family(network((64, *64 * (64,), 10)), rows) == "replicas"
+        assert choose_family(network((64, *16 * (128,), 10)), rows) == "replicas"
+        assert choose_family(network((64, *8 * (256,), 10)), rows) == "per_layer"
+    assert choose_family(network((64, *400 * (64,), 10)), 128) == "per_layer"
+
+
 def test_family_of_a_step_that_one_thread_is_enough_for():
     assert choose_family(network((16, 32, 1)), 64) == "per_sample_wide"
     assert choose_family(network((16, 32, 1)), 1024) == "per_sample_replicas"

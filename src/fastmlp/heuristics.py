@@ -24,6 +24,9 @@ ROWS_PER_THREAD = 8
 # deltas than stay in a second-level cache: those that leave it cost another core little. Where they always have a net
 # each they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.
 REPLICAS_UP_TO_PARAMS, STAYING, REPLICAS_FROM = 200_000, 250_000, 900_000
+# Deep nets of layers of up to so many units, whatever the batch, up to so many parameters: threads that share a net read
+# more of what the other has written, and such layers' weights where they lie, with no copy of their own.
+NARROW_REPLICAS = 160, 1_200_000
 # The same with samples as lanes, where an activation takes as long as so many multiply-adds: two threads pay from so
 # many of them on, each other one from so many more.
 ACTIVATION, SAMPLE_REPLICAS_FROM, SAMPLES_PER_THREAD = 20, 300_000, 600_000
@@ -72,9 +75,10 @@ def choose_family(network: Network, rows: int) -> str:
     up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
     fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
     if any(network.dropout) or not fits:
-        n_params, stays = network.layout.n_padded, min(rows, STAGE_ROWS) * sum(network.layer_sizes[1:]) <= STAYING
-        halves = n_params <= ALWAYS_REPLICAS or (stays and n_params <= REPLICAS_UP_TO_PARAMS)
-        return "replicas" if halves else "per_layer"
+        widest, most = NARROW_REPLICAS
+        is_narrow, stays = max(network.layer_sizes[1:]) <= widest, rows * sum(network.layer_sizes[1:]) <= STAYING
+        up_to = most if is_narrow else REPLICAS_UP_TO_PARAMS if stays else ALWAYS_REPLICAS
+        return "replicas" if network.layout.n_padded <= up_to else "per_layer"
     if rows <= 4:
         return "per_sample_narrow"
     return "per_sample_wide" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "per_sample_replicas"
