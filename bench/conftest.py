@@ -53,7 +53,9 @@ def pytest_addoption(parser):
     group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where everybody computes")
     group.addoption("--peers", default="all", help=f"all, none, or some of {','.join(FAMILIES)}")
     group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
-    group.addoption("--quick", action="store_true", help="one or two works a group, three rounds: about two minutes")
+    group.addoption(
+        "--quick", action="store_true", help="one or two works a group, three rounds: less than two minutes"
+    )
     group.addoption(
         "--largest", action="store_true",
         help="only what is too large for a full run: as far as memory allows; with --resume they join its curves",
