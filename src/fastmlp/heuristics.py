@@ -24,8 +24,8 @@ ROWS_PER_THREAD = 8
 # deltas than stay in a second-level cache: those that leave it cost another core little. Where they always have a net
 # each they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.
 REPLICAS_UP_TO_PARAMS, STAYING, REPLICAS_FROM = 200_000, 250_000, 900_000
-# Deep nets of layers of up to so many units, whatever the batch, up to so many parameters: threads that share a net read
-# more of what the other has written, and such layers' weights where they lie, with no copy of their own.
+# Deep nets of layers of up to so many units do so whatever the batch, up to so many parameters: threads that share one
+# read more of what the other has written, and such layers' weights where they lie, with no copy of their own.
 NARROW_REPLICAS = 160, 1_200_000
 # The same with samples as lanes, where an activation takes as long as so many multiply-adds: two threads pay from so
 # many of them on, each other one from so many more.
