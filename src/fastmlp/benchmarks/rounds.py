@@ -37,7 +37,7 @@ def calibrate(
 ) -> tuple[int, int, float]:  # fmt: skip
     """(runs of a job, repeats in a measurement, seconds of a job).
 
-    compares : the seconds decide between settings, and are worth two more measurements
+    compares : the seconds decide between settings, and are worth one more measurement
     """
     n_runs = 1
     seconds = worker("measure", n_runs, 1)  # the first may warm up more than it measures
@@ -49,7 +49,7 @@ def calibrate(
             n_runs = min(most_runs, n_runs * max(2, min(16, math.ceil(LONG_ENOUGH / seconds))))
     repeats = max(1, math.ceil(SHORTEST / seconds))
     if compares and not done_once and seconds < 2 * LONG_ENOUGH:
-        seconds = min(at_speed(worker, n_runs, repeats) for _ in range(2))
+        seconds = min(seconds, at_speed(worker, n_runs, repeats))
     return n_runs, repeats, seconds
 
 
