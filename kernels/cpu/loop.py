@@ -93,8 +93,8 @@ def make_loop(prepare, gradient, complete, update, apart=False):
             if prefetches:
                 coming = max(0, min(n - first - size, size))
                 prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
-            loss = right = 0.0
-            for start in range(0, rows, work.rows):
+            loss, right, start = 0.0, 0.0, 0
+            while start < rows:  # a range with such a step would divide
                 stage = Stage(turn, step, first + start, min(work.rows, rows - start), start, rows)
                 share = offset(work.partial, share_of(rank, turn, apart))
                 n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
@@ -102,8 +102,8 @@ def make_loop(prepare, gradient, complete, update, apart=False):
                 for r in range(n_sums):
                     loss += work.partial[share_of(r, turn, apart) + LOSS]
                     right += work.partial[share_of(r, turn, apart) + RIGHT]
-                turn += 1
-                if start + work.rows < rows:
+                turn, start = turn + 1, start + work.rows
+                if start < rows:
                     complete(rank, n_ranks, net, data, course, memory, work, stage)
                     if not apart:
                         meetings = meet(barrier, n_ranks, meetings)

@@ -24,7 +24,10 @@ from .work import LOSS, NARROW, RIGHT, WIDE
 def columns_for(work, rows, lanes):
     """Of so many samples: whole vectors, and units that do not all begin where a cache has the same few places."""
     columns = (rows + lanes - 1) // lanes * lanes
-    return columns if columns % work.colliding > 0 else columns + WIDE
+    collides = (
+        columns & (work.colliding - 1) == 0
+    )  # which is a power of two: a division takes as long as a layer of XOR
+    return columns + WIDE if collides else columns
 
 
 @inlined

@@ -99,7 +99,7 @@ class SampleWork(NamedTuple):
     rows: int  # of a stage at the most
     parts: int  # of a stage, in sample_replicas: from `filled` to `weight` each has a piece; floats are GAP
     columns: int  # of a piece of a, z, delta, y, weight at the most: a multiple of the lanes
-    colliding: int  # elements; units may not be a multiple of them apart
+    colliding: int  # elements, a power of two; units may not be a multiple of them apart
     filled: np.ndarray  # int64 (FILLED,): first sample and number of samples of the stage in a, y, weight, -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
