@@ -12,6 +12,8 @@ update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage,
 apart
     whether nobody reads what another rank's update has written. What ranks tell each other must then outlive a stage:
     they are never further than one stage apart, and each even turn's place is another one than each odd turn's
+stages
+    whether a batch may have more than one: what tiny nets' batches never have costs them a twentieth of a step
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def share_of(rank, turn, apart):
     return rank * PARTIAL_COLUMNS + (turn % 2 * SUMS if apart else 0)
 
 
-def make_loop(prepare, gradient, complete, update, apart=False):
+def make_loop(prepare, gradient, complete, update, apart=False, stages=True):
     @inlined
     def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
         net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
@@ -93,16 +95,16 @@ def make_loop(prepare, gradient, complete, update, apart=False):
             if prefetches:
                 coming = max(0, min(n - first - size, size))
                 prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
-            loss, right, start = 0.0, 0.0, 0
+            loss, right, start, most = 0.0, 0.0, 0, work.rows if stages else rows
             while start < rows:  # a range with such a step would divide
-                stage = Stage(turn, step, first + start, min(work.rows, rows - start), start, rows)
+                stage = Stage(turn, step, first + start, min(most, rows - start), start, rows)
                 share = offset(work.partial, share_of(rank, turn, apart))
                 n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
                 meetings = meet(barrier, n_ranks, meetings)
                 for r in range(n_sums):
                     loss += work.partial[share_of(r, turn, apart) + LOSS]
                     right += work.partial[share_of(r, turn, apart) + RIGHT]
-                turn, start = turn + 1, start + work.rows
+                turn, start = turn + 1, start + most
                 if start < rows:
                     complete(rank, n_ranks, net, data, course, memory, work, stage)
                     if not apart:

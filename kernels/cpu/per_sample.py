@@ -20,14 +20,13 @@ from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 from .work import LOSS, NARROW, RIGHT, WIDE
 
 
-@inner
+@inlined
 def columns_for(work, rows, lanes):
     """Of so many samples: whole vectors, and units that do not all begin where a cache has the same few places."""
-    columns = (rows + lanes - 1) // lanes * lanes
-    collides = (
-        columns & (work.colliding - 1) == 0
-    )  # which is a power of two: a division takes as long as a layer of XOR
-    return columns + WIDE if collides else columns
+    if lanes == NARROW:
+        return work.columns  # of batches that have one vector
+    columns = (rows + lanes - 1) & -lanes  # all powers of two: a division takes as long as a layer of XOR
+    return columns if columns & (work.colliding - 1) else columns + WIDE
 
 
 @inlined
@@ -177,7 +176,7 @@ def prepare(rank, n_ranks, net, memory, work):
 
 @inlined
 def complete(rank, n_ranks, net, data, course, memory, work, stage):
-    """A batch has one stage here: those that need more are for sample_replicas.py."""
+    """Never called: batches of more than one stage are for sample_replicas.py."""
 
 
 @inlined
@@ -211,8 +210,8 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, st
 
 _, _gradient_narrow, _evaluate_narrow = make_family(NARROW)
 gradient_wide, _gradient_wide, _evaluate_wide = make_family(WIDE)
-_loop_narrow = make_loop(prepare, _gradient_narrow, complete, finish)
-_loop_wide = make_loop(prepare, _gradient_wide, complete, finish)
+_loop_narrow = make_loop(prepare, _gradient_narrow, complete, finish, stages=False)
+_loop_wide = make_loop(prepare, _gradient_wide, complete, finish, stages=False)
 
 
 @kernel
