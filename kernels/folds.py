@@ -1,6 +1,6 @@
 """From a vector's lanes to one number, or to one for each of four vectors.
 
-total(v)  totals(v0, v1, v2, v3)  largest(v)  any_of(mask)
+total(v)  totals(v0, v1, v2, v3)  totals_of_both(u0, u1, u2, u3, v0, v1, v2, v3)  largest(v)  any_of(mask)
 """
 
 from __future__ import annotations
@@ -32,29 +32,57 @@ def total(typing_context, v):
     return v.dtype(v), build
 
 
+def _totals(builder, vectors):
+    """A vector of the sums over lanes of a power of two of vectors, of as many lanes at least.
+
+    Two at a time, a group of lanes of one and the same group of the other give a group in which each has half: a blend,
+    one shuffle and one addition for both, and all further steps are shared.
+    """
+    n, lanes = len(vectors), vectors[0].type.count
+    size = lanes
+    while len(vectors) > 1:  # those half of the list apart, so that sums come out in order
+        half, size = len(vectors) // 2, size // 2
+        kept = [lane + lanes * (lane // size % 2) for lane in range(lanes)]
+        crossed = [lane ^ size for lane in range(lanes)]
+        crossed = [lane + lanes * (i // size % 2) for i, lane in enumerate(crossed)]
+        vectors = [
+            builder.fadd(
+                *(builder.shuffle_vector(a, b, constant(I32, picks)) for picks in (kept, crossed)), flags=FLAGS
+            )
+            for a, b in zip(vectors[:half], vectors[half:], strict=True)
+        ]
+    (found,) = vectors
+    while size > 1:
+        size //= 2
+        swapped = builder.shuffle_vector(found, found, constant(I32, [lane ^ size for lane in range(lanes)]))
+        found = builder.fadd(found, swapped, flags=FLAGS)
+    return builder.shuffle_vector(found, found, constant(I32, range(0, lanes, lanes // n)))
+
+
 @intrinsic
 def totals(typing_context, v0, v1, v2, v3):
-    """A vector of the four sums: they share their steps, which are those of two of them."""
+    """A vector of the four sums over lanes."""
 
     def build(context, builder, sig, args):
-        def halves_added(parts, n, size):
-            """Of vectors of n groups of `size` lanes each, side by side, the sums of each group's halves."""
-            both = parts if len(parts) == 2 else parts * 2
-            picks = [group * size + k for group in range(len(parts) * n) for k in range(size // 2)]
-            low, high = (
-                builder.shuffle_vector(*both, constant(I32, [pick + shift for pick in picks]))
-                for shift in (0, size // 2)
-            )
-            return builder.fadd(low, high, flags=FLAGS)
-
-        size = v0.lanes
-        first, second = (halves_added(args[k : k + 2], 1, size) for k in (0, 2))
-        found, size = halves_added([first, second], 2, size // 2), size // 4
-        while size > 1:
-            found, size = halves_added([found], 4, size), size // 2
-        return found
+        return _totals(builder, args)
 
     return Vector(v0.dtype, 4)(v0, v1, v2, v3), build
+
+
+@intrinsic
+def totals_of_both(typing_context, u0, u1, u2, u3, v0, v1, v2, v3):
+    """The same of the first four and of the last four."""
+    kind = Vector(u0.dtype, 4)
+
+    def build(context, builder, sig, args):
+        if u0.lanes < len(args):
+            halves = [_totals(builder, args[:4]), _totals(builder, args[4:])]
+        else:
+            both = _totals(builder, args)
+            halves = [builder.shuffle_vector(both, both, constant(I32, range(k, k + 4))) for k in (0, 4)]
+        return context.make_tuple(builder, sig.return_type, halves)
+
+    return types.UniTuple(kind, 2)(u0, u1, u2, u3, v0, v1, v2, v3), build
 
 
 @intrinsic

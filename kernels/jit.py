@@ -6,11 +6,12 @@ inner     a helper that only kernels call; compiled into its callers
 inlined   an inner helper that is called from one place only
 kernel    called from Python, through entry.py: it releases the GIL, takes numbers, arrays and named tuples of both, and
           returns nothing
-selector  an if chain over a table of functions, one integer comparison per row
+selector  an if chain over a table of functions, one integer comparison per row; loop_selector of loops around them
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -85,5 +86,19 @@ def selector(functions: Sequence[Any], n_arguments: int) -> Helper:
     lines += [f"    if code == {code}:\n        return f{code}({names})" for code in range(len(functions) - 1)]
     lines += [f"    return f{len(functions) - 1}({names})"]
     scope: dict[str, Any] = {f"f{code}": f for code, f in enumerate(functions)}
+    exec("\n".join(lines), scope)
+    return inner(scope["select"])
+
+
+def loop_selector(functions: Sequence[Any], arguments: str, body: str, **names: Any) -> Helper:
+    """`select(code, *arguments)` runs `body`, where FORMULA is functions[code] and `names` are what they say: a code
+    chooses a loop, never an operation inside one. All of them are one function, which takes less to compile than one
+    each.
+    """
+    lines = [f"def select(code, {arguments}):"]
+    for code in range(len(functions)):
+        lines += [f"    if code == {code}:"]
+        lines += [f"        {line}" for line in inspect.cleandoc(body).replace("FORMULA", f"f{code}").splitlines()]
+    scope = names | {f"f{code}": f for code, f in enumerate(functions)}
     exec("\n".join(lines), scope)
     return inner(scope["select"])

@@ -57,8 +57,16 @@ def test_family_of_a_step_that_one_thread_is_enough_for():
 def test_few_outputs_count_little():
     """A logistic regression has many weights, but a product with one column wastes most of its registers."""
     assert choose_family(network((1000, 1)), 100) == "per_sample_wide"
-    assert choose_family(network((1000, 8)), 200) == "replicas"
+    assert choose_family(network((1000, 8)), 32) == "replicas"
     assert choose_family(network((1000, 3)), 8) == "replicas"
+
+
+def test_layers_whose_outputs_leave_much_of_a_tile_empty():
+    for sizes in ((1000, 8), (64, 100, 10), (64, *40 * (50,), 10)):
+        assert choose_family(network(sizes), 200) == "per_sample_replicas"
+        assert choose_family(network(sizes), 32) == "replicas"
+    for sizes in ((64, 64, 32, 10), (64, 128, 10), (64, 200, 10), (64, 100, 96, 10), (784, 100, 10)):
+        assert choose_family(network(sizes), 200) == "replicas"
 
 
 def test_family_of_a_forward_pass():

@@ -174,7 +174,8 @@ def make_work(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=rows, parts=parts, columns=columns, colliding=COLLIDING // dtype.itemsize,
         filled=np.full(FILLED * parts, -1, np.int64),
-        a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(sum(sizes)), y=pieces(sizes[-1]), weight=pieces(1),
+        a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(max(sum(sizes), WIDE)), y=pieces(sizes[-1]),
+        weight=pieces(1),
         **exchange, **walk,
     )  # fmt: skip
     return _with_replicas(work, net.n_padded, others)

@@ -6,13 +6,14 @@ each sample times the nets of a block (per_net.py): a lane then is a net, and no
 
 from __future__ import annotations
 
-from ..activations import activation_derivative, activation_value
+from ..activations import ACTIVATIONS, activation_derivative, activation_value
 from ..arguments import METRIC_ARGMAX, METRIC_MARGIN
 from ..elementary import exp, log
-from ..jit import inner
+from ..jit import inner, loop_selector
 from ..losses import loss_delta, loss_value
 from ..memory import fill, load, store
 from ..simd import absolute, where
+from .work import NARROW
 
 
 def still_right(right, output, best, wanted, target):
@@ -26,18 +27,44 @@ _still_right = inner(still_right)
 def make_passes(lanes):
     """(activate, backward, loss_and_delta, softmax_columns, count_right) for vectors of this many lanes."""
 
-    @inner
-    def activate(code, z, a, start, size, keep_z):
-        for i in range(start, start + size, lanes):
-            v = load(a, i, lanes)
-            if keep_z:
-                store(z, i, v)
-            store(a, i, activation_value(code, v))
+    if lanes == NARROW:  # one vector a unit: loops for each code would only be more to compile
 
-    @inner
-    def backward(code, kept, delta, start, size):
-        for i in range(start, start + size, lanes):
-            store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(kept, i, lanes)))
+        @inner
+        def activate(code, z, a, start, size, keep_z):
+            for i in range(start, start + size, lanes):
+                v = load(a, i, lanes)
+                if keep_z:
+                    store(z, i, v)
+                store(a, i, activation_value(code, v))
+
+        @inner
+        def backward(code, kept, delta, start, size):
+            for i in range(start, start + size, lanes):
+                store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(kept, i, lanes)))
+
+    else:
+        names = {"lanes": lanes, "load": load, "store": store}
+        activate = loop_selector(
+            [row.value for row in ACTIVATIONS],
+            "z, a, start, size, keep_z",
+            """
+            for i in range(start, start + size, lanes):
+                v = load(a, i, lanes)
+                if keep_z:
+                    store(z, i, v)
+                store(a, i, FORMULA(v))
+            """,
+            **names,
+        )
+        backward = loop_selector(
+            [row.derivative for row in ACTIVATIONS],
+            "kept, delta, start, size",
+            """
+            for i in range(start, start + size, lanes):
+                store(delta, i, load(delta, i, lanes) * FORMULA(load(kept, i, lanes)))
+            """,
+            **names,
+        )
 
     @inner
     def loss_and_delta(code, z, a, delta, start, y, weight, columns, size, scale, c):

@@ -11,13 +11,15 @@ from ..activations import IDENTITY, SOFTMAX
 from ..arguments import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..folds import total
 from ..jit import inlined, inner, kernel
-from ..memory import at, bare, load, load_first, number, offset, store, store_first, transpose_square
+from ..memory import at, bare, fill, load, load_first, number, offset, store, store_first, transpose_square
 from ..optimizers import apply_rule
 from .columns import make_passes
 from .loop import make_loop
 from .sample_products import make_products
 from .update import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 from .work import LOSS, NARROW, RIGHT, WIDE
+
+FEW = 4  # features in less than a square of which turning it pays
 
 
 @inlined
@@ -29,43 +31,92 @@ def columns_for(work, rows, lanes):
     return columns if columns & (work.colliding - 1) else columns + WIDE
 
 
-@inlined
-def fill_batch(net, data, shuffle, work, first, rows, columns):
-    """Turn samples first .. first + rows into columns, unless they are there already."""
-    if not shuffle and work.filled[0] == first and work.filled[1] == rows:
-        return
-    n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
-    # Whole squares are turned in registers, by way of delta, which has room for one if there is any and holds nothing.
-    whole_rows, whole_features = rows - rows % WIDE, n_features - n_features % WIDE
-    for s in range(0, whole_rows, WIDE):
-        for i in range(0, whole_features, WIDE):
+@inner
+def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
+    """Features of samples as rows of `a`, turned in registers 16 by 16; columns past the samples are zeros. Returns how
+    many features there are in it: a few that are left do not pay.
+
+    width : all features; square : scratch for one
+    """
+    features = width if width % WIDE >= FEW else width - width % WIDE
+    for s in range(0, columns, WIDE):
+        for i in range(0, features, WIDE):
+            n = min(features - i, WIDE)
             for q in range(WIDE):
-                sample = work.order[first + s + q] if shuffle else first + s + q
-                store(work.delta, q * WIDE, load(data.X, sample * n_features + i, WIDE))
-            transpose_square(work.delta, 0, WIDE, work.a, i * columns + s, columns, WIDE)
-    for s in range(rows):
-        sample = work.order[first + s] if shuffle else first + s
-        for i in range(whole_features if s < whole_rows else 0, n_features):
-            work.a[i * columns + s] = data.X[sample * n_features + i]
-        if data.judged:
+                if s + q < rows:
+                    sample = order[first + s + q] if shuffle else first + s + q
+                    store(square, q * WIDE, load_first(X, sample * width + i, n, WIDE))
+                else:
+                    store(square, q * WIDE, fill(square, 0.0, WIDE))
+            if n == WIDE:
+                transpose_square(square, 0, WIDE, a, i * columns + s, columns, WIDE)
+            else:
+                transpose_square(square, 0, WIDE, square, 0, WIDE, WIDE)
+                for j in range(n):
+                    store(a, (i + j) * columns + s, load(square, j * WIDE, WIDE))
+    return features
+
+
+@inner
+def fill_none(X, order, shuffle, first, rows, width, columns, a, square):
+    """The same for batches that have no square."""
+    return 0
+
+
+def make_fill(fill_some):
+    @inlined
+    def fill_batch(net, data, shuffle, work, first, rows, columns):
+        """Turn samples first .. first + rows into columns, unless they are there already."""
+        if not shuffle and work.filled[0] == first and work.filled[1] == rows:
+            return
+        n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
+        done = fill_some(data.X, work.order, shuffle, first, rows, n_features, columns, work.a, work.delta)
+        for s in range(rows):
+            sample = work.order[first + s] if shuffle else first + s
+            for i in range(done, n_features):
+                work.a[i * columns + s] = data.X[sample * n_features + i]
+            if data.judged:
+                for j in range(n_outputs):
+                    work.y[j * columns + s] = data.Y[sample * n_outputs + j]
+            work.weight[s] = data.weight[sample] if data.weighted else number(work.weight, 1.0)
+        nothing = number(work.weight, 0.0)
+        for s in range(rows, columns):  # what other batches left could become infinite, which times 0 is no number
+            for i in range(done, n_features):
+                work.a[i * columns + s] = nothing
             for j in range(n_outputs):
-                work.y[j * columns + s] = data.Y[sample * n_outputs + j]
-        work.weight[s] = data.weight[sample] if data.weighted else number(work.weight, 1.0)
-    nothing = number(work.weight, 0.0)
-    for s in range(rows, columns):  # what other batches left there could become infinite, which times 0 is no number
-        for i in range(n_features):
-            work.a[i * columns + s] = nothing
-        for j in range(n_outputs):
-            work.y[j * columns + s] = nothing
-        work.weight[s] = nothing
-    work.filled[0], work.filled[1] = first, rows
+                work.y[j * columns + s] = nothing
+            work.weight[s] = nothing
+        work.filled[0], work.filled[1] = first, rows
+
+    return fill_batch
+
+
+@inlined
+def derivative_of(net, work, k):
+    """What after_rows needs on the way back."""
+    return False, at(net.activations, k), work.z if at(net.derivative_of_z, k) == 1 else work.a, False
 
 
 def make_family(lanes):
     """(gradient_of, gradient, evaluate) for vectors of this many lanes."""
 
+    fill_batch = make_fill(fill_squares if lanes == WIDE else fill_none)
     activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
-    dense, weight_gradients = make_products(lanes)
+
+    @inner
+    def after_rows(y, start, size, extra):
+        """Of outputs their activations, of deltas the product with the derivatives.
+
+        extra : (whether it is the way there, activation, inputs to it or what its derivative is taken of, whether
+        inputs are kept)
+        """
+        forward, code, z, keeps = extra
+        if forward:
+            activate(code, z, y, start, size, keeps)
+        elif code != IDENTITY:
+            backward(code, z, y, start, size)
+
+    dense, weight_gradients = make_products(lanes, after_rows)
 
     @inlined
     def forward(net, params, work, columns):
@@ -75,8 +126,8 @@ def make_family(lanes):
             fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
             w, b = at(net.weight_offsets, k), at(net.bias_offsets, k)
             below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
-            dense(params, w, 1, fan_out, True, b, a, below, fan_in, fan_out, columns, a, above)
-            activate(at(net.activations, k), z, a, above, fan_out * columns, at(net.keep_z, k) == 1)
+            extra = (True, at(net.activations, k), z, at(net.keep_z, k) == 1)
+            dense(params, w, 1, fan_out, True, b, a, below, fan_in, fan_out, columns, a, above, extra)
         if at(net.activations, n_layers - 1) == SOFTMAX:
             softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
 
@@ -103,18 +154,18 @@ def make_family(lanes):
         fill_batch(net, data, shuffle, work, first, rows, columns)
         forward(net, params, work, columns)
         judge(net, data.metric, work, share, columns, scale)
-        n_layers = net.n_layers
-        for k in range(n_layers - 1, -1, -1):
+        top = net.n_layers - 1
+        if not net.natural:
+            size = at(net.sizes, top + 1) * columns
+            after_rows(delta, at(work.units, top + 1) * columns, size, derivative_of(net, work, top))
+        for k in range(top, -1, -1):
             fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
             w, b = at(net.weight_offsets, k), at(net.bias_offsets, k)
             below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
-            code = IDENTITY if k == n_layers - 1 and net.natural else at(net.activations, k)
-            kept = work.z if at(net.derivative_of_z, k) == 1 else a
-            if code != IDENTITY:
-                backward(code, kept, delta, above, fan_out * columns)
             weight_gradients(a, below, delta, above, fan_in, fan_out, columns, grads, w, b)
             if k > 0:
-                dense(params, w, fan_out, 1, False, 0, delta, above, fan_out, fan_in, columns, delta, below)
+                extra = derivative_of(net, work, k - 1)
+                dense(params, w, fan_out, 1, False, 0, delta, above, fan_out, fan_in, columns, delta, below, extra)
 
     @inlined
     def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):

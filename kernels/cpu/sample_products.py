@@ -1,20 +1,24 @@
 """Products of a layer with samples in columns, as per_sample.py lays them out: in blocks of rows that share what is
 loaded, so that a multiply-add costs less than a load, and has not to wait for the one before it.
+
+What follows a product, activations or their derivatives, is done a few rows at a time, while they are in the
+first-level cache: after(y, start, size, extra).
 """
 
 from __future__ import annotations
 
-from ..folds import total, totals
+from ..folds import total, totals, totals_of_both
 from ..jit import inner
 from ..memory import at, fill, load, store
 
 
-def make_products(lanes):
+def make_products(lanes, after):
     """(dense, weight_gradients) for vectors of this many lanes."""
 
     @inner
-    def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0):
-        """y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], in the order of i."""
+    def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0, extra):
+        """y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], in the order of i; then
+        after(y, its first element, how many, extra) for some rows at a time."""
         fours, pairs, quads = n_out - n_out % 4, columns - columns % (2 * lanes), columns - columns % (4 * lanes)
         for o in range(0, fours, 4):
             w, k = w0 + o * out_step, y0 + o * columns
@@ -49,6 +53,7 @@ def make_products(lanes):
                 store(y, k + s + columns, u1)
                 store(y, k + s + 2 * columns, u2)
                 store(y, k + s + 3 * columns, u3)
+            after(y, k, 4 * columns, extra)
         for o in range(fours, n_out):
             start = fill(y, at(p, b0 + o), lanes) if biased else fill(y, 0.0, lanes)
             k = y0 + o * columns
@@ -67,6 +72,7 @@ def make_products(lanes):
                 for i in range(n_in):
                     v = load(x, x0 + i * columns + s, lanes) * at(p, w0 + o * out_step + i * in_step) + v
                 store(y, k + s, v)
+        after(y, y0 + fours * columns, (n_out - fours) * columns, extra)
 
     @inner
     def weight_gradients(a, below, delta, above, fan_in, fan_out, columns, g, w0, b0):
@@ -88,8 +94,9 @@ def make_products(lanes):
                     d2, d3 = load(delta, d + 2 * columns + s, lanes), load(delta, d + 3 * columns + s, lanes)
                     u0, u1, u2, u3 = d0 * left + u0, d1 * left + u1, d2 * left + u2, d3 * left + u3
                     v0, v1, v2, v3 = d0 * right + v0, d1 * right + v1, d2 * right + v2, d3 * right + v3
-                store(g, q, totals(u0, u1, u2, u3))
-                store(g, q + fan_out, totals(v0, v1, v2, v3))
+                u, v = totals_of_both(u0, u1, u2, u3, v0, v1, v2, v3)
+                store(g, q, u)
+                store(g, q + fan_out, v)
             for i in range(twos, fan_in):
                 x = below + i * columns
                 u0 = u1 = u2 = u3 = zero

@@ -15,6 +15,9 @@ from .network import Network
 # Per largest number of rows in a batch, weights of the largest layer up to which samples-as-lanes wins. Layers with so
 # few outputs do not count: a product takes 16 at a time.
 LANES_UP_TO = ((8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
+# From so many rows on they win up to so many weights where a layer's outputs fill less than such a share of a product's
+# tiles, which are so many wide.
+OPEN_TILES_FROM, OPEN_TILES_UP_TO, OPEN, TILE = 64, 40_000, 0.8, 32
 EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there is only the way forward
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
@@ -72,9 +75,7 @@ def choose_family(network: Network, rows: int) -> str:
     """Samples as lanes while layers are small; above, and wherever dropout needs masks, layer by layer. In "replicas"
     of both, several threads have a net each. However many there are, so that a fit is the same bits for any number.
     """
-    up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
-    fits = all(i * j <= up_to or j <= few for i, j in network.layout.shapes)
-    if any(network.dropout) or not fits:
+    if any(network.dropout) or not all(suits_lanes(i, j, rows) for i, j in network.layout.shapes):
         widest, most = NARROW_REPLICAS
         is_narrow, stays = max(network.layer_sizes[1:]) <= widest, rows * sum(network.layer_sizes[1:]) <= STAYING
         up_to = most if is_narrow else REPLICAS_UP_TO_PARAMS if stays else ALWAYS_REPLICAS
@@ -82,6 +83,18 @@ def choose_family(network: Network, rows: int) -> str:
     if rows <= 4:
         return "per_sample_narrow"
     return "per_sample_wide" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "per_sample_replicas"
+
+
+def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
+    """Whether a layer is no reason against samples as lanes.
+
+    >>> suits_lanes(64, 64, 200), suits_lanes(64, 100, 200), suits_lanes(64, 100, 32), suits_lanes(784, 3, 32)
+    (False, True, False, True)
+    """
+    up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
+    if rows >= OPEN_TILES_FROM and fan_out < OPEN * (-(-fan_out // TILE) * TILE):
+        up_to = OPEN_TILES_UP_TO
+    return fan_in * fan_out <= up_to or fan_out <= few
 
 
 def stage_rows(device: Device, family: str, rows: int) -> int:

@@ -12,7 +12,7 @@ from fastmlp.kernels.arguments import ALWAYS_REPLICAS
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.team import Team
 
-SMALL, LARGE, WIDE = (64, 100, 50, 3), (64, 256, 200, 3), (40, 400, 500, 3)
+SMALL, LARGE, WIDE = (64, 96, 64, 3), (64, 256, 200, 3), (40, 400, 500, 3)
 PAGE = 4096
 
 

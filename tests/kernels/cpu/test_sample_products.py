@@ -10,20 +10,26 @@ from tolerances import TOLERANCES
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.sample_products import make_products
 from fastmlp.kernels.cpu.work import NARROW, WIDE
-from fastmlp.kernels.folds import totals
-from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.folds import totals, totals_of_both
+from fastmlp.kernels.jit import OPTIONS, inner
 from fastmlp.kernels.memory import load, offset, store
+
+
+@inner
+def doubled(y, start, size, extra):
+    """What follows a product here: that it has seen all rows, each once."""
+    for i in range(start, start + size):
+        y[i] = y[i] * extra
 
 
 @cache
 def compiled(lanes):
-    dense, weight_gradients = make_products(lanes)
+    dense, weight_gradients = make_products(lanes, doubled)
 
     @numba.njit(**OPTIONS)
     def run_dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0):
-        dense(
-            offset(p, 0), w0, out_step, in_step, biased, b0, offset(x, 0), x0, n_in, n_out, columns, offset(y, 0), y0
-        )  # fmt: skip
+        p, x, y = offset(p, 0), offset(x, 0), offset(y, 0)
+        dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0, 2.0)
 
     @numba.njit(**OPTIONS)
     def run_gradients(a, delta, n_in, n_out, columns, g, w0, b0):
@@ -32,7 +38,10 @@ def compiled(lanes):
     @numba.njit(**OPTIONS)
     def run_totals(x, out):
         v0, v1, v2, v3 = load(x, 0, lanes), load(x, lanes, lanes), load(x, 2 * lanes, lanes), load(x, 3 * lanes, lanes)
+        u, v = totals_of_both(v3, v2, v1, v0, v0, v1, v2, v3)
         store(out, 0, totals(v0, v1, v2, v3))
+        store(out, 4, u)
+        store(out, 8, v)
 
     return run_dense, run_gradients, run_totals
 
@@ -51,12 +60,12 @@ def test_products(lanes, n_in, n_out, vectors, dtype, rng):
 
     y = np.full(n_out * columns + 9, 7.0, dtype)
     run_dense(p, 3, 1, n_out, True, 3 + w.size, x.ravel(), 0, n_in, n_out, columns, y, 5)
-    np.testing.assert_allclose(y[5:-4].reshape(n_out, columns), w.T @ x + b[:, None], **near)
+    np.testing.assert_allclose(y[5:-4].reshape(n_out, columns), 2 * (w.T @ x + b[:, None]), **near)
     assert (np.delete(y, slice(5, -4)) == 7.0).all()
 
     y = np.full(n_in * columns, 7.0, dtype)
     run_dense(p, 3, n_out, 1, False, 0, delta.ravel(), 0, n_out, n_in, columns, y, 0)
-    np.testing.assert_allclose(y.reshape(n_in, columns), w @ delta, **near)
+    np.testing.assert_allclose(y.reshape(n_in, columns), 2 * (w @ delta), **near)
 
     g = np.full(p.size + 2, 7.0, dtype)
     run_gradients(x.ravel(), delta.ravel(), n_in, n_out, columns, g, 3, 3 + w.size)
@@ -69,7 +78,8 @@ def test_products(lanes, n_in, n_out, vectors, dtype, rng):
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("lanes", (NARROW, WIDE))
 def test_totals(lanes, dtype, rng):
-    x, out = rng.normal(size=(4, lanes)).astype(dtype), np.full(5, 7.0, dtype)
+    x, out = rng.normal(size=(4, lanes)).astype(dtype), np.full(13, 7.0, dtype)
     compiled(lanes)[2](x.ravel(), out)
-    np.testing.assert_allclose(out[:4], x.sum(axis=1, dtype=np.float64), rtol=100 * TOLERANCES["value", dtype])
-    assert out[4] == 7.0
+    sums = x.sum(axis=1, dtype=np.float64)
+    np.testing.assert_allclose(out[:12], [*sums, *sums[::-1], *sums], rtol=100 * TOLERANCES["value", dtype])
+    assert out[12] == 7.0
