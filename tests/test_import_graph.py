@@ -90,7 +90,7 @@ KERNEL_LEVELS = [
     ["cpu.pieces", "cpu.weight_copies"],
     ["cpu.clipping"],
     ["cpu.per_layer", "cpu.per_sample"],
-    ["cpu.replicas", "cpu.sample_replicas"],
+    ["cpu.one_sample", "cpu.replicas", "cpu.sample_replicas"],
     ["cpu.backend"],
 ]
 LAZY_CYCLES = {

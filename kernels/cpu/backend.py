@@ -183,12 +183,7 @@ def make_work(
 
 def _own_sizes(work: Any, n_padded: int) -> list[int]:
     """Of params, grads and state, and of what else is a rank's own, in `replica`."""
-    return [
-        n_padded,
-        n_padded,
-        MOST_STATE * n_padded,
-        *(_padded(getattr(work, name).size) for name in _own(work)),
-    ]
+    return [n_padded, n_padded, MOST_STATE * n_padded, *(_padded(getattr(work, name).size) for name in _own(work))]
 
 
 def _own(work: Any) -> tuple[str, ...]:
@@ -209,6 +204,7 @@ TRAIN = {
     "per_layer": "cpu.per_layer.train",
     "replicas": "cpu.per_layer.train",  # the same bits, wherever replicas would not be faster
 }
+ONE_SAMPLE = "cpu.one_sample.train"  # the last two's
 EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate")
     for family in ("per_sample_narrow", "per_sample_wide", "per_layer")
@@ -228,7 +224,9 @@ def train(
         team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
     kernel = TRAIN[family]
-    if n_ranks == 2 and isinstance(work, LayerWork) and work.copies == 2:
+    if isinstance(work, LayerWork) and work.rows == 1:
+        kernel = ONE_SAMPLE
+    elif n_ranks == 2 and isinstance(work, LayerWork) and work.copies == 2:
         apart = net.n_padded <= ALWAYS_REPLICAS or team.are_far()
         if apart and family == "replicas":
             kernel = "cpu.replicas.train"

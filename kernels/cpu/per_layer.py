@@ -38,7 +38,7 @@ from .loop import make_loop
 from .pieces import layer_of, part_of, take_piece
 from .product import make_product, nothing_after, panel_sums, up_to
 from .tile import lanes_of
-from .update import CLIP_NORM, adjust, update
+from .update import CLIP_NORM, change
 from .weight_copies import copy_to_panels, copy_weights
 from .work import LINE_OF_COUNTS, LOSS, PANEL_ROWS, PANELS_FROM, PARTIAL_COLUMNS, RIGHT, ROWS, VECTOR_BYTES, K
 
@@ -52,7 +52,7 @@ def _activate_rows(i, rows, extra):
 
 
 @inner
-def _backward_rows(i, rows, extra):
+def backward_rows(i, rows, extra):
     code, kept, hides, mask, width, delta, o = extra
     o += i * width
     if hides:
@@ -75,7 +75,7 @@ def _update_ahead(nothing, i, tile, depth, extra):
     return offset(state, (array - 1) * stride + start), run // depth
 
 
-product_forward, product_backward = make_product(_activate_rows, few=dots), make_product(_backward_rows)
+product_forward, product_backward = make_product(_activate_rows, few=dots), make_product(backward_rows)
 product_gradient = make_product(nothing_after, _update_ahead, few=sums_of_rows)
 
 
@@ -144,8 +144,8 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage
 
 
 @inlined
-def pass_through(rank, net, data, course, params, work, share, stage, row, end):
-    """Rows row <= i < end of a stage, through all layers and back."""
+def way_there(rank, net, data, course, params, work, share, stage, row, end, copy):
+    """Rows row <= i < end of a stage through all layers, to the last one's deltas. copy : of the weights, or -1"""
     scratch = offset(work.scratch, rank * work.n_scratch)
     mine, n_layers, first = end - row, net.n_layers, stage.first
     share[LOSS] = share[RIGHT] = 0.0
@@ -156,7 +156,6 @@ def pass_through(rank, net, data, course, params, work, share, stage, row, end):
         gather_rows(data.Y, work.order, first + row, mine, net.sizes[n_layers], y, row * net.sizes[n_layers])
         if data.weighted:
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
-    copy = rank % work.copies
     forward(scratch, net, params, x, x0, row, mine, work, True, copy, course.seed, stage.step, stage.start)
     judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (stage.batch_rows * net.loss_width), work, share)
     top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
@@ -164,15 +163,28 @@ def pass_through(rank, net, data, course, params, work, share, stage, row, end):
         backward(
             net.activations[top], work.z if net.derivative_of_z[top] == 1 else work.a, o, mine * width, work.delta, o
         )
-    for k in range(n_layers - 1, 0, -1):
+
+
+@inlined
+def derivative_of(net, work, k, below):
+    """What backward_rows needs for the deltas of layer k's inputs, which start at `below`."""
+    hides = net.dropout[k - 1] > 0.0
+    kept = work.z if hides or net.derivative_of_z[k - 1] == 1 else work.a
+    return net.activations[k - 1], kept, hides, work.mask, net.sizes[k], work.delta, below
+
+
+@inlined
+def pass_through(rank, net, data, course, params, work, share, stage, row, end):
+    """Rows row <= i < end of a stage, through all layers and back."""
+    scratch, mine, copy = offset(work.scratch, rank * work.n_scratch), end - row, rank % work.copies
+    way_there(rank, net, data, course, params, work, share, stage, row, end, copy)
+    for k in range(net.n_layers - 1, 0, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = work.blocks[k + 1] + row * fan_out, work.blocks[k] + row * fan_in
-        hides = net.dropout[k - 1] > 0.0
-        kept = work.z if hides or net.derivative_of_z[k - 1] == 1 else work.a
-        extra = (net.activations[k - 1], kept, hides, work.mask, fan_in, work.delta, below)
         product_backward(
             False, mine, fan_in, fan_out, work.delta, o, fan_out, work.transposed,
-            copy * work.n_transposed + work.panels[k], 0, False, work.delta, below, fan_in, scratch, extra,
+            copy * work.n_transposed + work.panels[k], 0, False, work.delta, below, fan_in, scratch,
+            derivative_of(net, work, k, below),
         )  # fmt: skip
 
 
@@ -256,18 +268,12 @@ def add_share(share, net, k, own, g):
 def settle(rank, n_ranks, net, course, memory, work, piece, h, clip):
     """Update a piece of the weights, and bring its copies up to date while it is in cache."""
     k, share = layer_of(work, piece)
-    fan_in, fan_out, p = net.sizes[k], net.sizes[k + 1], memory.params
+    fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
     (row, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
-    w, b = net.weight_offsets[k], net.bias_offsets[k]
     for is_bias in range(2):
-        first, last, decay, l2 = w + row * fan_out, w + end * fan_out, h.decay, number(p, net.l2)
-        if is_bias:
-            first, last, decay, l2 = b + column, b + last_column, number(p, 1.0), number(p, 0.0)
-        factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
-        if decay != 1.0 or l2 != 0.0 or factor != 1.0:
-            adjust(p, memory.grads, first, last, decay, l2, factor)
-        update(course.rule, p, memory.grads, memory.state, first, last, net.n_padded, h)
-    copy_weights(rank, n_ranks, net, p, work, k, row, end)
+        first, last = (b + column, b + last_column) if is_bias else (w + row * fan_out, w + end * fan_out)
+        change(net, course, memory, memory.grads, k, is_bias, first, last, h, clip)
+    copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
 
 
 @inner

@@ -83,6 +83,18 @@ def make_adjust(lanes=LANES):
 adjust = make_adjust()
 
 
+@inner
+def change(net, course, memory, g, k, is_bias, first, last, h, clip):
+    """Update a range of layer k's weights, or of its biases, by the slopes in g."""
+    p, decay, l2 = memory.params, h.decay, number(memory.params, net.l2)
+    if is_bias:
+        decay, l2 = number(p, 1.0), number(p, 0.0)
+    factor = clip * number(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
+    if decay != 1.0 or l2 != 0.0 or factor != 1.0:
+        adjust(p, g, first, last, decay, l2, factor)
+    update(course.rule, p, g, memory.state, first, last, net.n_padded, h)
+
+
 @inlined
 def settings_now(hyper, scalars, factor, loss, params):
     """The rule's settings at this step, in the dtype of params; moves Adam's powers on."""
