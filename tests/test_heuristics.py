@@ -39,6 +39,11 @@ def test_small_nets_have_samples_in_lanes():
     assert choose_family(network(LARGE), 128) == "per_layer"
 
 
+def test_few_outputs_count_where_a_batch_is_one_sample():
+    assert choose_family(network((784, 1)), 1) == "replicas"
+    assert choose_family(network((784, 1)), 2) == choose_family(network((8, 16, 1)), 1) == "per_sample_narrow"
+
+
 def test_deep_narrow_nets_are_replicas_whatever_the_batch():
     for rows in (16, 128, 1024):
         assert choose_family(network((64, *64 * (64,), 10)), rows) == "replicas"

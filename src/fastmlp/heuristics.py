@@ -13,8 +13,8 @@ from .network import Network
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
 # bench/LOG.md has the figures.
 # Per largest number of rows in a batch, weights of the largest layer up to which samples-as-lanes wins. Layers with so
-# few outputs do not count: a product takes 16 at a time.
-LANES_UP_TO = ((8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
+# few outputs do not count: a product takes 16 at a time, but for the product with one row.
+LANES_UP_TO = ((1, 200, 0), (8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
 # From so many rows on they win up to so many weights where a layer's outputs fill less than such a share of a product's
 # tiles, which are so many wide.
 OPEN_TILES_FROM, OPEN_TILES_UP_TO, OPEN, TILE = 64, 40_000, 0.8, 32
