@@ -19,8 +19,12 @@ SMALL = ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (16, 8, 1), (24, 5, 1),
 NEAR = ((10, 16, 16, 1), (16, 32, 1), (10, 48, 1), (30, 10, 2), (48, 12, 3), (40, 16, 1), (24, 32, 1), (64, 8, 8, 10))
 LARGE = ((32, 32, 4), (64, 64, 10), (100, 6, 1), (100, 10, 1))
 FEW_OUTPUTS = ((128, 1), (1000, 1), (500, 2, 1), (64, 4, 1), (200, 4, 1), (300, 3), (784, 4, 4))
+OPEN_TILES = ((64, 100, 10), (100, 50, 25, 2), (400, 100, 10), (1000, 8), (784, 20, 10))  # and beside them filled ones:
+FILLED = ((64, 64, 32, 10), (64, 128, 10))
 ROWS = (1, 4, 8, 16, 64, 256, 512, 768, 1024, 2048)  # of a batch; powers of two and others
-PASS_ROWS = (1, 1000, 100_000)  # of a forward pass
+PASS_OPEN_TILES = ((64, 100, 10), (100, 50, 25, 2), (400, 100, 10), (1000, 8), (784, 20, 10))  # and beside them filled ones:
+FILLED = ((64, 64, 32, 10), (64, 128, 10))
+ROWS = (1, 1000, 100_000)  # of a forward pass
 FAMILIES = ("per_sample", "per_layer")
 
 
@@ -61,7 +65,7 @@ def table(seconds, nets, all_rows) -> Iterator[str]:
 
 
 def main() -> None:
-    threads, nets = heuristics.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS)
+    threads, nets = heuristics.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS, *OPEN_TILES, *FILLED)
     heuristics.choose_threads = lambda *_: 1
     for line in table(seconds_per_step, nets, ROWS):
         print(line, flush=True)

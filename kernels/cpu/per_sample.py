@@ -91,6 +91,11 @@ def make_fill(fill_some):
     return fill_batch
 
 
+@inner
+def nothing_after(y, start, size, extra):
+    pass
+
+
 @inlined
 def derivative_of(net, work, k):
     """What after_rows needs on the way back."""
@@ -116,7 +121,9 @@ def make_family(lanes):
         elif code != IDENTITY:
             backward(code, z, y, start, size)
 
-    dense, weight_gradients = make_products(lanes, after_rows)
+    # A few rows of one vector each would be calls for nothing.
+    by_rows, by_layer = (nothing_after, after_rows) if lanes == NARROW else (after_rows, nothing_after)
+    dense, weight_gradients = make_products(lanes, by_rows)
 
     @inlined
     def forward(net, params, work, columns):
@@ -128,6 +135,7 @@ def make_family(lanes):
             below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
             extra = (True, at(net.activations, k), z, at(net.keep_z, k) == 1)
             dense(params, w, 1, fan_out, True, b, a, below, fan_in, fan_out, columns, a, above, extra)
+            by_layer(a, above, fan_out * columns, extra)
         if at(net.activations, n_layers - 1) == SOFTMAX:
             softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
 
@@ -166,6 +174,7 @@ def make_family(lanes):
             if k > 0:
                 extra = derivative_of(net, work, k - 1)
                 dense(params, w, fan_out, 1, False, 0, delta, above, fan_out, fan_in, columns, delta, below, extra)
+                by_layer(delta, below, fan_in * columns, extra)
 
     @inlined
     def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
