@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.jit import OPTIONS, Formulas, formula, inner, selector
+from fastmlp.kernels.jit import OPTIONS, Formulas, formula, inner, loop_selector, selector
 from fastmlp.kernels.memory import load, store
 
 
@@ -28,12 +28,32 @@ def oppose(x):
 
 select = selector((double, halve, oppose), 1)
 
+select_loop = loop_selector(
+    (double, halve, oppose),
+    "x, out, n",
+    """
+    for i in range(0, n, 4):
+        store(out, i, FORMULA(load(x, i, 4)))
+    """,
+    load=load,
+    store=store,
+)
+
 
 @cache
 def driver():
     @numba.njit(**OPTIONS)
     def run(code, x, out):
         store(out, 0, select(code, load(x, 0, 4)))
+
+    return run
+
+
+@cache
+def loop_driver():
+    @numba.njit(**OPTIONS)
+    def run(code, x, out, n):
+        select_loop(code, x, out, n)
 
     return run
 
@@ -48,6 +68,15 @@ def test_selector(code, function):
     x, out = np.arange(4.0), np.zeros(4)
     driver()(code, x, out)
     np.testing.assert_array_equal(out, function(x))
+
+
+@pytest.mark.parametrize("code, function", list(enumerate((double, halve, oppose))))
+def test_loop_selector(code, function):
+    x, out = np.arange(12.0), np.full(12, 7.0)
+    loop_driver()(code, x, out, 8)
+    np.testing.assert_array_equal(out, [*function(x[:8]), *4 * [7.0]])
+    loop_driver()(3, x, out, 12)  # no row has that code
+    np.testing.assert_array_equal(out[8:], 7.0)
 
 
 def test_helpers_are_not_for_python():
