@@ -70,6 +70,8 @@ def test_layers_whose_outputs_leave_much_of_a_tile_empty():
     for sizes in ((1000, 8), (64, 100, 10), (64, *40 * (50,), 10)):
         assert choose_family(network(sizes), 200) == "per_sample_replicas"
         assert choose_family(network(sizes), 32) == "replicas"
+    for sizes in ((1000, 8), (64, 100, 10)):
+        assert choose_family(network(sizes), 10_000) == "replicas", "there is work for more than eight threads"
     for sizes in ((64, 64, 32, 10), (64, 128, 10), (64, 200, 10), (64, 100, 96, 10), (784, 100, 10)):
         assert choose_family(network(sizes), 200) == "replicas"
 

@@ -16,8 +16,9 @@ from .network import Network
 # few outputs do not count: a product takes 16 at a time, but for the product with one row.
 LANES_UP_TO = ((1, 200, 0), (8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
 # From so many rows on they win up to so many weights where a layer's outputs fill less than such a share of a product's
-# tiles, which are so many wide.
-OPEN_TILES_FROM, OPEN_TILES_UP_TO, OPEN, TILE = 64, 40_000, 0.8, 32
+# tiles, which are so many wide; but samples as lanes have eight threads at the most (parts_of), so not beyond a product
+# that would give more of them enough to do. (That last number is an estimate: two processors were at hand.)
+OPEN_TILES_FROM, OPEN_TILES_UP_TO, OPEN, TILE, OPEN_PRODUCT = 64, 40_000, 0.8, 32, 16_000_000
 EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there is only the way forward
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
@@ -92,7 +93,8 @@ def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
     (False, True, False, True)
     """
     up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
-    if rows >= OPEN_TILES_FROM and fan_out < OPEN * (-(-fan_out // TILE) * TILE):
+    is_open = fan_out < OPEN * (-(-fan_out // TILE) * TILE)
+    if is_open and rows >= OPEN_TILES_FROM and rows * fan_in * fan_out <= OPEN_PRODUCT:
         up_to = OPEN_TILES_UP_TO
     return fan_in * fan_out <= up_to or fan_out <= few
 
