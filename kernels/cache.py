@@ -1,6 +1,6 @@
 """Machine code on disk: a file per kernel, whose name is a digest of all that the code depends on.
 
-That is the kernel and the types of its arguments, every source of CPU kernels, the processor, Python, llvmlite, Numba
+That is the kernel and the types of its arguments, every source that CPU kernels are made from, the processor, Python, llvmlite, Numba
 and its settings. A file begins with the digest of the rest: one that was torn or changed is not used. What is not there
 may have come with the package (shipped.py). Whatever is off, the kernel is compiled anew, by one of several processes
 that lack it, as a search's workers do: `with turn(name)`.
@@ -28,6 +28,8 @@ OF_NO_CONCERN = {
     "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"
 }  # fmt: skip
 DIGEST = hashlib.sha256().digest_size
+# Modules that find and load machine code; none of them has a part in making it.
+LOADERS = {"cache.py", "entry.py", "folder.py", "shipped.py", "turns.py"}
 
 
 @cache
@@ -35,7 +37,7 @@ def sources_tag() -> str:
     """Changes whenever a source of CPU kernels does."""
     digest, folder = hashlib.sha256(), Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
-        if path.relative_to(folder).parts[0] != "cuda":
+        if path.relative_to(folder).parts[0] not in {"cuda", *LOADERS}:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

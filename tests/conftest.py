@@ -27,6 +27,22 @@ def pytest_addoption(parser):
         default=os.environ.get("FASTMLP_REQUIRE_DEVICE"),
         help="fail where a test would be skipped because this device cannot be had",
     )
+    group.addoption("--long", action="store_true", help="tests/reliability in its long form, which takes an hour")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests/reliability has counted."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    counts = [
+        f"{text}  ({report.nodeid.rpartition('::')[2]})"
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, text in report.user_properties
+        if name == "count"
+    ]
+    if counts:
+        terminalreporter.section("what reliability tests have tried")
+        terminalreporter.write("\n".join(counts) + "\n")
 
 
 def pytest_collection_modifyitems(items):

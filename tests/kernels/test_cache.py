@@ -72,6 +72,10 @@ def test_the_folder_is_named_by_the_sources(monkeypatch, tmp_path):
     assert cache.sources_tag.__wrapped__() == tag
     (tmp_path / "cuda" / "backend.py").write_text("# no CPU kernel depends on it")
     assert cache.sources_tag.__wrapped__() == tag
+    for name in cache.LOADERS:
+        assert (tmp_path / name).is_file()
+        (tmp_path / name).write_text("# loads machine code and makes none")
+    assert cache.sources_tag.__wrapped__() == tag
     (tmp_path / "losses.py").write_text("# changed")
     assert cache.sources_tag.__wrapped__() != tag
     assert cache.cache_folder.__wrapped__().name == tag
