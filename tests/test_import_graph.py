@@ -52,8 +52,8 @@ SRC_LEVELS = [
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "folder", "jit", "plain", "target", "turns"],
-    ["shipped"],
+    ["arguments", "folder", "forks", "interrupts", "jit", "plain", "target"],
+    ["shipped", "turns"],
     ["cache"],
     ["compiler"],
     ["entry", "simd"],
