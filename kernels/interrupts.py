@@ -44,9 +44,9 @@ def deferred(notice: str = "") -> Iterator[None]:
 
     notice : printed on stderr when the first SIGINT comes, for whoever waits for an answer
 
-    Only Python's own handlers can be deferred, and only in the main thread, the one that Python calls them in. Elsewhere,
-    and where SIGINT is ignored, ends the process or has a handler from C, nothing is done. Blocks may be nested: the
-    outermost one counts. A second Ctrl-C waits as well: it would do the damage that the first one was kept from.
+    Only Python's own handlers can be deferred, and only in the main thread, the one that Python calls them in.
+    Elsewhere, and where SIGINT is ignored, ends the process or has a handler from C, nothing is done. Blocks may be
+    nested: the outermost one counts. A second Ctrl-C waits too: it would do the damage that the first was kept from.
     """
     handler, deferral = signal.getsignal(signal.SIGINT), None
     if callable(handler) and not isinstance(handler, _Deferral):
@@ -64,7 +64,7 @@ def deferred(notice: str = "") -> Iterator[None]:
 
 
 def let_through() -> None:
-    """A point inside of `deferred` where nothing is half done, such as while waiting: a signal that waits is handled."""
+    """A point inside of `deferred` where nothing is half done, as in a wait: a signal that has come is handled."""
     handler = signal.getsignal(signal.SIGINT)
     if isinstance(handler, _Deferral) and threading.current_thread() is threading.main_thread():
         handler.deliver()
