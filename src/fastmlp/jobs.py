@@ -79,6 +79,8 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
         validation_data=encoded.get("validation"),
         early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
     )
+    if history.stopped_by == "interrupt" and not history.epochs:
+        raise RuntimeError("Interrupted before the first epoch was finished: there is nothing to save.")
     say(summary(history))
     net.save(output)
     print_metrics(net, preprocessing, encoded, console)
@@ -128,7 +130,7 @@ def summary(history: History) -> str:
     """One sentence on how the training went."""
     ends = {"early_stopping": " (no more improvement)", "interrupt": " (interrupted)", "divergence": " (diverged)"}
     text = f"Trained {history.epochs} epochs in {history.seconds:.1f} s{ends.get(history.stopped_by, '')}"
-    if history.best_epoch is None or history.stopped_by == "interrupt":
+    if history.best_epoch is None:
         return text + "."
     return f"{text}; the parameters of epoch {history.best_epoch + 1} are kept, the best on the validation part."
 
