@@ -17,7 +17,7 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
     ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
-    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
+    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results", "cells", "table_files"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],

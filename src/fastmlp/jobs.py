@@ -16,7 +16,15 @@ from .mlp import MLP
 from .optimizers import optimizer_from_name
 from .persistence import check_folder, load
 from .schedules import schedule_factors
-from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
+from .tabular import (
+    PARQUET_ENDINGS,
+    Preprocessing,
+    check_ending,
+    drop_rows_without_target,
+    import_pandas,
+    read_table,
+    rows_with_target,
+)
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -51,9 +59,9 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     check_folder(output, replaces=True)  # before any work is done
     optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
     schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
-    table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
-    if n_dropped:
-        say(f"{n_dropped} rows whose target {settings.target!r} is missing are left out.")
+    table, notes = rows_with_target(read_table(file), settings.target, settings.task)
+    for note in notes:
+        say(note)
     task = Target.fit(table[settings.target], settings.task).task  # before the split: refuses what cannot be learned
     held_out, kept = split_rows(table[settings.target], task, settings.validation, settings.seed)
     parts = {"training": table.iloc[kept]}
