@@ -41,14 +41,14 @@ SRC_LEVELS = [
     ["benchmarks.quick", "crossover", "diagnosis.diagnose", "persistence", "reproduce", "sweeps", "xor"],
     ["report"],
     ["diagnosis.job", "diagnosis.story", "jobs"],
-    ["estimators.lbfgs", "estimators.rules"],
+    ["estimators.lbfgs", "estimators.regression_targets", "estimators.rules", "estimators.tables"],
     ["estimators.settings"],
-    ["estimators.training"],
+    ["estimators.saving", "estimators.training"],
     ["estimators.populations"],
     ["estimators.base"],
     ["estimators.cross_validation", "estimators.nets", "estimators.tabular_base"],
     ["estimators.conversion", "estimators.tabular"],
-    ["cli"],
+    ["cli", "loading"],
     ["__main__"],
 ]
 KERNEL_LEVELS = [

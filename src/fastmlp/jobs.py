@@ -228,7 +228,8 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
             "and its predict method with an array."
         )
     X = preprocessing.transform(read_table(file, preprocessing.text_columns), net.dtype.name)
-    return pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
+    outputs = net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
+    return pandas.DataFrame(preprocessing.target.decode(outputs))
 
 
 def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
