@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .cells import (
+    MISSING_TEXTS,
     MIXTURES,
     NUMBERS,
     TOLERATED,
@@ -247,11 +248,14 @@ class CategoryColumn:
         codes, names = categories_of(series)
         find = Spellings(self.categories).find
         of_missing = len(self.categories) if self.has_missing else -1
-        feature = np.array([*map(find, names), of_missing])[codes]
+        places = np.array([*map(find, names), -1])
+        is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (places < 0)
+        missing = is_missing[codes]  # None and NaN turn into such texts in an array of text
+        feature = np.where(is_missing, of_missing, places)[codes]
         known = np.flatnonzero(feature >= 0)
         out[:] = 0
         out[known, feature[known]] = 1
-        n, missing = len(series), codes < 0
+        n = len(series)
         n_missing = int(np.count_nonzero(missing))
         notes = []
         if n_unseen := n - len(known) - (0 if self.has_missing else n_missing):

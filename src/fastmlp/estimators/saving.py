@@ -34,6 +34,8 @@ def description_of(estimator: Any) -> dict[str, Any]:
     ValueError
         For classes that are neither text nor numbers.
     """
+    own = vars(estimator)
+    description: dict[str, Any] = {} if "classes_" not in own else {"classes": _labels(own["classes_"])}
     params, left_out = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -42,8 +44,7 @@ def description_of(estimator: Any) -> dict[str, Any]:
             left_out.append(f"{name}={value!r}")
     if left_out:
         warn_user(f"{' and '.join(left_out)} cannot be written to a file; after loading, the default stands there.")
-    own = vars(estimator)
-    description: dict[str, Any] = {
+    description |= {
         "class": type(estimator).__name__,
         "params": params,
         "fitted": {name: own[name] for name in FITTED if name in own},
@@ -52,16 +53,15 @@ def description_of(estimator: Any) -> dict[str, Any]:
         "has_names": "feature_names_in_" in own,
         "notes": list(estimator.notes_),
     }
-    if "classes_" in own:
-        classes = own["classes_"]
-        if classes.dtype.kind not in LABELS or not all(isinstance(label, PLAIN) for label in classes.tolist()):
-            raise ValueError(
-                f"Classes can be saved if they are text, true or false, or numbers; they hold {classes[0]!r}."
-            )
-        description["classes"] = {"dtype": classes.dtype.str, "labels": classes.tolist()}
     if estimator.net_.preprocessing is None:  # which knows one target only
         description["columns"] = [column_to_dict(column) for column in estimator.columns_]
     return description
+
+
+def _labels(classes: np.ndarray) -> dict[str, Any]:
+    if classes.dtype.kind not in LABELS or not all(isinstance(label, PLAIN) for label in classes.tolist()):
+        raise ValueError(f"Classes can be saved if they are text, true or false, or numbers; they hold {classes[0]!r}.")
+    return {"dtype": classes.dtype.str, "labels": classes.tolist()}
 
 
 def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> Any:

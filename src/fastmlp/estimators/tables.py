@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from ..table_files import import_pandas
 
 
 def as_frame(X: Any) -> Any:
-    """A pandas DataFrame of pandas' own, polars', Arrow's and others' tables; None for what has no columns.
+    """A pandas DataFrame of pandas' own, polars', Arrow's and others' tables, and of rows that are dictionaries.
+
+    None for what has no columns, such as arrays.
 
     Raises
     ------
@@ -20,6 +23,10 @@ def as_frame(X: Any) -> Any:
     pandas = import_pandas()
     if isinstance(X, pandas.DataFrame):
         return X
+    if isinstance(X, (list, tuple)):
+        return pandas.DataFrame(list(X)) if X and all(isinstance(row, Mapping) for row in X) else None
+    if isinstance(X, np.ndarray) or getattr(X, "ndim", 2) == 1:
+        return None
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
         raise ValueError(f"X is a {type(X).__name__}, whose rows are not computed yet: pass X.collect().")
     if hasattr(X, "to_pandas") and hasattr(X, "get_columns"):  # polars; its own to_pandas needs pyarrow
