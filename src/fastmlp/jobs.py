@@ -24,6 +24,7 @@ from .tabular import (
     import_pandas,
     read_table,
     rows_with_target,
+    with_numbers,
 )
 from .targets import CLASSIFICATION, Target
 
@@ -60,7 +61,8 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
     schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
     table, notes = rows_with_target(read_table(file), settings.target, settings.task)
-    for note in notes:
+    table, further_notes = with_numbers(table, settings.target)
+    for note in (*notes, *further_notes):
         say(note)
     task = Target.fit(table[settings.target], settings.task).task  # before the split: refuses what cannot be learned
     held_out, kept = split_rows(table[settings.target], task, settings.validation, settings.seed)
@@ -72,7 +74,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
         say(note)
     if test_file is not None:  # before the training, so that a mistake in it costs no time
         test = read_table(test_file, preprocessing.text_columns)
-        parts["test"], _ = drop_rows_without_target(test, settings.target)
+        parts["test"], _ = drop_rows_without_target(test, settings.target, task)
     encoded = {name: encode(preprocessing, part) for name, part in parts.items()}
 
     net = make_net(preprocessing, settings)
@@ -180,7 +182,8 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         name = net.preprocessing.target.name
         if target not in (None, name):
             raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
-        table, _ = drop_rows_without_target(read_table(file, net.preprocessing.text_columns), name)
+        table = read_table(file, net.preprocessing.text_columns)
+        table, _ = drop_rows_without_target(table, name, net.preprocessing.target.task)
         return *encode(net.preprocessing, table), None
     table = read_table(file)
     if target is None:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .cells import examples, read_numbers
-from .columns import CategoryColumn, Column, Note, column_from_dict, column_kind, column_to_dict, fit_column
+from .columns import (
+    CategoryColumn,
+    Column,
+    Note,
+    column_from_dict,
+    column_kind,
+    column_to_dict,
+    fit_column,
+    text_as_numbers,
+)
 from .table_files import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .table_files import check_ending as check_ending
 from .table_files import import_pandas as import_pandas
@@ -35,15 +44,15 @@ def find_target(table: pd.DataFrame, target: str) -> pd.Series:
     raise ValueError(f"The table has no target column {target!r}.{hint} Its columns are: {_listed(table.columns)}.")
 
 
-def drop_rows_without_target(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, int]:
-    """The rows whose target is known, and how many others there were.
+def drop_rows_without_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, int]:
+    """The rows that `rows_with_target` keeps, and how many others there were.
 
     Raises
     ------
     ValueError
         If there is no such column, or all of its cells are missing.
     """
-    rows, _ = rows_with_target(table, target)
+    rows, _ = rows_with_target(table, target, task)
     return rows, len(table) - len(rows)
 
 
@@ -86,6 +95,17 @@ def _rows(n: int) -> str:
 
 def _are(n: int) -> str:
     return "is" if n == 1 else "are"
+
+
+def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """(the table with numbers in columns of numbers that hold text, a sentence on each where cells are no numbers).
+
+    target : a column to leave as it is
+    """
+    found = {name: text_as_numbers(table[name]) for name in table.columns if name != target}
+    numbers = {name: values for name, of_text in found.items() if of_text is not None for values in of_text[:1]}
+    notes = tuple(of_text[1] for of_text in found.values() if of_text is not None and of_text[1])
+    return (table.assign(**numbers) if numbers else table), notes
 
 
 def fit_columns(table: pd.DataFrame, scaling: str = "auto") -> tuple[tuple[Column, ...], tuple[str, ...]]:

@@ -214,7 +214,7 @@ def test_a_few_cells_that_are_no_numbers(table):
     X, score = table
     X["size"] = [*X["size"].map(repr)[:-4], "unknown", "unknown", "?!", "-"]
     with pytest.warns(
-        UserWarning, match=r"Column 'size' holds no numbers in \d of 320 cells \('.*which count as missing"
+        UserWarning, match=r"Column 'size' holds no numbers in 4 of 400 cells \('.*which count as missing"
     ):
         reg = TabularMLPRegressor(**QUICK).fit(X, score)
     assert reg.encoded_feature_names()[:2] == ["size", "size is missing"]

@@ -25,7 +25,7 @@ from ..optimizers import AdamW
 from ..persistence import save
 from ..population import Population
 from ..table_files import with_text_names
-from ..tabular import encode_columns, feature_names, fit_columns
+from ..tabular import encode_columns, feature_names, fit_columns, with_numbers
 from ..targets import Target
 from .saving import description_of, preprocessing_of
 from .settings import hidden_sizes, warn_user
@@ -103,7 +103,8 @@ class BaseTabular(BaseEstimator, ABC):
         training, held = self._split(y, rng, validation_data is not None)
         if not goes_on:
             self._learn(y, training)
-            self._learn_columns(table.iloc[training])
+            table, notes = with_numbers(table)
+            self._learn_columns(table.iloc[training], notes)
         features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
         self._weigh_classes(y)
         weights = self._weights(table, y, sample_weight)
@@ -138,8 +139,9 @@ class BaseTabular(BaseEstimator, ABC):
         )
         return EarlyStopping(checked_count("patience", self.patience))
 
-    def _learn_columns(self, table: Any) -> None:
-        self.columns_, self.notes_ = fit_columns(table)
+    def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
+        self.columns_, further_notes = fit_columns(table)
+        self.notes_ = notes + further_notes
         if not self.columns_:
             raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
         if self.notes_:
