@@ -16,7 +16,8 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
+    ["errors", "experiment_data", "interruption", "leftovers", "metrics", "option_values", "pace", "progress"],
+    ["layout", "plots.style", "report_page", "terminal", "thresholds"],
     ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
@@ -40,6 +41,8 @@ SRC_LEVELS = [
     ["diagnosis.reports", "population"],
     ["benchmarks.quick", "crossover", "diagnosis.diagnose", "persistence", "reproduce", "sweeps", "xor"],
     ["report"],
+    ["column_choice", "metrics_table"],
+    ["train_job"],
     ["diagnosis.job", "diagnosis.story", "jobs"],
     ["estimators.lbfgs", "estimators.rules"],
     ["estimators.settings"],
@@ -48,6 +51,7 @@ SRC_LEVELS = [
     ["estimators.base"],
     ["estimators.cross_validation", "estimators.nets", "estimators.tabular_base"],
     ["estimators.conversion", "estimators.tabular"],
+    ["train_command"],
     ["cli"],
     ["__main__"],
 ]

@@ -1,6 +1,6 @@
 """Tables: reading CSV and Parquet files, and the preprocessing that is learned on one table and applied to others.
 
-Needs pandas (`pip install fastmlp[table]`), imported only when a table is read or encoded.
+Needs pandas (the extra `table`), imported only when a table is read or encoded.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .columns import CategoryColumn, Column, column_from_dict, column_to_dict, fit_column
+from .errors import install_command
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def import_pandas() -> Any:
     try:
         import pandas
     except ImportError:
-        raise ImportError("Tables need pandas, which is not installed: run `pip install fastmlp[table]`.") from None
+        raise ImportError(f"Tables need pandas, which is not installed: {install_command('table')}.") from None
     return pandas
 
 
@@ -126,7 +127,7 @@ def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:
     try:
         return pandas.read_parquet(path)
     except ImportError:
-        raise ImportError("Parquet files need pyarrow, which is absent: run `pip install fastmlp[table]`.") from None
+        raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None
@@ -136,10 +137,15 @@ def find_target(table: pd.DataFrame, target: str) -> pd.Series:
     """The target column, or a ValueError with the nearest name and the names there are."""
     if target in table.columns:
         return table[target]
-    by_lower = {name.lower(): name for name in table.columns}
-    near = get_close_matches(target.lower(), by_lower, n=1)
+    raise no_such_column(table, "target column", target)
+
+
+def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
+    """The error for a name that is none of the table's columns, with the nearest one."""
+    by_lower = {column.lower(): column for column in table.columns}
+    near = get_close_matches(name.lower(), by_lower, n=1)
     hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
-    raise ValueError(f"The table has no target column {target!r}.{hint} Its columns are: {_listed(table.columns)}.")
+    return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {_listed(table.columns)}.")
 
 
 def drop_rows_without_target(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, int]:
@@ -219,6 +225,7 @@ class Preprocessing:
     columns: tuple[Column, ...]
     target: Target
     notes: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()  # columns that say which row is which: no features, and passed through to predictions
 
     @classmethod
     def fit(cls, table: pd.DataFrame, target: str, task: str = "auto", scaling: str = "auto") -> Preprocessing:
@@ -265,14 +272,17 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Text and numbers only, for JSON."""
         columns = [column_to_dict(column) for column in self.columns]
-        return {"columns": columns, "target": self.target.to_dict(), "notes": list(self.notes)}
+        return {
+            "columns": columns, "target": self.target.to_dict(), "notes": list(self.notes), "ids": list(self.ids),
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_dict`; ValueError if the description is damaged."""
         try:
             columns = tuple(column_from_dict(column) for column in description["columns"])
-            return cls(columns, Target.from_dict(description["target"]), tuple(map(str, description["notes"])))
+            target, notes = Target.from_dict(description["target"]), tuple(map(str, description["notes"]))
+            return cls(columns, target, notes, tuple(map(str, description.get("ids", ()))))  # older files have no ids
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The description of a table's preprocessing is damaged ({error})") from None
 
