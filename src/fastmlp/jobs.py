@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .column_choice import check_columns
+from .columns import Note
 from .history import History
 from .mlp import MLP
 from .persistence import check_folder, load
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
-from .train_job import TrainSettings, encode, make_net, split_rows, train
+from .train_job import TrainSettings, make_net, split_rows, train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         if target not in (None, name):
             raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
         table, _ = drop_rows_without_target(read_table(file, net.preprocessing.text_columns), name)
-        return *encode(net.preprocessing, table), None
+        return encoded(net.preprocessing, table), net.preprocessing.target.encode(table[name]), None
     table = read_table(file)
     if target is None:
         raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
@@ -100,11 +101,20 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
             "and its predict method with an array."
         )
     table, passed = read_with_ids(file, preprocessing, ids)
-    X = preprocessing.transform(table, net.dtype.name)
+    X = encoded(preprocessing, table, net.dtype.name)
     predictions = pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
     if both := [name for name in passed.columns if name in predictions.columns]:
         raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")
     return pandas.concat([passed, predictions], axis=1)
+
+
+def encoded(preprocessing: Preprocessing, table: pd.DataFrame, dtype: str = "float32") -> np.ndarray:
+    """The features of a table, with a warning for each column that holds what training has not seen."""
+    notes: list[Note] = []
+    X = preprocessing.transform(table, dtype, notes)
+    for note in notes:
+        warnings.warn(note.text, stacklevel=3)
+    return X
 
 
 def read_with_ids(

@@ -12,6 +12,7 @@ import numpy as np
 
 from .callbacks import EarlyStopping
 from .column_choice import select_columns
+from .columns import Note
 from .errors import DivergenceWarning, counted
 from .history import History
 from .interruption import interruption_says
@@ -20,7 +21,7 @@ from .mlp import MLP
 from .optimizers import Optimizer, optimizer_from_name
 from .persistence import check_folder, load
 from .schedules import schedule_factors
-from .tabular import Preprocessing, drop_rows_without_target, read_table
+from .tabular import Preprocessing, read_table, rows_with_target
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -129,9 +130,9 @@ def read_parts(
 ) -> tuple[Preprocessing, Parts]:
     """The preprocessing that the training part teaches, and each part through it; says what is left out."""
     name = settings.target
-    table, n_dropped = drop_rows_without_target(read_table(file), name)
-    if n_dropped:
-        say(f"Left out: {counted(n_dropped, 'row')} whose target {name!r} is missing.")
+    table, notes = rows_with_target(read_table(file), name, settings.task)
+    for note in notes:
+        say(note)
     table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
     task = Target.fit(table[name], settings.task).task  # before the split: refuses what cannot be learned
     held_out, kept = split_rows(table[name], task, settings.validation, settings.seed)
@@ -143,11 +144,25 @@ def read_parts(
     for note in preprocessing.notes:
         say(note)
     if test_file is not None:  # before the training, so that a mistake in it costs no time
-        test, n_dropped = drop_rows_without_target(read_table(test_file, preprocessing.text_columns), name)
-        if n_dropped:
-            say(f"Left out of the test table: {counted(n_dropped, 'row')} whose target {name!r} is missing.")
-        tables["test"] = test
-    return preprocessing, {part: encode(preprocessing, rows) for part, rows in tables.items()}
+        test = read_table(test_file, preprocessing.text_columns)
+        tables["test"], notes = rows_with_target(test, name, task)
+        for note in notes:
+            say(f"Test table: {note}")
+    return preprocessing, {part: _encoded(preprocessing, part, rows, say) for part, rows in tables.items()}
+
+
+def _encoded(
+    preprocessing: Preprocessing, part: str, rows: pd.DataFrame, say: partial
+) -> tuple[np.ndarray, np.ndarray]:
+    """A part through the preprocessing. Of a test table all is said that training has not seen; of the validation part
+    only if it is most of a column, since a few rare categories are in no other part.
+    """
+    notes: list[Note] = []
+    X = preprocessing.transform(rows, notes=notes)
+    for note in notes:
+        if part == "test" or note.is_serious:
+            say(f"{part.capitalize()} part: {note.text}")
+    return X, preprocessing.target.encode(rows[preprocessing.target.name])
 
 
 def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -205,11 +220,6 @@ def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output
         f"The loss stopped being finite {reached}. Lower --learning-rate (it is {settings.learning_rate:g}), or "
         f"{clipping}."
     )
-
-
-def encode(preprocessing: Preprocessing, part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """X (n_rows, n_features) and the encoded target of a table."""
-    return preprocessing.transform(part), preprocessing.target.encode(part[preprocessing.target.name])
 
 
 def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
