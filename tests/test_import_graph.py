@@ -24,7 +24,7 @@ SRC_LEVELS = [
     ["benchmarks.pictures", "history"],
     ["benchmarks.page"],
     ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
-    ["data", "heuristics", "initialization", "optimizer_state", "targets"],
+    ["data", "heuristics", "initialization", "optimizer_state", "records", "targets"],
     ["plan"],
     ["prediction"],
     ["diagnosis.label_checks", "diagnosis.loss_curves", "diagnosis.subjects"],
@@ -56,8 +56,8 @@ SRC_LEVELS = [
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "folder", "jit", "plain", "target", "turns"],
-    ["shipped"],
+    ["arguments", "folder", "forks", "interrupts", "jit", "plain", "target"],
+    ["shipped", "turns"],
     ["cache"],
     ["compiler"],
     ["entry", "simd"],
