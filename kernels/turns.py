@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from . import interrupts
+
 try:
     import fcntl
 except ImportError:  # Windows: nobody waits
@@ -29,6 +31,7 @@ def turn(path: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = at_the_end.enter_context(path.open("wb"))
             while not _locked(file) and time.monotonic() < until:
+                interrupts.let_through()  # Ctrl-C need not wait for another process
                 time.sleep(0.02)
             at_the_end.callback(_end, path, file)
         yield

@@ -16,14 +16,15 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
+    ["errors", "experiment_data", "interruption", "leftovers", "metrics", "option_values", "pace", "progress"],
+    ["layout", "plots.style", "report_page", "terminal", "thresholds"],
     ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results", "cells", "table_files"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],
     ["benchmarks.page"],
     ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
-    ["data", "heuristics", "initialization", "optimizer_state", "targets"],
+    ["data", "heuristics", "initialization", "optimizer_state", "records", "targets"],
     ["plan"],
     ["prediction"],
     ["diagnosis.label_checks", "diagnosis.loss_curves", "diagnosis.subjects"],
@@ -40,6 +41,8 @@ SRC_LEVELS = [
     ["diagnosis.reports", "population"],
     ["benchmarks.quick", "crossover", "diagnosis.diagnose", "persistence", "reproduce", "sweeps", "xor"],
     ["report"],
+    ["column_choice", "metrics_table"],
+    ["train_job"],
     ["diagnosis.job", "diagnosis.story", "jobs"],
     ["estimators.lbfgs", "estimators.regression_targets", "estimators.rules", "estimators.tables"],
     ["estimators.settings"],
@@ -48,12 +51,13 @@ SRC_LEVELS = [
     ["estimators.base"],
     ["estimators.cross_validation", "estimators.nets", "estimators.tabular_base"],
     ["estimators.conversion", "estimators.tabular"],
-    ["cli", "loading"],
+    ["loading", "train_command"],
+    ["cli"],
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "folder", "jit", "plain", "target", "turns"],
-    ["shipped"],
+    ["arguments", "folder", "forks", "interrupts", "jit", "plain", "target"],
+    ["shipped", "turns"],
     ["cache"],
     ["compiler"],
     ["entry", "simd"],

@@ -138,7 +138,7 @@ def test_absent_extra_is_named(monkeypatch, tmp_path, module, name, words):
     with pytest.raises(ImportError) as caught:
         read_table(tmp_path / name)
     assert words in str(caught.value)
-    assert "pip install fastmlp[table]" in str(caught.value)
+    assert "pip install 'fastmlp[table]' (in a checkout: pip install '.[table]')" in str(caught.value)
 
 
 # ---- numbers

@@ -84,11 +84,9 @@ def to_host(array: np.ndarray) -> np.ndarray:
 def place(data: Data) -> Data:
     """The samples in the host's memory."""
     host = lambda array: array if isinstance(array, np.ndarray) else array.get()
-    return (
-        data
-        if isinstance(data.X, np.ndarray)
-        else data._replace(X=host(data.X), Y=host(data.Y), weight=host(data.weight))
-    )
+    if isinstance(data.X, np.ndarray):
+        return data
+    return data._replace(X=host(data.X), Y=host(data.Y), weight=host(data.weight))
 
 
 def on(index: int) -> AbstractContextManager:
@@ -322,13 +320,19 @@ class NetsWork:
     def collect(self) -> None:
         """Kernels write what is finished where it belongs."""
 
-    def unfinished(self):
-        """(net, epochs done, parameters, loss, number right) of each net in training."""
+    def unfinished(self, watches: bool):
+        """(net, epochs done, parameters, loss, number right, best epoch, best value) of each net in training; with
+        early stopping, if it watches, its best parameters. The best epoch is 0 where there is none.
+        """
         for block in self.blocks:
+            present, best, safe = (x.reshape(-1, block.lanes) for x in (block.p, block.best, block.safe))
             for lane in np.flatnonzero(block.net >= 0):
-                epochs = int(block.clock[0] - block.start[lane])
-                params = block.p.reshape(-1, block.lanes)[:, lane]
-                yield int(block.net[lane]), epochs, params, block.loss[lane], block.right[lane]
+                epochs, best_epoch = int(block.clock[0] - block.start[lane]), int(block.best_epoch[lane]) * watches
+                params = (best if best_epoch else present)[:, lane]
+                if not np.isfinite(params).all():  # of a net that would have been found out at the next look
+                    params = safe[:, lane]
+                figures = block.loss[lane], block.right[lane], best_epoch, float(block.best_value[lane])
+                yield int(block.net[lane]), epochs, params, *figures
 
 
 def _make_block(

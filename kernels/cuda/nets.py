@@ -85,10 +85,12 @@ class NetsWork:
         with checked_allocation("a window of nets", n * each, kind.remedy):
             self._window = kind(self, members, course, goal, nets, *self._given)
 
-    def unfinished(self) -> Iterator[tuple[int, int, np.ndarray, float, float]]:
-        """(net, epochs done, parameters, loss, number right) of each net in training."""
+    def unfinished(self, watches: bool) -> Iterator[tuple[int, int, np.ndarray, float, float, int, float]]:
+        """(net, epochs done, parameters, loss, number right, best epoch, best value) of each net in training; with
+        early stopping, if it watches, its best parameters. The best epoch is 0 where there is none.
+        """
         if self._window is not None:
-            yield from self._window.unfinished()
+            yield from self._window.unfinished(watches)
 
     def collect(self) -> None:
         """Bring home what the present window has finished."""

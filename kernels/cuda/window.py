@@ -134,10 +134,13 @@ class Window(ABC):
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
 
-    def unfinished(self) -> Iterator[tuple[int, int, np.ndarray, float, float]]:
-        """(net, epochs done, parameters, loss, number right) of each net in training."""
+    def unfinished(self, watches: bool) -> Iterator[tuple[int, int, np.ndarray, float, float, int, float]]:
+        """What NetsWork.unfinished yields."""
         sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
+        scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, BEST_EPOCH] * watches
+        if best_epochs.any():
+            params[best_epochs > 0] = cupy.asnumpy(self._job["best"])[best_epochs > 0]
         lost = ~np.isfinite(params).all(axis=1)  # of nets whose epoch has not ended, which would have said so
         if lost.any():
             params[lost] = cupy.asnumpy(self._job["safe"])[lost]
@@ -146,7 +149,7 @@ class Window(ABC):
             loss, right = sums[slot] if epochs else (np.nan, np.nan)
             yield (
                 int(members[slot]), epochs, params[slot, : self.nets.n_params], float(loss / self.n_samples),
-                float(right),
+                float(right), int(best_epochs[slot]), float(scalars[slot, BEST_VALUE]),
             )  # fmt: skip
 
     def _epochs_sums(self) -> Any:

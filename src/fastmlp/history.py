@@ -19,7 +19,7 @@ class History:
                                      regression
     validation_loss, validation_accuracy : (epochs,) or None    measured after each epoch
     seconds : float                  wall time of the fit
-    best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept
+    best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept, by Ctrl-C too
     stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if
                                      a callback raised, "error"
     settings : dict                  how fit was called, as numbers and text
@@ -98,4 +98,6 @@ class History:
             return f"History(epochs=0, stopped_by={self.stopped_by!r})"
         last = {name: values[-1] for name in RECORDS if (values := getattr(self, name)) is not None}
         figures = ", ".join(f"{name}={value:.4g}" for name, value in last.items())
+        if self.best_epoch is not None:
+            figures += f", best_epoch={self.best_epoch}"
         return f"History(epochs={self.epochs}, {figures}, seconds={self.seconds:.3g}, stopped_by={self.stopped_by!r})"

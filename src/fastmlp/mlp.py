@@ -211,7 +211,7 @@ class MLP:
             TrainingWarning tells, once
         verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
 
-        Ctrl-C ends the fit and keeps what was reached; `history.stopped_by` tells.
+        Ctrl-C ends the fit and keeps what was reached, with early_stopping the best of it; `history.stopped_by` tells.
 
         Returns
         -------

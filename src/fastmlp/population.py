@@ -21,6 +21,7 @@ from .ensemble import average, checked_shares, greedy_weights
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net
 from .heuristics import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
+from .kernels import interrupts
 from .kernels.arguments import METRIC_NONE
 from .kernels.draws import fit_seeds
 from .mlp import MLP
@@ -232,7 +233,7 @@ class Population:
         monitor : whether to warn, once, when half of the nets are stuck in a way that is known
         batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction, verbose : as for MLP.fit
 
-        Ctrl-C ends the fit and keeps what was reached; `result.interrupted` tells.
+        Ctrl-C ends the fit and keeps what was reached, with early_stopping the best of it; `result.interrupted` tells.
 
         Returns
         -------
@@ -244,8 +245,7 @@ class Population:
             For data that do not fit the nets or are not finite, and for impossible settings.
         """
         start = time.perf_counter()
-        epochs = checked_count("epochs", epochs)
-        rule = as_converged(converged)
+        epochs, rule = checked_count("epochs", epochs), as_converged(converged)
         if restart_after is not None:
             restart_after = checked_count("restart_after", restart_after)
             if rule is None:
@@ -260,8 +260,7 @@ class Population:
         if stopping is not None:
             stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
-        shuffles = bool(shuffle) and size < data.n_samples
-        drops = any(self.network.dropout)
+        shuffles, drops = bool(shuffle) and size < data.n_samples, any(self.network.dropout)
         seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         if drops:
@@ -279,8 +278,9 @@ class Population:
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
-        self.fits += 1
-        self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
+        with interrupts.deferred():  # the nets are trained: what is said of them belongs to them
+            self.fits += 1
+            self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 

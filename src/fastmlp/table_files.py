@@ -1,6 +1,6 @@
 """Reading tables: CSV and Parquet files.
 
-Needs pandas (`pip install fastmlp[table]`), imported only when a table is read.
+Needs pandas (the extra `table`), imported only when a table is read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .errors import install_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +31,7 @@ def import_pandas() -> Any:
     try:
         import pandas
     except ImportError:
-        raise ImportError("Tables need pandas, which is not installed: run `pip install fastmlp[table]`.") from None
+        raise ImportError(f"Tables need pandas, which is not installed: {install_command('table')}.") from None
     return pandas
 
 
@@ -174,7 +176,7 @@ def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:
     try:
         return pandas.read_parquet(path)
     except ImportError:
-        raise ImportError("Parquet files need pyarrow, which is absent: run `pip install fastmlp[table]`.") from None
+        raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
     except Exception as error:  # what pandas wrote about the columns is not checked by its reader
         reason = " ".join(f"{type(error).__name__} {error}".split())
         raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None

@@ -23,6 +23,7 @@ from .columns import (
     fit_column,
     text_as_numbers,
 )
+from .errors import counted
 from .table_files import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .table_files import check_ending as check_ending
 from .table_files import import_pandas as import_pandas
@@ -38,10 +39,15 @@ def find_target(table: pd.DataFrame, target: str) -> pd.Series:
     """The target column, or a ValueError with the nearest name and the names there are."""
     if target in table.columns:
         return table[target]
-    by_lower = {name.lower(): name for name in table.columns}
-    near = get_close_matches(target.lower(), by_lower, n=1)
+    raise no_such_column(table, "target column", target)
+
+
+def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
+    """The error for a name that is none of the table's columns, with the nearest one."""
+    by_lower = {column.lower(): column for column in table.columns}
+    near = get_close_matches(name.lower(), by_lower, n=1)
     hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
-    raise ValueError(f"The table has no target column {target!r}.{hint} Its columns are: {_listed(table.columns)}.")
+    return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {_listed(table.columns)}.")
 
 
 def drop_rows_without_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, int]:
@@ -72,7 +78,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     if missing.all():
         raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
     notes, reading = [], read_numbers(column, truths=True)
-    bad = f"{_rows(reading.n_bad)} of {len(table)} ({examples(column, reading.bad)})"
+    bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
     if poses_classes(column, task):
         if reading.n_bad and reading.is_half:
             notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
@@ -85,12 +91,8 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
             notes.append(f"The target {target!r} holds no numbers in {bad}, which {_are(reading.n_bad)} left out.")
     n_missing = int(np.count_nonzero(missing))
     if n_missing:
-        notes.append(f"{_rows(n_missing)} whose target {target!r} is missing {_are(n_missing)} left out.")
+        notes.append(f"{counted(n_missing, 'row')} whose target {target!r} is missing {_are(n_missing)} left out.")
     return table[table[target].notna()], tuple(notes)
-
-
-def _rows(n: int) -> str:
-    return f"{n} row" if n == 1 else f"{n} rows"
 
 
 def _are(n: int) -> str:
@@ -176,6 +178,7 @@ class Preprocessing:
     columns: tuple[Column, ...]
     target: Target
     notes: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()  # columns that say which row is which: no features, and passed through to predictions
 
     @classmethod
     def fit(cls, table: pd.DataFrame, target: str, task: str = "auto", scaling: str = "auto") -> Preprocessing:
@@ -223,14 +226,17 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Text and numbers only, for JSON."""
         columns = [column_to_dict(column) for column in self.columns]
-        return {"columns": columns, "target": self.target.to_dict(), "notes": list(self.notes)}
+        return {
+            "columns": columns, "target": self.target.to_dict(), "notes": list(self.notes), "ids": list(self.ids),
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_dict`; ValueError if the description is damaged."""
         try:
             columns = tuple(column_from_dict(column) for column in description["columns"])
-            return cls(columns, Target.from_dict(description["target"]), tuple(map(str, description["notes"])))
+            target, notes = Target.from_dict(description["target"]), tuple(map(str, description["notes"]))
+            return cls(columns, target, notes, tuple(map(str, description.get("ids", ()))))  # older files have no ids
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The description of a table's preprocessing is damaged ({error})") from None
 
