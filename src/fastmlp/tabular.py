@@ -78,16 +78,18 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     if missing.all():
         raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
     notes, reading = [], read_numbers(column, truths=True)
-    bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
+    bad = ""
+    if reading.is_half and reading.n_bad:
+        bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
     if poses_classes(column, task):
-        if reading.n_bad and reading.is_half:
+        if bad:
             notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
     elif reading.is_tolerable:
         missing = np.isnan(reading.values) & ~reading.bad
         table = table.assign(**{target: reading.values})
         if column_kind(column) == "category" and not reading.n_bad:
             notes.append(f"The target {target!r} holds text that is numbers, and is taken for numbers.")
-        if reading.n_bad:
+        if bad:
             notes.append(f"The target {target!r} holds no numbers in {bad}, which {_are(reading.n_bad)} left out.")
     n_missing = int(np.count_nonzero(missing))
     if n_missing:
