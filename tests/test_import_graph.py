@@ -16,8 +16,9 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
-    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
+    ["errors", "experiment_data", "interruption", "leftovers", "metrics", "option_values", "pace", "progress"],
+    ["layout", "plots.style", "report_page", "terminal", "thresholds"],
+    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results", "cells", "table_files"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],
@@ -40,14 +41,17 @@ SRC_LEVELS = [
     ["diagnosis.reports", "population"],
     ["benchmarks.quick", "crossover", "diagnosis.diagnose", "persistence", "reproduce", "sweeps", "xor"],
     ["report"],
+    ["column_choice", "metrics_table"],
+    ["train_job"],
     ["diagnosis.job", "diagnosis.story", "jobs"],
-    ["estimators.lbfgs", "estimators.rules"],
+    ["estimators.lbfgs", "estimators.regression_targets", "estimators.rules", "estimators.tables"],
     ["estimators.settings"],
-    ["estimators.training"],
+    ["estimators.saving", "estimators.training"],
     ["estimators.populations"],
     ["estimators.base"],
     ["estimators.cross_validation", "estimators.nets", "estimators.tabular_base"],
     ["estimators.conversion", "estimators.tabular"],
+    ["loading", "train_command"],
     ["cli"],
     ["__main__"],
 ]

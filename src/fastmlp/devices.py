@@ -12,10 +12,10 @@ from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .errors import unknown_name
+from .errors import install_command, unknown_name
 from .thresholds import Thresholds, thresholds_of
 
-INSTALL = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580)"
+INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: a driver's answer without a GPU, or if all are hidden, instead of counting none
 
 ANYWHERE = nullcontext()  # there is one host only

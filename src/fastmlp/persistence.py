@@ -35,7 +35,7 @@ RANDOM = {"seed": (int,), "fits": (int,)}
 PREFIX, RESULT_PREFIX = "history.", "result."  # of their names
 
 
-def save(net: MLP | Population, path: str | os.PathLike) -> None:
+def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, Any] | None = None) -> None:
     """Write a net's or population's settings, parameters and table preprocessing to a file, whole or not at all.
 
     A net's last history goes with it, or a population's last result, and what later fits draw at random.
@@ -58,6 +58,8 @@ def save(net: MLP | Population, path: str | os.PathLike) -> None:
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
     description: dict[str, Any] = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
+    if estimator is not None:  # what estimators.saving says of the estimator that the net belongs to
+        description["estimator"] = estimator
     arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}
     if (history := getattr(net, "history", None)) is not None:
         description["history"] = {name: getattr(history, name) for name in HISTORY}
@@ -125,6 +127,8 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
         net = _made(settings, arrays, device)
+        if description.get("estimator") is not None:  # for fastmlp.load; others use the net
+            vars(net)["estimator"] = description["estimator"]
         net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
         if description.get("random") is not None:  # files of the first versions have none of these
             found = _checked(description["random"], RANDOM, "randomness")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count, checked_number
+from ..errors import checked_count, checked_number, install_command
 from ..progress import Progress
 from .curves import thinned
 from .decision import Plane, colours, draw_lines, draw_samples, paint_classes
@@ -173,7 +173,7 @@ def _writer(path: Path) -> Any:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise ImportError("An MP4 needs ffmpeg: pip install 'fastmlp[movie]', or write a .gif instead.") from error
+        raise ImportError(f"An MP4 needs ffmpeg: {install_command('movie')}. Or write a .gif instead.") from error
     return lambda pictures, rate: _write_mp4(imageio_ffmpeg, path, pictures, rate)
 
 
