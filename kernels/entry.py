@@ -23,6 +23,7 @@ import numpy as np
 from llvmlite import binding
 
 from . import cache
+from .compile_time import announced, counted
 from .jit import ENTRY, Kernel
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
@@ -111,7 +112,7 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
     """
     found = _entries.get((kernel, kind))
     if found is None:
-        with _lock:
+        with counted(), _lock:
             found = _entries.get((kernel, kind))
             if found is None:
                 _check_fields(arguments)
@@ -169,15 +170,18 @@ def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
 
         return machine_code(function, arguments)
 
-    return load(f"{kernel} {text}", compiled) if isinstance(kernel, str) else _address(compiled())
+    if isinstance(kernel, str):
+        return load(f"{kernel} {text}", compiled)
+    with announced():
+        return _address(compiled())
 
 
 def load(name: str, compiled: Callable[[], bytes]) -> int:
     """The address of the function in the object file that is on disk under `name`, or that compiled() makes."""
-    with _lock:
+    with counted(), _lock:
         code = cache.read(name)
         if code is None:
-            with cache.turn(name):
+            with announced(), cache.turn(name):
                 code = cache.read(name)
                 if code is None:
                     code = compiled()

@@ -16,7 +16,20 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
+    [
+        "errors",
+        "leftovers",
+        "metrics",
+        "pace",
+        "layout",
+        "plots.style",
+        "report_page",
+        "stopwatch",
+        "thresholds",
+        "watchers",
+    ],
+    ["compile_notice"],
+    ["progress"],
     ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
@@ -34,6 +47,7 @@ SRC_LEVELS = [
     ["diagnosis.dropout_noise", "diagnosis.foreign_nets", "diagnosis.landscape"],
     ["diagnosis.measurements"],
     ["diagnosis.inputs", "diagnosis.monitor", "diagnosis.scores", "training"],
+    ["fit_metrics"],
     ["diagnosis.facts", "mlp", "population_alone"],
     ["population_fit"],
     ["diagnosis.gradient_check", "diagnosis.verdicts", "population_use"],
@@ -52,7 +66,7 @@ SRC_LEVELS = [
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "folder", "jit", "plain", "target", "turns"],
+    ["arguments", "compile_time", "folder", "jit", "plain", "target", "turns"],
     ["shipped"],
     ["cache"],
     ["compiler"],

@@ -55,6 +55,6 @@ def test_the_bar_is_closed_by_an_exception(at_once, monkeypatch):
     progress = Progress(5, 1)
     with suppress(KeyboardInterrupt), progress:
         progress.show(1.0, float("nan"))
-        assert progress._bar.live.is_started
+        assert progress._bar.rich.live.is_started
         raise KeyboardInterrupt
-    assert not progress._bar.live.is_started
+    assert not progress._bar.rich.live.is_started

@@ -69,6 +69,14 @@ def checked_number(
     raise ValueError(f"{name} must be a number in {left}{low:g}, {high:g}{right}, but it is {value!r}.")
 
 
+def checked_share(validation_fraction: object, validation_data: object) -> float:
+    """The share of samples to hold out, in [0, 1); a ValueError if samples to validate on were given as well."""
+    share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
+    if share and validation_data is not None:
+        raise ValueError("Give validation_data or validation_fraction, not both.")
+    return share
+
+
 def checked_count(name: str, value: object, at_least: int = 1) -> int:
     """`value` as an int not below `at_least`, else a ValueError that says so."""
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least:

@@ -16,6 +16,7 @@ from .mlp import MLP
 from .optimizers import optimizer_from_name
 from .persistence import check_folder, load
 from .schedules import schedule_factors
+from .stopwatch import told_time
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
 from .targets import CLASSIFICATION, Target
 
@@ -127,7 +128,8 @@ def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
 def summary(history: History) -> str:
     """One sentence on how the training went."""
     ends = {"early_stopping": " (no more improvement)", "interrupt": " (interrupted)", "divergence": " (diverged)"}
-    text = f"Trained {history.epochs} epochs in {history.seconds:.1f} s{ends.get(history.stopped_by, '')}"
+    time = told_time(history.seconds, history.compile_seconds, ".1f")
+    text = f"Trained {history.epochs} epochs in {time}{ends.get(history.stopped_by, '')}"
     if history.best_epoch is None or history.stopped_by == "interrupt":
         return text + "."
     return f"{text}; the parameters of epoch {history.best_epoch + 1} are kept, the best on the validation part."

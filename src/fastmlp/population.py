@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -14,6 +13,7 @@ import numpy as np
 from . import data as border
 from .callbacks import as_early_stopping
 from .choices import LateGenerator, checked_dtype, checked_precision, chosen_classes, seed_of
+from .compile_notice import CompileNotices
 from .convergence import as_converged
 from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
 from .diagnosis.monitor import population_monitor
@@ -30,7 +30,9 @@ from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
 from .population_result import PopulationResult
 from .population_use import checked_members, have_learned, judge_nets
+from .progress import checked_verbose
 from .schedules import schedule_factors
+from .stopwatch import Stopwatch
 
 # Constructor settings that may differ from net to net, and their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
@@ -230,7 +232,8 @@ class Population:
             nets train all epochs
         restart_after : epochs after which a net that has not converged begins anew with other first weights
         monitor : whether to warn, once, when half of the nets are stuck in a way that is known
-        batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction, verbose : as for MLP.fit
+        verbose : as for MLP.fit; 2 prints a line a second, about the nets that are done
+        batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction : as for MLP.fit
 
         Ctrl-C ends the fit and keeps what was reached; `result.interrupted` tells.
 
@@ -243,8 +246,7 @@ class Population:
         ValueError
             For data that do not fit the nets or are not finite, and for impossible settings.
         """
-        start = time.perf_counter()
-        epochs = checked_count("epochs", epochs)
+        watch, verbose, epochs = Stopwatch(), checked_verbose(verbose), checked_count("epochs", epochs)
         rule = as_converged(converged)
         if restart_after is not None:
             restart_after = checked_count("restart_after", restart_after)
@@ -253,10 +255,11 @@ class Population:
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         rng = LateGenerator([self.seed, self.fits])
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
-        data, strides, held_out = fit_data(
-            X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
-            validation_fraction, rule, rng,
-        )  # fmt: skip
+        with CompileNotices(verbose > 0):
+            data, strides, held_out = fit_data(
+                X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
+                validation_fraction, rule, rng,
+            )  # fmt: skip
         if stopping is not None:
             stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
@@ -280,7 +283,7 @@ class Population:
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
         self.fits += 1
-        self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
+        self.result = self._result(task, outcome, restarts, interrupted, watch)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
@@ -289,17 +292,18 @@ class Population:
         each, joined = self.n_nets * products(self.network, 1), trains_in_one_launch(self.network, self.dtype)
         self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
 
-    def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
+    def _result(self, task, outcome, restarts, interrupted, watch: Stopwatch) -> PopulationResult:
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
+        converged, (seconds, compile_seconds) = have_learned(task, outcome), watch.read()
         return PopulationResult(
-            converged=have_learned(task, outcome), epochs=outcome.epochs, loss=outcome.loss,
+            converged=converged, epochs=outcome.epochs, loss=outcome.loss,
             accuracy=outcome.right if task.data.metric != METRIC_NONE else None,
             monitor=task.monitor,
             best_value=outcome.best if monitored else None,
             best_epoch=outcome.best_epochs if monitored else None,
             restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
-            seconds=seconds, interrupted=interrupted,
+            seconds=seconds, compile_seconds=compile_seconds, interrupted=interrupted,
             settings={name: value for name, value in values.items() if is_per_net(value)}, judged_by=task.judged_by,
         )  # fmt: skip
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .compile_notice import CompileNotices
 from .devices import n_threads_available
 from .errors import is_per_net
 from .history import History
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from .kernels.compile_time import wait_for_others, waited
 from .optimizers import settings_of
 from .plan import Plan
 from .population_data import own_data
@@ -40,9 +42,11 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     stop, before, finished = Event(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
     waiting = iter(members.tolist())
+    waits = [0.0]  # seconds for which threads have waited for kernels
 
     def work() -> None:
-        with task.device.on():
+        with task.device.on(), CompileNotices(task.verbose > 0):
+            waited_before = waited()
             room = Room(task, n_epochs, stop)
             try:
                 for net in waiting:  # a list's iterator gives each element to one thread
@@ -54,6 +58,7 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
                         progress.show(before + len(finished), float("nan"))
             finally:
                 room.leave()
+                waits.append(waited() - waited_before)
 
     if n_threads == 1:  # here: a thread of its own takes a millisecond to start and to wait for
         return work()
@@ -70,6 +75,7 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
         except BaseException:
             stop.set()
             raise
+    wait_for_others(max(waits))
 
 
 class Room:

@@ -42,7 +42,7 @@ from .network import Network
 from .optimizers import Optimizer, settings_of
 from .plan import describe_net, nets_work
 from .population_alone import train_each
-from .progress import Progress
+from .progress import NetLines, Progress
 from .schedules import factors_at, is_constant
 
 if TYPE_CHECKING:
@@ -267,6 +267,17 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 outcome.best[members] *= -1.0  # kernels look for the lowest
 
 
+def shown_progress(task: Task, outcome: Outcome) -> Progress:
+    """What shows how many nets have finished: a bar or, with verbose=2, lines that say how these did."""
+
+    def figures() -> str:
+        converged, done = outcome.status == CONVERGED, (outcome.status != RUNNING) & np.isfinite(outcome.loss)
+        median = f"  median loss {np.median(outcome.loss[done]):.4g}" if done.any() else ""
+        return f"converged {np.count_nonzero(converged):,}{median}" if task.converged is not None else median.lstrip()
+
+    return NetLines(task.n_nets, figures) if task.verbose == 2 else Progress(task.n_nets, task.verbose, "net")
+
+
 def run(
     task: Task, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
 ) -> tuple[Outcome, np.ndarray, bool]:
@@ -283,7 +294,7 @@ def run(
     restarts = np.zeros(task.n_nets, np.int64)
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
     try:
-        with Progress(task.n_nets, task.verbose, "net") as progress:
+        with shown_progress(task, outcome) as progress:
             for attempt in range(n_attempts):
                 if attempt:
                     spent[members] += outcome.epochs[members]

@@ -16,6 +16,7 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from ..callbacks import EarlyStopping
+from ..compile_notice import CompileNotices
 from ..errors import checked_count, checked_number
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
@@ -106,7 +107,8 @@ class BaseTabular(BaseEstimator, ABC):
         elif len(held):
             held_out = features[held], targets[held], None if weights is None else weights[held]
         weights = None if weights is None else weights[training]
-        self._train(features[training], targets[training], weights, held_out, int(rng.randint(2**31 - 1)))
+        with CompileNotices(True):
+            self._train(features[training], targets[training], weights, held_out, int(rng.randint(2**31 - 1)))
         return self
 
     def _train(self, X: np.ndarray, y: np.ndarray, weights: Any, held_out: Any, seed: int) -> None:
@@ -120,7 +122,7 @@ class BaseTabular(BaseEstimator, ABC):
             X, y, epochs=self.max_iter, batch_size=self._batch_size(len(X)),
             optimizer=AdamW(self.learning_rate_init, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
             schedule=self.schedule, sample_weight=weights, validation_data=held_out,
-            early_stopping=None if held_out is None else EarlyStopping(self.patience), verbose=int(self.verbose),
+            early_stopping=None if held_out is None else EarlyStopping(self.patience), verbose=self.verbose,
         )  # fmt: skip
         self.net_ = net
         self.n_iter_ = int(np.max(self.history_.epochs))
