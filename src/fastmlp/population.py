@@ -295,7 +295,9 @@ class Population:
     def _result(self, task, outcome, restarts, interrupted, watch: Stopwatch) -> PopulationResult:
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
-        converged, (seconds, compile_seconds) = have_learned(task, outcome), watch.read()
+        with CompileNotices(task.verbose > 0):
+            converged = have_learned(task, outcome)
+        seconds, compile_seconds = watch.read()
         return PopulationResult(
             converged=converged, epochs=outcome.epochs, loss=outcome.loss,
             accuracy=outcome.right if task.data.metric != METRIC_NONE else None,

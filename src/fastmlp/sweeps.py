@@ -194,7 +194,13 @@ def sweep(
     >>> len(found.settings), found.scoring, found.best.network.layer_sizes[0]
     (6, 'accuracy', 2)
     """
-    watch, verbose = Stopwatch(), checked_verbose(verbose)
+    verbose = checked_verbose(verbose)
+    with CompileNotices(verbose > 0):
+        return _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, verbose)
+
+
+def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, verbose) -> SweepResult:
+    watch = Stopwatch()
     n, cv = checked_count("n", n), checked_count("cv", cv, 2)
     seed = seed_of(random_state)
     rng = np.random.default_rng(seed)
@@ -218,8 +224,7 @@ def sweep(
         pop, fit = _population(full, features, targets, cv, device, dtype, int(rng.integers(2**31)))
         weights = np.tile(left_in, (len(members), 1))
         result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
-        with CompileNotices(verbose > 0):
-            figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
+        figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
         score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
         fold_scores[members] = np.where(np.isfinite(score), score, -np.inf).reshape(len(members), cv)
         losses[members] = result.loss.reshape(len(members), cv).mean(axis=1)
