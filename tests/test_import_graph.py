@@ -28,7 +28,7 @@ SRC_LEVELS = [
         "thresholds",
         "watchers",
     ],
-    ["compile_notice"],
+    ["compile_notice", "sizes"],
     ["progress"],
     ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
     ["benchmarks.processors"],

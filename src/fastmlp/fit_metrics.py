@@ -14,11 +14,12 @@ import numpy as np
 
 from .callbacks import METRIC_SIGNS, MONITORS
 from .data import inputs_only, on_host
-from .errors import is_number, takes, unknown_name
+from .errors import is_number, shown, takes, unknown_name
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, Data
 from .metrics import roc_auc
 from .network import Network
 from .plan import Plan
+from .sizes import check_epochs
 
 if TYPE_CHECKING:
     from .history import History
@@ -89,7 +90,7 @@ def _of_function(function: Callable[[np.ndarray, np.ndarray], float], name: str)
     def measured(samples: Samples, y_pred: np.ndarray) -> float:
         value = function(samples.y_true, y_pred)
         if not is_number(value):
-            raise ValueError(f"The metric {name!r} must return a number, but it returned {value!r}.")
+            raise ValueError(f"The metric {name!r} must return a number, but it returned {shown(value)}.")
         return float(value)
 
     return measured
@@ -162,6 +163,7 @@ class FitMetrics:
             if data is not None:
                 check_metrics(metrics, net.network, data)
                 self._parts[part] = Outputs(net, data), _samples(data, net.network)
+        check_epochs(n_epochs, 1, len(metrics) * len(self._parts))
         self._values = {part: {name: np.empty(n_epochs) for name in metrics} for part in self._parts}
         self.n_measured = 0
 

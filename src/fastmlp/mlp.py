@@ -29,6 +29,7 @@ from .plan import Plan
 from .prediction import predict
 from .progress import EpochLines, checked_verbose
 from .schedules import schedule_factors
+from .sizes import LARGE, OUTPUTS, check_array, check_epochs, check_params
 from .stopwatch import Stopwatch
 from .training import Fit, Options
 
@@ -108,6 +109,7 @@ class MLP:
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
+        check_params(self.network.layer_sizes, self.network.layout.n_params, self.dtype.itemsize)
         self.precision = checked_precision(precision)
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
@@ -238,6 +240,7 @@ class MLP:
         with CompileNotices(verbose > 0):
             data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        check_epochs(epochs, -(-data.n_samples // size), 2 if validation_data is None and not share else 4)
         shuffle = bool(shuffle) and size < data.n_samples
         draws = shuffle or share or any(self.network.dropout)
         seed = fit_seed(self.seed, self.fits) if draws else 0
@@ -311,6 +314,8 @@ class MLP:
         """The same as NumPy's array or, for inputs on a device, as CuPy's."""
         features = border.as_features(X, self.network.n_features, self.dtype)
         n = len(features)
+        if n * self._products > LARGE:
+            check_array((n, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         self._choose_device(X, n / 3, n / 3)
         if self.device.is_host:  # by itself: to enter a device's context takes as long as the pass of a small net
             return predict(border.on_host(features), self._padded, self.network.n_outputs, self._plan_for)

@@ -18,7 +18,7 @@ from .convergence import as_converged
 from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
 from .diagnosis.monitor import population_monitor
 from .ensemble import average, checked_shares, greedy_weights
-from .errors import checked_count, checked_setting, drawn_setting, is_per_net
+from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from .heuristics import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
 from .kernels.arguments import METRIC_NONE
@@ -32,6 +32,7 @@ from .population_result import PopulationResult
 from .population_use import checked_members, have_learned, judge_nets
 from .progress import checked_verbose
 from .schedules import schedule_factors
+from .sizes import OUTPUTS, check_array, check_epochs, check_memory, check_params
 from .stopwatch import Stopwatch
 
 # Constructor settings that may differ from net to net, and their bounds.
@@ -102,6 +103,7 @@ class Population:
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
+        check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
         self.seed = seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.seeds = rng.integers(2**63, size=self.n_nets)
@@ -116,6 +118,7 @@ class Population:
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
+        check_params(self.network.layer_sizes, self.network.layout.n_params, self.dtype.itemsize, self.n_nets)
         self.precision = checked_precision(precision)
         self.device = resolve(device)
         self._settings: dict[str, Any] = {
@@ -178,7 +181,7 @@ class Population:
             If there is no such net.
         """
         if not isinstance(k, Integral) or not -self.n_nets <= k < self.n_nets:
-            raise IndexError(f"There is no net {k!r}: the population has nets 0 to {self.n_nets - 1}.")
+            raise IndexError(f"There is no net {shown(k)}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
         settings = {**self._settings, "dropout": self._one(self.dropout, k), "l2": self._one(self.l2, k)}
         net = MLP(**settings, init_scale=self._one(self.init_scale, k), random_state=int(self.seeds[k]))
@@ -263,6 +266,7 @@ class Population:
         if stopping is not None:
             stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        check_epochs(epochs, -(-data.n_samples // size), 0)
         shuffles = bool(shuffle) and size < data.n_samples
         drops = any(self.network.dropout)
         seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
@@ -319,6 +323,7 @@ class Population:
         data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
+        check_array((len(members), data.n_samples, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         kind = np.ndarray if self.device.is_host else type(data.X)
         with self.device.on():
             output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)

@@ -23,6 +23,7 @@ from .optimizers import settings_of
 from .plan import Plan
 from .population_data import own_data
 from .progress import Progress
+from .sizes import check_epochs
 from .training import Fit, Options
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     """Train nets `members` for up to n_epochs, as many at a time as there are threads; on a GPU one after another, on
     the stream that is current here. KeyboardInterrupt leaves every net as far as it had come.
     """
+    check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     stop, before, finished = Event(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
     waiting = iter(members.tolist())

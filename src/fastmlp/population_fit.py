@@ -44,6 +44,7 @@ from .plan import describe_net, nets_work
 from .population_alone import train_each
 from .progress import NetLines, Progress
 from .schedules import factors_at, is_constant
+from .sizes import check_memory
 
 if TYPE_CHECKING:
     from .diagnosis.monitor import PopulationMonitor
@@ -187,6 +188,10 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     rule = task.optimizer.rule
     n_steps = n_epochs * task.n_batches
     scheduled = not is_constant(task.factors)  # a long fit with a schedule is the one that needs a number per step
+    if scheduled:
+        check_memory(
+            8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
+        )
     factors = factors_at(task.factors, 0, n_steps, n_steps) if scheduled else np.ones(1)
     goal = Goal(
         n_epochs=n_epochs,
