@@ -40,11 +40,11 @@ Metric = Callable[[Samples, np.ndarray], float]
 
 def _mean(samples: Samples, values: np.ndarray) -> float:
     """Of values (n_samples, n_outputs) over outputs and samples."""
-    return float(np.average(values.mean(axis=1), weights=samples.weights))
+    return float(np.average(values.mean(axis=1, dtype=np.float64), weights=samples.weights))
 
 
 def _squared_error(samples: Samples, y_pred: np.ndarray) -> float:
-    return _mean(samples, np.square(y_pred - samples.y_true))
+    return _mean(samples, np.square(y_pred - samples.y_true, dtype=np.float64))
 
 
 def _absolute_error(samples: Samples, y_pred: np.ndarray) -> float:
@@ -74,7 +74,7 @@ def _roc_auc(samples: Samples, y_pred: np.ndarray) -> float:
 
 
 def _r2(samples: Samples, y_pred: np.ndarray) -> float:
-    centre = np.average(samples.y_true, axis=0, weights=samples.weights)
+    centre = np.average(samples.y_true.astype(np.float64), axis=0, weights=samples.weights)
     spread = _mean(samples, np.square(samples.y_true - centre))
     return 1.0 - _squared_error(samples, y_pred) / spread if spread > 0 else float("nan")
 
