@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .compile_notice import CompileNotices, notice
+from .errors import shown
 from .kernels.compile_time import waited
 from .watchers import NOTEBOOK, NotebookText, watcher
 
@@ -30,7 +31,7 @@ def checked_verbose(value: Any) -> int:
     if not isinstance(value, (Integral, np.bool_)) or int(value) not in (0, 1, 2):
         raise ValueError(
             "verbose must be 0 (silent), 1 (a progress bar, where a terminal or a notebook is watched) or 2 (a line "
-            f"per epoch), but it is {value!r}."
+            f"per epoch), but it is {shown(value)}."
         )
     return int(value)
 
