@@ -29,7 +29,9 @@ OF_NO_CONCERN = {
 }  # fmt: skip
 DIGEST = hashlib.sha256().digest_size
 # Modules that find and load machine code; none of them has a part in making it.
-LOADERS = {"cache.py", "entry.py", "folder.py", "forks.py", "interrupts.py", "shipped.py", "turns.py"}
+LOADERS = {
+    "cache.py", "compile_time.py", "entry.py", "folder.py", "forks.py", "interrupts.py", "shipped.py", "turns.py"
+}  # fmt: skip
 
 
 @cache

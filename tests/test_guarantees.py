@@ -21,7 +21,9 @@ def test_the_page_has_rows():
     assert len(ROWS) > 20
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.startswith("| guarantee") and not row.startswith("|---")])
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if not row.startswith("| guarantee") and not row.startswith("|---")]
+)
 def test_a_guarantee_names_its_tests(row):
     named = TEST.findall(row)
     assert named, f"no test is named in: {row}"

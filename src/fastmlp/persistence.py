@@ -28,10 +28,15 @@ KEY = "fastmlp"
 FORMAT = 1  # raise it when a file written today could no longer be read
 # What of the last fit is in the description, and of which types; the records and results are arrays.
 HISTORY = {
-    "seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,), "settings": (dict,),
+    "seconds": (int, float), "compile_seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,),
+    "settings": (dict,),
 }  # fmt: skip
-RESULT = {"seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,), "judged_by": (str,)}
+RESULT = {
+    "seconds": (int, float), "compile_seconds": (int, float), "monitor": (str, type(None)), "interrupted": (bool,),
+    "judged_by": (str,),
+}  # fmt: skip
 RANDOM = {"seed": (int,), "fits": (int,)}
+METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: a tensor is "history.metrics.NAME"
 PREFIX, RESULT_PREFIX = "history.", "result."  # of their names
 
 
@@ -63,8 +68,7 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
     arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}
     if (history := getattr(net, "history", None)) is not None:
         description["history"] = {name: getattr(history, name) for name in HISTORY}
-        records = {name: getattr(history, name) for name in RECORDS}
-        arrays |= {f"{PREFIX}{name}": values.copy() for name, values in records.items() if values is not None}
+        arrays |= {f"{PREFIX}{name}": values.copy() for name, values in _records(history).items()}
     if (result := getattr(net, "result", None)) is not None:
         description["result"] = {name: getattr(result, name) for name in RESULT}
         arrays |= {f"{RESULT_PREFIX}{name}": np.ascontiguousarray(array) for name, array in result.arrays().items()}
@@ -170,7 +174,11 @@ def _result(n_nets: int, description: dict[str, Any], arrays: dict[str, np.ndarr
     from .population_result import CLAIMS, PopulationResult
 
     own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
-    description = {"judged_by": "rule", **description}  # which files of the first versions do not say
+    description = {
+        "judged_by": "rule",
+        "compile_seconds": 0.0,
+        **description,
+    }  # which files of the first versions do not say
     others = _checked(description, RESULT, "result")
     if others["judged_by"] not in CLAIMS:
         raise ValueError(f"its result is judged by {others['judged_by']!r}")
@@ -179,15 +187,30 @@ def _result(n_nets: int, description: dict[str, Any], arrays: dict[str, np.ndarr
 
 def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:
     history = History(net)
-    for name, value in _checked(description, HISTORY, "history").items():
+    # Files of the first versions do not know how long kernels took to compile.
+    for name, value in _checked({"compile_seconds": 0.0, **description}, HISTORY, "history").items():
         setattr(history, name, value)
     history.loss = arrays[PREFIX + "loss"]
-    for name in RECORDS:
-        values = arrays.get(PREFIX + name)
-        if values is not None and (values.dtype != np.float64 or values.shape != history.loss.shape[:1]):
+    for tensor, values in arrays.items():
+        if not tensor.startswith(PREFIX):
+            continue
+        name = tensor.removeprefix(PREFIX)
+        if values.dtype != np.float64 or values.shape != history.loss.shape[:1]:
             raise ValueError(f"its history holds {values.dtype} {values.shape} as {name}")
-        setattr(history, name, values)
+        group, _, metric = name.partition(".")
+        if name in RECORDS:
+            setattr(history, name, values)
+        elif group in METRIC_RECORDS:
+            getattr(history, group)[metric] = values
     return history
+
+
+def _records(history: History) -> dict[str, np.ndarray]:
+    """All records of a history, by the names that they have in a file."""
+    found = {name: getattr(history, name) for name in RECORDS}
+    for group in METRIC_RECORDS:
+        found |= {f"{group}.{name}": values for name, values in getattr(history, group).items()}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:

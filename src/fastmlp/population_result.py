@@ -12,6 +12,7 @@ import numpy as np
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from .stopwatch import is_worth_telling, told_time
 
 STOPPED_BY = {
     RUNNING: "interrupt", CONVERGED: "converged", ALL_EPOCHS: "epochs", STOPPED_EARLY: "early_stopping",
@@ -35,7 +36,9 @@ class PopulationResult:
     restarts : how often the net began anew
     record_epochs : (n_records,)    epochs whose losses were recorded
     records : (n_records, n_nets)   those losses, NaN for nets that had stopped before
-    seconds : wall time of the fit
+    seconds : wall time of the fit, compiling included
+    compile_seconds : the part of it in which kernels were compiled or loaded, 0.0 if all were there; training_seconds
+        is the rest
     interrupted : whether Ctrl-C ended it
     settings : what differed between the nets, by name, arrays (n_nets,)
     judged_by : what `converged` above tells: "rule", "all right" or "finite loss"
@@ -56,6 +59,7 @@ class PopulationResult:
     interrupted: bool
     settings: dict[str, np.ndarray]
     judged_by: str = "rule"
+    compile_seconds: float = 0.0
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is an array, by name; from_arrays makes a result of them again."""
@@ -76,6 +80,11 @@ class PopulationResult:
             else:
                 own[name] = values
         return cls(**own)
+
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of the fit without compiling."""
+        return self.seconds - self.compile_seconds
 
     @property
     def n_nets(self) -> int:
@@ -154,7 +163,7 @@ class PopulationResult:
     def summary(self) -> str:
         """The statistics as text, ready to print."""
         lines = [
-            f"{self.n_nets:,} nets in {self.seconds:.3g} s"
+            f"{self.n_nets:,} nets in {told_time(self.seconds, self.compile_seconds)}"
             + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
             self._success_line(),
         ]
@@ -257,7 +266,10 @@ class PopulationResult:
     def __repr__(self) -> str:
         low, high = self.success_interval
         success = f"success_rate={self.success_rate:.4g}, success_interval=({low:.4g}, {high:.4g}), "
+        compiling = f", compile_seconds={self.compile_seconds:.3g}"
+        if not is_worth_telling(self.compile_seconds, self.seconds):
+            compiling = ""
         return (
             f"PopulationResult(n_nets={self.n_nets}, {'' if self.judged_by == 'finite loss' else success}"
-            f"seconds={self.seconds:.3g}{', interrupted=True' if self.interrupted else ''})"
+            f"seconds={self.seconds:.3g}{compiling}{', interrupted=True' if self.interrupted else ''})"
         )

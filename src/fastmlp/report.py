@@ -17,6 +17,7 @@ from .plots.samples import as_samples, has_classes
 from .plots.style import import_pyplot, number, percent
 from .report_page import Page, as_svg, duration, quantity
 from .speed import speed_of
+from .stopwatch import is_worth_telling
 
 ENOUGH = 30  # samples from which a calibration curve says something
 STOPPED_BY = {
@@ -98,7 +99,10 @@ def _figures(page: Page, of: History) -> None:
                 cards.append((kind, percent(figure) if name == "accuracy" else f"{figure:.4g}", note))
     if of.epochs:
         cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))
-        cards.append(("time", duration(of.seconds), f"{duration(of.seconds / of.epochs)} an epoch"))
+        note = f"{duration(of.training_seconds / of.epochs)} an epoch"
+        if is_worth_telling(of.compile_seconds, of.seconds):
+            note += f", after {duration(of.compile_seconds)} of compiling"
+        cards.append(("time", duration(of.training_seconds), note))
     page.cards(cards)
 
 
@@ -167,9 +171,9 @@ def _time(page: Page, of: History) -> None:
     page.text(
         "The limit is the time that the matrix products of the forward and backward passes would take, if all of them "
         "ran at the rate that NumPy's product of two large matrices reached on the machine that wrote this page, when "
-        "it was written, on as many threads as the fit had. Activations, the optimiser, validation, callbacks and "
-        "compiling before a first run are in the time of the fit and not in the limit. In a small net products are a "
-        "small part of the work, so it stays far from the limit."
+        "it was written, on as many threads as the fit had. Activations, the optimiser, validation and callbacks "
+        "are in the time of the fit and not in the limit; compiling before a first run is in neither. In a small net "
+        "products are a small part of the work, so it stays far from the limit."
     )
 
 

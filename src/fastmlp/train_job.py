@@ -21,6 +21,7 @@ from .mlp import MLP
 from .optimizers import Optimizer, optimizer_from_name
 from .persistence import check_folder, load
 from .schedules import schedule_factors
+from .stopwatch import told_time
 from .tabular import Preprocessing, read_table, rows_with_target, with_numbers
 from .targets import CLASSIFICATION, Target
 
@@ -260,7 +261,7 @@ def final_figures(history: History) -> str:
 def summary(history: History) -> str:
     """One sentence on how the training went."""
     end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
-    text = f"Trained {counted(history.epochs, 'epoch')} in {history.seconds:.1f} s{end}"
+    text = f"Trained {counted(history.epochs, 'epoch')} in {told_time(history.seconds, history.compile_seconds, '.1f')}{end}"
     if history.best_epoch is None:
         return f"{text}: {final_figures(history)}."
     return f"{text}; the best parameters on the validation part are kept: {final_figures(history)}."

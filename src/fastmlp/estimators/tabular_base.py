@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from ..callbacks import EarlyStopping, as_callbacks
 from ..columns import Note
+from ..compile_notice import CompileNotices
 from ..errors import checked_count, checked_number
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
@@ -179,7 +180,7 @@ class BaseTabular(BaseEstimator, ABC):
             X, y, epochs=self.max_iter, batch_size=self._batch_size(len(X)),
             optimizer=AdamW(self.learning_rate_init, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
             schedule=self.schedule, sample_weight=weights, validation_data=held_out,
-            early_stopping=None if held_out is None else stopping, verbose=int(self.verbose), **further,
+            early_stopping=None if held_out is None else stopping, verbose=self.verbose, **further,
         )  # fmt: skip
         self.keep_net(net, history)
         self.n_iter_ = int(np.max(history.epochs))
