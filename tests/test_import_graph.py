@@ -16,8 +16,8 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
-    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
+    ["errors", "files", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page"],
+    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results", "thresholds"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],
@@ -52,8 +52,8 @@ SRC_LEVELS = [
     ["__main__"],
 ]
 KERNEL_LEVELS = [
-    ["arguments", "folder", "jit", "plain", "target", "turns"],
-    ["shipped"],
+    ["arguments", "drafts", "folder", "jit", "plain", "target"],
+    ["shipped", "turns"],
     ["cache"],
     ["compiler"],
     ["entry", "simd"],

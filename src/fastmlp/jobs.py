@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from .callbacks import EarlyStopping
+from .files import check_output, replacing
 from .history import History
 from .metrics import classification_metrics, regression_metrics
 from .mlp import MLP
 from .optimizers import optimizer_from_name
-from .persistence import check_folder, load
+from .persistence import load
 from .schedules import schedule_factors
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
 from .targets import CLASSIFICATION, Target
@@ -48,7 +49,7 @@ class TrainSettings:
 def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
     """Train a net on a table, print its metrics and save it with its preprocessing."""
     say = partial(console.print, markup=False, soft_wrap=True)
-    check_folder(output, replaces=True)  # before any work is done
+    check_output(output, file, test_file)  # before any work is done
     optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
     schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
     table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
@@ -198,7 +199,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     from .report import write
 
     output = model.with_suffix(".html") if output is None else output
-    check_folder(output)
+    check_output(output, model, file)
     net = load(model, device=device)
     if not isinstance(net, MLP):
         raise ValueError(
@@ -223,21 +224,30 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
     return pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
 
 
-def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
-    """The table as CSV: text, or in a file whose ending says how it is separated and compressed."""
-    separator = "\t" if path is not None and ".tsv" in path.name.lower() else ","
-    return table.to_csv(path, sep=separator, index=False, float_format="%.9g", lineterminator="\n")
+def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") -> str | None:
+    """The table as CSV: text, or in a file, whose name says how it is separated and compressed."""
+    return table.to_csv(
+        file,
+        sep="\t" if ".tsv" in name else ",",
+        compression="gzip" if name.endswith(".gz") else None,
+        index=False,
+        float_format="%.9g",
+        lineterminator="\n",
+        mode="wb",
+    )
 
 
-def check_table_path(path: Path) -> None:
-    """Refuse, before there is anything to write, a path where write_table could write no table."""
-    check_folder(path)
+def check_table_path(path: Path, *inputs: Path) -> None:
+    """Refuse, before there is anything to write, a path where write_table could write no table, or an input."""
+    check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
     check_ending(path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """The table in a file: Parquet where its name says so, else CSV."""
-    if path.name.lower().endswith(PARQUET_ENDINGS):
-        table.to_parquet(path, index=False)
-    else:
-        as_csv(table, path)
+    """The table in a file, whole or not at all: Parquet where its name says so, else CSV."""
+    name = path.name.lower()
+    with replacing(path) as file:
+        if name.endswith(PARQUET_ENDINGS):
+            table.to_parquet(file, index=False)
+        else:
+            as_csv(table, file, name)
