@@ -20,7 +20,7 @@ DRAFT = re.compile(r"\.fastmlp-([0-9a-f]{12})-(\d{1,9})-(\d{1,19})-[0-9a-f]{16}\
 # O_EXCL and O_NOFOLLOW: a draft is never written through a link, or into a file, that someone has put there.
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 OLD = 86_400.0  # seconds after which a draft counts as left behind where processes cannot be asked (Windows)
-SHARE = 0.01  # of a process's time that sweeping a folder of very many files may take
+SHARE = 0.1  # of a process's time that sweeping a folder of very many files may take
 SHORT = 0.01  # seconds of a sweep after which the next one need not wait
 _rest: tuple[str, float] = "", 0.0  # the folder that was swept last, and until when it is not swept again
 

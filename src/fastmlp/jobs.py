@@ -233,7 +233,7 @@ def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") ->
         index=False,
         float_format="%.9g",
         lineterminator="\n",
-        mode="wb",
+        mode="w" if file is None else "wb",
     )
 
 
