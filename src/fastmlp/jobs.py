@@ -7,15 +7,16 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from .column_choice import check_columns
 from .columns import Note
+from .files import check_output, replacing
 from .history import History
 from .mlp import MLP
-from .persistence import check_folder, load
+from .persistence import load
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
 from .train_job import TrainSettings, make_net, split_rows, train
 
@@ -76,7 +77,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     from .report import write
 
     output = model.with_suffix(".html") if output is None else output
-    check_folder(output)
+    check_output(output, model, file)
     net = load(model, device=device)
     if not isinstance(net, MLP):
         raise ValueError(
@@ -140,21 +141,30 @@ def read_with_ids(
     return table, passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
 
 
-def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
-    """The table as CSV: text, or in a file whose ending says how it is separated and compressed."""
-    separator = "\t" if path is not None and ".tsv" in path.name.lower() else ","
-    return table.to_csv(path, sep=separator, index=False, float_format="%.9g", lineterminator="\n")
+def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") -> str | None:
+    """The table as CSV: text, or in a file, whose name says how it is separated and compressed."""
+    return table.to_csv(
+        file,
+        sep="\t" if ".tsv" in name else ",",
+        compression="gzip" if name.endswith(".gz") else None,
+        index=False,
+        float_format="%.9g",
+        lineterminator="\n",
+        mode="w" if file is None else "wb",
+    )
 
 
-def check_table_path(path: Path) -> None:
-    """Refuse, before there is anything to write, a path where write_table could write no table."""
-    check_folder(path)
+def check_table_path(path: Path, *inputs: Path) -> None:
+    """Refuse, before there is anything to write, a path where write_table could write no table, or an input."""
+    check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
     check_ending(path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """The table in a file: Parquet where its name says so, else CSV."""
-    if path.name.lower().endswith(PARQUET_ENDINGS):
-        table.to_parquet(path, index=False)
-    else:
-        as_csv(table, path)
+    """The table in a file, whole or not at all: Parquet where its name says so, else CSV."""
+    name = path.name.lower()
+    with replacing(path) as file:
+        if name.endswith(PARQUET_ENDINGS):
+            table.to_parquet(file, index=False)
+        else:
+            as_csv(table, file, name)

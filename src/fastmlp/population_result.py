@@ -21,6 +21,17 @@ STOPPED_BY = {
 CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
+# Kinds of numbers in those arrays that have others than floating ones; and arrays that not every result has.
+KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
+OPTIONAL = {"accuracy", "best_value", "best_epoch"}
+
+
+def _checked(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    kinds = "biuf" if name.startswith("settings.") else KINDS.get(name, "f")
+    if values.shape != shape or values.dtype.kind not in kinds:
+        raise ValueError(f"its result holds {values.dtype} {values.shape} as {name}")
+    return values
+
 
 @dataclass(frozen=True, eq=False)
 class PopulationResult:
@@ -69,16 +80,25 @@ class PopulationResult:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], n_nets: int, **others: Any) -> PopulationResult:
-        """A ValueError for arrays that are not those of so many nets."""
-        own: dict[str, Any] = {"accuracy": None, "best_value": None, "best_epoch": None, "settings": {}, **others}
+        """A ValueError for arrays that are not those of so many nets; those with names that are unknown are left out,
+        since a later version may have more of them.
+        """
+        own: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **others}
+        known = {field.name for field in fields(cls)} - own.keys() | OPTIONAL
         for name, values in arrays.items():
-            if name != "record_epochs" and (not values.ndim or values.shape[-1] != n_nets):
-                raise ValueError(f"its result holds {values.shape} as {name}")
             setting = name.removeprefix("settings.")
             if setting != name:
-                own["settings"][setting] = values
-            else:
-                own[name] = values
+                own["settings"][setting] = _checked(name, values, (n_nets,))
+            elif name in known:
+                n_records = arrays["record_epochs"].size if "record_epochs" in arrays else 0
+                shapes = {"record_epochs": (n_records,), "records": (n_records, n_nets)}
+                own[name] = _checked(name, values, shapes.get(name, (n_nets,)))
+        if lacking := sorted(known - own.keys()):
+            raise ValueError(f"its result lacks {', '.join(lacking)}")
+        if not np.isin(own["status"], list(STOPPED_BY)).all():
+            raise ValueError("its result holds an unknown status")
+        if len({own[name] is None for name in ("monitor", "best_value", "best_epoch")}) > 1:
+            raise ValueError("its result says what was monitored without its values, or the other way round")
         return cls(**own)
 
     @property

@@ -14,12 +14,13 @@ from .callbacks import EarlyStopping
 from .column_choice import select_columns
 from .columns import Note
 from .errors import DivergenceWarning, counted
+from .files import check_output
 from .history import History
 from .interruption import interruption_says
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .mlp import MLP
 from .optimizers import Optimizer, optimizer_from_name
-from .persistence import check_folder, load
+from .persistence import load
 from .schedules import schedule_factors
 from .stopwatch import told_time
 from .tabular import Preprocessing, read_table, rows_with_target, with_numbers
@@ -68,7 +69,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
         If the training diverged, likewise.
     """
     say = partial(console.print, markup=False, soft_wrap=True)
-    check_folder(output, replaces=True)  # before any work is done
+    check_output(output, file, test_file)  # before any work is done
     with interruption_says(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
         optimizer = make_optimizer(settings)
@@ -261,7 +262,8 @@ def final_figures(history: History) -> str:
 def summary(history: History) -> str:
     """One sentence on how the training went."""
     end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
-    text = f"Trained {counted(history.epochs, 'epoch')} in {told_time(history.seconds, history.compile_seconds, '.1f')}{end}"
+    time = told_time(history.seconds, history.compile_seconds, ".1f")
+    text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"
     if history.best_epoch is None:
         return f"{text}: {final_figures(history)}."
     return f"{text}; the best parameters on the validation part are kept: {final_figures(history)}."

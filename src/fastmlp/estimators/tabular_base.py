@@ -116,7 +116,8 @@ class BaseTabular(BaseEstimator, ABC):
             held_out = features[held], targets[held], None if weights is None else weights[held]
         weights = None if weights is None else weights[training]
         seed = int(rng.randint(2**31 - 1))
-        self._train(features[training], targets[training], weights, held_out, seed, stopping, goes_on)
+        with CompileNotices(True):
+            self._train(features[training], targets[training], weights, held_out, seed, stopping, goes_on)
         target = self._target(name)
         self.net_.preprocessing = None if target is None else preprocessing_of(self, target)
         return self
