@@ -20,9 +20,11 @@ import numpy as np
 
 from ..arguments import (
     ALWAYS_REPLICAS,
+    DIVERGED_NET,
     HYPER,
     MOST_RECORDS,
     NET_HYPER,
+    RUNNING,
     Course,
     Data,
     Memory,
@@ -323,12 +325,15 @@ class NetsWork:
         """Kernels write what is finished where it belongs."""
 
     def unfinished(self):
-        """(net, epochs done, parameters, loss, number right) of each net in training."""
+        """(net, status, epochs done, parameters, loss, number right) of each net in training: RUNNING and what it has
+        come to or, where that is not finite, DIVERGED_NET and the last parameters known to be."""
         for block in self.blocks:
             for lane in np.flatnonzero(block.net >= 0):
-                epochs = int(block.clock[0] - block.start[lane])
-                params = block.p.reshape(-1, block.lanes)[:, lane]
-                yield int(block.net[lane]), epochs, params, block.loss[lane], block.right[lane]
+                epochs, status, loss = int(block.clock[0] - block.start[lane]), RUNNING, block.loss[lane]
+                params, safe = (numbers.reshape(-1, block.lanes)[:, lane] for numbers in (block.p, block.safe))
+                if not np.isfinite(params).all():
+                    status, params, loss = DIVERGED_NET, safe, np.nan
+                yield int(block.net[lane]), status, epochs, params, loss, block.right[lane]
 
 
 def _make_block(

@@ -85,8 +85,8 @@ class NetsWork:
         with checked_allocation("a window of nets", n * each, kind.remedy):
             self._window = kind(self, members, course, goal, nets, *self._given)
 
-    def unfinished(self) -> Iterator[tuple[int, int, np.ndarray, float, float]]:
-        """(net, epochs done, parameters, loss, number right) of each net in training."""
+    def unfinished(self) -> Iterator[tuple[int, int, int, np.ndarray, float, float]]:
+        """(net, status, epochs done, parameters, loss, number right) of each net in training."""
         if self._window is not None:
             yield from self._window.unfinished()
 

@@ -126,7 +126,8 @@ class Window(ABC):
         owners, diverged = members[ended], status[ended] == DIVERGED_NET
         nets.params.reshape(-1, nets.n_params)[owners] = params[ended, : nets.n_params]
         nets.status[owners] = status[ended]
-        nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - diverged
+        unmeasured = diverged & ~np.isfinite(scalars[ended, LOSS])  # the epoch's loss was no number
+        nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - unmeasured
         nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
         nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
         if self.goal.monitor != MONITOR_NONE:
@@ -134,8 +135,10 @@ class Window(ABC):
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
 
-    def unfinished(self) -> Iterator[tuple[int, int, np.ndarray, float, float]]:
-        """(net, epochs done, parameters, loss, number right) of each net in training."""
+    def unfinished(self) -> Iterator[tuple[int, int, int, np.ndarray, float, float]]:
+        """(net, status, epochs done, parameters, loss, number right) of each net in training: RUNNING and what it has
+        come to or, where that is not finite, DIVERGED_NET and the last parameters known to be.
+        """
         sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
         lost = ~np.isfinite(params).all(axis=1)  # of nets whose epoch has not ended, which would have said so
@@ -144,10 +147,8 @@ class Window(ABC):
         for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
             epochs = int(counters[slot, STEPS] // self.n_batches)
             loss, right = sums[slot] if epochs else (np.nan, np.nan)
-            yield (
-                int(members[slot]), epochs, params[slot, : self.nets.n_params], float(loss / self.n_samples),
-                float(right),
-            )  # fmt: skip
+            status, loss = (DIVERGED_NET, np.nan) if lost[slot] else (RUNNING, float(loss / self.n_samples))
+            yield int(members[slot]), status, epochs, params[slot, : self.nets.n_params], loss, float(right)
 
     def _epochs_sums(self) -> Any:
         """(nets, 2) losses and hits of each net's last whole epoch."""

@@ -256,8 +256,8 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 elif n_calls > 1 and seconds > CALL_SECONDS[1]:
                     call_epochs = max(1, call_epochs // 2)
         except KeyboardInterrupt:
-            for owner, epochs, params, loss, right in work.unfinished():
-                task.params[owner] = params
+            for owner, status, epochs, params, loss, right in work.unfinished():
+                task.params[owner], outcome.status[owner] = params, status
                 outcome.epochs[owner], outcome.loss[owner] = epochs, loss
                 outcome.right[owner] = right / task.data.n_samples
             raise
