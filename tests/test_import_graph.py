@@ -16,7 +16,18 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "leftovers", "metrics", "pace", "progress", "layout", "plots.style", "report_page", "thresholds"],
+    [
+        "errors",
+        "leftovers",
+        "metrics",
+        "net_sequence",
+        "pace",
+        "progress",
+        "layout",
+        "plots.style",
+        "report_page",
+        "thresholds",
+    ],
     ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
@@ -24,7 +35,7 @@ SRC_LEVELS = [
     ["benchmarks.page"],
     ["callbacks", "columns", "convergence", "devices", "network", "optimizers", "sampling", "schedules"],
     ["data", "heuristics", "initialization", "optimizer_state", "targets"],
-    ["plan"],
+    ["class_weighting", "plan"],
     ["prediction"],
     ["diagnosis.label_checks", "diagnosis.loss_curves", "diagnosis.subjects"],
     ["plots.samples", "recorders", "speed"],

@@ -46,6 +46,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     n_nets : int
         How many nets; 1 takes a fifth of the time of 5.
     class_weight : dict or "balanced", optional
+        {class: weight}, multiplied with sample_weight, in training only: the loss of rows held out leaves it out.
     label_smoothing : float
     categorical_features : sequence of column names or numbers, optional
         Columns to take for categories although they hold numbers.
@@ -122,8 +123,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         counts = np.unique(y, return_counts=True)[1]
         return y if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
 
-    def _weights(self, table, y, sample_weight):
-        weights = super()._weights(table, y, sample_weight)
+    def _training_weights(self, weights, y):
         if self.class_weight is None:
             return weights
         of_class = compute_sample_weight(self.class_weight, y)

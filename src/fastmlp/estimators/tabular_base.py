@@ -66,7 +66,8 @@ class BaseTabular(BaseEstimator, ABC):
         Cells may be missing; columns that cannot be used are left out with a warning.
 
         sample_weight : (n_samples,)
-        validation_data : (X, y), in place of a share validation_fraction of the samples, whose weights count there too
+        validation_data : (X, y), in place of a share validation_fraction of the samples, whose sample_weight counts
+            there too; class_weight counts in training only
 
         Raises
         ------
@@ -105,7 +106,7 @@ class BaseTabular(BaseEstimator, ABC):
             held_out = encoded, self._encode(self._checked_y(y_held))
         elif len(held):
             held_out = features[held], targets[held], None if weights is None else weights[held]
-        weights = None if weights is None else weights[training]
+        weights = self._training_weights(None if weights is None else weights[training], y[training])
         self._train(features[training], targets[training], weights, held_out, int(rng.randint(2**31 - 1)))
         return self
 
@@ -148,6 +149,10 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         return None if sample_weight is None else _check_sample_weight(sample_weight, table, dtype=np.float64)
+
+    def _training_weights(self, weights: Any, y: np.ndarray) -> Any:
+        """What the samples to train on weigh, from their sample_weight."""
+        return weights
 
     def _checked_y(self, y: Any) -> np.ndarray:
         if y is None:
