@@ -19,7 +19,8 @@ class History:
                                      regression
     validation_loss, validation_accuracy : (epochs,) or None    measured after each epoch
     seconds : float                  wall time of the fit
-    best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept
+    best_epoch : int or None         with early stopping: the epoch, from 0 like a callback's and like an index into the
+                                     records, whose parameters were kept; printed sentences count from 1
     stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if
                                      a callback raised, "error"
     settings : dict                  how fit was called, as numbers and text

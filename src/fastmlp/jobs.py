@@ -130,7 +130,8 @@ def summary(history: History) -> str:
     text = f"Trained {history.epochs} epochs in {history.seconds:.1f} s{ends.get(history.stopped_by, '')}"
     if history.best_epoch is None or history.stopped_by == "interrupt":
         return text + "."
-    return f"{text}; the parameters of epoch {history.best_epoch + 1} are kept, the best on the validation part."
+    kept = f"epoch {history.best_epoch + 1} of {history.epochs}"
+    return f"{text}; the parameters of {kept} are kept, the best on the validation part."
 
 
 def print_metrics(
