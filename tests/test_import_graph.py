@@ -18,6 +18,7 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 SRC_LEVELS = [
     [
         "errors",
+        "finiteness",
         "leftovers",
         "metrics",
         "net_sequence",
