@@ -198,7 +198,7 @@ def test_early_stopping(monitor, sizes, rng):
         assert len(set(result.epochs)) > 1, "nets should stop at different times"
     for k in (0, 5, 17):
         net, history = alone(pop, k, X, y, settings, **fit)
-        assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch + 1)
+        assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch)
         assert result.best_value[k] == pytest.approx(history.record(monitor or "validation_loss")[history.best_epoch])
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-9, atol=1e-9)
 

@@ -216,8 +216,8 @@ class PopulationResult:
         counts = f"{self.n_converged:,} of {self.n_finished:,}"
         if self.success_rate is None or self.success_interval is None:
             return (
-                f"no rule of convergence was asked for (converged=... of fit): {counts} {self.claim}, which says "
-                "nothing about how many have learned"
+                f"no rule of convergence was asked for: {counts} {self.claim}; converged=... of fit would say when a "
+                "net has learned"
             )
         low, high = self.success_interval
         return (
