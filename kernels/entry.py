@@ -22,15 +22,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import binding
 
-from . import cache
+from . import cache, interrupts
 from .compile_time import announced, counted
+from .forks import hold_while_forking
 from .jit import ENTRY, Kernel
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
 _entries: dict[tuple[Any, Any], Entry] = {}
 _engines: list[Any] = []  # that hold the code
 _structs: dict[type, Struct] = {}  # of the words of each class of named tuples
-_lock = RLock()
+_addresses: dict[str, int] = {}  # of the functions of object files, by their names on disk
+_lock = hold_while_forking(RLock())
+NOTICE = "Interrupted. A kernel is being compiled and kept, which takes up to half a minute; then this ends."
 
 
 def signature(argument: Any) -> str:
@@ -112,7 +115,7 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
     """
     found = _entries.get((kernel, kind))
     if found is None:
-        with counted(), _lock:
+        with counted(), _lock, interrupts.deferred(NOTICE):
             found = _entries.get((kernel, kind))
             if found is None:
                 _check_fields(arguments)
@@ -177,16 +180,22 @@ def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
 
 
 def load(name: str, compiled: Callable[[], bytes]) -> int:
-    """The address of the function in the object file that is on disk under `name`, or that compiled() makes."""
-    with counted(), _lock:
-        code = cache.read(name)
-        if code is None:
-            with announced(), cache.turn(name):
-                code = cache.read(name)
-                if code is None:
-                    code = compiled()
-                    cache.write(name, code)
-        return _address(code)
+    """The address of the function in the object file that is on disk under `name`, or that compiled() makes.
+
+    Ctrl-C waits until it is there, and is handled then, or while another process has its turn.
+    """
+    with counted(), _lock, interrupts.deferred(NOTICE):
+        found = _addresses.get(name)
+        if found is None:
+            code = cache.read(name)
+            if code is None:
+                with announced(), cache.turn(name):
+                    code = cache.read(name)
+                    if code is None:
+                        code = compiled()
+                        cache.write(name, code)
+            found = _addresses[name] = _address(code)
+        return found
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,17 @@ def be_late(cuda, request):
             request.getfixturevalue("emulated_cuda").settings.late = late
 
     return be
+
+
+@pytest.fixture
+def ctrl_c():
+    """SIGINT raises KeyboardInterrupt, as where somebody watches: tests that send it may themselves be run where it is
+    ignored, as in a shell's background job.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if before is not None:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

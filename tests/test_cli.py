@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.cli import Scaling, Task, app
+from fastmlp.cli import app
+from fastmlp.train_command import Scaling, Task
 
 QUICK = ["--epochs", "30", "--hidden", "16", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
 
@@ -188,10 +189,9 @@ def test_same_seed_same_file(run, tables, tmp_path):
     for model, seed in zip(models, (1, 1, 2), strict=True):
         arguments = ("--target", "label", "--seed", seed, "--output", model, *QUICK, "--epochs", 3)
         assert run("train", tables[0], *arguments).exit_code == 0
-    # All but the wall time, and the blanks that fill the header up after it.
-    first, same, other = (
-        re.sub(rb'seconds\\": [0-9.e-]+', b"", model.read_bytes()[8:]).replace(b" ", b"") for model in models
-    )
+    # All but the wall time, the checksum, of which it is a part, and the blanks that fill the header up after it.
+    changing = rb'seconds\\": [0-9.e-]+|blake2b:[0-9a-f]+| '
+    first, same, other = (re.sub(changing, b"", model.read_bytes()[8:]) for model in models)
     assert b"stopped_by" in first
     assert first == same
     assert first != other
@@ -220,6 +220,11 @@ def test_preprocessing_sees_the_training_part_only(run, tables, tmp_path):
         (["--target", "lable"], "no target column 'lable'. Did you mean 'label'?"),
         (["--target", "label", "--task", "regression"], "'label' should hold numbers, but holds"),
         (["--target", "key"], "too many for classes"),
+        (["--target", "label", "--drop", "colr"], "no --drop column 'colr'. Did you mean 'colour'?"),
+        (["--target", "label", "--drop", "size,colour"], "give --drop 'size' --drop 'colour'"),
+        (["--target", "label", "--keep", "size", "--drop", "key"], "--drop and --keep say two things"),
+        (["--target", "label", "--drop", "label"], "'label' is the target"),
+        (["--target", "label", "--keep", "key", "--id", "key"], "An id is never learned from"),
         (["--target", "label", "--optimizer", "adamm"], "Unknown optimizer 'adamm'. Did you mean 'adam'?"),
         (["--target", "label", "--activation", "rellu"], "Unknown hidden_activation 'rellu'. Did you mean 'relu'?"),
         (["--target", "label", "--device", "gpu"], "Unknown device 'gpu'"),
@@ -282,17 +287,6 @@ def test_usage_mistakes_exit_with_2(run, arguments):
     result = run("train", "table.csv", *arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
-
-
-@pytest.mark.filterwarnings("default")
-def test_divergence_is_a_sentence_and_saves(run, tables, tmp_path):
-    model = tmp_path / "m.safetensors"
-    huge = ["--optimizer", "sgd", "--learning-rate", "1e30"]
-    result = run("train", tables[0], "--target", "price", "--output", model, *QUICK, *huge)
-    assert result.exit_code == 0, result.output
-    assert "Lower the learning rate" in result.stderr
-    assert "diverged" in result.stdout
-    assert np.isfinite(fastmlp.load(model).params).all()
 
 
 def test_settings_of_many_nets_need_many_nets(run):

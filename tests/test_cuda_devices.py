@@ -52,7 +52,7 @@ def test_no_driver(emulated_cuda):
     assert not row.available
     assert "finds no usable NVIDIA driver" in row.reason
     assert "cudaErrorInsufficientDriver" in row.reason
-    remedy = "; install or renew the driver, or take the CuPy that fits it: pip install 'fastmlp[cuda13]' (or"
+    remedy = "; install or renew the driver, or take the CuPy that fits it: pip install 'fastmlp[cuda13]' (in"
     assert remedy in row.reason
     with pytest.raises(RuntimeError, match=r"device='cuda' cannot be had: CuPy .* finds no usable NVIDIA driver.*Use"):
         make()

@@ -223,7 +223,7 @@ def test_no_net_is_left_with_what_is_not_finite(in_step, interrupt_after, rng):
 
 
 @pytest.fixture
-def signal_after(cuda, monkeypatch):
+def signal_after(cuda, ctrl_c, monkeypatch):
     """signal_after(n): right after the n-th launch that moves parameters, this process gets a SIGINT, which another
     thread sends, so that it comes to the main thread from outside; that one is somewhere in the fit. It waits there
     until the signal is sent: one that came at any moment would often find a finaliser or a callback at work, from which

@@ -108,7 +108,9 @@ def test_a_forked_process_looks_again(fresh_python):
 
 # ---- what is said of CuPy, and of the card
 
-REMEDY = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580) brings "
+REMEDY = (
+    "pip install 'fastmlp[cuda13]' (in a checkout: pip install '.[cuda13]'; cuda12 for drivers older than 580) brings "
+)
 SAY = """
 import sys, fastmlp
 print(fastmlp.devices()[1].reason)

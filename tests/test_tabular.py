@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastmlp.columns import MANY_DISTINCT
-from fastmlp.tabular import Preprocessing, drop_rows_without_target, read_table
+from fastmlp.tabular import Preprocessing, drop_rows_without_target, read_table, rows_with_target, with_numbers
 
 pd = pytest.importorskip("pandas")
 
@@ -138,7 +138,7 @@ def test_absent_extra_is_named(monkeypatch, tmp_path, module, name, words):
     with pytest.raises(ImportError) as caught:
         read_table(tmp_path / name)
     assert words in str(caught.value)
-    assert "pip install fastmlp[table]" in str(caught.value)
+    assert "pip install 'fastmlp[table]' (in a checkout: pip install '.[table]')" in str(caught.value)
 
 
 # ---- numbers
@@ -264,7 +264,101 @@ def test_columns_at_prediction(table):
     np.testing.assert_array_equal(preprocessing.transform(shuffled), preprocessing.transform(table))
 
 
+OTHER_TYPES = {
+    "int8": lambda s: s.astype("int8"),
+    "float": lambda s: s.astype(float),
+    "boolean": lambda s: s.astype("boolean"),
+    "Int64": lambda s: s.astype("int64").astype("Int64"),
+    "object": lambda s: s.astype(object),
+    "text": lambda s: s.astype(str),
+    "text in small letters": lambda s: s.astype(str).str.lower(),
+    "text of numbers": lambda s: s.astype(float).astype(str),
+    "category": lambda s: s.astype("category"),
+    "arrow": lambda s: s.astype("bool[pyarrow]"),
+    "mixture": lambda s: pd.Series(
+        [(bool, int, str, float, np.bool_)[k % 5](v) for k, v in enumerate(s)], dtype=object
+    ),
+    "array": lambda s: s.to_numpy(object),
+}
+
+
+@pytest.mark.parametrize("other", OTHER_TYPES)
+def test_true_and_false_in_every_type(table, other):
+    """Whichever type training has seen, and whichever comes: the same features."""
+    if other == "arrow":
+        pytest.importorskip("pyarrow")
+    table["few"] = table["flag"].astype(int)  # a column of numbers that arrives as true and false
+    preprocessing = Preprocessing.fit(table, "target")
+    notes = []
+    changed = table.assign(flag=OTHER_TYPES[other](table["flag"]), few=OTHER_TYPES[other](table["flag"]))
+    np.testing.assert_array_equal(preprocessing.transform(changed, notes=notes), preprocessing.transform(table))
+    assert notes == []
+    learned = Preprocessing.fit(table.assign(flag=changed["flag"]), "target")
+    changed_again = learned.transform(table.assign(flag=table["flag"].astype(int)), notes=notes)
+    if learned.feature_names == preprocessing.feature_names or other == "text of numbers":
+        np.testing.assert_array_equal(changed_again, preprocessing.transform(table))
+    assert notes == []
+
+
+def test_unseen_categories_are_said(table):
+    preprocessing = Preprocessing.fit(table, "target")
+    notes = []
+    preprocessing.transform(table.assign(flag="yes"), notes=notes)
+    assert [note.is_serious for note in notes] == [True]
+    assert "Column 'flag' has categories unseen in training in all 80 cells ('yes')" in notes[0].text
+
+
+def test_a_few_cells_that_are_no_numbers(table):
+    """500 quantities with ten "unknown" stay one feature, not 62 categories."""
+    table = pd.concat([table] * 5, ignore_index=True)
+    table["skewed"] = [*table["skewed"].astype(str)[:-10], *["unknown"] * 10]
+    preprocessing = Preprocessing.fit(table, "target")
+    assert preprocessing.feature_names[:3] == ["skewed", "skewed is missing", "few"]
+    note = "Column 'skewed' holds no numbers in 10 of 400 cells ('unknown'), which count as missing."
+    assert preprocessing.notes == (note,)
+    notes = []
+    X = preprocessing.transform(table, notes=notes)
+    assert X[-10:, :2].tolist() == [[0, 1]] * 10
+    assert [note.text for note in notes] == [note]
+
+
+def test_cells_that_are_no_numbers_before_a_table_is_split(table):
+    """A part without them would make the column categories."""
+    table["few"] = [*table["few"].astype(str)[:-1], "unknown"]
+    whole, notes = with_numbers(table, "target")
+    assert notes == ("Column 'few' holds no numbers in 1 of 80 cells ('unknown'), which count as missing.",)
+    assert np.flatnonzero(np.isnan(whole["few"])).tolist() == [79]
+    assert Preprocessing.fit(whole[:40], "target").feature_names[:2] == ["skewed", "few"]
+    assert "few = 1" in Preprocessing.fit(table[:40], "target").feature_names
+    assert with_numbers(whole)[0] is whole
+    assert with_numbers(table, "few")[0] is table
+
+
 # ---- target
+
+
+def test_a_few_bad_cells_in_a_target_of_quantities(table):
+    expected = Preprocessing.fit(table.iloc[:-1], "target")
+    table["target"] = [*table["target"].astype(str)[:-1], "n/a?"]
+    rows, notes = rows_with_target(table, "target")
+    assert notes == ("The target 'target' holds no numbers in 1 row of 80 ('n/a?'), which is left out.",)
+    assert drop_rows_without_target(table, "target")[1] == 1
+    for part in (rows, table):
+        assert Preprocessing.fit(part, "target") == expected
+    table["target"] = table["few"].astype(str).replace("4", "other")
+    rows, notes = rows_with_target(table, "target")
+    assert len(rows) == 80
+    assert "The target 'target' is taken for classes, since it holds no numbers in " in notes[0]
+    table["target"] = table["skewed"].astype(str)
+    _, notes = rows_with_target(table, "target")
+    assert notes == ("The target 'target' holds text that is numbers, and is taken for numbers.",)
+
+
+def test_two_columns_of_one_name(table):
+    twice = pd.concat([table, table[["few"]]], axis=1)
+    for use in (lambda: Preprocessing.fit(twice, "target"), lambda: Preprocessing.fit(table, "few").transform(twice)):
+        with pytest.raises(ValueError, match="two columns named 'few', columns 2 and 7 of 7"):
+            use()
 
 
 def test_regression_target_is_standardised_and_restored(table):

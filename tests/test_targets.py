@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastmlp.targets import Target, infer_task
+from fastmlp.targets import Target, infer_task, poses_classes
 
 pd = pytest.importorskip("pandas")
 
@@ -50,6 +50,49 @@ def test_class_unknown_to_training():
     target = Target.fit(pd.Series(["a", "b", "a"], name="y"))
     with pytest.raises(ValueError, match="class 'c', which did not occur in training; the model knows 'a', 'b'"):
         target.encode(pd.Series(["a", "c"]))
+
+
+@pytest.mark.parametrize(
+    ("classes", "cells"),
+    [
+        ([True, False, True], [1, 0, 1.0, "True", "false", "0", np.True_]),
+        ([1, 0, 1], [True, False, 1.0, "1", "0.0", "False", np.int8(1)]),
+        (["True", "False", "True"], [True, False, 1, 1.0, "false", 0, True]),
+        (["1", "2", "1"], [1, 2.0, "1", 1.0, "2", 2, np.float32(1)]),
+    ],
+)
+def test_classes_in_other_types(classes, cells):
+    target = Target.fit(pd.Series(classes, name="y"))
+    first, second = target.encode(pd.Series(classes[:2], name="y"))
+    expected = [first, second, first, first, second, second, first]
+    assert target.encode(pd.Series(cells, name="y", dtype=object)).tolist() == expected
+
+
+QUANTITIES = [str(k / 7) for k in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "classes"),
+    [
+        (QUANTITIES, "auto", False),
+        ([*QUANTITIES, "?!"], "auto", False),
+        (["1", "2", "3"] * 20 + ["?!"], "auto", True),
+        (["1", "2", "3"] * 20 + ["?!"], "regression", False),
+        (["a", "b"] * 20, "auto", True),
+        ([*QUANTITIES, *["?!"] * 200], "auto", True),
+    ],
+)
+def test_numbers_with_a_few_other_cells(cells, task, classes):
+    assert poses_classes(pd.Series(cells, name="y"), task) == classes
+
+
+def test_quantities_with_many_other_cells_are_no_classes():
+    cells = pd.Series([*QUANTITIES, *["?!"] * 10], name="y")
+    with pytest.raises(
+        ValueError, match=r"'y' looks like numbers, but 10 of its 110 cells hold '\?!'; correct or empty"
+    ):
+        Target.fit(cells)
+    assert poses_classes(cells, "classification")
 
 
 def test_json_like_round_trip():

@@ -20,13 +20,16 @@ import numpy as np
 
 from ..arguments import (
     ALWAYS_REPLICAS,
+    DIVERGED_NET,
     HYPER,
     MOST_RECORDS,
     NET_HYPER,
+    RUNNING,
     Course,
     Data,
     Memory,
     Net,
+    Unfinished,
     aligned_zeros,
     parts_of,
 )
@@ -84,11 +87,9 @@ def to_host(array: np.ndarray) -> np.ndarray:
 def place(data: Data) -> Data:
     """The samples in the host's memory."""
     host = lambda array: array if isinstance(array, np.ndarray) else array.get()
-    return (
-        data
-        if isinstance(data.X, np.ndarray)
-        else data._replace(X=host(data.X), Y=host(data.Y), weight=host(data.weight))
-    )
+    if isinstance(data.X, np.ndarray):
+        return data
+    return data._replace(X=host(data.X), Y=host(data.Y), weight=host(data.weight))
 
 
 def on(index: int) -> AbstractContextManager:
@@ -322,13 +323,21 @@ class NetsWork:
     def collect(self) -> None:
         """Kernels write what is finished where it belongs."""
 
-    def unfinished(self):
-        """(net, epochs done, parameters, loss, number right) of each net in training."""
+    def unfinished(self, watches: bool):
+        """An Unfinished of each net in training, with its best parameters if early stopping watches."""
         for block in self.blocks:
+            present, best, safe = (x.reshape(-1, block.lanes) for x in (block.p, block.best, block.safe))
             for lane in np.flatnonzero(block.net >= 0):
-                epochs = int(block.clock[0] - block.start[lane])
-                params = block.p.reshape(-1, block.lanes)[:, lane]
-                yield int(block.net[lane]), epochs, params, block.loss[lane], block.right[lane]
+                epochs, best_epoch = int(block.clock[0] - block.start[lane]), int(block.best_epoch[lane]) * watches
+                params, status, loss = present[:, lane], RUNNING, block.loss[lane]
+                if not np.isfinite(params).all():  # of a net that would have been found out at the next look
+                    params, status, loss = safe[:, lane], DIVERGED_NET, np.nan
+                if best_epoch:
+                    params = best[:, lane]
+                yield Unfinished(
+                    int(block.net[lane]), status, epochs, params, loss, block.right[lane], best_epoch,
+                    float(block.best_value[lane]),
+                )  # fmt: skip
 
 
 def _make_block(

@@ -3,6 +3,9 @@
 A kernel is called as kernel(rank, n_ranks, barrier, ...): rank 0 in the caller's thread, the others in threads that
 live as long as the team. They may wait for each other inside compiled code (barrier.py), so each team has its own
 threads: a shared pool could hand out too few and never finish. Safe to use after fork and from several user threads.
+
+A KeyboardInterrupt may come between any two lines here. Whatever has been given to the ranks by then, a call ends only
+when none of them is at work: the caller looks at the arrays they write to, and begins another call at the same barrier.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from time import perf_counter
 
 import numpy as np
 
+from .. import interrupts
 from ..arguments import LINE, Course, Data, Memory, Net, aligned_zeros
 from ..entry import Repeated, Words, entry
 from .placement import keep_apart, set_free
@@ -23,16 +27,23 @@ LASTING = Net, Data, Course, Memory, LayerWork, SampleWork  # what calls and ran
 AWAKE = 0.001  # seconds for which a processor that has nothing to do is still at hand
 
 
-def _serve(work: SimpleQueue, done: SimpleQueue) -> None:
-    """What the thread of a rank does. It does not know the team, which ends when nobody has it any more."""
+def _serve(work: SimpleQueue) -> None:
+    """What the thread of a rank does. It does not know the team, which ends when nobody has it any more.
+
+    A task is (function, words, processors allowed, the queue that is told of its end).
+    """
     while (task := work.get()) is not None:
-        function, words, allowed = task
-        set_free(allowed)
+        function, words, allowed, done = task
         try:
+            set_free(allowed)
             function(words)
             done.put(None)
         except BaseException as error:
             done.put(error)
+
+
+def _nothing(words: bytes) -> None:
+    """A task that shows that those before it are over."""
 
 
 class Team:
@@ -47,8 +58,9 @@ class Team:
         self.forget()
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
+        self._at_work: list[SimpleQueue] = []  # of the ranks that may be, while a call is under way
         # A threading.Thread would be waited for until it runs.
-        self._threads = [start_new_thread(_serve, (queue, self._done)) for queue in self._work]
+        self._threads = [start_new_thread(_serve, (queue,)) for queue in self._work]
         self._at_rest = -inf  # since when
 
     def forget(self) -> None:
@@ -85,26 +97,43 @@ class Team:
         if n_ranks == 1:
             function(pack(*self._words(arguments[0])))
             return
+        if self._at_work:  # after a call that was interrupted twice
+            self._settle()
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
         one_call = Words(LASTING)  # ranks share most of their named tuples
         words = [pack(*one_call(own)) for own in arguments]
         late = perf_counter() - self._at_rest > AWAKE
         allowed = keep_apart(self._threads[: n_ranks - 1]) if late else None
+        done, self._at_work = self._done, workers
         try:
             for queue, own in zip(workers, words[1:], strict=True):
-                queue.put((function, own, allowed))
+                queue.put((function, own, allowed, done))
             function(words[0])
+            errors = [done.get() for _ in workers]
+            self._at_work = []
         except BaseException:
-            self._barrier[1] = 1
-            for _ in workers:  # nobody may still be writing when the caller looks at the arrays
-                self._done.get()
+            self._settle()
             raise
-        errors = [self._done.get() for _ in workers]
         self._at_rest = perf_counter()
         for error in errors:
             if error is not None:
                 raise error
+
+    def _settle(self) -> None:
+        """Wait until no rank is at work, however far a call had come.
+
+        Which of them had a task already, and whose end has been noted, cannot be told for certain: the interruption may
+        lie between a step and the note of it. So each gets one task more, after whose end it has no other one.
+        """
+        with interrupts.deferred():
+            self._barrier[1] = 1  # ranks that wait for the first meeting leave
+            self._done = done = SimpleQueue()  # the old one may yet be told of ends that nobody asks for
+            for queue in self._at_work:
+                queue.put((_nothing, b"", None, done))
+            for _ in self._at_work:
+                done.get()
+            self._at_work = []
 
     def __enter__(self) -> Team:
         return self
@@ -113,10 +142,15 @@ class Team:
         self.end()
 
     def __del__(self) -> None:
-        self.end()
+        self._let_go()
 
     def end(self) -> None:
-        """Let the threads go."""
+        """Let the threads go, which are not at work then."""
+        if self._at_work:
+            self._settle()
+        self._let_go()
+
+    def _let_go(self) -> None:
         for queue in self._work:
             queue.put(None)
         self._work = []

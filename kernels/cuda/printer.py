@@ -27,11 +27,13 @@ import numpy as np
 
 from .. import arguments, elementary, random, simd
 from ..activations import ACTIVATIONS
+from ..forks import hold_while_forking
 from ..losses import LOSSES
 from ..optimizers import MOST_STATE, RULES, Settings
 from ..straight_line import program
 
-PARSING = threading.Lock()  # two threads in ast.parse at a time can end in a SystemError (CPython issue 106905)
+# Two threads in ast.parse at a time can end in a SystemError (CPython issue 106905).
+PARSING = hold_while_forking(threading.Lock())
 
 CALLS = {
     getattr(module, name): f"elementary::{name}"

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from .option_values import (
+    COLUMN,
+    DEVICES,
+    FILE,
+    INTEGER,
+    MOST_SEED,
+    NAME,
+    NUMBER,
+    choice,
+    layer_sizes,
+    number,
+    whole_number,
+)  # fmt: skip
+from .terminal import console, errors_as_sentences, say
+from .train_command import train
 
 app = typer.Typer(
     help="Trains multilayer perceptrons.",
@@ -22,49 +32,9 @@ app = typer.Typer(
 )
 
 
-class Task(str, Enum):
-    auto = "auto"
-    classification = "classification"
-    regression = "regression"
-
-
-class Scaling(str, Enum):
-    auto = "auto"
-    standard = "standard"
-    quantile = "quantile"
-
-
 def main() -> None:
     """Entry point of the `fastmlp` command."""
     app()
-
-
-@contextmanager
-def errors_as_sentences() -> Iterator[None]:
-    """Warnings and expected errors as one sentence each on stderr; after an error, exit code 1."""
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _say(str(message))
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        try:
-            yield
-        except (typer.Exit, BrokenPipeError):  # an exit is a RuntimeError too
-            raise
-        except (ValueError, RuntimeError, OSError, ImportError, MemoryError) as error:
-            _say(str(error) or f"{type(error).__name__}: the table or the net is too large for this machine.")
-            raise typer.Exit(1) from None
-
-
-def _say(text: str) -> None:
-    typer.echo(f"fastmlp: {' '.join(text.split())}", err=True)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 def _show_version(wanted: bool) -> None:
@@ -87,18 +57,42 @@ def options(
 @app.command()
 def xor(
     context: typer.Context,
-    nets: Annotated[int, typer.Option(min=0, help="Train so many 2-2-1 nets and print statistics instead.")] = 0,
-    optimizer: Annotated[str, typer.Option(help="With --nets: sgd, adam, quickprop, rprop, ...")] = "rprop",
-    learning_rate: Annotated[float | None, typer.Option(help="With --nets; the optimizer's own if not given.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="With --nets: the most epochs.")] = 1000,
-    hidden: Annotated[str, typer.Option(help="With --nets: units of each hidden layer.")] = "2",
-    activation: Annotated[str, typer.Option(help="With --nets: activation of the hidden layers.")] = "tanh",
-    restart_after: Annotated[int | None, typer.Option(min=1, help="With --nets: epochs until a new start.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="With --nets: the same seed gives the same nets.")] = 0,
+    nets: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number(0), metavar=INTEGER, help="Train so many 2-2-1 nets and print statistics instead."
+        ),
+    ] = 0,
+    optimizer: Annotated[
+        str, typer.Option(metavar=NAME, help="With --nets: sgd, adam, quickprop, rprop, ...")
+    ] = "rprop",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(parser=number, metavar=NUMBER, help="With --nets; the optimizer's own if not given."),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: the most epochs.")
+    ] = 1000,
+    hidden: Annotated[str, typer.Option(metavar="INTEGERS", help="With --nets: units of each hidden layer.")] = "2",
+    activation: Annotated[
+        str, typer.Option(metavar=NAME, help="With --nets: activation of the hidden layers.")
+    ] = "tanh",
+    restart_after: Annotated[
+        int | None,
+        typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: epochs until a new start."),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number(0, MOST_SEED),
+            metavar=INTEGER,
+            help="With --nets: the same seed gives the same nets.",
+        ),
+    ] = 0,
     stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
 ) -> None:
     """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
-    sizes = _layer_sizes(hidden)
+    sizes = layer_sizes(hidden)
     if stuck and nets:
         raise typer.BadParameter("it shows one net: leave --nets out", param_hint="--stuck")
     if not nets:
@@ -111,12 +105,12 @@ def xor(
         if stuck:
             from .diagnosis import story as stuck_story
 
-            raise typer.Exit(stuck_story.run(_console()))
+            raise typer.Exit(stuck_story.run(console()))
         from . import xor as story
 
         if not nets:
-            raise typer.Exit(story.run(_console()))
-        typer.echo(story.statistics(nets, optimizer, learning_rate, epochs, sizes, activation, restart_after, seed))
+            raise typer.Exit(story.run(console()))
+        story.statistics(typer.echo, nets, optimizer, learning_rate, epochs, sizes, activation, restart_after, seed)
 
 
 class Experiment(str, Enum):
@@ -132,17 +126,31 @@ class Experiment(str, Enum):
 
 @app.command()
 def reproduce(
-    experiment: Annotated[Experiment, typer.Argument(help="Which result of the literature.")] = Experiment.all,
-    data: Annotated[Path | None, typer.Option(help="Folder of data sets; FASTMLP_DATA otherwise.")] = None,
-    nets: Annotated[int | None, typer.Option(min=2, help="Nets per experiment; as published if not given.")] = None,
+    experiment: Annotated[
+        Experiment,
+        typer.Argument(
+            parser=choice(Experiment),
+            metavar=f"[{'|'.join(member.value for member in Experiment)}]",
+            help="Which result of the literature.",
+        ),
+    ] = Experiment.all,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of data sets, for the last two; FASTMLP_DATA otherwise."),
+    ] = None,
+    nets: Annotated[
+        int | None,
+        typer.Option(parser=whole_number(2), metavar=INTEGER, help="Nets per experiment; as published if not given."),
+    ] = None,
 ) -> None:
     """Run classic experiments again and compare with the published figures."""
     with errors_as_sentences():
         from . import reproduce as classics
 
-        names = list(classics.EXPERIMENTS) if experiment is Experiment.all else [experiment.value]
-        for name in names:
-            classics.show(name, _console(), n_nets=nets, data=data)
+        if experiment is Experiment.all:
+            classics.show_all(console(), n_nets=nets, data=data)
+        else:
+            classics.show(experiment.value, console(), n_nets=nets, data=data)
 
 
 class BenchGroup(str, Enum):
@@ -159,20 +167,30 @@ class BenchGroup(str, Enum):
 
 @app.command()
 def bench(
-    group: Annotated[BenchGroup, typer.Argument(help="What to measure.")] = BenchGroup.all,
-    output: Annotated[Path, typer.Option(help="The page; .json and .md are written beside it.")] = Path("bench.html"),
+    group: Annotated[
+        BenchGroup,
+        typer.Argument(
+            parser=choice(BenchGroup),
+            metavar=f"[{'|'.join(member.value for member in BenchGroup)}]",
+            help="What to measure.",
+        ),
+    ] = BenchGroup.all,
+    output: Annotated[Path, typer.Option(metavar=FILE, help="The page; .json and .md are written beside it.")] = Path(
+        "bench.html"
+    ),
 ) -> None:
     """Measure fastmlp against NumPy by hand on this machine, in a minute or two, and write a page of it."""
     with errors_as_sentences():
-        from . import jobs
         from .benchmarks import page as bench_page
         from .benchmarks import quick as bench_quick
         from .benchmarks import results as bench_results
         from .benchmarks import tables as bench_tables
+        from .files import check_output
 
-        jobs.check_folder(output)
+        for ending in (".json", ".html", ".md"):
+            check_output(output.with_suffix(ending))
         results = bench_quick.run(
-            lambda title: _say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
+            lambda title: say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
         )
         saved = output.with_suffix(".json")
         bench_results.save(results, saved)
@@ -198,13 +216,13 @@ def devices(
             from .crossover import starts_of_gpus
 
             starts = starts_of_gpus()
-        table, found, console = Table("device", "available", "description"), all_devices(), _console()
+        table, found, out = Table("device", "available", "description"), all_devices(), console()
         for device in found:
             table.add_row(device.name, "yes" if device.available else "no", device.description)
-        console.print(table)
+        out.print(table)
         for device in found:
             if device.reason:  # in one line, since it names a command to copy
-                console.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
+                out.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
         gpus = [device for device in found[1:] if device.available]
         if measure and not gpus:
             raise RuntimeError("There is no GPU that could be measured.")
@@ -225,84 +243,20 @@ def _measure(gpu: str, starts: dict[str, float | None]) -> None:
     )
 
 
-def _layer_sizes(text: str) -> tuple[int, ...]:
-    """ "256,256" as numbers; an empty text is no hidden layer."""
-    try:
-        sizes = tuple(int(part) for part in text.split(",")) if text.strip() else ()
-    except ValueError:
-        sizes = (0,)
-    if any(size < 1 for size in sizes):
-        raise typer.BadParameter(f"expected numbers of units such as 256,128, but got {text!r}", param_hint="--hidden")
-    return sizes
-
-
-def _below_one(share: float) -> float:
-    if not 0.0 <= share < 1.0:
-        raise typer.BadParameter(f"expected a share from 0 to below 1, but got {share:g}")
-    return share
-
-
-@app.command()
-def train(
-    file: Annotated[Path, typer.Argument(help="A CSV (.csv, .csv.gz, .tsv) or Parquet file with a header.")],
-    target: Annotated[str, typer.Option(help="The column to predict.")],
-    task: Annotated[Task, typer.Option(help="What to predict: classes or numbers.")] = Task.auto,
-    hidden: Annotated[str, typer.Option(help="Units of each hidden layer; empty for a linear model.")] = "256,256",
-    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    epochs: Annotated[int, typer.Option(min=1, help="The most passes over the data.")] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows per training step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Step size of the optimizer, the schedule's peak.")] = 3e-3,
-    schedule: Annotated[
-        str, typer.Option(help="one_cycle, cosine, constant, ...: how the step size moves.")
-    ] = "one_cycle",
-    optimizer: Annotated[str, typer.Option(help="adamw, adam, sgd, rmsprop, adagrad, ...")] = "adamw",
-    dropout: Annotated[float, typer.Option(callback=_below_one, help="Share of hidden units left out.")] = 0.1,
-    validation: Annotated[float, typer.Option(callback=_below_one, help="Share of rows held out; 0 for none.")] = 0.2,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before stopping.")] = 16,
-    scaling: Annotated[Scaling, typer.Option(help="How columns of numbers are scaled.")] = Scaling.auto,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same net.")] = 0,
-    output: Annotated[Path, typer.Option(help="Where to save the net.")] = Path("model.safetensors"),
-    test: Annotated[Path | None, typer.Option(help="Another table to report metrics on.")] = None,
-) -> None:
-    """Train a net on a table: read, scale, hold out a validation part, stop when it no longer improves, report, save.
-
-    Columns of numbers are scaled, text becomes one feature per category, missing cells are handled; all of this is
-    learned from the training part only and saved with the net.
-    """
-    sizes = _layer_sizes(hidden)
-    with errors_as_sentences():
-        from . import jobs
-
-        settings = jobs.TrainSettings(
-            target=target,
-            task=task.value,
-            scaling=scaling.value,
-            hidden=sizes,
-            activation=activation,
-            dropout=dropout,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            epochs=epochs,
-            batch_size=batch_size,
-            validation=validation,
-            patience=patience,
-            seed=seed,
-            device=device,
-        )
-        jobs.train(file, settings, output, test, _console())
+app.command()(train)
 
 
 @app.command()
 def report(
-    model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train` or by net.save(...).")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net saved by `fastmlp train` or by net.save(...).")],
     file: Annotated[
-        Path | None, typer.Argument(help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
+        Path | None, typer.Argument(metavar="[FILE]", help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict, if the net does not know it.")] = None,
-    output: Annotated[Path | None, typer.Option(help="The page; beside the net if not given.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    target: Annotated[
+        str | None, typer.Option(metavar=COLUMN, help="The column to predict, if the net does not know it.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar=FILE, help="The page; beside the net if not given.")] = None,
+    device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
 ) -> None:
     """Write an HTML page on how a net was trained: settings, curves, time; with samples, a verdict and pictures too."""
     with errors_as_sentences():
@@ -313,10 +267,10 @@ def report(
 
 @app.command()
 def diagnose(
-    model: Annotated[Path, typer.Argument(help="A net or population saved by fastmlp.")],
-    file: Annotated[Path, typer.Argument(help="The CSV or Parquet file it was trained on.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net or population saved by fastmlp.")],
+    file: Annotated[Path, typer.Argument(metavar=FILE, help="The CSV or Parquet file it was trained on.")],
     target: Annotated[
-        str | None, typer.Option(help="The column to predict; a net of `fastmlp train` knows it.")
+        str | None, typer.Option(metavar=COLUMN, help="The column to predict; a net of `fastmlp train` knows it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -329,20 +283,30 @@ def diagnose(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A net saved by `fastmlp train`.")],
-    file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the columns the net was trained on.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net saved by `fastmlp train`.")],
+    file: Annotated[
+        Path, typer.Argument(metavar=FILE, help="A CSV or Parquet file with the columns the net was trained on.")
+    ],
+    ids: Annotated[
+        list[str],
+        typer.Option(
+            "--id",
+            metavar=COLUMN,
+            help="A column to put beside the predictions; those of `train --id` if not given. Repeat it for several.",
+        ),
+    ] = [],  # noqa: B006
     output: Annotated[
-        Path | None, typer.Option(help="A CSV (.csv, .csv.gz, .tsv) or Parquet file; without it, stdout.")
+        Path | None, typer.Option(metavar=FILE, help="A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
 ) -> None:
     """Predict each row of a table, as CSV: a column `prediction`, and for classes a `probability_<label>` each."""
-    with errors_as_sentences():
+    with errors_as_sentences("nothing was written" if output is None else f"{str(output)!r} is as it was"):
         from . import jobs
 
         if output is not None:
-            jobs.check_table_path(output)
-        predictions = jobs.predict(model, file, device)
+            jobs.check_table_path(output, model, file)
+        predictions = jobs.predict(model, file, device, ids)
         if output is None:
             typer.echo(jobs.as_csv(predictions), nl=False)
         else:

@@ -22,6 +22,7 @@ import numpy as np
 
 from .devices import devices
 from .heuristics import products
+from .interruption import uninterrupted
 from .mlp import MLP
 from .population import Population
 from .thresholds import ESTIMATES, Thresholds, remember
@@ -100,12 +101,17 @@ def crossing(rows: list[Row]) -> float:
     return exp(work0 + (work1 - work0) * ratio0 / (ratio0 - ratio1))
 
 
+def whole_fit(nets: MLP | Population, *data: np.ndarray, **settings: Any) -> Any:
+    """A fit that ends with a KeyboardInterrupt after Ctrl-C: the time of half a fit measures nothing."""
+    return uninterrupted(nets.fit(*data, **settings))
+
+
 def one_net(device: str, width: int) -> Job:
     sizes, rng = (INPUTS, width, width, OUTPUTS), np.random.default_rng(0)
     net = MLP(sizes, loss="softmax_cross_entropy", device=device, random_state=0)
     X = rng.normal(size=(BATCH * BATCHES, INPUTS)).astype(np.float32)
     y = rng.integers(OUTPUTS, size=len(X))
-    fit = partial(net.fit, X, y, batch_size=BATCH, optimizer="adam", verbose=0)
+    fit = partial(whole_fit, net, X, y, batch_size=BATCH, optimizer="adam", verbose=0)
     return Job("-".join(map(str, sizes)), products(net.network, BATCH), BATCHES, fit)
 
 
@@ -113,7 +119,7 @@ def population(device: str, n_nets: int) -> Job:
     pop = Population(
         (2, 2, 1), n_nets, hidden_activation="sigmoid", loss="binary_cross_entropy", device=device, random_state=0
     )
-    fit = partial(pop.fit, XOR, XOR_Y, optimizer="adam", verbose=0)
+    fit = partial(whole_fit, pop, XOR, XOR_Y, optimizer="adam", verbose=0)
     return Job(f"{n_nets:,} of 2-2-1", n_nets * products(pop.network, len(XOR)), 1, fit)
 
 

@@ -12,10 +12,10 @@ from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .errors import shown, unknown_name
+from .errors import install_command, shown, unknown_name
 from .thresholds import Thresholds, thresholds_of
 
-INSTALL = "pip install 'fastmlp[cuda13]' (or 'fastmlp[cuda12]' for drivers older than 580)"
+INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: a driver's answer without a GPU, or if all are hidden, instead of counting none
 
 ANYWHERE = nullcontext()  # there is one host only
@@ -104,8 +104,11 @@ def _find_cuda() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
     """(what gives the row of each GPU, why there is none). Looks once, and at each GPU once, when it is asked for: what
     is missing does not appear while a process runs, and looking at a GPU takes memory there.
     """
+    from .kernels import interrupts
+
     try:
-        import cupy
+        with interrupts.deferred():  # half imported it would stay
+            import cupy
 
         runtime = cupy.cuda.runtime
     except Exception as error:

@@ -48,6 +48,24 @@ def shown(value: object) -> str:
     return text if len(text) <= 3 * SHOWN else f"{text[: 2 * SHOWN]} ... {text[-SHOWN // 2 :]}"
 
 
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """A number with its noun in the singular or plural, which is noun + "s" unless given.
+
+    >>> counted(1, "row"), counted(2000, "row"), counted(0, "class", "classes")
+    ('1 row', '2,000 rows', '0 classes')
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def install_command(extra: str, note: str = "") -> str:
+    """How to install what an extra of this package brings, for a release and for a checkout alike; with a remark.
+
+    >>> install_command("table")
+    "pip install 'fastmlp[table]' (in a checkout: pip install '.[table]')"
+    """
+    return f"pip install 'fastmlp[{extra}]' (in a checkout: pip install '.[{extra}]'{note and '; ' + note})"
+
+
 def is_number(value: object) -> bool:
     """Whether float takes it."""
     try:

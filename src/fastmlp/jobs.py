@@ -1,161 +1,32 @@
-"""What `fastmlp train` and `fastmlp predict` do: a table in a file makes a net in a file, and both make predictions."""
+"""What the `fastmlp` commands train, predict and report do, from files to files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from .callbacks import EarlyStopping
+from .column_choice import check_columns
+from .columns import Note
+from .files import check_output, replacing
 from .history import History
-from .metrics import classification_metrics, regression_metrics
 from .mlp import MLP
-from .optimizers import optimizer_from_name
-from .persistence import check_folder, load
-from .schedules import schedule_factors
-from .stopwatch import told_time
+from .persistence import load
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
-from .targets import CLASSIFICATION, Target
+from .train_job import TrainSettings, make_net, split_rows, train
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """The options of `fastmlp train` that shape the net and its training."""
-
-    target: str
-    task: str = "auto"
-    scaling: str = "auto"
-    hidden: tuple[int, ...] = (256, 256)
-    activation: str = "relu"
-    dropout: float = 0.1
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-3
-    schedule: str = "one_cycle"
-    epochs: int = 100
-    batch_size: int = 128
-    validation: float = 0.2
-    patience: int = 16
-    seed: int = 0
-    device: str = "auto"
-
-
-def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
-    """Train a net on a table, print its metrics and save it with its preprocessing."""
-    say = partial(console.print, markup=False, soft_wrap=True)
-    check_folder(output, replaces=True)  # before any work is done
-    optimizer = optimizer_from_name(settings.optimizer, settings.learning_rate)
-    schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
-    table, n_dropped = drop_rows_without_target(read_table(file), settings.target)
-    if n_dropped:
-        say(f"{n_dropped} rows whose target {settings.target!r} is missing are left out.")
-    task = Target.fit(table[settings.target], settings.task).task  # before the split: refuses what cannot be learned
-    held_out, kept = split_rows(table[settings.target], task, settings.validation, settings.seed)
-    parts = {"training": table.iloc[kept]}
-    if len(held_out):
-        parts["validation"] = table.iloc[held_out]
-    preprocessing = Preprocessing.fit(parts["training"], settings.target, task, settings.scaling)
-    for note in preprocessing.notes:
-        say(note)
-    if test_file is not None:  # before the training, so that a mistake in it costs no time
-        test = read_table(test_file, preprocessing.text_columns)
-        parts["test"], _ = drop_rows_without_target(test, settings.target)
-    encoded = {name: encode(preprocessing, part) for name, part in parts.items()}
-
-    net = make_net(preprocessing, settings)
-    n_rows, n_features = encoded["training"][0].shape
-    say(f"{task} of {settings.target!r}: {n_rows} rows, {n_features} features, {net.device}")
-    history = net.fit(
-        *encoded["training"],
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        optimizer=optimizer,
-        schedule=settings.schedule,
-        validation_data=encoded.get("validation"),
-        early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
-    )
-    say(summary(history))
-    net.save(output)
-    print_metrics(net, preprocessing, encoded, console)
-    say(f"Saved to {output}")
-
-
-def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (held out, kept), each ascending; each class gives its share but keeps one row at least."""
-    import pandas as pd
-
-    groups = pd.factorize(target)[0] if task == CLASSIFICATION else np.zeros(len(target), dtype=np.int64)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(groups))
-    order = order[np.argsort(groups[order], kind="stable")]  # at random within each group, group after group
-    sizes = np.bincount(groups)
-    rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    is_held_out = rank < np.repeat(np.minimum(np.round(share * sizes), sizes - 1), sizes)
-    if share > 0 and not is_held_out.any():
-        raise ValueError(
-            f"A validation share of {share:g} of {len(groups)} rows leaves none to validate on; raise it, give more "
-            "rows, or switch validation off with 0."
-        )
-    return np.sort(order[is_held_out]), np.sort(order[~is_held_out])
-
-
-def encode(preprocessing: Preprocessing, part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """X (n_rows, n_features) and the encoded target of a table."""
-    return preprocessing.transform(part), preprocessing.target.encode(part[preprocessing.target.name])
-
-
-def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
-    """A net of the right width at both ends: softmax over the classes, or one linear output."""
-    is_classification = preprocessing.target.task == CLASSIFICATION
-    net = MLP(
-        (len(preprocessing.feature_names), *settings.hidden, preprocessing.target.n_outputs),
-        hidden_activation=settings.activation,
-        loss="softmax_cross_entropy" if is_classification else "squared_error",
-        dropout=settings.dropout,
-        device=settings.device,
-        random_state=settings.seed,
-    )
-    net.preprocessing = preprocessing
-    return net
-
-
-def summary(history: History) -> str:
-    """One sentence on how the training went."""
-    ends = {"early_stopping": " (no more improvement)", "interrupt": " (interrupted)", "divergence": " (diverged)"}
-    time = told_time(history.seconds, history.compile_seconds, ".1f")
-    text = f"Trained {history.epochs} epochs in {time}{ends.get(history.stopped_by, '')}"
-    if history.best_epoch is None or history.stopped_by == "interrupt":
-        return text + "."
-    return f"{text}; the parameters of epoch {history.best_epoch + 1} are kept, the best on the validation part."
-
-
-def print_metrics(
-    net: MLP, preprocessing: Preprocessing, encoded: dict[str, tuple[np.ndarray, np.ndarray]], console: Console
-) -> None:
-    """One row per part of the data. The training part is shown only where nothing was held out."""
-    from rich.table import Table
-
-    shown = [name for name in encoded if name != "training"] or ["training"]
-    results = {name: evaluate(net, preprocessing, *encoded[name]) for name in shown}
-    grid = Table("part", "rows", *results[shown[0]])
-    for name, metrics in results.items():
-        grid.add_row(name, str(len(encoded[name][0])), *(f"{value:.4f}" for value in metrics.values()))
-    console.print(grid)
-
-
-def evaluate(net: MLP, preprocessing: Preprocessing, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Metrics in the units of the target column."""
-    outputs = net.predict(X)
-    target = preprocessing.target
-    if target.task == CLASSIFICATION:
-        return classification_metrics(y, outputs)
-    return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
+__all__ = [
+    "TrainSettings", "as_csv", "check_table_path", "make_net", "predict", "read_samples", "report", "split_rows",
+    "train", "write_table",
+]  # fmt: skip
 
 
 def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
@@ -174,8 +45,9 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         name = net.preprocessing.target.name
         if target not in (None, name):
             raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
-        table, _ = drop_rows_without_target(read_table(file, net.preprocessing.text_columns), name)
-        return *encode(net.preprocessing, table), None
+        table = read_table(file, net.preprocessing.text_columns)
+        table, _ = drop_rows_without_target(table, name, net.preprocessing.target.task)
+        return encoded(net.preprocessing, table), net.preprocessing.target.encode(table[name]), None
     table = read_table(file)
     if target is None:
         raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
@@ -187,12 +59,17 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
 def _read_arrays(file: Path) -> tuple[np.ndarray, np.ndarray, None]:
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {str(file)!r}; check the path.")
-    with np.load(file) as arrays:
-        if not {"X", "y"} <= set(arrays.files):
-            raise ValueError(
-                f"{str(file)!r} must hold arrays X and y, but it holds {', '.join(arrays.files) or 'none'}."
-            )
-        return arrays["X"], arrays["y"], None
+    try:
+        with np.load(file) as arrays:
+            names = arrays.files
+            if {"X", "y"} <= set(names):
+                return arrays["X"], arrays["y"], None
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
+        raise ValueError(
+            f"{str(file)!r} should hold arrays of numbers X and y, as numpy.savez(file, X=X, y=y) writes them, but "
+            "cannot be read so: it is damaged, or of another kind."
+        ) from None
+    raise ValueError(f"{str(file)!r} must hold arrays X and y, but it holds {', '.join(names) or 'none'}.")
 
 
 def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:
@@ -200,7 +77,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     from .report import write
 
     output = model.with_suffix(".html") if output is None else output
-    check_folder(output)
+    check_output(output, model, file)
     net = load(model, device=device)
     if not isinstance(net, MLP):
         raise ValueError(
@@ -211,8 +88,12 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     return output
 
 
-def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
-    """The predictions for each row of a table: `prediction`, and for classes a column of probabilities each."""
+def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd.DataFrame:
+    """The predictions for each row of a table: the columns of `ids`, `prediction`, and for classes a column of
+    probabilities each.
+
+    ids : columns of the table to be passed through; those that training was told if there are none
+    """
     pandas = import_pandas()
     net = load(model, device=device)
     preprocessing = net.preprocessing
@@ -221,25 +102,69 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
             f"{str(model)!r} should be a net saved by `fastmlp train`, but it knows no table columns; use fastmlp.load "
             "and its predict method with an array."
         )
-    X = preprocessing.transform(read_table(file, preprocessing.text_columns), net.dtype.name)
-    return pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
+    table, passed = read_with_ids(file, preprocessing, ids)
+    X = encoded(preprocessing, table, net.dtype.name)
+    outputs = net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
+    predictions = pandas.DataFrame(preprocessing.target.decode(outputs))
+    if both := [name for name in passed.columns if name in predictions.columns]:
+        raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")
+    return pandas.concat([passed, predictions], axis=1)
 
 
-def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
-    """The table as CSV: text, or in a file whose ending says how it is separated and compressed."""
-    separator = "\t" if path is not None and ".tsv" in path.name.lower() else ","
-    return table.to_csv(path, sep=separator, index=False, float_format="%.9g", lineterminator="\n")
+def encoded(preprocessing: Preprocessing, table: pd.DataFrame, dtype: str = "float32") -> np.ndarray:
+    """The features of a table, with a warning for each column that holds what training has not seen."""
+    notes: list[Note] = []
+    X = preprocessing.transform(table, dtype, notes)
+    for note in notes:
+        warnings.warn(note.text, stacklevel=3)
+    return X
 
 
-def check_table_path(path: Path) -> None:
-    """Refuse, before there is anything to write, a path where write_table could write no table."""
-    check_folder(path)
+def read_with_ids(
+    file: Path, preprocessing: Preprocessing, ids: Sequence[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A table as the preprocessing needs it, and its columns that say which row is which, as text from a CSV file."""
+    wanted = list(ids or preprocessing.ids)
+    used = {preprocessing.target.name, *(column.name for column in preprocessing.columns)}
+    own = [name for name in wanted if name not in used]
+    table = read_table(file, [*preprocessing.text_columns, *own])
+    if ids:
+        check_columns(table, ids, "--id")
+    elif absent := [name for name in wanted if name not in table.columns]:
+        wanted = [name for name in wanted if name not in absent]
+        warnings.warn(
+            f"The table has no column {absent[0]!r}, which training was told is an id, so predictions go without it.",
+            stacklevel=2,
+        )
+    passed = (table if set(wanted) <= set(own) else read_table(file, wanted))[wanted]
+    numbers = [name for name in wanted if passed[name].dtype.kind == "f"]  # written in full, not as probabilities are
+    return table, passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
+
+
+def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") -> str | None:
+    """The table as CSV: text, or in a file, whose name says how it is separated and compressed."""
+    return table.to_csv(
+        file,
+        sep="\t" if ".tsv" in name else ",",
+        compression="gzip" if name.endswith(".gz") else None,
+        index=False,
+        float_format="%.9g",
+        lineterminator="\n",
+        mode="w" if file is None else "wb",
+    )
+
+
+def check_table_path(path: Path, *inputs: Path) -> None:
+    """Refuse, before there is anything to write, a path where write_table could write no table, or an input."""
+    check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
     check_ending(path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """The table in a file: Parquet where its name says so, else CSV."""
-    if path.name.lower().endswith(PARQUET_ENDINGS):
-        table.to_parquet(path, index=False)
-    else:
-        as_csv(table, path)
+    """The table in a file, whole or not at all: Parquet where its name says so, else CSV."""
+    name = path.name.lower()
+    with replacing(path) as file:
+        if name.endswith(PARQUET_ENDINGS):
+            table.to_parquet(file, index=False)
+        else:
+            as_csv(table, file, name)

@@ -209,6 +209,10 @@ class Plan:
         team = leftovers.own_team(self.backend, self.n_threads)
         try:
             return self.evaluate(team, data, params, output)
+        except BaseException:  # it may have come in the midst of anything
+            leftovers.forget_evaluation()
+            team.end()
+            raise
         finally:
             team.forget_data()
 

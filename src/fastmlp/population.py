@@ -21,9 +21,11 @@ from .ensemble import average, checked_shares, greedy_weights
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from .heuristics import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
+from .kernels import interrupts
 from .kernels.arguments import METRIC_NONE
 from .kernels.draws import fit_seeds
 from .mlp import MLP
+from .net_sequence import NetSequence
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
 from .population_data import fit_data, make_nets_data, own_inputs
@@ -47,8 +49,8 @@ def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.
     return checked_setting(name, drawn, **PER_NET[name])
 
 
-class Population:
-    """Independent nets of one architecture that train together.
+class Population(NetSequence):
+    """Independent nets of one architecture that train together: len(pop) of them; pop[k] is pop.net(k).
 
     Net k is the net that `MLP(layer_sizes, ..., random_state=pop.seeds[k])` would be, trained as it would be alone.
 
@@ -238,7 +240,7 @@ class Population:
         verbose : as for MLP.fit; 2 prints a line a second, about the nets that are done
         batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction : as for MLP.fit
 
-        Ctrl-C ends the fit and keeps what was reached; `result.interrupted` tells.
+        Ctrl-C ends the fit and keeps what was reached, with early_stopping the best of it; `result.interrupted` tells.
 
         Returns
         -------
@@ -267,8 +269,7 @@ class Population:
             stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         check_epochs(epochs, -(-data.n_samples // size), 0)
-        shuffles = bool(shuffle) and size < data.n_samples
-        drops = any(self.network.dropout)
+        shuffles, drops = bool(shuffle) and size < data.n_samples, any(self.network.dropout)
         seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         if drops:
@@ -286,8 +287,9 @@ class Population:
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
-        self.fits += 1
-        self.result = self._result(task, outcome, restarts, interrupted, watch)
+        with interrupts.deferred():  # the nets are trained: what is said of them belongs to them
+            self.fits += 1
+            self.result = self._result(task, outcome, restarts, interrupted, watch)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
@@ -305,9 +307,8 @@ class Population:
         return PopulationResult(
             converged=converged, epochs=outcome.epochs, loss=outcome.loss,
             accuracy=outcome.right if task.data.metric != METRIC_NONE else None,
-            monitor=task.monitor,
-            best_value=outcome.best if monitored else None,
-            best_epoch=outcome.best_epochs if monitored else None,
+            monitor=task.monitor, best_value=outcome.best if monitored else None,
+            best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
             restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
             seconds=seconds, compile_seconds=compile_seconds, interrupted=interrupted,
             settings={name: value for name, value in values.items() if is_per_net(value)}, judged_by=task.judged_by,

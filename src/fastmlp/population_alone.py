@@ -17,6 +17,7 @@ from .compile_notice import CompileNotices
 from .devices import n_threads_available
 from .errors import is_per_net
 from .history import History
+from .kernels import interrupts
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from .kernels.compile_time import wait_for_others, waited
 from .optimizers import settings_of
@@ -38,7 +39,8 @@ SHOW_EVERY = 0.02  # seconds between looks at how many nets have finished
 
 def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
     """Train nets `members` for up to n_epochs, as many at a time as there are threads; on a GPU one after another, on
-    the stream that is current here. KeyboardInterrupt leaves every net as far as it had come.
+    the stream that is current here. KeyboardInterrupt leaves every net as far as it had come, or as it was at its best
+    where it stops early.
     """
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     stop, before, finished = Event(), progress.done, []
@@ -65,8 +67,8 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     if n_threads == 1:  # here: a thread of its own takes a millisecond to start and to wait for
         return work()
     with ThreadPoolExecutor(n_threads) as pool:
-        futures = [pool.submit(work) for _ in range(n_threads)]
         try:
+            futures = [pool.submit(work) for _ in range(n_threads)]
             while (done := wait(futures, SHOW_EVERY, FIRST_EXCEPTION)).not_done:
                 for future in done.done:
                     future.result()
@@ -75,7 +77,9 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
                 future.result()
             progress.show(before + len(finished), float("nan"))
         except BaseException:
-            stop.set()
+            with interrupts.deferred():  # nobody may still be writing when the caller looks at the nets
+                stop.set()
+                pool.shutdown()
             raise
     wait_for_others(max(waits))
 
@@ -128,7 +132,6 @@ class Room:
             validation = self.validation, task.held_out
         Fit(self.plan_of(net), own_data(task.data, task.strides, net), validation, self.padded, options, history).run()
         task.params[net] = params
-        outcome.status[net] = STATUS[history.stopped_by]
         n = outcome.epochs[net] = history.epochs
         if n:
             outcome.loss[net] = history.loss[-1]
@@ -141,5 +144,6 @@ class Room:
         if task.monitor is not None and history.best_epoch is not None:
             outcome.best_epochs[net] = history.best_epoch + 1
             outcome.best[net] = history.record(task.monitor)[history.best_epoch]
+        outcome.status[net] = STATUS[history.stopped_by]  # at last: until then it counts as interrupted
         if history.stopped_by == "interrupt":  # only the main thread is told, and waits unless it trains itself
             raise KeyboardInterrupt

@@ -15,6 +15,7 @@ from .convergence import Converged
 from .devices import Device, backend, device_of
 from .errors import is_per_net
 from .heuristics import choose_lanes, choose_nets_family, lane_threads, products
+from .kernels import interrupts
 from .kernels.arguments import (
     ALL_RIGHT,
     CONVERGED,
@@ -181,7 +182,9 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
 
 
 def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
-    """Train nets `members` for up to n_epochs. KeyboardInterrupt leaves every net as far as it had come."""
+    """Train nets `members` for up to n_epochs. KeyboardInterrupt leaves every net as far as it had come, or with early
+    stopping as it was at its best. outcome.best is of what kernels look for, the lowest: of an accuracy, the negative.
+    """
     module, net = backend(task.device), task.net
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
     decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
@@ -255,21 +258,30 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
                 if task.watch is not None:
                     task.watch.look(outcome)
                 if work.n_finished == len(members):
+                    work.collect()
                     break
                 if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled
                     call_epochs = min(2 * call_epochs, MOST_EPOCHS)
                 elif n_calls > 1 and seconds > CALL_SECONDS[1]:
                     call_epochs = max(1, call_epochs // 2)
         except KeyboardInterrupt:
-            for owner, epochs, params, loss, right in work.unfinished():
-                task.params[owner] = params
-                outcome.epochs[owner], outcome.loss[owner] = epochs, loss
-                outcome.right[owner] = right / task.data.n_samples
+            with interrupts.deferred():  # a second Ctrl-C comes when all is whole
+                _keep_unfinished(task, outcome, work)
+                work.collect()
             raise
         finally:
             work.collect()
-            if task.monitor is not None and task.monitor.endswith("accuracy"):
-                outcome.best[members] *= -1.0  # kernels look for the lowest
+
+
+def _keep_unfinished(task: Task, outcome: Outcome, work: Any) -> None:
+    """What nets in training have reached; with early stopping, what each of them has had as its best."""
+    for reached in work.unfinished(task.monitor is not None):
+        net = reached.net
+        task.params[net], outcome.status[net] = reached.params, reached.status
+        outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
+        outcome.right[net] = reached.right / task.data.n_samples
+        if reached.best_epoch:
+            outcome.best_epochs[net], outcome.best[net] = reached.best_epoch, reached.best_value
 
 
 def shown_progress(task: Task, outcome: Outcome) -> Progress:
@@ -302,10 +314,11 @@ def run(
         with shown_progress(task, outcome) as progress:
             for attempt in range(n_attempts):
                 if attempt:
-                    spent[members] += outcome.epochs[members]
-                    outcome.forget(members)
-                    restarts[members] += 1
-                    redraw(members, attempt)
+                    with interrupts.deferred():  # or a net would begin with another's count
+                        spent[members] += outcome.epochs[members]
+                        outcome.forget(members)
+                        restarts[members] += 1
+                        redraw(members, attempt)
                 progress.done = task.n_nets - len(members)
                 train(task, outcome, members, min(length, epochs - attempt * length), progress)
                 if restart_after is None:
@@ -319,4 +332,6 @@ def run(
             outcome.status[members[outcome.status[members] != CONVERGED]] = RUNNING
     if restart_after is not None:
         outcome.epochs += spent
+    if train is train_together and task.monitor is not None and task.monitor.endswith("accuracy"):
+        outcome.best *= -1.0
     return outcome, restarts, interrupted

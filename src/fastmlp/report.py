@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .files import check_output, write_text
 from .history import History
 from .plots.classes import calibration, confusion
 from .plots.curves import history
@@ -46,16 +46,14 @@ def write(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such folder.
+    OSError
+        If no file can be written there; one that was there before is then untouched.
     ImportError
         If matplotlib is not installed.
     ValueError
         For samples that do not fit the net, or if there is nothing to report at all.
     """
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise FileNotFoundError(f"The report should be a file in a folder that exists, but it is {str(path)!r}.")
+    check_output(path)
     if (X is None) != (y is None):
         raise ValueError("Give both X and y, or neither.")
     parts = of.samples if X is None else {"": (X, y)}
@@ -84,7 +82,7 @@ def write(
         _learned(page, net, *samples, name, feature_names, labels)
     _time(page, of)
     _settings(page, of)
-    path.write_text(page.html(), encoding="utf-8")
+    write_text(path, page.html())
 
 
 def _figures(page: Page, of: History) -> None:
@@ -95,7 +93,7 @@ def _figures(page: Page, of: History) -> None:
             if of.epochs and getattr(of, record) is not None:
                 kept = -1 if of.best_epoch is None else of.best_epoch  # the epoch whose parameters the net has
                 figure = getattr(of, record)[kept]
-                note = "last epoch" if of.best_epoch is None else f"epoch {of.best_epoch + 1:,}, kept"
+                note = "last epoch" if of.best_epoch is None else f"epoch {of.best_epoch + 1:,} of {of.epochs:,}, kept"
                 cards.append((kind, percent(figure) if name == "accuracy" else f"{figure:.4g}", note))
     if of.epochs:
         cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))

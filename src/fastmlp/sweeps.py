@@ -41,7 +41,7 @@ class SweepResult:
     best : MLP                 trained with the best settings on all samples
     seconds : float            wall time, compiling included
     compile_seconds : float    the part of it in which kernels were compiled or loaded
-    interrupted : whether Ctrl-C left configurations out
+    interrupted : whether Ctrl-C left configurations out, or ended the training of `best`
     """
 
     settings: list[dict[str, Any]]
@@ -220,19 +220,22 @@ def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state,
     scoring = _scoring([full[0] for _, full in groups], features, targets, device, dtype)
     fold_scores, losses, order = np.full((n, cv), np.nan), np.full(n, np.nan), np.arange(0)
     interrupted = False
-    for members, full in groups:
-        pop, fit = _population(full, features, targets, cv, device, dtype, int(rng.integers(2**31)))
-        weights = np.tile(left_in, (len(members), 1))
-        result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
-        figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
-        score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
-        fold_scores[members] = np.where(np.isfinite(score), score, -np.inf).reshape(len(members), cv)
-        losses[members] = result.loss.reshape(len(members), cv).mean(axis=1)
-        finished = (result.stopped_by != "interrupt").reshape(len(members), cv).all(axis=1)
-        order = np.concatenate([order, np.array(members)[finished]])
-        if result.interrupted:
-            interrupted = True
-            break
+    try:
+        for members, full in groups:
+            pop, fit = _population(full, features, targets, cv, device, dtype, int(rng.integers(2**31)))
+            weights = np.tile(left_in, (len(members), 1))
+            result = pop.fit(features, targets, sample_weight=weights, verbose=verbose, **fit)
+            figures = pop.evaluate(features, targets, sample_weight=1.0 - weights)
+            score = figures["accuracy"] if scoring == "accuracy" else -figures["loss"]
+            fold_scores[members] = np.where(np.isfinite(score), score, -np.inf).reshape(len(members), cv)
+            losses[members] = result.loss.reshape(len(members), cv).mean(axis=1)
+            finished = (result.stopped_by != "interrupt").reshape(len(members), cv).all(axis=1)
+            order = np.concatenate([order, np.array(members)[finished]])
+            if result.interrupted:
+                interrupted = True
+                break
+    except KeyboardInterrupt:  # outside of a fit, such as in an evaluation
+        interrupted = True
     if not order.size:
         raise KeyboardInterrupt
     order.sort()
@@ -247,7 +250,7 @@ def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state,
         scoring=scoring,
         best=best,
         seconds=seconds,
-        interrupted=interrupted,
+        interrupted=interrupted or (best.history is not None and best.history.stopped_by == "interrupt"),
         compile_seconds=compile_seconds,
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .columns import column_kind, numbers_of
+from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, read_numbers, text_of
+from .columns import column_kind, numbers_of, tolerated_numbers
 from .errors import unknown_name
 
 if TYPE_CHECKING:
@@ -35,19 +37,47 @@ def infer_task(series: pd.Series, task: str = "auto") -> str:
     kind = column_kind(series)
     if kind not in ("number", "category"):
         raise ValueError(f"The target column {series.name!r} should hold numbers or classes, but it holds {kind}.")
-    if task != "auto":
-        return task
-    if kind == "category":
-        return CLASSIFICATION
-    values = np.unique(numbers_of(series.dropna()))
-    are_codes = len(values) <= MAX_NUMBERED_CLASSES and bool((values == np.round(values)).all())
-    return CLASSIFICATION if are_codes else REGRESSION
+    return CLASSIFICATION if poses_classes(series, task) else REGRESSION
+
+
+def poses_classes(series: pd.Series, task: str = "auto") -> bool:
+    """Whether a column of this task poses a classification. A few cells that are no numbers do not make it one.
+
+    Raises
+    ------
+    ValueError
+        If the task is "auto", and quantities come with too many cells that are no numbers.
+    """
+    reading = read_numbers(series)
+    if task != "auto" or contents(series) not in (*NUMBERS, *MIXTURES) or not reading.is_half:
+        return task != REGRESSION
+    values = tolerated_numbers(series, 1.0)[0]
+    values = np.unique(values[~np.isnan(values)])
+    if len(values) <= MAX_NUMBERED_CLASSES and bool((values == np.round(values)).all()):
+        return True
+    if reading.is_tolerable:
+        return False
+    raise ValueError(
+        f"The target column {series.name!r} looks like numbers, but {reading.n_bad} of its {reading.n_present} cells "
+        f"hold {examples(series, reading.bad)}; correct or empty these cells, or ask for the task 'classification'."
+    )
 
 
 def labels_of(series: pd.Series) -> list[Label]:
     """The cells as plain Python values; whole numbers are ints, so that 1 and 1.0 are one class."""
-    cells = series.tolist()
+    cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in series.tolist()]
     return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
+
+
+def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray:
+    """Of each label the number of its class, int64 (n_rows,), -1 for a label that is no class.
+
+    A class counts by any spelling: 1, 1.0 and "1" alike, and true for 1 where there are no classes but 0 and 1.
+    """
+    position = {label: k for k, label in enumerate(classes)}
+    find = Spellings([text_of(label) for label in classes]).find
+    numbers = [position.get(label, -1) for label in labels]
+    return np.array([find(text_of(label)) if k < 0 else k for k, label in zip(numbers, labels, strict=True)], np.int64)
 
 
 @dataclass(frozen=True)
@@ -93,13 +123,12 @@ class Target:
         """Class numbers, int64 (n_rows,), or standardised values, float64 (n_rows, 1)."""
         if self.task == REGRESSION:
             return ((numbers_of(series) - self.mean) / self.std)[:, None]
-        position = {label: k for k, label in enumerate(self.classes)}
-        codes = np.array([position.get(label, -1) for label in labels_of(series)], dtype=np.int64)
+        codes = class_numbers(labels_of(series), self.classes)
         if (codes < 0).any():
             unknown = series.iloc[int(np.argmin(codes))]
             raise ValueError(
                 f"The target column {self.name!r} holds the class {unknown!r}, which did not occur in training; "
-                f"the model knows {_listed(self.classes)}. Remove such rows or train with them."
+                f"the model knows {listed(self.classes)}. Remove such rows or train with them."
             )
         return codes
 
@@ -138,6 +167,6 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
     return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
 
 
-def _listed(labels: tuple[Label, ...]) -> str:
+def listed(labels: tuple[Label, ...]) -> str:
     shown = ", ".join(repr(label) for label in labels[:10])
     return f"{shown} and {len(labels) - 10} more" if len(labels) > 10 else shown

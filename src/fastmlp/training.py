@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,14 +18,8 @@ from .convergence import Converged
 from .errors import DivergenceWarning
 from .heuristics import products
 from .history import History
-from .kernels.arguments import (
-    DIVERGED,
-    METRIC_NONE,
-    STEPS_DONE,
-    Course,
-    Data,
-    aligned_zeros,
-)
+from .kernels import interrupts
+from .kernels.arguments import DIVERGED, STEPS_DONE, Course, Data, aligned_zeros
 from .kernels.optimizers import CODES, MOST_STATE
 from .leftovers import leftovers
 from .optimizer_state import CARRIED, OptimizerState
@@ -33,6 +27,7 @@ from .optimizers import Optimizer
 from .pace import STEP, Pace
 from .plan import Plan
 from .progress import Progress
+from .records import Judged, Kept, Moment, judge, write_records
 from .schedules import factors_at
 
 # What a look at the records costs, with the call into the kernel, 30 us, as the multiply-adds that a core does in that
@@ -83,32 +78,21 @@ class Options:
         }
 
 
-class Moment(NamedTuple):
-    """Where training can begin again."""
-
-    epoch: int
-    params: Any
-    state: Any
-    scalars: np.ndarray
-
-
 class Fit:
     """One fit in progress. `run` changes params in place and fills the history.
 
     Where only the records of training say when a fit ends, or which parameters were the best, it looks at several
     epochs at a time. Training repeats itself to the bit, so the parameters of an epoch in between are found again from
     those of the last look before.
+
+    An interruption may come between any two lines. It ends the fit as it would have ended there: parameters are finite
+    and, where early stopping chooses them, the best so far; records are of one length.
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        data: Data,
-        validation: tuple[Plan, Data] | None,
-        params: np.ndarray,
-        options: Options,
+        self, plan: Plan, data: Data, validation: tuple[Plan, Data] | None, params: np.ndarray, options: Options,
         history: History,
-    ):
+    ):  # fmt: skip
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
         self.validation = None if validation is None else (validation[0], validation[0].place(validation[1]))
         self._host_params = params
@@ -123,13 +107,12 @@ class Fit:
         self._empty = np.empty(0, params.dtype)
         # The last parameters known to give a finite loss, and those before a call: the same until the second call.
         self._proven = self._before_call = self._spare = plan.kept("proven", self.memory.params.copy)
-        self._kept: Any = None  # the parameters to end with, or (Moment, epochs to train from there)
+        self._judged = Judged()
         self._last_look: Moment | None = None
+        self._call_began, self._overflowed = 0, False  # with which step; whether parameters have, and not the loss
         self._ended: int | None = None  # after how many epochs, where training went on for more
-        self._best: Best | None = None
-        if options.early_stopping is not None:
-            default = "loss" if validation is None else "validation_loss"
-            self._best = Best(options.early_stopping, options.early_stopping.monitor or default)
+        rule, default = options.early_stopping, "loss" if validation is None else "validation_loss"
+        self._best = None if rule is None else Best(rule, rule.monitor or default)
 
     def _first_state(self) -> np.ndarray:
         """The optimiser's, in memory of the plan's if nobody wants to go on with it."""
@@ -147,6 +130,16 @@ class Fit:
     @property
     def epochs_done(self) -> int:
         return self.steps_done // self.n_batches if self._ended is None else self._ended
+
+    @property
+    def _n_sound(self) -> int:
+        """Epochs done, without one whose last step has made parameters that are not finite."""
+        return (self.steps_done - 1) // self.n_batches if self._overflowed else self.epochs_done
+
+    @property
+    def _n_recorded(self) -> int:
+        """Epochs of which all records are there."""
+        return self.epochs_done if self.validation is None else min(self.epochs_done, self._n_validated)
 
     @property
     def _is_at_home(self) -> bool:
@@ -174,19 +167,49 @@ class Fit:
                 Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
             ):
                 self.history.stopped_by = self._train(team, judges, progress)
-                self._ended = self.epochs_done
+                self._ended = self._n_recorded
                 self._restore_kept(team)
-        except KeyboardInterrupt:
-            self.history.stopped_by = "interrupt"
-        except BaseException:
-            self.history.stopped_by = "error"
-            if self._is_at_home:  # what a device has is left there: perhaps it is what failed
                 self._bring_home()
+                self._record(self._ended)
+        except KeyboardInterrupt:
+            with interrupts.deferred():  # a second Ctrl-C comes when all is whole
+                self.history.stopped_by = "interrupt"
+                self._end_early()
+        except BaseException:
+            with interrupts.deferred():
+                self.history.stopped_by = "error"
+                self._end_after_error()
             raise
         finally:
-            self._record()
             self.history.seconds = time.perf_counter() - start
+
+    def _end_early(self) -> None:
+        """End as the fit would have ended here, wherever here is."""
+        is_finite = self._is_finite()
+        if not is_finite:
+            self._restore_finite(self._call_began)
+        if self._ended is None and self._judges:
+            first, look = self._judged.n_epochs, self._last_look
+            if look is not None and look.epoch == first < self._n_sound and self.validation is None:
+                self._judge(first, self._n_sound, is_now=False)
+            if self._ended is None:  # epochs that nobody has judged do not count
+                self._ended = self._judged.n_epochs
+        self._ended = self._n_recorded
+        if self._judged.kept is not None:
+            with leftovers.team_of(self.plan.backend, self.plan.n_threads) as team:
+                self._restore_kept(team)
         self._bring_home()
+        self._record(self._ended)
+        if not is_finite:
+            self._warn_of_divergence(5)
+
+    def _end_after_error(self) -> None:
+        """The same, unless it fails too. What a device has is left there: perhaps it is what failed."""
+        with suppress(Exception):
+            if self._is_at_home:
+                return self._end_early()
+        self._judged = self._judged._replace(epoch=-1)  # whatever was the best, it is not restored
+        self._record(self._n_recorded)
 
     def _train(self, team, judges, progress: Progress) -> str:
         measures = self.validation is not None or self.options.metrics is not None
@@ -210,8 +233,7 @@ class Fit:
             epochs_done = self.epochs_done
             if not went_well:
                 if self._last_look is not None:
-                    sound = epochs_done if self.memory.scalars[0, DIVERGED] else (self.steps_done - 1) // self.n_batches
-                    return self._judge(looked, sound, is_now=False) or "divergence"
+                    return self._judge(looked, self._n_sound, is_now=False) or "divergence"
                 return "divergence"
             if epochs_done:
                 progress.show(self.steps_done / self.n_batches, self.memory.epoch_loss[epochs_done - 1])
@@ -252,19 +274,16 @@ class Fit:
 
     def _restore_kept(self, team) -> None:
         """The parameters to end with."""
-        if isinstance(self._kept, tuple):
-            look, n_epochs = self._kept
-            first, n_steps = look.epoch * self.n_batches, n_epochs * self.n_batches
-            self._go_back(look)
-            if n_steps:
-                try:
-                    self._run_kernel(team, self.plan.n_threads, first, n_steps)
-                except KeyboardInterrupt:  # half done on a device; the whole takes no longer than a call
-                    self._go_back(look)
-                    self._run_kernel(team, self.plan.n_threads, first, n_steps)
-                    raise
-        elif self._kept is not None:
-            self.memory.params[:] = self._kept
+        kept = self._judged.kept
+        if kept is None:
+            return
+        if kept.moment is None:
+            self.memory.params[:] = kept.params
+            return
+        self._go_back(kept.moment)
+        if kept.n_epochs:  # no longer than a call
+            first, n_steps = kept.moment.epoch * self.n_batches, kept.n_epochs * self.n_batches
+            self._run_kernel(team, self.plan.n_threads, first, n_steps)
 
     def _call(self, team, n_threads: int, first: int, n_steps: int) -> bool:
         """Train n_steps from step `first` on; False if the loss was not finite, after restoring finite parameters.
@@ -272,6 +291,7 @@ class Fit:
         An interruption finds the host's call done, and a device's half done: that one is undone.
         """
         memory, start = self.memory, None
+        self._call_began = first
         before = self._before_call = self._spare
         before[:] = memory.params
         if memory.params is not self._host_params:
@@ -282,15 +302,15 @@ class Fit:
             is_finite = self._is_finite()
         except KeyboardInterrupt:
             if start is not None:
-                self._go_back(start)
-            elif not self._is_finite():
-                self._restore_finite(first)
+                with interrupts.deferred():
+                    self._go_back(start)
             raise
         if is_finite:
             last, self._proven = self._proven, before
             self._spare = last if last is not before else self.plan.kept("spare", self.memory.params.copy)
         else:
             self._restore_finite(first)
+            self._warn_of_divergence(6)
         return is_finite
 
     def _is_finite(self) -> bool:
@@ -298,15 +318,20 @@ class Fit:
 
     def _restore_finite(self, first: int) -> None:
         """The last finite parameters, after a call that began with step `first`."""
-        options = self.options
+        self._overflowed = not self.memory.scalars[0, DIVERGED]
         self.memory.params[:] = self._before_call if self.steps_done > first else self._proven
+
+    def _warn_of_divergence(self, stacklevel: int) -> None:
+        options = self.options
         if options.warns:
+            # A loss that is not finite is found before its step, which is not counted then; parameters are after it.
+            epoch = (self.steps_done - (0 if self.memory.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
             warnings.warn(
-                f"The loss stopped being finite in epoch {self.steps_done // self.n_batches}; training ended and the "
-                f"last finite parameters were restored. Lower the learning rate (it is "
+                f"The loss or the parameters stopped being finite in epoch {epoch} of {options.epochs}; training ended "
+                f"and the last finite parameters were restored. Lower the learning rate (it is "
                 f"{options.optimizer.learning_rate:g}), set clip_norm=1.0, or scale the inputs and targets.",
                 DivergenceWarning,
-                stacklevel=6,
+                stacklevel=stacklevel,
             )
 
     def _run_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
@@ -339,7 +364,7 @@ class Fit:
             self.options.metrics.measure(last - 1)
         if self._judges and (reason := self._judge(first, last)):
             return reason
-        self._record()
+        self._record(last)
         if self.options.callbacks:
             self._bring_home()
         said = [callback(last - 1, self.history) for callback in self.options.callbacks]  # all of them are called
@@ -350,52 +375,36 @@ class Fit:
 
         is_now : whether the present parameters are those after epoch last - 1
         """
-        self._record()
-        best, goal, history = self._best, self.options.converged, self.history
-        values = history.record(best.monitor)[first:last].tolist() if best is not None else ()
-        reached = None
-        if goal is not None:
-            accuracy = None if history.accuracy is None else history.accuracy[first:last]
-            reached = goal.first_reached(history.loss[first:last], accuracy)
-        reached = None if reached is None else first + reached
-        improved, reason, end = None, "", last
-        for epoch, value in enumerate(values, start=first):
-            assert best is not None
-            if best.improves(epoch, value):
-                improved = history.best_epoch = epoch
-            if epoch == reached:
-                break
-            if best.is_late(epoch):
-                reason, end, reached = "early_stopping", epoch + 1, None
-                break
-        if reached is not None:
-            reason, end, improved = "converged", reached + 1, reached
+        self._record(last)
+        best, judged = self._best, self._judged
+        if best is not None:
+            best.value, best.epoch = judged.value, judged.epoch  # as they were, if this was begun and interrupted
+        improved, reason, end = judge(best, self.options.converged, self.history, first, last)
+        kept = judged.kept
         if improved is not None:
             # A full batch's loss is that of the parameters before its only step.
-            is_of_after = best is not None and best.monitor not in ("loss", "accuracy") and reached is None
+            is_of_after = best is not None and best.monitor not in ("loss", "accuracy") and reason != "converged"
             of_before = self.n_batches == 1 and not is_of_after
             n_epochs = improved + (0 if of_before else 1)
             if n_epochs == last and is_now:
-                self._kept = self.memory.params.copy()
+                kept = Kept(self.memory.params.copy())
             elif self._last_look is None:
-                self._kept = self._before_call.copy()
+                kept = Kept(self._before_call.copy())
             else:
-                self._kept = self._last_look, n_epochs - first
+                kept = Kept(moment=self._last_look, n_epochs=n_epochs - first)
+        value, epoch = (judged.value, judged.epoch) if best is None else (best.value, best.epoch)
+        self._judged = Judged(end, value, epoch, kept)
         if reason:
             self._ended, self._n_validated = end, min(self._n_validated, end)
-            self._record()
+        self._record(end)
         return reason
 
-    def _record(self) -> None:
-        """Bring the history up to the last finished epoch."""
-        n = self.epochs_done
-        self.history.loss = self.memory.epoch_loss[:n]
-        if self.data.metric != METRIC_NONE:
-            self.history.accuracy = self.memory.epoch_right[:n]
-        if self.validation is not None:
-            records = self._validated[: self._n_validated]
-            self.history.validation_loss = records[:, 0]
-            if self.validation[1].metric != METRIC_NONE:
-                self.history.validation_accuracy = records[:, 1]
+    def _record(self, n: int) -> None:
+        """Bring the history to n epochs."""
+        best_epoch = self._judged.epoch if self._judged.epoch >= 0 else None
+        validated_metric = None if self.validation is None else self.validation[1].metric
+        write_records(
+            self.history, n, self.memory, self.data.metric, self._validated, validated_metric, best_epoch
+        )  # fmt: skip
         if self.options.metrics is not None:
             self.options.metrics.write(self.history, n)

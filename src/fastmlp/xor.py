@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .compile_notice import CompileNotices
+from .errors import counted
 from .history import History
 from .initialization import Uniform
+from .interruption import uninterrupted
 from .mlp import MLP
 from .optimizers import SGD, Adam, optimizer_from_name
 from .population import Population
@@ -32,7 +35,7 @@ class XorNet:
     def train(self, seed: int) -> tuple[MLP, History]:
         net = MLP(self.layer_sizes, random_state=seed, **self.settings)
         with CompileNotices(True):
-            return net, net.fit(X, Y, verbose=0, **self.training)
+            return net, uninterrupted(net.fit(X, Y, verbose=0, **self.training))
 
     def n_solved(self) -> int:
         """In how many of SEEDS starts every pattern ends on the right side."""
@@ -79,10 +82,13 @@ def outputs_of_class_1(net: MLP) -> np.ndarray:
 
 
 def statistics(
-    n_nets: int, optimizer: str, learning_rate: float | None, epochs: int, hidden: tuple[int, ...], activation: str,
-    restart_after: int | None, seed: int,
-) -> str:  # fmt: skip
-    """Train many nets on XOR until all four outputs are within 40 % of their targets, and say how they did."""
+    say: Callable[[str], None], n_nets: int, optimizer: str, learning_rate: float | None, epochs: int,
+    hidden: tuple[int, ...], activation: str, restart_after: int | None, seed: int,
+) -> None:  # fmt: skip
+    """Train many nets on XOR until all four outputs are within 40 % of their targets, and say how they did.
+
+    After Ctrl-C the nets that came to their end are summed up, and a KeyboardInterrupt goes on.
+    """
     pop = Population(
         (2, *hidden, 1), n_nets, hidden_activation=activation, loss="binary_cross_entropy", init=Uniform(-1, 1),
         random_state=seed,
@@ -92,9 +98,10 @@ def statistics(
         restart_after=restart_after,
     )  # fmt: skip
     sizes = "-".join(map(str, pop.network.layer_sizes))
-    return (
-        f"XOR, {sizes}, {activation}, weights from U(-1, 1), 40-20-40 rule, at most {epochs} epochs\n{result.summary()}"
-    )
+    if result.n_finished:
+        rule = f"40-20-40 rule, at most {counted(epochs, 'epoch')}"
+        say(f"XOR, {sizes}, {activation}, weights from U(-1, 1), {rule}\n{result.summary()}")
+    uninterrupted(result)
 
 
 def run(console: Any) -> int:

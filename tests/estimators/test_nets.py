@@ -280,4 +280,4 @@ def test_works_without_being_asked_to_import_scikit_learn(fresh_python):
 
 def test_says_what_to_install(fresh_python):
     done = fresh_python("import sys; sys.modules['sklearn'] = None\nimport fastmlp\nfastmlp.MLPRegressor")
-    assert "pip install 'fastmlp[sklearn]'" in done.stderr.splitlines()[-1]
+    assert "pip install 'fastmlp[sklearn]' (in a checkout: pip install '.[sklearn]')" in done.stderr.splitlines()[-1]

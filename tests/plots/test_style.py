@@ -20,7 +20,10 @@ def test_without_matplotlib_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     history = fastmlp.History()
     history.loss = np.ones(3)
-    with pytest.raises(ImportError, match=r"Pictures need matplotlib: pip install 'fastmlp\[plot\]'\."):
+    with pytest.raises(
+        ImportError,
+        match=r"Pictures need matplotlib: pip install 'fastmlp\[plot\]' \(in a checkout: pip install '\.\[plot\]'\)",
+    ):
         history.plot()
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..interruption import uninterrupted
 from ..kernels.cpu.one_net import MAKE_AFTER, is_tiny
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
@@ -147,8 +148,10 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Co
     )
     targets = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
 
+    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizer, "shuffle": False, "verbose": 0}
+
     def fit(n: int) -> None:
-        net.fit(X, targets, epochs=n, batch_size=batch_size, optimizer=optimizer, shuffle=False, verbose=0)
+        uninterrupted(net.fit(X, targets, epochs=n, **options))
 
     def by_hand(n: int) -> None:
         for _ in range(n):

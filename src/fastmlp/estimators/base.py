@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import install_command
+
 try:
     from sklearn.base import BaseEstimator
 except ImportError as error:
-    raise ImportError("The estimators need scikit-learn 1.7 or newer: run `pip install 'fastmlp[sklearn]'`.") from error
+    raise ImportError(f"The estimators need scikit-learn 1.7 or newer: {install_command('sklearn')}.") from error
 
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state

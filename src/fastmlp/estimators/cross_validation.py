@@ -43,6 +43,8 @@ def cross_val_population(
     dict of "test_score" (n_folds,), "estimator", the fitted ones, "indices", and "fit_time" and "score_time", seconds
     for all folds together
 
+    Ctrl-C ends it as KeyboardInterrupt, as in scikit-learn.
+
     Raises
     ------
     TypeError
@@ -68,6 +70,8 @@ def cross_val_population(
     weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
     samples = Samples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
     nets, result = _train(whole, samples, [train for train, _ in folds])
+    if result.interrupted:  # scores of nets that are half trained say nothing
+        raise KeyboardInterrupt
     fitted = [_fitted(whole, nets, result, k, len(train)) for k, (train, _) in enumerate(folds)]
     trained = time.perf_counter()
     if scoring is None and is_classifier(whole):

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import interrupts
 from ..mlp import MLP
+
+INTERRUPTED = -1  # a status beside SciPy's
 
 
 def minimize(
@@ -15,7 +18,7 @@ def minimize(
 ) -> Any:  # fmt: skip
     """Train net in place until no component of the gradient is above tol, or the objective has ceased to fall.
 
-    Returns SciPy's result.
+    Returns SciPy's result. Ctrl-C ends it at the last iterate, and the status is INTERRUPTED.
 
     scale : factor on the objective, which tol is compared after
     Source: Byrd, Lu, Nocedal, Zhu 1995, as scipy.optimize.minimize has it.
@@ -25,6 +28,7 @@ def minimize(
     >>> net.params.round(4)
     array([2., 1.])
     """
+    from scipy.optimize import OptimizeResult
     from scipy.optimize import minimize as scipy_minimize
     from threadpoolctl import threadpool_limits
 
@@ -34,21 +38,30 @@ def minimize(
         loss, gradient = objective(params)
         return scale * loss, scale * gradient.astype(np.float64)
 
-    n_done = 0
+    n_done, last = 0, net.params.astype(np.float64)
 
-    def show(intermediate_result: Any) -> None:
-        nonlocal n_done
-        n_done += 1
-        print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
+    def note(intermediate_result: Any) -> None:
+        nonlocal n_done, last
+        n_done, last = n_done + 1, intermediate_result.x.copy()
+        if verbose:
+            print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
 
-    with threadpool_limits(1, "blas"):  # SciPy's own steps are short: two threads took 11 ms for what one does in 40 us
-        result = scipy_minimize(
-            scaled,
-            net.params.astype(np.float64),
-            method="L-BFGS-B",
-            jac=True,
-            callback=show if verbose else None,
-            options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
-        )
+    try:
+        with threadpool_limits(1, "blas"):  # SciPy's own steps are short: two threads took 11 ms for one's 40 us
+            result = scipy_minimize(
+                scaled,
+                last,
+                method="L-BFGS-B",
+                jac=True,
+                callback=note,
+                options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
+            )
+    except KeyboardInterrupt:
+        with interrupts.deferred():
+            fun, gradient = scaled(last)
+            result = OptimizeResult(
+                x=last, fun=fun, jac=gradient, nit=n_done, nfev=n_done, status=INTERRUPTED, success=False,
+                message="it was interrupted",
+            )  # fmt: skip
     net.params = result.x
     return result

@@ -14,7 +14,7 @@ from ..population import Population
 from ..population_result import PopulationResult
 from ..schedules import schedule_factors
 from .rules import Scale, first_params, inverse_scaling, scale_of
-from .settings import activation_of, batch_size_of, optimizer_of
+from .settings import activation_of, batch_size_of, optimizer_of, warn_user
 from .training import Samples, check_finite, net_settings, penalty_of, split, warn_of_epochs
 
 
@@ -79,9 +79,15 @@ def train_nets(
     estimator.net_ = nets
     samples = samples._replace(weights=estimator._training_weights(samples))
     result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out)
+    trained = result.epochs > 0
+    if result.interrupted:
+        warn_user(
+            f"Training was interrupted: {result.n_finished} of {result.n_nets} nets had come to their end, "
+            f"{result.n_nets - int(trained.sum())} had not begun, and the others are as they were at their best."
+        )
     estimator.n_iter_ = int(result.epochs.max())
     estimator.t_ += len(samples.X) * estimator.n_iter_
-    estimator.loss_ = scale.reported * float(result.loss.mean())
+    estimator.loss_ = scale.reported * float(result.loss[trained].mean()) if trained.any() else float("nan")
     estimator.best_loss_ = None if estimator.early_stopping else estimator.loss_
     estimator.best_validation_score_ = None
     if result.monitor == "validation_accuracy" and result.best_value is not None:

@@ -130,6 +130,11 @@ class EpochRules:
             self._judge(self._score(history), history)
         return self.n_stalled > self.n_iter_no_change and self._ends()
 
+    def lag_behind(self, history: History) -> bool:
+        """Whether epochs have been finished that nothing is recorded of."""
+        recorded = len(self.losses) if self._score is None else min(len(self.losses), len(self.scores))
+        return recorded < history.epochs
+
     def _judge(self, score: float, history: History) -> None:
         self.scores.append(score)
         if self.verbose:

@@ -17,7 +17,7 @@ from ..layout import Layout
 from ..mlp import MLP
 from ..optimizer_state import OptimizerState
 from ..schedules import schedule_factors
-from .lbfgs import minimize
+from .lbfgs import INTERRUPTED, minimize
 from .rules import (
     EpochRules,
     ObjectiveOfEpochs,
@@ -114,7 +114,9 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constan
         max_iter=estimator.max_iter, max_fun=estimator.max_fun, tol=estimator.tol, verbose=estimator.verbose,
     )  # fmt: skip
     check_finite(net.params, bool(np.isfinite(result.fun)))
-    if result.status != 0:
+    if result.status == INTERRUPTED:
+        warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the parameters it began with are kept.")
+    elif result.status != 0:
         warn_user(
             f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
             f"{result.message}. Raise max_iter or max_fun, or scale the data.",
@@ -150,15 +152,19 @@ def _run_epochs(
             optimizer_state=estimator._optimizer_state, verbose=0,
         )  # fmt: skip
     check_finite(net.params, history.stopped_by != "divergence")
+    if rules.lag_behind(history):  # interrupted before they were called
+        rules(history.epochs - 1, history)
+    if estimator.early_stopping and rules.best_params is not None:
+        net.params = rules.best_params
     estimator.n_iter_ = history.epochs
     estimator.t_ += n_samples * history.epochs
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
-        warn_user("Training was interrupted; the net is as far as it had come.")
+        chosen = estimator.early_stopping and rules.best_params is not None
+        kept = f"as it was at its best validation score, {rules.best_score:.4g}" if chosen else "as far as it had come"
+        warn_user(f"Training was interrupted in epoch {history.epochs + 1}; the net is {kept}.")
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
-    if estimator.early_stopping and rules.best_params is not None:
-        net.params = rules.best_params
 
 
 def warn_of_epochs(estimator: Any) -> None:
@@ -202,11 +208,8 @@ def _score_function(estimator: Any, held_out: Samples) -> Any:
 
 
 def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:
-    if len(rules.losses) < history.epochs:  # interrupted between two calls
-        rules(history.epochs - 1, history)
     estimator.loss_curve_ = [*estimator.loss_curve_, *rules.losses]
-    if rules.losses:
-        estimator.loss_ = rules.losses[-1]
+    estimator.loss_ = rules.losses[-1] if rules.losses else float("nan")  # interrupted before the first epoch's end
     estimator.best_loss_ = None if estimator.early_stopping else rules.best_loss
     estimator.best_validation_score_ = rules.best_score if estimator.early_stopping else None
     if history.validation_loss is not None:

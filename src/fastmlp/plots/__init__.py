@@ -1,6 +1,6 @@
 """Pictures of learning. Every function draws into `ax`, or into a new figure, and returns the Axes it drew in.
 
-They need matplotlib, which is imported when the first one is called: pip install 'fastmlp[plot]'. Colours are those of
+They need matplotlib, which is imported when the first one is called: the extra `plot`. Colours are those of
 Okabe and Ito 2008, which stay apart for colour-blind readers, and what a colour says is said by a shape or a word too.
 """
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import install_command
+
 # Okabe and Ito 2008, "Color universal design".
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -27,7 +29,7 @@ def import_pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib: pip install 'fastmlp[plot]'.") from error
+        raise ImportError(f"Pictures need matplotlib: {install_command('plot')}.") from error
     return plt
 
 

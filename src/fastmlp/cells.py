@@ -1,0 +1,217 @@
+"""What a cell of a table means, whatever its type: a number, the text of a category, or nothing.
+
+The same column arrives as true and false from one source, as 0 and 1 from the next and as text from a third; integers
+turn into floats where one cell is missing. Training and prediction both read cells through this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What pandas calls contents; the "mixed" ones are looked at cell by cell.
+NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "empty")
+MIXTURES = ("string", "mixed", "mixed-integer", "unknown-array")
+MISSING_TEXTS = {"", "?", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"}  # in small letters
+TRUTHS = {"false": "False", "true": "True"}
+TRUTH_OF_NUMBER = {"0": "False", "1": "True"}
+NUMBER_OF_TRUTH = {truth: number for number, truth in TRUTH_OF_NUMBER.items()}
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+EXACT_DIGITS = 7  # by which numbers that are not whole are the same category; float32 keeps no more
+TOLERATED = 0.05  # share of cells that may be no numbers in a column of numbers; they count as missing
+
+
+def is_plain(cell: object) -> bool:
+    """Whether it is text, true, false or a number."""
+    return isinstance(cell, (str, Real, Decimal, np.bool_))
+
+
+def text_of(cell: Any) -> str:
+    """The name of a category: 1, 1.0 and np.int8(1) are "1", NumPy's and Python's true "True"."""
+    if isinstance(cell, (str, bool, np.bool_)) or not isinstance(cell, (Real, Decimal)):
+        return str(cell)
+    if isinstance(cell, Integral):
+        return str(int(cell))
+    number = float(cell)
+    if number.is_integer():
+        return str(int(number))
+    return str(cell) if isinstance(cell, np.floating) else str(number)
+
+
+def number_of(cell: Any) -> float | None:
+    """NaN for a text that marks a missing cell, None for what is no number; true and false are 1 and 0."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        if NUMBER.fullmatch(text):
+            return float(text)
+        return float("nan") if text.lower() in MISSING_TEXTS else None
+    if not is_plain(cell):
+        return None
+    try:
+        return float(cell)
+    except OverflowError:  # an integer of more than 308 digits
+        return float("inf") if cell > 0 else float("-inf")
+
+
+def contents(series: pd.Series) -> str:
+    """pandas' name for what the cells are: "boolean", "floating", "string", "mixed", "datetime64" and so on."""
+    import pandas as pd
+    from pandas.api import types
+
+    if types.is_bool_dtype(series):
+        return "boolean"
+    if types.is_numeric_dtype(series):
+        return "complex" if types.is_complex_dtype(series) else "floating"
+    found = types.infer_dtype(series, skipna=True)
+    if found == "unknown-array" and isinstance(series.dtype, pd.ArrowDtype):  # such as Arrow's dictionaries
+        found = types.infer_dtype(series.astype(object), skipna=True)
+    return found
+
+
+class Reading(NamedTuple):
+    """A column read as numbers.
+
+    values : float64 (n_rows,)    NaN where a cell is missing or no number
+    bad : bool (n_rows,)          where a cell is there, but no number
+    n_present : int               cells that are not missing, the bad ones among them
+    """
+
+    values: np.ndarray
+    bad: np.ndarray
+    n_present: int
+
+    @property
+    def n_bad(self) -> int:
+        return int(np.count_nonzero(self.bad))
+
+    @property
+    def is_tolerable(self) -> bool:
+        """Whether the column is one of numbers, but for a few cells."""
+        return self.n_bad < self.n_present and self.n_bad <= TOLERATED * self.n_present
+
+    @property
+    def is_half(self) -> bool:
+        """Whether at least half of the cells are numbers."""
+        return self.n_present > 0 and 2 * self.n_bad <= self.n_present
+
+
+def read_numbers(series: pd.Series, truths: bool = False) -> Reading:
+    """The cells of a column as numbers.
+
+    truths : whether the texts "true" and "false", in any case of letters, are 1 and 0, and not bad
+    """
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        of_category = read_numbers(pd.Series(series.cat.categories), truths)
+        codes = series.cat.codes.to_numpy()
+        values = np.append(of_category.values, np.nan)[codes]
+        bad = np.append(of_category.bad, False)[codes]
+        return Reading(values, bad, len(values) - int(np.count_nonzero(np.isnan(values) & ~bad)))
+    found = contents(series)
+    if found in NUMBERS or found == "boolean":
+        try:
+            values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+            return Reading(values, np.zeros(len(values), bool), int(np.count_nonzero(~np.isnan(values))))
+        except OverflowError:
+            pass  # a huge integer: cell by cell
+    return _read_each(series, found, truths)
+
+
+def _read_each(series: pd.Series, found: str, truths: bool) -> Reading:
+    import pandas as pd
+
+    missing = series.isna().to_numpy()
+    if found not in MIXTURES and found not in NUMBERS and found != "boolean":  # dates, lists, bytes, complex numbers
+        return Reading(np.full(len(series), np.nan), ~missing, int(np.count_nonzero(~missing)))
+    codes: Any
+    cells: Iterable[Any]
+    if found == "string":  # each distinct text once
+        codes, cells = pd.factorize(series)
+    else:
+        codes, cells = np.arange(len(series)), series.astype(object)
+    of_truth = {"true": 1.0, "false": 0.0} if truths else {}
+    numbers = [of_truth[c.lower()] if isinstance(c, str) and c.lower() in of_truth else number_of(c) for c in cells]
+    values = np.append(np.array([np.nan if number is None else number for number in numbers], np.float64), np.nan)
+    bad = np.append(np.array([number is None for number in numbers], bool), False)
+    values, bad = values[codes], bad[codes] & ~missing  # code -1, of a missing cell, is the last one
+    return Reading(values, bad, int(np.count_nonzero(bad)) + int(np.count_nonzero(~np.isnan(values))))
+
+
+def examples(series: pd.Series, which: np.ndarray, n: int = 3) -> str:
+    """Up to three different cells of those marked, the commonest first: "'unknown', '?!', '-' and 2 others"."""
+    counts = Counter(cell if isinstance(cell, str) else str(cell) for cell in series[which])
+    shown = ", ".join(repr(cell) for cell, _ in counts.most_common(n))
+    others = len(counts) - n
+    return shown + (f" and {others} other{'s' if others > 1 else ''}" if others > 0 else "")
+
+
+def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Codes (n_rows,), -1 where a cell is missing, and the name of each code."""
+    import pandas as pd
+
+    if series.dtype == object and contents(series) in ("mixed", "mixed-integer"):  # pandas takes True for 1
+        present = series.notna().to_numpy()
+        texts = np.full(len(series), None, object)
+        texts[present] = [text_of(cell) for cell in series[present]]
+        codes, names = pd.factorize(texts)
+        return codes, list(names)
+    codes, found = pd.factorize(series)
+    names = [text_of(cell) for cell in found]
+    if len(set(names)) == len(names):
+        return codes, names
+    merged, distinct = pd.factorize(np.array(names, object))
+    return np.append(merged, -1)[codes], list(distinct)
+
+
+def spelled_alike(names: Sequence[str]) -> list[str]:
+    """The names of a column's categories: those of true and false, however they are written, as "True" and "False"."""
+    usual = [_usual(name) for name in names]
+    truths = [TRUTH_OF_NUMBER.get(name, name) for name in usual]
+    if set(truths) <= set(NUMBER_OF_TRUTH) and not set(usual) <= set(TRUTH_OF_NUMBER):
+        return truths
+    return list(names)
+
+
+def _usual(name: str) -> str:
+    """The usual spelling: of true and false, and of numbers."""
+    text = name.strip()
+    if text.lower() in TRUTHS:
+        return TRUTHS[text.lower()]
+    if not NUMBER.fullmatch(text) or abs(number := float(text)) == np.inf:
+        return text
+    if re.fullmatch(r"[-+]?\d+", text):
+        return str(int(text)) if len(text) < 300 else text  # exactly, also beyond float64
+    return str(int(number)) if number.is_integer() else f"{number:.{EXACT_DIGITS}g}"
+
+
+class Spellings:
+    """Finds a category by any spelling: "1" as 1.0 or, where no other number is a category, as True; "True" as 1.
+
+    The same text comes first; another spelling counts only where it means one category alone.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self._exact = {name: k for k, name in enumerate(names)}
+        usual = [_usual(name) for name in names]
+        counts = Counter(usual)
+        self._usual = {name: k for k, name in enumerate(usual) if counts[name] == 1}
+        if not any(NUMBER.fullmatch(name) and name not in TRUTH_OF_NUMBER for name in usual):
+            for number, truth in TRUTH_OF_NUMBER.items():
+                for name, other in ((number, truth), (truth, number)):
+                    if counts[name] == 1 and other not in counts:
+                        self._usual[other] = self._usual[name]
+
+    def find(self, name: str) -> int:
+        """The number of the category, -1 if there is none."""
+        found = self._exact.get(name)
+        return self._usual.get(_usual(name), -1) if found is None else found

@@ -1,0 +1,92 @@
+"""Parsers for values of options: each turns the text of the command line into a value, or refuses it in a sentence.
+
+For `typer.Option(parser=...)`. Typer's own conversion refuses in the words of the library it happens to use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from enum import Enum
+from math import isfinite
+from typing import Any, NoReturn, TypeVar
+
+import typer
+
+Choice = TypeVar("Choice", bound=Enum)
+INTEGER, NUMBER, NAME, COLUMN, FILE = "INTEGER", "NUMBER", "NAME", "COLUMN", "FILE"  # as `--help` shows them
+DEVICES = "auto|cpu|cuda"
+MOST = 1_000_000_000  # of anything that is counted: records of more epochs, or a layer of more units, fit nowhere
+MOST_SEED = 2**63 - 1
+
+
+def _shown(text: Any) -> str:
+    shown = repr(str(text))
+    return shown if len(shown) < 60 else f"{shown[:50]} ..."
+
+
+def _refuse(expected: str, got: Any) -> NoReturn:
+    raise typer.BadParameter(f"expected {expected}, but got {_shown(got)}")
+
+
+def whole_number(at_least: int, at_most: int = MOST) -> Callable[[Any], int]:
+    """A parser of whole numbers from at_least to at_most."""
+
+    def parse(text: Any) -> int:
+        try:
+            value = int(str(text))
+        except ValueError:
+            value = at_least - 1
+        if not at_least <= value <= at_most:
+            _refuse(f"a whole number from {at_least:,} to {at_most:,}", text)
+        return value
+
+    return parse
+
+
+def number(text: Any) -> float:
+    """A finite number; whatever else it must be is checked by what takes it."""
+    try:
+        value = float(str(text))
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        _refuse("a number such as 0.003", text)
+    return value
+
+
+def share(text: Any) -> float:
+    """A number from 0 to below 1."""
+    value = number(text)
+    if not 0.0 <= value < 1.0:
+        _refuse("a share from 0 to below 1", text)
+    return value
+
+
+def layer_sizes(text: str, option: str = "--hidden") -> tuple[int, ...]:
+    """ "256,256" as numbers of units; an empty text is no hidden layer. To be called by the command, not a parser."""
+    try:
+        sizes = tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        sizes = (0,)
+    if any(not 1 <= size <= MOST for size in sizes):
+        raise typer.BadParameter(
+            f"expected numbers of units such as 256,128, but got {_shown(text)}", param_hint=option
+        )
+    return sizes
+
+
+def choice(choices: type[Choice]) -> Callable[[Any], Choice]:
+    """A parser of the values of an Enum of texts."""
+    names = [member.value for member in choices]
+
+    def parse(text: Any) -> Choice:
+        if isinstance(text, choices):
+            return text
+        if text in names:
+            return choices(text)
+        near = get_close_matches(str(text).lower(), names, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise typer.BadParameter(f"expected one of {', '.join(names)}, but got {text!r}{hint}")
+
+    return parse

@@ -1,0 +1,80 @@
+"""What the `fastmlp` command says beside its results: warnings, errors and Ctrl-C, as sentences with an exit status."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FAILED, INTERRUPTED = 1, 130  # exit statuses; 130 is what shells give to a command that Ctrl-C ended
+TOO_LARGE = "the table or the net is too large for this machine's memory"
+REMEDY = "take fewer rows or columns, smaller hidden layers, fewer epochs or fewer nets"
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"fastmlp: {' '.join(text.split())}", err=True)
+
+
+@contextmanager
+def errors_as_sentences(after_interrupt: str = "") -> Iterator[None]:
+    """Warnings, expected errors and Ctrl-C as one sentence each on stderr, with exit status 1 after an error and 130
+    after Ctrl-C.
+
+    after_interrupt : what Ctrl-C has left, such as "nothing was written"; a KeyboardInterrupt with a text of its own
+        says so itself
+    """
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        say(str(message))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        except (typer.Exit, BrokenPipeError):  # an exit is a RuntimeError too
+            raise
+        except KeyboardInterrupt as interrupt:
+            say(str(interrupt) or f"Interrupted{after_interrupt and '; ' + after_interrupt}.")
+            raise typer.Exit(INTERRUPTED) from None
+        except MemoryError as error:
+            say(_memory_sentence(error))
+            raise typer.Exit(FAILED) from None
+        except OSError as error:
+            say(_system_sentence(error))
+            raise typer.Exit(FAILED) from None
+        except (ValueError, RuntimeError, ImportError) as error:
+            say(str(error) or type(error).__name__)
+            raise typer.Exit(FAILED) from None
+
+
+def _memory_sentence(error: MemoryError) -> str:
+    """NumPy's error has the array's shape and dtype instead of a sentence, Python's has nothing."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    if shape is not None and dtype is not None:
+        wanted = math.prod(shape) * dtype.itemsize / 2**30
+        return f"There was no memory for an array of {wanted:,.1f} GiB, so {TOO_LARGE}: {REMEDY}."
+    return str(error) or f"There was no memory left, so {TOO_LARGE}: {REMEDY}."
+
+
+def _system_sentence(error: OSError) -> str:
+    """An error of this package is a sentence; one of the operating system has a number, a reason and mostly a file."""
+    if not error.strerror:
+        return str(error) or type(error).__name__
+    reason = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+    if error.filename is None:
+        return f"The operating system refused to go on: {reason}."
+    return f"{str(error.filename)!r} cannot be read or written: {reason}; check the path and its permissions."

@@ -1,0 +1,104 @@
+"""fastmlp.cells: one meaning of a cell, in whatever type it comes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from fastmlp.cells import Spellings, categories_of, contents, examples, read_numbers, spelled_alike, text_of
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (1, "1"),
+        (1.0, "1"),
+        (np.int8(1), "1"),
+        (np.float32(0.1), "0.1"),
+        (Decimal("2.50"), "2.5"),
+        (Decimal(3), "3"),
+        (True, "True"),
+        (np.True_, "True"),
+        ("1.0", "1.0"),
+        (float("inf"), "inf"),
+        (10**400, "1" + 400 * "0"),
+        ([1], "[1]"),
+    ],
+    ids=repr,
+)
+def test_names_of_categories(cell, text):
+    assert text_of(cell) == text
+
+
+@pytest.mark.parametrize(
+    ("categories", "spellings"),
+    [
+        (("False", "True"), {"true": 1, "FALSE": 0, "1": 1, "0": 0, "1.0": 1, " True ": 1, "2": -1, "0.5": -1}),
+        (("0", "1"), {"True": 1, "false": 0, "1.0": 1, "+1": 1, "1e0": 1, "01": 1, "2": -1}),
+        (("1", "2"), {"2.0": 1, "True": -1}),
+        (("no", "yes"), {"yes": 1, "Yes": -1, "1": -1}),
+        (("007", "7"), {"007": 0, "7": 1, "7.0": -1}),
+        (("0.1", "0.2"), {"0.10000000149011612": 0, "0.20": 1, "1e999": -1}),
+        (("12345678901234567890", "12345678901234567891"), {"12345678901234567891": 1, "+12345678901234567890": 0}),
+    ],
+    ids=str,
+)
+def test_other_spellings(categories, spellings):
+    find = Spellings(categories).find
+    assert {name: find(name) for name in spellings} == spellings
+
+
+def test_true_is_not_taken_for_one_in_a_mixture():
+    codes, names = categories_of(pd.Series([True, 1, "1", None, 1.0, "a", np.int8(1)], dtype=object))
+    assert [names[code] if code >= 0 else None for code in codes] == ["True", "1", "1", None, "1", "a", "1"]
+    codes, names = categories_of(pd.Series(pd.Categorical([1, 2.5, None, 1])))
+    assert [names[code] if code >= 0 else None for code in codes] == ["1", "2.5", None, "1"]
+
+
+def test_true_and_false_are_spelled_alike():
+    assert spelled_alike(["TRUE", "false", "1", "0.0"]) == ["True", "False", "True", "False"]
+    for names in (["1", "0"], ["true", "perhaps"], ["true", "2"]):
+        assert spelled_alike(names) == names
+
+
+@pytest.mark.parametrize("dtype", ["object", "str", "category"])
+def test_texts_read_as_numbers(dtype):
+    cells = pd.Series([" 1.5", "-2", ".5", "1e3", "nan", "", None, "N/A", "x", "1,5", "1_0", "inf"]).astype(dtype)
+    reading = read_numbers(cells)
+    np.testing.assert_array_equal(reading.values, [1.5, -2, 0.5, 1000] + 8 * [np.nan])
+    assert np.flatnonzero(reading.bad).tolist() == [8, 9, 10, 11]
+    assert (reading.n_bad, reading.n_present) == (4, 8)
+    assert reading.is_half
+    assert not reading.is_tolerable
+
+
+def test_other_cells_read_as_numbers():
+    cells = pd.Series([True, Decimal("2.5"), np.int8(3), "true", None, [1], pd.NA, 10**400, -(10**400)], dtype=object)
+    reading = read_numbers(cells, truths=True)
+    np.testing.assert_array_equal(reading.values, [1, 2.5, 3, 1, np.nan, np.nan, np.nan, np.inf, -np.inf])
+    assert np.flatnonzero(reading.bad).tolist() == [5]
+    assert read_numbers(pd.Series(["true", "1"])).bad.tolist() == [True, False]
+    for nothing in ([b"1"], [1 + 2j], pd.date_range("2020-01-01", periods=1)):
+        assert read_numbers(pd.Series(nothing)).bad.all()
+    assert not read_numbers(pd.Series([None, None], dtype=object)).is_tolerable
+
+
+def test_arrow_types():
+    pa = pytest.importorskip("pyarrow")
+    texts = pd.Series(["1", "2", None], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())))
+    assert contents(texts) == "string"
+    assert categories_of(texts)[1] == ["1", "2"]
+    np.testing.assert_array_equal(read_numbers(texts).values, [1, 2, np.nan])
+    truths = pd.Series([True, None], dtype=pd.ArrowDtype(pa.bool_()))
+    assert contents(truths) == "boolean"
+    np.testing.assert_array_equal(read_numbers(truths).values, [1, np.nan])
+
+
+def test_examples_begin_with_the_commonest():
+    cells = pd.Series(["a", "b", "b", "c", "d", "d", "d", "e"])
+    assert examples(cells, cells != "a") == "'d', 'b', 'c' and 1 other"
+    assert examples(cells, cells == "b") == "'b'"

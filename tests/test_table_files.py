@@ -1,0 +1,92 @@
+"""fastmlp.table_files: what is refused; that every kind of file is read is in test_tabular.py."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fastmlp.table_files import read_table, with_text_names
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["price,size,price", '"price",size,"price"', "price, size, price", "\ufeffprice,size,price", "\nprice,size,price"],
+    ids=repr,
+)
+def test_two_columns_of_one_name_are_refused(tmp_path, header):
+    """pandas would name the second one price.1, and the first one would be the target."""
+    path = tmp_path / "table.csv"
+    path.write_text(header + "\n1,2,3\n4,5,6\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"table.csv' has two columns named 'price', columns 1 and 3 of 3; rename"):
+        read_table(path)
+
+
+def test_columns_without_a_name_may_be_several(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(",,a\n1,2,3\n")
+    assert read_table(path).shape == (1, 3)
+
+
+def test_two_columns_of_one_name_in_parquet(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table([[1, 2], [3, 4]], names=["a", "a"]), tmp_path / "table.parquet")
+    with pytest.raises(ValueError, match="has two columns named 'a', columns 1 and 2 of 2"):
+        read_table(tmp_path / "table.parquet")
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b"{}", b'{"columns": 3}', b'{"index_columns": [3], "columns": [7]}'])
+def test_damaged_pandas_metadata(tmp_path, damaged):
+    """What pandas wrote about the columns is unreadable: a sentence, or the table where it does not matter."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"a": [1, 2]}).replace_schema_metadata({b"pandas": damaged})
+    parquet.write_table(table, tmp_path / "table.parquet")
+    try:
+        assert read_table(tmp_path / "table.parquet").shape == (2, 1)
+    except ValueError as error:
+        assert "table.parquet' should be a Parquet file, but could not be read as one: " in str(error)  # noqa: PT017
+
+
+def test_names_of_several_levels(tmp_path):
+    table = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")]))
+    with pytest.raises(ValueError, match=r"has column names of 2 levels, such as \('a', 'b'\).*join the levels"):
+        with_text_names(table)
+    pytest.importorskip("pyarrow")
+    table.to_parquet(tmp_path / "table.parquet")
+    with pytest.raises(ValueError, match=r"table.parquet' has column names of 2 levels"):
+        read_table(tmp_path / "table.parquet")
+
+
+def test_names_that_are_one_as_text():
+    with pytest.raises(ValueError, match="two columns named '1', columns 1 and 2"):
+        with_text_names(pd.DataFrame([[1, 2]], columns=[1, "1"]))
+
+
+def test_separators_within_quotation_marks_do_not_count(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text('"x;y;z;w",t\n1,2\n3,4\n')
+    assert list(read_table(path).columns) == ["x;y;z;w", "t"]
+    path.write_text('"a ""x,y,z""";t\n1;2\n')
+    assert list(read_table(path).columns) == ['a "x,y,z"', "t"]
+
+
+def test_pandas_metadata_that_is_json_but_wrong_is_no_raw_error(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    good = pa.Table.from_pandas(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}).set_index("a"))
+    whole = json.loads(good.schema.metadata[b"pandas"])
+    for key in whole:
+        for wrong in (None, 3, [None], {"a": 1}):
+            damaged = json.dumps({**whole, key: wrong}).encode()
+            parquet.write_table(good.replace_schema_metadata({b"pandas": damaged}), tmp_path / "t.parquet")
+            try:
+                read_table(tmp_path / "t.parquet")
+            except ValueError as error:
+                assert "t.parquet'" in str(error)  # noqa: PT017

@@ -1,0 +1,291 @@
+"""fastmlp.train_job: what `fastmlp train` leaves behind, whichever way it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import fastmlp
+from fastmlp import train_job
+from fastmlp.cli import app
+from fastmlp.history import History
+from fastmlp.train_job import describe_earlier_net, final_figures, summary
+
+pd = pytest.importorskip("pandas")
+QUICK = ["--hidden", "8", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
+
+
+@pytest.fixture
+def table(tmp_path, rng):
+    x = rng.normal(size=(200, 2))
+    path = tmp_path / "houses.csv"
+    pd.DataFrame(
+        {"id": [f"{k:05d}" for k in range(200)], "size": x[:, 0], "age": x[:, 1], "price": x[:, 0] - x[:, 1] ** 2}
+    ).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def train(table, tmp_path):
+    """Runs the command on the table; the net is m.safetensors beside it."""
+
+    def run(*options):
+        arguments = ["train", str(table), "--target", "price", "--output", str(tmp_path / "m.safetensors"), *QUICK]
+        return CliRunner().invoke(app, [*arguments, *map(str, options)])
+
+    return run
+
+
+@pytest.fixture
+def ctrl_c_after(monkeypatch):
+    """ctrl_c_after(n): SIGINT comes when the n-th epoch of a fit is shown, as from a terminal."""
+    from fastmlp.training import Progress
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    show = Progress.show
+
+    def interrupt_after(n_epochs):
+        def shown(self, done, *others):
+            show(self, done, *others)
+            if done >= n_epochs:
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(Progress, "show", shown)
+
+    yield interrupt_after
+    signal.signal(signal.SIGINT, before)
+
+
+def one_sentence(result):
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.output
+    assert lines[0].startswith("fastmlp: ")
+    return lines[0]
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("validation", [0, 0.2])
+def test_ctrl_c_leaves_the_output_and_keeps_what_was_reached(train, tmp_path, ctrl_c_after, validation):
+    assert train("--epochs", 2).exit_code == 0
+    before = files(tmp_path)
+    ctrl_c_after(3)
+    result = train("--epochs", 100_000, "--validation", validation, "--patience", 100_000)
+    assert result.exit_code == 130
+    assert "Interrupted after" in one_sentence(result)
+    assert "m.safetensors.interrupted" in result.stderr
+    after = files(tmp_path)
+    reached = after.pop("m.safetensors.interrupted")
+    assert after == before
+    assert len(reached) > 1000
+    net = fastmlp.load(tmp_path / "m.safetensors.interrupted")
+    assert net.history.stopped_by == "interrupt"
+    assert net.history.epochs >= 2
+    assert np.isfinite(net.params).all()
+    predict = ["predict", str(tmp_path / "m.safetensors.interrupted"), str(tmp_path / "houses.csv")]
+    assert CliRunner().invoke(app, predict).exit_code == 0
+
+
+def test_ctrl_c_before_the_first_epoch_writes_nothing(train, tmp_path, ctrl_c_after):
+    before = files(tmp_path)
+    ctrl_c_after(0)
+    result = train("--batch-size", 1, "--epochs", 100_000)
+    assert result.exit_code == 130
+    assert "Interrupted" in one_sentence(result)
+    if "before the end of the first epoch" in result.stderr:  # a call may have been a whole epoch
+        assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("where", ["read_table", "measure_parts", "make_net"])
+def test_ctrl_c_at_any_other_time(train, tmp_path, monkeypatch, where):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    before = files(tmp_path)
+    monkeypatch.setattr(train_job, where, interrupt)
+    result = train("--epochs", 2)
+    assert result.exit_code == 130
+    saved = where == "measure_parts"
+    assert ("the net is in" if saved else "is as it was") in one_sentence(result)
+    assert set(files(tmp_path)) - set(before) == ({"m.safetensors"} if saved else set())
+
+
+def test_a_second_ctrl_c_while_the_first_one_saves(train, tmp_path, monkeypatch, ctrl_c_after):
+    """No broken file, neither in the output's place nor in that of what was reached."""
+    assert train("--epochs", 2).exit_code == 0
+    before = files(tmp_path)
+    ctrl_c_after(3)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    result = train("--epochs", 100_000)
+    assert result.exit_code == 130
+    one_sentence(result)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("validation", [0, 0.2])
+def test_divergence_is_a_failure_that_leaves_the_output(train, tmp_path, validation):
+    """Exit status 1, a remedy in the command's own options, and what was reached beside the output."""
+    assert train("--epochs", 2).exit_code == 0
+    before = files(tmp_path)
+    settings = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 30, "--hidden", "64,64")
+    result = train(*settings, "--epochs", 200, "--validation", validation)
+    assert result.exit_code == 1, result.output
+    said = one_sentence(result)
+    for words in ("stopped being finite", "Lower --learning-rate (it is 30)", "give --clip-norm 1"):
+        assert words in said
+    after = files(tmp_path)
+    if after.pop("m.safetensors.diverged", None):
+        assert np.isfinite(fastmlp.load(tmp_path / "m.safetensors.diverged").params).all()
+    assert after == before
+
+
+def test_a_divergence_after_some_epochs_keeps_what_they_reached(tmp_path):
+    """The sentence names the file; the history says how it ended."""
+    net = fastmlp.MLP((2, 1), random_state=0)
+    history = net.fit(np.eye(2), [0, 1], epochs=3)
+    history.stopped_by = "divergence"
+    output = tmp_path / "m.safetensors"
+    with pytest.raises(RuntimeError, match=r"after 3 epochs; what was reached \(training loss .* in epoch 3\) is in"):
+        train_job.leave_unfinished(net, history, train_job.TrainSettings("y"), output)
+    assert fastmlp.load(tmp_path / "m.safetensors.diverged").history.stopped_by == "divergence"
+    settings = train_job.TrainSettings("y", clip_norm=1.0)
+    with pytest.raises(RuntimeError, match=r"or lower --clip-norm \(it is 1\)"):
+        train_job.leave_unfinished(net, history, settings, output)
+
+
+def test_clipping_is_an_option(train, tmp_path):
+    result = train("--optimizer", "sgd", "--learning-rate", 30, "--clip-norm", 0.01, "--epochs", 5)
+    assert result.exit_code == 0, result.output
+    assert "clip_norm=0.01" in fastmlp.load(tmp_path / "m.safetensors").history.settings["optimizer"]
+
+
+def test_an_earlier_net_is_replaced_in_words(train, tmp_path):
+    first = train("--epochs", 2)
+    assert "replaced" not in first.stdout
+    second = train("--epochs", 3)
+    assert second.exit_code == 0
+    kept = fastmlp.load(tmp_path / "m.safetensors")
+    assert kept.history.epochs == 3
+    for words in ("holds a net of 'price' (validation loss", "it will be replaced when this training is done"):
+        assert words in second.stdout
+    assert "in place of the net that was there" in second.stdout
+
+
+def test_what_is_no_net_is_not_replaced(train, tmp_path):
+    model = tmp_path / "m.safetensors"
+    model.write_text("a thesis")
+    result = train("--epochs", 2)
+    assert result.exit_code == 1
+    assert "is not a net that can be read, so it is left alone" in one_sentence(result)
+    assert model.read_text() == "a thesis"
+    model.write_text("")  # an empty file holds nothing that could be lost: mktemp makes one
+    assert train("--epochs", 2).exit_code == 0
+
+
+def test_earlier_nets_without_a_table_or_history(tmp_path):
+    path = tmp_path / "net.safetensors"
+    assert describe_earlier_net(path) == ""
+    fastmlp.MLP((2, 1)).save(path)
+    assert describe_earlier_net(path) == f"{str(path)!r} holds a net"
+    fastmlp.Population((2, 1), 3).save(path)
+    assert describe_earlier_net(path) == f"{str(path)!r} holds a net"
+
+
+def test_where_and_how_much_is_said_in_few_words(train):
+    """Why there is no GPU belongs to `fastmlp devices`; numbers have their nouns in the singular where they are one."""
+    result = train("--epochs", 1, "--keep", "size")
+    assert "160 rows, 1 feature, on the CPU\n" in result.stdout
+    assert "Trained 1 epoch in" in result.stdout
+    assert "CuPy" not in result.stdout
+
+
+def test_columns_can_be_dropped_and_kept(train, tmp_path):
+    names = lambda: fastmlp.load(tmp_path / "m.safetensors").preprocessing.feature_names
+    assert train("--epochs", 1, "--drop", "age", "--drop", "id").exit_code == 0
+    assert names() == ["size"]
+    assert train("--epochs", 1, "--keep", "age").exit_code == 0
+    assert names() == ["age"]
+
+
+def test_an_id_is_no_feature_and_labels_predictions(train, table, tmp_path):
+    assert train("--epochs", 1, "--id", "id").exit_code == 0
+    model = str(tmp_path / "m.safetensors")
+    preprocessing = fastmlp.load(model).preprocessing
+    assert (preprocessing.ids, preprocessing.feature_names) == (("id",), ["size", "age"])
+    predict = lambda *options: CliRunner().invoke(app, ["predict", model, str(table), *options]).stdout.splitlines()
+    lines = predict()
+    assert lines[0] == "id,prediction"
+    assert lines[8].startswith("00007,"), "an id is text: its zeros stay"
+    assert predict("--id", "age")[0] == "age,prediction"
+    ages = pd.read_csv(table, dtype=str)["age"].tolist()
+    assert [line.split(",")[0] for line in predict("--id", "age")[1:]] == ages, "to the last digit"
+    assert predict("--id", "price", "--id", "id")[0] == "price,id,prediction"
+
+
+@pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
+def test_ids_that_are_not_there(train, table, tmp_path):
+    assert train("--epochs", 1, "--id", "id").exit_code == 0
+    model, other = str(tmp_path / "m.safetensors"), tmp_path / "other.csv"
+    pd.read_csv(table).drop(columns="id").to_csv(other, index=False)
+    result = CliRunner().invoke(app, ["predict", model, str(other)])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("prediction\n")
+    assert "no column 'id', which training was told is an id" in one_sentence(result)
+    result = CliRunner().invoke(app, ["predict", model, str(other), "--id", "agge"])
+    assert result.exit_code == 1
+    assert "no --id column 'agge'. Did you mean 'age'?" in one_sentence(result)
+    pd.read_csv(table).rename(columns={"id": "prediction"}).to_csv(other, index=False)
+    result = CliRunner().invoke(app, ["predict", model, str(other), "--id", "prediction"])
+    assert "'prediction' is an id and a column of the predictions" in one_sentence(result)
+
+
+@pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
+def test_what_training_has_not_seen_is_said_at_prediction(train, table, tmp_path):
+    assert train("--epochs", 1).exit_code == 0
+    other = tmp_path / "other.csv"
+    pd.read_csv(table).assign(age=np.nan).to_csv(other, index=False)
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "m.safetensors"), str(other)])
+    assert result.exit_code == 0
+    assert "Column 'age' is missing in" in one_sentence(result)
+    result = train("--epochs", 1, "--test", other)
+    assert "Test part: Column 'age' is missing in" in result.stdout
+
+
+def test_summaries():
+    history = History()
+    history.loss, history.stopped_by, history.seconds = np.array([3.0, 1.0, 2.0]), "epochs", 1.25
+    assert summary(history) == "Trained 3 epochs in 1.2 s: training loss 2 in epoch 3."
+    history.validation_loss, history.best_epoch = np.array([0.5, 0.25, 1.0]), 1
+    history.accuracy, history.validation_accuracy = np.ones(3), np.array([0.5, 0.75, 0.5])
+    assert final_figures(history) == "validation loss 0.25, accuracy 0.7500 in epoch 2"
+    assert "the best parameters on the validation part are kept: validation loss 0.25" in summary(history)
+    history.validation_loss = np.array([0.5])  # of an interrupted fit, shorter than the loss
+    assert final_figures(history) == ""
+
+
+def test_one_bad_cell_makes_no_categories(table, train):
+    """Wherever the split puts its row, also in the validation part alone."""
+    rows = pd.read_csv(table, dtype={"id": str}).astype(object)
+    rows["rooms"] = (np.arange(200) % 7).astype(object)
+    rows.loc[[3, 5], "rooms"] = "unknown"
+    rows.loc[7, "price"] = "n/a?"
+    rows.to_csv(table, index=False)
+    for seed in range(3):
+        result = train("--epochs", 1, "--drop", "id", "--seed", seed)
+        assert result.exit_code == 0, result.output
+        assert "The target 'price' holds no numbers in 1 row of 200 ('n/a?'), which is left out." in result.output
+        note = "Column 'rooms' holds no numbers in 2 of 199 cells ('unknown'), which count as missing."
+        assert note in result.output
+        net = fastmlp.load(table.with_name("m.safetensors"))
+        assert net.preprocessing.feature_names[:3] == ["size", "age", "rooms"]
+        assert len(net.preprocessing.feature_names) <= 4
