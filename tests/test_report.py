@@ -167,3 +167,13 @@ def test_mistakes(net, tmp_path):
         history.report(tmp_path)
     with pytest.raises(ValueError, match="Give both X and y, or neither"):
         history.report(tmp_path / "run.html", XOR)
+
+
+def test_compiling_is_told_apart(net, tmp_path):
+    history = net.fit(XOR, TARGETS, epochs=100, verbose=0)
+    history.seconds, history.compile_seconds = 40.4, 38.8
+    history.report(tmp_path / "cold.html", diagnosis=DIAGNOSIS)
+    text = " ".join(read(tmp_path / "cold.html").text)
+    assert "1.6 s" in text
+    assert "an epoch, after 38.8 s of compiling" in text
+    assert "compiling before a first run is in neither" in text

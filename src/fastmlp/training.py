@@ -405,7 +405,6 @@ class Fit:
         best_epoch = self._judged.epoch if self._judged.epoch >= 0 else None
         validated_metric = None if self.validation is None else self.validation[1].metric
         write_records(
-            self.history, n, self.memory, self.data.metric, self._validated, validated_metric, best_epoch
+            self.history, n, self.memory, self.data.metric, self._validated, validated_metric, best_epoch,
+            {} if self.options.metrics is None else self.options.metrics.records(n),
         )  # fmt: skip
-        if self.options.metrics is not None:
-            self.options.metrics.write(self.history, n)
