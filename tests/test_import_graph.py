@@ -16,9 +16,10 @@ SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
-    ["errors", "experiment_data", "interruption", "leftovers", "metrics", "option_values", "pace", "progress"],
+    ["array_files", "errors", "interruption", "leftovers", "metrics", "option_values", "pace", "progress"],
     ["layout", "plots.style", "report_page", "terminal", "thresholds"],
-    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results", "cells", "table_files"],
+    ["benchmarks.keeper", "benchmarks.machine", "benchmarks.results", "cells", "experiment_data"],
+    ["table_files"],
     ["benchmarks.processors"],
     ["benchmarks.rounds", "benchmarks.tables", "plots.curves"],
     ["benchmarks.pictures", "history"],

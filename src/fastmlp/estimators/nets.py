@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import unknown_name
+from ..errors import counted, unknown_name
 from .base import BaseMLP
 from .settings import keep_settings
 from .training import Samples
@@ -326,7 +326,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _encode(self, y):
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
-            raise ValueError(f"y must have {self.n_outputs_} columns, but it has shape {y.shape}.")
+            raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
         cells = y.flat if y.dtype == object else ()
         if y.dtype.kind in "biufO" and not any(isinstance(cell, NO_NUMBERS) for cell in cells):
             try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count
+from ..errors import checked_count, counted
 from .decision import Plane, colours, draw_lines
 from .samples import as_samples, probabilities
 from .style import (
@@ -80,7 +80,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         1.0, 1.0, f"95 % interval {low_rate} to {high_rate} %", transform=ax.transAxes, ha="right", va="top",
         fontsize=SMALL, color=FAINT,
     )  # fmt: skip
-    title = f"{result.n_converged:,} of {result.n_nets:,} nets {result.claim}: {percent(result.success_rate)}"
+    title = f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}: {percent(result.success_rate)}"
     ax.set_ylim(0, 1.35 * max(tallest, shown))
     return named(ax, title, "epochs to converge", "nets")
 
@@ -133,7 +133,9 @@ def population(
     most = checked_count("most", most)
     names = _verdicts(pop, X, y) if verdicts is None else np.asarray(verdicts, dtype=str)
     if names.shape != (pop.n_nets,):
-        raise ValueError(f"verdicts must name one for each of {pop.n_nets} nets, but it has shape {names.shape}.")
+        raise ValueError(
+            f"verdicts must name one for each of {counted(pop.n_nets, 'net')}, but it has shape {names.shape}."
+        )
     kinds, counts = np.unique(names, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     losses = np.nan_to_num(pop.evaluate(X, y)["loss"], nan=np.inf)
@@ -160,7 +162,7 @@ def population(
             -0.12, 0.5, f"{kinds[order[i]]}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
             transform=grid[i, 0].transAxes, ha="right", va="center", fontsize=PANEL_TITLE, color=INK,
         )  # fmt: skip
-    heading(room, ax, f"What became of {pop.n_nets:,} nets, by verdict; above each net its loss")
+    heading(room, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
     return grid
 
 
