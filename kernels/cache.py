@@ -1,9 +1,10 @@
 """Machine code on disk: a file per kernel, whose name is a digest of all that the code depends on.
 
-That is the kernel and the types of its arguments, every source that CPU kernels are made from, the processor, Python, llvmlite, Numba
-and its settings. A file begins with the digest of the rest: one that was torn or changed is not used. What is not there
-may have come with the package (shipped.py). Whatever is off, the kernel is compiled anew, by one of several processes
-that lack it, as a search's workers do: `with turn(name)`.
+That is the kernel and the types of its arguments, every source that CPU kernels are made from, the processor, Python,
+llvmlite, Numba and its settings. A file begins with the digest of the rest: one that was torn is not used. Nor is one
+that somebody but this user and root can have written (folder.py): the digest has no secret in it. What is not there may
+have come with the package (shipped.py). Whatever is off, the kernel is compiled anew, by one of several processes that
+lack it, as a search's workers do: `with turn(name)`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import hashlib
 import os
 import sys
 import warnings
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +22,8 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding
 
-from . import shipped, turns
-from .folder import base_folder
+from . import drafts, shipped, turns
+from .folder import FILE_MODE, base_folder, make_folder, read_file, reason_against
 
 # Joblib sets the number of threads in each of its workers: they need not compile for that.
 OF_NO_CONCERN = {
@@ -29,7 +31,10 @@ OF_NO_CONCERN = {
 }  # fmt: skip
 DIGEST = hashlib.sha256().digest_size
 # Modules that find and load machine code; none of them has a part in making it.
-LOADERS = {"cache.py", "entry.py", "folder.py", "forks.py", "interrupts.py", "shipped.py", "turns.py"}
+LOADERS = {
+    "cache.py", "compile_time.py", "drafts.py", "entry.py", "folder.py", "forks.py", "interrupts.py", "shipped.py",
+    "turns.py",
+}  # fmt: skip
 
 
 @cache
@@ -70,39 +75,71 @@ def _path(name: str) -> Path:
     return cache_folder() / f"{hashlib.sha256((name + machine()).encode()).hexdigest()[:32]}.o"
 
 
-def _paths(name: str) -> list[Path]:
-    """Where an object file may be: what was compiled here, for this processor, before what came with the package."""
-    came = None if settings() else shipped.path_here(name, sources_tag())
-    return [_path(name), *([] if came is None else [came])]
+def _shipped_path(name: str) -> Path | None:
+    """Where the object file is that came with the package, which is as trustworthy as the package."""
+    return None if settings() else shipped.path_here(name, sources_tag())
+
+
+_reasons: dict[Path, str | None] = {}  # against each folder that was looked at
+
+
+def _reason_against(folder: Path) -> str | None:
+    """Why nothing in a folder is used, or kept there; None for one that can be trusted, or is not there yet."""
+    if folder not in _reasons:
+        try:
+            _reasons[folder] = reason_against(folder)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _reasons[folder] = error.strerror
+    return _reasons[folder]
 
 
 def is_there(name: str) -> bool:
     """Whether there is an object file under this name."""
-    return any(path.is_file() for path in _paths(name))
+    path, came = _path(name), _shipped_path(name)
+    return (path.is_file() and not _reason_against(path.parent)) or (came is not None and came.is_file())
 
 
 def read(name: str) -> bytes | None:
-    """The object file under this name, if there is a good one."""
-    for path in _paths(name):
-        with suppress(OSError):
-            content = path.read_bytes()
-            code = content[DIGEST:]
-            if hashlib.sha256(code).digest() == content[:DIGEST]:
-                return code
+    """The object file under this name, if there is a good one: what was compiled here, for this processor, before what
+    came with the package.
+    """
+    path, came = _path(name), _shipped_path(name)
+    code = None if _reason_against(path.parent) else _checked(read_file, path)
+    return code if code is not None or came is None else _checked(Path.read_bytes, came)
+
+
+def _checked(read_bytes: Callable[[Path], bytes], path: Path) -> bytes | None:
+    with suppress(OSError):
+        content = read_bytes(path)
+        code = content[DIGEST:]
+        if hashlib.sha256(code).digest() == content[:DIGEST]:
+            return code
     return None
 
 
 def write(name: str, code: bytes) -> None:
     """Keep it; where that is not possible, say so once."""
+    path = _path(name)
+    folder = path.parent
     try:
-        save(_path(name), code)
+        if not _reason_against(folder):
+            make_folder(folder)
+        reason = _reason_against(folder)  # of the folder that was made, too: others may have been quicker
+        if reason is None:
+            save(path, code)
+            turns.sweep(folder)
     except OSError as error:
-        _warn_of_folder(cache_folder(), error.strerror or str(error))
+        reason = error.strerror or str(error)
+    if reason is not None:
+        _warn_of_folder(folder, reason)
 
 
 def turn(name: str) -> AbstractContextManager[None]:
     """While inside, other processes wait before they enter with this name: one compiles, the others find it."""
-    return turns.turn(_path(name).with_suffix(".lock"))
+    path = _path(name)
+    return nullcontext() if _reason_against(path.parent) else turns.turn(path.with_suffix(".lock"))
 
 
 _warned: list[Path] = []
@@ -113,14 +150,13 @@ def _warn_of_folder(folder: Path, reason: str) -> None:
         _warned.append(folder)
         warnings.warn(
             f"Compiled kernels cannot be kept in {str(folder)!r} ({reason}), so that each process compiles them anew. "
-            "Set NUMBA_CACHE_DIR to a folder that can be written.",
+            "Set NUMBA_CACHE_DIR to a folder that belongs to you and to which you can write, but nobody else can.",
             RuntimeWarning,
             stacklevel=2,
         )
 
 
 def save(path: Path, code: bytes) -> None:
-    draft = path.with_name(f"{path.stem}.{os.getpid()}.tmp")  # another process may do the same at this moment
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft.write_bytes(hashlib.sha256(code).digest() + code)
-    draft.replace(path)
+    make_folder(path.parent)
+    with drafts.replacing(path, FILE_MODE) as file:
+        file.write(hashlib.sha256(code).digest() + code)

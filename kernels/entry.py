@@ -23,6 +23,7 @@ import numpy as np
 from llvmlite import binding
 
 from . import cache, interrupts
+from .compile_time import announced, counted
 from .forks import hold_while_forking
 from .jit import ENTRY, Kernel
 
@@ -114,7 +115,7 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
     """
     found = _entries.get((kernel, kind))
     if found is None:
-        with _lock, interrupts.deferred(NOTICE):
+        with counted(), _lock, interrupts.deferred(NOTICE):
             found = _entries.get((kernel, kind))
             if found is None:
                 _check_fields(arguments)
@@ -172,7 +173,10 @@ def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
 
         return machine_code(function, arguments)
 
-    return load(f"{kernel} {text}", compiled) if isinstance(kernel, str) else _address(compiled())
+    if isinstance(kernel, str):
+        return load(f"{kernel} {text}", compiled)
+    with announced():
+        return _address(compiled())
 
 
 def load(name: str, compiled: Callable[[], bytes]) -> int:
@@ -180,12 +184,12 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
 
     Ctrl-C waits until it is there, and is handled then, or while another process has its turn.
     """
-    with _lock, interrupts.deferred(NOTICE):
+    with counted(), _lock, interrupts.deferred(NOTICE):
         found = _addresses.get(name)
         if found is None:
             code = cache.read(name)
             if code is None:
-                with cache.turn(name):
+                with announced(), cache.turn(name):
                     code = cache.read(name)
                     if code is None:
                         code = compiled()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from . import interrupts
+from .folder import FILE_MODE, make_folder
 
 try:
     import fcntl
@@ -16,6 +18,8 @@ except ImportError:  # Windows: nobody waits
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE = 120.0  # seconds, in which any kernel is compiled; after them nobody waits any longer
+# A lock is opened as it is: a link that lies in its place is not followed, a pipe not waited for, a file not emptied.
+OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
@@ -28,27 +32,37 @@ def turn(path: Path) -> Iterator[None]:
     until = time.monotonic() + PATIENCE
     with ExitStack() as at_the_end:
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = at_the_end.enter_context(path.open("wb"))
-            while not _locked(file) and time.monotonic() < until:
-                interrupts.let_through()  # Ctrl-C need not wait for another process
-                time.sleep(0.02)
-            at_the_end.callback(_end, path, file)
+            make_folder(path.parent)
+            fd = os.open(path, OPEN, FILE_MODE)
+            at_the_end.callback(os.close, fd)
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                while not _locked(fd) and time.monotonic() < until:
+                    interrupts.let_through()  # Ctrl-C need not wait for another process
+                    time.sleep(0.02)
+                at_the_end.callback(_end, path, fd)
         yield
 
 
-def _locked(file: IO[bytes]) -> bool:
+def sweep(folder: Path) -> None:
+    """Remove locks that processes have left that died before their turn ended; those that nobody waits for any more."""
+    for path in folder.glob("*.lock"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > PATIENCE:
+                path.unlink()
+
+
+def _locked(fd: int) -> bool:
     """Whether the lock could be had at once."""
     if fcntl is not None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
     return True
 
 
-def _end(path: Path, file: IO[bytes]) -> None:
+def _end(path: Path, fd: int) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)  # who waits at it has its turn yet, and who comes later finds what has been done
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            fcntl.flock(fd, fcntl.LOCK_UN)

@@ -76,10 +76,23 @@ def test_number_of_threads(monkeypatch):
     assert n_threads_available() == mine
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "3")
     assert n_threads_available() == 3
-    for nonsense in ("", "0", "-2", "many"):
-        monkeypatch.setenv("FASTMLP_NUM_THREADS", nonsense)
+    for unset in ("", " "):
+        monkeypatch.setenv("FASTMLP_NUM_THREADS", unset)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         assert n_threads_available() == mine
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")  # another program's business
+    assert n_threads_available() == mine
+
+
+@pytest.mark.parametrize("nonsense", ["0", "-2", "abc", "1.5", "2,4", "1025", "9" * 5000, "²"])
+def test_a_number_of_threads_that_is_none_is_refused(nonsense, monkeypatch):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", nonsense)
+    with pytest.raises(ValueError, match="FASTMLP_NUM_THREADS must be a whole number from 1 to 1024, but"):
+        n_threads_available()
+    with pytest.raises(ValueError, match="Correct or unset it"):
+        devices()
+    with pytest.raises(ValueError, match="Correct or unset it"):
+        MLP((200, 300, 1)).fit([[0.0] * 200], [1.0], epochs=1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -34,6 +34,12 @@ BAD = [
     ("layer_sizes", (3, 2.5), r"layer_sizes\[1\] must be a whole number of at least 1, but it is 2.5"),
     ("layer_sizes", (3, True), r"layer_sizes\[1\] must be .* but it is True"),
     ("layer_sizes", (3, "2"), r"layer_sizes\[1\] must be .* but it is '2'"),
+    (
+        "layer_sizes",
+        (2**62, 2, 1),
+        r"layer_sizes must make a net that fits into some memory, but \(4611686018427387904",
+    ),
+    ("layer_sizes", (3, 10**400), "has more than 1e\\+15 weights"),
     ("hidden_activation", "rleu", "Unknown hidden_activation 'rleu'. Did you mean 'relu'"),
     ("hidden_activation", "ReLU", "Unknown hidden_activation 'ReLU'. Did you mean 'relu'"),
     ("hidden_activation", "softmax", "Unknown hidden_activation 'softmax'.*Choose from: identity, sigmoid"),

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from safetensors.numpy import save as to_bytes
 
 import fastmlp
 from fastmlp.initialization import Normal, Uniform, UniformByFanIn
-from fastmlp.persistence import FORMAT, KEY
+from fastmlp.persistence import FORMAT, KEY, _read
 
 
 @pytest.fixture
@@ -167,9 +168,128 @@ def test_foreign_files_are_refused_and_not_run(net, path, tmp_path):
         fastmlp.load(path)
 
 
-def test_newer_format_is_refused(net, path):
-    write(path, {**contents(net), "format": FORMAT + 1}, net.params)
-    with pytest.raises(ValueError, match=rf"a newer fastmlp wrote it in format {FORMAT + 1}"):
+@pytest.mark.parametrize(
+    ("version", "words"), [({}, ""), ({"version": "7.8.9"}, r" \(7\.8\.9\)"), ({"version": 3}, "")]
+)
+def test_newer_format_is_refused(net, path, version, words):
+    """Whatever its checksum is one of."""
+    write(path, {**contents(net), "format": FORMAT + 1, **version}, net.params)
+    known = f"and this one, {re.escape(fastmlp.__version__)}, reads formats up to {FORMAT}"
+    with pytest.raises(
+        ValueError,
+        match=rf"a newer fastmlp{words} wrote it in format {FORMAT + 1}, {known}",
+    ):
+        fastmlp.load(path)
+
+
+@pytest.mark.parametrize("found", [0, -1, 1.5, True, "1", None, []])
+def test_a_format_that_is_none(net, path, found):
+    write(path, {**contents(net), "format": found}, net.params)
+    with pytest.raises(ValueError, match="its format is "):
+        fastmlp.load(path)
+
+
+# ---- the checksum
+
+
+def test_the_version_and_a_checksum_are_saved(net, path):
+    net.save(path)
+    description, _ = _read(path)
+    description = json.loads(description)
+    assert description["format"] == 1, "earlier versions read the file"
+    assert description["version"] == fastmlp.__version__
+    assert re.fullmatch("blake2b:[0-9a-f]{64}", description["checksum"])
+
+
+def test_every_flipped_bit_of_the_parameters_is_noticed(net, path):
+    net.save(path)
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    assert len(data) == start + net.params.nbytes
+    for bit in range(0, 8 * net.params.nbytes, 5):
+        damaged = bytearray(data)
+        damaged[start + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"it is damaged \(its checksum does not match\)"):
+            fastmlp.load(path)
+
+
+def changed_settings(description, arrays):
+    description["settings"]["l2"] = 0.5
+
+
+def changed_history(description, arrays):
+    arrays["history.loss"] = arrays["history.loss"] + 1.0
+
+
+def changed_shape(description, arrays):
+    arrays["history.loss"] = arrays["history.loss"].reshape(-1, 1)
+
+
+def another_array(description, arrays):
+    arrays["extra"] = np.zeros(0)
+
+
+def no_checksum(description, arrays):
+    del description["checksum"]
+
+
+def no_text(description, arrays):
+    description["checksum"] = 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (changed_settings, "its checksum does not match"), (changed_history, "its checksum does not match"),
+        (changed_shape, "its checksum does not match"), (another_array, "its checksum does not match"),
+        (no_checksum, "it lacks 'checksum'"), (no_text, "its checksum does not match"),
+    ],
+)  # fmt: skip
+def test_what_was_changed_after_saving_is_refused(path, change, words):
+    trained().save(path)
+    text, arrays = _read(path)
+    description = json.loads(text)
+    change(description, arrays)
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps(description)}))
+    with pytest.raises(ValueError, match=words):
+        fastmlp.load(path)
+
+
+def test_the_same_content_in_another_order_and_spelling_is_the_same(path):
+    net = trained()
+    net.save(path)
+    text, arrays = _read(path)
+    spelled = {KEY: json.dumps(json.loads(text), ensure_ascii=False, indent=3), "of others": "more"}
+    path.write_bytes(to_bytes(dict(reversed(arrays.items())), spelled))
+    np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
+
+
+def test_a_file_without_a_checksum_is_read(net, path):
+    write(path, contents(net), net.params)
+    np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
+
+
+def test_a_large_file_of_another_program_is_not_read(path):
+    path.write_bytes(to_bytes({"weights": np.ones(3)}))
+    with open(path, "r+b") as file:
+        file.truncate(2**40)  # has no blocks on the disk
+    with pytest.raises(ValueError, match="a safetensors file of another program"):
+        fastmlp.load(path)
+
+
+def test_nothing_is_claimed_for_announced_sizes(net, path):
+    """A header that is as long as the memory, and arrays that are."""
+    net.save(path)
+    data = path.read_bytes()
+    path.write_bytes((2**40).to_bytes(8, "little") + data[8:])
+    with pytest.raises(ValueError, match="does not begin with the length of a header"):
+        fastmlp.load(path)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header["params"] |= {"shape": [2**40], "data_offsets": [0, 2**42]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[-net.params.nbytes :])
+    with pytest.raises(ValueError, match="are announced"):
         fastmlp.load(path)
 
 
@@ -287,23 +407,67 @@ def test_files_from_before_histories_are_read(net, path):
     assert fastmlp.load(path).history is None
 
 
+def save_with_history(path, net, record, **records):
+    """As a version without checksums did."""
+    arrays = {"params": net.params} | {f"history.{name}": np.asarray(values) for name, values in records.items()}
+    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
+
+
+RECORD = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings": {}}
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [{"seconds": "long"}, {"best_epoch": 1.5}, {"stopped_by": None}, {"settings": []}],
+    ("damage", "records", "reason"),
+    [
+        ({"seconds": "long"}, {}, "its history has the seconds 'long'"),
+        ({"best_epoch": 1.5}, {}, "its history has the best_epoch 1.5"),
+        ({"stopped_by": None}, {}, "its history has the stopped_by None"),
+        ({"settings": []}, {}, r"its history has the settings \[\]"),
+        ({}, {"accuracy": np.ones(7, "f4")}, r"its history holds float32 \(7,\) as accuracy"),
+        ({}, {"loss": np.array(1.0)}, r"its history holds float64 \(\) as loss"),
+        ({}, {"loss": np.ones((7, 1))}, r"its history holds float64 \(7, 1\) as loss"),
+    ],
 )
-def test_damaged_histories_are_refused(path, damage):
-    net = trained()
-    record = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings": {}}
-    arrays = {"params": net.params, "history.loss": net.history.loss}
-    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
+def test_a_damaged_history_is_left_out(net, path, damage, records, reason):
+    """The parameters are worth more."""
+    save_with_history(path, net, RECORD, loss=np.ones(7))
     assert fastmlp.load(path).history.epochs == 7
-    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": {**record, **damage}})}))
-    with pytest.raises(ValueError, match=f"its history has the {next(iter(damage))} "):
-        fastmlp.load(path)
-    arrays["history.accuracy"] = np.ones(3)
-    path.write_bytes(to_bytes(arrays, {KEY: json.dumps({**contents(net), "history": record})}))
-    with pytest.raises(ValueError, match=r"its history holds float64 \(3,\) as accuracy"):
-        fastmlp.load(path)
+    save_with_history(path, net, RECORD | damage, **{"loss": np.ones(7)} | records)
+    with pytest.warns(
+        UserWarning, match=rf"The history of the last fit is left out, since {reason}; the parameters"
+    ) as w:
+        back = fastmlp.load(path)
+    assert len(w) == 1
+    assert w[0].filename == __file__
+    assert back.history is None
+    np.testing.assert_array_equal(back.params, net.params)
+
+
+def test_a_history_without_its_loss_is_left_out(net, path):
+    save_with_history(path, net, RECORD, accuracy=np.ones(7))
+    with pytest.warns(UserWarning, match="left out, since it lacks 'history.loss'"):
+        assert fastmlp.load(path).history is None
+
+
+def test_of_records_of_unequal_length_the_common_part_is_kept(net, path):
+    """As interrupted fits with validation data have saved them."""
+    record = RECORD | {"best_epoch": 4}
+    save_with_history(path, net, record, loss=np.arange(10.0), validation_loss=np.arange(9.0))
+    with pytest.warns(
+        UserWarning, match=r"different numbers of epochs \(loss 10, validation_loss 9\); the first 9 stay"
+    ):
+        history = fastmlp.load(path).history
+    np.testing.assert_array_equal(history.loss, np.arange(9.0))
+    np.testing.assert_array_equal(history.validation_loss, np.arange(9.0))
+    assert (history.epochs, history.best_epoch) == (9, 4)
+
+
+@pytest.mark.parametrize("best_epoch", [7, -1])
+def test_a_best_epoch_that_was_none_is_left_out(net, path, best_epoch):
+    save_with_history(path, net, RECORD | {"best_epoch": best_epoch}, loss=np.arange(7.0))
+    with pytest.warns(UserWarning, match=f"best_epoch, {best_epoch}, is none of its 7 epochs"):
+        history = fastmlp.load(path).history
+    assert (history.epochs, history.best_epoch) == (7, None)
 
 
 # ---- what a population remembers
@@ -342,21 +506,61 @@ def test_a_fit_goes_on_as_without_saving(many, pop, path, rng):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "randomness",
+    [{"seed": 1.5, "fits": 0}, {"seed": -1, "fits": 0}, {"seed": 2**63, "fits": 0}, {"seed": True, "fits": 0}],
+)
+def test_damaged_randomness_is_refused(net, path, randomness):
+    write(path, {**contents(net), "random": randomness}, net.params)
+    with pytest.raises(ValueError, match=f"its randomness has the seed {randomness['seed']}"):
+        fastmlp.load(path)
+
+
+def test_negative_seeds_are_refused(pop, path):
+    path.write_bytes(to_bytes(pop.get_arrays() | {"seeds": -1 - pop.seeds}, {KEY: json.dumps(contents(pop))}))
+    with pytest.raises(ValueError, match="its seeds are not all positive"):
+        fastmlp.load(path)
+
+
+FITTED = {"seconds": 1.0, "monitor": None, "interrupted": False}
+
+
+@pytest.mark.parametrize(
+    ("description", "arrays", "reason"),
     [
-        ({"random": {"seed": 1.5, "fits": 0}}, "its randomness has the seed 1.5"),
-        ({"result": {"seconds": 1.0, "monitor": 3, "interrupted": False}}, "its result has the monitor 3"),
+        ({"monitor": 3}, {}, "its result has the monitor 3"),
         (
-            {"result": {"seconds": 1.0, "monitor": None, "interrupted": False, "judged_by": "luck"}},
-            "its result is judged by 'luck'",
+            {"monitor": "validation_loss"},
+            {},
+            "its result says what was monitored without its values, or the other way round",
         ),
+        ({"judged_by": "luck"}, {}, "its result is judged by 'luck'"),
+        ({}, {"loss": np.ones(3)}, r"its result holds float64 \(3,\) as loss"),
+        ({}, {"loss": np.ones(20, int)}, r"its result holds int64 \(20,\) as loss"),
+        ({}, {"records": np.ones((5, 20))}, r"its result holds float64 \(5, 20\) as records"),
+        ({}, {"record_epochs": np.array(1)}, r"its result holds int64 \(\) as record_epochs"),
+        ({}, {"settings.l2": np.ones(3)}, r"its result holds float64 \(3,\) as settings.l2"),
+        ({}, {"status": np.full(20, 77)}, "its result holds an unknown status"),
+        ({}, {"loss": None, "epochs": None}, "its result lacks epochs, loss"),
     ],
 )
-def test_damaged_results_are_refused(pop, path, changes, message):
-    text = json.dumps({**contents(pop), **changes})
-    path.write_bytes(to_bytes(pop.get_arrays(), {KEY: text}))
-    with pytest.raises(ValueError, match=message):
-        fastmlp.load(path)
+def test_a_damaged_result_is_left_out(pop, path, description, arrays, reason):
+    own = {f"result.{name}": values for name, values in (pop.result.arrays() | arrays).items() if values is not None}
+    text = json.dumps({**contents(pop), "result": FITTED | description})
+    path.write_bytes(to_bytes({**pop.get_arrays(), **own}, {KEY: text}))
+    with pytest.warns(UserWarning, match=rf"The result of the last fit is left out, since {reason}; the parameters"):
+        back = fastmlp.load(path)
+    assert back.result is None
+    np.testing.assert_array_equal(back.params, pop.params)
+
+
+@pytest.mark.parametrize("name", ["settings", "of a later version"])
+def test_arrays_of_a_result_with_unknown_names_are_left_out(pop, path, name):
+    own = {f"result.{name}": values for name, values in pop.result.arrays().items()}
+    text = json.dumps({**contents(pop), "result": FITTED})
+    path.write_bytes(to_bytes({**pop.get_arrays(), **own, f"result.{name}": np.ones(20)}, {KEY: text}))
+    back = fastmlp.load(path)
+    assert list(back.result.settings) == ["learning_rate"]
+    np.testing.assert_array_equal(back.result.loss, pop.result.loss)
 
 
 def test_results_of_the_first_versions_load(pop, path):
@@ -366,15 +570,6 @@ def test_results_of_the_first_versions_load(pop, path):
     arrays = {f"result.{name}": values for name, values in pop.result.arrays().items()}
     path.write_bytes(to_bytes({**pop.get_arrays(), **arrays}, {KEY: json.dumps(text)}))
     assert fastmlp.load(path).result.judged_by == "rule"
-
-
-def test_a_result_of_other_nets_is_refused(pop, path):
-    result = {"seconds": 1.0, "monitor": None, "interrupted": False}
-    arrays = {f"result.{name}": values for name, values in pop.result.arrays().items()}
-    text = json.dumps({**contents(pop), "result": result})
-    path.write_bytes(to_bytes({**pop.get_arrays(), **arrays, "result.loss": np.ones(3)}, {KEY: text}))
-    with pytest.raises(ValueError, match=r"its result holds \(3,\) as loss"):
-        fastmlp.load(path)
 
 
 def test_a_copy_of_a_population_has_its_own_parameters(pop):

@@ -1,13 +1,17 @@
-"""The progress bar: where a person watches, after a while, and never otherwise."""
+"""The progress bar: where a person watches, after a while, and never otherwise; and lines where they are asked for."""
 
 import io
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+import fastmlp.compile_notice
 import fastmlp.progress
-from fastmlp.progress import Progress
+from fastmlp.kernels.compile_time import announced, wait_for_others
+from fastmlp.progress import EpochLines, Progress, checked_verbose
 
 
 class Terminal(io.StringIO):
@@ -55,6 +59,172 @@ def test_the_bar_is_closed_by_an_exception(at_once, monkeypatch):
     progress = Progress(5, 1)
     with suppress(KeyboardInterrupt), progress:
         progress.show(1.0, float("nan"))
-        assert progress._bar.live.is_started
+        assert progress._bar.rich.live.is_started
         raise KeyboardInterrupt
-    assert not progress._bar.live.is_started
+    assert not progress._bar.rich.live.is_started
+
+
+class Shell:
+    execution_count = 1
+
+
+@pytest.fixture
+def notebook(at_once, monkeypatch):
+    """The texts that a cell's output has had, by their identity."""
+    texts = {}
+
+    def display(data, raw, display_id, update):
+        assert raw
+        assert update == (display_id in texts)
+        texts.setdefault(display_id, []).append(data["text/plain"])
+
+    shell = type("ZMQInteractiveShell", (Shell,), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setattr(fastmlp.progress, "CELL_EVERY", 0.0)
+    return texts
+
+
+def test_a_notebook_has_one_text_that_changes(notebook, monkeypatch):
+    shown(monkeypatch, io.StringIO())
+    [texts] = notebook.values()
+    assert texts[0] == "epoch 1/10 " + "━" * 3 + "─" * 27 + " loss 0.5"
+    assert texts[-2:] == ["epoch 10/10 " + "━" * 30 + " loss 0.5", "10 epochs  loss 0.5"]
+
+
+def test_in_a_notebook_a_bar_goes_on_in_the_line_about_compiling(notebook, monkeypatch):
+    monkeypatch.setattr(fastmlp.compile_notice, "SHOW_AFTER", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", io.StringIO())
+        with announced():
+            pass
+    shown(monkeypatch, io.StringIO())
+    [texts] = notebook.values()
+    assert texts[0] == fastmlp.compile_notice.TEXT
+    assert texts[1].startswith("Compiled for this processor in 0.0 s")
+    assert texts[-1] == "10 epochs  loss 0.5"
+
+
+def test_a_notebook_with_verbose_0_and_2(notebook, monkeypatch):
+    shown(monkeypatch, io.StringIO(), verbose=0)
+    with Progress(10, 2, bar=False) as progress:
+        progress.show(5, 0.5)
+    assert notebook == {}
+
+
+def test_compiling_is_no_reason_for_a_bar(monkeypatch):
+    """SHOW_AFTER counts the work itself."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Progress(10, 1) as progress:
+        progress._start -= 100.0
+        wait_for_others(100.0)
+        progress.show(1, 0.5)
+        assert progress._bar is None
+    wait_for_others(-100.0)
+
+
+@pytest.mark.parametrize(
+    "value, number", [(0, 0), (False, 0), (np.bool_(True), 1), (True, 1), (np.int64(2), 2), (2, 2)]
+)
+def test_verbose(value, number):
+    assert checked_verbose(value) == number
+
+
+@pytest.mark.parametrize("value", ["yes", "1", -1, 3, 10**400, 1.0, None, [1], np.array([1])])
+def test_bad_verbose(value):
+    X, y = [[0.0, 1.0]], [1]
+    for attempt in (
+        lambda: checked_verbose(value),
+        lambda: fastmlp.MLP((2, 1)).fit(X, y, epochs=1, verbose=value),
+        lambda: fastmlp.Population((2, 1), 2).fit(X, y, epochs=1, verbose=value),
+        lambda: fastmlp.sweep(X, y, {}, verbose=value),
+    ):
+        with pytest.raises(ValueError, match=r"verbose must be 0 .*, 1 .* or 2 .*, but it is") as error:
+            attempt()
+        assert len(str(error.value)) < 300
+
+
+XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+
+
+def net():
+    return fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0)
+
+
+def lines(capsys, prefix="epoch"):
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert all(line.startswith(prefix) for line in printed.out.splitlines())
+    return printed.out.splitlines()
+
+
+def test_a_line_per_epoch_where_nobody_watches(capsys):
+    """To standard output, as a file or a log has it."""
+    history = net().fit(*XOR, epochs=12, verbose=2)
+    printed = lines(capsys)
+    assert len(printed) == 12
+    assert printed[6] == f"epoch 7/12  loss {history.loss[6]:.4g}  accuracy {history.accuracy[6]:.4g}"
+
+
+def test_lines_have_all_records(capsys):
+    history = net().fit(*XOR, epochs=2, verbose=2, validation_data=XOR, metrics="squared_error")
+    assert lines(capsys)[1] == "epoch 2/2  " + "  ".join(f"{k} {v[1]:.4g}" for k, v in history.records().items())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"early_stopping": 5},
+        {"early_stopping": fastmlp.EarlyStopping(3, "accuracy")},
+        {"callbacks": lambda epoch, history: epoch == 777},
+        {"validation_data": XOR, "early_stopping": 2},
+        {},
+    ],
+    ids=["looks ahead", "accuracy", "callback", "validation", "all epochs"],
+)
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_as_many_lines_as_epochs_and_the_same_fit(options, batch_size, capsys):
+    settings = {"epochs": 3000, "batch_size": batch_size, "optimizer": fastmlp.SGD(1.0), **options}
+    silent, printing = net(), net()
+    expected = silent.fit(*XOR, **settings, verbose=0)
+    assert lines(capsys) == []
+    history = printing.fit(*XOR, **settings, verbose=2)
+    assert (history.epochs, history.stopped_by) == (expected.epochs, expected.stopped_by)
+    np.testing.assert_array_equal(printing.params, silent.params)
+    printed = lines(capsys)
+    assert [line.split()[1] for line in printed] == [f"{k}/3000" for k in range(1, history.epochs + 1)]
+    assert printed[-1].split()[3] == f"{history.loss[-1]:.4g}"
+
+
+def test_an_interrupted_fit_prints_what_it_did(capsys):
+    def interrupts(epoch, history):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    history = net().fit(*XOR, epochs=100, callbacks=interrupts, verbose=2)
+    assert history.stopped_by == "interrupt"
+    assert len(lines(capsys)) == history.epochs
+
+
+def test_many_short_epochs_are_printed_together(capsys):
+    """A call into the kernel still takes many of them."""
+    printer = EpochLines(10**6)
+    made, n = fastmlp.History(), 0
+    for _ in range(5):
+        n += printer.epochs_ahead()
+        made.loss = np.ones(n)
+        printer(n - 1, made)
+    assert printer.epochs_ahead() > 1
+    assert len(lines(capsys)) == n
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 100, 1)], ids=["in lanes", "one by one"])
+@pytest.mark.parametrize("converged", [None, 0.01])
+def test_lines_about_a_population(sizes, converged, capsys, monkeypatch):
+    monkeypatch.setattr(fastmlp.progress, "LINE_EVERY", 0.0)
+    pop = fastmlp.Population(sizes, 5, loss="binary_cross_entropy", random_state=0)
+    result = pop.fit(*XOR, epochs=20, converged=converged, verbose=2)
+    printed = lines(capsys, "net")
+    assert len(set(printed)) == len(printed) >= 1
+    start = "net 5/5  " if converged is None else f"net 5/5  converged {result.n_converged}  "
+    assert printed[-1] == f"{start}median loss {np.median(result.loss):.4g}"

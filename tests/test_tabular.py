@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastmlp.columns import MANY_DISTINCT
-from fastmlp.tabular import Preprocessing, drop_rows_without_target, read_table, rows_with_target
+from fastmlp.tabular import Preprocessing, drop_rows_without_target, read_table, rows_with_target, with_numbers
 
 pd = pytest.importorskip("pandas")
 
@@ -320,6 +320,18 @@ def test_a_few_cells_that_are_no_numbers(table):
     X = preprocessing.transform(table, notes=notes)
     assert X[-10:, :2].tolist() == [[0, 1]] * 10
     assert [note.text for note in notes] == [note]
+
+
+def test_cells_that_are_no_numbers_before_a_table_is_split(table):
+    """A part without them would make the column categories."""
+    table["few"] = [*table["few"].astype(str)[:-1], "unknown"]
+    whole, notes = with_numbers(table, "target")
+    assert notes == ("Column 'few' holds no numbers in 1 of 80 cells ('unknown'), which count as missing.",)
+    assert np.flatnonzero(np.isnan(whole["few"])).tolist() == [79]
+    assert Preprocessing.fit(whole[:40], "target").feature_names[:2] == ["skewed", "few"]
+    assert "few = 1" in Preprocessing.fit(table[:40], "target").feature_names
+    assert with_numbers(whole)[0] is whole
+    assert with_numbers(table, "few")[0] is table
 
 
 # ---- target

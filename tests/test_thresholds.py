@@ -1,5 +1,6 @@
 """From how much work on "auto" takes a GPU, as it is kept from one process to the next."""
 
+import os
 from math import inf
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_file_that_says_nothing(folder, content):
     (folder / FILE).write_text(content)
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
     assert remember("a GPU", "a processor", 1.0, 2.0, 3.0)[:3] == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
+def test_a_file_that_others_could_have_written_says_nothing(folder):
+    remember("a GPU", "a processor", 2e9, 3e5, 4e4)
+    (folder / FILE).chmod(0o666)
+    thresholds_of.cache_clear()
+    assert thresholds_of("a GPU", "a processor") is ESTIMATES
+    (folder / FILE).unlink()
+    os.mkfifo(folder / FILE)  # is not waited for
+    thresholds_of.cache_clear()
+    assert thresholds_of("a GPU", "a processor") is ESTIMATES
 
 
 def test_both_must_be_reached():

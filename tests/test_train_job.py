@@ -271,3 +271,21 @@ def test_summaries():
     assert "the best parameters on the validation part are kept: validation loss 0.25" in summary(history)
     history.validation_loss = np.array([0.5])  # of an interrupted fit, shorter than the loss
     assert final_figures(history) == ""
+
+
+def test_one_bad_cell_makes_no_categories(table, train):
+    """Wherever the split puts its row, also in the validation part alone."""
+    rows = pd.read_csv(table, dtype={"id": str}).astype(object)
+    rows["rooms"] = (np.arange(200) % 7).astype(object)
+    rows.loc[[3, 5], "rooms"] = "unknown"
+    rows.loc[7, "price"] = "n/a?"
+    rows.to_csv(table, index=False)
+    for seed in range(3):
+        result = train("--epochs", 1, "--drop", "id", "--seed", seed)
+        assert result.exit_code == 0, result.output
+        assert "The target 'price' holds no numbers in 1 row of 200 ('n/a?'), which is left out." in result.output
+        note = "Column 'rooms' holds no numbers in 2 of 199 cells ('unknown'), which count as missing."
+        assert note in result.output
+        net = fastmlp.load(table.with_name("m.safetensors"))
+        assert net.preprocessing.feature_names[:3] == ["size", "age", "rooms"]
+        assert len(net.preprocessing.feature_names) <= 4

@@ -53,7 +53,7 @@ def main() -> None:
 def compile_for(level: str, jobs: Iterable[Callable[[], object]]) -> None:
     """Do these jobs; what they need is compiled and saved."""
     place = lambda name: shipped.path_of(name, cache.sources_tag(), level)
-    cache._path, cache._paths = place, lambda name: [place(name)]
+    cache._path, cache._shipped_path = place, lambda name: None
     for job in jobs:
         job()
 

@@ -11,6 +11,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from ..compile_time import announced, counted
 from . import printer
 
 # Divisions and roots good to two units in the last place, as everywhere in these kernels. CuPy adds what flushes
@@ -80,12 +81,14 @@ class Module:
 
     def __init__(self, text: str, options: tuple[str, ...]):
         self._text = text
-        self._compiled = cupy.RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
+        with counted(), announced():
+            self._compiled = cupy.RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
         self._kernels: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
         if name not in self._kernels:
-            self._kernels[name] = Kernel(self._compiled.get_function(name), self._text, name)
+            with counted(), announced():  # CuPy compiles when it is first asked for a function
+                self._kernels[name] = Kernel(self._compiled.get_function(name), self._text, name)
         return self._kernels[name]
 
 

@@ -18,7 +18,8 @@ _MODULES = {
     "convergence": ("Converged",),
     "sampling": ("folds", "bootstrap"),
     "sweeps": ("sweep", "SweepResult"),
-    "persistence": ("load",),
+    "loading": ("load",),
+    "persistence": (),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
     "recorders": ("Snapshots", "LayerRecorder"),
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform
     from .initialization import UniformByFanIn as UniformByFanIn
+    from .loading import load as load
     from .mlp import MLP as MLP
     from .optimizer_state import OptimizerState as OptimizerState
     from .optimizers import SGD as SGD
@@ -74,7 +76,6 @@ if TYPE_CHECKING:
     from .optimizers import RMSprop as RMSprop
     from .optimizers import Rprop as Rprop
     from .optimizers import optimizer_from_name as optimizer_from_name
-    from .persistence import load as load
     from .population import Population as Population
     from .population_result import PopulationResult as PopulationResult
     from .recorders import LayerRecorder as LayerRecorder

@@ -10,7 +10,7 @@ all, which matters where an epoch is a few microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,12 @@ from .errors import checked_count, checked_number, takes, unknown_name
 from .kernels.arguments import METRIC_NONE
 
 MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}  # sign: less is better
+# Of the metrics that fit knows by name (fit_metrics.py).
+METRIC_SIGNS = {
+    "squared_error": 1.0, "absolute_error": 1.0, "r2": -1.0, "accuracy": -1.0, "log_loss": 1.0, "roc_auc": -1.0,
+}  # fmt: skip
+VALIDATION = "validation_"
+SIGNS = {f"{part}{name}": sign for name, sign in METRIC_SIGNS.items() for part in ("", VALIDATION)} | MONITORS
 Callback = Callable[[int, Any], Any]
 
 
@@ -25,8 +31,8 @@ Callback = Callable[[int, Any], Any]
 class EarlyStopping:
     """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs; keep the best parameters.
 
-    monitor : "validation_loss", "validation_accuracy", "loss" or "accuracy"; None takes validation_loss where there is
-        validation data, else loss.
+    monitor : "validation_loss", "validation_accuracy", "loss" or "accuracy", or a metric that fit is asked for by name,
+        such as "validation_squared_error"; None takes validation_loss where there is validation data, else loss.
 
     >>> EarlyStopping(patience=5).patience
     5
@@ -39,18 +45,21 @@ class EarlyStopping:
     def __post_init__(self):
         checked_count("patience", self.patience)
         checked_number("min_delta", self.min_delta, 0.0)
-        if self.monitor is not None and self.monitor not in MONITORS:
-            raise unknown_name("monitor", self.monitor, MONITORS)
+        if self.monitor is not None and self.monitor not in SIGNS:
+            raise unknown_name("monitor", self.monitor, SIGNS)
 
-    def check_monitor(self, metric: int, held_out_metric: int | None) -> None:
+    def check_monitor(self, metric: int, held_out_metric: int | None, metrics: Iterable[str] = ()) -> None:
         """A ValueError if what is to be watched will not be recorded.
 
         metric : of the samples to train on; held_out_metric : of those to validate on, None if there are none
+        metrics : that fit was asked for
         """
         name = self.monitor or "loss"
-        validates = name.startswith("validation")
+        validates = name.startswith(VALIDATION)
         if validates and held_out_metric is None:
             raise ValueError(f"There is no {name} to monitor: give validation_data.")
+        if name not in MONITORS and (wanted := name.removeprefix(VALIDATION)) not in metrics:
+            raise ValueError(f"There is no {name} to monitor: ask for it with metrics=[{wanted!r}] in MLP.fit.")
         if name.endswith("accuracy") and METRIC_NONE in (metric, held_out_metric if validates else metric):
             where = "validation targets" if metric != METRIC_NONE else "targets"
             raise ValueError(f"There is no {name} to monitor: the {where} are numbers, not classes.")
@@ -97,7 +106,7 @@ class Best:
     """The best value of a record so far, and how long ago it was."""
 
     def __init__(self, rule: EarlyStopping, monitor: str):
-        self.rule, self.monitor, self.sign = rule, monitor, MONITORS[monitor]
+        self.rule, self.monitor, self.sign = rule, monitor, SIGNS[monitor]
         self.value, self.epoch = float("inf"), -1
 
     def improves(self, epoch: int, value: float) -> bool:

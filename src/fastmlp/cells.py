@@ -133,15 +133,17 @@ def _read_each(series: pd.Series, found: str, truths: bool) -> Reading:
     missing = series.isna().to_numpy()
     if found not in MIXTURES and found not in NUMBERS and found != "boolean":  # dates, lists, bytes, complex numbers
         return Reading(np.full(len(series), np.nan), ~missing, int(np.count_nonzero(~missing)))
-    codes: Any = np.arange(len(series))
-    cells: Iterable[Any] = series.astype(object)
+    codes: Any
+    cells: Iterable[Any]
     if found == "string":  # each distinct text once
         codes, cells = pd.factorize(series)
+    else:
+        codes, cells = np.arange(len(series)), series.astype(object)
     of_truth = {"true": 1.0, "false": 0.0} if truths else {}
     numbers = [of_truth[c.lower()] if isinstance(c, str) and c.lower() in of_truth else number_of(c) for c in cells]
     values = np.append(np.array([np.nan if number is None else number for number in numbers], np.float64), np.nan)
     bad = np.append(np.array([number is None for number in numbers], bool), False)
-    values, bad = values[codes], bad[codes] & ~missing
+    values, bad = values[codes], bad[codes] & ~missing  # code -1, of a missing cell, is the last one
     return Reading(values, bad, int(np.count_nonzero(bad)) + int(np.count_nonzero(~np.isnan(values))))
 
 

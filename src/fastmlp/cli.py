@@ -181,13 +181,14 @@ def bench(
 ) -> None:
     """Measure fastmlp against NumPy by hand on this machine, in a minute or two, and write a page of it."""
     with errors_as_sentences():
-        from . import jobs
         from .benchmarks import page as bench_page
         from .benchmarks import quick as bench_quick
         from .benchmarks import results as bench_results
         from .benchmarks import tables as bench_tables
+        from .files import check_output
 
-        jobs.check_folder(output)
+        for ending in (".json", ".html", ".md"):
+            check_output(output.with_suffix(ending))
         results = bench_quick.run(
             lambda title: say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
         )
@@ -304,7 +305,7 @@ def predict(
         from . import jobs
 
         if output is not None:
-            jobs.check_table_path(output)
+            jobs.check_table_path(output, model, file)
         predictions = jobs.predict(model, file, device, ids)
         if output is None:
             typer.echo(jobs.as_csv(predictions), nl=False)

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .cells import (
+    MISSING_TEXTS,
     MIXTURES,
     NUMBERS,
     TOLERATED,
@@ -76,9 +77,12 @@ def numbers_of(series: pd.Series) -> np.ndarray:
     return tolerated_numbers(series, 0.0)[0]
 
 
-def tolerated_numbers(series: pd.Series, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """numbers_of, but that cells which are no numbers are NaN where they are a smaller share, and a mask of them."""
-    reading = read_numbers(series, truths=True)
+def tolerated_numbers(series: pd.Series, share: float, truths: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """numbers_of, but that cells which are no numbers are NaN where they are a smaller share, and a mask of them.
+
+    truths : as for read_numbers
+    """
+    reading = read_numbers(series, truths)
     if reading.n_bad and reading.n_bad >= share * reading.n_present:
         raise ValueError(
             f"Column {series.name!r} should hold numbers, but holds {examples(series, reading.bad)} in "
@@ -93,6 +97,22 @@ def tolerated_numbers(series: pd.Series, share: float) -> tuple[np.ndarray, np.n
             f"{example:g}; correct or empty such cells."
         )
     return values, reading.bad
+
+
+def text_as_numbers(series: pd.Series) -> tuple[np.ndarray, str] | None:
+    """(float64 (n_rows,), note) of a column that holds text, but is one of numbers; None for any other column.
+
+    To be asked before a table is split, or a part without the cells that are no numbers would make it categories.
+    """
+    if contents(series) not in MIXTURES or column_kind(series) != "number":
+        return None
+    values, bad = tolerated_numbers(series, 1.0, truths=False)
+    return values, f"Column {series.name!r} {_on_bad_cells(series, bad)}." if bad.any() else ""
+
+
+def _on_bad_cells(series: pd.Series, bad: np.ndarray) -> str:
+    cells = f"{_share(int(np.count_nonzero(bad)), len(series))} ({examples(series, bad)})"
+    return f"holds no numbers in {cells}, which count as missing"
 
 
 def _share(n: int, of: int) -> str:
@@ -140,8 +160,7 @@ class _NumericColumn(ABC):
         n, n_bad = len(series), int(np.count_nonzero(bad))
         notes = []
         if n_bad:
-            cells = f"{_share(n_bad, n)} ({examples(series, bad)})"
-            notes.append(Note(f"Column {self.name!r} holds no numbers in {cells}, which count as missing.", True))
+            notes.append(Note(f"Column {self.name!r} {_on_bad_cells(series, bad)}.", True))
         if n_missing > n_bad:
             notes += missing_note(self.name, n_missing - n_bad, n, self.marks_missing, self.stands_in)
         return notes
@@ -247,11 +266,14 @@ class CategoryColumn:
         codes, names = categories_of(series)
         find = Spellings(self.categories).find
         of_missing = len(self.categories) if self.has_missing else -1
-        feature = np.array([*map(find, names), of_missing])[codes]
+        places = np.array([*map(find, names), -1])
+        is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (places < 0)
+        missing = is_missing[codes]  # None and NaN turn into such texts in an array of text
+        feature = np.where(is_missing, of_missing, places)[codes]
         known = np.flatnonzero(feature >= 0)
         out[:] = 0
         out[known, feature[known]] = 1
-        n, missing = len(series), codes < 0
+        n = len(series)
         n_missing = int(np.count_nonzero(missing))
         notes = []
         if n_unseen := n - len(known) - (0 if self.has_missing else n_missing):
@@ -290,7 +312,7 @@ def _fit(series: pd.Series, kind: str, scaling: str) -> tuple[Column | None, str
 
 
 def _fit_numeric(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
-    values, bad = tolerated_numbers(series, 1.0)
+    values, bad = tolerated_numbers(series, 1.0, truths=False)
     present = values[~np.isnan(values)]
     marks_missing = len(present) < len(values)
     n_distinct = len(np.unique(present))
@@ -300,10 +322,7 @@ def _fit_numeric(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
         scaling = "quantile" if n_distinct > MANY_DISTINCT else "standard"
     fit = QuantileColumn.fit if scaling == "quantile" else StandardColumn.fit
     column = fit(str(series.name), present, marks_missing)
-    if not (n_bad := int(np.count_nonzero(bad))):
-        return column, ""
-    cells = f"{_share(n_bad, len(values))} ({examples(series, bad)})"
-    return column, f"holds no numbers in {cells}, which count as missing"
+    return column, _on_bad_cells(series, bad) if bad.any() else ""
 
 
 def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from .devices import as_device_array, device_of, library_of, on_device_of
-from .errors import checked_number, counted, is_number
+from .errors import checked_number, counted, is_number, shown
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
+from .sizes import check_array
 
 ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
@@ -37,6 +38,7 @@ def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        check_array(values.shape, values.dtype.itemsize, f"{name} as a dense array", "Choose fewer columns or rows.")
         values = values.toarray()
     only_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
     try:
@@ -162,6 +164,7 @@ def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
     low, high = network.output_row.low, network.output_row.high
     low, high = (low, high) if isfinite(low) and isfinite(high) else (0.0, 1.0)
     library = library_of(y)
+    check_array((len(y), k), dtype.itemsize, f"{name} as one-hot rows", "Use fewer samples or classes.")
     rows = library.full((len(y), k), low, dtype)
     rows[library.arange(len(y)), y.astype(np.int64)] = high
     return rows
@@ -291,7 +294,7 @@ def class_weights(class_weight: Any, targets: Any, network: Network, metric: int
         )
     unknown = [key for key in class_weight if key not in range(n_classes)]
     if unknown:
-        raise ValueError(f"class_weight names {unknown}, but the classes are 0 to {n_classes - 1}.")
+        raise ValueError(f"class_weight names {shown(unknown)}, but the classes are 0 to {n_classes - 1}.")
     table = [checked_number(f"class_weight[{k}]", class_weight.get(k, 1.0), 0.0) for k in range(n_classes)]
     return np.array(table)[classes]
 

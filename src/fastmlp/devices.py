@@ -12,7 +12,7 @@ from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .errors import install_command, unknown_name
+from .errors import install_command, shown, unknown_name
 from .thresholds import Thresholds, thresholds_of
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
@@ -54,14 +54,27 @@ class Device(NamedTuple):
         return ANYWHERE if self.is_host else backend(self).on(self.number)
 
 
+MOST_THREADS = 1024  # that FASTMLP_NUM_THREADS may ask for
+
+
 def n_threads_available() -> int:
-    """Processors this process may use, at most FASTMLP_NUM_THREADS or OMP_NUM_THREADS where one is set."""
+    """FASTMLP_NUM_THREADS where it is set, else the processors this process may use, at most OMP_NUM_THREADS of them.
+
+    Raises
+    ------
+    ValueError
+        If FASTMLP_NUM_THREADS is set and is no number of threads.
+    """
+    if wanted := os.environ.get("FASTMLP_NUM_THREADS", "").strip():
+        if wanted.isdecimal() and len(wanted) < 10 and 1 <= int(wanted) <= MOST_THREADS:
+            return int(wanted)
+        raise ValueError(
+            f"FASTMLP_NUM_THREADS must be a whole number from 1 to {MOST_THREADS}, but the environment has "
+            f"{shown(wanted)}. Correct or unset it."
+        )
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for name in ("FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(name, "").split(",")[0]
-        if value.isdigit() and int(value) > 0:
-            return min(int(value), count) if name == "OMP_NUM_THREADS" else int(value)
-    return count
+    of_openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(int(of_openmp[:9]), count) if of_openmp.isdecimal() and int(of_openmp[:9]) > 0 else count
 
 
 def _describe_cpu() -> list[DeviceInfo]:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+MOST_COUNTED = 2**63 - 1  # which 64 bits hold
+SHOWN = 100  # characters of a value in a message
+
+
 class DivergenceWarning(UserWarning):
     """Training met a loss that is not finite; the last finite parameters were restored."""
 
@@ -26,7 +30,22 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     choices = list(choices)
     near = get_close_matches(str(name).lower(), choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"Unknown {kind} {name!r}.{hint} Choose from: {', '.join(choices)}.")
+    return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices)}.")
+
+
+def shown(value: object) -> str:
+    """Its repr for a message, cut where it is long.
+
+    >>> shown("abc"), shown(10**400)
+    ("'abc'", 'a whole number of 401 digits')
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN:
+        from math import log10
+
+        n_digits = int(log10(abs(value))) + 1  # to write all of them, Python refuses from 4,300 on
+        return f"a whole number of {n_digits:,} digits"
+    text = repr(value)
+    return text if len(text) <= 3 * SHOWN else f"{text[: 2 * SHOWN]} ... {text[-SHOWN // 2 :]}"
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
@@ -51,7 +70,7 @@ def is_number(value: object) -> bool:
     """Whether float takes it."""
     try:
         float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 
@@ -75,23 +94,33 @@ def checked_number(
     name: str, value: object, low: float = float("-inf"), high: float = float("inf"), *, open_low=False, open_high=False
 ) -> float:
     """`value` as a finite float in [low, high] (or the open interval), else a ValueError that says so."""
-    if isinstance(value, Real) and not isinstance(value, bool):
-        value = float(value)
-        finite = isfinite(value)
-        above = value > low if open_low else value >= low
-        below = value < high if open_high else value <= high
+    if isinstance(value, Real) and not isinstance(value, bool) and is_number(value):
+        number = float(value)
+        finite = isfinite(number)
+        above = number > low if open_low else number >= low
+        below = number < high if open_high else number <= high
         if above and below and finite:
-            return value
+            return number
     left = "(" if open_low or isinf(low) else "["
     right = ")" if open_high or isinf(high) else "]"
-    raise ValueError(f"{name} must be a number in {left}{low:g}, {high:g}{right}, but it is {value!r}.")
+    raise ValueError(f"{name} must be a number in {left}{low:g}, {high:g}{right}, but it is {shown(value)}.")
 
 
-def checked_count(name: str, value: object, at_least: int = 1) -> int:
-    """`value` as an int not below `at_least`, else a ValueError that says so."""
+def checked_share(validation_fraction: object, validation_data: object) -> float:
+    """The share of samples to hold out, in [0, 1); a ValueError if samples to validate on were given as well."""
+    share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
+    if share and validation_data is not None:
+        raise ValueError("Give validation_data or validation_fraction, not both.")
+    return share
+
+
+def checked_count(name: str, value: object, at_least: int = 1, at_most: int | None = MOST_COUNTED) -> int:
+    """`value` as an int not below `at_least` nor above `at_most`, else a ValueError that says so."""
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least:
-        return int(value)
-    raise ValueError(f"{name} must be a whole number of at least {at_least}, but it is {value!r}.")
+        if at_most is None or int(value) <= at_most:
+            return int(value)
+        raise ValueError(f"{name} must be a whole number from {at_least} to {at_most:,}, but it is {shown(value)}.")
+    raise ValueError(f"{name} must be a whole number of at least {at_least}, but it is {shown(value)}.")
 
 
 def is_distribution(name: str, value: object) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .errors import unknown_name
+from .stopwatch import is_worth_telling
+
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+VALIDATION = "validation_"  # how the names of records of the part held out begin
 
 
 class History:
@@ -18,7 +22,12 @@ class History:
     accuracy : (epochs,) or None     share of samples (of their weight, where they have one) that were right; None for
                                      regression
     validation_loss, validation_accuracy : (epochs,) or None    measured after each epoch
-    seconds : float                  wall time of the fit
+    metrics, validation_metrics : dict of (epochs,)    what fit's metrics= asked for, by name, measured after each
+                                     epoch; history.record("validation_NAME") gives one, too
+    seconds : float                  wall time of the fit, compiling included
+    compile_seconds : float          the part of it in which kernels were compiled or loaded: 0.0 if all of them were
+                                     there, as they are after the first fit of a kind
+    training_seconds : float         the rest: the time that the same fit takes again
     best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept, by Ctrl-C too
     stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if
                                      a callback raised, "error"
@@ -34,7 +43,9 @@ class History:
         self.accuracy: np.ndarray | None = None
         self.validation_loss: np.ndarray | None = None
         self.validation_accuracy: np.ndarray | None = None
-        self.seconds = 0.0
+        self.metrics: dict[str, np.ndarray] = {}
+        self.validation_metrics: dict[str, np.ndarray] = {}
+        self.seconds = self.compile_seconds = 0.0
         self.best_epoch: int | None = None
         self.stopped_by = "epochs"
         self._settings: dict[str, Any] | Callable[[], dict[str, Any]] = {}
@@ -63,6 +74,17 @@ class History:
         """How many epochs were finished."""
         return len(self.loss)
 
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of the fit without compiling."""
+        return self.seconds - self.compile_seconds
+
+    def records(self) -> dict[str, np.ndarray]:
+        """Every record that there is, by name: "loss", "validation_loss", "squared_error" and so on."""
+        own = {name: values for name in RECORDS if (values := getattr(self, name)) is not None}
+        others = self.metrics | {f"{VALIDATION}{name}": values for name, values in self.validation_metrics.items()}
+        return own | {name: values for name, values in others.items() if name not in RECORDS}
+
     def record(self, name: str) -> np.ndarray:
         """One record by name.
 
@@ -71,13 +93,15 @@ class History:
         ValueError
             If this fit has no such record.
         """
-        values = getattr(self, name)
-        if values is None:
-            reason = "give validation_data" if name.startswith("validation") else "the task is not a classification"
+        values = getattr(self, name) if name in RECORDS else self.records().get(name)
+        if values is None and name in RECORDS:
+            reason = "give validation_data" if name.startswith(VALIDATION) else "the task is not a classification"
             raise ValueError(f"There is no {name} to monitor: {reason}.")
+        if values is None:
+            raise unknown_name("record", name, self.records())
         return values
 
-    def plot(self, quantity: str = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
+    def plot(self, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
         """The curves of the fit as a picture; returns its Axes. See fastmlp.plots.history."""
         from .plots.curves import history
 
@@ -96,8 +120,11 @@ class History:
     def __repr__(self) -> str:
         if not self.epochs:
             return f"History(epochs=0, stopped_by={self.stopped_by!r})"
-        last = {name: values[-1] for name in RECORDS if (values := getattr(self, name)) is not None}
+        last = {name: values[-1] for name, values in self.records().items() if len(values)}
         figures = ", ".join(f"{name}={value:.4g}" for name, value in last.items())
         if self.best_epoch is not None:
             figures += f", best_epoch={self.best_epoch}"
-        return f"History(epochs={self.epochs}, {figures}, seconds={self.seconds:.3g}, stopped_by={self.stopped_by!r})"
+        seconds = f"seconds={self.seconds:.3g}"
+        if is_worth_telling(self.compile_seconds, self.seconds):
+            seconds += f", compile_seconds={self.compile_seconds:.3g}"
+        return f"History(epochs={self.epochs}, {figures}, {seconds}, stopped_by={self.stopped_by!r})"

@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from .array_files import read_npz
 from .column_choice import check_columns
 from .columns import Note
+from .files import check_output, replacing
 from .history import History
 from .mlp import MLP
-from .persistence import check_folder, load
+from .persistence import load
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
 from .train_job import TrainSettings, make_net, split_rows, train
 
@@ -44,7 +45,8 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         name = net.preprocessing.target.name
         if target not in (None, name):
             raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
-        table, _ = drop_rows_without_target(read_table(file, net.preprocessing.text_columns), name)
+        table = read_table(file, net.preprocessing.text_columns)
+        table, _ = drop_rows_without_target(table, name, net.preprocessing.target.task)
         return encoded(net.preprocessing, table), net.preprocessing.target.encode(table[name]), None
     table = read_table(file)
     if target is None:
@@ -59,7 +61,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     from .report import write
 
     output = model.with_suffix(".html") if output is None else output
-    check_folder(output)
+    check_output(output, model, file)
     net = load(model, device=device)
     if not isinstance(net, MLP):
         raise ValueError(
@@ -86,7 +88,8 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
         )
     table, passed = read_with_ids(file, preprocessing, ids)
     X = encoded(preprocessing, table, net.dtype.name)
-    predictions = pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
+    outputs = net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
+    predictions = pandas.DataFrame(preprocessing.target.decode(outputs))
     if both := [name for name in passed.columns if name in predictions.columns]:
         raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")
     return pandas.concat([passed, predictions], axis=1)
@@ -122,21 +125,30 @@ def read_with_ids(
     return table, passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
 
 
-def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:
-    """The table as CSV: text, or in a file whose ending says how it is separated and compressed."""
-    separator = "\t" if path is not None and ".tsv" in path.name.lower() else ","
-    return table.to_csv(path, sep=separator, index=False, float_format="%.9g", lineterminator="\n")
+def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") -> str | None:
+    """The table as CSV: text, or in a file, whose name says how it is separated and compressed."""
+    return table.to_csv(
+        file,
+        sep="\t" if ".tsv" in name else ",",
+        compression="gzip" if name.endswith(".gz") else None,
+        index=False,
+        float_format="%.9g",
+        lineterminator="\n",
+        mode="w" if file is None else "wb",
+    )
 
 
-def check_table_path(path: Path) -> None:
-    """Refuse, before there is anything to write, a path where write_table could write no table."""
-    check_folder(path)
+def check_table_path(path: Path, *inputs: Path) -> None:
+    """Refuse, before there is anything to write, a path where write_table could write no table, or an input."""
+    check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
     check_ending(path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """The table in a file: Parquet where its name says so, else CSV."""
-    if path.name.lower().endswith(PARQUET_ENDINGS):
-        table.to_parquet(path, index=False)
-    else:
-        as_csv(table, path)
+    """The table in a file, whole or not at all: Parquet where its name says so, else CSV."""
+    name = path.name.lower()
+    with replacing(path) as file:
+        if name.endswith(PARQUET_ENDINGS):
+            table.to_parquet(file, index=False)
+        else:
+            as_csv(table, file, name)

@@ -11,8 +11,10 @@ import numpy as np
 from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
 from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
+from .compile_notice import CompileNotices
 from .devices import check_name, device_for, in_kind, on_device_of, resolve
-from .errors import checked_count, checked_number
+from .errors import checked_count, checked_number, checked_share
+from .fit_metrics import FitMetrics
 from .heuristics import products
 from .history import History
 from .initialization import Init, check_init, draw_params
@@ -21,11 +23,14 @@ from .kernels.arguments import METRIC_NONE, Data
 from .kernels.draws import fit_seed
 from .network import Network
 from .objective import Objective
-from .optimizer_state import OptimizerState
+from .optimizer_state import OptimizerState, checked_state
 from .optimizers import optimizer_from_name
 from .plan import Plan
 from .prediction import predict
+from .progress import EpochLines, checked_verbose
 from .schedules import schedule_factors
+from .sizes import LARGE, OUTPUTS, check_array, check_epochs, check_params
+from .stopwatch import Stopwatch
 from .training import Fit, Options
 
 
@@ -104,6 +109,7 @@ class MLP:
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
+        check_params(self.network.layer_sizes, self.network.layout.n_params, self.dtype.itemsize)
         self.precision = checked_precision(precision)
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
@@ -186,6 +192,7 @@ class MLP:
         validation_fraction: float = 0.0,
         early_stopping: Any = None,
         callbacks: Sequence[Callback] = (),
+        metrics: Any = (),
         optimizer_state: OptimizerState | None = None,
         monitor: bool = False,
         verbose: int = 1,
@@ -206,10 +213,14 @@ class MLP:
             random, that is held out
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
+        metrics : what to record besides the loss, after each epoch, for the training and the validation part: names
+            ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred)
+            -> float of arrays (n_samples, n_outputs); `history.metrics` and `history.validation_metrics` have them
         optimizer_state : a fastmlp.OptimizerState, given to several fits that are to be as one; None starts anew
         monitor : whether to watch for failures that are known, such as a loss that stays at the base rate's; a
             TrainingWarning tells, once
-        verbose : 0 never shows a progress bar; 1 does where a terminal is watched and the fit takes long
+        verbose : 0 shows nothing; 1, where a terminal or a notebook is watched, a progress bar if the fit takes long,
+            and that kernels are being compiled; 2 prints a line per epoch to standard output
 
         Ctrl-C ends the fit and keeps what was reached, with early_stopping the best of it; `history.stopped_by` tells.
 
@@ -222,18 +233,14 @@ class MLP:
         ValueError
             For data that do not fit the net or are not finite, and for impossible settings.
         """
-        epochs = checked_count("epochs", epochs)
-        share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
-        if share and validation_data is not None:
-            raise ValueError("Give validation_data or validation_fraction, not both.")
+        watch, verbose, epochs = Stopwatch(), checked_verbose(verbose), checked_count("epochs", epochs)
+        share = checked_share(validation_fraction, validation_data)
         rule = optimizer_from_name(optimizer)
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
-        if optimizer_state is not None and not isinstance(optimizer_state, OptimizerState):
-            raise ValueError(
-                f"optimizer_state must be a fastmlp.OptimizerState or None, but it is {optimizer_state!r}."
-            )
-        data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
+        with CompileNotices(verbose > 0):
+            data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        check_epochs(epochs, -(-data.n_samples // size), 2 if validation_data is None and not share else 4)
         shuffle = bool(shuffle) and size < data.n_samples
         draws = shuffle or share or any(self.network.dropout)
         seed = fit_seed(self.seed, self.fits) if draws else 0
@@ -244,16 +251,19 @@ class MLP:
             data, held_out = border.split(data, share, seed)
             size = min(size, data.n_samples)
             shuffle = shuffle and size < data.n_samples
+        measured = FitMetrics(metrics, self, {"training": data, "validation": held_out}, epochs) if metrics else None
         if stopping is not None:
-            stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
-        watch = None
+            names = measured.names if measured else ()
+            stopping.check_monitor(data.metric, None if held_out is None else held_out.metric, names)
+        watching = None
         if monitor:
             from .diagnosis.monitor import Monitor
 
-            watch = Monitor(self.network, data, epochs)
+            watching = Monitor(self.network, data, epochs)
+        lines = (EpochLines(epochs),) if verbose == 2 else ()
         options = Options(
-            epochs, size, shuffle, seed, rule, factors, stopping, as_callbacks(callbacks), verbose,
-            monitor=watch, state=optimizer_state,
+            epochs, size, shuffle, seed, rule, factors, stopping, (*as_callbacks(callbacks), *lines), verbose,
+            monitor=watching, state=checked_state(optimizer_state), metrics=measured,
         )  # fmt: skip
         self.history = history = History(self)
         history.optimizer = rule
@@ -272,6 +282,9 @@ class MLP:
                 Fit(plan, data, validation, self._padded, options, history).run()
             finally:
                 plan.leave()
+                history.seconds, history.compile_seconds = watch.read()
+                for printer in lines:
+                    printer.print_rest(history)
         return history
 
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
@@ -301,6 +314,8 @@ class MLP:
         """The same as NumPy's array or, for inputs on a device, as CuPy's."""
         features = border.as_features(X, self.network.n_features, self.dtype)
         n = len(features)
+        if n * self._products > LARGE:
+            check_array((n, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         self._choose_device(X, n / 3, n / 3)
         if self.device.is_host:  # by itself: to enter a device's context takes as long as the pass of a small net
             return predict(border.on_host(features), self._padded, self.network.n_outputs, self._plan_for)

@@ -5,9 +5,11 @@ Users name things; below this border there are only codes and numbers.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from .errors import checked_count, checked_number, unknown_name
@@ -15,6 +17,7 @@ from .kernels import activations, losses
 from .layout import Layout
 
 ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))
+MOST_WEIGHTS = 10**15  # a petabyte and more: sizes of which no array can be asked for are far above it
 HIDDEN = tuple(row.name for row in activations.ACTIVATIONS if row.hidden)
 
 
@@ -88,6 +91,11 @@ class Network:
                 f"(2, 4, 1), but it is {layer_sizes!r}."
             )
         sizes = tuple(checked_count(f"layer_sizes[{k}]", size) for k, size in enumerate(layer_sizes))
+        if sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes)) > MOST_WEIGHTS:
+            raise ValueError(
+                f"layer_sizes must make a net that fits into some memory, but {reprlib.repr(sizes)} has more than "
+                f"{MOST_WEIGHTS:.0e} weights."
+            )
         n_hidden = len(sizes) - 2
         row = losses.LOSSES[loss_code(loss)]
         hidden = [

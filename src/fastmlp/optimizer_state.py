@@ -52,3 +52,10 @@ class OptimizerState:
         if used is not None:
             self.array = aligned_zeros((MOST_STATE, used.shape[1]), used.dtype)
             self.array[: len(used)] = used
+
+
+def checked_state(value: Any) -> OptimizerState | None:
+    """An OptimizerState or None; a ValueError says what else came."""
+    if value is not None and not isinstance(value, OptimizerState):
+        raise ValueError(f"optimizer_state must be a fastmlp.OptimizerState or None, but it is {value!r}.")
+    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -14,11 +13,12 @@ import numpy as np
 from . import data as border
 from .callbacks import as_early_stopping
 from .choices import LateGenerator, checked_dtype, checked_precision, chosen_classes, seed_of
+from .compile_notice import CompileNotices
 from .convergence import as_converged
 from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
 from .diagnosis.monitor import population_monitor
 from .ensemble import average, checked_shares, greedy_weights
-from .errors import checked_count, checked_setting, drawn_setting, is_per_net
+from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from .heuristics import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
 from .kernels import interrupts
@@ -31,7 +31,10 @@ from .population_data import fit_data, make_nets_data, own_inputs
 from .population_fit import Task, run
 from .population_result import PopulationResult
 from .population_use import checked_members, have_learned, judge_nets
+from .progress import checked_verbose
 from .schedules import schedule_factors
+from .sizes import OUTPUTS, check_array, check_epochs, check_memory, check_params
+from .stopwatch import Stopwatch
 
 # Constructor settings that may differ from net to net, and their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
@@ -101,6 +104,7 @@ class Population:
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
+        check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
         self.seed = seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.seeds = rng.integers(2**63, size=self.n_nets)
@@ -115,6 +119,7 @@ class Population:
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
+        check_params(self.network.layer_sizes, self.network.layout.n_params, self.dtype.itemsize, self.n_nets)
         self.precision = checked_precision(precision)
         self.device = resolve(device)
         self._settings: dict[str, Any] = {
@@ -177,7 +182,7 @@ class Population:
             If there is no such net.
         """
         if not isinstance(k, Integral) or not -self.n_nets <= k < self.n_nets:
-            raise IndexError(f"There is no net {k!r}: the population has nets 0 to {self.n_nets - 1}.")
+            raise IndexError(f"There is no net {shown(k)}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
         settings = {**self._settings, "dropout": self._one(self.dropout, k), "l2": self._one(self.l2, k)}
         net = MLP(**settings, init_scale=self._one(self.init_scale, k), random_state=int(self.seeds[k]))
@@ -231,7 +236,8 @@ class Population:
             nets train all epochs
         restart_after : epochs after which a net that has not converged begins anew with other first weights
         monitor : whether to warn, once, when half of the nets are stuck in a way that is known
-        batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction, verbose : as for MLP.fit
+        verbose : as for MLP.fit; 2 prints a line a second, about the nets that are done
+        batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction : as for MLP.fit
 
         Ctrl-C ends the fit and keeps what was reached, with early_stopping the best of it; `result.interrupted` tells.
 
@@ -244,8 +250,8 @@ class Population:
         ValueError
             For data that do not fit the nets or are not finite, and for impossible settings.
         """
-        start = time.perf_counter()
-        epochs, rule = checked_count("epochs", epochs), as_converged(converged)
+        watch, verbose, epochs = Stopwatch(), checked_verbose(verbose), checked_count("epochs", epochs)
+        rule = as_converged(converged)
         if restart_after is not None:
             restart_after = checked_count("restart_after", restart_after)
             if rule is None:
@@ -253,13 +259,15 @@ class Population:
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         rng = LateGenerator([self.seed, self.fits])
         optimizer = optimizer_from_name(optimizer).for_nets(self.n_nets, rng)
-        data, strides, held_out = fit_data(
-            X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
-            validation_fraction, rule, rng,
-        )  # fmt: skip
+        with CompileNotices(verbose > 0):
+            data, strides, held_out = fit_data(
+                X, y, self.network, self.dtype, self.n_nets, sample_weight, class_weight, validation_data,
+                validation_fraction, rule, rng,
+            )  # fmt: skip
         if stopping is not None:
             stopping.check_monitor(data.metric, None if held_out is None else held_out.metric)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
+        check_epochs(epochs, -(-data.n_samples // size), 0)
         shuffles, drops = bool(shuffle) and size < data.n_samples, any(self.network.dropout)
         seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
@@ -280,7 +288,7 @@ class Population:
             task.watch.look(outcome, at_end=True, stacklevel=3)
         with interrupts.deferred():  # the nets are trained: what is said of them belongs to them
             self.fits += 1
-            self.result = self._result(task, outcome, restarts, interrupted, time.perf_counter() - start)
+            self.result = self._result(task, outcome, restarts, interrupted, watch)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
@@ -289,17 +297,20 @@ class Population:
         each, joined = self.n_nets * products(self.network, 1), trains_in_one_launch(self.network, self.dtype)
         self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
 
-    def _result(self, task, outcome, restarts, interrupted, seconds) -> PopulationResult:
+    def _result(self, task, outcome, restarts, interrupted, watch: Stopwatch) -> PopulationResult:
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
+        with CompileNotices(task.verbose > 0):
+            converged = have_learned(task, outcome)
+        seconds, compile_seconds = watch.read()
         return PopulationResult(
-            converged=have_learned(task, outcome), epochs=outcome.epochs, loss=outcome.loss,
+            converged=converged, epochs=outcome.epochs, loss=outcome.loss,
             accuracy=outcome.right if task.data.metric != METRIC_NONE else None,
             monitor=task.monitor,
             best_value=outcome.best if monitored else None,
             best_epoch=outcome.best_epochs if monitored else None,
             restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
-            seconds=seconds, interrupted=interrupted,
+            seconds=seconds, compile_seconds=compile_seconds, interrupted=interrupted,
             settings={name: value for name, value in values.items() if is_per_net(value)}, judged_by=task.judged_by,
         )  # fmt: skip
 
@@ -313,6 +324,7 @@ class Population:
         data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
+        check_array((len(members), data.n_samples, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         kind = np.ndarray if self.device.is_host else type(data.X)
         with self.device.on():
             output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)

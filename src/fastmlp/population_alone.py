@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .compile_notice import CompileNotices
 from .devices import n_threads_available
 from .errors import is_per_net
 from .history import History
 from .kernels import interrupts
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from .kernels.compile_time import wait_for_others, waited
 from .optimizers import settings_of
 from .plan import Plan
 from .population_data import own_data
 from .progress import Progress
+from .sizes import check_epochs
 from .training import Fit, Options
 
 if TYPE_CHECKING:
@@ -39,12 +42,15 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     the stream that is current here. KeyboardInterrupt leaves every net as far as it had come, or as it was at its best
     where it stops early.
     """
+    check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     stop, before, finished = Event(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
     waiting = iter(members.tolist())
+    waits = [0.0]  # seconds for which threads have waited for kernels
 
     def work() -> None:
-        with task.device.on():
+        with task.device.on(), CompileNotices(task.verbose > 0):
+            waited_before = waited()
             room = Room(task, n_epochs, stop)
             try:
                 for net in waiting:  # a list's iterator gives each element to one thread
@@ -56,6 +62,7 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
                         progress.show(before + len(finished), float("nan"))
             finally:
                 room.leave()
+                waits.append(waited() - waited_before)
 
     if n_threads == 1:  # here: a thread of its own takes a millisecond to start and to wait for
         return work()
@@ -74,6 +81,7 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
                 stop.set()
                 pool.shutdown()
             raise
+    wait_for_others(max(waits))
 
 
 class Room:

@@ -22,7 +22,7 @@ from .data import (
     split,
 )
 from .devices import device_of, on_device_of
-from .errors import checked_number, counted
+from .errors import checked_share, counted
 from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, Data
 from .network import Network
 
@@ -122,9 +122,7 @@ def fit_data(
 
     Raises ValueError for what does not go together.
     """
-    share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
-    if share and validation_data is not None:
-        raise ValueError("Give validation_data or validation_fraction, not both.")
+    share = checked_share(validation_fraction, validation_data)
     data, strides = make_nets_data(X, y, network, dtype, n_nets, sample_weight, class_weight)
     if converged is not None and converged.margin is not None:
         if not np.isfinite([network.output_row.low, network.output_row.high]).all():

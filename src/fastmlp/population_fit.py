@@ -43,8 +43,9 @@ from .network import Network
 from .optimizers import Optimizer, settings_of
 from .plan import describe_net, nets_work
 from .population_alone import train_each
-from .progress import Progress
+from .progress import NetLines, Progress
 from .schedules import factors_at, is_constant
+from .sizes import check_memory
 
 if TYPE_CHECKING:
     from .diagnosis.monitor import PopulationMonitor
@@ -190,6 +191,10 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     rule = task.optimizer.rule
     n_steps = n_epochs * task.n_batches
     scheduled = not is_constant(task.factors)  # a long fit with a schedule is the one that needs a number per step
+    if scheduled:
+        check_memory(
+            8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
+        )
     factors = factors_at(task.factors, 0, n_steps, n_steps) if scheduled else np.ones(1)
     goal = Goal(
         n_epochs=n_epochs,
@@ -278,6 +283,17 @@ def _keep_unfinished(task: Task, outcome: Outcome, work: Any) -> None:
             outcome.best_epochs[owner], outcome.best[owner] = best_epoch, best
 
 
+def shown_progress(task: Task, outcome: Outcome) -> Progress:
+    """What shows how many nets have finished: a bar or, with verbose=2, lines that say how these did."""
+
+    def figures() -> str:
+        converged, done = outcome.status == CONVERGED, (outcome.status != RUNNING) & np.isfinite(outcome.loss)
+        median = f"  median loss {np.median(outcome.loss[done]):.4g}" if done.any() else ""
+        return f"converged {np.count_nonzero(converged):,}{median}" if task.converged is not None else median.lstrip()
+
+    return NetLines(task.n_nets, figures) if task.verbose == 2 else Progress(task.n_nets, task.verbose, "net")
+
+
 def run(
     task: Task, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
 ) -> tuple[Outcome, np.ndarray, bool]:
@@ -294,7 +310,7 @@ def run(
     restarts = np.zeros(task.n_nets, np.int64)
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts
     try:
-        with Progress(task.n_nets, task.verbose, "net") as progress:
+        with shown_progress(task, outcome) as progress:
             for attempt in range(n_attempts):
                 if attempt:
                     with interrupts.deferred():  # or a net would begin with another's count

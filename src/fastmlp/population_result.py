@@ -12,6 +12,7 @@ import numpy as np
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from .stopwatch import is_worth_telling, told_time
 
 STOPPED_BY = {
     RUNNING: "interrupt", CONVERGED: "converged", ALL_EPOCHS: "epochs", STOPPED_EARLY: "early_stopping",
@@ -19,6 +20,17 @@ STOPPED_BY = {
 }  # fmt: skip
 CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+# Kinds of numbers in those arrays that have others than floating ones; and arrays that not every result has.
+KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
+OPTIONAL = {"accuracy", "best_value", "best_epoch"}
+
+
+def _checked(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    kinds = "biuf" if name.startswith("settings.") else KINDS.get(name, "f")
+    if values.shape != shape or values.dtype.kind not in kinds:
+        raise ValueError(f"its result holds {values.dtype} {values.shape} as {name}")
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +47,9 @@ class PopulationResult:
     restarts : how often the net began anew
     record_epochs : (n_records,)    epochs whose losses were recorded
     records : (n_records, n_nets)   those losses, NaN for nets that had stopped before
-    seconds : wall time of the fit
+    seconds : wall time of the fit, compiling included
+    compile_seconds : the part of it in which kernels were compiled or loaded, 0.0 if all were there; training_seconds
+        is the rest
     interrupted : whether Ctrl-C ended it
     settings : what differed between the nets, by name, arrays (n_nets,)
     judged_by : what `converged` above tells: "rule", "all right" or "finite loss"
@@ -56,6 +70,7 @@ class PopulationResult:
     interrupted: bool
     settings: dict[str, np.ndarray]
     judged_by: str = "rule"
+    compile_seconds: float = 0.0
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is an array, by name; from_arrays makes a result of them again."""
@@ -65,17 +80,31 @@ class PopulationResult:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], n_nets: int, **others: Any) -> PopulationResult:
-        """A ValueError for arrays that are not those of so many nets."""
-        own: dict[str, Any] = {"accuracy": None, "best_value": None, "best_epoch": None, "settings": {}, **others}
+        """A ValueError for arrays that are not those of so many nets; those with names that are unknown are left out,
+        since a later version may have more of them.
+        """
+        own: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **others}
+        known = {field.name for field in fields(cls)} - own.keys() | OPTIONAL
         for name, values in arrays.items():
-            if name != "record_epochs" and (not values.ndim or values.shape[-1] != n_nets):
-                raise ValueError(f"its result holds {values.shape} as {name}")
             setting = name.removeprefix("settings.")
             if setting != name:
-                own["settings"][setting] = values
-            else:
-                own[name] = values
+                own["settings"][setting] = _checked(name, values, (n_nets,))
+            elif name in known:
+                n_records = arrays["record_epochs"].size if "record_epochs" in arrays else 0
+                shapes = {"record_epochs": (n_records,), "records": (n_records, n_nets)}
+                own[name] = _checked(name, values, shapes.get(name, (n_nets,)))
+        if lacking := sorted(known - own.keys()):
+            raise ValueError(f"its result lacks {', '.join(lacking)}")
+        if not np.isin(own["status"], list(STOPPED_BY)).all():
+            raise ValueError("its result holds an unknown status")
+        if len({own[name] is None for name in ("monitor", "best_value", "best_epoch")}) > 1:
+            raise ValueError("its result says what was monitored without its values, or the other way round")
         return cls(**own)
+
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of the fit without compiling."""
+        return self.seconds - self.compile_seconds
 
     @property
     def n_nets(self) -> int:
@@ -154,7 +183,7 @@ class PopulationResult:
     def summary(self) -> str:
         """The statistics as text, ready to print."""
         lines = [
-            f"{counted(self.n_nets, 'net')} in {self.seconds:.3g} s"
+            f"{counted(self.n_nets, 'net')} in {told_time(self.seconds, self.compile_seconds)}"
             + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
             self._success_line(),
         ]
@@ -259,7 +288,10 @@ class PopulationResult:
     def __repr__(self) -> str:
         low, high = self.success_interval
         success = f"success_rate={self.success_rate:.4g}, success_interval=({low:.4g}, {high:.4g}), "
+        compiling = f", compile_seconds={self.compile_seconds:.3g}"
+        if not is_worth_telling(self.compile_seconds, self.seconds):
+            compiling = ""
         return (
             f"PopulationResult(n_nets={self.n_nets}, {'' if self.judged_by == 'finite loss' else success}"
-            f"seconds={self.seconds:.3g}{', interrupted=True' if self.interrupted else ''})"
+            f"seconds={self.seconds:.3g}{compiling}{', interrupted=True' if self.interrupted else ''})"
         )

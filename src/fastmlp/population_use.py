@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .devices import Device, backend, device_of
+from .errors import shown
 from .heuristics import EVALUATION_ROWS, LANES, choose_nets_evaluation, lane_threads
 from .kernels.arguments import ALL_RIGHT, CONVERGED, NET_HYPER, NO_EPOCH, NOT_SAID, RUNNING, Data, Nets
 from .leftovers import leftovers
@@ -95,7 +96,9 @@ def checked_members(nets: Any, n_nets: int) -> np.ndarray:
     if members.dtype == bool and members.shape == (n_nets,):
         members = np.flatnonzero(members)
     if members.dtype.kind not in "iu" or members.ndim != 1 or not members.size:
-        raise ValueError(f"nets must list net numbers or mark some of them in a mask (n_nets,), but it is {nets!r}.")
+        raise ValueError(
+            f"nets must list net numbers or mark some of them in a mask (n_nets,), but it is {shown(nets)}."
+        )
     if members.min() < -n_nets or members.max() >= n_nets:
         raise ValueError(
             f"nets must hold numbers from 0 to {n_nets - 1}, but holds {members.min()} to {members.max()}."

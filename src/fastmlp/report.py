@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .files import check_output, write_text
 from .history import History
 from .plots.classes import calibration, confusion
 from .plots.curves import history
@@ -17,6 +17,7 @@ from .plots.samples import as_samples, has_classes
 from .plots.style import import_pyplot, number, percent
 from .report_page import Page, as_svg, duration, quantity
 from .speed import speed_of
+from .stopwatch import is_worth_telling
 
 ENOUGH = 30  # samples from which a calibration curve says something
 STOPPED_BY = {
@@ -45,16 +46,14 @@ def write(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such folder.
+    OSError
+        If no file can be written there; one that was there before is then untouched.
     ImportError
         If matplotlib is not installed.
     ValueError
         For samples that do not fit the net, or if there is nothing to report at all.
     """
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise FileNotFoundError(f"The report should be a file in a folder that exists, but it is {str(path)!r}.")
+    check_output(path)
     if (X is None) != (y is None):
         raise ValueError("Give both X and y, or neither.")
     parts = of.samples if X is None else {"": (X, y)}
@@ -83,7 +82,7 @@ def write(
         _learned(page, net, *samples, name, feature_names, labels)
     _time(page, of)
     _settings(page, of)
-    path.write_text(page.html(), encoding="utf-8")
+    write_text(path, page.html())
 
 
 def _figures(page: Page, of: History) -> None:
@@ -98,7 +97,10 @@ def _figures(page: Page, of: History) -> None:
                 cards.append((kind, percent(figure) if name == "accuracy" else f"{figure:.4g}", note))
     if of.epochs:
         cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))
-        cards.append(("time", duration(of.seconds), f"{duration(of.seconds / of.epochs)} an epoch"))
+        note = f"{duration(of.training_seconds / of.epochs)} an epoch"
+        if is_worth_telling(of.compile_seconds, of.seconds):
+            note += f", after {duration(of.compile_seconds)} of compiling"
+        cards.append(("time", duration(of.training_seconds), note))
     page.cards(cards)
 
 
@@ -167,9 +169,9 @@ def _time(page: Page, of: History) -> None:
     page.text(
         "The limit is the time that the matrix products of the forward and backward passes would take, if all of them "
         "ran at the rate that NumPy's product of two large matrices reached on the machine that wrote this page, when "
-        "it was written, on as many threads as the fit had. Activations, the optimiser, validation, callbacks and "
-        "compiling before a first run are in the time of the fit and not in the limit. In a small net products are a "
-        "small part of the work, so it stays far from the limit."
+        "it was written, on as many threads as the fit had. Activations, the optimiser, validation and callbacks "
+        "are in the time of the fit and not in the limit; compiling before a first run is in neither. In a small net "
+        "products are a small part of the work, so it stays far from the limit."
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_count
+from .errors import checked_count, shown
+from .sizes import check_array
 
 
 def _generator(random_state: Any) -> np.random.Generator:
     if random_state is not None and not isinstance(random_state, (np.random.Generator, np.random.RandomState)):
-        random_state = checked_count("random_state", random_state, 0)
+        random_state = checked_count("random_state", random_state, 0, at_most=None)
     return np.random.default_rng(random_state)
 
 
@@ -31,7 +32,8 @@ def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0
     n = checked_count("n_samples", n_samples, 2)
     k = checked_count("k", k, 2)
     if k > n:
-        raise ValueError(f"There can be at most as many folds as samples, {n}, but k is {k}.")
+        raise ValueError(f"There can be at most as many folds as samples, {n}, but k is {shown(k)}.")
+    check_array((k, n), 8, "Weights", "Take fewer folds.")
     order = np.arange(n) if random_state is None else _generator(random_state).permutation(n)
     if stratify is not None:
         classes = np.asarray(stratify)
@@ -50,6 +52,7 @@ def bootstrap(n_samples: int, n_nets: int, *, random_state: Any = 0) -> np.ndarr
     array([5., 5., 5.])
     """
     n, m = checked_count("n_samples", n_samples), checked_count("n_nets", n_nets)
+    check_array((m, n), 8, "Weights", "Take fewer nets.")
     rng = _generator(random_state)
     bags = np.zeros((m, n))
     for bag in bags:

@@ -54,7 +54,7 @@ def product_rate(dtype: str) -> float:
 class Speed:
     """A fit's time and its limit.
 
-    seconds : wall time of the fit, everything included: also compiling, if it was the first one
+    seconds : wall time of the fit, everything included but compiling
     steps : training steps
     flop : floating-point operations of the steps' matrix products, a multiplication and an addition being two
     n_threads : that the fit had
@@ -85,9 +85,9 @@ def speed_of(history: Any) -> Speed | None:
     callbacks are not.
     """
     n_samples, size = history.settings.get("n_samples"), history.settings.get("batch_size")
-    if not history.epochs or not n_samples or not size or not history.seconds:
+    if not history.epochs or not n_samples or not size or not history.training_seconds > 0:
         return None
     flop = 2.0 * products(history.net.network, n_samples) * history.epochs
     steps = history.epochs * -(-n_samples // size)
     n_threads = history.settings.get("n_threads", 1)
-    return Speed(history.seconds, steps, flop, n_threads, product_rate(history.net.dtype.name))
+    return Speed(history.training_seconds, steps, flop, n_threads, product_rate(history.net.dtype.name))

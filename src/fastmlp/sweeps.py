@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,12 +10,15 @@ import numpy as np
 
 from . import data as border
 from .choices import seed_of
+from .compile_notice import CompileNotices
 from .errors import checked_count, counted, is_distribution, unknown_name
 from .kernels.arguments import METRIC_NONE
 from .mlp import MLP
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from .population import Population
+from .progress import checked_verbose
 from .sampling import folds
+from .stopwatch import Stopwatch, told_time
 
 NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", "huber_delta", "init")
 PER_NET = ("dropout", "l2", "init_scale")
@@ -37,7 +39,8 @@ class SweepResult:
     train_losses : (n,)        mean over the folds of the last epoch's loss
     scoring : "accuracy", or "-loss" where targets are numbers
     best : MLP                 trained with the best settings on all samples
-    seconds : float
+    seconds : float            wall time, compiling included
+    compile_seconds : float    the part of it in which kernels were compiled or loaded
     interrupted : whether Ctrl-C left configurations out, or ended the training of `best`
     """
 
@@ -49,6 +52,7 @@ class SweepResult:
     best: MLP
     seconds: float
     interrupted: bool = False
+    compile_seconds: float = 0.0
 
     @property
     def best_settings(self) -> dict[str, Any]:
@@ -76,7 +80,8 @@ class SweepResult:
         """The best configurations as text, ready to print."""
         end = ", interrupted" if self.interrupted else ""
         lines = [
-            f"{len(self.scores)} configurations in {self.seconds:.3g} s{end}; {self.scoring}, mean over folds and SD"
+            f"{len(self.scores)} configurations in {told_time(self.seconds, self.compile_seconds)}{end}; "
+            f"{self.scoring}, mean over folds and SD"
         ]
         for row, score, of_folds in list(zip(self.settings, self.scores, self.fold_scores, strict=True))[:top]:
             text = ", ".join(f"{key}={_shown(value)}" for key, value in row.items())
@@ -165,6 +170,8 @@ def sweep(
         numbers from 0 to 49 are classes.
     n : how many configurations
     cv : folds; each configuration is trained cv times and judged on the part left out
+    verbose : as for MLP.fit and Population.fit
+
     Nets of one architecture, optimiser and course train as one population, whatever their other settings. Ctrl-C ends
     the search; what was finished is in the table.
 
@@ -187,7 +194,13 @@ def sweep(
     >>> len(found.settings), found.scoring, found.best.network.layer_sizes[0]
     (6, 'accuracy', 2)
     """
-    started = time.perf_counter()
+    verbose = checked_verbose(verbose)
+    with CompileNotices(verbose > 0):
+        return _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, verbose)
+
+
+def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, verbose) -> SweepResult:
+    watch = Stopwatch()
     n, cv = checked_count("n", n), checked_count("cv", cv, 2)
     seed = seed_of(random_state)
     rng = np.random.default_rng(seed)
@@ -230,6 +243,7 @@ def sweep(
     order.sort()
     order = order[np.argsort(-fold_scores[order].mean(axis=1), kind="stable")]
     best = _refit({**defaults, **rows[order[0]]}, features, targets, device, dtype, seed, verbose)
+    seconds, compile_seconds = watch.read()
     return SweepResult(
         settings=[rows[k] for k in order],
         scores=fold_scores.mean(axis=1)[order],
@@ -237,8 +251,9 @@ def sweep(
         train_losses=losses[order],
         scoring=scoring,
         best=best,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         interrupted=interrupted or (best.history is not None and best.history.stopped_by == "interrupt"),
+        compile_seconds=compile_seconds,
     )
 
 

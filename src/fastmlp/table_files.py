@@ -93,7 +93,7 @@ def with_text_names(table: pd.DataFrame, what: str = "The table") -> pd.DataFram
             "needs one name; join the levels: table.columns = ['_'.join(map(str, name)) for name in table.columns]."
         )
     check_names([str(name) for name in table.columns], what)
-    return table.rename(columns=str)
+    return table if all(isinstance(name, str) for name in table.columns) else table.rename(columns=str)
 
 
 def check_names(names: Sequence[str], what: str) -> None:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .cells import examples, read_numbers
-from .columns import CategoryColumn, Column, Note, column_from_dict, column_kind, column_to_dict, fit_column
+from .columns import (
+    CategoryColumn,
+    Column,
+    Note,
+    column_from_dict,
+    column_kind,
+    column_to_dict,
+    fit_column,
+    text_as_numbers,
+)
 from .errors import counted
 from .table_files import PARQUET_ENDINGS as PARQUET_ENDINGS
 from .table_files import check_ending as check_ending
@@ -41,15 +50,15 @@ def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
     return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {_listed(table.columns)}.")
 
 
-def drop_rows_without_target(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, int]:
-    """The rows whose target is known, and how many others there were.
+def drop_rows_without_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, int]:
+    """The rows that `rows_with_target` keeps, and how many others there were.
 
     Raises
     ------
     ValueError
         If there is no such column, or all of its cells are missing.
     """
-    rows, _ = rows_with_target(table, target)
+    rows, _ = rows_with_target(table, target, task)
     return rows, len(table) - len(rows)
 
 
@@ -69,16 +78,18 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     if missing.all():
         raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
     notes, reading = [], read_numbers(column, truths=True)
-    bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
+    bad = ""
+    if reading.is_half and reading.n_bad:
+        bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
     if poses_classes(column, task):
-        if reading.n_bad and reading.is_half:
+        if bad:
             notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
     elif reading.is_tolerable:
         missing = np.isnan(reading.values) & ~reading.bad
         table = table.assign(**{target: reading.values})
         if column_kind(column) == "category" and not reading.n_bad:
             notes.append(f"The target {target!r} holds text that is numbers, and is taken for numbers.")
-        if reading.n_bad:
+        if bad:
             notes.append(f"The target {target!r} holds no numbers in {bad}, which {_are(reading.n_bad)} left out.")
     n_missing = int(np.count_nonzero(missing))
     if n_missing:
@@ -88,6 +99,17 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
 
 def _are(n: int) -> str:
     return "is" if n == 1 else "are"
+
+
+def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """(the table with numbers in columns of numbers that hold text, a sentence on each where cells are no numbers).
+
+    target : a column to leave as it is
+    """
+    found = {name: text_as_numbers(table[name]) for name in table.columns if name != target}
+    numbers = {name: values for name, of_text in found.items() if of_text is not None for values in of_text[:1]}
+    notes = tuple(of_text[1] for of_text in found.values() if of_text is not None and of_text[1])
+    return (table.assign(**numbers) if numbers else table), notes
 
 
 def fit_columns(table: pd.DataFrame, scaling: str = "auto") -> tuple[tuple[Column, ...], tuple[str, ...]]:

@@ -128,7 +128,7 @@ class Target:
             unknown = series.iloc[int(np.argmin(codes))]
             raise ValueError(
                 f"The target column {self.name!r} holds the class {unknown!r}, which did not occur in training; "
-                f"the model knows {_listed(self.classes)}. Remove such rows or train with them."
+                f"the model knows {listed(self.classes)}. Remove such rows or train with them."
             )
         return codes
 
@@ -167,6 +167,6 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
     return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
 
 
-def _listed(labels: tuple[Label, ...]) -> str:
+def listed(labels: tuple[Label, ...]) -> str:
     shown = ", ".join(repr(label) for label in labels[:10])
     return f"{shown} and {len(labels) - 10} more" if len(labels) > 10 else shown

@@ -9,7 +9,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from .kernels.folder import base_folder
+from .files import write_text
+from .kernels.folder import base_folder, make_folder, read_file
 
 FILE = "thresholds.json"
 
@@ -41,7 +42,7 @@ def _measured() -> dict[str, list[float]]:
     import json  # here and below, since every `import fastmlp` would wait for it
 
     with suppress(OSError, ValueError):
-        found = json.loads((base_folder() / FILE).read_text(encoding="utf-8"))
+        found = json.loads(read_file(base_folder() / FILE))
         if isinstance(found, dict):
             return found
     return {}
@@ -60,11 +61,8 @@ def remember(gpu: str, processor: str, total: float, at_once: float, in_one_laun
     """Keep what was measured, for every process from now on."""
     import json
 
-    path = base_folder() / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(base_folder())
     found = _measured() | {f"{gpu} | {processor}": [total, at_once, in_one_launch]}
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_text(base_folder() / FILE, json.dumps(found, indent=1) + "\n")
     thresholds_of.cache_clear()
     return thresholds_of(gpu, processor)

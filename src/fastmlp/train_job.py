@@ -14,14 +14,16 @@ from .callbacks import EarlyStopping
 from .column_choice import select_columns
 from .columns import Note
 from .errors import DivergenceWarning, counted
+from .files import check_output
 from .history import History
 from .interruption import interruption_says
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .mlp import MLP
 from .optimizers import Optimizer, optimizer_from_name
-from .persistence import check_folder, load
+from .persistence import load
 from .schedules import schedule_factors
-from .tabular import Preprocessing, read_table, rows_with_target
+from .stopwatch import told_time
+from .tabular import Preprocessing, read_table, rows_with_target, with_numbers
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
         If the training diverged, likewise.
     """
     say = partial(console.print, markup=False, soft_wrap=True)
-    check_folder(output, replaces=True)  # before any work is done
+    check_output(output, file, test_file)  # before any work is done
     with interruption_says(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
         optimizer = make_optimizer(settings)
@@ -131,9 +133,10 @@ def read_parts(
     """The preprocessing that the training part teaches, and each part through it; says what is left out."""
     name = settings.target
     table, notes = rows_with_target(read_table(file), name, settings.task)
-    for note in notes:
-        say(note)
     table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
+    table, further_notes = with_numbers(table, name)
+    for note in (*notes, *further_notes):
+        say(note)
     task = Target.fit(table[name], settings.task).task  # before the split: refuses what cannot be learned
     held_out, kept = split_rows(table[name], task, settings.validation, settings.seed)
     tables = {"training": table.iloc[kept]}
@@ -259,7 +262,8 @@ def final_figures(history: History) -> str:
 def summary(history: History) -> str:
     """One sentence on how the training went."""
     end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
-    text = f"Trained {counted(history.epochs, 'epoch')} in {history.seconds:.1f} s{end}"
+    time = told_time(history.seconds, history.compile_seconds, ".1f")
+    text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"
     if history.best_epoch is None:
         return f"{text}: {final_figures(history)}."
     return f"{text}; the best parameters on the validation part are kept: {final_figures(history)}."

@@ -55,6 +55,7 @@ class Options:
     warns: bool = True  # of divergence; a population does so once, for all its nets
     state: OptimizerState | None = None  # to go on with, and to leave
     converged: Converged | None = None  # what ends the fit too; the parameters that reached it are kept
+    metrics: Any = None  # fit_metrics.FitMetrics, measured after each epoch
     stop: Event | None = None  # once it is set, another thread has been interrupted, and the fit ends as if it had been
 
     def description(
@@ -163,7 +164,7 @@ class Fit:
             with (
                 leftovers.team_of(module, n_judges) if n_judges else nullcontext() as judges,
                 leftovers.team_of(module, self.plan.n_threads) as team,
-                Progress(self.options.epochs, self.options.verbose) as progress,
+                Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
             ):
                 self.history.stopped_by = self._train(team, judges, progress)
                 self._ended = self._n_recorded
@@ -211,7 +212,8 @@ class Fit:
         self._record(self._n_recorded)
 
     def _train(self, team, judges, progress: Progress) -> str:
-        looks = bool(self.options.callbacks) or self._judges or self.validation is not None
+        measures = self.validation is not None or self.options.metrics is not None
+        looks = bool(self.options.callbacks) or self._judges or measures
         looked, next_look = 0, 0 if looks else self.options.epochs  # epochs by the end of which somebody wants to look
         module = self.plan.backend
         n_products, n_params = products(self.plan.network, self.options.batch_size), self.memory.params.size
@@ -253,7 +255,8 @@ class Fit:
         have been too many, and those that must be found again, count against the looks.
         """
         ahead = epochs_ahead(self.options.callbacks) if self.options.callbacks else self.options.epochs
-        if self.validation is not None or (self._judges and self.options.state is not None):
+        measures = self.validation is not None or self.options.metrics is not None
+        if measures or (self._judges and self.options.state is not None):
             return 1
         if self._judges:
             cost = self.n_batches * (products(self.plan.network, self.options.batch_size) + STEP)
@@ -354,6 +357,9 @@ class Fit:
             plan, data = self.validation
             self._validated[last - 1] = plan.evaluate(judges, data, self.memory.params, self._empty)
             self._n_validated = last
+        if self.options.metrics is not None:
+            self._bring_home()
+            self.options.metrics.measure(last - 1)
         if self._judges and (reason := self._judge(first, last)):
             return reason
         self._record(last)
@@ -375,8 +381,8 @@ class Fit:
         kept = judged.kept
         if improved is not None:
             # A full batch's loss is that of the parameters before its only step.
-            validates = best is not None and best.monitor.startswith("validation") and reason != "converged"
-            of_before = self.n_batches == 1 and not validates
+            is_of_after = best is not None and best.monitor not in ("loss", "accuracy") and reason != "converged"
+            of_before = self.n_batches == 1 and not is_of_after
             n_epochs = improved + (0 if of_before else 1)
             if n_epochs == last and is_now:
                 kept = Kept(self.memory.params.copy())
@@ -398,3 +404,5 @@ class Fit:
         write_records(
             self.history, n, self.memory, self.data.metric, self._validated, validated_metric, best_epoch
         )  # fmt: skip
+        if self.options.metrics is not None:
+            self.options.metrics.write(self.history, n)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .compile_notice import CompileNotices
 from .errors import counted
 from .history import History
 from .initialization import Uniform
@@ -33,7 +34,8 @@ class XorNet:
 
     def train(self, seed: int) -> tuple[MLP, History]:
         net = MLP(self.layer_sizes, random_state=seed, **self.settings)
-        return net, uninterrupted(net.fit(X, Y, verbose=0, **self.training))
+        with CompileNotices(True):
+            return net, uninterrupted(net.fit(X, Y, verbose=0, **self.training))
 
     def n_solved(self) -> int:
         """In how many of SEEDS starts every pattern ends on the right side."""
@@ -107,9 +109,6 @@ def run(console: Any) -> int:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    with console.status("Compiling kernels (only before the first run) ..."):
-        warm, _ = NETS[0].train(0)
-        warm.predict(X)
     table = Table(
         title="XOR: the output for (0,0) (0,1) (1,0) (1,1), wanted 0 1 1 0",
         caption=f"solved: from how many of {SEEDS} starts. A start that is not solved sits on a plateau: try another "
@@ -129,7 +128,7 @@ def run(console: Any) -> int:
             f"{figures['loss']:.4f}",
             f"{figures['accuracy']:.2f}",
             " ".join(f"{value:.3f}" for value in outputs_of_class_1(net)),
-            f"{history.seconds:.4f}",
+            f"{history.training_seconds:.4f}",
             f"{xor_net.n_solved()}",
         )
     console.print(table)

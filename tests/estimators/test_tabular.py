@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -105,6 +106,203 @@ def test_weights_count_in_training_and_validation(rng):
     assert plain.predict(X).mean() < 0.1 < balanced.predict(X).mean()
 
 
+OTHER_TYPES = {
+    "integers": lambda X: X.assign(new=X["new"].astype("int8")),
+    "floats": lambda X: X.assign(new=X["new"].astype(float)),
+    "nullable": lambda X: X.convert_dtypes(),
+    "text": lambda X: X.assign(new=X["new"].astype(str), size=X["size"].map(repr)),
+    "objects": lambda X: X.astype(object),
+    "categories": lambda X: X.astype({"new": "category", "colour": "category"}),
+    "arrow types": lambda X: pa.Table.from_pandas(X).to_pandas(types_mapper=pd.ArrowDtype),
+    "arrow": lambda X: pa.Table.from_pandas(X),
+    "arrow dictionary": lambda X: pa.table({"size": X["size"], "colour": pa.array(X["colour"]).dictionary_encode(),
+                                            "age": X["age"], "new": X["new"]}),
+    "record batch": lambda X: pa.RecordBatch.from_pandas(X),
+    "polars": lambda X: pl.from_pandas(X),
+    "polars categories": lambda X: pl.from_pandas(X).with_columns(pl.col("colour").cast(pl.Categorical)),
+    "dictionaries": lambda X: X.to_dict("records"),
+}  # fmt: skip
+BY_POSITION = {
+    "array of objects": lambda X: X.to_numpy(),
+    "array of text": lambda X: X.to_numpy().astype(str),
+    "lists": lambda X: X.to_numpy().tolist(),
+    "rows of another library": lambda X: X.assign(new=X["new"].astype(int)).to_numpy(),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"size": rng.lognormal(0, 2, 200), "colour": rng.choice(["red", "blue"], 200)})
+    X["age"] = np.where(rng.random(200) < 0.1, np.nan, rng.normal(40, 10, 200))
+    X["new"] = rng.random(200) < 0.5
+    clf = TabularMLPClassifier(**QUICK).fit(X, np.where(X["new"], "yes", "no"))
+    assert clf.score(X, np.where(X["new"], "yes", "no")) > 0.95
+    return clf, X
+
+
+@pytest.mark.parametrize("other", OTHER_TYPES)
+def test_cells_mean_the_same_in_every_type(fitted, other):
+    """A column of true and false that came as 0 and 1 counted as a category never seen: accuracy 0.5."""
+    clf, X = fitted
+    np.testing.assert_allclose(clf.predict_proba(OTHER_TYPES[other](X)), clf.predict_proba(X), rtol=1e-6)
+    assert clf.notes_on(OTHER_TYPES[other](X)) == ()
+
+
+@pytest.mark.parametrize("other", BY_POSITION)
+def test_arrays_go_by_position(fitted, other):
+    """With scikit-learn's own warning, where X had names in training."""
+    clf, X = fitted
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but TabularMLPClassifier was fitted"):
+        p = clf.predict_proba(BY_POSITION[other](X))
+    np.testing.assert_allclose(p, clf.predict_proba(X), rtol=1e-6)
+    with (
+        pytest.warns(UserWarning, match="X does not have valid feature names"),
+        pytest.raises(ValueError, match="X has 3 features, but TabularMLPClassifier is expecting 4"),
+    ):
+        clf.predict(X.to_numpy()[:, :3])
+
+
+def test_names_that_training_did_not_have(rng):
+    X, y = rng.normal(size=(50, 2)), np.arange(50.0)
+    reg = TabularMLPRegressor(**QUICK).fit(X, y)
+    with pytest.warns(UserWarning, match="X has feature names, but TabularMLPRegressor was fitted without"):
+        np.testing.assert_array_equal(reg.predict(pd.DataFrame(X, columns=["a", "b"])), reg.predict(X))
+    numbered = pd.DataFrame(X, columns=[10, 20])
+    reg = TabularMLPRegressor(**QUICK).fit(numbered, y)
+    np.testing.assert_array_equal(reg.predict(numbered[[20, 10]]), reg.predict(X))
+
+
+def test_most_cells_of_a_column_are_not_as_in_training(fitted):
+    clf, X = fitted
+    with pytest.warns(
+        UserWarning, match=r"'colour' has categories unseen in training in all 200 cells \('BLUE', 'RED'"
+    ):
+        clf.predict(X.assign(colour=X["colour"].str.upper()))
+    with pytest.warns(
+        UserWarning, match="'size' is missing in all 200 cells, but in none of training; such cells count"
+    ):
+        clf.predict(X.assign(size=None))
+    with pytest.warns(
+        UserWarning, match=r"'size' holds no numbers in 1 of 200 cells \('n/a\?'\), which count as missing"
+    ):
+        clf.predict(X.assign(size=["n/a?", *X["size"][1:]]))
+    few = X.assign(colour=["mauve", *X["colour"][1:]], size=[None, *X["size"][1:]])
+    clf.predict(few)  # says nothing
+    notes = clf.notes_on(few)
+    assert [note.split(" in 1 of 200 cells")[0] for note in notes] == [
+        "Column 'size' is missing", "Column 'colour' has categories unseen in training",
+    ]  # fmt: skip
+
+
+def test_names_of_several_levels(table):
+    X, score = table
+    deep = X.set_axis(pd.MultiIndex.from_product([["a"], X.columns]), axis=1)
+    with pytest.raises(ValueError, match="X has column names of 2 levels"):
+        TabularMLPRegressor().fit(deep, score)
+
+
+@pytest.mark.parametrize(
+    "y", [pd.date_range("2020-01-01", periods=400), [f"{k}.5" for k in range(400)], np.arange(400).astype("m8[s]")]
+)
+def test_targets_that_only_turn_into_numbers(table, y):
+    with pytest.raises(ValueError, match=r"y must hold numbers for a regression, but .* use TabularMLPClassifier\."):
+        TabularMLPRegressor(**QUICK).fit(table[0], y)
+
+
+def test_a_few_cells_that_are_no_numbers(table):
+    X, score = table
+    X["size"] = [*X["size"].map(repr)[:-4], "unknown", "unknown", "?!", "-"]
+    with pytest.warns(
+        UserWarning, match=r"Column 'size' holds no numbers in 4 of 400 cells \('.*which count as missing"
+    ):
+        reg = TabularMLPRegressor(**QUICK).fit(X, score)
+    assert reg.encoded_feature_names()[:2] == ["size", "size is missing"]
+
+
+@pytest.mark.parametrize(
+    ("y", "other"), [(bool, int), (int, bool), (bool, str), (int, str), (str, int), (float, bool), (str, bool)]
+)
+def test_classes_in_other_types(table, y, other):
+    X, score = table
+    right = (score > 0).astype(int if {y, other} == {int, str} else bool)  # "1" for 1, but "True" for true
+    labels, others = right.astype(y), right.astype(other)
+    settings = QUICK | {"max_iter": 3, "n_nets": 1}
+    models = [TabularMLPClassifier(**settings).fit(X, labels, validation_data=(X, held)) for held in (labels, others)]
+    assert models[0].validation_loss_curve_ == models[1].validation_loss_curve_
+    with pytest.raises(ValueError, match=r"y has the class .*, which was not among those to train on"):
+        models[0].fit(X, labels, validation_data=(X, np.where(score > 0, "perhaps", "never")))
+
+
+def test_callbacks_of_a_single_net(table):
+    X, score = table
+    seen = []
+    one = QUICK | {"n_nets": 1}
+    reg = TabularMLPRegressor(**one, callbacks=lambda epoch, history: seen.append(history.net) or epoch == 4)
+    reg.fit(X, score)
+    assert seen == [reg.net_] * 5
+    assert len(reg.loss_curve_) == len(reg.validation_loss_curve_) == reg.n_iter_ == 5
+    with pytest.raises(ValueError, match="callbacks are for a single net, but n_nets is 2"):
+        TabularMLPRegressor(**QUICK, callbacks=print).fit(X, score)
+    assert not hasattr(TabularMLPRegressor(**QUICK).fit(X, score), "loss_curve_")
+    assert TabularMLPRegressor(**one | {"validation_fraction": 0.0}).fit(X, score).validation_loss_curve_ is None
+
+
+@pytest.mark.parametrize("n_nets", [1, 2])
+def test_warm_start(table, n_nets):
+    X, score = table
+    y = score > 0
+    clf = TabularMLPClassifier(**QUICK | {"n_nets": n_nets, "max_iter": 5}, warm_start=True).fit(X, y)
+    params, columns = clf.net_.params.copy(), clf.columns_
+    clf.set_params(max_iter=1, learning_rate_init=1e-9)
+    clf.fit(X[:100].assign(new=1), y[:100].astype(int))
+    assert clf.columns_ is columns
+    np.testing.assert_allclose(clf.net_.params, params, atol=1e-6)
+    if n_nets == 1:
+        assert len(clf.loss_curve_) == len(clf.validation_loss_curve_) == 6
+    clf.set_params(hidden_layer_sizes=(16,))
+    with pytest.raises(ValueError, match=r"Training goes on with .*layers \(8, 32, 2\), but the settings and data ask"):
+        clf.fit(X, y)
+    clf.set_params(warm_start=False).fit(X, score > 1)
+    assert clf.net_.network.layer_sizes == (8, 16, 2)
+
+
+def test_patience_has_another_name(table):
+    X, score = table
+    known = TabularMLPRegressor(**QUICK, n_iter_no_change=2).fit(X, score)
+    with pytest.warns(FutureWarning, match="patience has another name now.* write n_iter_no_change=2"):
+        former = TabularMLPRegressor(**QUICK, patience=2).fit(X, score)
+    assert former.n_iter_ == known.n_iter_ < 40
+    np.testing.assert_array_equal(former.predict(X), known.predict(X))
+
+
+def test_weights_of_the_samples_held_out(table, rng):
+    X, score = table
+    settings = QUICK | {"n_nets": 1, "max_iter": 4}
+    weights = rng.uniform(0.1, 3, 100)
+    args = X[:300], score[:300]
+    held = X[300:], score[300:]
+    one, other = (TabularMLPRegressor(**settings).fit(*args, validation_data=data) for data in (held, (*held, weights)))
+    errors = (one.predict(X[300:]) - score[300:]) ** 2 / one._std**2
+    np.testing.assert_allclose(one.validation_loss_curve_[-1], errors.mean(), rtol=1e-4)
+    np.testing.assert_allclose(other.validation_loss_curve_[-1], np.average(errors, weights=weights), rtol=1e-4)
+    for bad in ((X,), X, (*held, weights, 1)):
+        with pytest.raises(ValueError, match=r"validation_data must be \(X, y\) or \(X, y, sample_weight\)"):
+            TabularMLPRegressor(**settings).fit(*args, validation_data=bad)
+
+
+def test_class_weights_count_in_both_kinds_of_validation(table):
+    X, score = table
+    y = np.where(score > 2, "rare", "usual")
+    held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), False)[1]
+    clf = TabularMLPClassifier(**QUICK | {"n_nets": 1, "max_iter": 3}, class_weight={"rare": 5.0}).fit(
+        X, y, validation_data=(X.iloc[held], y[held])
+    )
+    p = clf.predict_proba(X.iloc[held])[np.arange(len(held)), np.searchsorted(clf.classes_, y[held])]
+    expected = np.average(-np.log(p), weights=np.where(y[held] == "rare", 5.0, 1.0))
+    np.testing.assert_allclose(clf.validation_loss_curve_[-1], expected, rtol=1e-4)
+
+
 def test_validation(table):
     X, score = table
     given = TabularMLPRegressor(**QUICK).fit(X[:300], score[:300], validation_data=(X[300:], score[300:]))
@@ -134,6 +332,7 @@ BAD = [
     (TabularMLPRegressor(), list("abcde"), "y must hold numbers"),
     (TabularMLPRegressor(validation_fraction=1.0), [1, 2, 3, 4, 5], "validation_fraction must be a number"),
     (TabularMLPRegressor(n_nets=0), [1, 2, 3, 4, 5], "n_nets must be a whole number"),
+    (TabularMLPRegressor(n_iter_no_change=0), [1, 2, 3, 4, 5], "n_iter_no_change must be a whole number"),
     (TabularMLPRegressor(batch_size="big"), [1, 2, 3, 4, 5], "batch_size must be a whole number"),
     (TabularMLPRegressor(schedule="cos"), [1, 2, 3, 4, 5], "Unknown schedule"),
     (TabularMLPRegressor(categorical_features=["z"]), [1, 2, 3, 4, 5], "categorical_features names 'z'"),
@@ -147,7 +346,7 @@ def test_bad_input(model, y, message):
 
 
 def test_tables_that_cannot_be_used():
-    with pytest.raises(ValueError, match=r"Two columns are named 'a'|unique column names"):
+    with pytest.raises(ValueError, match="X has two columns named 'a', columns 1 and 2 of 2"):
         TabularMLPRegressor().fit(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), [1, 2])
     with pytest.raises(ValueError, match="No column can be used to predict y: Column 'a' is left out"):
         TabularMLPRegressor().fit(pd.DataFrame({"a": [1, 1, 1]}), [1, 2, 3])

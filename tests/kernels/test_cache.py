@@ -1,5 +1,8 @@
 """Machine code on disk: found again only where everything is as it was, and never needed."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,89 @@ def test_without_a_folder_to_write_in(tmp_path, monkeypatch):
         cache.write("a kernel", b"code")
     cache.write("another kernel", b"code")  # says nothing, or the test would fail
     assert cache.read("a kernel") is None
+
+
+posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
+REFUSED = r"cannot be kept in '.*folder' \(.*{}.*\), so that each process compiles them anew\. Set NUMBA_CACHE_DIR to"
+
+
+@pytest.fixture
+def unwarned(monkeypatch):
+    monkeypatch.setattr(cache, "_warned", [])
+
+
+@posix
+def test_a_folder_that_others_may_write_to_is_not_used(folder, unwarned):
+    cache.write("a kernel", b"code")
+    (path,) = folder.iterdir()
+    folder.chmod(0o777)
+    cache._reasons.clear()
+    assert cache.read("a kernel") is None
+    assert not cache.is_there("a kernel")
+    with cache.turn("a kernel"):
+        assert list(folder.iterdir()) == [path], "without a lock"
+    with pytest.warns(RuntimeWarning, match=REFUSED.format("others may write to '.*folder'")):
+        cache.write("a kernel", b"code")
+    cache.write("another kernel", b"code")  # says nothing, or the test would fail
+    assert list(folder.iterdir()) == [path]
+
+
+@posix
+def test_nothing_is_made_in_a_folder_that_others_may_write_to(folder, unwarned):
+    folder.parent.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match=REFUSED.format("others may write to")):
+        cache.write("a kernel", b"code")
+    assert not folder.exists()
+
+
+@posix
+def test_a_file_that_others_could_have_written_is_written_anew(folder):
+    cache.write("a kernel", b"code")
+    (path,) = folder.iterdir()
+    path.chmod(0o666)
+    assert cache.read("a kernel") is None
+    cache.write("a kernel", b"code")
+    assert cache.read("a kernel") == b"code"
+
+
+@posix
+def test_planted_links_and_pipes_are_neither_followed_nor_waited_for(folder, tmp_path):
+    cache.write("a kernel", b"code")
+    (path,) = folder.iterdir()
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    for name in (f"{path.stem}.{os.getpid()}.tmp", f"{path.stem}.lock"):
+        (folder / name).symlink_to(victim)
+    path.unlink()
+    path.symlink_to(victim)
+    assert cache.read("a kernel") is None
+    with cache.turn("a kernel"):
+        cache.write("a kernel", b"code")
+    assert victim.read_bytes() == b"mine"
+    assert cache.read("a kernel") == b"code"
+    path.unlink()
+    os.mkfifo(path)
+    text = (
+        "import sys\nfrom pathlib import Path\nfrom fastmlp.kernels import cache\n"
+        "cache.cache_folder = lambda: Path(sys.argv[1])\nprint(cache.read('a kernel'))"
+    )
+    command = [sys.executable, "-c", text, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+@posix
+def test_what_dead_processes_left_is_removed(folder):
+    folder.mkdir()
+    dead = 2**22 + 1
+    draft = folder / f".fastmlp-{cache.drafts._host()}-{dead}-1-{'0' * 16}.tmp"
+    old, new = folder / "old.lock", folder / "new.lock"
+    for path in (draft, old, new):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    cache.write("a kernel", b"code")
+    assert sorted(path.suffix for path in folder.iterdir()) == [".lock", ".o"]
+    assert new.exists()
 
 
 def test_the_folder_is_named_by_the_sources(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Processes that take turns: one does it, the others wait and find it done, whatever happens to the first."""
 
+import os
 import subprocess
 import sys
 
@@ -84,3 +85,14 @@ def test_nobody_waits_where_files_have_no_locks(tmp_path, monkeypatch):
     occupied.write_text("")
     with turn(occupied / "it.lock"):
         pass
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("victim", path)])
+def test_what_lies_in_the_place_of_a_lock_is_left_alone(tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "victim").write_text("mine")
+    make(tmp_path / "it.lock")
+    with turn(tmp_path / "it.lock"):
+        pass
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert os.path.lexists(tmp_path / "it.lock")

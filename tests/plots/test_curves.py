@@ -73,3 +73,51 @@ def test_mistakes():
         history(loss=[1.0]).plot("los")
     with pytest.raises(ValueError, match="There is no accuracy"):
         history(loss=[1.0]).plot("accuracy")
+
+
+def test_a_metric_and_its_validation():
+    made = history(
+        loss=[2.0, 1.0], metrics={"r2": np.array([0.1, 0.5])}, validation_metrics={"r2": np.array([0.2, 0.1])}
+    )
+    ax = made.plot("r2")
+    assert texts(ax) == ["training", "validation", "best: 0.2, epoch 1"], "the higher the better"
+    assert ax.get_title(loc="left") == "R2 over 2 epochs"
+    made.metrics["mine"] = np.array([1.0, 2.0])
+    assert texts(made.plot("mine")) == ["training"], "nobody knows which is the best"
+
+
+def test_two_quantities_in_one_picture():
+    made = history(loss=[2.0, 1.0], accuracy=[0.5, 0.9], validation_accuracy=[0.4, 0.6])
+    ax = made.plot(["loss", "accuracy"])
+    assert ax.get_title(loc="left") == "Loss and accuracy over 2 epochs"
+    right = next(other for other in ax.figure.axes if other is not ax)
+    assert (ax.get_ylabel(), right.get_ylabel()) == ("loss", "accuracy")
+    np.testing.assert_array_equal(right.get_lines()[0].get_ydata(), [0.5, 0.9])
+    assert texts(ax) == ["loss, training", "accuracy, training", "accuracy, validation", "best: 1, epoch 2"]
+
+
+def test_successive_fits_are_drawn_end_to_end():
+    first = history(loss=[4.0, 3.0, 1.5], validation_loss=[5.0, 4.0, 3.0])
+    second = history(loss=[2.0, 1.0], best_epoch=0)
+    ax = fastmlp.plots.history([first, fastmlp.History(), second])
+    assert ax.get_title(loc="left") == "Loss over 5 epochs, 2 fits"
+    training, validation, mark, *_ = ax.get_lines()
+    np.testing.assert_array_equal(training.get_ydata(), [4, 3, 1.5, 2, 1])
+    np.testing.assert_array_equal(validation.get_ydata(), [5, 4, 3, np.nan, np.nan])
+    assert mark.get_xdata()[0] == 3.5, "between the last epoch of one fit and the first of the next"
+    assert "best: 2, epoch 4" in texts(ax)
+
+
+def test_a_record_that_ends_early():
+    made = history(loss=[4.0, 3.0, 2.0], validation_loss=[5.0, 4.0])
+    np.testing.assert_array_equal(made.plot().get_lines()[1].get_ydata(), [5, 4])
+
+
+def test_more_mistakes():
+    made = history(loss=[2.0], metrics={"r2": np.array([0.1])})
+    with pytest.raises(ValueError, match=r"Unknown quantity 'mse'.*accuracy, loss, r2"):
+        made.plot("mse")
+    with pytest.raises(ValueError, match="room for two quantities, but 3 were given"):
+        made.plot(["loss", "r2", "accuracy"])
+    with pytest.raises(ValueError, match="nothing to plot"):
+        fastmlp.plots.history([])

@@ -72,7 +72,7 @@ def test_progress_is_shown_where_somebody_watches(learnt, tmp_path, monkeypatch)
 def test_mistakes_cost_no_time(learnt, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"path must end in \.gif or \.mp4"):
         plots.animation(learnt, XOR, TARGETS, tmp_path / "learning.avi")
-    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' to write in; make it first"):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first"):
         plots.animation(learnt, XOR, TARGETS, tmp_path / "nowhere" / "learning.gif")
     with pytest.raises(ValueError, match="Nothing was recorded: give the Snapshots to fit"):
         plots.animation(fastmlp.Snapshots(), XOR, TARGETS, tmp_path / "a.gif")

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..files import write_text
 from .pictures import pictures
 from .results import (
     FAR_FROM_LIMIT,
@@ -98,7 +99,7 @@ def write(results: dict[str, Any], source: Path) -> list[Path]:
     """Write the page and the Markdown beside the results' file; returns their paths."""
     written = [source.with_suffix(".html"), source.with_suffix(".md")]
     for path, text in zip(written, (page(results), report_markdown(results)), strict=True):
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return written
 
 

@@ -28,11 +28,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ..files import write_text
 
 SCHEMA = "fastmlp benchmark 1"
 GROUPS = {
@@ -209,11 +210,8 @@ def curves(results: dict[str, Any]) -> dict[str, list[Result]]:
 
 
 def save(results: dict[str, Any], path: Path) -> None:
-    """Write the file in one move, so that an interruption leaves the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(_rounded(results), indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_text(path, json.dumps(_rounded(results), indent=1) + "\n")
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarra
                 f"The net was trained to predict {preprocessing.target.name!r}, not {target!r}: leave --target out."
             )
         table = read_table(file, preprocessing.text_columns)
-        table, _ = drop_rows_without_target(table, preprocessing.target.name)
+        table, _ = drop_rows_without_target(table, preprocessing.target.name, preprocessing.target.task)
         return preprocessing.transform(table), preprocessing.target.encode(table[preprocessing.target.name])
     if target is None:
         raise ValueError("The net knows no table columns, so the column of its targets must be named: add --target.")

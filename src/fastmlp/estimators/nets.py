@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import counted, unknown_name
 from .base import BaseMLP
+from .regression_targets import as_quantities
 from .settings import keep_settings
 from .training import Samples
 
@@ -22,7 +23,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 CLASSIFIER_LOSSES = ("log_loss", "squared_error", "absolute_error", "huber", "atanh_error")
 REGRESSOR_LOSSES = ("squared_error", "poisson", "absolute_error", "huber")
-NO_NUMBERS = str, bytes, np.datetime64, np.timedelta64  # though float takes some of them
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -327,16 +327,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
             raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
-        cells = y.flat if y.dtype == object else ()
-        if y.dtype.kind in "biufO" and not any(isinstance(cell, NO_NUMBERS) for cell in cells):
-            try:
-                return y.astype(np.float64, copy=False)
-            except (TypeError, ValueError):
-                pass
-        raise ValueError(
-            f"y must hold numbers for a regression, but it holds {y.flat[0]!r}. Convert text and dates to numbers; for "
-            "classes use MLPClassifier."
-        )
+        return as_quantities(y, "MLPClassifier")
 
     def _loss_name(self):
         return self.loss

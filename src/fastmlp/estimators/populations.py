@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..callbacks import EarlyStopping
+from ..compile_notice import CompileNotices
 from ..errors import DivergenceWarning
 from ..population import Population
 from ..population_result import PopulationResult
@@ -51,7 +52,7 @@ def fit_nets(
     schedule = schedule_factors(estimator.schedule)
     if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
         schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, False)
-    with warnings.catch_warnings():
+    with CompileNotices(True), warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # the error below says it
         result = nets.fit(
             samples.X, samples.targets, epochs=estimator.max_iter, batch_size=batch,

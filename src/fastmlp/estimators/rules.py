@@ -14,6 +14,7 @@ import numpy as np
 
 from ..history import History
 from ..layout import Layout
+from ..sizes import check_params
 
 OUR_ACTIVATION = {"logistic": "sigmoid"}  # where the names differ
 THEIR_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}
@@ -56,6 +57,7 @@ def first_params(rng: np.random.RandomState, layout: Layout, activation: str) ->
 
     The very numbers that scikit-learn draws from the same rng.
     """
+    check_params(layout.layer_sizes, layout.n_params, 8)
     factor = 2.0 if activation == "sigmoid" else 6.0
     bounds = [sqrt(factor / (i + j)) for i, j in layout.shapes]
     parts = [rng.uniform(-b, b, i * j + j) for b, (i, j) in zip(bounds, layout.shapes, strict=True)]

@@ -87,6 +87,8 @@ def check_settings(estimator: Any) -> None:
             "n_nets above 1 trains nets together, which solver='lbfgs' and learning_rate='adaptive' cannot: choose "
             "another solver or rate, or use sklearn's BaggingClassifier or BaggingRegressor around a single net."
         )
+    is_bool = isinstance(estimator.verbose, (bool, np.bool_))  # other numbers are as true as True, as in scikit-learn
+    checked_count("verbose", int(estimator.verbose) if is_bool else estimator.verbose, 0)
     hidden_sizes(estimator)
     dtype_of(estimator)
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..targets import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
+from .regression_targets import as_quantities
 from .settings import keep_settings
-from .tabular_base import BaseTabular
+from .tabular_base import NOT_GIVEN, BaseTabular
 
 from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after it, which says what to install
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
@@ -39,7 +41,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         Epochs, over which the schedule goes.
     schedule : str, object or function
         Of fastmlp.schedules.
-    patience : int
+    n_iter_no_change : int
         Epochs without a lower validation loss after which a net stops; its best parameters are kept.
     validation_fraction : float
         Share of rows held out, of each class alike; 0 trains all epochs on all rows.
@@ -49,20 +51,31 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     label_smoothing : float
     categorical_features : sequence of column names or numbers, optional
         Columns to take for categories although they hold numbers.
+    callbacks : function or sequence of functions, optional
+        Called as (epoch, history) after each epoch, with history.net the MLP in training; returning True stops. For
+        n_nets=1.
+    warm_start : bool
+        Whether a further fit goes on from the parameters that the last one has left. What the first one has learned of
+        columns and y, such as categories and quantiles, is kept.
     random_state : int, RandomState or None
     verbose : bool
         Whether to show a progress bar.
     device : "auto", "cpu" or "cuda"
     dtype : "float32" or "float64"
+    patience : int
+        The former name of n_iter_no_change; deprecated.
 
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_, n_iter_
     net_ : fastmlp.MLP, or fastmlp.Population for several nets
     history_ : fastmlp.History, or fastmlp.PopulationResult
+    loss_curve_, validation_loss_curve_ : list of float
+        The net's loss on the samples to train on and on those held out (None if there are none), one for each epoch;
+        of a regression, for y with a deviation of 1. A population has none.
     columns_ : tuple of the encoders
     notes_ : tuple of str
-        What was left out, and why.
+        What was left out or counts as missing, and why.
 
     Examples
     --------
@@ -72,6 +85,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     >>> model = TabularMLPClassifier(n_nets=2, max_iter=30, random_state=0).fit(X, y)
     >>> print(model.predict(X[:4]))
     ['a' 'b' 'b' 'a']
+    >>> model.notes_on(pd.DataFrame({"size": [1.0, 2.0], "colour": ["mauve", "red"]}))
+    ("Column 'colour' has categories unseen in training in 1 of 2 cells ('mauve'), which count as none of its own.",)
     """
 
     def __init__(
@@ -85,16 +100,19 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         batch_size="auto",
         max_iter=100,
         schedule="one_cycle",
-        patience=24,
+        n_iter_no_change=24,
         validation_fraction=0.2,
         n_nets=5,
         class_weight=None,
         label_smoothing=0.0,
         categorical_features=None,
+        callbacks=None,
+        warm_start=False,
         random_state=None,
         verbose=False,
         device="auto",
         dtype="float32",
+        patience=NOT_GIVEN,
     ):
         keep_settings(self, locals())
 
@@ -112,22 +130,43 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         self.n_outputs_ = len(self.classes_)
 
     def _encode(self, y):
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(f"validation_data has the class {unknown[0]!r}, which y has not.")
-        return np.searchsorted(self.classes_, y)
+        """Numbers of the classes, by any spelling: true and 1 are the same where there are no classes but 0 and 1."""
+        found, inverse = np.unique(y, return_inverse=True)
+        codes = class_numbers(found.tolist(), self.classes_.tolist())
+        if (codes < 0).any():
+            unknown = found[np.argmin(codes)]
+            raise ValueError(
+                f"y has the class {unknown!r}, which was not among those to train on: {listed(self.classes_.tolist())}."
+            )
+        return codes[inverse]
 
     def _strata(self, y, n_held):
         """Classes, where each can have a row on either side."""
         counts = np.unique(y, return_counts=True)[1]
         return y if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
 
+    def _weigh_classes(self, y):
+        self._class_weights = None
+        if self.class_weight is not None:
+            codes = self._encode(y)
+            present = np.unique(codes)
+            self._class_weights = np.ones(len(self.classes_))
+            self._class_weights[present] = compute_class_weight(
+                self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
+            )
+
     def _weights(self, table, y, sample_weight):
         weights = super()._weights(table, y, sample_weight)
-        if self.class_weight is None:
+        if self._class_weights is None:
             return weights
-        of_class = compute_sample_weight(self.class_weight, y)
+        of_class = self._class_weights[self._encode(y)]
         return of_class if weights is None else weights * of_class
+
+    def _target(self, name):
+        try:
+            return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()))
+        except ValueError:  # classes that are neither text nor numbers
+            return None
 
     def _net_settings(self):
         return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
@@ -173,23 +212,22 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         batch_size="auto",
         max_iter=100,
         schedule="one_cycle",
-        patience=24,
+        n_iter_no_change=24,
         validation_fraction=0.2,
         n_nets=5,
         categorical_features=None,
+        callbacks=None,
+        warm_start=False,
         random_state=None,
         verbose=False,
         device="auto",
         dtype="float32",
+        patience=NOT_GIVEN,
     ):
         keep_settings(self, locals())
 
     def _checked_y(self, y):
-        y = super()._checked_y(y)
-        try:
-            return y.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ValueError("y must hold numbers; for classes use TabularMLPClassifier.") from None
+        return as_quantities(super()._checked_y(y), "TabularMLPClassifier")
 
     def _learn(self, y, training):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
@@ -197,7 +235,14 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         self._std = np.where(std > 0.0, std, 1.0)
 
     def _encode(self, y):
+        if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
+            raise ValueError(f"y must have {self.n_outputs_} columns, but it has shape {y.shape}.")
         return (y - self._mean) / self._std
+
+    def _target(self, name):
+        if self.n_outputs_ > 1:
+            return None
+        return Target(name, REGRESSION, mean=float(self._mean), std=float(self._std))
 
     def _net_settings(self):
         return {"loss": "squared_error"}

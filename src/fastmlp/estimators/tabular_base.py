@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,17 +16,25 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
-from ..callbacks import EarlyStopping
+from ..callbacks import EarlyStopping, as_callbacks
+from ..columns import Note
+from ..compile_notice import CompileNotices
 from ..errors import checked_count, checked_number
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
 from ..optimizers import AdamW
+from ..persistence import save
 from ..population import Population
-from ..tabular import encode_columns, feature_names, fit_columns, import_pandas
+from ..table_files import with_text_names
+from ..tabular import encode_columns, feature_names, fit_columns, with_numbers
+from ..targets import Target
+from .saving import description_of, preprocessing_of
 from .settings import hidden_sizes, warn_user
+from .tables import as_cells, as_frame, frame_of_array
 
 CLIP_NORM = 1.0
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # "auto": so many steps an epoch, as long as there are rows
+NOT_GIVEN = "deprecated"  # what a parameter holds that has another name now, as in scikit-learn
 
 
 class BaseTabular(BaseEstimator, ABC):
@@ -39,14 +48,17 @@ class BaseTabular(BaseEstimator, ABC):
     batch_size: Any
     max_iter: int
     schedule: Any
-    patience: int
+    n_iter_no_change: int
     validation_fraction: float
     n_nets: int
     categorical_features: Any
+    callbacks: Any
+    warm_start: bool
     random_state: Any
     verbose: Any
     device: str
     dtype: str
+    patience: Any
 
     @abstractmethod
     def _learn(self, y: np.ndarray, training: np.ndarray) -> None:
@@ -60,13 +72,18 @@ class BaseTabular(BaseEstimator, ABC):
     def _net_settings(self) -> dict[str, Any]:
         """Arguments of the nets that y decides."""
 
+    @abstractmethod
+    def _target(self, name: str) -> Target | None:
+        """What a net's file says of y; None where it can say nothing."""
+
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on a table X, a DataFrame or an array (n_samples, n_features), and y (n_samples,).
+        """Train on a table X (n_samples, n_features), a data frame of any library or an array, and y (n_samples,).
 
         Cells may be missing; columns that cannot be used are left out with a warning.
 
         sample_weight : (n_samples,)
-        validation_data : (X, y), in place of a share validation_fraction of the samples, whose weights count there too
+        validation_data : (X, y) or (X, y, sample_weight), in place of a share validation_fraction of the samples, whose
+            weights count there too; class weights count in both
 
         Raises
         ------
@@ -75,57 +92,130 @@ class BaseTabular(BaseEstimator, ABC):
         ValueError
             For impossible settings or data.
         """
-        checked_number("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
-        for name in ("n_nets", "max_iter", "patience"):
-            checked_count(name, getattr(self, name))
-        if self.batch_size != "auto":
-            checked_count("batch_size", self.batch_size)
-        table = self._table(X, reset=True)
+        stopping = self._check_settings()
+        goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
+        table = self._table(X, reset=not goes_on)
+        name = str(getattr(y, "name", None) or "y")
         y = self._checked_y(y)
         check_consistent_length(table, y)
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         rng = check_random_state(self.random_state)
         training, held = self._split(y, rng, validation_data is not None)
-        self._learn(y, training)
+        if not goes_on:
+            self._learn(y, training)
+            table, notes = with_numbers(table)
+            self._learn_columns(table.iloc[training], notes)
+        features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
+        self._weigh_classes(y)
         weights = self._weights(table, y, sample_weight)
-        self.columns_, self.notes_ = fit_columns(table.iloc[training])
+        held_out: tuple[Any, ...] | None = None
+        if validation_data is not None:
+            held_out = self._held_out(validation_data)
+        elif len(held):
+            held_out = features[held], targets[held], None if weights is None else weights[held]
+        weights = None if weights is None else weights[training]
+        seed = int(rng.randint(2**31 - 1))
+        with CompileNotices(True):
+            self._train(features[training], targets[training], weights, held_out, seed, stopping, goes_on)
+        target = self._target(name)
+        self.net_.preprocessing = None if target is None else preprocessing_of(self, target)
+        return self
+
+    def _check_settings(self) -> EarlyStopping:
+        """Refuse what nobody below would refuse under the name it has here; how training stops."""
+        checked_number("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
+        for name in ("n_nets", "max_iter", "n_iter_no_change"):
+            checked_count(name, getattr(self, name))
+        if self.batch_size != "auto":
+            checked_count("batch_size", self.batch_size)
+        if as_callbacks(self.callbacks) and self.n_nets > 1:
+            raise ValueError(
+                f"callbacks are for a single net, but n_nets is {self.n_nets}: set n_nets=1, or leave them out."
+            )
+        if self.patience == NOT_GIVEN:
+            return EarlyStopping(self.n_iter_no_change)
+        warn_user(
+            f"patience has another name now, the one of MLPClassifier: write n_iter_no_change={self.patience!r}.",
+            FutureWarning,
+        )
+        return EarlyStopping(checked_count("patience", self.patience))
+
+    def _learn_columns(self, table: Any, notes: tuple[str, ...]) -> None:
+        self.columns_, further_notes = fit_columns(table)
+        self.notes_ = notes + further_notes
         if not self.columns_:
             raise ValueError("No column can be used to predict y: " + " ".join(self.notes_))
         if self.notes_:
             warn_user(" ".join(self.notes_))
-        features = encode_columns(self.columns_, table, self.dtype)
-        targets = self._encode(y)
-        held_out: tuple[Any, ...] | None = None
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("validation_data must be a pair (X, y).")
-            X_held, y_held = validation_data
-            encoded = encode_columns(self.columns_, self._table(X_held, reset=False), self.dtype)
-            held_out = encoded, self._encode(self._checked_y(y_held))
-        elif len(held):
-            held_out = features[held], targets[held], None if weights is None else weights[held]
-        weights = None if weights is None else weights[training]
-        self._train(features[training], targets[training], weights, held_out, int(rng.randint(2**31 - 1)))
-        return self
 
-    def _train(self, X: np.ndarray, y: np.ndarray, weights: Any, held_out: Any, seed: int) -> None:
+    def _held_out(self, validation_data: Any) -> tuple[Any, ...]:
+        """(X, y, weights) as the nets take them."""
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+        features, y = self._features(validation_data[0], self.dtype), self._checked_y(validation_data[1])
+        check_consistent_length(features, y)
+        weights = self._weights(features, y, validation_data[2] if len(validation_data) == 3 else None)
+        return features, self._encode(y), weights
+
+    def _train(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        weights: Any,
+        held_out: Any,
+        seed: int,
+        stopping: EarlyStopping,
+        goes_on: bool,
+    ) -> None:
         common = {
             "hidden_activation": self.activation, "dropout": self.dropout, "init": UniformByFanIn(),
             "dtype": self.dtype, "device": self.device, "random_state": seed, **self._net_settings(),
         }  # fmt: skip
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
         net: Any = MLP(sizes, **common) if self.n_nets == 1 else Population(sizes, self.n_nets, **common)
-        self.history_ = net.fit(
+        if goes_on:
+            self._go_on(net)
+        further = {"callbacks": self.callbacks} if isinstance(net, MLP) else {}
+        history = net.fit(
             X, y, epochs=self.max_iter, batch_size=self._batch_size(len(X)),
             optimizer=AdamW(self.learning_rate_init, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
             schedule=self.schedule, sample_weight=weights, validation_data=held_out,
-            early_stopping=None if held_out is None else EarlyStopping(self.patience), verbose=int(self.verbose),
+            early_stopping=None if held_out is None else stopping, verbose=self.verbose, **further,
         )  # fmt: skip
-        self.net_ = net
-        self.n_iter_ = int(np.max(self.history_.epochs))
+        self.keep_net(net, history)
+        self.n_iter_ = int(np.max(history.epochs))
         if isinstance(net, MLP):
-            self.history_.net = None  # it is net_, and a pickle would hold it twice
+            before = (self.loss_curve_, self.validation_loss_curve_) if goes_on else ([], None)
+            self.loss_curve_: list[float] = [*before[0], *history.loss.tolist()]
+            self.validation_loss_curve_: list[float] | None = before[1]
+            if history.validation_loss is not None:
+                self.validation_loss_curve_ = [*(before[1] or []), *history.validation_loss.tolist()]
+        else:
+            self.__dict__.pop("loss_curve_", None)
+            self.__dict__.pop("validation_loss_curve_", None)
+
+    def _go_on(self, net: Any) -> None:
+        """Give a new net the parameters that the last fit has left."""
+        known, shape = self.net_, self.net_.params.shape
+        if known.network.layer_sizes != net.network.layer_sizes or shape != net.params.shape:
+            raise ValueError(
+                f"Training goes on with {self._described(known)}, but the settings and data ask for "
+                f"{self._described(net)}. Keep them as they were, or fit anew with warm_start=False."
+            )
+        net.params = known.params
+        net.fits = known.fits  # other batches and dropout masks than before
+
+    @staticmethod
+    def _described(net: Any) -> str:
+        of = "" if isinstance(net, MLP) else f"{net.n_nets} nets of "
+        return f"{of}layers {net.network.layer_sizes}"
+
+    def keep_net(self, net: Any, history: Any) -> None:
+        """Make a trained net, or a population, the one that predicts."""
+        self.net_, self.history_ = net, history
+        if isinstance(net, MLP) and history is not None:
+            history.net = None  # it is net_, and a pickle would hold it twice
 
     def _batch_size(self, n_samples: int) -> int:
         size = self.batch_size
@@ -146,6 +236,9 @@ class BaseTabular(BaseEstimator, ABC):
     def _strata(self, y: np.ndarray, n_held: int) -> np.ndarray | None:
         return None
 
+    def _weigh_classes(self, y: np.ndarray) -> None:
+        """Take from y and the settings what its classes weigh."""
+
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         return None if sample_weight is None else _check_sample_weight(sample_weight, table, dtype=np.float64)
 
@@ -156,23 +249,22 @@ class BaseTabular(BaseEstimator, ABC):
         return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
 
     def _table(self, X: Any, reset: bool) -> Any:
-        """X as a DataFrame whose columns have text as names."""
-        pandas = import_pandas()
-        if hasattr(X, "to_pandas") and not isinstance(X, pandas.DataFrame):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            X = pandas.DataFrame({name: X[name].to_numpy() for name in X.columns})
-        elif isinstance(X, pandas.DataFrame):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            if len(X) == 0:
-                raise ValueError("X has no rows.")
+        """X as a DataFrame whose columns have text as names: those of fit, if X has none or others."""
+        frame = as_frame(X)
+        if frame is None:
+            array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
+            table = frame_of_array(array)
         else:
-            X = validate_data(self, X, dtype=None, ensure_all_finite="allow-nan", reset=reset)
-            X = pandas.DataFrame(X)
-            if X.dtypes.eq(object).any():
-                X = X.infer_objects()
-        if X.columns.duplicated().any():
-            raise ValueError(f"Two columns are named {X.columns[X.columns.duplicated()][0]!r}: give each its own name.")
-        table = X.rename(columns=str)
+            table = with_text_names(frame, "X")
+            validate_data(self, frame, reset=reset, skip_check_array=True)
+            if len(frame) == 0:
+                raise ValueError("X has no rows.")
+        if reset:
+            self._names = list(table.columns)
+        else:
+            names = self._names
+            if frame is None or set(names) != set(table.columns):  # scikit-learn has warned where it should
+                table = table.set_axis(names, axis=1)
         return self._with_categories(table)
 
     def _with_categories(self, table: Any) -> Any:
@@ -189,19 +281,58 @@ class BaseTabular(BaseEstimator, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__
 
+    def _not_fitted(self) -> NoReturn:
+        raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+
+    def _features(self, X: Any, dtype: str) -> np.ndarray:
+        """What the nets see of X; a warning says where most of a column is not as in training."""
+        notes: list[Note] = []
+        features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
+        if serious := [note.text for note in notes if note.is_serious]:
+            warn_user(" ".join(serious))
+        return features
+
     def _outputs(self, X: Any) -> np.ndarray:
         """(n_samples, n_outputs): what the net gives, or the mean of the nets."""
-        if "net_" not in self.__dict__:
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-        features = encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name)
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        features = self._features(X, self.net_.dtype.name)
         outputs = self.net_.predict(features) if isinstance(self.net_, MLP) else self.net_.ensemble_predict(features)
         return outputs.astype(np.float64)
 
     def encoded_feature_names(self) -> list[str]:
         """Names of the features that the net sees, such as "colour = red"."""
-        if "net_" not in self.__dict__:
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
         return feature_names(self.columns_)
+
+    def notes_on(self, X: Any) -> tuple[str, ...]:
+        """Sentences on cells of X of a kind that training has not seen: categories, missing cells, text for numbers.
+
+        predict warns where most cells of a column are such; this tells of a single one, too.
+        """
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        notes: list[Note] = []
+        encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name, notes)
+        return tuple(note.text for note in notes)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted estimator to a file, whole or not at all; `fastmlp.load` gives it back.
+
+        The file is one of a net as `fastmlp train` writes it, so `fastmlp predict` takes it as well, but for several
+        targets. A warning names parameters that cannot be written, such as functions.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; one that was there before is then untouched.
+        ValueError
+            For classes that are neither text nor numbers.
+        """
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        save(self.net_, path, description_of(self))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

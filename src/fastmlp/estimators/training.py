@@ -11,6 +11,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
 from ..callbacks import as_callbacks
+from ..compile_notice import CompileNotices
 from ..errors import DivergenceWarning, counted
 from ..layout import Layout
 from ..mlp import MLP
@@ -140,7 +141,7 @@ def _run_epochs(
         schedule = rules.factors
     elif estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
         schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, goes_on)
-    with warnings.catch_warnings():
+    with CompileNotices(True), warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # the error below says it
         history = net.fit(
             samples.X, samples.targets, epochs=1 if incremental else estimator.max_iter, batch_size=batch,

@@ -1,29 +1,49 @@
-"""Loss and accuracy over the epochs of a fit."""
+"""Loss, accuracy and metrics over the epochs of one fit or of several."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from ..callbacks import SIGNS
 from ..errors import unknown_name
-from .style import BLUE, FAINT, GRID, INK, VERMILLION, axes, epoch_axis, legend, log_axis, named
+from .style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GRID,
+    INK,
+    LABEL,
+    PURPLE,
+    SMALL,
+    VERMILLION,
+    axes,
+    epoch_axis,
+    legend,
+    log_axis,
+    named,
+)  # fmt: skip
 
 QUANTITIES = ("loss", "accuracy")
 POINTS = 2000  # a curve of more epochs is drawn as the range of each group of them
+SECOND = (GREEN, PURPLE)  # colours of a second quantity, training and validation
 
 
-def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
+def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
     """Training and validation curves, with the best epoch marked.
 
-    history : what fit returned
-    quantity : "loss" or "accuracy"
-    log : whether its axis is logarithmic; None is yes for a loss above zero
+    history : what fit returned; or several of them in a list, as of fits that went on from one another, which are drawn
+        end to end with a line where each fit begins
+    quantity : "loss", "accuracy" or a metric's name; or two of them in a list, the second of which has an axis of its
+        own on the right
+    log : whether the (first) quantity's axis is logarithmic; None is yes for a loss above zero
     ax : Axes to draw in
 
-    The best epoch is the one whose parameters early stopping kept, else the one with the lowest validation loss, else
-    with the lowest loss; for accuracy the highest.
+    The best epoch, of the first quantity, is the one whose parameters early stopping kept, else the one with the lowest
+    validation loss, else with the lowest loss; for accuracy the highest.
 
     Raises
     ------
@@ -32,42 +52,108 @@ def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax
     ImportError
         If matplotlib is not installed.
     """
-    if quantity not in QUANTITIES:
-        raise unknown_name("quantity", quantity, QUANTITIES)
-    if not history.epochs:
-        raise ValueError("There is nothing to plot: the history has no finished epoch.")
-    training = history.record(quantity)
-    validation = getattr(history, f"validation_{quantity}")
-    records = [("training", training, BLUE, "-"), ("validation", validation, VERMILLION, "-")]
-    records = [row for row in records if row[1] is not None]
+    fits = Fits(history)
+    first, *others = [quantity] if isinstance(quantity, str) else list(quantity)
+    if len(others) > 1:
+        raise ValueError(f"A picture has room for two quantities, but {1 + len(others)} were given: draw several.")
+    for name in (first, *others):
+        fits.check(name)
     ax = axes(ax)
     ax.grid(axis="y", color=GRID, linewidth=0.8)
-    for name, values, colour, line in records:
-        x, drawn = thinned(values)
-        one = {"marker": "o", "markersize": 4} if len(values) == 1 else {}
-        ax.plot(x, drawn, line, color=colour, linewidth=1.6, label=name, **one)
-    finite = np.concatenate([values[np.isfinite(values)] for _, values, _, _ in records])
+    prefix = f"{first}, " if others else ""
+    finite = _draw(ax, fits.curves(first), (BLUE, VERMILLION), "-", prefix)
     if log is None:
-        log = quantity == "loss" and finite.size > 0 and 0 < finite.min() < finite.max()
+        log = first == "loss" and finite.size > 0 and 0 < finite.min() < finite.max()
     if log:
         ax.set_yscale("log")
         log_axis(ax.yaxis)
-    ax.set_xlim(1, max(history.epochs, 2))
+    ax.set_xlim(1, max(fits.epochs, 2))
     epoch_axis(ax)
-    _mark_best(ax, *best_point(history, quantity))
-    legend(ax)
-    title = f"{quantity.capitalize()} over {history.epochs:,} epochs"
-    return named(ax, title if history.epochs > 1 else f"{quantity.capitalize()} after one epoch", "epoch", quantity)
+    for start in fits.starts[1:]:
+        ax.axvline(start + 0.5, color=FAINT, linewidth=0.8, zorder=1)
+    for name in others:
+        right = ax.twinx()
+        ax.set_zorder(right.get_zorder() + 1)  # so that the legend lies on both curves
+        ax.patch.set_visible(False)
+        _draw(right, fits.curves(name), SECOND, "--", f"{name}, ")
+        _dress_right(right, name)
+        for line in right.get_lines():
+            ax.plot([], [], line.get_linestyle(), color=line.get_color(), linewidth=1.6, label=line.get_label())
+    if first in SIGNS:
+        _mark_best(ax, *fits.best_point(first))
+    legend(ax, **({"frameon": True, "framealpha": 0.85, "edgecolor": "none"} if others else {}))
+    what = " and ".join((first, *others)).replace("_", " ")
+    what = f"{what[0].upper()}{what[1:]}"
+    several = f", {len(fits.starts)} fits" if len(fits.starts) > 1 else ""
+    title = f"{what} over {fits.epochs:,} epochs{several}" if fits.epochs > 1 else f"{what} after one epoch"
+    return named(ax, title, "epoch", first.replace("_", " "))
+
+
+def _draw(ax: Any, curves: list[tuple[str, np.ndarray]], colours: Sequence[str], line: str, prefix: str) -> np.ndarray:
+    """Curves of one quantity; returns the finite values of them all."""
+    for (name, values), colour in zip(curves, colours, strict=False):
+        x, drawn = thinned(values)
+        one = {"marker": "o", "markersize": 4} if len(values) == 1 else {}
+        ax.plot(x, drawn, line, color=colour, linewidth=1.6, label=f"{prefix}{name}", **one)
+    return np.concatenate([values[np.isfinite(values)] for _, values in curves])
+
+
+def _dress_right(ax: Any, name: str) -> None:
+    ax.set_ylabel(name.replace("_", " "), fontsize=LABEL, color=INK)
+    ax.tick_params(labelsize=SMALL, color=FAINT, labelcolor=INK)
+    for side in ("top", "bottom", "left"):
+        ax.spines[side].set_visible(False)
+    ax.spines["right"].set_color(FAINT)
+
+
+class Fits:
+    """The records of one fit, or of several end to end."""
+
+    def __init__(self, histories: Any):
+        fits = list(histories) if isinstance(histories, Sequence) else [histories]
+        self._fits = [fit for fit in fits if fit.epochs]
+        if not self._fits:
+            raise ValueError("There is nothing to plot: the history has no finished epoch.")
+        ends = np.cumsum([fit.epochs for fit in self._fits]).tolist()
+        self.epochs, self.starts = ends[-1], [0, *ends[:-1]]
+
+    def check(self, quantity: str) -> None:
+        """A ValueError that says which quantities there are, for one that none of the fits recorded."""
+        known = {name for fit in self._fits for name in (*QUANTITIES, *fit.metrics)}
+        if quantity not in known:
+            raise unknown_name("quantity", quantity, sorted(known))
+        if not any(quantity in fit.records() for fit in self._fits):
+            self._fits[-1].record(quantity)  # which says why not
+
+    def curves(self, quantity: str) -> list[tuple[str, np.ndarray]]:
+        """[("training", (epochs,)), ("validation", (epochs,))], where there is the latter; NaN where a fit has none."""
+        found = []
+        for name, record in (("training", quantity), ("validation", f"validation_{quantity}")):
+            parts = [fit.records().get(record, np.empty(0)) for fit in self._fits]
+            if any(map(len, parts)):
+                last = len(parts) - 1  # where a record may end early; before it, it is filled up
+                filled = [
+                    part if k == last and len(part) else np.append(part, np.full(fit.epochs - len(part), np.nan))
+                    for k, (fit, part) in enumerate(zip(self._fits, parts, strict=True))
+                ]
+                found.append((name, np.concatenate(filled)))
+        return found
+
+    def best_point(self, quantity: str) -> tuple[int, float]:
+        """(epoch from 0, value there) of what the curve marks: of the last fit, whose parameters the net has."""
+        epoch, value = best_point(self._fits[-1], quantity)
+        return self.starts[-1] + epoch, value
 
 
 def best_point(history: Any, quantity: str) -> tuple[int, float]:
-    """(epoch from 0, value there) of what the curve marks."""
-    validation = getattr(history, f"validation_{quantity}")
-    values = history.record(quantity) if validation is None else validation
+    """(epoch from 0, value there) of what the curve of one fit marks."""
+    records = history.records()
+    values = records.get(f"validation_{quantity}", records.get(quantity, np.full(1, np.nan)))
     if history.best_epoch is not None and history.best_epoch < len(values):
         return history.best_epoch, float(values[history.best_epoch])
-    filled = np.where(np.isfinite(values), values, np.inf if quantity == "loss" else -np.inf)
-    best = int(filled.argmin() if quantity == "loss" else filled.argmax())
+    sign = SIGNS[quantity]
+    filled = np.where(np.isfinite(values), sign * values, np.inf)
+    best = int(filled.argmin())
     return best, float(values[best])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count, checked_number, install_command
+from ..files import check_output, replacing
 from ..progress import Progress
 from .curves import thinned
 from .decision import Plane, colours, draw_lines, draw_samples, paint_classes
@@ -160,11 +161,10 @@ def _writer(path: Path) -> Any:
 
     Raises
     ------
-    FileNotFoundError, ValueError, ImportError
-        Before anything is drawn, if there is no such folder, kind of file or library.
+    OSError, ValueError, ImportError
+        Before anything is drawn, if no file can be written there, or there is no such kind of file or library.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write in; make it first.")
+    check_output(path)
     import_pyplot()
     if path.suffix.lower() == ".gif":
         return lambda pictures, rate: _write_gif(path, pictures, rate)
@@ -187,10 +187,16 @@ def _write_gif(path: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     each = max(20, round(1000 / rate))  # milliseconds; browsers slow down what is faster
     durations = [each] * (len(frames) - 1) + [each + round(1000 * HOLD)]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    with replacing(path) as file:
+        frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 def _write_mp4(imageio_ffmpeg: Any, path: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
+    with replacing(path) as file:  # which ffmpeg, another process, opens once more
+        _encode(imageio_ffmpeg, file.name, pictures, rate)
+
+
+def _encode(imageio_ffmpeg: Any, name: str, pictures: Iterable[np.ndarray], rate: float) -> None:
     """H.264 in the one pixel format that every player knows, which needs an even size."""
     stream: Any = None
     for picture in pictures:
@@ -198,8 +204,8 @@ def _write_mp4(imageio_ffmpeg: Any, path: Path, pictures: Iterable[np.ndarray], 
         frame = np.ascontiguousarray(picture[:height, :width])
         if stream is None:
             stream = imageio_ffmpeg.write_frames(
-                str(path), (width, height), fps=rate, quality=None, macro_block_size=2,
-                output_params=["-crf", "20", "-movflags", "+faststart"],
+                name, (width, height), fps=rate, quality=None, macro_block_size=2,
+                output_params=["-crf", "20", "-movflags", "+faststart", "-f", "mp4"],
             )  # fmt: skip
             stream.send(None)
         stream.send(frame)

@@ -1,0 +1,94 @@
+"""Whether what a setting asks for fits into the memory of this machine: asked before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import cache
+from math import prod
+from pathlib import Path
+
+from .errors import MOST_COUNTED
+
+GIB = 2**30
+ADDRESSES = 2**47  # bytes that a process can name, where nobody says how many there are
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
+LARGE = 2**26  # numbers; what is smaller need not be checked
+# What check_array says of predictions.
+OUTPUTS = "Outputs", "Ask for fewer samples at a time."
+
+
+@cache
+def memory_bytes() -> int:
+    """The memory of this machine, or as much of it as a container may use."""
+    found = [ADDRESSES]
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in LIMITS:
+        with suppress(OSError, ValueError):  # "max" is no limit
+            found.append(int(Path(path).read_text()))
+    return min(n for n in found if n > 0)
+
+
+def told_size(n_bytes: int) -> str:
+    """
+    >>> told_size(3 * 2**30), told_size(40_000_000_000), told_size(2**70)
+    ('3.00 GiB', '37.3 GiB', '1.1e+12 GiB')
+    """
+    gib = n_bytes / GIB if n_bytes < 2**1000 else float("inf")
+    return f"{gib:#.3g} GiB" if gib < 1000 else f"{gib:,.0f} GiB" if gib < 1e9 else f"{gib:.3g} GiB"
+
+
+def check_memory(n_bytes: int, what: str, advice: str) -> None:
+    """
+    what : that takes so many bytes, a plural noun
+
+    Raises
+    ------
+    ValueError
+        If the machine does not have so many.
+    """
+    if n_bytes > memory_bytes():
+        raise ValueError(
+            f"{what} would take {told_size(n_bytes)}, but this machine has {told_size(memory_bytes())} of memory. "
+            f"{advice}"
+        )
+
+
+def check_array(shape: tuple[int, ...], itemsize: int, what: str, advice: str) -> None:
+    """The same for an array of this shape."""
+    check_memory(prod(shape) * itemsize, f"{what} of shape {shape}", advice)
+
+
+def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_nets: int = 1) -> None:
+    """Refuse nets whose parameters do not fit into memory. n_params : of one net"""
+    n_bytes = n_nets * n_params * itemsize
+    if n_bytes <= memory_bytes():
+        return
+    what = f"The {told_count(n_nets * n_params)} parameters of "
+    if n_nets > 1:
+        what += f"{told_count(n_nets)} nets with "
+    what += f"layers ({', '.join(map(told_count, layer_sizes))})"
+    check_memory(n_bytes, what, "Make layers smaller." if n_nets == 1 else "Make fewer nets.")
+
+
+def told_count(n: int) -> str:
+    """
+    >>> told_count(12345), told_count(10**30)
+    ('12,345', '1e+30')
+    """
+    return f"{n:,}" if n <= MOST_COUNTED else f"{n:.3g}" if n < 2**1000 else f"2**{n.bit_length() - 1} and more"
+
+
+def check_epochs(epochs: int, n_batches: int, n_records: int) -> None:
+    """Refuse epochs whose records do not fit into memory, or whose steps 64 bits do not count.
+
+    n_records : numbers of 8 bytes that are kept of each epoch
+    """
+    most = min(memory_bytes() // (8 * n_records), MOST_COUNTED // n_batches) if n_records else MOST_COUNTED // n_batches
+    if epochs > most:
+        why = f"{n_records} figures of each epoch are kept" if n_records else "more steps cannot be counted"
+        raise ValueError(
+            f"epochs must be a whole number of at most {most:,} here, since {why}, but it is {told_count(epochs)}. "
+            "Train in several fits."
+        )

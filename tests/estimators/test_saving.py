@@ -1,0 +1,170 @@
+"""estimators.saving: tabular estimators in files, without pickle."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import fastmlp
+from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.schedules import Cosine, Warmup
+
+QUICK = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+LABELS = {
+    "text": lambda k: np.array(["no", "yes", "perhaps"])[k],
+    "objects": lambda k: np.array(["no", "yes", "perhaps"], object)[k],
+    "integers": lambda k: np.array([3, -1, 7], np.int16)[k],
+    "floats": lambda k: np.array([0.0, 1.0, 2.0], np.float32)[k],
+    "truths": lambda k: k > 0,
+}
+
+
+@pytest.fixture
+def table(rng):
+    n = 60
+    return pd.DataFrame(
+        {
+            "size": rng.lognormal(0, 2, n),
+            "colour": pd.Series(rng.choice(["red", "green"], n)).where(np.arange(n) % 7 != 0),
+            "new": rng.random(n) < 0.5,
+            "count": rng.integers(0, 5, n),
+        }
+    )
+
+
+def again(estimator, path):
+    estimator.save(path)
+    return fastmlp.load(path, device="cpu")
+
+
+@pytest.mark.parametrize("n_nets", [1, 2])
+@pytest.mark.parametrize("labels", LABELS)
+def test_classifiers(table, tmp_path, labels, n_nets):
+    y = LABELS[labels](np.arange(60) % 3)
+    clf = TabularMLPClassifier(**QUICK, n_nets=n_nets, class_weight={y[0]: 2.0}, categorical_features=["count"])
+    same = again(clf.fit(table, y), tmp_path / "clf.safetensors")
+    assert type(same) is TabularMLPClassifier
+    assert same.get_params() == clf.get_params()
+    np.testing.assert_array_equal(same.predict_proba(table), clf.predict_proba(table))
+    np.testing.assert_array_equal(same.predict(table), clf.predict(table))
+    assert same.predict(table).dtype == clf.predict(table).dtype
+    assert same.score(table, y) == clf.score(table, y)
+    names = ["columns_", "notes_", "n_iter_", "n_features_in_", "n_outputs_"]
+    for name in [*names, *(["loss_curve_", "validation_loss_curve_"] if n_nets == 1 else [])]:
+        assert getattr(same, name) == getattr(clf, name)
+    assert same.feature_names_in_.tolist() == clf.feature_names_in_.tolist()
+    assert type(same.history_) is type(clf.history_)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_regressors(table, tmp_path, rng, n_outputs):
+    y = 1e3 + rng.normal(size=(60, n_outputs)) / 3
+    y = y[:, 0] if n_outputs == 1 else y
+    reg = TabularMLPRegressor(**QUICK, n_nets=2, schedule=Warmup(2, Cosine())).fit(table.to_numpy(), y)
+    same = again(reg, tmp_path / "reg.safetensors")
+    np.testing.assert_array_equal(same.predict(table.to_numpy()), reg.predict(table.to_numpy()))
+    assert same.get_params() == reg.get_params()
+    assert not hasattr(same, "feature_names_in_")
+    again(same, tmp_path / "reg2.safetensors")
+    assert (tmp_path / "reg.safetensors").read_bytes() == (tmp_path / "reg2.safetensors").read_bytes()
+
+
+def test_training_goes_on_after_loading(table, tmp_path):
+    y = np.arange(60) % 2
+    settings = QUICK | {"n_nets": 1, "warm_start": True}
+    clf = TabularMLPClassifier(**settings).fit(table, y)
+    same = again(clf, tmp_path / "clf.safetensors")
+    for estimator in (clf, same):
+        estimator.fit(table, y)
+        assert len(estimator.loss_curve_) == 6
+    np.testing.assert_array_equal(same.predict_proba(table), clf.predict_proba(table))
+
+
+def test_files_are_ones_of_nets_too(table, tmp_path):
+    """`fastmlp predict`, and fastmlp.persistence.load below it, find a net with its preprocessing."""
+    path = tmp_path / "model.safetensors"
+    y = pd.Series(np.where(np.arange(60) % 2, "yes", "no"), name="bought")
+    clf = TabularMLPClassifier(**QUICK, n_nets=2).fit(table, y)
+    clf.save(path)
+    net = fastmlp.persistence.load(path)
+    assert isinstance(net, Population)
+    assert net.preprocessing.target.name == "bought"
+    features = net.preprocessing.transform(table)
+    np.testing.assert_allclose(net.ensemble_predict(features), clf.predict_proba(table), rtol=1e-6)
+    clf.net_.save(path)
+    assert isinstance(fastmlp.load(path), Population)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    from fastmlp.jobs import predict
+
+    clf.save(path)
+    predicted = predict(path, tmp_path / "table.csv", "cpu")
+    assert predicted["prediction"].tolist() == clf.predict(table).tolist()
+    np.testing.assert_allclose(predicted["probability_yes"], clf.predict_proba(table)[:, 1], rtol=1e-5)
+
+
+def test_nets_are_loaded_as_nets(tmp_path):
+    MLP((2, 3, 1), random_state=0).save(tmp_path / "net.safetensors")
+    assert isinstance(fastmlp.load(tmp_path / "net.safetensors"), MLP)
+
+
+def test_what_cannot_be_written_is_said(table, tmp_path):
+    y = np.arange(60) % 2
+    settings = QUICK | {"n_nets": 1, "random_state": np.random.RandomState(0)}
+    clf = TabularMLPClassifier(**settings, callbacks=lambda epoch, history: False).fit(table, y)
+    with pytest.warns(UserWarning, match=r"callbacks=<.*> and random_state=RandomState.* cannot be written to a file"):
+        clf.save(tmp_path / "clf.safetensors")
+    same = fastmlp.load(tmp_path / "clf.safetensors")
+    assert same.callbacks is None
+    assert same.random_state is None
+    np.testing.assert_array_equal(same.predict(table), clf.predict(table))
+    with pytest.raises(ValueError, match="not fitted yet"):
+        TabularMLPClassifier().save(tmp_path / "new.safetensors")
+    clf.classes_ = np.array([b"a", b"b"])
+    with pytest.raises(ValueError, match="Classes can be saved if they are text"):
+        clf.save(tmp_path / "new.safetensors")
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_damaged_descriptions_are_refused(table, tmp_path):
+    path, damaged = tmp_path / "clf.safetensors", tmp_path / "damaged.safetensors"
+    TabularMLPClassifier(**QUICK, n_nets=1).fit(table, np.arange(60) % 2).save(path)
+    with safe_open(path, framework="numpy") as file:
+        text = file.metadata()["fastmlp"]
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    changes = [
+        lambda d: d.update({"class": "object"}),
+        lambda d: d.pop("class"),
+        lambda d: d["params"].update(strange=1),
+        lambda d: d["params"].update(schedule={"schedule": ["eval", {}]}),
+        lambda d: d["params"].update(schedule={"a": 1, "b": 2}),
+        lambda d: d["params"].update(hidden_layer_sizes={"frozenset": [1]}),
+        lambda d: d["fitted"].update(n_iter_="3"),
+        lambda d: d["fitted"].update(net_=3),
+        lambda d: d["fitted"].update(n_features_in_=3),
+        lambda d: d["fitted"].update(n_outputs_=5),
+        lambda d: d["arrays"].update(columns_=[1.0]),
+        lambda d: d["arrays"].update(_mean="x"),
+        lambda d: d["classes"].update(dtype="M8[s]"),
+        lambda d: d["classes"].update(dtype="nothing"),
+        lambda d: d["classes"].update(labels=[1, 2, 3]),
+        lambda d: d.pop("names"),
+        lambda d: d.update(notes=3),
+    ]
+    for change in changes:
+        description = json.loads(text)
+        for name in ("checksum", "version"):  # a damage that the checksum is not there to tell
+            description.pop(name, None)
+        change(description["estimator"])
+        save_file(arrays, damaged, {"fastmlp": json.dumps(description)})
+        with pytest.raises(ValueError, match=r"damaged.safetensors' should be an estimator saved by fastmlp, but "):
+            fastmlp.load(damaged)
+    for whole in (3, [], "text", {}):
+        description = {**json.loads(text), "estimator": whole}
+        for name in ("checksum", "version"):
+            description.pop(name, None)
+        save_file(arrays, damaged, {"fastmlp": json.dumps(description)})
+        with pytest.raises(ValueError, match="should be an estimator saved by fastmlp, but "):
+            fastmlp.load(damaged)

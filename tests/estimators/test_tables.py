@@ -1,0 +1,63 @@
+"""estimators.tables: one DataFrame from whatever holds a table."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from fastmlp.estimators.tables import as_cells, as_frame, frame_of_array
+
+TABLE = pd.DataFrame({"size": [1.5, None, 3.0], "colour": ["red", None, "blue"], "new": [True, False, True]})
+
+
+class Stream:
+    """What has nothing but Arrow's protocol."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return pa.Table.from_pandas(TABLE).__arrow_c_stream__(requested_schema)
+
+
+TABLES = {
+    "pandas": TABLE,
+    "polars": pl.from_pandas(TABLE),
+    "arrow table": pa.Table.from_pandas(TABLE),
+    "record batch": pa.RecordBatch.from_pandas(TABLE),
+    "protocol": Stream(),
+    "dictionaries": TABLE.to_dict("records"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_kind_is_the_same_frame(kind):
+    frame = as_frame(TABLES[kind])
+    assert list(frame.columns) == list(TABLE.columns)
+    np.testing.assert_array_equal(frame["size"].to_numpy(float), TABLE["size"])
+    assert frame["colour"].isna().tolist() == [False, True, False]
+    assert frame["colour"].tolist()[::2] == ["red", "blue"]
+    assert frame["new"].astype(bool).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("other", [[[1, 2]], np.eye(2), TABLE["size"], pl.Series([1.0]), pa.array([1]), [], 3, None])
+def test_what_has_no_columns(other):
+    assert as_frame(other) is None
+
+
+def test_rows_that_are_not_computed_yet():
+    with pytest.raises(ValueError, match=r"X is a LazyFrame, .* pass X.collect\(\)"):
+        as_frame(pl.from_pandas(TABLE).lazy())
+
+
+def test_cells_of_lists_keep_their_types():
+    cells = as_cells([[1.5, "red", None], [2, "blue", True]])
+    assert cells.dtype == object
+    assert cells.tolist() == [[1.5, "red", None], [2, "blue", True]]
+    ragged = [[1], [1, 2]]
+    assert as_cells(ragged) is ragged
+    assert as_cells([[1, 2.5]]).dtype == np.float64
+
+
+def test_columns_of_an_array_have_types_of_their_own():
+    frame = frame_of_array(np.array([[1.5, "red", True], [2, "blue", False]], dtype=object))
+    assert list(frame.columns) == ["0", "1", "2"]
+    assert [dtype.kind for dtype in frame.dtypes[["0", "2"]]] == ["f", "b"]

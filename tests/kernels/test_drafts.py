@@ -1,0 +1,160 @@
+"""Files that appear whole or not at all, and what remains of processes that died while they wrote one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastmlp.kernels import drafts
+
+posix = pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked whether they live")
+WRITE_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from fastmlp.kernels.drafts import replacing
+
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(path, data=b"new"):
+    with drafts.replacing(path) as file:
+        file.write(data)
+
+
+def left_behind(folder, **changes):
+    """A draft as another process would name it."""
+    parts = {"host": drafts._host(), "pid": os.getpid(), "began": drafts._began(os.getpid())} | changes
+    path = folder / f".fastmlp-{parts['host']}-{parts['pid']}-{parts['began']}-{'0' * 16}.tmp"
+    path.write_bytes(b"half")
+    return path
+
+
+def test_a_file_is_written_and_replaced(tmp_path):
+    for data in (b"one", b"two, longer"):
+        write(tmp_path / "a", data)
+        assert (tmp_path / "a").read_bytes() == data
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_an_error_changes_nothing(tmp_path, error):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(error), drafts.replacing(tmp_path / "a"):
+        raise error
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["a"]
+
+
+def test_the_draft_is_beside_the_file_and_known_as_one(tmp_path):
+    with drafts.replacing(tmp_path / "a") as file:
+        (name,) = names(tmp_path)
+        assert file.name == str(tmp_path / name)
+        assert drafts.DRAFT.fullmatch(name)[2] == str(os.getpid())
+        drafts.sweep(tmp_path)
+        assert names(tmp_path) == [name], "this process lives"
+
+
+@posix
+def test_the_mode_is_less_what_the_umask_withholds(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "a")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+@posix
+def test_nothing_that_lies_in_the_place_of_a_draft_is_written_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "urandom", lambda n: bytes(n))
+    victim, name = tmp_path / "victim", left_behind(tmp_path).name
+    (tmp_path / name).unlink()
+    victim.write_bytes(b"mine")
+    (tmp_path / name).symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "a")
+    assert victim.read_bytes() == b"mine"
+
+
+@posix
+def test_the_draft_of_a_killed_process_is_removed_with_the_next_file(tmp_path):
+    done = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(tmp_path / "a")], check=False)
+    assert done.returncode == -9
+    (name,) = names(tmp_path)
+    assert drafts.DRAFT.fullmatch(name)
+    write(tmp_path / "b")
+    assert names(tmp_path) == ["b"]
+
+
+@posix
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="when processes began is not known")
+def test_the_number_of_a_dead_process_may_be_another_ones_now(tmp_path):
+    left_behind(tmp_path, began=drafts._began(os.getpid()) + 1)
+    drafts.sweep(tmp_path)
+    assert names(tmp_path) == []
+
+
+@posix
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states of processes are not known")
+def test_a_dead_process_whose_parent_has_not_noticed_is_dead(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    draft = left_behind(tmp_path, pid=child.pid, began=drafts._began(child.pid))
+    drafts.sweep(tmp_path)
+    assert draft.exists()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    drafts.sweep(tmp_path)
+    assert not draft.exists()
+    child.communicate()
+
+
+@posix
+def test_what_is_not_certainly_left_behind_stays(tmp_path):
+    dead = 2**22 + 1  # above the highest number of a process
+    kept = [left_behind(tmp_path), left_behind(tmp_path, began=0), left_behind(tmp_path, host="0" * 12, pid=dead)]
+    kept += [left_behind(tmp_path, pid=1, began=0)]
+    for name in (".fastmlp-mine.tmp", ".fastmlp", "model.tmp"):
+        kept.append(tmp_path / name)
+        kept[-1].write_bytes(b"")
+    folder = tmp_path / f".fastmlp-{drafts._host()}-{dead}-1-{'0' * 16}.tmp"
+    folder.mkdir()
+    left_behind(tmp_path, pid=dead + 2)
+    drafts.sweep(tmp_path)
+    assert names(tmp_path) == sorted([folder.name, *(path.name for path in kept)])
+
+
+def test_a_folder_that_takes_long_is_not_swept_each_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(drafts, "SHORT", -1.0)
+    monkeypatch.setattr(drafts, "SHARE", 1e-9)
+    drafts.sweep(tmp_path)
+    draft = left_behind(tmp_path, pid=2**22 + 1)
+    drafts.sweep(tmp_path)
+    assert draft.exists()
+    (tmp_path / "other").mkdir()
+    drafts.sweep(tmp_path / "other")
+    drafts.sweep(tmp_path)
+    assert draft.exists() == (os.name == "nt")
+
+
+def test_folders_that_cannot_be_synchronised_do_not_matter(tmp_path, monkeypatch):
+    fsync, calls = os.fsync, []
+
+    def of_files_only(fd):
+        calls.append(fd)
+        if len(calls) == 2:
+            raise OSError(22, "Invalid argument")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", of_files_only)
+    write(tmp_path / "a")
+    assert len(calls) == (1 if os.name == "nt" else 2)

@@ -1,0 +1,136 @@
+"""KeyboardInterrupt at each line of a team's dispatch, in turn: when the call has ended no rank writes any more, and the
+next call works.
+"""
+
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import fastmlp.kernels.cpu.team as team_module
+from fastmlp.kernels.cpu.barrier import all_here
+from fastmlp.kernels.cpu.team import Team
+from fastmlp.kernels.jit import kernel
+
+N_RANKS, ROUNDS = 3, 1_000_000  # some milliseconds
+KIND = "a board of int64"
+
+
+@kernel
+def count_up(rank, n_ranks, barrier, board, rounds, meets):
+    """Each rank counts, for so long that one can see it at work; `meets` says whether ranks wait for each other first."""
+    if meets != 0 and not all_here(barrier, n_ranks):
+        return
+    for k in range(rounds):
+        board[8 * rank] = board[8 * rank] + 1 + (k & 0)
+
+
+@pytest.fixture
+def ends_soon():
+    """A call that waits for ever is a failure, not the end of the run."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("no timers there")
+
+    def hangs(*_):
+        raise TimeoutError("a call waits for ranks that have no work")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.setitimer(signal.ITIMER_REAL, 60.0)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.signal(signal.SIGALRM, before)
+
+
+class InterruptAt:
+    """While it traces this thread, the n-th line of team.py raises KeyboardInterrupt. Finalisers, from which nothing can
+    be raised, are left alone.
+    """
+
+    def __init__(self, n):
+        self.left, self.line = n, None
+
+    def __call__(self, frame, event, argument):
+        if frame.f_code.co_filename != team_module.__file__ or frame.f_code.co_name in ("__del__", "_let_go"):
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                self.line = frame.f_lineno
+                raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+
+def run_interrupted(n, meets):
+    """Whether a dispatch, and the end of its team, have an n-th line to be interrupted at."""
+    board, trace = np.zeros(8 * N_RANKS, np.int64), InterruptAt(n)
+    team = Team(N_RANKS)
+    try:
+        with trace, team:
+            team.run(count_up, KIND, board, ROUNDS, meets)
+    except (KeyboardInterrupt, ZeroDivisionError):
+        pass
+    seen = board.copy()
+    time.sleep(0.003)
+    assert (board == seen).all(), f"a rank is at work after an interrupt in line {trace.line}"
+    return trace.left <= 0
+
+
+@pytest.mark.parametrize("meets", [0, 1], ids=["alone", "together"])
+def test_an_interrupt_at_each_line(meets, ends_soon, count):
+    with Team(N_RANKS) as team:
+        team.run(count_up, KIND, np.zeros(8 * N_RANKS, np.int64), 1, meets)  # compiles
+    n = 1
+    while run_interrupted(n, meets):
+        n += 1
+    assert n > 20
+    count("interrupts of a dispatch", n - 1)
+
+
+def test_the_next_call_works(ends_soon, count):
+    """Of the same team, whose call was interrupted, and again while it was waiting for its ranks."""
+    n, interrupted = 1, True
+    while interrupted:
+        team, trace = Team(N_RANKS), InterruptAt(n)
+        board = np.zeros(8 * N_RANKS, np.int64)
+        try:
+            with trace:
+                team.run(count_up, KIND, board, ROUNDS, 1)
+        except KeyboardInterrupt:
+            pass
+        interrupted = trace.left <= 0
+        board[:] = 0
+        team.run(count_up, KIND, board, 1000, 1)
+        assert board[::8].tolist() == [1000] * N_RANKS, f"after an interrupt in line {trace.line}"
+        team.end()
+        n += 1
+    count("calls after an interrupt", n - 2)
+
+
+def test_an_interrupt_while_ranks_are_waited_for(ends_soon, count, monkeypatch):
+    """Rank 0 has failed, and Ctrl-C comes on the way out, at each line of it: the end of the team waits for them."""
+    original, n, interrupted = team_module.entry, 1, True
+
+    def entry(*arguments):
+        found = original(*arguments)
+
+        def call(words):
+            if words[:8] == bytes(8):
+                raise ZeroDivisionError
+            found.function(words)
+
+        return found._replace(function=call)
+
+    monkeypatch.setattr(team_module, "entry", entry)
+    while interrupted:
+        interrupted = run_interrupted(n, 0)
+        n += 1
+    count("interrupts of a failing dispatch", n - 2)

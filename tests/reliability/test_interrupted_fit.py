@@ -1,0 +1,178 @@
+"""A fit interrupted in every phase, saved and loaded: finite parameters, the best ones where early stopping chooses them,
+records of one length, an equal net from the file, and another fit.
+
+A KeyboardInterrupt is raised at each line of the modules that a fit runs through, in turn, and real SIGINTs come at
+random moments.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import MLP
+from fastmlp.callbacks import EarlyStopping
+from fastmlp.history import RECORDS
+
+SRC = Path(fastmlp.__file__).parent
+TRACED = {
+    str(SRC / name): name
+    for name in ("callbacks.py", "leftovers.py", "mlp.py", "plan.py", "progress.py", "records.py", "training.py")
+}
+FINALISERS = ("__del__", "_let_go")  # from which nothing can be raised
+EPOCHS = 4
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(48, 3)).astype(np.float32)
+Y = (X[:, 0] * X[:, 1] > 0).astype(np.float32)
+HELD = X[36:], Y[36:]
+FITS = {
+    "validation": {"validation_data": HELD, "batch_size": 9},
+    "early stopping": {"validation_data": HELD, "early_stopping": EarlyStopping(10**6), "batch_size": 9},
+    "by records": {"early_stopping": EarlyStopping(10**6, "accuracy"), "batch_size": 9},
+    "by records of full batches": {"early_stopping": 10**6},
+    "callbacks": {"validation_data": HELD, "early_stopping": 10**6, "callbacks": (lambda epoch, history: None,)},
+}
+
+
+def new_net():
+    return MLP((3, 5, 1), loss="binary_cross_entropy", random_state=0, device="cpu")
+
+
+def fit(net, settings, epochs=EPOCHS):
+    return net.fit(X[:36], Y[:36], epochs=epochs, verbose=0, optimizer="adam", **settings)
+
+
+class InterruptAt:
+    """While it traces this thread, the n-th line of TRACED raises KeyboardInterrupt."""
+
+    def __init__(self, n):
+        self.left, self.place = n, None
+
+    def __call__(self, frame, event, argument):
+        code = frame.f_code
+        if code.co_filename not in TRACED or code.co_name in FINALISERS:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                self.place = f"{TRACED[code.co_filename]}, line {frame.f_lineno}"
+                raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+
+@pytest.fixture
+def params_after():
+    """params_after(settings)[e]: the parameters after e epochs of a fit that nobody interrupts."""
+
+    def follow(settings):
+        found = [new_net().params.copy()]
+        keep = lambda epoch, history: found.append(history.net.params.copy())
+        fit(new_net(), {**settings, "callbacks": (keep,)})
+        return found
+
+    return follow
+
+
+def check(net, settings, params_after, path, place):
+    """What holds after an interruption, wherever it was."""
+    history = net.history
+    assert np.isfinite(net.params).all(), place
+    if history is None:  # before anything was done
+        return
+    records = {name: values for name in RECORDS if (values := getattr(history, name)) is not None}
+    assert {len(values) for values in records.values()} == {history.epochs}, place
+    assert history.epochs or history.best_epoch is None, place
+    if "early_stopping" in settings and history.epochs:
+        judged = history.record(stopping(settings))
+        best = int(np.argmax(judged) if stopping(settings) == "accuracy" else np.argmin(judged))
+        assert history.best_epoch == best, place
+        np.testing.assert_array_equal(net.params, params_after[best + is_of_after(settings)], err_msg=place)
+    net.save(path)
+    loaded = fastmlp.load(path)
+    np.testing.assert_array_equal(loaded.params, net.params, err_msg=place)
+    assert loaded.history is None or loaded.history.epochs == history.epochs
+    for name, values in records.items():
+        if loaded.history is not None:
+            np.testing.assert_array_equal(getattr(loaded.history, name), values, err_msg=place)
+    assert fit(net, settings, epochs=1).stopped_by == "epochs", place
+    assert np.isfinite(net.params).all(), place
+
+
+def is_of_after(settings):
+    """Whether an epoch's record is of the parameters it ended with: a full batch's loss is of those before its step."""
+    return "batch_size" in settings or "validation_data" in settings
+
+
+def stopping(settings):
+    rule = settings["early_stopping"]
+    default = "validation_loss" if "validation_data" in settings else "loss"
+    return default if isinstance(rule, int) else rule.monitor or default
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_an_interrupt_at_each_line(name, params_after, tmp_path, is_long, count):
+    settings = FITS[name]
+    expected = params_after(settings)
+    n, stride, interrupted = 1, 1 if is_long else 5, 0
+    while True:
+        net, trace = new_net(), InterruptAt(n)
+        try:
+            with trace:
+                fit(net, settings)
+        except KeyboardInterrupt:
+            pass
+        if trace.left > 0:
+            break
+        check(net, settings, expected, tmp_path / "net.safetensors", trace.place)
+        n, interrupted = n + stride, interrupted + 1
+    assert interrupted > 100 // stride
+    count(f"lines of a fit ({name})", interrupted)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
+@pytest.mark.parametrize("name", FITS)
+def test_a_signal_at_any_moment(name, ctrl_c, params_after, tmp_path, is_long, count):
+    settings, rng = FITS[name], np.random.default_rng(1)
+    expected = params_after(settings) if "early_stopping" not in settings else None
+    n, n_ended = 400 if is_long else 12, 0
+    for _ in range(n):
+        net, sent = new_net(), threading.Event()
+
+        def send(sent=sent, seconds=rng.uniform(0.0005, 0.01)):
+            time.sleep(seconds)
+            os.kill(os.getpid(), signal.SIGINT)
+            sent.set()
+
+        sender = threading.Thread(target=send)
+        try:
+            sender.start()
+            fit(net, settings, epochs=100_000)
+            n_ended += net.history.stopped_by == "interrupt"
+            while not sent.is_set():
+                time.sleep(0.001)
+            time.sleep(0.001)
+        except KeyboardInterrupt:
+            pass
+        sender.join()
+        if "early_stopping" in settings and net.history is not None and net.history.epochs:
+            other = new_net()
+            follow = {key: value for key, value in settings.items() if key not in ("early_stopping", "callbacks")}
+            if trained := net.history.best_epoch + is_of_after(settings):
+                fit(other, follow, epochs=trained)
+            expected = {trained: other.params.copy()}
+        check(net, settings, expected, tmp_path / "net.safetensors", f"a signal after epoch {net.history.epochs}")
+    assert n_ended > n // 2
+    count(f"signals to a fit ({name})", n)

@@ -1,0 +1,168 @@
+"""SIGKILL while a net is saved, or a compiled kernel: the last good file or the new one is there, and no draft stays.
+
+One process (DRIVER) imports fastmlp, forks writers and kills them: some at a given call of the operating system, which
+they do themselves, others after a random time. After each kill it reads what is there, writes once itself, and looks at
+the folder.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
+
+DRIVER = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+
+import numpy as np
+
+import fastmlp
+from fastmlp.kernels import cache, drafts
+
+folder, what, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+drafts.SHORT = 1e9  # each save looks for drafts, however slow this machine is
+MOMENTS = ["open", "write", "fsync", "replace", "replaced", "swept"]
+
+
+class Nets:
+    '''Saved to one file, over and over; all parameters of a net are equal.'''
+
+    path = folder / "net.safetensors"
+
+    def __init__(self):
+        self.net = fastmlp.MLP((300, 300, 10), random_state=0, device="cpu")
+
+    def write(self, number):
+        self.net.params[:] = number
+        self.net.save(self.path)
+
+    def read(self):
+        params = fastmlp.load(self.path, device="cpu").params
+        assert (params == params[0]).all(), "parts of two nets"
+        return int(params[0])
+
+
+class Kernels:
+    '''Of one name; what is read is whole, or None, so that it is compiled anew.'''
+
+    def __init__(self):
+        cache.cache_folder = lambda: folder
+
+    def write(self, number):
+        cache.write("a kernel", str(number).encode() * 100_000)
+
+    def read(self):
+        code = cache.read("a kernel")
+        assert code is not None
+        assert code == code[: len(code) // 100_000] * 100_000
+        return int(code[: len(code) // 100_000])
+
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(moment):
+    '''At the call, or in the middle of writing, or right after the call.'''
+    if moment == "open":
+        drafts.open = lambda *a, **k: (open(*a, **k), die())
+    elif moment == "write":
+        class Half:
+            def __init__(self, file): self.file = file
+            def __enter__(self): return self
+            def __exit__(self, *_): return self.file.close()
+            def __getattr__(self, name): return getattr(self.file, name)
+            def write(self, data):
+                self.file.write(data[: len(data) // 2])
+                self.file.flush()
+                die()
+        drafts.open = lambda *a, **k: Half(open(*a, **k))
+    elif moment == "replaced":
+        replace = os.replace
+        os.replace = lambda *a, **k: (replace(*a, **k), die())
+    elif moment == "swept":
+        sweep = drafts.sweep
+        drafts.sweep = lambda folder: (sweep(folder), die())
+    else:
+        setattr(os, moment, die)
+
+
+def names():
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+subject = Nets() if what == "nets" else Kernels()
+subject.write(10)
+alone, number, left, new = names(), 10, 0, 0
+for kill in range(kills):
+    moment = MOMENTS[kill] if kill < len(MOMENTS) else None
+    rng = random.Random(kill)
+    pid = os.fork()
+    if pid == 0:
+        if moment:
+            die_at(moment)
+        for k in range(10**6):
+            subject.write(number + 1 + k)
+        os._exit(1)
+    if moment is None:
+        time.sleep(rng.uniform(0.0, 0.05))
+        os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL, moment
+    left += len(set(names()) - set(alone))
+    found = subject.read()
+    assert found >= number, (found, number)
+    if moment is not None:
+        assert found == number + (moment == "replaced"), moment
+    new += found > number
+    number = found + 1
+    subject.write(number)
+    assert subject.read() == number
+    assert names() == alone, (moment, names())
+print(json.dumps({"drafts": left, "new": new}))
+"""
+
+
+@pytest.mark.parametrize("what", ["nets", "kernels"])
+def test_killed_writers_leave_a_good_file_and_no_draft(tmp_path, is_long, count, what):
+    kills = 300 if is_long else 12
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), what, str(kills)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["drafts"] >= 3, "some were killed while they wrote"
+    count(f"kills of a process that saves {what}", kills)
+    count(f"drafts of {what} found, and removed by the next save", found["drafts"])
+
+
+FIT = """
+import sys
+import fastmlp
+print("ready", flush=True)
+net = fastmlp.MLP((2, 3, 1), random_state=0, device="cpu")
+net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=3, verbose=0)
+print("trained", flush=True)
+"""
+
+
+def test_a_process_after_killed_first_fits_works(tmp_path, is_long, count):
+    """Kernels compile meanwhile, so this is for the long form."""
+    if not is_long:
+        pytest.skip("compiles kernels: --long")
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", FIT]
+    for k in range(10):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        try:
+            process.wait(0.5 + 1.5 * k)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.stdout, done.stderr) == ("ready\ntrained\n", "")
+    assert not list(tmp_path.rglob(".fastmlp-*"))
+    count("kills of a first fit", 10)

@@ -1,0 +1,165 @@
+"""A kernel cache that others may write to, or have written, is not used: kernels are compiled, and a sentence says so.
+
+Each attack is followed by what a new process does: it loads a kernel by its name, with a stand-in for the compiler. The
+planted code has a right digest, as anybody can compute it.
+"""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from fastmlp.kernels import cache, entry
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
+OTHER = 54321  # a user
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Returns what was run, the file of the kernel, and what was warned."""
+    folder = tmp_path / "base" / "tag"
+    monkeypatch.setattr(cache, "cache_folder", lambda: folder)
+    monkeypatch.setattr(cache.shipped, "path_here", lambda *_: None)
+    monkeypatch.setattr(entry, "_address", lambda code: code.decode())
+
+    def as_a_new_process():
+        monkeypatch.setattr(cache, "_reasons", {})
+        monkeypatch.setattr(cache, "_warned", [])
+        signal.alarm(60)  # nobody waits for a pipe, or this ends all
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            ran = entry.load("a kernel", lambda: b"compiled")
+        signal.alarm(0)
+        return ran, cache._path("a kernel"), [str(warning.message) for warning in said]
+
+    return as_a_new_process
+
+
+def plant(path, code=b"planted"):
+    path.write_bytes(hashlib.sha256(code).digest() + code)
+
+
+@pytest.fixture
+def cached(load):
+    """The file of a kernel that was compiled by a process before."""
+    ran, path, said = load()
+    assert (ran, said) == ("compiled", [])
+    assert path.is_file()
+    return path
+
+
+def give(*paths):
+    for path in paths:
+        os.chown(path, OTHER, OTHER, follow_symlinks=False)
+
+
+def needs_root():
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+
+
+def test_what_this_user_has_compiled_is_used(load, cached):
+    plant(cached, b"own")
+    assert load() == ("own", cached, [])
+
+
+@pytest.mark.parametrize("place", ["folder", "folder above"])
+@pytest.mark.parametrize("attack", ["writable for all", "writable for a group", "of another user"])
+def test_a_folder_that_others_may_write_to(load, cached, place, attack):
+    plant(cached)
+    folder = cached.parent if place == "folder" else cached.parent.parent
+    if attack == "writable for all":
+        folder.chmod(0o777)
+    else:
+        needs_root()
+        os.chown(folder, -1 if "group" in attack else OTHER, OTHER)
+        folder.chmod(0o775 if "group" in attack else 0o755)
+    before = sorted(cached.parent.iterdir())
+    ran, _, said = load()
+    assert ran == "compiled"
+    assert len(said) == 1
+    assert "cannot be kept in" in said[0]
+    assert str(folder) in said[0]
+    assert "Set NUMBA_CACHE_DIR to a folder that belongs to you" in said[0]
+    assert sorted(cached.parent.iterdir()) == before, "nothing is written there either"
+
+
+@pytest.mark.parametrize(
+    "attack", ["of another user", "writable for all", "link", "link of another user", "pipe", "folder"]
+)
+def test_a_planted_object_file(load, cached, attack, tmp_path):
+    """In a folder that can be trusted, as after its permissions were mended: it is compiled, and written anew."""
+    victim = tmp_path / "victim"
+    plant(victim)
+    before = victim.read_bytes()
+    plant(cached)
+    if attack == "of another user":
+        needs_root()
+        give(cached)
+    elif attack == "writable for all":
+        cached.chmod(0o666)
+    else:
+        cached.unlink()
+        if "link" in attack:
+            cached.symlink_to(victim)
+            if "user" in attack:
+                needs_root()
+                give(cached)
+        elif attack == "pipe":
+            os.mkfifo(cached)
+        else:
+            cached.mkdir()
+    ran, _, said = load()
+    assert ran == "compiled"
+    assert victim.read_bytes() == before
+    if attack == "folder":  # which cannot be replaced
+        assert "cannot be kept in" in said[0]
+    else:
+        assert said == []
+        assert load() == ("compiled", cached, []), "and found there by the next process"
+        assert not cached.is_symlink()
+
+
+@pytest.mark.parametrize("attack", ["link", "pipe", "folder"])
+def test_what_is_planted_in_the_place_of_a_lock(load, cached, attack, tmp_path):
+    victim, lock = tmp_path / "victim", cached.with_suffix(".lock")
+    victim.write_bytes(b"mine")
+    cached.unlink()
+    if attack == "link":
+        lock.symlink_to(victim)
+    elif attack == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    assert load() == ("compiled", cached, [])
+    assert victim.read_bytes() == b"mine"
+    assert os.path.lexists(lock)
+
+
+FIT = """
+import fastmlp
+from fastmlp.kernels import entry
+
+entry._load_kernel = lambda *_: entry.load("a kernel", lambda: b"compiled")
+entry._address = lambda code: sys.exit(code.decode())
+import sys
+fastmlp.MLP((5, 2), random_state=0, device="cpu").evaluate([[0.0] * 5], [[0.0, 0.0]])
+"""
+
+
+def test_a_real_process_says_so_and_goes_on(tmp_path):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(0o777)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", FIT], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stderr.rstrip().endswith("compiled"), done.stderr
+    assert f"(others may write to {str(folder)!r})" in done.stderr
+    assert not list(folder.iterdir())

@@ -1,0 +1,171 @@
+"""The line that says that kernels are compiled: where somebody watches, while it happens, whatever asks for them."""
+
+import io
+import multiprocessing
+import sys
+import threading
+
+import numpy as np
+import pytest
+from test_watchers import Terminal
+
+import fastmlp
+from fastmlp import compile_notice
+from fastmlp.compile_notice import TEXT, CompileNotices, Notice
+from fastmlp.kernels import entry
+from fastmlp.kernels.compile_time import announced
+from fastmlp.progress import Progress
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.0)
+
+
+def shown(monkeypatch, work, stream=None):
+    stream = stream or Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        work()
+    return stream.getvalue()
+
+
+def compile_something():
+    with announced():
+        pass
+
+
+def test_the_line_comes_and_goes(at_once, monkeypatch):
+    seen = []
+    stream = Terminal()
+
+    def work():
+        with announced():
+            seen.append(stream.getvalue())
+
+    text = shown(monkeypatch, work, stream)
+    assert seen == [f"\r{TEXT}"]
+    assert text == f"\r{TEXT}\r{' ' * len(TEXT)}\r"
+
+
+def test_what_is_soon_done_needs_no_words(monkeypatch):
+    monkeypatch.setattr(compile_notice, "SHOW_AFTER", 3600.0)
+    assert shown(monkeypatch, compile_something) == ""
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer) and thread.is_alive()
+                and not thread.finished.is_set()]  # fmt: skip
+
+
+def test_it_comes_while_the_compiler_is_at_work(monkeypatch):
+    """From a thread, as the compiler says nothing in between."""
+    monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.001)
+    there = threading.Event()
+
+    class Watched(Terminal):
+        def flush(self):
+            there.set()
+
+    def work():
+        with announced():
+            assert there.wait(60)
+
+    assert TEXT in shown(monkeypatch, work, Watched())
+
+
+def test_nobody_watches(at_once, monkeypatch):
+    assert shown(monkeypatch, compile_something, io.StringIO()) == ""
+
+
+def test_a_worker_of_another_process_is_silent(at_once, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    assert shown(monkeypatch, compile_something) == ""
+
+
+def test_the_outermost_call_decides(at_once, monkeypatch):
+    def nested(outer, inner):
+        with CompileNotices(outer), CompileNotices(inner):
+            compile_something()
+
+    assert shown(monkeypatch, lambda: nested(False, True)) == ""
+    assert TEXT in shown(monkeypatch, lambda: nested(True, False))
+    assert TEXT in shown(monkeypatch, compile_something), "and is over"
+
+
+def test_a_closed_stream_is_no_reason_not_to_compile(at_once, monkeypatch):
+    class Closed(Terminal):
+        def write(self, text):
+            raise ValueError("I/O operation on closed file")
+
+    assert shown(monkeypatch, compile_something, Closed()) == ""
+
+
+def test_an_open_bar_says_it(at_once, monkeypatch):
+    monkeypatch.setattr("fastmlp.progress.SHOW_AFTER", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+
+    def work():
+        with Progress(10, 1) as progress:
+            progress.show(1.0, 0.5)
+            said = []
+            monkeypatch.setattr(progress._bar, "say", said.append)
+            compile_notice.notice.bars[-1] = progress._bar.say
+            compile_something()
+            assert said == [TEXT, ""]
+
+    shown(monkeypatch, work)
+
+
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), [0, 1, 1, 0]
+
+
+def fit(verbose):
+    fastmlp.MLP((2, 3, 1), random_state=0).fit(*XOR, epochs=2, verbose=verbose)
+
+
+def fit_nets(sizes, verbose):
+    fastmlp.Population(sizes, 2, random_state=0).fit(*XOR, epochs=2, verbose=verbose)
+
+
+def classify():
+    from fastmlp import MLPClassifier
+
+    MLPClassifier((3,), max_iter=300, tol=1.0, random_state=0).fit(*XOR)
+
+
+def xor():
+    from fastmlp.xor import NETS
+
+    NETS[3].train(0)
+
+
+CASES = [
+    (lambda: fit(1), True), (lambda: fit(0), False), (lambda: fit(2), True),
+    (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR[0]), True),
+    (lambda: fit_nets((2, 2, 1), 1), True), (lambda: fit_nets((2, 2, 1), 0), False),
+    (lambda: fit_nets((2, 100, 1), 1), True), (lambda: fit_nets((2, 100, 1), 0), False),
+    (lambda: fastmlp.sweep(*XOR, {}, n=1, cv=2, epochs=1, verbose=0), False),
+    (classify, True), (xor, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("work, expected", CASES)
+def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
+    """Each kernel that is called is announced here, as if it were compiled."""
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    work()  # so that all of them are there
+    found = entry.entry
+
+    def announcing(*arguments):
+        with announced():
+            return found(*arguments)
+
+    for module in [m for name, m in sys.modules.items() if name.startswith("fastmlp.kernels.")]:
+        if getattr(module, "entry", None) is found:
+            monkeypatch.setattr(module, "entry", announcing)
+    fastmlp.leftovers.leftovers.forget()
+    assert (TEXT in shown(monkeypatch, work)) == expected
+
+
+def test_an_end_without_a_beginning():
+    notice = Notice()
+    notice(False)
+    assert notice.take_line() is None

@@ -1,0 +1,250 @@
+"""Output files: whole or not at all, in the place of nothing but a regular file, never of an input."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastmlp.files import check_output, replacing, write_bytes, write_text
+
+as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
+
+
+@pytest.fixture
+def path(tmp_path):
+    made = tmp_path / "file"
+    made.write_bytes(b"old")
+    return made
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def mode(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_text_is_written_in_utf_8(tmp_path):
+    write_text(tmp_path / "a", "naïve\n")
+    assert (tmp_path / "a").read_bytes() == "naïve\n".encode()
+    assert names(tmp_path) == ["a"]
+
+
+def test_names_of_full_length(tmp_path):
+    write_bytes(tmp_path / ("n" * 255), b"new")
+    assert names(tmp_path) == ["n" * 255]
+
+
+@pytest.mark.parametrize("kept", [0o600, 0o644, 0o640, 0o666])
+def test_permissions_are_kept(path, kept):
+    path.chmod(kept)
+    before = os.umask(0o077)
+    try:
+        write_bytes(path, b"new")
+    finally:
+        os.umask(before)
+    assert (path.read_bytes(), mode(path)) == (b"new", kept)
+
+
+def test_a_draft_of_a_private_file_is_private(path):
+    path.chmod(0o644)
+    with replacing(path) as file:
+        assert os.fstat(file.fileno()).st_mode & 0o077 == 0
+
+
+@as_root
+def test_owners_are_kept(path):
+    os.chown(path, 12345, 23456)
+    write_bytes(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (12345, 23456, b"new")
+
+
+def test_who_cannot_keep_the_group_gives_the_new_one_nothing(path, monkeypatch):
+    """The rights of a group are no other group's."""
+    import fastmlp.files as module
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(module.os, "fchown", refused)
+    before = os.stat_result((0o100664, 0, 0, 1, 12345, 23456, 0, 0, 0, 0))
+    with open(path, "r+b") as file:
+        module._keep_owner_and_permissions(file.fileno(), before)
+    assert mode(path) == 0o644
+
+
+def test_links_are_followed(path, tmp_path):
+    (tmp_path / "link").symlink_to("file")
+    write_bytes(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert path.read_bytes() == b"new"
+    (tmp_path / "dangling").symlink_to("made")
+    write_bytes(tmp_path / "dangling", b"new")
+    assert (tmp_path / "made").read_bytes() == b"new"
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OSError, match="could not be written"):
+        write_bytes(tmp_path / "circle", b"new")
+    (tmp_path / "into").symlink_to("nowhere/file")
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
+        write_bytes(tmp_path / "into", b"new")
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "a pipe"), (lambda path: os.symlink("/dev/null", path), "a device"), (make_socket, "a socket"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), check_output])
+def test_what_is_no_regular_file_is_refused(tmp_path, monkeypatch, make, kind, write):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "a")
+    before = os.lstat(tmp_path / "a")[:2]
+    with pytest.raises(OSError, match=rf"should be a file, but '.*a' is {kind}; give the name of a file\."):
+        write(tmp_path / "a")
+    assert os.lstat(tmp_path / "a")[:2] == before, "the same one"
+    assert names(tmp_path) == ["a"]
+
+
+def test_devices_are_refused_and_the_way_out_is_named():
+    before = os.stat("/dev/null")
+    with pytest.raises(OSError, match="'/dev/null' is a device; give the name of a file, or leave out --output"):
+        check_output("/dev/null", else_leave_out="--output")
+    assert os.stat("/dev/null").st_rdev == before.st_rdev
+
+
+@pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), check_output])
+def test_folders(tmp_path, write):
+    with pytest.raises(IsADirectoryError, match=r"should be a file, but '.*' is a folder; add a file name"):
+        write(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
+        write(tmp_path / "nowhere" / "file")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*file' for the output"):
+        write(tmp_path / "file" / "file")
+
+
+def test_a_read_only_file_is_not_replaced(path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError, match="is a file that you may not write to"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+# ---- what can go wrong while it is written
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(28, "No space left on device"), OSError), (OSError(5, "Input/output error"), OSError),
+        (PermissionError(13, "Permission denied"), PermissionError),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("call", ["fsync", "replace", "open"])
+def test_the_last_good_file_stays(path, tmp_path, monkeypatch, error, kind, call):
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(
+            kind, match=rf"^The output '.*' could not be written \({error.strerror}\); the file that "
+        ) as e:
+            write_bytes(path, b"new")
+        assert e.value.errno == error.errno
+        with pytest.raises(kind, match=rf"could not be written \({error.strerror}\); no file was made\.$"):
+            write_bytes(tmp_path / "another", b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_sentence_stays_a_sentence(path):
+    with pytest.raises(OSError, match=r"^Three words only\.$"), replacing(path):
+        raise OSError("Three words only.")
+
+
+TOO_LARGE = """
+import resource, sys
+from fastmlp.files import write_bytes
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+write_bytes(sys.argv[1], bytes(1_000_000))
+"""
+
+
+def test_more_than_fits(path, tmp_path):
+    """The system ends the writing in the middle, as it does where the disk is full."""
+    done = subprocess.run([sys.executable, "-c", TOO_LARGE, str(path)], capture_output=True, text=True, check=False)
+    assert "could not be written (File too large); the file that was there is as it was." in done.stderr
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+READ_ONLY = """
+import os, sys
+import hashlib, platform, tempfile  # the other user may not find them
+from fastmlp.files import check_output, write_bytes
+
+os.setgid(12345)
+os.setuid(12345)
+for write in (lambda path: write_bytes(path, b"new"), check_output):
+    try:
+        write(sys.argv[1])
+    except PermissionError as error:
+        print(error)
+"""
+
+
+@as_root
+def test_a_folder_that_is_read_only(path):
+    """For another user than root, whom nothing is refused."""
+    top = Path("/tmp") / f"fastmlp-test-{os.getpid()}"  # where others can enter, unlike tmp_path
+    top.mkdir(0o755)
+    try:
+        (top / "file").write_bytes(b"old")
+        (top / "file").chmod(0o666)
+        command = [sys.executable, "-c", READ_ONLY, str(top / "file")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if "No module named" in done.stderr or not done.stdout:
+            pytest.skip(f"another user cannot import fastmlp here: {done.stderr[-200:]}")
+        first, second = done.stdout.splitlines()
+        assert first.endswith("could not be written (Permission denied); the file that was there is as it was.")
+        assert second.startswith(f"The output cannot be written to the folder {str(top)!r} (Permission denied)")
+        assert (top / "file").read_bytes() == b"old"
+    finally:
+        (top / "file").unlink()
+        top.rmdir()
+
+
+# ---- outputs that are inputs
+
+
+def test_an_output_that_is_no_input(path, tmp_path):
+    check_output(tmp_path / "new", path, None, tmp_path / "absent")
+    check_output(path, tmp_path / "absent", tmp_path)
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["file", "link", "hard", "folder/../file"])
+def test_an_output_that_is_an_input_by_whatever_name(path, tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(path)
+    os.link(path, tmp_path / "hard")
+    for one, other in ((tmp_path / name, path), (path, tmp_path / name)):
+        with pytest.raises(
+            ValueError, match=r"The output '.*' is the same file as the input '.*', which it would replace"
+        ):
+            check_output(one, None, other)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="The output 'file' is the same file as the input"):
+        check_output("file", path)

@@ -1,0 +1,186 @@
+"""`fit(metrics=...)`: each figure against NumPy or scikit-learn, after each epoch, on both parts."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as theirs
+
+import fastmlp
+from fastmlp import MLP, EarlyStopping
+from fastmlp.callbacks import METRIC_SIGNS
+from fastmlp.fit_metrics import METRICS, as_metrics
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3)).astype(np.float32)
+TWO = (X[:, 0] * X[:, 1] > 0).astype(int)
+THREE = RNG.integers(3, size=60)
+NUMBERS = X @ np.array([[1.0, 0.5], [-1.0, 0.0], [0.5, 2.0]])
+WEIGHTS = RNG.uniform(0.1, 2.0, 60)
+
+
+def one_hot(y, k):
+    return np.eye(k)[y]
+
+
+TASKS = {
+    "two classes": ((3, 4, 1), "binary_cross_entropy", TWO, TWO[:, None]),
+    "three classes": ((3, 4, 3), "softmax_cross_entropy", THREE, one_hot(THREE, 3)),
+    "numbers": ((3, 4, 2), "squared_error", NUMBERS, NUMBERS),
+    "two softmax outputs": ((3, 4, 2), "softmax_cross_entropy", TWO, one_hot(TWO, 2)),
+}
+EXPECTED = {
+    "squared_error": lambda y, p, w: theirs.mean_squared_error(y, p, sample_weight=w),
+    "absolute_error": lambda y, p, w: theirs.mean_absolute_error(y, p, sample_weight=w),
+    "r2": lambda y, p, w: theirs.r2_score(y, p, sample_weight=w, multioutput="variance_weighted"),
+    "accuracy": lambda y, p, w: np.average(
+        (p[:, 0] > 0.5) == y[:, 0] if y.shape[1] == 1 else p.argmax(1) == y.argmax(1), weights=w
+    ),
+    "log_loss": lambda y, p, w: theirs.log_loss(
+        y[:, 0] if y.shape[1] == 1 else y,
+        np.hstack([1 - p, p]) if y.shape[1] == 1 else p / p.sum(1, keepdims=True),
+        sample_weight=w,
+    ),
+    "roc_auc": lambda y, p, w: theirs.roc_auc_score(y[:, -1], p[:, -1]),
+}
+FITTING = [
+    (task, name)
+    for task in TASKS
+    for name in EXPECTED
+    if not (task == "numbers" and name in ("accuracy", "log_loss", "roc_auc"))
+    and not (task == "three classes" and name == "roc_auc")
+]
+
+
+def test_every_metric_is_tested():
+    assert EXPECTED.keys() == METRICS.keys() == METRIC_SIGNS.keys()
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
+@pytest.mark.parametrize("task, name", FITTING)
+def test_against_scikit_learn(task, name, weights):
+    """On the validation part, which is not changed by the fit; and in the last epoch on the training part."""
+    sizes, loss, y, targets = TASKS[task]
+    net = MLP(sizes, loss=loss, random_state=0)
+    held = (X[40:], y[40:]) if weights is None else (X[40:], y[40:], weights[40:])
+    history = net.fit(
+        X[:40], y[:40], epochs=3, batch_size=8, metrics=name, validation_data=held,
+        sample_weight=None if weights is None else weights[:40],
+    )  # fmt: skip
+    for record, part in ((history.metrics, slice(0, 40)), (history.validation_metrics, slice(40, 60))):
+        assert record[name].shape == (3,)
+        w = None if weights is None else weights[part]
+        expected = EXPECTED[name](targets[part], net.predict(X[part]).astype(np.float64), w)
+        np.testing.assert_allclose(record[name][-1], expected, rtol=2e-5, atol=1e-6)
+
+
+def test_functions_get_targets_and_outputs_of_each_epoch():
+    seen = []
+
+    def mine(y_true, y_pred):
+        seen.append((y_true, y_pred))
+        return len(seen)
+
+    net = MLP((3, 4, 3), loss="softmax_cross_entropy", label_smoothing=0.1, random_state=0)
+    history = net.fit(X, THREE, epochs=2, metrics=[mine, "squared_error"], verbose=0)
+    np.testing.assert_array_equal(history.metrics["mine"], [1, 2])
+    np.testing.assert_allclose(seen[0][0], one_hot(THREE, 3), atol=1e-6)
+    np.testing.assert_array_equal(seen[1][1], net.predict(X))
+    assert not np.array_equal(seen[0][1], seen[1][1])
+    assert history.validation_metrics == {}
+
+
+def test_what_is_measured_changes_nothing():
+    settings = {"epochs": 5, "batch_size": 7, "validation_fraction": 0.3, "verbose": 0}
+    plain, measured = (MLP((3, 4, 1), loss="binary_cross_entropy", dropout=0.2, random_state=0) for _ in range(2))
+    plain.fit(X, TWO, **settings)
+    history = measured.fit(X, TWO, metrics=["log_loss", "roc_auc"], **settings)
+    np.testing.assert_array_equal(plain.params, measured.params)
+    np.testing.assert_allclose(history.validation_metrics["log_loss"], history.validation_loss, rtol=1e-5)
+
+
+def test_early_stopping_by_a_metric():
+    """The parameters after the best epoch are kept, and records end with the fit."""
+    net = MLP((3, 16, 1), loss="binary_cross_entropy", random_state=0)
+    rule = EarlyStopping(5, "validation_squared_error")
+    history = net.fit(
+        X, TWO, epochs=3000, batch_size=8, validation_data=(X[:20], RNG.integers(2, size=20)), metrics="squared_error",
+        early_stopping=rule, optimizer=fastmlp.Adam(0.05), verbose=0,
+    )  # fmt: skip
+    record = history.validation_metrics["squared_error"]
+    assert history.stopped_by == "early_stopping"
+    assert len(record) == len(history.metrics["squared_error"]) == history.epochs < 3000
+    assert history.best_epoch == record.argmin()
+
+
+def test_in_a_full_batch_the_parameters_after_the_best_epoch_are_kept():
+    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
+    history = net.fit(
+        X, TWO, epochs=400, metrics="r2", early_stopping=EarlyStopping(3, "r2"), optimizer=fastmlp.SGD(5.0), verbose=0
+    )
+    best = history.metrics["r2"].max()
+    kept = theirs.r2_score(TWO, net.predict(X)[:, 0])
+    assert kept == pytest.approx(best, rel=1e-4)
+
+
+def test_records_by_name_and_in_a_file(tmp_path):
+    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
+    history = net.fit(
+        X, TWO, epochs=3, metrics={"mine": lambda y, p: 7.0, "sse": "squared_error"}, validation_fraction=0.5
+    )
+    assert history.record("validation_sse") is history.validation_metrics["sse"]
+    assert list(history.records()) == [
+        "loss", "accuracy", "validation_loss", "validation_accuracy", "mine", "sse", "validation_mine", "validation_sse"
+    ]  # fmt: skip
+    assert "validation_mine=7" in repr(history)
+    with pytest.raises(ValueError, match=r"Unknown record 'r2'.*validation_sse"):
+        history.record("r2")
+    net.save(tmp_path / "net")
+    same = fastmlp.load(tmp_path / "net").history
+    assert same.records().keys() == history.records().keys()
+    np.testing.assert_array_equal(same.validation_metrics["sse"], history.validation_metrics["sse"])
+    assert same.compile_seconds == history.compile_seconds
+
+
+@pytest.mark.parametrize("moment", [1, 4])
+def test_an_interrupted_fit_has_records_of_one_length(moment):
+    calls = []
+
+    def interrupts(y_true, y_pred):
+        calls.append(1)
+        if len(calls) == moment:
+            raise KeyboardInterrupt
+        return 1.0
+
+    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
+    history = net.fit(X, TWO, epochs=9, metrics=interrupts, validation_fraction=0.5, verbose=0)
+    assert history.stopped_by == "interrupt"
+    assert len(history.metrics["interrupts"]) == len(history.validation_metrics["interrupts"]) == history.epochs
+
+
+@pytest.mark.parametrize(
+    "metrics, message",
+    [
+        ("mse", "Unknown metric 'mse'"),
+        (["r2", "r2"], "Each metric needs a name of its own, but there is another record 'r2'"),
+        ({"loss": "r2"}, "another record 'loss'"),
+        (7, r"metrics must be names or functions \(y_true, y_pred\), but one of them is 7"),
+        (lambda y: 1.0, "metrics must be names or functions"),
+        ("accuracy", "The metric 'accuracy' needs classes, but the targets are numbers"),
+        ("roc_auc", "needs classes"),
+        ("log_loss", "needs classes, and outputs that are probabilities"),
+    ],
+)
+def test_mistakes(metrics, message):
+    with pytest.raises(ValueError, match=message):
+        MLP((3, 2)).fit(X, NUMBERS, epochs=1, metrics=metrics)
+
+
+def test_more_mistakes():
+    with pytest.raises(ValueError, match="The metric 'roc_auc' is for two classes, but the net has 3 outputs"):
+        MLP((3, 3), loss="softmax_cross_entropy").fit(X, THREE, epochs=1, metrics="roc_auc")
+    with pytest.raises(ValueError, match="must return a number, but it returned 'x'"):
+        MLP((3, 2)).fit(X, NUMBERS, epochs=1, metrics=lambda y, p: "x")
+    with pytest.raises(ValueError, match=r"There is no validation_r2 to monitor: give validation_data"):
+        MLP((3, 2)).fit(X, NUMBERS, epochs=1, metrics="r2", early_stopping=EarlyStopping(1, "validation_r2"))
+    with pytest.raises(ValueError, match=r"no r2 to monitor: ask for it with metrics=\['r2'\] in MLP.fit"):
+        fastmlp.Population((3, 2), 2).fit(X, NUMBERS, epochs=1, early_stopping=EarlyStopping(1, "r2"))
+    assert as_metrics(None) == as_metrics(()) == {}

@@ -1,0 +1,128 @@
+"""What does not fit into memory or into 64 bits is refused in a sentence, before anything is allocated."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+import fastmlp
+from fastmlp import MLP, Population, sizes
+from fastmlp.sizes import check_epochs, check_memory, memory_bytes, told_count, told_size
+
+HUGE = 10**399
+X = np.random.default_rng(0).normal(size=(20, 3))
+y = (X[:, 0] > 0).astype(int)
+
+
+def net():
+    return MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
+
+
+def nets():
+    return Population((3, 4, 1), 2, loss="binary_cross_entropy", random_state=0)
+
+
+def test_the_machine_has_memory():
+    assert 2**28 < memory_bytes() <= sizes.ADDRESSES
+
+
+def test_limits_of_containers_count(monkeypatch, tmp_path):
+    limit, none = tmp_path / "limit", tmp_path / "none"
+    limit.write_text(str(2**20))
+    none.write_text("max\n")
+    monkeypatch.setattr(sizes, "LIMITS", (str(none), str(limit), str(tmp_path / "absent")))
+    assert sizes.memory_bytes.__wrapped__() == 2**20
+
+
+def test_how_sizes_are_told():
+    assert told_size(10**10000) == "inf GiB"
+    assert told_count(HUGE) == "2**1325 and more"
+    check_memory(memory_bytes(), "All of it", "")
+    with pytest.raises(ValueError, match=r"Things would take .* but this machine has .* of memory\. Buy more\."):
+        check_memory(memory_bytes() + 1, "Things", "Buy more.")
+
+
+def test_epochs_are_bound_by_records_and_by_steps():
+    most = memory_bytes() // 16
+    check_epochs(most, 1, 2)
+    with pytest.raises(ValueError, match=f"at most {most:,} here, since 2 figures of each epoch are kept, but it is"):
+        check_epochs(most + 1, 1, 2)
+    check_epochs(2**62, 1, 0)
+    with pytest.raises(ValueError, match="since more steps cannot be counted"):
+        check_epochs(2**62, 4, 0)
+
+
+PARAMS = r"The .* parameters of .*layers .* would take .* GiB, but this machine has .* GiB of memory\."
+COUNT = r"must be a whole number .*but it is a whole number of 400 digits"
+NUMBER = r"must be a number .*but it is a whole number of 400 digits"
+ABSURD = {
+    "a layer of 2**62": (lambda: MLP((3, 2**62, 1)), PARAMS),
+    "two layers of 2**31": (lambda: MLP((2**31, 2**31, 1)), PARAMS),
+    "a layer of 400 digits": (lambda: MLP((3, HUGE, 1)), rf"layer_sizes\[1\] {COUNT}"),
+    "nets with a layer of 2**62": (lambda: Population((3, 2**62, 1), 2), PARAMS),
+    "too many nets": (lambda: Population((3, 4, 1), 10**13), "The seeds of .* nets would take"),
+    "too many large nets": (lambda: Population((3, 4000, 4000, 1), 10**6), PARAMS),
+    "nets of 400 digits": (lambda: Population((3, 4, 1), HUGE), f"n_nets {COUNT}"),
+    "an estimator's layer": (lambda: fastmlp.MLPClassifier((2**62,)).fit(X, y), PARAMS),
+    "a search's layer": (lambda: fastmlp.sweep(X, y, {"hidden_layer_sizes": [(2**62,)]}, n=1, cv=2), PARAMS),
+    "l2": (lambda: MLP((3, 1), l2=HUGE), f"l2 {NUMBER}"),
+    "dropout": (lambda: MLP((3, 4, 1), dropout=HUGE), f"dropout {NUMBER}"),
+    "learning rate": (lambda: fastmlp.SGD(HUGE), f"learning_rate {NUMBER}"),
+    "init": (lambda: fastmlp.Uniform(-1, HUGE), f"high {NUMBER}"),
+    "schedule": (lambda: fastmlp.schedules.Cosine(HUGE), f"end {NUMBER}"),
+    "converged": (lambda: nets().fit(X, y, converged=HUGE), f"converged {NUMBER}"),
+    "class weight": (lambda: net().fit(X, y, class_weight={0: HUGE}), NUMBER),
+    "share": (lambda: net().fit(X, y, validation_fraction=HUGE), f"validation_fraction {NUMBER}"),
+    "patience": (lambda: net().fit(X, y, early_stopping=HUGE), f"early_stopping {COUNT}"),
+    "patience beyond 64 bits": (lambda: fastmlp.EarlyStopping(2**63), "patience must be a whole number from 1 to 9,"),
+    "batch size": (lambda: net().fit(X, y, batch_size=HUGE), f"batch_size {COUNT}"),
+    "epochs of 400 digits": (lambda: net().fit(X, y, epochs=HUGE), f"epochs {COUNT}"),
+    "epochs that have no room": (lambda: net().fit(X, y, epochs=10**13), "epochs must be .* at most .* 10,000,000,000"),
+    "epochs of an estimator": (lambda: fastmlp.MLPClassifier(max_iter=10**13).fit(X, y), "epochs must be .* at most"),
+    "epochs of nets": (lambda: nets().fit(X, y, epochs=2**62, batch_size=1), "more steps cannot be counted"),
+    "epochs of large nets": (lambda: Population((3, 99, 1), 2).fit(X, y, epochs=10**13), "epochs must be .* at most"),
+    "rates of nets": (
+        lambda: Population((3, 4, 1), 99).fit(X, y, epochs=10**13, schedule="cosine"), "The learning rates of .* steps"
+    ),
+    "restarts": (lambda: nets().fit(X, y, restart_after=HUGE, converged=0.1), f"restart_after {COUNT}"),
+    "a cell of X": (lambda: net().fit([[HUGE, 0, 0]], [1]), "X must hold numbers that fit into float64"),
+    "a weight": (lambda: net().fit(X[:1], y[:1], sample_weight=[HUGE]), "sample_weight must hold numbers that fit"),
+    "a sparse matrix": (
+        lambda: net().fit(scipy.sparse.csr_matrix((2_000_000, 1_000_000)), [1]), "X as a dense array of shape .* take"
+    ),
+    "one-hot rows": (
+        lambda: MLP((1, 1, 1_000_000), loss="softmax_cross_entropy").fit(np.zeros((10**6, 1)), np.zeros(10**6, int)),
+        "y as one-hot rows of shape .* would take",
+    ),
+    "outputs": (lambda: MLP((1, 1, 1_000_000)).predict(np.zeros((10**6, 1))), "Outputs of shape .* would take"),
+    "outputs of nets": (
+        lambda: Population((1, 1, 10_000), 50).predict(np.zeros((10**7, 1))), "Outputs of shape .* would take"
+    ),
+    "bags": (lambda: fastmlp.bootstrap(10**7, 10**7), "Weights of shape .* would take"),
+    "folds": (lambda: fastmlp.folds(10, HUGE), f"k {COUNT}"),
+    "an index of several levels": (
+        lambda: net().fit(pd.MultiIndex.from_arrays([range(20)] * 3), y), "X must hold numbers, but it holds .0, 0, 0."
+    ),
+    "such an index as y": (
+        lambda: net().fit(X, pd.MultiIndex.from_arrays([range(20)] * 2)), "y must hold numbers, but it holds .0, 0."
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attempt, message", ABSURD.values(), ids=ABSURD)
+def test_absurd_sizes(attempt, message):
+    with pytest.raises(ValueError, match=message) as error:
+        attempt()
+    assert len(str(error.value)) < 500
+
+
+def test_a_random_state_may_be_as_large_as_it_likes():
+    seeds = [MLP((3, 1), random_state=HUGE).seed, Population((3, 1), 2, random_state=HUGE).seed]
+    assert seeds == [HUGE % 2**63] * 2
+    assert fastmlp.folds(4, 2, random_state=HUGE).shape == (2, 4)
+
+
+def test_columns_of_several_levels_are_numbers_like_others():
+    columns = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)])
+    history = net().fit(pd.DataFrame(X, columns=columns), y, epochs=2)
+    np.testing.assert_array_equal(history.loss, net().fit(X, y, epochs=2).loss)

@@ -1,0 +1,81 @@
+"""Training and compiling, told apart."""
+
+import pytest
+
+import fastmlp
+from fastmlp.kernels.compile_time import wait_for_others
+from fastmlp.stopwatch import Stopwatch, is_worth_telling, told_time
+
+
+@pytest.mark.parametrize(
+    "seconds, compiling, text",
+    [
+        (13.7, 12.1, "1.6 s, after 12.1 s of compiling, once for this kind of net"),
+        (0.5, 0.1, "0.4 s, after 0.1 s of loading kernels"),
+        (5.0, 0.1, "5 s"),
+        (0.001, 0.0005, "0.001 s"),
+        (2.0, 0.0, "2 s"),
+    ],
+)
+def test_told_time(seconds, compiling, text):
+    assert told_time(seconds, compiling) == text
+    assert is_worth_telling(compiling, seconds) == ("after" in text)
+
+
+def test_a_stopwatch_counts_what_this_thread_waits_for_after_it_was_made():
+    wait_for_others(1.0)
+    watch = Stopwatch()
+    assert watch.read()[1] == 0.0
+    wait_for_others(0.25)
+    seconds, compiling = watch.read()
+    assert compiling == pytest.approx(0.25)
+    assert seconds >= 0.0
+
+
+XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+
+
+def cold(monkeypatch):
+    """Kernels that take 40 s to compile, as it seems: the clock is put forward when a fit asks for a team."""
+    from fastmlp import leftovers, stopwatch
+
+    clock, team_of = stopwatch.time.perf_counter, leftovers.Leftovers.team_of
+    ahead = [0.0]
+
+    def waits(self, *arguments):
+        if not ahead[0]:
+            ahead[0] = 40.0
+            wait_for_others(40.0)
+        return team_of(self, *arguments)
+
+    monkeypatch.setattr(leftovers.Leftovers, "team_of", waits)
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: clock() + ahead[0])
+
+
+def test_a_cold_fit_tells_both_and_a_warm_one_only_training(monkeypatch):
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    net.fit(*XOR, epochs=3)
+    warm = net.fit(*XOR, epochs=3)
+    assert warm.compile_seconds == 0.0
+    assert warm.training_seconds == warm.seconds > 0.0
+    assert "compile_seconds" not in repr(warm)
+    cold(monkeypatch)
+    first = net.fit(*XOR, epochs=3)
+    assert first.compile_seconds == pytest.approx(40.0)
+    assert 0.0 < first.training_seconds == first.seconds - first.compile_seconds
+    assert "compile_seconds=40, stopped_by" in repr(first)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 100, 1)], ids=["in lanes", "one by one"])
+def test_so_does_a_population(sizes, monkeypatch):
+    nets = fastmlp.Population(sizes, 2, loss="binary_cross_entropy", random_state=0)
+    nets.fit(*XOR, epochs=3)
+    warm = nets.fit(*XOR, epochs=3)
+    assert warm.compile_seconds == 0.0
+    assert " s\n" in warm.summary()
+    cold(monkeypatch)
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")  # nets one by one: the fit's own thread waits for them
+    first = nets.fit(*XOR, epochs=3)
+    assert first.compile_seconds == pytest.approx(40.0)
+    assert "after 40 s of compiling, once for this kind of net" in first.summary().splitlines()[0]
+    assert "compile_seconds=40" in repr(first)
