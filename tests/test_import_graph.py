@@ -17,14 +17,14 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 SRC_LEVELS = [
     [
-        "benchmarks.keeper", "benchmarks.machine", "benchmarks.processors", "cells", "diagnosis.label_checks",
-        "diagnosis.loss_curves", "errors", "estimators.regression_targets", "experiment_data", "files", "finiteness",
-        "interruption", "layout", "leftovers", "metrics", "net_sequence", "option_values", "pace", "report_page",
-        "stopwatch", "terminal", "watchers",
+        "array_files", "benchmarks.keeper", "benchmarks.machine", "benchmarks.processors", "cells",
+        "diagnosis.label_checks", "diagnosis.loss_curves", "errors", "estimators.regression_targets", "files",
+        "finiteness", "interruption", "layout", "leftovers", "metrics", "net_sequence", "option_values", "pace",
+        "report_page", "stopwatch", "terminal", "watchers",
     ],  # fmt: skip
     [
-        "benchmarks.results", "benchmarks.rounds", "callbacks", "columns", "compile_notice", "convergence", "network",
-        "optimizers", "plots.style", "schedules", "sizes", "table_files", "thresholds",
+        "benchmarks.results", "benchmarks.rounds", "callbacks", "columns", "compile_notice", "convergence",
+        "experiment_data", "network", "optimizers", "plots.style", "schedules", "sizes", "table_files", "thresholds",
     ],  # fmt: skip
     [
         "benchmarks.tables", "devices", "diagnosis.subjects", "estimators.tables", "initialization",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from .array_files import read_npz
 from .column_choice import check_columns
 from .columns import Note
 from .files import check_output, replacing
@@ -40,7 +39,8 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         If there is no such file, or it does not fit the net.
     """
     if file.suffix == ".npz":
-        return _read_arrays(file)
+        arrays = read_npz(file, ("X", "y"))
+        return arrays["X"], arrays["y"], None
     if net.preprocessing is not None:
         name = net.preprocessing.target.name
         if target not in (None, name):
@@ -54,22 +54,6 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
     table, _ = drop_rows_without_target(table, target)
     inputs = table.drop(columns=target)
     return inputs.to_numpy(), table[target].to_numpy(), [str(name) for name in inputs.columns]
-
-
-def _read_arrays(file: Path) -> tuple[np.ndarray, np.ndarray, None]:
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {str(file)!r}; check the path.")
-    try:
-        with np.load(file) as arrays:
-            names = arrays.files
-            if {"X", "y"} <= set(names):
-                return arrays["X"], arrays["y"], None
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
-        raise ValueError(
-            f"{str(file)!r} should hold arrays of numbers X and y, as numpy.savez(file, X=X, y=y) writes them, but "
-            "cannot be read so: it is damaged, or of another kind."
-        ) from None
-    raise ValueError(f"{str(file)!r} must hold arrays X and y, but it holds {', '.join(names) or 'none'}.")
 
 
 def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:

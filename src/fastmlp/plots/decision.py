@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count
+from ..errors import checked_count, counted
 from .samples import Samples, as_samples, class_labels, feature_labels, has_classes, one_output, opened, probabilities
 from .style import (
     BLACK,
@@ -114,7 +114,7 @@ def boundary(
         text = "Decision boundary"
         if said is not None:
             legend(ax, beside=True, title="class" if labels is None and net.preprocessing is None else None)
-            text += f": {percent(np.mean(said == samples.classes))} of {len(said):,} samples right"
+            text += f": {percent(np.mean(said == samples.classes))} of {counted(len(said), 'sample')} right"
     else:
         paint_numbers(ax, plane, outputs[:, 0], samples)
         text = "Output" if samples.targets is None else "Output, and targets as points"
@@ -269,5 +269,5 @@ def boundaries(
         if k + n_columns < len(nets):
             drawn[k].set_xlabel("")
             drawn[k].set_xticklabels([])
-    heading(room, ax, f"Decision boundaries of {len(nets)} nets")
+    heading(room, ax, f"Decision boundaries of {counted(len(nets), 'net')}")
     return drawn

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import as_features, as_targets, class_numbers, metric_of
-from ..errors import checked_count
+from ..errors import checked_count, counted
 from ..kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network import Network
 
@@ -128,7 +128,10 @@ def class_labels(net: Any, labels: Any, n_classes: int) -> list[str]:
     if labels is None:
         return [str(k) for k in range(n_classes)]
     if len(labels) != n_classes:
-        raise ValueError(f"labels must name the {n_classes} classes, but it has {len(labels)} entries.")
+        raise ValueError(
+            f"labels must name {counted(n_classes, 'class', 'classes')}, but it has "
+            f"{counted(len(labels), 'entry', 'entries')}."
+        )
     return [str(label) for label in labels]
 
 
@@ -146,7 +149,9 @@ def feature_labels(net: Any, names: Any) -> list[str]:
     if names is None:
         return [f"input {k}" for k in range(n)]
     if len(names) != n:
-        raise ValueError(f"feature_names must name the {n} inputs, but it has {len(names)} entries.")
+        raise ValueError(
+            f"feature_names must name {counted(n, 'input')}, but it has {counted(len(names), 'entry', 'entries')}."
+        )
     return [str(name) for name in names]
 
 
