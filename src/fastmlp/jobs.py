@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .callbacks import EarlyStopping
+from .held_out import SEED, SHARE, parts_as_trained
 from .history import History
 from .metrics import classification_metrics, regression_metrics
 from .mlp import MLP
@@ -79,6 +80,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
         validation_data=encoded.get("validation"),
         early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
     )
+    history.settings.update({SHARE: settings.validation, SEED: settings.seed})
     say(summary(history))
     net.save(output)
     print_metrics(net, preprocessing, encoded, console)
@@ -205,7 +207,8 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
             f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
         )
     X, y, names = (None, None, None) if file is None else read_samples(net, file, target)
-    write(net.history or History(net), output, X, y, feature_names=names)
+    parts = None if file is None else parts_as_trained(net, X, y, split_rows)
+    write(net.history or History(net), output, parts=parts, feature_names=names)
     return output
 
 

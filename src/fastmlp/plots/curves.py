@@ -34,6 +34,11 @@ def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax
     """
     if quantity not in QUANTITIES:
         raise unknown_name("quantity", quantity, QUANTITIES)
+    if not hasattr(history, "record"):
+        raise ValueError(
+            f"This picture needs the History that fit returned, but it was given {type(history).__name__}; "
+            "a net's last one is net.history."
+        )
     if not history.epochs:
         raise ValueError("There is nothing to plot: the history has no finished epoch.")
     training = history.record(quantity)
