@@ -157,8 +157,9 @@ def still_learning(m: Measurements) -> np.ndarray:
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+    alone = could * (1.0 - 0.3 * learned(m))  # any net that is right goes on gaining a little
     begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short to have a shape
-    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), 0.75 * could, begun))
+    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), alone, begun))
     held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
     if m.updates.schedule:  # which makes any curve flat at its end: what could be gained is seen in the gradient
         moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(behind(m), 0.0, 0.4))
