@@ -170,3 +170,13 @@ def test_mistakes(net, tmp_path):
         history.report(tmp_path)
     with pytest.raises(ValueError, match="Give both X and y, or neither"):
         history.report(tmp_path / "run.html", XOR)
+
+
+def test_names_of_users_are_shown_as_they_are(net, tmp_path):
+    """Names that are formulas for matplotlib or tags for a browser."""
+    history = net.fit(np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), epochs=5)
+    names = [r"$\foo$", "<i>b</i>"]
+    history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS, labels=names, feature_names=names, title=r"<b>$\foo$")
+    page = read(tmp_path / "run.html")
+    assert r"<b>$\foo$" in page.text
+    assert len(page.images) == 5

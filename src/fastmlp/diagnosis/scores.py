@@ -363,8 +363,9 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
     slow = np.maximum(log_ramp(worth(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
     slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
-    slow = slow * ramp(m.curve.epochs, 8, 40)
-    seen = np.where(m.masks.mask_noise > 0, untrained(m), straight * slow * ramp(gain(m), 0.005, 0.02))
+    long = ramp(m.curve.epochs, 8, 40)
+    slow = slow * long
+    seen = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
     return 0.87 * seen * behind(m) * finite(m) * structure(m)
 
 
