@@ -13,6 +13,7 @@ from .array_files import read_npz
 from .column_choice import check_columns
 from .columns import Note
 from .files import check_output, replacing
+from .held_out import parts_as_trained
 from .history import History
 from .mlp import MLP
 from .persistence import load
@@ -68,7 +69,8 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
             f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
         )
     X, y, names = (None, None, None) if file is None else read_samples(net, file, target)
-    write(net.history or History(net), output, X, y, feature_names=names)
+    parts = None if file is None else parts_as_trained(net, X, y, split_rows)
+    write(net.history or History(net), output, parts=parts, feature_names=names)
     return output
 
 
