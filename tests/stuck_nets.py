@@ -9,12 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 import toy_data as data
 
-from fastmlp import MLP, SGD, Adam, AdamW, DivergenceWarning, Normal, Uniform
+from fastmlp import MLP, SGD, Adam, AdamW, DivergenceWarning, Normal, Population, Uniform
 from fastmlp.diagnosis.story import BUGS, CURED, ONE_HOT, trained
 
 
@@ -57,13 +58,19 @@ def train(X, y, hidden=(16,), epochs=300, optimizer=None, held_out=None, batch_s
     return Trained(net, X, y, history, {} if held_out is None else {"validation_data": held_out})
 
 
-def of(source, *, n_held_out=0, stopped=False, **settings):
-    """A maker: the net that `train` makes on source(seed), with another such set held out if asked for."""
+def of(source, *, n_held_out=0, stopped=False, recorded=False, **settings):
+    """A maker: the net that `train` makes on source(seed), with another such set held out if asked for.
+
+    stopped : the patience of early stopping on that set
+    recorded : whether the fit measures its validation loss on that set
+    """
 
     def make(seed):
         more = dict(settings)
         if n_held_out:
             more["held_out"] = held_out = source(seed + 1000, n=n_held_out)
+            if recorded:
+                more["validation_data"] = held_out
             if stopped:
                 more |= {"validation_data": held_out, "early_stopping": stopped}
         return train(*source(seed), random_state=seed, **more)
@@ -73,6 +80,11 @@ def of(source, *, n_held_out=0, stopped=False, **settings):
 
 def without_history(make):
     return lambda seed: make(seed)._replace(history=None)
+
+
+def records_only(make):
+    """With the validation records of the history, but no validation data."""
+    return lambda seed: make(seed)._replace(options={})
 
 
 def losses_only(make):
@@ -123,6 +135,18 @@ def six_bits(seed):
     return data.parity(6)
 
 
+def table(seed, n=800):
+    """Many rows, ten inputs, noise of the size of the signal, such as ratings of wines."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 10))
+    y = np.sin(X[:, 0] * 1.5) + 0.5 * X[:, 1] * X[:, 2] + 0.4 * X[:, 3]
+    return X, (y / y.std() + rng.normal(size=n)) / np.sqrt(2)
+
+
+def large_table(seed, n=4000):
+    return table(seed, n)
+
+
 def five_clouds(seed):
     return data.blobs(seed, n=250, n_classes=5)
 
@@ -132,6 +156,7 @@ def tight_clouds(seed):
 
 
 RELU, SIGMOID, LEAKY = ({"hidden_activation": name} for name in ("relu", "sigmoid", "leaky_relu"))
+BROAD = {"hidden": (64, 64), "optimizer": Adam(5e-3), **RELU}
 SIGMOID_OUTPUT = {"loss": "squared_error", "output_activation": "sigmoid"}
 
 HEALTHY = [
@@ -156,6 +181,25 @@ HEALTHY = [
          cure=of(wide, n_held_out=300, stopped=10, hidden=(64,), optimizer=Adam(0.02), **RELU)),
     Case("over_fitting", "regression, noise of half the spread",
          of(noisy, n_held_out=300, hidden=(64,), epochs=1500, **RELU)),
+    Case("over_fitting", "64 units, 100 samples, validation records",
+         records_only(of(wide, n_held_out=300, recorded=True, hidden=(64,), optimizer=Adam(0.02), **RELU)),
+         cure=of(wide, n_held_out=300, stopped=10, hidden=(64,), optimizer=Adam(0.02), **RELU)),
+    Case("over_fitting", "64 units, 100 samples, no history",
+         without_history(of(wide, n_held_out=300, hidden=(64,), optimizer=Adam(0.02), **RELU)),
+         cure=of(wide, n_held_out=300, stopped=10, hidden=(64,), optimizer=Adam(0.02), **RELU)),
+    Case("over_fitting", "a noisy table, mini-batches, validation records",
+         records_only(of(table, n_held_out=500, recorded=True, epochs=50, batch_size=64, **BROAD)),
+         cure=records_only(of(table, n_held_out=500, stopped=10, epochs=50, batch_size=64, **BROAD))),
+    Case("over_fitting", "a noisy table, mini-batches, no history",
+         without_history(of(table, n_held_out=500, epochs=50, batch_size=64, **BROAD))),
+    Case("over_fitting", "a noisy table, the best epoch kept, too late",
+         of(table, n_held_out=500, stopped=40, epochs=60, batch_size=128, schedule="one_cycle", dropout=0.1, **BROAD)),
+    Case("converged", "a noisy table, a small net, validation records",
+         records_only(of(large_table, n_held_out=1000, recorded=True, epochs=100, batch_size=64, hidden=(8,)))),
+    Case("converged", "moons, validation data, no history",
+         without_history(of(data.moons, n_held_out=400, hidden=(32, 16), batch_size=32, **RELU))),
+    Case("still_learning", "moons, 30 epochs, validation records",
+         of(data.moons, n_held_out=200, recorded=True, hidden=(16, 16), epochs=30, optimizer=Adam(0.004), **RELU)),
 ]  # fmt: skip
 
 # ---- the data
@@ -272,6 +316,31 @@ def stuck_xor(seed):
     return train(data.XOR_X, data.XOR_Y, random_state=start, **settings)
 
 
+def stuck_relu(optimizer, epochs, hidden=(2,)):
+    """ReLU nets for XOR from the seed-th of the random states from which this training ends in a local minimum where
+    some of the patterns share an output.
+    """
+
+    def make(seed):
+        for start in count(1000 * seed):
+            found = of(xor, hidden=hidden, epochs=epochs, optimizer=optimizer, **RELU)(start)
+            if 0.3 < found.history.loss[-1] < 0.6:
+                return found
+
+    return make
+
+
+def another_start(optimizer, epochs, hidden=(2,)):
+    """The best of 20 nets from other random states."""
+
+    def make(seed):
+        pop = Population((2, *hidden, 1), 20, hidden_activation="relu", loss="binary_cross_entropy", random_state=seed)
+        pop.fit(data.XOR_X, data.XOR_Y, epochs=epochs, optimizer=optimizer, verbose=0)
+        return Trained(pop.best(), data.XOR_X, data.XOR_Y)
+
+    return make
+
+
 TRAINING = [
     Case("learning_rate_too_high", "descent, 10 times too far", of(data.friedman, epochs=100, optimizer=SGD(1.5)),
          cure=of(data.friedman, optimizer=SGD(0.05))),
@@ -313,6 +382,14 @@ TRAINING = [
          cure=of(data.friedman, epochs=400, l2=3e-3)),
     Case("plateau", "XOR, two units, local minimum", stuck_xor,
          cure=of(xor, hidden=(8,), epochs=1000, optimizer="rprop")),
+    Case("plateau", "XOR, two ReLUs after Adam", stuck_relu(Adam(0.02), 2000), cure=another_start(Adam(0.02), 2000),
+         also=("dead_units",)),
+    Case("plateau", "XOR, two ReLUs after descent", stuck_relu(SGD(0.5), 3000), cure=another_start(SGD(0.5), 3000),
+         also=("dead_units",)),
+    Case("plateau", "XOR, two ReLUs after Rprop", stuck_relu("rprop", 600), cure=another_start("rprop", 600),
+         also=("dead_units",)),
+    Case("plateau", "XOR, four ReLUs after Adam, no history", without_history(stuck_relu(Adam(0.02), 2000, (4,))),
+         cure=another_start(Adam(0.02), 2000, (4,)), also=("dead_units",)),
     Case("plateau", "tiny weights, saddle",
          of(data.blobs, hidden=(8, 8), optimizer=SGD(0.05), init_scale=1e-3),
          cure=of(data.blobs, hidden=(8, 8), epochs=200, optimizer="rprop")),

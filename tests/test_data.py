@@ -118,7 +118,8 @@ def test_one_bad_number_among_many(n_samples, dtype):
     assert border.as_features(X, 3, np.dtype(dtype)) is X, "although sums of squares overflow"
     for bad in (np.nan, np.inf, -np.inf):
         X[n_samples // 2, 1] = bad
-        with pytest.raises(ValueError, match=rf"1 of its {X.size} values .* the first at \({n_samples // 2}, 1\)"):
+        message = rf"1 of its {X.size:,} values is NaN or infinite, the first at \({n_samples // 2}, 1\)"
+        with pytest.raises(ValueError, match=message):
             border.as_features(X, 3, np.dtype(dtype))
 
 

@@ -73,3 +73,11 @@ def test_the_net_knows_its_last_fit():
     assert history.settings["n_samples"] == 2
     assert history.settings["batch_size"] == 1
     assert net.reset().history is None
+
+
+def test_compiling_is_told_apart_where_it_is_worth_it():
+    made = history(loss=np.array([3.0, 1.0]), seconds=13.7, compile_seconds=12.1)
+    assert made.training_seconds == pytest.approx(1.6)
+    assert repr(made) == "History(epochs=2, loss=1, seconds=13.7, compile_seconds=12.1, stopped_by='epochs')"
+    made.compile_seconds = 0.01
+    assert "compile_seconds" not in repr(made)

@@ -30,7 +30,7 @@ def test_whole_fits_pass():
 
 
 def test_a_sentence_is_added_once():
-    with pytest.raises(KeyboardInterrupt, match="^inner$"), interruption_says("outer"), interruption_says("inner"):
+    with pytest.raises(KeyboardInterrupt, match=r"^inner$"), interruption_says("outer"), interruption_says("inner"):
         raise KeyboardInterrupt
     with pytest.raises(ValueError), interruption_says("nothing to say"):
         raise ValueError

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import fastmlp
+from fastmlp import jobs
 from fastmlp.jobs import split_rows
 
 pd = pytest.importorskip("pandas")
@@ -37,3 +39,14 @@ def test_no_validation():
 def test_a_share_that_holds_out_nothing():
     with pytest.raises(ValueError, match=r"share of 0\.2 of 2 rows leaves none to validate on"):
         split_rows(pd.Series([1.5, 2.5]), "regression", 0.2, 0)
+
+
+def test_the_sentence_about_a_training_tells_compiling_apart():
+    history = fastmlp.History()
+    history.loss = np.ones(80)
+    history.seconds, history.compile_seconds = 13.7, 12.1
+    assert jobs.summary(history) == (
+        "Trained 80 epochs in 1.6 s, after 12.1 s of compiling, once for this kind of net."
+    )
+    history.compile_seconds, history.best_epoch = 0.0, 63
+    assert jobs.summary(history).startswith("Trained 80 epochs in 13.7 s; the parameters of epoch 64 are kept")

@@ -198,7 +198,7 @@ def test_early_stopping(monitor, sizes, rng):
         assert len(set(result.epochs)) > 1, "nets should stop at different times"
     for k in (0, 5, 17):
         net, history = alone(pop, k, X, y, settings, **fit)
-        assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch + 1)
+        assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch)
         assert result.best_value[k] == pytest.approx(history.record(monitor or "validation_loss")[history.best_epoch])
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-9, atol=1e-9)
 
@@ -348,9 +348,9 @@ def test_ensemble(rng):
 
 BAD = [
     (lambda pop: Population((2, 1), 0), r"n_nets must be a whole number of at least 1, but it is 0"),
-    (lambda pop: Population((2, 1), 3, l2=[0.1, 0.2]), "l2 has 2 numbers, but there are 3 nets"),
+    (lambda pop: Population((2, 1), 3, l2=[0.1, 0.2]), "l2 has 2 numbers for 3 nets"),
     (lambda pop: Population((2, 1), 3, l2=[0.1, -0.2, 0.0]), r"l2 must be a number in \[0"),
-    (lambda pop: pop.fit(XOR, XOR_Y, optimizer=fastmlp.SGD(np.ones(4))), "learning_rate has 4 numbers, but there are"),
+    (lambda pop: pop.fit(XOR, XOR_Y, optimizer=fastmlp.SGD(np.ones(4))), "learning_rate has 4 numbers for"),
     (lambda pop: pop.fit(XOR, XOR_Y, optimizer=fastmlp.SGD([1.0, 0.0, 1.0])), r"learning_rate must be a number in \(0"),
     (lambda pop: pop.fit(XOR, XOR_Y, converged="accurate"), "Did you mean 'accuracy'"),
     (lambda pop: pop.fit(XOR, XOR_Y, restart_after=5), "restart_after needs converged"),

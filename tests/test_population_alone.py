@@ -31,7 +31,7 @@ def assert_equal_alone(pop, result, X, y, settings, **fit):
         np.testing.assert_array_equal(pop.params[k], net.params)
         assert (result.epochs[k], result.loss[k]) == (history.epochs, history.loss[-1])
         if "early_stopping" in fit:
-            assert result.best_epoch[k] == history.best_epoch + 1
+            assert result.best_epoch[k] == history.best_epoch
 
 
 def test_who_trains_in_lanes():

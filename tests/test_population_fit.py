@@ -144,7 +144,8 @@ def test_summary_without_a_rule_claims_nothing():
     assert "success" not in repr(result)
     assert repr(replace(result, interrupted=True)).endswith(", interrupted=True)")
     classes = Population((1, 3, 1), 8, loss="binary_cross_entropy").fit(x, x > 0, epochs=5, verbose=0)
-    assert "all samples right " in classes.summary()
+    assert "no rule of convergence was asked for: " in classes.summary()
+    assert "have all samples right" in classes.summary()
     assert "epochs to it" not in classes.summary()
 
 

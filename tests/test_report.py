@@ -121,7 +121,8 @@ def test_samples_of_ones_own(net, tmp_path):
     history = net.fit(XOR, TARGETS, epochs=5)
     history.report(tmp_path / "run.html", np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), diagnosis=DIAGNOSIS)
     page = read(tmp_path / "run.html")
-    assert "What was learned" in page.headings
+    assert "What was learned (40 samples given)" in page.headings
+    assert "The net was trained on 4 samples." in " ".join(page.text)
     assert len(page.images) == 5, "forty samples are enough for a calibration curve"
 
 
@@ -142,7 +143,9 @@ def test_a_loaded_net_has_its_history_but_no_samples(net, tmp_path):
     net.fit(XOR, TARGETS, epochs=5)
     net.save(tmp_path / "net.safetensors")
     fastmlp.load(tmp_path / "net.safetensors").history.report(tmp_path / "run.html")
-    assert read(tmp_path / "run.html").headings == ["Learning", "Time against the limit", "Settings"]
+    page = read(tmp_path / "run.html")
+    assert page.headings == ["Verdict", "Learning", "Time against the limit", "Settings"]
+    assert "the records of the fit alone, without samples" in page.text
 
 
 def test_samples_are_few(rng):
@@ -167,3 +170,23 @@ def test_mistakes(net, tmp_path):
         history.report(tmp_path)
     with pytest.raises(ValueError, match="Give both X and y, or neither"):
         history.report(tmp_path / "run.html", XOR)
+
+
+def test_compiling_is_told_apart(net, tmp_path):
+    history = net.fit(XOR, TARGETS, epochs=100, verbose=0)
+    history.seconds, history.compile_seconds = 40.4, 38.8
+    history.report(tmp_path / "cold.html", diagnosis=DIAGNOSIS)
+    text = " ".join(read(tmp_path / "cold.html").text)
+    assert "1.6 s" in text
+    assert "an epoch, after 38.8 s of compiling" in text
+    assert "compiling before a first run is in neither" in text
+
+
+def test_names_of_users_are_shown_as_they_are(net, tmp_path):
+    """Names that are formulas for matplotlib or tags for a browser."""
+    history = net.fit(np.tile(XOR, (10, 1)), np.tile(TARGETS, 10), epochs=5)
+    names = [r"$\foo$", "<i>b</i>"]
+    history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS, labels=names, feature_names=names, title=r"<b>$\foo$")
+    page = read(tmp_path / "run.html")
+    assert r"<b>$\foo$" in page.text
+    assert len(page.images) == 5

@@ -33,3 +33,19 @@ def test_duration(seconds, text):
 @pytest.mark.parametrize("value, text", [(12.0, "12 FLOP"), (1500.0, "1.5 kFLOP"), (3e18, "3e+03 PFLOP")])
 def test_quantity(value, text):
     assert quantity(value, "FLOP") == text
+
+
+def test_what_is_small_stands_side_by_side():
+    """Sections with one picture or none share a row; the verdict has its evidence beside it."""
+    page = Page("", "")
+    page.section("Verdict")
+    page.verdict("", "", [("a", "b")], {"fact": "1"})
+    for n_pictures in (1, 2):
+        page.section(f"{n_pictures}")
+        page.pictures(["<img>"] * n_pictures)
+    page.section("Settings")
+    page.tables({"a": {"b": "c"}})
+    kinds = [part.split(">")[0] for part in page.html().split("<section")[1:]]
+    assert kinds == ["", ' class="narrow"', "", ' class="narrow"']
+    split = page.html().split('<div class="split">')[1].split("</section>")[0]
+    assert split.index('class="verdict"') < split.index("<table>")

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from fastmlp import reproduce
-from fastmlp.cli import Experiment
+from fastmlp.cli import Experiment, app
 
 
 def test_quickprop_gives_fahlmans_histogram():
@@ -90,3 +91,51 @@ def test_data_must_be_named(monkeypatch, tmp_path):
 
 def test_the_command_names_every_experiment():
     assert {name.value for name in Experiment} == {"all", *reproduce.EXPERIMENTS}
+
+
+@pytest.fixture
+def quick_experiments(monkeypatch):
+    """Two experiments that take no time: one without data, one that would read two_spirals.npz."""
+    monkeypatch.delenv("FASTMLP_DATA", raising=False)
+    experiments = {
+        "parity": ("Parity", lambda **_: iter([reproduce.Row("one", "1", "1.01", "", True)])),
+        "two-spirals": ("Spirals", lambda data, **_: iter([reproduce.Row("two", "2", str(data))])),
+    }
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", experiments)
+
+
+def test_without_data_the_rest_runs_and_is_a_success(quick_experiments, tmp_path):
+    """What was skipped, the files it would read and where they belong are said."""
+    result = CliRunner().invoke(app, ["reproduce"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "1.01" in said
+    assert "two-spirals was skipped, since data are missing below the folder that --data or FASTMLP_DATA names" in said
+    assert "two_spirals/two_spirals.npz; in each the arrays x_cmu, y_cmu" in said
+    result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "was skipped" in result.stdout
+
+
+def test_with_data_nothing_is_skipped(quick_experiments, tmp_path):
+    (tmp_path / "two_spirals").mkdir()
+    (tmp_path / "two_spirals" / "two_spirals.npz").touch()
+    result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "skipped" not in result.stdout
+    assert "Spirals" in result.stdout
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_runs(quick_experiments):
+    result = CliRunner().invoke(app, ["reproduce", "--data", "nowhere"])
+    assert result.exit_code == 1
+    assert "There is no folder 'nowhere'" in result.stderr
+    assert result.stdout == ""
+
+
+def test_tables_have_legends(quick_experiments):
+    console = Console(file=io.StringIO(), width=80)
+    reproduce.show("parity", console)
+    assert "hidden units" in console.file.getvalue()
+    assert set(reproduce.LEGENDS) == {name.value for name in Experiment} - {"all"}
+    assert set(reproduce.FILES) == {"two-spirals", "proben1"}

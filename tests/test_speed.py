@@ -19,7 +19,7 @@ def test_work_is_counted_by_hand(monkeypatch, rng):
     assert speed.steps == 4 * 4
     assert speed.flop == 4 * 50 * 2 * (2 * 3 * 5 + 3 * 5 * 2)
     assert speed.limit == pytest.approx(speed.flop / 5e9)
-    assert speed.share == pytest.approx(speed.limit / history.seconds)
+    assert speed.share == pytest.approx(speed.limit / history.training_seconds)
 
 
 def test_threads_count():
@@ -48,3 +48,10 @@ def test_no_second_python(monkeypatch):
     with pytest.raises(RuntimeError, match="could not be measured: no processes"):
         product_rate("float32")
     assert np.isfinite(Speed(1.0, 1, 1.0, 1, 1.0).share)
+
+
+def test_compiling_is_no_part_of_it():
+    net = fastmlp.MLP((20, 30, 2), random_state=0)
+    history = net.fit(np.zeros((50, 20)), np.zeros((50, 2)), epochs=2)
+    history.seconds, history.compile_seconds = 40.0, 38.5
+    assert speed_of(history).seconds == 1.5

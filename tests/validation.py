@@ -60,6 +60,37 @@ def matrix_table(counts: Counter) -> str:
     return "\n".join(lines) + "\n"
 
 
+def cures() -> Iterator[tuple[Case, int, Any, Any]]:
+    """(case, seed, Diagnosis before, Diagnosis after) of every case whose remedy can be followed, and every seed."""
+    for case in CASES:
+        if case.cure is not None:
+            for seed in SEEDS:
+                yield case, seed, verdict_of(case.make(seed)), verdict_of(case.cure(seed))
+
+
+def helped(case: Case, before: Any, after: Any) -> bool:
+    """Whether a cured net is well, or has learned much more than the stuck one; of an over-fitted one, whether its
+    validation loss is lower.
+    """
+    facts = [{name: float(d.evidence.get(name, "nan")) for name in ("explained", "validation loss")}
+             for d in (before, after)]  # fmt: skip
+    if case.verdict == "over_fitting":
+        return facts[1]["validation loss"] < facts[0]["validation loss"]
+    healthy = {row.name for row in VERDICTS if row.is_healthy}
+    return after.verdict in healthy or facts[1]["explained"] > facts[0]["explained"] + 0.2
+
+
+def cure_table(found: list[tuple[Case, int, Any, Any]]) -> str:
+    """One line per verdict: of how many nets the remedy was followed, and how many that helped."""
+    lines = ["| verdict | nets | helped |", "|---|---|---|"]
+    outcomes: dict[str, list[bool]] = {}
+    for case, _, before, after in found:
+        outcomes.setdefault(case.verdict, []).append(helped(case, before, after))
+    lines += [f"| {name} | {len(outcomes[name])} | {sum(outcomes[name])} |" for name in NAMES if name in outcomes]
+    every = [ok for oks in outcomes.values() for ok in oks]
+    return "\n".join([*lines, f"| all | {len(every)} | {sum(every)} |"]) + "\n"
+
+
 def part(text: str, name: str) -> str:
     """What stands between the marks of this name."""
     start, end = (mark.format(name) for mark in MARKS)
@@ -85,7 +116,10 @@ def counts_of(table: str) -> Counter:
 
 
 def main() -> None:
-    parts = {"verdicts": verdict_table(), "confusion matrix": matrix_table(confusion(list(results())))}
+    parts = {
+        "verdicts": verdict_table(), "confusion matrix": matrix_table(confusion(list(results()))),
+        "remedies followed": cure_table(list(cures())),
+    }  # fmt: skip
     if "--write" not in sys.argv:
         print("\n".join(parts.values()))
         return

@@ -130,13 +130,14 @@ def make_queue(lanes):
         the net was.
         """
         n, owner = nets.n_params, w.net[lane]
-        has_best = goal.monitor != MONITOR_NONE and w.best_epoch[lane] > 0
-        if status != CONVERGED and goal.monitor != MONITOR_NONE and (status != DIVERGED_NET or has_best):
+        if status != DIVERGED_NET and not (status == CONVERGED and was_saved):
+            leave_lane(w.p, lane, n, nets.params, owner * n)
+        if status == ALL_EPOCHS and not is_finite(nets, owner):
+            status = DIVERGED_NET
+        if goal.monitor != MONITOR_NONE and status != CONVERGED and w.best_epoch[lane] > 0:
             leave_lane(w.best, lane, n, nets.params, owner * n)
         elif status == DIVERGED_NET:
             leave_lane(w.safe, lane, n, nets.params, owner * n)
-        elif not (status == CONVERGED and was_saved):
-            leave_lane(w.p, lane, n, nets.params, owner * n)
         if not is_finite(nets, owner):
             leave_lane(w.safe, lane, n, nets.params, owner * n)
             status = DIVERGED_NET

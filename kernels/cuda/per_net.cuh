@@ -162,10 +162,11 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
 template <typename Net>
 __device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, long long slot) {
   T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe + slot * PARAMS_STRIDE;
+  if (s.status != DIVERGED_NET && !(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
+  if (s.status == ALL_EPOCHS && !(elementary::absolute(net.total_of(params)) < INFINITY)) s.status = DIVERGED_NET;
   const bool watched = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
-  if (watched && (s.status != DIVERGED_NET || s.best_epoch > 0)) net.copy(job.best + slot * PARAMS_STRIDE, params);
+  if (watched && s.best_epoch > 0) net.copy(job.best + slot * PARAMS_STRIDE, params);
   else if (s.status == DIVERGED_NET) net.copy(safe, params);
-  else if (!(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
   if (s.status == RUNNING || elementary::absolute(net.total_of(params)) < INFINITY) return;
   net.copy(safe, params);
   s.status = DIVERGED_NET;

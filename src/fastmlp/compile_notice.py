@@ -6,6 +6,7 @@ compiled, and here it is shown, where a terminal or a notebook is watched, after
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -73,7 +74,7 @@ class Notice:
         return line if line is not None and line.is_of_this_cell else None
 
     def _show(self) -> None:
-        with self._lock, suppress(OSError, ValueError):  # a closed stream is no reason not to compile
+        with self._lock, suppress(Exception):  # a closed stream is no reason not to compile
             if not self._start:
                 return
             if self.bars:
@@ -102,7 +103,7 @@ class Notice:
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        with self._lock, suppress(OSError, ValueError):
+        with self._lock, suppress(Exception):
             end, seconds = self._end, time.perf_counter() - self._start
             self._timer, self._end, self._start = None, None, 0.0
             if end is not None:
@@ -127,3 +128,5 @@ def _is_worker() -> bool:
 
 notice = Notice()
 compile_time.listeners.append(notice)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=notice.__init__)  # what another thread was showing is not shown there

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .devices import as_device_array, device_of, library_of, on_device_of
-from .errors import checked_number, is_number, shown
+from .errors import checked_number, counted, is_number, shown
 from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .kernels.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
@@ -93,8 +93,8 @@ def checked_finite(array: Any, name: str, given: Any = None) -> Any:
             "dtype='float64', or scale it."
         )
     raise ValueError(
-        f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {array.size} values are NaN or infinite, "
-        f"the first at {where}. Impute, drop or rescale them."
+        f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {counted(array.size, 'value')} "
+        f"{'is' if bad.sum() == 1 else 'are'} NaN or infinite, the first at {where}. Impute, drop or rescale them."
     )
 
 
@@ -141,7 +141,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
         raise ValueError(f"{name} must have at least one sample, but its shape is {array.shape}.")
     if array.shape[1] != n_features:
         raise ValueError(
-            f"{name} has {array.shape[1]} features, but the net has {n_features} inputs. "
+            f"{name} has {counted(array.shape[1], 'feature')}, but the net has {counted(n_features, 'input')}. "
             f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
         )
     return checked_finite(_contiguous(array, dtype), name, array)
@@ -187,7 +187,9 @@ def as_targets(
     if array.ndim == 2 and array.shape[1] == 1 and k > 1:
         array = array[:, 0]
     if array.ndim in (1, 2) and len(array) != n_samples:
-        raise ValueError(f"{name} has {len(array)} samples, but X has {n_samples}: they must be of one length.")
+        raise ValueError(
+            f"{name} has {counted(len(array), 'sample')}, but X has {n_samples}: they must be of one length."
+        )
     are_classes = array.ndim == 1 and k > 1
     if array.ndim == 1:
         if array.dtype.kind == "f":

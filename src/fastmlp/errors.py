@@ -167,5 +167,7 @@ def drawn_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.rando
     else:
         return float(value)
     if value.shape != (n_nets,):
-        raise ValueError(f"{name} has {len(value)} numbers, but there are {n_nets} nets: give one number per net.")
+        raise ValueError(
+            f"{name} has {counted(len(value), 'number')} for {counted(n_nets, 'net')}: give one number per net."
+        )
     return value

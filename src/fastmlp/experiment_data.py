@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from .array_files import read_npz
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def data_folder(data: Path | None) -> Path | None:
@@ -30,11 +32,8 @@ def arrays(data: Path | None, name: str, needed: tuple[str, ...]) -> dict[str, n
     folder = data_folder(data)
     if folder is None:
         raise FileNotFoundError(f"This experiment needs {name}: name the folder of it with --data or FASTMLP_DATA.")
-    path = folder / name
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r}; --data must name the folder that has {name}.")
-    try:
-        with np.load(path) as arrays:
-            return {key: arrays[key] for key in needed}
-    except (KeyError, AttributeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise ValueError(f"{str(path)!r} should be an .npz file with the arrays {', '.join(needed)}.") from None
+    if not (folder / name).is_file():
+        raise FileNotFoundError(
+            f"There is no file {str(folder / name)!r}; --data must name the folder that has {name}."
+        )
+    return read_npz(folder / name, needed)

@@ -22,7 +22,6 @@ from .plan import Plan
 from .sizes import check_epochs
 
 if TYPE_CHECKING:
-    from .history import History
     from .mlp import MLP
 
 
@@ -180,13 +179,13 @@ class FitMetrics:
                     self._values[part][name][epoch] = metric(samples, y_pred)
         self.n_measured = epoch + 1
 
-    def write(self, history: History, n_epochs: int) -> None:
-        """The records of the first n_epochs; those that were not measured any more, NaN."""
+    def records(self, n_epochs: int) -> dict[str, dict[str, np.ndarray]]:
+        """The history's records of the first n_epochs; of those that were not measured any more, NaN."""
         for values in self._values.values():
             for value in values.values():
                 value[self.n_measured : n_epochs] = np.nan
         cut = {part: {name: v[:n_epochs] for name, v in values.items()} for part, values in self._values.items()}
-        history.metrics, history.validation_metrics = cut["training"], cut.get("validation", {})
+        return {"metrics": cut["training"], "validation_metrics": cut.get("validation", {})}
 
 
 def _samples(data: Data, network: Network) -> Samples:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from .array_files import read_npz
 from .column_choice import check_columns
 from .columns import Note
 from .files import check_output, replacing
+from .held_out import parts_as_trained
 from .history import History
 from .mlp import MLP
 from .persistence import load
@@ -40,7 +40,8 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         If there is no such file, or it does not fit the net.
     """
     if file.suffix == ".npz":
-        return _read_arrays(file)
+        arrays = read_npz(file, ("X", "y"))
+        return arrays["X"], arrays["y"], None
     if net.preprocessing is not None:
         name = net.preprocessing.target.name
         if target not in (None, name):
@@ -56,22 +57,6 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
     return inputs.to_numpy(), table[target].to_numpy(), [str(name) for name in inputs.columns]
 
 
-def _read_arrays(file: Path) -> tuple[np.ndarray, np.ndarray, None]:
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {str(file)!r}; check the path.")
-    try:
-        with np.load(file) as arrays:
-            names = arrays.files
-            if {"X", "y"} <= set(names):
-                return arrays["X"], arrays["y"], None
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error):
-        raise ValueError(
-            f"{str(file)!r} should hold arrays of numbers X and y, as numpy.savez(file, X=X, y=y) writes them, but "
-            "cannot be read so: it is damaged, or of another kind."
-        ) from None
-    raise ValueError(f"{str(file)!r} must hold arrays X and y, but it holds {', '.join(names) or 'none'}.")
-
-
 def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:
     """Write the report of a saved net, and return where; on the samples of `file` if there is one."""
     from .report import write
@@ -84,7 +69,8 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
             f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
         )
     X, y, names = (None, None, None) if file is None else read_samples(net, file, target)
-    write(net.history or History(net), output, X, y, feature_names=names)
+    parts = None if file is None else parts_as_trained(net, X, y, split_rows)
+    write(net.history or History(net), output, parts=parts, feature_names=names)
     return output
 
 

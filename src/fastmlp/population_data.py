@@ -22,7 +22,7 @@ from .data import (
     smoothed,
 )
 from .devices import device_of, on_device_of
-from .errors import checked_share
+from .errors import checked_share, counted
 from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, Data
 from .network import Network
 
@@ -57,7 +57,7 @@ def make_nets_data(
         if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
             if targets.shape[:2] != (n_nets, n):
                 raise ValueError(
-                    f"y for {n_nets} nets must have shape ({n_nets}, {n}, ...), but it has {targets.shape}."
+                    f"y for {counted(n_nets, 'net')} must have shape ({n_nets}, {n}, ...), but it has {targets.shape}."
                 )
             y_stride = n * network.n_outputs
             targets = as_targets(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .convergence import EpochStatistics, wilson_interval
-from .errors import DivergenceWarning
+from .errors import DivergenceWarning, counted
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from .stopwatch import is_worth_telling, told_time
 
@@ -157,8 +157,8 @@ class PopulationResult:
         n = np.count_nonzero(self.status == DIVERGED_NET)
         if n:
             warnings.warn(
-                f"The loss of {n:,} of {self.n_nets:,} nets stopped being finite; their training ended and parameters "
-                "from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
+                f"The loss of {n:,} of {counted(self.n_nets, 'net')} stopped being finite; their training ended and "
+                "parameters from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
                 DivergenceWarning,
                 stacklevel=stacklevel,
             )
@@ -192,7 +192,7 @@ class PopulationResult:
     def summary(self) -> str:
         """The statistics as text, ready to print."""
         lines = [
-            f"{self.n_nets:,} nets in {told_time(self.seconds, self.compile_seconds)}"
+            f"{counted(self.n_nets, 'net')} in {told_time(self.seconds, self.compile_seconds)}"
             + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
             self._success_line(),
         ]
@@ -209,15 +209,17 @@ class PopulationResult:
         if finite.size and len(self.record_epochs):
             lines += self._loss_lines()
         if self.restarts.any():
-            lines.append(f"restarts          {int(self.restarts.sum()):,}, in {int((self.restarts > 0).sum()):,} nets")
+            lines.append(
+                f"restarts          {int(self.restarts.sum()):,}, in {counted(int((self.restarts > 0).sum()), 'net')}"
+            )
         return "\n".join(lines)
 
     def _success_line(self) -> str:
         counts = f"{self.n_converged:,} of {self.n_finished:,}"
         if self.success_rate is None or self.success_interval is None:
             return (
-                f"no rule of convergence was asked for (converged=... of fit): {counts} {self.claim}, which says "
-                "nothing about how many have learned"
+                f"no rule of convergence was asked for: {counts} {self.claim}; converged=... of fit would say when a "
+                "net has learned"
             )
         low, high = self.success_interval
         return (
@@ -238,7 +240,7 @@ class PopulationResult:
             f"{times.times.min():g} to {times.times.max():g}",
             f"                  quantiles 5, 25, 50, 75, 95 %: {q}",
             f"                  harmonic mean {times.harmonic_mean:.4g}; {of_all}",
-            f"restarting        after {limit:,} epochs is best: {expected:.4g} epochs expected",
+            f"restarting        after {counted(limit, 'epoch')} is best: {expected:.4g} epochs expected",
         ]
 
     def _histogram_lines(self, n_bins: int = 10, width: int = 40) -> list[str]:

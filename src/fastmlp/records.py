@@ -80,13 +80,14 @@ def judge(best: Best | None, goal: Converged | None, history: History, first: in
 
 def write_records(
     history: History, n: int, memory: Memory, metric: int, validated: np.ndarray, validated_metric: int | None,
-    best_epoch: int | None,
+    best_epoch: int | None, others: dict[str, Any],
 ) -> None:  # fmt: skip
     """Bring the history's records to those of n epochs, all of them at once.
 
     validated : (epochs, 2), the losses and shares right of the validation samples; validated_metric : None without any
+    others : what else of the history is of these epochs
     """
-    records: dict[str, Any] = {"loss": memory.epoch_loss[:n], "best_epoch": best_epoch}
+    records: dict[str, Any] = {"loss": memory.epoch_loss[:n], "best_epoch": best_epoch, **others}
     if metric != METRIC_NONE:
         records["accuracy"] = memory.epoch_right[:n]
     if validated_metric is not None:

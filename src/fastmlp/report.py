@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ STOPPED_BY = {
 def write(
     of: History, path: str | os.PathLike, X: Any = None, y: Any = None, *, feature_names: Any = None,
     labels: Any = None, diagnosis: Any = None, title: str | None = None,
+    parts: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> None:  # fmt: skip
     """Write the page.
 
@@ -43,6 +45,8 @@ def write(
     feature_names, labels : names of the inputs and the classes
     diagnosis : what fastmlp.diagnose returned; it is called if this is None
     title : of the page
+    parts : {"training": (X, y), "validation": (X, y)} in place of X and y: the verdict is about the first, with the
+        second for samples that training has not seen, and the pictures show the last
 
     Raises
     ------
@@ -56,7 +60,10 @@ def write(
     check_output(path)
     if (X is None) != (y is None):
         raise ValueError("Give both X and y, or neither.")
-    parts = of.samples if X is None else {"": (X, y)}
+    if X is not None:
+        parts = {"": (X, y)}
+    elif parts is None:
+        parts = of.samples
     if not of.epochs and not parts:
         raise ValueError(
             "There is nothing to report: the net knows no training, and no samples were given. Train it and save it "
@@ -68,21 +75,25 @@ def write(
     subject = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
     page = Page(title or f"Training report: {subject}", f"{net!r}")
     _figures(page, of)
-    if parts:
-        judged = next(iter(parts.values()))
-        if diagnosis is None:
-            import fastmlp
-
-            diagnosis = fastmlp.diagnose(net, *judged, history=of if of.epochs else None)
-        _verdict(page, diagnosis)
+    _verdict(page, diagnosed(of, parts) if diagnosis is None else diagnosis)
     if of.epochs:
         _curves(page, of)
     if parts:
         name, samples = list(parts.items())[-1]  # the validation part, if there is one
-        _learned(page, net, *samples, name, feature_names, labels)
+        _learned(page, of, *samples, name, feature_names, labels)
     _time(page, of)
     _settings(page, of)
     write_text(path, page.html())
+
+
+def diagnosed(of: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
+    """The verdict on the first part, with the validation part where there is one; without samples, by the records."""
+    import fastmlp
+
+    if not parts:
+        return fastmlp.diagnose(of.net, history=of)
+    held_out = {"validation_data": parts["validation"]} if len(parts) > 1 and "validation" in parts else {}
+    return fastmlp.diagnose(of.net, *next(iter(parts.values())), history=of if of.epochs else None, **held_out)
 
 
 def _figures(page: Page, of: History) -> None:
@@ -110,7 +121,12 @@ def _verdict(page: Page, diagnosis: Any) -> None:
     page.verdict(
         str(diagnosis.title),
         percent(confidence) if isinstance(confidence, float) else str(confidence),
-        [("What to do", diagnosis.remedy), ("How to confirm it", diagnosis.experiment)],
+        [
+            ("Doubt", getattr(diagnosis, "doubt", "")),
+            ("What to do", diagnosis.remedy),
+            ("How to confirm it", diagnosis.experiment),
+            ("Judged on", getattr(diagnosis, "judged_on", "")),
+        ],
         {str(name).replace("_", " "): _shown(value) for name, value in diagnosis.evidence.items()},
         alarms=not getattr(diagnosis, "is_healthy", True),
     )
@@ -131,9 +147,11 @@ def _curves(page: Page, of: History) -> None:
     page.pictures(pictures)
 
 
-def _learned(page: Page, net: Any, X: Any, y: Any, part: str, names: Any, labels: Any) -> None:
+def _learned(page: Page, of: History, X: Any, y: Any, part: str, names: Any, labels: Any) -> None:
+    net = of.net
     samples = as_samples(net, X, y)
-    where = f" ({part} samples)" if part else ""
+    n = len(samples.X)
+    where = f" ({part} samples)" if part else f" ({n:,} samples given)"
     pictures = []
     if net.network.n_features == 2:
         draw = lambda ax: boundary(net, X, y, feature_names=names, labels=labels, ax=ax)
@@ -150,6 +168,12 @@ def _learned(page: Page, net: Any, X: Any, y: Any, part: str, names: Any, labels
     if pictures:
         page.section(f"What was learned{where}")
         page.pictures(pictures)
+        n_training = of.settings.get("n_samples") if of.epochs else None
+        if n_training and not part:
+            page.text(
+                f"The net was trained on {n_training:,} samples. As far as those are among the {n:,} shown here, the "
+                "figures are better than they would be on new ones."
+            )
 
 
 def _time(page: Page, of: History) -> None:

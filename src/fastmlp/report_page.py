@@ -13,7 +13,10 @@ CSS = """
 :root { color-scheme: light; --ink: #222; --faint: #666; --line: #e2e2e2; --accent: #0072b2; --mark: #d55e00; }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-  color: var(--ink); background: #fff; max-width: 1080px; margin: 0 auto; padding: 32px 24px 48px; }
+  color: var(--ink); background: #fff; max-width: 1440px; margin: 0 auto; padding: 32px clamp(16px, 3vw, 40px) 48px; }
+main { display: flex; flex-wrap: wrap; gap: 0 56px; }
+header, section { flex: 1 1 100%; min-width: 0; }
+section.narrow { flex: 1 1 min(100%, 460px); }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; }
 h2 { font-size: 18px; margin: 36px 0 12px; padding-top: 14px; border-top: 1px solid var(--line); }
 p { max-width: 75ch; margin: 8px 0; }
@@ -25,17 +28,19 @@ code { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; 
 .card .value { font-size: 22px; font-weight: 600; line-height: 1.3; }
 .verdict { border-left: 4px solid var(--accent); padding: 2px 0 2px 16px; }
 .verdict.alarm { border-color: var(--mark); }
+.split { display: flex; flex-wrap: wrap; gap: 16px 56px; align-items: flex-start; }
+.split > .verdict { flex: 1 1 min(100%, 460px); } .split > .tables { flex: 1 1 min(100%, 340px); }
 .verdict .title { font-size: 20px; font-weight: 600; margin: 0; }
 .verdict .sure { color: var(--faint); font-weight: 400; font-size: 15px; }
 .verdict dt { font-weight: 600; margin-top: 10px; } .verdict dd { margin: 0; max-width: 75ch; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 20px 28px;
-  align-items: start; }
-.pictures img { max-width: 100%; height: auto; }
-.tables { display: flex; flex-wrap: wrap; gap: 0 56px; align-items: flex-start; }
-table { border-collapse: collapse; font-size: 14px; max-width: min(100%, 480px); }
+.pictures { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: flex-start; }
+.pictures img { flex: 1 1 min(100%, 400px); min-width: 0; height: auto; }
+.tables { display: flex; flex-wrap: wrap; gap: 12px 40px; align-items: flex-start; }
+.tables > table { flex: 1 1 min(100%, 290px); }
+table { border-collapse: collapse; font-size: 14px; max-width: min(100%, 640px); }
 caption { text-align: left; font-weight: 600; padding: 6px 0; }
-td, th { text-align: left; vertical-align: top; padding: 4px 24px 4px 0; border-bottom: 1px solid var(--line);
-  font-weight: 400; overflow-wrap: anywhere; }
+td, th { text-align: left; vertical-align: top; padding: 4px 16px 4px 0; border-bottom: 1px solid var(--line);
+  font-weight: 400; overflow-wrap: break-word; }
 th { color: var(--faint); white-space: nowrap; }
 .bars { display: grid; grid-template-columns: max-content 1fr; gap: 6px 14px; align-items: center; max-width: 640px;
   margin: 0 0 14px; font-size: 14px; }
@@ -44,19 +49,41 @@ th { color: var(--faint); white-space: nowrap; }
 .bars .bar:last-child i { background: var(--mark); }
 .small { color: var(--faint); font-size: 13px; }
 footer { margin-top: 40px; color: var(--faint); font-size: 13px; }
-@media print { body { padding: 0; max-width: none; } h2, .pictures, .card, table { break-inside: avoid; } }
+@media print { body { padding: 0; max-width: none; } section.narrow { flex-basis: 100%; }
+  h2, .pictures, .card, table { break-inside: avoid; } }
 """
 
 
+class Section:
+    """HTML under one heading; narrow sections stand side by side where the window is wide."""
+
+    def __init__(self, head: str):
+        self.parts, self.n_pictures, self.is_wide = [head], 0, False
+
+    def html(self, tag: str = "section") -> str:
+        narrow = tag == "section" and not self.is_wide and self.n_pictures < 2
+        inner = "\n".join(self.parts)
+        kind = ' class="narrow"' if narrow else ""
+        return f"<{tag}{kind}>\n{inner}\n</{tag}>"
+
+
 class Page:
-    """Sections in the order in which they are added; `html()` is the whole page. All text is escaped."""
+    """Sections in the order in which they are added; `html()` is the whole page. All text is escaped.
+
+    On a wide window sections with at most one picture stand side by side, as do tables and pictures; on a narrow one
+    there is one column.
+    """
 
     def __init__(self, title: str, subtitle: str):
         self.title = title
-        self._parts = [f"<h1>{escape(title)}</h1>\n<code>{escape(subtitle)}</code>"]
+        self._sections = [Section(f"<h1>{escape(title)}</h1>\n<code>{escape(subtitle)}</code>")]
+
+    @property
+    def _parts(self) -> list[str]:
+        return self._sections[-1].parts
 
     def section(self, title: str) -> None:
-        self._parts.append(f"<h2>{escape(title)}</h2>")
+        self._sections.append(Section(f"<h2>{escape(title)}</h2>"))
 
     def text(self, text: str) -> None:
         self._parts.append(f'<p class="small">{escape(text)}</p>')
@@ -75,20 +102,25 @@ class Page:
         alarms: bool = False,
     ) -> None:  # fmt: skip
         said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
+        self._sections[-1].is_wide = True
+        tables = self._tables({"Evidence": evidence}) if evidence else ""
         self._parts.append(
-            f'<div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)} '
-            f'<span class="sure">confidence {escape(confidence)}</span></p><dl>{said}</dl></div>'
+            f'<div class="split"><div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)} '
+            f'<span class="sure">confidence {escape(confidence)}</span></p><dl>{said}</dl></div>{tables}</div>'
         )
-        if evidence:
-            self.tables({"Evidence": evidence})
 
     def pictures(self, images: Iterable[str]) -> None:
+        images = list(images)
+        self._sections[-1].n_pictures += len(images)
         self._parts.append(f'<div class="pictures">{"".join(images)}</div>')
 
     def tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:
         """Side by side; the captions are the keys."""
+        self._parts.append(self._tables(tables))
+
+    def _tables(self, tables: Mapping[str, Mapping[str, str]]) -> str:
         inner = "".join(self._table(rows, caption) for caption, rows in tables.items())
-        self._parts.append(f'<div class="tables">{inner}</div>')
+        return f'<div class="tables">{inner}</div>'
 
     def _table(self, rows: Mapping[str, str], caption: str) -> str:
         head = f"<caption>{escape(caption)}</caption>" if caption else ""
@@ -112,7 +144,8 @@ class Page:
         from . import __version__
 
         when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-        body = "\n".join(self._parts)
+        first, *others = self._sections
+        body = "\n".join([first.html("header"), *(section.html() for section in others)])
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -135,7 +168,7 @@ def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -
     with rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     data = base64.b64encode(stream.getvalue()).decode("ascii")
-    size = f'width="{round(80 * width)}" height="{round(80 * height)}"'
+    size = f'width="{round(80 * width)}" height="{round(80 * height)}" style="max-width:{round(115 * width)}px"'
     return f'<img {size} alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_count, checked_number, takes, unknown_name
+from .errors import checked_count, checked_number, counted, takes, unknown_name
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ def factors_at(function: Callable[[np.ndarray, int], Any], first: int, n: int, n
         factors = np.array([np.nan])
     if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
         raise ValueError(
-            f"A schedule must give a finite factor of at least 0 for each of {n} steps, but it gave {given!r}."
+            f"A schedule must give a finite factor of at least 0 for each of {counted(n, 'step')}, but it gave "
+            f"{given!r}."
         )
     return factors.copy()
 

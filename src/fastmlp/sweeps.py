@@ -11,7 +11,7 @@ import numpy as np
 from . import data as border
 from .choices import seed_of
 from .compile_notice import CompileNotices
-from .errors import checked_count, is_distribution, unknown_name
+from .errors import checked_count, counted, is_distribution, unknown_name
 from .kernels.arguments import METRIC_NONE
 from .mlp import MLP
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
@@ -213,7 +213,9 @@ def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state,
     if features.ndim != 2:
         raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {features.shape}.")
     if len(targets) != len(features):
-        raise ValueError(f"y has {len(targets)} samples, but X has {len(features)}: they must be of one length.")
+        raise ValueError(
+            f"y has {counted(len(targets), 'sample')}, but X has {len(features)}: they must be of one length."
+        )
     is_class = loss != "squared_error"
     left_in = folds(len(features), cv, stratify=targets.reshape(-1) if is_class else None, random_state=seed % 2**32)
     groups = [(members, [{**defaults, **rows[k]} for k in members]) for members in _groups(rows, defaults)]

@@ -15,6 +15,7 @@ from .column_choice import select_columns
 from .columns import Note
 from .errors import DivergenceWarning, counted
 from .files import check_output
+from .held_out import SEED, SHARE
 from .history import History
 from .interruption import interruption_says
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
@@ -191,7 +192,7 @@ def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -
     """Train; a divergence is left to the caller to report, who can name the command's options."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        return net.fit(
+        history = net.fit(
             *parts["training"],
             epochs=settings.epochs,
             batch_size=settings.batch_size,
@@ -200,6 +201,8 @@ def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -
             validation_data=parts.get("validation"),
             early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
         )
+    history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for those who find the parts again
+    return history
 
 
 def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output: Path) -> NoReturn:

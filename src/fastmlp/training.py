@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import sqrt
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from .callbacks import Best, Callback, EarlyStopping, epochs_ahead
 from .convergence import Converged
 from .errors import DivergenceWarning
+from .finiteness import are_finite
 from .heuristics import products
 from .history import History
 from .kernels import interrupts
@@ -314,7 +315,7 @@ class Fit:
         return is_finite
 
     def _is_finite(self) -> bool:
-        return not self.memory.scalars[0, DIVERGED] and isfinite(float(self.memory.params.sum()))
+        return not self.memory.scalars[0, DIVERGED] and are_finite(self.memory.params, self.plan.backend.to_host)
 
     def _restore_finite(self, first: int) -> None:
         """The last finite parameters, after a call that began with step `first`."""
@@ -404,7 +405,6 @@ class Fit:
         best_epoch = self._judged.epoch if self._judged.epoch >= 0 else None
         validated_metric = None if self.validation is None else self.validation[1].metric
         write_records(
-            self.history, n, self.memory, self.data.metric, self._validated, validated_metric, best_epoch
+            self.history, n, self.memory, self.data.metric, self._validated, validated_metric, best_epoch,
+            {} if self.options.metrics is None else self.options.metrics.records(n),
         )  # fmt: skip
-        if self.options.metrics is not None:
-            self.options.metrics.write(self.history, n)

@@ -114,3 +114,12 @@ def test_what_cannot_be_read(X):
         foreign_subject([np.ones((3, 1, 1))], X, ["tanh"], None)
     with pytest.raises(ValueError, match="or a forward function, but it is int"):
         foreign_subject(3, X, None, None)
+
+
+def test_one_activation_as_text_is_one_activation():
+    """And not one per letter."""
+    X, y = np.array([[0.0], [1.0]]), np.array([0, 1])
+    one, two = [np.ones((1, 1)), np.zeros(1)], [np.ones((1, 2)), np.zeros(2), np.ones((2, 1)), np.zeros(1)]
+    assert diagnose(one, X, y, activations="sigmoid").verdict == diagnose(one, X, y, activations=["sigmoid"]).verdict
+    with pytest.raises(ValueError, match="but it names 1 where the layers are 2"):
+        diagnose(two, X, y, activations="sigmoid")

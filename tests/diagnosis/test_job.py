@@ -1,9 +1,11 @@
 """`fastmlp diagnose` and `fastmlp xor --stuck`, run in this process."""
 
+import html
 import json
 
 import numpy as np
 import pytest
+import stuck_nets
 import toy_data as data
 from typer.testing import CliRunner
 
@@ -40,6 +42,59 @@ def test_a_net_of_train(run, moons):
     wrong = run("diagnose", "model.safetensors", "words.csv", "--target", "x")
     assert wrong.exit_code == 1
     assert "was trained to predict 'label', not 'x': leave --target out" in wrong.stderr
+
+
+def noisy_table(seed, n=800):
+    """A table that a broad net learns better than it can predict: noise of the size of the signal."""
+    X, y = stuck_nets.table(seed, n)
+    return pd.DataFrame(X, columns=list("abcdefghij")).assign(target=y)
+
+
+BROAD = ["--hidden", "128,128", "--epochs", "40", "--patience", "40", "--batch-size", "64"]
+
+
+def verdict_of_page(path):
+    page = path.read_text(encoding="utf-8")
+    return page.split('<p class="title">')[1].split(" <span")[0], page
+
+
+@pytest.mark.parametrize("options, verdict", [
+    (BROAD, "over_fitting"), (["--hidden", "", "--epochs", "60", "--learning-rate", "0.03"], None),
+    (["--hidden", "64", "--epochs", "3", "--schedule", "constant", "--learning-rate", "0.002"], "still_learning"),
+])  # fmt: skip
+def test_diagnose_and_report_say_the_same(run, tmp_path, options, verdict):
+    """Of the same net and table: by the table's own parts, and by other rows."""
+    noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
+    noisy_table(1, 150).to_csv(tmp_path / "other.csv", index=False)
+    trained = run("train", "table.csv", "--target", "target", *options)
+    assert trained.exit_code == 0, trained.output
+    for name in ("table.csv", "other.csv"):
+        found = json.loads(run("diagnose", "model.safetensors", name, "--json").stdout)
+        assert run("report", "model.safetensors", name).exit_code == 0
+        title, page = verdict_of_page(tmp_path / "model.html")
+        assert title == found["title"]
+        assert html.escape(found["judged_on"]) in page
+        assert {"epochs", "change of the loss"} & set(found["evidence"]), "the history in the file was used"
+        if name == "table.csv":
+            assert found["judged_on"] == "640 samples; 160 validation samples"
+            assert "What was learned (validation samples)" in page
+            assert verdict in (None, found["verdict"])
+        else:
+            assert found["judged_on"].startswith("150 samples that were given, where the net was trained on 640")
+            assert "What was learned (150 samples given)" in page
+            assert "The net was trained on 640 samples." in page
+
+
+def test_an_over_fitted_net_is_told_its_figures(run, tmp_path):
+    noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
+    run("train", "table.csv", "--target", "target", *BROAD)
+    for arguments in (("table.csv",), ()):  # with samples, and by the records of the file
+        assert run("report", "model.safetensors", *arguments).exit_code == 0
+        title, page = verdict_of_page(tmp_path / "model.html")
+        assert title == "Over-fitting"
+        assert "is kept already" in page
+        assert "best epoch" in page
+        assert "validation loss" in page
 
 
 def test_a_net_of_the_plain_interface(run, moons):

@@ -98,7 +98,7 @@ def test_usual_losses():
 def test_mistakes_in_arrays():
     W, b = [np.ones((2, 3)), np.ones((3, 1))], [np.ones(3), np.ones(1)]
     assert from_arrays(W, b, ["tanh", "sigmoid"]).layout.layer_sizes == (2, 3, 1)
-    with pytest.raises(ValueError, match="2 layers and 1 activations: name one per layer"):
+    with pytest.raises(ValueError, match=r"a name or a function per layer.* names 1 where the layers are 2"):
         from_arrays(W, b, ["tanh"])
     with pytest.raises(ValueError, match="Layer 2 should have W of shape"):
         from_arrays([W[0], np.ones((4, 1))], b, ["tanh", "sigmoid"])

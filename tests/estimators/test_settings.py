@@ -30,7 +30,7 @@ def test_batch_sizes():
     assert batch_size_of(MLPClassifier(), 50) == 50
     assert batch_size_of(MLPClassifier(solver="rprop"), 1000) == 1000
     assert batch_size_of(MLPClassifier(solver="lbfgs", batch_size=10), 1000) == 1000
-    with pytest.warns(UserWarning, match="batch_size is 60, but there are only 50 samples"):
+    with pytest.warns(UserWarning, match="batch_size is 60, but X has only 50 samples"):
         assert batch_size_of(MLPClassifier(batch_size=60), 50) == 50
 
 

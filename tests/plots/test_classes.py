@@ -72,3 +72,28 @@ def test_numbers_are_refused(picture, rng):
     net = fastmlp.MLP((2, 1), random_state=0)
     with pytest.raises(ValueError, match="needs targets that are exclusive classes"):
         picture(net, XOR, rng.normal(size=4))
+
+
+@pytest.mark.parametrize("labels", [None, ["no", "a name that is far longer than any picture of two classes is wide"]])
+def test_the_title_of_a_confusion_matrix_is_whole(labels, rng):
+    X = rng.normal(size=(3000, 2))
+    ax = plots.confusion(xor_net(), X, (X[:, 0] > 0).astype(int), labels=labels)
+    renderer = ax.figure.canvas.get_renderer()
+    ax.figure.draw(renderer)
+    title = next(text for text in ax.get_children() if getattr(text, "get_text", str)().startswith("Confusion"))
+    assert title.get_window_extent(renderer).x1 <= ax.figure.bbox.x1
+    assert ax.get_window_extent(renderer).width > 60, "there is room for the matrix"
+
+
+@pytest.mark.parametrize("name", [r"$\foo$", "$5 to $10", "_hidden", "a^b_c"])
+def test_names_are_no_formulas(name):
+    """They are drawn letter by letter, in every place."""
+    ax = plots.confusion(xor_net(), XOR, TARGETS, labels=[name, "b"])
+    shown = ax.get_yticklabels()[0].get_text().replace(r"\$", "$").strip()
+    assert shown == name
+    ax.figure.canvas.draw()
+    plots.calibration(xor_net(), XOR, TARGETS, labels=["a", name]).figure.canvas.draw()
+    ax = plots.boundary(xor_net(), XOR, TARGETS, labels=[name, "b"], feature_names=[name, "x"], title=name)
+    ax.figure.canvas.draw()
+    assert name in [text.get_text().replace(r"\$", "$").strip() for text in ax.get_legend().get_texts()]
+    plots.boundaries({name: xor_net()}, XOR, TARGETS)[0].figure.canvas.draw()

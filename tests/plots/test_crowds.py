@@ -53,6 +53,14 @@ def test_none_converged():
     assert any(text.get_text() == "95 % interval 0.0 to 7.1 %" for text in ax.texts)
 
 
+def test_no_rule_no_rate():
+    of = result([10, 20], 4)
+    of.success_rate = of.success_interval = None
+    ax = plots.epochs_to_converge(of)
+    assert ax.get_title(loc="left") == "2 of 4 nets converged"
+    assert any(text.get_text() == "no rule of convergence" for text in ax.texts)
+
+
 def test_short_way():
     pop = fastmlp.Population((2, 2, 1), 40, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     ax = pop.fit(XOR, TARGETS, epochs=300, optimizer="rprop", converged="40-20-40").plot(bins=10)

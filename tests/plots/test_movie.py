@@ -96,3 +96,19 @@ def test_numbers_are_refused(tmp_path, rng):
     net.fit(XOR, rng.normal(size=4), epochs=3, callbacks=[snapshots])
     with pytest.raises(ValueError, match="shows exclusive classes"):
         plots.animation(snapshots, XOR, rng.normal(size=4), tmp_path / "a.gif")
+
+
+def test_what_is_no_recording_is_refused_in_a_sentence(tmp_path):
+    net = xor_net()
+    with pytest.raises(ValueError, match=r"needs a fastmlp.Snapshots that was among the callbacks.*given MLP"):
+        plots.animation(net, XOR, TARGETS, tmp_path / "a.gif")
+    with pytest.raises(ValueError, match=r"needs a fastmlp.Snapshots .*given MLP"):
+        plots.landscape(net, XOR, TARGETS, snapshots=net)
+    with pytest.raises(ValueError, match=r"needs a fastmlp.LayerRecorder .*given MLP"):
+        plots.layers(net)
+    with pytest.raises(ValueError, match=r"needs the History that fit returned, .*given MLP"):
+        plots.history(net)
+    with pytest.raises(ValueError, match=r"needs the result of Population.fit .*given MLP"):
+        plots.epochs_to_converge(net)
+    with pytest.raises(ValueError, match=r"needs a Population, .*given MLP"):
+        plots.population(net, XOR, TARGETS)

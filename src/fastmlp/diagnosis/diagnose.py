@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,19 @@ from ..mlp import MLP
 from ..population import Population
 from . import inputs as border
 from .foreign_nets import foreign_subject
+from .loss_curves import Curve
 from .measurements import Measurements, calm_blas
 from .measurements import measure as measured_by
+from .records_only import verdict_of_records
 from .reports import Diagnosis, PopulationDiagnosis
 from .subjects import Subject, own_subject
+from .updates import Updates, updates_of
 
 
 def diagnose(
     net: Any,
-    X: Any,
-    y: Any,
+    X: Any = None,
+    y: Any = None,
     history: Any = None,
     *,
     validation_data: tuple[Any, Any] | None = None,
@@ -34,7 +38,9 @@ def diagnose(
     net : an MLP or a Population; a fitted scikit-learn MLP; a PyTorch or Keras model of dense layers; a list of arrays
         [W, b, W, b, ...] (W of shape (fan_in, fan_out)) or a state_dict, with `activations`; or a forward function of X
         (n_samples, n_features), of which only the outputs can be judged
-    X, y : what it was trained on, as fit takes them; they may hold NaN, which is found
+    X, y : what it was trained on, as fit takes them; they may hold NaN, which is found. Without them an MLP is judged
+        on the samples that its history holds after a fit in this process or, of a net from a file, by the history's
+        records alone, which tell less
     history : what fit returned, or a sequence with a loss per epoch; a population's last result is taken by itself
     validation_data : (X, y) that training has not seen, which tells over-fitting from learning
     activations : a name or a function of z per layer, the output's last, for weights given as arrays; for PyTorch and
@@ -50,7 +56,7 @@ def diagnose(
     Raises
     ------
     ValueError
-        If the net cannot be read, or the data do not fit it.
+        If the net cannot be read, the data do not fit it, or there is nothing to judge by.
 
     Examples
     --------
@@ -64,6 +70,10 @@ def diagnose(
     """
     if isinstance(net, History):
         net, history = net.net, net
+    if X is None or y is None:
+        if (X is None) != (y is None):
+            raise ValueError("Give both X and y, or neither.")
+        return _diagnose_fit(net, history, validation_data, learning_rate)
     if isinstance(net, Population):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
     features, bad_X = border.as_inputs(X)
@@ -72,12 +82,37 @@ def diagnose(
     history = getattr(net, "loss_curve_", None) if history is None else history
     samples = border.as_samples(features, bad_X, y, subject, classes)
     held_out = border.as_validation(validation_data, subject, classes)
-    curve, updates = border.as_curve(history), border.updates_of(history, net, learning_rate)
+    curve, updates = border.as_curve(history), updates_of(history, net, learning_rate)
     measured = measure(
         subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
         validation=held_out, updates=updates,
     )  # fmt: skip
-    return PopulationDiagnosis(measured).net(0)
+    basis = judged_on(len(features), None if held_out is None else len(held_out[0]), updates, curve)
+    return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
+
+
+def judged_on(n_samples: int, n_validation: int | None, updates: Updates, curve: Curve | None) -> str:
+    """The samples and records behind a verdict, in words; empty where it is just the samples of the training."""
+    given = f"{n_samples:,} samples"
+    if updates.n_samples and updates.n_samples != n_samples:
+        trained = f"{updates.n_samples:,}"
+        given += f" that were given, where the net was trained on {trained}: they may hold others than those"
+    if n_validation is not None:
+        return f"{given}; {n_validation:,} validation samples"
+    if curve is not None and curve.validation is not None:
+        return f"{given}; the fit's own records of validation"
+    return given if updates.n_samples != n_samples and updates.n_samples else ""
+
+
+def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis:
+    """Of an MLP without samples: on those that its history holds, else by the records."""
+    history = getattr(net, "history", None) if history is None else history
+    if not isinstance(net, MLP) or not isinstance(history, History):
+        raise ValueError("Give samples X and y: only an MLP with the history of a fit can be judged without.")
+    if "training" not in history.samples:
+        return verdict_of_records(_subject(net, np.empty((0, 0)), None, None)[0], history)
+    held_out = history.samples.get("validation") if validation_data is None else validation_data
+    return diagnose(net, *history.samples["training"], history, validation_data=held_out, learning_rate=learning_rate)
 
 
 def measure(subject: Subject, *arguments: Any, **settings: Any) -> Measurements:
@@ -101,7 +136,7 @@ def _diagnose_population(
     own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
     dropout = np.reshape(pop.dropout, (-1, 1)) if np.ndim(pop.dropout) else pop.dropout
     subject = own_subject(pop.network, pop.params, pop.l2, dropout)
-    updates = border.updates_of(history, pop, learning_rate)
+    updates = updates_of(history, pop, learning_rate)
     curve = border.as_curve(history)
     held_out = border.as_validation(validation_data, subject, None)
     if own is None:

@@ -48,6 +48,15 @@ def _output_range(m: Measurements, k: int) -> str:
     return f"[{number(m.bounds.low)}, {number(m.bounds.high)}], {m.bounds.source}"
 
 
+def _left(m: Measurements) -> np.ndarray:
+    """Epochs until the loss is where it is going: validation loss where there is one. NaN where a schedule has taken
+    the learning rate down, which makes any curve flat.
+    """
+    if m.updates.schedule:
+        return np.full(m.subject.n_nets, np.nan)
+    return np.where(np.isfinite(m.curve.validation_projected), m.curve.validation_projected, m.curve.projected)
+
+
 FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "samples": lambda m, k: float(m.n_samples),
     "inputs": lambda m, k: float(m.data.n_features),
@@ -62,8 +71,9 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "attainable": lambda m, k: m.data.attainable,
     "accuracy": lambda m, k: one(m.accuracy, k),
     "share of the commonest class": lambda m, k: m.majority,
-    "validation loss": lambda m, k: one(m.validation_loss, k),
+    "validation loss": lambda m, k: one(scores.validation_loss(m), k),
     "explained in validation": lambda m, k: one(m.validation_explained, k),
+    "merged samples": lambda m, k: one(m.merged, k),
     "agreement": lambda m, k: one(m.agreement, k),
     "variation of the outputs": lambda m, k: one(m.variation, k),
     "output range": _output_range,
@@ -102,13 +112,17 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
     "loss under dropout": lambda m, k: one(m.masks.mask_loss, k),
     "penalty": lambda m, k: one(np.broadcast_to(m.subject.l2, m.subject.n_nets), k),
     "epochs": lambda m, k: one(m.curve.epochs, k),
-    "epochs left": lambda m, k: one(m.curve.projected, k),
+    "epochs left": lambda m, k: one(_left(m), k),
     "first loss": lambda m, k: one(m.curve.first, k) + m.floor,
     "recorded loss": lambda m, k: one(m.curve.last, k) + m.floor,
     "lowest loss": lambda m, k: one(m.curve.lowest, k) + m.floor,
     "change of the loss": lambda m, k: one(m.curve.change, k),
     "swing of the loss": lambda m, k: one(m.curve.swing, k),
     "rise of validation loss": lambda m, k: one(m.curve.validation_rise, k),
+    "change of validation loss": lambda m, k: one(m.curve.validation_change, k),
+    "best epoch": lambda m, k: one(m.curve.best, k),
+    "kept epoch": lambda m, k: one(m.curve.kept, k),
+    "training loss of the kept epoch": lambda m, k: one(m.curve.training, k) + m.floor,
     "gap to validation loss": lambda m, k: one(m.curve.gap, k),
     "largest input spread": lambda m, k: m.data.largest_spread,
     "typical input spread": lambda m, k: m.data.typical_spread,

@@ -25,6 +25,8 @@ def foreign_subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, 
     ValueError
         If it is none of these, or cannot be read.
     """
+    if isinstance(activations, str) or callable(activations):
+        activations = [activations]  # of the only layer; nets of more refuse one for all
     if hasattr(net, "coefs_") and hasattr(net, "intercepts_"):
         return _from_scikit_learn(net, loss)
     if callable(getattr(net, "named_modules", None)) and callable(getattr(net, "state_dict", None)):

@@ -8,18 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import as_numbers, checked_pair
-from ..errors import checked_setting
 from ..history import History
 from ..kernels.activations import ACTIVATIONS
 from ..population_result import PopulationResult
 from .loss_curves import Curve
-from .measurements import Updates, rows_of
+from .measurements import rows_of
 from .subjects import Subject
 
 MOST_ROWS = 4000  # samples that a diagnosis works on, drawn at random where there are more
 FEW = 20  # whole numbers with so few distinct values are taken for labels
 MODELS = ("PyTorch module", "Keras model")  # own_name of those whose loss is not theirs
-PLAIN = ("sgd", "momentum", "nesterov")
 
 
 class Samples(NamedTuple):
@@ -204,7 +202,9 @@ def as_curve(history: Any) -> Curve | None:
         return _population_curve(history)
     if isinstance(history, History):
         early = history.stopped_by == "early_stopping" and history.validation_loss is not None
-        return _one_curve(history.loss, history.validation_loss, history.stopped_by == "divergence", early)
+        kept = np.nan if history.best_epoch is None else history.best_epoch + 1.0
+        diverged = history.stopped_by == "divergence"
+        return _one_curve(history.loss, history.validation_loss, diverged, early, kept)
     records = getattr(history, "history", history)
     if isinstance(records, Mapping):
         if "loss" not in records:
@@ -213,13 +213,15 @@ def as_curve(history: Any) -> Curve | None:
     return _one_curve(history, None)
 
 
-def _one_curve(losses: Any, validation: Any, diverged: bool = False, stopped_early: bool = False) -> Curve:
+def _one_curve(
+    losses: Any, validation: Any, diverged: bool = False, stopped_early: bool = False, kept: float = np.nan
+) -> Curve:
     loss = as_numbers(losses, "history").astype(np.float64)
     if loss.ndim != 1:
         raise ValueError(f"A history must be one loss per epoch, (epochs,), but it has shape {loss.shape}.")
     held_out = None if validation is None else as_numbers(validation, "validation losses").astype(np.float64)[:, None]
     diverged = diverged or bool(loss.size and not np.isfinite(loss[-1]))
-    return Curve(np.arange(1, len(loss) + 1), loss[:, None], held_out, diverged, stopped_early)
+    return Curve(np.arange(1, len(loss) + 1), loss[:, None], held_out, diverged, stopped_early, kept)
 
 
 def _population_curve(result: PopulationResult) -> Curve:
@@ -236,22 +238,3 @@ def curve_of_net(curve: Curve, net: slice) -> Curve:
     """One net's part of a population's records."""
     own = lambda flags: flags[net] if np.ndim(flags) else flags
     return Curve(curve.epochs, curve.loss[:, net], None, own(curve.diverged), own(curve.stopped_early))
-
-
-def updates_of(history: Any, net: Any, given: Any) -> Updates:
-    """What is known of the updates; `given` is the learning rate that a user named, or None."""
-    optimizer = getattr(history, "optimizer", None)
-    rule = getattr(getattr(optimizer, "rule", None), "name", "")
-    found = Updates()
-    if optimizer is not None:
-        rate = optimizer.learning_rate / (1.0 - getattr(optimizer, "momentum", 0.0))
-        found = Updates(rate, optimizer.weight_decay, optimizer.clip_norm, is_plain_descent=rule in PLAIN)
-    elif isinstance(history, PopulationResult):
-        known = history.settings.get
-        found = Updates(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
-    elif hasattr(net, "learning_rate_init"):
-        found = Updates(float(net.learning_rate_init), is_plain_descent=getattr(net, "solver", "") == "sgd")
-    if given is None:
-        return found
-    rate = checked_setting("learning_rate", given, 0.0)
-    return found._replace(learning_rate=rate, is_plain_descent=rule in PLAIN or optimizer is None)

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ..held_out import parts_as_trained
+from ..jobs import split_rows
+from ..mlp import MLP
 from ..persistence import load
 from ..tabular import drop_rows_without_target, read_table
 from .diagnose import diagnose
 
 
 def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
-    """The verdict as text to print, or as JSON.
+    """The verdict as text to print, or as JSON, with what the file's own history and held-out rows tell.
 
     Raises
     ------
@@ -23,7 +26,11 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     """
     net = load(model)
     X, y = samples_of(net, file, target)
-    found = diagnose(net, X, y)
+    if isinstance(net, MLP):
+        parts = parts_as_trained(net, X, y, split_rows)
+        found = diagnose(net, *next(iter(parts.values())), history=net.history, validation_data=parts.get("validation"))
+    else:
+        found = diagnose(net, X, y)
     return json.dumps(found.to_dict(), indent=2) if as_json else str(found)
 
 

@@ -22,6 +22,7 @@ class Curve(NamedTuple):
     validation: np.ndarray | None = None
     diverged: np.ndarray | bool = False  # (n_nets,)
     stopped_early: np.ndarray | bool = False  # (n_nets,) whether validation ended the fit and the best epoch was kept
+    kept: float = np.nan  # epoch whose parameters early stopping kept; NaN: those of the last
 
     def above(self, floor: float) -> Curve:
         """The same less the loss of perfect outputs."""
@@ -42,8 +43,14 @@ class Shape(NamedTuple):
     trend: np.ndarray  # net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
     projected: np.ndarray  # epochs left until it is where it is going
     goal: np.ndarray  # the loss it is going to
-    validation_rise: np.ndarray  # last validation loss over its lowest, less 1
-    gap: np.ndarray  # last validation loss over last training loss, less 1
+    kept: np.ndarray  # epoch whose parameters the net has
+    best: np.ndarray  # epoch with the lowest validation loss
+    training: np.ndarray  # training loss of the kept epoch
+    validation: np.ndarray  # validation loss of the kept epoch
+    validation_rise: np.ndarray  # that over the lowest one, less 1
+    gap: np.ndarray  # that over the training loss of the kept epoch, less 1
+    validation_change: np.ndarray  # by how much validation loss fell over the recent epochs, as `change`
+    validation_projected: np.ndarray  # epochs left until validation loss is where it is going
     diverged: np.ndarray
     stopped_early: np.ndarray
 
@@ -75,10 +82,12 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
     )  # fmt: skip
+    kept_row = last_row
+    if np.isfinite(curve.kept):
+        kept_row = np.minimum(np.maximum(np.searchsorted(epochs, curve.kept), 0), last_row)
+    result = result._replace(kept=epochs[kept_row], training=loss[kept_row, nets])
     if curve.validation is not None and len(curve.validation):
-        held_out = np.asarray(curve.validation, np.float64)
-        kept = held_out[np.minimum(last_row, len(held_out) - 1), nets]
-        result = result._replace(validation_rise=kept / _nanmin(held_out) - 1.0, gap=kept / result.last - 1.0)
+        result = _with_validation(result, curve, kept_row, base_loss)
     if len(epochs) < FEWEST:
         return result
     recent = (epochs[:, None] > (1.0 - RECENT) * end) & np.isfinite(loss)
@@ -105,6 +114,23 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         back_and_forth=(np.maximum(path, net_change) + tiny) / (net_change + tiny),
         trend=trend, projected=projected, goal=goal,
     )  # fmt: skip
+
+
+def _with_validation(result: Shape, curve: Curve, kept_row: np.ndarray, base_loss: Any) -> Shape:
+    """The same with what validation records say."""
+    held_out = np.asarray(curve.validation, np.float64)
+    n = min(len(held_out), len(curve.epochs))
+    held_out = np.where(np.isfinite(held_out[:n]), held_out[:n], np.nan)
+    nets = np.arange(held_out.shape[1])
+    kept = held_out[np.minimum(kept_row, n - 1), nets]
+    lowest = _nanmin(held_out)
+    alone = shape_of(Curve(curve.epochs[:n], held_out), len(nets), base_loss)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return result._replace(
+            best=curve.epochs[np.where(np.isfinite(held_out), held_out, np.inf).argmin(axis=0)].astype(np.float64),
+            validation=kept, validation_rise=kept / lowest - 1.0, gap=kept / result.training - 1.0,
+            validation_change=alone.change, validation_projected=alone.projected,
+        )  # fmt: skip
 
 
 def _running_mean(loss: np.ndarray) -> np.ndarray:

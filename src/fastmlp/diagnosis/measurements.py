@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from .dropout_noise import Masks, draw_masks
 from .label_checks import DataChecks, check_data
 from .landscape import Landscape, survey
 from .loss_curves import Curve, Shape, shape_of
+from .merged_outputs import merged_share
 from .subjects import Subject, as_outputs, slope
+from .updates import Updates
 
 ROWS = 1000  # samples that one net is measured on
 ROWS_OF_MANY = 200  # nets of a population, each
@@ -39,19 +41,6 @@ class Bounds(NamedTuple):
     high: float
     source: str  # what has that range
     certainty: float  # 1 where it is read from the activation; less where it is guessed from outputs
-
-
-class Updates(NamedTuple):
-    """How training changed the parameters: numbers or arrays (n_nets,), NaN or 0 where it is not known."""
-
-    learning_rate: Any = np.nan
-    weight_decay: Any = 0.0  # the optimiser's
-    clip_norm: Any = 0.0
-    is_plain_descent: bool = False  # whether the learning rate is one of gradient descent
-
-    def of_nets(self, n_nets: int, members: slice) -> Updates:
-        own = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
-        return Updates(own(self.learning_rate), own(self.weight_decay), own(self.clip_norm), self.is_plain_descent)
 
 
 class Measurements(NamedTuple):
@@ -84,6 +73,7 @@ class Measurements(NamedTuple):
     output_high: np.ndarray
     mean_gap: np.ndarray  # mean output less mean target
     agreement: np.ndarray  # correlation of outputs and targets
+    merged: np.ndarray  # share of samples that share an output with others of other targets: merged_outputs
     unreachable: np.ndarray  # share of the targets beyond the outputs' bounds
     positive: np.ndarray  # share of weights above 0
     n_weights: int
@@ -223,6 +213,7 @@ def _measure_nets(
             "output_high": out.max(axis=(1, 2)),
             "mean_gap": (out.mean(axis=1) - Y.mean(axis=0)).mean(axis=1),
             "agreement": np.where(norm > 0, (out_centred * centred).sum(axis=(1, 2)) / norm, 0.0),
+            "merged": merged_share(out, Y),
             "unreachable": np.full(n_nets, _beyond(Y, bounds)),
         }
     if not subject.has_weights:

@@ -16,6 +16,7 @@ from .verdicts import NAMES, VERDICTS, judge
 RUNNERS_UP = 3
 WORTH_NAMING = 0.1  # confidence of a runner-up
 WIDTH = 100
+SURE = 0.5  # a verdict of less confidence is a hint
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Diagnosis:
     remedy : what to change and by how much;  experiment : what would confirm the verdict
     others : {verdict: confidence} of the runners-up
     is_healthy : whether nothing is broken: converged, still learning, or over-fitting, which is learning too
+    judged_on : the samples and records that the verdict rests on, in words
     """
 
     verdict: str
@@ -38,9 +40,23 @@ class Diagnosis:
     experiment: str
     others: dict[str, float] = field(default_factory=dict)
     is_healthy: bool = False
+    judged_on: str = ""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the confidence is such that the verdict should be acted on; else it is a hint."""
+        return self.confidence >= SURE
+
+    @property
+    def doubt(self) -> str:
+        """A sentence that says so where the confidence is low, else an empty text."""
+        return "" if self.is_sure else "Not sure: the evidence is weak, so take this as a hint and test it first."
 
     def __str__(self) -> str:
         lines = [f"{self.title} ({self.verdict}, confidence {self.confidence:.2f})"]
+        lines += [self.doubt] if self.doubt else []
+        if self.judged_on:
+            lines += textwrap.wrap(f"Judged on: {self.judged_on}", WIDTH, subsequent_indent="  ")
         width = max((len(name) for name in self.evidence), default=0)
         lines += [f"  {name:<{width}}  {shown(value)}" for name, value in self.evidence.items()]
         for heading, text in (("What to change", self.remedy), ("How to make sure", self.experiment)):
@@ -52,6 +68,10 @@ class Diagnosis:
     def __repr__(self) -> str:
         return f"Diagnosis(verdict={self.verdict!r}, confidence={self.confidence:.2f})"
 
+    @property
+    def _basis(self) -> str:
+        return f"Judged on: {self.judged_on}" if self.judged_on else ""
+
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{escape(name)}</td><td style='text-align:right'>{escape(shown(value))}</td></tr>"
@@ -60,7 +80,9 @@ class Diagnosis:
         others = ", ".join(f"{escape(name)} {value:.2f}" for name, value in self.others.items())
         return (
             f"<div class='fastmlp-diagnosis'><p><b>{escape(self.title)}</b> <code>{escape(self.verdict)}</code>, "
-            f"confidence {self.confidence:.2f}</p><table>{rows}</table>"
+            f"confidence {self.confidence:.2f}</p>"
+            + "".join(f"<p>{escape(text)}</p>" for text in (self.doubt, self._basis) if text)
+            + f"<table>{rows}</table>"
             f"<p><b>What to change:</b> {escape(self.remedy)}</p>"
             f"<p><b>How to make sure:</b> {escape(self.experiment)}</p>"
             + (f"<p><b>Less likely:</b> {others}</p>" if others else "")
@@ -73,7 +95,7 @@ class Diagnosis:
             "verdict": self.verdict, "title": self.title, "confidence": self.confidence,
             "evidence": {k: v if isinstance(v, str) or np.isfinite(v) else str(v) for k, v in self.evidence.items()},
             "remedy": self.remedy, "experiment": self.experiment, "others": dict(self.others),
-            "is_healthy": self.is_healthy,
+            "is_healthy": self.is_healthy, "is_sure": self.is_sure, "judged_on": self.judged_on,
         }  # fmt: skip
 
 
@@ -157,13 +179,17 @@ class PopulationDiagnosis:
                 for name, count in self.counts().items()
             ]
 
+    def _unsure(self, verdict: str) -> str:
+        n = int((self.confidence[self.verdicts == verdict] < SURE).sum())
+        return f"; {n:,} of them are not sure" if n else ""
+
     def __str__(self) -> str:
         lines = [f"{self.n_nets:,} nets"]
         for name, title, count, loss, remedy in self._rows():
             share = 100.0 * count / self.n_nets
             lines.append(
                 f"  {count:>9,}  {share:5.1f} %  {title} ({name}), median loss {number(loss)}, "
-                f"as net {self.nets(name)[0]}"
+                f"as net {self.nets(name)[0]}{self._unsure(name)}"
             )
             lines += textwrap.wrap(remedy, WIDTH - 23, initial_indent=" " * 23, subsequent_indent=" " * 23)
         return "\n".join(lines)

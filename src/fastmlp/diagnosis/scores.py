@@ -71,6 +71,7 @@ def still(m: Measurements) -> np.ndarray:
     near_goal = near_goal * np.maximum(learned(m) ** 2, ramp(change, 0.05, 0.01))
     by_curve = np.maximum(near_goal, ramp(change, 0.02, 0.002))
     by_gradient = ramp(gain(m), 0.06, 0.004)
+    by_curve = np.maximum(by_curve, past_best(m))
     found = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
     return np.maximum(np.maximum(found, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))
 
@@ -94,11 +95,39 @@ def noise(m: Measurements) -> np.ndarray:
     return no_signal * known * enough * (1.0 - ramp(m.validation_signal, 2.5, 4.0))
 
 
+def validation_loss(m: Measurements) -> np.ndarray:
+    """On samples that training has not seen: measured where they were given, else the record of the kept epoch."""
+    return np.where(np.isfinite(m.validation_loss), m.validation_loss, m.curve.validation + m.floor)
+
+
+def generalisation_gap(m: Measurements) -> np.ndarray:
+    """How much more a net has learned of its training samples than of others, in shares of the targets' variance or of
+    the base rate's loss; NaN where nothing is known of others.
+    """
+    seen = m.explained - m.validation_explained
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recorded = (m.curve.validation - np.fmin(m.curve.training, m.excess)) / m.base_excess
+    return np.where(np.isfinite(seen), seen, recorded)
+
+
 def memorised(m: Measurements) -> np.ndarray:
-    """How much worse a net is on samples that it has not seen; 0 without such."""
-    gap = m.explained - m.validation_explained
-    below = ramp(m.validation_explained / max(m.data.attainable, 0.05), 1.0, 0.8)
-    return ramp(gap, 0.08, 0.25) * np.maximum(below, ramp(gap, 0.3, 0.6))
+    """How much worse a net is on samples that it has not seen; 0 where nothing is known of such."""
+    return ramp(generalisation_gap(m), 0.1, 0.22)
+
+
+def improving(m: Measurements) -> np.ndarray:
+    """Whether validation loss still falls, up to the last epoch."""
+    return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - past_best(m))
+
+
+def past_best(m: Measurements) -> np.ndarray:
+    """Whether validation was best long before the last epoch: then more epochs do not help, however the training loss
+    still falls.
+    """
+    end = np.maximum(m.curve.epochs, 1.0)
+    behind_best = np.where(m.curve.kept < m.curve.epochs, m.curve.kept, m.curve.best)
+    long_ago = ramp(1.0 - behind_best / end, 0.03, 0.15)
+    return np.maximum(long_ago, m.curve.stopped_early)
 
 
 # ---- how it ought to be
@@ -106,7 +135,21 @@ def memorised(m: Measurements) -> np.ndarray:
 
 def converged(m: Measurements) -> np.ndarray:
     doubts = (1.0 - 0.7 * noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+    doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m))
     return 0.95 * finite(m) * learned(m) * np.maximum(still(m), 0.4) * doubts
+
+
+def unknown_elsewhere(m: Measurements) -> np.ndarray:
+    """Whether a net says more of its samples than simple models can of others, and nothing tells if it has learned this
+    or memorised it.
+    """
+    beyond = ramp(m.explained - m.data.attainable, 0.15, 0.4) * (m.data.n_samples >= 2 * ENOUGH)
+    return beyond * np.isnan(generalisation_gap(m))
+
+
+def merged_at_rest(m: Measurements) -> np.ndarray:
+    """Whether samples with other targets share an output and no step gains, whatever the curve did shortly before."""
+    return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * behind(m)
 
 
 def still_learning(m: Measurements) -> np.ndarray:
@@ -114,9 +157,17 @@ def still_learning(m: Measurements) -> np.ndarray:
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+    alone = could * (1.0 - 0.3 * learned(m))  # any net that is right goes on gaining a little
     begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short to have a shape
-    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), could, begun))
-    return 0.8 * finite(m) * moving * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
+    moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), alone, begun))
+    held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
+    if m.updates.schedule:  # which makes any curve flat at its end: what could be gained is seen in the gradient
+        moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(behind(m), 0.0, 0.4))
+        held_out = np.maximum(held_out, 0.75)
+    held_out = held_out * (1.0 - 0.95 * past_best(m)) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
+    known = 1.0 - 0.5 * unknown_elsewhere(m)
+    moving = moving * (1.0 - 0.9 * merged_at_rest(m))
+    return 0.8 * finite(m) * moving * held_out * known * max(structure(m), 0.2) * (1.0 - 0.7 * noise(m))
 
 
 # ---- the data
@@ -232,9 +283,8 @@ def too_small(m: Measurements) -> np.ndarray:
 
 def over_fitting(m: Measurements) -> np.ndarray:
     rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
-    rise = np.where(m.curve.stopped_early > 0, 0.0, rise)
-    worse = memorised(m) * np.where(m.curve.stopped_early > 0, 0.5, 1.0)
-    return 0.96 * np.maximum(rise, worse) * finite(m) * (1.0 - 0.5 * noise(m))
+    apart = memorised(m) * (1.0 - 0.6 * improving(m))
+    return 0.96 * np.maximum(rise, apart) * finite(m) * (1.0 - 0.5 * noise(m))
 
 
 # ---- the training
@@ -313,8 +363,9 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
     slow = np.maximum(log_ramp(worth(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
     slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
-    slow = slow * ramp(m.curve.epochs, 8, 40)
-    seen = np.where(m.masks.mask_noise > 0, untrained(m), straight * slow * ramp(gain(m), 0.005, 0.02))
+    long = ramp(m.curve.epochs, 8, 40)
+    slow = slow * long
+    seen = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
     return 0.87 * seen * behind(m) * finite(m) * structure(m)
 
 
@@ -343,6 +394,18 @@ def broken_updates(m: Measurements) -> np.ndarray:
 # ---- what is seen where no cause is
 
 
+def bends_down(m: Measurements) -> np.ndarray:
+    """Whether the loss curves down in some direction, as at a saddle: there is a way out."""
+    return -m.landscape.smallest > 1e-3 * np.abs(m.landscape.largest)
+
+
+def in_local_minimum(m: Measurements) -> np.ndarray:
+    """Whether the evidence speaks for a local minimum: no step gains, the loss bends down nowhere, or samples with
+    other targets share an output, which is their mean.
+    """
+    return (gain(m) < 0.02) & (~bends_down(m) | (m.merged > 0))
+
+
 def base_rate(m: Measurements) -> np.ndarray:
     constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03)
     deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
@@ -354,8 +417,11 @@ def base_rate(m: Measurements) -> np.ndarray:
 def plateau(m: Measurements) -> np.ndarray:
     by_curve = ramp(np.abs(m.curve.change), 0.03, 0.004)
     by_gradient = ramp(gain(m), 0.02, 0.002) * np.where(np.isnan(m.curve.epochs), 1.0, 0.0)
+    if m.updates.schedule:
+        by_curve = np.minimum(by_curve, ramp(gain(m), 0.02, 0.002))
     rest = np.where(has_curve(m), by_curve, by_gradient) * ramp(gain(m), 0.3, 0.1)
     downhill = log_ramp(-m.landscape.smallest / np.maximum(np.abs(m.landscape.largest), 1e-12), 3e-4, 6e-3)
+    rest = np.maximum(rest, merged_at_rest(m))
     kind = np.maximum(
         ramp(m.skill, 0.03, 0.12), 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
     )

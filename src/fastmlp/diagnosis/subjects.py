@@ -279,8 +279,8 @@ def from_arrays(
             )
     if len(activations) != len(weights):
         raise ValueError(
-            f"There are {len(weights)} layers and {len(activations)} activations: name one per layer, the output's "
-            "last, such as ['tanh', 'sigmoid']."
+            f"activations should be a list with a name or a function per layer, the output's last, such as "
+            f"['tanh', 'sigmoid'], but it names {len(activations)} where the layers are {len(weights)}."
         )
     rows = [activation_row(name, hidden=k < len(weights) - 1) for k, name in enumerate(activations)]
     row = loss_row(loss, rows[-1])

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import remedies as remedies
 from . import scores as scores
-from .facts import dropout, layer_name, number, one, rate
+from .facts import layer_name, number, one
 from .measurements import Measurements
 
 Text = Callable[[Measurements, int], str]  # of net k
@@ -26,199 +27,21 @@ class Verdict(NamedTuple):
     is_healthy: bool = False
 
 
-def _still_learning_remedy(m: Measurements, k: int) -> str:
-    left = one(m.curve.projected, k)
-    if np.isfinite(left) and left > 0:
-        share = left / max(one(m.curve.epochs, k), 1.0)
-        return f"Train on: about {number(left)} more epochs are left at this pace, {share:.1f} times those it has had."
-    return "Train on, and give diagnose the history, from which it projects the epochs that are left."
-
-
-def _base_rate_remedy(m: Measurements, k: int) -> str:
-    l2 = float(np.broadcast_to(m.subject.l2, m.subject.n_nets)[k])
-    if l2 > 1e-4:
-        return (
-            f"Lower l2 from {number(l2)} to {number(l2 / 1000)}: the penalty costs more than what the weights can gain."
-        )
-    return (
-        "Draw new weights with net.reset() and a wider start (init='glorot_uniform', tanh or relu units), double "
-        "the hidden units, and train with 'rprop' or 'adam', whose steps do not shrink with the gradient."
-    )
-
-
-def _rate_too_high_remedy(m: Measurements, k: int) -> str:
-    used, largest = rate(m, k), one(m.landscape.largest, k)
-    if m.updates.is_plain_descent and np.isfinite(used) and largest > 0 and used * largest > 1:
-        return (
-            f"Lower the learning rate from {number(used)} to {number(0.5 / largest)}: steps longer than "
-            f"{number(2 / largest)}, 2 over the largest curvature, climb."
-        )
-    if np.isfinite(used):
-        return f"Lower the learning rate from {number(used)} to {number(used / 10)}, or set clip_norm=1.0."
-    return "Lower the learning rate to a tenth, or set clip_norm=1.0."
-
-
-def _rate_too_low_remedy(m: Measurements, k: int) -> str:
-    safe, used = one(m.landscape.safe_step, k), rate(m, k)
-    if np.isfinite(used) and m.updates.is_plain_descent and safe > used:
-        return (
-            f"Raise the learning rate from {number(used)} to {number(safe)}, {number(safe / used)} times as much: "
-            "it suits the largest curvature of the loss."
-        )
-    if np.isfinite(used):
-        return (
-            f"Raise the learning rate from {number(used)} to {number(30 * used)}, and again if the loss still creeps."
-        )
-    return (
-        f"Raise the learning rate, thirty times to begin with; for plain gradient descent {number(safe)} suits the "
-        "curvature."
-    )
-
-
-def _clip_remedy(m: Measurements, k: int) -> str:
-    clip, length = one(m.updates.clip_norm, k), one(m.landscape.gradient, k)
-    return (
-        f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
-        f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
-    )
-
-
-def _decay_remedy(m: Measurements, k: int) -> str:
-    decay = one(m.updates.weight_decay, k)
-    return (
-        f"Lower weight_decay from {number(decay)} to {number(decay / 1000)}: every step takes "
-        f"{number(100 * rate(m, k) * decay)} % of the weights, more than the gradient gives back."
-    )
-
-
-def _dropout_remedy(m: Measurements, k: int) -> str:
-    used, share = dropout(m, k), one(m.masks.mask_share, k)
-    return (
-        f"Lower dropout from {number(used)} to {number(min(0.2, used / 4))}, or widen the hidden layers: which units "
-        f"are left out makes {100 * share:.0f} % of the outputs' variance, and the inputs the rest."
-    )
-
-
-def _unscaled_remedy(m: Measurements, k: int) -> str:
-    d = m.data
-    return (
-        "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): their standard deviations are "
-        f"{number(d.typical_spread)} in the middle and {number(d.largest_spread)} at most, and should be 1, with "
-        "means of 0."
-    )
-
-
-def _unreachable_remedy(m: Measurements, k: int) -> str:
-    low, high = number(m.bounds.low), number(m.bounds.high)
-    if not m.subject.has_weights:
-        return (
-            f"Apply one sigmoid only: outputs lie in [{low}, {high}], as those of {m.bounds.source} do, and the "
-            f"targets go from {number(m.target_low)} to {number(m.target_high)}. Use expit(z), or 1 / (1 + "
-            "exp(-z)), by itself."
-        )
-    return (
-        f"{m.bounds.source.capitalize()} reaches from {low} to {high}, and {100 * one(m.unreachable, k):.0f} % of "
-        f"the targets lie beyond: use an identity output with squared_error, or rescale y into [{low}, {high}]."
-    )
-
-
-def _positive_remedy(m: Measurements, k: int) -> str:
-    width = m.subject.layout.layer_sizes[0]
-    bound = np.sqrt(6.0 / (width + m.subject.layout.layer_sizes[1]))
-    return (
-        f"Draw weights around zero: rng.uniform(-{bound:.2g}, {bound:.2g}) for the first layer, or init='auto'; now "
-        f"{100 * one(m.positive, k):.0f} % of them are positive, so units all see the sum of the inputs and differ "
-        "little."
-    )
-
-
-def _saturated_remedy(m: Measurements, k: int) -> str:
-    return (
-        f"Start with smaller weights: divide those of layer {layer_name(m.saturated_layer, k)} by "
-        f"{number(_shrink(m, k))} (init='auto' draws such), and standardise the inputs."
-    )
-
-
-def _shrink(m: Measurements, k: int) -> float:
-    layer = int(one(m.saturated_layer, k)) - 1
-    W, _ = m.subject.layers(m.subject.params[k : k + 1])[max(layer, 0)]
-    wanted = np.sqrt(2.0 / sum(W.shape[1:]))
-    return max(2.0, float(np.sqrt((W * W).mean()) / wanted))
-
-
-def _dead_remedy(m: Measurements, k: int) -> str:
-    return (
-        "Draw new weights (net.reset()) and use leaky_relu, or a learning rate a tenth as large: "
-        f"{100 * one(m.dead, k):.0f} % of the units of layer {layer_name(m.dead_layer, k)} are never active, so no "
-        "gradient can bring them back."
-    )
-
-
-def _too_small_remedy(m: Measurements, k: int) -> str:
-    if m.is_linear:
-        return (
-            "Add a hidden layer with a nonlinear activation, of 16 units to start with: now the net is a linear "
-            "function."
-        )
-    return f"Widen the hidden layers from {m.narrowest} to {max(8, 4 * m.narrowest)} units."
-
-
-def _not_finite_remedy(m: Measurements, k: int) -> str:
-    if m.bad_data:
-        return f"Impute or drop what is not finite in the data: {m.bad_data}."
-    place = m.places[int(m.first_bad[k])]
-    return (
-        f"Begin again from new weights (net.reset()) with a tenth of the learning rate and clip_norm=1.0: {place} "
-        f"{'is' if place.endswith('loss') else 'are'} no longer finite, and nothing can be learned from there on."
-    )
-
-
-def _over_fitting_remedy(m: Measurements, k: int) -> str:
-    return (
-        "Stop earlier (early_stopping=10 keeps the best epoch), add dropout=0.2 or l2=1e-3, or halve the hidden "
-        "units; more data helps most."
-    )
-
-
-def _broken_remedy(m: Measurements, k: int) -> str:
-    return (
-        "Check the backward pass with fastmlp.check_gradients, and that only weights and biases are updated: "
-        "activations and pre-activations are results of the forward pass, and writing to the first of them "
-        "overwrites X."
-    )
-
-
-def _plateau_remedy(m: Measurements, k: int) -> str:
-    down = -one(m.landscape.smallest, k)
-    if down > 1e-3 * abs(one(m.landscape.largest, k)):
-        return (
-            "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
-            f"from other weights; the loss bends down by {number(down)} in one direction."
-        )
-    widened = f", or double the hidden units from {m.narrowest}" if m.narrowest else ""
-    return (
-        "Begin again from other weights (another random_state, or a Population of 20 nets and its "
-        f"best()){widened}: the gradient is almost zero here."
-    )
-
-
 VERDICTS = (
     Verdict("converged", "Converged", scores.converged,
-            ("explained", "attainable", "accuracy", "loss", "change of the loss"),
-            lambda m, k: "Nothing to change: the net has learned what these data show.",
-            lambda m, k: "Evaluate it on data that it has not seen.", is_healthy=True),
+            ("explained", "explained in validation", "attainable", "accuracy", "loss", "validation loss",
+             "change of the loss"),
+            remedies.converged, remedies.converged_experiment, is_healthy=True),
     Verdict("still_learning", "Still learning", scores.still_learning,
-            ("loss", "epochs", "epochs left", "change of the loss", "gain of one step", "explained"),
-            _still_learning_remedy,
-            lambda m, k: "Call fit again, which continues from here: the loss should go on falling.", is_healthy=True),
+            ("loss", "validation loss", "epochs", "epochs left", "change of the loss", "change of validation loss",
+             "gain of one step", "explained"),
+            remedies.still_learning, remedies.still_learning_experiment, is_healthy=True),
     Verdict("over_fitting", "Over-fitting", scores.over_fitting,
-            ("explained", "explained in validation", "validation loss", "rise of validation loss",
-             "gap to validation loss"),
-            _over_fitting_remedy,
-            lambda m, k: "Train again with early_stopping=10 and validation data: the kept epoch's validation loss "
-                "is lower.",
-            is_healthy=True),
-    Verdict("not_finite", "NaN or infinity", scores.not_finite, ("first not finite", "loss"), _not_finite_remedy,
+            ("explained", "explained in validation", "loss", "training loss of the kept epoch", "validation loss",
+             "rise of validation loss", "gap to validation loss", "best epoch", "kept epoch", "epochs"),
+            remedies.over_fitting,
+            remedies.over_fitting_experiment, is_healthy=True),
+    Verdict("not_finite", "NaN or infinity", scores.not_finite, ("first not finite", "loss"), remedies.not_finite,
             lambda m, k: "Watch max(abs(net.params)) over the first epochs: it should stay in the hundreds at most."),
     Verdict("constant_labels", "The targets never change", scores.constant_labels,
             ("lowest target", "highest target", "samples"),
@@ -236,7 +59,7 @@ VERDICTS = (
     Verdict("unreachable_targets", "The outputs cannot reach the targets", scores.unreachable_targets,
             ("output range", "lowest output", "highest output", "lowest target", "highest target",
              "share out of reach"),
-            _unreachable_remedy,
+            remedies.unreachable,
             lambda m, k: "Feed the output function -100, 0 and 100: what comes out should cover the targets."),
     Verdict("wrong_sign", "The loss has the wrong sign", scores.wrong_sign,
             ("agreement", "loss", "base rate's loss", "first loss", "explained"),
@@ -245,7 +68,7 @@ VERDICTS = (
             lambda m, k: "After the flip the loss of the very first step should fall; fastmlp.check_gradients "
                 "tells by numbers."),
     Verdict("broken_updates", "The updates do not follow the gradient", scores.broken_updates,
-            ("gain of one step", "change of the loss", "loss", "recorded loss", "best step"), _broken_remedy,
+            ("gain of one step", "change of the loss", "loss", "recorded loss", "best step"), remedies.broken,
             lambda m, k: (
                 f"Take one step by hand, params -= {number(one(m.landscape.best_step, k))} * gradient, with the "
                 f"true gradient: the loss should fall by {100 * one(scores.gain(m), k):.0f} %."
@@ -259,11 +82,11 @@ VERDICTS = (
             ),
             lambda m, k: "Add normal noise of 0.1 to every weight and train on: the loss should start to fall."),
     Verdict("positive_weights", "All weights have one sign", scores.positive_weights,
-            ("positive weights", "weights", "explained"), _positive_remedy,
+            ("positive weights", "weights", "explained"), remedies.positive,
             lambda m, k: "Subtract 0.5 from weights drawn from [0, 1), or their mean, and train again from there."),
     Verdict("unscaled_inputs", "The inputs are not scaled", scores.unscaled_inputs,
             ("largest input spread", "typical input spread", "largest input offset", "saturated units", "explained"),
-            _unscaled_remedy,
+            remedies.unscaled,
             lambda m, k: "Train the same net on standardised inputs for as many epochs and compare the losses."),
     Verdict("unscaled_targets", "The targets are not scaled", scores.unscaled_targets,
             ("target spread", "target mean", "explained", "attainable", "change of the loss"),
@@ -274,24 +97,18 @@ VERDICTS = (
             ),
             lambda m, k: "Train the same net on standardised targets for as many epochs and compare `explained`."),
     Verdict("dead_units", "Dead units", scores.dead_units, ("dead units", "layer of dead units", "explained"),
-            _dead_remedy,
+            remedies.dead,
             lambda m, k: "Train the same net with leaky_relu: units that were dead get gradients, and the loss moves."),
     Verdict("saturated_units", "Saturated hidden units", scores.saturated_units,
-            ("saturated units", "layer of saturated units", "gradient", "explained"), _saturated_remedy,
+            ("saturated units", "layer of saturated units", "gradient", "explained"), remedies.saturated,
             lambda m, k: "Halve all weights and train on: the gradient's norm should grow several times."),
     Verdict("vanishing_gradient", "The gradient vanishes", scores.vanishing_gradient,
             ("first to last layer", "layers", "gradient", "explained"),
-            lambda m, k: (
-                "Use relu with he_uniform weights, or fewer layers: the first layer's gradient is "
-                f"{number(one(m.first_to_last, k))} of the last one's, so it does not learn."
-            ),
-            lambda m, k: "Train with relu or two hidden layers: the ratio should come above 0.1 and the loss fall."),
+            remedies.vanishing,
+            lambda m, k: "Train with two hidden layers: the ratio should come above 0.1 and the loss fall."),
     Verdict("exploding_gradient", "The gradient explodes", scores.exploding_gradient,
             ("largest to last layer", "gradient", "loss", "base rate's loss", "layers"),
-            lambda m, k: (
-                "Start with smaller weights (init='auto', init_scale=1) and set clip_norm=1.0: from the last layer "
-                f"to an earlier one the gradient grows {number(one(m.largest_to_last, k))} times."
-            ),
+            remedies.exploding,
             lambda m, k: "Draw new weights with init_scale=1 and look at the first loss: it should be near the "
                 "base rate's."),
     Verdict("shuffled_labels", "The labels do not belong to their rows", scores.shuffled_labels,
@@ -312,45 +129,45 @@ VERDICTS = (
                 "the accuracy."),
     Verdict("learning_rate_too_high", "The learning rate is too high", scores.learning_rate_too_high,
             ("learning rate", "largest curvature", "swing of the loss", "loss", "lowest loss", "recorded loss"),
-            _rate_too_high_remedy,
+            remedies.rate_too_high,
             lambda m, k: "Train ten epochs from here with the lower rate: the loss should fall smoothly."),
     Verdict("learning_rate_too_low", "The learning rate is too low", scores.learning_rate_too_low,
             ("learning rate", "safe step", "gain of a safe step", "change of the loss", "epochs", "epochs left"),
-            _rate_too_low_remedy,
+            remedies.rate_too_low,
             lambda m, k: "Train ten epochs from here with the higher rate: the loss should fall by more than in "
                 "all so far."),
     Verdict("clip_norm_too_low", "Gradients are clipped too short", scores.clip_norm_too_low,
             ("clip norm", "gradient", "learning rate", "change of the loss", "gain of a safe step", "epochs"),
-            _clip_remedy,
+            remedies.clip,
             lambda m, k: "Train ten epochs from here without clip_norm: the loss should fall by more than in all so "
                 "far."),
     Verdict("weight_decay_too_high", "Weight decay is too strong", scores.weight_decay_too_high,
             ("weight decay", "learning rate", "epochs", "size of the weights", "loss", "base rate's loss", "explained"),
-            _decay_remedy,
+            remedies.decay,
             lambda m, k: "Train the same net with weight_decay=0 from the same seed: its loss should fall below this "
                 "one."),
     Verdict("dropout_too_high", "Dropout leaves too little of the net", scores.dropout_too_high,
             ("dropout", "share of the outputs by dropout", "loss under dropout", "loss", "base rate's loss", "epochs",
              "narrowest hidden layer"),
-            _dropout_remedy,
+            remedies.less_dropout,
             lambda m, k: "Train the same net with dropout=0 from the same seed: its loss should fall below this one."),
     Verdict("too_small", "The net is too small", scores.too_small,
             ("narrowest hidden layer", "explained", "attainable", "linear", "nearest neighbours", "random features"),
-            _too_small_remedy,
+            remedies.too_small,
             lambda m, k: "Train a net of the wider size from three seeds: all should reach a lower loss than this "
                 "one."),
     Verdict("base_rate", "Collapsed to the base rate", scores.base_rate,
             ("variation of the outputs", "loss", "base rate's loss", "accuracy", "share of the commonest class",
-             "gradient", "penalty"), _base_rate_remedy,
+             "gradient", "penalty"), remedies.base_rate,
             lambda m, k: "Train from five other seeds: if all end here, the cause is not the start but a setting."),
     Verdict("plateau", "A plateau, saddle or local minimum", scores.plateau,
-            ("gradient", "curvature", "smallest curvature", "largest curvature", "gain of one step", "explained"),
-            _plateau_remedy,
-            lambda m, k: "Train on from here with 'rprop' for 200 epochs: a plateau is left, a minimum is not."),
+            ("gradient", "curvature", "smallest curvature", "largest curvature", "gain of one step", "merged samples",
+             "loss", "explained"),
+            remedies.plateau,
+            remedies.plateau_experiment),
     Verdict("unclear", "No known failure", lambda m: scores.everywhere(m, 0.08),
             ("loss", "base rate's loss", "explained", "attainable", "gradient"),
-            lambda m, k: "Give diagnose the history and validation data as well: they tell what one state of a net "
-                "cannot.",
+            remedies.unclear,
             lambda m, k: "Train three more seeds: a cause that lies in the settings shows in all of them."),
 )  # fmt: skip
 NAMES = tuple(row.name for row in VERDICTS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import unknown_name
+from ..errors import counted, unknown_name
 from .base import BaseMLP
 from .regression_targets import as_quantities
 from .settings import keep_settings
@@ -327,7 +327,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _encode(self, y):
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
-            raise ValueError(f"y must have {self.n_outputs_} columns, but it has shape {y.shape}.")
+            raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
         return as_quantities(y, "MLPClassifier")
 
     def _loss_name(self):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..choices import checked_dtype
-from ..errors import checked_count, checked_number, unknown_name
+from ..errors import checked_count, checked_number, counted, unknown_name
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from .rules import OUR_ACTIVATION, Scale
 
@@ -131,5 +131,7 @@ def batch_size_of(estimator: Any, n_samples: int) -> int:
     if isinstance(estimator.batch_size, str):
         return n_samples if name in FULL_BATCH else min(AUTO_BATCH, n_samples)
     if estimator.batch_size > n_samples:
-        warn_user(f"batch_size is {estimator.batch_size}, but there are only {n_samples} samples: they are one batch.")
+        warn_user(
+            f"batch_size is {estimator.batch_size}, but X has only {counted(n_samples, 'sample')}: they are one batch."
+        )
     return min(estimator.batch_size, n_samples)

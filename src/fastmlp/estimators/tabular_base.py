@@ -235,9 +235,6 @@ class BaseTabular(BaseEstimator, ABC):
     def _strata(self, y: np.ndarray, n_held: int) -> np.ndarray | None:
         return None
 
-    def _weigh_classes(self, y: np.ndarray) -> None:
-        """Take from y and the settings what its classes weigh."""
-
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         return None if sample_weight is None else _check_sample_weight(sample_weight, table, dtype=np.float64)
 

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from ..callbacks import as_callbacks
 from ..compile_notice import CompileNotices
-from ..errors import DivergenceWarning
+from ..errors import DivergenceWarning, counted
 from ..layout import Layout
 from ..mlp import MLP
 from ..optimizer_state import OptimizerState
@@ -57,8 +57,8 @@ def split(estimator: Any, samples: Samples, rng: np.random.RandomState, strata: 
     train, held = train_test_split(rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata)
     if len(held) < 2:
         raise ValueError(
-            f"validation_fraction={estimator.validation_fraction:g} of {len(rows)} samples leaves {len(held)} to "
-            "validate on. Raise it, give more samples, or pass validation_data to fit."
+            f"validation_fraction={estimator.validation_fraction:g} of {counted(len(rows), 'sample')} leaves "
+            f"{len(held)} to validate on. Raise it, give more samples, or pass validation_data to fit."
         )
     return samples.take(train), samples.take(held)
 

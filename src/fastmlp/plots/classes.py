@@ -9,7 +9,7 @@ import numpy as np
 from ..convergence import wilson_interval
 from ..errors import checked_count
 from .samples import class_labels, need_classes, opened, probabilities
-from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, legend, named, percent
+from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, legend, named, percent, whole_title
 
 MOST_NUMBERED = 20  # classes up to which every cell has its number
 
@@ -60,7 +60,8 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     for spine in ax.spines.values():
         spine.set_visible(False)
     right = float((said == samples.classes).mean())
-    return named(ax, f"Confusion matrix: {percent(right)} of {len(said):,} right", "predicted class", "true class")
+    named(ax, f"Confusion matrix: {percent(right)} of {len(said):,} right", "predicted class", "true class")
+    return whole_title(ax)
 
 
 def reliability(p: np.ndarray, happened: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

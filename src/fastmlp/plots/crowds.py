@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count
+from ..errors import checked_count, counted
 from .decision import Plane, colours, draw_lines
-from .samples import as_samples, probabilities
+from .samples import as_samples, need, probabilities
 from .style import (
     BLUE,
     FAINT,
@@ -26,6 +26,7 @@ from .style import (
     number,
     panels,
     percent,
+    plain,
 )
 
 WIDE = 30.0  # ratio of the slowest to the fastest net from which the axis of epochs is logarithmic
@@ -43,6 +44,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         If matplotlib is not installed.
     """
     checked_count("bins", bins)
+    need(result, ("epoch_statistics", "success_interval"), "the result of Population.fit (pop.result)")
     times = result.epoch_statistics.times
     n_failed = result.n_nets - len(times)
     ax = axes(ax, 6.4, 3.6)
@@ -75,7 +77,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
             f"median {number(median)}", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -26),
             textcoords="offset points", fontsize=SMALL, color=INK,
         )  # fmt: skip
-    note, title = "no rule of convergence", f"{result.n_converged:,} of {result.n_nets:,} nets {result.claim}"
+    note, title = "no rule of convergence", f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}"
     if result.success_interval is not None:
         low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
         note, title = f"95 % interval {low_rate} to {high_rate} %", f"{title}: {percent(result.success_rate)}"
@@ -128,11 +130,14 @@ def population(
     ImportError
         If matplotlib is not installed.
     """
+    need(pop, ("n_nets", "evaluate"), "a Population")
     samples = as_samples(pop, X, y)
     most = checked_count("most", most)
     names = _verdicts(pop, X, y) if verdicts is None else np.asarray(verdicts, dtype=str)
     if names.shape != (pop.n_nets,):
-        raise ValueError(f"verdicts must name one for each of {pop.n_nets} nets, but it has shape {names.shape}.")
+        raise ValueError(
+            f"verdicts must name one for each of {counted(pop.n_nets, 'net')}, but it has shape {names.shape}."
+        )
     kinds, counts = np.unique(names, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     losses = np.nan_to_num(pop.evaluate(X, y)["loss"], nan=np.inf)
@@ -156,10 +161,10 @@ def population(
             part.set_title(f"{losses[members[j]]:.2g}", fontsize=SMALL - 1, color=FAINT, pad=2)
         count = counts[order[i]]
         grid[i, 0].text(
-            -0.12, 0.5, f"{kinds[order[i]]}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
+            -0.12, 0.5, f"{plain(kinds[order[i]])}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
             transform=grid[i, 0].transAxes, ha="right", va="center", fontsize=PANEL_TITLE, color=INK,
         )  # fmt: skip
-    heading(room, ax, f"What became of {pop.n_nets:,} nets, by verdict; above each net its loss")
+    heading(room, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
     return grid
 
 

@@ -111,6 +111,12 @@ class Fits:
 
     def __init__(self, histories: Any):
         fits = list(histories) if isinstance(histories, Sequence) else [histories]
+        for fit in fits:
+            if not hasattr(fit, "record"):
+                raise ValueError(
+                    f"This picture needs the History that fit returned, but it was given {type(fit).__name__}; "
+                    "a net's last one is net.history."
+                )
         self._fits = [fit for fit in fits if fit.epochs]
         if not self._fits:
             raise ValueError("There is nothing to plot: the history has no finished epoch.")

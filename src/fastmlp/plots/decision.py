@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count
+from ..errors import checked_count, counted
 from .samples import Samples, as_samples, class_labels, feature_labels, has_classes, one_output, opened, probabilities
 from .style import (
     BLACK,
@@ -24,6 +24,7 @@ from .style import (
     named,
     panels,
     percent,
+    plain,
 )
 
 MOST_POINTS = 1500  # samples drawn; every so many-th of larger data
@@ -114,7 +115,7 @@ def boundary(
         text = "Decision boundary"
         if said is not None:
             legend(ax, beside=True, title="class" if labels is None and net.preprocessing is None else None)
-            text += f": {percent(np.mean(said == samples.classes))} of {len(said):,} samples right"
+            text += f": {percent(np.mean(said == samples.classes))} of {counted(len(said), 'sample')} right"
     else:
         paint_numbers(ax, plane, outputs[:, 0], samples)
         text = "Output" if samples.targets is None else "Output, and targets as points"
@@ -125,7 +126,7 @@ def boundary(
         text += (
             "\n(the other input at its median)" if others == 1 else f"\n(the other {others} inputs at their medians)"
         )
-    return named(ax, text if title is None else title, names[plane.features[0]], names[plane.features[1]])
+    return named(ax, text if title is None else plain(title), names[plane.features[0]], names[plane.features[1]])
 
 
 def paint_classes(ax: Any, plane: Plane, shares: np.ndarray) -> tuple[Any, list[Any]]:
@@ -242,7 +243,7 @@ def boundaries(
         titles, nets = list(nets), list(nets.values())
     nets = list(nets)
     opens = [opened(net, y, options.get("labels")) for net in nets]
-    titles = [f"net {k}" for k in range(len(nets))] if titles is None else list(titles)
+    titles = [f"net {k}" for k in range(len(nets))] if titles is None else [plain(title) for title in titles]
     if not nets or len(titles) != len(nets):
         raise ValueError(
             f"There must be at least one net and a title for each, but {len(nets)} and {len(titles)} came."
@@ -269,5 +270,5 @@ def boundaries(
         if k + n_columns < len(nets):
             drawn[k].set_xlabel("")
             drawn[k].set_xticklabels([])
-    heading(room, ax, f"Decision boundaries of {len(nets)} nets")
+    heading(room, ax, f"Decision boundaries of {counted(len(nets), 'net')}")
     return drawn

@@ -13,9 +13,10 @@ from ..files import check_output, replacing
 from ..progress import Progress
 from .curves import thinned
 from .decision import Plane, colours, draw_lines, draw_samples, paint_classes
-from .samples import Samples, as_samples, class_labels, copy_of, feature_labels, has_classes, probabilities
+from .samples import Samples, as_samples, class_labels, copy_of, feature_labels, has_classes, need, probabilities
 from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, legend, log_axis, named, percent
 
+SNAPSHOTS = "a fastmlp.Snapshots that was among the callbacks of a fit, fit(..., callbacks=[snapshots])"
 HOLD = 1.5  # seconds that the last frame stays
 
 
@@ -46,6 +47,7 @@ def animation(
     ImportError
         If matplotlib is not installed or, for an MP4, imageio-ffmpeg.
     """
+    need(snapshots, ("frames", "params"), SNAPSHOTS)
     path = Path(path)
     rate = checked_count("frames", frames, at_least=2) / checked_number("seconds", seconds, 0.0, open_low=True)
     write = _writer(path)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..metrics import regression_metrics
-from .samples import as_samples, one_output, opened
-from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named
+from .samples import LONGEST, as_samples, one_output, opened
+from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named, plain
 
 MOST_POINTS = 3000  # samples drawn; every so many-th of larger data
 
@@ -34,7 +34,11 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     name = "value" if net.network.n_outputs == 1 else f"output {output}"
     if net.preprocessing is not None:
         target = net.preprocessing.target
-        true, said, name = true * target.std + target.mean, said * target.std + target.mean, target.name
+        true, said, name = (
+            true * target.std + target.mean,
+            said * target.std + target.mean,
+            plain(target.name, 2 * LONGEST),
+        )
     figures = regression_metrics(true, said)
     ax = axes(ax, 4.6, 4.2)
     ax.grid(color=GRID, linewidth=0.8)

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import as_features, as_targets, class_numbers, metric_of
-from ..errors import checked_count
+from ..errors import checked_count, counted
 from ..kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network import Network
+from .style import plain
+
+LONGEST = 24  # letters of a class's name, and half of those of an input's
 
 
 class Samples(NamedTuple):
@@ -59,6 +62,19 @@ def as_samples(net: Any, X: Any, y: Any = None) -> Samples:
     metric = metric_of(targets, network)
     exclusive = metric == METRIC_ARGMAX or (metric == METRIC_THRESHOLD and network.n_outputs == 1)
     return Samples(features, targets, class_numbers(targets, network, metric) if exclusive else None)
+
+
+def need(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
+    """`thing`, if it has these attributes.
+
+    Raises
+    ------
+    ValueError
+        If it has not, in a sentence that says what is wanted and what came.
+    """
+    if not all(hasattr(thing, name) for name in names):
+        raise ValueError(f"This picture needs {wanted}, but it was given {type(thing).__name__}.")
+    return thing
 
 
 def one_output(network: Network, samples: Samples, k: int) -> Samples:
@@ -116,7 +132,9 @@ def need_classes(net: Any, X: Any, y: Any, picture: str) -> Samples:
 
 
 def class_labels(net: Any, labels: Any, n_classes: int) -> list[str]:
-    """Names of the classes: those given, those of the table the net was trained on, or their numbers.
+    """Names of the classes, ready to draw: those given, those of the table the net was trained on, or their numbers.
+
+    Long ones are cut: LONGEST letters fit beside every picture.
 
     Raises
     ------
@@ -128,12 +146,15 @@ def class_labels(net: Any, labels: Any, n_classes: int) -> list[str]:
     if labels is None:
         return [str(k) for k in range(n_classes)]
     if len(labels) != n_classes:
-        raise ValueError(f"labels must name the {n_classes} classes, but it has {len(labels)} entries.")
-    return [str(label) for label in labels]
+        raise ValueError(
+            f"labels must name {counted(n_classes, 'class', 'classes')}, but it has "
+            f"{counted(len(labels), 'entry', 'entries')}."
+        )
+    return [plain(label, LONGEST) for label in labels]
 
 
 def feature_labels(net: Any, names: Any) -> list[str]:
-    """Names of the inputs: those given, those of the table, or "input 0" and so on.
+    """Names of the inputs, ready to be drawn: those given, those of the table, or "input 0" and so on.
 
     Raises
     ------
@@ -146,8 +167,10 @@ def feature_labels(net: Any, names: Any) -> list[str]:
     if names is None:
         return [f"input {k}" for k in range(n)]
     if len(names) != n:
-        raise ValueError(f"feature_names must name the {n} inputs, but it has {len(names)} entries.")
-    return [str(name) for name in names]
+        raise ValueError(
+            f"feature_names must name {counted(n, 'input')}, but it has {counted(len(names), 'entry', 'entries')}."
+        )
+    return [plain(name, 2 * LONGEST) for name in names]
 
 
 def copy_of(net: Any) -> Any:

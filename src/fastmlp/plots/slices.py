@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import checked_count, checked_number
 from ..progress import Progress
-from .samples import as_samples, copy_of, opened
+from .samples import as_samples, copy_of, need, opened
 from .style import INK, LABEL, SMALL, VERMILLION, axes, legend, named
 
 MOST_SAMPLES = 2000  # of larger data every so many-th is used
@@ -50,6 +50,7 @@ def landscape(
         directions = random_directions(net, np.random.default_rng(random_state))
         x = z = np.linspace(-span, span, resolution | 1)  # odd, so that the middle is a point of the grid
     else:
+        need(snapshots, ("frames", "params"), "a fastmlp.Snapshots that was among the callbacks of the net's fit")
         directions, path = path_directions(centre, snapshots.params)
         x, z = (_around(path[:, k], resolution) for k in (0, 1))
     step = -(-len(samples.X) // MOST_SAMPLES)

@@ -55,6 +55,29 @@ def named(ax: Any, title: str = "", x: str = "", y: str = "", size: float = TITL
     return ax
 
 
+def whole_title(ax: Any) -> Any:
+    """Let the title of an Axes, which is returned, go on in a further line where the figure ends."""
+    for text in (ax.title, ax._left_title):
+        text.set_wrap(True)
+    return ax
+
+
+def plain(text: Any, most: int = 0) -> str:
+    r"""Text of a user (a name of a class, a column, a title) so that matplotlib shows it letter by letter: a dollar
+    begins no formula, and an underscore at the start hides no entry of a legend.
+
+    most : letters from which on the text is cut, with an ellipsis; 0 for none
+
+    >>> plain(r"$\foo$"), plain("_x"), plain("a long name", 6)
+    ('\\$\\foo\\$', ' _x', 'a lon…')
+    """
+    shown = str(text)
+    if most and len(shown) > most:
+        shown = f"{shown[: most - 1]}…"
+    shown = shown.replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
 def legend(ax: Any, **options: Any) -> Any:
     """A legend without a frame; beside the Axes with beside=True."""
     if options.pop("beside", False):

@@ -118,7 +118,7 @@ def test_early_stopping(place, monitor, batch_size, rng):
                 break
         of_before = n_batches == 1 and not monitor.startswith("validation")
         expected = path[best_epoch] if of_before else after[best_epoch]
-        assert (result.epochs[k], result.best_epoch[k]) == (end + 1, best_epoch + 1), k
+        assert (result.epochs[k], result.best_epoch[k]) == (end + 1, best_epoch), k
         assert result.best_value[k] == pytest.approx(abs(best))
         assert result.stopped_by[k] == ("epochs" if end == epochs - 1 else "early_stopping")
         np.testing.assert_allclose(pop.params[k], expected, rtol=1e-8, atol=1e-8)
@@ -203,3 +203,29 @@ def test_a_loss_that_is_just_reached(lanes, batch_size, dtype):
     reached = learn(epochs=37).loss[0]
     for goal, epochs in ((reached, 37), (np.nextafter(reached, 0.0), 38)):
         assert learn(epochs=200, converged=float(goal)).epochs[0] == epochs
+
+
+@pytest.mark.parametrize("watch", [None, EarlyStopping(5)], ids=["to the end", "watched"])
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_a_step_that_overflows_after_a_finite_loss(place, batch_size, watch):
+    """The loss of the only epoch says nothing of the step after it: the net has diverged, and keeps its beginning."""
+    pop = make(place.n, (2, 3, 1), hidden_activation="identity", dtype="float32")
+    start = pop.params.copy()
+    with pytest.warns(fastmlp.DivergenceWarning):
+        result = pop.fit(
+            1e15 * (XOR + 1.0), XOR_Y, epochs=1, batch_size=batch_size, shuffle=False,
+            optimizer=SGD(1e38 if batch_size is None else 1e10), early_stopping=watch, verbose=0,
+        )  # fmt: skip
+    assert np.isfinite(pop.params).all()
+    assert np.isfinite(pop.best().params).all()
+    assert set(result.stopped_by) == {"divergence"}
+    assert np.isnan(result.loss).all()
+    np.testing.assert_array_equal(pop.params, start)
+
+
+def test_clipping_where_the_sum_of_squares_overflows(place):
+    """The step has the gradient's direction and the length that was asked for, not none."""
+    pop = make(place.n, (2, 3, 1), hidden_activation="identity", dtype="float32")
+    start = pop.params.copy()
+    pop.fit(1e15 * (XOR + 1.0), XOR_Y, epochs=1, optimizer=SGD(0.1, clip_norm=2.0), verbose=0)
+    np.testing.assert_allclose(np.linalg.norm((pop.params - start).astype(float), axis=1), 0.2, rtol=1e-5)

@@ -1,0 +1,36 @@
+"""Reading .npz files, which hold named arrays."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def read_npz(path: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names in a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, of another kind, holds objects, or lacks one of the arrays.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+    wanted = f"{', '.join(needed[:-1])} and {needed[-1]}"
+    try:
+        with open(path, "rb") as file, np.load(file) as arrays:
+            names = list(arrays.files)
+            if set(needed) <= set(names):
+                return {name: arrays[name] for name in needed}
+    except (AttributeError, TypeError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        raise ValueError(
+            f"{str(path)!r} should be a file of arrays {wanted}, as numpy.savez writes it, but it is damaged or of "
+            "another kind."
+        ) from None
+    raise ValueError(f"{str(path)!r} must hold arrays {wanted}, but it holds {', '.join(names) or 'none'}.")

@@ -1,0 +1,355 @@
+"""What to change, for each verdict that needs more than a sentence: with numbers, and never what was done already.
+
+A remedy first asks what is known of the net and its training (activation, width, dropout, penalty, update rule,
+clipping, early stopping), since advice that repeats it moves nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import scores as scores
+from .facts import dropout as largest_dropout
+from .facts import layer_name, number, one, rate
+from .measurements import Measurements
+
+OTHER_START = (
+    "begin again with another random_state, best with a Population of 20 nets and its best() (reset() draws the same "
+    "weights again)"
+)
+
+
+def sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def listed(items: list[str], last: str = "or") -> str:
+    """ "a", "a or b", "a, b or c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def hidden_names(m: Measurements) -> set[str]:
+    return {row.name for row in m.subject.activations[:-1]} if m.subject.has_weights else set()
+
+
+def clipping(m: Measurements, k: int) -> str:
+    """The advice to clip, where gradients are not clipped so already and the update rule heeds their length."""
+    used = one(m.updates.clip_norm, k)
+    return "" if 0 < used <= 1 or m.updates.rule == "rprop" else ", or set clip_norm=1.0"
+
+
+def wider(m: Measurements) -> str:
+    if not m.subject.has_weights:
+        return "double the hidden units"
+    return f"double the hidden units from {m.narrowest}" if m.narrowest else "add a hidden layer of 16 units"
+
+
+def still_learning(m: Measurements, k: int) -> str:
+    if m.updates.schedule:
+        epochs = one(m.curve.epochs, k)
+        return (
+            f"Train a new net for more epochs, such as {number(2 * epochs)}: the schedule {m.updates.schedule!r} has "
+            f"taken the learning rate down over {number(epochs)}, so the loss stands though it could fall."
+        )
+    by_validation = one(m.curve.validation_projected, k)
+    left = by_validation if np.isfinite(by_validation) else one(m.curve.projected, k)
+    if np.isfinite(left) and left > 0:
+        share = left / max(one(m.curve.epochs, k), 1.0)
+        of = "validation loss goes on falling" if np.isfinite(by_validation) else "it goes on"
+        return (
+            f"Train on: if {of} at this pace, about {number(left)} more epochs are left, {share:.1f} times those it "
+            "has had."
+        )
+    if np.isnan(one(m.curve.epochs, k)):
+        if one(scores.unknown_elsewhere(m), k) > 0.5:
+            return (
+                "Give diagnose the history or validation data before you train on: the net says more of these samples "
+                "than simple models can of others, and only those tell whether it has learned this or memorised it."
+            )
+        return "Train on, and give diagnose the history, from which it projects the epochs that are left."
+    return "Train on: the loss still falls, too unevenly or for too few epochs to say for how long."
+
+
+def base_rate(m: Measurements, k: int) -> str:
+    l2 = float(np.broadcast_to(m.subject.l2, m.subject.n_nets)[k])
+    if l2 > 1e-4:
+        return (
+            f"Lower l2 from {number(l2)} to {number(l2 / 1000)}: the penalty costs more than what the weights can gain."
+        )
+    steps = [OTHER_START, wider(m)]
+    if m.subject.has_weights and m.narrowest and not hidden_names(m) & {"tanh", "relu", "leaky_relu"}:
+        steps.append("use tanh or relu units")
+    if not m.updates.is_adaptive:
+        unless = "" if m.updates.rule else " if it was not yet"
+        steps.append(f"train with 'rprop' or 'adam'{unless}, whose steps do not shrink with the gradient")
+    return f"{sentence(', '.join(steps[:-1]))} and {steps[-1]}."
+
+
+def rate_too_high(m: Measurements, k: int) -> str:
+    used, largest = rate(m, k), one(m.landscape.largest, k)
+    if m.updates.is_plain_descent and np.isfinite(used) and largest > 0 and used * largest > 1:
+        return (
+            f"Lower the learning rate from {number(used)} to {number(0.5 / largest)}: steps longer than "
+            f"{number(2 / largest)}, 2 over the largest curvature, climb."
+        )
+    if np.isfinite(used):
+        return f"Lower the learning rate from {number(used)} to {number(used / 10)}{clipping(m, k)}."
+    return f"Lower the learning rate to a tenth{clipping(m, k)}."
+
+
+def rate_too_low(m: Measurements, k: int) -> str:
+    safe, used = one(m.landscape.safe_step, k), rate(m, k)
+    if np.isfinite(used) and m.updates.is_plain_descent and safe > used:
+        return (
+            f"Raise the learning rate from {number(used)} to {number(safe)}, {number(safe / used)} times as much: "
+            "it suits the largest curvature of the loss."
+        )
+    if np.isfinite(used):
+        return (
+            f"Raise the learning rate from {number(used)} to {number(30 * used)}, and again if the loss still creeps."
+        )
+    return (
+        f"Raise the learning rate, thirty times to begin with; for plain gradient descent {number(safe)} suits the "
+        "curvature."
+    )
+
+
+def clip(m: Measurements, k: int) -> str:
+    clip, length = one(m.updates.clip_norm, k), one(m.landscape.gradient, k)
+    return (
+        f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
+        f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
+    )
+
+
+def decay(m: Measurements, k: int) -> str:
+    decay = one(m.updates.weight_decay, k)
+    return (
+        f"Lower weight_decay from {number(decay)} to {number(decay / 1000)}: every step takes "
+        f"{number(100 * rate(m, k) * decay)} % of the weights, more than the gradient gives back."
+    )
+
+
+def less_dropout(m: Measurements, k: int) -> str:
+    used, share = largest_dropout(m, k), one(m.masks.mask_share, k)
+    return (
+        f"Lower dropout from {number(used)} to {number(min(0.2, used / 4))}, or widen the hidden layers: which units "
+        f"are left out makes {100 * share:.0f} % of the outputs' variance, and the inputs the rest."
+    )
+
+
+def unscaled(m: Measurements, k: int) -> str:
+    d = m.data
+    return (
+        "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): their standard deviations are "
+        f"{number(d.typical_spread)} in the middle and {number(d.largest_spread)} at most, and should be 1, with "
+        "means of 0."
+    )
+
+
+def unreachable(m: Measurements, k: int) -> str:
+    low, high = number(m.bounds.low), number(m.bounds.high)
+    if not m.subject.has_weights:
+        return (
+            f"Apply one sigmoid only: outputs lie in [{low}, {high}], as those of {m.bounds.source} do, and the "
+            f"targets go from {number(m.target_low)} to {number(m.target_high)}. Use expit(z), or 1 / (1 + "
+            "exp(-z)), by itself."
+        )
+    return (
+        f"{m.bounds.source.capitalize()} reaches from {low} to {high}, and {100 * one(m.unreachable, k):.0f} % of "
+        f"the targets lie beyond: use an identity output with squared_error, or rescale y into [{low}, {high}]."
+    )
+
+
+def positive(m: Measurements, k: int) -> str:
+    width = m.subject.layout.layer_sizes[0]
+    bound = np.sqrt(6.0 / (width + m.subject.layout.layer_sizes[1]))
+    return (
+        f"Draw weights around zero: rng.uniform(-{bound:.2g}, {bound:.2g}) for the first layer, or init='auto'; now "
+        f"{100 * one(m.positive, k):.0f} % of them are positive, so units all see the sum of the inputs and differ "
+        "little."
+    )
+
+
+def saturated(m: Measurements, k: int) -> str:
+    scaled = max(m.data.largest_spread, m.data.largest_offset) <= 2
+    return (
+        f"Start with smaller weights: divide those of layer {layer_name(m.saturated_layer, k)} by "
+        f"{number(_shrink(m, k))} (init='auto' draws such){'' if scaled else ', and standardise the inputs'}."
+    )
+
+
+def _shrink(m: Measurements, k: int) -> float:
+    layer = int(one(m.saturated_layer, k)) - 1
+    W, _ = m.subject.layers(m.subject.params[k : k + 1])[max(layer, 0)]
+    wanted = np.sqrt(2.0 / sum(W.shape[1:]))
+    return max(2.0, float(np.sqrt((W * W).mean()) / wanted))
+
+
+def dead(m: Measurements, k: int) -> str:
+    return (
+        "Train a net with leaky_relu units, or one from another random_state with a learning rate a tenth as large "
+        f"(reset() draws the same weights again): {100 * one(m.dead, k):.0f} % of the units of layer "
+        f"{layer_name(m.dead_layer, k)} are never active, so no gradient can bring them back."
+    )
+
+
+def vanishing(m: Measurements, k: int) -> str:
+    change = "Use relu with he_uniform weights, or fewer layers"
+    if hidden_names(m) & {"relu", "leaky_relu"}:
+        change = "Use fewer layers, or begin with larger weights (init='he_uniform', init_scale=1)"
+    return (
+        f"{change}: the first layer's gradient is {number(one(m.first_to_last, k))} of the last one's, so it does not "
+        "learn."
+    )
+
+
+def exploding(m: Measurements, k: int) -> str:
+    clips = clipping(m, k).replace(", or", " and")
+    return (
+        f"Start with smaller weights (init='auto', init_scale=1){clips}: from the last layer to an earlier one the "
+        f"gradient grows {number(one(m.largest_to_last, k))} times."
+    )
+
+
+def too_small(m: Measurements, k: int) -> str:
+    if m.is_linear:
+        return (
+            "Add a hidden layer with a nonlinear activation, of 16 units to start with: now the net is a linear "
+            "function."
+        )
+    return f"Widen the hidden layers from {m.narrowest} to {max(8, 4 * m.narrowest)} units."
+
+
+def not_finite(m: Measurements, k: int) -> str:
+    if m.bad_data:
+        return f"Impute or drop what is not finite in the data: {m.bad_data}."
+    place = m.places[int(m.first_bad[k])]
+    clips = clipping(m, k).replace(", or set", " and")
+    return (
+        f"Begin again from the first weights (net.reset()) with a tenth of the learning rate{clips}: {place} "
+        f"{'is' if place.endswith('loss') else 'are'} no longer finite, and nothing can be learned from there on."
+    )
+
+
+def over_fitting(m: Measurements, k: int) -> str:
+    best, end, kept = one(m.curve.best, k), one(m.curve.epochs, k), one(m.curve.kept, k)
+    used, l2 = largest_dropout(m, k), one(np.broadcast_to(m.subject.l2, m.subject.n_nets), k)
+    steps = []
+    if m.updates.early_stopping:
+        known = f"{kept:,.0f} of {end:,.0f}" if kept < end else "the last"
+        steps.append(f"Stopping earlier gains no more: the best epoch, {known}, is kept already")
+    elif np.isnan(best):
+        steps.append("Stop earlier (early_stopping=10 with validation data keeps the best epoch)")
+    elif best < 0.9 * end:
+        steps.append(f"Stop earlier (early_stopping=10 keeps the best epoch, {best:,.0f} of {end:,.0f})")
+    ways = [f"raise dropout from {number(used)} to {number(min(0.5, used + 0.2))}"] if 0 < used < 0.5 else []
+    ways += ["add dropout=0.2"] if used == 0 and m.narrowest else []
+    ways.append(f"raise l2 from {number(l2)} to {number(10 * l2)}" if l2 > 0 else "set l2=1e-3")
+    ways += ["halve the hidden units"] if m.narrowest > 2 else []
+    steps.append(f"{sentence(listed(ways))}; more data helps most")
+    return f"{gap_in_words(m, k)} {'. '.join(steps)}."
+
+
+def gap_in_words(m: Measurements, k: int) -> str:
+    """The figures of training and validation, in a sentence."""
+    if np.isfinite(one(m.validation_explained, k)):
+        return (
+            f"The net explains {_share(m.explained, k)} of the variance of its samples and "
+            f"{_share(m.validation_explained, k)} of that of validation samples."
+        )
+    training, held_out = one(m.curve.training, k) + m.floor, one(scores.validation_loss(m), k)
+    return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
+
+
+def _share(explained: np.ndarray, k: int) -> str:
+    return f"{100 * one(explained, k):.0f} %"
+
+
+def broken(m: Measurements, k: int) -> str:
+    if m.updates.ours:  # whose backward pass is not the user's
+        return (
+            "Give diagnose the history of the last fit and the samples of that fit: the recorded losses are not those "
+            "of these weights on these samples, as after a change of the parameters or with other data."
+        )
+    return (
+        "Check the backward pass with fastmlp.check_gradients, and that only weights and biases are updated: "
+        "activations and pre-activations are results of the forward pass, and writing to the first of them "
+        "overwrites X."
+    )
+
+
+def plateau(m: Measurements, k: int) -> str:
+    down, bends = -one(m.landscape.smallest, k), bool(scores.bends_down(m)[k])
+    if leaves_by_other_steps(m, k):
+        return (
+            "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
+            f"with another random_state; the loss bends down by {number(down)} in one direction."
+        )
+    seen = "the gradient is almost zero here" if one(scores.gain(m), k) < 0.02 else "the loss stands still"
+    merged = one(m.merged, k)
+    if merged > 0:
+        seen = (
+            f"{merged * m.n_samples:.0f} of {m.n_samples} samples get an output that is the mean of different targets, "
+            f"and {seen}, as in a local minimum"
+        )
+    elif not bends and np.isfinite(down):
+        seen += " and the loss bends down nowhere, as in a local minimum"
+    elif m.updates.is_adaptive:
+        seen += f", and {m.updates.rule}, which is made for such places, has not left it"
+    return f"{sentence(OTHER_START)}, or {wider(m)}: {seen}."
+
+
+def leaves_by_other_steps(m: Measurements, k: int) -> bool:
+    """Whether the way out of a plateau is another optimiser: down from a saddle, where plain descent creeps."""
+    return bool(scores.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
+
+
+def plateau_experiment(m: Measurements, k: int) -> str:
+    if leaves_by_other_steps(m, k):
+        return "Train on from here with 'rprop' for 200 epochs: a plateau is left, a minimum is not."
+    return (
+        "Train 20 nets from other random states, Population(..., n_nets=20): if some end well below "
+        f"{number(one(m.loss, k))}, it was the start; if all end here, it is the net's size or a setting."
+    )
+
+
+def over_fitting_experiment(m: Measurements, k: int) -> str:
+    if m.updates.early_stopping or one(m.curve.best, k) >= 0.9 * one(m.curve.epochs, k):
+        now = number(one(scores.validation_loss(m), k))
+        return f"Train again with the first of these changes: the kept epoch's validation loss should be below {now}."
+    return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
+
+
+def still_learning_experiment(m: Measurements, k: int) -> str:
+    if m.updates.schedule:
+        return "Compare its loss with this one: it should end lower."
+    return "Call fit again, which continues from here: the loss should go on falling."
+
+
+def converged(m: Measurements, k: int) -> str:
+    text = "Nothing to change: the net has learned what these data show"
+    gap = one(scores.generalisation_gap(m), k)
+    if gap > 0.05 and np.isfinite(one(m.validation_explained, k)):
+        text += (
+            f". It explains {_share(m.explained, k)} of their variance and {_share(m.validation_explained, k)} of that "
+        )
+        text += "of validation samples"
+    elif gap > 0.05:
+        text += f". {gap_in_words(m, k).rstrip('.')}"
+    return f"{text}."
+
+
+def converged_experiment(m: Measurements, k: int) -> str:
+    if np.isfinite(one(scores.generalisation_gap(m), k)):
+        return "Evaluate it on a test set that neither training nor the choice of the net has seen."
+    return "Evaluate it on data that it has not seen."
+
+
+def unclear(m: Measurements, k: int) -> str:
+    missing = ["the history"] if np.isnan(one(m.curve.epochs, k)) else []
+    if np.isnan(one(scores.generalisation_gap(m), k)):
+        missing.append("validation data")
+    if missing:
+        return f"Give diagnose {listed(missing, 'and')} as well: they tell what the present state of a net cannot."
+    return "Compare with nets from other random states and with a wider one: no single cause stands out in the numbers."

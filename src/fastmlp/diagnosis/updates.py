@@ -1,0 +1,102 @@
+"""How a net was trained, as far as it is known: the optimiser's settings, and what ended the training."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import optimizers
+from ..errors import checked_setting
+from ..history import History
+from ..optimizers import Optimizer
+from ..population_result import PopulationResult
+
+PLAIN = ("sgd", "momentum", "nesterov")
+ADAPTIVE = ("adam", "rmsprop", "adagrad", "rprop", "quickprop", "lbfgs")  # steps do not shrink with the gradient
+
+
+class Updates(NamedTuple):
+    """How training changed the parameters: numbers or arrays (n_nets,), NaN, 0 or empty where it is not known."""
+
+    learning_rate: Any = np.nan
+    weight_decay: Any = 0.0  # the optimiser's
+    clip_norm: Any = 0.0
+    is_plain_descent: bool = False  # whether the learning rate is one of gradient descent
+    rule: str = ""  # name of the update rule, as in kernels.optimizers.RULES, or scikit-learn's solver
+    early_stopping: bool = False  # whether the fit kept its best epoch
+    n_samples: int = 0  # that the net was trained on
+    n_validation: int = 0  # that the fit measured its validation records on
+    schedule: str = ""  # that took the learning rate down towards the end; empty for none
+    ours: bool = False  # whether fastmlp's own fit did it
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether steps keep their length where the gradient is small."""
+        return self.rule in ADAPTIVE
+
+    def of_nets(self, n_nets: int, members: slice) -> Updates:
+        own = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
+        return self._replace(
+            learning_rate=own(self.learning_rate), weight_decay=own(self.weight_decay), clip_norm=own(self.clip_norm)
+        )
+
+
+def updates_of(history: Any, net: Any, given: Any) -> Updates:
+    """What is known of the updates; `given` is the learning rate that a user named, or None."""
+    optimizer = optimizer_of(history)
+    rule = optimizer.rule.name if optimizer is not None else ""
+    found = Updates()
+    if optimizer is not None:
+        rate = optimizer.learning_rate / (1.0 - getattr(optimizer, "momentum", 0.0))
+        found = Updates(rate, optimizer.weight_decay, optimizer.clip_norm, is_plain_descent=rule in PLAIN, rule=rule)
+    elif isinstance(history, PopulationResult):
+        known = history.settings.get
+        found = Updates(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
+    elif hasattr(net, "learning_rate_init"):
+        rule = str(getattr(net, "solver", ""))
+        found = Updates(
+            float(net.learning_rate_init), is_plain_descent=rule == "sgd", rule=rule,
+            early_stopping=bool(getattr(net, "early_stopping", False)),
+        )  # fmt: skip
+    if isinstance(history, History):
+        settings = history.settings
+        schedule = str(settings.get("schedule") or "")
+        found = found._replace(
+            early_stopping=history.best_epoch is not None, n_samples=int(settings.get("n_samples") or 0),
+            n_validation=int(settings.get("n_validation") or 0), ours=True,
+            schedule="" if schedule in ("None", "constant") else schedule,
+        )  # fmt: skip
+    elif isinstance(history, PopulationResult):
+        found = found._replace(ours=True)
+    if given is None:
+        return found
+    rate = checked_setting("learning_rate", given, 0.0)
+    return found._replace(learning_rate=rate, is_plain_descent=rule in PLAIN or not rule)
+
+
+def optimizer_of(history: Any) -> Optimizer | None:
+    """The optimiser of a fit; that of a history from a file is read back from its settings, which hold it as text."""
+    optimizer = getattr(history, "optimizer", None)
+    if isinstance(optimizer, Optimizer) or not isinstance(history, History):
+        return optimizer if isinstance(optimizer, Optimizer) else None
+    return optimizer_from_text(str(history.settings.get("optimizer", "")))
+
+
+def optimizer_from_text(text: str) -> Optimizer | None:
+    """The optimiser whose repr this is, or None if it is none.
+
+    >>> optimizer_from_text("SGD(learning_rate=0.1, clip_norm=1.0, momentum=0.9)").rule.name
+    'momentum'
+    """
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+            return None
+        kind = getattr(optimizers, call.func.id, None)
+        if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+            return None
+        return kind(**{word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg})
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return None

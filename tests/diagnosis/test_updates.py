@@ -1,0 +1,46 @@
+"""What is known of a training: from the optimiser itself, or from its text in a file."""
+
+import numpy as np
+import pytest
+import toy_data as data
+
+import fastmlp
+from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
+from fastmlp.diagnosis.updates import Updates, optimizer_from_text, updates_of
+
+
+@pytest.mark.parametrize("optimizer", [
+    SGD(0.1), SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.5, nesterov=True, clip_norm=2.0), Adam(0.02),
+    AdamW(0.01, weight_decay=0.3), RMSprop(), Adagrad(), Quickprop(), Rprop(),
+])  # fmt: skip
+def test_an_optimiser_is_read_back_from_its_text(optimizer):
+    assert optimizer_from_text(repr(optimizer)) == optimizer
+
+
+@pytest.mark.parametrize("text", [
+    "", "None", "Adam", "Adam(", "Adam(learning_rate=-1)", "Adam(learning_rate=open('x'))", "print(1)",
+    "Optimizer.x(1)", "History()", "(" * 5000,
+])  # fmt: skip
+def test_other_text_is_no_optimiser(text):
+    assert optimizer_from_text(text) is None
+
+
+def test_a_net_from_a_file_was_trained_as_it_was(tmp_path):
+    X, y = data.moons(0)
+    net = fastmlp.MLP((2, 8, 1), loss="binary_cross_entropy", random_state=0)
+    history = net.fit(
+        X, y, epochs=20, optimizer=Adam(0.01, clip_norm=1.0), validation_fraction=0.2, early_stopping=5,
+        schedule="cosine", verbose=0,
+    )  # fmt: skip
+    net.save(tmp_path / "net.safetensors")
+    loaded = fastmlp.load(tmp_path / "net.safetensors")
+    known = updates_of(history, net, None)
+    assert known == updates_of(loaded.history, loaded, None)
+    assert (known.rule, known.clip_norm, known.early_stopping, known.schedule) == ("adam", 1.0, True, "cosine")
+    assert (known.n_samples, known.n_validation, known.is_adaptive, known.ours) == (160, 40, True, True)
+
+
+def test_nothing_is_known_of_a_list_of_losses():
+    assert updates_of([1.0, 0.5], None, None) == Updates() or np.isnan(updates_of([1.0], None, None).learning_rate)
+    told = updates_of([1.0, 0.5], None, 0.1)
+    assert (told.learning_rate, told.is_plain_descent, told.rule) == (0.1, True, "")

@@ -1,0 +1,63 @@
+"""A lock is held while a process forks; tests/reliability/test_fork.py forks while other threads have locks."""
+
+import os
+import threading
+
+import pytest
+
+from fastmlp.kernels import forks
+
+
+class Hooks:
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(os, "register_at_fork", lambda **hooks: self.__dict__.update(hooks), raising=False)
+
+
+@pytest.mark.parametrize("kind", [threading.Lock, threading.RLock])
+def test_it_is_held_while_forking(kind, monkeypatch):
+    hooks, lock = Hooks(monkeypatch), kind()
+    assert forks.hold_while_forking(lock) is lock
+    for after in ("after_in_parent", "after_in_child"):
+        hooks.before()
+        found = []
+        other = threading.Thread(target=lambda found=found: found.append(lock.acquire(blocking=False)))
+        other.start()
+        other.join()
+        assert found == [False]
+        getattr(hooks, after)()
+        with lock:
+            pass
+
+
+def test_a_thread_may_fork_while_it_has_the_lock_itself(monkeypatch):
+    hooks, lock = Hooks(monkeypatch), forks.hold_while_forking(threading.RLock())
+    with lock:
+        hooks.before()
+        hooks.after_in_parent()
+    with lock:
+        pass
+
+
+def test_a_lock_that_was_not_had_is_free_in_the_child(monkeypatch):
+    monkeypatch.setattr(forks, "PATIENCE", 0.01)
+    hooks, lock = Hooks(monkeypatch), forks.hold_while_forking(threading.RLock())
+    begun, end = threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            begun.set()
+            end.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    begun.wait()
+    hooks.before()
+    hooks.after_in_parent()  # releases nothing
+    assert not lock.acquire(blocking=False)
+    end.set()
+    thread.join()
+    lock = forks.hold_while_forking(threading.Lock())
+    lock.acquire()
+    hooks.before()
+    hooks.after_in_child()
+    assert lock.acquire(blocking=False)

@@ -1,0 +1,140 @@
+"""The floating-point mode of the caller's threads is as before after fits, predictions, divergence, errors and
+interruptions: kernels flush numbers below the smallest normal one while they train, and that is theirs alone."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, SGD, Population
+from fastmlp.kernels.cpu import backend
+
+X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+RARE = np.array([1e-30, 2.0, 1e30], np.float32), np.array([1e-10, 3.0, 1e-35], np.float32)
+MODE = np.geterr()
+
+
+def is_as_ever():
+    """Denormal numbers are numbers, sums are rounded to the nearest, and NumPy reports what it reported."""
+    small = RARE[0] * RARE[1]
+    half = np.float32(2.0**-24)
+    return (
+        small[0] > 0.0
+        and small[2] > 0.0
+        and np.float32(1.0) + half == np.float32(1.0)
+        and np.float32(1.0) + half * np.float32(1.01) > np.float32(1.0)
+        and np.geterr() == MODE
+    )
+
+
+class StopHere(Exception):
+    pass
+
+
+def stop(*_):
+    assert is_as_ever(), "in a callback"
+    raise StopHere
+
+
+def fit(net, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return net.fit(X, Y, **{"epochs": 3, "verbose": 0} | options)
+
+
+def net(sizes=(2, 3, 1), **settings):
+    return MLP(sizes, device="cpu", random_state=0, **settings)
+
+
+def erring():
+    with pytest.raises(StopHere):
+        fit(net(), callbacks=[stop])
+
+
+def refused():
+    with pytest.raises(ValueError, match="samples"):
+        net().fit(X, Y[:2], verbose=0)
+
+
+def interrupted(monkeypatch):
+    def train(*arguments):
+        backend_train(*arguments)
+        raise KeyboardInterrupt
+
+    backend_train = backend.train
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, "train", train)
+        assert fit(net()).stopped_by == "interrupt"
+
+
+CALLS = {
+    "a tiny net": lambda _: fit(net()),
+    "a net in lanes of samples": lambda _: fit(net((2, 20, 20, 1)), batch_size=2),
+    "layer by layer": lambda _: fit(net((2, 300, 300, 1)), epochs=1),
+    "one sample at a time": lambda _: fit(net((2, 40, 1)), batch_size=1),
+    "in float64": lambda _: fit(net(dtype="float64")),
+    "validation": lambda _: fit(net(), validation_fraction=0.5),
+    "nets in lanes": lambda _: fit(Population((2, 3, 1), 40, device="cpu", random_state=0)),
+    "nets one by one": lambda _: fit(Population((2, 80, 70, 1), 3, device="cpu", random_state=0)),
+    "predictions": lambda _: net().predict(X),
+    "an evaluation": lambda _: net().evaluate(X, Y),
+    "a gradient": lambda _: net().loss_and_gradient(X, Y),
+    "divergence": lambda _: fit(net(), optimizer=SGD(1e30), epochs=50),
+    "divergence of nets in lanes": lambda _: fit(
+        Population((2, 3, 1), 40, device="cpu", random_state=0), optimizer=SGD(1e30), epochs=50
+    ),
+    "an error in a callback": lambda _: erring(),
+    "data that are refused": lambda _: refused(),
+    "an interruption": interrupted,
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_mode_after(call, monkeypatch, count):
+    """Of the thread that asks, and of one that asks from elsewhere."""
+    assert is_as_ever()
+    CALLS[call](monkeypatch)
+    assert is_as_ever()
+    found = []
+
+    def elsewhere():
+        found.append(is_as_ever())
+        CALLS[call](monkeypatch)
+        found.append(is_as_ever())
+
+    if call != "an interruption":  # only the main thread is interrupted
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert found == [True, True]
+    count("kinds of call after which the floating-point mode was looked at", 1)
+
+
+def test_a_caller_that_flushes_goes_on_to_flush():
+    """The mode is put back, not set to the usual one."""
+    numba = pytest.importorskip("numba")
+    from fastmlp.kernels.cpu.denormals import flush_denormals, restore_denormals
+    from fastmlp.kernels.jit import OPTIONS
+    from fastmlp.kernels.target import IS_X86
+
+    if not IS_X86:
+        pytest.skip("only x86 processors have this mode")
+
+    @numba.njit(**OPTIONS)
+    def begin():
+        return flush_denormals()
+
+    @numba.njit(**OPTIONS)
+    def end(before):
+        restore_denormals(before)
+
+    model = net()
+    fit(model)
+    before = begin()
+    try:
+        fit(model)
+        assert (RARE[0] * RARE[1])[0] == 0.0
+    finally:
+        end(before)
+    assert is_as_ever()

@@ -1,0 +1,164 @@
+"""A process that is forked while another thread compiles or loads a kernel, and so holds locks: the child trains a net,
+and the parent goes on.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastmlp
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+
+HEAD = """
+import os, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks in a process with threads
+import numpy as np, fastmlp
+from fastmlp.kernels import entry, forks
+
+X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+
+def fit(sizes=(2, 1), predicts=False):
+    net = fastmlp.MLP(sizes, random_state=0, device="cpu")
+    stopped_by = net.fit(X, X[:, 0], epochs=3, verbose=0).stopped_by
+    if predicts:
+        net.predict(X)
+    return stopped_by
+
+def child_fits(sizes=(2, 1)):
+    child = os.fork()
+    if not child:
+        signal.alarm(100)  # ends it, where it waits for ever
+        os._exit(0 if fit(sizes, predicts=True) == "epochs" else 1)  # predictions have a kernel that is not loaded yet
+    _, status = os.waitpid(child, 0)
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+"""
+HELD = (
+    HEAD
+    + """
+begun, forked, order = threading.Event(), threading.Event(), []
+
+def compiled():
+    begun.set()
+    forked.wait({wait})
+    order.append("compiled")
+    raise ValueError
+
+def compile_for_long():
+    try:
+        entry.load("a kernel", compiled)
+    except ValueError:
+        pass
+
+forks.PATIENCE = {patience}
+fit((2, 3, 1))
+thread = threading.Thread(target=compile_for_long)
+thread.start()
+begun.wait()
+print(child_fits(), order)
+forked.set()
+thread.join()
+print(fit())
+"""
+)
+PARSING = (
+    HEAD
+    + """
+from fastmlp.kernels.cuda.printer import PARSING
+
+def hold():
+    with PARSING:
+        begun.set()
+        time.sleep(0.3)
+
+begun = threading.Event()
+thread = threading.Thread(target=hold)
+thread.start()
+begun.wait()
+child = os.fork()
+if not child:
+    os._exit(0 if PARSING.acquire(timeout=10) else 1)
+_, status = os.waitpid(child, 0)
+print(os.WEXITSTATUS(status) == 0, PARSING.acquire(timeout=10))
+"""
+)
+COLD = (
+    HEAD
+    + """
+results = []
+thread = threading.Thread(target=lambda: results.append(fit()))
+thread.start()
+while sys.argv[1] not in sys.modules:
+    time.sleep(0.001)
+time.sleep(float(sys.argv[2]))
+print(child_fits(), child_fits((2, 80, 70, 1)))
+thread.join()
+print(results, fit())
+"""
+)
+DEFERRED = """
+import os, signal, threading
+from fastmlp.kernels import interrupts
+
+def handler(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, handler)
+statuses = []
+
+def fork():
+    child = os.fork()
+    if not child:
+        os._exit(0 if signal.getsignal(signal.SIGINT) is handler else 1)
+    statuses.append(os.waitpid(child, 0)[1])
+
+with interrupts.deferred():
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+print(statuses, signal.getsignal(signal.SIGINT) is handler)
+"""
+
+
+def run(program, *arguments, cache=None):
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+    if cache is not None:
+        environment["NUMBA_CACHE_DIR"] = str(cache)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *map(str, arguments)],
+        env=environment, capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_a_fork_waits_for_the_kernel_of_another_thread(count):
+    assert run(HELD.format(wait=0.5, patience=60.0)) == ["True ['compiled']", "epochs"]
+    count("forks while another thread held the lock", 1)
+
+
+def test_a_fork_does_not_wait_for_ever():
+    assert run(HELD.format(wait=400.0, patience=0.1)) == ["True []", "epochs"]
+
+
+def test_a_fork_waits_for_the_printer():
+    assert run(PARSING) == ["True True"]
+
+
+def test_the_child_of_another_thread_defers_no_interrupt():
+    assert run(DEFERRED) == ["[0] True"]
+
+
+def test_forks_during_a_cold_fit(is_long, tmp_path, count):
+    """While Numba is imported, and while it compiles."""
+    if not is_long:
+        pytest.skip("a cold fit for each moment takes half a minute")
+    moments = [("numba", 0.0), ("numba.core", 0.05)]
+    moments += [("fastmlp.kernels.compiler", seconds) for seconds in (0.0, 0.5, 1.0, 2.0, 4.0)]
+    for k, (module, seconds) in enumerate(moments):
+        found = run(COLD, module, seconds, cache=tmp_path / str(k))
+        assert found == ["True True", "['epochs'] epochs"], (module, seconds)
+    count("forks during a cold fit", len(moments))

@@ -1,0 +1,101 @@
+"""SIGINT in the midst of a process's first fit, which imports Numba and compiles: the fit ends when the kernel is there,
+and the next one works.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastmlp
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
+
+# A signal is sent as soon as a module is there, or so many seconds later; twice, as by somebody who is impatient.
+PROGRAM = """
+import json, os, signal, sys, threading, time
+import numpy as np, fastmlp
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+module, seconds = sys.argv[1], float(sys.argv[2])
+X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+y = (X[:, 0] > 0).astype(np.float32)
+net = fastmlp.MLP((2, 1), random_state=0, device="cpu")
+first = net.params.copy()
+over = threading.Event()
+
+def send():
+    while module not in sys.modules:
+        time.sleep(0.001)
+    time.sleep(seconds)
+    for _ in range(2):
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+
+sender = threading.Thread(target=send)
+sender.start()
+history = net.fit(X, y, epochs=3, verbose=0)
+over.set()
+sender.join()
+same = bool((net.params == first).all())
+again = net.fit(X, y, epochs=3, verbose=0)
+other = fastmlp.MLP((2, 1), random_state=0, device="cpu")
+other.fit(X, y, epochs=3, verbose=0)
+print(json.dumps({
+    "first": (history.stopped_by, history.epochs, same), "next": (again.stopped_by, again.epochs),
+    "equal": bool((other.params == net.params).all()), "handler": signal.getsignal(signal.SIGINT).__name__,
+}))
+"""
+SHORT = [("numba.core", 0.0), ("fastmlp.kernels.compiler", 0.5)]
+LONG = [*SHORT, ("numba", 0.0), ("llvmlite.ir", 0.0), ("numba.core.types", 0.1), ("numba.np", 0.0)]
+LONG += [("fastmlp.kernels.compiler", seconds) for seconds in (0.0, 1.0, 2.0, 4.0)]
+
+
+def interrupted_fit(folder, module, seconds):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, module, str(seconds)],
+        env=environment, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+def test_the_next_fit_works(tmp_path, is_long, count):
+    moments = LONG if is_long else SHORT
+    for k, (module, seconds) in enumerate(moments):
+        done = interrupted_fit(tmp_path / str(k), module, seconds)
+        assert done.returncode == 0, (module, seconds, done.stderr)
+        found = json.loads(done.stdout)
+        assert found["first"] == ["interrupt", 0, True], (module, seconds)
+        assert found["next"] == ["epochs", 3]
+        assert found["equal"]
+        assert found["handler"] == "default_int_handler"
+        assert done.stderr.count("A kernel is being compiled") == 1, "said once, however often it comes"
+    count("cold fits interrupted", len(moments))
+
+
+IGNORED = """
+import os, signal
+import numpy as np, fastmlp
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+press = lambda epoch, history: os.kill(os.getpid(), signal.SIGINT)
+history = fastmlp.MLP((2, 1), random_state=0, device="cpu").fit(X, X[:, 0], epochs=5, callbacks=press, verbose=0)
+print(history.stopped_by, history.epochs, signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
+"""
+
+
+def test_a_fit_goes_on_where_sigint_is_ignored(fresh_python):
+    """As in a background job of a shell."""
+    done = fresh_python(IGNORED)
+    assert (done.stdout.strip(), done.stderr) == ("epochs 5 True", "")
+
+
+def test_tests_that_send_it_set_a_handler(ctrl_c):
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)

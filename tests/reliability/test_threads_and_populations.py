@@ -1,0 +1,147 @@
+"""Seeded configurations: every number of threads gives parameters of the same bits, and a net of a population is that net
+alone, up to rounding; the net alone is the reference in float64, where that can follow."""
+
+import families
+import numpy as np
+import pytest
+import reference_optimizers
+from reference import ReferenceMLP
+
+import fastmlp.heuristics
+from fastmlp import MLP, Population, optimizers
+from fastmlp.schedules import schedule_factors
+
+HIDDEN = ("tanh", "sigmoid", "softplus", "silu", "gelu", "elu", "softsign")  # smooth: rounding turns no corner
+PAIRS = (
+    ("squared_error", "identity", 2), ("binary_cross_entropy", "sigmoid", 1), ("softmax_cross_entropy", "softmax", 3),
+    ("huber", "tanh", 2), ("poisson", "exponential", 1),
+)  # fmt: skip
+RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "quickprop": 0.02, "rprop": 0.01}
+SHORT, LONG = 60, 200
+TOLERANCE = 1e-6  # of parameters in float64 after a few steps, in which an optimiser may enlarge rounding
+
+
+class Configuration:
+    """One net, its data and how it is trained, drawn from a seed."""
+
+    def __init__(self, seed, dtype):
+        rng = self.rng = np.random.default_rng(seed)
+        self.loss, self.output, n_outputs = PAIRS[rng.integers(len(PAIRS))]
+        hidden = tuple(int(n) for n in rng.integers(6, 20, rng.integers(1, 3)))
+        self.sizes = (int(rng.integers(3, 9)), *hidden, n_outputs)
+        self.activations = [str(rng.choice(HIDDEN)) for _ in hidden]
+        self.dropout = float(rng.choice([0.0, 0.0, 0.3]))
+        self.dtype, self.l2 = dtype, float(rng.choice([0.0, 0.01]))
+        self.n_samples = int(rng.integers(8, 70))
+        self.X = rng.normal(size=(self.n_samples, self.sizes[0]))
+        self.y = self.targets(rng, n_outputs)
+        self.name = str(rng.choice(list(reference_optimizers.EXAMPLES)))
+        self.epochs = int(rng.integers(2, 5))
+        self.batch_size = None if self.name in ("rprop", "quickprop") else int(rng.integers(3, self.n_samples + 1))
+        self.schedule = str(rng.choice(["constant", "exponential", "one_cycle"]))
+        self.shuffle = bool(rng.integers(2))
+        self.weight = rng.uniform(0.5, 2.0, self.n_samples) if rng.integers(2) else None
+        self.seed = int(rng.integers(2**31))
+        self.rule, settings = reference_optimizers.EXAMPLES[self.name]
+        self.settings = {**settings, "learning_rate": RATES.get(self.name, 0.01)}
+        if rng.integers(3) == 0:
+            self.settings["clip_norm"] = 0.1
+        if rng.integers(3) == 0:
+            self.settings["weight_decay"] = 0.1
+
+    def targets(self, rng, n_outputs):
+        n = self.n_samples
+        if self.loss == "softmax_cross_entropy":
+            return np.eye(n_outputs)[rng.integers(0, n_outputs, n)]
+        if self.loss == "poisson":
+            return rng.poisson(2.0, (n, n_outputs)).astype(float)
+        return rng.random((n, n_outputs))
+
+    @property
+    def net_settings(self):
+        return {
+            "hidden_activation": self.activations, "output_activation": self.output, "loss": self.loss, "l2": self.l2,
+            "dropout": self.dropout, "dtype": self.dtype, "device": "cpu",
+        }  # fmt: skip
+
+    @property
+    def fit_settings(self):
+        return {
+            "epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "schedule": self.schedule,
+            "optimizer": getattr(optimizers, self.rule)(**self.settings), "sample_weight": self.weight, "verbose": 0,
+        }  # fmt: skip
+
+    def alone(self, seed=None):
+        net = MLP(self.sizes, **self.net_settings, random_state=self.seed if seed is None else seed)
+        history = net.fit(self.X, self.y, **self.fit_settings)
+        return net.params.copy(), history.loss.copy()
+
+    def by_reference(self, params):
+        net = ReferenceMLP(self.sizes, (*self.activations, self.output), self.loss, params, l2=self.l2)
+        weight = None if self.weight is None else self.weight / self.weight.mean()
+        losses = reference_optimizers.train(
+            net, self.X, self.y, self.rule, self.settings, epochs=self.epochs, batch_size=self.batch_size,
+            factors=schedule_factors(self.schedule), weight=weight,
+        )  # fmt: skip
+        return net.params, losses
+
+
+@pytest.fixture
+def seeds(is_long):
+    return range(LONG if is_long else SHORT)
+
+
+def use_threads(n, monkeypatch):
+    for name in ("choose_threads", "choose_evaluation_threads"):
+        monkeypatch.setattr(fastmlp.heuristics, name, lambda *_: n)
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, count):
+    """Of parameters. Losses that are recorded are sums over threads, the same but for rounding."""
+    families.use(family, monkeypatch)
+    several = (2,) if family == "replicas" else (2, 3, 8)
+    shared = family in ("per_layer", "replicas", "per_sample_replicas")  # the others train on one thread
+    chosen = [seed for seed in seeds if seed % len(families.FAMILIES) == families.FAMILIES.index(family)]
+    for seed in chosen:
+        configuration = Configuration(seed, "float32")
+        if family.startswith("per_sample"):
+            configuration.dropout = 0.0
+        use_threads(1, monkeypatch)
+        params, losses = configuration.alone()
+        for n in several if shared else (2,):
+            use_threads(n, monkeypatch)
+            again, other = configuration.alone()
+            np.testing.assert_array_equal(again, params, err_msg=f"seed {seed}, {n} threads")
+            np.testing.assert_allclose(other, losses, rtol=1e-6)
+    count("configurations, one thread against several", len(chosen))
+
+
+def test_a_population_is_its_nets_alone(seeds, monkeypatch, count):
+    """In lanes, on one thread and on two: the same bits; each net is that net alone, and the reference."""
+    n_followed = 0
+    for seed in seeds:
+        configuration = Configuration(seed, "float64")
+        found = []
+        for n in (1, 2, 3):
+            monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
+            pop = Population(configuration.sizes, 33, **configuration.net_settings, random_state=configuration.seed)
+            starts = pop.params.copy()
+            result = pop.fit(configuration.X, configuration.y, **configuration.fit_settings)
+            found.append(pop.params.copy())
+        for other in found[1:]:
+            np.testing.assert_array_equal(other, found[0], err_msg=f"seed {seed}")
+        for k in (0, 32):
+            params, losses = configuration.alone(int(pop.seeds[k]))
+            scale = max(1.0, np.abs(params).max())
+            np.testing.assert_allclose(pop.params[k], params, rtol=0, atol=TOLERANCE * scale, err_msg=f"seed {seed}")
+            assert result.loss[k] == pytest.approx(losses[-1], rel=TOLERANCE)
+        if not configuration.dropout and not configuration.shuffle:
+            expected, of_epochs = configuration.by_reference(starts[32])
+            np.testing.assert_allclose(params, expected, rtol=0, atol=TOLERANCE * scale, err_msg=f"seed {seed}")
+            np.testing.assert_allclose(losses, of_epochs, rtol=TOLERANCE)
+            n_followed += 1
+    assert n_followed > len(seeds) / 6
+    count("populations against their nets alone", len(seeds))
+    count("nets against the reference in float64", n_followed)

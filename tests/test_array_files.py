@@ -1,0 +1,33 @@
+"""fastmlp.array_files: arrays of .npz files, and files that hold none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastmlp.array_files import read_npz
+
+
+def test_arrays_by_name(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(3), y=np.ones(2), z=np.zeros(1))
+    assert {name: len(array) for name, array in read_npz(tmp_path / "a.npz", ("x", "y")).items()} == {"x": 3, "y": 2}
+    with pytest.raises(ValueError, match=r"must hold arrays x and w, but it holds x, y, z\."):
+        read_npz(tmp_path / "a.npz", ("x", "w"))
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        read_npz(tmp_path / "b.npz", ("x", "y"))
+
+
+def test_damaged_files_and_others(tmp_path):
+    """None of them is a traceback, or an open file that is left behind; no object is ever unpickled."""
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.arange(3000), y=np.ones(2))
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[60] ^= 0xFF
+    np.save(tmp_path / "array.npy", np.ones(3))
+    np.savez(tmp_path / "objects.npz", x=np.array([{}, {}]), y=np.ones(2))
+    others = [(tmp_path / name).read_bytes() for name in ("array.npy", "objects.npz")]
+    for damaged in (b"", b"no zip", whole[:100], whole[:-30], bytes(flipped), *others):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"should be a file of arrays x and y, as numpy\.savez writes it"):
+            read_npz(path, ("x", "y"))

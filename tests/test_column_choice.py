@@ -1,0 +1,42 @@
+"""fastmlp.column_choice: the columns a net learns from. The command's own mistakes are in test_cli.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastmlp.column_choice import select_columns
+
+pd = pytest.importorskip("pandas")
+TABLE = pd.DataFrame({name: [1, 2] for name in ("id", "Size", "a,b", "age", "price")})
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({}, ["id", "Size", "a,b", "age", "price"]),
+        ({"drop": ("age", "id")}, ["Size", "a,b", "price"]),
+        ({"keep": ("age",)}, ["age", "price"]),
+        ({"keep": ("a,b", "age")}, ["a,b", "age", "price"]),
+        ({"ids": ("id",)}, ["Size", "a,b", "age", "price"]),
+        ({"ids": ("id",), "drop": ("id", "age")}, ["Size", "a,b", "price"]),
+    ],
+)
+def test_columns_stay_in_their_order(options, left):
+    assert list(select_columns(TABLE, "price", **options)) == left
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"drop": ("size",)}, "no --drop column 'size'. Did you mean 'Size'?"),
+        ({"keep": ("Size, age",)}, "--keep takes one column at a time, but it is 'Size, age': give --keep 'Size' --ke"),
+        ({"ids": ("price",)}, "'price' is the target, which is learned and no feature: leave it out of --id"),
+        ({"drop": ("age",), "keep": ("Size",)}, "give one of them"),
+        ({"ids": ("id",), "keep": ("id",)}, "An id is never learned from, but 'id'"),
+        ({"drop": ("id", "Size", "a,b", "age")}, "No column is left to predict 'price' from"),
+    ],
+)
+def test_mistakes(options, words):
+    with pytest.raises(ValueError) as caught:
+        select_columns(TABLE, "price", **options)
+    assert words in str(caught.value)

@@ -1,0 +1,60 @@
+"""The rows that a net of `fastmlp train` was not trained on are found again, and only where they are certain."""
+
+import numpy as np
+import pytest
+import toy_data as data
+from typer.testing import CliRunner
+
+import fastmlp
+from fastmlp.cli import app
+from fastmlp.held_out import parts_as_trained
+from fastmlp.jobs import read_samples, split_rows
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Trains on a table of a task; returns the net and its samples."""
+    monkeypatch.chdir(tmp_path)
+
+    def train(task):
+        X, y = data.blobs(0) if task == "classification" else data.friedman(0)
+        table = pd.DataFrame(X, columns=[f"x{k}" for k in range(X.shape[1])])
+        table["y"] = [f"class {k}" for k in y] if task == "classification" else y
+        table.to_csv("table.csv", index=False)
+        options = ["--target", "y", "--hidden", "8", "--epochs", "5", "--seed", "3", "--validation", "0.3"]
+        done = CliRunner().invoke(app, ["train", "table.csv", *options])
+        assert done.exit_code == 0, done.output
+        net = fastmlp.load("model.safetensors")
+        X, y, _ = read_samples(net, tmp_path / "table.csv", None)
+        return net, X, y
+
+    return train
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_parts_are_those_of_the_training(trained, task):
+    net, X, y = trained(task)
+    parts = parts_as_trained(net, X, y, split_rows)
+    assert list(parts) == ["training", "validation"]
+    assert len(parts["training"][0]) == net.history.settings["n_samples"]
+    kept = -1 if net.history.best_epoch is None else net.history.best_epoch
+    loss = net.evaluate(*parts["validation"])["loss"]
+    assert loss == pytest.approx(net.history.validation_loss[kept], rel=1e-4)
+    assert sum(len(part[0]) for part in parts.values()) == len(X)
+
+
+def test_other_rows_are_not_taken_for_them(trained):
+    net, X, y = trained("regression")
+    for other in ((X[:-1], y[:-1]), (X[::-1], y[::-1]), (X + 0.1, y)):
+        assert list(parts_as_trained(net, *other, split_rows)) == [""]
+    net.params = np.zeros_like(net.params)
+    assert list(parts_as_trained(net, X, y, split_rows)) == [""], "parameters that the history does not belong to"
+
+
+def test_a_net_of_another_training_has_no_parts():
+    net = fastmlp.MLP((2, 1), random_state=0)
+    assert list(parts_as_trained(net, np.ones((3, 2)), np.ones(3), split_rows)) == [""]
+    net.fit(np.ones((3, 2)), np.ones(3), epochs=1, verbose=0)
+    assert list(parts_as_trained(net, np.ones((3, 2)), np.ones(3), split_rows)) == [""]

@@ -1,0 +1,87 @@
+"""fastmlp.metrics_table: the net's figures beside those of a baseline."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fastmlp.metrics_table import PartMetrics, baseline_outputs, baseline_sentences, measure_parts, print_metrics
+from fastmlp.targets import Target
+
+CLASSES = Target("label", "classification", classes=("no", "yes"))
+PRICE = Target("price", "regression", mean=10.0, std=2.0)
+
+
+def test_the_baseline_of_classes_is_their_share_in_training():
+    outputs = baseline_outputs(CLASSES, np.array([0, 0, 0, 1]), 2)
+    np.testing.assert_array_equal(outputs, [[0.75, 0.25]] * 2)
+
+
+def test_the_baseline_of_numbers_is_the_training_mean():
+    np.testing.assert_array_equal(baseline_outputs(PRICE, np.array([[-1.0], [2.0]]), 3), [[0.5]] * 3)
+
+
+def measured(target, outputs, y, training_y):
+    net = SimpleNamespace(predict=lambda X: np.asarray(outputs))
+    parts = {"training": (None, training_y), "validation": (np.zeros((len(y), 1)), y)}
+    return measure_parts(net, target, parts)
+
+
+def test_parts_are_measured_beside_the_baseline():
+    """By hand: the baseline answers "no" in every row, and with 3/4."""
+    outputs = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
+    (part,) = measured(CLASSES, outputs, np.array([0, 1, 1]), np.array([0, 0, 0, 1]))
+    assert (part.part, part.n_rows) == ("validation", 3)
+    assert part.net["accuracy"] == pytest.approx(2 / 3)
+    assert part.baseline["accuracy"] == pytest.approx(1 / 3)
+    assert part.baseline["log loss"] == pytest.approx(-(np.log(0.75) + 2 * np.log(0.25)) / 3)
+    assert part.baseline["ROC AUC"] == 0.5
+    (part,) = measured(PRICE, [[0.0], [1.0]], np.array([[0.0], [2.0]]), np.array([[-1.0], [1.0]]))
+    assert part.baseline["RMSE"] == pytest.approx(np.sqrt(8.0)), "in the target's units"
+    assert part.net["RMSE"] == pytest.approx(np.sqrt(2.0))
+
+
+def test_only_training_rows():
+    net = SimpleNamespace(predict=lambda X: np.array([[1.0, 0.0]]))
+    (part,) = measure_parts(net, CLASSES, {"training": (np.zeros((1, 1)), np.array([0]))})
+    assert part.part == "training"
+
+
+def test_the_table():
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=80)
+    figures = {"RMSE": 1.0, "MAE": 0.5, "R2": 0.9}
+    print_metrics([PartMetrics("test", 1200, figures, {**figures, "RMSE": 3.0})], console)
+    rows = [line.split("│")[1:-1] for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row[:3]] for row in rows] == [
+        ["test", "1,200", "1.0000"], ["baseline", "1,200", "3.0000"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        ({"accuracy": 0.9, "log loss": 0.2}, None),
+        ({"accuracy": 0.8, "log loss": 0.6}, "is no better than the baseline: accuracy 0.8000 against 0.8000, log"),
+        ({"accuracy": 0.8, "log loss": 0.3}, "answers are no better than the baseline's (accuracy 0.8000 against 0.80"),
+        ({"accuracy": 0.9, "log loss": 0.7}, "probabilities are worse than the baseline's (log loss 0.7000 against"),
+    ],
+)
+def test_a_net_that_is_not_better_is_named(net, words):
+    found = [PartMetrics("test", 10, net, {"accuracy": 0.8, "log loss": 0.5})]
+    sentences = baseline_sentences(found, CLASSES, np.array([0, 0, 1]))
+    assert sentences[0] == "The baseline always answers 'no', the most frequent class of the training part."
+    assert len(sentences) == (1 if words is None else 2)
+    assert words is None or words in sentences[1]
+
+
+def test_numbers_no_better_than_their_mean():
+    baseline = {"RMSE": 2.0}
+    say = lambda rmse: baseline_sentences([PartMetrics("test", 10, {"RMSE": rmse}, baseline)], PRICE, np.zeros((3, 1)))
+    assert say(1.0) == ["The baseline always answers 10, the mean of the training part."]
+    assert "On the test part the net is no better than the baseline: RMSE 2 against 2" in say(2.0)[1]
+    assert "no better" in say(float("nan"))[1]

@@ -1,0 +1,76 @@
+"""What a population's result says, and what it does not claim."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import EarlyStopping, Population
+from fastmlp.population_result import PopulationResult
+
+XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
+SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 0, "device": "cpu"}
+
+
+@pytest.mark.parametrize("y", (XOR_Y, XOR_Y * 0.5), ids=["classes", "numbers"])
+def test_no_rule_no_success(y):
+    """Nobody said what success is: there is no rate of it, in no figure and in no sentence."""
+    result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR, y, epochs=3, verbose=0)
+    assert result.success_rate is None
+    assert result.success_interval is None
+    assert "success" not in repr(result)
+    text = result.summary()
+    assert "no rule of convergence was asked for: " in text
+    assert "converged=... of fit would say when a net has learned" in text
+    assert "interval" not in text
+
+
+def test_a_rule_gives_a_rate():
+    result = Population((2, 2, 1), 20, **SETTINGS).fit(XOR, XOR_Y, epochs=3, converged=1e-9, verbose=0)
+    assert result.success_rate == 0.0
+    assert result.success_interval[0] == 0.0 < result.success_interval[1]
+    assert "success_rate=0" in repr(result)
+
+
+@pytest.fixture
+def watched():
+    pop = Population((2, 2, 1), 20, **SETTINGS)
+    return pop, pop.fit(XOR, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
+
+
+def test_best_epoch_counts_from_0_as_a_historys(watched):
+    pop, result = watched
+    net = fastmlp.MLP((2, 2, 1), **SETTINGS | {"random_state": int(pop.seeds[3])})
+    history = net.fit(XOR, XOR_Y, epochs=30, optimizer=fastmlp.SGD(4.0), early_stopping=EarlyStopping(5), verbose=0)
+    assert result.best_epoch[3] == history.best_epoch
+    assert result.best_value[3] == pytest.approx(history.loss[result.best_epoch[3]], rel=1e-5)
+    assert (result.best_epoch >= 0).all()
+
+
+def test_files_count_as_they_always_did(watched):
+    """From 1, so that those of earlier versions are understood."""
+    _, result = watched
+    arrays = result.arrays()
+    np.testing.assert_array_equal(arrays["best_epoch"], result.best_epoch + 1)
+    others = {
+        name: getattr(result, name) for name in ("monitor", "seconds", "interrupted", "judged_by")
+    }  # fmt: skip
+    back = PopulationResult.from_arrays(arrays, 20, **others)
+    np.testing.assert_array_equal(back.best_epoch, result.best_epoch)
+    arrays["best_epoch"] = np.array([-1, 0, *range(18)])
+    assert PopulationResult.from_arrays(arrays, 20, **others).best_epoch[:4].tolist() == [-1, -1, -1, 0]
+
+
+def test_no_value_was_a_number():
+    """Validation data that overflow: no epoch was the best, and what was reached is kept."""
+    pop = Population((2, 3, 1), 20, hidden_activation="identity", random_state=0, device="cpu")
+    far = np.full((2, 2), 3e38, np.float32)
+    result = pop.fit(XOR, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
+    assert set(result.best_epoch) == {-1}
+    assert np.isfinite(pop.params).all()
+    net = fastmlp.MLP(
+        (2, 3, 1), hidden_activation="identity", random_state=int(pop.seeds[1]), device="cpu"
+    )  # fmt: skip
+    history = net.fit(XOR, XOR_Y, epochs=8, validation_data=(far, [0.0, 0.0]), early_stopping=3, verbose=0)
+    assert history.best_epoch is None
+    assert (result.epochs[1], result.stopped_by[1]) == (history.epochs, history.stopped_by)
+    np.testing.assert_allclose(pop.params[1], net.params, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,74 @@
+"""fastmlp.terminal: every way a command can fail is one line and an exit status."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from fastmlp.terminal import FAILED, INTERRUPTED, errors_as_sentences
+
+
+def too_much_memory():
+    np.zeros((1 << 20, 1 << 24))
+
+
+def raises(error):
+    def fail():
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("fail", "status", "said"),
+    [
+        (raises(ValueError("two\n words")), FAILED, "two words"),
+        (raises(KeyboardInterrupt), INTERRUPTED, "Interrupted."),
+        (raises(KeyboardInterrupt("Interrupted after 3 epochs.")), INTERRUPTED, "Interrupted after 3 epochs."),
+        (raises(FileNotFoundError("There is no file 'x'.")), FAILED, "There is no file 'x'."),
+        (raises(OSError(28, "No space left on device")), FAILED, "refused to go on: no space left on device."),
+        (raises(PermissionError(13, "Permission denied", "m.safetensors")), FAILED, "'m.safetensors' cannot be read"),
+        (raises(MemoryError()), FAILED, "There was no memory left, so the table or the net is too large"),
+        (raises(MemoryError("The GPU has no room.")), FAILED, "The GPU has no room."),
+        (too_much_memory, FAILED, "There was no memory for an array of 131,072.0 GiB"),
+        (
+            lambda: Path("no-such-folder/file").read_text(),
+            FAILED,
+            "'no-such-folder/file' cannot be read or written: no such file",
+        ),
+    ],
+)
+def test_errors_are_sentences(capsys, fail, status, said):
+    with pytest.raises(typer.Exit) as caught, errors_as_sentences():
+        fail()
+    assert caught.value.exit_code == status
+    line = capsys.readouterr().err
+    assert line.startswith("fastmlp: ")
+    assert said in line
+    assert line.count("\n") == 1
+    for words in ("Errno", "Unable to allocate", "Traceback"):
+        assert words not in line
+
+
+def test_what_an_interruption_left(capsys):
+    with pytest.raises(typer.Exit), errors_as_sentences("nothing was written"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "fastmlp: Interrupted; nothing was written.\n"
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_sentences_and_the_command_goes_on(capsys):
+    with errors_as_sentences():
+        warnings.warn("beware", stacklevel=1)
+        print("done")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("done\n", "fastmlp: beware\n")
+
+
+def test_mistakes_of_the_program_are_not_hidden():
+    with pytest.raises(KeyError), errors_as_sentences():
+        raise KeyError("a bug")

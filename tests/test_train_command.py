@@ -1,0 +1,30 @@
+"""fastmlp.train_command: the options of `fastmlp train`. What it does with them is in test_train_job.py."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+
+from typer.testing import CliRunner
+
+from fastmlp.cli import app
+from fastmlp.train_command import train
+from fastmlp.train_job import TrainSettings
+
+
+def test_defaults_are_those_of_the_settings():
+    options = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+    as_text = {"hidden": "256,256", "ids": [], "drop": [], "keep": []}
+    for field in fields(TrainSettings):
+        if field.name != "target":
+            default = getattr(options[field.name], "value", options[field.name])
+            assert default == as_text.get(field.name, field.default), field.name
+
+
+def test_help_names_every_option_and_what_an_interruption_leaves():
+    result = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "160", "TERMINAL_WIDTH": "160"})
+    assert result.exit_code == 0
+    words = " ".join(result.stdout.split())
+    for option in ("--drop", "--keep", "--id", "--clip-norm", "--learning-rate", "OUTPUT.interrupted"):
+        assert option in words
+    assert "class" not in words.split("--hidden")[1].split("--activation")[0], "no Python types"
