@@ -21,6 +21,9 @@ from .plain import absolute, exp, expm1, normal_cdf, normal_density, where
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, equation 14
 PRIME_OFFSET = 0.1  # Fahlman 1988, section 3.2: with it, a unit that is saturated still learns
+# Beyond these, sigmoid and the normal density are 0 in float64 too. For vectors they are the smallest normal number
+# there, which times a large one is no longer small.
+SIGMOID_END, GAUSS_END = -745.2, 38.6
 LEAK = 0.01  # slope of leaky_relu below zero, as in Maas et al. 2013
 
 
@@ -101,18 +104,18 @@ def gelu(z):
 
 @formula
 def gelu_derivative(z):
-    return normal_cdf(z) + z * normal_density(z)
+    return normal_cdf(z) + where(absolute(z) > GAUSS_END, 0.0, z * normal_density(z))
 
 
 @formula
 def silu(z):
-    return z * plain.sigmoid(z)
+    return where(z < SIGMOID_END, 0.0, z * plain.sigmoid(z))
 
 
 @formula
 def silu_derivative(z):
     s = plain.sigmoid(z)
-    return s * (1.0 + z * (1.0 - s))
+    return s * (1.0 + where(absolute(z) > -SIGMOID_END, 0.0, z * (1.0 - s)))
 
 
 @formula

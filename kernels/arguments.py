@@ -119,6 +119,21 @@ class Nets(NamedTuple):
 NET_HYPER = (*HYPER, "l2")
 MOST_RECORDS, NO_EPOCH = 64, 2**62
 RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
+
+
+class Unfinished(NamedTuple):
+    """What an interrupted net of a population has reached."""
+
+    net: int
+    status: int  # RUNNING, or DIVERGED_NET if its present parameters are not finite
+    epochs: int  # done
+    params: np.ndarray  # (n_params,): the best with early stopping, else the present or the last finite ones
+    loss: float  # of the last whole epoch, NaN without one or after divergence
+    right: float  # number of samples that were right in it
+    best_epoch: int  # from 1; 0 if there is none
+    best_value: float
+
+
 NOT_SAID = -1
 ALL_RIGHT = 1.0 - 1e-5  # share of samples' weights, added up in the data's dtype, that counts as all of them
 

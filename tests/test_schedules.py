@@ -20,14 +20,15 @@ from fastmlp.schedules import (
 BY_HAND = [  # schedule, steps of a fit of 100, factors
     (Constant(), [0, 50, 99], [1, 1, 1]),
     (Step(0.1, share=0.33), [0, 32, 33, 65, 66, 99], [1, 1, 0.1, 0.1, 0.01, 0.001]),
-    (Exponential(0.01), [0, 50, 100], [1, 0.1, 0.01]),
+    (Step(0.5, share=0.55), [54, 55], [1, 0.5]),
+    (Exponential(0.01), [0, 49.5, 99], [1, 0.1, 0.01]),
     (InverseScaling(0.5), [0, 3, 99], [1, 0.5, 0.1]),
     (InverseScaling(0.0), [0, 3, 99], [1, 1, 1]),
     (Cosine(), [0, 50, 100], [1, 0.5, 0]),
     (Cosine(0.2), [0, 50, 100], [1, 0.6, 0.2]),
     (Warmup(4), [0, 1, 2, 3, 4, 99], [0.25, 0.5, 0.75, 1, 1, 1]),
     (Warmup(20, "cosine"), [0, 19, 20, 60, 100], [0.05, 1, 1, 0.5, 0]),
-    (OneCycle(0.1, share=0.4, end=0.0), [0, 20, 40, 70, 100], [0.1, 0.55, 1, 0.5, 0]),
+    (OneCycle(0.1, share=0.4, end=0.0), [0, 19.5, 39, 69, 99], [0.1, 0.55, 1, 0.5, 0]),
 ]
 
 
@@ -62,9 +63,40 @@ def test_never_rises(name):
 
 def test_one_cycle_rises_then_falls():
     factors = OneCycle().factors(np.arange(1000), 1000)
-    assert np.argmax(factors) == 300
+    assert np.argmax(factors) == 299
     assert (np.diff(factors[:300]) > 0).all()
-    assert (np.diff(factors[301:]) < 0).all()
+    assert (np.diff(factors[300:]) < 0).all()
+
+
+ENDS = {  # (first, largest, last) factor of fits of 1, 2 and 50 steps
+    Constant(): ((1, 1, 1), (1, 1, 1), (1, 1, 1)),
+    Step(0.1, share=0.5): ((1, 1, 1), (1, 1, 0.1), (1, 1, 0.1)),
+    Exponential(0.01): ((1, 1, 1), (1, 1, 0.01), (1, 1, 0.01)),
+    InverseScaling(0.5): ((1, 1, 1), (1, 1, 2**-0.5), (1, 1, 50**-0.5)),
+    Cosine(0.1): ((1, 1, 1), (1, 1, 0.55), (1, 1, 0.55 + 0.45 * np.cos(np.pi * 0.98))),
+    Warmup(2, Exponential(0.01)): ((0.5, 0.5, 0.5), (0.5, 1, 1), (0.5, 1, 0.01)),
+    OneCycle(0.04, end=4e-6): ((1, 1, 1), (1, 1, 4e-6), (0.04, 1, 4e-6)),
+}
+
+
+@pytest.mark.parametrize("schedule", ENDS, ids=lambda schedule: type(schedule).__name__)
+def test_first_largest_and_last_factor(schedule):
+    """What the descriptions promise is reached, by steps that are made."""
+    for n_steps, expected in zip((1, 2, 50), ENDS[schedule], strict=True):
+        factors = schedule.factors(np.arange(n_steps), n_steps)
+        np.testing.assert_allclose((factors[0], factors.max(), factors[-1]), expected, rtol=1e-12, err_msg=str(n_steps))
+
+
+def test_ends_of_every_schedule_are_tested():
+    assert {type(schedule) for schedule in ENDS} == set(SCHEDULES.values())
+
+
+@pytest.mark.parametrize("n_steps", (3, 4, 5, 7, 100, 1001))
+@pytest.mark.parametrize("share", (0.01, 0.3, 0.99))
+def test_one_cycle_has_a_start_a_peak_and_an_end(n_steps, share):
+    factors = OneCycle(share=share).factors(np.arange(n_steps), n_steps)
+    np.testing.assert_allclose((factors[0], factors.max(), factors[-1]), (0.04, 1.0, 4e-6), rtol=1e-12)
+    assert (factors == 1.0).sum() == 1
 
 
 def test_none_names_objects_functions():

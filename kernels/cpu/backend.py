@@ -20,13 +20,16 @@ import numpy as np
 
 from ..arguments import (
     ALWAYS_REPLICAS,
+    DIVERGED_NET,
     HYPER,
     MOST_RECORDS,
     NET_HYPER,
+    RUNNING,
     Course,
     Data,
     Memory,
     Net,
+    Unfinished,
     aligned_zeros,
     parts_of,
 )
@@ -321,18 +324,20 @@ class NetsWork:
         """Kernels write what is finished where it belongs."""
 
     def unfinished(self, watches: bool):
-        """(net, epochs done, parameters, loss, number right, best epoch, best value) of each net in training; with
-        early stopping, if it watches, its best parameters. The best epoch is 0 where there is none.
-        """
+        """An Unfinished of each net in training, with its best parameters if early stopping watches."""
         for block in self.blocks:
             present, best, safe = (x.reshape(-1, block.lanes) for x in (block.p, block.best, block.safe))
             for lane in np.flatnonzero(block.net >= 0):
                 epochs, best_epoch = int(block.clock[0] - block.start[lane]), int(block.best_epoch[lane]) * watches
-                params = (best if best_epoch else present)[:, lane]
+                params, status, loss = present[:, lane], RUNNING, block.loss[lane]
                 if not np.isfinite(params).all():  # of a net that would have been found out at the next look
-                    params = safe[:, lane]
-                figures = block.loss[lane], block.right[lane], best_epoch, float(block.best_value[lane])
-                yield int(block.net[lane]), epochs, params, *figures
+                    params, status, loss = safe[:, lane], DIVERGED_NET, np.nan
+                if best_epoch:
+                    params = best[:, lane]
+                yield Unfinished(
+                    int(block.net[lane]), status, epochs, params, loss, block.right[lane], best_epoch,
+                    float(block.best_value[lane]),
+                )  # fmt: skip
 
 
 def _make_block(

@@ -10,7 +10,7 @@ from ..arguments import ALL_EPOCHS, ALL_RIGHT, CONVERGED, DIVERGED_NET, MONITOR_
 from ..folds import any_of
 from ..jit import inner
 from ..memory import fill, load, number, store
-from ..simd import where
+from ..simd import absolute, where
 from .barrier import take_numbers
 from .lane_copies import make_copies
 from .update import BETA1, BETA2, EPSILON
@@ -116,6 +116,33 @@ def make_queue(lanes):
         return found
 
     @inner
+    def is_finite(nets, owner):
+        """Whether a net's parameters have a finite sum, where they belong."""
+        total = 0.0
+        for q in range(owner * nets.n_params, (owner + 1) * nets.n_params):
+            total += nets.params[q]
+        return math.isfinite(total)
+
+    @inner
+    def leave_finite(goal, nets, w, lane, status, was_saved):
+        """Write back the parameters that a net ends with, those that are known to be finite if the others are not.
+        Returns its status: a finite loss does not say that the step after it was sound, nor that every parameter of
+        the net was.
+        """
+        n, owner = nets.n_params, w.net[lane]
+        has_best = goal.monitor != MONITOR_NONE and w.best_epoch[lane] > 0
+        if status != CONVERGED and goal.monitor != MONITOR_NONE and (status != DIVERGED_NET or has_best):
+            leave_lane(w.best, lane, n, nets.params, owner * n)
+        elif status == DIVERGED_NET:
+            leave_lane(w.safe, lane, n, nets.params, owner * n)
+        elif not (status == CONVERGED and was_saved):
+            leave_lane(w.p, lane, n, nets.params, owner * n)
+        if not is_finite(nets, owner):
+            leave_lane(w.safe, lane, n, nets.params, owner * n)
+            status = DIVERGED_NET
+        return status
+
+    @inner
     def say_whether_learned(data, nets, w, lane, owner):
         nets.learned[owner] = np.int8(w.right_at_end[lane] >= ALL_RIGHT * data.n_samples)
 
@@ -123,7 +150,7 @@ def make_queue(lanes):
     def settle(data, goal, nets, w, was_saved, was_judged):
         """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether
         some were."""
-        n, found = nets.n_params, False
+        found = False
         for lane in range(w.lanes):
             owner = w.net[lane]
             if owner < 0:
@@ -145,12 +172,10 @@ def make_queue(lanes):
             if status == RUNNING:
                 continue
             if status == DIVERGED_NET:
-                leave_lane(w.safe, lane, n, nets.params, owner * n)
-                epoch, loss = epoch - 1, np.nan
-            elif goal.monitor != MONITOR_NONE and status != CONVERGED:
-                leave_lane(w.best, lane, n, nets.params, owner * n)
-            elif not (status == CONVERGED and was_saved):
-                leave_lane(w.p, lane, n, nets.params, owner * n)
+                epoch -= 1
+            status = leave_finite(goal, nets, w, lane, status, was_saved)
+            if status == DIVERGED_NET:
+                loss = np.nan
             nets.status[owner], nets.epochs[owner] = status, epoch
             nets.loss[owner], nets.right[owner] = loss, right / data.n_samples
             if was_judged and status == ALL_EPOCHS:
@@ -225,6 +250,7 @@ def make_queue(lanes):
             w.clock[1] = keep_alike(goal, nets, w)
             if w.clock[0] < w.start[0] + goal.n_epochs:
                 return False
+            all_go_the_same_way = not any_of(~(absolute(sums(w.p, nets.n_params)) < np.inf))
         if alike:
             hand_out(nets, w, scale)
         if all_go_the_same_way:

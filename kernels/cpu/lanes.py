@@ -74,6 +74,40 @@ def make_training(lanes, has_loops):
             sums += slope * slope
         return sums
 
+    @inner
+    def steepest(p, g, first, last, l2, most):
+        """Each lane's largest |g + l2 p| over parameters first <= q < last, or `most`."""
+        for i in range(first * lanes, last * lanes, lanes):
+            slope = absolute(load(g, i, lanes) + load(p, i, lanes) * l2)
+            most = where(slope > most, slope, most)
+        return most
+
+    @inner
+    def shrunk_squares(p, g, first, last, l2, shrink):
+        """squares() of slopes times shrink**2, which are at most 1; shrink**2 by itself may be too small a number."""
+        sums = fill(g, 0.0, lanes)
+        for i in range(first * lanes, last * lanes, lanes):
+            slope = (load(g, i, lanes) + load(p, i, lanes) * l2) * shrink * shrink
+            sums += slope * slope
+        return sums
+
+    @inner
+    def clip_by_steepest(n_layers, sizes, weight_offsets, bias_offsets, p, g, l2, norm):
+        """The factor that brings each lane's gradient to `norm`, where its sum of squares overflows."""
+        zero, one = fill(p, 0.0, lanes), fill(p, 1.0, lanes)
+        most = total = zero
+        for k in range(n_layers):
+            first, middle = weight_offsets[k], bias_offsets[k]
+            most = steepest(p, g, first, middle, l2, most)
+            most = steepest(p, g, middle, middle + sizes[k + 1], zero, most)
+        shrink = one / sqrt(where(most > 1.0, most, one))
+        for k in range(n_layers):
+            first, middle = weight_offsets[k], bias_offsets[k]
+            total += shrunk_squares(p, g, first, middle, l2, shrink)
+            total += shrunk_squares(p, g, middle, middle + sizes[k + 1], zero, shrink)
+        factor = norm * shrink * shrink / sqrt(where(total > 0.0, total, one))
+        return where(factor > 1.0, one, factor)
+
     @inlined
     def apply(net, course, nets, w, h):
         """One step of the optimiser for all lanes."""
@@ -88,7 +122,13 @@ def make_training(lanes, has_loops):
                 total += squares(w.p, w.g, middle, middle + net.sizes[k + 1], zero)
             norm = load(w.hyper, CLIP_NORM * lanes, lanes)
             too_long = (norm > 0.0) & (total > norm * norm)
-            clip = where(too_long, norm / sqrt(where(too_long, total, 1.0)), 1.0)
+            overflows = (norm > 0.0) & ~(total < np.inf)
+            clip = where(too_long & ~overflows, norm / sqrt(where(too_long & ~overflows, total, 1.0)), 1.0)
+            if any_of(overflows):
+                by_steepest = clip_by_steepest(
+                    net.n_layers, net.sizes, net.weight_offsets, net.bias_offsets, w.p, w.g, l2, norm
+                )
+                clip = where(overflows, by_steepest, clip)
         in_parts = nets.penalised or course.layered
         for part in range(2 * net.n_layers if in_parts else 1):
             first, last, decay, penalty, factor = 0, n, one, zero, clip
@@ -246,7 +286,7 @@ def make_training(lanes, has_loops):
                     eventful |= any_of(~((loss > stop_loss) & (loss < np.inf))) or any_of(right >= stop_right)
                     attention = is_due or eventful
                     if single and remembers:  # these parameters gave this loss
-                        store(w.flags, 0, where(loss < np.inf, 1.0, 0.0))
+                        store(w.flags, 0, where(absolute(loss + sums(w.p, n)) < np.inf, 1.0, 0.0))
                         keep_flagged(w.flags, w.p, n, w.safe)
                     if single and attention:
                         if has_goal:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..arguments import HYPER, LAST_LOSS, POWER1, POWER2
 from ..folds import total
 from ..jit import inlined, inner, selector
-from ..memory import fill, load, load_first, number, store, store_first
+from ..memory import at, fill, load, load_first, number, store, store_first
 from ..optimizers import RULES, Settings
 from .elements import LANES
 
@@ -116,6 +118,16 @@ def settings_now(hyper, scalars, factor, loss, params):
 
 
 @inner
+def long_squares(p, g, first, last, l2):
+    """The same in float64, for slopes whose squares overflow in float32."""
+    square_sum = 0.0
+    for i in range(first, last):
+        slope = np.float64(at(g, i)) + np.float64(at(p, i)) * np.float64(l2)  # float() of float32 is float32 here
+        square_sum += slope * slope
+    return square_sum
+
+
+@inner
 def squares(p, g, first, last, l2):
     """The sum of (g + l2 p)**2 over a range."""
     sums = fill(g, 0.0, LANES)
@@ -123,7 +135,8 @@ def squares(p, g, first, last, l2):
         n = min(last - i, LANES)
         slope = load_first(g, i, n, LANES) + load_first(p, i, n, LANES) * l2
         sums += slope * slope
-    return float(total(sums))
+    square_sum = float(total(sums))
+    return square_sum if square_sum < math.inf else long_squares(p, g, first, last, l2)
 
 
 @inner

@@ -97,6 +97,13 @@ struct BatchedNet {
     return block_sum<N>(sum);
   }
 
+  // Each thread reads what it has written.
+  __device__ double total_of(const T* params) const {
+    double sum = 0.0;
+    for (int q = threadIdx.x; q < N_PARAMS; q += N) sum += params[q];
+    return block_sum<N>(sum);
+  }
+
   __device__ void copy(const T* source, T* target) const {
     for (int q = threadIdx.x; q < N_PARAMS; q += N) target[q] = source[q];
   }
@@ -145,7 +152,7 @@ extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
             q, p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2], nullptr);
         squares += double(slope) * double(slope);
       }
-      now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), T(block_sum<SETTLERS>(squares)));
+      now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), block_sum<SETTLERS>(squares));
     }
     now.moves = net.stays ? T(0) : T(1);
     if (!ends) ++s.steps;

@@ -14,7 +14,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..arguments import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Net, Nets
+from ..arguments import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Net, Nets, Unfinished
 from ..optimizers import CODES, Rule
 from . import batched
 from .architecture import Architecture
@@ -85,10 +85,8 @@ class NetsWork:
         with checked_allocation("a window of nets", n * each, kind.remedy):
             self._window = kind(self, members, course, goal, nets, *self._given)
 
-    def unfinished(self, watches: bool) -> Iterator[tuple[int, int, np.ndarray, float, float, int, float]]:
-        """(net, epochs done, parameters, loss, number right, best epoch, best value) of each net in training; with
-        early stopping, if it watches, its best parameters. The best epoch is 0 where there is none.
-        """
+    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
+        """An Unfinished of each net in training, with its best parameters if early stopping watches."""
         if self._window is not None:
             yield from self._window.unfinished(watches)
 

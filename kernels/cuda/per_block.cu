@@ -35,6 +35,13 @@ struct BlockNet {
     return block_sum<THREADS>(sum);
   }
 
+  // Each thread reads what it has written.
+  __device__ double total_of(const T* params) const {
+    double sum = 0.0;
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += params[q];
+    return block_sum<THREADS>(sum);
+  }
+
   __device__ T penalty() const {
     T sum = T(0);
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
@@ -285,7 +292,14 @@ struct BlockNet {
     if (CLIPPED) {
       T squares = T(0);
       for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) squares += m.g[q] * m.g[q];
-      clip = clip_factor(clip_norm, block_sum<THREADS>(squares));
+      squares = block_sum<THREADS>(squares);
+      if (squares < INFINITY) {
+        clip = clip_factor(clip_norm, squares);
+      } else {  // for all threads alike
+        double long_squares = 0.0;
+        for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) long_squares += double(m.g[q]) * double(m.g[q]);
+        clip = clip_factor(clip_norm, block_sum<THREADS>(long_squares));
+      }
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
       const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);

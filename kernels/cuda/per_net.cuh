@@ -9,6 +9,7 @@
 //   penalty()                          l2 / 2 times the sum of squared weights
 //   update(h, l2, clip_norm)           one step of the rule
 //   total()                            the sum of its parameters
+//   total_of(params)                   the sum of somebody's, in global memory, at full precision
 //   save(target)  copy(source, target) its parameters, or somebody's, into global memory
 //   judge()                            sums over the samples that are held out
 // All threads of a net call each of these together and get the same numbers.
@@ -113,7 +114,8 @@ __device__ __forceinline__ Settings<T> before_update(
   if (COMPARES || looks) {
     s.loss += sums.loss, s.right += sums.right;
     if (looks && job.n_batches == 1) {  // the parameters that gave this loss are still there
-      if (epoch % SAFE_EVERY == 0 && s.loss / job.n_samples < INFINITY) net.save(job.safe + slot * PARAMS_STRIDE);
+      if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(s.loss / job.n_samples) + net.total()) < INFINITY)
+        net.save(job.safe + slot * PARAMS_STRIDE);
       if (has_learned(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
       watch_training(job, net, s, slot, epoch);
     }
@@ -154,14 +156,19 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   else if (done == job.n_epochs) s.status = ALL_EPOCHS;
 }
 
-// The parameters that the net should be left with, in job.params.
+// The parameters that the net should be left with, in job.params. A finite loss says neither that the step after it was
+// sound nor that every parameter of the net was: where those that it would end with are not finite, it has diverged. A
+// single net's host looks at them itself.
 template <typename Net>
-__device__ __forceinline__ void leave(const Job& job, Net& net, const Progress& s, long long slot) {
-  T* const params = job.params + slot * PARAMS_STRIDE;
-  if (s.status == DIVERGED_NET) net.copy(job.safe + slot * PARAMS_STRIDE, params);
-  else if (job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING)
-    net.copy(job.best + slot * PARAMS_STRIDE, params);
+__device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, long long slot) {
+  T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe + slot * PARAMS_STRIDE;
+  const bool watched = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
+  if (watched && (s.status != DIVERGED_NET || s.best_epoch > 0)) net.copy(job.best + slot * PARAMS_STRIDE, params);
+  else if (s.status == DIVERGED_NET) net.copy(safe, params);
   else if (!(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
+  if (s.status == RUNNING || elementary::absolute(net.total_of(params)) < INFINITY) return;
+  net.copy(safe, params);
+  s.status = DIVERGED_NET;
 }
 
 // Which epochs' ends are looked at. At most of them there is nothing to do but to go on, and looking takes as long as a
@@ -250,7 +257,10 @@ __device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int st
   return METRIC == METRIC_ARGMAX ? (same ? T(1) : T(0)) : count / T(N_OUTPUTS);
 }
 
-// What brings a gradient of this squared norm to clip_norm; 1 where clip_norm is 0 or not reached.
-__device__ __forceinline__ T clip_factor(T clip_norm, T squares) {
-  return clip_norm > T(0) && squares > clip_norm * clip_norm ? clip_norm / elementary::sqrt(squares) : T(1);
+// What brings a gradient of this squared norm to clip_norm; 1 where clip_norm is 0 or not reached. V: what the sum of
+// squares was taken in, double where it overflows in float.
+template <typename V>
+__device__ __forceinline__ T clip_factor(T clip_norm, V squares) {
+  const V norm = clip_norm;
+  return clip_norm > T(0) && squares > norm * norm ? T(norm / elementary::sqrt(squares)) : T(1);
 }

@@ -44,6 +44,12 @@ struct ThreadNet {
     return sum;
   }
 
+  __device__ __forceinline__ double total_of(const T* params) const {
+    double sum = 0.0;
+    for (int q = 0; q < N_PARAMS; ++q) sum += params[q];
+    return sum;
+  }
+
   __device__ __forceinline__ T penalty() const {
     T sum = T(0);
 #pragma unroll
@@ -111,7 +117,14 @@ struct ThreadNet {
       T squares = T(0);
 #pragma unroll
       for (int q = 0; q < N_PARAMS; ++q) squares += g[q] * g[q];
-      clip = clip_factor(clip_norm, squares);
+      if (squares < INFINITY) {
+        clip = clip_factor(clip_norm, squares);
+      } else {
+        double long_squares = 0.0;
+#pragma unroll
+        for (int q = 0; q < N_PARAMS; ++q) long_squares += double(g[q]) * double(g[q]);
+        clip = clip_factor(clip_norm, long_squares);
+      }
     }
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) {

@@ -24,6 +24,7 @@ from ..arguments import (
     Goal,
     Net,
     Nets,
+    Unfinished,
 )  # fmt: skip
 from .memory import to_device
 from .per_net import padded
@@ -126,7 +127,8 @@ class Window(ABC):
         owners, diverged = members[ended], status[ended] == DIVERGED_NET
         nets.params.reshape(-1, nets.n_params)[owners] = params[ended, : nets.n_params]
         nets.status[owners] = status[ended]
-        nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - diverged
+        unmeasured = diverged & ~np.isfinite(scalars[ended, LOSS])  # the epoch's loss was no number
+        nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - unmeasured
         nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
         nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
         if self.goal.monitor != MONITOR_NONE:
@@ -134,22 +136,23 @@ class Window(ABC):
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
 
-    def unfinished(self, watches: bool) -> Iterator[tuple[int, int, np.ndarray, float, float, int, float]]:
+    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """What NetsWork.unfinished yields."""
         sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
         scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, BEST_EPOCH] * watches
-        if best_epochs.any():
-            params[best_epochs > 0] = cupy.asnumpy(self._job["best"])[best_epochs > 0]
         lost = ~np.isfinite(params).all(axis=1)  # of nets whose epoch has not ended, which would have said so
         if lost.any():
             params[lost] = cupy.asnumpy(self._job["safe"])[lost]
+        if best_epochs.any():
+            params[best_epochs > 0] = cupy.asnumpy(self._job["best"])[best_epochs > 0]
         for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
             epochs = int(counters[slot, STEPS] // self.n_batches)
             loss, right = sums[slot] if epochs else (np.nan, np.nan)
-            yield (
-                int(members[slot]), epochs, params[slot, : self.nets.n_params], float(loss / self.n_samples),
-                float(right), int(best_epochs[slot]), float(scalars[slot, BEST_VALUE]),
+            status, loss = (DIVERGED_NET, np.nan) if lost[slot] else (RUNNING, float(loss / self.n_samples))
+            yield Unfinished(
+                int(members[slot]), status, epochs, params[slot, : self.nets.n_params], loss, float(right),
+                int(best_epochs[slot]), float(scalars[slot, BEST_VALUE]),
             )  # fmt: skip
 
     def _epochs_sums(self) -> Any:

@@ -207,7 +207,7 @@ class QuantileColumn(_NumericColumn):
     """The normal score of x: a piecewise linear map of the training quantiles to those of the normal distribution.
 
     Insensitive to skew and to outliers: the result lies within ±3.3, and numbers outside of the training range are
-    mapped to its ends. Equal numbers get the mean score of their ranks. A missing cell counts as the median.
+    mapped to its ends. Equal numbers get the score of their mean rank. A missing cell counts as the median.
     """
 
     name: str

@@ -28,7 +28,8 @@ class History:
     compile_seconds : float          the part of it in which kernels were compiled or loaded: 0.0 if all of them were
                                      there, as they are after the first fit of a kind
     training_seconds : float         the rest: the time that the same fit takes again
-    best_epoch : int or None         with early stopping: the epoch, from 0, whose parameters were kept, by Ctrl-C too
+    best_epoch : int or None         with early stopping: the epoch, from 0 like a callback's and like an index into the
+                                     records, whose parameters were kept, by Ctrl-C too; printed sentences count from 1
     stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if
                                      a callback raised, "error"
     settings : dict                  how fit was called, as numbers and text

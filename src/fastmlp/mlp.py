@@ -11,6 +11,7 @@ import numpy as np
 from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
 from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
+from .class_weighting import split_and_weighted
 from .compile_notice import CompileNotices
 from .devices import check_name, device_for, in_kind, on_device_of, resolve
 from .errors import checked_count, checked_number, checked_share
@@ -208,9 +209,10 @@ class MLP:
         shuffle : whether each epoch sees the samples in a new order
         sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
             mean 1
-        class_weight : {class: weight}, 1 for a class that is not named, or "balanced"
+        class_weight : {class: weight}, 1 for a class that is not named, or "balanced"; for training only: validation
+            figures count samples by their sample_weight
         validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at
-            random, that is held out
+            random, that is held out with their sample_weight
         early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
         callbacks : functions (epoch, history), called after each epoch; returning True stops
         metrics : what to record besides the loss, after each epoch, for the training and the validation part: names
@@ -238,7 +240,7 @@ class MLP:
         rule = optimizer_from_name(optimizer)
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         with CompileNotices(verbose > 0):
-            data = border.make_data(X, y, self.network, self.dtype, sample_weight, class_weight)
+            data = border.make_data(X, y, self.network, self.dtype, sample_weight, None if share else class_weight)
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         check_epochs(epochs, -(-data.n_samples // size), 2 if validation_data is None and not share else 4)
         shuffle = bool(shuffle) and size < data.n_samples
@@ -248,7 +250,7 @@ class MLP:
         if validation_data is not None:
             held_out = border.make_validation(validation_data, self.network, self.dtype, data.metric)
         elif share:
-            data, held_out = border.split(data, share, seed)
+            data, held_out = split_and_weighted(data, share, seed, class_weight, self.network)
             size = min(size, data.n_samples)
             shuffle = shuffle and size < data.n_samples
         measured = FitMetrics(metrics, self, {"training": data, "validation": held_out}, epochs) if metrics else None

@@ -2,8 +2,9 @@
 
 The rules themselves are in kernels/optimizers.py. Every optimiser takes `weight_decay` (decoupled: weights, not biases,
 shrink by learning_rate * weight_decay a step; Loshchilov and Hutter 2019) and `clip_norm` (gradients longer than it are
-scaled back to it; 0 is off). For a population every setting may also be an array with a number per net, or a frozen
-SciPy distribution that they are drawn from.
+scaled back to it; 0 is off). PyTorch's clip_grad_norm_ divides by the norm plus 1e-6, and so leaves them a little
+shorter than its max_norm; here they have the length clip_norm, L2 penalty included. For a population every setting may
+also be an array with a number per net, or a frozen SciPy distribution that they are drawn from.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class Optimizer:
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Gradient descent: v = momentum v - learning_rate g, params + v; `nesterov` looks ahead by one more momentum step.
+
+    The velocity v holds the learning rate, as in Polyak 1964 and Sutskever et al. 2013. PyTorch's SGD multiplies by the
+    rate outside, params - learning_rate (momentum v + g): the same while the rate is constant, but where a schedule
+    lowers it, here the steps made before go on at the rates that they were made with.
 
     >>> SGD(0.1, momentum=0.9).rule.name
     'momentum'

@@ -25,6 +25,7 @@ from .kernels import interrupts
 from .kernels.arguments import METRIC_NONE
 from .kernels.draws import fit_seeds
 from .mlp import MLP
+from .net_sequence import NetSequence
 from .network import Network
 from .optimizers import optimizer_from_name, settings_of
 from .population_data import fit_data, make_nets_data, own_inputs
@@ -48,8 +49,8 @@ def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.
     return checked_setting(name, drawn, **PER_NET[name])
 
 
-class Population:
-    """Independent nets of one architecture that train together.
+class Population(NetSequence):
+    """Independent nets of one architecture that train together: len(pop) of them; pop[k] is pop.net(k).
 
     Net k is the net that `MLP(layer_sizes, ..., random_state=pop.seeds[k])` would be, trained as it would be alone.
 
@@ -306,9 +307,8 @@ class Population:
         return PopulationResult(
             converged=converged, epochs=outcome.epochs, loss=outcome.loss,
             accuracy=outcome.right if task.data.metric != METRIC_NONE else None,
-            monitor=task.monitor,
-            best_value=outcome.best if monitored else None,
-            best_epoch=outcome.best_epochs if monitored else None,
+            monitor=task.monitor, best_value=outcome.best if monitored else None,
+            best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
             restarts=restarts, status=outcome.status, record_epochs=outcome.record_epochs, records=outcome.records,
             seconds=seconds, compile_seconds=compile_seconds, interrupted=interrupted,
             settings={name: value for name, value in values.items() if is_per_net(value)}, judged_by=task.judged_by,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .class_weighting import split_and_weighted
 from .data import (
     as_features,
     as_numbers,
@@ -19,7 +20,6 @@ from .data import (
     of_mean_one,
     packed,
     smoothed,
-    split,
 )
 from .devices import device_of, on_device_of
 from .errors import checked_share, counted
@@ -123,6 +123,7 @@ def fit_data(
     Raises ValueError for what does not go together.
     """
     share = checked_share(validation_fraction, validation_data)
+    class_weight, of_training = (None, class_weight) if share else (class_weight, None)
     data, strides = make_nets_data(X, y, network, dtype, n_nets, sample_weight, class_weight)
     if converged is not None and converged.margin is not None:
         if not np.isfinite([network.output_row.low, network.output_row.high]).all():
@@ -142,5 +143,5 @@ def fit_data(
     elif share:
         if any(strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")
-        data, held_out = split(data, share, int(rng().integers(2**63)))
+        data, held_out = split_and_weighted(data, share, int(rng().integers(2**63)), of_training, network)
     return data, strides, held_out

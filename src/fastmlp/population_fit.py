@@ -275,12 +275,13 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
 
 def _keep_unfinished(task: Task, outcome: Outcome, work: Any) -> None:
     """What nets in training have reached; with early stopping, what each of them has had as its best."""
-    for owner, epochs, params, loss, right, best_epoch, best in work.unfinished(task.monitor is not None):
-        task.params[owner] = params
-        outcome.epochs[owner], outcome.loss[owner] = epochs, loss
-        outcome.right[owner] = right / task.data.n_samples
-        if best_epoch:
-            outcome.best_epochs[owner], outcome.best[owner] = best_epoch, best
+    for reached in work.unfinished(task.monitor is not None):
+        net = reached.net
+        task.params[net], outcome.status[net] = reached.params, reached.status
+        outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
+        outcome.right[net] = reached.right / task.data.n_samples
+        if reached.best_epoch:
+            outcome.best_epochs[net], outcome.best[net] = reached.best_epoch, reached.best_value
 
 
 def shown_progress(task: Task, outcome: Outcome) -> Progress:

@@ -42,8 +42,8 @@ class PopulationResult:
     epochs : trained, the lost ones of restarts included; of a net whose loss stopped being finite, until that was
         noticed, which takes up to 64 epochs where nets train in lanes
     loss, accuracy : of the last epoch, measured before each step's update; accuracy None where targets are numbers
-    monitor, best_value, best_epoch : with early stopping: what was monitored, its value at its best and the epochs
-        trained by then, else None
+    monitor, best_value, best_epoch : with early stopping: what was monitored, its value at its best and the epoch,
+        from 0 as in History (-1 if no value was a number), else None
     restarts : how often the net began anew
     record_epochs : (n_records,)    epochs whose losses were recorded
     records : (n_records, n_nets)   those losses, NaN for nets that had stopped before
@@ -52,7 +52,8 @@ class PopulationResult:
         is the rest
     interrupted : whether Ctrl-C ended it
     settings : what differed between the nets, by name, arrays (n_nets,)
-    judged_by : what `converged` above tells: "rule", "all right" or "finite loss"
+    judged_by : what `converged` above tells: "rule", "all right" or "finite loss"; success_rate and success_interval
+        need a rule
     """
 
     converged: np.ndarray
@@ -75,6 +76,8 @@ class PopulationResult:
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is an array, by name; from_arrays makes a result of them again."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.best_epoch is not None:  # files count epochs from 1
+            own["best_epoch"] = self.best_epoch + 1
         own |= {f"settings.{name}": np.asarray(value) for name, value in self.settings.items()}
         return {name: value for name, value in own.items() if isinstance(value, np.ndarray)}
 
@@ -93,6 +96,8 @@ class PopulationResult:
                 n_records = arrays["record_epochs"].size if "record_epochs" in arrays else 0
                 shapes = {"record_epochs": (n_records,), "records": (n_records, n_nets)}
                 own[name] = _checked(name, values, shapes.get(name, (n_nets,)))
+        if own["best_epoch"] is not None:  # files count epochs from 1, and 0 is none
+            own["best_epoch"] = np.maximum(own["best_epoch"], 0) - 1
         if lacking := sorted(known - own.keys()):
             raise ValueError(f"its result lacks {', '.join(lacking)}")
         if not np.isin(own["status"], list(STOPPED_BY)).all():
@@ -130,14 +135,18 @@ class PopulationResult:
         return int((self.status != RUNNING).sum())
 
     @property
-    def success_rate(self) -> float:
-        """The share of finished nets that converged; NaN if none was finished."""
+    def success_rate(self) -> float | None:
+        """The share of finished nets that converged; NaN if none was finished, None if fit was given no `converged`
+        that says what success is.
+        """
+        if self.judged_by != "rule":
+            return None
         return self.n_converged / self.n_finished if self.n_finished else float("nan")
 
     @property
-    def success_interval(self) -> tuple[float, float]:
-        """Its 95 % Wilson interval."""
-        return wilson_interval(self.n_converged, self.n_finished)
+    def success_interval(self) -> tuple[float, float] | None:
+        """Its 95 % Wilson interval; None where success_rate is."""
+        return wilson_interval(self.n_converged, self.n_finished) if self.judged_by == "rule" else None
 
     @cached_property
     def epoch_statistics(self) -> EpochStatistics:
@@ -206,13 +215,15 @@ class PopulationResult:
         return "\n".join(lines)
 
     def _success_line(self) -> str:
-        if self.judged_by == "finite loss":
-            counts = f"{self.n_converged:,} of {self.n_finished:,}"
-            return f"no rule of convergence was asked for: {counts} {self.claim}"
+        counts = f"{self.n_converged:,} of {self.n_finished:,}"
+        if self.success_rate is None or self.success_interval is None:
+            return (
+                f"no rule of convergence was asked for (converged=... of fit): {counts} {self.claim}, which says "
+                "nothing about how many have learned"
+            )
         low, high = self.success_interval
-        name = "converged" if self.judged_by == "rule" else "all samples right"
         return (
-            f"{name:18}{self.n_converged:,} of {self.n_finished:,}, {100 * self.success_rate:.2f} % "
+            f"{'converged':18}{counts}, {100 * self.success_rate:.2f} % "
             f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %)"
         )
 
@@ -286,12 +297,14 @@ class PopulationResult:
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
 
     def __repr__(self) -> str:
-        low, high = self.success_interval
-        success = f"success_rate={self.success_rate:.4g}, success_interval=({low:.4g}, {high:.4g}), "
+        success = ""
+        if self.success_rate is not None and self.success_interval is not None:
+            low, high = self.success_interval
+            success = f"success_rate={self.success_rate:.4g}, success_interval=({low:.4g}, {high:.4g}), "
         compiling = f", compile_seconds={self.compile_seconds:.3g}"
         if not is_worth_telling(self.compile_seconds, self.seconds):
             compiling = ""
         return (
-            f"PopulationResult(n_nets={self.n_nets}, {'' if self.judged_by == 'finite loss' else success}"
+            f"PopulationResult(n_nets={self.n_nets}, {success}"
             f"seconds={self.seconds:.3g}{compiling}{', interrupted=True' if self.interrupted else ''})"
         )

@@ -93,7 +93,7 @@ def _figures(page: Page, of: History) -> None:
             if of.epochs and getattr(of, record) is not None:
                 kept = -1 if of.best_epoch is None else of.best_epoch  # the epoch whose parameters the net has
                 figure = getattr(of, record)[kept]
-                note = "last epoch" if of.best_epoch is None else f"epoch {of.best_epoch + 1:,}, kept"
+                note = "last epoch" if of.best_epoch is None else f"epoch {of.best_epoch + 1:,} of {of.epochs:,}, kept"
                 cards.append((kind, percent(figure) if name == "accuracy" else f"{figure:.4g}", note))
     if of.epochs:
         cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))

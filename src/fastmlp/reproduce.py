@@ -76,7 +76,9 @@ def quickprop(
 
     What his tables leave open is in that program (quickprop.lisp, in the public domain): with the symmetric sigmoid
     inputs are -0.5 and 0.5 and so is the input of the bias weights, which count as connections; slopes get 0.0001 times
-    the weight.
+    the weight. In one thing these nets differ: in his program, as far as a translation to C shows, bias weights decay
+    like the others, and here they do not, as l2 is of weights alone. It hardly moves the statistics: 496 failures
+    of 5,000 with the biases' decay, 493 without.
     """
     pop = Population(
         (X.shape[1], hidden, 1), n_nets, hidden_activation="fahlman_sigmoid", output_activation="fahlman_sigmoid",
@@ -219,7 +221,7 @@ def two_spirals(n_nets: int = 16, data: Path | None = None, epochs: int = 20_000
     rule_of_end = Converged(accuracy=1.0, margin=0.3)
     result = uninterrupted(pop.fit(X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=rule_of_end, verbose=0))
     times = result.epochs[result.converged].astype(float)
-    low, high = result.success_interval
+    low, high = wilson_interval(result.n_converged, result.n_finished)
     yield Row(
         f"learnt within {epochs:,} epochs", "1 of 1", f"{result.n_converged} of {n_nets}", f"{low:.2f} to {high:.2f}"
     )

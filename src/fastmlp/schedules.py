@@ -39,12 +39,12 @@ class Step:
         checked_number("share", self.share, 0.0, 1.0, open_low=True)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        return self.factor ** np.floor(steps / (self.share * n_steps))
+        return self.factor ** np.floor(steps / (self.share * n_steps) + 1e-9)  # share * n_steps is rounded
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Falls geometrically to `end` at the last step: end ** (t / n)."""
+    """Falls geometrically from 1 at the first step to `end` at the last: end ** (t / (n - 1)); 1 for a single step."""
 
     end: float = 0.01
 
@@ -52,12 +52,12 @@ class Exponential:
         checked_number("end", self.end, 0.0, open_low=True)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        return self.end ** (steps / n_steps)
+        return self.end ** (steps / max(n_steps - 1, 1))
 
 
 @dataclass(frozen=True)
 class InverseScaling:
-    """1 / (t + 1) ** power, as scikit-learn's "invscaling"."""
+    """1 / (t + 1) ** power, as scikit-learn's "invscaling": 1 at the first step, 1 / n ** power at the last."""
 
     power: float = 0.5
 
@@ -70,7 +70,11 @@ class InverseScaling:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 to `end` (Loshchilov and Hutter 2017, without restarts)."""
+    """Half a cosine from 1 to `end`, end + (1 - end) (1 + cos(pi t / n)) / 2 (Loshchilov and Hutter 2017, no restarts).
+
+    `end` itself belongs to step n, the one after the last, as in PyTorch's CosineAnnealingLR with T_max=n: with end=0
+    every step still moves the parameters.
+    """
 
     end: float = 0.0
 
@@ -83,7 +87,9 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Warmup:
-    """Rises linearly over the first `steps` steps, then follows `then` over the rest.
+    """Rises linearly over the first `steps` steps, from 1 / steps to 1, then follows `then` over the rest.
+
+    A fit of no more than `steps` steps ends within the rise.
 
     >>> Warmup(4).factors(np.arange(5), 10)
     array([0.25, 0.5 , 0.75, 1.  , 1.  ])
@@ -103,9 +109,10 @@ class Warmup:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Cosine from `start` up to 1 over the first `share` of the fit, then cosine down to `end` (Smith and Topin 2019).
+    """Cosine from `start` up to 1 over the first `share` of the steps, the last of which is the peak, then cosine down
+    to `end` at the last step of the fit (Smith and Topin 2019; PyTorch's OneCycleLR, its peak at a whole step).
 
-    The optimiser's learning_rate is the peak.
+    The optimiser's learning_rate is the peak. A fit of two steps begins at the peak; a fit of one step is the peak.
     """
 
     start: float = 0.04
@@ -118,8 +125,9 @@ class OneCycle:
         checked_number("end", self.end, 0.0)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        peak = self.share * n_steps
-        up, down = np.minimum(steps / peak, 1.0), np.clip((steps - peak) / (n_steps - peak), 0.0, 1.0)
+        last = n_steps - 1
+        peak = min(max(round(self.share * n_steps) - 1, 1), last - 1) if last > 1 else 0
+        up, down = np.minimum(steps / max(peak, 1), 1.0), np.clip((steps - peak) / max(last - peak, 1), 0.0, 1.0)
         rising = self.start + (1.0 - self.start) * 0.5 * (1.0 - np.cos(np.pi * up))
         falling = self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * down))
         return np.where(steps < peak, rising, falling)

@@ -324,9 +324,11 @@ class Fit:
     def _warn_of_divergence(self, stacklevel: int) -> None:
         options = self.options
         if options.warns:
+            # A loss that is not finite is found before its step, which is not counted then; parameters are after it.
+            epoch = (self.steps_done - (0 if self.memory.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
             warnings.warn(
-                f"The loss stopped being finite in epoch {self.steps_done // self.n_batches}; training ended and the "
-                f"last finite parameters were restored. Lower the learning rate (it is "
+                f"The loss or the parameters stopped being finite in epoch {epoch} of {options.epochs}; training ended "
+                f"and the last finite parameters were restored. Lower the learning rate (it is "
                 f"{options.optimizer.learning_rate:g}), set clip_norm=1.0, or scale the inputs and targets.",
                 DivergenceWarning,
                 stacklevel=stacklevel,

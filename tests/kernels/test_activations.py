@@ -2,12 +2,16 @@
 
 import inspect
 
+import numba
 import numpy as np
 import pytest
 import reference
 
 from fastmlp.initialization import INITIALIZERS
+from fastmlp.kernels import elementary  # noqa: F401 formulas of vectors
 from fastmlp.kernels.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX
+from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.memory import load, store
 
 # Softmax needs a whole row, so its formula is written in each device's loss loop; test_per_layer and test_per_sample.
 ELEMENTWISE = [row for row in ACTIVATIONS if row.name != "softmax"]
@@ -88,3 +92,23 @@ def test_rows_are_complete():
         assert list(inspect.signature(row.derivative).parameters) in (["a"], ["z"]), row.name
     assert {row.name for row in ACTIVATIONS if row.needs_z} == {"gelu", "silu", "softplus"}
     assert {row.name for row in ACTIVATIONS if not row.hidden} == {"exponential", "softmax"}
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("name", ("silu", "gelu"))
+def test_far_below_zero(name, dtype):
+    """A unit that is far below zero gives 0 and has no slope, although sigmoid and density of vectors never are 0."""
+    row, most = ACTIVATIONS[CODES[name]], np.finfo(dtype).max
+    value_of, slope_of = row.value, row.derivative
+
+    @numba.njit(**OPTIONS)
+    def run(z, value, slope):
+        v = load(z, 0, 8)
+        store(value, 0, value_of(v))
+        store(slope, 0, slope_of(v))
+
+    z = np.array([-0.9 * most, -1e30, -1e4, -200.0, 200.0, 1e4, 1e30, 0.9 * most], dtype)
+    value, slope = np.empty_like(z), np.empty_like(z)
+    run(z, value, slope)
+    np.testing.assert_allclose(value, np.where(z > 0, z, 0.0), rtol=1e-6, atol=1e-33)
+    np.testing.assert_allclose(slope, (z > 0) * 1.0, rtol=1e-6, atol=1e-33)

@@ -1,12 +1,15 @@
 """Every loss's formula, as plain Python on NumPy arrays, against the reference and central differences."""
 
+import numba
 import numpy as np
 import pytest
 import reference
 from scipy.special import log_softmax
 
-from fastmlp.kernels import activations
+from fastmlp.kernels import activations, elementary  # noqa: F401 formulas of vectors
+from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.losses import CODES, LOSSES, SOFTMAX_CROSS_ENTROPY
+from fastmlp.kernels.memory import load, store
 
 each_row = pytest.mark.parametrize("row", LOSSES, ids=[row.name for row in LOSSES])
 C = 0.7  # huber's constant; no other loss reads it
@@ -99,3 +102,29 @@ def test_table():
     for row in LOSSES:
         assert set(row.outputs) <= set(activations.CODES), row.name
         assert row.natural == (len(row.outputs) == 1), row.name  # a natural delta holds for one output activation only
+
+
+def compiled_loss(z, y):
+    """binary_cross_entropy of vectors, as kernels compute it."""
+    value = LOSSES[CODES["binary_cross_entropy"]].value
+
+    @numba.njit(**OPTIONS)
+    def run(z, y, out):
+        for i in range(0, z.size, 8):
+            v = load(z, i, 8)
+            store(out, i, value(v, v, load(y, i, 8), 0.0))
+
+    out = np.empty_like(z)
+    run(z, y, out)
+    return out
+
+
+@pytest.mark.parametrize("dtype, rtol", [("float32", 3e-7), ("float64", 1e-15)])
+def test_binary_cross_entropy_of_certain_outputs(dtype, rtol):
+    """No digits are lost where the output is nearly the target: rules that compare losses with 1e-7 rely on it."""
+    z = np.linspace(-80.0, 80.0, 4000).astype(dtype)
+    exact_z = z.astype(np.longdouble)
+    for target, sign in ((1.0, -1.0), (0.0, 1.0)):
+        exact = np.maximum(sign * exact_z, 0) + np.log1p(np.exp(-np.abs(exact_z)))
+        found = compiled_loss(z, np.full_like(z, target))
+        np.testing.assert_allclose(found, exact.astype(float), rtol=rtol)

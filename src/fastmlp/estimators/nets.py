@@ -42,7 +42,8 @@ beta_2, epsilon, n_iter_no_change, max_fun
     loss : str
         "log_loss"; or "squared_error", "absolute_error", "huber" or "atanh_error" between sigmoid outputs and 0 or 1.
     class_weight : dict or "balanced", optional
-        {class: weight}, multiplied with sample_weight.
+        {class: weight}, multiplied with sample_weight. In training only: scores and losses of samples held out leave
+        it out.
     label_smoothing : float
         Share of each target that is spread over all classes; for more than two exclusive classes.
     dropout : float or sequence of float

@@ -75,12 +75,11 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
             f"median {number(median)}", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -26),
             textcoords="offset points", fontsize=SMALL, color=INK,
         )  # fmt: skip
-    low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
-    ax.text(
-        1.0, 1.0, f"95 % interval {low_rate} to {high_rate} %", transform=ax.transAxes, ha="right", va="top",
-        fontsize=SMALL, color=FAINT,
-    )  # fmt: skip
-    title = f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}: {percent(result.success_rate)}"
+    note, title = "no rule of convergence", f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}"
+    if result.success_interval is not None:
+        low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
+        note, title = f"95 % interval {low_rate} to {high_rate} %", f"{title}: {percent(result.success_rate)}"
+    ax.text(1.0, 1.0, note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=FAINT)
     ax.set_ylim(0, 1.35 * max(tallest, shown))
     return named(ax, title, "epochs to converge", "nets")
 

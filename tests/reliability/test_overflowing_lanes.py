@@ -1,0 +1,86 @@
+"""Populations whose gradients, steps or losses overflow: every net ends with finite parameters, and its status is that
+of the net alone."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, SGD, Adam, Population, Quickprop, Rprop
+from fastmlp.optimizers import OPTIMIZERS
+
+N_NETS = 20  # enough for lanes, with lanes to spare
+BIG = {"float32": 1e15, "float64": 1e100}
+WIDE, TINY = (7, 33, 3), (2, 2, 1)  # by loops, and as a straight-line program
+CASES = {
+    **{name: (TINY, cls(), {}) for name, cls in OPTIMIZERS.items()},
+    "momentum": (TINY, SGD(1e3, momentum=0.9), {}),
+    "a step that overflows": (WIDE, SGD(1e38), {}),
+    "a tiny net's step": (TINY, SGD(1e38), {}),
+    "clipped": (WIDE, SGD(1e-3, clip_norm=1.0), {}),
+    "clipped by adam": (WIDE, Adam(1e-3, clip_norm=1.0), {}),
+    "clipped, with a long step": (WIDE, SGD(1e30, clip_norm=1.0), {}),
+    "batches": (WIDE, SGD(1e30), {"batch_size": 3}),
+    "watched loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
+    "watched accuracy of others": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
+    "penalty": (WIDE, Rprop(), {"l2": 0.1}),
+    "quick steps": (WIDE, Quickprop(1e30), {}),
+}
+
+
+def samples(sizes, size):
+    X = np.full((4, sizes[0]), size)
+    X[1::2] *= -0.5
+    return X, np.zeros((4, sizes[-1]))
+
+
+@pytest.mark.parametrize("epochs", (1, 2, 70))
+@pytest.mark.parametrize("case", CASES)
+def test_every_net_ends_finite_and_says_what_happened(case, epochs, is_long, count):
+    sizes, optimizer, options = CASES[case]
+    n_tried = 0
+    for dtype in ("float32", "float64") if is_long else ("float32",):
+        for size in (1.0, BIG[dtype], BIG[dtype] ** 1.3, BIG[dtype] ** 2.4):
+            n_tried += compare(sizes, optimizer, dict(options), dtype, size, epochs)
+    count("populations with overflowing gradients", n_tried)
+
+
+def compare(sizes, optimizer, options, dtype, size, epochs):
+    X, y = samples(sizes, size)
+    settings = {"dtype": dtype, "l2": options.pop("l2", 0.0), "random_state": 0, "device": "cpu"}
+    if options.pop("validation", False):
+        options["validation_data"] = X, y
+    fit = {"epochs": epochs, "optimizer": optimizer, "verbose": 0, "shuffle": False, **options}
+    pop = Population(sizes, N_NETS, **settings)
+    starts = pop.params.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = pop.fit(X, y, **fit)
+        alone = []
+        for k in (0, N_NETS - 1):
+            settings["random_state"] = int(pop.seeds[k])
+            net = MLP(sizes, **settings)
+            np.testing.assert_array_equal(net.params, starts[k])
+            alone.append(net.fit(X, y, **fit).stopped_by)
+            assert np.isfinite(net.params).all()
+    assert np.isfinite(pop.params).all()
+    assert np.isfinite(pop.best().params).all()
+    assert [result.stopped_by[k] for k in (0, -1)] == alone
+    diverged = result.stopped_by == "divergence"
+    assert np.isnan(result.loss[diverged]).all()
+    assert np.isfinite(result.loss[~diverged]).all()
+    return 1
+
+
+def test_clipping_makes_the_step_that_was_asked_for():
+    """Where the sum of squares overflows, a clipped gradient still has its direction and the length clip_norm."""
+    for dtype in ("float32", "float64"):
+        X, y = samples(WIDE, BIG["float32"])
+        pop = Population(WIDE, N_NETS, dtype=dtype, random_state=0)
+        starts = pop.params.copy()
+        pop.fit(X, y, epochs=1, optimizer=SGD(1e-3, clip_norm=2.0), verbose=0)
+        net = MLP(WIDE, dtype=dtype, random_state=int(pop.seeds[3]))
+        net.fit(X, y, epochs=1, optimizer=SGD(1e-3, clip_norm=2.0), verbose=0)
+        steps = np.linalg.norm((pop.params - starts).astype(float), axis=1)
+        np.testing.assert_allclose(steps, 2e-3, rtol=1e-2 if dtype == "float32" else 1e-9)
+        np.testing.assert_allclose(net.params, pop.params[3], rtol=1e-5, atol=1e-6)

@@ -1,0 +1,110 @@
+"""class_weight counts in training and nowhere else, sample_weight in both, however samples are held out."""
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, Population
+from fastmlp.class_weighting import split_and_weighted, weighted_by_class
+from fastmlp.data import make_data, split
+
+SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64", "random_state": 3}
+WEIGHTS = {0: 1.0, 1: 5.0}
+
+
+@pytest.fixture
+def samples(rng):
+    X = rng.normal(size=(40, 2))
+    return X, (X[:, 0] + 0.5 * rng.normal(size=40) > 0.4).astype(int), rng.uniform(0.2, 3.0, 40)
+
+
+def parts(net, X, y, sample_weight):
+    """(training, held out) of validation_fraction=0.3 in the first fit of a net, each (X, y, weights)."""
+    from fastmlp.kernels.draws import fit_seed
+
+    numbers = np.arange(len(X))
+    marked = make_data(np.c_[numbers, numbers], y, net.network, np.dtype(float))
+    rows = [part.X.reshape(-1, 2)[:, 0].astype(int) for part in split(marked, 0.3, fit_seed(net.seed, 0))]
+    weights = np.ones(len(X)) if sample_weight is None else sample_weight
+    return [(X[part], y[part], weights[part]) for part in rows]
+
+
+@pytest.mark.parametrize("weighted", (False, True))
+@pytest.mark.parametrize("class_weight", (None, WEIGHTS, "balanced"))
+def test_both_ways_to_hold_out_are_one(samples, class_weight, weighted):
+    """The same rows held out by validation_fraction and given as validation_data: the same figures, of one fit."""
+    X, y, sample_weight = samples
+    sample_weight = sample_weight if weighted else None
+    net = MLP((2, 3, 1), **SETTINGS)
+    training, held_out = parts(net, X, y, sample_weight)
+    by_share = net.fit(
+        X, y, epochs=5, sample_weight=sample_weight, class_weight=class_weight, validation_fraction=0.3, verbose=0
+    )
+    params = net.params.copy()
+    net.reset()
+    given = net.fit(
+        *training[:2], epochs=5, sample_weight=training[2], class_weight=class_weight, validation_data=held_out,
+        verbose=0,
+    )  # fmt: skip
+    np.testing.assert_allclose(by_share.validation_loss, given.validation_loss, rtol=1e-12)
+    np.testing.assert_allclose(by_share.validation_accuracy, given.validation_accuracy, rtol=1e-12)
+    np.testing.assert_allclose(by_share.loss, given.loss, rtol=1e-12)
+    np.testing.assert_allclose(params, net.params, rtol=1e-9)
+    X_held, y_held, w_held = held_out
+    last = net.evaluate(X_held, y_held, sample_weight=w_held)
+    assert given.validation_loss[-1] == pytest.approx(last["loss"])
+    assert by_share.validation_loss[-1] == pytest.approx(last["loss"])
+
+
+@pytest.mark.parametrize("how", ("share", "data"))
+def test_a_population_does_the_same(samples, how):
+    """Early stopping watches the figure that evaluate gives for the held-out samples, without class weights."""
+    X, y, _ = samples
+    pop = Population((2, 3, 1), 4, **SETTINGS)
+    held = {"validation_fraction": 0.3} if how == "share" else {"validation_data": (X, y)}
+    common = {"epochs": 6, "early_stopping": 50, "verbose": 0, **held}
+    one, other = pop.fit(X, y, class_weight=WEIGHTS, **common), None
+    ends = pop.params.copy()
+    if how == "data":
+        expected = pop.evaluate(X, y)["loss"]
+        np.testing.assert_allclose(one.best_value, expected, rtol=1e-9)
+    else:  # the same split with the weights given by hand, which then count on both sides
+        pop.reset()
+        other = pop.fit(X, y, sample_weight=np.where(y == 1, 5.0, 1.0), **common)
+        assert not np.allclose(one.best_value, other.best_value)
+        pop.reset()
+        plain = pop.fit(X, y, class_weight={0: 2.0, 1: 2.0}, **common)
+        pop.reset()
+        without = pop.fit(X, y, **common)
+        np.testing.assert_allclose(plain.best_value, without.best_value, rtol=1e-9)
+    assert not np.array_equal(ends, pop.params) or how == "data"
+
+
+def test_population_share_leaves_class_weights_out(samples):
+    """A net of a population and the net alone, told to hold out the same rows, see the same validation loss."""
+    X, y, _ = samples
+    pop = Population((2, 3, 1), 3, **SETTINGS)
+    held = {"validation_fraction": 0.25, "early_stopping": 50}
+    result = pop.fit(X, y, epochs=1, class_weight=WEIGHTS, verbose=0, **held)
+    from fastmlp.choices import LateGenerator
+
+    numbers = np.arange(len(X))
+    marked = make_data(np.c_[numbers, numbers], y, pop.network, np.dtype(float))
+    seed = int(LateGenerator([pop.seed, 0])().integers(2**63))
+    rows = split(marked, 0.25, seed)[1].X.reshape(-1, 2)[:, 0].astype(int)
+    np.testing.assert_allclose(result.best_value, pop.evaluate(X[rows], y[rows])["loss"], rtol=1e-9)
+
+
+def test_weights_of_a_split(samples):
+    X, y, _ = samples
+    net = MLP((2, 3, 1), **SETTINGS)
+    data = make_data(X, y, net.network, np.dtype(float))
+    assert weighted_by_class(data, None, net.network) is data
+    training, held_out = split_and_weighted(data, 0.5, 1, WEIGHTS, net.network)
+    assert not held_out.weighted
+    of_class = np.where(training.Y == 1, 5.0, 1.0)
+    np.testing.assert_allclose(training.weight, of_class / of_class.mean())
+    balanced, _ = split_and_weighted(data, 0.5, 1, "balanced", net.network)
+    sums = [balanced.weight[k == balanced.Y].sum() for k in (0, 1)]
+    assert sums[0] == pytest.approx(sums[1])
+    with pytest.raises(ValueError, match="class_weight names"):
+        split_and_weighted(data, 0.5, 1, {3: 1.0}, net.network)
