@@ -68,8 +68,10 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
         raise ValueError(
             f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
         )
-    X, y, names = (None, None, None) if file is None else read_samples(net, file, target)
-    parts = None if file is None else parts_as_trained(net, X, y, split_rows)
+    parts, names = None, None
+    if file is not None:
+        X, y, names = read_samples(net, file, target)
+        parts = parts_as_trained(net, X, y, split_rows)
     write(net.history or History(net), output, parts=parts, feature_names=names)
     return output
 
