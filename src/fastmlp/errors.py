@@ -19,8 +19,8 @@ class TrainingWarning(UserWarning):
     """`fit(..., monitor=True)` saw a known failure set in; `fastmlp.diagnose` has the evidence and the remedy."""
 
 
-# What papers and other libraries call things, in lower case and without separators: our names, of which the table that a
-# name is looked up in has one. They are for hints in errors and do not work as names: a net is described, saved and
+# What papers and other libraries call things, in lower case and without separators, with the names here, of which the
+# table that is asked has one. They are for hints in errors and do not work as names: a net is described, saved and
 # compared under one name.
 ALIASES: dict[str, tuple[str, ...]] = {
     alias: names
@@ -28,7 +28,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("mse mseloss rmse l2 l2loss meansquarederror squaredloss quadratic", ("squared_error",)),
         ("mae l1 l1loss meanabsoluteerror absoluteloss", ("absolute_error",)),
         ("smoothl1 smoothl1loss huberloss", ("huber",)),
-        ("bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy logloss", ("binary_cross_entropy", "log_loss")),
+        ("bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy logloss",
+         ("binary_cross_entropy", "log_loss")),
         ("ce crossentropy crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy nll nllloss",
          ("softmax_cross_entropy", "log_loss")),
         ("logistic", ("sigmoid", "binary_cross_entropy", "log_loss")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -157,7 +157,7 @@ def evaluate(net: MLP, preprocessing: Preprocessing, X: np.ndarray, y: np.ndarra
     return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
 
 
-def outputs_of(net: MLP, preprocessing: Preprocessing, X: np.ndarray) -> np.ndarray:
+def outputs_of(net: Any, preprocessing: Preprocessing, X: np.ndarray) -> np.ndarray:
     """What Target.decode takes: the net's outputs, of classes their probabilities with all digits of the small ones."""
     return probabilities(net, X) if preprocessing.target.task == CLASSIFICATION else net.predict(X)
 

@@ -16,8 +16,8 @@ MOST_BYTES = 2**28  # of what a fit leaves
 
 class Leftovers(threading.local):
     """The plan of this thread's last evaluation on the host, and its team; of its last prediction the parameters, the
-    number of samples, what repeats it, and the network. And what its last fits have left while none has it: the plan of one net, a
-    population's buffers, a team.
+    number of samples, what repeats it, and the network. And what its last fits have left while none has it: the plan of
+    one net, a population's buffers, a team.
     """
 
     plan: Any = None

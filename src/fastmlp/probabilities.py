@@ -1,7 +1,8 @@
 """Probabilities of classes from the logits of a net, not from its outputs.
 
-An output of 1 - 1e-9 is 1 in float32: what is left for the other class would be 0, the logarithm of that minus infinity,
-and samples whose logits differ would rank alike. A logit z has all digits of both sides: sigmoid(z) and sigmoid(-z).
+An output of 1 - 1e-9 is 1 in float32: what is left for the other class would be 0, the logarithm of that minus
+infinity, and samples whose logits differ would rank alike. A logit z has the digits of both sides: sigmoid(z) and
+sigmoid(-z).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def logits(net: MLP, X: Any) -> np.ndarray:
 
 
 def _with_logits(net: Any) -> Any:
-    """A net or population with the parameters of this one, not a copy of them, that leaves out the output activation."""
+    """A net or population with the parameters of this one, not a copy, that leaves out the output activation."""
     view = object.__new__(type(net))
     view.__dict__.update(net.__dict__, network=net.network.with_logits)
     return view

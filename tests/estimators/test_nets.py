@@ -297,7 +297,7 @@ def far_apart():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         clf.fit(X, rng.permutation(161) % 2)
-    clf.net_.params = 0.0
+    clf.net_.params[:] = 0.0
     clf.coefs_[0][0], clf.coefs_[1][:] = 1.0, 0.25
     return clf, X
 
@@ -308,11 +308,11 @@ def test_the_small_side_of_two_classes(far_apart):
     p, log_p = clf.predict_proba(X), clf.predict_log_proba(X)
     assert p.min() > 0.0
     assert np.isfinite(log_p).all()
-    np.testing.assert_allclose(p, fastmlp.to_sklearn(clf).predict_proba(X), atol=1e-15)
+    np.testing.assert_allclose(p, clf.to_sklearn().predict_proba(X), atol=1e-15)
     np.testing.assert_allclose(log_p, np.log(p), rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-15)
     assert (np.diff(p[:, 0]) < 0).all()
-    assert len(np.unique(p[-40:, 1])) >= len(np.unique(fastmlp.to_sklearn(clf).predict_proba(X)[-40:, 1]))
+    assert len(np.unique(p[-40:, 1])) >= len(np.unique(clf.to_sklearn().predict_proba(X)[-40:, 1]))
     np.testing.assert_array_equal(clf.predict(X), clf.classes_[p.argmax(axis=1)])
     small = clf.predict_proba(X.astype(np.float32))
     assert small.dtype == np.float32

@@ -273,7 +273,7 @@ def test_partial_fit_appends_to_its_curve(classes):
 
 def test_partial_fit_takes_weights_of_classes_as_a_dict(classes):
     X, y = classes
-    with pytest.raises(ValueError, match="class_weight='balanced' is not supported by partial_fit.*as a dict"):
+    with pytest.raises(ValueError, match=r"class_weight=.balanced. is not supported by partial_fit.*as a dict"):
         MLPClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
     clf = MLPClassifier(**SMALL, class_weight={2: 5.0}).partial_fit(X, y, classes=[0, 1, 2])
     few = y < 2

@@ -58,7 +58,9 @@ beta_2, epsilon, n_iter_no_change, max_fun
         So many nets are trained as one population from different first weights, and their mean predicts.
     device : "auto", "cpu" or "cuda"
     dtype : "auto", "float32" or "float64"
-        What nets compute in: "auto" is float32, and float64 with "lbfgs".
+        What nets compute in: "auto" is float32, and float64 with "lbfgs". Of scikit-learn's check_estimator two checks,
+        check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass in float64 only: they compare a fit with
+        weights and one with repeated rows to 1e-7, and sums in float32 round more than that.
 
     Attributes
     ----------
@@ -141,7 +143,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
-                f"class_weight={self.class_weight!r} is not supported by partial_fit, which does not know how often the "
+                f"class_weight={self.class_weight!r} is not supported by partial_fit, which cannot know how often the "
                 "classes occur in samples that are still to come. Compute the weights from all labels, or from a large "
                 "enough sample y of them, and pass them as a dict: class_weight=dict(zip(classes, sklearn.utils."
                 "class_weight.compute_class_weight('balanced', classes=classes, y=y)))."
