@@ -26,6 +26,7 @@ from .rules import (
     inverse_scaling,
     poisson_constant,
     scale_of,
+    sum_of_squares,
 )
 from .settings import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
 
@@ -120,7 +121,7 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constan
             f"{result.message}. Raise max_iter or max_fun, or scale the data.",
             ConvergenceWarning,
         )
-    penalty = 0.5 * net.network.l2 * scale.objective * sum(float(np.vdot(W, W)) for W in net.weights)
+    penalty = 0.5 * net.network.l2 * scale.objective * sum_of_squares(net.weights)
     estimator.n_iter_ = min(int(result.nit), estimator.max_iter)
     estimator.loss_ = scale.reported / scale.objective * (float(result.fun) - penalty) + penalty + constant
 
