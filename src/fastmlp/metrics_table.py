@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .metrics import classification_metrics, regression_metrics
+from .probabilities import outputs_of
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def measure_parts(net: MLP, target: Target, encoded: dict[str, tuple[np.ndarray,
     for name in shown:
         X, y = encoded[name]
         baseline = evaluate(target, y, baseline_outputs(target, training_y, len(y)))
-        found.append(PartMetrics(name, len(y), evaluate(target, y, net.predict(X)), baseline))
+        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs_of(net, target, X)), baseline))
     return found
 
 
