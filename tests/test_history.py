@@ -28,6 +28,8 @@ def test_epochs_and_repr_show_the_last_figures():
     made = history(loss=np.array([3.0, 1.0]), accuracy=np.array([0.5, 0.75]), seconds=1.5, stopped_by="callback")
     assert made.epochs == 2
     assert repr(made) == "History(epochs=2, loss=1, accuracy=0.75, seconds=1.5, stopped_by='callback')"
+    made.best_epoch = 0
+    assert repr(made) == ("History(epochs=2, loss=1, accuracy=0.75, best_epoch=0, seconds=1.5, stopped_by='callback')")
 
 
 def test_record():

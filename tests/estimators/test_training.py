@@ -11,6 +11,8 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.estimators.rules import EpochRules
+from fastmlp.kernels.cpu import backend
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SMALL = {"hidden_layer_sizes": (8,), "random_state": 0, "learning_rate_init": 0.02}
@@ -220,6 +222,49 @@ def test_interruption_keeps_what_was_reached(classes):
         clf = MLPClassifier(**SMALL, callbacks=interrupt).fit(*classes)
     assert clf.n_iter_ == len(clf.loss_curve_) == 3
     assert clf.predict(classes[0]).shape == (240,)
+
+
+def test_interruption_keeps_the_best_of_early_stopping(classes):
+    def interrupt(epoch, history):
+        if epoch == 40:
+            raise KeyboardInterrupt
+
+    settings = SMALL | {"early_stopping": True, "n_iter_no_change": 1000, "learning_rate_init": 0.1}
+    with pytest.warns(UserWarning, match="interrupted in epoch 42; the net is as it was at its best validation score"):
+        clf = MLPClassifier(**settings, callbacks=interrupt).fit(*classes)
+    assert len(clf.validation_scores_) == len(clf.validation_loss_curve_) == len(clf.loss_curve_) == clf.n_iter_ == 41
+    best = int(np.argmax(clf.validation_scores_))
+    assert best < 40, "or the last would be the best"
+    assert clf.best_validation_score_ == clf.validation_scores_[best]
+    alike = MLPClassifier(**settings, max_iter=best + 1).fit(*classes)
+    np.testing.assert_array_equal(clf.net_.params, alike.net_.params)
+
+
+def test_interruption_between_a_loss_and_its_score(classes, monkeypatch):
+    """What was not recorded when Ctrl-C came is recorded then."""
+    judge, calls = EpochRules._judge, []
+
+    def interrupted(self, score, history):
+        calls.append(score)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        judge(self, score, history)
+
+    monkeypatch.setattr(EpochRules, "_judge", interrupted)
+    with pytest.warns(UserWarning, match="interrupted"):
+        clf = MLPClassifier(**SMALL, early_stopping=True).fit(*classes)
+    assert len(clf.validation_scores_) == len(clf.loss_curve_) == clf.n_iter_ == 4
+
+
+def test_interruption_before_the_first_epoch(classes, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backend, "train", interrupted)
+    with pytest.warns(UserWarning, match="interrupted in epoch 1; the net is as far as it had come"):
+        clf = MLPClassifier(**SMALL).fit(*classes)
+    assert (clf.n_iter_, clf.loss_curve_, np.isnan(clf.loss_)) == (0, [], True)
+    assert np.isfinite(clf.predict_proba(classes[0])).all()
 
 
 def test_validation_part_may_be_too_small():
