@@ -13,8 +13,9 @@ N_NETS = 20  # enough for lanes, with lanes to spare
 BIG = {"float32": 1e15, "float64": 1e100}
 WIDE, TINY = (7, 33, 3), (2, 2, 1)  # by loops, and as a straight-line program
 CASES = {
-    **{name: (TINY, cls(), {}) for name, cls in OPTIMIZERS.items()},
-    "momentum": (TINY, SGD(1e3, momentum=0.9), {}),
+    **{name: (WIDE, cls(), {}) for name, cls in OPTIMIZERS.items()},
+    "a tiny net": (TINY, Adam(), {}),
+    "momentum": (WIDE, SGD(1e3, momentum=0.9), {}),
     "a step that overflows": (WIDE, SGD(1e38), {}),
     "a tiny net's step": (TINY, SGD(1e38), {}),
     "clipped": (WIDE, SGD(1e-3, clip_norm=1.0), {}),
