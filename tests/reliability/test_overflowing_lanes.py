@@ -23,7 +23,7 @@ CASES = {
     "clipped, with a long step": (WIDE, SGD(1e30, clip_norm=1.0), {}),
     "batches": (WIDE, SGD(1e30), {"batch_size": 3}),
     "watched loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
-    "watched accuracy of others": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
+    "watched on validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
     "penalty": (WIDE, Rprop(), {"l2": 0.1}),
     "quick steps": (WIDE, Quickprop(1e30), {}),
 }
