@@ -42,7 +42,7 @@ def test_warning_points_at_the_call_of_fit():
 def test_divergence_in_the_first_step_keeps_the_start():
     net = make(dtype="float32", hidden_activation="identity")
     net.params[:] = 1e30
-    with pytest.warns(DivergenceWarning):
+    with pytest.warns(DivergenceWarning, match="stopped being finite in epoch 1 of 5; "):
         history = net.fit(X, Y, epochs=5, optimizer=SGD(0.1), verbose=0)
     assert (history.stopped_by, history.epochs) == ("divergence", 0)
     np.testing.assert_array_equal(net.params, np.float32(1e30))

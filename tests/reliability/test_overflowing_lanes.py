@@ -13,8 +13,9 @@ N_NETS = 20  # enough for lanes, with lanes to spare
 BIG = {"float32": 1e15, "float64": 1e100}
 WIDE, TINY = (7, 33, 3), (2, 2, 1)  # by loops, and as a straight-line program
 CASES = {
-    **{name: (TINY, cls(), {}) for name, cls in OPTIMIZERS.items()},
-    "momentum": (TINY, SGD(1e3, momentum=0.9), {}),
+    **{name: (WIDE, cls(), {}) for name, cls in OPTIMIZERS.items()},
+    "a tiny net": (TINY, Adam(), {}),
+    "momentum": (WIDE, SGD(1e3, momentum=0.9), {}),
     "a step that overflows": (WIDE, SGD(1e38), {}),
     "a tiny net's step": (TINY, SGD(1e38), {}),
     "clipped": (WIDE, SGD(1e-3, clip_norm=1.0), {}),
@@ -22,7 +23,7 @@ CASES = {
     "clipped, with a long step": (WIDE, SGD(1e30, clip_norm=1.0), {}),
     "batches": (WIDE, SGD(1e30), {"batch_size": 3}),
     "watched loss": (WIDE, SGD(1e30), {"early_stopping": 5}),
-    "watched accuracy of others": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
+    "watched on validation data": (WIDE, SGD(1e30), {"early_stopping": 5, "validation": True}),
     "penalty": (WIDE, Rprop(), {"l2": 0.1}),
     "quick steps": (WIDE, Quickprop(1e30), {}),
 }
