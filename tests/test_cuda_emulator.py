@@ -327,6 +327,6 @@ def test_libraries_that_others_can_have_made_are_not_loaded(tmp_path, monkeypatc
     folder.chmod(0o777)
     monkeypatch.setattr(build, "CACHE", folder)
     build._precompiled.cache_clear()
-    with pytest.raises(RuntimeError, match="cannot be kept in '.*libraries': others may write to"):
+    with pytest.raises(RuntimeError, match=r"cannot be kept in '.*libraries': others may write to"):
         build.shared_library("int f() { return 1; }")
     assert not list(folder.iterdir())
