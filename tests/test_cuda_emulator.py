@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from cuda_emulator import EmulatorError, asan
+from cuda_emulator import EmulatorError, asan, build
 
 ORDERS = (0, 1, 2, 3)
 
@@ -319,3 +319,14 @@ def test_products_of_tiles(kind, order, cuda, rng, request):
     kernels(cuda, f"{text}typedef {kind} H;\n{MMA}")("product")((1,), (32,), (*map(cuda.asarray, given), C, pairs))
     np.testing.assert_allclose(C.get(), A.astype(float) @ B.astype(float), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(pairs.get(), ones | np.uint32(tenth) << np.uint32(16))
+
+
+def test_libraries_that_others_can_have_made_are_not_loaded(tmp_path, monkeypatch):
+    folder = tmp_path / "libraries"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setattr(build, "CACHE", folder)
+    build._precompiled.cache_clear()
+    with pytest.raises(RuntimeError, match=r"cannot be kept in '.*libraries': others may write to"):
+        build.shared_library("int f() { return 1; }")
+    assert not list(folder.iterdir())

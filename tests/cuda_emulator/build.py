@@ -11,6 +11,8 @@ import threading
 from functools import cache
 from pathlib import Path
 
+from fastmlp.kernels.folder import make_folder, reason_against
+
 HERE = Path(__file__).parent
 CACHE = Path(tempfile.gettempdir()) / f"fastmlp-cuda-emulator-{os.getuid() if hasattr(os, 'getuid') else 0}"
 ASAN = bool(os.environ.get("FASTMLP_EMULATOR_ASAN"))  # set for a process that has libasan preloaded
@@ -41,9 +43,12 @@ def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:
 @cache
 def _precompiled() -> Path:
     """emulator.h as the compiler keeps it, which g++ takes where it would read the text: most of a source's time."""
+    make_folder(CACHE)  # its name can be guessed: another user may have made it, with libraries of his own in it
+    if reason := reason_against(CACHE):
+        raise RuntimeError(f"The emulator's libraries cannot be kept in {str(CACHE)!r}: {reason}. Set TMPDIR.")
     header = CACHE / _key("", ()) / "emulator.h.gch"
     if not header.exists():
-        header.parent.mkdir(parents=True, exist_ok=True)
+        header.parent.mkdir(exist_ok=True)
         _compile(["-x", "c++-header", str(HERE / "emulator.h")], header)
     return header
 
