@@ -451,3 +451,14 @@ def test_damaged_descriptions_are_refused(table):
     for foreign in (None, [], "text", {}):
         with pytest.raises(ValueError, match="preprocessing is damaged"):
             Preprocessing.from_dict(foreign)
+
+
+def test_ids_are_optional_in_files():
+    """Files written before there were ids have no such key; damaged ones are a sentence."""
+    table = pd.DataFrame({"x": [1.0, 2.0, 4.0], "price": [1.5, 2.5, 3.25]})
+    description = Preprocessing.fit(table, "price").to_dict()
+    assert description.pop("ids") == []
+    assert Preprocessing.from_dict(description).ids == ()
+    assert Preprocessing.from_dict({**description, "ids": ["key"]}).ids == ("key",)
+    with pytest.raises(ValueError, match="damaged"):
+        Preprocessing.from_dict({**description, "ids": None})
