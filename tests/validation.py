@@ -67,8 +67,8 @@ def sureness(found: list[tuple[Case, int, Any]]) -> str:
     )
     right, wrong = (counts[ok, True] + counts[ok, False] for ok in (True, False))
     return (
-        f"Of {wrong} wrong verdicts {counts[False, False]} say that they are not sure (a confidence below 0.5, or another "
-        f"verdict as likely to within 0.1), of {right} right ones {counts[True, False]}.\n"
+        f"Of {wrong} wrong verdicts {counts[False, False]} say that they are not sure (a confidence below 0.5), of "
+        f"{right} right ones {counts[True, False]}.\n"
     )
 
 

@@ -278,5 +278,3 @@ def test_a_hint_is_called_one(moons):
     weak = dataclasses.replace(found, confidence=0.4)
     assert "Not sure: the evidence is weak" in str(weak)
     assert weak.to_dict()["is_sure"] is False
-    close = dataclasses.replace(found, confidence=0.8, others={"plateau": 0.75, "base_rate": 0.2})
-    assert "Not sure: plateau is nearly as likely" in close._repr_html_()

@@ -16,8 +16,7 @@ from .verdicts import NAMES, VERDICTS, judge
 RUNNERS_UP = 3
 WORTH_NAMING = 0.1  # confidence of a runner-up
 WIDTH = 100
-SURE = 0.5  # a verdict of less confidence is a hint ...
-LEAD = 0.1  # ... and so is one whose runner-up is as near as this
+SURE = 0.5  # a verdict of less confidence is a hint
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,13 @@ class Diagnosis:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the verdict should be acted on: its confidence is not low and no other verdict nearly as likely. Else
-        it is a hint.
-        """
-        return not self.doubt
+        """Whether the confidence is such that the verdict should be acted on; else it is a hint."""
+        return self.confidence >= SURE
 
     @property
     def doubt(self) -> str:
-        """A sentence that says why the verdict is no more than a hint; an empty text where it is sure."""
-        if self.confidence < SURE:
-            return "Not sure: the evidence is weak, so take this as a hint and test it first."
-        rival = max(self.others, key=lambda name: self.others[name], default="")
-        if rival and self.confidence - self.others[rival] < LEAD:
-            return f"Not sure: {rival} is nearly as likely, so take this as a hint and test it first."
-        return ""
+        """A sentence that says so where the confidence is low, else an empty text."""
+        return "" if self.is_sure else "Not sure: the evidence is weak, so take this as a hint and test it first."
 
     def __str__(self) -> str:
         lines = [f"{self.title} ({self.verdict}, confidence {self.confidence:.2f})"]
@@ -188,8 +180,7 @@ class PopulationDiagnosis:
             ]
 
     def _unsure(self, verdict: str) -> str:
-        second, first = np.sort(self.confidences[:, self.verdicts == verdict], axis=0)[-2:]
-        n = int(((first < SURE) | (first - second < LEAD)).sum())
+        n = int((self.confidence[self.verdicts == verdict] < SURE).sum())
         return f"; {n:,} of them are not sure" if n else ""
 
     def __str__(self) -> str:
