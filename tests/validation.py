@@ -60,6 +60,18 @@ def matrix_table(counts: Counter) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sureness(found: list[tuple[Case, int, Any]]) -> str:
+    """A sentence: how often right and wrong verdicts say that they are not sure."""
+    counts = Counter(
+        (diagnosis.verdict in (case.verdict, *case.also), diagnosis.is_sure) for case, _, diagnosis in found
+    )
+    right, wrong = (counts[ok, True] + counts[ok, False] for ok in (True, False))
+    return (
+        f"Of {wrong} wrong verdicts {counts[False, False]} say that they are not sure (a confidence below 0.5), of "
+        f"{right} right ones {counts[True, False]}.\n"
+    )
+
+
 def cures() -> Iterator[tuple[Case, int, Any, Any]]:
     """(case, seed, Diagnosis before, Diagnosis after) of every case whose remedy can be followed, and every seed."""
     for case in CASES:
@@ -116,8 +128,9 @@ def counts_of(table: str) -> Counter:
 
 
 def main() -> None:
+    found = list(results())
     parts = {
-        "verdicts": verdict_table(), "confusion matrix": matrix_table(confusion(list(results()))),
+        "verdicts": verdict_table(), "confusion matrix": matrix_table(confusion(found)), "sureness": sureness(found),
         "remedies followed": cure_table(list(cures())),
     }  # fmt: skip
     if "--write" not in sys.argv:

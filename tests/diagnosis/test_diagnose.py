@@ -269,3 +269,12 @@ def test_the_samples_behind_a_verdict_are_named():
     assert diagnose(history, *others, validation_data=others).judged_on == f"{given}; 70 validation samples"
     assert f"Judged on: {given[:40]}" in str(diagnose(history, *others))
     assert diagnose(net, X, y).judged_on == ""
+
+
+def test_a_hint_is_called_one(moons):
+    found = diagnose(*moons)
+    assert found.is_sure
+    assert "Not sure" not in str(found)
+    weak = dataclasses.replace(found, confidence=0.4)
+    assert "Not sure: the evidence is weak" in str(weak)
+    assert weak.to_dict()["is_sure"] is False
