@@ -35,7 +35,7 @@ SRC_LEVELS = [
     ["diagnosis.measurements"],
     ["diagnosis.inputs", "diagnosis.monitor", "diagnosis.scores", "training"],
     ["diagnosis.facts", "mlp", "population_alone"],
-    ["population_fit"],
+    ["population_fit", "probabilities"],
     ["diagnosis.gradient_check", "diagnosis.verdicts", "population_use"],
     ["diagnosis.reports", "population"],
     ["benchmarks.quick", "crossover", "diagnosis.diagnose", "persistence", "reproduce", "sweeps", "xor"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .metrics import classification_metrics, regression_metrics
 from .mlp import MLP
 from .optimizers import optimizer_from_name
 from .persistence import check_folder, load
+from .probabilities import probabilities
 from .schedules import schedule_factors
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
 from .targets import CLASSIFICATION, Target
@@ -149,11 +150,16 @@ def print_metrics(
 
 def evaluate(net: MLP, preprocessing: Preprocessing, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Metrics in the units of the target column."""
-    outputs = net.predict(X)
+    outputs = outputs_of(net, preprocessing, X)
     target = preprocessing.target
     if target.task == CLASSIFICATION:
         return classification_metrics(y, outputs)
     return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
+
+
+def outputs_of(net: Any, preprocessing: Preprocessing, X: np.ndarray) -> np.ndarray:
+    """What Target.decode takes: the net's outputs, of classes their probabilities with all digits of the small ones."""
+    return probabilities(net, X) if preprocessing.target.task == CLASSIFICATION else net.predict(X)
 
 
 def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
@@ -220,7 +226,7 @@ def predict(model: Path, file: Path, device: str) -> pd.DataFrame:
             "and its predict method with an array."
         )
     X = preprocessing.transform(read_table(file, preprocessing.text_columns), net.dtype.name)
-    return pandas.DataFrame(preprocessing.target.decode(net.predict(X)))
+    return pandas.DataFrame(preprocessing.target.decode(outputs_of(net, preprocessing, X)))
 
 
 def as_csv(table: pd.DataFrame, path: Path | None = None) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..probabilities import likeliest, log_probabilities, probabilities
 from .settings import keep_settings
 from .tabular_base import BaseTabular
 
@@ -134,18 +135,18 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def predict(self, X):
         """Classes (n_samples,)."""
-        codes = self._outputs(X).argmax(axis=1)
-        return self.classes_[codes]
+        features = self._features(X)
+        return self.classes_[likeliest(self.net_, features)]
 
     def predict_proba(self, X):
         """Probabilities (n_samples, n_classes), in the order of classes_."""
-        p = self._outputs(X)
-        return p / p.sum(axis=1, keepdims=True)
+        features = self._features(X)
+        return probabilities(self.net_, features)
 
     def predict_log_proba(self, X):
-        """The logarithm of predict_proba."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        """The logarithm of predict_proba, computed from logits: finite where the probability itself rounds to 0."""
+        features = self._features(X)
+        return log_probabilities(self.net_, features)
 
 
 class TabularMLPRegressor(RegressorMixin, BaseTabular):

@@ -189,11 +189,15 @@ class BaseTabular(BaseEstimator, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """(n_samples, n_outputs): what the net gives, or the mean of the nets."""
+    def _features(self, X: Any) -> np.ndarray:
+        """X as the nets take it."""
         if "net_" not in self.__dict__:
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-        features = encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name)
+        return encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """(n_samples, n_outputs): what the net gives, or the mean of the nets."""
+        features = self._features(X)
         outputs = self.net_.predict(features) if isinstance(self.net_, MLP) else self.net_.ensemble_predict(features)
         return outputs.astype(np.float64)
 
