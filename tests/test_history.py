@@ -73,3 +73,32 @@ def test_the_net_knows_its_last_fit():
     assert history.settings["n_samples"] == 2
     assert history.settings["batch_size"] == 1
     assert net.reset().history is None
+
+
+def test_pickles_and_copies_keep_net_and_history_together():
+    """Whichever of the two comes first."""
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    made = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3)
+    for again in (lambda whole: pickle.loads(pickle.dumps(whole)), copy.deepcopy):
+        (same,) = again((made,))
+        assert same.net.history is same
+        np.testing.assert_array_equal(same.net.params, net.params)
+        for pair in ((net, made), (made, net)):
+            same, other = again(pair)
+            assert getattr(same, "history", other) is other
+            assert {type(same.net if same is not net and isinstance(same, History) else same)} == {fastmlp.MLP}
+    assert copy.copy(made).net is net
+    assert fastmlp.MLP((2, 3, 1), random_state=0).fit([[0, 1]], [1], epochs=2).net.params.size == net.params.size
+
+
+def test_states_are_trees():
+    """For formats without circles, such as skops': a net has its history, and a history no net."""
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    made = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3)
+    assert made.__getstate__()["net"] is None
+    same = object.__new__(fastmlp.MLP)
+    history = object.__new__(History)
+    history.__dict__.update(made.__getstate__())
+    same.__setstate__({**net.__getstate__(), "history": history})
+    assert same.history.net is same
+    assert made.net is net
