@@ -266,7 +266,7 @@ def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, 
     if data.judged and isinstance(work, LayerWork):
         n_groups = -(-data.n_samples // JUDGED_ROWS)
         if work.partial.size < n_groups * SUMS:
-            work = work._replace(partial=np.empty(n_groups * SUMS))
+            work = work._replace(partial=np.empty((n_groups, SUMS)))
         sums = work.partial.reshape(-1)[: n_groups * SUMS].reshape(n_groups, SUMS)
     team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output)
     if not data.judged:

@@ -9,6 +9,7 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score, roc_auc_score
 
+import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -226,3 +227,76 @@ def test_validation_part_may_be_too_small():
         MLPRegressor(early_stopping=True).fit(np.arange(5.0)[:, None], np.arange(5.0))
     with pytest.raises(ValueError, match=r"validation_data must be \(X, y\)"):
         MLPRegressor().fit([[0.0], [1.0]], [0, 1], validation_data=3)
+
+
+@pytest.mark.parametrize(
+    "cls, y, settings",
+    (
+        (MLPClassifier, "ones", {}),
+        (MLPClassifier, "labels", {}),
+        (MLPClassifier, "classes", {"eval_metric": "roc_auc"}),
+        (MLPRegressor, "ones", {}),
+        (MLPRegressor, "two", {}),
+        (MLPRegressor, "one", {"loss": "absolute_error"}),
+        (MLPRegressor, "one", {"eval_metric": "neg_mean_absolute_error"}),
+    ),
+)
+def test_early_stopping_on_a_table_is_silent(cls, y, settings, rng):
+    """The samples held out have no names of columns, whatever measures them."""
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
+    column = X["a"].to_numpy()
+    targets = {
+        "ones": np.ones(60), "classes": np.arange(60) % 2, "labels": (X.to_numpy() > 0).astype(int), "one": column,
+        "two": X.to_numpy(),
+    }[y]  # fmt: skip
+    est = cls(**SMALL, early_stopping=True, max_iter=5, validation_fraction=0.3, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        est.fit(X, targets)
+        est.predict(X)
+    assert len(est.validation_scores_) == 5
+    assert list(est.feature_names_in_) == ["a", "b"]
+
+
+def test_partial_fit_appends_to_its_curve(classes):
+    clf = MLPClassifier(**SMALL).partial_fit(*classes, classes=[0, 1, 2])
+    curve, first = clf.loss_curve_, clf.loss_
+    clf.partial_fit(*classes)
+    assert clf.loss_curve_ is curve, "copied at each call it makes calls longer and longer"
+    assert curve == [first, clf.loss_]
+    clf.fit(*classes)
+    assert len(curve) == 2
+    assert clf.loss_curve_ is not curve
+
+
+def test_partial_fit_takes_weights_of_classes_as_a_dict(classes):
+    X, y = classes
+    with pytest.raises(ValueError, match=r"class_weight=.balanced. is not supported by partial_fit.*as a dict"):
+        MLPClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
+    clf = MLPClassifier(**SMALL, class_weight={2: 5.0}).partial_fit(X, y, classes=[0, 1, 2])
+    few = y < 2
+    clf.partial_fit(X[few], y[few])  # without a sample of the class that is named
+    assert np.isfinite(clf.loss_)
+
+
+def test_class_weight_is_a_factor_on_the_samples_of_a_class(classes):
+    X, y = classes
+    by_class = MLPClassifier(**SMALL, max_iter=3, class_weight={2: 5.0}).fit(X, y)
+    by_sample = MLPClassifier(**SMALL, max_iter=3).fit(X, y, np.where(y == 2, 5.0, 1.0))
+    np.testing.assert_allclose(by_class.predict_proba(X), by_sample.predict_proba(X), rtol=1e-3)
+
+
+def test_loss_has_the_same_bits_for_any_number_of_threads(rng, monkeypatch):
+    """The rule that stops training reads it."""
+    X = rng.normal(size=(1500, 20))
+    y = rng.integers(0, 3, 1500)
+    curves, params = [], []
+    for n_threads in (1, 2, 3):
+        monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda n=n_threads: n)
+        clf = MLPClassifier((64, 64), batch_size=1000, max_iter=4, random_state=0, early_stopping=True).fit(X, y)
+        curves.append([clf.loss_curve_, clf.validation_loss_curve_, clf.loss_])
+        params.append(clf.net_.params)
+    assert curves[0] == curves[1] == curves[2]
+    assert all((other == params[0]).all() for other in params)
