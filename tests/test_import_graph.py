@@ -42,6 +42,7 @@ SRC_LEVELS = [
         "terminal",
         "watchers",
     ],  # fmt: skip
+    ["sizes"],
     [
         "benchmarks.results",
         "benchmarks.rounds",
@@ -54,7 +55,6 @@ SRC_LEVELS = [
         "optimizers",
         "plots.style",
         "schedules",
-        "sizes",
         "table_files",
         "thresholds",
     ],  # fmt: skip
