@@ -48,6 +48,10 @@ class Notice:
     """`notice(True)` when a kernel is about to be compiled, `notice(False)` when that is done, from one thread."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is shown, and nobody is at it: as a forked process finds it, where no other thread is."""
         self.bars: list[Callable[[str], None]] = []  # of open bars: what writes into them
         self.line: NotebookText | None = None  # in the output of the present cell
         self._lock = threading.Lock()
@@ -129,4 +133,4 @@ def _is_worker() -> bool:
 notice = Notice()
 compile_time.listeners.append(notice)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=notice.__init__)  # what another thread was showing is not shown there
+    os.register_at_fork(after_in_child=notice.forget)
