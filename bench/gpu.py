@@ -63,6 +63,7 @@ import gpu_works  # noqa: E402
 import fastmlp  # noqa: E402
 from fastmlp import crossover  # noqa: E402
 from fastmlp.devices import n_threads_available  # noqa: E402
+from fastmlp.files import write_text  # noqa: E402
 
 
 def table(results: dict[str, Any]) -> str:
@@ -210,20 +211,20 @@ def cards() -> dict[str, Any]:
 
 def write(row: dict[str, Any], path: Path) -> None:
     """Whole or not at all, whenever this process is stopped."""
-    path.with_suffix(".part").write_text(json.dumps(row))
-    path.with_suffix(".part").replace(path)
+    write_text(path, json.dumps(row))
 
 
 def save(results: dict[str, Any], folder: Path) -> None:
     """After each step: what was measured is there whatever happens next."""
     folder.mkdir(parents=True, exist_ok=True)
     card = results["card"].partition(",")[0].lower().replace(" ", "-")
-    (folder / f"gpu-{card}.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_text(folder / f"gpu-{card}.json", json.dumps(results, indent=1) + "\n")
     thresholds = results["thresholds of auto"]
     auto = thresholds.get("text", thresholds.get("error"))
     limits = ", ".join(f"{name} {value:.4g}" if name != "error" else value for name, value in results["limits"].items())
-    (folder / f"gpu-{card}.md").write_text(
-        f'{results["card"]}; tests: {results["tests"]}; {limits}; "auto" takes it from {auto} on\n\n{table(results)}\n'
+    write_text(
+        folder / f"gpu-{card}.md",
+        f'{results["card"]}; tests: {results["tests"]}; {limits}; "auto" takes it from {auto} on\n\n{table(results)}\n',
     )
 
 

@@ -22,15 +22,7 @@ FEW_OUTPUTS = ((128, 1), (1000, 1), (500, 2, 1), (64, 4, 1), (200, 4, 1), (300, 
 OPEN_TILES = ((64, 100, 10), (100, 50, 25, 2), (400, 100, 10), (1000, 8), (784, 20, 10))  # and beside them filled ones:
 FILLED = ((64, 64, 32, 10), (64, 128, 10))
 ROWS = (1, 4, 8, 16, 64, 256, 512, 768, 1024, 2048)  # of a batch; powers of two and others
-PASS_OPEN_TILES = (
-    (64, 100, 10),
-    (100, 50, 25, 2),
-    (400, 100, 10),
-    (1000, 8),
-    (784, 20, 10),
-)  # and beside them filled ones:
-FILLED = ((64, 64, 32, 10), (64, 128, 10))
-ROWS = (1, 1000, 100_000)  # of a forward pass
+PASS_ROWS = (1, 1000, 100_000)  # of a forward pass
 FAMILIES = ("per_sample", "per_layer")
 
 

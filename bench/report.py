@@ -61,6 +61,7 @@ def main() -> int:
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
     from fastmlp.benchmarks import page as bench_page
     from fastmlp.benchmarks import results as bench_results
+    from fastmlp.files import write_text
 
     try:
         if options.readme:
@@ -69,7 +70,7 @@ def main() -> int:
                 raise ValueError(
                     "There are no results in bench/results: run `pytest bench --save bench/results/cpu.json`."
                 )
-            README.write_text(with_tables(README.read_text(encoding="utf-8"), tables(paths)), encoding="utf-8")
+            write_text(README, with_tables(README.read_text(encoding="utf-8"), tables(paths)))
             print(f"wrote the tables of {README}")
             return 0
         for path in options.results or [RESULTS / "latest.json"]:

@@ -161,6 +161,8 @@ _starts = cycle(range(0, 16 * APART, APART))
 
 ALWAYS_REPLICAS = 60_000  # parameters up to which two threads have a net each, wherever their processors are
 
+JUDGED_ROWS = 8  # of an evaluation whose losses are summed up by themselves: threads take multiples of them at a time
+
 
 def parts_of(rows: int) -> int:
     """Of a batch with samples as lanes whose gradients are added up in the end, by as many threads at the most: of at

@@ -330,11 +330,13 @@ def stuck_relu(optimizer, epochs, hidden=(2,)):
     return make
 
 
-def another_start(optimizer, epochs, hidden=(2,)):
+def another_start(optimizer, epochs, hidden=(2,), hidden_activation="relu"):
     """The best of 20 nets from other random states."""
 
     def make(seed):
-        pop = Population((2, *hidden, 1), 20, hidden_activation="relu", loss="binary_cross_entropy", random_state=seed)
+        pop = Population(
+            (2, *hidden, 1), 20, hidden_activation=hidden_activation, loss="binary_cross_entropy", random_state=seed
+        )
         pop.fit(data.XOR_X, data.XOR_Y, epochs=epochs, optimizer=optimizer, verbose=0)
         return Trained(pop.best(), data.XOR_X, data.XOR_Y)
 
@@ -380,8 +382,7 @@ TRAINING = [
     Case("base_rate", "a penalty of 1", of(data.moons, epochs=400, l2=1.0), cure=of(data.moons, epochs=400, l2=1e-3)),
     Case("base_rate", "regression, a penalty of 3", of(data.friedman, epochs=400, l2=3.0),
          cure=of(data.friedman, epochs=400, l2=3e-3)),
-    Case("plateau", "XOR, two units, local minimum", stuck_xor,
-         cure=of(xor, hidden=(8,), epochs=1000, optimizer="rprop")),
+    Case("plateau", "XOR, two units, local minimum", stuck_xor, cure=another_start(SGD(1.0), 4000, **SIGMOID)),
     Case("plateau", "XOR, two ReLUs after Adam", stuck_relu(Adam(0.02), 2000), cure=another_start(Adam(0.02), 2000),
          also=("dead_units",)),
     Case("plateau", "XOR, two ReLUs after descent", stuck_relu(SGD(0.5), 3000), cure=another_start(SGD(0.5), 3000),

@@ -11,6 +11,7 @@ from cuda_cases import Place, follow_sgd, reference_of
 
 import fastmlp.pace
 import fastmlp.population_fit
+import fastmlp.progress
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
 from fastmlp.kernels.arguments import LAST_LOSS, POWER1, POWER2
 
@@ -217,6 +218,35 @@ def test_no_net_is_left_with_what_is_not_finite(in_step, interrupt_after, rng):
     assert result.interrupted
     assert np.isfinite(pop.params).all()
     np.testing.assert_array_equal((pop.params == start).all(axis=1), rates > 1)
+
+
+@pytest.mark.parametrize("name", ["block", "batched"])
+def test_the_best_so_far_is_kept(cuda, monkeypatch, name, rng):
+    """With early stopping, of each net."""
+    place, shown = Place(name, monkeypatch), []
+
+    def show(self, done, loss):
+        shown.append(done)
+        if len(shown) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    X, y = samples(rng, 24)
+    pops = [Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0) for _ in range(2)]
+    settings = {"batch_size": 6, "optimizer": Adam(0.2), "validation_data": (X[12:], y[12:]), "verbose": 0}
+    result = pops[0].fit(X[:12], y[:12], epochs=1000, early_stopping=1000, **settings)
+    assert (result.interrupted, set(result.stopped_by)) == (True, {"interrupt"})
+    assert (result.best_epoch < result.epochs).any(), "or the last would be the best"
+    first = pops[1].params.copy()
+    for k, best in enumerate(result.best_epoch):
+        pops[1].params, pops[1].fits = first, 0
+        pops[1].fit(X[:12], y[:12], epochs=int(best), **settings)
+        np.testing.assert_allclose(pops[0].params[k], pops[1].params[k], rtol=1e-9)
+        loss = pops[1].evaluate(X[12:], y[12:])["loss"][k]
+        np.testing.assert_allclose(result.best_value[k], loss, rtol=1e-9)
+    place.check()
 
 
 # ---- the signal itself

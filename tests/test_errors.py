@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from fastmlp.errors import checked_count, checked_number, unknown_name
+import fastmlp.kernels.losses
+from fastmlp.callbacks import MONITORS
+from fastmlp.devices import NAMES
+from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
+from fastmlp.heuristics import PRECISIONS
+from fastmlp.initialization import INITIALIZERS
+from fastmlp.network import HIDDEN
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.schedules import SCHEDULES
+from fastmlp.sweeps import KNOWN
 
 
 def test_unknown_name():
@@ -55,3 +64,44 @@ def test_lowest_count():
     assert checked_count("n", 0, at_least=0) == 0
     with pytest.raises(ValueError, match="at least 0"):
         checked_count("n", -1, at_least=0)
+
+
+LOSSES = [row.name for row in fastmlp.kernels.losses.LOSSES]
+
+
+@pytest.mark.parametrize(
+    "name, choices, meant",
+    (
+        ("mse", LOSSES, "squared_error"),
+        ("MAE", LOSSES, "absolute_error"),
+        ("bce", LOSSES, "binary_cross_entropy"),
+        ("bce", ("log_loss", "squared_error", "huber"), "log_loss"),
+        ("cross-entropy", LOSSES, "softmax_cross_entropy"),
+        ("logistic", LOSSES, "binary_cross_entropy"),
+        ("logistic", HIDDEN, "sigmoid"),
+        ("swish", HIDDEN, "silu"),
+        ("he", INITIALIZERS, "he_normal"),
+        ("xavier", INITIALIZERS, "glorot_uniform"),
+        ("kaiming_uniform", INITIALIZERS, "he_uniform"),
+        ("gpu", NAMES, "cuda"),
+        ("gpu:1", NAMES, "cuda"),
+        ("val_loss", MONITORS, "validation_loss"),
+        ("onecycle", SCHEDULES, "one_cycle"),
+        ("lr", KNOWN, "learning_rate"),
+        ("l2", LOSSES, "squared_error"),
+    ),
+)
+def test_what_others_call_it(name, choices, meant):
+    assert f" Did you mean {meant!r}? " in str(unknown_name("thing", name, choices))
+
+
+def test_aliases_lead_to_names_and_are_none():
+    known = {*LOSSES, *HIDDEN, *INITIALIZERS, *NAMES, *MONITORS, *SCHEDULES, *KNOWN, *OPTIMIZERS, *PRECISIONS}
+    known |= {"exponential", "log_loss"}
+    for alias, names in ALIASES.items():
+        assert set(names) <= known, alias
+        assert alias == alias.lower().translate(SEPARATORS)
+
+
+def test_a_hint_that_is_not_like_it_is_none():
+    assert "Did you mean" not in str(unknown_name("loss", "kld", LOSSES))

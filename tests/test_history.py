@@ -28,6 +28,8 @@ def test_epochs_and_repr_show_the_last_figures():
     made = history(loss=np.array([3.0, 1.0]), accuracy=np.array([0.5, 0.75]), seconds=1.5, stopped_by="callback")
     assert made.epochs == 2
     assert repr(made) == "History(epochs=2, loss=1, accuracy=0.75, seconds=1.5, stopped_by='callback')"
+    made.best_epoch = 0
+    assert repr(made) == ("History(epochs=2, loss=1, accuracy=0.75, best_epoch=0, seconds=1.5, stopped_by='callback')")
 
 
 def test_record():
@@ -81,3 +83,32 @@ def test_compiling_is_told_apart_where_it_is_worth_it():
     assert repr(made) == "History(epochs=2, loss=1, seconds=13.7, compile_seconds=12.1, stopped_by='epochs')"
     made.compile_seconds = 0.01
     assert "compile_seconds" not in repr(made)
+
+
+def test_pickles_and_copies_keep_net_and_history_together():
+    """Whichever of the two comes first."""
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    made = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3)
+    for again in (lambda whole: pickle.loads(pickle.dumps(whole)), copy.deepcopy):
+        (same,) = again((made,))
+        assert same.net.history is same
+        np.testing.assert_array_equal(same.net.params, net.params)
+        for pair in ((net, made), (made, net)):
+            same, other = again(pair)
+            assert getattr(same, "history", other) is other
+            assert {type(same.net if same is not net and isinstance(same, History) else same)} == {fastmlp.MLP}
+    assert copy.copy(made).net is net
+    assert fastmlp.MLP((2, 3, 1), random_state=0).fit([[0, 1]], [1], epochs=2).net.params.size == net.params.size
+
+
+def test_states_are_trees():
+    """For formats without circles, such as skops': a net has its history, and a history no net."""
+    net = fastmlp.MLP((2, 3, 1), random_state=0)
+    made = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3)
+    assert made.__getstate__()["net"] is None
+    same = object.__new__(fastmlp.MLP)
+    history = object.__new__(History)
+    history.__dict__.update(made.__getstate__())
+    same.__setstate__({**net.__getstate__(), "history": history})
+    assert same.history.net is same
+    assert made.net is net

@@ -420,6 +420,7 @@ RECORD = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings"
     ("damage", "records", "reason"),
     [
         ({"seconds": "long"}, {}, "its history has the seconds 'long'"),
+        ({"seconds": 10**400}, {}, "its history has the seconds 1000.*000"),
         ({"best_epoch": 1.5}, {}, "its history has the best_epoch 1.5"),
         ({"stopped_by": None}, {}, "its history has the stopped_by None"),
         ({"settings": []}, {}, r"its history has the settings \[\]"),

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import loguniform
 
 import fastmlp
-from fastmlp import Population, sweep, sweeps
+from fastmlp import MLP, Population, sweep, sweeps
 from fastmlp.kernels.arguments import RUNNING
 from fastmlp.sampling import folds
 
@@ -121,6 +121,36 @@ def test_interruption_keeps_what_was_finished(task, monkeypatch):
     assert "interrupted" in found.summary()
     with pytest.raises(KeyboardInterrupt):  # the first: nothing to show
         sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
+
+
+def test_interruption_outside_of_a_fit(task, monkeypatch):
+    """Ctrl-C while the second population is evaluated; and while the best configuration is trained again."""
+    evaluations, evaluate = [], Population.evaluate
+
+    def interrupted(self, *arguments, **settings):
+        evaluations.append(self)
+        if len(evaluations) == 2:
+            raise KeyboardInterrupt
+        return evaluate(self, *arguments, **settings)
+
+    monkeypatch.setattr(Population, "evaluate", interrupted)
+    space = {"hidden_layer_sizes": [(3,), (4,), (5,)]}
+    found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
+    assert found.interrupted
+    assert len({row["hidden_layer_sizes"] for row in found.settings}) == 1
+    assert np.isfinite(found.scores).all()
+    monkeypatch.undo()
+
+    fit = MLP.fit
+
+    def refitted(self, *arguments, **settings):
+        history = fit(self, *arguments, **settings)
+        history.stopped_by = "interrupt"
+        return history
+
+    monkeypatch.setattr(MLP, "fit", refitted)
+    found = sweep(*task, space, n=3, epochs=2, random_state=0, verbose=0)
+    assert (found.interrupted, len(found.settings)) == (True, 3)
 
 
 @pytest.mark.parametrize("y", [np.full(80, np.nan), np.zeros(79), np.full(80, "a")])

@@ -28,3 +28,12 @@ def test_help_names_every_option_and_what_an_interruption_leaves():
     for option in ("--drop", "--keep", "--id", "--clip-norm", "--learning-rate", "OUTPUT.interrupted"):
         assert option in words
     assert "class" not in words.split("--hidden")[1].split("--activation")[0], "no Python types"
+
+
+def test_arguments_list_their_choices():
+    """As text, since a parser takes their type's place in the help of some versions of Typer."""
+    from fastmlp.cli import BenchGroup, Experiment
+
+    for command, choices in (("reproduce", Experiment), ("bench", BenchGroup)):
+        said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160", "TERMINAL_WIDTH": "160"}).stdout
+        assert all(choice.value in said for choice in choices)

@@ -22,6 +22,7 @@ from ..arguments import (
     ALWAYS_REPLICAS,
     DIVERGED_NET,
     HYPER,
+    JUDGED_ROWS,
     MOST_RECORDS,
     NET_HYPER,
     RUNNING,
@@ -43,6 +44,7 @@ from .work import (
     COLLIDING,
     FILLED,
     GAP,
+    GROUP_COLUMNS,
     LANES,
     LINE_OF_COUNTS,
     LOSS,
@@ -51,7 +53,9 @@ from .work import (
     PARTIAL_COLUMNS,
     REPLICAS,
     RIGHT,
+    ROWS,
     STAYING_PARAMS,
+    SUMS,
     TOGETHER,
     UNIT,
     WIDE,
@@ -115,9 +119,9 @@ def make_work(
     whole = family == "replicas" and net.n_padded <= ALWAYS_REPLICAS and ranks <= REPLICAS
     sharing = 0 if whole else ranks
     piece = piece_of(rows, net.n_padded, sharing)
-    sums = max(ranks, -(-rows // piece)) if by_layers else ranks
+    sums = (-(-rows // ROWS), GROUP_COLUMNS) if by_layers else (max(ranks, parts), PARTIAL_COLUMNS)
     walk = {
-        "partial": aligned_zeros((sums, PARTIAL_COLUMNS), np.dtype(np.float64)),
+        "partial": aligned_zeros(sums, np.dtype(np.float64)),
         "order": np.zeros(n_samples if shuffle else 0, np.int64),
         "words": np.zeros(BLOCK, np.uint64),
     }
@@ -259,10 +263,16 @@ def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, 
 
     rows : samples a rank takes at a time; work was made for rows * n_ranks
     """
+    sums = work.partial[:1]
+    if data.judged and isinstance(work, LayerWork):
+        n_groups = -(-data.n_samples // JUDGED_ROWS)
+        if work.partial.size < n_groups * SUMS:
+            work = work._replace(partial=np.empty((n_groups, SUMS)))
+        sums = work.partial.reshape(-1)[: n_groups * SUMS].reshape(n_groups, SUMS)
     team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output)
     if not data.judged:
         return 0.0, 0.0
-    return float(work.partial[:, LOSS].sum()), float(work.partial[:, RIGHT].sum())
+    return float(sums[:, LOSS].sum()), float(sums[:, RIGHT].sum())
 
 
 def predict_again(

@@ -4,7 +4,8 @@ prepare(rank, n_ranks, net, memory, work)
     at the start of a call
 gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage)
     of the rows of a stage, which is a batch or a part of it; leaves sums of losses and numbers of hits in work.partial,
-    this rank's in `share` or one of each piece of the stage; returns how many there are
+    in `share` or one of each part or group of its rows that is the same for any number of ranks; returns how many there
+    are. They are added up in one order, so that a recorded loss has the same bits for any number of ranks
 complete(rank, n_ranks, net, data, course, memory, work, stage)
     adds it to that of the batch's stages before, after a meeting; not called for the last stage of a batch
 update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h) -> meetings
@@ -14,6 +15,8 @@ apart
     they are never further than one stage apart, and each even turn's place is another one than each odd turn's
 stages
     whether a batch may have more than one: what tiny nets' batches never have costs them a twentieth of a step
+columns
+    from one of those sums to the next in work.partial
 """
 
 from __future__ import annotations
@@ -59,12 +62,12 @@ def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
 
 
 @inner
-def share_of(rank, turn, apart):
-    """Where in work.partial this turn's sums of a rank are, or of a piece where pieces have them."""
-    return rank * PARTIAL_COLUMNS + (turn % 2 * SUMS if apart else 0)
+def share_of(part, turn, apart, columns):
+    """Where in work.partial this turn's sums of a part or group of a stage's rows are."""
+    return part * columns + (turn % 2 * SUMS if apart else 0)
 
 
-def make_loop(prepare, gradient, complete, update, apart=False, stages=True):
+def make_loop(prepare, gradient, complete, update, apart=False, stages=True, columns=PARTIAL_COLUMNS):
     @inlined
     def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
         net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
@@ -98,12 +101,12 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True):
             loss, right, start, most = 0.0, 0.0, 0, work.rows if stages else rows
             while start < rows:  # a range with such a step would divide
                 stage = Stage(turn, step, first + start, min(most, rows - start), start, rows)
-                share = offset(work.partial, share_of(rank, turn, apart))
+                share = offset(work.partial, share_of(rank, turn, apart, columns))
                 n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
                 meetings = meet(barrier, n_ranks, meetings)
                 for r in range(n_sums):
-                    loss += work.partial[share_of(r, turn, apart) + LOSS]
-                    right += work.partial[share_of(r, turn, apart) + RIGHT]
+                    loss += work.partial[share_of(r, turn, apart, columns) + LOSS]
+                    right += work.partial[share_of(r, turn, apart, columns) + RIGHT]
                 turn, start = turn + 1, start + most
                 if start < rows:
                     complete(rank, n_ranks, net, data, course, memory, work, stage)

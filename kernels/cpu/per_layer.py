@@ -4,9 +4,9 @@ Ranks take pieces of a stage's rows, those of a batch or some of a large one, th
 with no meeting in between. Then they take pieces of every weight matrix: their gradient over all these rows, and their
 update while they are still in cache. So a stage has two meetings, whatever the depth, nothing is computed twice, and no
 rank waits for a slower one (pieces.py). Every sum has the same order for any number of ranks: parameters and recorded
-losses come out the same, bit by bit, but for the losses of nets whose pieces depend on the number of ranks
-(work.piece_of). The parameters' bits are those of replicas.py too, where two ranks share out the rows of a stage
-throughout: work.halves says whether sums have that order.
+losses come out the same, bit by bit. Losses are summed up for groups of ROWS rows, which no piece divides, and those
+sums in their order. The bits are those of replicas.py too, where two ranks share out the rows of a stage throughout:
+work.halves says whether sums of gradients have that order.
 
 Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
 """
@@ -14,7 +14,7 @@ Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], 
 from __future__ import annotations
 
 from ..activations import IDENTITY, SOFTMAX
-from ..arguments import LINE, METRIC_MARGIN, METRIC_NONE, NO_UPDATE
+from ..arguments import JUDGED_ROWS, LINE, METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..jit import inlined, inner, kernel
 from ..memory import bare, number, offset
 from ..optimizers import RULES
@@ -34,13 +34,24 @@ from .elements import (
 )
 from .exchange import own_part, start_of
 from .few_columns import dots, sums_of_rows
-from .loop import make_loop
+from .loop import make_loop, share_of
 from .pieces import layer_of, part_of, take_piece
 from .product import make_product, nothing_after, panel_sums, up_to
 from .tile import lanes_of
 from .update import CLIP_NORM, change
 from .weight_copies import copy_to_panels, copy_weights
-from .work import LINE_OF_COUNTS, LOSS, PANEL_ROWS, PANELS_FROM, PARTIAL_COLUMNS, RIGHT, ROWS, VECTOR_BYTES, K
+from .work import (
+    GROUP_COLUMNS,
+    LINE_OF_COUNTS,
+    LOSS,
+    PANEL_ROWS,
+    PANELS_FROM,
+    RIGHT,
+    ROWS,
+    SUMS,
+    VECTOR_BYTES,
+    K,
+)
 
 N_STATE = tuple(row.n_state for row in RULES)
 
@@ -115,18 +126,37 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, 
 
 
 @inlined
-def judge(net, data, y, y0, weight, w0, row, rows, scale, work, share):
-    """Loss, hits and output delta of rows of a stage; y and weight of its row 0 start at y0 and w0."""
-    n_layers, width = net.n_layers, net.sizes[net.n_layers]
-    o, t = work.blocks[n_layers] + row * width, y0 + row * width
-    loss = loss_and_delta(
-        net.loss, work.z, work.a, o, y, t, data.weighted, weight, w0 + row, number(y, scale),
-        number(y, net.loss_constant), rows, width, work.delta,
-    )  # fmt: skip
-    share[LOSS] += loss / net.loss_width
-    if data.metric != METRIC_NONE:
-        bound = number(y, net.margin if data.metric == METRIC_MARGIN else net.middle)
-        share[RIGHT] += count_right(data.metric, work.a, o, y, t, data.weighted, weight, w0 + row, rows, width, bound)
+def judge(net, data, y, y0, weight, w0, row, last_row, scale, work, sums, columns, group):
+    """Loss, hits and output delta of rows row <= i < last_row of a stage; y and weight of its row 0 start at y0, w0.
+
+    sums : written, those of each `group` rows by themselves, `columns` apart: what they are does not depend on which
+        rows a rank has, as long as no group is divided
+    """
+    n_layers, width, first, place = net.n_layers, net.sizes[net.n_layers], row, 0
+    bound = number(y, net.margin if data.metric == METRIC_MARGIN else net.middle)
+    while first < last_row:
+        rows = min(group, last_row - first)
+        o, t, w = work.blocks[n_layers] + first * width, y0 + first * width, w0 + first
+        right, loss = 0.0, loss_and_delta(
+            net.loss, work.z, work.a, o, y, t, data.weighted, weight, w, number(y, scale),
+            number(y, net.loss_constant), rows, width, work.delta,
+        )  # fmt: skip
+        if data.metric != METRIC_NONE:
+            right = count_right(data.metric, work.a, o, y, t, data.weighted, weight, w, rows, width, bound)
+        sums[place + LOSS], sums[place + RIGHT] = loss / net.loss_width, right
+        first, place = first + group, place + columns
+
+
+@inner
+def n_groups(rows):
+    """Of a stage's rows, ROWS each."""
+    return (rows + ROWS - 1) // ROWS
+
+
+@inner
+def sums_from(work, row, turn, apart):
+    """Where the sums of the group that begins with this row of a stage are."""
+    return offset(work.partial, share_of(row // ROWS, turn, apart, GROUP_COLUMNS))
 
 
 @inlined
@@ -136,19 +166,20 @@ def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage
     piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, 0)
     while piece >= 0:
         row, end = piece * work.piece, min(stage.rows, (piece + 1) * work.piece)
-        share = offset(work.partial, piece * PARTIAL_COLUMNS)
-        pass_through(rank, net, data, course, params, work, share, stage, row, end)
+        pass_through(rank, net, data, course, params, work, sums_from(work, row, stage.turn, False), stage, row, end)
         pack_deltas(net, work, stage.rows, row, end)
         piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, tried)
-    return n_pieces
+    return n_groups(stage.rows)
 
 
 @inlined
-def way_there(rank, net, data, course, params, work, share, stage, row, end, copy):
-    """Rows row <= i < end of a stage through all layers, to the last one's deltas. copy : of the weights, or -1"""
+def way_there(rank, net, data, course, params, work, sums, stage, row, end, copy):
+    """Rows row <= i < end of a stage through all layers, to the last one's deltas.
+
+    sums : of losses and hits, of the groups from row `row` on. copy : of the weights, or -1
+    """
     scratch = offset(work.scratch, rank * work.n_scratch)
     mine, n_layers, first = end - row, net.n_layers, stage.first
-    share[LOSS] = share[RIGHT] = 0.0
     x, x0, y, y0, weight, w0 = data.X, first * net.sizes[0], data.Y, first * net.sizes[n_layers], data.weight, first
     if course.shuffle:
         x, x0, y, y0, weight, w0 = work.a, 0, work.y, 0, work.weight, 0
@@ -157,7 +188,8 @@ def way_there(rank, net, data, course, params, work, share, stage, row, end, cop
         if data.weighted:
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
     forward(scratch, net, params, x, x0, row, mine, work, True, copy, course.seed, stage.step, stage.start)
-    judge(net, data, y, y0, weight, w0, row, mine, 1.0 / (stage.batch_rows * net.loss_width), work, share)
+    scale = 1.0 / (stage.batch_rows * net.loss_width)
+    judge(net, data, y, y0, weight, w0, row, end, scale, work, sums, GROUP_COLUMNS, ROWS)
     top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
     if not net.natural and net.activations[top] != IDENTITY:
         backward(
@@ -174,10 +206,10 @@ def derivative_of(net, work, k, below):
 
 
 @inlined
-def pass_through(rank, net, data, course, params, work, share, stage, row, end):
+def pass_through(rank, net, data, course, params, work, sums, stage, row, end):
     """Rows row <= i < end of a stage, through all layers and back."""
     scratch, mine, copy = offset(work.scratch, rank * work.n_scratch), end - row, rank % work.copies
-    way_there(rank, net, data, course, params, work, share, stage, row, end, copy)
+    way_there(rank, net, data, course, params, work, sums, stage, row, end, copy)
     for k in range(net.n_layers - 1, 0, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = work.blocks[k + 1] + row * fan_out, work.blocks[k] + row * fan_in
@@ -333,7 +365,7 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, st
     return meetings
 
 
-_loop = make_loop(prepare, gradient, complete, finish)
+_loop = make_loop(prepare, gradient, complete, finish, columns=GROUP_COLUMNS)
 
 
 @kernel
@@ -344,7 +376,8 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n
 
 @kernel
 def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
-    """Outputs (n_samples, n_outputs), flat, and, if data has targets, loss and hits in work.partial[rank].
+    """Outputs (n_samples, n_outputs), flat, and, if data has targets, loss and hits of each JUDGED_ROWS samples, SUMS
+    apart, in work.partial.
 
     n_rows : rows of a block that each rank may use at a time
     output : written, or empty
@@ -358,12 +391,9 @@ def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
 @inlined
 def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, output):
     width, n_layers, row = net.sizes[net.n_layers], net.n_layers, rank * n_rows
-    share = offset(work.partial, rank * PARTIAL_COLUMNS)
-    share[LOSS] = share[RIGHT] = 0.0
     scratch = offset(work.scratch, rank * work.n_scratch)
-    # Sums must not depend on who has which block. Without any a rank takes the next one when it is done with one, so
-    # that nobody waits long for a core that is slower or busy.
-    takes, copy = n_ranks > 1 and not data.judged, -1
+    # A rank takes the next block when it is done with one, so that nobody waits long for a core that is slower or busy.
+    takes, copy = n_ranks > 1, -1
     if data.n_samples >= PANELS_FROM * n_ranks and work.copies == n_ranks:  # else each product makes panels for itself
         for k in range(n_layers):
             if work.packs[k] >= 0:
@@ -383,5 +413,6 @@ def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, o
             for i in range(rows * width):
                 output[first * width + i] = work.a[o + i]
         if data.judged:
-            judge(net, data, data.Y, (first - row) * width, data.weight, first - row, row, rows, 0.0, work, share)
+            y0, w0, sums = (first - row) * width, first - row, offset(work.partial, first // JUDGED_ROWS * SUMS)
+            judge(net, data, data.Y, y0, data.weight, w0, row, row + rows, 0.0, work, sums, SUMS, JUDGED_ROWS)
         block = take_number(barrier) if takes else block + n_ranks

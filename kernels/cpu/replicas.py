@@ -15,10 +15,10 @@ from ..memory import number, offset
 from .clipping import add_squares, clip_now
 from .exchange import add_parts, give, own_part, start_of
 from .loop import make_loop
-from .per_layer import layer_gradient, pass_through, settle_all
+from .per_layer import layer_gradient, n_groups, pass_through, settle_all, sums_from
 from .per_layer import prepare as prepare_share
 from .update import CLIP_NORM
-from .work import REPLICAS, ROWS
+from .work import GROUP_COLUMNS, REPLICAS, ROWS
 
 WHOLE = 0, 1  # a share of the weights
 
@@ -32,13 +32,13 @@ def prepare(rank, n_ranks, net, memory, work):
 def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
     scratch, half = offset(work.scratch, rank * work.n_scratch), own_part(work, rank, net.n_padded)
     row, end = start_of(rank, n_ranks, stage.rows, ROWS), start_of(rank + 1, n_ranks, stage.rows, ROWS)
-    pass_through(rank, net, data, course, params, work, share, stage, row, end)
+    pass_through(rank, net, data, course, params, work, sums_from(work, row, stage.turn, True), stage, row, end)
     if row < end:
         nothing = params, params, 0, 0  # is fetched ahead: nets are small
         for k in range(net.n_layers):
             layer_gradient(WHOLE, net, data, course, work, scratch, k, stage, row, end, False, False, half, nothing)
         give(work, rank, stage.turn, net.n_padded)
-    return n_ranks
+    return n_groups(stage.rows)
 
 
 @inlined
@@ -60,7 +60,7 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, st
     return meetings
 
 
-_loop = make_loop(prepare, gradient, complete, finish, apart=True)
+_loop = make_loop(prepare, gradient, complete, finish, apart=True, columns=GROUP_COLUMNS)
 
 
 @kernel

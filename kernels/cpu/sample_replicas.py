@@ -9,10 +9,10 @@ from __future__ import annotations
 from ..jit import inlined, kernel
 from ..memory import at, offset
 from .exchange import add_parts, give, own_part, start_of
-from .loop import make_loop
+from .loop import make_loop, share_of
 from .per_sample import finish as update_net
 from .per_sample import gradient_wide, prepare
-from .work import FILLED, GAP, LOSS, RIGHT, WIDE, SampleWork
+from .work import FILLED, GAP, LOSS, PARTIAL_COLUMNS, RIGHT, WIDE, SampleWork
 
 
 @inlined
@@ -30,19 +30,19 @@ def work_of(work, n_layers, part):
 
 @inlined
 def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
-    scale, loss, right, rows = 1.0 / (stage.batch_rows * net.loss_width), 0.0, 0.0, stage.rows
+    scale, rows = 1.0 / (stage.batch_rows * net.loss_width), stage.rows
     for part in range(work.parts * rank // n_ranks, work.parts * (rank + 1) // n_ranks):
         row, end = start_of(part, work.parts, rows, WIDE), start_of(part + 1, work.parts, rows, WIDE)
+        sums = offset(work.partial, share_of(part, stage.turn, True, PARTIAL_COLUMNS))
+        sums[LOSS] = sums[RIGHT] = 0.0
         if row < end:
             gradient_wide(
                 net, data, course.shuffle, params, own_part(work, part, net.n_padded),
-                work_of(work, net.n_layers, part), share, stage.first + row, end - row, scale,
+                work_of(work, net.n_layers, part), sums, stage.first + row, end - row, scale,
             )  # fmt: skip
             if n_ranks > 1:
                 give(work, part, stage.turn, net.n_padded)
-            loss, right = loss + share[LOSS], right + share[RIGHT]
-    share[LOSS], share[RIGHT] = loss, right
-    return n_ranks
+    return work.parts
 
 
 @inlined

@@ -15,6 +15,7 @@ from ..target import FEATURES
 LOSS, RIGHT = 0, 1  # columns of `partial`
 SUMS = 2
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
+GROUP_COLUMNS = 2 * SUMS  # of a group of ROWS rows, whose sums are the same whatever rank has it: even and odd turns'
 UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
 NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
 COLLIDING = 2048  # bytes; a cache has few places for lines that lie multiples of it apart, as units' columns would
@@ -109,7 +110,7 @@ class SampleWork(NamedTuple):
     parts_own: np.ndarray  # flat (parts, n_padded + GAP), their gradients, or empty ...
     parts_given: np.ndarray  # ... as much, twice: copies for other ranks, of even and of odd steps ...
     replica: np.ndarray  # ... and what is each rank's own but rank 0's: parameters, gradient, state
-    partial: np.ndarray  # float64 (n_ranks, PARTIAL_COLUMNS)
+    partial: np.ndarray  # float64 (parts, PARTIAL_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
@@ -170,7 +171,7 @@ class LayerWork(NamedTuple):
     parts_own: np.ndarray  # flat (2, n_padded + GAP), the halves' gradients, or empty ...
     parts_given: np.ndarray  # ... as much, twice: copies for the other rank, of even and of odd steps ...
     replica: np.ndarray  # ... and all that is rank 1's own: parameters, gradient, state, and OWN
-    partial: np.ndarray  # float64 (ranks or pieces, PARTIAL_COLUMNS)
+    partial: np.ndarray  # float64 (groups of ROWS rows, GROUP_COLUMNS)
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 

@@ -29,6 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # paragraphs fill the width
 )
 
 
@@ -130,8 +131,8 @@ def reproduce(
         Experiment,
         typer.Argument(
             parser=choice(Experiment),
-            metavar=f"[{'|'.join(member.value for member in Experiment)}]",
-            help="Which result of the literature.",
+            metavar="EXPERIMENT",
+            help="A result of the literature: all, xor-quickprop, xor-million, parity, two-spirals or proben1.",
         ),
     ] = Experiment.all,
     data: Annotated[
@@ -171,8 +172,8 @@ def bench(
         BenchGroup,
         typer.Argument(
             parser=choice(BenchGroup),
-            metavar=f"[{'|'.join(member.value for member in BenchGroup)}]",
-            help="What to measure.",
+            metavar="GROUP",
+            help="What to measure: all, xor, population, minibatch, large, predict or cold_start.",
         ),
     ] = BenchGroup.all,
     output: Annotated[Path, typer.Option(metavar=FILE, help="The page; .json and .md are written beside it.")] = Path(
@@ -250,7 +251,7 @@ app.command()(train)
 def report(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net saved by `fastmlp train` or by net.save(...).")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
+        Path | None, typer.Argument(metavar=FILE, help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
     ] = None,
     target: Annotated[
         str | None, typer.Option(metavar=COLUMN, help="The column to predict, if the net does not know it.")

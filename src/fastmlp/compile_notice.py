@@ -51,7 +51,7 @@ class Notice:
         self.forget()
 
     def forget(self) -> None:
-        """Nothing is shown, and nobody is at it: as a forked process finds it, where no other thread is."""
+        """Nothing is being shown, as in a process that was forked from one where something was."""
         self.bars: list[Callable[[str], None]] = []  # of open bars: what writes into them
         self.line: NotebookText | None = None  # in the output of the present cell
         self._lock = threading.Lock()
@@ -133,4 +133,4 @@ def _is_worker() -> bool:
 notice = Notice()
 compile_time.listeners.append(notice)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=notice.forget)
+    os.register_at_fork(after_in_child=notice.forget)  # what another thread was showing is not shown there

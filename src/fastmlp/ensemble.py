@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,19 +42,25 @@ def checked_shares(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray
     return shares
 
 
-def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
-    """(n_samples, n_outputs), of X's kind: the weighted mean of these nets' outputs, a few nets at a time."""
-    total, size = None, 1
-    first = 0
+def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Iterator[tuple[slice, Any]]:
+    """(which of members, their outputs (n, n_samples, n_outputs)), a few nets at a time."""
+    first, size = 0, 1
     while first < len(members):
         part = slice(first, first + size)
         outputs = population._outputs(X, members[part])
+        yield part, outputs
+        first += size
+        size = max(1, AT_A_TIME // max(1, outputs[0].size))
+
+
+def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+    """(n_samples, n_outputs), of X's kind: the weighted mean of these nets' outputs, a few nets at a time."""
+    total = None
+    for part, outputs in outputs_in_parts(population, X, members):
         with on_device_of(outputs):
             library = library_of(outputs)
             share = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)
             total = share if total is None else total + share
-        first += size
-        size = max(1, AT_A_TIME // max(1, outputs[0].size))
     assert total is not None
     with on_device_of(total):
         return in_kind((total / weights.sum()).astype(population.dtype), X)

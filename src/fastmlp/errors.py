@@ -23,14 +23,77 @@ class TrainingWarning(UserWarning):
     """`fit(..., monitor=True)` saw a known failure set in; `fastmlp.diagnose` has the evidence and the remedy."""
 
 
+# What papers and other libraries call things, in lower case and without separators, with the names here, of which the
+# table that is asked has one. They are for hints in errors and do not work as names: a net is described, saved and
+# compared under one name.
+ALIASES: dict[str, tuple[str, ...]] = {
+    alias: names
+    for aliases, names in (
+        ("mse mseloss rmse l2 l2loss meansquarederror squaredloss quadratic", ("squared_error",)),
+        ("mae l1 l1loss meanabsoluteerror absoluteloss", ("absolute_error",)),
+        ("smoothl1 smoothl1loss huberloss", ("huber",)),
+        ("bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy logloss",
+         ("binary_cross_entropy", "log_loss")),
+        ("ce crossentropy crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy nll nllloss",
+         ("softmax_cross_entropy", "log_loss")),
+        ("logistic", ("sigmoid", "binary_cross_entropy", "log_loss")),
+        ("logsig expit", ("sigmoid",)),
+        ("swish", ("silu",)),
+        ("lrelu", ("leaky_relu",)),
+        ("linear", ("identity",)),
+        ("none", ("identity", "constant")),
+        ("exp", ("exponential",)),
+        ("he kaiming kaimingnormal", ("he_normal",)),
+        ("kaiminguniform", ("he_uniform",)),
+        ("glorot xavier xavieruniform", ("glorot_uniform",)),
+        ("xaviernormal", ("glorot_normal",)),
+        ("lecun", ("lecun_normal",)),
+        ("gpu nvidia", ("cuda",)),
+        ("gd gradientdescent momentum nesterov", ("sgd",)),
+        ("rms", ("rmsprop",)),
+        ("irprop resilient", ("rprop",)),
+        ("1cycle onecyclelr", ("one_cycle",)),
+        ("cos cosineannealing cosineannealinglr", ("cosine",)),
+        ("valloss", ("validation_loss",)),
+        ("acc", ("accuracy",)),
+        ("valacc valaccuracy", ("validation_accuracy",)),
+        ("lr eta stepsize learningrateinit", ("learning_rate",)),
+        ("wd", ("weight_decay",)),
+        ("alpha", ("l2",)),
+        ("activation", ("hidden_activation",)),
+        ("hidden hiddensizes layersizes units", ("hidden_layer_sizes",)),
+        ("batch bs", ("batch_size",)),
+        ("nepochs maxiter iterations", ("epochs",)),
+        ("fp32 float32", ("exact",)),
+        ("bf16", ("bfloat16",)),
+        ("fp16 half", ("float16",)),
+    )
+    for alias in aliases.split()
+}  # fmt: skip
+SEPARATORS = str.maketrans("", "", "_- ")
+ALIKE = 0.6  # of two spellings; below it "bce" is like "huber"
+
+
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
-    """The error for a name that is in no table, with the nearest match."""
+    """The error for a name that is in no table: with what the table calls it, or the nearest match in spelling.
+
+    >>> print(unknown_name("init", "Xavier", ["he_normal", "glorot_uniform"]))
+    Unknown init 'Xavier'. Did you mean 'glorot_uniform'? Choose from: he_normal, glorot_uniform.
+    """
+    choices = list(choices)
+    hint = f" Did you mean {near!r}?" if (near := _meant(str(name).lower(), choices)) else ""
+    return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices)}.")
+
+
+def _meant(name: str, choices: list[str]) -> str | None:
+    """The choice that a name in lower case stands for."""
+    for meant in ALIASES.get(name.partition(":")[0].translate(SEPARATORS), ()):  # a device may have a number: "gpu:1"
+        if meant in choices:
+            return meant
     from difflib import get_close_matches  # takes longer than the rest of this module
 
-    choices = list(choices)
-    near = get_close_matches(str(name).lower(), choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices)}.")
+    near = get_close_matches(name, choices, n=1, cutoff=ALIKE)
+    return near[0] if near else None
 
 
 def shown(value: object) -> str:

@@ -22,10 +22,12 @@ def parts_as_trained(
 
     split : jobs.split_rows
     """
-    history = getattr(net, "history", None)
-    settings = {} if history is None else history.settings
-    n_training, n_validation = settings.get("n_samples"), settings.get("n_validation")
     whole = {"": (X, y)}
+    history = getattr(net, "history", None)
+    if history is None:
+        return whole
+    settings = history.settings
+    n_training, n_validation = settings.get("n_samples"), settings.get("n_validation")
     if not settings.get(SHARE) or not n_validation or len(X) != n_training + n_validation:
         return whole
     is_classification = net.preprocessing is not None and bool(net.preprocessing.target.classes)

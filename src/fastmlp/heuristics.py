@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from .devices import Device, backend, n_threads_available
-from .kernels.arguments import ALWAYS_REPLICAS, parts_of
+from .kernels.arguments import ALWAYS_REPLICAS, JUDGED_ROWS, parts_of
 from .network import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
@@ -23,7 +23,7 @@ EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
 PASS_PER_THREAD = 4_500_000  # the same of a forward pass, whose multiply-adds take less around them
-ROWS_PER_THREAD = 8
+ROWS_PER_THREAD = JUDGED_ROWS
 # Up to so many parameters two threads may have a net each and exchange a gradient in each step, if a batch has no more
 # deltas than stay in a second-level cache: those that leave it cost another core little. Where they always have a net
 # each they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,8 +68,13 @@ class History:
         self._settings = values
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without the samples, so that no file of a net has its owner's data in it; a function could not be pickled.
-        return {**self.__dict__, "_settings": self.settings, "samples": {}}
+        # Without the samples, so that no file of a net has its owner's data in it; a function could not be pickled. And
+        # without the net, which holds this history: skops writes trees, not circles. MLP.__setstate__ puts it back.
+        return {**self.__dict__, "_settings": self.settings, "samples": {}, "net": None}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy, which know circles, with the net."""
+        return copyreg.__newobj__, (type(self),), {**self.__getstate__(), "net": self.net}  # type: ignore[attr-defined]
 
     @property
     def epochs(self) -> int:

@@ -17,6 +17,7 @@ from .held_out import parts_as_trained
 from .history import History
 from .mlp import MLP
 from .persistence import load
+from .probabilities import outputs_of
 from .tabular import PARQUET_ENDINGS, Preprocessing, check_ending, drop_rows_without_target, import_pandas, read_table
 from .train_job import TrainSettings, make_net, split_rows, train
 
@@ -68,8 +69,10 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
         raise ValueError(
             f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
         )
-    X, y, names = (None, None, None) if file is None else read_samples(net, file, target)
-    parts = None if file is None else parts_as_trained(net, X, y, split_rows)
+    parts, names = None, None
+    if file is not None:
+        X, y, names = read_samples(net, file, target)
+        parts = parts_as_trained(net, X, y, split_rows)
     write(net.history or History(net), output, parts=parts, feature_names=names)
     return output
 
@@ -90,7 +93,7 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
         )
     table, passed = read_with_ids(file, preprocessing, ids)
     X = encoded(preprocessing, table, net.dtype.name)
-    outputs = net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
+    outputs = outputs_of(net, preprocessing.target, X)
     predictions = pandas.DataFrame(preprocessing.target.decode(outputs))
     if both := [name for name in passed.columns if name in predictions.columns]:
         raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")

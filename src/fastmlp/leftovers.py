@@ -16,13 +16,13 @@ MOST_BYTES = 2**28  # of what a fit leaves
 
 class Leftovers(threading.local):
     """The plan of this thread's last evaluation on the host, and its team; of its last prediction the parameters, the
-    number of samples, and what repeats it. And what its last fits have left while none has it: the plan of one net, a
-    population's buffers, a team.
+    number of samples, what repeats it, and the network. And what its last fits have left while none has it: the plan of
+    one net, a population's buffers, a team.
     """
 
     plan: Any = None
     team: Any = None
-    prediction: tuple[Any, int, Any] = None, 0, None
+    prediction: tuple[Any, int, Any, Any] = None, 0, None, None
 
     def __init__(self):
         self.left: dict[str, tuple[tuple, Any]] = {}  # by its use: what it was made for, and what is left
@@ -58,7 +58,7 @@ class Leftovers(threading.local):
 
     def forget_evaluation(self) -> None:
         self.plan = self.team = None
-        self.prediction = None, 0, None
+        self.prediction = None, 0, None, None
 
     def forget(self) -> None:
         self.forget_evaluation()

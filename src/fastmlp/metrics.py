@@ -14,7 +14,7 @@ def classification_metrics(codes: np.ndarray, probabilities: np.ndarray) -> dict
     >>> classification_metrics(np.array([0, 1]), np.array([[0.75, 0.25], [0.5, 0.5]]))["accuracy"]
     0.5
     """
-    smallest = np.finfo(probabilities.dtype).eps  # a probability of exactly 0 would make the loss infinite
+    smallest = np.finfo(probabilities.dtype).tiny  # a probability of exactly 0 would make the loss infinite
     of_class = probabilities[np.arange(len(codes)), codes].clip(smallest)
     metrics = {
         "accuracy": float((probabilities.argmax(axis=1) == codes).mean()),

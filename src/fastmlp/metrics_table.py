@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .metrics import classification_metrics, regression_metrics
+from .probabilities import outputs_of
 from .targets import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def measure_parts(net: MLP, target: Target, encoded: dict[str, tuple[np.ndarray,
     for name in shown:
         X, y = encoded[name]
         baseline = evaluate(target, y, baseline_outputs(target, training_y, len(y)))
-        found.append(PartMetrics(name, len(y), evaluate(target, y, net.predict(X)), baseline))
+        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs_of(net, target, X)), baseline))
     return found
 
 
@@ -58,15 +59,23 @@ def print_metrics(found: list[PartMetrics], console: Console) -> None:
     grid = Table("part", "rows", *found[0].net)
     for part in found:
         for name, figures in ((part.part, part.net), ("baseline", part.baseline)):
-            grid.add_row(name, f"{part.n_rows:,}", *(f"{value:.4f}" for value in figures.values()))
+            grid.add_row(name, f"{part.n_rows:,}", *map(_shown, figures.values()))
     console.print(grid)
+
+
+def _shown(value: float) -> str:
+    """Four digits behind the point, or six in all for large numbers: 0.8572, 61,766.1."""
+    return f"{value:.4f}" if not abs(value) >= 1000 else f"{value:,.1f}"
 
 
 def baseline_sentences(found: list[PartMetrics], target: Target, training_y: np.ndarray) -> list[str]:
     """What the baseline is, and a sentence for each part where the net is not better than it."""
     if target.task == CLASSIFICATION:
         answer = repr(target.classes[int(np.bincount(training_y).argmax())])
-        sentences = [f"The baseline always answers {answer}, the most frequent class of the training part."]
+        sentences = [
+            f"The baseline always answers {answer}, the most frequent class of the training part, with each class's "
+            "share there as its probability."
+        ]
     else:
         sentences = [f"The baseline always answers {target.mean:.6g}, the mean of the training part."]
     return sentences + [text for part in found if (text := _verdict(part, target))]

@@ -139,6 +139,8 @@ class MLP:
         self.device = resolve(self._named_device)
         self._make_params()
         self._params[:] = params
+        if self.history is not None and vars(self.history).get("net", self) is None:  # see History.__getstate__
+            self.history.net = self
 
     # ---- parameters
 
@@ -320,7 +322,7 @@ class MLP:
             check_array((n, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         self._choose_device(X, n / 3, n / 3)
         if self.device.is_host:  # by itself: to enter a device's context takes as long as the pass of a small net
-            return predict(border.on_host(features), self._padded, self.network.n_outputs, self._plan_for)
+            return predict(border.on_host(features), self._padded, self.network, self._plan_for)
         with self.device.on():
             output = type(features)((n, self.network.n_outputs), self.dtype)
         self._evaluate(border.inputs_only(features), output.reshape(-1))

@@ -6,7 +6,7 @@ Users name things; below this border there are only codes and numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -119,6 +119,12 @@ class Network:
     @cached_property
     def layout(self) -> Layout:
         return Layout(self.layer_sizes)
+
+    @cached_property
+    def with_logits(self) -> Network:
+        """A net with the same parameters whose outputs are the inputs of this one's output activation."""
+        codes = (*self.activation_codes[:-1], activations.IDENTITY)
+        return replace(self, activation_codes=codes, loss=losses.CODES["squared_error"], label_smoothing=0.0)
 
     @property
     def n_outputs(self) -> int:

@@ -197,8 +197,9 @@ def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) 
 def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> dict[str, Any]:
     """Those of its values that `kinds` names."""
     for name, allowed in kinds.items():
-        if not isinstance(description[name], allowed):
-            raise ValueError(f"its {of} has the {name} {description[name]!r}")
+        value = description[name]
+        if not isinstance(value, allowed) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+            raise ValueError(f"its {of} has the {name} {reprlib.repr(value)}")
     return {name: description[name] for name in kinds}
 
 

@@ -10,24 +10,26 @@ import numpy as np
 
 from .data import inputs_only
 from .leftovers import leftovers
+from .network import Network
 from .plan import Plan
 
 
-def predict(features: np.ndarray, params: np.ndarray, n_outputs: int, plan_for: Callable[[int], Plan]) -> np.ndarray:
+def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for: Callable[[int], Plan]) -> np.ndarray:
     """(n_samples, n_outputs)
 
     features : (n_samples, n_features), checked. params : padded ones, whose array is the net's own and no other's
-    plan_for : the plan for so many samples
+    network : what they are the parameters of. plan_for : its plan for so many samples
     """
     n = len(features)
-    output = np.empty((n, n_outputs), params.dtype)
-    last, last_n, again = leftovers.prediction
-    alike = last is params and last_n == n
+    output = np.empty((n, network.n_outputs), params.dtype)
+    last, last_n, again, last_network = leftovers.prediction
+    alike = last is params and last_n == n and last_network is network
     if alike and again is not None:
         again(features.reshape(-1), output.reshape(-1))
         return output
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
     if plan.n_threads == 1:  # what is kept takes longer to make than three calls without it
-        leftovers.prediction = params, n, plan.predict_again(data, params, flat) if alike else None
+        again = plan.predict_again(data, params, flat) if alike else None
+        leftovers.prediction = params, n, again, network
     return output

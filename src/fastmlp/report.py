@@ -92,7 +92,9 @@ def diagnosed(of: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
 
     if not parts:
         return fastmlp.diagnose(of.net, history=of)
-    held_out = {"validation_data": parts["validation"]} if len(parts) > 1 and "validation" in parts else {}
+    held_out: dict[str, Any] = (
+        {"validation_data": parts["validation"]} if len(parts) > 1 and "validation" in parts else {}
+    )
     return fastmlp.diagnose(of.net, *next(iter(parts.values())), history=of if of.epochs else None, **held_out)
 
 

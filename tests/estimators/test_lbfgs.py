@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fastmlp import MLP
-from fastmlp.estimators.lbfgs import minimize
+from fastmlp import MLP, MLPRegressor
+from fastmlp.estimators.lbfgs import INTERRUPTED, minimize
+from fastmlp.objective import Objective
 
 
 @pytest.fixture
@@ -60,3 +61,29 @@ def test_objective_that_is_not_finite_says_so():
     objective = net.objective([[1.0], [2.0]], [1.0, 2.0])
     assert objective(np.array([1e200, 0.0]))[0] == float("inf")
     assert objective(np.array([1.0, 0.0]))[0] == 0.0
+
+
+@pytest.mark.parametrize("n_evaluations", [0, 1, 7])
+def test_interruption_keeps_the_last_iterate(n_evaluations, monkeypatch, rng):
+    evaluate, calls = Objective.__call__, []
+
+    def interrupted(self, params):
+        calls.append(params)
+        if len(calls) == n_evaluations + 1:
+            raise KeyboardInterrupt
+        return evaluate(self, params)
+
+    X = rng.normal(size=(40, 2))
+    net = MLP((2, 3, 1), dtype="float64", random_state=0)
+    first = net.params.copy()
+    monkeypatch.setattr(Objective, "__call__", interrupted)
+    result = minimize(net, X, X[:, 0])
+    assert result.status == INTERRUPTED
+    np.testing.assert_array_equal(result.x, net.params)
+    assert np.isfinite(result.fun)
+    assert (net.params != first).any() == (n_evaluations > 2)
+    calls.clear()
+    with pytest.warns(UserWarning, match="lbfgs was interrupted in iteration"):
+        model = MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs", random_state=0).fit(X, X[:, 0])
+    assert np.isfinite(model.loss_)
+    assert np.isfinite(model.predict(X)).all()

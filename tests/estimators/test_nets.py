@@ -6,9 +6,11 @@ import warnings
 import numpy as np
 import pytest
 from sklearn import neural_network as theirs
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
@@ -281,3 +283,72 @@ def test_works_without_being_asked_to_import_scikit_learn(fresh_python):
 def test_says_what_to_install(fresh_python):
     done = fresh_python("import sys; sys.modules['sklearn'] = None\nimport fastmlp\nfastmlp.MLPRegressor")
     assert "pip install 'fastmlp[sklearn]' (in a checkout: pip install '.[sklearn]')" in done.stderr.splitlines()[-1]
+
+
+# ---- probabilities
+
+
+@pytest.fixture(scope="module")
+def far_apart():
+    """Two classes that a net tells apart with logits of up to some hundred, and its twin in scikit-learn."""
+    rng = np.random.default_rng(0)
+    X = np.linspace(-40.0, 40.0, 161)[:, None] * [[1.0, 0.3]]
+    clf = MLPClassifier((4,), activation="identity", max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf.fit(X, rng.permutation(161) % 2)
+    clf.net_.params[:] = 0.0
+    clf.coefs_[0][0], clf.coefs_[1][:] = 1.0, 0.25
+    return clf, X
+
+
+def test_the_small_side_of_two_classes(far_apart):
+    """Where a sigmoid in float32 is 1, and where scikit-learn's in float64 is."""
+    clf, X = far_apart
+    p, log_p = clf.predict_proba(X), clf.predict_log_proba(X)
+    assert p.min() > 0.0
+    assert np.isfinite(log_p).all()
+    np.testing.assert_allclose(p, clf.to_sklearn().predict_proba(X), atol=1e-15)
+    np.testing.assert_allclose(log_p, np.log(p), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-15)
+    assert (np.diff(p[:, 0]) < 0).all()
+    assert len(np.unique(p[-40:, 1])) >= len(np.unique(clf.to_sklearn().predict_proba(X)[-40:, 1]))
+    np.testing.assert_array_equal(clf.predict(X), clf.classes_[p.argmax(axis=1)])
+    small = clf.predict_proba(X.astype(np.float32))
+    assert small.dtype == np.float32
+    assert small.min() > 0.0
+
+
+def test_tiny_probabilities_keep_their_ranks(far_apart):
+    clf, X = far_apart
+    X = X[X[:, 0] > 17] / 2
+    y = np.arange(len(X)) % 2
+    scores = clf.predict_proba(X)[:, 1]
+    assert roc_auc_score(y, scores) == roc_auc_score(y, X[:, 0])
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+@pytest.mark.parametrize("settings", ({}, {"n_nets": 3}, {"loss": "squared_error"}), ids=str)
+@pytest.mark.parametrize("kind", ("two", "three", "labels"))
+def test_logarithms_are_those_of_probabilities(kind, settings, iris):
+    X, y = iris
+    y = {"two": y > 0, "three": y, "labels": np.c_[y > 0, y > 1].astype(int)}[kind]
+    clf = MLPClassifier((8,), max_iter=20, random_state=0, **settings).fit(X, y)
+    p = clf.predict_proba(X)
+    np.testing.assert_allclose(clf.predict_log_proba(X), np.log(p), rtol=1e-9)
+    found = (p > 0.5).astype(int) if kind == "labels" else clf.classes_[p.argmax(axis=1)]
+    np.testing.assert_array_equal(clf.predict(X), found)
+    far = clf.predict_log_proba(1e4 * X)
+    assert np.isfinite(far).all()
+    assert (far <= 0).all()
+
+
+@pytest.mark.filterwarnings(FEW_EPOCHS)
+def test_probabilities_where_scikit_learn_asks_for_them(iris):
+    X, y = iris
+    clf = MLPClassifier((8,), max_iter=60, learning_rate_init=0.02, random_state=0)
+    calibrated = CalibratedClassifierCV(clf, cv=2).fit(X, y)
+    assert log_loss(y, calibrated.predict_proba(X)) < 0.5
+    p = cross_val_predict(clf, X, y > 0, cv=2, method="predict_proba")
+    log_p = cross_val_predict(clf, X, y > 0, cv=2, method="predict_log_proba")
+    np.testing.assert_allclose(log_p, np.log(p), rtol=1e-9)

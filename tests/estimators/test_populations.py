@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from fastmlp import MLPClassifier, MLPRegressor, Population
+import fastmlp.population_fit
+import fastmlp.progress
+from fastmlp import MLPClassifier, MLPRegressor, Population, cross_val_population
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -68,3 +70,29 @@ def test_what_needs_a_single_net(iris):
         MLPClassifier(n_nets=2).partial_fit(*iris, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="scikit-learn has no net of n_nets nets"):
         MLPClassifier(n_nets=2, max_iter=2).fit(*iris).to_sklearn()
+
+
+def interrupted_fit(monkeypatch):
+    """Ctrl-C at the first look at a population's progress."""
+
+    def show(self, done, loss):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+
+
+def test_an_interrupted_ensemble_says_so(monkeypatch, rng):
+    interrupted_fit(monkeypatch)
+    X = rng.normal(size=(60, 3))
+    with pytest.warns(UserWarning, match="0 of 40 nets had come to their end, .* had not begun"):
+        model = MLPRegressor(hidden_layer_sizes=(4,), n_nets=40, random_state=0).fit(X, X[:, 0])
+    assert np.isfinite(model.loss_)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_an_interrupted_cross_validation_has_no_scores(monkeypatch, rng):
+    interrupted_fit(monkeypatch)
+    X = rng.normal(size=(60, 3))
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_population(MLPRegressor(hidden_layer_sizes=(4,), random_state=0), X, X[:, 0])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._base import poisson_loss
+from threadpoolctl import threadpool_limits
 
 from fastmlp import MLP
 from fastmlp.estimators.rules import (
@@ -13,6 +14,7 @@ from fastmlp.estimators.rules import (
     inverse_scaling,
     poisson_constant,
     scale_of,
+    sum_of_squares,
 )
 from fastmlp.history import History
 from fastmlp.layout import Layout
@@ -126,3 +128,13 @@ def test_objective_is_scaled_and_has_the_penalty():
     np.testing.assert_allclose(measure(history, 0), [3.0 + 0.125 * 0.1, 2.0 + 0.625 * 0.1])
     assert measure.is_smooth(tol=0.1)
     assert not measure.is_smooth(tol=1e-4)
+
+
+def test_sum_of_squares_has_the_same_bits_for_any_number_of_threads_of_blas(rng):
+    weights = [rng.normal(size=(300, 700)).astype(np.float32), rng.normal(size=(700, 3)).astype(np.float32)]
+    found = []
+    for n_threads in (1, 2, 3):
+        with threadpool_limits(n_threads, "blas"):
+            found.append(sum_of_squares(weights))
+    assert found[0] == found[1] == found[2]
+    assert found[0] == pytest.approx(sum(np.square(W, dtype=np.float64).sum() for W in weights), rel=1e-6)

@@ -9,7 +9,10 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score, roc_auc_score
 
+import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.estimators.rules import EpochRules
+from fastmlp.kernels.cpu import backend
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SMALL = {"hidden_layer_sizes": (8,), "random_state": 0, "learning_rate_init": 0.02}
@@ -221,8 +224,124 @@ def test_interruption_keeps_what_was_reached(classes):
     assert clf.predict(classes[0]).shape == (240,)
 
 
+def test_interruption_keeps_the_best_of_early_stopping(classes):
+    def interrupt(epoch, history):
+        if epoch == 40:
+            raise KeyboardInterrupt
+
+    settings = SMALL | {"early_stopping": True, "n_iter_no_change": 1000, "learning_rate_init": 0.1}
+    with pytest.warns(UserWarning, match="interrupted in epoch 42; the net is as it was at its best validation score"):
+        clf = MLPClassifier(**settings, callbacks=interrupt).fit(*classes)
+    assert len(clf.validation_scores_) == len(clf.validation_loss_curve_) == len(clf.loss_curve_) == clf.n_iter_ == 41
+    best = int(np.argmax(clf.validation_scores_))
+    assert best < 40, "or the last would be the best"
+    assert clf.best_validation_score_ == clf.validation_scores_[best]
+    alike = MLPClassifier(**settings, max_iter=best + 1).fit(*classes)
+    np.testing.assert_array_equal(clf.net_.params, alike.net_.params)
+
+
+def test_interruption_between_a_loss_and_its_score(classes, monkeypatch):
+    """What was not recorded when Ctrl-C came is recorded then."""
+    judge, calls = EpochRules._judge, []
+
+    def interrupted(self, score, history):
+        calls.append(score)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        judge(self, score, history)
+
+    monkeypatch.setattr(EpochRules, "_judge", interrupted)
+    with pytest.warns(UserWarning, match="interrupted"):
+        clf = MLPClassifier(**SMALL, early_stopping=True).fit(*classes)
+    assert len(clf.validation_scores_) == len(clf.loss_curve_) == clf.n_iter_ == 4
+
+
+def test_interruption_before_the_first_epoch(classes, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backend, "train", interrupted)
+    with pytest.warns(UserWarning, match="interrupted in epoch 1; the net is as far as it had come"):
+        clf = MLPClassifier(**SMALL).fit(*classes)
+    assert (clf.n_iter_, clf.loss_curve_, np.isnan(clf.loss_)) == (0, [], True)
+    assert np.isfinite(clf.predict_proba(classes[0])).all()
+
+
 def test_validation_part_may_be_too_small():
     with pytest.raises(ValueError, match="leaves 1 to validate on"):
         MLPRegressor(early_stopping=True).fit(np.arange(5.0)[:, None], np.arange(5.0))
     with pytest.raises(ValueError, match=r"validation_data must be \(X, y\)"):
         MLPRegressor().fit([[0.0], [1.0]], [0, 1], validation_data=3)
+
+
+@pytest.mark.parametrize(
+    "cls, y, settings",
+    (
+        (MLPClassifier, "ones", {}),
+        (MLPClassifier, "labels", {}),
+        (MLPClassifier, "classes", {"eval_metric": "roc_auc"}),
+        (MLPRegressor, "ones", {}),
+        (MLPRegressor, "two", {}),
+        (MLPRegressor, "one", {"loss": "absolute_error"}),
+        (MLPRegressor, "one", {"eval_metric": "neg_mean_absolute_error"}),
+    ),
+)
+def test_early_stopping_on_a_table_is_silent(cls, y, settings, rng):
+    """The samples held out have no names of columns, whatever measures them."""
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
+    column = X["a"].to_numpy()
+    targets = {
+        "ones": np.ones(60), "classes": np.arange(60) % 2, "labels": (X.to_numpy() > 0).astype(int), "one": column,
+        "two": X.to_numpy(),
+    }[y]  # fmt: skip
+    est = cls(**SMALL, early_stopping=True, max_iter=5, validation_fraction=0.3, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        est.fit(X, targets)
+        est.predict(X)
+    assert len(est.validation_scores_) == 5
+    assert list(est.feature_names_in_) == ["a", "b"]
+
+
+def test_partial_fit_appends_to_its_curve(classes):
+    clf = MLPClassifier(**SMALL).partial_fit(*classes, classes=[0, 1, 2])
+    curve, first = clf.loss_curve_, clf.loss_
+    clf.partial_fit(*classes)
+    assert clf.loss_curve_ is curve, "copied at each call it makes calls longer and longer"
+    assert curve == [first, clf.loss_]
+    clf.fit(*classes)
+    assert len(curve) == 2
+    assert clf.loss_curve_ is not curve
+
+
+def test_partial_fit_takes_weights_of_classes_as_a_dict(classes):
+    X, y = classes
+    with pytest.raises(ValueError, match=r"class_weight=.balanced. is not supported by partial_fit.*as a dict"):
+        MLPClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
+    clf = MLPClassifier(**SMALL, class_weight={2: 5.0}).partial_fit(X, y, classes=[0, 1, 2])
+    few = y < 2
+    clf.partial_fit(X[few], y[few])  # without a sample of the class that is named
+    assert np.isfinite(clf.loss_)
+
+
+def test_class_weight_is_a_factor_on_the_samples_of_a_class(classes):
+    X, y = classes
+    by_class = MLPClassifier(**SMALL, max_iter=3, class_weight={2: 5.0}).fit(X, y)
+    by_sample = MLPClassifier(**SMALL, max_iter=3).fit(X, y, np.where(y == 2, 5.0, 1.0))
+    np.testing.assert_allclose(by_class.predict_proba(X), by_sample.predict_proba(X), rtol=1e-3)
+
+
+def test_loss_has_the_same_bits_for_any_number_of_threads(rng, monkeypatch):
+    """The rule that stops training reads it."""
+    X = rng.normal(size=(1500, 20))
+    y = rng.integers(0, 3, 1500)
+    curves, params = [], []
+    for n_threads in (1, 2, 3):
+        monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda n=n_threads: n)
+        clf = MLPClassifier((64, 64), batch_size=1000, max_iter=4, random_state=0, early_stopping=True).fit(X, y)
+        curves.append([clf.loss_curve_, clf.validation_loss_curve_, clf.loss_])
+        params.append(clf.net_.params)
+    assert curves[0] == curves[1] == curves[2]
+    assert all((other == params[0]).all() for other in params)

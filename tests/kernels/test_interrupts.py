@@ -21,10 +21,15 @@ def press():
 
 def test_it_comes_at_the_end(capsys):
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts.deferred("wait a moment"):
-        press()
-        press()
-        done.append(1)
+
+    def work():
+        with interrupts.deferred("wait a moment"):
+            press()
+            press()
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done == [1]
     assert capsys.readouterr().err == "\nwait a moment\n", "once"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -40,17 +45,26 @@ def test_nothing_comes_where_nobody_presses(capsys):
 
 def test_the_outermost_block_counts():
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts.deferred():
+
+    def work():
         with interrupts.deferred():
-            press()
-        done.append(1)
+            with interrupts.deferred():
+                press()
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done == [1]
 
 
 def test_it_comes_after_an_error_too():
-    with pytest.raises(KeyboardInterrupt) as caught, interrupts.deferred():
-        press()
-        raise ValueError("of the block")
+    def work():
+        with interrupts.deferred():
+            press()
+            raise ValueError("of the block")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        work()
     assert isinstance(caught.value.__context__, ValueError)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -1,5 +1,5 @@
-"""SIGINT in the midst of a process's first fit, which imports Numba and compiles: the fit ends when the kernel is there,
-and the next one works.
+"""SIGINT in the midst of a process's first fit, which imports Numba and compiles: the fit ends when the kernel is
+there, and the next one works.
 """
 
 import json

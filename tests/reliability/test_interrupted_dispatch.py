@@ -1,5 +1,5 @@
-"""KeyboardInterrupt at each line of a team's dispatch, in turn: when the call has ended no rank writes any more, and the
-next call works.
+"""KeyboardInterrupt at each line of a team's dispatch, in turn: when the call has ended no rank writes any more, and
+the next call works.
 """
 
 import signal
@@ -20,7 +20,7 @@ KIND = "a board of int64"
 
 @kernel
 def count_up(rank, n_ranks, barrier, board, rounds, meets):
-    """Each rank counts, for so long that one can see it at work; `meets` says whether ranks wait for each other first."""
+    """Each rank counts, for so long that one can see it at work. meets : whether ranks wait for each other first"""
     if meets != 0 and not all_here(barrier, n_ranks):
         return
     for k in range(rounds):
@@ -44,8 +44,8 @@ def ends_soon():
 
 
 class InterruptAt:
-    """While it traces this thread, the n-th line of team.py raises KeyboardInterrupt. Finalisers, from which nothing can
-    be raised, are left alone.
+    """While it traces this thread, the n-th line of team.py raises KeyboardInterrupt. Finalisers, from which nothing
+    can be raised, are left alone.
     """
 
     def __init__(self, n):

@@ -1,5 +1,5 @@
-"""A fit interrupted in every phase, saved and loaded: finite parameters, the best ones where early stopping chooses them,
-records of one length, an equal net from the file, and another fit.
+"""A fit interrupted in every phase, saved and loaded: finite parameters, the best ones where early stopping chooses
+them, records of one length, an equal net from the file, and another fit.
 
 A KeyboardInterrupt is raised at each line of the modules that a fit runs through, in turn, and real SIGINTs come at
 random moments.
@@ -116,6 +116,12 @@ def is_of_after(settings):
     return "batch_size" in settings or "validation_data" in settings
 
 
+def press(seconds, sent):
+    time.sleep(seconds)
+    os.kill(os.getpid(), signal.SIGINT)
+    sent.set()
+
+
 def stopping(settings):
     rule = settings["early_stopping"]
     default = "validation_loss" if "validation_data" in settings else "loss"
@@ -150,13 +156,7 @@ def test_a_signal_at_any_moment(name, ctrl_c, params_after, tmp_path, is_long, c
     n, n_ended = 400 if is_long else 12, 0
     for _ in range(n):
         net, sent = new_net(), threading.Event()
-
-        def send(sent=sent, seconds=rng.uniform(0.0005, 0.01)):
-            time.sleep(seconds)
-            os.kill(os.getpid(), signal.SIGINT)
-            sent.set()
-
-        sender = threading.Thread(target=send)
+        sender = threading.Thread(target=press, args=(rng.uniform(0.0005, 0.01), sent))
         try:
             sender.start()
             fit(net, settings, epochs=100_000)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import checked_pair
 from ..history import History
 from ..mlp import MLP
 from ..population import Population
@@ -87,21 +88,30 @@ def diagnose(
         subject, samples.X, samples.Y, curve, label_problem=samples.label_problem, bad_data=samples.bad_data,
         validation=held_out, updates=updates,
     )  # fmt: skip
-    basis = judged_on(len(features), None if held_out is None else len(held_out[0]), updates, curve)
+    n_validation = None if validation_data is None else int(np.shape(checked_pair(validation_data)[0])[0])
+    own = any(part[0] is X for part in getattr(history, "samples", {}).values())
+    basis = judged_on(len(features), n_validation, updates, curve, own)
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
 
 
-def judged_on(n_samples: int, n_validation: int | None, updates: Updates, curve: Curve | None) -> str:
-    """The samples and records behind a verdict, in words; empty where it is just the samples of the training."""
-    given = f"{n_samples:,} samples"
-    if updates.n_samples and updates.n_samples != n_samples:
-        trained = f"{updates.n_samples:,}"
+def judged_on(
+    n_samples: int, n_validation: int | None, updates: Updates, curve: Curve | None, own: bool = False
+) -> str:
+    """The samples and records behind a verdict, in words; empty where it is just the samples of the training.
+
+    own : whether the samples are those that the history has kept
+    """
+    given, trained = f"{n_samples:,} samples", f"{updates.n_samples:,}"
+    are_others = bool(updates.n_samples) and updates.n_samples != n_samples
+    if are_others and own:
+        given = f"{n_samples:,} of {trained} training samples"
+    elif are_others:
         given += f" that were given, where the net was trained on {trained}: they may hold others than those"
     if n_validation is not None:
         return f"{given}; {n_validation:,} validation samples"
     if curve is not None and curve.validation is not None:
         return f"{given}; the fit's own records of validation"
-    return given if updates.n_samples != n_samples and updates.n_samples else ""
+    return given if are_others else ""
 
 
 def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis:

@@ -78,9 +78,10 @@ def base_loss(subject: Subject, curve: Curve, scaled: bool) -> float:
 def measured_by_records(subject: Subject, curve: Curve, updates: Any, base: float) -> Measurements:
     """Measurements of one net in which all that samples would tell is NaN."""
     nan = np.full(1, np.nan)
-    data = DataChecks(*[np.nan] * len(DataChecks._fields))._replace(
-        n_samples=updates.n_samples, n_features=subject.layout.layer_sizes[0], attainable=1.0, n_constant=0,
-        n_constant_targets=0, one_hot=False, largest_spread=1.0, typical_spread=1.0, largest_offset=0.0,
+    data = DataChecks(
+        n_samples=updates.n_samples, n_features=subject.layout.layer_sizes[0], largest_spread=1.0, typical_spread=1.0,
+        largest_offset=0.0, n_constant=0, n_constant_targets=0, one_hot=False, n_values=0, contradicted=np.nan,
+        linear=np.nan, neighbours=np.nan, random_features=np.nan, signal=np.nan, attainable=1.0,
     )  # fmt: skip
     arrays = (
         "explained", "accuracy", "variation", "output_low", "output_high", "mean_gap", "agreement", "unreachable",

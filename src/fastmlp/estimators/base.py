@@ -151,14 +151,23 @@ class BaseMLP(BaseEstimator, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """(n_samples, n_outputs) in the dtype of the net."""
+    def _net(self) -> Any:
+        """net_, or the error that says there is none."""
         net = self.__dict__.get("net_")
         if net is None:
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+        return net
+
+    def _features(self, X: Any) -> Any:
+        """X, checked, as the net takes it."""
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
-            X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=net.dtype, reset=False))
+            X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False))
+        return X
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """(n_samples, n_outputs) in the dtype of the net."""
+        net, X = self._net(), self._features(X)
         return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
 
     def to_sklearn(self) -> Any:

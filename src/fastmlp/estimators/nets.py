@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import counted, unknown_name
+from ..probabilities import likeliest, log_probabilities, probabilities
 from .base import BaseMLP
 from .regression_targets import as_quantities
 from .settings import keep_settings
@@ -17,7 +18,7 @@ from .training import Samples
 
 from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # base says what to install
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -43,7 +44,7 @@ beta_2, epsilon, n_iter_no_change, max_fun
         "log_loss"; or "squared_error", "absolute_error", "huber" or "atanh_error" between sigmoid outputs and 0 or 1.
     class_weight : dict or "balanced", optional
         {class: weight}, multiplied with sample_weight. In training only: scores and losses of samples held out leave
-        it out.
+        it out. partial_fit, which never sees all samples, takes a dict only.
     label_smoothing : float
         Share of each target that is spread over all classes; for more than two exclusive classes.
     dropout : float or sequence of float
@@ -58,7 +59,9 @@ beta_2, epsilon, n_iter_no_change, max_fun
         So many nets are trained as one population from different first weights, and their mean predicts.
     device : "auto", "cpu" or "cuda"
     dtype : "auto", "float32" or "float64"
-        What nets compute in: "auto" is float32, and float64 with "lbfgs".
+        What nets compute in: "auto" is float32, and float64 with "lbfgs". Of scikit-learn's check_estimator two checks,
+        check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass in float64 only: they compare a fit with
+        weights and one with repeated rows to 1e-7, and sums in float32 round more than that.
 
     Attributes
     ----------
@@ -139,6 +142,13 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
 
         Momentum and moments of the optimiser go on from call to call.
         """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not supported by partial_fit, which cannot know how often the "
+                "classes occur in samples that are still to come. Compute the weights from all labels, or from a large "
+                "enough sample y of them, and pass them as a dict: class_weight=dict(zip(classes, sklearn.utils."
+                "class_weight.compute_class_weight('balanced', classes=classes, y=y)))."
+            )
         if "net_" not in self.__dict__ and classes is None and not _is_multilabel(y):
             raise ValueError("classes must list all labels in the first call of partial_fit.")
         if "net_" in self.__dict__ and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
@@ -192,7 +202,11 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
     def _training_weights(self, samples: Samples):
         if self.class_weight is None:
             return samples.weights
-        of_class = compute_sample_weight(self.class_weight, samples.y)
+        if isinstance(self.class_weight, dict) and not self._is_multilabel:  # which may name classes that are not in y
+            of_each = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            of_class = of_each[samples.targets]
+        else:
+            of_class = compute_sample_weight(self.class_weight, samples.y)
         return of_class if samples.weights is None else of_class * samples.weights
 
     def _strata(self, y):
@@ -210,26 +224,22 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
 
     def predict(self, X):
         """Labels (n_samples,), or (n_samples, n_labels) of 0 and 1."""
-        outputs = self._outputs(X)
+        found = likeliest(self._net(), self._features(X), self._is_multilabel)
         if self._is_multilabel:
-            return (outputs > 0.5).astype(np.int64)
-        if self.n_outputs_ > 1:
-            return self.classes_[outputs.argmax(axis=1)]
-        return self.classes_[(outputs[:, 0] > 0.5).astype(np.intp) if len(self.classes_) > 1 else [0] * len(outputs)]
+            return found.astype(np.int64)
+        return self.classes_[found if len(self.classes_) > 1 else [0] * len(found)]
 
     def predict_proba(self, X):
-        """(n_samples, n_classes): rows that sum to 1; for several labels each one's probability."""
-        p: np.ndarray = self._outputs(X).astype(_float_type(X), copy=False)
-        if self._is_multilabel:
-            return p
-        if self.n_outputs_ == 1:
-            return np.hstack([1.0 - p, p])
-        return p / p.sum(axis=1, keepdims=True)  # rounding of float32 is above the tolerance of scikit-learn's metrics
+        """(n_samples, n_classes): rows that sum to 1; for several labels each one's probability.
+
+        float64, computed from logits, so that the small side of two classes keeps its digits. For X in float32 they are
+        rounded to it in the end, where probabilities above 1 - 6e-8 are 1; predict_log_proba still tells them apart.
+        """
+        return probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
 
     def predict_log_proba(self, X):
-        """The logarithm of predict_proba; -inf for a probability of 0."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        """The logarithm of predict_proba, computed from logits: finite where the probability itself rounds to 0."""
+        return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..probabilities import likeliest, log_probabilities, probabilities
 from ..targets import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
 from .regression_targets import as_quantities
 from .settings import keep_settings
@@ -163,18 +164,18 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
 
     def predict(self, X):
         """Classes (n_samples,)."""
-        codes = self._outputs(X).argmax(axis=1)
-        return self.classes_[codes]
+        features = self._features(X)
+        return self.classes_[likeliest(self.net_, features)]
 
     def predict_proba(self, X):
         """Probabilities (n_samples, n_classes), in the order of classes_."""
-        p = self._outputs(X)
-        return p / p.sum(axis=1, keepdims=True)
+        features = self._features(X)
+        return probabilities(self.net_, features)
 
     def predict_log_proba(self, X):
-        """The logarithm of predict_proba."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        """The logarithm of predict_proba, computed from logits: finite where the probability itself rounds to 0."""
+        features = self._features(X)
+        return log_probabilities(self.net_, features)
 
 
 class TabularMLPRegressor(RegressorMixin, BaseTabular):

@@ -152,7 +152,7 @@ class BaseTabular(BaseEstimator, ABC):
         """(X, y, weights) as the nets take them."""
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        features, y = self._features(validation_data[0], self.dtype), self._checked_y(validation_data[1])
+        features, y = self._encoded(validation_data[0], self.dtype), self._checked_y(validation_data[1])
         check_consistent_length(features, y)
         weights = self._weights(features, y, validation_data[2] if len(validation_data) == 3 else None)
         return features, self._encode(y), weights
@@ -284,8 +284,14 @@ class BaseTabular(BaseEstimator, ABC):
     def _not_fitted(self) -> NoReturn:
         raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
 
-    def _features(self, X: Any, dtype: str) -> np.ndarray:
-        """What the nets see of X; a warning says where most of a column is not as in training."""
+    def _features(self, X: Any) -> np.ndarray:
+        """X as the nets take it."""
+        if not self.__sklearn_is_fitted__():
+            self._not_fitted()
+        return self._encoded(X, self.net_.dtype.name)
+
+    def _encoded(self, X: Any, dtype: str) -> np.ndarray:
+        """The features of X; a warning says where most of a column is not as in training."""
         notes: list[Note] = []
         features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
         if serious := [note.text for note in notes if note.is_serious]:
@@ -294,9 +300,7 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """(n_samples, n_outputs): what the net gives, or the mean of the nets."""
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        features = self._features(X, self.net_.dtype.name)
+        features = self._features(X)
         outputs = self.net_.predict(features) if isinstance(self.net_, MLP) else self.net_.ensemble_predict(features)
         return outputs.astype(np.float64)
 

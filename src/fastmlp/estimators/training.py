@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from .rules import (
     inverse_scaling,
     poisson_constant,
     scale_of,
+    sum_of_squares,
 )
 from .settings import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
 
@@ -122,7 +124,7 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constan
             f"{result.message}. Raise max_iter or max_fun, or scale the data.",
             ConvergenceWarning,
         )
-    penalty = 0.5 * net.network.l2 * scale.objective * sum(float(np.vdot(W, W)) for W in net.weights)
+    penalty = 0.5 * net.network.l2 * scale.objective * sum_of_squares(net.weights)
     estimator.n_iter_ = min(int(result.nit), estimator.max_iter)
     estimator.loss_ = scale.reported / scale.objective * (float(result.fun) - penalty) + penalty + constant
 
@@ -199,20 +201,24 @@ def _epoch_rules(estimator: Any, held_out: Samples | None, measure: ObjectiveOfE
 
 def _score_function(estimator: Any, held_out: Samples) -> Any:
     """The score of the samples held out as a function of the history: from its records where they suffice."""
+    quick = estimator._quick_score(held_out) if estimator.eval_metric is None else None
+    if quick is not None:
+        return quick
     extra = {} if held_out.weights is None else {"sample_weight": held_out.weights}
-    if estimator.eval_metric is not None:
-        scorer = get_scorer(estimator.eval_metric)
-        return lambda history: float(scorer(estimator, held_out.X, held_out.y, **extra))
-    quick = estimator._quick_score(held_out)
-    return quick or (lambda history: float(estimator.score(held_out.X, held_out.y, **extra)))
+    # The samples held out have lost their columns' names, which the estimator would miss, in a warning each epoch.
+    judged = copy.copy(estimator)
+    judged.__dict__.pop("feature_names_in_", None)
+    score = type(judged).score if estimator.eval_metric is None else get_scorer(estimator.eval_metric)
+    return lambda history: float(score(judged, held_out.X, held_out.y, **extra))
 
 
 def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:
-    estimator.loss_curve_ = [*estimator.loss_curve_, *rules.losses]
+    estimator.loss_curve_ += rules.losses  # in place: partial_fit must not take longer the longer the curve is
     estimator.loss_ = rules.losses[-1] if rules.losses else float("nan")  # interrupted before the first epoch's end
     estimator.best_loss_ = None if estimator.early_stopping else rules.best_loss
     estimator.best_validation_score_ = rules.best_score if estimator.early_stopping else None
     if history.validation_loss is not None:
-        estimator.validation_scores_ = [*(estimator.validation_scores_ or []), *rules.scores]
-        losses = (scale.reported * history.validation_loss).tolist()
-        estimator.validation_loss_curve_ = [*(estimator.validation_loss_curve_ or []), *losses]
+        if estimator.validation_scores_ is None:
+            estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
+        estimator.validation_scores_ += rules.scores
+        estimator.validation_loss_curve_ += (scale.reported * history.validation_loss).tolist()

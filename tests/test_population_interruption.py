@@ -1,0 +1,61 @@
+"""Ctrl-C in a population's fit with early stopping: each net has the best parameters it had so far, and its result says
+which they are.
+"""
+
+import numpy as np
+import pytest
+
+import fastmlp.population_alone
+import fastmlp.population_fit
+import fastmlp.progress
+from fastmlp import MLP, Population
+from fastmlp.callbacks import EarlyStopping
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 2)).astype(np.float32)
+Y = (X[:, 0] * X[:, 1] > 0).astype(np.float32)
+HELD = X[40:], Y[40:]
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Ctrl-C after a few calls of kernels, when the nets are in the midst of their training."""
+    calls = []
+
+    def show(self, done, loss):
+        calls.append(done)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e5)
+    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
+
+
+@pytest.mark.parametrize("monitor", ["validation_loss", "validation_accuracy", "accuracy"])
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 90, 70, 1)], ids=["lanes", "alone"])
+def test_the_best_so_far_is_kept(sizes, monitor, interrupt, tmp_path):
+    pop = Population(sizes, 5, loss="binary_cross_entropy", random_state=0, device="cpu")
+    first = pop.params.copy()
+    settings = {"batch_size": 8, "optimizer": "adam", "validation_data": HELD, "verbose": 0}
+    rule = EarlyStopping(10**6, monitor)
+    result = pop.fit(X[:40], Y[:40], epochs=10**6, early_stopping=rule, **settings)
+    assert result.interrupted
+    assert set(result.stopped_by) == {"interrupt"}
+    begun = result.epochs > 0
+    assert begun.any()
+    assert (result.best_epoch[begun] >= 1).all()
+    assert (result.best_epoch[~begun] == -1).all()
+    for k in range(5):
+        net = MLP(sizes, loss="binary_cross_entropy", random_state=int(pop.seeds[k]), device="cpu")
+        values = None
+        if begun[k]:
+            history = net.fit(X[:40], Y[:40], epochs=int(result.best_epoch[k]), **settings)
+            values = history.record(monitor)
+            sign = -1 if monitor.endswith("accuracy") else 1
+            assert np.argmin(sign * values.round(6)) == len(values) - 1
+            np.testing.assert_allclose(result.best_value[k], values[-1], rtol=1e-4)
+        np.testing.assert_allclose(pop.params[k], net.params if begun[k] else first[k], rtol=2e-3, atol=2e-4)
+    pop.save(tmp_path / "nets.safetensors")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "nets.safetensors").params, pop.params)
