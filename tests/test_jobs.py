@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from rich.console import Console
 
-<<<<<<< HEAD
-import fastmlp
-from fastmlp import jobs
 from fastmlp.jobs import split_rows
-=======
-from fastmlp import History
-from fastmlp.jobs import TrainSettings, split_rows, summary, train
-from fastmlp.kernels.cpu import backend
->>>>>>> side-A
 
 pd = pytest.importorskip("pandas")
 
@@ -48,40 +37,3 @@ def test_no_validation():
 def test_a_share_that_holds_out_nothing():
     with pytest.raises(ValueError, match=r"share of 0\.2 of 2 rows leaves none to validate on"):
         split_rows(pd.Series([1.5, 2.5]), "regression", 0.2, 0)
-
-
-<<<<<<< HEAD
-def test_the_sentence_about_a_training_tells_compiling_apart():
-    history = fastmlp.History()
-    history.loss = np.ones(80)
-    history.seconds, history.compile_seconds = 13.7, 12.1
-    assert jobs.summary(history) == (
-        "Trained 80 epochs in 1.6 s, after 12.1 s of compiling, once for this kind of net."
-    )
-    history.compile_seconds, history.best_epoch = 0.0, 63
-    assert jobs.summary(history).startswith("Trained 80 epochs in 13.7 s; the parameters of epoch 64 are kept")
-=======
-def test_an_interrupted_training_says_which_epoch_is_kept():
-    history = History()
-    history.loss, history.seconds, history.stopped_by, history.best_epoch = np.ones(9), 1.5, "interrupt", 4
-    assert summary(history) == (
-        "Trained 9 epochs in 1.5 s (interrupted); the parameters of epoch 5 are kept, the best on the validation part."
-    )
-    history.best_epoch = None
-    assert summary(history) == "Trained 9 epochs in 1.5 s (interrupted)."
-
-
-def test_a_training_that_was_interrupted_before_its_first_epoch_overwrites_nothing(tmp_path, monkeypatch):
-    """As by Ctrl-C while kernels are compiled."""
-
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(backend, "train", interrupted)
-    table, output = tmp_path / "table.csv", tmp_path / "model.safetensors"
-    table.write_text("a,b\n" + "".join(f"{k},{k % 7}\n" for k in range(40)))
-    output.write_text("a good model")
-    with pytest.raises(RuntimeError, match="there is nothing to save"):
-        train(table, TrainSettings("b", device="cpu"), output, None, Console(file=io.StringIO()))
-    assert output.read_text() == "a good model"
->>>>>>> side-A
