@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import os
 import sys
 import threading
 
@@ -169,3 +170,14 @@ def test_an_end_without_a_beginning():
     notice = Notice()
     notice(False)
     assert notice.take_line() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_begins_anew(fresh_python):
+    """Also where another thread had the lock at that moment."""
+    done = fresh_python(
+        "import os, sys\nfrom fastmlp.compile_notice import notice\nnotice.bars.append(print)\n"
+        "with notice._lock:\n    child = os.fork()\nif child:\n    sys.exit(os.waitpid(child, 0)[1])\n"
+        "notice._finish()\nassert notice.bars == []\n"
+    )
+    assert done.returncode == 0, done.stderr

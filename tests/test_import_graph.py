@@ -22,9 +22,10 @@ SRC_LEVELS = [
         "estimators.regression_targets", "files", "finiteness", "held_out", "interruption", "layout", "leftovers",
         "metrics", "net_sequence", "option_values", "pace", "report_page", "stopwatch", "terminal", "watchers",
     ],
+    ["sizes"],
     [
         "benchmarks.results", "benchmarks.rounds", "callbacks", "columns", "compile_notice", "convergence",
-        "experiment_data", "network", "optimizers", "plots.style", "schedules", "sizes", "table_files", "thresholds",
+        "experiment_data", "network", "optimizers", "plots.style", "schedules", "table_files", "thresholds",
     ],
     [
         "benchmarks.tables", "devices", "diagnosis.subjects", "estimators.tables", "initialization",

@@ -275,6 +275,14 @@ def test_summaries():
     assert final_figures(history) == ""
 
 
+def test_a_summary_tells_compiling_apart():
+    history = History()
+    history.loss, history.seconds, history.compile_seconds = np.ones(80), 13.7, 12.1
+    assert summary(history).startswith(
+        "Trained 80 epochs in 1.6 s, after 12.1 s of compiling, once for this kind of net: "
+    )
+
+
 def test_one_bad_cell_makes_no_categories(table, train):
     """Wherever the split puts its row, also in the validation part alone."""
     rows = pd.read_csv(table, dtype={"id": str}).astype(object)

@@ -5,19 +5,17 @@ Users name things; below this border there are only codes and numbers.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
-from .errors import checked_count, checked_number, unknown_name
+from .errors import checked_count, checked_number, shown, unknown_name
 from .kernels import activations, losses
 from .layout import Layout
+from .sizes import check_params
 
 ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))
-MOST_WEIGHTS = 10**15  # a petabyte and more: sizes of which no array can be asked for are far above it
 HIDDEN = tuple(row.name for row in activations.ACTIVATIONS if row.hidden)
 
 
@@ -88,14 +86,10 @@ class Network:
         if not isinstance(layer_sizes, Sequence) or isinstance(layer_sizes, str) or len(layer_sizes) < 2:
             raise ValueError(
                 "layer_sizes must list the number of inputs, of units per hidden layer and of outputs, such as "
-                f"(2, 4, 1), but it is {layer_sizes!r}."
+                f"(2, 4, 1), but it is {shown(layer_sizes)}."
             )
         sizes = tuple(checked_count(f"layer_sizes[{k}]", size) for k, size in enumerate(layer_sizes))
-        if sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes)) > MOST_WEIGHTS:
-            raise ValueError(
-                f"layer_sizes must make a net that fits into some memory, but {reprlib.repr(sizes)} has more than "
-                f"{MOST_WEIGHTS:.0e} weights."
-            )
+        check_params(sizes, Layout(sizes).n_params, 4)  # in float32; whoever knows the dtype checks again
         n_hidden = len(sizes) - 2
         row = losses.LOSSES[loss_code(loss)]
         hidden = [

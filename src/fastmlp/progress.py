@@ -128,7 +128,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._notices.__exit__()
         if self._bar is not None:
-            notice.bars.remove(self._bar.say)
+            if self._bar.say in notice.bars:  # a forked process has forgotten it
+                notice.bars.remove(self._bar.say)
             self._bar.close()
 
 

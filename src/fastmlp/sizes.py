@@ -13,6 +13,7 @@ from .errors import MOST_COUNTED
 GIB = 2**30
 ADDRESSES = 2**47  # bytes that a process can name, where nobody says how many there are
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
+FEW = 8  # layers that a message names
 LARGE = 2**26  # numbers; what is smaller need not be checked
 # What check_array says of predictions.
 OUTPUTS = "Outputs", "Ask for fewer samples at a time."
@@ -68,7 +69,8 @@ def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_n
     what = f"The {told_count(n_nets * n_params)} parameters of "
     if n_nets > 1:
         what += f"{told_count(n_nets)} nets with "
-    what += f"layers ({', '.join(map(told_count, layer_sizes))})"
+    few = list(map(told_count, layer_sizes[:FEW]))
+    what += f"layers ({', '.join([*few, '...'] if len(layer_sizes) > FEW else few)})"
     check_memory(n_bytes, what, "Make layers smaller." if n_nets == 1 else "Make fewer nets.")
 
 
