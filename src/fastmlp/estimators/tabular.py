@@ -17,7 +17,7 @@ from .settings import keep_settings
 from .tabular_base import NOT_GIVEN, BaseTabular
 
 from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after it, which says what to install
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
@@ -49,7 +49,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     n_nets : int
         How many nets; 1 takes a fifth of the time of 5.
     class_weight : dict or "balanced", optional
-        {class: weight}, multiplied with sample_weight, in training only: the loss of rows held out leaves it out.
+        {class: weight}, multiplied with sample_weight. Unlike MLPClassifier's, it counts for samples held out as well:
+        the loss on these chooses the epoch, and without weights it would choose one before they have had an effect.
     label_smoothing : float
     categorical_features : sequence of column names or numbers, optional
         Columns to take for categories although they hold numbers.
@@ -147,10 +148,21 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         counts = np.unique(y, return_counts=True)[1]
         return y if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
 
-    def _training_weights(self, weights, y):
-        if self.class_weight is None:
+    def _weigh_classes(self, y):
+        self._class_weights = None
+        if self.class_weight is not None:
+            codes = self._encode(y)
+            present = np.unique(codes)
+            self._class_weights = np.ones(len(self.classes_))
+            self._class_weights[present] = compute_class_weight(
+                self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
+            )
+
+    def _weights(self, table, y, sample_weight):
+        weights = super()._weights(table, y, sample_weight)
+        if self._class_weights is None:
             return weights
-        of_class = compute_sample_weight(self.class_weight, self.classes_[self._encode(y)])
+        of_class = self._class_weights[self._encode(y)]
         return of_class if weights is None else weights * of_class
 
     def _target(self, name):

@@ -83,7 +83,8 @@ class BaseTabular(BaseEstimator, ABC):
 
         sample_weight : (n_samples,)
         validation_data : (X, y) or (X, y, sample_weight), in place of a share validation_fraction of the samples, whose
-            sample_weight counts there too; class_weight counts in training only
+            sample_weight counts there too; class_weight counts in training and in either kind of held-out samples,
+            since the loss on these chooses the epoch
 
         Raises
         ------
@@ -107,13 +108,14 @@ class BaseTabular(BaseEstimator, ABC):
             table, notes = with_numbers(table)
             self._learn_columns(table.iloc[training], notes)
         features, targets = encode_columns(self.columns_, table, self.dtype), self._encode(y)
+        self._weigh_classes(y)
         weights = self._weights(table, y, sample_weight)
         held_out: tuple[Any, ...] | None = None
         if validation_data is not None:
             held_out = self._held_out(validation_data)
         elif len(held):
             held_out = features[held], targets[held], None if weights is None else weights[held]
-        weights = self._training_weights(None if weights is None else weights[training], y[training])
+        weights = None if weights is None else weights[training]
         seed = int(rng.randint(2**31 - 1))
         with CompileNotices(True):
             self._train(features[training], targets[training], weights, held_out, seed, stopping, goes_on)
@@ -238,9 +240,8 @@ class BaseTabular(BaseEstimator, ABC):
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         return None if sample_weight is None else _check_sample_weight(sample_weight, table, dtype=np.float64)
 
-    def _training_weights(self, weights: Any, y: np.ndarray) -> Any:
-        """What the samples to train on weigh, from their sample_weight."""
-        return weights
+    def _weigh_classes(self, y: np.ndarray) -> None:
+        """Take from y and the settings what its classes weigh."""
 
     def _checked_y(self, y: Any) -> np.ndarray:
         if y is None:
