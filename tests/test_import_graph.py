@@ -22,22 +22,19 @@ SRC_LEVELS = [
         "estimators.regression_targets", "files", "finiteness", "held_out", "interruption", "layout", "leftovers",
         "metrics", "net_sequence", "option_values", "pace", "report_page", "stopwatch", "terminal", "watchers",
     ],
-    ["sizes"],
     [
         "benchmarks.results", "benchmarks.rounds", "callbacks", "columns", "compile_notice", "convergence",
-        "experiment_data", "network", "optimizers", "plots.style", "schedules", "table_files", "thresholds",
+        "experiment_data", "optimizers", "plots.style", "schedules", "sizes", "table_files", "thresholds",
     ],
     [
-        "benchmarks.tables", "devices", "diagnosis.subjects", "estimators.tables", "initialization",
-        "optimizer_state", "plots.curves", "progress", "sampling", "targets",
+        "benchmarks.tables", "devices", "estimators.tables", "network", "optimizer_state", "plots.curves", "progress",
+        "sampling", "targets",
     ],
+    ["benchmarks.pictures", "data", "diagnosis.subjects", "heuristics", "history", "initialization", "tabular"],
     [
-        "benchmarks.pictures", "data", "diagnosis.dropout_noise", "diagnosis.foreign_nets", "diagnosis.landscape",
-        "heuristics", "history", "tabular",
-    ],
-    [
-        "benchmarks.page", "class_weighting", "column_choice", "ensemble", "estimators.rules", "plan",
-        "plots.samples", "recorders", "records", "speed",
+        "benchmarks.page", "class_weighting", "column_choice", "diagnosis.dropout_noise", "diagnosis.foreign_nets",
+        "diagnosis.landscape", "ensemble", "estimators.rules", "plan", "plots.samples", "recorders", "records",
+        "speed",
     ],
     [
         "choices", "fit_metrics", "objective", "plots.activity", "plots.classes", "plots.decision", "plots.numbers",

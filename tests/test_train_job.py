@@ -266,7 +266,9 @@ def test_summaries():
     history.loss, history.stopped_by, history.seconds = np.array([3.0, 1.0, 2.0]), "epochs", 1.25
     assert summary(history) == "Trained 3 epochs in 1.2 s: training loss 2 in epoch 3."
     history.seconds, history.compile_seconds = 13.3, 12.1
-    assert summary(history).startswith("Trained 3 epochs in 1.2 s, after 12.1 s of compiling, once for this kind of net")
+    assert summary(history).startswith(
+        "Trained 3 epochs in 1.2 s, after 12.1 s of compiling, once for this kind of net"
+    )
     history.validation_loss, history.best_epoch = np.array([0.5, 0.25, 1.0]), 1
     history.accuracy, history.validation_accuracy = np.ones(3), np.array([0.5, 0.75, 0.5])
     assert final_figures(history) == "validation loss 0.25, accuracy 0.7500 in epoch 2"

@@ -1,7 +1,7 @@
 """Tests of what must hold when a fit, a save or a process is interrupted, killed or attacked.
 
-Each has a short form, which belongs to the suite, and a long one: `pytest tests/reliability --long`. Both count what they
-tried, and the summary at the end of the run prints the counts.
+Each has a short form, which belongs to the suite, and a long one: `pytest tests/reliability --long`. Both count what
+they tried, and the summary at the end of the run prints the counts.
 """
 
 import pytest
