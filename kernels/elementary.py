@@ -1,7 +1,7 @@
 """exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
-reduction and a polynomial: no branch, no table that is not in registers. They are off by up to 4 units in the last place
+reduction and a polynomial: no branch, no table that is not in registers. They err by up to 4 units in the last place
 (float32: sigmoid 3.9, softplus 3.7, tanh 3.2, log and log1p 1.9, exp 1.7), but for normal_cdf: for |z| <= 6 by up to
 17 in float32, where z is near -6, and by 126 in float64, where it is near 0. tests/kernels/test_elementary.py measures
 them. NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number; nor is sigmoid,
