@@ -22,7 +22,7 @@ def one_fit(hidden, X=DATA[0], **settings):
     return net.params.copy()
 
 
-@pytest.mark.filterwarnings("ignore:The loss stopped")
+@pytest.mark.filterwarnings("ignore:The loss or the parameters stopped")
 @pytest.mark.parametrize("hidden", (5, 50, 300))
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):

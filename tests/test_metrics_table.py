@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from fastmlp import MLP
 from fastmlp.metrics_table import PartMetrics, baseline_outputs, baseline_sentences, measure_parts, print_metrics
 from fastmlp.targets import Target
 
@@ -24,8 +24,25 @@ def test_the_baseline_of_numbers_is_the_training_mean():
     np.testing.assert_array_equal(baseline_outputs(PRICE, np.array([[-1.0], [2.0]]), 3), [[0.5]] * 3)
 
 
+class Rows(MLP):
+    """A net whose outputs, or logarithms of them where they are probabilities, are these."""
+
+    def __init__(self, rows, loss):
+        super().__init__((1, rows.shape[1]), loss=loss)
+        self.rows = rows
+
+    def predict(self, X):
+        return self.rows
+
+
+def net_of(outputs, target):
+    if target.task == "classification":
+        return Rows(np.log(outputs), "softmax_cross_entropy")
+    return Rows(outputs, "squared_error")
+
+
 def measured(target, outputs, y, training_y):
-    net = SimpleNamespace(predict=lambda X: np.asarray(outputs))
+    net = net_of(np.asarray(outputs), target)
     parts = {"training": (None, training_y), "validation": (np.zeros((len(y), 1)), y)}
     return measure_parts(net, target, parts)
 
@@ -45,7 +62,7 @@ def test_parts_are_measured_beside_the_baseline():
 
 
 def test_only_training_rows():
-    net = SimpleNamespace(predict=lambda X: np.array([[1.0, 0.0]]))
+    net = net_of(np.array([[1.0, 1e-30]]), CLASSES)
     (part,) = measure_parts(net, CLASSES, {"training": (np.zeros((1, 1)), np.array([0]))})
     assert part.part == "training"
 

@@ -1,5 +1,6 @@
 """Populations: each net is what an MLP with its seed and settings would be, trained alone; and what a fit reports."""
 
+import json
 import pickle
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.kernels.activations import ACTIVATIONS
 from fastmlp.kernels.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.persistence import KEY
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences
@@ -310,6 +312,11 @@ def test_loading_settings_out_of_range(name, value, tmp_path):
     with safetensors.safe_open(path, "numpy") as file:
         metadata, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, no mapping
     safetensors.numpy.save_file(arrays | {name: np.array([value])}, path, metadata)
+    with pytest.raises(ValueError, match="its checksum does not match"):
+        fastmlp.load(path)
+    description = json.loads(metadata[KEY])
+    del description["checksum"], description["version"]  # as in files of the first versions
+    safetensors.numpy.save_file(arrays | {name: np.array([value])}, path, {KEY: json.dumps(description)})
     with pytest.raises(ValueError, match=f"{name} must be a number in"):
         fastmlp.load(path)
 

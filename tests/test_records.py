@@ -42,9 +42,10 @@ def test_records_have_one_length():
     history, zeros = History(), np.zeros(1)
     memory = Memory(zeros, zeros, zeros, np.arange(9.0), np.arange(9.0), zeros)
     validated = np.arange(18.0).reshape(9, 2)
-    write_records(history, 4, memory, METRIC_NONE, validated, None, None)
+    write_records(history, 4, memory, METRIC_NONE, validated, None, None, {})
     assert (history.epochs, history.accuracy, history.validation_loss, history.best_epoch) == (4, None, None, None)
-    write_records(history, 3, memory, METRIC_NONE + 1, validated, METRIC_NONE + 1, 2)
+    write_records(history, 3, memory, METRIC_NONE + 1, validated, METRIC_NONE + 1, 2, {"metrics": {"r2": np.ones(3)}})
     assert history.epochs == len(history.accuracy) == len(history.validation_loss) == 3
     assert history.validation_accuracy.tolist() == [1, 3, 5]
     assert history.best_epoch == 2
+    assert history.metrics["r2"].tolist() == [1, 1, 1]

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -21,7 +22,9 @@ SHOW_AFTER = 0.3  # seconds; what is sooner done needs no words
 
 
 class _Decision(threading.local):
-    shown: bool | None = None  # nobody has decided, as in predictions: it is shown
+    # The outermost CompileNotices, which a Ctrl-C on the way into its block must not leave here; None: nobody has
+    # decided, as in predictions, and it is shown.
+    holder: Callable[[], CompileNotices | None] = staticmethod(lambda: None)
 
 
 _decision = _Decision()
@@ -33,15 +36,21 @@ class CompileNotices:
     """
 
     def __init__(self, shown: bool):
-        self._shown = shown
+        self.shown = shown
 
-    def __enter__(self) -> None:
-        self._before = _decision.shown
-        if self._before is None:
-            _decision.shown = self._shown
+    def __enter__(self) -> CompileNotices:
+        if _decision.holder() is None:
+            _decision.holder = weakref.ref(self)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        _decision.shown = self._before
+        if _decision.holder() is self:
+            _decision.holder = _Decision.holder
+
+
+def _is_wanted() -> bool:
+    outermost = _decision.holder()
+    return outermost is None or outermost.shown
 
 
 class Notice:
@@ -63,7 +72,7 @@ class Notice:
     def __call__(self, begins: bool) -> None:
         if not begins:
             self._finish()
-        elif _decision.shown is not False and watcher() != NOBODY and not _is_worker() and not _is_taken():
+        elif _is_wanted() and watcher() != NOBODY and not _is_worker() and not _is_taken():
             self._start = time.perf_counter()
             if SHOW_AFTER <= 0:
                 self._show()

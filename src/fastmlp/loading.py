@@ -30,7 +30,7 @@ def load(
     ValueError
         If the file is damaged, was not written by fastmlp, or was written by a newer version.
     """
-    net = persistence.load(path, device=device)
+    net = persistence.load(path, device=device, stacklevel=3)
     description = net.__dict__.pop("estimator", None)
     if description is None:
         return net

@@ -116,11 +116,13 @@ def _check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) 
         raise ValueError("it is damaged (its checksum does not match)")
 
 
-def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
+def load(path: str | os.PathLike, *, device: str = "auto", stacklevel: int = 2) -> MLP | Population:
     """The net or population in a file written by `save`, on any device: the one it was saved from need not exist here.
 
     A history or a result that makes no sense, as fits that were interrupted have left some, does not keep the
     parameters from being loaded: what can be kept of it is, and a warning says what is missing.
+
+    stacklevel : of that warning, for who calls this in somebody else's name
 
     Raises
     ------
@@ -151,7 +153,7 @@ def load(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
         advice = "Restore it from a copy, or train and save again."
         raise ValueError(f"{str(path)!r} should be a net saved by fastmlp, but {_reason(error)}. {advice}") from None
     for note in _add_records(net, description, arrays):
-        warnings.warn(f"{str(path)!r}: {note}", stacklevel=2)
+        warnings.warn(f"{str(path)!r}: {note}", stacklevel=stacklevel)
     return net
 
 

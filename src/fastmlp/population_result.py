@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -87,7 +87,7 @@ class PopulationResult:
         since a later version may have more of them.
         """
         own: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **others}
-        known = {field.name for field in fields(cls)} - own.keys() | OPTIONAL
+        known = {field.name for field in fields(cls) if field.default is MISSING} - own.keys() | OPTIONAL
         for name, values in arrays.items():
             setting = name.removeprefix("settings.")
             if setting != name:

@@ -30,6 +30,7 @@ def load(tmp_path, monkeypatch):
     def as_a_new_process():
         monkeypatch.setattr(cache, "_reasons", {})
         monkeypatch.setattr(cache, "_warned", [])
+        monkeypatch.setattr(entry, "_addresses", {})
         signal.alarm(60)  # nobody waits for a pipe, or this ends all
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")

@@ -139,6 +139,7 @@ def test_samples_as_lanes(monkeypatch):
 
     monkeypatch.setattr(cache, "read", lambda name: None)
     monkeypatch.setattr(entry, "_entries", {})
+    monkeypatch.setattr(entry, "_addresses", {})
     monkeypatch.setattr(compiler, "machine_code", machine_code)
     X, y = np.random.default_rng(0).random((32, 2)), np.ones(32)
     for rows, register in ((4, "xmm"), (32, WIDEST)):
