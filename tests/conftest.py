@@ -28,6 +28,7 @@ def pytest_addoption(parser):
         default=os.environ.get("FASTMLP_REQUIRE_DEVICE"),
         help="fail where a test would be skipped because this device cannot be had",
     )
+    group.addoption("--full", action="store_true", help="also the tests that take long, which .ci/full runs")
     group.addoption("--long", action="store_true", help="tests/reliability in its long form, which takes an hour")
 
 
@@ -46,7 +47,11 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write("\n".join(counts) + "\n")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         emulates = {"cuda", "emulated_cuda"} & set(getattr(item, "fixturenames", ()))
         if emulates and item.get_closest_marker("nvrtc") is None:

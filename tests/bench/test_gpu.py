@@ -270,6 +270,7 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
         gpu.run(quick=True, no_tests=False, output=tmp_path)
 
 
+@pytest.mark.full
 def test_the_whole_command(emulated_cuda, tmp_path):
     """All that it does on a card, each workload in a process of its own, in the emulator, which the process that starts
     them does not have; one is stopped while a peer keeps it waiting. There is no pytest, nor more than is needed.

@@ -35,6 +35,7 @@ def test_a_contestant_does_its_work(pool):
     assert worker("facts")["peak_memory"] > 2**20
 
 
+@pytest.mark.full
 def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
     """Wherever they are else; the next process with the folder finds them."""
     pool = Pool("cpu")

@@ -98,6 +98,7 @@ print("numba" in sys.modules)
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(
     sys.platform != "linux" or target.level() is None, reason="nothing is shipped for such a processor or system"
 )

@@ -145,6 +145,7 @@ def test_population_on_inputs_without_room(emulated_cuda, monkeypatch, own):
     np.testing.assert_allclose(pops[0].predict(X), pops[1].predict(X), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("with_asan")
 def test_no_read_or_write_outside_arrays(emulated_cuda):
     """Under AddressSanitizer, which sees every access of every thread."""
