@@ -68,8 +68,8 @@ class MLP:
         To what a GPU may round the operands of matrix products in float32; sums and parameters stay float32. The
         last two take all layers of a net of up to 128 units a layer in one kernel, if it is not too deep for that.
     random_state : int, numpy.random.Generator or RandomState, optional
-        The same value gives parameters of the same bits on the same machine, for any number of threads. Recorded losses
-        are sums over threads, whose last digits may differ.
+        The same value gives parameters and recorded losses of the same bits on the same machine, for any number of
+        threads of the CPU.
 
     Raises
     ------

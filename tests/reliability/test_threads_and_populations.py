@@ -18,7 +18,7 @@ PAIRS = (
     ("huber", "tanh", 2), ("poisson", "exponential", 1),
 )  # fmt: skip
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "quickprop": 0.02, "rprop": 0.01}
-SHORT, LONG = 60, 200
+SHORT, LONG = 200, 200
 TOLERANCE = 1e-6  # of parameters in float64 after a few steps, in which an optimiser may enlarge rounding
 
 
@@ -103,7 +103,7 @@ def use_threads(n, forced, monkeypatch):
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, count):
-    """Of parameters. Losses that are recorded are sums over threads, the same but for rounding."""
+    """Of parameters and of recorded losses, which decide when a fit stops."""
     families.use(family, monkeypatch)
     shared = family in ("per_layer", "replicas", "per_sample_replicas")  # the others train on one thread
     chosen = [seed for seed in seeds if seed % len(families.FAMILIES) == families.FAMILIES.index(family)]
@@ -119,7 +119,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
             use_threads(n, shared, monkeypatch)
             again, other = configuration.alone()
             np.testing.assert_array_equal(again, params, err_msg=f"seed {seed}, {n} threads")
-            np.testing.assert_allclose(other, losses, rtol=1e-6)
+            np.testing.assert_array_equal(other, losses, err_msg=f"losses, seed {seed}, {n} threads")
     count("configurations, one thread against several", len(chosen))
 
 
