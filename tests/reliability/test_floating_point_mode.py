@@ -108,7 +108,7 @@ def test_mode_after(call, monkeypatch, count):
         thread.start()
         thread.join()
         assert found == [True, True]
-    count("kinds of call after which the floating-point mode was looked at", 1)
+    count("kind of call after which the floating-point mode was looked at", 1)
 
 
 def test_a_caller_that_flushes_goes_on_to_flush():

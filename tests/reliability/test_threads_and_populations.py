@@ -18,7 +18,7 @@ PAIRS = (
     ("huber", "tanh", 2), ("poisson", "exponential", 1),
 )  # fmt: skip
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "quickprop": 0.02, "rprop": 0.01}
-SHORT, LONG = 200, 200
+SHORT, LONG = 200, 2000
 TOLERANCE = 1e-6  # of parameters in float64 after a few steps, in which an optimiser may enlarge rounding
 
 
