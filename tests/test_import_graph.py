@@ -30,7 +30,10 @@ SRC_LEVELS = [
         "benchmarks.tables", "devices", "estimators.tables", "network", "optimizer_state", "plots.curves", "progress",
         "sampling", "targets",
     ],
-    ["benchmarks.pictures", "data", "diagnosis.subjects", "heuristics", "history", "initialization", "tabular"],
+    [
+        "benchmarks.pictures", "data", "diagnosis.subjects", "fit_options", "heuristics", "history", "initialization",
+        "tabular",
+    ],
     [
         "benchmarks.page", "class_weighting", "column_choice", "diagnosis.dropout_noise", "diagnosis.foreign_nets",
         "diagnosis.landscape", "ensemble", "estimators.rules", "plan", "plots.samples", "recorders", "records",

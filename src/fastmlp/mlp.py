@@ -16,6 +16,7 @@ from .compile_notice import CompileNotices
 from .devices import check_name, device_for, in_kind, on_device_of, resolve
 from .errors import checked_count, checked_number, checked_share
 from .fit_metrics import FitMetrics
+from .fit_options import Options
 from .heuristics import products
 from .history import History
 from .initialization import Init, check_init, draw_params
@@ -32,7 +33,7 @@ from .progress import EpochLines, checked_verbose
 from .schedules import schedule_factors
 from .sizes import LARGE, OUTPUTS, check_array, check_epochs, check_params
 from .stopwatch import Stopwatch
-from .training import Fit, Options
+from .training import Fit
 
 
 class MLP:

@@ -16,6 +16,7 @@ import numpy as np
 from .compile_notice import CompileNotices
 from .devices import n_threads_available
 from .errors import is_per_net
+from .fit_options import Options
 from .history import History
 from .kernels import interrupts
 from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
@@ -25,7 +26,7 @@ from .plan import Plan
 from .population_data import own_data
 from .progress import Progress
 from .sizes import check_epochs
-from .training import Fit, Options
+from .training import Fit
 
 if TYPE_CHECKING:
     from .population_fit import Outcome, Task

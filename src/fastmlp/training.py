@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from math import sqrt
-from threading import Event
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .callbacks import Best, Callback, EarlyStopping, epochs_ahead
-from .convergence import Converged
+from .callbacks import Best, epochs_ahead
 from .errors import DivergenceWarning
 from .finiteness import are_finite
+from .fit_options import Options
 from .heuristics import products
 from .history import History
 from .kernels import interrupts
 from .kernels.arguments import DIVERGED, STEPS_DONE, Course, Data, aligned_zeros
 from .kernels.optimizers import CODES, MOST_STATE
 from .leftovers import leftovers
-from .optimizer_state import CARRIED, OptimizerState
-from .optimizers import Optimizer
+from .optimizer_state import CARRIED
 from .pace import STEP, Pace
 from .plan import Plan
 from .progress import Progress
@@ -34,49 +29,6 @@ from .schedules import factors_at
 # What a look at the records costs, with the call into the kernel, 30 us, as the multiply-adds that a core does in that
 # time. Half and twice as much make folds 5 % slower and 2 % faster.
 LOOK = 1_000_000
-
-if TYPE_CHECKING:
-    from .diagnosis.monitor import Monitor
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train; every value is checked."""
-
-    epochs: int
-    batch_size: int
-    shuffle: bool
-    seed: int
-    optimizer: Optimizer
-    factors: Callable[[np.ndarray, int], np.ndarray]
-    early_stopping: EarlyStopping | None
-    callbacks: Sequence[Callback]
-    verbose: int
-    monitor: Monitor | None = None
-    warns: bool = True  # of divergence; a population does so once, for all its nets
-    state: OptimizerState | None = None  # to go on with, and to leave
-    converged: Converged | None = None  # what ends the fit too; the parameters that reached it are kept
-    metrics: Any = None  # fit_metrics.FitMetrics, measured after each epoch
-    stop: Event | None = None  # once it is set, another thread has been interrupted, and the fit ends as if it had been
-
-    def description(
-        self, data: Data, validation: Data | None, n_threads: int, schedule: Any
-    ) -> Callable[[], dict[str, Any]]:
-        """A function that gives the options as JSON can hold them, with the data's sizes; it does not keep the data."""
-        n_samples, weighted = data.n_samples, data.weighted
-        n_validation = 0 if validation is None else validation.n_samples
-        return lambda: {
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "optimizer": repr(self.optimizer),
-            "schedule": schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule)),
-            "shuffle": self.shuffle,
-            "early_stopping": repr(self.early_stopping),
-            "n_samples": n_samples,
-            "n_validation": n_validation,
-            "weighted": weighted,
-            "n_threads": n_threads,
-        }
 
 
 class Fit:
