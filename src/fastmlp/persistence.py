@@ -237,8 +237,8 @@ def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray
     # Files of the first versions do not know how long kernels took to compile.
     for name, value in _checked({"compile_seconds": 0.0, **description}, HISTORY, "history").items():
         setattr(history, name, value)
-    records = {name.removeprefix(PREFIX): values for name, values in arrays.items() if name.startswith(PREFIX)}
-    records["loss"] = arrays[PREFIX + "loss"]
+    names = sorted(name.removeprefix(PREFIX) for name in arrays if name.startswith(PREFIX))
+    records = {name: arrays[PREFIX + name] for name in ("loss", *names)}
     for name, values in records.items():
         if values.dtype != np.float64 or values.ndim != 1:
             raise ValueError(f"its history holds {values.dtype} {values.shape} as {name}")

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.usefixtures("with_nvrtc"),
 ]
 MOST_SPILLED = 64  # bytes of a thread; also of test_nvrtc.py
-MOST_SPILLED_AT_LIMIT = {"float32": 256, "float64": 448}  # of the largest nets in a thread, with every switch on
+MOST_SPILLED_AT_LIMIT = {"float32": 288, "float64": 448}  # of the largest nets in a thread, with every switch on
 
 
 @pytest.fixture
