@@ -123,6 +123,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
     count("configurations, one thread against several", len(chosen))
 
 
+@pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # of nets that diverge alone, too
 def test_a_population_is_its_nets_alone(seeds, monkeypatch, count):
     """In lanes, on one thread and on two: the same bits; each net is that net alone, and the reference."""
     n_followed = 0
