@@ -12,8 +12,8 @@ test_command() { # the README's: the fenced block marked `bash test`
   awk '/^```bash test$/ { inside = 1; next } /^```/ { inside = 0 } inside' README.md
 }
 
-build_wheel() { # into $work/dist, with machine code
-  python tools/ship.py
+build_wheel() { # build_wheel [--quick]: into $work/dist, with machine code
+  python tools/ship.py "$@"
   python -m build --wheel --outdir "$work/dist" .
 }
 

@@ -32,6 +32,18 @@ def pytest_addoption(parser):
     group.addoption("--long", action="store_true", help="tests/reliability in its long form, which takes an hour")
 
 
+def pytest_sessionstart(session):
+    """Before a run of all tests: what most of them need, compiled by a process per dtype (first_kernels.py)."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    program = Path(__file__).with_name("first_kernels.py")
+    processes = [subprocess.Popen([sys.executable, program, dtype]) for dtype in ("float32", "float64")]
+    failed = [process.args for process in processes if process.wait()]
+    if failed:
+        raise pytest.UsageError(f"The kernels that most tests need could not be compiled; see above: {failed}.")
+
+
 def pytest_terminal_summary(terminalreporter):
     """What tests/reliability has counted."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]

@@ -59,6 +59,7 @@ def test_every_verdict_has_cases():
     assert {row.name for row in VERDICTS} - {"unclear"} == {case.verdict for case in CASES}
 
 
+@pytest.mark.full
 def test_following_the_remedy_helps(capsys):
     """Of one seed each; tests/validation.py counts all of them."""
     outcomes = {}

@@ -1,18 +1,22 @@
 """Machine code for a wheel: what new installations need first, for each level of processors that this one is of.
 
-Run: python tools/ship.py && python -m build --wheel      (two minutes on two cores; Linux on x86-64)
+    python tools/ship.py && python -m build --wheel      (five minutes on two cores; Linux on x86-64)
+    python tools/ship.py --quick                         (two minutes: for this processor's own level, float32 only)
 
-A process per level trains and uses nets of every kind, and what it compiles goes to kernels/shipped (shipped.py)
-instead of the user's folder. A level that this processor lacks is left out, and said.
+A process per level and dtype trains and uses nets of every kind, as many processes at a time as there are processors.
+What they compile goes to kernels/shipped (shipped.py) instead of the user's folder. A level that this processor lacks
+is left out, and said.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,30 +28,52 @@ import numpy as np
 from fastmlp import MLP, Population
 from fastmlp.kernels import cache, shipped, target
 
-LEVEL = "FASTMLP_SHIPPED_LEVEL"  # that this process is to compile for
+TASK = "FASTMLP_SHIPPED"  # the level and the dtype that this process is to compile for
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 
 
 def main() -> None:
-    if os.environ.get(LEVEL):
-        return compile_for(os.environ[LEVEL], JOBS)
+    if task := os.environ.get(TASK):
+        level, dtype = task.split()
+        return compile_for(level, JOBS[dtype])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="this processor's own level and float32 only")
+    quick = parser.parse_args().quick
     shutil.rmtree(shipped.FOLDER, ignore_errors=True)
-    own = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    processes = {}
+    tasks = [(level, dtype) for level in levels_here() for dtype in JOBS]
+    if quick:
+        tasks = [task for task in tasks if task == (target.level(), "float32")]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        failed = [task for task, code in zip(tasks, pool.map(start, tasks), strict=True) if code]
+    for level in dict(tasks):
+        files = list(shipped.FOLDER.rglob(f"{level}/*.o"))
+        print(f"{level}: {len(files)} kernels, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
+    if not tasks:
+        print("Nothing to compile: this processor is of no level, and a wheel brings it no machine code.")
+    if failed:
+        sys.exit(f"Not compiled: {failed}.")
+
+
+def levels_here() -> list[str]:
+    """Levels that this processor has all features of; the others are named."""
+    found = []
     for level, features in target.LEVELS.items():
         if missing := [name for name in features if not target.FEATURES.get(name)]:
             print(f"{level}: left out, since this processor has no {', '.join(missing)}")
-            continue
-        # Vectors as wide as the level has: LLVM would split the widest for the sake of old processors.
-        text = ",".join([*(f"+{name}" for name in features), "-prefer-256-bit"])
-        environment = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": text, LEVEL: level}
-        processes[level] = subprocess.Popen([sys.executable, __file__], env=own | environment)
-    failed = [level for level, process in processes.items() if process.wait()]
-    for level in processes:
-        files = list(shipped.FOLDER.rglob(f"{level}/*.o"))
-        print(f"{level}: {len(files)} kernels, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
-    if failed:
-        sys.exit(f"Not compiled: {', '.join(failed)}.")
+        else:
+            found.append(level)
+    return found
+
+
+def start(task: tuple[str, str]) -> int:
+    """The exit status of a process that compiles for a level and a dtype, with vectors as wide as the level has: LLVM
+    would split the widest for the sake of old processors.
+    """
+    level, _ = task
+    own = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    features = ",".join([*(f"+{name}" for name in target.LEVELS[level]), "-prefer-256-bit"])
+    environment = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": features, TASK: " ".join(task)}
+    return subprocess.run([sys.executable, __file__], env=own | environment, check=False).returncode
 
 
 def compile_for(level: str, jobs: Iterable[Callable[[], object]]) -> None:
@@ -108,12 +134,14 @@ PROGRAMS = product(
     [(2, 2, 1)], [4096], ["sigmoid", "tanh"], ["squared_error", "binary_cross_entropy"],
     ["sgd", "adam", "quickprop", "rprop"],
 )  # fmt: skip
-DTYPES = ("float32", "float64")
-JOBS = (
-    *(partial(use_net, dtype, *net) for dtype in DTYPES for net in NETS),
-    *(partial(use_population, dtype, *nets) for dtype in DTYPES for nets in POPULATIONS),
-    *(partial(use_population, "float32", *nets) for nets in PROGRAMS),
-)
+JOBS = {
+    dtype: [
+        *(partial(use_net, dtype, *net) for net in NETS),
+        *(partial(use_population, dtype, *nets) for nets in POPULATIONS),
+    ]
+    for dtype in ("float32", "float64")
+}
+JOBS["float32"] += [partial(use_population, "float32", *nets) for nets in PROGRAMS]
 
 if __name__ == "__main__":
     main()

@@ -125,6 +125,7 @@ def test_other_passes():
     assert re.search(rf"v?f?n?madd\w*ps\s[^\n]*%{WIDEST}|addps\s[^\n]*%{WIDEST}", packed)
 
 
+@pytest.mark.full
 def test_samples_as_lanes(monkeypatch):
     """The two widths of the small nets: whole kernels, since their loops only exist inside them."""
     from fastmlp import MLP
