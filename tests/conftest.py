@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,25 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write("\n".join(counts) + "\n")
 
 
+def _thin_out(items):
+    """Of a test that is `thinned(k)` one in k combinations of its parameters is left, the others are marked `full`.
+
+    One in each k that follow each other, by the sum of its number's digits to the base k, so that it is not always the
+    same value of a parameter.
+    """
+    seen = Counter()
+    for item in items:
+        if marker := item.get_closest_marker("thinned"):
+            (k,), name = marker.args, item.nodeid.partition("[")[0]
+            number = seen[name]
+            seen[name] += 1
+            digits = [number // k**place % k for place in range(16)]
+            if sum(digits) % k:
+                item.add_marker("full")
+
+
 def pytest_collection_modifyitems(config, items):
+    _thin_out(items)
     if not config.getoption("--full"):
         left_out = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)

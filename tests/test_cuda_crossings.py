@@ -7,6 +7,8 @@ import fastmlp.pace
 import fastmlp.population_fit
 from fastmlp import MLP, Population
 
+pytestmark = pytest.mark.thinned(3)
+
 
 def crossings(moved, *arrays):
     """How often arrays of these sizes, which nothing else has, went to the device."""

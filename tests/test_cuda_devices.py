@@ -14,6 +14,8 @@ import fastmlp.pace
 import fastmlp.population_fit
 from fastmlp import MLP, SGD, Adam, Population
 
+pytestmark = pytest.mark.thinned(3)
+
 SIZES = (3, 5, 2)
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 

@@ -11,6 +11,8 @@ import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import device_of
 
+pytestmark = pytest.mark.thinned(3)
+
 SIZES = (3, 5, 2)
 
 

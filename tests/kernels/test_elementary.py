@@ -16,6 +16,8 @@ from fastmlp.kernels.elementary import exp, expm1, log, log1p, normal_cdf, sigmo
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import load, store
 
+pytestmark = pytest.mark.thinned(3)
+
 NAMES = ("exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh", "normal_cdf")
 DTYPES = (np.float32, np.float64)
 ULPS = {"exp": 2, "expm1": 2, "log": 2, "log1p": 2, "sigmoid": 2.5, "softplus": 2.5, "tanh": 2.5}

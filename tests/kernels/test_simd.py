@@ -24,6 +24,8 @@ from fastmlp.kernels.memory import (
 )
 from fastmlp.kernels.simd import absolute, keep_first, multiply_add, ratio, sqrt, where
 
+pytestmark = pytest.mark.thinned(3)
+
 ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number of lanes
     ("load", lambda a, b, n: a),
     ("fill", lambda a, b, n: np.full_like(a, 3.0)),

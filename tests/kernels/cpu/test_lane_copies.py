@@ -10,6 +10,8 @@ from fastmlp.kernels.cpu.work import LANES
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
 
+pytestmark = pytest.mark.thinned(3)
+
 SIZES = sorted({2, 3, *SIDES, *(side + 1 for side in SIDES), 2 * max(SIDES) - 1, 41})
 _, enter_lane, leave_lane, enter_block, leave_block = make_copies(LANES)
 

@@ -13,6 +13,8 @@ from fastmlp.kernels.arguments import HYPER
 from fastmlp.kernels.draws import fit_seed
 from fastmlp.optimizers import settings_of
 
+pytestmark = pytest.mark.thinned(3)
+
 # Layers of no whole vectors, of more outputs than a product takes at a time, and than are updated at a time.
 SIZES, WIDE = (5, 300, 18, 3), (5, 1100, 3)
 OPTIMIZERS = (

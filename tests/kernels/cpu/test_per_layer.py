@@ -15,6 +15,8 @@ from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.work import PANELS_FROM, STAYING_PARAMS
 
+pytestmark = pytest.mark.thinned(3)
+
 TRAIN = backend.train
 DTYPES = ("float32", "float64")
 

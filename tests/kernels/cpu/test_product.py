@@ -14,6 +14,8 @@ from fastmlp.kernels.cpu.work import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
 from fastmlp.kernels.jit import OPTIONS, inner
 from fastmlp.kernels.memory import offset
 
+pytestmark = pytest.mark.thinned(3)
+
 forward_product, turned_product = make_product(nothing_after, few=dots), make_product(nothing_after, few=sums_of_rows)
 
 

@@ -14,6 +14,8 @@ from fastmlp.kernels.folds import totals, totals_of_both
 from fastmlp.kernels.jit import OPTIONS, inner
 from fastmlp.kernels.memory import load, offset, store
 
+pytestmark = pytest.mark.thinned(3)
+
 
 @inner
 def doubled(y, start, size, extra):

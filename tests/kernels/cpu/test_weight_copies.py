@@ -17,6 +17,8 @@ from fastmlp.kernels.cpu.work import PACK_FOR_TWO, PACK_FROM, PACK_ROWS, UNIT, V
 from fastmlp.kernels.jit import OPTIONS
 from fastmlp.kernels.memory import offset
 
+pytestmark = pytest.mark.thinned(3)
+
 
 def compiled(copies):
     @numba.njit(**OPTIONS)

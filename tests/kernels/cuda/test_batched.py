@@ -16,6 +16,8 @@ from tolerances import TOLERANCES
 import fastmlp.population_fit
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
 
+pytestmark = pytest.mark.thinned(3)
+
 SIZES = (5, 7, 6, 2)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from cuda_emulator import asan
 
+pytestmark = pytest.mark.thinned(3)
+
 FITS = (
     "nets_in_threads", "nets_in_blocks", "nets_in_step", "one_small_net", "one_wide_net", "one_narrow_net",
     "one_wide_net_streamed",

@@ -16,6 +16,8 @@ import fastmlp.pace
 import fastmlp.schedules
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 
+pytestmark = pytest.mark.thinned(3)
+
 SIZES = (5, 7, 6, 2)
 
 

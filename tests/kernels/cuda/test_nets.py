@@ -25,6 +25,8 @@ from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 from fastmlp.heuristics import products
 from fastmlp.schedules import Cosine
 
+pytestmark = pytest.mark.thinned(3)
+
 
 def samples(n, n_inputs=2, n_outputs=2):
     rng = np.random.default_rng(1)

@@ -15,6 +15,8 @@ import fastmlp
 import fastmlp.population_fit
 from fastmlp import SGD, Adam, Converged, EarlyStopping
 
+pytestmark = pytest.mark.thinned(3)
+
 
 def right_of(reference, params, X, y, margin):
     """Share of right outputs at these parameters."""

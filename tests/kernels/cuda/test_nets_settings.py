@@ -9,6 +9,8 @@ from tolerances import TOLERANCES
 from fastmlp import AdamW, Rprop
 from fastmlp.optimizers import settings_of
 
+pytestmark = pytest.mark.thinned(3)
+
 # From the first net to the last; wide enough that a neighbour's setting shows, and no two are the same.
 RANGES = {
     "learning_rate": (0.6, 1.0),  # of the optimiser's

@@ -16,6 +16,8 @@ import fastmlp.population_fit
 from fastmlp import Adam
 from fastmlp.heuristics import products
 
+pytestmark = pytest.mark.thinned(3)
+
 
 @pytest.fixture
 def windows(monkeypatch):

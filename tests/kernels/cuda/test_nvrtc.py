@@ -71,6 +71,7 @@ def test_host_headers_are_missed():
         nvrtc.check("#include <math_constants_that_are_not_there.h>")
 
 
+@pytest.mark.full
 def test_what_fits_ask_for(emulated_cuda):
     """Small fits run in the emulator; every source that they compiled there is compiled for every architecture, and
     those that ask for each kind of kernel for sm_90 too, which is what CuPy asks for on an H100. Tables, and doubles,

@@ -9,6 +9,8 @@ import fastmlp.pace
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.arguments import METRIC_NONE, Course, Data
 
+pytestmark = pytest.mark.thinned(3)
+
 SIZES = (5, 7, 2)
 
 

@@ -30,6 +30,8 @@ from fastmlp.kernels.optimizers import SGD as SGD_RULE
 from fastmlp.plan import Plan, describe_net
 from fastmlp.schedules import Cosine
 
+pytestmark = pytest.mark.thinned(3)
+
 SIZES, HIDDEN = (3, 7, 5, 2), ("tanh", "sigmoid")
 
 
