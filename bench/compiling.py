@@ -16,9 +16,9 @@ SET_UP = "the compiler itself"
 
 def note_kernels(seconds: dict[str, float]) -> None:
     """From now on: name of each kernel that this process loads -> what compiling it took, 0 if it was on disk."""
-    from fastmlp.kernels import cache
+    from fastmlp.kernels.jit import object_cache
 
-    read, write, asked = cache.read, cache.write, {}
+    read, write, asked = object_cache.read, object_cache.write, {}
 
     def noting_read(name):
         seconds[name], asked[name] = 0.0, time.perf_counter()
@@ -28,7 +28,7 @@ def note_kernels(seconds: dict[str, float]) -> None:
         seconds[name] = time.perf_counter() - asked[name]
         write(name, code)
 
-    cache.read, cache.write = noting_read, noting_write
+    object_cache.read, object_cache.write = noting_read, noting_write
 
 
 def set_up() -> float:
@@ -36,7 +36,7 @@ def set_up() -> float:
     started = time.perf_counter()
     from numba import types
 
-    from fastmlp.kernels.compiler import machine_code_of_c
+    from fastmlp.kernels.jit.compiler import machine_code_of_c
 
     machine_code_of_c(lambda x: x, types.int64, (types.int64,))
     return time.perf_counter() - started

@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 import cuda_emulator  # noqa: E402
 from cuda_emulator import nvrtc  # noqa: E402
 
-from fastmlp.kernels.cuda import printer  # noqa: E402
+from fastmlp.kernels.cuda.build import formula_printer  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results" / "cuda_registers.txt"
 
@@ -35,8 +35,8 @@ def code_of(text: str) -> str:
 
 def digest() -> str:
     """Of the CUDA sources: the files, and the formulas that are printed from the tables."""
-    paths = sorted(path for path in (ROOT / "kernels" / "cuda").iterdir() if path.suffix in (".cu", ".cuh"))
-    parts = [printer.formulas(), *(path.name + path.read_text(encoding="utf-8") for path in paths)]
+    paths = sorted(path for path in (ROOT / "kernels" / "cuda").rglob("*") if path.suffix in (".cu", ".cuh"))
+    parts = [formula_printer.formulas(), *(path.name + path.read_text(encoding="utf-8") for path in paths)]
     return hashlib.sha256("\n".join(map(code_of, parts)).encode()).hexdigest()[:16]
 
 

@@ -72,7 +72,7 @@ def multiply_add_rate(cupy: Any, repeats: int) -> float:
 
 def _products(precision: str) -> Any:
     """cuBLAS with nothing around it, operands as this precision has them."""
-    from fastmlp.kernels.cuda.products import Products
+    from fastmlp.kernels.cuda.runtime.gemm import Products
 
     class HalfProducts(Products):
         def _multiply(self, ta, tb, m, n, k, A, lda, B, ldb, C) -> None:
@@ -96,7 +96,7 @@ def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str)
 
 def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> tuple[Callable[[], None], int]:
     """(run, steps of a run): the products of steps of many nets together, in float32."""
-    from fastmlp.kernels.cuda.batched_passes import BatchedProducts, Stack
+    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
 
     stack = lambda i, j: Stack.of(numbers(cupy, "exact", n_nets, i, j), 0, (i, j), i * j)
     return _steps(BatchedProducts(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack)
@@ -110,7 +110,7 @@ def _steps(
 
     make(i, j) : a matrix, or one of each net
     """
-    from fastmlp.kernels.cuda.replay import LONG_RUN, Replays
+    from fastmlp.kernels.cuda.runtime.cuda_graphs import LONG_RUN, Replays
 
     a, deltas = [[make(batch, size) for size in sizes] for _ in range(2)]
     W, slopes = [[make(i, j) for i, j in pairwise(sizes)] for _ in range(2)]

@@ -6,7 +6,7 @@ Calls the straight-line function of an architecture on one block of nets, four s
 no queue, no records; with fewer epochs the call through ctypes, 6 us, would count. Prints nanoseconds per net and epoch
 for both numbers of lanes, their ratio, and the stores to the stack in the machine code, which say how many numbers have
 no register. Nets start anew before each call, so that few have learned: slopes that vanish are another matter
-(kernels/cpu/denormals.py).
+(kernels/cpu/threads/denormals.py).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ ROUNDS, CALLS = 40, 3
 
 def c_function(sizes, rule, lanes):
     """(the function as ctypes calls it, stores of whole vectors to the stack)"""
-    from fastmlp.kernels.activations import CODES
-    from fastmlp.kernels.compiler import library_of_c
-    from fastmlp.kernels.cpu.straight_line_code import python_function, signature
-    from fastmlp.kernels.entry import load
-    from fastmlp.kernels.optimizers import CODES as RULE_CODES
+    from fastmlp.kernels.cpu.unrolled.population_codegen import python_function, signature
+    from fastmlp.kernels.formulas.activations import CODES
+    from fastmlp.kernels.formulas.update_rules import CODES as RULE_CODES
+    from fastmlp.kernels.jit.call import load
+    from fastmlp.kernels.jit.compiler import library_of_c
 
     architecture = sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, RULE_CODES[rule], lanes, False
     library = library_of_c(python_function(architecture), *signature(np.dtype("float32")))
@@ -44,8 +44,8 @@ def c_function(sizes, rule, lanes):
 
 def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:
     """(per net and epoch, stores to the stack)"""
-    from fastmlp.kernels.arguments import HYPER, NO_EPOCH, aligned_zeros
-    from fastmlp.kernels.cpu.straight_line_code import EVERY_LOSS, LAST_STEP
+    from fastmlp.kernels.cpu.unrolled.population_codegen import EVERY_LOSS, LAST_STEP
+    from fastmlp.kernels.structs import HYPER, NO_EPOCH, aligned_zeros
 
     train, spills = c_function(sizes, rule, lanes)
     n = sum((i + 1) * j for i, j in pairwise(sizes))
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=1024)
     epochs = parser.parse_args().epochs
     start_clean()
-    from fastmlp.kernels.cpu.work import VECTOR_BYTES
+    from fastmlp.kernels.cpu.workspace import VECTOR_BYTES
 
     one = max(8, VECTOR_BYTES // 4)
     for sizes in ARCHITECTURES:

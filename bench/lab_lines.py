@@ -1,4 +1,5 @@
-"""What does it cost that one thread reads what another one writes again and again? The measurement behind replicas.py.
+"""What does it cost that one thread reads what another one writes again and again? The measurement behind
+layerwise_data_parallel.py.
 
 Run on an otherwise idle machine with two processors: python bench/lab_lines.py
 
@@ -14,11 +15,11 @@ import time
 import numba
 import numpy as np
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what the kernels' helpers are
-from fastmlp.kernels.arguments import LINE, aligned_zeros
-from fastmlp.kernels.cpu.barrier import meet
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.memory import fill, load, offset, store
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
+from fastmlp.kernels.cpu.threads.barrier import meet
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd.load_store import fill, load, offset, store
+from fastmlp.kernels.structs import LINE, aligned_zeros
 
 LANES, ROUNDS = 16, 7
 

@@ -1,4 +1,4 @@
-"""What does a fit of a population cost beside its epochs? The measurement behind lane_queue.py and population_fit.py.
+"""What does a fit of a population cost beside its epochs? The measurement behind scheduler.py and population_fit.py.
 
     python bench/lab_populations.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
                                     [--epochs 1,16,500] [--records 64] [--rest 0.03]

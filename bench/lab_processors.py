@@ -1,4 +1,5 @@
-"""What do this machine's processors share, second by second? The measurement behind processors.py and replicas.py.
+"""What do this machine's processors share, second by second? The measurement behind processors.py and
+layerwise_data_parallel.py.
 
 Run on an otherwise idle machine: python bench/lab_processors.py [SECONDS]
 

@@ -59,9 +59,9 @@ def graphs_of(run: Callable[[], Any]) -> str:
     """Runs it, and says whether steps were replayed as graphs, or why not: where recording fails, a fit goes on without
     a word, launch by launch.
     """
-    from fastmlp.kernels.cuda import replay
+    from fastmlp.kernels.cuda.runtime import cuda_graphs
 
-    record, n_recorded = replay.record, 0
+    record, n_recorded = cuda_graphs.record, 0
 
     def watched(*job: Any) -> Any:
         nonlocal n_recorded
@@ -69,15 +69,15 @@ def graphs_of(run: Callable[[], Any]) -> str:
         n_recorded += 1
         return graph
 
-    replay.failures.clear()
+    cuda_graphs.failures.clear()
 
-    replay.record = watched
+    cuda_graphs.record = watched
     try:
         run()
     finally:
-        replay.record = record
-    if replay.failures:
-        return f"launched one by one: {replay.failures[-1]}"
+        cuda_graphs.record = record
+    if cuda_graphs.failures:
+        return f"launched one by one: {cuda_graphs.failures[-1]}"
     return f"replayed, {n_recorded} recorded" if n_recorded else "none recorded"
 
 

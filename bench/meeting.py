@@ -13,10 +13,10 @@ import time
 import numba
 import numpy as np
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what the kernels' helpers are
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
 from fastmlp.benchmarks.machine import cpus
-from fastmlp.kernels.cpu.barrier import meet
-from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.cpu.threads.barrier import meet
+from fastmlp.kernels.jit.decorators import OPTIONS
 
 MEETINGS, TRIES = 20_000, 6  # of a try, of which the fastest counts: threads may begin on one processor
 

@@ -10,9 +10,9 @@ from reference_random import dropout_mask, epoch_order
 
 import fastmlp.heuristics
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.kernels import draws
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.optimizers import RULES
+from fastmlp.kernels.formulas import seeded_draws
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import settings_of
 
 DTYPES = ("float32", "float64")
@@ -33,7 +33,7 @@ OPTIMIZERS = {
 }
 assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
 
-# The kernels of per_layer.cu.
+# The kernels of single_net/layerwise.cu.
 OF_LAYERS = {
     "list_steps", "order_samples", "gather", "activate", "judge", "backward", "measure", "update", "settle_biases"
 }  # fmt: skip
@@ -52,12 +52,12 @@ class Place:
         monkeypatch.setattr(fastmlp.heuristics, "BLOCK_UP_TO_STEP", 10**12)
         monkeypatch.setattr(fastmlp.heuristics, "ALONE_FROM_STEP", 0 if name == "layers" else 10**12)
         if name == "thread":  # every rule in both dtypes, though some would have too few registers
-            monkeypatch.setattr(_of_backend("per_net"), "MOST_IN_THREAD", {4: 180, 8: 180})
-        for module in map(_of_backend, ("single", "nets")):
+            monkeypatch.setattr(_of_backend("population.launch"), "MOST_IN_THREAD", {4: 180, 8: 180})
+        for module in map(_of_backend, ("single_net.small_net", "population.train")):
             if name == "workspace":
                 monkeypatch.setattr(module, "shared_limit", lambda: 0)
             monkeypatch.setattr(module, "launch", self._counted(module.launch))
-        work, window = _of_backend("layers").LayersWork, _of_backend("batched").BatchedWindow
+        work, window = _of_backend("single_net.layerwise").LayersWork, _of_backend("population.batched").BatchedWindow
         monkeypatch.setattr(work, "train", self._counted_in("layers", work.train))
         monkeypatch.setattr(window, "train", self._counted_in("batched", window.train))
 
@@ -175,7 +175,7 @@ def masks_of(sizes, rates, rows, seed, step):
 
 def fit_seed(seed, fits=0):
     """The seed of the shuffles and masks of a net's fit."""
-    return draws.fit_seed(seed, fits)
+    return seeded_draws.fit_seed(seed, fits)
 
 
 def own(optimizer, **values):

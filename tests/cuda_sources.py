@@ -11,10 +11,10 @@ import numpy as np
 from cuda_cases import OF_LAYERS
 
 from fastmlp import MLP
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.arguments import Data
-from fastmlp.kernels.losses import LOSSES
-from fastmlp.kernels.optimizers import RULES
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.kernels.formulas.update_rules import RULES
+from fastmlp.kernels.structs import Data
 from fastmlp.plan import describe_net
 
 HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
@@ -41,7 +41,8 @@ def net_of(i, sizes, drops):
 @contextmanager
 def recording():
     """Within, texts that the backend has compiled are only appended to the list that this gives."""
-    from fastmlp.kernels.cuda import batched, layers, per_net
+    from fastmlp.kernels.cuda.population import batched, launch
+    from fastmlp.kernels.cuda.single_net import layerwise
 
     found = []
 
@@ -51,14 +52,14 @@ def recording():
         return {"train_nets": None, "evaluate_nets": None}
 
     with ExitStack() as patches:
-        for module in (batched, layers, per_net):
+        for module in (batched, layerwise, launch):
             patches.enter_context(mock.patch.object(module, "compiled", compiled))
         yield found
 
 
 def small_nets(i, sizes, n_nets, limit):
-    from fastmlp.kernels.cuda.architecture import Architecture
-    from fastmlp.kernels.cuda.per_net import Shape, compile_training, known_rows
+    from fastmlp.kernels.cuda.build.net_constants import Architecture
+    from fastmlp.kernels.cuda.population.launch import Shape, compile_training, known_rows
 
     net, metric, dtype = net_of(i, sizes, n_nets == 1)
     architecture, n_samples = Architecture.of(net, metric, dtype), 4 if i % 2 else 24
@@ -82,15 +83,15 @@ def in_workspace(i):
 
 
 def in_step(i):
-    from fastmlp.kernels.cuda.architecture import Architecture
-    from fastmlp.kernels.cuda.batched import module_of
+    from fastmlp.kernels.cuda.build.net_constants import Architecture
+    from fastmlp.kernels.cuda.population.batched import module_of
 
     net, metric, dtype = net_of(i, (5, 40, 7), True)
     module_of(Architecture.of(net, metric, dtype), i % len(RULES), (32, 256)[i % 2], **switches(i))
 
 
 def by_layers(i):
-    from fastmlp.kernels.cuda.layers import LayersWork
+    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
 
     net, metric, dtype = net_of(i, (5, 40, 7), True)
     on = switches(i)
@@ -100,18 +101,18 @@ def by_layers(i):
 
 
 def narrow(i):
-    from fastmlp.kernels.cuda import narrow
+    from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
     net, metric, _ = net_of(i, (5, 40, 7), False)
     on = switches(i)
     data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = narrow.NarrowWork(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
+    work = fused_tensor_core.NarrowWork(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
     work.narrow(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 
 def evaluation(i):
-    from fastmlp.kernels.cuda.architecture import Architecture
-    from fastmlp.kernels.cuda.per_net import Shape, compile_evaluation
+    from fastmlp.kernels.cuda.build.net_constants import Architecture
+    from fastmlp.kernels.cuda.population.launch import Shape, compile_evaluation
 
     net, metric, dtype = net_of(i, (4, 9, 5), False)
     architecture = Architecture.of(net, metric, dtype)

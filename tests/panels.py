@@ -1,11 +1,11 @@
-"""Matrices in panels, as kernels/cpu/product.py describes them."""
+"""Matrices in panels, as kernels/cpu/gemm/gemm.py describes them."""
 
 from itertools import pairwise
 
 import numpy as np
 
-from fastmlp.kernels.cpu.product import SIDE
-from fastmlp.kernels.cpu.work import VECTOR_BYTES, K
+from fastmlp.kernels.cpu.gemm.gemm import SIDE
+from fastmlp.kernels.cpu.workspace import VECTOR_BYTES, K
 
 
 def panels_of(b):

@@ -13,8 +13,8 @@ from test_watchers import Terminal
 import fastmlp
 from fastmlp import compile_notice
 from fastmlp.compile_notice import TEXT, CompileNotices, Notice
-from fastmlp.kernels import entry
-from fastmlp.kernels.compile_time import announced
+from fastmlp.kernels.jit import call
+from fastmlp.kernels.jit.compile_time import announced
 from fastmlp.progress import Progress
 
 
@@ -153,7 +153,7 @@ def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
     """Each kernel that is called is announced here, as if it were compiled."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     work()  # so that all of them are there
-    found = entry.entry
+    found = call.entry
 
     def announcing(*arguments):
         with announced():

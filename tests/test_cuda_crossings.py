@@ -18,7 +18,7 @@ def crossings(moved, *arrays):
 @pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
 def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
     """Those that it is validated with too."""
-    from fastmlp.kernels.cuda.narrow import NarrowWork
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
 
     monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
@@ -41,11 +41,11 @@ def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
 )
 def test_samples_of_a_population(cuda, monkeypatch, name, n_nets, windows, own, rng):
     """Also where there is no memory for all nets at once, and where nets are trained one by one."""
-    from fastmlp.kernels.cuda import nets, window
+    from fastmlp.kernels.cuda.population import train, window
 
     monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
     if windows > 1:
-        monkeypatch.setattr(nets, "SHARE_OF_MEMORY", 1e-9)  # for one
+        monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # for one
     opened, begin = [], window.Window.__init__
     monkeypatch.setattr(window.Window, "__init__", lambda *given: opened.append(begin(*given)))
     place, several = Place(name, monkeypatch), (n_nets,) if own else ()

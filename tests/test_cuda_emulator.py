@@ -301,11 +301,11 @@ extern "C" __global__ void product(const unsigned short* A, const unsigned short
 @pytest.mark.parametrize("kind", ["Half", "Bfloat"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_products_of_tiles(kind, order, cuda, rng, request):
-    """mma.sync and ldmatrix as tensor_cores.cuh has them; a real GPU has to do alike."""
+    """mma.sync and ldmatrix as include/tensor_cores.cuh has them; a real GPU has to do alike."""
     if request.config.getoption("--device") == "emulator":
         request.getfixturevalue("emulated_cuda").settings.order = order
     folder = files("fastmlp.kernels.cuda")
-    text = "".join(folder.joinpath(name).read_text() for name in ("common.cuh", "tensor_cores.cuh"))
+    text = "".join(folder.joinpath(name).read_text() for name in ("include/common.cuh", "include/tensor_cores.cuh"))
     A, B = rng.normal(size=(16, 32)), rng.normal(size=(32, 24))
     if kind == "Half":
         A, B = A.astype(np.float16), B.astype(np.float16)

@@ -215,7 +215,7 @@ def test_a_graph_keeps_no_arrays_alive(cuda, emulated_cuda):
 
 def recorded_product(cuda, workspace):
     """(graph, A, C) of C = A A, by the C interface."""
-    from fastmlp.kernels.cuda.cublas import Handle, library
+    from fastmlp.kernels.cuda.runtime.cublas import Handle, library
 
     a, c = cuda.full((2, 2), 2, np.float32), cuda.zeros((2, 2), np.float32)
     one, zero, handle, stream = pointer(1, "float32"), pointer(0, "float32"), Handle(), cuda.cuda.Stream()
@@ -245,7 +245,7 @@ def test_recorded_products_read_memory_when_replayed(cuda, emulated_cuda):
 def test_cublas_needs_a_workspace_in_capture(cuda, emulated_cuda):
     from cuda_emulator import libcublas
 
-    from fastmlp.kernels.cuda.cublas import CublasError
+    from fastmlp.kernels.cuda.runtime.cublas import CublasError
 
     with pytest.raises(CublasError, match="INTERNAL_ERROR"):
         recorded_product(cuda, None)

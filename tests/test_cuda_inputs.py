@@ -44,10 +44,11 @@ class Tensor:
 @pytest.fixture
 def given_to_kernels(cuda, monkeypatch):
     """The addresses of the inputs, targets and weights that a net's kernels read."""
-    from fastmlp.kernels.cuda import nets, single
+    from fastmlp.kernels.cuda.population import train
+    from fastmlp.kernels.cuda.single_net import small_net
 
     found = {"X": [], "Y": [], "weight": []}
-    for module in (single, nets):
+    for module in (small_net, train):
         launch = module.launch
 
         def launched(*arguments, launch=launch, **job):

@@ -13,7 +13,7 @@ import fastmlp.pace
 import fastmlp.population_fit
 import fastmlp.progress
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
-from fastmlp.kernels.arguments import LAST_LOSS, POWER1, POWER2
+from fastmlp.kernels.structs import LAST_LOSS, POWER1, POWER2
 
 
 def samples(rng, n):
@@ -64,7 +64,8 @@ def test_interruption_between_calls(cuda, a_step_a_call, monkeypatch, name, rng)
 def test_an_interrupted_call_is_undone(cuda, a_step_a_call, monkeypatch, name, optimizer, n_calls, rng):
     """Once parameters have moved and before the call has said so: all is as it was before it."""
     place = Place(name, monkeypatch)
-    from fastmlp.kernels.cuda import backend, module
+    from fastmlp.kernels.cuda import backend
+    from fastmlp.kernels.cuda.build import module
 
     before, train, call = [], backend.train, module.Kernel.__call__
 
@@ -97,7 +98,8 @@ def test_interrupted_on_the_way_to_the_best(cuda, monkeypatch, name, rng):
     """Training goes on some epochs beyond the best one, which is then found again: that is done in any case."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
     place = Place(name, monkeypatch)
-    from fastmlp.kernels.cuda import backend, module
+    from fastmlp.kernels.cuda import backend
+    from fastmlp.kernels.cuda.build import module
 
     calls, interruptions, train, call = [], [], backend.train, module.Kernel.__call__
 
@@ -165,7 +167,7 @@ def test_an_error_leaves_a_whole_optimizer_state(cuda, a_step_a_call, monkeypatc
 @pytest.fixture
 def interrupt_after(cuda, monkeypatch):
     """interrupt_after(name, n): Ctrl-C arrives right after the n-th launch of that kernel."""
-    from fastmlp.kernels.cuda import module
+    from fastmlp.kernels.cuda.build import module
 
     call, launched = module.Kernel.__call__, []
 
@@ -262,7 +264,7 @@ def signal_after(cuda, ctrl_c, monkeypatch):
     """
     if sys.platform == "win32":
         pytest.skip("os.kill has no SIGINT there, it ends the process")
-    from fastmlp.kernels.cuda import module
+    from fastmlp.kernels.cuda.build import module
 
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
     call, senders = module.Kernel.__call__, []

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from fastmlp import data as border
-from fastmlp.kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
+from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.network import Network
 from fastmlp.population_data import make_nets_data
 

@@ -158,7 +158,7 @@ def test_cublas_has_the_c_interface_that_is_asked_for():
     """Found where CuPy finds it, with every function; what it answers without a driver becomes a sentence."""
     import ctypes
 
-    from fastmlp.kernels.cuda import cublas
+    from fastmlp.kernels.cuda.runtime import cublas
 
     assert cublas.library() is not None
     with pytest.raises(cublas.CublasError, match="cublasCreate_v2 answers CUBLAS_STATUS_NOT_INITIALIZED"):
@@ -182,7 +182,7 @@ def test_its_nvrtc_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
     from cuda_emulator.nvrtc import AS_CUPY
     from cuda_sources import KINDS, in_workspace, recording
 
-    from fastmlp.kernels.cuda.module import OPTIONS
+    from fastmlp.kernels.cuda.build.module import OPTIONS
 
     kinds = set(KINDS) - {in_workspace}  # nearly the text of in_blocks
     with recording() as texts:

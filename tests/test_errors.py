@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import fastmlp.kernels.losses
+import fastmlp.kernels.formulas.losses
 from fastmlp.callbacks import MONITORS
 from fastmlp.devices import NAMES
 from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
@@ -66,7 +66,7 @@ def test_lowest_count():
         checked_count("n", -1, at_least=0)
 
 
-LOSSES = [row.name for row in fastmlp.kernels.losses.LOSSES]
+LOSSES = [row.name for row in fastmlp.kernels.formulas.losses.LOSSES]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastmlp import SGD, EarlyStopping
 from fastmlp.fit_options import Options
-from fastmlp.kernels.arguments import METRIC_NONE, Data
+from fastmlp.kernels.structs import METRIC_NONE, Data
 
 
 def samples(n, weighted):

@@ -9,8 +9,8 @@ from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.network import ELEMENTWISE
 
 DTYPES = ("float32", "float64")

@@ -6,7 +6,7 @@ from scipy.stats import kstest, norm
 
 from fastmlp import MLP, Normal, Uniform, UniformByFanIn
 from fastmlp.initialization import INITIALIZERS, check_init
-from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
 FAN_IN, FAN_OUT = 120, 200
 STD = {  # of one weight

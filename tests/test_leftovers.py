@@ -11,7 +11,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.team import Team
+from fastmlp.kernels.cpu.threads.thread_team import Team
 from fastmlp.leftovers import MOST_BYTES, Leftovers
 
 DATA = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2

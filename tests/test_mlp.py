@@ -9,7 +9,7 @@ import pytest
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD
-from fastmlp.kernels.entry import CHECK_TYPES
+from fastmlp.kernels.jit.call import CHECK_TYPES
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.random.default_rng(1).normal(size=(12, 2))

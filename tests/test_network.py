@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.network import ELEMENTWISE, Network
 
 GOOD = {

@@ -10,7 +10,7 @@ from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop, optimizer_from_name
-from fastmlp.kernels.arguments import HYPER
+from fastmlp.kernels.structs import HYPER
 from fastmlp.optimizers import OPTIMIZERS, settings_of
 from fastmlp.schedules import Cosine, OneCycle, Step, Warmup
 

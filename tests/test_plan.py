@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.kernels.activations import CODES
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.entry import _entries
+from fastmlp.kernels.formulas.activations import CODES
+from fastmlp.kernels.jit.call import _entries
 from fastmlp.plan import Plan, describe_net
 
 

@@ -11,8 +11,8 @@ import scipy.stats
 import fastmlp
 import fastmlp.heuristics
 from fastmlp import MLP, Converged, EarlyStopping, Population
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.persistence import KEY
 

@@ -13,7 +13,7 @@ import fastmlp.population_fit
 import fastmlp.progress
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
-from fastmlp.kernels.cpu.work import LANES, VECTOR_BYTES
+from fastmlp.kernels.cpu.workspace import LANES, VECTOR_BYTES
 from fastmlp.optimizers import OPTIMIZERS
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])

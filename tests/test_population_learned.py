@@ -5,7 +5,7 @@ import pytest
 
 import fastmlp
 from fastmlp import Population, population_use
-from fastmlp.kernels.arguments import ALL_RIGHT
+from fastmlp.kernels.structs import ALL_RIGHT
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([0, 1, 1, 0], np.float32)

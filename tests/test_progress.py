@@ -10,7 +10,7 @@ import pytest
 
 import fastmlp.compile_notice
 import fastmlp.progress
-from fastmlp.kernels.compile_time import announced, wait_for_others
+from fastmlp.kernels.jit.compile_time import announced, wait_for_others
 from fastmlp.progress import EpochLines, Progress, checked_verbose
 
 

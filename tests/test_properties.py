@@ -9,8 +9,8 @@ from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.network import ELEMENTWISE
 
 PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]

@@ -18,8 +18,8 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
 
 def test_tables_name_what_there_is():
     from fastmlp.initialization import INITIALIZERS
-    from fastmlp.kernels.activations import ACTIVATIONS
-    from fastmlp.kernels.losses import LOSSES
+    from fastmlp.kernels.formulas.activations import ACTIVATIONS
+    from fastmlp.kernels.formulas.losses import LOSSES
     from fastmlp.optimizers import OPTIMIZERS
     from fastmlp.schedules import SCHEDULES
 

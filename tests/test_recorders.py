@@ -7,7 +7,7 @@ import pytest
 from images import SOLVED, TARGETS, XOR, xor_net
 
 import fastmlp
-from fastmlp.kernels.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.recorders import activity
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import fastmlp
-from fastmlp.kernels.compile_time import wait_for_others
+from fastmlp.kernels.jit.compile_time import wait_for_others
 from fastmlp.stopwatch import Stopwatch, is_worth_telling, told_time
 
 

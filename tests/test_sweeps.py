@@ -8,7 +8,7 @@ from scipy.stats import loguniform
 
 import fastmlp
 from fastmlp import MLP, Population, sweep, sweeps
-from fastmlp.kernels.arguments import RUNNING
+from fastmlp.kernels.structs import RUNNING
 from fastmlp.sampling import folds
 
 

@@ -12,7 +12,7 @@ import fastmlp.pace
 import fastmlp.training
 from fastmlp import MLP, SGD, Adam, EarlyStopping
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.loop import PREFETCHED_FROM, PREFETCHED_UP_TO
+from fastmlp.kernels.cpu.single_net.training_loop import PREFETCHED_FROM, PREFETCHED_UP_TO
 
 TRAIN = backend.train
 RNG = np.random.default_rng(3)

@@ -4,7 +4,7 @@
     python tools/ship.py --quick                         (two minutes: for this processor's own level, float32 only)
 
 A process per level and dtype trains and uses nets of every kind, as many processes at a time as there are processors.
-What they compile goes to kernels/shipped (shipped.py) instead of the user's folder. A level that this processor lacks
+What they compile goes to kernels/shipped (prebuilt.py) instead of the user's folder. A level that this processor lacks
 is left out, and said.
 """
 
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 
 from fastmlp import MLP, Population
-from fastmlp.kernels import cache, shipped, target
+from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
 
 TASK = "FASTMLP_SHIPPED"  # the level and the dtype that this process is to compile for
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
@@ -39,14 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="this processor's own level and float32 only")
     quick = parser.parse_args().quick
-    shutil.rmtree(shipped.FOLDER, ignore_errors=True)
+    shutil.rmtree(prebuilt.FOLDER, ignore_errors=True)
     tasks = [(level, dtype) for level in levels_here() for dtype in JOBS]
     if quick:
-        tasks = [task for task in tasks if task == (target.level(), "float32")]
+        tasks = [task for task in tasks if task == (cpu_features.level(), "float32")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         failed = [task for task, code in zip(tasks, pool.map(start, tasks), strict=True) if code]
     for level in dict(tasks):
-        files = list(shipped.FOLDER.rglob(f"{level}/*.o"))
+        files = list(prebuilt.FOLDER.rglob(f"{level}/*.o"))
         print(f"{level}: {len(files)} kernels, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
     if not tasks:
         print("Nothing to compile: this processor is of no level, and a wheel brings it no machine code.")
@@ -57,8 +57,8 @@ def main() -> None:
 def levels_here() -> list[str]:
     """Levels that this processor has all features of; the others are named."""
     found = []
-    for level, features in target.LEVELS.items():
-        if missing := [name for name in features if not target.FEATURES.get(name)]:
+    for level, features in cpu_features.LEVELS.items():
+        if missing := [name for name in features if not cpu_features.FEATURES.get(name)]:
             print(f"{level}: left out, since this processor has no {', '.join(missing)}")
         else:
             found.append(level)
@@ -71,15 +71,15 @@ def start(task: tuple[str, str]) -> int:
     """
     level, _ = task
     own = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    features = ",".join([*(f"+{name}" for name in target.LEVELS[level]), "-prefer-256-bit"])
+    features = ",".join([*(f"+{name}" for name in cpu_features.LEVELS[level]), "-prefer-256-bit"])
     environment = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": features, TASK: " ".join(task)}
     return subprocess.run([sys.executable, __file__], env=own | environment, check=False).returncode
 
 
 def compile_for(level: str, jobs: Iterable[Callable[[], object]]) -> None:
     """Do these jobs; what they need is compiled and saved."""
-    place = lambda name: shipped.path_of(name, cache.sources_tag(), level)
-    cache._path, cache._shipped_path = place, lambda name: None
+    place = lambda name: prebuilt.path_of(name, object_cache.sources_tag(), level)
+    object_cache._path, object_cache._shipped_path = place, lambda name: None
     for job in jobs:
         job()
 

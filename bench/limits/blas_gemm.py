@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastmlp.kernels.memory import element_pointer
+from fastmlp.kernels.simd.load_store import element_pointer
 
 I8 = ir.IntType(8)
 

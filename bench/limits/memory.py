@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from peers import Unsupported
 
-from fastmlp.kernels.arguments import aligned_zeros
+from fastmlp.kernels.structs import aligned_zeros
 
 
 @numba.njit(nogil=True, fastmath=True)

@@ -21,18 +21,18 @@ class Contestant(Training):
 
     def prepare(self, workload: Workload, threads: int | None) -> float:
         import fastmlp
-        from fastmlp.kernels.cpu import one_net
+        from fastmlp.kernels.cpu.unrolled import single_net_lookup
 
         self.w = workload
         if self.are_first:
-            one_net.MAKE_AFTER = one_net.LOAD_AFTER = sys.maxsize
+            single_net_lookup.MAKE_AFTER = single_net_lookup.LOAD_AFTER = sys.maxsize
         sgd, adam = fastmlp.SGD, fastmlp.Adam
         self.optimizer = (sgd if workload.optimizer == "sgd" else adam)(learning_rate=workload.learning_rate)
         started = time.perf_counter()
         self.reset()
         self.run(1)
-        if one_net.is_tiny(self.w.n_params, self.w.batch_size) and not self.are_first:
-            self.run(one_net.MAKE_AFTER // self.w.n_steps + 1)  # compiled when it has been worth it
+        if single_net_lookup.is_tiny(self.w.n_params, self.w.batch_size) and not self.are_first:
+            self.run(single_net_lookup.MAKE_AFTER // self.w.n_steps + 1)  # compiled when it has been worth it
             self.run(1)
         seconds = time.perf_counter() - started
         self.reset()

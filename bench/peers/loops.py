@@ -18,7 +18,7 @@ class Fastmlp:
     """The kernels' own helpers inside one compiled loop, on arrays that start on cache lines as the package's do."""
 
     def __init__(self, work):
-        from fastmlp.kernels.arguments import aligned_zeros
+        from fastmlp.kernels.structs import aligned_zeros
 
         self.work, self.zeros = work, partial(aligned_zeros, dtype=np.float32)
         self.x = {name: self.zeros(x.shape) for name, x in work.inputs.items()}
@@ -31,11 +31,11 @@ class Fastmlp:
     def product(self):
         import numba
 
-        import fastmlp.kernels.compiler  # noqa: F401  tells Numba what the kernels' helpers are
-        from fastmlp.kernels.cpu.product import plain_product
-        from fastmlp.kernels.cpu.work import scratch_size
-        from fastmlp.kernels.jit import OPTIONS
-        from fastmlp.kernels.memory import offset
+        import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
+        from fastmlp.kernels.cpu.gemm.gemm import plain_product
+        from fastmlp.kernels.cpu.workspace import scratch_size
+        from fastmlp.kernels.jit.decorators import OPTIONS
+        from fastmlp.kernels.simd.load_store import offset
 
         m, n, k = self.work.shape
         transposed, lda = self.work.transposed, m if self.work.transposed else k
@@ -54,9 +54,9 @@ class Fastmlp:
     def elements(self):
         import numba
 
-        from fastmlp.kernels import elementary
-        from fastmlp.kernels.jit import OPTIONS
-        from fastmlp.kernels.memory import load, store
+        from fastmlp.kernels.jit.decorators import OPTIONS
+        from fastmlp.kernels.simd import elementary
+        from fastmlp.kernels.simd.load_store import load, store
 
         function, lanes = getattr(elementary, self.work.kind), 16
 
@@ -72,10 +72,10 @@ class Fastmlp:
     def adam(self):
         import numba
 
-        from fastmlp.kernels.cpu.update import update
-        from fastmlp.kernels.jit import OPTIONS
-        from fastmlp.kernels.memory import offset
-        from fastmlp.kernels.optimizers import RULES, Settings
+        from fastmlp.kernels.cpu.single_net.optimizer_step import update
+        from fastmlp.kernels.formulas.update_rules import RULES, Settings
+        from fastmlp.kernels.jit.decorators import OPTIONS
+        from fastmlp.kernels.simd.load_store import offset
 
         n, rule = self.work.shape[0], next(k for k, row in enumerate(RULES) if row.name == "adam")
 

@@ -18,7 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import (
+from ..formulas.counter_rng import BLOCK
+from ..formulas.update_rules import CODES as RULE_CODES
+from ..formulas.update_rules import MOST_STATE, Rule
+from ..structs import (
     ALWAYS_REPLICAS,
     DIVERGED_NET,
     HYPER,
@@ -34,13 +37,10 @@ from ..arguments import (
     aligned_zeros,
     parts_of,
 )
-from ..optimizers import CODES as RULE_CODES
-from ..optimizers import MOST_STATE, Rule
-from ..random import BLOCK
-from . import one_net
-from .straight_line import has_straight_line, straight_line_address
-from .team import Team as Team
-from .work import (
+from .threads.thread_team import Team as Team
+from .unrolled import single_net_lookup
+from .unrolled.population_lookup import has_straight_line, straight_line_address
+from .workspace import (
     COLLIDING,
     FILLED,
     GAP,
@@ -69,7 +69,7 @@ from .work import (
     scratch_size,
     weight_pieces,
 )
-from .work import VECTOR_BYTES as VECTOR_BYTES
+from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
 TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
 STRAIGHT_LINE_ROWS = 64
@@ -203,19 +203,19 @@ def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
 
 # By name: their modules are imported only if their machine code is not on disk.
 TRAIN = {
-    "per_sample_narrow": "cpu.per_sample.train_narrow",
-    "per_sample_wide": "cpu.per_sample.train_wide",
-    "per_sample_replicas": "cpu.sample_replicas.train",
-    "per_layer": "cpu.per_layer.train",
-    "replicas": "cpu.per_layer.train",  # the same bits, wherever replicas would not be faster
+    "per_sample_narrow": "cpu.single_net.batch_simd.train_narrow",
+    "per_sample_wide": "cpu.single_net.batch_simd.train_wide",
+    "per_sample_replicas": "cpu.single_net.batch_simd_data_parallel.train",
+    "per_layer": "cpu.single_net.layerwise.train",
+    "replicas": "cpu.single_net.layerwise.train",  # the same bits, wherever replicas would not be faster
 }
-ONE_SAMPLE = "cpu.one_sample.train"  # the last two's
+ONE_SAMPLE = "cpu.single_net.layerwise_batch1.train"  # the last two's
 EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate")
     for family in ("per_sample_narrow", "per_sample_wide", "per_layer")
 }
 FAMILIES = tuple(TRAIN)
-WITH_REPLICAS = "cpu.replicas.train", "cpu.sample_replicas.train"
+WITH_REPLICAS = "cpu.single_net.layerwise_data_parallel.train", "cpu.single_net.batch_simd_data_parallel.train"
 
 
 def train(
@@ -224,9 +224,9 @@ def train(
 ) -> None:  # fmt: skip
     """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
     dtype = memory.params.dtype
-    if family == "per_sample_narrow" and (address := one_net.address_for(net, data, course, dtype, n)):
-        tiles = one_net.make_tiles(net, data, course, dtype)
-        team.run(one_net.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
+    if family == "per_sample_narrow" and (address := single_net_lookup.address_for(net, data, course, dtype, n)):
+        tiles = single_net_lookup.make_tiles(net, data, course, dtype)
+        team.run(single_net_lookup.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
     kernel = TRAIN[family]
     if isinstance(work, LayerWork) and work.rows == 1:
@@ -234,7 +234,7 @@ def train(
     elif n_ranks == 2 and isinstance(work, LayerWork) and work.copies == 2:
         apart = net.n_padded <= ALWAYS_REPLICAS or team.are_far()
         if apart and family == "replicas":
-            kernel = "cpu.replicas.train"
+            kernel = "cpu.single_net.layerwise_data_parallel.train"
         elif not apart:
             work = work._replace(copies=1)
     if kernel in WITH_REPLICAS and n_ranks > 1:
@@ -401,7 +401,7 @@ def train_nets(
     """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
     work.n_members = nets.n_members
     team.run_each(
-        "cpu.lanes.train" if work.blocks[0].lanes == LANES else "cpu.lanes.train_straight",
+        "cpu.population.train.train" if work.blocks[0].lanes == LANES else "cpu.population.train.train_straight",
         nets.params.dtype,
         [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
     )
@@ -412,4 +412,6 @@ def evaluate_nets(team: Team, net: Net, data: Data, nets, work: NetsWork, output
     flat, if `output` has room."""
     for block in work.blocks:
         block.filled[:] = -1
-    team.run_each("cpu.lanes.evaluate", nets.params.dtype, [(net, data, nets, block, output) for block in work.blocks])
+    team.run_each(
+        "cpu.population.train.evaluate", nets.params.dtype, [(net, data, nets, block, output) for block in work.blocks]
+    )

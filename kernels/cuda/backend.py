@@ -11,14 +11,14 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..arguments import Course, Data, Goal, Memory, Net, Nets
-from .layers import LayersWork
-from .memory import checked_allocation, device_data
-from .memory import to_device as to_device
-from .memory import to_host as to_host
-from .nets import NetsWork as NetsWork
-from .nets import evaluate_nets as _evaluate_nets
-from .single import SingleWork
+from ..structs import Course, Data, Goal, Memory, Net, Nets
+from .population.train import NetsWork as NetsWork
+from .population.train import evaluate_nets as _evaluate_nets
+from .runtime.device_memory import checked_allocation, device_data
+from .runtime.device_memory import to_device as to_device
+from .runtime.device_memory import to_host as to_host
+from .single_net.layerwise import LayersWork
+from .single_net.small_net import SingleWork
 
 FAMILIES = ("per_net", "per_layer", "narrow")
 REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='float32'."
@@ -70,7 +70,7 @@ def make_work(
     if family == "per_net":
         return SingleWork(net, rows, n_samples, shuffle, dtype)
     if family == "narrow":
-        from .narrow import NarrowWork, check_card, has_room
+        from .single_net.fused_tensor_core import NarrowWork, check_card, has_room
 
         check_card(precision)
         if has_room(net):

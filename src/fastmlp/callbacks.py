@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import checked_count, checked_number, takes, unknown_name
-from .kernels.arguments import METRIC_NONE
+from .kernels.structs import METRIC_NONE
 
 MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}  # sign: less is better
 # Of the metrics that fit knows by name (fit_metrics.py).

@@ -6,7 +6,7 @@ from typing import Any
 
 from .data import as_weights, split
 from .devices import device_of, on_device_of
-from .kernels.arguments import Data
+from .kernels.structs import Data
 from .network import Network
 
 

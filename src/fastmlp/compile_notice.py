@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
-from .kernels import compile_time
+from .kernels.jit import compile_time
 from .watchers import NOBODY, NOTEBOOK, NotebookText, watcher
 
 TEXT = "Compiling for this processor, once for this kind of net ..."

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import checked_number, unknown_name
-from .kernels.arguments import ALL_RIGHT
+from .kernels.structs import ALL_RIGHT
 
 RULES = ("accuracy", "40-20-40")
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from .devices import as_device_array, device_of, library_of, on_device_of
 from .errors import checked_number, counted, is_number, shown
-from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
-from .kernels.losses import SOFTMAX_CROSS_ENTROPY
+from .kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
+from .kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
 from .network import Network
 from .sizes import check_array
 
@@ -104,10 +104,10 @@ def _some_sum(array: Any) -> float:
         if array.size <= FEW:
             return float(np.vdot(array, array))  # `dot` would warn of an overflow
         if array.size >= MANY and array.dtype in (np.float32, np.float64):
-            from .kernels.entry import call
+            from .kernels.jit.call import call
 
             out = np.empty(1)
-            call("finite.total_of", array.dtype, array.reshape(-1), array.size, out)
+            call("simd.finite_sum.total_of", array.dtype, array.reshape(-1), array.size, out)
             return float(out[0])
     with np.errstate(over="ignore", invalid="ignore"), on_device_of(array):
         return float(array.sum())

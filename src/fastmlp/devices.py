@@ -104,7 +104,7 @@ def _find_cuda() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
     """(what gives the row of each GPU, why there is none). Looks once, and at each GPU once, when it is asked for: what
     is missing does not appear while a process runs, and looking at a GPU takes memory there.
     """
-    from .kernels import interrupts
+    from .kernels.jit import interrupts
 
     try:
         with interrupts.deferred():  # half imported it would stay

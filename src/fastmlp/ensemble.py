@@ -10,7 +10,7 @@ import numpy as np
 from . import data as border
 from .devices import in_kind, library_of, on_device_of
 from .errors import checked_count
-from .kernels.losses import SOFTMAX_CROSS_ENTROPY
+from .kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from .network import Network
 
 if TYPE_CHECKING:

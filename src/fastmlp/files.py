@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .kernels import drafts
+from .kernels.jit import atomic_file
 
 KINDS = {stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 PRIVATE = 0o600  # of a draft that replaces a file, until it has that file's permissions
@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """
     path, before = Path(path), _file_at(path)
     try:
-        with drafts.replacing(Path(os.path.realpath(path)), 0o666 if before is None else PRIVATE) as file:
+        with atomic_file.replacing(Path(os.path.realpath(path)), 0o666 if before is None else PRIVATE) as file:
             yield file
             if before is not None:
                 _keep_owner_and_permissions(file.fileno(), before)

@@ -15,7 +15,7 @@ import numpy as np
 from .callbacks import METRIC_SIGNS, MONITORS
 from .data import inputs_only, on_host
 from .errors import is_number, shown, takes, unknown_name
-from .kernels.arguments import METRIC_ARGMAX, METRIC_NONE, Data
+from .kernels.structs import METRIC_ARGMAX, METRIC_NONE, Data
 from .metrics import roc_auc
 from .network import Network
 from .plan import Plan

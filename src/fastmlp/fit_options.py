@@ -11,7 +11,7 @@ import numpy as np
 
 from .callbacks import Callback, EarlyStopping
 from .convergence import Converged
-from .kernels.arguments import Data
+from .kernels.structs import Data
 from .optimizer_state import OptimizerState
 from .optimizers import Optimizer
 

@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from .devices import Device, backend, n_threads_available
-from .kernels.arguments import ALWAYS_REPLICAS, JUDGED_ROWS, parts_of
+from .kernels.structs import ALWAYS_REPLICAS, JUDGED_ROWS, parts_of
 from .network import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;

@@ -2,8 +2,8 @@
 
 A name draws weights and leaves biases at zero. The objects Uniform and Normal draw weights and biases alike, as the
 classic experiments did. Bounds and deviations: Glorot and Bengio 2010, He et al. 2015, LeCun et al. 1998, Saxe et al.
-2014. A net's numbers depend on its seed alone (kernels/random.py), so that a net of a population starts as it would
-by itself.
+2014. A net's numbers depend on its seed alone (kernels/formulas/counter_rng.py), so that a net of a population starts
+as it would by itself.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from .errors import checked_number, unknown_name
-from .kernels.activations import ACTIVATIONS
-from .kernels.draws import uniforms
+from .kernels.formulas.activations import ACTIVATIONS
+from .kernels.formulas.seeded_draws import uniforms
 from .network import Network
 
 CHUNK = 1 << 17  # numbers drawn at a time, so that scratch stays in a second-level cache

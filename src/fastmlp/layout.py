@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from .kernels.arguments import aligned_zeros
+from .kernels.structs import aligned_zeros
 
 PADDING = 16  # elements: the widest vector of any kernel
 

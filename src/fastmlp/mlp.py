@@ -20,9 +20,9 @@ from .fit_options import Options
 from .heuristics import products
 from .history import History
 from .initialization import Init, check_init, draw_params
-from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import METRIC_NONE, Data
-from .kernels.draws import fit_seed
+from .kernels.formulas.activations import ACTIVATIONS
+from .kernels.formulas.seeded_draws import fit_seed
+from .kernels.structs import METRIC_NONE, Data
 from .network import Network
 from .objective import Objective
 from .optimizer_state import OptimizerState, checked_state

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from .errors import checked_count, checked_number, shown, unknown_name
-from .kernels import activations, losses
+from .kernels.formulas import activations, losses
 from .layout import Layout
 from .sizes import check_params
 

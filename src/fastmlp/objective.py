@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .kernels.arguments import DIVERGED, HYPER, NO_UPDATE, Course, Data
+from .kernels.structs import DIVERGED, HYPER, NO_UPDATE, Course, Data
 from .leftovers import leftovers
 from .plan import Plan
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .kernels.arguments import LAST_LOSS, POWER1, POWER2, aligned_zeros
-from .kernels.optimizers import CODES, MOST_STATE, RULES
+from .kernels.formulas.update_rules import CODES, MOST_STATE, RULES
+from .kernels.structs import LAST_LOSS, POWER1, POWER2, aligned_zeros
 from .optimizers import Optimizer
 
 CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state

@@ -1,10 +1,10 @@
 """Optimisers as users name them: small frozen objects that fill the settings of an update rule.
 
-The rules themselves are in kernels/optimizers.py. Every optimiser takes `weight_decay` (decoupled: weights, not biases,
-shrink by learning_rate * weight_decay a step; Loshchilov and Hutter 2019) and `clip_norm` (gradients longer than it are
-scaled back to it; 0 is off). PyTorch's clip_grad_norm_ divides by the norm plus 1e-6, and so leaves them a little
-shorter than its max_norm; here they have the length clip_norm, L2 penalty included. For a population every setting may
-also be an array with a number per net, or a frozen SciPy distribution that they are drawn from.
+The rules themselves are in kernels/formulas/update_rules.py. Every optimiser takes `weight_decay` (decoupled: weights,
+not biases, shrink by learning_rate * weight_decay a step; Loshchilov and Hutter 2019) and `clip_norm` (gradients longer
+than it are scaled back to it; 0 is off). PyTorch's clip_grad_norm_ divides by the norm plus 1e-6, and so leaves them a
+little shorter than its max_norm; here they have the length clip_norm, L2 penalty included. For a population every
+setting may also be an array with a number per net, or a frozen SciPy distribution that they are drawn from.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from .errors import checked_number, checked_setting, drawn_setting, is_per_net, unknown_name
-from .kernels.arguments import HYPER
-from .kernels.optimizers import CODES, RULES, Rule
+from .kernels.formulas.update_rules import CODES, RULES, Rule
+from .kernels.structs import HYPER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,18 +13,10 @@ import numpy as np
 
 from . import heuristics
 from .devices import Device, backend
-from .kernels.activations import ACTIVATIONS
-from .kernels.arguments import (
-    N_SCALARS,
-    POWER1,
-    POWER2,
-    Data,
-    Memory,
-    Net,
-    aligned_zeros,
-)
-from .kernels.losses import SOFTMAX_CROSS_ENTROPY
-from .kernels.optimizers import Rule
+from .kernels.formulas.activations import ACTIVATIONS
+from .kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
+from .kernels.formulas.update_rules import Rule
+from .kernels.structs import N_SCALARS, POWER1, POWER2, Data, Memory, Net, aligned_zeros
 from .leftovers import leftovers
 from .network import Network
 

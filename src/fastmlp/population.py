@@ -21,9 +21,9 @@ from .ensemble import average, checked_shares, greedy_weights
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from .heuristics import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
-from .kernels import interrupts
-from .kernels.arguments import METRIC_NONE
-from .kernels.draws import fit_seeds
+from .kernels.formulas.seeded_draws import fit_seeds
+from .kernels.jit import interrupts
+from .kernels.structs import METRIC_NONE
 from .mlp import MLP
 from .net_sequence import NetSequence
 from .network import Network

@@ -18,9 +18,9 @@ from .devices import n_threads_available
 from .errors import is_per_net
 from .fit_options import Options
 from .history import History
-from .kernels import interrupts
-from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
-from .kernels.compile_time import wait_for_others, waited
+from .kernels.jit import interrupts
+from .kernels.jit.compile_time import wait_for_others, waited
+from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from .optimizers import settings_of
 from .plan import Plan
 from .population_data import own_data

@@ -23,7 +23,7 @@ from .data import (
 )
 from .devices import device_of, on_device_of
 from .errors import checked_share, counted
-from .kernels.arguments import METRIC_MARGIN, METRIC_NONE, Data
+from .kernels.structs import METRIC_MARGIN, METRIC_NONE, Data
 from .network import Network
 
 Strides = tuple[int, int, int]  # elements from one net's X, Y and weight to the next one's; 0 where all share them

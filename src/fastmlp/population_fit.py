@@ -15,8 +15,9 @@ from .convergence import Converged
 from .devices import Device, backend, device_of
 from .errors import is_per_net
 from .heuristics import choose_lanes, choose_nets_family, lane_threads, products
-from .kernels import interrupts
-from .kernels.arguments import (
+from .kernels.formulas.update_rules import CODES
+from .kernels.jit import interrupts
+from .kernels.structs import (  # fmt: skip
     ALL_RIGHT,
     CONVERGED,
     HYPER,
@@ -36,8 +37,7 @@ from .kernels.arguments import (
     Goal,
     Net,
     Nets,
-)  # fmt: skip
-from .kernels.optimizers import CODES
+)
 from .leftovers import leftovers
 from .network import Network
 from .optimizers import Optimizer, settings_of

@@ -11,7 +11,7 @@ import numpy as np
 
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted
-from .kernels.arguments import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from .stopwatch import is_worth_telling, told_time
 
 STOPPED_BY = {

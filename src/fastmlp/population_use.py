@@ -9,7 +9,7 @@ import numpy as np
 from .devices import Device, backend, device_of
 from .errors import shown
 from .heuristics import EVALUATION_ROWS, LANES, choose_nets_evaluation, lane_threads
-from .kernels.arguments import ALL_RIGHT, CONVERGED, NET_HYPER, NO_EPOCH, NOT_SAID, RUNNING, Data, Nets
+from .kernels.structs import ALL_RIGHT, CONVERGED, NET_HYPER, NO_EPOCH, NOT_SAID, RUNNING, Data, Nets
 from .leftovers import leftovers
 from .network import Network
 from .plan import Plan, describe_net, nets_work

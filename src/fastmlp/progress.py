@@ -11,7 +11,7 @@ import numpy as np
 
 from .compile_notice import CompileNotices, notice
 from .errors import shown
-from .kernels.compile_time import waited
+from .kernels.jit.compile_time import waited
 from .watchers import NOTEBOOK, NotebookText, watcher
 
 SHOW_AFTER = 1.0  # seconds of work, besides compiling

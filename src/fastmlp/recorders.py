@@ -14,7 +14,7 @@ import numpy as np
 
 from .data import as_features
 from .errors import checked_count
-from .kernels.activations import ACTIVATIONS, SOFTMAX
+from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 
 FLAT = 0.05  # a unit whose slope is below this share of its activation's steepest passes hardly any error on
 

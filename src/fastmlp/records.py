@@ -14,7 +14,7 @@ import numpy as np
 from .callbacks import Best
 from .convergence import Converged
 from .history import History
-from .kernels.arguments import METRIC_NONE, Memory
+from .kernels.structs import METRIC_NONE, Memory
 
 
 class Moment(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .kernels.compile_time import waited
+from .kernels.jit.compile_time import waited
 
 FEWEST, SHARE = 0.01, 0.05  # seconds, and share of the whole, from which compiling is told apart
 COMPILES = 0.2  # seconds that the quickest kernel takes to compile; those that lie on the disk are loaded in less

@@ -12,7 +12,7 @@ from . import data as border
 from .choices import seed_of
 from .compile_notice import CompileNotices
 from .errors import checked_count, counted, is_distribution, unknown_name
-from .kernels.arguments import METRIC_NONE
+from .kernels.structs import METRIC_NONE
 from .mlp import MLP
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from .population import Population

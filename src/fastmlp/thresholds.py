@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .files import write_text
-from .kernels.folder import base_folder, make_folder, read_file
+from .kernels.jit.cache_dir import base_folder, make_folder, read_file
 
 FILE = "thresholds.json"
 

@@ -15,9 +15,9 @@ from .finiteness import are_finite
 from .fit_options import Options
 from .heuristics import products
 from .history import History
-from .kernels import interrupts
-from .kernels.arguments import DIVERGED, STEPS_DONE, Course, Data, aligned_zeros
-from .kernels.optimizers import CODES, MOST_STATE
+from .kernels.formulas.update_rules import CODES, MOST_STATE
+from .kernels.jit import interrupts
+from .kernels.structs import DIVERGED, STEPS_DONE, Course, Data, aligned_zeros
 from .leftovers import leftovers
 from .optimizer_state import CARRIED
 from .pace import STEP, Pace

@@ -71,7 +71,7 @@ def test_nets_in_step(cuda, monkeypatch):
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
 def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
     """Three of each layer but the first, which has two, of the right shapes."""
-    from fastmlp.kernels.cuda.products import Products
+    from fastmlp.kernels.cuda.runtime.gemm import Products
 
     asked, made, multiply = [], [], Products._multiply
     run, _ = gpu_limits.bare_products(cuda, (6, 20, 3), 8, precision)

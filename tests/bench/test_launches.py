@@ -43,20 +43,20 @@ def test_whether_graphs_were_used_is_said(emulated_cuda, monkeypatch):
     """Replayed, never tried, refused by the driver, or told by the package."""
     import cupy
 
-    from fastmlp.kernels.cuda import replay
+    from fastmlp.kernels.cuda.runtime import cuda_graphs
 
     net, data = fastmlp.MLP((6, 150, 150, 3), device="cuda", random_state=0), (np.ones((30, 6)), np.ones((30, 3)))
     fit = lambda: net.fit(*data, epochs=4, batch_size=10, verbose=0)
-    record = replay.record
+    record = cuda_graphs.record
     assert re.fullmatch(r"replayed, [1-9]\d* recorded", launches.graphs_of(fit))
     with launches.launched(graphs=False, by_layers=False):
         assert launches.graphs_of(fit) == "none recorded"
-    monkeypatch.setattr(replay, "failures", ["of another fit"], raising=False)
+    monkeypatch.setattr(cuda_graphs, "failures", ["of another fit"], raising=False)
     assert launches.graphs_of(fit).startswith("replayed, ")
-    told = lambda: replay.failures.append("a launch of the graph fails")
+    told = lambda: cuda_graphs.failures.append("a launch of the graph fails")
     assert launches.graphs_of(told) == "launched one by one: a launch of the graph fails"
     monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", lambda stream: [][0])
     assert launches.graphs_of(fit) == "launched one by one: IndexError: list index out of range"
-    assert replay.record is record
+    assert cuda_graphs.record is record
     ways = {"fastmlp": (fit, 1), "fastmlp, no graphs": (fit, 1)}
     assert set(launches.graphs_of_ways(ways)) == {"graphs of fastmlp"}

@@ -73,9 +73,9 @@ def test_what_compiles_late_has_compiled_before_it_is_timed(monkeypatch):
     """The program of a tiny net is made by the call after the one that has made it worth making."""
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
     made: list = []
-    monkeypatch.setattr("fastmlp.kernels.cpu.one_net.address", lambda *of: made.append(of) or 0)
-    monkeypatch.setattr("fastmlp.kernels.cpu.one_net._is_on_disk", lambda *of: False)
-    monkeypatch.setattr("fastmlp.kernels.cpu.one_net._steps_done", {})
+    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup.address", lambda *of: made.append(of) or 0)
+    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup._is_on_disk", lambda *of: False)
+    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup._steps_done", {})
     monkeypatch.setattr(
         bench_quick, "calibrate", lambda *_: pytest.fail("not made before it") if not made else (1, 1, 1)
     )

@@ -11,7 +11,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from fastmlp.kernels.folder import make_folder, reason_against
+from fastmlp.kernels.jit.cache_dir import make_folder, reason_against
 
 HERE = Path(__file__).parent
 CACHE = Path(tempfile.gettempdir()) / f"fastmlp-cuda-emulator-{os.getuid() if hasattr(os, 'getuid') else 0}"

@@ -145,9 +145,9 @@ def gradient_of_a_wide_net(dtype):
 
 def nets_in_workspace(dtype):
     """Blocks whose arrays lie in global memory, with an own net that is validated and one that stops early."""
-    from fastmlp.kernels.cuda import nets
+    from fastmlp.kernels.cuda.population import train
 
-    before, nets.shared_limit = nets.shared_limit, lambda: 0
+    before, train.shared_limit = train.shared_limit, lambda: 0
     try:
         pop = fastmlp.Population((4, 9, 5, 3), 3, hidden_activation="silu", device="cuda", random_state=0, dtype=dtype)
         X, y = _data(4)
@@ -158,24 +158,24 @@ def nets_in_workspace(dtype):
         )  # fmt: skip
         pop.predict(data[0])
     finally:
-        nets.shared_limit = before
+        train.shared_limit = before
     return pop.params
 
 
 def narrow_nets(dtype):
     """Gradients in shared memory and in global memory; layers that keep what f took; several tiles of rows."""
-    from fastmlp.kernels.cuda import narrow
+    from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
-    found, before, rng = [], narrow.shared_limit, np.random.default_rng(0)
+    found, before, rng = [], fused_tensor_core.shared_limit, np.random.default_rng(0)
     X, y = rng.normal(size=(133, 5)), rng.normal(size=(133, 3))
     try:
         for precision, limit in (("float16", before()), ("bfloat16", 40_000)):
-            narrow.shared_limit = lambda limit=limit: limit
+            fused_tensor_core.shared_limit = lambda limit=limit: limit
             net = _wide((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision=precision)
             net.fit(X, y, epochs=2, batch_size=100, optimizer=fastmlp.Rprop(0.01))
             found.append(np.array(net.params))
     finally:
-        narrow.shared_limit = before
+        fused_tensor_core.shared_limit = before
     return np.concatenate(found)
 
 

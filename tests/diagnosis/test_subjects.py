@@ -7,8 +7,8 @@ from tolerances import TOLERANCES
 
 from fastmlp import MLP
 from fastmlp.diagnosis.subjects import activation_row, from_arrays, from_function, loss_row, own_activation, own_subject
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
 
 HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
 

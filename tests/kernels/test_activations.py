@@ -8,10 +8,10 @@ import pytest
 import reference
 
 from fastmlp.initialization import INITIALIZERS
-from fastmlp.kernels import elementary  # noqa: F401 formulas of vectors
-from fastmlp.kernels.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.memory import load, store
+from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd import elementary  # noqa: F401 formulas of vectors
+from fastmlp.kernels.simd.load_store import load, store
 
 # Softmax needs a whole row, so its formula is written in each device's loss loop; test_per_layer and test_per_sample.
 ELEMENTWISE = [row for row in ACTIVATIONS if row.name != "softmax"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fastmlp.kernels.arguments import HYPER, LINE, N_SCALARS, aligned_zeros
-from fastmlp.kernels.cpu import update
-from fastmlp.kernels.optimizers import Settings
+from fastmlp.kernels.cpu.single_net import optimizer_step
+from fastmlp.kernels.formulas.update_rules import Settings
+from fastmlp.kernels.structs import HYPER, LINE, N_SCALARS, aligned_zeros
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
@@ -44,7 +44,7 @@ def test_large_arrays_without_huge_pages(monkeypatch):
 def test_settings_are_named_once():
     """The constants by which the update loop reads `hyper` are the places of the names in HYPER."""
     for place, name in enumerate(HYPER):
-        assert getattr(update, name.upper()) == place
+        assert getattr(optimizer_step, name.upper()) == place
     assert len(set(HYPER)) == len(HYPER)
 
 
@@ -54,9 +54,9 @@ def test_rules_read_what_there_is():
 
 
 def test_scalars_fit():
-    from fastmlp.kernels import arguments
+    from fastmlp.kernels import structs
 
-    places = [arguments.POWER1, arguments.POWER2, arguments.LAST_LOSS, arguments.EPOCH_LOSS, arguments.EPOCH_RIGHT]
-    places += [arguments.STEPS_DONE, arguments.DIVERGED]
+    places = [structs.POWER1, structs.POWER2, structs.LAST_LOSS, structs.EPOCH_LOSS, structs.EPOCH_RIGHT]
+    places += [structs.STEPS_DONE, structs.DIVERGED]
     assert sorted(places) == list(range(len(places)))
     assert max(places) < N_SCALARS

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from fastmlp.kernels import cache, compile_time, entry
-from fastmlp.kernels.compile_time import announced, counted, wait_for_others, waited
+from fastmlp.kernels.jit import call, compile_time, object_cache
+from fastmlp.kernels.jit.compile_time import announced, counted, wait_for_others, waited
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_an_error_ends_both(told):
 
 def test_a_kernel_that_is_not_on_the_disk_is_announced(told, monkeypatch, tmp_path):
     """And one that is there is only loaded: nobody is told, and the time counts."""
-    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(entry, "_address", len)
+    monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(call, "_address", len)
     made = []
 
     def compiled():
@@ -52,12 +52,12 @@ def test_a_kernel_that_is_not_on_the_disk_is_announced(told, monkeypatch, tmp_pa
         return b"code"
 
     before = waited()
-    assert entry.load("a kernel that nobody has", compiled) == 4
+    assert call.load("a kernel that nobody has", compiled) == 4
     assert made == [(True,)], "told before it is compiled"
     assert told == [True, False]
     after_compiling = waited()
     assert after_compiling > before
-    assert entry.load("a kernel that nobody has", compiled) == 4
+    assert call.load("a kernel that nobody has", compiled) == 4
     assert len(made) == 1
     assert told == [True, False]
     assert waited() > after_compiling

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.kernels import drafts
+from fastmlp.kernels.jit import atomic_file
 
 posix = pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked whether they live")
 WRITE_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from fastmlp.kernels.drafts import replacing
+from fastmlp.kernels.jit.atomic_file import replacing
 
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")
@@ -27,13 +27,13 @@ def names(folder):
 
 
 def write(path, data=b"new"):
-    with drafts.replacing(path) as file:
+    with atomic_file.replacing(path) as file:
         file.write(data)
 
 
 def left_behind(folder, **changes):
     """A draft as another process would name it."""
-    parts = {"host": drafts._host(), "pid": os.getpid(), "began": drafts._began(os.getpid())} | changes
+    parts = {"host": atomic_file._host(), "pid": os.getpid(), "began": atomic_file._began(os.getpid())} | changes
     path = folder / f".fastmlp-{parts['host']}-{parts['pid']}-{parts['began']}-{'0' * 16}.tmp"
     path.write_bytes(b"half")
     return path
@@ -49,18 +49,18 @@ def test_a_file_is_written_and_replaced(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
 def test_an_error_changes_nothing(tmp_path, error):
     (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(error), drafts.replacing(tmp_path / "a"):
+    with pytest.raises(error), atomic_file.replacing(tmp_path / "a"):
         raise error
     assert (tmp_path / "a").read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
 
 
 def test_the_draft_is_beside_the_file_and_known_as_one(tmp_path):
-    with drafts.replacing(tmp_path / "a") as file:
+    with atomic_file.replacing(tmp_path / "a") as file:
         (name,) = names(tmp_path)
         assert file.name == str(tmp_path / name)
-        assert drafts.DRAFT.fullmatch(name)[2] == str(os.getpid())
-        drafts.sweep(tmp_path)
+        assert atomic_file.DRAFT.fullmatch(name)[2] == str(os.getpid())
+        atomic_file.sweep(tmp_path)
         assert names(tmp_path) == [name], "this process lives"
 
 
@@ -91,7 +91,7 @@ def test_the_draft_of_a_killed_process_is_removed_with_the_next_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(tmp_path / "a")], check=False)
     assert done.returncode == -9
     (name,) = names(tmp_path)
-    assert drafts.DRAFT.fullmatch(name)
+    assert atomic_file.DRAFT.fullmatch(name)
     write(tmp_path / "b")
     assert names(tmp_path) == ["b"]
 
@@ -99,8 +99,8 @@ def test_the_draft_of_a_killed_process_is_removed_with_the_next_file(tmp_path):
 @posix
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="when processes began is not known")
 def test_the_number_of_a_dead_process_may_be_another_ones_now(tmp_path):
-    left_behind(tmp_path, began=drafts._began(os.getpid()) + 1)
-    drafts.sweep(tmp_path)
+    left_behind(tmp_path, began=atomic_file._began(os.getpid()) + 1)
+    atomic_file.sweep(tmp_path)
     assert names(tmp_path) == []
 
 
@@ -108,12 +108,12 @@ def test_the_number_of_a_dead_process_may_be_another_ones_now(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states of processes are not known")
 def test_a_dead_process_whose_parent_has_not_noticed_is_dead(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    draft = left_behind(tmp_path, pid=child.pid, began=drafts._began(child.pid))
-    drafts.sweep(tmp_path)
+    draft = left_behind(tmp_path, pid=child.pid, began=atomic_file._began(child.pid))
+    atomic_file.sweep(tmp_path)
     assert draft.exists()
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    drafts.sweep(tmp_path)
+    atomic_file.sweep(tmp_path)
     assert not draft.exists()
     child.communicate()
 
@@ -126,23 +126,23 @@ def test_what_is_not_certainly_left_behind_stays(tmp_path):
     for name in (".fastmlp-mine.tmp", ".fastmlp", "model.tmp"):
         kept.append(tmp_path / name)
         kept[-1].write_bytes(b"")
-    folder = tmp_path / f".fastmlp-{drafts._host()}-{dead}-1-{'0' * 16}.tmp"
+    folder = tmp_path / f".fastmlp-{atomic_file._host()}-{dead}-1-{'0' * 16}.tmp"
     folder.mkdir()
     left_behind(tmp_path, pid=dead + 2)
-    drafts.sweep(tmp_path)
+    atomic_file.sweep(tmp_path)
     assert names(tmp_path) == sorted([folder.name, *(path.name for path in kept)])
 
 
 def test_a_folder_that_takes_long_is_not_swept_each_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(drafts, "SHORT", -1.0)
-    monkeypatch.setattr(drafts, "SHARE", 1e-9)
-    drafts.sweep(tmp_path)
+    monkeypatch.setattr(atomic_file, "SHORT", -1.0)
+    monkeypatch.setattr(atomic_file, "SHARE", 1e-9)
+    atomic_file.sweep(tmp_path)
     draft = left_behind(tmp_path, pid=2**22 + 1)
-    drafts.sweep(tmp_path)
+    atomic_file.sweep(tmp_path)
     assert draft.exists()
     (tmp_path / "other").mkdir()
-    drafts.sweep(tmp_path / "other")
-    drafts.sweep(tmp_path)
+    atomic_file.sweep(tmp_path / "other")
+    atomic_file.sweep(tmp_path)
     assert draft.exists() == (os.name == "nt")
 
 

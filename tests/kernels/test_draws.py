@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import reference_random
 
-from fastmlp.kernels import draws
-from fastmlp.kernels.random import BLOCK, INITIAL
+from fastmlp.kernels.formulas import seeded_draws
+from fastmlp.kernels.formulas.counter_rng import BLOCK, INITIAL
 
 SEEDS = np.array([0, 1, 2**32 + 5, 2**63 - 1])
 
@@ -13,7 +13,7 @@ SEEDS = np.array([0, 1, 2**32 + 5, 2**63 - 1])
 @pytest.fixture(params=["numpy", "kernel"])
 def either(request, monkeypatch):
     """Both ways of drawing, whatever the amount."""
-    monkeypatch.setattr(draws, "FEW", 2**62 if request.param == "numpy" else 0)
+    monkeypatch.setattr(seeded_draws, "FEW", 2**62 if request.param == "numpy" else 0)
 
 
 @pytest.mark.parametrize("n", (1, 2, 3, 9, 2 * BLOCK - 1, 2 * BLOCK + 1))
@@ -23,12 +23,12 @@ def test_as_the_definition_says(either, n):
     for seed in SEEDS.tolist():
         words = [reference_random.philox((pair, 3, INITIAL, 5), seed) for pair in range(-(-n // 2))]
         expected.append([number for w in words for number in ((w[0] << 32) + w[1], (w[2] << 32) + w[3])][:n])
-    assert draws.numbers(SEEDS, n, INITIAL, 3, 5).tolist() == expected
+    assert seeded_draws.numbers(SEEDS, n, INITIAL, 3, 5).tolist() == expected
 
 
 def test_uniform_numbers(either):
     """53 bits, in the middle between their neighbours: never 0 or 1, and the mean is a half."""
-    found, bits = draws.uniforms(SEEDS, 5001, 2), draws.numbers(SEEDS, 5001, INITIAL, 2, 0)
+    found, bits = seeded_draws.uniforms(SEEDS, 5001, 2), seeded_draws.numbers(SEEDS, 5001, INITIAL, 2, 0)
     assert found.shape == (4, 5001)
     assert found.dtype == np.float64
     assert [x for row in found.tolist() for x in row] == [((b >> 11) + 0.5) / 2**53 for b in bits.ravel().tolist()]
@@ -39,16 +39,16 @@ def test_uniform_numbers(either):
 def test_numbers_depend_on_their_seed_alone(either):
     """Not on those that are drawn with it, nor on where it stands among them; seeds may have strides."""
     seeds = np.arange(40) * 7**18
-    found = draws.uniforms(seeds, 9, 0)
-    np.testing.assert_array_equal(draws.uniforms(seeds[::-3], 9, 0), found[::-3])
+    found = seeded_draws.uniforms(seeds, 9, 0)
+    np.testing.assert_array_equal(seeded_draws.uniforms(seeds[::-3], 9, 0), found[::-3])
 
 
 def test_the_seed_of_a_fit_alone_is_what_it_is_among_others(either):
     """A few seeds are drawn with Python's integers, more with NumPy, many by the kernel."""
-    seeds = np.tile(SEEDS, draws.FEW_SEEDS)
-    alone = [draws.fit_seed(seed, 7) for seed in seeds.tolist()]
-    found = draws.fit_seeds(seeds, 7)
+    seeds = np.tile(SEEDS, seeded_draws.FEW_SEEDS)
+    alone = [seeded_draws.fit_seed(seed, 7) for seed in seeds.tolist()]
+    found = seeded_draws.fit_seeds(seeds, 7)
     assert found.dtype == np.int64
     assert found.min() >= 0
     assert found.tolist() == alone
-    assert draws.fit_seeds(seeds[:3], 7).tolist() == alone[:3]
+    assert seeded_draws.fit_seeds(seeds[:3], 7).tolist() == alone[:3]

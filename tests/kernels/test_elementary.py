@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from fastmlp.kernels import elementary
-from fastmlp.kernels.elementary import exp, expm1, log, log1p, normal_cdf, sigmoid, softplus, tanh
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.memory import load, store
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd import elementary
+from fastmlp.kernels.simd.elementary import exp, expm1, log, log1p, normal_cdf, sigmoid, softplus, tanh
+from fastmlp.kernels.simd.load_store import load, store
 
 pytestmark = pytest.mark.thinned(3)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from fastmlp.kernels import cache, entry
-from fastmlp.kernels.compiler import machine_code
-from fastmlp.kernels.jit import kernel
-from fastmlp.kernels.memory import bare
+from fastmlp.kernels.jit import call, object_cache
+from fastmlp.kernels.jit.compiler import machine_code
+from fastmlp.kernels.jit.decorators import kernel
+from fastmlp.kernels.simd.load_store import bare
 
 
 class Parts(NamedTuple):
@@ -38,7 +38,7 @@ def spread(first, parts, last, out):
 def test_arguments_arrive(flag, dtype):
     numbers, table = np.array([1.5, 2.5, 3.5], dtype), np.arange(12, dtype=np.int64).reshape(3, 4)
     out = np.zeros(10)
-    entry.call(spread, dtype, -3, Parts(flag, 2**40, 0.25, numbers, table), np.float64(1e300), out)
+    call.call(spread, dtype, -3, Parts(flag, 2**40, 0.25, numbers, table), np.float64(1e300), out)
     np.testing.assert_array_equal(out, [-3, 2**40, 0.25, 1e300, flag, 2.5, 3, 6, 3, 12])
 
 
@@ -46,14 +46,14 @@ def test_empty_and_read_only_arrays():
     out, table = np.zeros(10), np.zeros((2, 3), np.int64)
     numbers = np.zeros(4, np.float32)[1:1]
     numbers.flags.writeable = False
-    entry.call(spread, "float32", 0, Parts(True, 1, 1.0, numbers, table), 0.0, out)
+    call.call(spread, "float32", 0, Parts(True, 1, 1.0, numbers, table), 0.0, out)
     assert out[6] == 0
 
 
 def test_a_repeated_call_has_other_arrays_in_the_places_of_two():
     x, table, out = np.array([1.0, 2.0]), np.arange(6).reshape(2, 3), np.zeros(10)
     parts = Parts(True, 1, 0.5, x, table)
-    repeated = entry.Repeated(spread, "repeated", (7, parts, 0.25, out), (x, out))
+    repeated = call.Repeated(spread, "repeated", (7, parts, 0.25, out), (x, out))
     for n in (1, 2, 3):
         numbers, out = np.array([1.0, 10.0 * n]), np.zeros(10)
         repeated(numbers, out)
@@ -75,26 +75,26 @@ def take(few, out):
 @pytest.mark.parametrize("first, second", [(Few(1), Few(0.5)), (Few(0.5), Few(1))])
 def test_a_class_has_real_numbers_in_the_same_fields(monkeypatch, first, second):
     """Another kernel, or one for other types, would be compiled for the one and given the other."""
-    monkeypatch.setattr(entry, "_structs", {})
-    monkeypatch.setattr(entry, "_entries", {})
-    entry.call(take, "first", first, np.zeros(1))
+    monkeypatch.setattr(call, "_structs", {})
+    monkeypatch.setattr(call, "_entries", {})
+    call.call(take, "first", first, np.zeros(1))
     with pytest.raises(TypeError, match=r"All Few must have real numbers in the same fields, but not Few"):
-        entry.call(take, "second", second, np.zeros(1))
+        call.call(take, "second", second, np.zeros(1))
 
 
 def test_wrong_types_are_found(monkeypatch):
     """With FASTMLP_CHECK_TYPES, as in these tests: a kernel reads its arguments as what it was compiled for."""
-    monkeypatch.setattr(entry, "CHECK_TYPES", True)
+    monkeypatch.setattr(call, "CHECK_TYPES", True)
     parts = Parts(True, 1, 1.0, np.zeros(2), np.zeros((2, 3), np.int64))
     out = np.zeros(10)
-    entry.call(spread, "checked", 0, parts, 0.0, out)
+    call.call(spread, "checked", 0, parts, 0.0, out)
     for wrong in (parts._replace(x=1), parts._replace(numbers=np.zeros(2, np.float32)), parts._replace(n=1.0)):
         with pytest.raises(AssertionError, match="was compiled for"):
-            entry.call(spread, "checked", 0, wrong, 0.0, out)
+            call.call(spread, "checked", 0, wrong, 0.0, out)
     with pytest.raises(AssertionError, match="strided"):
-        entry.call(spread, "checked", 0, parts._replace(numbers=np.zeros(4)[::2]), 0.0, out)
+        call.call(spread, "checked", 0, parts._replace(numbers=np.zeros(4)[::2]), 0.0, out)
     with pytest.raises(TypeError, match="named tuples of both, but not a str"):
-        entry.call(spread, "text", 0, parts, "last", out)
+        call.call(spread, "text", 0, parts, "last", out)
 
 
 def test_what_no_process_has_is_refused():
@@ -115,7 +115,7 @@ def test_what_no_process_has_is_refused():
 
 
 def test_code_is_compiled_once_and_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
     made = []
 
     def compiled():
@@ -125,11 +125,11 @@ def test_code_is_compiled_once_and_kept(monkeypatch, tmp_path):
         )
 
     def load_anew():
-        monkeypatch.setattr(entry, "_addresses", {})  # as in another process
-        assert entry.load("spread", compiled)
+        monkeypatch.setattr(call, "_addresses", {})  # as in another process
+        assert call.load("spread", compiled)
 
     load_anew()
-    assert entry.load("spread", compiled) == entry.load("spread", compiled)
+    assert call.load("spread", compiled) == call.load("spread", compiled)
     load_anew()
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-8])

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fastmlp.kernels.entry import call
+from fastmlp.kernels.jit.call import call
 
 
 def total_of(x):
     out = np.empty(1)
-    call("finite.total_of", x.dtype, x, x.size, out)
+    call("simd.finite_sum.total_of", x.dtype, x, x.size, out)
     return out[0]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.kernels import folder as module
-from fastmlp.kernels.folder import base_folder, make_folder, read_file, reason_against
+from fastmlp.kernels.jit import cache_dir as module
+from fastmlp.kernels.jit.cache_dir import base_folder, make_folder, read_file, reason_against
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
 as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
@@ -148,7 +148,7 @@ def test_files_of_others_are_not_read(folder):
 def test_what_is_no_regular_file_is_neither_read_nor_waited_for(folder, make):
     make(folder / "a")
     assert not stat.S_ISREG(os.lstat(folder / "a").st_mode)
-    text = "import sys\nfrom fastmlp.kernels.folder import read_file\nread_file(sys.argv[1])"
+    text = "import sys\nfrom fastmlp.kernels.jit.cache_dir import read_file\nread_file(sys.argv[1])"
     command = [sys.executable, "-c", text, str(folder / "a")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "OSError" in done.stderr or "IsADirectoryError" in done.stderr

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from fastmlp.kernels import forks
+from fastmlp.kernels.jit import fork_lock
 
 
 class Hooks:
@@ -16,7 +16,7 @@ class Hooks:
 @pytest.mark.parametrize("kind", [threading.Lock, threading.RLock])
 def test_it_is_held_while_forking(kind, monkeypatch):
     hooks, lock = Hooks(monkeypatch), kind()
-    assert forks.hold_while_forking(lock) is lock
+    assert fork_lock.hold_while_forking(lock) is lock
     for after in ("after_in_parent", "after_in_child"):
         hooks.before()
         found = []
@@ -30,7 +30,7 @@ def test_it_is_held_while_forking(kind, monkeypatch):
 
 
 def test_a_thread_may_fork_while_it_has_the_lock_itself(monkeypatch):
-    hooks, lock = Hooks(monkeypatch), forks.hold_while_forking(threading.RLock())
+    hooks, lock = Hooks(monkeypatch), fork_lock.hold_while_forking(threading.RLock())
     with lock:
         hooks.before()
         hooks.after_in_parent()
@@ -39,8 +39,8 @@ def test_a_thread_may_fork_while_it_has_the_lock_itself(monkeypatch):
 
 
 def test_a_lock_that_was_not_had_is_free_in_the_child(monkeypatch):
-    monkeypatch.setattr(forks, "PATIENCE", 0.01)
-    hooks, lock = Hooks(monkeypatch), forks.hold_while_forking(threading.RLock())
+    monkeypatch.setattr(fork_lock, "PATIENCE", 0.01)
+    hooks, lock = Hooks(monkeypatch), fork_lock.hold_while_forking(threading.RLock())
     begun, end = threading.Event(), threading.Event()
 
     def hold():
@@ -56,7 +56,7 @@ def test_a_lock_that_was_not_had_is_free_in_the_child(monkeypatch):
     assert not lock.acquire(blocking=False)
     end.set()
     thread.join()
-    lock = forks.hold_while_forking(threading.Lock())
+    lock = fork_lock.hold_while_forking(threading.Lock())
     lock.acquire()
     hooks.before()
     hooks.after_in_child()

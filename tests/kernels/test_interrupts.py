@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fastmlp.kernels import interrupts
+from fastmlp.kernels.jit import interrupts
 
 pytestmark = [
     pytest.mark.usefixtures("ctrl_c"),

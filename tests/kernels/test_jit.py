@@ -6,9 +6,9 @@ import numba
 import numpy as np
 import pytest
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.jit import OPTIONS, Formulas, formula, inner, loop_selector, selector
-from fastmlp.kernels.memory import load, store
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.jit.decorators import OPTIONS, Formulas, formula, inner, loop_selector, selector
+from fastmlp.kernels.simd.load_store import load, store
 
 
 @formula

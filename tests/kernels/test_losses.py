@@ -6,10 +6,11 @@ import pytest
 import reference
 from scipy.special import log_softmax
 
-from fastmlp.kernels import activations, elementary  # noqa: F401 formulas of vectors
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.losses import CODES, LOSSES, SOFTMAX_CROSS_ENTROPY
-from fastmlp.kernels.memory import load, store
+from fastmlp.kernels.formulas import activations
+from fastmlp.kernels.formulas.losses import CODES, LOSSES, SOFTMAX_CROSS_ENTROPY
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd import elementary  # noqa: F401 formulas of vectors
+from fastmlp.kernels.simd.load_store import load, store
 
 each_row = pytest.mark.parametrize("row", LOSSES, ids=[row.name for row in LOSSES])
 C = 0.7  # huber's constant; no other loss reads it

@@ -5,7 +5,7 @@ import pytest
 import reference_optimizers
 from reference_optimizers import EXAMPLES
 
-from fastmlp.kernels.optimizers import CODES, MOST_STATE, RULES, Settings
+from fastmlp.kernels.formulas.update_rules import CODES, MOST_STATE, RULES, Settings
 
 LEARNING_RATE = 0.1
 

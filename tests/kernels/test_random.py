@@ -8,10 +8,10 @@ import pytest
 import reference_random
 from scipy.stats import chisquare
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels import random
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.random import BLOCK, DROPOUT, SHUFFLE, philox
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.formulas import counter_rng
+from fastmlp.kernels.formulas.counter_rng import BLOCK, DROPOUT, SHUFFLE, philox
+from fastmlp.kernels.jit.decorators import OPTIONS
 
 
 @numba.njit(**OPTIONS)
@@ -22,7 +22,7 @@ def words(counters, seed, out):
         out[k, 0], out[k, 1], out[k, 2], out[k, 3] = philox(c[0], c[1], c[2], c[3], seed)
 
 
-_permutation = random.permutation
+_permutation = counter_rng.permutation
 
 
 @numba.njit(**OPTIONS)

@@ -8,9 +8,8 @@ import numba
 import numpy as np
 import pytest
 
-from fastmlp.kernels.folds import largest, total
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.memory import (
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd.load_store import (
     at,
     bare,
     fill,
@@ -22,7 +21,8 @@ from fastmlp.kernels.memory import (
     store_first,
     transpose_square,
 )
-from fastmlp.kernels.simd import absolute, keep_first, multiply_add, ratio, sqrt, where
+from fastmlp.kernels.simd.reductions import largest, total
+from fastmlp.kernels.simd.vector import absolute, keep_first, multiply_add, ratio, sqrt, where
 
 pytestmark = pytest.mark.thinned(3)
 
@@ -192,8 +192,8 @@ def test_transpose_square(dtype):
 GUARDED = """
 import ctypes, mmap
 import numba, numpy as np
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.memory import load_first, store_first
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd.load_store import load_first, store_first
 
 page = mmap.PAGESIZE
 memory = mmap.mmap(-1, 2 * page)

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from fastmlp.kernels import turns
-from fastmlp.kernels.turns import turn
+from fastmlp.kernels.jit import file_lock
+from fastmlp.kernels.jit.file_lock import turn
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody waits on Windows")
 DO_ONCE = """
 import sys, time
 from pathlib import Path
-from fastmlp.kernels.turns import turn
+from fastmlp.kernels.jit.file_lock import turn
 
 folder = Path(sys.argv[1])
 print("here", flush=True)
@@ -28,7 +28,7 @@ print("has it", (folder / "it").read_text(), flush=True)
 ENTER_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from fastmlp.kernels.turns import turn
+from fastmlp.kernels.jit.file_lock import turn
 
 with turn(Path(sys.argv[1]) / "it.lock"):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -69,7 +69,7 @@ def test_an_error_ends_a_turn(tmp_path):
 
 
 def test_nobody_waits_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(turns, "PATIENCE", 0.1)
+    monkeypatch.setattr(file_lock, "PATIENCE", 0.1)
     with turn(tmp_path / "it.lock"), turn(tmp_path / "it.lock"):  # a second file of this process: locked for it too
         pass
 
@@ -78,7 +78,7 @@ def test_nobody_waits_where_files_have_no_locks(tmp_path, monkeypatch):
     def refused(*arguments):
         raise OSError("no locks available")
 
-    monkeypatch.setattr(turns.fcntl, "flock", refused)
+    monkeypatch.setattr(file_lock.fcntl, "flock", refused)
     with turn(tmp_path / "it.lock"), turn(tmp_path / "it.lock"):
         pass
     occupied = tmp_path / "file"

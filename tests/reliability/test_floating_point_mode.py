@@ -114,9 +114,9 @@ def test_mode_after(call, monkeypatch, count):
 def test_a_caller_that_flushes_goes_on_to_flush():
     """The mode is put back, not set to the usual one."""
     numba = pytest.importorskip("numba")
-    from fastmlp.kernels.cpu.denormals import flush_denormals, restore_denormals
-    from fastmlp.kernels.jit import OPTIONS
-    from fastmlp.kernels.target import IS_X86
+    from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
+    from fastmlp.kernels.jit.cpu_features import IS_X86
+    from fastmlp.kernels.jit.decorators import OPTIONS
 
     if not IS_X86:
         pytest.skip("only x86 processors have this mode")

@@ -67,7 +67,7 @@ print(fit())
 PARSING = (
     HEAD
     + """
-from fastmlp.kernels.cuda.printer import PARSING
+from fastmlp.kernels.cuda.build.formula_printer import PARSING
 
 def hold():
     with PARSING:
@@ -157,7 +157,7 @@ def test_forks_during_a_cold_fit(is_long, tmp_path, count):
     if not is_long:
         pytest.skip("a cold fit for each moment takes half a minute")
     moments = [("numba", 0.0), ("numba.core", 0.05)]
-    moments += [("fastmlp.kernels.compiler", seconds) for seconds in (0.0, 0.5, 1.0, 2.0, 4.0)]
+    moments += [("fastmlp.kernels.jit.compiler", seconds) for seconds in (0.0, 0.5, 1.0, 2.0, 4.0)]
     for k, (module, seconds) in enumerate(moments):
         found = run(COLD, module, seconds, cache=tmp_path / str(k))
         assert found == ["True", "['epochs'] epochs"], (module, seconds)

@@ -51,9 +51,9 @@ print(json.dumps({
     "equal": bool((other.params == net.params).all()), "handler": signal.getsignal(signal.SIGINT).__name__,
 }))
 """
-SHORT = [("numba.core", 0.0), ("fastmlp.kernels.compiler", 0.5)]
+SHORT = [("numba.core", 0.0), ("fastmlp.kernels.jit.compiler", 0.5)]
 LONG = [*SHORT, ("numba", 0.0), ("llvmlite.ir", 0.0), ("numba.core.types", 0.1), ("numba.np", 0.0)]
-LONG += [("fastmlp.kernels.compiler", seconds) for seconds in (0.0, 1.0, 2.0, 4.0)]
+LONG += [("fastmlp.kernels.jit.compiler", seconds) for seconds in (0.0, 1.0, 2.0, 4.0)]
 
 
 def interrupted_fit(folder, module, seconds):

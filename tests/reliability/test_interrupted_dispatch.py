@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 
-import fastmlp.kernels.cpu.team as team_module
-from fastmlp.kernels.cpu.barrier import all_here
-from fastmlp.kernels.cpu.team import Team
-from fastmlp.kernels.jit import kernel
+import fastmlp.kernels.cpu.threads.thread_team as team_module
+from fastmlp.kernels.cpu.threads.barrier import all_here
+from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.jit.decorators import kernel
 
 N_RANKS, ROUNDS = 3, 1_000_000  # some milliseconds
 KIND = "a board of int64"

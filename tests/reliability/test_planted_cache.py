@@ -13,7 +13,7 @@ import warnings
 
 import pytest
 
-from fastmlp.kernels import cache, entry
+from fastmlp.kernels.jit import call, object_cache
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
 OTHER = 54321  # a user
@@ -23,20 +23,20 @@ OTHER = 54321  # a user
 def load(tmp_path, monkeypatch):
     """Returns what was run, the file of the kernel, and what was warned."""
     folder = tmp_path / "base" / "tag"
-    monkeypatch.setattr(cache, "cache_folder", lambda: folder)
-    monkeypatch.setattr(cache.shipped, "path_here", lambda *_: None)
-    monkeypatch.setattr(entry, "_address", lambda code: code.decode())
+    monkeypatch.setattr(object_cache, "cache_folder", lambda: folder)
+    monkeypatch.setattr(object_cache.shipped, "path_here", lambda *_: None)
+    monkeypatch.setattr(call, "_address", lambda code: code.decode())
 
     def as_a_new_process():
-        monkeypatch.setattr(cache, "_reasons", {})
-        monkeypatch.setattr(cache, "_warned", [])
-        monkeypatch.setattr(entry, "_addresses", {})
+        monkeypatch.setattr(object_cache, "_reasons", {})
+        monkeypatch.setattr(object_cache, "_warned", [])
+        monkeypatch.setattr(call, "_addresses", {})
         signal.alarm(60)  # nobody waits for a pipe, or this ends all
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            ran = entry.load("a kernel", lambda: b"compiled")
+            ran = call.load("a kernel", lambda: b"compiled")
         signal.alarm(0)
-        return ran, cache._path("a kernel"), [str(warning.message) for warning in said]
+        return ran, object_cache._path("a kernel"), [str(warning.message) for warning in said]
 
     return as_a_new_process
 

@@ -9,7 +9,7 @@ from reference import ReferenceMLP
 
 import fastmlp.heuristics
 from fastmlp import MLP, Population, optimizers
-from fastmlp.kernels.arguments import parts_of
+from fastmlp.kernels.structs import parts_of
 from fastmlp.schedules import schedule_factors
 
 HIDDEN = ("tanh", "sigmoid", "softplus", "silu", "gelu", "elu", "softsign")  # smooth: rounding turns no corner

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..interruption import uninterrupted
-from ..kernels.cpu.one_net import MAKE_AFTER, is_tiny
+from ..kernels.cpu.unrolled.single_net_lookup import MAKE_AFTER, is_tiny
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import scores as scores
+from . import scores
 from .measurements import Measurements
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.activations import ACTIVATIONS
+from ..kernels.formulas.activations import ACTIVATIONS
 from .subjects import Subject, from_arrays, from_function
 
 PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "Activation")

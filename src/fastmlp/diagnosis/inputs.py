@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data import as_numbers, checked_pair
 from ..history import History
-from ..kernels.activations import ACTIVATIONS
+from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
 from .loss_curves import Curve
 from .measurements import rows_of

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.activations import Activation
+from ..kernels.formulas.activations import Activation
 from .dropout_noise import Masks, draw_masks
 from .label_checks import DataChecks, check_data
 from .landscape import Landscape, survey

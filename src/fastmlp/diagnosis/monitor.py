@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data import on_host
 from ..errors import TrainingWarning
-from ..kernels.arguments import DIVERGED_NET, Data
+from ..kernels.structs import DIVERGED_NET, Data
 from ..network import Network
 from .measurements import FLAT, base_loss_of, has_dead_side, steepest
 from .subjects import own_subject, slope

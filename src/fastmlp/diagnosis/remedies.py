@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import scores as scores
+from . import scores
 from .facts import dropout as largest_dropout
 from .facts import layer_name, number, one, rate
 from .measurements import Measurements

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import unknown_name
-from ..kernels.activations import ACTIVATIONS, Activation
-from ..kernels.activations import CODES as ACTIVATION_CODES
-from ..kernels.losses import CODES as LOSS_CODES
-from ..kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY, Loss
+from ..kernels.formulas.activations import ACTIVATIONS, Activation
+from ..kernels.formulas.activations import CODES as ACTIVATION_CODES
+from ..kernels.formulas.losses import CODES as LOSS_CODES
+from ..kernels.formulas.losses import LOSSES, SOFTMAX_CROSS_ENTROPY, Loss
 from ..layout import Layout
 from ..network import Network
 

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import remedies as remedies
-from . import scores as scores
+from . import remedies, scores
 from .facts import layer_name, number, one
 from .measurements import Measurements
 

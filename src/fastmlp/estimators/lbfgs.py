@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import interrupts
+from ..kernels.jit import interrupts
 from ..mlp import MLP
 
 INTERRUPTED = -1  # a status beside SciPy's

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import as_features, as_targets, class_numbers, metric_of
 from ..errors import checked_count, counted
-from ..kernels.arguments import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
+from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network import Network
 from .style import plain
 

@@ -6,9 +6,9 @@ import pytest
 
 import fastmlp
 from fastmlp import MLP, Population
-from fastmlp.kernels.cpu.barrier import IS_X86
-from fastmlp.kernels.cpu.denormals import flush_denormals, restore_denormals
-from fastmlp.kernels.jit import OPTIONS
+from fastmlp.kernels.cpu.threads.barrier import IS_X86
+from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
+from fastmlp.kernels.jit.decorators import OPTIONS
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 

@@ -4,11 +4,11 @@ import numba
 import numpy as np
 import pytest
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.lane_copies import SIDES, make_copies, transpose
-from fastmlp.kernels.cpu.work import LANES
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.memory import offset
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu.population.gather_scatter import SIDES, make_copies, transpose
+from fastmlp.kernels.cpu.workspace import LANES
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd.load_store import offset
 
 pytestmark = pytest.mark.thinned(3)
 

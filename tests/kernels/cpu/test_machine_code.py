@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.cpu import elements, update
-from fastmlp.kernels.cpu.product import make_product, nothing_after
-from fastmlp.kernels.cpu.work import ROWS
-from fastmlp.kernels.jit import ENTRY, OPTIONS, inner
-from fastmlp.kernels.losses import LOSSES
-from fastmlp.kernels.memory import offset
-from fastmlp.kernels.optimizers import RULES, Settings
+from fastmlp.kernels.cpu.gemm.gemm import make_product, nothing_after
+from fastmlp.kernels.cpu.single_net import elementwise, optimizer_step
+from fastmlp.kernels.cpu.workspace import ROWS
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.kernels.formulas.update_rules import RULES, Settings
+from fastmlp.kernels.jit.decorators import ENTRY, OPTIONS, inner
+from fastmlp.kernels.simd.load_store import offset
 
 FEATURES = binding.get_host_cpu_features()
 WIDEST = "zmm" if FEATURES.get("avx512f") else "ymm" if FEATURES.get("avx2") else "xmm"
@@ -54,7 +54,7 @@ def assert_packed(text, arithmetic=r"v?(add|sub|mul|div|max|min|and|fn?madd\w*|f
 
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
 def test_activate(code):
-    activate = elements._make_activate(ACTIVATIONS[code])
+    activate = elementwise._make_activate(ACTIVATIONS[code])
 
     def run(z, b, a):
         activate(z, 0, b, 0, False, 64, 64, a, 0)
@@ -64,7 +64,7 @@ def test_activate(code):
 
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
 def test_backward(code):
-    backward = elements._make_backward(ACTIVATIONS[code])
+    backward = elementwise._make_backward(ACTIVATIONS[code])
 
     def run(kept, delta):
         backward(kept, 0, 4096, delta, 0)
@@ -74,7 +74,7 @@ def test_backward(code):
 
 @pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
 def test_loss_and_delta(code):
-    loss_and_delta = elements._make_loss(LOSSES[code])
+    loss_and_delta = elementwise._make_loss(LOSSES[code])
 
     def run(z, a, y, delta, scale, rows, width):
         loss_and_delta(z, a, 0, y, 0, True, y, 0, scale, scale, rows, width, delta)
@@ -84,7 +84,7 @@ def test_loss_and_delta(code):
 
 @pytest.mark.parametrize("code", range(len(RULES)), ids=[row.name for row in RULES])
 def test_update(code):
-    update_loop = update.make_update(RULES[code])
+    update_loop = optimizer_step.make_update(RULES[code])
 
     def run(p, g, s, h):
         update_loop(p, g, s, 0, 1024, 1024, h)
@@ -93,7 +93,7 @@ def test_update(code):
 
 
 def test_adjust():
-    adjust = update.adjust
+    adjust = optimizer_step.adjust
 
     def run(p, g, decay):
         adjust(p, g, 0, 1024, decay, decay, decay)
@@ -103,7 +103,7 @@ def test_adjust():
 
 @pytest.mark.parametrize("rows, width", [(64, 10), (64, 64)])
 def test_softmax(rows, width):
-    softmax_rows = elements.softmax_rows
+    softmax_rows = elementwise.softmax_rows
 
     def run(z, a, scratch):
         softmax_rows(z, 0, rows, width, a, 0, scratch)
@@ -112,7 +112,7 @@ def test_softmax(rows, width):
 
 
 def test_other_passes():
-    multiply, squares = elements.multiply, update.squares
+    multiply, squares = elementwise.multiply, optimizer_step.squares
 
     def run_multiply(a, mask, out):
         multiply(a, 0, mask, 0, 1024, out, 0)
@@ -129,7 +129,7 @@ def test_other_passes():
 def test_samples_as_lanes(monkeypatch):
     """The two widths of the small nets: whole kernels, since their loops only exist inside them."""
     from fastmlp import MLP
-    from fastmlp.kernels import cache, compiler, entry
+    from fastmlp.kernels.jit import call, compiler, object_cache
 
     listings = []
 
@@ -138,9 +138,9 @@ def test_samples_as_lanes(monkeypatch):
         listings.append(library.get_asm_str())
         return library.object_code
 
-    monkeypatch.setattr(cache, "read", lambda name: None)
-    monkeypatch.setattr(entry, "_entries", {})
-    monkeypatch.setattr(entry, "_addresses", {})
+    monkeypatch.setattr(object_cache, "read", lambda name: None)
+    monkeypatch.setattr(call, "_entries", {})
+    monkeypatch.setattr(call, "_addresses", {})
     monkeypatch.setattr(compiler, "machine_code", machine_code)
     X, y = np.random.default_rng(0).random((32, 2)), np.ones(32)
     for rows, register in ((4, "xmm"), (32, WIDEST)):
@@ -151,10 +151,10 @@ def test_samples_as_lanes(monkeypatch):
 
 def test_nets_as_lanes():
     """The loops over units: weights and activations of 16 nets to a load, no scalar arithmetic among them."""
-    from fastmlp.kernels.cpu import per_net
-    from fastmlp.kernels.memory import offset
+    from fastmlp.kernels.cpu.population import gradient
+    from fastmlp.kernels.simd.load_store import offset
 
-    dense, weight_gradients = per_net.make_loops(16)[:2]
+    dense, weight_gradients = gradient.make_loops(16)[:2]
 
     def run_dense(p, x, y):
         dense(offset(p, 0), 0, 1, 4, True, 16, offset(x, 0), 0, 4, 4, 8, offset(y, 0), 0)
@@ -180,9 +180,9 @@ MOST_SPILLS = {
 @pytest.mark.parametrize("sizes, lanes, most_spills", MOST_SPILLS[WIDEST])
 def test_straight_line(sizes, lanes, most_spills, loops):
     """All vectors, nothing scalar, no calls; what does not fit into the registers is bounded, and aligned."""
-    from fastmlp.kernels.activations import CODES
-    from fastmlp.kernels.compiler import library_of_c
-    from fastmlp.kernels.cpu.straight_line_code import python_function, signature
+    from fastmlp.kernels.cpu.unrolled.population_codegen import python_function, signature
+    from fastmlp.kernels.formulas.activations import CODES
+    from fastmlp.kernels.jit.compiler import library_of_c
 
     function = python_function((sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0, lanes, loops))
     text = without_wrappers(library_of_c(function, *signature(np.dtype("float32"))).assembly())

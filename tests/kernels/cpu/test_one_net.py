@@ -9,9 +9,9 @@ import pytest
 from reference import ReferenceMLP
 
 import fastmlp
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.cpu import one_net
-from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.cpu.unrolled import single_net_lookup
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 
 HIDDEN = [row.name for row in ACTIVATIONS if row.name not in ("softmax", "exponential")]
@@ -25,14 +25,14 @@ SIGMOIDS = {
 @pytest.fixture
 def used(monkeypatch):
     """The straight-line form from the first step on: a list of the addresses that were called."""
-    calls, ask = [], one_net.address_for
+    calls, ask = [], single_net_lookup.address_for
 
     def noted(*arguments):
         calls.append(ask(*arguments))
         return calls[-1]
 
-    monkeypatch.setattr(one_net, "MAKE_AFTER", 0)
-    monkeypatch.setattr(one_net, "address_for", noted)
+    monkeypatch.setattr(single_net_lookup, "MAKE_AFTER", 0)
+    monkeypatch.setattr(single_net_lookup, "address_for", noted)
     return calls
 
 
@@ -48,7 +48,7 @@ def assert_same(used, *arguments, **settings):
     assert len(used) > 0
     assert all(used)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(one_net, "address_for", lambda *_: 0)
+        patch.setattr(single_net_lookup, "address_for", lambda *_: 0)
         expected, records = fit(*arguments, **settings)
     np.testing.assert_array_equal(net.params, expected.params)
     np.testing.assert_array_equal(history.loss, records.loss)
@@ -155,27 +155,27 @@ def test_who_has_none(why, sizes, settings, used):
 
 def test_made_when_worth_it(monkeypatch):
     """Never before so many steps; a little later if another process has made it."""
-    monkeypatch.setattr(one_net, "_steps_done", {})
+    monkeypatch.setattr(single_net_lookup, "_steps_done", {})
     asked, on_disk = [], False
-    monkeypatch.setattr(one_net, "address", lambda *which: asked.append(which) or 1)
-    monkeypatch.setattr(one_net, "_is_on_disk", lambda *which: on_disk)
-    monkeypatch.setattr(one_net, "LOAD_AFTER", 100)
-    monkeypatch.setattr(one_net, "MAKE_AFTER", 1000)
+    monkeypatch.setattr(single_net_lookup, "address", lambda *which: asked.append(which) or 1)
+    monkeypatch.setattr(single_net_lookup, "_is_on_disk", lambda *which: on_disk)
+    monkeypatch.setattr(single_net_lookup, "LOAD_AFTER", 100)
+    monkeypatch.setattr(single_net_lookup, "MAKE_AFTER", 1000)
     net = fastmlp.MLP((2, 2, 1), random_state=0)
     data, course = [], []
-    address_for = one_net.address_for
+    address_for = single_net_lookup.address_for
 
     def noted(net, given, what, dtype, n_steps):
         data.append((net, given, dtype))
         course.append(what)
         return 0
 
-    monkeypatch.setattr(one_net, "address_for", noted)
+    monkeypatch.setattr(single_net_lookup, "address_for", noted)
     net.fit(X, XOR, epochs=1, batch_size=4)
     (description, samples, dtype), what = data[0], course[0]
     ask = lambda n: address_for(description, samples, what, dtype, n)
     assert [ask(500), ask(500), ask(1)] == [0, 0, 1]
-    one_net._steps_done.clear()
+    single_net_lookup._steps_done.clear()
     on_disk = True
     assert [ask(100), ask(1)] == [0, 1]
     assert len(asked) == 2

@@ -9,8 +9,8 @@ from reference_random import epoch_order
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, Adam, AdamW, Quickprop, RMSprop, Rprop, heuristics
-from fastmlp.kernels.arguments import HYPER
-from fastmlp.kernels.draws import fit_seed
+from fastmlp.kernels.formulas.seeded_draws import fit_seed
+from fastmlp.kernels.structs import HYPER
 from fastmlp.optimizers import settings_of
 
 pytestmark = pytest.mark.thinned(3)

@@ -13,7 +13,7 @@ import fastmlp.heuristics
 import fastmlp.objective
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.work import PANELS_FROM, STAYING_PARAMS
+from fastmlp.kernels.cpu.workspace import PANELS_FROM, STAYING_PARAMS
 
 pytestmark = pytest.mark.thinned(3)
 

@@ -4,11 +4,11 @@ import numba
 import numpy as np
 import pytest
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu import work
-from fastmlp.kernels.cpu.pieces import take_piece
-from fastmlp.kernels.cpu.work import LINE_OF_COUNTS, ROWS, STAYING_PARAMS, UNIT, piece_of
-from fastmlp.kernels.jit import OPTIONS
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu import workspace
+from fastmlp.kernels.cpu.threads.work_stealing import take_piece
+from fastmlp.kernels.cpu.workspace import LINE_OF_COUNTS, ROWS, STAYING_PARAMS, UNIT, piece_of
+from fastmlp.kernels.jit.decorators import OPTIONS
 
 
 @numba.njit(**OPTIONS)
@@ -40,10 +40,12 @@ def test_ranks_that_are_equally_fast_keep_their_parts():
 
 
 def test_pieces_of_a_batch():
-    assert piece_of(100, 100, 1) == piece_of(200, 100, 2) == piece_of(200, 100, 8) == work.PIECE_ROWS // ROWS * ROWS
+    assert (
+        piece_of(100, 100, 1) == piece_of(200, 100, 2) == piece_of(200, 100, 8) == workspace.PIECE_ROWS // ROWS * ROWS
+    )
     assert piece_of(1, 100, 1) == piece_of(128, 100, 16) == ROWS
-    assert -(-(10**6) // piece_of(10**6, 100, 2)) <= work.MOST_PIECES + 1
-    assert piece_of(256, STAYING_PARAMS + 1, 2) == work.LARGE_PIECE_ROWS // ROWS * ROWS
+    assert -(-(10**6) // piece_of(10**6, 100, 2)) <= workspace.MOST_PIECES + 1
+    assert piece_of(256, STAYING_PARAMS + 1, 2) == workspace.LARGE_PIECE_ROWS // ROWS * ROWS
     assert piece_of(256, STAYING_PARAMS + 1, 8) == 32 // ROWS * ROWS
     assert piece_of(5, STAYING_PARAMS + 1, 8) == ROWS
     assert piece_of(5000, 100, 0) == 5000
@@ -53,7 +55,7 @@ def test_pieces_of_a_batch():
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 5000, 2), (784, 512, 512, 10), (64, 64, 10), (2048, 2048, 10)])
 def test_pieces_of_the_weights(sizes, n_ranks):
     """Not too large, or as small as they can be."""
-    starts = work.weight_pieces(list(sizes), n_ranks)
+    starts = workspace.weight_pieces(list(sizes), n_ranks)
     for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
         assert 1 <= n <= -(-fan_in // UNIT)
-        assert fan_in * fan_out / n <= max(work.PIECE_WEIGHTS, UNIT * fan_out)
+        assert fan_in * fan_out / n <= max(workspace.PIECE_WEIGHTS, UNIT * fan_out)

@@ -8,10 +8,10 @@ from queue import SimpleQueue
 
 import pytest
 
-import fastmlp.kernels.cpu.team as team_module
-from fastmlp.kernels.cpu import placement
-from fastmlp.kernels.cpu.team import Team
-from fastmlp.kernels.jit import kernel
+import fastmlp.kernels.cpu.threads.thread_team as team_module
+from fastmlp.kernels.cpu.threads import affinity
+from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.jit.decorators import kernel
 
 PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 needs_several = pytest.mark.skipif(len(PROCESSORS) < 2, reason="there are not two processors, or no affinities")
@@ -22,7 +22,7 @@ def serve(orders, answers):
     answers.put(threading.get_native_id())
     while (allowed := orders.get()) is not None:
         before = os.sched_getaffinity(0)
-        placement.set_free(allowed)
+        affinity.set_free(allowed)
         answers.put((before, os.sched_getaffinity(0)))
 
 
@@ -36,10 +36,10 @@ def test_begins_elsewhere_and_is_set_free():
         one = {min(here)}
         os.sched_setaffinity(0, one)  # so that it is known which processor is this thread's
         try:
-            assert placement.keep_apart([thread]) is None, "there is no other one"
+            assert affinity.keep_apart([thread]) is None, "there is no other one"
         finally:
             os.sched_setaffinity(0, here)
-        allowed = placement.keep_apart([thread])
+        allowed = affinity.keep_apart([thread])
         assert allowed == here
         away = os.sched_getaffinity(native)
         assert away < here
@@ -55,7 +55,7 @@ def test_one_processor_each_where_that_takes_all():
     pairs = [(SimpleQueue(), SimpleQueue()) for _ in range(len(PROCESSORS) - 1)]
     threads = [start_new_thread(serve, pair) for pair in pairs]
     natives = [answers.get(timeout=10) for _, answers in pairs]
-    allowed = placement.keep_apart(threads)
+    allowed = affinity.keep_apart(threads)
     places = [os.sched_getaffinity(native) for native in natives]
     assert all(len(place) == 1 for place in places)
     assert len(set.union(*places)) == len(threads)
@@ -66,12 +66,12 @@ def test_one_processor_each_where_that_takes_all():
 
 @needs_several
 def test_more_threads_than_other_processors_are_left_alone():
-    assert placement.keep_apart([0] * len(PROCESSORS)) is None
+    assert affinity.keep_apart([0] * len(PROCESSORS)) is None
 
 
 @needs_several
 def test_processors_that_the_process_has_lost():
-    placement.set_free({max(PROCESSORS) + 1000})
+    affinity.set_free({max(PROCESSORS) + 1000})
     assert os.sched_getaffinity(0) == PROCESSORS
 
 
@@ -85,7 +85,7 @@ def test_a_team_keeps_ranks_apart_after_a_rest_and_leaves_them_free(monkeypatch)
     given, found = [], []
 
     def set_free(allowed):
-        placement.set_free(allowed)
+        affinity.set_free(allowed)
         given.append(allowed)
         found.append(os.sched_getaffinity(0))
 
@@ -99,6 +99,6 @@ def test_a_team_keeps_ranks_apart_after_a_rest_and_leaves_them_free(monkeypatch)
 
 
 def test_other_systems_do_without(monkeypatch):
-    monkeypatch.setattr(placement, "_set_mask", None)
-    assert placement.keep_apart([1]) is None
-    placement.set_free(None)
+    monkeypatch.setattr(affinity, "_set_mask", None)
+    assert affinity.keep_apart([1]) is None
+    affinity.set_free(None)

@@ -6,13 +6,13 @@ import pytest
 from panels import panels_of
 from tolerances import TOLERANCES
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.elements import column_sums
-from fastmlp.kernels.cpu.few_columns import FEW, are_few, dots, sums_of_rows
-from fastmlp.kernels.cpu.product import make_product, nothing_after, panel_sums, plain_product
-from fastmlp.kernels.cpu.work import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
-from fastmlp.kernels.jit import OPTIONS, inner
-from fastmlp.kernels.memory import offset
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu.gemm.gemm import make_product, nothing_after, panel_sums, plain_product
+from fastmlp.kernels.cpu.gemm.skinny_gemm import FEW, are_few, dots, sums_of_rows
+from fastmlp.kernels.cpu.single_net.elementwise import column_sums
+from fastmlp.kernels.cpu.workspace import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
+from fastmlp.kernels.jit.decorators import OPTIONS, inner
+from fastmlp.kernels.simd.load_store import offset
 
 pytestmark = pytest.mark.thinned(3)
 

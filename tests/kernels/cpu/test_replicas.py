@@ -8,9 +8,9 @@ import pytest
 import fastmlp
 import fastmlp.heuristics
 import fastmlp.plan
-from fastmlp.kernels.arguments import ALWAYS_REPLICAS
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.team import Team
+from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.structs import ALWAYS_REPLICAS
 
 SMALL, LARGE, WIDE = (64, 96, 64, 3), (64, 256, 200, 3), (40, 400, 500, 3)
 PAGE = 4096

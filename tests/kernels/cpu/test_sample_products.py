@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from tolerances import TOLERANCES
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.sample_products import make_products
-from fastmlp.kernels.cpu.work import NARROW, WIDE
-from fastmlp.kernels.folds import totals, totals_of_both
-from fastmlp.kernels.jit import OPTIONS, inner
-from fastmlp.kernels.memory import load, offset, store
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu.single_net.batch_simd_products import make_products
+from fastmlp.kernels.cpu.workspace import NARROW, WIDE
+from fastmlp.kernels.jit.decorators import OPTIONS, inner
+from fastmlp.kernels.simd.load_store import load, offset, store
+from fastmlp.kernels.simd.reductions import totals, totals_of_both
 
 pytestmark = pytest.mark.thinned(3)
 

@@ -8,7 +8,7 @@ from tolerances import TOLERANCES
 
 import fastmlp.heuristics
 from fastmlp import MLP, SGD, Adam, Rprop
-from fastmlp.kernels.arguments import parts_of
+from fastmlp.kernels.structs import parts_of
 
 SETTINGS = {
     "plain": {},

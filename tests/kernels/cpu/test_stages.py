@@ -8,8 +8,8 @@ from reference import ReferenceMLP
 import fastmlp
 from fastmlp import MLP, Adam, DivergenceWarning, Rprop, heuristics
 from fastmlp.devices import resolve
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.arguments import parts_of
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.structs import parts_of
 from fastmlp.leftovers import leftovers
 from fastmlp.plan import Plan
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from reference import ReferenceMLP
 
-import fastmlp.kernels.cpu.straight_line as straight_line
-from fastmlp.kernels import activations, losses
-from fastmlp.kernels.straight_line import program
+import fastmlp.kernels.cpu.unrolled.population_lookup as straight_line
+from fastmlp.kernels.formulas import activations, losses
+from fastmlp.kernels.formulas.unrolled_program import program
 
 ELEMENTWISE = [row for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential")]
 CODES = activations.CODES

@@ -6,10 +6,10 @@ import time
 import numpy as np
 import pytest
 
-import fastmlp.kernels.cpu.team as team_module
-from fastmlp.kernels.cpu.barrier import all_here, meet
-from fastmlp.kernels.cpu.team import Team
-from fastmlp.kernels.jit import kernel
+import fastmlp.kernels.cpu.threads.thread_team as team_module
+from fastmlp.kernels.cpu.threads.barrier import all_here, meet
+from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.jit.decorators import kernel
 
 
 @kernel

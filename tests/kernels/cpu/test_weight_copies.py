@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from panels import panels_of
 
-import fastmlp.kernels.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.arguments import aligned_zeros
-from fastmlp.kernels.cpu.weight_copies import (
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
+from fastmlp.kernels.cpu.single_net.packed_weights import (
     copy_to_panels,
     copy_to_panels_past_caches,
     transpose_to_panels,
     transpose_to_panels_past_caches,
 )
-from fastmlp.kernels.cpu.work import PACK_FOR_TWO, PACK_FROM, PACK_ROWS, UNIT, VECTOR_BYTES, K, packed_starts
-from fastmlp.kernels.jit import OPTIONS
-from fastmlp.kernels.memory import offset
+from fastmlp.kernels.cpu.workspace import PACK_FOR_TWO, PACK_FROM, PACK_ROWS, UNIT, VECTOR_BYTES, K, packed_starts
+from fastmlp.kernels.jit.decorators import OPTIONS
+from fastmlp.kernels.simd.load_store import offset
+from fastmlp.kernels.structs import aligned_zeros
 
 pytestmark = pytest.mark.thinned(3)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.kernels.arguments import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
-from fastmlp.kernels.cuda.architecture import Architecture
-from fastmlp.kernels.optimizers import RPROP, RULES
+from fastmlp.kernels.cuda.build.net_constants import Architecture
+from fastmlp.kernels.formulas.update_rules import RPROP, RULES
+from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, NO_UPDATE
 from fastmlp.plan import describe_net
 
 
@@ -42,12 +42,12 @@ def test_what_is_kept_besides_outputs(settings, keeps):
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 7, 5, 2)])
 def test_header_through_the_compiler(cuda, sizes):
     """Every function of the layer and of the parameter, as a kernel sees it."""
-    from fastmlp.kernels.cuda.module import compiled, source
+    from fastmlp.kernels.cuda.build.module import compiled, source
 
     net, architecture = of(sizes, hidden_activation="silu", dtype="float64")
     n, layers = architecture.n_params, architecture.n_layers
     text = source(
-        architecture.header(RPROP, 96, SWITCH=True), "layout.cuh",
+        architecture.header(RPROP, 96, SWITCH=True), "include/layout.cuh",
     ) + (
         'extern "C" __global__ void tell(int* parts, int* by_layer, double* numbers) {'
         "  for (int q = 0; q < N_PARAMS; ++q) parts[q] = part_of(q);"

@@ -41,7 +41,7 @@ def counts(monkeypatch):
 
 
 def opened_windows(monkeypatch, kept):
-    from fastmlp.kernels.cuda.window import Window
+    from fastmlp.kernels.cuda.population.window import Window
 
     found, begin = [], Window.__init__
 
@@ -139,7 +139,7 @@ def test_wide_layers_and_many_rows(dtype, optimizer, rng, monkeypatch):
     """More columns and rows than a block takes, chunks of rows, the last one short; a shorter last batch; more
     parameters than threads; held-out samples in pieces of as many rows as there is room for.
     """
-    monkeypatch.setattr("fastmlp.kernels.cuda.batched_passes.MOST_BLOCKS", 2)
+    monkeypatch.setattr("fastmlp.kernels.cuda.population.batched_passes.MOST_BLOCKS", 2)
     sizes = (33, 40, 35, 12)
     X, labels = rng.normal(size=(233, 33)), rng.integers(0, 12, 233)
     X_new, new = rng.normal(size=(300, 33)), rng.integers(0, 12, 300)
@@ -199,7 +199,7 @@ def test_launches_of_a_step(emulated_cuda, unrecorded, rng):
 
 def test_nets_that_have_ended_cost_nothing(windows, unrecorded, monkeypatch):
     """Each leaves its slot to one that has not; the grids shrink, and every net ends where it would alone."""
-    from fastmlp.kernels.cuda.batched_passes import BatchedProducts
+    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts
 
     counts, multiply = [], BatchedProducts._multiply
 
@@ -269,7 +269,7 @@ def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch,
     counts.clear()
     each = windows_bytes(pops[1], 8) + 16 * len(results[0].record_epochs) + 4 * 20
     monkeypatch.setattr(
-        "fastmlp.kernels.cuda.nets.SHARE_OF_MEMORY", 4.5 * each / emulated_cuda.settings.limit
+        "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", 4.5 * each / emulated_cuda.settings.limit
     )  # fmt: skip
     results.append(pops[1].fit(X, y, **fit))
     assert counts == [4, 4, 1]
@@ -280,8 +280,8 @@ def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch,
 
 def windows_bytes(pop, rows):
     """What a window measures a net at, for Adam with early stopping."""
-    from fastmlp.kernels.cuda.batched_passes import Passes
-    from fastmlp.kernels.cuda.per_net import padded
+    from fastmlp.kernels.cuda.population.batched_passes import Passes
+    from fastmlp.kernels.cuda.population.launch import padded
     from fastmlp.plan import describe_net
 
     of_batch = Passes.bytes_each(describe_net(pop.network), rows, True, 8)
@@ -329,7 +329,7 @@ def test_inputs_without_room_are_streamed_one_net_after_the_other(emulated_cuda,
 @pytest.mark.parametrize("launch", [37, 44])
 def test_interruption_keeps_what_was_reached(launch, unrecorded, monkeypatch, rng):
     """Ctrl-C between two launches, in the middle of an epoch: epochs and losses are those of whole epochs."""
-    from fastmlp.kernels.cuda import module
+    from fastmlp.kernels.cuda.build import module
 
     call, count = module.Kernel.__call__, itertools.count()
 

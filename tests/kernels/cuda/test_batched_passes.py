@@ -11,7 +11,7 @@ from tolerances import TOLERANCES
 @pytest.mark.parametrize("precision", ("exact", "tf32"))
 def test_products(cuda, precision, dtype, rng):
     """Of the first three of four nets, whose matrices lie apart; inputs of their own and shared ones."""
-    from fastmlp.kernels.cuda.batched_passes import BatchedProducts, Stack
+    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
 
     products, room, n, gap = BatchedProducts(np.dtype(dtype), precision, 3), 9, 4, 5
     tolerance = 1e-2 if precision == "tf32" and dtype == "float32" else TOLERANCES["value", dtype]
@@ -66,7 +66,7 @@ CALLS = [
 def test_precision_decides_the_call(emulated_cuda, precision, dtype, wrapper, call, wrapped, cuda):
     """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
     emulated_cuda.settings.cublas = not wrapped
-    from fastmlp.kernels.cuda.batched_passes import BatchedProducts, Stack
+    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
 
     made, called = BatchedProducts(np.dtype(dtype), precision, 3), []
     for name in ("_gemm", "_gemm_ex"):

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture
 def cublas(cuda):
-    from fastmlp.kernels.cuda import cublas
+    from fastmlp.kernels.cuda.runtime import cublas
 
     assert cublas.library() is not None
     return cublas
@@ -15,8 +15,8 @@ def cublas(cuda):
 @pytest.mark.parametrize("missing", ["library", "module"])
 def test_without_a_library(emulated_cuda, missing, monkeypatch):
     """CuPy's wrappers do; nothing is said."""
-    from fastmlp.kernels.cuda import cublas
-    from fastmlp.kernels.cuda.products import Products
+    from fastmlp.kernels.cuda.runtime import cublas
+    from fastmlp.kernels.cuda.runtime.gemm import Products
 
     if missing == "library":
         emulated_cuda.settings.cublas = False

@@ -24,7 +24,7 @@ def run(name, dtype="float32"):
 @pytest.fixture(params=FITS)
 def fit(request, cuda, monkeypatch):
     if request.param.endswith("streamed") and request.config.getoption("--device") == "cuda":
-        memory = importlib.import_module("fastmlp.kernels.cuda.memory")  # a GPU has room for it
+        memory = importlib.import_module("fastmlp.kernels.cuda.runtime.device_memory")  # a GPU has room for it
         monkeypatch.setattr(memory, "fits", lambda data: memory.is_on_device(data.X))
     return request.param
 
@@ -74,7 +74,7 @@ def test_what_kernels_take_to_be_apart_is_apart(cuda, monkeypatch):
     outputs in place of what the activation took and beside it, masks, weights, orders, and nothing learned.
     """
     from fastmlp import MLP, Population
-    from fastmlp.kernels.cuda.module import Kernel
+    from fastmlp.kernels.cuda.build.module import Kernel
 
     init, call, seen = Kernel.__init__, Kernel.__call__, set()
 

@@ -31,15 +31,15 @@ def layers(cuda, monkeypatch):
 @pytest.fixture
 def works(monkeypatch):
     """The buffers of every fit and evaluation."""
-    from fastmlp.kernels.cuda import layers
+    from fastmlp.kernels.cuda.single_net import layerwise
 
-    found, begin = [], layers.LayersWork.__init__
+    found, begin = [], layerwise.LayersWork.__init__
 
     def made(self, *arguments):
         begin(self, *arguments)
         found.append(self)
 
-    monkeypatch.setattr(layers.LayersWork, "__init__", made)
+    monkeypatch.setattr(layerwise.LayersWork, "__init__", made)
     return found
 
 
@@ -53,8 +53,8 @@ def samples(rng, n, sizes=SIZES):
 
 def test_a_large_batch_has_blocks_for_all_of_a_card(layers, cuda):
     """Each chunk of rows is one; cards have up to 140 multiprocessors or so."""
-    from fastmlp.kernels.cuda.batched_passes import Passes
-    from fastmlp.kernels.cuda.layers import LayersWork
+    from fastmlp.kernels.cuda.population.batched_passes import Passes
+    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
     from fastmlp.plan import describe_net
 
     net, zeros = describe_net(make().network), cuda.zeros((1, 144), "float32")
@@ -103,7 +103,7 @@ def test_wide_layers_and_many_rows(dtype, rng):
 
 def test_more_parameters_than_threads(rng, monkeypatch):
     """The update's blocks go on to parameters beyond one each."""
-    monkeypatch.setattr("fastmlp.kernels.cuda.layers.MOST_BLOCKS", 1)
+    monkeypatch.setattr("fastmlp.kernels.cuda.single_net.layerwise.MOST_BLOCKS", 1)
     sizes = (3, 40, 2)
     net, (X, y) = make(sizes, dtype="float64", l2=0.1), samples(rng, 31, sizes)
     reference = reference_of(net.network, net.params)
@@ -148,8 +148,8 @@ def launches(n):
 )  # fmt: skip
 @pytest.mark.parametrize("sizes", [(5, 2), SIZES, (5, 4, 4, 4, 2)])
 def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeypatch):
-    """gather, L - 1 activations, judge, L - 1 passes back, update; 3 L - 1 products. What layers.py promises: 5 L in
-    all, or one more for rules and settings that look at the whole gradient first.
+    """gather, L - 1 activations, judge, L - 1 passes back, update; 3 L - 1 products. What cuda/single_net/layerwise.py
+    promises: 5 L in all, or one more for rules and settings that look at the whole gradient first.
     """
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
     monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
@@ -217,11 +217,12 @@ def test_replayed_steps_of_every_precision(monkeypatch, works, dtype, precision)
 
 def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
     """Though other modules may have taken their place in the cache."""
-    from fastmlp.kernels.cuda import layers, module
+    from fastmlp.kernels.cuda.build import module
+    from fastmlp.kernels.cuda.single_net import layerwise
 
     made, compiled = [], module.compiled
     monkeypatch.setattr(
-        layers, "compiled", lambda text: (made.append(text), module._compiled.cache_clear(), compiled(text))[2]
+        layerwise, "compiled", lambda text: (made.append(text), module._compiled.cache_clear(), compiled(text))[2]
     )
     monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
     fitted()
@@ -272,12 +273,12 @@ def test_without_graphs_all_is_launched(emulated_cuda, cuda, monkeypatch, why):
     expected, _ = fitted()
     if why == "no library":
         emulated_cuda.settings.cublas = False
-        importlib.import_module("fastmlp.kernels.cuda.cublas").library.cache_clear()
+        importlib.import_module("fastmlp.kernels.cuda.runtime.cublas").library.cache_clear()
     elif why == "no workspace":
         emulated_cuda.settings.limit = cuda.get_default_memory_pool().used_bytes() + 2**20
     else:
         monkeypatch.delattr(cuda.cuda.Stream, "begin_capture")
-    from fastmlp.kernels.cuda.replay import failures
+    from fastmlp.kernels.cuda.runtime.cuda_graphs import failures
 
     failures.clear()
     with emulated_cuda.counting() as n:
@@ -330,17 +331,18 @@ def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
     """Not with each call, whatever else does."""
     monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)  # calls stay short
-    from fastmlp.kernels.cuda import layers, memory
+    from fastmlp.kernels.cuda.runtime import device_memory
+    from fastmlp.kernels.cuda.single_net import layerwise
 
-    sent, to_device = [], memory.to_device
-    calls, train = [], layers.LayersWork.train
-    monkeypatch.setattr(layers.LayersWork, "train", lambda *job: (calls.append(1), train(*job)))
+    sent, to_device = [], device_memory.to_device
+    calls, train = [], layerwise.LayersWork.train
+    monkeypatch.setattr(layerwise.LayersWork, "train", lambda *job: (calls.append(1), train(*job)))
 
     def counted(array):
-        sent.append(0 if memory.is_on_device(array) else array.size)
+        sent.append(0 if device_memory.is_on_device(array) else array.size)
         return to_device(array)
 
-    monkeypatch.setattr(memory, "to_device", counted)
+    monkeypatch.setattr(device_memory, "to_device", counted)
     X, y = samples(rng, 40)
     make().fit(X, y, epochs=3, batch_size=10, sample_weight=rng.random(40), verbose=0)
     params, state = 112, 3 * 112
@@ -350,11 +352,11 @@ def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
 
 def test_tf32_rounds_products_only(monkeypatch, rng):
     """The emulator computes exactly; that the setting reaches the products is what can be seen."""
-    from fastmlp.kernels.cuda import layers
+    from fastmlp.kernels.cuda.single_net import layerwise
 
-    asked, made = [], layers.Products
+    asked, made = [], layerwise.Products
     monkeypatch.setattr(
-        layers, "Products", lambda dtype, precision: (asked.append(precision), made(dtype, precision))[1]
+        layerwise, "Products", lambda dtype, precision: (asked.append(precision), made(dtype, precision))[1]
     )
     X, y = samples(rng, 20)
     for precision in ("tf32", "exact"):

@@ -39,7 +39,7 @@ def of_layers(work, layer):
 
 
 def of_block(memory, layer):
-    """Behind activations, z and deltas of all units, a row of samples for each unit: see block_memory.cuh."""
+    """Behind activations, z and deltas of all units, a row of samples for each unit: see include/block_memory.cuh."""
     first, width = 3 * sum(SIZES) + sum(SIZES[: layer + 1]), SIZES[layer + 1]
     return memory.get()[first * TILE : (first + width) * TILE].reshape(width, TILE)[:, :ROWS].T
 

@@ -7,14 +7,14 @@ import pytest
 from cuda_cases import Place, sizes_moved
 
 from fastmlp import MLP, SGD, Population
-from fastmlp.kernels.arguments import METRIC_NONE, NET_HYPER, Data
+from fastmlp.kernels.structs import METRIC_NONE, NET_HYPER, Data
 
 
 @pytest.fixture
 def memory(cuda):
-    from fastmlp.kernels.cuda import memory
+    from fastmlp.kernels.cuda.runtime import device_memory
 
-    return memory
+    return device_memory
 
 
 def data_of(n, width=3, weighted=False):

@@ -8,8 +8,8 @@ from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, follow, follow_sgd, reference_o
 from reference import ReferenceMLP
 
 from fastmlp import MLP, SGD, Adam
-from fastmlp.kernels.losses import CODES as LOSS_CODES
-from fastmlp.kernels.losses import LOSSES
+from fastmlp.kernels.formulas.losses import CODES as LOSS_CODES
+from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.schedules import Cosine
 
 # Of a gradient's length. A half has 11 bits of fraction and a bfloat has 8; operands of every product are rounded.
@@ -20,8 +20,8 @@ PRECISIONS = tuple(OFF)
 @pytest.fixture(autouse=True)
 def narrow(cuda, monkeypatch):
     """All training is that of the narrow kernel."""
-    from fastmlp.kernels.cuda.layers import LayersWork
-    from fastmlp.kernels.cuda.narrow import NarrowWork
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
+    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
 
     kinds, train = [], LayersWork.train
     monkeypatch.setattr(LayersWork, "train", lambda work, *rest: (kinds.append(type(work)), train(work, *rest))[1])
@@ -96,9 +96,9 @@ def test_shapes(sizes, n, rng):
 @pytest.mark.parametrize("limit", [10**6, 50_000])
 def test_gradients_in_shared_or_global_memory(limit, monkeypatch, rng):
     """And one block for all tiles of rows, or many."""
-    from fastmlp.kernels.cuda import narrow
+    from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
-    monkeypatch.setattr(narrow, "shared_limit", lambda: limit)
+    monkeypatch.setattr(fused_tensor_core, "shared_limit", lambda: limit)
     net = make((5, 20, 33, 3), "float16", hidden_activation=("silu", "tanh"))
     X, y = rng.normal(size=(333, 5)), rng.normal(size=(333, 3))
     for n in (60, 333):
@@ -108,11 +108,11 @@ def test_gradients_in_shared_or_global_memory(limit, monkeypatch, rng):
 
 def test_sources_are_put_together_once(monkeypatch, rng):
     """Not at every step that is launched."""
-    from fastmlp.kernels.cuda import narrow
+    from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
-    texts, source = [], narrow.source
+    texts, source = [], fused_tensor_core.source
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
-    monkeypatch.setattr(narrow, "source", lambda *parts: (texts.append(source(*parts)), texts[-1])[1])
+    monkeypatch.setattr(fused_tensor_core, "source", lambda *parts: (texts.append(source(*parts)), texts[-1])[1])
     net = make((5, 20, 3), "float16")
     net.fit(rng.normal(size=(100, 5)), rng.normal(size=(100, 3)), epochs=3, batch_size=20, verbose=0)
     assert len(texts) == 1

@@ -150,7 +150,7 @@ def test_own_orders(place):
 
 def test_own_orders_bit_by_bit(small, monkeypatch):
     """More samples than words are drawn at a time; what lies on the device at the end is the last epoch's order."""
-    from fastmlp.kernels.cuda.window import Window
+    from fastmlp.kernels.cuda.population.window import Window
 
     found, collect = [], Window.collect
     monkeypatch.setattr(
@@ -188,12 +188,12 @@ def test_samples_that_are_written_out_give_the_same(cuda, optimizer, assert_same
     """A kernel that is compiled for so many samples, and one that counts them; in float64, where no sign of a slope, by
     which Rprop goes, hangs on rounding.
     """
-    from fastmlp.kernels.cuda import per_net
+    from fastmlp.kernels.cuda.population import launch
 
     X, y, rng = samples(7)
     weight, fits = rng.random(7), []
-    for most in (per_net.MOST_WRITTEN_OUT, 0):
-        monkeypatch.setattr(per_net, "MOST_WRITTEN_OUT", most)
+    for most in (launch.MOST_WRITTEN_OUT, 0):
+        monkeypatch.setattr(launch, "MOST_WRITTEN_OUT", most)
         pop = make(130, dtype="float64")
         result = pop.fit(X, y, sample_weight=weight, epochs=70, optimizer=optimizer, shuffle=True, verbose=0)
         fits.append((pop.params, result.loss, result.records))
@@ -299,7 +299,8 @@ def test_calls_begin_short(cuda, n_nets, full, monkeypatch):
     """Nobody can interrupt a call. The first is as long as so many multiply-adds of all nets, or of as many as a device
     takes at once; the next up to twice, and windows do not double it for ever.
     """
-    from fastmlp.kernels.cuda import backend, nets
+    from fastmlp.kernels.cuda import backend
+    from fastmlp.kernels.cuda.population import train
 
     asked, train_nets, pop = [], backend.train_nets, make(n_nets, (2, 2, 1))
     monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train_nets(*job)))
@@ -307,7 +308,7 @@ def test_calls_begin_short(cuda, n_nets, full, monkeypatch):
     monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * products(pop.network, 4))
     monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (1e9, 2e9))
     monkeypatch.setattr(fastmlp.population_fit, "MOST_EPOCHS", 20)
-    monkeypatch.setattr(nets, "SHARE_OF_MEMORY", 1e-9)  # a window is one net
+    monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # a window is one net
     pop.fit(XOR, XOR_Y, epochs=17, optimizer="adam", verbose=0)
     assert asked[:6] == [3, 3, 6, 12, 20, 20]
     assert max(asked) == 20

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.thinned(3)
 @pytest.fixture
 def windows(monkeypatch):
     """The nets of every window that is opened; windows(n) makes them hold about n nets."""
-    from fastmlp.kernels.cuda.window import Window
+    from fastmlp.kernels.cuda.population.window import Window
 
     found, begin = [], Window.__init__
 
@@ -45,7 +45,9 @@ def test_windows(emulated_cuda, n_nets, most, windows, monkeypatch):
     results = [pops[0].fit(XOR, XOR_Y, **fit)]
     assert [len(window) for window in windows] == [n_nets]
     windows.clear()
-    monkeypatch.setattr("fastmlp.kernels.cuda.nets.SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
+    monkeypatch.setattr(
+        "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit
+    )
     results.append(pops[1].fit(XOR, XOR_Y, **fit))
     assert len(windows) > 2
     np.testing.assert_array_equal(np.concatenate(windows), np.arange(n_nets))
@@ -79,10 +81,10 @@ def follow_by_adam(reference, epochs, seed):
 @pytest.mark.parametrize("sizes, n_nets", [((2, 3, 1), 200), ((2, 40, 40, 1), 40)], ids=["small", "large"])
 def test_memory_for_a_part_of_the_nets(emulated_cuda, sizes, n_nets, windows, monkeypatch):
     """Whatever the limit is, a window that was measured by what is free has room; with arrays in global memory too."""
-    from fastmlp.kernels.cuda import nets
+    from fastmlp.kernels.cuda.population import train
 
     if len(sizes) > 3:
-        monkeypatch.setattr(nets, "shared_limit", lambda: 4000)
+        monkeypatch.setattr(train, "shared_limit", lambda: 4000)
     pop = make(n_nets, sizes, dtype="float32")
     emulated_cuda.settings.limit = 150_000 if len(sizes) == 3 else 1_500_000
     result = pop.fit(XOR, XOR_Y, epochs=3, optimizer=Adam(0.1), verbose=0)
@@ -106,12 +108,12 @@ def test_no_room_for_one_net(emulated_cuda):
 @pytest.mark.parametrize("n_nets, most", [(400, 160), (20, 7)], ids=["thread", "block"])
 def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, windows, monkeypatch):
     """Ctrl-C between launches, in the second window: the first is done, the second on its way, the rest not begun."""
-    from fastmlp.kernels.cuda import nets
+    from fastmlp.kernels.cuda.population import train
 
     monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
     monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
-    monkeypatch.setattr(nets, "SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
-    launch = nets.launch
+    monkeypatch.setattr(train, "SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
+    launch = train.launch
 
     def interrupted(*arguments, **job):
         if len(windows) == 2 and "train" in arguments[0].name:
@@ -120,7 +122,7 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
                 raise KeyboardInterrupt
         launch(*arguments, **job)
 
-    monkeypatch.setattr(nets, "launch", interrupted)
+    monkeypatch.setattr(train, "launch", interrupted)
     count = []
     pop = make(n_nets, (2, 3, 1))
     start = pop.params.copy()
@@ -140,16 +142,16 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
             np.testing.assert_allclose(pop.params[k], reference.params, rtol=1e-9)
             assert result.loss[k] == pytest.approx(losses[-1])
     assert set(result.stopped_by) == {"epochs", "interrupt"}
-    monkeypatch.setattr(nets, "launch", launch)
+    monkeypatch.setattr(train, "launch", launch)
     assert (pop.fit(XOR, XOR_Y, epochs=2, verbose=0).epochs == 2).all(), "the population is usable"
 
 
 @pytest.mark.parametrize("n_nets", [130, 9], ids=["thread", "block"])
 def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monkeypatch):
     """In which nothing else is due."""
-    from fastmlp.kernels.cuda import nets
+    from fastmlp.kernels.cuda.population import train
 
-    pop, launch, n_epochs = make(n_nets, (2, 3, 1)), nets.launch, []
+    pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
     start = pop.params.copy()
     per_epoch = fastmlp.population_fit.FULL_DEVICE * products(pop.network, len(XOR))
     monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
@@ -160,7 +162,7 @@ def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monke
         n_epochs.append(job["n_steps"])
         launch(*arguments, **job)
 
-    monkeypatch.setattr(nets, "launch", interrupted)
+    monkeypatch.setattr(train, "launch", interrupted)
     result = pop.fit(XOR, XOR_Y, epochs=60, optimizer=Adam(0.1), verbose=0)
     assert n_epochs == [7]
     assert 7 not in result.record_epochs
@@ -171,16 +173,16 @@ def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monke
 
 def test_interruption_before_the_first_launch(cuda, monkeypatch):
     """Nothing is claimed of nets that have not begun."""
-    from fastmlp.kernels.cuda import nets
+    from fastmlp.kernels.cuda.population import train
 
-    launch = nets.launch
+    launch = train.launch
 
     def interrupted(kernel, *arguments, **job):
         if kernel.name == "train_nets":
             raise KeyboardInterrupt
         launch(kernel, *arguments, **job)
 
-    monkeypatch.setattr(nets, "launch", interrupted)
+    monkeypatch.setattr(train, "launch", interrupted)
     pop = make(9, (2, 3, 1))
     start = pop.params.copy()
     result = pop.fit(XOR, XOR_Y, epochs=5, verbose=0)

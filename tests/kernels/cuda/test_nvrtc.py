@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 from cuda_emulator import nvrtc
 
-from fastmlp.kernels.cuda import printer
+from fastmlp.kernels.cuda.build import formula_printer
 
 pytestmark = [
     pytest.mark.nvrtc,
@@ -38,8 +38,8 @@ extern "C" __global__ void words(unsigned long long seed, unsigned int* out) {
 
 def formulas(number):
     folder = files("fastmlp.kernels.cuda")
-    parts = [folder.joinpath(name).read_text() for name in ("common.cuh", "elementary.cuh")]
-    return "\n".join([*parts, printer.formulas(), f"typedef {number} T;", FORMULAS])
+    parts = [folder.joinpath(name).read_text() for name in ("include/common.cuh", "include/elementary.cuh")]
+    return "\n".join([*parts, formula_printer.formulas(), f"typedef {number} T;", FORMULAS])
 
 
 @pytest.mark.parametrize("number", ["float", "double"])
@@ -85,7 +85,7 @@ def test_what_fits_ask_for(emulated_cuda):
     for fit in FITS:
         fit("float32")
     jobs += [(*source, arch) for source in emulated_cuda.sources for arch in ARCHITECTURES]
-    from fastmlp.kernels.cuda.module import MOST_DECLARED
+    from fastmlp.kernels.cuda.build.module import MOST_DECLARED
 
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(lambda job: nvrtc.check(job[0], job[1], arch=job[2]), jobs))

@@ -12,9 +12,9 @@ from cuda_emulator import nvrtc
 from cuda_sources import KINDS, N_CASES, SWITCHES, in_workspace, net_of, recording, switches
 
 from fastmlp import MLP
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.losses import LOSSES
-from fastmlp.kernels.optimizers import RULES
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.plan import describe_net
 
 pytestmark = [
@@ -43,8 +43,8 @@ LARGEST = [((2, 3, 4, 2), 3, "float32"), ((2, 4, 4, 1), 2, "float32"), ((3, 5, 3
 @pytest.mark.parametrize("sizes, n_state, dtype", LARGEST)
 def test_the_largest_nets_of_threads(sizes, n_state, dtype, texts):
     """With all switches on, a thread's registers hold almost all of them."""
-    from fastmlp.kernels.cuda.architecture import Architecture
-    from fastmlp.kernels.cuda.per_net import MOST_IN_THREAD, Shape, compile_training
+    from fastmlp.kernels.cuda.build.net_constants import Architecture
+    from fastmlp.kernels.cuda.population.launch import MOST_IN_THREAD, Shape, compile_training
 
     rule = max(code for code, row in enumerate(RULES) if row.n_state == n_state)
     net = describe_net(MLP(sizes, hidden_activation="gelu", device="cpu").network)
@@ -54,7 +54,7 @@ def test_the_largest_nets_of_threads(sizes, n_state, dtype, texts):
     shape = Shape.choose(architecture, n_state, 24, 1000, 0)
     assert shape.in_thread
     compile_training(architecture, shape, rule, **dict.fromkeys(SWITCHES, True))
-    from fastmlp.kernels.cuda.module import OPTIONS
+    from fastmlp.kernels.cuda.build.module import OPTIONS
 
     for arch in nvrtc.ARCHITECTURES:
         used = nvrtc.check(texts[0], OPTIONS, arch=arch)["train_nets"]
@@ -80,7 +80,7 @@ def test_every_row_compiles(kind, texts):
 
 def assert_compile(kind, texts, architectures):
     """Without more spills than stated, and with no more static shared memory than a block has."""
-    from fastmlp.kernels.cuda.module import MOST_DECLARED, OPTIONS
+    from fastmlp.kernels.cuda.build.module import MOST_DECLARED, OPTIONS
 
     jobs = [(text, arch) for text in texts for arch in architectures]
     with ThreadPoolExecutor(2) as pool:

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.kernels.arguments import METRIC_NONE, NO_UPDATE
-from fastmlp.kernels.optimizers import CODES, RULES
+from fastmlp.kernels.formulas.update_rules import CODES, RULES
+from fastmlp.kernels.structs import METRIC_NONE, NO_UPDATE
 from fastmlp.plan import describe_net
 
 
 @pytest.fixture
 def per_net(cuda):
-    from fastmlp.kernels.cuda import per_net
+    from fastmlp.kernels.cuda.population import launch
 
-    return per_net
+    return launch
 
 
 def of(sizes, dtype="float32", **settings):
-    from fastmlp.kernels.cuda.architecture import Architecture
+    from fastmlp.kernels.cuda.build.net_constants import Architecture
 
     net = MLP(sizes, dtype=dtype, device="cpu", **settings)
     return Architecture.of(describe_net(net.network), METRIC_NONE, net.dtype)
@@ -32,10 +32,11 @@ def choose(per_net, architecture, n_state=2, rows=16, n_nets=1000, limit=200_000
 @pytest.mark.parametrize("n_samples, n_blocks", [(300, 5), (10**6, 264)])
 def test_an_evaluation_has_blocks_for_all_of_a_card(per_net, monkeypatch, n_samples, n_blocks):
     """Two for each of 132 multiprocessors, if there is a tile of samples for each."""
-    from fastmlp.kernels.cuda import nets, single
+    from fastmlp.kernels.cuda.population import train
+    from fastmlp.kernels.cuda.single_net import small_net
 
     grids = []
-    for module in (single, nets):
+    for module in (small_net, train):
         monkeypatch.setattr(module, "launch", lambda kernel, shape, grid, *rest, **job: grids.append(grid))
     X, y = np.zeros((n_samples, 2), np.float32), np.zeros(n_samples)
     for net in (MLP((2, 3, 1), device="cuda"), Population((2, 3, 1), 2, device="cuda")):
@@ -111,8 +112,8 @@ def test_threads_of_a_block(per_net, sizes, rows, threads):
 @pytest.mark.parametrize("sizes", [(3, 2), (3, 7, 5, 2)])
 def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
     """The first number after all arrays, as the kernel lays them out, is the number of them on the host."""
-    from fastmlp.kernels.cuda.module import compiled
-    from fastmlp.kernels.cuda.structs import JOB
+    from fastmlp.kernels.cuda.build.module import compiled
+    from fastmlp.kernels.cuda.build.structs import JOB
 
     architecture = of(sizes, "float64", **settings)
     for rule, tile in itertools.product((CODES["sgd"], CODES["rprop"]), (4, 24)):

@@ -13,19 +13,22 @@ from reference import ReferenceMLP
 from reference_optimizers import EXAMPLES
 from tolerances import TOLERANCES
 
-from fastmlp.kernels import activations, losses, random
-from fastmlp.kernels.activations import ACTIVATIONS
-from fastmlp.kernels.cuda import printer
-from fastmlp.kernels.elementary import exp
-from fastmlp.kernels.losses import LOSSES
-from fastmlp.kernels.optimizers import MOST_STATE, RULES, Settings
-from fastmlp.kernels.simd import where
+from fastmlp.kernels.cuda.build import formula_printer
+from fastmlp.kernels.formulas import activations, counter_rng, losses
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.kernels.formulas.update_rules import MOST_STATE, RULES, Settings
+from fastmlp.kernels.simd.elementary import exp
+from fastmlp.kernels.simd.vector import where
 
 DTYPES = ("float32", "float64")
 CPP = {"float32": "float", "float64": "double"}
 AWKWARD = [0.0, -0.0, 50.0, -50.0, 1e4, -1e4, 1e-8, -1e-8, math.inf, -math.inf, math.nan]
 TOP = files("fastmlp.kernels.cuda")
-HEADER = "".join(TOP.joinpath(name).read_text() for name in ("common.cuh", "elementary.cuh")) + printer.formulas()
+HEADER = (
+    "".join(TOP.joinpath(name).read_text() for name in ("include/common.cuh", "include/elementary.cuh"))
+    + formula_printer.formulas()
+)
 KERNELS = r"""
 #define EACH(n) for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += blockDim.x * gridDim.x)
 
@@ -180,7 +183,7 @@ def test_straight_line(sizes, names, loss, dtype, cuda, rng):
     expected_loss, expected_gradient = net.loss_and_gradient(X, y)
     codes = [activations.CODES[name] for name in names]
     text = "".join(f"#define {k} {v}\n" for k, v in (("N_PARAMS", len(params)), ("N_IN", n_in), ("N_OUT", n_out)))
-    text += printer.straight_line_source(sizes, codes, losses.CODES[loss]) + LINE
+    text += formula_printer.straight_line_source(sizes, codes, losses.CODES[loss]) + LINE
     number = np.dtype(dtype).type
     given = [params.astype(dtype), X.astype(dtype), y.astype(dtype), number(1 / (rows * width)), number(c)]
     given += [np.zeros(len(params), dtype), np.zeros((rows, n_out), dtype), np.zeros(rows, dtype)]
@@ -192,7 +195,7 @@ def test_straight_line(sizes, names, loss, dtype, cuda, rng):
 
 
 def test_statements_declare_each_local_once():
-    lines = printer.statements((2, 3, 2), [activations.CODES["tanh"], activations.CODES["sigmoid"]], 0)
+    lines = formula_printer.statements((2, 3, 2), [activations.CODES["tanh"], activations.CODES["sigmoid"]], 0)
     declared = [line.split()[1] for line in lines if line.startswith("T ")]
     assert len(declared) == len(set(declared)) == 3 * (3 + 2)
     assert {line.split()[0] for line in lines if not line.startswith("T ")} <= {
@@ -203,11 +206,11 @@ def test_statements_declare_each_local_once():
 
 
 def test_every_row_is_printed():
-    text = printer.formulas()
+    text = formula_printer.formulas()
     for prefix, table in (("value", ACTIVATIONS), ("derivative", ACTIVATIONS), ("loss", LOSSES), ("delta", LOSSES)):
         assert all(f" {prefix}_{row.name}(" in text for row in table)
     assert all(f" rule_{row.name}(" in text for row in RULES)
-    for name, value in (("SHUFFLE", random.SHUFFLE), ("DROPOUT", random.DROPOUT), ("MOST_STATE", MOST_STATE)):
+    for name, value in (("SHUFFLE", counter_rng.SHUFFLE), ("DROPOUT", counter_rng.DROPOUT), ("MOST_STATE", MOST_STATE)):
         assert f"constexpr int {name} = {value};" in text
 
 
@@ -294,8 +297,10 @@ REFUSED = (
 @pytest.mark.parametrize("formula", REFUSED, ids=lambda formula: formula.__name__)
 def test_refusals(formula):
     """Each names the formula and says which words are wrong."""
-    with pytest.raises(printer.OutsideGrammar, match=rf"(?s){formula.__name__}: `.+` cannot be printed as CUDA C\+\+"):
-        printer.function(formula, "name")
+    with pytest.raises(
+        formula_printer.OutsideGrammar, match=rf"(?s){formula.__name__}: `.+` cannot be printed as CUDA C\+\+"
+    ):
+        formula_printer.function(formula, "name")
 
 
 def folds(z):
@@ -305,7 +310,7 @@ def folds(z):
 
 
 def test_constants_are_folded():
-    text = printer.function(folds, "folds")
+    text = formula_printer.function(folds, "folds")
     assert "T(-0.5)" in text
     assert "half = T(-0.5);" in text
     assert "0.25" not in text

@@ -11,7 +11,7 @@ from tolerances import TOLERANCES
 @pytest.mark.parametrize("precision", ("exact", "tf32"))
 def test_products(cuda, precision, dtype, rng):
     """Every shape, with one row and one column too; the outputs have room for more rows, which stay as they are."""
-    from fastmlp.kernels.cuda.products import Products
+    from fastmlp.kernels.cuda.runtime.gemm import Products
 
     products, room = Products(np.dtype(dtype), precision), 9
     tolerance = 1e-2 if precision == "tf32" and dtype == "float32" else TOLERANCES["value", dtype]
@@ -40,7 +40,7 @@ NAMES = {"sgemm": "cublasSgemm_v2", "dgemm": "cublasDgemm_v2", "gemmEx": "cublas
 def test_precision_decides_the_call(emulated_cuda, cuda, dtype, precision, call, wrapped, monkeypatch):
     """Rounding is allowed for float32 only. CuPy's wrappers take what the library itself takes."""
     emulated_cuda.settings.cublas = not wrapped
-    from fastmlp.kernels.cuda import products
+    from fastmlp.kernels.cuda.runtime import gemm as products
 
     made, called = products.Products(np.dtype(dtype), precision), []
     assert (made._handle is None) == wrapped

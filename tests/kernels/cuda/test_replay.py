@@ -18,7 +18,7 @@ def counter(cuda):
 
 @pytest.fixture
 def replays(cuda):
-    from fastmlp.kernels.cuda.replay import Replays
+    from fastmlp.kernels.cuda.runtime.cuda_graphs import Replays
 
     return Replays()
 

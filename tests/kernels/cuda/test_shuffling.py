@@ -7,7 +7,7 @@ from reference_random import epoch_order
 
 import fastmlp.pace
 from fastmlp import MLP, SGD, Population
-from fastmlp.kernels.arguments import METRIC_NONE, Course, Data
+from fastmlp.kernels.structs import METRIC_NONE, Course, Data
 
 pytestmark = pytest.mark.thinned(3)
 
@@ -21,7 +21,7 @@ def data_of(n, on_device=None, weighted=True):
 
 
 def batches_of(size):
-    from fastmlp.kernels.cuda import shuffling
+    from fastmlp.kernels.cuda.runtime import shuffling
 
     return shuffling.Batches(size, 3, 2, np.dtype(np.float32))
 
@@ -29,7 +29,7 @@ def batches_of(size):
 @pytest.fixture
 def module(cuda):
     """The kernels of a net with three inputs and two outputs."""
-    from fastmlp.kernels.cuda.layers import LayersWork
+    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
     from fastmlp.plan import describe_net
 
     net = describe_net(MLP((3, 2), device="cpu").network)
@@ -48,8 +48,8 @@ class Taken:
     """Batches one after the other, by a clock that moves on as it does in training."""
 
     def __init__(self, module, data, size, shuffle):
-        from fastmlp.kernels.cuda.clock import Clock
-        from fastmlp.kernels.cuda.module import compiled
+        from fastmlp.kernels.cuda.build.module import compiled
+        from fastmlp.kernels.cuda.runtime.step_counter import Clock
 
         self.module, self.data, self.course = module, data, course(size, shuffle)
         self.n_batches, self.clock, self.tick = -(-data.n_samples // size), Clock(), compiled(TICK)["tick"]
@@ -134,9 +134,9 @@ def test_what_is_not_there_is_nothing(module, cuda):
 @pytest.fixture
 def streaming(cuda, monkeypatch):
     """No samples fit on the device."""
-    from fastmlp.kernels.cuda import memory
+    from fastmlp.kernels.cuda.runtime import device_memory
 
-    monkeypatch.setattr(memory, "fits", lambda data: memory.is_on_device(data.X))
+    monkeypatch.setattr(device_memory, "fits", lambda data: device_memory.is_on_device(data.X))
 
 
 @pytest.mark.parametrize("late", ["", "all", "null"])
@@ -174,7 +174,7 @@ extern "C" __global__ void keep(const float* x, long long n, float* kept) {
 @pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
 def test_a_batch_stays_until_it_has_been_used(be_late, module, cuda, streaming, late, shuffle, n_batches):
     """Kernels that read it long after the host has gone on, into the next epochs, find it as it was."""
-    from fastmlp.kernels.cuda.module import compiled
+    from fastmlp.kernels.cuda.build.module import compiled
 
     n, keep, widths = 4 * n_batches - 1, compiled(KEEP)["keep"], (3, 2, 1)
     kept = [cuda.zeros((4 * n_batches, 4 * width), np.float32) for width in widths]
@@ -223,7 +223,7 @@ def test_streaming_in_many_calls(be_late, streaming, monkeypatch, late, shuffle,
 def test_streamed_samples_cross_a_batch_at_a_time(streaming, monkeypatch, rng):
     """Never all of them at once: what is on the device is two batches."""
     Place("layers", monkeypatch)
-    from fastmlp.kernels.cuda.streaming import Turns
+    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
 
     sizes, begin = [], Turns.__init__
 
@@ -240,9 +240,9 @@ def test_streamed_samples_cross_a_batch_at_a_time(streaming, monkeypatch, rng):
 @pytest.mark.parametrize("kind", ["layers", "narrow", "evaluation"])
 def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monkeypatch, kind, rng):
     """On another stream than the kernels', so that it crosses over while they work."""
-    from fastmlp.kernels.cuda.layers import LayersWork
-    from fastmlp.kernels.cuda.narrow import NarrowWork
-    from fastmlp.kernels.cuda.streaming import Turns
+    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
+    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
 
     owner, name, place_of_x = {
         "layers": (LayersWork, "gradient", 5), "narrow": (NarrowWork, "gradient", 5),
@@ -282,16 +282,16 @@ def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monke
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_streamed_batches_of_narrow_layers(cuda, be_late, monkeypatch, late, shuffle, rng):
     """The steps of samples that are on the device, which test_narrow.py compares with the reference, and about its."""
-    from fastmlp.kernels.cuda import memory
-    from fastmlp.kernels.cuda.narrow import NarrowWork
+    from fastmlp.kernels.cuda.runtime import device_memory
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
 
     be_late(late)
-    steps, gradient, fits = [], NarrowWork.gradient, memory.fits
+    steps, gradient, fits = [], NarrowWork.gradient, device_memory.fits
     monkeypatch.setattr(NarrowWork, "gradient", lambda *given: (steps.append(1), gradient(*given)))
     X, y = rng.normal(size=(137, 5)), rng.normal(size=(137, 3))
     found = []
-    for fits_there in (fits, lambda data: memory.is_on_device(data.X)):
-        monkeypatch.setattr(memory, "fits", fits_there)
+    for fits_there in (fits, lambda data: device_memory.is_on_device(data.X)):
+        monkeypatch.setattr(device_memory, "fits", fits_there)
         net = MLP((5, 20, 3), hidden_activation="tanh", device="cuda", precision="bfloat16", random_state=3)
         reference, start = reference_of(net.network, net.params), net.params.copy()
         history = net.fit(X, y, epochs=4, batch_size=32, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
@@ -354,8 +354,8 @@ def test_no_room_for_a_batch_of_samples(emulated_cuda, streaming, monkeypatch, r
 
 def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
     """Memory that is handed out again may have kernels under way: nothing is copied there before they are done."""
-    from fastmlp.kernels.cuda.module import compiled
-    from fastmlp.kernels.cuda.streaming import Turns
+    from fastmlp.kernels.cuda.build.module import compiled
+    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
 
     counter = cuda.zeros(1, np.int64)
     emulated_cuda.settings.late = "null"
@@ -368,7 +368,7 @@ def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
 
 def test_buffers_are_left_when_nothing_is_under_way_to_them(emulated_cuda, cuda):
     """As when a fit is interrupted between a copy and its use."""
-    from fastmlp.kernels.cuda.streaming import Turns
+    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
 
     emulated_cuda.settings.late = "all"
     turns = Turns(4, np.dtype(np.float32))

@@ -25,8 +25,8 @@ from tolerances import TOLERANCES
 import fastmlp.pace
 from fastmlp import MLP, SGD, Adam, Quickprop
 from fastmlp.devices import resolve
-from fastmlp.kernels.arguments import METRIC_NONE, STEPS_DONE, Course, Data
-from fastmlp.kernels.optimizers import SGD as SGD_RULE
+from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
+from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Course, Data
 from fastmlp.plan import Plan, describe_net
 from fastmlp.schedules import Cosine
 
@@ -203,16 +203,16 @@ def test_dropout_with_the_actual_masks(place, hidden, dtype, rng):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_bit_by_bit(cuda, monkeypatch, dtype, rng):
     """Those of the last step lie in a block's memory; 13 x 7 and 13 x 5 elements are no multiples of four."""
-    from fastmlp.kernels.cuda import single
+    from fastmlp.kernels.cuda.single_net import small_net
 
     Place("workspace", monkeypatch)
     kept, (X, y, _) = [], samples(39)
-    workspace_for = single.workspace_for
-    monkeypatch.setattr(single, "workspace_for", lambda *given: kept.append(workspace_for(*given)) or kept[-1])
+    workspace_for = small_net.workspace_for
+    monkeypatch.setattr(small_net, "workspace_for", lambda *given: kept.append(workspace_for(*given)) or kept[-1])
     net = make(dropout=(0.5, 0.3), dtype=dtype)
     net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
     n_units, tile = sum(SIZES), 16
-    at = 3 * n_units * tile  # behind activations, z and deltas: see block_memory.cuh
+    at = 3 * n_units * tile  # behind activations, z and deltas: see include/block_memory.cuh
     masks = kept[-1].get()[at : at + n_units * tile].reshape(n_units, tile)[SIZES[0] :, :13]
     for expected in masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5):
         width = expected.shape[1]
@@ -249,10 +249,10 @@ def test_shuffle_and_dropout_together(place, rng):
 
 def test_order_bit_by_bit(cuda):
     """What lies on the device after an epoch is that epoch's order."""
-    from fastmlp.kernels.cuda import single
+    from fastmlp.kernels.cuda.single_net import small_net
 
     network, n = make().network, 600
-    work = single.SingleWork(describe_net(network), 64, n, True, np.dtype(np.float32))
+    work = small_net.SingleWork(describe_net(network), 64, n, True, np.dtype(np.float32))
     X, y, _ = samples(n)
     data = Data(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
     n_batches, seed = -(-n // 64), 2**61 + 5
@@ -315,7 +315,7 @@ def test_softmax_of_large_logits(place):
 
 def test_what_a_kernel_declares_counts_as_shared_memory(emulated_cuda, monkeypatch):
     """A net whose numbers are just below what a block has without asking: with what is declared they are above it."""
-    from fastmlp.kernels.cuda.module import DEFAULT_SHARED, MOST_DECLARED, Kernel
+    from fastmlp.kernels.cuda.build.module import DEFAULT_SHARED, MOST_DECLARED, Kernel
 
     asked, launch = [], Kernel.__call__
     monkeypatch.setattr(

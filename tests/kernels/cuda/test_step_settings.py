@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fastmlp import SGD, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.kernels.arguments import Course
-from fastmlp.kernels.cuda.step_settings import step_settings
-from fastmlp.kernels.optimizers import CODES, Settings
+from fastmlp.kernels.cuda.runtime.optimizer_settings import step_settings
+from fastmlp.kernels.formulas.update_rules import CODES, Settings
+from fastmlp.kernels.structs import Course
 
 
 def course_of(optimizer, factors):

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from fastmlp.kernels.cuda.structs import FORMATS, JOB, Struct
+from fastmlp.kernels.cuda.build.structs import FORMATS, JOB, Struct
 
 
 def test_bytes_of_each_field():

@@ -1,0 +1,90 @@
+"""Products with few columns, which would leave most of a tile's vectors empty: those of a net's few outputs.
+
+A B is dot products of A's rows, with lanes along k; whether it is so depends on n and k only, so that a row of C is the
+same bits whatever rows come with it. A' B is sums of A's rows, with lanes along A's columns: the same bits as a tile's.
+"""
+
+from __future__ import annotations
+
+from ...jit.decorators import inner
+from ...simd.load_store import at, fill, load, load_first, store
+from ...simd.reductions import totals
+from ..workspace import VECTOR_BYTES, K
+
+SIDE = VECTOR_BYTES // 4  # elements of a vector here
+FEW = 8  # columns at the most
+FOLD = 8  # multiply-adds in whose time a row's sum over lanes is made, one of four rows that share it
+TOGETHER = 4  # rows, or vectors of columns, at a time: their sums are independent
+
+
+@inner
+def are_few(trans_a, m, n, k):
+    """Whether products with n columns are faster here: a tile takes a multiply-add for each row and each of k."""
+    if trans_a:
+        return n <= FEW and n * ((m + TOGETHER * SIDE - 1) // (TOGETHER * SIDE)) * TOGETHER < m
+    return n <= FEW and n * (k + FOLD * SIDE) < k * SIDE
+
+
+@inner
+def _put(value, adds, c, i):
+    c[i] = at(c, i) + value if adds else value
+
+
+@inner
+def dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
+    """C (+)= A B for k <= K. columns : (n, K) and a vector, scratch"""
+    whole = k - k % SIDE
+    for j in range(n):
+        for q in range(k):
+            columns[j * K + q] = at(b, b0 + q * ldb + j)
+    for i in range(0, m, TOGETHER):  # rows past the last repeat it
+        last = a0 + (m - 1) * lda
+        r0 = a0 + i * lda
+        r1, r2, r3 = min(r0 + lda, last), min(r0 + 2 * lda, last), min(r0 + 3 * lda, last)
+        for j in range(n):
+            s0 = s1 = s2 = s3 = fill(a, 0.0, SIDE)
+            for q in range(0, whole, SIDE):
+                v = load(columns, j * K + q, SIDE)
+                s0 += load(a, r0 + q, SIDE) * v
+                s1 += load(a, r1 + q, SIDE) * v
+                s2 += load(a, r2 + q, SIDE) * v
+                s3 += load(a, r3 + q, SIDE) * v
+            if whole < k:
+                left = k - whole
+                v = load_first(columns, j * K + whole, left, SIDE)
+                s0 += load_first(a, r0 + whole, left, SIDE) * v
+                s1 += load_first(a, r1 + whole, left, SIDE) * v
+                s2 += load_first(a, r2 + whole, left, SIDE) * v
+                s3 += load_first(a, r3 + whole, left, SIDE) * v
+            store(columns, n * K, totals(s0, s1, s2, s3))
+            for r in range(min(m - i, TOGETHER)):
+                _put(at(columns, n * K + r), adds, c, c0 + (i + r) * ldc + j)
+
+
+@inner
+def sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, sums):
+    """C (+)= A' B for k <= K. sums : (TOGETHER * SIDE,), scratch"""
+    for i in range(0, m, TOGETHER * SIDE):
+        columns = min(m - i, TOGETHER * SIDE)
+        for j in range(n):
+            s0 = s1 = s2 = s3 = fill(a, 0.0, SIDE)
+            if columns == TOGETHER * SIDE:
+                for p in range(k):
+                    x, row = at(b, b0 + p * ldb + j), a0 + p * lda + i
+                    s0 += load(a, row, SIDE) * x
+                    s1 += load(a, row + SIDE, SIDE) * x
+                    s2 += load(a, row + 2 * SIDE, SIDE) * x
+                    s3 += load(a, row + 3 * SIDE, SIDE) * x
+            else:
+                for p in range(k):
+                    x, row = at(b, b0 + p * ldb + j), a0 + p * lda + i
+                    s0 += load_first(a, row, columns, SIDE) * x
+                    s1 += load_first(a, row + SIDE, columns - SIDE, SIDE) * x
+                    s2 += load_first(a, row + 2 * SIDE, columns - 2 * SIDE, SIDE) * x
+                    s3 += load_first(a, row + 3 * SIDE, columns - 3 * SIDE, SIDE) * x
+            store(sums, 0, s0)
+            store(sums, SIDE, s1)
+            store(sums, 2 * SIDE, s2)
+            store(sums, 3 * SIDE, s3)
+            for q in range(columns):
+                _put(at(sums, q), adds, c, c0 + (i + q) * ldc + j)

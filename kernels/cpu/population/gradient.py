@@ -1,0 +1,307 @@
+"""Many small nets: a lane is a net, a block is 16 or 32 of them, and everything of a block's step stays in the cache.
+
+Arrays hold, for each unit or parameter, the values of the block's nets side by side: parameter q of the net in lane l
+is at q * lanes + l. Samples are columns, as in columns.py: unit u of sample s is at (u * m + s) * lanes for the m
+samples of a tile. Nothing mixes lanes, so that a net's numbers do not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...formulas.activations import IDENTITY, SOFTMAX
+from ...formulas.counter_rng import DROPOUT, permutation, philox
+from ...jit.decorators import inlined, inner
+from ...simd.load_store import at, fill, load, number, offset, store
+from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE
+from ..single_net.column_passes import make_passes
+from ..unrolled.population_codegen import EVERY_LOSS as EVERY_LOSS
+from ..unrolled.population_codegen import EVERY_STEP as EVERY_STEP
+from ..unrolled.population_codegen import LAST_STEP as LAST_STEP
+from ..unrolled.population_codegen import NEVER, call_straight_line
+from ..workspace import TOGETHER
+
+
+def make_loops(lanes):
+    """(dense, weight_gradients, fill_tile, forward, judge, by_loops) for blocks of this many lanes."""
+
+    activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
+
+    @inner
+    def fill_tile(net, data, nets, w, mixed, shuffle, first, n, m, scale):
+        """Samples first .. first + n as m columns; columns past n get weight 0.
+
+        mixed : whether lanes have data of their own
+        scale : a factor on weights
+        """
+        n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
+        if mixed or shuffle:
+            for lane in range(w.lanes):
+                owner = max(w.net[lane], 0)
+                x, y, v = owner * nets.X_stride, owner * nets.Y_stride, owner * nets.weight_stride
+                for s in range(n):
+                    sample = first + s
+                    if shuffle:
+                        sample = w.order[lane * data.n_samples + sample]
+                    for i in range(n_features):
+                        w.a[(i * m + s) * lanes + lane] = data.X[x + sample * n_features + i]
+                    if data.judged:
+                        for j in range(n_outputs):
+                            w.y[(j * m + s) * lanes + lane] = data.Y[y + sample * n_outputs + j]
+                    weight = float(data.weight[v + sample]) if data.weighted else 1.0
+                    w.weight[s * lanes + lane] = number(w.weight, weight * scale)
+        else:
+            for s in range(n):
+                sample = first + s
+                for i in range(n_features):
+                    store(w.a, (i * m + s) * lanes, fill(w.a, at(data.X, sample * n_features + i), lanes))
+                if data.judged:
+                    for j in range(n_outputs):
+                        store(w.y, (j * m + s) * lanes, fill(w.y, at(data.Y, sample * n_outputs + j), lanes))
+                weight = float(at(data.weight, sample)) if data.weighted else 1.0
+                store(w.weight, s * lanes, fill(w.weight, weight * scale, lanes))
+        for s in range(n, m):
+            store(w.weight, s * lanes, fill(w.weight, 0.0, lanes))
+        w.filled[0], w.filled[1] = first, n
+
+    @inner
+    def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, m, y, y0):
+        """y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], four samples to a weight."""
+        whole = m - m % 4
+        for o in range(n_out):
+            w = w0 + o * out_step
+            start = load(p, (b0 + o) * lanes, lanes) if biased else fill(p, 0.0, lanes)
+            for s in range(0, whole, 4):
+                v0 = v1 = v2 = v3 = start
+                for i in range(n_in):
+                    weight, k = load(p, (w + i * in_step) * lanes, lanes), x0 + (i * m + s) * lanes
+                    v0 = load(x, k, lanes) * weight + v0
+                    v1 = load(x, k + lanes, lanes) * weight + v1
+                    v2 = load(x, k + 2 * lanes, lanes) * weight + v2
+                    v3 = load(x, k + 3 * lanes, lanes) * weight + v3
+                k = y0 + (o * m + s) * lanes
+                store(y, k, v0)
+                store(y, k + lanes, v1)
+                store(y, k + 2 * lanes, v2)
+                store(y, k + 3 * lanes, v3)
+            for s in range(whole, m):
+                v = start
+                for i in range(n_in):
+                    v = load(x, x0 + (i * m + s) * lanes, lanes) * load(p, (w + i * in_step) * lanes, lanes) + v
+                store(y, y0 + (o * m + s) * lanes, v)
+
+    @inner
+    def weight_gradients(a, below, delta, above, fan_in, fan_out, m, g, w0, b0, adds):
+        """g (+)= the sums over samples of a[i, s] * delta[j, s], and of delta[j, s] for the biases."""
+        whole, zero = fan_in - fan_in % 4, fill(g, 0.0, lanes)
+        for j in range(fan_out):
+            d0, k = above + j * m * lanes, (b0 + j) * lanes
+            v = load(g, k, lanes) if adds else zero
+            for s in range(m):
+                v += load(delta, d0 + s * lanes, lanes)
+            store(g, k, v)
+            for i in range(0, whole, 4):
+                k, step, x = (w0 + i * fan_out + j) * lanes, fan_out * lanes, below + i * m * lanes
+                v0 = v1 = v2 = v3 = zero
+                if adds:
+                    v0, v1 = load(g, k, lanes), load(g, k + step, lanes)
+                    v2, v3 = load(g, k + 2 * step, lanes), load(g, k + 3 * step, lanes)
+                for s in range(m):
+                    d, q = load(delta, d0 + s * lanes, lanes), x + s * lanes
+                    v0 = load(a, q, lanes) * d + v0
+                    v1 = load(a, q + m * lanes, lanes) * d + v1
+                    v2 = load(a, q + 2 * m * lanes, lanes) * d + v2
+                    v3 = load(a, q + 3 * m * lanes, lanes) * d + v3
+                store(g, k, v0)
+                store(g, k + step, v1)
+                store(g, k + 2 * step, v2)
+                store(g, k + 3 * step, v3)
+            for i in range(whole, fan_in):
+                k = (w0 + i * fan_out + j) * lanes
+                v = load(g, k, lanes) if adds else zero
+                for s in range(m):
+                    v = load(a, below + (i * m + s) * lanes, lanes) * load(delta, d0 + s * lanes, lanes) + v
+                store(g, k, v)
+
+    @inner
+    def draw_masks(
+        n_lanes, rates, seeds, lane_net, layer, width, first, m, epoch_start, clock, n_batches, batch, mask, mask0
+    ):
+        """Each net's own dropout mask, as elements.draw_mask draws it; first: the tile's row in its batch."""
+        for lane in range(n_lanes):
+            if lane_net[lane] < 0:
+                continue
+            rate = rates[layer * lanes + lane]
+            threshold = np.uint64(rate * 4294967296.0)
+            kept, dropped = number(mask, 1.0 / (1.0 - rate)), number(mask, 0.0)
+            step = (clock - epoch_start[lane]) * n_batches + batch
+            low, high = first * width, (first + m) * width
+            for group in range(low >> 2, (high + 3) >> 2):
+                word = philox(group, step, DROPOUT, layer, seeds[lane_net[lane]])
+                for q in range(4):
+                    e = 4 * group + q
+                    if low <= e < high:
+                        row, unit = e // width - first, e % width
+                        mask[mask0 + (unit * m + row) * lanes + lane] = kept if word[q] >= threshold else dropped
+
+    @inner
+    def forward(net, nets, w, params, m, first, batch, n_batches, training):
+        """All layers, for the m samples of the tile. Output: a and, as logits or log-probabilities, z."""
+        columns = m * lanes
+        for k in range(net.n_layers):
+            fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
+            below, above = at(w.units, k) * columns, at(w.units, k + 1) * columns
+            dense(
+                params, at(net.weight_offsets, k), 1, fan_out, True, at(net.bias_offsets, k),
+                w.a, below, fan_in, fan_out, m, w.a, above,
+            )  # fmt: skip
+            activate(at(net.activations, k), w.z, w.a, above, fan_out * columns, at(net.keep_z, k) == 1)
+            if training and at(net.dropout, k) > 0.0:
+                draw_masks(
+                    w.lanes,
+                    w.dropout,
+                    nets.seeds,
+                    w.net,
+                    k,
+                    fan_out,
+                    first,
+                    m,
+                    w.start,
+                    w.clock[0],
+                    n_batches,
+                    batch,
+                    w.mask,
+                    above,
+                )
+                for i in range(above, above + fan_out * columns, lanes):
+                    v = load(w.a, i, lanes)
+                    if at(net.derivative_of_z, k) != 1:
+                        store(w.z, i, v)
+                    store(w.a, i, v * load(w.mask, i, lanes))
+        if at(net.activations, net.n_layers - 1) == SOFTMAX:
+            size = at(net.sizes, net.n_layers) * columns
+            softmax_columns(w.z, w.a, at(w.units, net.n_layers) * columns, columns, size)
+
+    @inner
+    def judge(net, metric, w, m, scale):
+        """(sums of losses, numbers right) of each lane, and the output's delta."""
+        columns, n_layers = m * lanes, net.n_layers
+        start, size = at(w.units, n_layers) * columns, at(net.sizes, n_layers) * columns
+        loss = loss_and_delta(
+            net.loss, w.z, w.a, w.delta, start, w.y, w.weight, columns, size,
+            number(w.a, scale), number(w.a, net.loss_constant),
+        )  # fmt: skip
+        right = fill(w.a, 0.0, lanes)
+        if metric != METRIC_NONE:
+            bound = number(w.a, net.margin if metric == METRIC_MARGIN else net.middle)
+            right = count_right(metric, w.a, start, w.y, columns, size, w.weight, bound)
+        return loss * number(w.a, 1.0 / net.loss_width), right
+
+    @inner
+    def backpropagate(net, w, m, adds):
+        """Gradients of the tile, added to those of the batch's earlier tiles if `adds`."""
+        columns = m * lanes
+        for k in range(net.n_layers - 1, -1, -1):
+            fan_in, fan_out, weights = at(net.sizes, k), at(net.sizes, k + 1), at(net.weight_offsets, k)
+            below, above = at(w.units, k) * columns, at(w.units, k + 1) * columns
+            hides = at(net.dropout, k) > 0.0
+            if hides:
+                for i in range(above, above + fan_out * columns, lanes):
+                    store(w.delta, i, load(w.delta, i, lanes) * load(w.mask, i, lanes))
+            code = IDENTITY if k == net.n_layers - 1 and net.natural else at(net.activations, k)
+            kept = w.z if hides or at(net.derivative_of_z, k) == 1 else w.a
+            if code != IDENTITY:
+                backward(code, kept, w.delta, above, fan_out * columns)
+            weight_gradients(
+                w.a, below, w.delta, above, fan_in, fan_out, m, w.g, weights, at(net.bias_offsets, k), adds
+            )
+            if k > 0:
+                dense(w.p, weights, fan_out, 1, False, 0, w.delta, above, fan_out, fan_in, m, w.delta, below)
+
+    @inlined
+    def by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale):
+        """A tile's share of the gradient and of the sums, by loops over units."""
+        if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
+            fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, n, 1.0)
+        forward(net, nets, w, w.p, n, tile, batch, n_batches, True)
+        loss, right = judge(net, data.metric if judges != NEVER else METRIC_NONE, w, n, scale)
+        store(w.loss, 0, load(w.loss, 0, lanes) + loss)
+        store(w.right, 0, load(w.right, 0, lanes) + right)
+        backpropagate(net, w, n, tile > 0)
+
+    return dense, weight_gradients, fill_tile, forward, judge, by_loops
+
+
+def make_gradient(lanes, fill_tile, by_loops):
+    """(gradient, judge_end) for blocks of this many lanes. by_loops : for nets that have no straight-line program"""
+
+    @inner
+    def by_program(net, data, nets, w, m, tile, rows, judges, n_steps, stop_loss, stop_right, record, loss, right):
+        """As gradient, for a tile of m samples, by the straight-line program. loss, right : where its sums go"""
+        terms = float(rows * net.loss_width)
+        bound = number(w.a, net.margin if data.metric == METRIC_MARGIN else net.middle)
+        shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # of a sample that is right
+        return call_straight_line(
+            w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, loss, right, m, tile, judges, data.metric, n_steps,
+            number(w.a, float(rows)), number(w.a, net.loss_width), number(w.a, net.loss_constant), bound, stop_loss,
+            number(w.a, stop_right * shares / terms), w.state, w.betas, w.powers, w.last_loss,
+            w.clock[0] - w.start[0], offset(nets.record_epochs, record), offset(w.records, record * lanes),
+        )  # fmt: skip
+
+    @inner
+    def judge_end(net, data, nets, w):
+        """Each lane's number right into w.right_at_end, of a batch of all samples that is still in its tile."""
+        rows = data.n_samples
+        m = (rows + TOGETHER - 1) // TOGETHER * TOGETHER
+        store(w.right_at_end, 0, fill(w.a, 0.0, lanes))
+        by_program(
+            net,
+            data,
+            nets,
+            w,
+            m,
+            0,
+            rows,
+            LAST_STEP,
+            1,
+            number(w.a, 0.0),
+            0.0,
+            nets.n_records,
+            w.watched,
+            w.right_at_end,
+        )
+
+    @inlined
+    def gradient(
+        net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right, record
+    ):  # fmt: skip
+        """The batch's gradient into w.g, its sums of losses and numbers right added to w.loss and w.right.
+
+        judges : for which of n_steps the sums are wanted, see population_codegen.py
+        n_steps : above 1 for up to that many gradients of the straight-line program, with steps of the rule between
+        record : the next record that the straight-line program is to keep, nets.n_records for none
+        Returns the number of gradients.
+        """
+        first, scale = batch * w.train_rows, 1.0 / float(rows * net.loss_width)
+        for tile in range(0, rows, w.rows):
+            n = min(w.rows, rows - tile)
+            if w.straight_line != 0:
+                m = (n + TOGETHER - 1) // TOGETHER * TOGETHER
+                if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
+                    fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, m, scale)
+                n_steps = by_program(
+                    net, data, nets, w, m, tile, rows, judges, n_steps, stop_loss, stop_right, record, w.loss, w.right
+                )
+            else:
+                by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale)
+        return n_steps
+
+    return gradient, judge_end
+
+
+@inner
+def shuffle_lanes(n_lanes, n_samples, seeds, lane_net, start, clock, words, order):
+    """A new order of the samples for each net, as a net alone would see it."""
+    for lane in range(n_lanes):
+        if lane_net[lane] >= 0:
+            permutation(n_samples, seeds[lane_net[lane]], clock - start[lane], words, offset(order, lane * n_samples))

@@ -1,0 +1,76 @@
+"""The optimiser's step for a block of nets: settings, one number per lane, and the whole step of one rule.
+
+Per-lane numbers are rows of as many as there are lanes: setting q of the net in lane l is hyper[q * lanes + l].
+"""
+
+from __future__ import annotations
+
+from ...formulas.update_rules import Settings
+from ...jit.decorators import inner
+from ...simd.load_store import converted, fill, load, store
+from ...simd.vector import sqrt, where
+from ..single_net.optimizer_step import (
+    BETA1,
+    BETA2,
+    BIGGEST,
+    EPSILON,
+    GROWTH,
+    LEARNING_RATE,
+    MOMENTUM,
+    SHRINK,
+    SMALLEST,
+    WEIGHT_DECAY,
+)
+
+
+def make_settings(lanes):
+    """settings_now(...) for blocks of this many lanes."""
+
+    @inner
+    def settings_now(hyper, betas, powers, factor, corrects, worse):
+        """As update.settings_now. betas, powers : float64 (2, lanes), Adam's, in full precision; factor : of rates"""
+        rate = load(hyper, LEARNING_RATE * lanes, lanes) * factor
+        decay = 1.0 - rate * load(hyper, WEIGHT_DECAY * lanes, lanes)
+        root_correction = fill(hyper, 1.0, lanes)
+        if corrects:
+            power1 = load(powers, 0, lanes) * load(betas, 0, lanes)
+            power2 = load(powers, lanes, lanes) * load(betas, lanes, lanes)
+            store(powers, 0, power1)
+            store(powers, lanes, power2)
+            rate = rate / converted(hyper, 1.0 - power1)
+            root_correction = 1.0 / sqrt(converted(hyper, 1.0 - power2))
+        return Settings(
+            load(hyper, MOMENTUM * lanes, lanes), load(hyper, BETA1 * lanes, lanes), load(hyper, BETA2 * lanes, lanes),
+            load(hyper, EPSILON * lanes, lanes), load(hyper, GROWTH * lanes, lanes), load(hyper, SHRINK * lanes, lanes),
+            load(hyper, SMALLEST * lanes, lanes), load(hyper, BIGGEST * lanes, lanes),
+            rate, decay, root_correction, worse,
+        )  # fmt: skip
+
+    return settings_now
+
+
+def make_advance(row, lanes):
+    """advance(p, g, state, hyper, betas, powers, last_loss, objective, size): a step of this rule, without penalty,
+    clipping or schedule, for `size` numbers of p.
+    """
+    rule, n_state, corrects, settings_now = row.update, row.n_state, row.corrects, make_settings(lanes)
+
+    def advance(p, g, state, hyper, betas, powers, last_loss, objective, size):
+        worse = where(objective > load(last_loss, 0, lanes), 1.0, 0.0)
+        store(last_loss, 0, objective)
+        h = settings_now(hyper, betas, powers, fill(p, 1.0, lanes), corrects, worse)
+        for i in range(0, size, lanes):
+            value = load(p, i, lanes)
+            s0 = load(state, i, lanes) if n_state > 0 else value
+            s1 = load(state, size + i, lanes) if n_state > 1 else value
+            s2 = load(state, 2 * size + i, lanes) if n_state > 2 else value
+            value, s0, s1, s2 = rule(value, load(g, i, lanes), s0, s1, s2, h)
+            store(p, i, value)
+            if n_state > 0:
+                store(state, i, s0)
+            if n_state > 1:
+                store(state, size + i, s1)
+            if n_state > 2:
+                store(state, 2 * size + i, s2)
+
+    return advance

@@ -1,0 +1,392 @@
+"""Training a population: lanes take nets from a queue, train each to its end, write it back and take the next one.
+
+So a finished net costs nothing more, lanes are never out of work while nets wait, and only the nets in lanes need
+gradients and state: memory is bounded whatever the number of nets. A rank has one block of lanes, which outlives a
+call, so that a call can end after any number of epochs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...formulas.update_rules import RPROP, RULES, SGD
+from ...jit.decorators import inlined, inner, kernel, selector
+from ...simd.load_store import bare, fill, load, number, offset, store
+from ...simd.reductions import any_of
+from ...simd.vector import absolute, sqrt, where
+from ...structs import (
+    HYPER,
+    MONITOR_LOSS,
+    MONITOR_NONE,
+    MONITOR_RIGHT,
+    MONITOR_VALIDATION_LOSS,
+    MONITOR_VALIDATION_RIGHT,
+)
+from ..single_net.optimizer_step import CLIP_NORM, LEARNING_RATE, make_adjust, make_update
+from ..threads.denormals import flush_denormals, restore_denormals
+from ..workspace import LANES, OTHER_LANES
+from .gradient import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER, make_gradient, make_loops, shuffle_lanes
+from .optimizer_step import make_settings
+from .scheduler import make_queue
+
+L2 = len(HYPER)
+SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
+
+
+def make_training(lanes, has_loops):
+    """(train, evaluate) for blocks of this many lanes; without the loops for nets that have no straight-line program,
+    and for validation, there is only a train, and much less to compile.
+    """
+
+    (
+        keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end, hand_out, look
+    ) = make_queue(lanes)  # fmt: skip
+    _, _, fill_tile, forward, judge, by_loops = make_loops(lanes)
+    settings_now = make_settings(lanes)
+    update, adjust = selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
+    if not has_loops:
+
+        @inlined
+        def by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale):
+            pass
+
+    gradient, judge_end = make_gradient(lanes, fill_tile, by_loops)
+
+    @inlined
+    def step_settings(course, nets, goal, w, n_batches, batch, objective):
+        """The rule's settings at this step, a number per lane."""
+        p = w.p
+        factor = fill(p, 1.0, lanes)
+        if goal.scheduled:
+            for lane in range(w.lanes):
+                step = (w.clock[0] - w.start[lane]) * n_batches + batch
+                w.factor[lane] = number(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
+            factor = load(w.factor, 0, lanes)
+        worse = where(objective > load(w.last_loss, 0, lanes), 1.0, 0.0)
+        return settings_now(w.hyper, w.betas, w.powers, factor, nets.corrects, worse)
+
+    @inner
+    def squares(p, g, first, last, l2):
+        """Each lane's sum of (g + l2 p)**2 over parameters first <= q < last."""
+        sums = fill(g, 0.0, lanes)
+        for i in range(first * lanes, last * lanes, lanes):
+            slope = load(g, i, lanes) + load(p, i, lanes) * l2
+            sums += slope * slope
+        return sums
+
+    @inner
+    def steepest(p, g, first, last, l2, most):
+        """Each lane's largest |g + l2 p| over parameters first <= q < last, or `most`."""
+        for i in range(first * lanes, last * lanes, lanes):
+            slope = absolute(load(g, i, lanes) + load(p, i, lanes) * l2)
+            most = where(slope > most, slope, most)
+        return most
+
+    @inner
+    def shrunk_squares(p, g, first, last, l2, shrink):
+        """squares() of slopes times shrink**2, which are at most 1; shrink**2 by itself may be too small a number."""
+        sums = fill(g, 0.0, lanes)
+        for i in range(first * lanes, last * lanes, lanes):
+            slope = (load(g, i, lanes) + load(p, i, lanes) * l2) * shrink * shrink
+            sums += slope * slope
+        return sums
+
+    @inner
+    def clip_by_steepest(n_layers, sizes, weight_offsets, bias_offsets, p, g, l2, norm):
+        """The factor that brings each lane's gradient to `norm`, where its sum of squares overflows."""
+        zero, one = fill(p, 0.0, lanes), fill(p, 1.0, lanes)
+        most = total = zero
+        for k in range(n_layers):
+            first, middle = weight_offsets[k], bias_offsets[k]
+            most = steepest(p, g, first, middle, l2, most)
+            most = steepest(p, g, middle, middle + sizes[k + 1], zero, most)
+        shrink = one / sqrt(where(most > 1.0, most, one))
+        for k in range(n_layers):
+            first, middle = weight_offsets[k], bias_offsets[k]
+            total += shrunk_squares(p, g, first, middle, l2, shrink)
+            total += shrunk_squares(p, g, middle, middle + sizes[k + 1], zero, shrink)
+        factor = norm * shrink * shrink / sqrt(where(total > 0.0, total, one))
+        return where(factor > 1.0, one, factor)
+
+    @inlined
+    def apply(net, course, nets, w, h):
+        """One step of the optimiser for all lanes."""
+        n = nets.n_params
+        one, zero = fill(w.p, 1.0, lanes), fill(w.p, 0.0, lanes)
+        l2, clip = load(w.hyper, L2 * lanes, lanes), one
+        if nets.clipped:
+            total = zero
+            for k in range(net.n_layers):
+                first, middle = net.weight_offsets[k], net.bias_offsets[k]
+                total += squares(w.p, w.g, first, middle, l2)
+                total += squares(w.p, w.g, middle, middle + net.sizes[k + 1], zero)
+            norm = load(w.hyper, CLIP_NORM * lanes, lanes)
+            too_long = (norm > 0.0) & (total > norm * norm)
+            overflows = (norm > 0.0) & ~(total < np.inf)
+            clip = where(too_long & ~overflows, norm / sqrt(where(too_long & ~overflows, total, 1.0)), 1.0)
+            if any_of(overflows):
+                by_steepest = clip_by_steepest(
+                    net.n_layers, net.sizes, net.weight_offsets, net.bias_offsets, w.p, w.g, l2, norm
+                )
+                clip = where(overflows, by_steepest, clip)
+        in_parts = nets.penalised or course.layered
+        for part in range(2 * net.n_layers if in_parts else 1):
+            first, last, decay, penalty, factor = 0, n, one, zero, clip
+            if in_parts:
+                first, last, decay, penalty = net.weight_offsets[part // 2], net.bias_offsets[part // 2], h.decay, l2
+                if part % 2 == 1:
+                    first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
+            if course.layered:
+                factor = clip * number(w.p, course.layer_factors[part])
+            if in_parts or nets.clipped:
+                adjust(w.p, w.g, first * lanes, last * lanes, decay, penalty, factor)
+            update(course.rule, w.p, w.g, w.state, first * lanes, last * lanes, n * lanes, h)
+
+    @inner
+    def descend(p, g, n, rate):
+        """optimizers.sgd, all there is to it."""
+        for i in range(0, n * lanes, lanes):
+            store(p, i, load(p, i, lanes) - rate * load(g, i, lanes))
+
+    @inner
+    def penalties(net_layers, weight_offsets, bias_offsets, p, l2):
+        """Each lane's l2 / 2 times the sum of its squared weights."""
+        sums, zero = fill(p, 0.0, lanes), fill(p, 0.0, lanes)
+        for k in range(net_layers):
+            sums += squares(p, p, weight_offsets[k], bias_offsets[k], zero)
+        return 0.5 * l2 * sums
+
+    @inlined
+    def watch(w, n, value, min_delta):
+        """Remember the parameters of lanes whose value is their best so far."""
+        best = load(w.best_value, 0, lanes)
+        better = value < best - number(w.p, min_delta)
+        store(w.watched, 0, value)
+        store(w.flags, 0, where(better, 1.0, 0.0))
+        if any_of(better):
+            store(w.best_value, 0, where(better, value, best))
+            keep_flagged(w.flags, w.p, n, w.best)
+            for lane in range(w.lanes):
+                if w.flags[lane] > 0:
+                    w.best_epoch[lane] = w.clock[0] + 1 - w.start[lane]
+
+    @inlined
+    def watch_training(goal, w, n, loss, right):
+        if goal.monitor == MONITOR_LOSS:
+            watch(w, n, loss, goal.min_delta)
+        elif goal.monitor == MONITOR_RIGHT:
+            watch(w, n, -right, goal.min_delta)
+
+    @inlined
+    def judge_data(net, data, nets, w, params, mixed):
+        """(mean loss, share right) of each lane over data, by a forward pass alone."""
+        loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
+        for first in range(0, data.n_samples, w.rows):
+            m = min(w.rows, data.n_samples - first)
+            w.filled[1] = -1
+            fill_tile(net, data, nets, w, mixed, False, first, m, m, 1.0)
+            forward(net, nets, w, params, m, first, 0, 1, False)
+            tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
+            loss += tile_loss
+            right += tile_right
+        w.filled[1] = -1
+        share = number(w.a, 1.0 / data.n_samples)
+        return loss * share, right * share
+
+    if not has_loops:
+
+        @inlined
+        def judge_data(net, data, nets, w, params, mixed):
+            return fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
+
+    @inlined
+    def _train(n_ranks, net, data, course, goal, nets, held_out, w, initial, queue, n_epochs):
+        n, n_samples, size = nets.n_params, data.n_samples, course.batch_size
+        n_batches = (n_samples + size - 1) // size
+        validates = goal.monitor == MONITOR_VALIDATION_LOSS or goal.monitor == MONITOR_VALIDATION_RIGHT
+        single = n_batches == 1
+        inverse, stop_loss, stop_right = (
+            number(w.p, 1.0 / n_samples),
+            number(w.p, goal.stop_loss),
+            number(w.p, goal.stop_right),
+        )
+        compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
+        has_goal = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
+        always_judges = compares or has_goal
+        simple = not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
+        plain = course.rule == SGD and simple
+        zero = fill(w.p, 0.0, lanes)
+        runs = (
+            simple
+            and single
+            and w.straight_line != 0
+            and size <= w.rows
+            and not course.shuffle
+            and goal.monitor == MONITOR_NONE
+        )
+        has_room, alike, last = True, False, w.clock[0] + n_epochs
+        attention = eventful = remembers = keeps = False
+        scale = inverse if runs else number(w.p, 1.0)  # the straight-line program keeps sums
+        while w.clock[0] < last:
+            if has_room:
+                free = 0
+                for lane in range(w.lanes):
+                    if w.net[lane] < 0:
+                        free += 1
+                busy = 0
+                store(w.flags, 0, zero)
+                for lane in range(w.lanes):
+                    if w.net[lane] < 0:
+                        taken = next_number(queue, n_ranks, w, nets.n_members, free)
+                        start_net(net, nets, w, lane, nets.members[taken] if taken < nets.n_members else -1, initial)
+                    if w.net[lane] >= 0:
+                        busy += 1
+                if busy == 0:
+                    return
+                has_room, alike = False, are_alike(w)
+                enter(nets, w, alike and w.start[0] == w.clock[0])
+                keep_flagged(w.flags, w.p, n, w.safe)
+                w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
+                keeps = runs and alike  # records without a look
+                if keeps:
+                    w.clock[1] = w.start[0] + goal.n_epochs
+            if course.shuffle:
+                shuffle_lanes(w.lanes, n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
+            n_steps = 1
+            if runs:  # up to the next epoch that needs a look
+                clock = w.clock[0]
+                remembering = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
+                n_steps = min(min(w.clock[1], last), remembering + 1) - clock
+            epoch = w.clock[0] + n_steps - 1
+            judges = EVERY_STEP if has_goal else EVERY_LOSS if compares else NEVER
+            if not always_judges and (keeps or epoch + 1 >= w.clock[1] or epoch % SAFE_EVERY == 0):
+                judges = LAST_STEP
+            if judges != NEVER:
+                store(w.loss, 0, zero)
+                store(w.right, 0, zero)
+            for batch in range(n_batches):
+                rows = min(size, n_samples - batch * size)
+                before = load(w.loss, 0, lanes)
+                w.clock[0] += gradient(
+                    net, data, nets, w, nets.mixed, course.shuffle, batch, n_batches, rows, judges, n_steps, stop_loss,
+                    goal.stop_right, w.kept[0] if keeps else nets.n_records,
+                ) - 1  # fmt: skip
+                if keeps:
+                    while nets.record_epochs[w.kept[0]] <= w.clock[0] + 1 - w.start[0]:
+                        w.kept[0] += 1
+                is_due, remembers = w.clock[0] + 1 >= w.clock[1], w.clock[0] % SAFE_EVERY == 0
+                eventful = goal.monitor != MONITOR_NONE
+                attention = is_due or eventful
+                objective = zero
+                if compares:
+                    objective = (load(w.loss, 0, lanes) - before) * number(w.p, 1.0 / rows)
+                if judges != NEVER and batch == n_batches - 1:
+                    loss, right = load(w.loss, 0, lanes) * inverse, load(w.right, 0, lanes)
+                    store(w.loss, 0, loss)
+                    eventful |= any_of(~((loss > stop_loss) & (loss < np.inf))) or any_of(right >= stop_right)
+                    attention = is_due or eventful
+                    if single and remembers:  # these parameters gave this loss
+                        store(w.flags, 0, where(absolute(loss + sums(w.p, n)) < np.inf, 1.0, 0.0))
+                        keep_flagged(w.flags, w.p, n, w.safe)
+                    if single and attention:
+                        if has_goal:
+                            keep_converged(goal, nets, w)
+                        watch_training(goal, w, n, loss, right * inverse)
+                if compares and nets.penalised:
+                    objective += penalties(
+                        net.n_layers, net.weight_offsets, net.bias_offsets, w.p, load(w.hyper, L2 * lanes, lanes)
+                    )
+                if plain:
+                    descend(w.p, w.g, n, load(w.hyper, LEARNING_RATE * lanes, lanes))
+                else:
+                    h = step_settings(course, nets, goal, w, n_batches, batch, objective)
+                    apply(net, course, nets, w, h)
+                if compares:
+                    store(w.last_loss, 0, objective)
+            if not single and judges != NEVER:
+                loss = load(w.loss, 0, lanes)
+                if remembers:
+                    store(w.flags, 0, where(absolute(loss + sums(w.p, n)) < np.inf, 1.0, 0.0))
+                    keep_flagged(w.flags, w.p, n, w.safe)
+                watch_training(goal, w, n, loss, load(w.right, 0, lanes) * inverse)
+            if validates:
+                held_loss, held_right = judge_data(net, held_out, nets, w, w.p, False)
+                watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
+            w.clock[0] += 1
+            if attention:
+                judged = runs and nets.judges_ends and is_due and some_end(goal, w)
+                if judged:
+                    judge_end(net, data, nets, w)
+                has_room = look(data, goal, nets, w, single, judged, alike, eventful, scale)
+        if alike:
+            hand_out(nets, w, scale)
+
+    @inlined
+    def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
+        width = net.sizes[net.n_layers]
+        n_blocks = (nets.n_members + lanes - 1) // lanes
+        for block in range(rank * n_blocks // n_ranks, (rank + 1) * n_blocks // n_ranks):
+            count = min(lanes, nets.n_members - block * lanes)
+            for lane in range(w.lanes):
+                w.net[lane] = nets.members[block * lanes + min(lane, count - 1)]
+                w.flags[lane] = number(w.flags, 1.0)
+            enter(nets, w, are_alike(w))
+            loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
+            for first in range(0, data.n_samples, w.rows):
+                m = min(w.rows, data.n_samples - first)
+                if nets.mixed:
+                    w.filled[1] = -1
+                fill_tile(net, data, nets, w, nets.mixed, False, first, m, m, 1.0)
+                forward(net, nets, w, w.p, m, first, 0, 1, False)
+                if writes:
+                    start = w.units[net.n_layers] * m * lanes
+                    for lane in range(count):
+                        o = ((block * lanes + lane) * data.n_samples + first) * width
+                        for s in range(m):
+                            for j in range(width):
+                                output[o + s * width + j] = w.a[start + (j * m + s) * lanes + lane]
+                if data.judged:
+                    tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
+                    loss += tile_loss
+                    right += tile_right
+            if data.judged:
+                store(w.loss, 0, loss)
+                store(w.right, 0, right)
+                for lane in range(count):
+                    nets.loss[w.net[lane]] = w.loss[lane] / data.n_samples
+                    nets.right[w.net[lane]] = w.right[lane] / data.n_samples
+
+    return _train, _evaluate
+
+
+_train, _evaluate = make_training(LANES, True)
+_train_straight, _ = make_training(OTHER_LANES, False)
+
+
+@kernel
+def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
+    """Up to n_epochs epochs of this rank's block. queue : int64 (1,), how many of nets.members have been taken."""
+    before = flush_denormals()
+    _train(
+        n_ranks, bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
+        queue, n_epochs,
+    )  # fmt: skip
+    restore_denormals(before)
+
+
+@kernel
+def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
+    """The same for blocks of OTHER_LANES nets that have a straight-line program, without validation."""
+    before = flush_denormals()
+    _train_straight(
+        n_ranks, bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
+        queue, n_epochs,
+    )  # fmt: skip
+    restore_denormals(before)
+
+
+@kernel
+def evaluate(rank, n_ranks, barrier, net, data, nets, block, output):
+    """Outputs of nets.members (n_members, n_samples, n_outputs), flat, if output has room; loss and share right into
+    nets if data has targets."""
+    _evaluate(rank, n_ranks, bare(net), bare(data), bare(nets), bare(block), output.size > 0, offset(output, 0))

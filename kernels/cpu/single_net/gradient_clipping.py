@@ -1,0 +1,46 @@
+"""The norm of a net's gradient, from pieces of its weights that ranks take, and what it says of clipping."""
+
+from __future__ import annotations
+
+from ...jit.decorators import inner
+from ...simd.load_store import number
+from ..gemm.gemm import up_to
+from ..threads.work_stealing import layer_of, part_of
+from ..workspace import UNIT
+from .optimizer_step import CLIP_NORM, clip_factor, squares
+
+
+@inner
+def add_squares(net, memory, work, piece):
+    """The sums of squared slopes of a piece of the weights, in blocks that are the same for any number of ranks, so
+    that the norm is too.
+    """
+    k, share = layer_of(work, piece)
+    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
+    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
+    w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
+    for i in range(start, end, UNIT):
+        last = min(i + UNIT, end)
+        work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
+    block += up_to(fan_in, UNIT) // UNIT
+    for j in range(column, last_column, UNIT):
+        last = min(j + UNIT, last_column)
+        work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
+
+
+@inner
+def blocks_before(net, k):
+    """Sums of squared slopes of the layers before k."""
+    n = 0
+    for i in range(k):
+        n += up_to(net.sizes[i], UNIT) // UNIT + up_to(net.sizes[i + 1], UNIT) // UNIT
+    return n
+
+
+@inner
+def clip_now(net, course, memory, work):
+    """What brings the gradient to its largest norm, once all squares are there."""
+    square_sum = 0.0
+    for i in range(blocks_before(net, net.n_layers)):
+        square_sum += work.squares[i]
+    return clip_factor(course.hyper[CLIP_NORM], square_sum, memory.params)

@@ -1,0 +1,112 @@
+"""The copies of a net's weights that the products of a step read: in panels, and turned for the way back.
+
+Whoever updates weights brings their copies up to date while they are in cache. All ranks read the same ones, but for
+two that share no cache, each of which has its own: what the other one has updated is written there past its caches
+(gradient_exchange.py). Its lines come from memory then, and need not be taken back before they are written again, which
+is most of what a step costs such ranks. Copies that no cache could hold until they are read are written past all of
+them.
+"""
+
+from __future__ import annotations
+
+from ...jit.decorators import inner
+from ...simd.load_store import at, load, store_past_caches, transpose_past_caches, transpose_square
+from ..gemm.gemm import SIDE, block_start, blocks_of, copy_panels, make_copy_panels, up_to
+from ..gemm.microkernel import lanes_of
+from ..workspace import STAYING_PARAMS
+from .gradient_exchange import settle_stores
+
+
+def make_copies(copy, turn):
+    """copy_to_panels and transpose_to_panels, by what copies panels and what turns a square."""
+
+    @inner
+    def copy_to_panels(w, w0, first, last, n, fan_in, out, out0):
+        """Rows first <= i < last of w (fan_in, n) into B = w in panels."""
+        width, n_blocks = 2 * lanes_of(w), blocks_of(fan_in)
+        for block in range(n_blocks):
+            p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
+            low, high, o = max(first, p), min(last, end), out0 + p * up_to(n, width)
+            if low < high:
+                row, panel = w0 + low * n, (end - p) * width
+                copy(w, row, n, high - low, n, width, out, o + (low - p) * width, panel)
+
+    @inner
+    def transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
+        """Rows first <= i < last of w (fan_in, n), which are columns of B = w', into B in panels."""
+        width, n_blocks = 2 * lanes_of(w), blocks_of(n)
+        for block in range(n_blocks):
+            p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
+            whole = end - (end - p) % SIDE
+            for panel in range(first - first % width, last, width):
+                o = out0 + p * up_to(fan_in, width) + panel * (end - p) - p * width - panel
+                low, high = max(first, panel), min(last, panel + width)
+                squares = low + (high - low) // SIDE * SIDE
+                for j in range(p, whole, SIDE):
+                    for i in range(low, squares, SIDE):
+                        turn(w, w0 + i * n + j, n, out, o + j * width + i, width, SIDE)
+                for i in range(low, high):
+                    for j in range(whole if i < squares else p, end):
+                        out[o + j * width + i] = at(w, w0 + i * n + j)
+
+    return copy_to_panels, transpose_to_panels
+
+
+copy_to_panels, transpose_to_panels = make_copies(copy_panels, transpose_square)
+copy_to_panels_past_caches, transpose_to_panels_past_caches = make_copies(
+    make_copy_panels(store_past_caches), transpose_past_caches
+)
+
+
+@inner
+def _give_panels(copies, own, given, first, last, n, fan_in):
+    """Rows first <= i < last of B = w in panels, as copy_to_panels has written them, from copies[own] to
+    copies[given].
+    """
+    width, n_blocks = 2 * lanes_of(copies), blocks_of(fan_in)
+    for block in range(n_blocks):
+        p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
+        low, high = max(first, p), min(last, end)
+        for panel in range(0, up_to(n, width) if low < high else 0, width):
+            o = p * up_to(n, width) + panel * (end - p) - p * width
+            for i in range(o + low * width, o + high * width, SIDE):
+                store_past_caches(copies, given + i, load(copies, own + i, SIDE))
+
+
+@inner
+def _give_transposed(copies, own, given, first, last, n, fan_in):
+    """The same for what transpose_to_panels has written."""
+    width, n_blocks = 2 * lanes_of(copies), blocks_of(n)
+    for block in range(n_blocks):
+        p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
+        for panel in range(first - first % width, last, width):
+            o = p * up_to(fan_in, width) + panel * (end - p) - p * width - panel
+            for j in range(o + p * width, o + end * width, width):
+                for i in range(j + max(first, panel), j + min(last, panel + width), SIDE):
+                    store_past_caches(copies, given + i, load(copies, own + i, SIDE))
+
+
+@inner
+def copy_weights(rank, n_ranks, net, params, work, k, row, end):
+    """Rows row <= i < end of layer k's weights into the copies: this rank's, and the other's if it has its own."""
+    fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
+    own, other, gives = rank % work.copies, 1 - rank, n_ranks > 1 and n_ranks == work.copies
+    passes = net.n_padded > STAYING_PARAMS  # the caches by
+    if work.packs[k] >= 0:
+        o = own * work.n_packed + work.packs[k]
+        if passes:
+            copy_to_panels_past_caches(params, w, row, end, fan_out, fan_in, work.packed, o)
+        else:
+            copy_to_panels(params, w, row, end, fan_out, fan_in, work.packed, o)
+        if gives:
+            _give_panels(work.packed, o, other * work.n_packed + work.packs[k], row, end, fan_out, fan_in)
+    if k > 0:
+        o = own * work.n_transposed + work.panels[k]
+        if passes:
+            transpose_to_panels_past_caches(params, w, row, end, fan_out, fan_in, work.transposed, o)
+        else:
+            transpose_to_panels(params, w, row, end, fan_out, fan_in, work.transposed, o)
+        if gives:
+            _give_transposed(work.transposed, o, other * work.n_transposed + work.panels[k], row, end, fan_out, fan_in)
+    if gives or passes:
+        settle_stores()

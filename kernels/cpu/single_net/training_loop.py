@@ -1,0 +1,139 @@
+"""The training loop of every CPU family: epochs, batches, records. A family supplies its gradient and its update.
+
+prepare(rank, n_ranks, net, memory, work)
+    at the start of a call
+gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage)
+    of the rows of a stage, which is a batch or a part of it; leaves sums of losses and numbers of hits in work.partial,
+    in `share` or one of each part or group of its rows that is the same for any number of ranks; returns how many there
+    are. They are added up in one order, so that a recorded loss has the same bits for any number of ranks
+complete(rank, n_ranks, net, data, course, memory, work, stage)
+    adds it to that of the batch's stages before, after a meeting; not called for the last stage of a batch
+update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h) -> meetings
+    the same for the last stage; applies the gradient unless course.rule is NO_UPDATE
+apart
+    whether nobody reads what another rank's update has written. What ranks tell each other must then outlive a stage:
+    they are never further than one stage apart, and each even turn's place is another one than each odd turn's
+stages
+    whether a batch may have more than one: what tiny nets' batches never have costs them a twentieth of a step
+columns
+    from one of those sums to the next in work.partial
+"""
+
+from __future__ import annotations
+
+import math
+
+from ...formulas.counter_rng import permutation
+from ...formulas.update_rules import RPROP
+from ...jit.decorators import inlined, inner
+from ...simd.load_store import at, bare, number, offset, prefetch
+from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, LINE, N_SCALARS, NO_UPDATE, STEPS_DONE
+from ..gemm.microkernel import lanes_of
+from ..threads.barrier import all_here, meet
+from ..threads.denormals import flush_denormals, restore_denormals
+from ..workspace import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES, Stage
+from .optimizer_step import settings_now, squares
+
+# Inputs of a batch up to which those of the next one are fetched ahead, from data that no second-level cache holds.
+# In order, the processor does so by itself.
+PREFETCHED_UP_TO, PREFETCHED_FROM = 32_768, 200_000
+
+
+@inner
+def penalty(net, params):
+    """l2 / 2 times the sum of squared weights."""
+    square_sum, zero = 0.0, number(params, 0.0)
+    for k in range(net.n_layers):
+        square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
+    return 0.5 * net.l2 * square_sum
+
+
+@inner
+def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
+    """A rank's part of the next batch, which begins with sample order[first]: shuffled rows come from anywhere in
+    memory, and a net of some units is done with a batch before they are there.
+    """
+    width, line = net.sizes[0], lanes_of(data.X) * (LINE // VECTOR_BYTES)
+    for i in range(first + rows * rank // n_ranks, first + rows * (rank + 1) // n_ranks):
+        start = at(order, i) * width
+        for j in range(start, start + width, line):
+            prefetch(data.X, j)
+        prefetch(data.X, start + width - 1)
+
+
+@inner
+def share_of(part, turn, apart, columns):
+    """Where in work.partial this turn's sums of a part or group of a stage's rows are."""
+    return part * columns + (turn % 2 * SUMS if apart else 0)
+
+
+def make_loop(prepare, gradient, complete, update, apart=False, stages=True, columns=PARTIAL_COLUMNS):
+    @inlined
+    def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+        net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
+        n, size = data.n_samples, course.batch_size
+        n_batches = (n + size - 1) // size
+        epoch = first_step // n_batches
+        batch = first_step - epoch * n_batches
+        if not all_here(barrier, n_ranks):
+            return
+        mode = flush_denormals()
+        scalars = offset(memory.scalars, rank * N_SCALARS)
+        for i in range(N_SCALARS):  # this rank may have sat out some calls
+            scalars[i] = memory.scalars[i]
+        prepare(rank, n_ranks, net, memory, work)
+        meetings, turn = meet(barrier, n_ranks, 1), 0
+        width = net.sizes[0]
+        prefetches = course.shuffle and size * width <= PREFETCHED_UP_TO and n * width >= PREFETCHED_FROM
+        for t in range(n_steps):
+            if batch == 0:
+                scalars[EPOCH_LOSS] = scalars[EPOCH_RIGHT] = 0.0
+                if course.shuffle:
+                    if rank == 0:
+                        permutation(n, course.seed, epoch, work.words, work.order)
+                    meetings = meet(barrier, n_ranks, meetings)
+            first = batch * size
+            rows = min(size, n - first)
+            step = first_step + t
+            if prefetches:
+                coming = max(0, min(n - first - size, size))
+                prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
+            loss, right, start, most = 0.0, 0.0, 0, work.rows if stages else rows
+            while start < rows:  # a range with such a step would divide
+                stage = Stage(turn, step, first + start, min(most, rows - start), start, rows)
+                share = offset(work.partial, share_of(rank, turn, apart, columns))
+                n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
+                meetings = meet(barrier, n_ranks, meetings)
+                for r in range(n_sums):
+                    loss += work.partial[share_of(r, turn, apart, columns) + LOSS]
+                    right += work.partial[share_of(r, turn, apart, columns) + RIGHT]
+                turn, start = turn + 1, start + most
+                if start < rows:
+                    complete(rank, n_ranks, net, data, course, memory, work, stage)
+                    if not apart:
+                        meetings = meet(barrier, n_ranks, meetings)
+            if not math.isfinite(loss):
+                scalars[DIVERGED] = 1.0
+                break
+            scalars[EPOCH_LOSS] += loss
+            scalars[EPOCH_RIGHT] += right
+            objective = loss / rows
+            if course.rule == RPROP and net.l2 > 0.0:  # the one rule that asks whether the objective has grown
+                objective += penalty(net, memory.params)
+            factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
+            h = settings_now(course.hyper, scalars, factor, objective, memory.params)
+            scalars[LAST_LOSS] = objective
+            meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
+            if not apart:
+                meetings = meet(barrier, n_ranks, meetings)
+            scalars[STEPS_DONE] = step + 1.0
+            batch += 1
+            if batch == n_batches:
+                if rank == 0:
+                    memory.epoch_loss[epoch] = scalars[EPOCH_LOSS] / n
+                    memory.epoch_right[epoch] = scalars[EPOCH_RIGHT] / n
+                epoch += 1
+                batch = 0
+        restore_denormals(mode)
+
+    return loop

@@ -1,0 +1,97 @@
+"""Where the ranks of a team meet inside a kernel: an arrival count that all of them watch."""
+
+from __future__ import annotations
+
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ...jit.cpu_features import IS_X86
+from ...jit.decorators import inner
+from ...simd.load_store import element_pointer
+
+SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a scheduler's time slice
+
+
+@intrinsic
+def take_numbers(typing_context, counter, n):
+    """The counter's present value, the first of n that no other thread gets too; the counter moves on by n."""
+
+    def build(context, builder, sig, args):
+        place = element_pointer(context, builder, sig.args[0], args[0], context.get_constant(types.intp, 0))
+        return builder.atomic_rmw("add", place, args[1], "acq_rel")
+
+    return types.int64(counter, types.int64), build
+
+
+@inner
+def take_number(counter):
+    """The next one alone."""
+    return take_numbers(counter, 1)
+
+
+def _reader(index):
+    @intrinsic
+    def read(typing_context, counter):
+        def build(context, builder, sig, args):
+            data = context.make_array(sig.args[0])(context, builder, args[0]).data
+            place = builder.gep(data, [context.get_constant(types.intp, index)])
+            return builder.load_atomic(place, "acquire", 8)
+
+        return types.int64(counter), build
+
+    return read
+
+
+_arrivals, _is_off = _reader(0), _reader(1)
+
+
+def system_call(name, returns):
+    @intrinsic
+    def call(typing_context):
+        def build(context, builder, sig, args):
+            if name is not None:
+                builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(returns, []), name), [])
+            return context.get_dummy_value()
+
+        return types.void(), build
+
+    return call
+
+
+_pause = system_call("llvm.x86.sse2.pause" if IS_X86 else None, ir.VoidType())
+_give_way = system_call(None if sys.platform == "win32" else "sched_yield", ir.IntType(32))
+
+
+@inner
+def meet(barrier, n_ranks, meetings):
+    """Wait until all ranks have come here as often as this one. Returns the new number of meetings.
+
+    barrier : int64 (2,)    arrivals of all ranks so far, and whether the first meeting is called off
+    """
+    meetings += 1
+    if n_ranks > 1:
+        take_number(barrier)
+        spins = 0
+        while _arrivals(barrier) < meetings * n_ranks:
+            spins += 1
+            if spins < SPINS:
+                _pause()
+            else:
+                _give_way()
+    return meetings
+
+
+@inner
+def all_here(barrier, n_ranks):
+    """The first meeting. False if it is called off, because rank 0 was interrupted on its way."""
+    if n_ranks > 1:
+        take_number(barrier)
+        while _arrivals(barrier) < n_ranks:
+            if _is_off(barrier) != 0:
+                return False
+            _give_way()
+    return True

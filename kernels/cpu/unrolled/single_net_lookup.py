@@ -1,0 +1,75 @@
+"""One tiny net that trains for long: its steps in straight-line form, made when they have been worth making.
+
+Making takes a few tenths of a second, and loading what another process has made some milliseconds, so the first steps
+of an architecture are done by the loops of batch_simd.py. Nobody can tell: all bits are the same.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from ...jit.call import load
+from ...jit.object_cache import is_there
+from ...structs import HYPER, NO_UPDATE, Course, Data, Net
+from ..workspace import NARROW, tile_size
+
+TRAIN = "cpu.unrolled.single_net_loop.train"
+MOST_PARAMETERS = 256  # up to which the loops take 1.5 to 3 times as long; bench/LOG.md
+MAKE_AFTER = 1_000_000  # steps of an architecture in this process, about 0.1 s
+LOAD_AFTER = 50_000  # steps, if another process has made it
+MOST_SAMPLES = 4096  # which are copied, each with as many lanes as a batch
+CLIP_NORM, WEIGHT_DECAY = HYPER.index("clip_norm"), HYPER.index("weight_decay")
+
+_steps_done: dict[tuple, int] = {}
+
+
+def _name(architecture: tuple, dtype: np.dtype) -> str:
+    return f"one net {architecture} {dtype}"
+
+
+@cache
+def address(architecture: tuple, dtype: np.dtype) -> int:
+    """Of the C function one_net_code.make_steps(*architecture)."""
+
+    def compiled():
+        from ...jit.compiler import machine_code_of_c
+        from .single_net_codegen import python_function, signature
+
+        return machine_code_of_c(python_function(architecture), *signature(dtype))
+
+    return load(_name(architecture, dtype), compiled)
+
+
+@cache
+def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
+    return is_there(_name(architecture, dtype))
+
+
+def is_tiny(n_params: int, batch_size: int) -> bool:
+    """Whether the steps of such a net can be made: a batch fills one vector, and the program is not too long."""
+    return n_params <= MOST_PARAMETERS and batch_size <= NARROW
+
+
+def address_for(net: Net, data: Data, course: Course, dtype: np.dtype, n_steps: int) -> int:
+    """Where the function for the next n_steps is, or 0 if the loops are to do them."""
+    if not is_tiny(net.bias_offsets[-1] + net.sizes[-1], course.batch_size) or data.n_samples > MOST_SAMPLES:
+        return 0
+    if course.rule == NO_UPDATE or course.layered:
+        return 0
+    if net.l2 or course.hyper[WEIGHT_DECAY] or course.hyper[CLIP_NORM]:
+        return 0
+    sizes, activations = tuple(net.sizes.tolist()), tuple(net.activations.tolist())
+    architecture = (sizes, activations, int(net.loss), int(course.rule), course.batch_size == 1)
+    done = _steps_done.get((architecture, dtype), 0)
+    _steps_done[architecture, dtype] = done + n_steps
+    if done >= MAKE_AFTER or (done >= LOAD_AFTER and _is_on_disk(architecture, dtype)):
+        return address(architecture, dtype)
+    return 0
+
+
+def make_tiles(net: Net, data: Data, course: Course, dtype: np.dtype) -> np.ndarray:
+    """Room for the samples of an epoch, batch by batch."""
+    n_batches = -(-data.n_samples // course.batch_size)
+    return np.zeros(n_batches * tile_size(int(net.sizes[0]), int(net.sizes[-1])), dtype)

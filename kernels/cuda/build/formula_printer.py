@@ -1,0 +1,288 @@
+"""Prints the scalar formulas of the tables as CUDA C++, so that each has one definition.
+
+    formulas()                  the text of a header: every row's functions, and selectors over the tables
+    statements(...)             the program of a tiny net, as statements in which every number is a local
+    straight_line_source(...)   the same as a function over small arrays, which the compiler keeps in registers
+
+A walk over the syntax tree of a formula's Python source. Its grammar is what formulas are written in: assignments and
+one return at the end, + - * /, comparisons within `where`, calls of functions of CALLS, fields of Settings, numbers and
+module constants. Anything else is refused. Numbers become T(...), so that float stays float.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import operator
+import re
+import textwrap
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from ... import structs
+from ...formulas import counter_rng
+from ...formulas.activations import ACTIVATIONS
+from ...formulas.losses import LOSSES
+from ...formulas.unrolled_program import program
+from ...formulas.update_rules import MOST_STATE, RULES, Settings
+from ...jit.fork_lock import hold_while_forking
+from ...simd import elementary, vector
+
+# Two threads in ast.parse at a time can end in a SystemError (CPython issue 106905).
+PARSING = hold_while_forking(threading.Lock())
+
+CALLS = {
+    getattr(module, name): f"elementary::{name}"
+    for module, names in (
+        (elementary, "exp expm1 log log1p sigmoid softplus tanh normal_density normal_cdf"),
+        (vector, "where sqrt absolute ratio multiply_add"),
+    )
+    for name in names.split()
+}
+ARITHMETIC = {
+    ast.Add: ("+", operator.add), ast.Sub: ("-", operator.sub), ast.Mult: ("*", operator.mul),
+    ast.Div: ("/", operator.truediv),
+}  # fmt: skip
+BITS = {ast.BitAnd: "&", ast.BitXor: "^", ast.RShift: ">>"}
+COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+INLINE = "__device__ __forceinline__"
+HEAD = f"template <typename T>\n{INLINE}"
+WORD = "unsigned long long"  # what NumPy calls uint64
+STATUSES = ("RUNNING", "CONVERGED", "ALL_EPOCHS", "STOPPED_EARLY", "DIVERGED_NET")
+CONSTANTS = {
+    **{f"{prefix}_{row.name.upper()}": code
+       for prefix, table in (("ACTIVATION", ACTIVATIONS), ("LOSS", LOSSES), ("RULE", RULES))
+       for code, row in enumerate(table)},
+    **{f"HYPER_{name.upper()}": place for place, name in enumerate(structs.NET_HYPER)},
+    **{name: value for name, value in vars(structs).items()
+       if isinstance(value, int) and (name.startswith(("METRIC_", "MONITOR_")) or name in STATUSES)},
+    "SHUFFLE": counter_rng.SHUFFLE, "DROPOUT": counter_rng.DROPOUT, "MOST_STATE": MOST_STATE,
+}  # fmt: skip
+
+
+class OutsideGrammar(ValueError):
+    """A formula says something that has no printed form."""
+
+
+class _Printer:
+    """The body of one function, in numbers of one C++ type."""
+
+    def __init__(self, function: Callable, kind: str = "T"):
+        self.function, self.kind = function, kind
+        self.names = list(inspect.signature(function).parameters)
+        with PARSING:
+            [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+        assert isinstance(tree, ast.FunctionDef)
+        *self.steps, self.end = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
+        assigned = [
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        ]
+        self.locals = [name for name in dict.fromkeys(assigned) if name not in (*self.names, "_")]
+
+    def body(self, n_returned: int, hand_out: Callable[[list[str]], list[str]]) -> list[str]:
+        """Statements; hand_out makes the last ones from the n_returned values of the formula."""
+        lines = [f"{self.kind} {', '.join(self.locals)};"] if self.locals else []
+        for step in self.steps:
+            lines += self.statement(step)
+        if not isinstance(self.end, ast.Return) or self.end.value is None:
+            raise self.refusal(self.end)
+        values = self.end.value.elts if isinstance(self.end.value, ast.Tuple) else [self.end.value]
+        if len(values) != n_returned:
+            raise self.refusal(self.end)
+        return lines + hand_out([self.text(value) for value in values])
+
+    def refusal(self, node: ast.AST) -> OutsideGrammar:
+        return OutsideGrammar(
+            f"{self.function.__name__}: `{ast.unparse(node)}` cannot be printed as CUDA C++. A formula is assignments "
+            "and one return at the end, of + - * /, where(comparison, a, b), functions of kernels.elementary and "
+            "kernels.simd, and finite constants; write it in these terms or extend cuda/build/formula_printer.py."
+        )
+
+    def statement(self, node: ast.stmt) -> list[str]:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                return [f"{name} = {self.text(value)};"]
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                names = [self.text(target) for target in targets]
+                return assign_together(self.kind, names, [self.text(value) for value in values])
+            case ast.For(
+                target=ast.Name(id="_"), body=body, orelse=[],
+                iter=ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=int(count))]),
+            ):  # fmt: skip
+                inside = [line for step in body for line in self.statement(step)]
+                return [f"for (int step = 0; step < {count}; ++step) {{", *[f"  {line}" for line in inside], "}"]
+        raise self.refusal(node)
+
+    def text(self, node: ast.expr) -> str:
+        value = self.expression(node)
+        return value if isinstance(value, str) else self.literal(value, node)
+
+    def literal(self, value: float, node: ast.expr) -> str:
+        if self.kind == WORD:
+            return f"{int(value):#x}ull"
+        if not isfinite(value):
+            raise self.refusal(node)
+        return f"T({float(value)!r})"
+
+    def expression(self, node: ast.expr) -> Any:
+        """C++ text, or a number if the value is known: constants are folded in float64, as Python does."""
+        match node:
+            case ast.Constant(value=float() | int() as value) if not isinstance(value, bool):
+                return value
+            case ast.Name(id=name) if name in self.names or name in self.locals:
+                return name
+            case ast.Attribute(value=ast.Name(id=name), attr=field) if name in self.names:
+                if field not in Settings._fields:
+                    raise self.refusal(node)
+                return f"{name}.{field}"
+            case ast.Name() | ast.Attribute():
+                value = self.known(node)
+                if isinstance(value, bool) or not isinstance(value, (float, int, np.uint64)):
+                    raise self.refusal(node)
+                return value if isinstance(value, float) else int(value)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                value = self.expression(operand)
+                return f"(-{value})" if isinstance(value, str) else -value
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in ARITHMETIC:
+                symbol, compute = ARITHMETIC[type(op)]
+                a, b = self.expression(left), self.expression(right)
+                if not isinstance(a, str) and not isinstance(b, str):
+                    return compute(a, b)
+                return f"({self.text(left)} {symbol} {self.text(right)})"
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in BITS and self.kind == WORD:
+                return f"({self.text(left)} {BITS[type(op)]} {self.text(right)})"
+            case ast.Call(func=func, args=[argument], keywords=[]) if self.known(func) is np.uint64:
+                return f"({WORD})({self.text(argument)})"
+            case ast.Call(func=func, args=[mask, a, b], keywords=[]) if self.known(func) is vector.where:
+                return f"{CALLS[vector.where]}({self.comparison(mask)}, {self.text(a)}, {self.text(b)})"
+            case ast.Call(func=func, args=several, keywords=[]) if self.known(func) in CALLS:
+                return f"{CALLS[self.known(func)]}({', '.join(map(self.text, several))})"
+        raise self.refusal(node)
+
+    def comparison(self, node: ast.expr) -> str:
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARISONS:
+                return f"{self.text(left)} {COMPARISONS[type(op)]} {self.text(right)}"
+        raise self.refusal(node)
+
+    def known(self, node: ast.expr) -> Any:
+        """What a name of the formula's module, or of a module that it imports, stands for; None for anything else."""
+        match node:
+            case ast.Name(id=name) if name not in self.names:
+                return self.function.__globals__.get(name)
+            case ast.Attribute(value=value, attr=name) if inspect.ismodule(self.known(value)):
+                return getattr(self.known(value), name, None)
+        return None
+
+
+def assign_together(kind: str, names: Sequence[str], values: Sequence[str]) -> list[str]:
+    """Python's a, b = x, y: all values first. Those that stay as they are need nothing."""
+    moved = [(name, value) for name, value in zip(names, values, strict=True) if name != value]
+    if len(moved) < 2:
+        return [f"{name} = {value};" for name, value in moved]
+    first = [f"  const {kind} new_{name} = {value};" for name, value in moved]
+    return ["{", *first, *[f"  {name} = new_{name};" for name, _ in moved], "}"]
+
+
+def function(formula: Callable, name: str) -> str:
+    """A formula of numbers that returns a number."""
+    printer = _Printer(formula)
+    body = printer.body(1, lambda values: [f"return {values[0]};"])
+    return _function(f"{HEAD} T {name}({', '.join(f'T {name}' for name in printer.names)})", body)
+
+
+def rule(formula: Callable, name: str) -> str:
+    """An update rule: the parameter and its state are changed in place."""
+    printer = _Printer(formula)
+    p, g, *state, h = printer.names
+    body = printer.body(1 + len(state), lambda values: assign_together("T", [p, *state], values))
+    parameters = [f"T& {p}", f"T {g}", *[f"T& {name}" for name in state], f"const Settings<T>& {h}"]
+    return _function(f"{HEAD} void {name}({', '.join(parameters)})", body)
+
+
+def _function(head: str, body: Sequence[str]) -> str:
+    return "\n".join([f"{head} {{", *[f"  {line}" for line in body], "}"])
+
+
+def selector(name: str, kind: str, functions: Sequence[str], parameters: str) -> str:
+    """A switch over a table; with a code that is known when compiling, nothing is left of it."""
+    names = ", ".join(parameter.split()[-1] for parameter in parameters.split(", "))
+    lines = [
+        f"{'default' if code == len(functions) - 1 else f'case {code}'}: return {called}({names});"
+        for code, called in enumerate(functions)
+    ]
+    return _function(f"{HEAD} {kind} {name}(int code, {parameters})", ["switch (code) {", *lines, "}"])
+
+
+def philox() -> str:
+    printer = _Printer(counter_rng.philox.py_func, WORD)
+    body = printer.body(4, lambda values: [f"return {{{', '.join(f'(unsigned int)({value})' for value in values)}}};"])
+    parameters = ", ".join(f"{WORD} {name}" for name in printer.names)
+    words = "struct Words {\n  unsigned int x, y, z, w;\n};\n\n"
+    return words + _function(f"{INLINE} Words philox({parameters})", body)
+
+
+@cache
+def formulas() -> str:
+    """Every formula of the tables; needs include/elementary.cuh before it."""
+    parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
+    parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
+    fields = ", ".join(Settings._fields)
+    parts += [f"template <typename T>\nstruct Settings {{\n  T {fields};\n}};"]
+    for a in ACTIVATIONS:
+        parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]
+    for loss in LOSSES:
+        parts += [function(loss.value, f"loss_{loss.name}"), function(loss.delta, f"delta_{loss.name}")]
+    parts += [rule(row.update, f"rule_{row.name}") for row in RULES]
+    of = lambda prefix, table: [f"{prefix}_{row.name}" for row in table]
+    state = ", ".join(f"T& s{k}" for k in range(MOST_STATE))
+    parts += [
+        selector("activation_value", "T", of("value", ACTIVATIONS), "T z"),
+        selector("activation_derivative", "T", of("derivative", ACTIVATIONS), "T kept"),
+        selector("loss_value", "T", of("loss", LOSSES), "T z, T a, T y, T c"),
+        selector("loss_delta", "T", of("delta", LOSSES), "T a, T y, T c"),
+        selector("apply_rule", "void", of("rule", RULES), f"T& p, T g, {state}, const Settings<T>& h"),
+        philox(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> list[str]:
+    """The program of one net and one sample. The caller has p0.. g0.. x0.. y0.. w c as locals; it adds to g.
+
+    It declares z<layer>_<unit>, a<layer>_<unit> and d<layer>_<unit>, once each.
+    """
+    declared, lines = set(), []
+    for target, expression in program(layer_sizes, activations, loss):
+        is_new = target[0] != "g" and target not in declared
+        declared.add(target)
+        expression = expression.replace("loss_delta(", f"delta_{LOSSES[loss].name}(")
+        expression = re.sub(r"\b(exp|log|inverse|if_larger)\(", r"elementary::\1(", expression)
+        lines.append(f"{'T ' if is_new else ''}{target} = {expression};")
+    return lines
+
+
+def sample_loss(layer_sizes: Sequence[int], loss: int) -> str:
+    """After statements(): the sample's loss, the sum over outputs without the sample's weight."""
+    top = len(layer_sizes) - 2
+    return " + ".join(f"loss_{LOSSES[loss].name}(z{top}_{j}, a{top}_{j}, y{j}, c)" for j in range(layer_sizes[-1]))
+
+
+def straight_line_source(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> str:
+    """One function: straight_line(p, g, x, y, w, c, a) adds to the gradients g, writes the outputs a, returns the loss
+    without the weight w. Arrays are the caller's locals.
+    """
+    n_params, top = sum((i + 1) * j for i, j in pairwise(layer_sizes)), len(activations) - 1
+    n_in, n_out = layer_sizes[0], layer_sizes[-1]
+    lines = statements(layer_sizes, activations, loss)
+    lines += [f"a[{j}] = a{top}_{j};" for j in range(n_out)] + [f"return {sample_loss(layer_sizes, loss)};"]
+    lines = [re.sub(r"\b([pgxy])(\d+)\b", r"\1[\2]", line) for line in lines]
+    arrays = {"const T (&p)": n_params, "T (&g)": n_params, "const T (&x)": n_in, "const T (&y)": n_out}
+    parameters = [f"{name}[{size}]" for name, size in arrays.items()] + ["T w", "T c", f"T (&a)[{n_out}]"]
+    return _function(f"{HEAD} T straight_line({', '.join(parameters)})", lines)

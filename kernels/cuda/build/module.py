@@ -1,0 +1,108 @@
+"""CUDA sources become kernels: formulas, constants and a file put together, compiled by NVRTC, launched with checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ...jit.compile_time import announced, counted
+from . import formula_printer
+
+# Divisions and roots good to two units in the last place, as everywhere in these kernels. CuPy adds what flushes
+# denormals, as kernels on processors do too.
+OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
+DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking for more, what its kernel declares among them ...
+MOST_DECLARED = 2048  # ... which is at most this
+SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32}
+NULL = np.uint64(0)
+
+
+@cache
+def text_of(name: str) -> str:
+    return resources.files(__package__).joinpath("..", name).read_text(encoding="utf-8")
+
+
+def source(header: str, *files: str) -> str:
+    """A whole translation unit."""
+    parts = [
+        text_of("include/common.cuh"),
+        text_of("include/elementary.cuh"),
+        formula_printer.formulas(),
+        header,
+        *map(text_of, files),
+    ]
+    return "\n".join(parts)
+
+
+class Kernel:
+    """One compiled function; called with (grid, block, *arguments) it checks every argument against the C++ signature.
+
+    A launch checks nothing itself: a Python float would arrive as a double, and a stride would be ignored.
+    """
+
+    def __init__(self, function: Any, text: str, name: str):
+        self._function, self.name = function, name
+        found = re.search(rf"__global__ void\b[^;{{}}]*?\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
+        assert found is not None, f"{name} has no definition"
+        number = np.float64 if "typedef double T;" in text else np.float32
+        self._checks = [_check_of(name, part, number) for part in found[1].split(",")]
+
+    def __call__(self, grid: tuple[int, ...], block: int, *arguments: Any, shared: int = 0) -> None:
+        if len(arguments) != len(self._checks):
+            raise TypeError(f"{self.name} takes {len(self._checks)} arguments, but {len(arguments)} came.")
+        given = tuple([check(value) for check, value in zip(self._checks, arguments, strict=True)])
+        if shared > DEFAULT_SHARED - MOST_DECLARED:
+            self._function.max_dynamic_shared_size_bytes = shared
+        self._function(grid, (block,), given, shared_mem=shared)
+
+
+def _check_of(kernel: str, text: str, number: type) -> Callable[[Any], Any]:
+    """What makes one argument of a kernel ready, from the C++ text of its parameter; number : what T is."""
+    words = text.replace("*", " * ").replace("__restrict__", " ").replace("const ", " ").split()
+    kind, name = " ".join(words[: -2 if "*" in words else -1]), words[-1]
+    if "*" not in words:
+        return number if kind == "T" else SCALARS[kind]
+    wanted = np.dtype(number) if kind == "T" else np.dtype(SCALARS[kind]) if kind in SCALARS else None
+
+    def checked(value: Any) -> Any:
+        if value is None:
+            return NULL
+        if not isinstance(value, cupy.ndarray) or not value.flags.c_contiguous:
+            raise TypeError(f"{kernel}: {name} must be a C-contiguous device array, but it is a {type(value)}.")
+        if wanted is not None and value.dtype != wanted:
+            raise TypeError(f"{kernel}: {name} must hold {wanted}, but it holds {value.dtype}.")
+        return value
+
+    return checked
+
+
+class Module:
+    """The kernels of one translation unit, for the current device."""
+
+    def __init__(self, text: str, options: tuple[str, ...]):
+        self._text = text
+        with counted(), announced():
+            self._compiled = cupy.RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
+        self._kernels: dict[str, Kernel] = {}
+
+    def __getitem__(self, name: str) -> Kernel:
+        if name not in self._kernels:
+            with counted(), announced():  # CuPy compiles when it is first asked for a function
+                self._kernels[name] = Kernel(self._compiled.get_function(name), self._text, name)
+        return self._kernels[name]
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
+    return Module(text, options)
+
+
+def compiled(text: str, *options: str) -> Module:
+    """The module of this text on the current device; CuPy keeps the binary on disk."""
+    return _compiled(text, options, cupy.cuda.Device().id)

@@ -1,0 +1,92 @@
+"""What kernels that are specialised for an architecture know when they are compiled: a header of constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from ...formulas.activations import ACTIVATIONS, SOFTMAX
+from ...formulas.losses import LOSSES
+from ...formulas.update_rules import RPROP, RULES
+from ...structs import NO_UPDATE, Net
+
+
+def _by_layer(name: str, values: Sequence[int]) -> str:
+    """A function of the layer; with a layer that is known when compiling, a number."""
+    choices = "".join(f"k == {k} ? {value} : " for k, value in enumerate(values[:-1]))
+    return f"__device__ __forceinline__ constexpr int {name}(int k) {{ return {choices}{values[-1]}; }}"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes, functions and switches; hashable, so that it can name a compiled module."""
+
+    sizes: tuple[int, ...]
+    activations: tuple[int, ...]
+    weights_at: tuple[int, ...]
+    biases_at: tuple[int, ...]
+    keep_z: tuple[bool, ...]
+    derivative_of_z: tuple[bool, ...]
+    loss: int
+    metric: int
+    drops: bool
+    dtype: str
+
+    @classmethod
+    def of(cls, net: Net, metric: int, dtype: np.dtype) -> Architecture:
+        numbers = lambda array: tuple(int(x) for x in array)
+        return cls(
+            numbers(net.sizes), numbers(net.activations), numbers(net.weight_offsets), numbers(net.bias_offsets),
+            tuple(bool(x) for x in net.keep_z), tuple(bool(x) for x in net.derivative_of_z), net.loss, metric,
+            bool((net.dropout > 0).any()), np.dtype(dtype).name,
+        )  # fmt: skip
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.activations)
+
+    @property
+    def n_params(self) -> int:
+        return self.biases_at[-1] + self.sizes[-1]
+
+    @property
+    def n_units(self) -> int:
+        """Inputs included."""
+        return sum(self.sizes)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether hidden layers need a second number per unit besides their output."""
+        return self.drops or any(self.keep_z[:-1])
+
+    def header(self, rule: int = NO_UPDATE, n_padded: int = 0, **switches: int) -> str:
+        """Constants for a kernel that trains with this rule; n_padded : from one vector of state to the next."""
+        row, loss = RULES[max(rule, 0)], LOSSES[self.loss]
+        softmax = self.activations[-1] == SOFTMAX
+        numbers = {
+            "N_LAYERS": self.n_layers, "N_INPUTS": self.sizes[0], "N_OUTPUTS": self.sizes[-1],
+            "N_PARAMS": self.n_params, "N_PADDED": n_padded or self.n_params,
+            "N_STATE": row.n_state if rule != NO_UPDATE else 0,
+            "LOSS": self.loss, "LOSS_WIDTH": 1 if softmax else self.sizes[-1],
+            "METRIC": self.metric, "RULE": rule, "NO_UPDATE": NO_UPDATE,
+        }  # fmt: skip
+        truths = {
+            "NATURAL": loss.natural, "KEEPS": self.keeps, "DROPS": self.drops, "COMPARES": rule == RPROP,
+            "CORRECTS": rule != NO_UPDATE and row.corrects,
+        }  # fmt: skip
+        lines = [f"typedef {'float' if self.dtype == 'float32' else 'double'} T;"]
+        lines += [f"constexpr int {name} = {int(value)};" for name, value in {**numbers, **switches}.items()]
+        lines += [f"constexpr bool {name} = {str(bool(value)).lower()};" for name, value in truths.items()]
+        starts = list(accumulate(self.sizes[:-1], initial=0))
+        for name, values in (
+            ("width_of", self.sizes), ("weights_at", self.weights_at), ("biases_at", self.biases_at),
+            ("units_at", starts), ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))),
+            ("activation_of", self.activations),
+            ("derivative_of_z", [int(x) for x in self.derivative_of_z]), ("keeps_z", [int(x) for x in self.keep_z]),
+        ):  # fmt: skip
+            lines.append(_by_layer(name, values))
+        names = ", ".join(ACTIVATIONS[code].name for code in self.activations)
+        return "\n".join([f"// {'-'.join(map(str, self.sizes))}, {names}", *lines]) + "\n"

@@ -1,0 +1,180 @@
+// What surrounds the matrix products of nets: one pass of elements per layer and direction, the slope of a parameter
+// and its step. For one large net (single_net/layerwise.cu) and for many nets that take each step together
+// (population/batched.cu).
+//
+// Rows are samples. A pass runs over blocks of 32 columns x 8 rows; sums over rows leave one partial result per chunk
+// of rows, which the next reader adds up in order, so that results do not depend on scheduling.
+//
+// What is only read is __restrict__ in judge and backward, the kernels that call these: the next row's loads need not
+// wait for this row's stores. Not here, where NVRTC would then choose the activation within the loop, not before it.
+
+constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
+constexpr int WARPS = 8;
+
+// A batch: rows order[first ..], or without an order first .., of X, Y and weight, one after another. One thread per
+// number; x or y may be null, if they are not wanted.
+__device__ __forceinline__ void gather_batch(
+    const T* X, const T* Y, const T* weight, const int* order, long long first, long long rows, T* x, T* y, T* w) {
+  const long long width = N_INPUTS + N_OUTPUTS + 1, size = rows * width;
+  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
+    const long long r = e / width;
+    const int j = int(e - r * width);
+    const long long sample = order ? order[first + r] : first + r;
+    if (j < N_INPUTS) {
+      if (x) x[r * N_INPUTS + j] = X[sample * N_INPUTS + j];
+    } else if (j < N_INPUTS + N_OUTPUTS) {
+      if (y) y[r * N_OUTPUTS + j - N_INPUTS] = Y[sample * N_OUTPUTS + j - N_INPUTS];
+    } else if (WEIGHTED) {
+      w[r] = weight[sample];
+    }
+  }
+}
+
+// Whether element e of layer k's outputs in a batch survives dropout, as every device decides it.
+__device__ __forceinline__ bool survives(long long e, int k, long long step, long long seed, double rate) {
+  const Words four = philox(e >> 2, step, DROPOUT, k, seed);
+  return word_of(four, int(e & 3)) >= (unsigned long long)(rate * 4294967296.0);
+}
+
+// a = f(z + b) of layer k; `hides` also drops units: then z keeps what f' needs, and mask the factors.
+__device__ __forceinline__ void activate_layer(
+    int k, const T* b, long long rows, int hides, double rate, long long seed, long long step, T* z, T* mask, T* a) {
+  const int code = activation_of(k), width = width_of(k + 1);
+  const long long size = rows * width;
+  const T kept = T(1.0 / (1.0 - rate));
+  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
+    const T v = z[e] + b[e % width];
+    T out = activation_value(code, v);
+    if (hides) {
+      const T factor = survives(e, k, step, seed, rate) ? kept : T(0);
+      z[e] = derivative_of_z(k) ? v : out;
+      mask[e] = factor;
+      out *= factor;
+    } else if (derivative_of_z(k)) {
+      z[e] = v;
+    }
+    a[e] = out;
+  }
+}
+
+// The last layer of a chunk of rows: bias, activation, loss, hits, delta and bias gradient. A warp takes a row.
+// sums: (chunks, 4), the epoch's loss and hits so far, and those of this batch. bias_parts: (chunks, N_OUTPUTS).
+__device__ __forceinline__ void judge_chunk(
+    const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
+    int starts, int judged, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+  FM_SHARED(T, losses, [WARPS]);
+  FM_SHARED(T, hits, [WARPS]);
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
+  const long long first = (long long)blockIdx.x * chunk, last = min(first + chunk, rows);
+  T loss = T(0), right = T(0);
+  for (long long r = first + warp; r < last; r += WARPS) {
+    T *zr = z + r * N_OUTPUTS, *ar = a + r * N_OUTPUTS;
+    const T w = WEIGHTED && judged ? weight[r] : T(1);
+    T shift = T(0);
+    if (code == ACTIVATION_SOFTMAX) {
+      T top = -INFINITY, whole = T(0);
+      for (int j = lane; j < N_OUTPUTS; j += 32) {
+        const T v = zr[j] + b[j];
+        top = v > top || v != v ? v : top;
+      }
+      top = warp_max(top);
+      for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(zr[j] + b[j] - top);
+      shift = top + elementary::log(warp_sum(whole));
+    }
+    T best = -INFINITY, target = -INFINITY, share = T(0);
+    int said = 0, meant = 0;  // where they are
+    for (int j = lane; j < N_OUTPUTS; j += 32) {
+      const T v = zr[j] + b[j] - shift;
+      const T out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
+      zr[j] = v, ar[j] = out;
+      if (!judged) continue;
+      const T wanted = y[r * N_OUTPUTS + j];
+      // a sample of weight 0 adds nothing, whatever it is
+      if (w > T(0)) loss += w * loss_value(LOSS, v, out, wanted, T(c));
+      T d = w > T(0) ? loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale)) : T(0);
+      if (!NATURAL) d *= activation_derivative(code, derivative_of_z(N_LAYERS - 1) ? v : out);
+      delta[r * N_OUTPUTS + j] = d;
+      if (out > best) best = out, said = j;
+      if (wanted > target) target = wanted, meant = j;
+      if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= T(bound) ? T(1) : T(0);
+      if (METRIC == METRIC_THRESHOLD) share += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
+    }
+    if (METRIC == METRIC_ARGMAX && judged) {
+      if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) right += w;
+    } else {
+      right += w * share / T(N_OUTPUTS);
+    }
+  }
+  if (!judged) return;
+  loss = warp_sum(loss), right = warp_sum(right);
+  if (lane == 0) losses[warp] = loss, hits[warp] = right;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    double both[2] = {0.0, 0.0};
+    for (int k = 0; k < WARPS; ++k) both[0] += losses[k], both[1] += hits[k];
+    both[0] /= LOSS_WIDTH;
+    double* mine = sums + 4 * blockIdx.x;
+    mine[0] = (starts ? 0.0 : mine[0]) + both[0], mine[1] = (starts ? 0.0 : mine[1]) + both[1];
+    mine[2] = both[0], mine[3] = both[1];
+  }
+  if (bias_parts)
+    for (int j = threadIdx.x; j < N_OUTPUTS; j += 32 * WARPS) {
+      T sum = T(0);
+      for (long long r = first; r < last; ++r) sum += delta[r * N_OUTPUTS + j];
+      bias_parts[blockIdx.x * N_OUTPUTS + j] = sum;
+    }
+}
+
+// delta of hidden layer k: times f' and mask, and its sums over each chunk of rows. Block (columns, chunk).
+__device__ __forceinline__ void backward_chunk(
+    int k, long long rows, long long chunk, int hides, const T* kept, const T* mask, T* delta, T* bias_parts) {
+  FM_SHARED(T, parts, [DOWN][ACROSS]);
+  const int code = activation_of(k), width = width_of(k + 1);
+  const int column = threadIdx.x % ACROSS, down = threadIdx.x / ACROSS, j = blockIdx.x * ACROSS + column;
+  const long long first = (long long)blockIdx.y * chunk, last = min(first + chunk, rows);
+  T sum = T(0);
+  if (j < width)
+    for (long long r = first + down; r < last; r += DOWN) {
+      const long long e = r * width + j;
+      T d = delta[e];
+      if (hides) d *= mask[e];
+      d *= activation_derivative(code, kept[e]);
+      delta[e] = d;
+      sum += d;
+    }
+  parts[down][column] = sum;
+  __syncthreads();
+  if (down == 0 && j < width) {
+    for (int q = 1; q < DOWN; ++q) sum += parts[q][column];
+    bias_parts[blockIdx.y * width + j] = sum;
+  }
+}
+
+// The gradient of parameter q: a weight's from the product, a bias's from its chunks, with penalty and, if given, the
+// layer's factor.
+__device__ __forceinline__ T slope_of(
+    long long q, const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2,
+    const double* layer_factors) {
+  const int part = part_of(q), k = part / 2;
+  T slope;
+  if (part % 2) {
+    const T* parts = bias_parts + most_chunks * bias_index(k) + (q - biases_at(k));
+    slope = T(0);
+    for (long long c = 0; c < chunks; ++c) slope += parts[c * width_of(k + 1)];
+  } else {
+    slope = g[q] + T(l2) * p[q];
+  }
+  return LAYERED && layer_factors ? slope * T(layer_factors[part]) : slope;
+}
+
+// One step of the rule for parameter q.
+__device__ __forceinline__ void update_parameter(long long q, T slope, const Settings<T>& h, T* p, T* state) {
+  T value = is_weight(q) ? p[q] * h.decay : p[q];
+  T s0 = N_STATE > 0 ? state[q] : T(0), s1 = N_STATE > 1 ? state[N_PADDED + q] : T(0),
+    s2 = N_STATE > 2 ? state[2 * N_PADDED + q] : T(0);
+  apply_rule(RULE, value, slope, s0, s1, s2, h);
+  p[q] = value;
+  if (N_STATE > 0) state[q] = s0;
+  if (N_STATE > 1) state[N_PADDED + q] = s1;
+  if (N_STATE > 2) state[2 * N_PADDED + q] = s2;
+}

@@ -1,0 +1,235 @@
+// Many nets that take each step together: a product per layer for all of them at once, and the passes of
+// include/layer_passes.cuh with the net as a side of the grid. Slots 0 .. hold the nets in training; what a net has of
+// its own is behind Job, and what decides when it ends is population/per_net.cuh's. A net that has ended before the
+// others of its epoch keeps its parameters.
+//
+// Every array has a stride from net to net: PARAMS_STRIDE of a flat vector, `room` rows of activations for batches of
+// at most so many, most_chunks of the partial sums over rows.
+//
+// All nets are at the same step, which kernels read from `clock` and `update` moves on: the arguments of a step's
+// launches are the same as long as the number of rows and of nets is. Without a clock nothing is learned.
+
+constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
+
+// Each net's batch; inputs only if they do not do as they stand. Block (numbers, net), as for all passes but
+// `backward`. first : without a clock, the first sample.
+extern "C" __global__ void gather(
+    const Job* given, const long long* clock, long long first, long long rows, long long room, T* x, T* y, T* w) {
+  const Job& job = *given;
+  if (clock) first = clock[0] % job.n_batches * job.batch_size;
+  const long long net = blockIdx.y, owner = job.owners[net];
+  gather_batch(
+      x ? job.X + owner * job.X_stride : nullptr, job.Y + owner * job.Y_stride,
+      WEIGHTED ? job.weight + owner * job.weight_stride : nullptr, SHUFFLES ? job.order + net * job.n_samples : nullptr,
+      first, rows, x ? x + net * room * N_INPUTS : nullptr, y ? y + net * room * N_OUTPUTS : nullptr, w + net * room);
+}
+
+extern "C" __global__ void activate(
+    const Job* given, const long long* clock, int k, long long rows, long long room, int hides, T* z, T* mask, T* a) {
+  const Job& job = *given;
+  const long long net = blockIdx.y, owner = job.owners[net], at = net * room * width_of(k + 1);
+  activate_layer(
+      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, hides,
+      hides ? job.dropout[owner * job.dropout_stride + k] : 0.0, hides ? job.seeds[owner] : 0,
+      hides ? clock[0] : 0, z + at, mask + at, a + at);
+}
+
+// starts : without a clock, whether sums begin here.
+extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
+    const Job* given, const long long* clock, long long rows, long long room, long long chunk, long long most_chunks,
+    const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
+    int starts, int judged, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+  const Job& job = *given;
+  const long long net = blockIdx.y, at = net * room * N_OUTPUTS;
+  if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
+  judge_chunk(
+      job.params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
+      weight + net * weight_stride, scale, job.loss_constant, job.bound, starts, judged, z + at, a + at, delta + at,
+      sums + 4 * net * most_chunks,
+      bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
+}
+
+#ifdef TRAINS  // an evaluation has no use for the rest
+// What the host has no part in: a net's settings of one step, by `settle` for `update`.
+struct Step {
+  Settings<T> settings;
+  T clip, moves;
+};
+
+// A net between its products, in a block of N threads, for the functions of population/per_net.cuh.
+template <int N>
+struct BatchedNet {
+  const Job& job;
+  const long long slot;
+  const double* hyper;
+  const double *batch, *held;  // sums of the epoch or, for rules that compare objectives, of the batch; of samples held out
+  const long long n_batch, n_held;
+  bool stays;  // whether the update must leave the parameters as they are
+
+  __device__ __forceinline__ BatchedNet(
+      const Job& job, long long slot, const double* batch, long long n_batch, const double* held, long long n_held)
+      : job(job), slot(slot), hyper(job.hyper + job.owners[slot] * job.hyper_stride), batch(batch), held(held),
+        n_batch(n_batch), n_held(n_held), stays(false) {}
+
+  __device__ __forceinline__ T* params() const { return job.params + slot * PARAMS_STRIDE; }
+  __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
+
+  __device__ Sums added(const double* sums, long long n) const {
+    double loss = 0.0, right = 0.0;
+    for (long long c = 0; c < n; ++c) loss += sums[4 * c], right += sums[4 * c + 1];
+    return {T(loss), T(right)};
+  }
+
+  __device__ Sums sums() const { return added(batch, n_batch); }
+  __device__ Sums judge() const { return added(held, n_held); }
+
+  __device__ T penalty() const {
+    const T* p = params();
+    double sum = 0.0;
+    for (int q = threadIdx.x; q < N_PARAMS; q += N)
+      if (is_weight(q)) sum += double(p[q]) * double(p[q]);
+    return T(0.5 * hyper[HYPER_L2] * block_sum<N>(sum));
+  }
+
+  __device__ T total() const {
+    const T* p = params();
+    T sum = T(0);
+    for (int q = threadIdx.x; q < N_PARAMS; q += N) sum += p[q];
+    return block_sum<N>(sum);
+  }
+
+  // Each thread reads what it has written.
+  __device__ double total_of(const T* params) const {
+    double sum = 0.0;
+    for (int q = threadIdx.x; q < N_PARAMS; q += N) sum += params[q];
+    return block_sum<N>(sum);
+  }
+
+  __device__ void copy(const T* source, T* target) const {
+    for (int q = threadIdx.x; q < N_PARAMS; q += N) target[q] = source[q];
+  }
+
+  __device__ void save(T* target) {
+    if (target == params()) stays = true;
+    else copy(params(), target);
+  }
+};
+
+// The order of an epoch's samples, a block per net.
+extern "C" __global__ void __launch_bounds__(THREADS) shuffle(const Job* given, long long epoch) {
+  const Job& job = *given;
+  const long long slot = blockIdx.x, n = job.n_samples;
+  shuffle_by_block<THREADS>(n, job.seeds[job.owners[slot]], epoch, job.order + slot * n, job.lists + 2 * slot * n);
+}
+
+// Block (columns, chunk, net).
+extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
+    int k, long long rows, long long room, long long chunk, long long most_chunks, int hides,
+    const T* __restrict__ kept, const T* __restrict__ mask, T* delta, T* bias_parts) {
+  const long long net = blockIdx.z, at = net * room * width_of(k + 1);
+  backward_chunk(
+      k, rows, chunk, hides, kept + at, mask + at, delta + at, bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));
+}
+
+// Between gradient and update, a block per net: its sums, its rule's settings, what is kept of it.
+extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
+    const Job* given, const long long* clock, long long rows, long long chunks, long long most_chunks, long long n_sums,
+    const double* sums, const T* bias_parts, T* steps) {
+  const Job& job = *given;
+  const long long slot = blockIdx.x, epoch = clock[0] / job.n_batches, batch = clock[0] % job.n_batches;
+  const bool ends = batch == job.n_batches - 1;
+  Progress s = load_progress(job, slot);
+  Step now;
+  now.clip = T(1), now.moves = T(0);
+  if (s.status == RUNNING) {
+    BatchedNet<SETTLERS> net(job, slot, sums + 4 * slot * most_chunks, n_sums, nullptr, 0);
+    now.settings = before_update(
+        job, net, s, slot, load_given(net.hyper), sums_of_step(net, ends), rows, epoch, batch == 0, ends);
+    if (CLIPPED) {
+      double squares = 0.0;
+      const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
+      for (int q = threadIdx.x; q < N_PARAMS; q += SETTLERS) {
+        const T slope = slope_of(
+            q, p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2], nullptr);
+        squares += double(slope) * double(slope);
+      }
+      now.clip = clip_factor(T(net.hyper[HYPER_CLIP_NORM]), block_sum<SETTLERS>(squares));
+    }
+    now.moves = net.stays ? T(0) : T(1);
+    if (!ends) ++s.steps;
+  }
+  __syncthreads();  // all have read what is written now
+  if (threadIdx.x) return;
+  reinterpret_cast<Step*>(steps)[slot] = now;
+  store_progress(job, slot, s);
+}
+
+// One step of each net's rule for every parameter; no other block reads the clock here.
+extern "C" __global__ void __launch_bounds__(THREADS) update(
+    const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps, long long* clock) {
+  const Job& job = *given;
+  const long long net = blockIdx.y;
+  if (net == 0 && blockIdx.x == 0 && threadIdx.x == 0) ++*clock;
+  const Step now = reinterpret_cast<const Step*>(steps)[net];
+  if (!(now.moves > T(0))) return;
+  const double l2 = job.hyper[job.owners[net] * job.hyper_stride + HYPER_L2];
+  T *const p = job.params + net * PARAMS_STRIDE, *const state = job.state + net * N_STATE * N_PADDED;
+  for (int q = blockIdx.x * THREADS + threadIdx.x; q < N_PARAMS; q += gridDim.x * THREADS) {
+    const T slope = slope_of(
+        q, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_BIASES, chunks, most_chunks, l2,
+        job.layer_factors);
+    update_parameter(q, slope * now.clip, now.settings, p, state);
+  }
+}
+
+// The end of an epoch, a block per net. held: sums over the samples that are held out. reached: (nets, 2), the sums of
+// losses and hits of the last whole epoch, which are wanted when the next one is interrupted.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
+    const Job* given, long long most_chunks, long long n_held, const double* held, double* reached) {
+  const Job& job = *given;
+  const long long slot = blockIdx.x;
+  Progress s = load_progress(job, slot);
+  if (s.status != RUNNING) return;
+  BatchedNet<THREADS> net(job, slot, nullptr, 0, held + 4 * slot * most_chunks, n_held);
+  after_epoch(job, net, s, slot, s.steps / job.n_batches);
+  ++s.steps;
+  leave(job, net, s, slot);
+  __syncthreads();  // all have read what is written now
+  if (threadIdx.x) return;
+  store_progress(job, slot, s);
+  reached[2 * slot] = s.loss, reached[2 * slot + 1] = s.right;
+}
+
+__device__ __forceinline__ void swap_numbers(double* a, double* b) {
+  const double kept = *a;
+  *a = *b, *b = kept;
+}
+
+// Nets that have ended make room: slots pairs[2 b] and pairs[2 b + 1] change places, and the second goes on training in
+// the first one's. What only training needs is not kept of the net that has ended.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) exchange(
+    const Job* given, const long long* pairs, long long* owners, double* reached) {
+  const Job& job = *given;
+  const long long ended = pairs[2 * blockIdx.x], goes_on = pairs[2 * blockIdx.x + 1];
+  T *const p = job.params + ended * PARAMS_STRIDE, *const from = job.params + goes_on * PARAMS_STRIDE;
+  for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
+    const T kept = p[q];
+    p[q] = from[q], from[q] = kept;
+    job.safe[ended * PARAMS_STRIDE + q] = job.safe[goes_on * PARAMS_STRIDE + q];
+    if (job.best) job.best[ended * PARAMS_STRIDE + q] = job.best[goes_on * PARAMS_STRIDE + q];
+  }
+  for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS)
+    job.state[ended * N_STATE * N_PADDED + q] = job.state[goes_on * N_STATE * N_PADDED + q];
+  for (long long r = threadIdx.x; r < job.n_records; r += THREADS) {
+    swap_numbers(job.records + r * job.n_slots + ended, job.records + r * job.n_slots + goes_on);
+    swap_numbers(job.right_records + r * job.n_slots + ended, job.right_records + r * job.n_slots + goes_on);
+  }
+  if (threadIdx.x) return;
+  for (int k = 0; k < 2; ++k) swap_numbers(reached + 2 * ended + k, reached + 2 * goes_on + k);
+  const Progress first = load_progress(job, ended), second = load_progress(job, goes_on);
+  store_progress(job, ended, second);
+  store_progress(job, goes_on, first);
+  const long long owner = owners[ended];
+  owners[ended] = owners[goes_on], owners[goes_on] = owner;
+}
+#endif

@@ -1,0 +1,240 @@
+"""Mid-sized nets of a population, all in step: a product per layer for all of them at once, and passes around it.
+
+A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather; L products and L - 1 activations;
+judge; L products for weights, L - 1 for deltas and L - 1 passes back; settle; update. They are the same from step to
+step while no net ends, so that they are replayed as a graph. A net that has ended gives its slot to one that has not,
+so that it costs nothing more.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import cupy
+import numpy as np
+
+from ...formulas.update_rules import CODES, RPROP
+from ...structs import (  # fmt: skip
+    MONITOR_NONE,
+    MONITOR_VALIDATION_LOSS,
+    NO_UPDATE,
+    RUNNING,
+    Course,
+    Data,
+    Goal,
+    Net,
+    Nets,
+)
+from ..build.module import Module, compiled, source
+from ..build.net_constants import Architecture
+from ..build.structs import JOB
+from ..runtime.cuda_graphs import Replays
+from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
+from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
+from .launch import NOTHING, SAFE_EVERY, padded
+from .window import STATUS, Tables, Window, bound_of
+
+if TYPE_CHECKING:
+    from .train import NetsWork
+
+MOST_NETS = 65_535  # the largest second and third side of a grid
+EVALUATION_ROWS = 256  # samples that each net takes at a time where nothing is learned
+
+
+def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, **switches: bool) -> Module:
+    """settlers : threads of `settle`. switches : those of per_net.py's compile_training; with NO_UPDATE the module has
+    only what an evaluation needs.
+    """
+    stride = padded(architecture.n_params)
+    header = architecture.header(
+        rule, stride, **switches, THREADS=PER_BLOCK, SETTLERS=settlers, PARAMS_STRIDE=stride, SAFE_EVERY=SAFE_EVERY,
+        ROWS=0,
+    )  # fmt: skip
+    trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
+    files = (
+        "include/layout.cuh",
+        "include/reductions.cuh",
+        "include/permutation.cuh",
+        "population/per_net.cuh",
+        "include/layer_passes.cuh",
+        "population/batched.cu",
+    )
+    return compiled(source(trains + header + JOB.source, *files))
+
+
+def judging_module(architecture: Architecture, weighted: bool) -> Module:
+    return module_of(
+        architecture, NO_UPDATE, SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False,
+        LAYERED=False, VALIDATES=False,
+    )  # fmt: skip
+
+
+def on_device(**job: Any) -> Any:
+    return cupy.asarray(np.frombuffer(JOB.pack(**job, workspace=None, workspace_stride=0), np.uint8))
+
+
+class BatchedWindow(Window):
+    """All nets in training are in the first n_active slots."""
+
+    most = MOST_NETS
+    remedy = "Lower batch_size, or use dtype='float32'."
+
+    def __init__(
+        self, work: NetsWork, members: np.ndarray, course: Course, goal: Goal, nets: Nets, data: Data, held_out: Data,
+        tables: Tables,
+    ):  # fmt: skip
+        super().__init__(work, members, course, goal, nets, data, held_out, tables)
+        assert work.rule is not None
+        rule = CODES[work.rule.name]
+        validates = goal.monitor >= MONITOR_VALIDATION_LOSS
+        # A net's settings are a warp's affair, unless sums or copies over its parameters come with them.
+        self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
+        self._module = module_of(
+            work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
+            SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
+            VALIDATES=validates,
+        )  # fmt: skip
+        self._held_out = held_out if validates else None
+        self._held_out_module = (
+            judging_module(work.architecture, held_out.weighted)
+            if validates and held_out.weighted != data.weighted
+            else self._module
+        )
+        self._course, self._compares = course, rule == RPROP
+        self._may_end = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
+        room = room_of(course, goal, held_out.n_samples)
+        self._grads = cupy.zeros_like(self._params)
+        self._passes = Passes(work.net, work.precision, self._params, self._grads, room)
+        self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, self.n_batches > 1)
+        self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
+        self._clock, self._reached = cupy.zeros(1, np.int64), cupy.zeros((self.n_nets, 2))
+        self._update_blocks = blocks_for(nets.n_params)
+        self._can_be_recorded, self._replays = self._passes.products.take_workspace(), Replays()
+        self._epoch = 0
+        self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
+
+    @staticmethod
+    def stride_of(n_params: int) -> int:
+        return padded(n_params)
+
+    @staticmethod
+    def bytes_each(work: NetsWork, course: Course, goal: Goal, n_nets: int, n_held_out: int) -> int:
+        vectors = max(1, work.n_state) + 3 + (goal.monitor != MONITOR_NONE)
+        itemsize, room = work.dtype.itemsize, room_of(course, goal, n_held_out)
+        each = padded(work.architecture.n_params) * vectors * itemsize
+        return each + Passes.bytes_each(work.net, room, True, itemsize) + 256
+
+    def train(self, n_epochs: int) -> None:
+        left = min(n_epochs, self.goal.n_epochs - self._epoch)
+        while left and self.n_active:
+            self._train_epoch()
+            left -= 1
+            if self._may_end or not left:
+                self._make_room()
+
+    def _train_epoch(self) -> None:
+        module, passes, given, course, n = self._module, self._passes, self._given, self._course, self.n_active
+        if course.shuffle:
+            module["shuffle"]((n,), PER_BLOCK, given, self._epoch)
+        whole, rest = divmod(self.n_samples, course.batch_size)
+        for rows, n_alike in ((course.batch_size, whole), (rest, min(rest, 1))):
+            if self._can_be_recorded:
+                self._replays.run((rows, n), n_alike, partial(self._step, rows))
+            else:
+                for _ in range(n_alike):
+                    self._step(rows)
+        n_held = self._judge_held_out() if self._held_out is not None else 0
+        module["finish"]((n,), PER_BLOCK, given, passes.most_chunks, n_held, passes.sums, self._reached)
+        self._epoch += 1
+
+    def _step(self, rows: int) -> None:
+        """The clock's. All is launched, nothing is waited for or allocated."""
+        module, passes, given, clock, n = self._module, self._passes, self._given, self._clock, self.n_active
+        batch = self._batches.take(module, given, clock, n, 0, rows)
+        passes.forward(module, given, clock, batch.x, rows)
+        passes.judge(module, given, clock, batch, rows)
+        passes.backward(module, batch.x, rows)
+        parts = (passes.chunks_of(rows), passes.most_chunks)
+        module["settle"](
+            (n,), self._settlers, given, clock, rows, *parts,
+            passes.chunks_of(rows if self._compares else self._course.batch_size), passes.sums, passes.bias_parts,
+            self._steps,
+        )  # fmt: skip
+        module["update"](
+            (self._update_blocks, n), PER_BLOCK, given, *parts, passes.bias_parts, self._steps, clock
+        )  # fmt: skip
+
+    def _judge_held_out(self) -> int:
+        """Losses and hits of the samples held out, into the passes' sums; how many sums each net has."""
+        data, passes, module = self._held_out, self._passes, self._held_out_module
+        assert data is not None
+        n_in, n_out = passes.sizes[0], passes.sizes[-1]
+        for first in range(0, data.n_samples, passes.room):
+            rows = min(passes.room, data.n_samples - first)
+            x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
+            weight = data.weight[first:] if data.weighted else None
+            passes.forward(module, self._given, None, x, rows)
+            passes.judge(module, self._given, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0)
+        return passes.chunks_of(min(passes.room, data.n_samples))
+
+    def _make_room(self) -> None:
+        """Nets that run take the slots of those that have ended. Waits for the device."""
+        running = cupy.asnumpy(self._counters[: self.n_active, STATUS]) == RUNNING
+        n = int(running.sum())
+        free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
+        if len(free):
+            pairs = cupy.asarray(np.stack([free, movers], axis=1).astype(np.int64))
+            self._module["exchange"]((len(free),), PER_BLOCK, self._given, pairs, self._owners, self._reached)
+        self.n_active = self._passes.products.n_nets = n
+
+    def _epochs_sums(self) -> Any:
+        return self._reached
+
+
+def room_of(course: Course, goal: Goal, n_held_out: int) -> int:
+    """Rows of activations that a net needs."""
+    held_out = min(n_held_out, EVALUATION_ROWS) if goal.monitor >= MONITOR_VALIDATION_LOSS else 0
+    return max(course.batch_size, held_out)
+
+
+def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, share_of_memory: float) -> None:
+    """As nets.py's evaluate_nets, which says how much of the free memory may be taken."""
+    data = whole_data(data)
+    n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, work.dtype
+    n_out, stride = work.architecture.sizes[-1], padded(nets.n_params)
+    room, size = min(n_samples, EVALUATION_ROWS), n_samples * n_out
+    each = (stride + n_params + (size if output.size else 0)) * dtype.itemsize
+    each += Passes.bytes_each(net, room, False, dtype.itemsize)
+    free, _ = free_memory()
+    most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
+    module = judging_module(work.architecture, data.weighted)
+    for first in range(0, n, most):
+        members = nets.members[first : first + most]
+        m = len(members)
+        with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
+            params = cupy.zeros((m, stride), dtype)
+            params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
+            passes = Passes(net, work.precision, params, None, room)
+            batches = Batches(data, nets, passes.sizes, m, room, False)
+            out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
+        nothing, owners = cupy.zeros(1), to_device(members)
+        given = on_device(**{
+            **NOTHING, "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
+            "weight": data.weight, "owners": owners, "n_slots": m, "n_samples": n_samples, "X_stride": nets.X_stride,
+            "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride, "bound": bound_of(net, data.metric),
+            "loss_constant": net.loss_constant,
+        })  # fmt: skip
+        for row in range(0, n_samples, room):
+            rows = min(room, n_samples - row)
+            taken = batches.take(module, given, None, m, row, rows)
+            passes.forward(module, given, None, taken.x, rows)
+            passes.judge(module, given, None, taken, rows, row == 0, data.judged)
+            if out is not None:
+                out[:, row : row + rows] = passes.a[passes.top].reshape(m, room, n_out)[:, :rows]
+        if out is not None:
+            flat = out.reshape(-1)
+            output[first * size : (first + m) * size] = flat if is_on_device(output) else cupy.asnumpy(flat)
+        if data.judged:
+            both = cupy.asnumpy(passes.sums[:, :, :2].sum(axis=1)) / n_samples
+            nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]

@@ -1,0 +1,191 @@
+"""Batches, products and passes of many nets that take each step together (population/batched.cu), launch by launch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+from cupy_backends.cuda.libs import cublas
+
+from ...structs import Data, Net, Nets
+from ..build.module import Module
+from ..runtime.cublas import library
+from ..runtime.gemm import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
+
+FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 128  # as in cuda/single_net/layerwise.py, of each net: few nets must fill a card too
+PER_BLOCK = 256
+MOST_BLOCKS = 1024  # of a net in one pass
+PER_THREAD = 4  # numbers of one net at least, where there are so many; an estimate
+STEP_NUMBERS = 16  # of a net's Step in population/batched.cu, rounded up
+
+
+def blocks_for(n: int) -> int:
+    """Of one net, in a pass over n numbers of it."""
+    return min(MOST_BLOCKS, -(-n // (PER_BLOCK * PER_THREAD)))
+
+
+class Stack(NamedTuple):
+    """A matrix of each net, `stride` numbers from one net's to the next one's; with 0 all nets have the same one."""
+
+    data: Any  # where the first one starts
+    shape: tuple[int, int]
+    stride: int
+
+    @classmethod
+    def of(cls, array: Any, start: int, shape: tuple[int, int], stride: int) -> Stack:
+        return cls(array.reshape(-1)[start:].data, shape, stride)
+
+
+class BatchedProducts(Products):
+    """Products of stacks, of their first `n_nets` matrices."""
+
+    def __init__(self, dtype: np.dtype, precision: str, n_nets: int):
+        super().__init__(dtype, precision)
+        self.n_nets = n_nets
+        single = dtype == np.float32
+        if self._handle is None:
+            self._gemm = cublas.sgemmStridedBatched if single else cublas.dgemmStridedBatched
+            self._gemm_ex = cublas.gemmStridedBatchedEx
+        else:
+            found = library()
+            self._gemm = found.cublasSgemmStridedBatched if single else found.cublasDgemmStridedBatched
+            self._gemm_ex = found.cublasGemmStridedBatchedEx
+
+    def _multiply(self, ta: int, tb: int, m: int, n: int, k: int, A: Any, lda: int, B: Any, ldb: int, C: Any) -> None:
+        handle, one, zero = self._bound_handle(), self._one.ctypes.data, self._zero.ctypes.data
+        a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
+        if self._tf32:
+            kind = CUDA_R_32F
+            self._gemm_ex(
+                handle, ta, tb, m, n, k, one, a, kind, lda, A.stride, b, kind, ldb, B.stride, zero, c, kind, m,
+                C.stride, self.n_nets, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT,
+            )  # fmt: skip
+        else:
+            self._gemm(
+                handle, ta, tb, m, n, k, one, a, lda, A.stride, b, ldb, B.stride, zero, c, m, C.stride, self.n_nets
+            )
+
+
+class Batch(NamedTuple):
+    """Of every net: inputs, targets, weights; a stride of 0 where all nets have the same."""
+
+    x: Stack
+    y: Any
+    y_stride: int
+    weight: Any
+    weight_stride: int
+
+
+class Batches:
+    """Batches of one sample after another, each net's in its own order and from its own samples where it has some."""
+
+    def __init__(self, data: Data, nets: Nets, sizes: list[int], n_nets: int, room: int, moves: bool):
+        """moves : whether a clock says where a batch is"""
+        self._data, self._sizes, self._room = data, sizes, room
+        self._inputs_stand = not moves and not nets.X_stride
+        self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
+        empty = lambda width: cupy.empty(n_nets * room * width, data.X.dtype)
+        self._x = None if self._inputs_stand else empty(sizes[0])
+        self._y = empty(sizes[-1]) if data.judged and not self._all_stand else None
+        self._weight = None if self._all_stand else empty(1)
+
+    def take(self, module: Module, given: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
+        """first : without a clock, the first sample"""
+        n_in, n_out, room, data = self._sizes[0], self._sizes[-1], self._room, self._data
+        if self._all_stand:
+            y = data.Y[first * n_out :] if data.judged else None
+            weight = data.weight[first:] if data.weighted else None
+            return Batch(Stack.of(data.X, first * n_in, (rows, n_in), 0), y, 0, weight, 0)
+        if self._y is not None or self._x is not None:
+            blocks = blocks_for(rows * (n_in + n_out + 1))
+            module["gather"](
+                (blocks, n_nets), PER_BLOCK, given, clock, first, rows, room, self._x, self._y, self._weight
+            )  # fmt: skip
+        if self._x is None:
+            x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
+        else:
+            x = Stack.of(self._x, 0, (rows, n_in), room * n_in)
+        return Batch(x, self._y, room * n_out, self._weight, room)
+
+
+class Passes:
+    """Activations and partial sums of n_nets, for batches of up to `room` rows of each, and the launches on them."""
+
+    def __init__(self, net: Net, precision: str, params: Any, grads: Any, room: int):
+        """params, grads : (n_nets, padded); grads is None where nothing is learned"""
+        n, stride = params.shape
+        dtype = params.dtype
+        sizes = [int(size) for size in net.sizes]
+        top, learns = net.n_layers - 1, grads is not None
+        self.net, self.sizes, self.room, self.top = net, sizes, room, top
+        self.products = BatchedProducts(dtype, precision, n)
+        self.hides = [bool(rate > 0.0) and learns for rate in net.dropout]
+        layer = lambda k: cupy.empty(n * room * sizes[k + 1], dtype)
+        self.a = [layer(k) for k in range(top + 1)]
+        # One array for both where f' needs only the output.
+        keeps = [bool(of_z) or hides for of_z, hides in zip(net.derivative_of_z, self.hides, strict=True)]
+        self.z = [layer(k) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
+        self.delta = [layer(k) if learns or k == top else None for k in range(top + 1)]
+        self.mask = [layer(k) if self.hides[k] else None for k in range(top + 1)]
+        self.chunk = max(FEWEST_IN_CHUNK, -(-room // MOST_CHUNKS))
+        self.most_chunks = self.chunks_of(room)
+        self.sums = cupy.zeros((n, self.most_chunks, 4))
+        self.bias_parts = cupy.zeros(n * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
+        stacks = lambda arrays: [Stack.of(x, 0, (room, sizes[k + 1]), room * sizes[k + 1]) if x is not None else None
+                                 for k, x in enumerate(arrays)]  # fmt: skip
+        weights = lambda flat: [Stack.of(flat, int(net.weight_offsets[k]), (sizes[k], sizes[k + 1]), stride)
+                                for k in range(top + 1)]  # fmt: skip
+        self._a, self._z, self._delta = stacks(self.a), stacks(self.z), stacks(self.delta)
+        self._W, self._dW = weights(params), weights(grads) if learns else []
+
+    @staticmethod
+    def bytes_each(net: Net, room: int, learns: bool, itemsize: int) -> int:
+        """What a net needs at the most, with its batches and without its parameters."""
+        units, inputs = int(net.sizes[1:].sum()), int(net.sizes[0] + net.sizes[-1] + 1)
+        chunks = min(MOST_CHUNKS, -(-room // FEWEST_IN_CHUNK))
+        numbers = room * (inputs + (4 if learns else 3) * units) + chunks * units * learns + STEP_NUMBERS
+        return numbers * itemsize + 32 * chunks
+
+    def chunks_of(self, rows: int) -> int:
+        return -(-rows // self.chunk)
+
+    def forward(self, module: Module, given: Any, clock: Any, x: Stack, rows: int) -> None:
+        """Outputs of all layers but the last one's activation, which judge adds. Without a clock nothing is dropped."""
+        below, n_nets = x, self.products.n_nets
+        for k in range(self.top + 1):
+            self.products.times(below, self._W[k], self._z[k], rows)
+            if k == self.top:
+                break
+            blocks = blocks_for(rows * self.sizes[k + 1])
+            module["activate"](
+                (blocks, n_nets), PER_BLOCK, given, clock, k, rows, self.room, clock is not None and self.hides[k],
+                self.z[k], self.mask[k], self.a[k],
+            )  # fmt: skip
+            below = self._a[k]
+
+    def judge(
+        self, module: Module, given: Any, clock: Any, batch: Batch, rows: int, starts: bool = False, judged: bool = True
+    ) -> None:
+        """starts : without a clock, whether sums begin here"""
+        top = self.top
+        module["judge"](
+            (self.chunks_of(rows), self.products.n_nets), PER_BLOCK, given, clock, rows, self.room, self.chunk,
+            self.most_chunks, batch.y, batch.y_stride, batch.weight, batch.weight_stride,
+            1.0 / (rows * self.net.loss_width), starts, judged, self.z[top], self.a[top], self.delta[top], self.sums,
+            self.bias_parts,
+        )  # fmt: skip
+
+    def backward(self, module: Module, x: Stack, rows: int) -> None:
+        for k in range(self.top, -1, -1):
+            self.products.transposed_times(x if k == 0 else self._a[k - 1], self._delta[k], self._dW[k], rows)
+            if k == 0:
+                break
+            self.products.times_transposed(self._delta[k], self._W[k], self._delta[k - 1], rows)
+            hides = self.hides[k - 1]
+            kept = self.z[k - 1] if hides or self.net.derivative_of_z[k - 1] else self.a[k - 1]
+            module["backward"](
+                (-(-self.sizes[k] // 32), self.chunks_of(rows), self.products.n_nets), PER_BLOCK, k - 1, rows,
+                self.room, self.chunk, self.most_chunks, hides, kept, self.mask[k - 1], self.delta[k - 1],
+                self.bias_parts,
+            )  # fmt: skip

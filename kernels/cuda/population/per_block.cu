@@ -1,0 +1,367 @@
+// A net in a block of threads: parameters, gradients, state and the activations of a tile of samples in shared memory,
+// or in global memory where they do not fit (include/block_memory.cuh). For nets of some tens to some thousands of
+// parameters.
+
+struct BlockNet {
+  const Job& job;
+  const long long slot, owner;
+  const double* hyper;
+  const double* dropout;
+  Arrays m;
+  T loss, right;  // this thread's share
+
+  __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
+
+  __device__ void load() {
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) m.p[q] = job.params[slot * N_PARAMS + q];
+    for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS)
+      m.state[q] = job.state[slot * N_STATE * N_PADDED + q];
+    loss = right = T(0);
+    __syncthreads();
+  }
+
+  __device__ void store_state() {
+    for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS) job.state[slot * N_STATE * N_PADDED + q] = m.state[q];
+  }
+
+  __device__ void save(T* target) const { copy(m.p, target); }
+
+  __device__ void copy(const T* source, T* target) const {
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) target[q] = source[q];
+  }
+
+  __device__ T total() const {
+    T sum = T(0);
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += m.p[q];
+    return block_sum<THREADS>(sum);
+  }
+
+  // Each thread reads what it has written.
+  __device__ double total_of(const T* params) const {
+    double sum = 0.0;
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += params[q];
+    return block_sum<THREADS>(sum);
+  }
+
+  __device__ T penalty() const {
+    T sum = T(0);
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
+      if (is_weight(q)) sum += m.p[q] * m.p[q];
+    return T(0.5) * T(hyper[HYPER_L2]) * block_sum<THREADS>(sum);
+  }
+
+  __device__ void shuffle(long long epoch) {
+    const long long n = job.n_samples;
+    shuffle_by_block<THREADS>(n, job.seeds[owner], epoch, job.order + slot * n, job.lists + 2 * slot * n);
+  }
+
+  // Samples first .. first + rows become the tile's columns.
+  __device__ void fill(const Samples& from, long long first, int rows, bool judged) {
+    for (int e = threadIdx.x; e < N_INPUTS * TILE; e += THREADS) {
+      const int s = e / N_INPUTS, i = e % N_INPUTS;
+      const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
+      m.a[i * TILE + s] = s < rows ? from.X[sample * N_INPUTS + i] : T(0);
+    }
+    for (int s = threadIdx.x; s < TILE; s += THREADS) {
+      const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
+      m.weight[s] = s < rows ? (from.weight ? from.weight[sample] : T(1)) : T(0);
+#pragma unroll
+      for (int j = 0; j < N_OUTPUTS; ++j) m.y[j * TILE + s] = judged && s < rows ? from.Y[sample * N_OUTPUTS + j] : T(0);
+    }
+    __syncthreads();
+  }
+
+  // The masks of a layer's units, as every device draws them: four neighbours in the batch's rows at a time.
+  __device__ void draw_masks(int k, long long row, long long step) {
+    const int width = width_of(k + 1);
+    const double rate = dropout[k];
+    const unsigned long long threshold = (unsigned long long)(rate * 4294967296.0);
+    const T kept = T(1.0 / (1.0 - rate));
+    const long long low = row * width, high = (row + TILE) * width;
+    for (long long group = (low >> 2) + threadIdx.x; group < (high + 3) >> 2; group += THREADS) {
+      const Words four = philox(group, step, DROPOUT, k, job.seeds[owner]);
+      const unsigned word[4] = {four.x, four.y, four.z, four.w};
+      for (int q = 0; q < 4; ++q) {
+        const long long e = 4 * group + q;
+        if (e >= low && e < high)
+          m.mask[(units_at(k + 1) + e % width) * TILE + (e / width - row)] = word[q] >= threshold ? kept : T(0);
+      }
+    }
+  }
+
+  // All layers of the tile whose first row in the batch is `row`; a, and z where it is kept.
+  // aligned: whether p starts where four numbers can be read at once
+  __device__ void forward(const T* p, bool aligned, bool training, long long row, long long step) {
+#pragma unroll
+    for (int k = 0; k < N_LAYERS; ++k) {
+      const int n_in = width_of(k), n_out = width_of(k + 1);
+      const bool hides = DROPS && training && k < N_LAYERS - 1 && dropout[k] > 0.0;
+      if (hides) {
+        draw_masks(k, row, step);
+        __syncthreads();
+      }
+      const T *W = p + weights_at(k), *b = p + biases_at(k), *below = m.a + units_at(k) * TILE;
+      constexpr int QUADS = TILE / 4;
+      for (int item = threadIdx.x; item < QUADS * ((n_out + 3) / 4); item += THREADS) {
+        const int s = item % QUADS * 4, o = item / QUADS * 4;
+        T sum[4][4];
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+#pragma unroll
+          for (int q = 0; q < 4; ++q) sum[j][q] = o + j < n_out ? b[o + j] : T(0);
+        for (int i = 0; i < n_in; ++i) {
+          T x[4], w[4];
+          load4(below + i * TILE + s, x);
+          if (n_out % 4 == 0 && weights_at(k) % 4 == 0 && aligned) load_weights<true>(W + i * n_out, o, n_out, w);
+          else load_weights<false>(W + i * n_out, o, n_out, w);
+#pragma unroll
+          for (int j = 0; j < 4; ++j)
+#pragma unroll
+            for (int q = 0; q < 4; ++q) sum[j][q] += w[j] * x[q];
+        }
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+          if (o + j < n_out)
+#pragma unroll
+            for (int q = 0; q < 4; ++q) {
+              const int at = (units_at(k + 1) + o + j) * TILE + s + q;
+              const T z = sum[j][q];
+              T value = activation_value(activation_of(k), z);
+              if (KEEPS || k == N_LAYERS - 1) m.z[at] = hides && !derivative_of_z(k) ? value : z;
+              if (hides) value *= m.mask[at];
+              m.a[at] = value;
+            }
+      }
+      __syncthreads();
+    }
+    if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) {
+      T *z = m.z + units_at(N_LAYERS) * TILE, *a = m.a + units_at(N_LAYERS) * TILE;
+      for (int s = threadIdx.x; s < TILE; s += THREADS) {  // z becomes log-probabilities
+        T top = z[s], whole = T(0);
+        for (int j = 1; j < N_OUTPUTS; ++j) top = z[j * TILE + s] > top ? z[j * TILE + s] : top;
+        for (int j = 0; j < N_OUTPUTS; ++j) whole += elementary::exp(z[j * TILE + s] - top);
+        const T shift = top + elementary::log(whole);
+        for (int j = 0; j < N_OUTPUTS; ++j) {
+          const T v = z[j * TILE + s] - shift;
+          z[j * TILE + s] = v, a[j * TILE + s] = elementary::exp(v);
+        }
+      }
+      __syncthreads();
+    }
+  }
+
+  // Adds this thread's share of loss and right samples; writes the output's delta if `scale` is not 0.
+  __device__ void judge_tile(T scale) {
+    const int top = units_at(N_LAYERS) * TILE;
+    const T c = T(job.loss_constant);
+    for (int e = threadIdx.x; e < N_OUTPUTS * TILE; e += THREADS) {
+      const T a = m.a[top + e], z = m.z[top + e], y = m.y[e], weight = m.weight[e % TILE];
+      // a sample of weight 0 adds nothing, whatever it is
+      loss += weight > T(0) ? weight * loss_value(LOSS, z, a, y, c) : T(0);
+      T d = weight > T(0) ? loss_delta(LOSS, a, y, c) * (weight * scale) : T(0);
+      if (!NATURAL) d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_of_z(N_LAYERS - 1) ? z : a);
+      if (scale != T(0)) m.delta[top + e] = d;
+    }
+    if (METRIC != METRIC_NONE)
+      for (int s = threadIdx.x; s < TILE; s += THREADS)
+        right += m.weight[s] * right_share(m.a + top + s, m.y + s, T(job.bound), TILE);
+    __syncthreads();
+  }
+
+  // Gradients of the tile into g, added to those of the batch's earlier tiles if `adds`.
+  __device__ void backward(bool adds) {
+    constexpr int QUADS = TILE / 4;
+#pragma unroll
+    for (int k = N_LAYERS - 1; k >= 0; --k) {
+      const int n_in = width_of(k), n_out = width_of(k + 1);
+      const T *below = m.a + units_at(k) * TILE, *delta = m.delta + units_at(k + 1) * TILE;
+      T* g = m.g + weights_at(k);
+      const int columns = (n_out + 3) / 4;
+      for (int item = threadIdx.x; item < (n_in + 3) / 4 * columns; item += THREADS) {
+        const int i = item / columns * 4, o = item % columns * 4;
+        T sum[4][4];
+#pragma unroll
+        for (int r = 0; r < 4; ++r)
+#pragma unroll
+          for (int j = 0; j < 4; ++j) sum[r][j] = T(0);
+        for (int s = 0; s < TILE; s += 4) {
+          T x[4][4], d[4][4];  // rows past the end repeat the last one; their sums are not kept
+#pragma unroll
+          for (int r = 0; r < 4; ++r) {
+            load4(below + min(i + r, n_in - 1) * TILE + s, x[r]);
+            load4(delta + min(o + r, n_out - 1) * TILE + s, d[r]);
+          }
+#pragma unroll
+          for (int q = 0; q < 4; ++q)
+#pragma unroll
+            for (int r = 0; r < 4; ++r)
+#pragma unroll
+              for (int j = 0; j < 4; ++j) sum[r][j] += x[r][q] * d[j][q];
+        }
+#pragma unroll
+        for (int r = 0; r < 4; ++r)
+#pragma unroll
+          for (int j = 0; j < 4; ++j)
+            if (i + r < n_in && o + j < n_out) {
+              const int q = (i + r) * n_out + o + j;
+              g[q] = adds ? g[q] + sum[r][j] : sum[r][j];
+            }
+      }
+      for (int o = threadIdx.x; o < n_out; o += THREADS) {
+        T sum = adds ? m.g[biases_at(k) + o] : T(0);
+        for (int s = 0; s < TILE; ++s) sum += delta[o * TILE + s];
+        m.g[biases_at(k) + o] = sum;
+      }
+      if (k > 0) {
+        const bool hides = DROPS && dropout[k > 0 ? k - 1 : 0] > 0.0;
+        const T* W = m.p + weights_at(k);
+        for (int item = threadIdx.x; item < QUADS * ((n_in + 3) / 4); item += THREADS) {
+          const int s = item % QUADS * 4, i = item / QUADS * 4;
+          T sum[4][4];
+#pragma unroll
+          for (int r = 0; r < 4; ++r)
+#pragma unroll
+            for (int q = 0; q < 4; ++q) sum[r][q] = T(0);
+          for (int o = 0; o < n_out; ++o) {
+            T d[4], w[4];
+            load4(delta + o * TILE + s, d);
+#pragma unroll
+            for (int r = 0; r < 4; ++r) w[r] = i + r < n_in ? W[(i + r) * n_out + o] : T(0);
+#pragma unroll
+            for (int r = 0; r < 4; ++r)
+#pragma unroll
+              for (int q = 0; q < 4; ++q) sum[r][q] += w[r] * d[q];
+          }
+#pragma unroll
+          for (int r = 0; r < 4; ++r)
+            if (i + r < n_in)
+#pragma unroll
+              for (int q = 0; q < 4; ++q) {
+                const int at = (units_at(k) + i + r) * TILE + s + q, f = k > 0 ? k - 1 : 0;
+                T d = sum[r][q];
+                if (hides) d *= m.mask[at];
+                const T kept = KEEPS && (hides || derivative_of_z(f)) ? m.z[at] : m.a[at];
+                m.delta[at] = d * activation_derivative(activation_of(f), kept);
+              }
+        }
+      }
+      __syncthreads();
+    }
+  }
+
+  __device__ void gradient(long long first, long long rows, T share, long long step) {
+    const Samples from = {
+        job.X + owner * job.X_stride, job.Y + owner * job.Y_stride,
+        WEIGHTED ? job.weight + owner * job.weight_stride : nullptr,
+        SHUFFLES ? job.order + slot * job.n_samples : nullptr};
+    for (long long row = 0; row < rows; row += TILE) {
+      fill(from, first + row, int(min((long long)TILE, rows - row)), true);
+      forward(m.p, true, true, row, step);
+      judge_tile(share);
+      backward(row > 0);
+    }
+  }
+
+  __device__ Sums sums() {
+    const Sums both = {block_sum<THREADS>(loss) / T(LOSS_WIDTH), block_sum<THREADS>(right)};
+    loss = right = T(0);
+    return both;
+  }
+
+  __device__ Sums judge() {
+    const T mine_loss = loss, mine_right = right;
+    loss = right = T(0);
+    const Samples from = {job.held_X, job.held_Y, job.held_weighted ? job.held_weight : nullptr, nullptr};
+    for (long long row = 0; row < job.n_held_out; row += TILE) {
+      fill(from, row, int(min((long long)TILE, job.n_held_out - row)), true);
+      forward(m.p, true, false, 0, 0);
+      judge_tile(T(0));
+    }
+    const Sums both = sums();
+    loss = mine_loss, right = mine_right;
+    return both;
+  }
+
+  __device__ void update(const Settings<T>& h, T l2, T clip_norm) {
+    if (RULE == NO_UPDATE) return copy(m.g, job.grads);
+    if (PENALISED) {
+      for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
+        if (is_weight(q)) m.g[q] += l2 * m.p[q];
+      __syncthreads();
+    }
+    T clip = T(1);
+    if (CLIPPED) {
+      T squares = T(0);
+      for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) squares += m.g[q] * m.g[q];
+      squares = block_sum<THREADS>(squares);
+      if (squares < INFINITY) {
+        clip = clip_factor(clip_norm, squares);
+      } else {  // for all threads alike
+        double long_squares = 0.0;
+        for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) long_squares += double(m.g[q]) * double(m.g[q]);
+        clip = clip_factor(clip_norm, block_sum<THREADS>(long_squares));
+      }
+    }
+    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
+      const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
+      T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
+      T s0 = N_STATE > 0 ? m.state[q] : T(0), s1 = N_STATE > 1 ? m.state[N_PADDED + q] : T(0),
+        s2 = N_STATE > 2 ? m.state[2 * N_PADDED + q] : T(0);
+      apply_rule(RULE, value, slope, s0, s1, s2, h);
+      m.p[q] = value;
+      if (N_STATE > 0) m.state[q] = s0;
+      if (N_STATE > 1) m.state[N_PADDED + q] = s1;
+      if (N_STATE > 2) m.state[2 * N_PADDED + q] = s2;
+    }
+    __syncthreads();
+  }
+};
+
+#ifdef TRAINS  // one of the two kernels is wanted, and compiling both takes twice the time
+// One block per net of job.active.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) train_nets(const Job* __restrict__ given) {
+  FM_DYN_SMEM(T, memory);
+  const Job& job = *given;
+  const long long slot = job.active[blockIdx.x], owner = job.owners[slot];
+  T* const own = IN_SHARED ? memory : job.workspace + blockIdx.x * job.workspace_stride;
+  BlockNet net{job, slot, owner, job.hyper + owner * job.hyper_stride, job.dropout + owner * job.dropout_stride,
+               arrays_at(own), T(0), T(0)};
+  net.load();
+  Progress s = load_progress(job, slot);
+  __syncthreads();
+  train_net(job, net, s, slot, net.hyper);
+  net.store_state();
+  if (net.leads()) store_progress(job, slot, s);
+}
+
+#else
+// Outputs, and sums of losses and of right samples if there are targets. Block (c, n): samples of chunk c, net n of
+// job.active.
+extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* __restrict__ given) {
+  FM_DYN_SMEM(T, memory);
+  const Job& job = *given;
+  const long long place = blockIdx.y, slot = job.active[place], owner = job.owners[slot];
+  T* const own = IN_SHARED ? memory : job.workspace + (place * gridDim.x + blockIdx.x) * job.workspace_stride;
+  BlockNet net{job, slot, owner, job.hyper, job.dropout, arrays_at(own), T(0), T(0)};
+  const Samples from = {job.X + owner * job.X_stride, job.Y + owner * job.Y_stride,
+                        WEIGHTED ? job.weight + owner * job.weight_stride : nullptr, nullptr};
+  for (long long row = (long long)blockIdx.x * TILE; row < job.n_samples; row += (long long)gridDim.x * TILE) {
+    const int rows = int(min((long long)TILE, job.n_samples - row));
+    net.fill(from, row, rows, JUDGED);
+    net.forward(job.params + slot * N_PARAMS, N_PARAMS % 4 == 0, false, 0, 0);
+    if (job.output)
+      for (int e = threadIdx.x; e < rows * N_OUTPUTS; e += THREADS)
+        job.output[(place * job.n_samples + row) * N_OUTPUTS + e] =
+            net.m.a[(units_at(N_LAYERS) + e % N_OUTPUTS) * TILE + e / N_OUTPUTS];
+    if (JUDGED) net.judge_tile(T(0));
+    __syncthreads();
+  }
+  if (JUDGED) {
+    const Sums both = net.sums();
+    if (net.leads()) {
+      job.partial[2 * (place * gridDim.x + blockIdx.x)] = both.loss;
+      job.partial[2 * (place * gridDim.x + blockIdx.x) + 1] = both.right;
+    }
+  }
+}
+#endif

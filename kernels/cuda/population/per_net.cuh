@@ -1,0 +1,268 @@
+// How one net trains, whatever holds it: epochs, batches, stopping, records. One control flow for nets in a thread's
+// registers (population/per_thread.cu), nets in a block's shared memory (population/per_block.cu), both by train_net,
+// and nets that take each step together, a kernel after the other (population/batched.cu), by the functions that
+// train_net is made of.
+//
+// A `Net` supplies
+//   shuffle(epoch)                     the order of the epoch's samples
+//   gradient(first, rows, share, step) of a batch; keeps this thread's part of the sums of losses and of right samples
+//   sums()                             those sums, taken together and then forgotten
+//   penalty()                          l2 / 2 times the sum of squared weights
+//   update(h, l2, clip_norm)           one step of the rule
+//   total()                            the sum of its parameters
+//   total_of(params)                   the sum of somebody's, in global memory, at full precision
+//   save(target)  copy(source, target) its parameters, or somebody's, into global memory
+//   judge()                            sums over the samples that are held out
+// All threads of a net call each of these together and get the same numbers.
+//
+// PARAMS_STRIDE: from one net's vector to the next one's. ROWS: samples that are every batch, if a kernel is compiled
+// for so many; otherwise 0.
+
+struct Sums {
+  T loss, right;
+};
+
+// What is carried from launch to launch; nets.py lists the fields.
+struct Progress {
+  double power1, power2;  // of Adam's betas, at full precision
+  double last_loss;       // the objective at the last step
+  double best_value;      // the lowest so far of what early stopping watches
+  double loss, right;     // sums of the epoch so far; at its end, of the whole epoch
+  long long steps, best_epoch, record, status;
+};
+
+__device__ __forceinline__ Progress load_progress(const Job& job, long long slot) {
+  const double* d = job.scalars + 6 * slot;
+  const long long* n = job.counters + 4 * slot;
+  return {d[0], d[1], d[2], d[3], d[4], d[5], n[0], n[1], n[2], n[3]};
+}
+
+__device__ __forceinline__ void store_progress(const Job& job, long long slot, const Progress& s) {
+  double* d = job.scalars + 6 * slot;
+  long long* n = job.counters + 4 * slot;
+  d[0] = s.power1, d[1] = s.power2, d[2] = s.last_loss, d[3] = s.best_value, d[4] = s.loss, d[5] = s.right;
+  n[0] = s.steps, n[1] = s.best_epoch, n[2] = s.record, n[3] = s.status;
+}
+
+// What a net is trained with, in the numbers that its kernel computes in; `hyper` is the same at full precision.
+struct Given {
+  const double* hyper;
+  Settings<T> settings;
+  T weight_decay, l2, clip_norm;
+};
+
+__device__ __forceinline__ Given load_given(const double* h) {
+  Given g;
+  g.hyper = h;
+  g.settings.learning_rate = T(h[HYPER_LEARNING_RATE]), g.settings.momentum = T(h[HYPER_MOMENTUM]);
+  g.settings.beta1 = T(h[HYPER_BETA1]), g.settings.beta2 = T(h[HYPER_BETA2]), g.settings.epsilon = T(h[HYPER_EPSILON]);
+  g.settings.growth = T(h[HYPER_GROWTH]), g.settings.shrink = T(h[HYPER_SHRINK]);
+  g.settings.smallest = T(h[HYPER_SMALLEST]), g.settings.biggest = T(h[HYPER_BIGGEST]);
+  g.weight_decay = T(h[HYPER_WEIGHT_DECAY]), g.l2 = T(h[HYPER_L2]), g.clip_norm = T(h[HYPER_CLIP_NORM]);
+  return g;
+}
+
+// The rule's settings at this step; moves Adam's powers on.
+__device__ __forceinline__ Settings<T> settings_now(const Given& given, double factor, bool worse, Progress& s) {
+  Settings<T> now = given.settings;
+  now.learning_rate *= T(factor);
+  now.decay = T(1) - now.learning_rate * given.weight_decay;
+  now.root_correction = T(1), now.worse = worse ? T(1) : T(0);
+  if (CORRECTS) {
+    s.power1 *= given.hyper[HYPER_BETA1];
+    s.power2 *= given.hyper[HYPER_BETA2];
+    now.learning_rate /= T(1.0 - s.power1);
+    now.root_correction = T(1) / elementary::sqrt(T(1.0 - s.power2));
+  }
+  return now;
+}
+
+template <typename Net>
+__device__ __forceinline__ void watch(
+    const Job& job, Net& net, Progress& s, long long slot, long long epoch, double value) {
+  if (value < s.best_value - job.min_delta) {
+    s.best_value = value;
+    s.best_epoch = epoch + 1;
+    net.save(job.best + slot * PARAMS_STRIDE);
+  }
+}
+
+template <typename Net>
+__device__ __forceinline__ void watch_training(
+    const Job& job, Net& net, Progress& s, long long slot, long long epoch) {
+  if (job.monitor == MONITOR_LOSS) watch(job, net, s, slot, epoch, s.loss / job.n_samples);
+  if (job.monitor == MONITOR_RIGHT) watch(job, net, s, slot, epoch, -s.right / job.n_samples);
+}
+
+// Whether a whole epoch's sums are those of a net that has learned.
+__device__ __forceinline__ bool has_learned(const Job& job, const Progress& s) {
+  return s.loss / job.n_samples <= job.stop_loss || s.right >= job.stop_right;
+}
+
+// What a step's gradient leaves of sums; only rules that compare objectives need them before the epoch ends.
+template <typename Net>
+__device__ __forceinline__ Sums sums_of_step(Net& net, bool ends) {
+  return COMPARES || ends ? net.sums() : Sums{T(0), T(0)};
+}
+
+// Between the gradient of a batch of `rows` and the update: what is kept of the parameters, and the rule's settings.
+// looks : whether this step ends an epoch that after_epoch will look at
+template <typename Net>
+__device__ __forceinline__ Settings<T> before_update(
+    const Job& job, Net& net, Progress& s, long long slot, const Given& given, const Sums& sums, long long rows,
+    long long epoch, bool begins, bool looks) {
+  if (begins) s.loss = s.right = 0.0;
+  if (COMPARES || looks) {
+    s.loss += sums.loss, s.right += sums.right;
+    if (looks && job.n_batches == 1) {  // the parameters that gave this loss are still there
+      if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(s.loss / job.n_samples) + net.total()) < INFINITY)
+        net.save(job.safe + slot * PARAMS_STRIDE);
+      if (has_learned(job, s)) net.save(job.params + slot * PARAMS_STRIDE);
+      watch_training(job, net, s, slot, epoch);
+    }
+  }
+  const double objective = COMPARES ? double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0) : 0.0;
+  const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
+  const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
+  const Settings<T> h = settings_now(given, factor, objective > s.last_loss, s);
+  s.last_loss = objective;
+  return h;
+}
+
+// After the last update of an epoch: records, and whether the net's training ends here.
+template <typename Net>
+__device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& s, long long slot, long long epoch) {
+  const double loss = s.loss / job.n_samples;
+  if (job.n_batches > 1) {
+    if (epoch % SAFE_EVERY == 0 && elementary::absolute(T(loss) + net.total()) < INFINITY)
+      net.save(job.safe + slot * PARAMS_STRIDE);
+    watch_training(job, net, s, slot, epoch);
+  }
+  if (VALIDATES) {
+    const Sums held_out = net.judge();
+    const bool by_loss = job.monitor == MONITOR_VALIDATION_LOSS;
+    watch(job, net, s, slot, epoch, (by_loss ? double(held_out.loss) : -double(held_out.right)) / job.n_held_out);
+  }
+  const long long done = epoch + 1;
+  if (s.record < job.n_records && job.record_epochs[s.record] == done) {
+    if (net.leads()) {
+      job.records[s.record * job.n_slots + slot] = loss;
+      job.right_records[s.record * job.n_slots + slot] = s.right / job.n_samples;
+    }
+    ++s.record;
+  }
+  if (!(elementary::absolute(T(loss)) < INFINITY)) s.status = DIVERGED_NET;
+  else if (has_learned(job, s)) s.status = CONVERGED;
+  else if (job.monitor != MONITOR_NONE && done - s.best_epoch >= job.patience) s.status = STOPPED_EARLY;
+  else if (done == job.n_epochs) s.status = ALL_EPOCHS;
+}
+
+// The parameters that the net should be left with, in job.params. A finite loss says neither that the step after it was
+// sound nor that every parameter of the net was: where those that it would end with are not finite, it has diverged. A
+// single net's host looks at them itself.
+template <typename Net>
+__device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, long long slot) {
+  T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe + slot * PARAMS_STRIDE;
+  if (s.status != DIVERGED_NET && !(s.status == CONVERGED && job.n_batches == 1)) net.save(params);
+  if (s.status == ALL_EPOCHS && !(elementary::absolute(net.total_of(params)) < INFINITY)) s.status = DIVERGED_NET;
+  const bool watched = job.monitor != MONITOR_NONE && s.status != CONVERGED && s.status != RUNNING;
+  if (watched && s.best_epoch > 0) net.copy(job.best + slot * PARAMS_STRIDE, params);
+  else if (s.status == DIVERGED_NET) net.copy(safe, params);
+  if (s.status == RUNNING || elementary::absolute(net.total_of(params)) < INFINITY) return;
+  net.copy(safe, params);
+  s.status = DIVERGED_NET;
+}
+
+// Which epochs' ends are looked at. At most of them there is nothing to do but to go on, and looking takes as long as a
+// tiny net's epoch. Bounds are in T, with a margin for what rounding does: has_learned decides.
+struct Lookout {
+  T loss, right;  // sums of an epoch from which on a net may have learned
+  long long due;  // the next epoch that is looked at whatever its sums are
+
+  // The launch's first epoch is: its sums may have begun in another one.
+  __device__ __forceinline__ Lookout(const Job& job, long long epoch)
+      : loss(T(job.stop_loss * job.n_samples * (job.stop_loss > 0.0 ? 1.0 + 1e-6 : 1.0 - 1e-6))),
+        right(T(job.stop_right * (1.0 - 1e-6))), due(epoch) {}
+
+  // From `epoch` on. end : the net's number of steps at the end of the launch
+  __device__ __forceinline__ void move_on(const Job& job, const Progress& s, long long epoch, long long end) {
+    due = epoch;
+    if (job.monitor != MONITOR_NONE || (COMPARES && job.n_batches > 1)) return;  // sums of batches are not an epoch's
+    due = min((end - 1) / job.n_batches, (epoch + SAFE_EVERY - 1) / SAFE_EVERY * SAFE_EVERY);
+    if (s.record < job.n_records) due = min(due, job.record_epochs[s.record] - 1);
+    if (job.n_epochs > epoch) due = min(due, job.n_epochs - 1);  // a single net's host counts its epochs itself
+  }
+
+  __device__ __forceinline__ bool sees(long long epoch, const Sums& sums) const {
+    return !(epoch < due && sums.loss > loss && sums.loss < INFINITY && sums.right < right);
+  }
+};
+
+// What a sample's share is of the mean over a batch's samples and outputs.
+__device__ __forceinline__ T share_of(long long rows) { return T(1.0 / (double(rows) * LOSS_WIDTH)); }
+
+// Up to job.n_steps steps of a net, or to its end; leaves its parameters in job.params. A tiny net's step takes some
+// hundred instructions: divisions, and what does not change from step to step, are kept out of it.
+template <typename Net>
+__device__ void train_net(const Job& job, Net& net, Progress& s, long long slot, const double* hyper) {
+  const Given kept = load_given(hyper);
+  const long long n_samples = ROWS ? ROWS : job.n_samples, batch_size = ROWS ? ROWS : job.batch_size;
+  const long long n_batches = ROWS ? 1 : job.n_batches, end = s.steps + job.n_steps;
+  long long epoch = s.steps / n_batches, first = s.steps % n_batches * batch_size, shared_by = batch_size;
+  T share = share_of(shared_by);
+  Lookout lookout(job, epoch);
+  while (s.steps < end && s.status == RUNNING) {
+    const long long left = n_samples - first, rows = min(batch_size, left);
+    if (rows != shared_by) share = share_of(shared_by = rows);
+    const bool begins = first == 0, ends = rows == left;
+    if (begins && SHUFFLES) net.shuffle(epoch);
+    net.gradient(first, rows, share, s.steps);
+    // float64 has nothing to convert, and no registers to spare
+    const Given given = sizeof(T) == sizeof(double) ? load_given(hyper) : kept;
+    const Sums sums = sums_of_step(net, ends);
+    const bool looks = ends && lookout.sees(epoch, sums);
+    const Settings<T> h = before_update(job, net, s, slot, given, sums, rows, epoch, begins, looks);
+    net.update(h, given.l2, given.clip_norm);
+    if (looks) {
+      after_epoch(job, net, s, slot, epoch);
+      lookout.move_on(job, s, epoch + 1, end);
+    }
+    ++s.steps, first += rows;
+    if (ends) first = 0, ++epoch;
+  }
+  if (s.status == RUNNING && first) {  // the next launch goes on with the epoch's sums
+    const Sums sums = net.sums();
+    s.loss += sums.loss, s.right += sums.right;
+  }
+  leave(job, net, s, slot);
+}
+
+// How much of a sample is right: whether its first largest output is, or the share of outputs on the right side of the
+// bound.
+// `a` and `y` hold an output every `step` numbers.
+__device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int step = 1) {
+  if (METRIC == METRIC_NONE) return T(0);
+  T count = T(0), best = a[0], target = y[0];
+  bool same = true;  // whether the first largest output so far is the target's
+#pragma unroll
+  for (int j = 0; j < N_OUTPUTS; ++j) {
+    const T out = a[j * step], wanted = y[j * step];
+    if (METRIC == METRIC_ARGMAX) {
+      same = out > best ? wanted > target : same && !(wanted > target);
+      best = out > best ? out : best, target = wanted > target ? wanted : target;
+    } else if (METRIC == METRIC_MARGIN) {
+      count += elementary::absolute(out - wanted) <= bound ? T(1) : T(0);
+    } else {
+      count += (out > bound) == (wanted > bound) ? T(1) : T(0);
+    }
+  }
+  return METRIC == METRIC_ARGMAX ? (same ? T(1) : T(0)) : count / T(N_OUTPUTS);
+}
+
+// What brings a gradient of this squared norm to clip_norm; 1 where clip_norm is 0 or not reached. V: what the sum of
+// squares was taken in, double where it overflows in float.
+template <typename V>
+__device__ __forceinline__ T clip_factor(T clip_norm, V squares) {
+  const V norm = clip_norm;
+  return clip_norm > T(0) && squares > norm * norm ? T(norm / elementary::sqrt(squares)) : T(1);
+}

@@ -1,0 +1,172 @@
+"""The nets of a population on the device: a window of them at a time, so that memory stays bounded.
+
+Everything a net needs between launches lies in arrays with a slot per net of the window (window.py). Small nets train
+by themselves: a launch trains all slots that are still running; then those that are finished drop out of `active`.
+Larger ones take each step together (batched.py). When none is left, the window's results go home and the next one is
+opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ...formulas.update_rules import CODES, Rule
+from ...structs import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Net, Nets, Unfinished
+from ..build.net_constants import Architecture
+from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
+from . import batched
+from .launch import (  # fmt: skip
+    NOTHING,
+    Shape,
+    compile_evaluation,
+    compile_training,
+    known_rows,
+    launch,
+    most_chunks,
+    padded,
+    shared_limit,
+    workspace_for,
+)
+from .window import STATUS, Tables, Window, bound_of
+
+SHARE_OF_MEMORY = 0.6  # of what is free, that a window may take
+
+
+class NetsWork:
+    """One fit's or evaluation's nets. The contract's arguments; n_ranks and lanes belong to processors and are not used
+    here."""
+
+    def __init__(
+        self, family: str, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+        rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
+    ):  # fmt: skip
+        self.architecture = Architecture.of(net, loss[1], dtype)
+        self.batched, self.precision = family == "batched", precision
+        self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
+        self.n_state = rule.n_state if rule is not None else 0
+        self._given: tuple | None = None
+        self._window: Window | None = None
+        self._n_taken = self._n_done = 0
+
+    @property
+    def n_finished(self) -> int:
+        """Nets whose training has ended."""
+        return self._n_done + (self._window.n_finished if self._window is not None else 0)
+
+    def train(self, data: Data, course: Course, goal: Goal, nets: Nets, held_out: Data, n_epochs: int) -> None:
+        if self._window is None:
+            if self._n_taken == nets.n_members:
+                return
+            if self._given is None:
+                given = whole_data(data)
+                held_out = given if held_out is data else whole_data(held_out)
+                self._given = (given, held_out, Tables(course, nets))
+            self._open(course, goal, nets)
+        assert self._window is not None
+        self._window.train(n_epochs)
+        if not self._window.n_active:
+            self.collect()
+
+    def _open(self, course: Course, goal: Goal, nets: Nets) -> None:
+        assert self._given is not None
+        free, _ = free_memory()
+        data, held_out, _ = self._given
+        kind: type[Window] = batched.BatchedWindow if self.batched else _Window
+        each = kind.bytes_each(self, course, goal, nets.n_members, held_out.n_samples) + 16 * nets.n_records
+        if course.shuffle:
+            each += 12 * data.n_samples  # an order and its lists
+        n = min(nets.n_members - self._n_taken, max(1, int(SHARE_OF_MEMORY * free / each)), kind.most)
+        members = nets.members[self._n_taken : self._n_taken + n]
+        self._n_taken += n
+        with checked_allocation("a window of nets", n * each, kind.remedy):
+            self._window = kind(self, members, course, goal, nets, *self._given)
+
+    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
+        """An Unfinished of each net in training, with its best parameters if early stopping watches."""
+        if self._window is not None:
+            yield from self._window.unfinished(watches)
+
+    def collect(self) -> None:
+        """Bring home what the present window has finished."""
+        if self._window is not None:
+            self._window.collect()
+            self._n_done += self._window.n_finished
+            self._window = None
+
+
+class _Window(Window):
+    """Each net by itself, a thread's or a block's, many epochs a launch."""
+
+    def __init__(
+        self, work: NetsWork, members: np.ndarray, course: Course, goal: Goal, nets: Nets, data: Data, held_out: Data,
+        tables: Tables,
+    ):  # fmt: skip
+        super().__init__(work, members, course, goal, nets, data, held_out, tables)
+        assert work.rule is not None
+        n, rule = len(members), work.rule
+        self._shape = Shape.choose(work.architecture, rule.n_state, course.batch_size, n, shared_limit())
+        rows = known_rows(work.architecture, self._shape, course.batch_size, data.n_samples)
+        self._kernel = compile_training(
+            work.architecture, self._shape, CODES[rule.name], rows, SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
+            SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
+            VALIDATES=goal.monitor >= MONITOR_VALIDATION_LOSS,
+        )  # fmt: skip
+        self._active = cupy.arange(n, dtype=np.int64)
+
+    @staticmethod
+    def bytes_each(work: NetsWork, course: Course, goal: Goal, n_nets: int, n_held_out: int) -> int:
+        shape = Shape.choose(work.architecture, work.n_state, course.batch_size, n_nets, shared_limit())
+        vectors = padded(work.architecture.n_params) * (work.n_state + 3)
+        return (vectors + shape.workspace) * work.dtype.itemsize + 128
+
+    def train(self, n_epochs: int) -> None:
+        n_blocks = -(-self.n_active // self._shape.threads) if self._shape.in_thread else self.n_active
+        launch(
+            self._kernel, self._shape, (n_blocks,), workspace_for(self._shape, n_blocks, self.work.dtype),
+            self.work.dtype, **self._job, active=self._active, n_active=self.n_active,
+            n_steps=n_epochs * self.n_batches,
+        )  # fmt: skip
+        self._active = self._active[self._counters[self._active, STATUS] == RUNNING]
+        self.n_active = int(self._active.size)
+
+
+def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any) -> None:
+    """The contract's function: loss and share right of nets.members into nets, outputs where `output` has room."""
+    if work.batched:
+        return batched.evaluate(net, data, nets, work, output, SHARE_OF_MEMORY)
+    data = whole_data(data)
+    n, n_params, dtype = nets.n_members, nets.n_params, work.dtype
+    size = data.n_samples * work.architecture.sizes[-1]
+    free, _ = free_memory()
+    shape = Shape.choose(work.architecture, 0, min(data.n_samples, 64), 1, shared_limit())
+    each = (n_params + (size if output.size else 0) + shape.workspace) * dtype.itemsize + 64
+    room = int(SHARE_OF_MEMORY * free / each)  # blocks, or nets of one block each
+    most = max(1, min(n, 65535, room))  # 65,535: the largest second side of a grid
+    kernel = compile_evaluation(work.architecture, shape, data.weighted, data.judged)
+    params = nets.params.reshape(-1, n_params)
+    for first in range(0, n, most):
+        members = nets.members[first : first + most]
+        m = len(members)
+        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile), 4096 // m, room // m))
+        partial, nothing = cupy.zeros((m, chunks, 2)), cupy.zeros(1)
+        out = cupy.empty(m * size, dtype) if output.size else None
+        launch(
+            kernel, shape, (chunks, m), workspace_for(shape, m * chunks, dtype), dtype,
+            **{
+                **NOTHING, "params": to_device(params[members]), "hyper": nothing, "dropout": nothing,
+                "X": data.X, "Y": data.Y, "weight": data.weight, "owners": to_device(members),
+                "active": cupy.arange(m, dtype=np.int64), "output": out, "partial": partial, "n_active": m,
+                "n_slots": m, "n_samples": data.n_samples, "X_stride": nets.X_stride, "Y_stride": nets.Y_stride,
+                "weight_stride": nets.weight_stride, "bound": bound_of(net, data.metric),
+                "loss_constant": net.loss_constant,
+            },
+        )  # fmt: skip
+        if out is not None:
+            output[first * size : (first + m) * size] = out if is_on_device(output) else cupy.asnumpy(out)
+        if data.judged:
+            both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
+            nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]

@@ -1,0 +1,160 @@
+"""A window of a population's nets on the device: their vectors, settings and records, with a slot for each net.
+
+What trains them is a subclass's: nets by themselves (nets.py) or all together (batched.py).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import cupy
+import numpy as np
+
+from ...structs import (  # fmt: skip
+    DIVERGED_NET,
+    HYPER,
+    METRIC_MARGIN,
+    MONITOR_NONE,
+    NET_HYPER,
+    RUNNING,
+    Course,
+    Data,
+    Goal,
+    Net,
+    Nets,
+    Unfinished,
+)
+from ..runtime.device_memory import to_device
+from .launch import padded
+
+if TYPE_CHECKING:
+    from .train import NetsWork
+
+N_SCALARS, N_COUNTERS = 6, 4  # of population/per_net.cuh's Progress
+BEST_VALUE, LOSS, RIGHT = 3, 4, 5
+STEPS, BEST_EPOCH, _, STATUS = range(4)
+
+
+def bound_of(net: Net, metric: int) -> float:
+    return net.margin if metric == METRIC_MARGIN else net.middle
+
+
+class Tables:
+    """Settings of all nets, on the device."""
+
+    def __init__(self, course: Course, nets: Nets):
+        self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
+        self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
+        self.factors, self.layer_factors = to_device(course.factors), to_device(course.layer_factors)
+
+
+class Window(ABC):
+    """Nets `members`, each in the slot of its place among them until it is moved."""
+
+    most = 2**62  # nets of a window
+    remedy = "Train fewer nets at a time."
+
+    def __init__(
+        self, work: NetsWork, members: np.ndarray, course: Course, goal: Goal, nets: Nets, data: Data, held_out: Data,
+        tables: Tables,
+    ):  # fmt: skip
+        self.nets, self.goal, self.work = nets, goal, work
+        n, rule, dtype, n_params = len(members), work.rule, work.dtype, nets.n_params
+        assert rule is not None
+        self.n_nets = self.n_active = n
+        self.n_batches = -(-data.n_samples // course.batch_size)
+        self.n_samples = data.n_samples
+        self._params = cupy.zeros((n, self.stride_of(n_params)), dtype)
+        self._params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
+        state = cupy.zeros((n, max(rule.n_state, 1), padded(n_params)), dtype)
+        table = nets.hyper.reshape(-1, len(NET_HYPER))
+        for row, initial in enumerate(rule.initial[: rule.n_state]):
+            if isinstance(initial, str):
+                values = table[members if nets.hyper_stride else np.zeros(n, np.int64), HYPER.index(initial)]
+                state[:, row, :] = to_device(values.astype(dtype))[:, None]
+        scalars = np.zeros((n, N_SCALARS))
+        scalars[:, :2], scalars[:, 2:4] = 1.0, np.inf
+        watches, shuffled = goal.monitor != MONITOR_NONE, n * data.n_samples * course.shuffle
+        self._scalars, self._counters = to_device(scalars), cupy.zeros((n, N_COUNTERS), np.int64)
+        self._owners = to_device(members)
+        self._records = cupy.full((nets.n_records, n), np.nan)
+        self._job: dict[str, Any] = {
+            "params": self._params, "state": state, "safe": self._params.copy(),
+            "best": self._params.copy() if watches else None, "grads": None,
+            "hyper": tables.hyper, "dropout": tables.dropout, "seeds": tables.seeds,
+            "layer_factors": tables.layer_factors, "X": data.X, "Y": data.Y, "weight": data.weight,
+            "held_X": held_out.X, "held_Y": held_out.Y, "held_weight": held_out.weight,
+            "order": cupy.empty(shuffled, np.int32), "lists": cupy.empty(2 * shuffled, np.int32),
+            "owners": self._owners, "scalars": self._scalars, "counters": self._counters,
+            "factors": tables.factors, "record_epochs": tables.record_epochs, "records": self._records,
+            "right_records": cupy.empty_like(self._records), "output": None, "partial": None,
+            "n_slots": n, "n_samples": data.n_samples, "n_held_out": held_out.n_samples,
+            "batch_size": course.batch_size, "n_batches": self.n_batches, "n_epochs": goal.n_epochs,
+            "first_factor": 0, "n_factors": len(course.factors), "n_records": nets.n_records,
+            "patience": goal.patience, "monitor": goal.monitor, "held_weighted": held_out.weighted,
+            "hyper_stride": nets.hyper_stride, "dropout_stride": nets.dropout_stride, "X_stride": nets.X_stride,
+            "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride, "stop_loss": goal.stop_loss,
+            "stop_right": goal.stop_right, "min_delta": goal.min_delta, "bound": bound_of(work.net, data.metric),
+            "loss_constant": work.net.loss_constant,
+        }  # fmt: skip
+
+    @staticmethod
+    def stride_of(n_params: int) -> int:
+        """Numbers from one net's parameters to the next one's."""
+        return n_params
+
+    @staticmethod
+    @abstractmethod
+    def bytes_each(work: NetsWork, course: Course, goal: Goal, n_nets: int, n_held_out: int) -> int:
+        """What a window needs for each net, besides its records and its order."""
+
+    @abstractmethod
+    def train(self, n_epochs: int) -> None:
+        """n_epochs more of every running net; returns when they are done."""
+
+    @property
+    def n_finished(self) -> int:
+        return self.n_nets - self.n_active
+
+    def collect(self) -> None:
+        """Every slot's outcome into the arrays of nets; of those that still run, only what unfinished gives."""
+        nets, scalars, counters = self.nets, cupy.asnumpy(self._scalars), cupy.asnumpy(self._counters)
+        members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
+        status = counters[:, STATUS]
+        ended = np.flatnonzero(status != RUNNING)
+        owners, diverged = members[ended], status[ended] == DIVERGED_NET
+        nets.params.reshape(-1, nets.n_params)[owners] = params[ended, : nets.n_params]
+        nets.status[owners] = status[ended]
+        unmeasured = diverged & ~np.isfinite(scalars[ended, LOSS])  # the epoch's loss was no number
+        nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - unmeasured
+        nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
+        nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
+        if self.goal.monitor != MONITOR_NONE:
+            nets.best_epochs[owners], nets.best[owners] = counters[ended, BEST_EPOCH], scalars[ended, BEST_VALUE]
+        with np.errstate(over="ignore"):
+            nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
+
+    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
+        """What NetsWork.unfinished yields."""
+        sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
+        members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
+        scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, BEST_EPOCH] * watches
+        lost = ~np.isfinite(params).all(axis=1)  # of nets whose epoch has not ended, which would have said so
+        if lost.any():
+            params[lost] = cupy.asnumpy(self._job["safe"])[lost]
+        if best_epochs.any():
+            params[best_epochs > 0] = cupy.asnumpy(self._job["best"])[best_epochs > 0]
+        for slot in np.flatnonzero(counters[:, STATUS] == RUNNING):
+            epochs = int(counters[slot, STEPS] // self.n_batches)
+            loss, right = sums[slot] if epochs else (np.nan, np.nan)
+            status, loss = (DIVERGED_NET, np.nan) if lost[slot] else (RUNNING, float(loss / self.n_samples))
+            yield Unfinished(
+                int(members[slot]), status, epochs, params[slot, : self.nets.n_params], loss, float(right),
+                int(best_epochs[slot]), float(scalars[slot, BEST_VALUE]),
+            )  # fmt: skip
+
+    def _epochs_sums(self) -> Any:
+        """(nets, 2) losses and hits of each net's last whole epoch."""
+        return self._scalars[:, LOSS : RIGHT + 1]

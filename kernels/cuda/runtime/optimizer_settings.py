@@ -1,0 +1,35 @@
+"""The rule's settings for every step of a call, worked out on the host, which knows all of them but `worse`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...formulas.update_rules import Settings
+from ...structs import HYPER, Course
+
+
+def step_settings(course: Course, powers: np.ndarray, n_steps: int) -> np.ndarray:
+    """float64 (n_steps, len(Settings._fields)), in the order of Settings; as cpu/single_net/optimizer_step.py's
+    settings_now.
+
+    powers : (2,), of Adam's betas so far; moved on by n_steps
+    """
+    hyper = dict(zip(HYPER, course.hyper, strict=True))
+    rate = np.broadcast_to(hyper["learning_rate"] * course.factors, n_steps)
+    table = np.zeros((n_steps, len(Settings._fields)))
+    column = {name: table[:, k] for k, name in enumerate(Settings._fields)}
+    for name in column.keys() & hyper.keys():
+        column[name][:] = hyper[name]
+    column["decay"][:] = 1.0 - rate * hyper["weight_decay"]
+    column["root_correction"][:] = 1.0
+    if hyper["beta1"] > 0.0:
+        # One factor after the other: however a fit is cut into calls, its powers are the same to the last bit.
+        power1, power2 = (
+            np.cumprod(np.append(power, np.full(n_steps, hyper[beta])))[1:]
+            for power, beta in zip(powers, ("beta1", "beta2"), strict=True)
+        )
+        powers[:] = power1[-1], power2[-1]
+        rate = rate / (1.0 - power1)
+        column["root_correction"][:] = 1.0 / np.sqrt(1.0 - power2)
+    column["learning_rate"][:] = rate
+    return table

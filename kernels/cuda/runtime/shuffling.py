@@ -1,0 +1,99 @@
+"""The batches of an epoch on the device: the same samples in the same order as on the CPU.
+
+Where the samples are on the device, so is the order, from the draw on (include/permutation.cuh). Samples that have no
+room there are gathered on the host (host_streaming.py), in an order that is drawn there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ...formulas.counter_rng import BLOCK
+from ...jit.call import call
+from ...structs import Course, Data
+from ..build.module import Module
+from .device_memory import checked_allocation, is_on_device
+from .host_streaming import Streamed
+from .step_counter import Clock
+
+PER_BLOCK = 256
+
+
+class Batches:
+    """Device arrays x, y, weight of one batch after another."""
+
+    def __init__(self, rows: int, n_inputs: int, n_outputs: int, dtype: np.dtype):
+        self._rows, self._n_inputs, self._n_outputs, self._dtype = rows, n_inputs, n_outputs, dtype
+        self._epoch = -1
+        self._order: Any = None  # of that epoch, where the samples are
+        self._lists: Any = None
+        self._gathered: tuple | None = None
+        self._streamed: Streamed | None = None
+
+    def restart(self) -> None:
+        if self._streamed is not None:
+            self._streamed.restart()
+
+    def begin(self, module: Module, data: Data, course: Course, epoch: int) -> None:
+        """Before batches of this epoch are taken."""
+        if not course.shuffle or epoch == self._epoch:
+            return
+        n, self._epoch = data.n_samples, epoch
+        if not is_on_device(data.X):
+            self._order = np.zeros(n, np.int64) if self._order is None else self._order
+            call(
+                "formulas.counter_rng.draw_order", None, n, course.seed, epoch, np.zeros(BLOCK, np.uint64), self._order
+            )
+            return
+        if self._order is None:
+            with checked_allocation("the order of the samples", 12 * n, "Use fewer samples, or shuffle=False."):
+                self._order, self._lists = cupy.empty(n, np.int32), cupy.empty((2, n), np.int32)
+        heads, nexts = self._lists
+        heads.fill(0)
+        grid = (-(-n // PER_BLOCK),)
+        module["list_steps"](grid, PER_BLOCK, n, course.seed, epoch, heads, nexts)
+        module["order_samples"](grid, PER_BLOCK, n, course.seed, epoch, heads, nexts, self._order)
+
+    def take(
+        self, module: Module, clock: Clock, data: Data, course: Course, epoch: int, batch: int, rows: int
+    ) -> tuple:
+        """(x, y, weight) of the clock's batch, in C order, rows first; epoch and batch are the same as the clock's.
+
+        Of samples on the device, what is launched and returned is the same for every batch of so many rows.
+        """
+        first = batch * course.batch_size
+        if not is_on_device(data.X):
+            return self._from_host(data, first, rows, self._order if course.shuffle else None, epoch, batch)
+        if not course.shuffle and rows == data.n_samples:
+            return self.in_order(data, first, rows)
+        if self._gathered is None:
+            self._gathered = self._make_buffers()
+        x, y, w = self._gathered
+        width = self._n_inputs + self._n_outputs + 1
+        module["gather"](
+            (min(1024, -(-rows * width // PER_BLOCK)),), PER_BLOCK, clock.array, data.X, data.Y, data.weight,
+            self._order if course.shuffle else None, course.batch_size, rows, x, y, w,
+        )  # fmt: skip
+        return x, y, w
+
+    def _make_buffers(self) -> tuple:
+        shapes = (self._rows, self._n_inputs), (self._rows, self._n_outputs), self._rows
+        n_bytes = self._rows * (self._n_inputs + self._n_outputs + 1) * self._dtype.itemsize
+        with checked_allocation("the samples of a batch", n_bytes, "Lower batch_size, or use dtype='float32'."):
+            return tuple(cupy.empty(shape, self._dtype) for shape in shapes)
+
+    def in_order(self, data: Data, first: int, rows: int) -> tuple:
+        """The same for samples as they stand."""
+        if not is_on_device(data.X):
+            return self._from_host(data, first, rows, None, 0, first // self._rows)
+        y = data.Y[first * self._n_outputs :] if data.judged else None
+        return data.X[first * self._n_inputs :], y, data.weight[first:] if data.weighted else None
+
+    def _from_host(self, data: Data, *which: Any) -> tuple:
+        widths = self._n_inputs, self._n_outputs * data.judged, 1 * data.weighted
+        if self._streamed is None or self._streamed.widths != widths:
+            self._streamed = Streamed(self._rows, widths, self._dtype)
+        return self._streamed.take(data, *which)

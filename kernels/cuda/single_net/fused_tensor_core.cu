@@ -1,0 +1,239 @@
+// A step of a net whose layers are at most 128 wide, in one kernel: forward, loss and backward of ROWS samples at a
+// time stay in shared memory, and products run on tensor cores. Operands are H (half or bfloat16), sums are float.
+//
+// Widths are rounded up to 16, with zeros in what is added. Blocks go on from tile to tile and add up their gradients,
+// so that only one set of them per block is left for `reduce`. Deltas are not divided by the batch's size before that:
+// in half precision they would vanish. Weights are kept as tiles of both orders, gradients as tiles of sums.
+
+constexpr int WARPS = 8;
+constexpr int SKEW = 8;  // numbers between rows in shared memory, so that rows start in different banks
+
+__device__ __forceinline__ constexpr int wide(int k) { return (width_of(k) + 15) / 16 * 16; }
+__device__ __forceinline__ constexpr int stride(int k) { return wide(k) + SKEW; }
+
+__device__ __forceinline__ constexpr int outputs_at(int k) {  // of layer k's inputs in shared memory
+  int at = 0;
+  for (int j = 0; j < k; ++j) at += ROWS * stride(j);
+  return at;
+}
+
+__device__ __forceinline__ constexpr int matrix_at(int k) {  // of layer k's padded weights
+  int at = 0;
+  for (int j = 0; j < k; ++j) at += wide(j) * wide(j + 1);
+  return at;
+}
+
+__device__ __forceinline__ constexpr int biases_after(int k) {  // of layer k's bias gradients, behind all matrices
+  int at = matrix_at(N_LAYERS);
+  for (int j = 0; j < k; ++j) at += wide(j + 1);
+  return at;
+}
+
+__device__ __forceinline__ constexpr int widest() {
+  int most = 0;
+  for (int k = 0; k <= N_LAYERS; ++k) most = wide(k) > most ? wide(k) : most;
+  return most;
+}
+
+constexpr int N_WEIGHTS = matrix_at(N_LAYERS), N_GRADS = biases_after(N_LAYERS);
+constexpr int DELTA = ROWS * (widest() + SKEW);
+
+// Loss, hits and the output's delta of one row, by a warp. z: the row's logits without bias; d: its deltas.
+__device__ void judge_row(
+    const float* z, const float* b, const float* y, float w, float c, float bound, Bits* d, float& loss, float& right) {
+  const int lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
+  float shift = 0.0f;
+  if (code == ACTIVATION_SOFTMAX) {
+    float top = -INFINITY, whole = 0.0f;
+    for (int j = lane; j < N_OUTPUTS; j += 32) top = fmaxf(top, z[j] + b[j]);
+    top = warp_max(top);
+    for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(z[j] + b[j] - top);
+    shift = top + elementary::log(warp_sum(whole));
+  }
+  float best = -INFINITY, target = -INFINITY, share = 0.0f;
+  int said = 0, meant = 0;  // where they are
+  for (int j = lane; j < wide(N_LAYERS); j += 32) {
+    float delta = 0.0f;
+    if (j < N_OUTPUTS && w > 0.0f) {
+      const float v = z[j] + b[j] - shift, wanted = y[j];
+      const float out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
+      loss += w * loss_value(LOSS, v, out, wanted, c);
+      delta = w * loss_delta(LOSS, out, wanted, c);
+      if (!NATURAL) delta *= activation_derivative(code, derivative_of_z(N_LAYERS - 1) ? v : out);
+      if (out > best) best = out, said = j;
+      if (wanted > target) target = wanted, meant = j;
+      if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= bound ? 1.0f : 0.0f;
+      if (METRIC == METRIC_THRESHOLD) share += (out > bound) == (wanted > bound) ? 1.0f : 0.0f;
+    }
+    d[j] = to_bits<H>(delta);
+  }
+  if (METRIC == METRIC_ARGMAX) {
+    if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) right += w;
+  } else {
+    right += w * share / N_OUTPUTS;
+  }
+}
+
+// The gradient of a batch. W: what narrow_weights made. sums: (blocks, 4) as judge of single_net/layerwise.cu leaves
+// them. partials: (blocks, N_GRADS).
+extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
+    const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
+    double bound, double* sums, float* partials) {
+  FM_DYN_SMEM(float, memory);
+  FM_SHARED(float, shares, [2][WARPS]);
+  float* const z_top = memory;                                // (ROWS, wide(N_LAYERS))
+  float* const in_shared = z_top + ROWS * wide(N_LAYERS);     // (N_GRADS,) if they fit
+  Bits* const a = reinterpret_cast<Bits*>(in_shared + (GRADS_IN_SHARED ? N_GRADS : 0));
+  Bits* const kept_z = a + outputs_at(N_LAYERS);                 // inputs to f, laid out as a
+  Bits* here = kept_z + (KEEPS ? outputs_at(N_LAYERS) : 0);      // deltas of the layer above and of the one below
+  Bits* below = here + DELTA;
+  float* const g = GRADS_IN_SHARED ? in_shared : partials + (long long)blockIdx.x * N_GRADS;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  float loss = 0.0f, right = 0.0f;
+  for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) g[q] = 0.0f;
+  for (long long first = (long long)blockIdx.x * ROWS; first < rows; first += (long long)gridDim.x * ROWS) {
+    for (int e = threadIdx.x; e < ROWS * wide(0); e += 32 * WARPS) {
+      const int r = e / wide(0), i = e % wide(0);
+      // A sample of weight 0 adds nothing, even if it has no room in a half.
+      const bool counts = first + r < rows && i < N_INPUTS && (!WEIGHTED || weight[first + r] > 0.0f);
+      a[r * stride(0) + i] = to_bits<H>(counts ? x[(first + r) * N_INPUTS + i] : 0.0f);
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < N_LAYERS; ++k) {
+      const int across = wide(k + 1) / 16, n_out = width_of(k + 1);
+      const T* bias = params + biases_at(k);
+      for (int item = warp; item < ROWS / 16 * across; item += WARPS) {
+        const int r = item / across * 16, o = item % across * 16;
+        Sum sum = {};
+        for (int i = 0; i < wide(k); i += 16) {
+          Left left;
+          Right matrix;
+          load(left, a + outputs_at(k) + r * stride(k) + i, stride(k));
+          load_packed(matrix, W + matrix_at(k) + (i / 16 * across + o / 16) * 256);
+          multiply_add<H>(sum, left, matrix);
+        }
+#pragma unroll
+        for (int e = 0; e < 8; e += 2) {
+          const int row = r + row_of(e), j = o + column_of(e);
+          if (k == N_LAYERS - 1) {
+            z_top[row * wide(k + 1) + j] = sum.x[e], z_top[row * wide(k + 1) + j + 1] = sum.x[e + 1];
+          } else {
+            const int at = outputs_at(k + 1) + row * stride(k + 1) + j;
+            const float u = j < n_out ? sum.x[e] + bias[j] : 0.0f, v = j + 1 < n_out ? sum.x[e + 1] + bias[j + 1] : 0.0f;
+            store_pair(a + at, pack<H>(j < n_out ? activation_value(activation_of(k), u) : 0.0f,
+                                       j + 1 < n_out ? activation_value(activation_of(k), v) : 0.0f));
+            if (KEEPS) store_pair(kept_z + at, pack<H>(u, v));
+          }
+        }
+      }
+      __syncthreads();
+    }
+    for (int r = warp; r < ROWS; r += WARPS) {
+      const bool real = first + r < rows;
+      const float w = real ? (WEIGHTED ? weight[first + r] : 1.0f) : 0.0f;
+      judge_row(
+          z_top + r * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + (real ? first + r : 0) * N_OUTPUTS, w,
+          float(c), float(bound), here + r * stride(N_LAYERS), loss, right);
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = N_LAYERS - 1; k >= 0; --k) {
+      const int across = wide(k + 1) / 16;
+      for (int item = warp; item < wide(k) / 16 * across; item += WARPS) {
+        const int i = item / across * 16, o = item % across * 16;
+        float* target = g + matrix_at(k) + item * 256;
+        Sum sum;
+        load_sum(sum, target);
+        for (int r = 0; r < ROWS; r += 16) {
+          Left left;
+          Right delta;
+          load_transposed(left, a + outputs_at(k) + r * stride(k) + i, stride(k));
+          load(delta, here + r * stride(k + 1) + o, stride(k + 1));
+          multiply_add<H>(sum, left, delta);
+        }
+        store_sum(sum, target);
+      }
+      for (int j = threadIdx.x; j < width_of(k + 1); j += 32 * WARPS) {
+        float sum = 0.0f;
+        for (int r = 0; r < ROWS; ++r) sum += of_bits<H>(here[r * stride(k + 1) + j]);
+        g[biases_after(k) + j] += sum;
+      }
+      if (k > 0) {
+        const int f = k > 0 ? k - 1 : 0, down = wide(k) / 16;
+        for (int item = warp; item < ROWS / 16 * down; item += WARPS) {
+          const int r = item / down * 16, i = item % down * 16;
+          Sum sum = {};
+          for (int o = 0; o < wide(k + 1); o += 16) {
+            Left delta;
+            Right matrix;
+            load(delta, here + r * stride(k + 1) + o, stride(k + 1));
+            load_packed(matrix, W + N_WEIGHTS + matrix_at(k) + (i / 16 * across + o / 16) * 256);
+            multiply_add<H>(sum, delta, matrix);
+          }
+#pragma unroll
+          for (int e = 0; e < 8; e += 2) {
+            const int row = r + row_of(e), j = i + column_of(e), at = outputs_at(k) + row * stride(k) + j;
+            const Bits* const kept = (KEEPS && derivative_of_z(f) ? kept_z : a) + at;
+            const float u = sum.x[e] * activation_derivative(activation_of(f), of_bits<H>(kept[0]));
+            const float v = sum.x[e + 1] * activation_derivative(activation_of(f), of_bits<H>(kept[1]));
+            store_pair(below + row * stride(k) + j, pack<H>(j < width_of(k) ? u : 0.0f, j + 1 < width_of(k) ? v : 0.0f));
+          }
+        }
+      }
+      __syncthreads();
+      Bits* const kept = here;
+      here = below, below = kept;
+    }
+  }
+  loss = warp_sum(loss), right = warp_sum(right);
+  if (lane == 0) shares[0][warp] = loss, shares[1][warp] = right;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    double both[2] = {0.0, 0.0};
+    for (int k = 0; k < WARPS; ++k) both[0] += shares[0][k], both[1] += shares[1][k];
+    both[0] /= LOSS_WIDTH;
+    double* of_block = sums + 4 * blockIdx.x;
+    const bool starts = clock->step % clock->n_batches == 0;
+    of_block[0] = (starts ? 0.0 : of_block[0]) + both[0], of_block[1] = (starts ? 0.0 : of_block[1]) + both[1];
+    of_block[2] = both[0], of_block[3] = both[1];
+  }
+  if (GRADS_IN_SHARED)
+    for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) partials[(long long)blockIdx.x * N_GRADS + q] = g[q];
+}
+
+// The blocks' gradients added up: weights into the flat vector, biases into bias_parts, one after another.
+extern "C" __global__ void __launch_bounds__(256) reduce(
+    const float* partials, long long blocks, double scale, T* g, T* bias_parts) {
+  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
+    const int part = part_of(int(q)), k = part / 2, n_out = width_of(k + 1);
+    const int j = int(q) - (part % 2 ? biases_at(k) : weights_at(k));
+    const int row = j / n_out, column = j % n_out, tile = row / 16 * (wide(k + 1) / 16) + column / 16;
+    const int at = part % 2 ? biases_after(k) + j : matrix_at(k) + tile * 256 + place_in_sum(row % 16, column % 16);
+    float sum = 0.0f;
+    for (long long b = 0; b < blocks; ++b) sum += partials[b * N_GRADS + at];
+    sum *= float(scale);
+    if (part % 2) bias_parts[bias_index(k) + j] = sum;
+    else g[q] = sum;
+  }
+}
+
+// Weights as H, padded with zeros, in tiles as load_packed takes them: W (2, N_WEIGHTS), as they are and transposed.
+extern "C" __global__ void __launch_bounds__(256) narrow_weights(const T* params, Bits* W) {
+  for (int q = blockIdx.x * 256 + threadIdx.x; q < N_WEIGHTS; q += gridDim.x * 256) {
+    const bool transposed = q >= N_WEIGHTS / 2;
+    const int pair = transposed ? q - N_WEIGHTS / 2 : q;
+    int k = 0;
+    while (2 * pair >= matrix_at(k + 1)) ++k;
+    const int tile = (2 * pair - matrix_at(k)) / 256, lane = pair % 128 / 4, t = pair % 4;
+    const int i0 = tile / (wide(k + 1) / 16) * 16, o0 = tile % (wide(k + 1) / 16) * 16;
+    float both[2];
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int along = row_of_right(lane, t) + e, across = column_of_right(lane, t);
+      const int i = i0 + (transposed ? across : along), o = o0 + (transposed ? along : across);
+      both[e] = i < width_of(k) && o < width_of(k + 1) ? params[weights_at(k) + i * width_of(k + 1) + o] : 0.0f;
+    }
+    store_pair(W + 2 * q, pack<H>(both[0], both[1]));
+  }
+}

@@ -1,0 +1,122 @@
+"""A net of narrow layers: forward, loss and backward of a batch in one kernel, with tensor cores.
+
+Operands of products are half or bfloat16; sums, master weights and optimiser state are float32. A step is gather,
+narrow_weights, narrow_gradient, reduce and update, whatever the depth.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+
+from ...structs import Net
+from ..build.module import Module, source
+from ..population.launch import shared_limit
+from ..population.train import bound_of
+from .layerwise import PER_BLOCK, LayersWork
+
+ROWS = 64  # samples of a tile
+SKEW, WARPS = 8, 8  # as in single_net/fused_tensor_core.cu
+NEEDED = 80  # compute capability, for include/tensor_cores.cuh
+TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # of include/tensor_cores.cuh
+
+
+def _wide(size: int) -> int:
+    return -(-size // 16) * 16
+
+
+class Layout(NamedTuple):
+    """Of a block's shared memory: outputs and deltas of a tile, and the gradient where it has room."""
+
+    n_weights: int
+    n_grads: int
+    tile_bytes: int
+
+    @classmethod
+    def of(cls, net: Net) -> Layout:
+        wide = [_wide(int(size)) for size in net.sizes]
+        n_weights = sum(a * b for a, b in pairwise(wide))
+        keeps = any(bool(of_z) for of_z in net.derivative_of_z[:-1])
+        halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
+        return cls(n_weights, n_weights + sum(wide[1:]), 4 * ROWS * wide[-1] + 2 * halves)
+
+
+def check_card(precision: str) -> None:
+    """A ValueError where the current device is too old."""
+    capability = int(cupy.cuda.Device().compute_capability)
+    if capability < NEEDED:
+        raise ValueError(
+            f"precision={precision!r} needs a GPU of compute capability {NEEDED / 10} or higher, but this one has "
+            f"{capability / 10}. Use precision='exact'."
+        )
+
+
+def has_room(net: Net) -> bool:
+    """Whether a block's shared memory holds all layers of a tile; a deep net, which it does not hold, is trained layer
+    by layer and rounds nothing.
+    """
+    return Layout.of(net).tile_bytes <= shared_limit()
+
+
+class NarrowWork(LayersWork):
+    """Buffers of such a net. Evaluation is LayersWork's, in float32."""
+
+    def __init__(self, net: Net, rows: int, dtype: np.dtype, precision: str):
+        super().__init__(net, rows, dtype, "exact")
+        self._half, self._narrow = TYPES[precision], {}
+        self._n_weights, self._n_grads, tile_bytes = Layout.of(net)
+        limit = shared_limit()
+        self._in_shared = tile_bytes + 4 * self._n_grads <= limit
+        self._shared = tile_bytes + 4 * self._n_grads * self._in_shared
+        most = cupy.cuda.Device().attributes["MultiProcessorCount"]
+        self._n_blocks = min(-(-rows // ROWS), most * max(1, limit // self._shared))
+        self._weights = cupy.empty(2 * self._n_weights, np.uint16)
+        self._partials = cupy.empty(self._n_blocks * self._n_grads, np.float32)
+        self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), 4))
+
+    def text(self, header: str) -> str:
+        header += (
+            f"typedef struct {self._half} H;\nconstexpr int ROWS = {ROWS};\n"
+            f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n"
+        )
+        return source(
+            header,
+            "include/layout.cuh",
+            "include/reductions.cuh",
+            "include/tensor_cores.cuh",
+            "single_net/fused_tensor_core.cu",
+        )
+
+    def narrow(self, header: str) -> Module:
+        """The module of such a net's own kernels; steps ask for it by the header, which is always the same text."""
+        if header not in self._narrow:
+            self._narrow[header] = self.compiled(self.text(header))
+        return self._narrow[header]
+
+    def chunks_of(self, rows: int) -> tuple[int, int]:
+        return 1, 1
+
+    def n_sums(self, rows: int) -> int:
+        return self._n_blocks
+
+    def can_be_recorded(self) -> bool:
+        return True
+
+    def gradient(
+        self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
+        seed: int,
+    ) -> None:  # fmt: skip
+        narrow, net = self.narrow(header), self.net
+        grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
+        narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
+        narrow["narrow_gradient"](
+            (self._n_blocks,), 32 * WARPS, self.clock.array, x, y, weight, self._weights, params, rows,
+            net.loss_constant, bound_of(net, metric), self.sums, self._partials, shared=self._shared,
+        )  # fmt: skip
+        narrow["reduce"](
+            (self.n_blocks,), PER_BLOCK, self._partials, self._n_blocks, 1.0 / (rows * net.loss_width), grads,
+            self.bias_parts,
+        )  # fmt: skip

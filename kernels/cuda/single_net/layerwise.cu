@@ -1,0 +1,132 @@
+// The kernels of one large net: the passes of include/layer_passes.cuh, the update and what it needs before it.
+//
+// What differs from step to step is read from the clock (step_counter.py), which a step's last kernel moves on: the
+// arguments of a launch are the same at each step, so that a recorded one can be replayed.
+
+// An epoch's order, in two launches: lists of all steps (include/permutation.cuh), then the order itself.
+extern "C" __global__ void list_steps(long long n, long long seed, long long epoch, int* heads, int* nexts) {
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
+    list_step(i, n, seed, epoch, heads, nexts);
+}
+
+extern "C" __global__ void order_samples(
+    long long n, long long seed, long long epoch, const int* heads, const int* nexts, int* order) {
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
+    order[i] = sample_at(i, n, seed, epoch, heads, nexts);
+}
+
+// The clock's batch, in the order of its epoch or, without one, as samples stand.
+extern "C" __global__ void gather(
+    const Clock* clock, const T* X, const T* Y, const T* weight, const int* order, long long batch_size, long long rows,
+    T* x, T* y, T* w) {
+  gather_batch(X, Y, weight, order, clock->step % clock->n_batches * batch_size, rows, x, y, w);
+}
+
+extern "C" __global__ void activate(
+    const Clock* clock, int k, const T* b, long long rows, int hides, double rate, long long seed, T* z, T* mask, T* a) {
+  activate_layer(k, b, rows, hides, rate, seed, hides ? clock->step : 0, z, mask, a);
+}
+
+// Without a clock, `starts` says whether the batch is the first of its epoch.
+extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
+    const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
+    const T* __restrict__ weight, double scale, double c, double bound, int starts, int judged, T* z, T* a, T* delta,
+    double* sums, T* bias_parts) {
+  if (clock) starts = clock->step % clock->n_batches == 0;
+  judge_chunk(b, rows, chunk, y, weight, scale, c, bound, starts, judged, z, a, delta, sums, bias_parts);
+}
+
+extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
+    int k, long long rows, long long chunk, int hides, const T* __restrict__ kept, const T* __restrict__ mask,
+    T* delta, T* bias_parts) {
+  backward_chunk(k, rows, chunk, hides, kept, mask, delta, bias_parts);
+}
+
+// The sum of every stride-th number, for all threads of a block of 256; always added up in the same order.
+__device__ __forceinline__ double sum_of(const double* values, long long n, int stride) {
+  FM_SHARED(double, parts, [8]);
+  double sum = 0.0;
+  for (long long i = threadIdx.x; i < n; i += 256) sum += values[stride * i];
+  for (int d = 16; d > 0; d >>= 1) sum += __shfl_down_sync(0xffffffffu, sum, d);
+  __syncthreads();  // an earlier sum has been read
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = sum;
+  __syncthreads();
+  sum = 0.0;
+  for (int w = 0; w < 8; ++w) sum += parts[w];
+  return sum;
+}
+
+// The end of a step's last kernel, for all its threads: the epoch's sums so far into its record; the clock moves on
+// once no block has anything more to read from it. `arrived` is counted without an order, but nothing else depends on
+// it.
+__device__ __forceinline__ void end_step(Clock* clock, const double* sums, long long all_sums) {
+  const long long step = clock->step;
+  if (blockIdx.x == 0) {
+    const double loss = sum_of(sums, all_sums, 4), right = sum_of(sums + 1, all_sums, 4);
+    double* record = clock->records + 2 * (step / clock->n_batches - clock->first / clock->n_batches);
+    if (threadIdx.x == 0) record[0] = loss, record[1] = right;
+  }
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && atomicAdd(reinterpret_cast<unsigned long long*>(&clock->arrived), 1ull) == gridDim.x - 1)
+    clock->arrived = 0, clock->step = step + 1;
+}
+
+// What the step needs before it: sums over blocks of the squared gradient, and for rules that compare objectives the
+// penalty. squares: (blocks, 2), of as many blocks as update has.
+extern "C" __global__ void __launch_bounds__(256) measure(
+    const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double* squares) {
+  double slopes = 0.0, weights = 0.0;
+  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
+    const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
+    if (is_weight(q)) weights += double(p[q]) * double(p[q]);
+    slopes += double(slope) * double(slope);
+  }
+  FM_SHARED(double, parts, [2][8]);
+  for (int d = 16; d > 0; d >>= 1) {
+    slopes += __shfl_down_sync(0xffffffffu, slopes, d);
+    weights += __shfl_down_sync(0xffffffffu, weights, d);
+  }
+  if (threadIdx.x % 32 == 0) parts[0][threadIdx.x / 32] = slopes, parts[1][threadIdx.x / 32] = weights;
+  __syncthreads();
+  if (threadIdx.x < 2) {
+    double sum = 0.0;
+    for (int w = 0; w < 8; ++w) sum += parts[threadIdx.x][w];
+    squares[2 * blockIdx.x + threadIdx.x] = sum;
+  }
+}
+
+// One step of the rule for every parameter, and the end of the step. squares: (blocks, 2) by measure. objectives: (2,),
+// of even and of odd steps, for rules that ask whether it has grown. sums: (all_sums, 4) by judge, of which this batch
+// of `rows` samples has written the first n_sums.
+extern "C" __global__ void __launch_bounds__(256) update(
+    Clock* clock, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double clip_norm,
+    const double* squares, const double* sums, long long all_sums, long long n_sums, double rows, double* objectives,
+    const double* layer_factors, T* p, T* state) {
+  const long long step = clock->step;
+  T clip = T(1);
+  if (CLIPPED) {
+    const double total = sum_of(squares, gridDim.x, 2);
+    if (clip_norm > 0.0 && total > clip_norm * clip_norm) clip = T(clip_norm / sqrt(total));
+  }
+  Settings<T> h = reinterpret_cast<const Settings<T>*>(clock->settings)[step - clock->first];
+  if (COMPARES) {
+    const double objective = sum_of(sums + 2, n_sums, 4) / rows + 0.5 * l2 * sum_of(squares + 1, gridDim.x, 2);
+    h.worse = objective > objectives[(step + 1) % 2] ? T(1) : T(0);
+    if (blockIdx.x == 0 && threadIdx.x == 0) objectives[step % 2] = objective;
+  }
+  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
+    const T slope = slope_of(q, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
+    update_parameter(q, slope, h, p, state);
+  }
+  end_step(clock, sums, all_sums);
+}
+
+// The end of a step of which only the gradient is wanted: those of biases into the flat vector.
+extern "C" __global__ void __launch_bounds__(256) settle_biases(
+    Clock* clock, const T* bias_parts, long long chunks, long long most_chunks, const double* sums, long long all_sums,
+    T* g) {
+  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256)
+    if (!is_weight(q)) g[q] = slope_of(q, g, g, bias_parts, chunks, most_chunks, 0.0, nullptr);
+  end_step(clock, sums, all_sums);
+}

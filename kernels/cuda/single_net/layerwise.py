@@ -1,0 +1,251 @@
+"""One large net: a product per layer by cuBLAS and one pass of elements around it. No synchronisation in an epoch.
+
+A step of a net of L layers is 5 L launches at the most: gather; L products and L - 1 activations; judge; L products
+for weights, L - 1 for deltas and L - 1 passes back; update. Clipping and rules that compare objectives add one that
+measures the gradient. All of them are the same from step to step, so that they are replayed as a graph.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ...formulas.update_rules import RPROP
+from ...structs import DIVERGED, HYPER, LAST_LOSS, NO_UPDATE, POWER1, POWER2, STEPS_DONE, Course, Data, Memory, Net
+from ..build.module import Module, compiled, source
+from ..build.net_constants import Architecture
+from ..population.train import bound_of
+from ..runtime.cuda_graphs import Replays
+from ..runtime.device_memory import checked_allocation, device_data, is_on_device, to_device
+from ..runtime.gemm import Products
+from ..runtime.optimizer_settings import step_settings
+from ..runtime.shuffling import Batches
+from ..runtime.step_counter import CLOCK, Clock
+
+FEWEST_IN_CHUNK = 64  # rows whose sums one block takes
+# Such blocks at the most: as many as a large card has multiprocessors, since each has one of judge's. An estimate: the
+# update adds up as many numbers for each bias, one after the other.
+MOST_CHUNKS = 128
+PER_BLOCK = 256
+MOST_BLOCKS = 1024
+
+
+class LayersWork:
+    """Device buffers of one net for batches of up to `rows` samples."""
+
+    def __init__(self, net: Net, rows: int, dtype: np.dtype, precision: str):
+        self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
+        sizes = [int(size) for size in net.sizes]
+        self.sizes, self.products, self._modules = sizes, Products(self.dtype, precision), {}
+        drops, self.hides = net.dropout > 0.0, [bool(rate > 0.0) for rate in net.dropout]
+        keeps = [bool(a or b) for a, b in zip(net.derivative_of_z, drops, strict=True)]
+        n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * self.dtype.itemsize
+        with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
+            layer = lambda k: cupy.empty((rows, sizes[k + 1]), self.dtype)
+            self.a = [layer(k) for k in range(net.n_layers)]
+            # One array for both where f' needs only the output.
+            self.z = [layer(k) if keeps[k] or k == net.n_layers - 1 else self.a[k] for k in range(net.n_layers)]
+            self.delta = [layer(k) for k in range(net.n_layers)]
+            self.mask = [layer(k) if drops[k] else None for k in range(net.n_layers)]
+            self.chunk = max(FEWEST_IN_CHUNK, -(-rows // MOST_CHUNKS))
+            self.most_chunks = -(-rows // self.chunk)
+            starts = np.cumsum([0, *sizes[1:]]) * self.most_chunks
+            self.bias_parts = cupy.zeros(int(starts[-1]), self.dtype)
+            self.bias_starts = [int(start) for start in starts]
+            self.sums = cupy.zeros((self.most_chunks, 4))
+            self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
+            self.squares, self.objectives = cupy.zeros((self.n_blocks, 2)), cupy.full(2, np.inf)
+            self.layer_factors = cupy.ones(2 * net.n_layers)
+            self.clock, self.replays = Clock(), Replays()
+            self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
+
+    def header(self, data: Data, rule: int, clipped: bool, layered: bool) -> str:
+        architecture = Architecture.of(self.net, data.metric, self.dtype)
+        text = architecture.header(rule, self.net.n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
+        return text + CLOCK.source
+
+    def module(self, header: str) -> Module:
+        return self.compiled(
+            source(
+                header,
+                "include/layout.cuh",
+                "include/reductions.cuh",
+                "include/permutation.cuh",
+                "include/layer_passes.cuh",
+                "single_net/layerwise.cu",
+            )
+        )
+
+    def compiled(self, text: str) -> Module:
+        """The module of a text, for as long as this object lives: graphs do not keep theirs from being unloaded."""
+        if text not in self._modules:
+            self._modules[text] = compiled(text)
+        return self._modules[text]
+
+    # ---- one pass through the layers
+
+    def forward(self, module: Module, params: Any, x: Any, rows: int, seed: int, training: bool) -> None:
+        """Outputs of all layers but the last one's activation, which judge adds."""
+        below = x
+        for k in range(self.net.n_layers):
+            W, b = self._of_layer(params, k)
+            self.products.times(below, W, self.z[k], rows)
+            if k == self.net.n_layers - 1:
+                break
+            hides = training and self.hides[k]
+            module["activate"](
+                self._blocks(rows * self.sizes[k + 1]), PER_BLOCK, self.clock.array, k, b, rows, hides,
+                float(self.net.dropout[k]) if hides else 0.0, seed, self.z[k], self.mask[k], self.a[k],
+            )  # fmt: skip
+            below = self.a[k]
+
+    def judge(self, module: Module, params: Any, y: Any, weight: Any, rows: int, metric: int, training: bool,
+              starts: bool = False, judged: bool = True) -> None:  # fmt: skip
+        """starts : whether the batch is the first of all, unless the clock says so in training"""
+        top, net = self.net.n_layers - 1, self.net
+        scale = 1.0 / (rows * net.loss_width)
+        module["judge"](
+            (-(-rows // self.chunk),), 256, self.clock.array if training else None, self._of_layer(params, top)[1],
+            rows, self.chunk, y, weight, scale, net.loss_constant, bound_of(net, metric), starts, judged, self.z[top],
+            self.a[top], self.delta[top], self.sums, self.bias_parts[self.bias_starts[top] :] if training else None,
+        )  # fmt: skip
+
+    def backward(self, module: Module, params: Any, grads: Any, x: Any, rows: int) -> None:
+        for k in range(self.net.n_layers - 1, -1, -1):
+            below = x if k == 0 else self.a[k - 1]
+            self.products.transposed_times(below, self.delta[k], self._of_layer(grads, k)[0], rows)
+            if k == 0:
+                break
+            self.products.times_transposed(self.delta[k], self._of_layer(params, k)[0], self.delta[k - 1], rows)
+            kept = self.z[k - 1] if self.hides[k - 1] or self.net.derivative_of_z[k - 1] else self.a[k - 1]
+            module["backward"](
+                (-(-self.sizes[k] // 32), -(-rows // self.chunk)), 256, k - 1, rows, self.chunk, self.hides[k - 1],
+                kept, self.mask[k - 1], self.delta[k - 1], self.bias_parts[self.bias_starts[k - 1] :],
+            )  # fmt: skip
+
+    def gradient(
+        self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
+        seed: int,
+    ) -> None:  # fmt: skip
+        """Of the clock's batch: weights' into grads, biases' into bias_parts, the sums of losses and hits into sums."""
+        self.forward(module, params, x, rows, seed, True)
+        self.judge(module, params, y, weight, rows, metric, True)
+        self.backward(module, params, grads, x, rows)
+
+    def can_be_recorded(self) -> bool:
+        """Whether a gradient's launches can be; makes room for what that takes."""
+        return self.products.take_workspace()
+
+    def chunks_of(self, rows: int) -> tuple[int, int]:
+        """(chunks of this batch, room for so many) in bias_parts."""
+        return -(-rows // self.chunk), self.most_chunks
+
+    def n_sums(self, rows: int) -> int:
+        """Rows of sums that a batch writes."""
+        return -(-rows // self.chunk)
+
+    def _of_layer(self, flat: Any, k: int) -> tuple[Any, Any]:
+        w, b = int(self.net.weight_offsets[k]), int(self.net.bias_offsets[k])
+        return flat[w:b].reshape(self.sizes[k], self.sizes[k + 1]), flat[b : b + self.sizes[k + 1]]
+
+    def _blocks(self, n: int) -> tuple[int]:
+        return (min(MOST_BLOCKS, -(-n // PER_BLOCK)),)
+
+    def step(
+        self, module: Module, header: str, data: Data, course: Course, memory: Memory, clip_norm: float, epoch: int,
+        batch: int, rows: int,
+    ) -> None:  # fmt: skip
+        """The clock's step, which is this batch of this epoch. All is launched, nothing is waited for or allocated."""
+        net, params, grads = self.net, memory.params, memory.grads
+        x, y, weight = self.batches.take(module, self.clock, data, course, epoch, batch, rows)
+        self.gradient(module, header, params, grads, x, y, weight, rows, data.metric, course.seed)
+        grid, parts, sums = (self.n_blocks,), (self.bias_parts, *self.chunks_of(rows)), (self.sums, len(self.sums))
+        if course.rule == NO_UPDATE:
+            module["settle_biases"](grid, PER_BLOCK, self.clock.array, *parts, *sums, grads)
+            return
+        if clip_norm > 0.0 or course.rule == RPROP:
+            module["measure"](grid, PER_BLOCK, params, grads, *parts, net.l2, self.squares)
+        module["update"](
+            grid, PER_BLOCK, self.clock.array, grads, *parts, net.l2, clip_norm, self.squares, *sums,
+            self.n_sums(rows), rows, self.objectives, self.layer_factors, params, memory.state,
+        )  # fmt: skip
+
+    # ---- the contract's two functions
+
+    def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+        net, size = self.net, course.batch_size  # data are where `place` has put them: room found later changes nothing
+        clip_norm = float(course.hyper[HYPER.index("clip_norm")])
+        header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
+        module = self.module(header)
+        n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n
+        records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
+        self._begin(course, memory, first, n, n_batches, records)
+        addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *memory[:3]) if is_on_device(x)]
+        same = (  # all that a step is launched with, besides the number of rows and what this object keeps
+            header, data.n_samples, size, course.shuffle, course.seed, clip_norm, net.l2, net.loss_constant,
+            bound_of(net, data.metric), *map(float, net.dropout), *addresses,
+        )  # fmt: skip
+        can_be_recorded, step = self.can_be_recorded() and is_on_device(data.X), first
+        while step < end:
+            epoch, batch = divmod(step, n_batches)
+            rows = min(size, data.n_samples - batch * size)
+            launch = partial(self.step, module, header, data, course, memory, clip_norm, epoch, batch, rows)
+            self.batches.begin(module, data, course, epoch)
+            # Those in a row that are like this one: whole batches of one epoch, or epochs of one batch.
+            n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))
+            if can_be_recorded:
+                self.replays.run((rows, *same), n_alike, launch)
+            else:
+                launch()
+                n_alike = 1
+            step += n_alike
+        self._end(data, course, memory, records, first, end, n_batches)
+
+    def _begin(self, course: Course, memory: Memory, first: int, n: int, n_batches: int, records: Any) -> None:
+        """What a call's steps read from the device."""
+        table = None
+        if course.rule != NO_UPDATE:
+            powers = memory.scalars[0, [POWER1, POWER2]]
+            table = cupy.asarray(step_settings(course, powers, n).astype(self.dtype))
+            memory.scalars[:, [POWER1, POWER2]] = powers
+        self.clock.set(first, n_batches, table, records)
+        self.objectives[(first - 1) % 2] = memory.scalars[0, LAST_LOSS]
+        if course.layered:
+            self.layer_factors.set(course.layer_factors, stream=cupy.cuda.get_current_stream())
+
+    def _end(
+        self, data: Data, course: Course, memory: Memory, records: Any, first: int, end: int, n_batches: int
+    ) -> None:
+        """The losses of finished epochs come home, and whether they are finite: the one synchronisation of a call."""
+        sums = cupy.asnumpy(cupy.concatenate([records, self.objectives[None]]))
+        if course.rule == RPROP:
+            memory.scalars[:, LAST_LOSS] = sums[-1, (end - 1) % 2]
+        memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 0.0, end
+        for epoch, (loss, right) in enumerate(sums[:-1], first // n_batches):
+            if not np.isfinite(loss):
+                memory.scalars[:, DIVERGED], memory.scalars[:, STEPS_DONE] = 1.0, epoch * n_batches
+                return
+            if (epoch + 1) * n_batches <= end:
+                memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
+
+    def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+        data, net = device_data(data), self.net
+        params = to_device(params)
+        module, top = self.module(self.header(data, NO_UPDATE, False, False)), net.n_layers - 1
+        self.batches.restart()
+        for batch in range(-(-data.n_samples // self.rows)):
+            first = batch * self.rows
+            rows = min(self.rows, data.n_samples - first)
+            x, y, weight = self.batches.in_order(data, first, rows)
+            self.forward(module, params, x, rows, 0, False)
+            self.judge(module, params, y, weight, rows, data.metric, False, batch == 0, data.judged)
+            if output.size:
+                width, found = self.sizes[-1], self.a[top][:rows].reshape(-1)
+                output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
+        if not data.judged:
+            return 0.0, 0.0
+        total = cupy.asnumpy(self.sums[:, :2].sum(axis=0))
+        return float(total[0]), float(total[1])

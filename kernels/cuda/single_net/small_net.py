@@ -1,0 +1,144 @@
+"""One small net: the kernels of populations, for a population of one. A launch is many steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from ...structs import (
+    DIVERGED,
+    DIVERGED_NET,
+    EPOCH_LOSS,
+    EPOCH_RIGHT,
+    HYPER,
+    LAST_LOSS,
+    MONITOR_NONE,
+    NO_UPDATE,
+    POWER1,
+    POWER2,
+    RUNNING,
+    STEPS_DONE,
+    Course,
+    Data,
+    Memory,
+    Net,
+)
+from ..build.net_constants import Architecture
+from ..population.launch import (  # fmt: skip
+    NOTHING,
+    Shape,
+    compile_evaluation,
+    compile_training,
+    launch,
+    most_chunks,
+    shared_limit,
+    state_rows,
+    workspace_for,
+)
+from ..population.train import bound_of
+from ..runtime.device_memory import device_data, fits, is_on_device, to_device
+from .layerwise import LayersWork
+
+CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT]
+
+
+class SingleWork:
+    """Buffers of one net's fit or evaluation, made when the first call says what they are for."""
+
+    def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
+        self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
+        self.n_outputs, self._zero = int(net.sizes[-1]), cupy.zeros(1, np.int64)
+        self._order, self._lists = (cupy.empty(size * n_samples * shuffle, np.int32) for size in (1, 2))
+        self._unused = cupy.empty(int(net.n_padded), dtype)
+        self._by_layers: LayersWork | None = None
+
+    def _streams(self, data: Data) -> bool:
+        """Whether the samples have no room on the device: then layers train on batches that come from the host."""
+        if self._by_layers is None and not fits(data):
+            self._by_layers = LayersWork(self.net, self.rows, self.dtype, "exact")
+        return self._by_layers is not None
+
+    def _architecture(self, data: Data) -> Architecture:
+        return Architecture.of(self.net, data.metric, self.dtype)
+
+    def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+        if self._streams(data):
+            self._by_layers.net = self.net
+            return self._by_layers.train(data, course, memory, first, n)
+        data, net = device_data(data), self.net
+        architecture, learns = self._architecture(data), course.rule != NO_UPDATE
+        shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
+        kernel = compile_training(
+            architecture, shape, course.rule, SHUFFLES=course.shuffle, WEIGHTED=data.weighted, SCHEDULED=learns,
+            PENALISED=net.l2 > 0.0 or bool(course.hyper[HYPER.index("weight_decay")]),
+            CLIPPED=bool(course.hyper[HYPER.index("clip_norm")]), LAYERED=course.layered, VALIDATES=False,
+        )  # fmt: skip
+        n_batches = -(-data.n_samples // course.batch_size)
+        epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # those that end in this call
+        records = cupy.full((2, max(len(epochs), 1)), np.nan)
+        # What one call hands to the next is in memory.scalars, on the host; the fourth is early stopping's.
+        numbers = np.append(memory.scalars[0, CARRIED], 0.0)[[0, 1, 2, -1, 3, 4]]
+        scalars, counters = cupy.asarray(numbers), cupy.asarray(np.array([first, 0, 0, RUNNING], np.int64))
+        launch(
+            kernel, shape, (1,), workspace_for(shape, 1, self.dtype), self.dtype, **{
+                **NOTHING,
+                "params": memory.params, "state": memory.state, "grads": memory.grads,
+                "safe": self._unused, "best": self._unused,  # a single net's are the host's affair
+                "hyper": cupy.asarray(np.append(course.hyper, net.l2)), "dropout": cupy.asarray(net.dropout),
+                "seeds": cupy.asarray(np.array([course.seed], np.int64)),
+                "layer_factors": cupy.asarray(course.layer_factors), "X": data.X, "Y": data.Y, "weight": data.weight,
+                "order": self._order, "lists": self._lists, "owners": self._zero, "active": self._zero,
+                "scalars": scalars, "counters": counters, "factors": cupy.asarray(course.factors),
+                "record_epochs": cupy.asarray(epochs), "records": records[0], "right_records": records[1],
+                "n_active": 1, "n_slots": 1, "n_samples": data.n_samples, "batch_size": course.batch_size,
+                "n_batches": n_batches, "n_steps": n, "n_epochs": -1, "first_factor": first,
+                "n_factors": len(course.factors), "n_records": len(epochs), "monitor": MONITOR_NONE,
+                "stop_loss": -np.inf, "stop_right": np.inf, "bound": bound_of(net, data.metric),
+                "loss_constant": net.loss_constant,
+            },
+        )  # fmt: skip
+        steps_done, *_, status = (int(x) for x in cupy.asnumpy(counters))
+        losses, diverged = cupy.asnumpy(records), status == DIVERGED_NET
+        memory.scalars[:, CARRIED] = cupy.asnumpy(scalars)[[0, 1, 2, 4, 5]]
+        memory.epoch_loss[epochs - 1], memory.epoch_right[epochs - 1] = losses[:, : len(epochs)]
+        memory.scalars[:, STEPS_DONE] = steps_done - diverged
+        memory.scalars[:, DIVERGED] = float(diverged)
+
+    def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+        if self._streams(data):
+            return self._by_layers.evaluate(data, params, output)
+        data, n, params = device_data(data), data.n_samples, to_device(params)
+        comes_home = output.size > 0 and not is_on_device(output)
+        most = min(n, self.rows) if comes_home else n  # samples whose outputs are on the device at a time
+        room = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output
+        total, width, n_inputs = np.zeros(2), self.n_outputs, int(self.net.sizes[0])
+        for first in range(0, n, most):
+            rows = min(most, n - first)
+            part = data._replace(
+                n_samples=rows, X=data.X[first * n_inputs :], Y=data.Y[first * width :], weight=data.weight[first:]
+            )
+            total += self._judge(part, params, room)
+            if comes_home:
+                output[first * width : (first + rows) * width] = room[: rows * width].get()
+        return float(total[0]), float(total[1])
+
+    def _judge(self, data: Data, params: Any, output: Any) -> np.ndarray:
+        """(2,) the sums of losses and of right samples of these samples; their outputs go to a device's array."""
+        architecture = self._architecture(data)
+        shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
+        kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
+        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
+        partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
+        launch(
+            kernel, shape, (chunks, 1), workspace_for(shape, chunks, self.dtype), self.dtype, **{
+                **NOTHING,
+                "params": params, "hyper": nothing, "dropout": nothing, "X": data.X, "Y": data.Y,
+                "weight": data.weight, "owners": self._zero, "active": self._zero,
+                "output": output if output.size else None, "partial": partial, "n_active": 1, "n_slots": 1,
+                "n_samples": data.n_samples, "bound": bound_of(self.net, data.metric),
+                "loss_constant": self.net.loss_constant,
+            },
+        )  # fmt: skip
+        return cupy.asnumpy(partial).sum(axis=0) if data.judged else np.zeros(2)

@@ -1,0 +1,132 @@
+"""Losses: one row each. A row's place in LOSSES is its code.
+
+`value(z, a, y, c)` is one output's share of the loss: z the logit, a the output activation of z, y the target, c the
+loss's own constant. `delta(a, y, c)` is its derivative with respect to z for a `natural` output activation, in which
+the activation's derivative has cancelled; for an `any` output it is the derivative with respect to a, and the kernel
+multiplies by f'. So a wrong pairing of loss and output cannot be computed.
+
+Sources: Huber 1964 (huber), Fahlman 1988 (atanh_error).
+
+The loss of a batch is the mean over samples (weighted: sum of w times loss over sum of w) and, except for
+softmax_cross_entropy, over outputs. There is no factor of one half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..jit.decorators import formula, selector
+from .numpy_math import absolute, exp, log, log1p, where
+
+ATANH_LIMIT = 0.999999  # of an error, in either dtype: its atanh is 7.25
+
+
+@formula
+def squared_error(z, a, y, c):
+    return (a - y) * (a - y)
+
+
+@formula
+def squared_error_delta(a, y, c):
+    return 2.0 * (a - y)
+
+
+@formula
+def binary_cross_entropy(z, a, y, c):
+    """softplus(z) - z y, in an order in which nothing cancels, whatever the target."""
+    return (where(z < 0.0, 0.0, z) - z * y) + log1p(exp(-absolute(z)))
+
+
+@formula
+def binary_cross_entropy_delta(a, y, c):
+    return a - y
+
+
+@formula
+def absolute_error(z, a, y, c):
+    return absolute(a - y)
+
+
+@formula
+def absolute_error_delta(a, y, c):
+    return where(a > y, 1.0, where(a < y, -1.0, 0.0))
+
+
+@formula
+def huber(z, a, y, c):
+    """Quadratic within c of the target, linear beyond: r**2 up to c, then c * (2 |r| - c)."""
+    r = absolute(a - y)
+    return where(r > c, c * (2.0 * r - c), r * r)
+
+
+@formula
+def huber_delta(a, y, c):
+    r = 2.0 * (a - y)
+    return where(r > 2.0 * c, 2.0 * c, where(r < -2.0 * c, -2.0 * c, r))
+
+
+@formula
+def poisson(z, a, y, c):
+    """Negative log-likelihood of a count y with mean a = exp(z), without log(y!)."""
+    return a - y * z
+
+
+@formula
+def poisson_delta(a, y, c):
+    return a - y
+
+
+@formula
+def softmax_cross_entropy(z, a, y, c):
+    """One class's share, for z less the row's logsumexp: a log-probability. Label smoothing is already in y."""
+    return -z * y
+
+
+@formula
+def softmax_cross_entropy_delta(a, y, c):
+    return a - y
+
+
+@formula
+def atanh_error(z, a, y, c):
+    """The integral of its slope, 2 atanh(a - y): squared_error for small errors, ever steeper towards errors of 1."""
+    e = a - y
+    e = where(e > ATANH_LIMIT, ATANH_LIMIT, where(e < -ATANH_LIMIT, -ATANH_LIMIT, e))
+    return (1.0 + e) * log(1.0 + e) + (1.0 - e) * log(1.0 - e)
+
+
+@formula
+def atanh_error_delta(a, y, c):
+    e = a - y
+    e = where(e > ATANH_LIMIT, ATANH_LIMIT, where(e < -ATANH_LIMIT, -ATANH_LIMIT, e))
+    return log(1.0 + e) - log(1.0 - e)
+
+
+class Loss(NamedTuple):
+    name: str
+    value: Callable
+    delta: Callable
+    outputs: tuple[str, ...]  # possible output activations, the default first; () any elementwise one
+    natural: bool  # delta is with respect to the logit
+    constant: str = ""  # the setting that is c
+    targets: tuple[float, float] = (float("-inf"), float("inf"))  # what y may be
+
+
+LOSSES = (
+    Loss("squared_error", squared_error, squared_error_delta, (), False),
+    Loss("binary_cross_entropy", binary_cross_entropy, binary_cross_entropy_delta, ("sigmoid",), True,
+         targets=(0.0, 1.0)),
+    Loss("softmax_cross_entropy", softmax_cross_entropy, softmax_cross_entropy_delta, ("softmax",), True,
+         targets=(0.0, 1.0)),
+    Loss("absolute_error", absolute_error, absolute_error_delta, (), False),
+    Loss("huber", huber, huber_delta, (), False, constant="huber_delta"),
+    Loss("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
+    Loss("poisson", poisson, poisson_delta, ("exponential",), True, targets=(0.0, float("inf"))),
+)  # fmt: skip
+CODES = {row.name: code for code, row in enumerate(LOSSES)}
+SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]
+
+# loss_value(code, z, a, y, c), loss_delta(code, a, y, c): one vector at a time
+loss_value = selector([row.value for row in LOSSES], 4)
+loss_delta = selector([row.delta for row in LOSSES], 3)

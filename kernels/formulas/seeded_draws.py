@@ -1,0 +1,64 @@
+"""Random numbers that the host draws: first parameters, and the seeds of fits. Each depends on its seed alone, whatever
+others are drawn with it.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType, SimpleNamespace
+
+import numpy as np
+
+from . import counter_rng
+from .counter_rng import BLOCK, FIT, INITIAL, philox
+
+FEW = 1 << 16  # numbers up to which NumPy takes less time (20 ms) than it pays to compile a kernel for
+FEW_SEEDS = 8
+# Philox for NumPy arrays of counters and seeds, which broadcast. And for Python's integers: a draw of 4 us, 70 with
+# arrays of one number.
+philox_arrays = philox.py_func
+_names: dict = {name: int(getattr(counter_rng, name)) for name in ("WORD", "M0", "M1", "W0", "W1", "HALF_WORD")}
+_names |= {"np": SimpleNamespace(uint64=int), "range": range}
+_philox_integers = FunctionType(philox_arrays.__code__, _names)
+
+
+def numbers(seeds: np.ndarray, n: int, purpose: int, draw: int, last: int) -> np.ndarray:
+    """(len(seeds), n) numbers of 64 bits, uint64. seeds : int64"""
+    if len(seeds) * n > FEW:
+        from ..jit.call import call  # here: a program that only imports nets need not wait for llvmlite
+
+        out, scratch = np.empty((len(seeds), n), np.uint64), np.empty((2, BLOCK), np.uint64)
+        call(
+            "formulas.counter_rng.draw_numbers",
+            None,
+            np.ascontiguousarray(seeds),
+            n,
+            purpose,
+            draw,
+            last,
+            *scratch,
+            out.ravel(),
+        )
+        return out
+    pairs = np.arange((n + 1) // 2, dtype=np.uint64)[None, :]
+    counter = pairs, np.uint64(draw), np.uint64(purpose), np.uint64(last)
+    words = philox_arrays(*counter, seeds[:, None].astype(np.uint64))
+    both = [(high << np.uint64(32)) ^ low for high, low in (words[:2], words[2:])]
+    return np.stack(both, axis=2).reshape(len(seeds), -1)[:, :n]
+
+
+def uniforms(seeds: np.ndarray, n: int, draw: int) -> np.ndarray:
+    """(len(seeds), n) numbers from U(0, 1), in float64, never 0 or 1. seeds : int64"""
+    return ((numbers(seeds, n, INITIAL, draw, 0) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def fit_seeds(seeds: np.ndarray, fit: int) -> np.ndarray:
+    """What each net draws from in this fit, the first being 0: seeds, int64 and not negative."""
+    if len(seeds) <= FEW_SEEDS:
+        return np.array([fit_seed(seed, fit) for seed in seeds.tolist()], np.int64)
+    return (numbers(seeds, 1, FIT, fit, 1)[:, 0] >> np.uint64(1)).astype(np.int64)
+
+
+def fit_seed(seed: int, fit: int) -> int:
+    """The same for one net."""
+    words = _philox_integers(0, fit, FIT, 1, seed)
+    return (words[0] << 31) ^ (words[1] >> 1)

@@ -1,0 +1,83 @@
+"""The program of a tiny net as plain assignments: one sample's forward and backward pass, no loop and no array.
+
+A net of a few units spends more time on loops and indices than on arithmetic. Written out, its activations and
+gradients are variables, which a compiler keeps in registers. The program is made once and printed for each device:
+there a number is a vector of nets (population_lookup.py) or a thread's.
+
+    for target, expression in program(...): one assignment; names are
+    x0 ..        inputs            y0 ..    targets          w        the sample's weight / the batch's number of terms
+    p0 ..        parameters        g0 ..    gradients, added to
+    z0_1 ..      layer 0's unit 1, input to f                a0_1     its output          d0_1   its delta
+    highest, total, shift, factor     of a softmax, whose z are log-probabilities in the end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from .activations import ACTIVATIONS, IDENTITY, SOFTMAX
+from .losses import LOSSES
+
+
+def sum_of(terms: Sequence[str]) -> str:
+    """A sum from left to right, in the form that becomes multiply-adds."""
+    return " + ".join(terms)
+
+
+def softmax(k: int, size: int) -> Iterator[tuple[str, str]]:
+    """As column_passes.py does it: z becomes log-probabilities over the units of layer k, a their exponentials."""
+    pairs = [(f"z{k}_{j}", f"a{k}_{j}") for j in range(size)]
+    yield "highest", pairs[0][0]
+    for z, _ in pairs[1:]:
+        yield "highest", f"if_larger({z}, highest, {z}, highest)"
+    for z, a in pairs:
+        yield z, f"{z} - highest"
+        yield a, f"exp({z})"
+    yield "total", sum_of([a for _, a in pairs])
+    yield "shift", "log(total)"
+    yield "factor", "inverse(total)"
+    for z, a in pairs:
+        yield z, f"{z} - shift"
+        yield a, f"{a} * factor"
+
+
+def program(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> Iterator[tuple[str, str]]:
+    """Assignments (target, expression).
+
+    Functions in them: value_<activation>(z), derivative_<activation>(a or z), loss_delta(a, y, c); and for softmax
+    if_larger(a, b, x, y), which is x where a > b and else y, exp(v), log(v), inverse(v).
+    """
+    n_layers, offsets, end = len(activations), [], 0
+    for fan_in, fan_out in pairwise(layer_sizes):
+        offsets.append((end, end + fan_in * fan_out))
+        end += (fan_in + 1) * fan_out
+    inputs = [f"x{i}" for i in range(layer_sizes[0])]
+    layers = [inputs] + [[f"a{k}_{j}" for j in range(size)] for k, size in enumerate(layer_sizes[1:])]
+    for k, code in enumerate(activations):
+        w, b = offsets[k]
+        for j in range(layer_sizes[k + 1]):
+            products = [f"p{w + i * layer_sizes[k + 1] + j} * {a}" for i, a in enumerate(layers[k])]
+            yield f"z{k}_{j}", sum_of([f"p{b + j}", *products])
+            if code != SOFTMAX:
+                yield f"a{k}_{j}", f"value_{ACTIVATIONS[code].name}(z{k}_{j})"
+        if code == SOFTMAX:
+            yield from softmax(k, layer_sizes[k + 1])
+    top = n_layers - 1
+    for j, a in enumerate(layers[-1]):
+        yield f"d{top}_{j}", f"loss_delta({a}, y{j}, c) * w"
+    for k in range(top, -1, -1):
+        (w, b), fan_out = offsets[k], layer_sizes[k + 1]
+        row = ACTIVATIONS[activations[k]]
+        cancelled = k == top and LOSSES[loss].natural
+        for j in range(fan_out):
+            if activations[k] != IDENTITY and not cancelled:
+                kept = f"z{k}_{j}" if row.needs_z else f"a{k}_{j}"
+                yield f"d{k}_{j}", f"d{k}_{j} * derivative_{row.name}({kept})"
+            yield f"g{b + j}", f"g{b + j} + d{k}_{j}"
+            for i, a in enumerate(layers[k]):
+                q = w + i * fan_out + j
+                yield f"g{q}", f"g{q} + d{k}_{j} * {a}"
+        if k > 0:
+            for i in range(layer_sizes[k]):
+                yield f"d{k - 1}_{i}", sum_of([f"d{k}_{j} * p{w + i * fan_out + j}" for j in range(fan_out)])

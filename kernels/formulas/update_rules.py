@@ -1,0 +1,131 @@
+"""Update rules: one row each. A row's place in RULES is its code.
+
+`update(p, g, s0, s1, s2, h) -> (p, s0, s1, s2)` for one parameter: value, gradient, up to three numbers of state, and
+the settings h. Rows say how many numbers of state they use and what those start at; the rest pass through untouched.
+Decoupled weight decay (Loshchilov and Hutter 2019) belongs to every rule: the loop multiplies weights, not biases, by
+`h.decay` before the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..jit.decorators import formula, selector
+from .numpy_math import absolute, multiply_add, ratio, sqrt, where
+
+
+class Settings(NamedTuple):
+    """What update rules read, in the dtype of the parameters; the last four change from step to step."""
+
+    momentum: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    growth: float
+    shrink: float
+    smallest: float
+    biggest: float
+    learning_rate: float  # with the schedule's factor, and Adam's 1 / (1 - beta1**t)
+    decay: float  # 1 - learning rate * weight decay
+    root_correction: float  # 1 / sqrt(1 - beta2**t)
+    worse: float  # 1 if the objective has grown since the last step, else 0
+
+
+@formula
+def sgd(p, g, s0, s1, s2, h):
+    """p - lr g"""
+    return multiply_add(-h.learning_rate, g, p), s0, s1, s2
+
+
+@formula
+def momentum(p, g, v, s1, s2, h):
+    """v = mu v - lr g; p + v  (Polyak 1964)"""
+    v = multiply_add(h.momentum, v, -h.learning_rate * g)
+    return p + v, v, s1, s2
+
+
+@formula
+def nesterov(p, g, v, s1, s2, h):
+    """v = mu v - lr g; p + mu v - lr g  (Sutskever et al. 2013, in the shifted variables of Bengio et al. 2012)"""
+    v = multiply_add(h.momentum, v, -h.learning_rate * g)
+    return p + multiply_add(h.momentum, v, -h.learning_rate * g), v, s1, s2
+
+
+@formula
+def adam(p, g, m, v, s2, h):
+    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment. Means are moved by
+    a share of what they are off, an operation less than a sum of two shares."""
+    m = multiply_add(1.0 - h.beta1, g - m, m)
+    v = multiply_add(1.0 - h.beta2, multiply_add(g, g, -v), v)
+    return multiply_add(-h.learning_rate, ratio(m, sqrt(v) * h.root_correction + h.epsilon), p), m, v, s2
+
+
+@formula
+def rmsprop(p, g, v, s1, s2, h):
+    """Tieleman and Hinton 2012: v = rho v + (1 - rho) g**2; p - lr g / (sqrt(v) + epsilon)"""
+    v = multiply_add(1.0 - h.beta2, multiply_add(g, g, -v), v)
+    return multiply_add(-h.learning_rate, ratio(g, sqrt(v) + h.epsilon), p), v, s1, s2
+
+
+@formula
+def adagrad(p, g, v, s1, s2, h):
+    """Duchi et al. 2011: v = v + g**2; p - lr g / (sqrt(v) + epsilon)"""
+    v = multiply_add(g, g, v)
+    return multiply_add(-h.learning_rate, ratio(g, sqrt(v) + h.epsilon), p), v, s1, s2
+
+
+@formula
+def quickprop(p, g, step, g_before, s2, h):
+    """Fahlman 1988: jump to the minimum of the parabola through the last two slopes, growing by `growth` at the most.
+
+    A gradient step is added unless the slope has changed sign since the last step. A slope that is 0 twice, as that of
+    a unit that is never active, ends the steps; in Fahlman's program they would go on growing.
+    """
+    bound = g_before * h.growth / (1.0 + h.growth)
+    descent = -h.learning_rate * g
+    gap = g_before - g
+    jump = step * g / where(absolute(gap) > 0.0, gap, 1.0)
+    steep = where(step > 0.0, bound - g, g - bound)  # slope still falls too fast for a parabola
+    jump = where(steep > 0.0, h.growth * step, jump)
+    downhill = where(step * g < 0.0, descent, 0.0)
+    moved = where(absolute(step) > 0.0, jump + downhill, descent)
+    return p + moved, moved, g, s2
+
+
+@formula
+def rprop(p, g, g_before, size, step, h):
+    """iRprop+, Igel and Huesken 2003: on a change of sign, take the last step back if the error has grown."""
+    sign = g * g_before
+    grown = where(size * h.growth > h.biggest, h.biggest, size * h.growth)
+    shrunk = where(size * h.shrink < h.smallest, h.smallest, size * h.shrink)
+    size = where(sign > 0.0, grown, where(sign < 0.0, shrunk, size))
+    forward = where(g > 0.0, -size, where(g < 0.0, size, 0.0))
+    step = where(sign < 0.0, -h.worse * step, forward)
+    return p + step, where(sign < 0.0, 0.0, g), size, step
+
+
+class Rule(NamedTuple):
+    name: str
+    update: Callable
+    n_state: int
+    initial: tuple[str | float, ...] = (0.0, 0.0, 0.0)  # a number, or the setting whose value it is
+    corrects: bool = False  # whether its learning rate is corrected by powers of its betas
+
+
+RULES = (
+    Rule("sgd", sgd, 0),
+    Rule("momentum", momentum, 1),
+    Rule("nesterov", nesterov, 1),
+    Rule("adam", adam, 2, corrects=True),
+    Rule("rmsprop", rmsprop, 1),
+    Rule("adagrad", adagrad, 1),
+    Rule("quickprop", quickprop, 2),
+    Rule("rprop", rprop, 3, initial=(0.0, "learning_rate", 0.0)),
+)
+CODES = {row.name: code for code, row in enumerate(RULES)}
+SGD, RPROP = CODES["sgd"], CODES["rprop"]
+MOST_STATE = max(row.n_state for row in RULES)
+
+# apply_rule(code, p, g, s0, s1, s2, h) -> (p, s0, s1, s2): one vector at a time
+apply_rule = selector([row.update for row in RULES], 6)

@@ -1,0 +1,218 @@
+"""Kernels as Python calls them: `call(name, kind, *arguments)`, or `entry` and `Words` for who calls often.
+
+Machine code comes from the disk (object_cache.py) and is loaded by llvmlite alone, so that a new process trains its
+first net without importing Numba; what is not there is compiled (compiler.py), which imports it. A kernel gets one
+pointer, to words of 8 bytes: numbers as they are, NumPy arrays as the addresses of their objects, named tuples field by
+field (but not one in another).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from importlib import import_module
+from itertools import pairwise
+from struct import Struct
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import binding
+
+from . import interrupts, object_cache
+from .compile_time import announced, counted
+from .decorators import ENTRY, Kernel
+from .fork_lock import hold_while_forking
+
+CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
+_entries: dict[tuple[Any, Any], Entry] = {}
+_engines: list[Any] = []  # that hold the code
+_structs: dict[type, Struct] = {}  # of the words of each class of named tuples
+_addresses: dict[str, int] = {}  # of the functions of object files, by their names on disk
+_lock = hold_while_forking(RLock())
+NOTICE = "Interrupted. A kernel is being compiled and kept, which takes up to half a minute; then this ends."
+
+
+def signature(argument: Any) -> str:
+    """The type of an argument, or of each in a tuple, as text."""
+    if isinstance(argument, np.ndarray):
+        order = "" if argument.flags.c_contiguous else " strided"
+        return f"{argument.dtype.str}[{argument.ndim}]{order}"
+    if isinstance(argument, tuple):
+        return f"{type(argument).__name__}({', '.join(map(signature, argument))})"
+    for kind, name in (((bool, np.bool_), "b"), ((int, np.integer), "i"), (float, "d")):
+        if isinstance(argument, kind):
+            return name
+    raise TypeError(f"A kernel takes numbers, arrays and named tuples of both, but not a {type(argument).__name__}.")
+
+
+class Words:
+    """`words(arguments)` are what Entry.pack takes: addresses, numbers, and the words of named tuples, packed. Arrays
+    must live until the call is over.
+
+    lasting : classes of named tuples that come again and again: of each, the last one and its words are kept
+    """
+
+    def __init__(self, lasting: tuple[type, ...] = ()):
+        self._kept: dict[type, tuple[Any, bytes]] = dict.fromkeys(lasting, (None, b""))
+
+    def __call__(self, arguments: Sequence[Any]) -> list:
+        found: list = []
+        for x in arguments:
+            if isinstance(x, np.ndarray):
+                found.append(id(x))
+            elif isinstance(x, tuple):
+                found.append(self._of_tuple(x))
+            else:
+                found.append(x)
+        return found
+
+    def _of_tuple(self, x: tuple) -> bytes:
+        kind = type(x)
+        last, words = self._kept.get(kind, (None, b""))
+        if last is not x:
+            struct = _structs.get(kind) or _structs.setdefault(kind, _struct_of(x))
+            words = struct.pack(*[id(field) if isinstance(field, np.ndarray) else field for field in x])
+            if kind in self._kept:
+                self._kept[kind] = x, words
+        return words
+
+    def forget(self, kind: type) -> None:
+        self._kept[kind] = None, b""
+
+
+def _struct_of(arguments: Sequence[Any]) -> Struct:
+    """What packs the words of arguments like these."""
+    letters = [f"{8 * len(x)}s" if isinstance(x, tuple) else "d" if isinstance(x, float) else "q" for x in arguments]
+    return Struct("=" + "".join(letters))
+
+
+def _check_fields(arguments: Sequence[Any]) -> None:
+    """Of the named tuples: a kernel compiled for a whole number would read the bits of a real one."""
+    for x in arguments:
+        if isinstance(x, tuple):
+            own = _struct_of(x)
+            if own.format != _structs.setdefault(type(x), own).format:
+                raise TypeError(f"All {type(x).__name__} must have real numbers in the same fields, but not {x}.")
+
+
+class Entry(NamedTuple):
+    """A compiled kernel: `entry.function(entry.pack(*words))`"""
+
+    signature: str
+    function: Callable
+    pack: Callable
+
+
+def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
+    """The compiled form of a kernel for these arguments.
+
+    kernel : "module.name" below this package, or one that is defined elsewhere, whose code is not kept on disk
+    kind : what the types of the arguments follow from; equal for equal types, whatever the arrays
+    """
+    found = _entries.get((kernel, kind))
+    if found is None:
+        with counted(), _lock, interrupts.deferred(NOTICE):
+            found = _entries.get((kernel, kind))
+            if found is None:
+                _check_fields(arguments)
+                text = signature(tuple(arguments))
+                function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(_load_kernel(kernel, text, tuple(arguments)))
+                found = _entries[kernel, kind] = Entry(text, function, _struct_of(arguments).pack)
+    if CHECK_TYPES:
+        given = signature(tuple(arguments))
+        assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
+    return found
+
+
+class Repeated:
+    """`repeated(*arrays)` calls a kernel again with the arguments it had, but for arrays that take the places of `new`.
+
+    new : arrays among the arguments or the fields of their named tuples, in order
+    """
+
+    def __init__(self, kernel: str | Kernel, kind: Any, arguments: tuple, new: tuple[np.ndarray, ...]):
+        fields = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
+        places = [next(i for i, x in enumerate(fields) if x is array) for array in new]
+        _, self._function, pack = entry(kernel, kind, arguments)
+        words = pack(*Words()(arguments))
+        self._kept = [x for i, x in enumerate(fields) if i not in places]  # their words are addresses
+        self._types = [signature(array) for array in new]
+        layout, self._words = "=", []  # what stays in one piece each, a word after each piece but the last
+        for first, end in pairwise([0, *(place + 1 for place in places), len(fields) + 1]):
+            piece = words[8 * first : 8 * (end - 1)]
+            layout += f"{len(piece)}sq"
+            self._words += [piece, 0]
+        del self._words[-1]
+        self._pack = Struct(layout[:-1]).pack
+
+    def __call__(self, *arrays: np.ndarray) -> None:
+        if CHECK_TYPES:
+            assert [signature(array) for array in arrays] == self._types, f"a kernel is called again for {self._types}"
+        words = self._words.copy()  # a signal's handler may call too
+        words[1::2] = map(id, arrays)
+        self._function(self._pack(*words))
+
+
+def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
+    """Call a kernel from this thread."""
+    found = entry(kernel, kind, arguments)
+    found.function(found.pack(*Words()(arguments)))
+
+
+def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
+    def compiled() -> bytes:
+        function = kernel
+        if isinstance(function, str):
+            module, _, name = function.rpartition(".")
+            function = getattr(import_module(f"..{module}", __package__), name)
+        from .compiler import machine_code
+
+        return machine_code(function, arguments)
+
+    if isinstance(kernel, str):
+        return load(f"{kernel} {text}", compiled)
+    with announced():
+        return _address(compiled())
+
+
+def load(name: str, compiled: Callable[[], bytes]) -> int:
+    """The address of the function in the object file that is on disk under `name`, or that compiled() makes.
+
+    Ctrl-C waits until it is there, and is handled then, or while another process has its turn.
+    """
+    with counted(), _lock, interrupts.deferred(NOTICE):
+        found = _addresses.get(name)
+        if found is None:
+            code = object_cache.read(name)
+            if code is None:
+                with announced(), object_cache.turn(name):
+                    code = object_cache.read(name)
+                    if code is None:
+                        code = compiled()
+                        object_cache.write(name, code)
+            found = _addresses[name] = _address(code)
+        return found
+
+
+@lru_cache(maxsize=1)
+def _initialize() -> None:
+    """LLVM; Numba, which may have been imported but not used, does the same when it needs it."""
+    with suppress(RuntimeError):  # since llvmlite 0.45 it does this by itself, and says so
+        binding.initialize()
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+
+
+def _address(code: bytes) -> int:
+    """Load an object file for as long as this process lives."""
+    _initialize()
+    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return engine.get_function_address(ENTRY)

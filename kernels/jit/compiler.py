@@ -1,0 +1,256 @@
+"""Kernels become machine code here: the only place that calls numba.njit, and that hands formulas to Numba.
+
+By default Numba optimises and emits every function by itself, then again with each caller it is linked into. Kernels
+here are trees of small helpers, five deep, so that the same code went through LLVM five times: helpers are now
+optimised and emitted once, inside the kernel. And LLVM unrolls every loop of a kernel, which took most of the time to
+compile it and gained nothing where loops are over vectors already: kernels are compiled without (bench/LOG.md).
+
+A kernel becomes an object file with one C function, ENTRY, that needs neither Numba nor Python to be called:
+
+    machine_code(kernel, arguments)     int ENTRY(const int64_t *words): words as call.py packs arguments like these
+    machine_code_of_c(function, result, types)      result ENTRY(types): for functions that kernels call by address
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import compiler
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
+from numba.extending import overload, typeof_impl
+from numba.np.arrayobj import populate_array
+from numba.np.numpy_support import from_dtype
+
+from .decorators import ENTRY, FORMULAS, OPTIONS, Helper, Kernel
+
+# What kernels may call, of the C and mathematics libraries that Python itself is linked to. Anything else might not be
+# found when the code is loaded.
+EVERYWHERE = {"memcpy", "memmove", "memset", "sched_yield", "sqrt"}
+# A chain of ifs over a table's rows stays a chain: as a jump through a table of addresses it took a step of a small net
+# up to 1.8 times as long, by where in memory the code happened to lie. And a frame pointer lets LLVM align the stack
+# where it puts vectors there: without, it finds out too late that it should have, and each of them may lie in two cache
+# lines, by where the caller's stack happened to end: a quarter of an epoch of a tiny net (bench/LOG.md).
+ATTRIBUTES = '"no-jump-tables"="true" "frame-pointer"="all"'
+WORD, I8, I32 = ir.IntType(64), ir.IntType(8), ir.IntType(32)
+HEAD = object.__basicsize__  # bytes of a NumPy array object before its data pointer
+
+
+class HelperLibrary(JITCodeLibrary):
+    """LLVM code to be linked into callers only: neither optimised as a module nor turned into machine code."""
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class KernelLibrary(HelperLibrary):
+    """LLVM code that is optimised with all loops left as they are."""
+
+    def _optimize_final_module(self):
+        codegen = self._codegen
+        if not hasattr(codegen, "_pass_builder"):  # LLVM's old pass manager, in Numba before 0.62
+            JITCodeLibrary._optimize_final_module(self)
+            return
+        passes, builder = codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=0, cost="cheap")
+        passes.run(self._final_module, builder)
+        tuning = binding.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_unrolling = tuning.loop_interleaving = False
+        builder = binding.create_pass_builder(codegen._tm, tuning)
+        builder.getModulePassManager().run(self._final_module, builder)
+
+    def emit(self) -> bytes:
+        """The object file."""
+        self.finalize()
+        return self._codegen._tm.emit_object(self._complete())
+
+    def assembly(self) -> str:
+        """What is in it."""
+        return self._codegen._tm.emit_assembly(self._complete())
+
+    def _complete(self):
+        missing = {f.name for f in self._final_module.functions if f.is_declaration} - EVERYWHERE
+        missing = {name for name in missing if not name.startswith("llvm.")}
+        assert not missing, f"a kernel calls {', '.join(sorted(missing))}, which is in no process by itself"
+        text = re.sub(r"^(define [^\n]*) \{$", rf"\1 {ATTRIBUTES} {{", str(self._final_module), flags=re.M)
+        return binding.parse_assembly(text)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class HelperLowering(NativeLowering):
+    _name = "helper_lowering"
+    library = HelperLibrary
+
+    def run_pass(self, state):
+        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        flags = state.flags
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        super().run_pass(state)
+        result = state["cr"]
+        # Callers find the code under the entry point, which must be a built-in method. This one raises if called.
+        entry_point = {}.__getitem__
+        state.targetctx.insert_user_function(entry_point, result.fndesc, [state.library])
+        state["cr"] = compiler._LowerResult(result.fndesc, result.call_helper, cfunc=entry_point, env=result.env)
+        return True
+
+
+class _EntryLowering(HelperLowering):
+    """Adds the C function, and emits everything."""
+
+    library = KernelLibrary
+
+    def run_pass(self, state):
+        super().run_pass(state)
+        context, library, fndesc = state.targetctx, state.library, state["cr"].fndesc
+        module = library.create_ir_module("entry")
+        callee = context.declare_function(module, fndesc)
+        self.add_entry(context, module, callee, fndesc)
+        library.add_ir_module(module)
+        library.object_code = library.emit()
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class KernelLowering(_EntryLowering):
+    _name = "kernel_lowering"
+
+    def add_entry(self, context, module, callee, fndesc):
+        function = ir.Function(module, ir.FunctionType(I32, [WORD.as_pointer()]), ENTRY)
+        builder = ir.IRBuilder(function.append_basic_block())
+        n_read = 0
+
+        def word():
+            nonlocal n_read
+            n_read += 1
+            return builder.load(builder.gep(function.args[0], [ir.Constant(I32, n_read - 1)]))
+
+        def argument(kind):
+            if isinstance(kind, types.BaseTuple):
+                return context.make_tuple(builder, kind, [argument(part) for part in kind])
+            if isinstance(kind, types.Array):
+                return _array(context, builder, kind, word())
+            if kind == types.boolean:
+                return builder.trunc(word(), ir.IntType(1))
+            value = word()
+            return builder.bitcast(value, ir.DoubleType()) if kind == types.float64 else value
+
+        arguments = [argument(kind) for kind in fndesc.argtypes]
+        status, _ = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, arguments)
+        builder.ret(status.code)
+
+
+def _array(context, builder, kind, address):
+    """Numba's array for the NumPy object at `address`: its fields are what NumPy's C interface promises."""
+    start = builder.inttoptr(builder.add(address, ir.Constant(WORD, HEAD)), I8.as_pointer().as_pointer())
+    number = context.get_value_type(types.intp)
+
+    def field(index, to):  # data, number of dimensions, dimensions
+        place = builder.gep(start, [ir.Constant(I32, index)])
+        return builder.bitcast(builder.load(place), to.as_pointer())
+
+    dimensions = field(2, number)
+    shape = [builder.load(builder.gep(dimensions, [ir.Constant(I32, axis)])) for axis in range(kind.ndim)]
+    item = kind.dtype.bitwidth // 8
+    strides = [ir.Constant(number, item)]
+    for length in shape[:0:-1]:
+        strides.insert(0, builder.mul(strides[0], length))
+    result = context.make_array(kind)(context, builder)
+    data = field(0, context.get_data_type(kind.dtype))
+    populate_array(result, data=data, shape=shape, strides=strides, itemsize=ir.Constant(number, item), meminfo=None)
+    return result._getvalue()
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class CFunctionLowering(_EntryLowering):
+    _name = "c_function_lowering"
+
+    def add_entry(self, context, module, callee, fndesc):
+        kinds = [context.get_value_type(kind) for kind in fndesc.argtypes]
+        function = ir.Function(module, ir.FunctionType(context.get_value_type(fndesc.restype), kinds), ENTRY)
+        builder = ir.IRBuilder(function.append_basic_block())
+        _, result = context.call_conv.call_function(
+            builder, callee, fndesc.restype, fndesc.argtypes, list(function.args)
+        )
+        builder.ret(result)
+
+
+def _with_lowering(lowering):
+    """Numba's default pipeline with another last step."""
+
+    class Compiler(compiler.CompilerBase):
+        def define_pipelines(self):
+            manager = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+            manager.passes = [(lowering if step is NativeLowering else step, text) for step, text in manager.passes]
+            manager._finalized = False
+            manager.finalize()
+            return [manager]
+
+    return Compiler
+
+
+HelperCompiler, KernelCompiler = _with_lowering(HelperLowering), _with_lowering(KernelLowering)
+CFunctionCompiler = _with_lowering(CFunctionLowering)
+
+
+@typeof_impl.register(Helper)
+def _typeof_helper(helper, context):
+    if helper.dispatcher is None:
+        options = {**OPTIONS, "forceinline": True} if helper.is_inlined else OPTIONS
+        helper.dispatcher = numba.njit(pipeline_class=HelperCompiler, **options)(helper.py_func)
+    return numba.typeof(helper.dispatcher)
+
+
+def _compile_formula(function):
+    overload(function, strict=False, jit_options={**OPTIONS, "pipeline_class": HelperCompiler})(
+        lambda *arguments: function
+    )
+
+
+FORMULAS.hand_to(_compile_formula)
+
+
+def _numba_type(argument: Any) -> types.Type:
+    if isinstance(argument, np.ndarray):
+        return types.Array(from_dtype(argument.dtype), argument.ndim, "C")
+    if isinstance(argument, tuple):
+        return types.NamedTuple([_numba_type(part) for part in argument], type(argument))
+    if isinstance(argument, (bool, np.bool_)):
+        return types.boolean
+    return types.float64 if isinstance(argument, (float, np.floating)) else types.int64
+
+
+def _compiled(function, pipeline, signature) -> KernelLibrary:
+    # No reference is counted: kernels allocate nothing, and who calls them keeps their arrays.
+    dispatcher = numba.njit(pipeline_class=pipeline, _nrt=False, **OPTIONS)(function)
+    dispatcher.compile(signature)
+    (result,) = dispatcher.overloads.values()
+    return result.library
+
+
+def library(kernel: Kernel, arguments: tuple) -> KernelLibrary:
+    """A kernel, compiled for arguments of these types."""
+    return _compiled(kernel.py_func, KernelCompiler, tuple(map(_numba_type, arguments)))
+
+
+def machine_code(kernel: Kernel, arguments: tuple) -> bytes:
+    """The object file of a kernel for arguments of these types."""
+    return library(kernel, arguments).object_code
+
+
+def library_of_c(function, result, kinds) -> KernelLibrary:
+    """A C function with this signature, in Numba's types."""
+    return _compiled(function, CFunctionCompiler, result(*kinds))
+
+
+def machine_code_of_c(function, result, kinds) -> bytes:
+    """Its object file."""
+    return library_of_c(function, result, kinds).object_code

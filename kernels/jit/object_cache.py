@@ -1,0 +1,166 @@
+"""Machine code on disk: a file per kernel, whose name is a digest of all that the code depends on.
+
+That is the kernel and the types of its arguments, every source that CPU kernels are made from, the processor, Python,
+llvmlite, Numba and its settings. A file begins with the digest of the rest: one that was torn is not used. Nor is one
+that somebody but this user and root can have written (cache_dir.py): the digest has no secret in it. What is not there
+may have come with the package (prebuilt.py). Whatever is off, the kernel is compiled anew, by one of several processes
+that lack it, as a search's workers do: `with turn(name)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import llvmlite
+from llvmlite import binding
+
+from . import atomic_file, file_lock, prebuilt
+from .cache_dir import FILE_MODE, base_folder, make_folder, read_file, reason_against
+
+# Joblib sets the number of threads in each of its workers: they need not compile for that.
+OF_NO_CONCERN = {
+    "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"
+}  # fmt: skip
+DIGEST = hashlib.sha256().digest_size
+# Modules that find and load machine code; none of them has a part in making it.
+LOADERS = {
+    f"jit/{name}.py"
+    for name in (
+        "atomic_file", "cache_dir", "call", "compile_time", "file_lock", "fork_lock", "interrupts", "object_cache",
+        "prebuilt",
+    )
+}  # fmt: skip
+
+
+@cache
+def sources_tag() -> str:
+    """Changes whenever a source of CPU kernels does."""
+    digest, folder = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(folder.rglob("*.py")):
+        name = path.relative_to(folder).as_posix()
+        if not name.startswith("cuda/") and name not in LOADERS:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path:
+    return base_folder() / sources_tag()
+
+
+def settings() -> list[str]:
+    """Of Numba, by the environment: they may change what is compiled."""
+    return sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in OF_NO_CONCERN)
+
+
+@cache
+def machine() -> str:
+    """Everything but the kernel itself. Numba is not imported: a new version is another file."""
+    spec = find_spec("numba")
+    assert spec is not None
+    assert spec.origin is not None
+    numba = os.stat(spec.origin)
+    return repr((
+        binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(),
+        llvmlite.__version__, spec.origin, numba.st_mtime_ns, numba.st_size, settings(), sys.implementation.cache_tag,
+        object.__basicsize__,
+    ))  # fmt: skip
+
+
+def _path(name: str) -> Path:
+    return cache_folder() / f"{hashlib.sha256((name + machine()).encode()).hexdigest()[:32]}.o"
+
+
+def _shipped_path(name: str) -> Path | None:
+    """Where the object file is that came with the package, which is as trustworthy as the package."""
+    return None if settings() else prebuilt.path_here(name, sources_tag())
+
+
+_reasons: dict[Path, str | None] = {}  # against each folder that was looked at
+
+
+def _reason_against(folder: Path) -> str | None:
+    """Why nothing in a folder is used, or kept there; None for one that can be trusted, or is not there yet."""
+    if folder not in _reasons:
+        try:
+            _reasons[folder] = reason_against(folder)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _reasons[folder] = error.strerror
+    return _reasons[folder]
+
+
+def is_there(name: str) -> bool:
+    """Whether there is an object file under this name."""
+    path, came = _path(name), _shipped_path(name)
+    return (path.is_file() and not _reason_against(path.parent)) or (came is not None and came.is_file())
+
+
+def read(name: str) -> bytes | None:
+    """The object file under this name, if there is a good one: what was compiled here, for this processor, before what
+    came with the package.
+    """
+    path, came = _path(name), _shipped_path(name)
+    code = None if _reason_against(path.parent) else _checked(read_file, path)
+    return code if code is not None or came is None else _checked(Path.read_bytes, came)
+
+
+def _checked(read_bytes: Callable[[Path], bytes], path: Path) -> bytes | None:
+    with suppress(OSError):
+        content = read_bytes(path)
+        code = content[DIGEST:]
+        if hashlib.sha256(code).digest() == content[:DIGEST]:
+            return code
+    return None
+
+
+def write(name: str, code: bytes) -> None:
+    """Keep it; where that is not possible, say so once."""
+    path = _path(name)
+    folder = path.parent
+    try:
+        if not _reason_against(folder):
+            make_folder(folder)
+        reason = _reason_against(folder)  # of the folder that was made, too: others may have been quicker
+        if reason is None:
+            save(path, code)
+            file_lock.sweep(folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason is not None:
+        _warn_of_folder(folder, reason)
+
+
+def turn(name: str) -> AbstractContextManager[None]:
+    """While inside, other processes wait before they enter with this name: one compiles, the others find it."""
+    path = _path(name)
+    return nullcontext() if _reason_against(path.parent) else file_lock.turn(path.with_suffix(".lock"))
+
+
+_warned: list[Path] = []
+
+
+def _warn_of_folder(folder: Path, reason: str) -> None:
+    if not _warned:  # Python's own once is per line of code and filter, which pytest and others reset
+        _warned.append(folder)
+        warnings.warn(
+            f"Compiled kernels cannot be kept in {str(folder)!r} ({reason}), so that each process compiles them anew. "
+            "Set NUMBA_CACHE_DIR to a folder that belongs to you and to which you can write, but nobody else can.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def save(path: Path, code: bytes) -> None:
+    make_folder(path.parent)
+    with atomic_file.replacing(path, FILE_MODE) as file:
+        file.write(hashlib.sha256(code).digest() + code)

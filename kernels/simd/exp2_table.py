@@ -1,0 +1,61 @@
+"""Powers of two by steps of less than one: the nearer they are to one another, the fewer terms take what is left.
+
+Two constants in registers hold the powers of one octave, and one instruction chooses among them.
+
+    half_power_in_steps(t)   rest_in_steps(t)     for float32; STEPS is 1 where the processor has no such instruction
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..jit.cpu_features import FEATURES
+from .vector import I32, by_pieces, constant, llvm_type
+
+# To a factor of two: as many as the registers hold that one instruction chooses from, two of AVX-512 or one of AVX2.
+STEPS = 32 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") else 1
+
+
+_EXACT = 2.0 ** (np.arange(STEPS) / STEPS - 1.0)
+_POWERS = _EXACT.astype(np.float32)
+
+
+@intrinsic
+def half_power_in_steps(typing_context, t):
+    """2**(n / STEPS - 1) for t = 1.5 * 2**23 + n, float32: of n, the low bits choose the power in a table, from whose
+    bits they are taken away, so that n's bits as a whole can be added to the exponent.
+    """
+
+    def build(context, builder, sig, args):
+        shift = 23 - (STEPS - 1).bit_length()
+        n = builder.bitcast(args[0], ir.VectorType(I32, t.lanes))
+        table = [int(bits) - (j << shift) for j, bits in enumerate(_POWERS.view(np.int32))]
+        bits = builder.add(_chosen(builder, n, table), builder.shl(n, constant(I32, [shift] * t.lanes)))
+        return builder.bitcast(bits, llvm_type(t))
+
+    return t(t), build
+
+
+@intrinsic
+def rest_in_steps(typing_context, t):
+    """What half_power_in_steps(t) has lost to rounding, as a share of it."""
+
+    def build(context, builder, sig, args):
+        n = builder.bitcast(args[0], ir.VectorType(I32, t.lanes))
+        table = ((_EXACT - _POWERS) / _EXACT).astype(np.float32).view(np.int32)
+        return builder.bitcast(_chosen(builder, n, table.tolist()), llvm_type(t))
+
+    return t(t), build
+
+
+def _chosen(builder, n, table):
+    """The entry of a table of STEPS numbers, in registers, that the low bits of each lane choose."""
+    size = 16 if STEPS == 32 else 8
+    registers = [constant(I32, table[k : k + size]) for k in range(0, STEPS, size)]
+    name, order = ("avx512.vpermi2var.d.512", (0, 2, 1)) if STEPS == 32 else ("avx2.permd", (0, 1))
+    kind = ir.FunctionType(ir.VectorType(I32, size), [ir.VectorType(I32, size)] * len(order))
+    choose = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
+    return by_pieces(builder, n, size, lambda part: builder.call(choose, [(*registers, part)[k] for k in order]))

@@ -1,0 +1,266 @@
+"""Memory as kernels see it: pointers, loads and stores of vectors, transposes in registers.
+
+    load(array, i, lanes)            lanes elements from array[i]        store(array, i, v)
+    load_first(array, i, n, lanes)   the first n, 0 in other lanes       store_first(array, i, n, v)
+    fill(array, x, lanes)            x in every lane, in the dtype of array
+    prefetch(array, i)               has the line of one element fetched, without waiting
+    at(array, i)                     one element, without Numba's test for a negative index
+    number(array, x)                 x in the dtype of array         converted(array, v)    the same for a vector
+    offset(pointer, i)               the pointer to element i
+    store_past_caches(array, i, v)   store, for what nobody reads before the caches hold something else
+    bare(t)                          the named tuple t with pointers in place of its arrays
+    transpose_square(...)            a square of one vector's width         transpose_past_caches(...)
+
+`array` is a C-contiguous array, read through its first element, or such a pointer; nothing is checked. Inside kernels
+everything is a pointer: Numba counts references to arrays, with an atomic operation at each use of one.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..jit.cpu_features import IS_X86
+from ..structs import LINE
+from .vector import I32, Vector, as_vector, constant, intrinsic_name, lanes_below, llvm_type
+
+
+def element_pointer(context, builder, array_type, array, i):
+    """The address of element i, for an array or a pointer."""
+    is_array = isinstance(array_type, types.Array)
+    data = context.make_array(array_type)(context, builder, array).data if is_array else array
+    return builder.gep(data, [i], inbounds=True)
+
+
+@intrinsic(prefer_literal=True)
+def load(typing_context, array, i, lanes):
+    """lanes elements of `array` from index i."""
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+    vector = Vector(array.dtype, lanes.literal_value)
+
+    def build(context, builder, sig, args):
+        p = element_pointer(context, builder, array, args[0], args[1])
+        p = builder.bitcast(p, llvm_type(vector).as_pointer())
+        return builder.load(p, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp, lanes), build
+
+
+@intrinsic
+def store(typing_context, array, i, v):
+    """array[i : i + lanes] = v"""
+
+    def build(context, builder, sig, args):
+        p = element_pointer(context, builder, array, args[0], args[1])
+        p = builder.bitcast(p, llvm_type(v).as_pointer())
+        builder.store(args[2], p, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, v), build
+
+
+def write_past_caches(builder, v, pointer, n_bytes):
+    """The vector v of n_bytes to `pointer`, which begins a cache line, or a shorter vector in one. A line that is
+    written whole is not read first. An ordinary store on processors other than x86's.
+    """
+    written = builder.store(v, pointer, align=min(LINE, n_bytes))
+    if IS_X86:
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(I32, 1)]))
+
+
+@intrinsic
+def store_past_caches(typing_context, array, i, v):
+    """simd.load_store.store by write_past_caches."""
+
+    def build(context, builder, sig, args):
+        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), llvm_type(v).as_pointer())
+        write_past_caches(builder, args[2], p, v.lanes * array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, v), build
+
+
+@intrinsic(prefer_literal=True)
+def load_first(typing_context, array, i, n, lanes):
+    """n elements of `array` from index i, zero in the other lanes; memory past them is not touched."""
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+    vector = Vector(array.dtype, lanes.literal_value)
+
+    def build(context, builder, sig, args):
+        t = llvm_type(vector)
+        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), t.as_pointer())
+        mask = lanes_below(context, builder, args[2], vector.lanes)
+        function_type = ir.FunctionType(t, [p.type, I32, mask.type, t])
+        name = intrinsic_name("masked.load", vector) + ".p0"
+        f = cgutils.get_or_insert_function(builder.module, function_type, name)
+        zero = constant(t.element, [0.0] * vector.lanes)
+        return builder.call(f, [p, ir.Constant(I32, array.dtype.bitwidth // 8), mask, zero])
+
+    return vector(array, types.intp, types.intp, lanes), build
+
+
+@intrinsic
+def store_first(typing_context, array, i, n, v):
+    """array[i : i + n] = the first n lanes of v"""
+
+    def build(context, builder, sig, args):
+        t = llvm_type(v)
+        p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), t.as_pointer())
+        mask = lanes_below(context, builder, args[2], v.lanes)
+        function_type = ir.FunctionType(ir.VoidType(), [t, p.type, I32, mask.type])
+        name = intrinsic_name("masked.store", v) + ".p0"
+        f = cgutils.get_or_insert_function(builder.module, function_type, name)
+        builder.call(f, [args[3], p, ir.Constant(I32, array.dtype.bitwidth // 8), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, v), build
+
+
+def fetch_line(builder, pointer):
+    """Have the cache line that `pointer` points to fetched into the second-level cache; nobody waits for it."""
+    place = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+    f = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    reads, second_level, data = (ir.Constant(I32, x) for x in (0, 2, 1))
+    builder.call(f, [place, reads, second_level, data])
+
+
+@intrinsic
+def prefetch(typing_context, array, i):
+    """fetch_line for the line of array[i]."""
+
+    def build(context, builder, sig, args):
+        fetch_line(builder, element_pointer(context, builder, array, args[0], args[1]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
+
+
+@intrinsic
+def at(typing_context, array, i):
+    """array[i] for i >= 0, without Numba's test for a negative index."""
+
+    def build(context, builder, sig, args):
+        return builder.load(element_pointer(context, builder, array, args[0], args[1]))
+
+    return array.dtype(array, types.intp), build
+
+
+@intrinsic
+def converted(typing_context, array, v):
+    """The vector v in the dtype of `array`."""
+    vector = Vector(array.dtype, v.lanes)
+
+    def build(context, builder, sig, args):
+        source, target = llvm_type(v), llvm_type(vector)
+        if source == target:
+            return args[1]
+        narrower = vector.dtype.bitwidth < v.dtype.bitwidth
+        return builder.fptrunc(args[1], target) if narrower else builder.fpext(args[1], target)
+
+    return vector(array, v), build
+
+
+@intrinsic
+def offset(typing_context, pointer, i):
+    """The pointer to element i of an array, or i elements further than a pointer."""
+
+    def build(context, builder, sig, args):
+        return element_pointer(context, builder, pointer, args[0], args[1])
+
+    return types.CPointer(pointer.dtype)(pointer, types.intp), build
+
+
+@intrinsic
+def number(typing_context, array, x):
+    """x in the dtype of `array`."""
+
+    def build(context, builder, sig, args):
+        return context.cast(builder, args[1], x, array.dtype)
+
+    return array.dtype(array, x), build
+
+
+@intrinsic
+def bare(typing_context, named_tuple):
+    """The same named tuple with pointers to first elements in place of arrays. The caller keeps the arrays alive."""
+    fields = [types.CPointer(t.dtype) if isinstance(t, types.Array) else t for t in named_tuple]
+    result = types.NamedTuple(fields, named_tuple.instance_class)
+
+    def build(context, builder, sig, args):
+        values = cgutils.unpack_tuple(builder, args[0], len(fields))
+        values = [
+            context.make_array(t)(context, builder, v).data if isinstance(t, types.Array) else v
+            for t, v in zip(named_tuple, values, strict=True)
+        ]
+        return context.make_tuple(builder, result, values)
+
+    return result(named_tuple), build
+
+
+@intrinsic(prefer_literal=True)
+def fill(typing_context, array, x, lanes):
+    """x in every lane, in the dtype of `array`."""
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+    vector = Vector(array.dtype, lanes.literal_value)
+
+    def build(context, builder, sig, args):
+        return as_vector(context, builder, vector, x, args[1])
+
+    return vector(array, x, lanes), build
+
+
+def make_transpose(past_caches):
+    @intrinsic(prefer_literal=True)
+    def transpose(typing_context, a, a0, a_row, out, out0, out_row, lanes):
+        """out[j, i] = a[i, j] for lanes x lanes elements, in registers; row lengths a_row, out_row."""
+        if not isinstance(lanes, types.IntegerLiteral):
+            return None
+        n = types.intp
+        kind, lanes = lanes, lanes.literal_value
+        align = a.dtype.bitwidth // 8
+
+        def build(context, builder, sig, args):
+            a, a0, a_row, out, out0, out_row, _ = args
+            number = ir.FloatType() if sig.args[0].dtype == types.float32 else ir.DoubleType()
+            vector = ir.VectorType(number, lanes)
+
+            def row(where, pointer, start, stride, i):
+                index = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
+                return builder.bitcast(element_pointer(context, builder, where, pointer, index), vector.as_pointer())
+
+            rows = [builder.load(row(sig.args[0], a, a0, a_row, i), align=align) for i in range(lanes)]
+            size = 1
+            while size < lanes:  # swap the off-diagonal blocks of this size in each pair of rows
+                patterns = []
+                for odd in (0, 1):
+                    picks = [
+                        (j // size % 2 != 0) * lanes + (j // size // 2 * 2 + odd) * size + j % size
+                        for j in range(lanes)
+                    ]
+                    patterns.append(ir.Constant(ir.VectorType(I32, lanes), picks))
+                for i in range(lanes):
+                    if not i & size:
+                        first, second = rows[i], rows[i + size]
+                        rows[i] = builder.shuffle_vector(first, second, patterns[0])
+                        rows[i + size] = builder.shuffle_vector(first, second, patterns[1])
+                size *= 2
+            for i in range(lanes):
+                place = row(sig.args[3], out, out0, out_row, i)
+                if past_caches:
+                    write_past_caches(builder, rows[i], place, lanes * align)
+                else:
+                    builder.store(rows[i], place, align=align)
+            return context.get_dummy_value()
+
+        return types.void(a, n, n, out, n, n, kind), build
+
+    return transpose
+
+
+transpose_square, transpose_past_caches = make_transpose(False), make_transpose(True)

@@ -1,0 +1,106 @@
+"""From a vector's lanes to one number, or to one for each of four vectors.
+
+total(v)  totals(v0, v1, v2, v3)  totals_of_both(u0, u1, u2, u3, v0, v1, v2, v3)  largest(v)  any_of(mask)
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .vector import FLAGS, I32, Vector, constant
+
+
+def _fold(builder, v, lanes, combine):
+    """Halve a vector until one element is left."""
+    while lanes > 1:
+        lanes //= 2
+        low = builder.shuffle_vector(v, v, constant(I32, range(lanes)))
+        high = builder.shuffle_vector(v, v, constant(I32, range(lanes, 2 * lanes)))
+        v = combine(low, high)
+    return builder.extract_element(v, ir.Constant(I32, 0))
+
+
+@intrinsic
+def total(typing_context, v):
+    """The sum over lanes, by halves."""
+
+    def build(context, builder, sig, args):
+        return _fold(builder, args[0], v.lanes, lambda a, b: builder.fadd(a, b, flags=FLAGS))
+
+    return v.dtype(v), build
+
+
+def _totals(builder, vectors):
+    """A vector of the sums over lanes of a power of two of vectors, of as many lanes at least.
+
+    Two at a time, a group of lanes of one and the same group of the other give a group in which each has half: a blend,
+    one shuffle and one addition for both, and all further steps are shared.
+    """
+    n, lanes = len(vectors), vectors[0].type.count
+    size = lanes
+    while len(vectors) > 1:  # those half of the list apart, so that sums come out in order
+        half, size = len(vectors) // 2, size // 2
+        kept = [lane + lanes * (lane // size % 2) for lane in range(lanes)]
+        crossed = [lane ^ size for lane in range(lanes)]
+        crossed = [lane + lanes * (i // size % 2) for i, lane in enumerate(crossed)]
+        vectors = [
+            builder.fadd(
+                *(builder.shuffle_vector(a, b, constant(I32, picks)) for picks in (kept, crossed)), flags=FLAGS
+            )
+            for a, b in zip(vectors[:half], vectors[half:], strict=True)
+        ]
+    (found,) = vectors
+    while size > 1:
+        size //= 2
+        swapped = builder.shuffle_vector(found, found, constant(I32, [lane ^ size for lane in range(lanes)]))
+        found = builder.fadd(found, swapped, flags=FLAGS)
+    return builder.shuffle_vector(found, found, constant(I32, range(0, lanes, lanes // n)))
+
+
+@intrinsic
+def totals(typing_context, v0, v1, v2, v3):
+    """A vector of the four sums over lanes."""
+
+    def build(context, builder, sig, args):
+        return _totals(builder, args)
+
+    return Vector(v0.dtype, 4)(v0, v1, v2, v3), build
+
+
+@intrinsic
+def totals_of_both(typing_context, u0, u1, u2, u3, v0, v1, v2, v3):
+    """The same of the first four and of the last four."""
+    kind = Vector(u0.dtype, 4)
+
+    def build(context, builder, sig, args):
+        if u0.lanes < len(args):
+            halves = [_totals(builder, args[:4]), _totals(builder, args[4:])]
+        else:
+            both = _totals(builder, args)
+            halves = [builder.shuffle_vector(both, both, constant(I32, range(k, k + 4))) for k in (0, 4)]
+        return context.make_tuple(builder, sig.return_type, halves)
+
+    return types.UniTuple(kind, 2)(u0, u1, u2, u3, v0, v1, v2, v3), build
+
+
+@intrinsic
+def largest(typing_context, v):
+    """The maximum over lanes; any NaN may be lost."""
+
+    def build(context, builder, sig, args):
+        return _fold(builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+
+    return v.dtype(v), build
+
+
+@intrinsic
+def any_of(typing_context, mask):
+    """Whether any lane is true."""
+
+    def build(context, builder, sig, args):
+        bits = builder.bitcast(args[0], ir.IntType(mask.lanes))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(mask), build
