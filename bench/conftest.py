@@ -17,7 +17,7 @@ from works import ENTRIES, WORKS
 from fastmlp.benchmarks import results as bench_results
 from fastmlp.benchmarks import tables as bench_tables
 from fastmlp.benchmarks.machine import machine
-from fastmlp.benchmarks.rounds import QUICK, Rules
+from fastmlp.benchmarks.timing import QUICK, Rules
 
 HOW = (
     "Every contestant runs in a process of its own, which begins with its libraries imported: imports are neither in "

@@ -24,7 +24,7 @@ from worker import Failed, Worker
 from works import build
 
 from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
-from fastmlp.benchmarks.rounds import (
+from fastmlp.benchmarks.timing import (
     PAUSE,
     TOO_LONG,
     Entrant,

@@ -61,7 +61,7 @@ SHARE, START_SECONDS = 2, 60.0  # of other workloads; for looking at the card at
 import gpu_works  # noqa: E402
 
 import fastmlp  # noqa: E402
-from fastmlp import crossover  # noqa: E402
+from fastmlp.commands import measure_gpu  # noqa: E402
 from fastmlp.devices import n_threads_available  # noqa: E402
 from fastmlp.files import write_text  # noqa: E402
 
@@ -191,10 +191,10 @@ def measure(name: str, quick: bool, known: dict[str, Any], keep: gpu_works.Keep)
     if name == "limits":
         return gpu_limits.limits(cupy, *((2**24, 1024, 1000) if quick else (2**28, 8192, 100_000)))
     if name == "thresholds":
-        rows: list[crossover.Row] = []
+        rows: list[measure_gpu.Row] = []
         with warnings.catch_warnings(record=True) as said:  # of what could not be measured
             warnings.simplefilter("always")
-            text = str(crossover.measure("cuda", rows.append))
+            text = str(measure_gpu.measure("cuda", rows.append))
         return {"text": text, "rows": rows, "warnings": [str(warning.message) for warning in said]}
     return gpu_works.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()
 

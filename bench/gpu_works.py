@@ -18,7 +18,7 @@ from launches import graphs_of, graphs_of_ways, ways
 from nets_in_step import Contestant, Makers, left_out_if_broken
 
 import fastmlp
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
@@ -219,7 +219,7 @@ def single(
     assert off < GRADIENT_TOLERANCES[precision], f"the gradient is off by {off:.2g}"
     wait, Xd, yd = wait_of(cupy), cupy.asarray(X), cupy.asarray(y)
     fit = lambda n: net.fit(Xd, yd, epochs=n, batch_size=batch, optimizer="adam", verbose=0)
-    found = ways(fit, epochs, fastmlp.heuristics.choose_device_family(net.network, batch, precision, net.dtype))
+    found = ways(fit, epochs, fastmlp.execution.dispatch.choose_device_family(net.network, batch, precision, net.dtype))
     notes = graphs_of_ways(found) | set_up_of(fit, wait, epochs)
     contestants: dict[str, Contestant] = {
         name: (run, wait, 1, n_epochs * n_batches) for name, (run, n_epochs) in found.items()

@@ -1,7 +1,7 @@
 """Where samples-as-lanes stops paying: time of both kernel families over widths and numbers of samples, of a training
 step on one thread, and of a forward pass on as many as each chooses.
 
-Run: python bench/lab_families.py      (prints microseconds and who wins; heuristics.py's thresholds come from here)
+Run: python bench/lab_families.py      (prints microseconds and who wins; dispatch.py's thresholds come from here)
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 import fastmlp
-import fastmlp.heuristics as heuristics
-from fastmlp.heuristics import products
+import fastmlp.execution.dispatch as heuristics
+from fastmlp.execution.dispatch import products
 
 SMALL = ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (16, 8, 1), (24, 5, 1), (20, 20, 1), (24, 24, 1))
 NEAR = ((10, 16, 16, 1), (16, 32, 1), (10, 48, 1), (30, 10, 2), (48, 12, 3), (40, 16, 1), (24, 32, 1), (64, 8, 8, 10))

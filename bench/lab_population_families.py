@@ -35,7 +35,7 @@ def make_fit(sizes, n_nets, n_samples, batch_size, optimizer):
 
 
 def seconds(fit, epochs, in_lanes) -> float:
-    from fastmlp import population_fit
+    from fastmlp.population_training import fit as population_fit
 
     population_fit.choose_nets_family = lambda *_: "lanes" if in_lanes else "alone"
     fit(2)
@@ -54,7 +54,7 @@ def main():
     options = parser.parse_args()
     os.environ["FASTMLP_NUM_THREADS"] = "1"
     start_clean()
-    from fastmlp.heuristics import LANES
+    from fastmlp.execution.dispatch import LANES
 
     for sizes in SIZES:
         n_params = sum((i + 1) * j for i, j in pairwise(sizes))

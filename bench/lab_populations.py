@@ -1,4 +1,4 @@
-"""What does a fit of a population cost beside its epochs? The measurement behind scheduler.py and population_fit.py.
+"""What does a fit of a population cost beside its epochs? The measurement behind scheduler.py and fit.py.
 
     python bench/lab_populations.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
                                     [--epochs 1,16,500] [--records 64] [--rest 0.03]
@@ -49,11 +49,11 @@ def main():
     options = parser.parse_args()
     start_clean()
     import fastmlp
-    from fastmlp import population_fit
     from fastmlp.kernels.cpu import backend
+    from fastmlp.population_training import fit
 
     if options.records:
-        population_fit.MOST_RECORDS = options.records
+        fit.MOST_RECORDS = options.records
     clocks = [Clock(backend, name) for name in ("train_nets", "evaluate_nets")]
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0], np.float32)
     sizes, lengths = tuple(map(int, options.sizes.split("-"))), [int(n) for n in options.epochs.split(",")]

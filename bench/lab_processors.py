@@ -1,4 +1,4 @@
-"""What do this machine's processors share, second by second? The measurement behind processors.py and
+"""What do this machine's processors share, second by second? The measurement behind cpu_wakeup.py and
 layerwise_data_parallel.py.
 
 Run on an otherwise idle machine: python bench/lab_processors.py [SECONDS]
@@ -15,7 +15,7 @@ import time
 
 from meeting import seconds_to_meet
 
-from fastmlp.benchmarks.processors import Processors
+from fastmlp.benchmarks.cpu_wakeup import Processors
 
 
 def main(seconds: int) -> None:

@@ -11,10 +11,10 @@ import time
 import numpy as np
 
 import fastmlp
-import fastmlp.heuristics as heuristics
+import fastmlp.execution.dispatch as heuristics
 from fastmlp.devices import n_threads_available
-from fastmlp.heuristics import products
-from fastmlp.leftovers import leftovers
+from fastmlp.execution.buffer_cache import leftovers
+from fastmlp.execution.dispatch import products
 
 NETS = (
     (2, 8, 1), (2, 16, 16, 1), (16, 24, 24, 1), (64, 8, 8, 10), (30, 40, 40, 2), (64, 64, 32, 10), (64, 100, 10),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 
 # A step of a small net takes several times as long layer by layer; so many times fewer epochs of it do.
 FEWER_BY_LAYERS = 8
@@ -21,17 +21,17 @@ def reason(error: BaseException) -> str:
 @contextmanager
 def launched(graphs: bool, by_layers: bool) -> Iterator[None]:
     """Within, fits replay their steps as graphs or launch them one by one, and small nets are trained as large ones."""
-    before = os.environ.get("FASTMLP_CUDA_GRAPHS"), fastmlp.heuristics.BLOCK_UP_TO_PARAMS
+    before = os.environ.get("FASTMLP_CUDA_GRAPHS"), fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
     os.environ["FASTMLP_CUDA_GRAPHS"] = str(int(graphs))
     if by_layers:
-        fastmlp.heuristics.BLOCK_UP_TO_PARAMS = -1
+        fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS = -1
     try:
         yield
     finally:
         os.environ.pop("FASTMLP_CUDA_GRAPHS")
         if before[0] is not None:
             os.environ["FASTMLP_CUDA_GRAPHS"] = before[0]
-        fastmlp.heuristics.BLOCK_UP_TO_PARAMS = before[1]
+        fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS = before[1]
 
 
 def ways(fit: Callable[[int], Any], epochs: int, family: str) -> dict[str, tuple[Callable[[], None], int]]:

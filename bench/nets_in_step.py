@@ -16,7 +16,7 @@ import numpy as np
 from launches import graphs_of_ways, reason, ways
 
 import fastmlp
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 
 RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 # How far two steps may lead from where exact ones do, of their length. The first steps of Adam are its rate in the
@@ -84,7 +84,7 @@ class Ours:
         self.start, self.batch = self.population.params.copy(), batch
         self.X, self.y = cupy.asarray(X), cupy.asarray(y)
         choice = self.population.network, n_nets, batch, self.population.device, self.population.dtype
-        assert fastmlp.heuristics.choose_nets_family(*choice) == "batched", "these nets are not trained in step"
+        assert fastmlp.execution.dispatch.choose_nets_family(*choice) == "batched", "these nets are not trained in step"
 
     def run(self, epochs: int, shuffle: bool = True, n_samples: int | None = None) -> None:
         self.population.fit(

@@ -12,7 +12,7 @@ from flat import offsets
 from peers import ARITHMETIC, POPULATION, STOPPING, Peer
 from work import Entry, at_most, fits
 
-from fastmlp.benchmarks.rounds import FEWEST_RUNS
+from fastmlp.benchmarks.timing import FEWEST_RUNS
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)

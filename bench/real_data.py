@@ -21,7 +21,7 @@ import pandas as pd
 from rich.console import Console
 
 from fastmlp import MLP, Adam, EarlyStopping
-from fastmlp.jobs import TrainSettings, train
+from fastmlp.commands.train_predict import TrainSettings, train
 
 REFERENCE = {
     "adult": "accuracy 0.8394",

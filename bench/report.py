@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--readme", action="store_true", help="write README.md's tables anew")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
-    from fastmlp.benchmarks import page as bench_page
+    from fastmlp.benchmarks import html_page as bench_page
     from fastmlp.benchmarks import results as bench_results
     from fastmlp.files import write_text
 

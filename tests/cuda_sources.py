@@ -11,11 +11,11 @@ import numpy as np
 from cuda_cases import OF_LAYERS
 
 from fastmlp import MLP
+from fastmlp.execution.plan import describe_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.kernels.structs import Data
-from fastmlp.plan import describe_net
 
 HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
 SWITCHES = ("WEIGHTED", "CLIPPED", "LAYERED", "SHUFFLES", "SCHEDULED", "PENALISED", "VALIDATES")

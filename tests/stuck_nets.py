@@ -16,7 +16,7 @@ import numpy as np
 import toy_data as data
 
 from fastmlp import MLP, SGD, Adam, AdamW, DivergenceWarning, Normal, Population, Uniform
-from fastmlp.diagnosis.story import BUGS, CURED, ONE_HOT, trained
+from fastmlp.commands.stuck_demo import BUGS, CURED, ONE_HOT, trained
 
 
 class Trained(NamedTuple):

@@ -1,11 +1,11 @@
-"""fastmlp.array_files: arrays of .npz files, and files that hold none."""
+"""fastmlp.data.npz: arrays of .npz files, and files that hold none."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fastmlp.array_files import read_npz
+from fastmlp.data.npz import read_npz
 
 
 def test_arrays_by_name(tmp_path):

@@ -1,4 +1,4 @@
-"""fastmlp.cells: one meaning of a cell, in whatever type it comes."""
+"""fastmlp.tables.cells: one meaning of a cell, in whatever type it comes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fastmlp.cells import Spellings, categories_of, contents, examples, read_numbers, spelled_alike, text_of
+from fastmlp.tables.cells import Spellings, categories_of, contents, examples, read_numbers, spelled_alike, text_of
 
 pd = pytest.importorskip("pandas")
 

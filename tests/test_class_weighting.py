@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.class_weighting import split_and_weighted, weighted_by_class
-from fastmlp.data import make_data, split
+from fastmlp.data.class_weighting import split_and_weighted, weighted_by_class
+from fastmlp.data.validation import make_data, split
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64", "random_state": 3}
 WEIGHTS = {0: 1.0, 1: 5.0}
@@ -85,7 +85,7 @@ def test_population_share_leaves_class_weights_out(samples):
     pop = Population((2, 3, 1), 3, **SETTINGS)
     held = {"validation_fraction": 0.25, "early_stopping": 50}
     result = pop.fit(X, y, epochs=1, class_weight=WEIGHTS, verbose=0, **held)
-    from fastmlp.choices import LateGenerator
+    from fastmlp.checks import LateGenerator
 
     numbers = np.arange(len(X))
     marked = make_data(np.c_[numbers, numbers], y, pop.network, np.dtype(float))

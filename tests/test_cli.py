@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.cli import app
-from fastmlp.train_command import Scaling, Task
+from fastmlp.commands.cli import app
+from fastmlp.commands.train_options import Scaling, Task
 
 QUICK = ["--epochs", "30", "--hidden", "16", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
 
@@ -78,7 +78,7 @@ def test_help_names_every_command(run):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys\nfrom fastmlp.cli import app\n"
+        "import sys\nfrom fastmlp.commands.cli import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         "print([name for name in ('numpy', 'numba', 'scipy', 'pandas', 'safetensors') if name in sys.modules])"
     )
@@ -105,20 +105,21 @@ def test_measuring_needs_a_gpu(run):
 
 def test_measuring_a_gpu(run, cuda, monkeypatch, tmp_path):
     """A row for each size, then what "auto" goes by."""
-    from fastmlp import crossover, thresholds
+    from fastmlp import gpu_thresholds
+    from fastmlp.commands import measure_gpu
 
-    monkeypatch.setattr(thresholds, "base_folder", lambda: tmp_path)
-    thresholds.thresholds_of.cache_clear()
+    monkeypatch.setattr(gpu_thresholds, "base_folder", lambda: tmp_path)
+    gpu_thresholds.thresholds_of.cache_clear()
     assert "device='auto' takes cuda from 5e+10 multiply-adds in all" in run("devices").stdout
     seconds = {"cpu": 2e-6, "cuda": 1e-6}
-    job = lambda device, size: crossover.Job(f"size {size}", size, 1, lambda: size * seconds[device])
+    job = lambda device, size: measure_gpu.Job(f"size {size}", size, 1, lambda: size * seconds[device])
     for name, value in (("WIDTHS", (8, 16)), ("NETS", (3,)), ("one_net", job), ("population", job)):
-        monkeypatch.setattr(crossover, name, value)
-    monkeypatch.setattr(crossover, "seconds_of_step", lambda job: job.fit())
-    monkeypatch.setattr(crossover, "seconds_to_start", lambda device: 1.0)
-    monkeypatch.setattr(crossover, "NAMES", "print('cuda')")
+        monkeypatch.setattr(measure_gpu, name, value)
+    monkeypatch.setattr(measure_gpu, "seconds_of_step", lambda job: job.fit())
+    monkeypatch.setattr(measure_gpu, "seconds_to_start", lambda device: 1.0)
+    monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda')")
     result = run("devices", "--measure")
-    thresholds.thresholds_of.cache_clear()
+    gpu_thresholds.thresholds_of.cache_clear()
     assert result.exit_code == 0
     *table, last = result.stdout.splitlines()[-4:]
     assert [row.split()[:2] for row in table] == [["size", "8"], ["size", "16"], ["size", "3"]]
@@ -127,8 +128,8 @@ def test_measuring_a_gpu(run, cuda, monkeypatch, tmp_path):
 
 
 def test_choices_are_those_of_the_library():
-    from fastmlp.columns import SCALINGS
-    from fastmlp.targets import TASKS
+    from fastmlp.tables.column_encoders import SCALINGS
+    from fastmlp.tables.target_encoder import TASKS
 
     assert tuple(task.value for task in Task) == TASKS
     assert tuple(scaling.value for scaling in Scaling) == SCALINGS
@@ -328,11 +329,11 @@ def verdict(monkeypatch):
     """Stands in for the diagnosis, which has tests of its own, and for the measured rate."""
     from types import SimpleNamespace
 
-    import fastmlp.speed
+    import fastmlp.html_report.roofline
 
     said = SimpleNamespace(title="Converged", confidence=1.0, evidence={}, remedy="", experiment="")
     monkeypatch.setattr(fastmlp, "diagnose", lambda *given, **others: said, raising=False)
-    monkeypatch.setattr(fastmlp.speed, "product_rate", lambda dtype: 1e11)
+    monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 
 def test_report_of_a_trained_table(run, tables, tmp_path, verdict):
@@ -381,9 +382,9 @@ def test_report_of_a_net_of_ones_own(run, tmp_path, verdict, rng):
 
 
 def test_bench_writes_a_page(run, tmp_path, monkeypatch):
-    from fastmlp.benchmarks import quick as bench_quick
+    from fastmlp.benchmarks import quick_suite as bench_quick
     from fastmlp.benchmarks import results as bench_results
-    from fastmlp.benchmarks.rounds import Rules
+    from fastmlp.benchmarks.timing import Rules
 
     monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
     result = run("bench", "xor", "--output", tmp_path / "page.html")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fastmlp.cli import app
-from fastmlp.jobs import check_table_path, write_table
-from fastmlp.tabular import read_table
+from fastmlp.commands.cli import app
+from fastmlp.commands.train_predict import check_table_path, write_table
+from fastmlp.tables.preprocessing import read_table
 
 
 def test_one_stuck_net_or_many():

@@ -9,10 +9,10 @@ from safetensors.numpy import save as to_bytes
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.cli import app
-from fastmlp.jobs import write_table
-from fastmlp.persistence import KEY
-from fastmlp.tabular import Preprocessing, read_table
+from fastmlp.commands.cli import app
+from fastmlp.commands.train_predict import write_table
+from fastmlp.saving.persistence import KEY
+from fastmlp.tables.preprocessing import Preprocessing, read_table
 
 pd = pytest.importorskip("pandas")
 

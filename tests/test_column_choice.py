@@ -1,10 +1,10 @@
-"""fastmlp.column_choice: the columns a net learns from. The command's own mistakes are in test_cli.py."""
+"""fastmlp.tables.column_selection: the columns a net learns from. The command's own mistakes are in test_cli.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from fastmlp.column_choice import select_columns
+from fastmlp.tables.column_selection import select_columns
 
 pd = pytest.importorskip("pandas")
 TABLE = pd.DataFrame({name: [1, 2] for name in ("id", "Size", "a,b", "age", "price")})

@@ -1,4 +1,4 @@
-"""fastmlp.columns: the encoders alone; how they are chosen and used on tables is in test_tabular.py."""
+"""fastmlp.tables.column_encoders: the encoders alone; how they are chosen and used on tables is in test_tabular.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from fastmlp.columns import (
+from fastmlp.tables.column_encoders import (
     KINDS,
     CategoryColumn,
     QuantileColumn,

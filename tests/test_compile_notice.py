@@ -11,11 +11,11 @@ import pytest
 from test_watchers import Terminal
 
 import fastmlp
-from fastmlp import compile_notice
-from fastmlp.compile_notice import TEXT, CompileNotices, Notice
+from fastmlp.console import compile_notice
+from fastmlp.console.compile_notice import TEXT, CompileNotices, Notice
+from fastmlp.console.progress_bar import Progress
 from fastmlp.kernels.jit import call
 from fastmlp.kernels.jit.compile_time import announced
-from fastmlp.progress import Progress
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_closed_stream_is_no_reason_not_to_compile(at_once, monkeypatch):
 
 
 def test_an_open_bar_says_it(at_once, monkeypatch):
-    monkeypatch.setattr("fastmlp.progress.SHOW_AFTER", 0.0)
+    monkeypatch.setattr("fastmlp.console.progress_bar.SHOW_AFTER", 0.0)
     monkeypatch.setenv("TERM", "xterm")
 
     def work():
@@ -133,7 +133,7 @@ def classify():
 
 
 def xor():
-    from fastmlp.xor import NETS
+    from fastmlp.commands.xor_demo import NETS
 
     NETS[3].train(0)
 
@@ -162,7 +162,7 @@ def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
     for module in [m for name, m in sys.modules.items() if name.startswith("fastmlp.kernels.")]:
         if getattr(module, "entry", None) is found:
             monkeypatch.setattr(module, "entry", announcing)
-    fastmlp.leftovers.leftovers.forget()
+    fastmlp.execution.buffer_cache.leftovers.forget()
     assert (TEXT in shown(monkeypatch, work)) == expected
 
 
@@ -176,7 +176,7 @@ def test_an_end_without_a_beginning():
 def test_a_forked_process_begins_anew(fresh_python):
     """Also where another thread had the lock at that moment."""
     done = fresh_python(
-        "import os, sys\nfrom fastmlp.compile_notice import notice\nnotice.bars.append(print)\n"
+        "import os, sys\nfrom fastmlp.console.compile_notice import notice\nnotice.bars.append(print)\n"
         "with notice._lock:\n    child = os.fork()\nif child:\n    sys.exit(os.waitpid(child, 0)[1])\n"
         "notice._finish()\nassert notice.bars == []\n"
     )

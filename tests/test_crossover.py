@@ -5,10 +5,10 @@ from math import inf, sqrt
 import pytest
 
 import fastmlp
-from fastmlp import crossover
-from fastmlp.crossover import Job, Row, crossing, seconds_to_start
+from fastmlp.commands import measure_gpu
+from fastmlp.commands.measure_gpu import Job, Row, crossing, seconds_to_start
 from fastmlp.devices import _find_cuda, resolve, thresholds
-from fastmlp.thresholds import ESTIMATES, thresholds_of
+from fastmlp.gpu_thresholds import ESTIMATES, thresholds_of
 
 
 def rows(*ratios):
@@ -30,7 +30,7 @@ def test_crossing(ratios, wanted):
 
 @pytest.fixture
 def kept(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.thresholds.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.gpu_thresholds.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
     yield
     thresholds_of.cache_clear()
@@ -42,17 +42,17 @@ def made_up(monkeypatch):
     of a population, and starts in 3 s.
     """
     job = lambda device, size, on_gpu: Job(str(size), size, 1, lambda epochs: size / 1e9 if device == "cpu" else on_gpu)
-    monkeypatch.setattr(crossover, "one_net", lambda device, size: job(device, size, 1e-5))
-    monkeypatch.setattr(crossover, "population", lambda device, size: job(device, size, 2e-6))
-    monkeypatch.setattr(crossover, "WIDTHS", (1000, 100_000))
-    monkeypatch.setattr(crossover, "NETS", (100, 10_000))
-    monkeypatch.setattr(crossover, "seconds_of_step", lambda job: job.fit(1))
-    monkeypatch.setattr(crossover, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0}.get)
+    monkeypatch.setattr(measure_gpu, "one_net", lambda device, size: job(device, size, 1e-5))
+    monkeypatch.setattr(measure_gpu, "population", lambda device, size: job(device, size, 2e-6))
+    monkeypatch.setattr(measure_gpu, "WIDTHS", (1000, 100_000))
+    monkeypatch.setattr(measure_gpu, "NETS", (100, 10_000))
+    monkeypatch.setattr(measure_gpu, "seconds_of_step", lambda job: job.fit(1))
+    monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0}.get)
 
 
 def test_measured_thresholds_are_what_auto_goes_by(cuda, kept, made_up):
     shown = []
-    found = crossover.measure("cuda", shown.append)
+    found = measure_gpu.measure("cuda", shown.append)
     assert [row.work for row in shown] == [1000, 100_000, 100, 10_000]
     assert found[:3] == pytest.approx((3e9, 1e4, 2e3))
     assert found == thresholds(fastmlp.devices()[1])
@@ -64,38 +64,40 @@ def test_measured_thresholds_are_what_auto_goes_by(cuda, kept, made_up):
 def test_starts_are_measured_before_this_process_is_on_the_gpu(cuda, kept, made_up, monkeypatch):
     """A GPU may take one process at a time."""
     looked = []
-    monkeypatch.setattr(crossover, "seconds_to_start", lambda _: looked.append(_find_cuda.cache_info().currsize) or 1.0)
+    monkeypatch.setattr(
+        measure_gpu, "seconds_to_start", lambda _: looked.append(_find_cuda.cache_info().currsize) or 1.0
+    )
     _find_cuda.cache_clear()
-    crossover.measure("cuda")
+    measure_gpu.measure("cuda")
     assert looked == [0, 0]
     assert _find_cuda.cache_info().currsize == 1
 
 
 def test_starts_of_gpus_are_measured_from_outside(monkeypatch):
     """By processes that are on one GPU each; this one does not even look for them."""
-    monkeypatch.setattr(crossover, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0, "cuda:1": 2.5}.get)
-    monkeypatch.setattr(crossover, "NAMES", "print('cuda', 'cuda:1')")
+    monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0, "cuda:1": 2.5}.get)
+    monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda', 'cuda:1')")
     _find_cuda.cache_clear()
-    assert crossover.starts_of_gpus() == {"cuda": 3.0, "cuda:1": 1.5}
+    assert measure_gpu.starts_of_gpus() == {"cuda": 3.0, "cuda:1": 1.5}
     assert _find_cuda.cache_info().currsize == 0
 
 
 def test_a_gpu_that_takes_no_second_process(cuda, kept, made_up, monkeypatch):
     """The rest is measured."""
-    monkeypatch.setattr(crossover, "seconds_to_start", seconds_to_start)
-    monkeypatch.setattr(crossover, "START", "import sys\nsys.exit('all devices are busy' * (sys.argv[1] == 'cuda'))")
+    monkeypatch.setattr(measure_gpu, "seconds_to_start", seconds_to_start)
+    monkeypatch.setattr(measure_gpu, "START", "import sys\nsys.exit('all devices are busy' * (sys.argv[1] == 'cuda'))")
     with pytest.warns(UserWarning, match=r"How long cuda takes to start was not measured.*\(all devices are busy\)\.$"):
-        found = crossover.measure("cuda")
+        found = measure_gpu.measure("cuda")
     assert found == (ESTIMATES.total, *map(pytest.approx, (1e4, 2e3)), "measured here")
 
 
 def test_real_times(cuda, kept, monkeypatch):
     sizes = {"WIDTHS": (2, 3), "NETS": (3, 130), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0}
     for name, value in sizes.items():
-        monkeypatch.setattr(crossover, name, value)
-    monkeypatch.setattr(crossover, "seconds_to_start", lambda device: 1.0)
+        monkeypatch.setattr(measure_gpu, name, value)
+    monkeypatch.setattr(measure_gpu, "seconds_to_start", lambda device: 1.0)
     shown = []
-    assert crossover.measure("cuda", shown.append).total == 0.0
+    assert measure_gpu.measure("cuda", shown.append).total == 0.0
     assert [row.name for row in shown] == ["64-2-2-10", "64-3-3-10", "3 of 2-2-1", "130 of 2-2-1"]
     assert shown[-1].work == 130 * 4 * (3 * (4 + 2) - 4)
     assert all(0.0 < row.processor < 10.0 and 0.0 < row.gpu < 10.0 for row in shown)

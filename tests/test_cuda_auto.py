@@ -9,7 +9,7 @@ from cuda_cases import follow_sgd, reference_of
 import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import resolve
-from fastmlp.thresholds import ESTIMATES, remember, thresholds_of
+from fastmlp.gpu_thresholds import ESTIMATES, remember, thresholds_of
 
 SIZES = (3, 5, 2)
 ONE = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)  # multiply-adds of a step of one net, all samples at once
@@ -25,7 +25,7 @@ def thresholds(cuda, monkeypatch, tmp_path):
     """Those of "auto" for this machine's emulated GPU, as set(total, at_once, in_one_launch) makes them; estimates
     before that.
     """
-    monkeypatch.setattr("fastmlp.thresholds.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.gpu_thresholds.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
     cpu, gpu = (row.description for row in fastmlp.devices()[:2])
     yield lambda total, at_once, in_one_launch: remember(gpu, cpu, total, at_once, in_one_launch)
@@ -81,7 +81,7 @@ def test_auto_weighs_populations_by_launches(thresholds, monkeypatch, samples):
     thresholds(10.0 * ONE, ONE, 11.0 * ONE)
     pop.fit(X, y, epochs=2, verbose=0)
     assert pop.device.name == "cpu"
-    monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", 0)
+    monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", 0)
     pop.fit(X, y, epochs=2, verbose=0)
     assert pop.device.name == "cuda", "step by step"
     assert "in one launch;" not in pop.device.reason

@@ -3,8 +3,8 @@
 import pytest
 from cuda_cases import Place, sizes_moved
 
-import fastmlp.pace
-import fastmlp.population_fit
+import fastmlp.population_training.fit
+import fastmlp.training.call_autotune
 from fastmlp import MLP, Population
 
 pytestmark = pytest.mark.thinned(3)
@@ -20,8 +20,8 @@ def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
     """Those that it is validated with too."""
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
 
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
     place, steps, gradient = Place(name, monkeypatch), [], NarrowWork.gradient
     monkeypatch.setattr(NarrowWork, "gradient", lambda *given: (steps.append("narrow"), gradient(*given)))
     given = [rng.random(shape) for shape in ((53, 3), (53, 2), 53, (31, 3), (31, 2))]
@@ -43,7 +43,7 @@ def test_samples_of_a_population(cuda, monkeypatch, name, n_nets, windows, own, 
     """Also where there is no memory for all nets at once, and where nets are trained one by one."""
     from fastmlp.kernels.cuda.population import train, window
 
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
     if windows > 1:
         monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # for one
     opened, begin = [], window.Window.__init__

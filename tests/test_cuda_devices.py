@@ -10,8 +10,8 @@ import pytest
 from cuda_cases import Place, fit_seed, follow_sgd, reference_of
 
 import fastmlp
-import fastmlp.pace
-import fastmlp.population_fit
+import fastmlp.population_training.fit
+import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, Population
 
 pytestmark = pytest.mark.thinned(3)
@@ -188,7 +188,7 @@ def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
 def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size, message, rng):
     """And the setting helps."""
     Place("layers", monkeypatch)
-    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 5)
+    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 5)
     X, y = samples(rng, 600)
     net = make()
     emulated_cuda.settings.limit = 30_000
@@ -314,8 +314,8 @@ def test_fits_in_two_threads_do_not_disturb_each_other(cuda, monkeypatch, name, 
     kernels are compiled by both.
     """
     place = Place(name, monkeypatch)
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
     X, y = samples(rng, 30)
     nets = [make(dtype="float64", dropout=0.2, random_state=k) for k in range(2)]
     references = [reference_of(net.network, net.params) for net in nets]
@@ -369,11 +369,11 @@ def test_statistics_are_the_processors(cuda):
 
 
 def test_progress_counts_finished_nets(cuda, monkeypatch):
-    import fastmlp.progress
+    import fastmlp.console.progress_bar
 
     shown = []
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", lambda self, done, loss: shown.append(done))
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, loss: shown.append(done))
     Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
     assert shown == sorted(shown)

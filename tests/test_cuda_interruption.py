@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from cuda_cases import Place, follow_sgd, reference_of
 
-import fastmlp.pace
-import fastmlp.population_fit
-import fastmlp.progress
+import fastmlp.console.progress_bar
+import fastmlp.population_training.fit
+import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
 from fastmlp.kernels.structs import LAST_LOSS, POWER1, POWER2
 
@@ -26,8 +26,8 @@ def make(**settings):
 
 @pytest.fixture
 def a_step_a_call(monkeypatch):
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
@@ -233,9 +233,9 @@ def test_the_best_so_far_is_kept(cuda, monkeypatch, name, rng):
         if len(shown) == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     X, y = samples(rng, 24)
     pops = [Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0) for _ in range(2)]
     settings = {"batch_size": 6, "optimizer": Adam(0.2), "validation_data": (X[12:], y[12:]), "verbose": 0}
@@ -335,8 +335,8 @@ SIGNALS = {
 def test_a_signal_ends_a_populations_fit(cuda, a_step_a_call, signal_after, monkeypatch, name, rng):
     """Every net is left as far as it had come; they predict, and are trained on from there."""
     place, (n_launches, steps, epochs) = Place(name, monkeypatch), SIGNALS[name]
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 18)
     pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
     references = [reference_of(pop.network, params) for params in pop.params]

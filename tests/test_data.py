@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from fastmlp import data as border
+from fastmlp.data import validation as border
+from fastmlp.data.population_data import make_nets_data
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
-from fastmlp.network import Network
-from fastmlp.population_data import make_nets_data
+from fastmlp.network.spec import Network
 
 N = 6
 VALUES = np.arange(N * 3).reshape(N, 3) / 4.0

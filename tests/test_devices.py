@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fastmlp import MLP, devices
-from fastmlp.cli import app
+from fastmlp.commands.cli import app
 from fastmlp.devices import backend, check_name, n_threads_available, resolve
 
 
@@ -115,7 +115,7 @@ SAY = """
 import sys, fastmlp
 print(fastmlp.devices()[1].reason)
 sys.argv = ['fastmlp', 'devices']
-from fastmlp.cli import main
+from fastmlp.commands.cli import main
 main()
 """
 

@@ -61,7 +61,7 @@ def test_cuda_raises_and_auto_falls_back(make):
 
 @without_driver
 def test_command():
-    program = "import sys; sys.argv = ['fastmlp', 'devices']; from fastmlp.cli import main; main()"
+    program = "import sys; sys.argv = ['fastmlp', 'devices']; from fastmlp.commands.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert all(

@@ -7,9 +7,9 @@ import fastmlp.kernels.formulas.losses
 from fastmlp.callbacks import MONITORS
 from fastmlp.devices import NAMES
 from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
-from fastmlp.heuristics import PRECISIONS
+from fastmlp.execution.dispatch import PRECISIONS
 from fastmlp.initialization import INITIALIZERS
-from fastmlp.network import HIDDEN
+from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.schedules import SCHEDULES
 from fastmlp.sweeps import KNOWN

@@ -1,11 +1,11 @@
-"""fastmlp.experiment_data: the folder of data sets, and files in it that are not what they should be."""
+"""fastmlp.commands.experiment_data: the folder of data sets, and files in it that are not what they should be."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fastmlp.experiment_data import arrays, data_folder
+from fastmlp.commands.experiment_data import arrays, data_folder
 
 
 def test_the_folder(monkeypatch, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.finiteness import SMALL, are_finite
+from fastmlp.data.finiteness import SMALL, are_finite
 
 
 def as_is(params):

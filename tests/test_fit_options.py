@@ -1,12 +1,12 @@
-"""fastmlp.fit_options: what a history keeps of how fit was called."""
+"""fastmlp.training.fit_options: what a history keeps of how fit was called."""
 
 import json
 
 import numpy as np
 
 from fastmlp import SGD, EarlyStopping
-from fastmlp.fit_options import Options
 from fastmlp.kernels.structs import METRIC_NONE, Data
+from fastmlp.training.fit_options import Options
 
 
 def samples(n, weighted):

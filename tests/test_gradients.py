@@ -11,7 +11,7 @@ from tolerances import TOLERANCES
 from fastmlp import MLP
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.network import ELEMENTWISE
+from fastmlp.network.spec import ELEMENTWISE
 
 DTYPES = ("float32", "float64")
 PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
@@ -95,7 +95,7 @@ def test_sample_weight(family, k, rng):
 
 def test_gradient_in_blocks(family, rng, monkeypatch):
     """Data of more rows than are taken at a time."""
-    monkeypatch.setattr("fastmlp.objective.ROWS", 10)
+    monkeypatch.setattr("fastmlp.training.objective.ROWS", 10)
     net, reference = net_and_reference((3, 5, 2), "relu", "squared_error", "identity", "float64", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 

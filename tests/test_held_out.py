@@ -6,9 +6,9 @@ import toy_data as data
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.cli import app
-from fastmlp.held_out import parts_as_trained
-from fastmlp.jobs import read_samples, split_rows
+from fastmlp.commands.cli import app
+from fastmlp.commands.train_predict import read_samples, split_rows
+from fastmlp.tables.held_out_rows import parts_as_trained
 
 pd = pytest.importorskip("pandas")
 

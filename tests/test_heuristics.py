@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 from fastmlp import MLP
 from fastmlp.devices import Device
-from fastmlp.heuristics import (
+from fastmlp.execution.dispatch import (
     choose_device_family,
     choose_evaluation_family,
     choose_evaluation_threads,
@@ -155,7 +155,7 @@ def test_family_of_nets_on_a_processor(n_nets, wanted):
 
 @pytest.mark.parametrize("available", (1, 2, 64))
 def test_threads(available, monkeypatch):
-    monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda: available)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
     large = network(LARGE)
     counts = [choose_threads(large, "per_layer", rows) for rows in (1, 8, 16, 64, 256, 4096, 100_000)]
     assert counts == sorted(counts)
@@ -174,7 +174,7 @@ def test_threads(available, monkeypatch):
 
 @pytest.mark.parametrize("available", (1, 2, 64))
 def test_threads_of_an_evaluation(available, monkeypatch):
-    monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda: available)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
     small, large = network((64, 64, 32, 10)), network(LARGE)
     counts = [choose_evaluation_threads(small, rows) for rows in (1, 100, 1000, 1797, 100_000)]
     assert counts == [1, 1, 1, min(2, available), available]

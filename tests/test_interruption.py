@@ -1,4 +1,4 @@
-"""fastmlp.interruption: a fit that Ctrl-C ended ends what comes after it."""
+"""fastmlp.training.interruption: a fit that Ctrl-C ended ends what comes after it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fastmlp import MLP, Population, crossover, jobs, xor
-from fastmlp.cli import app
+from fastmlp import MLP, Population
+from fastmlp.commands import measure_gpu, train_predict, xor_demo
+from fastmlp.commands.cli import app
 from fastmlp.history import History
-from fastmlp.interruption import interruption_says, uninterrupted
+from fastmlp.training.interruption import interruption_says, uninterrupted
 
 
 def interrupted_history():
@@ -46,21 +47,21 @@ def says_130(*arguments):
 
 
 def test_the_four_nets_of_xor(monkeypatch):
-    monkeypatch.setattr(xor.MLP, "fit", lambda *_, **__: interrupted_history())
+    monkeypatch.setattr(xor_demo.MLP, "fit", lambda *_, **__: interrupted_history())
     says_130("xor")
 
 
 @pytest.mark.parametrize("n_finished", [0, 3])
 def test_many_nets_are_summed_up_as_far_as_they_came(monkeypatch, n_finished):
     result = SimpleNamespace(interrupted=True, n_finished=n_finished, summary=lambda: "three nets")
-    monkeypatch.setattr(xor.Population, "fit", lambda *_, **__: result)
+    monkeypatch.setattr(xor_demo.Population, "fit", lambda *_, **__: result)
     assert ("three nets" in says_130("xor", "--nets", 5).stdout) == bool(n_finished)
 
 
 def test_measuring_devices(monkeypatch):
     for kind in (MLP, Population):
         monkeypatch.setattr(kind, "fit", lambda *_, **__: interrupted_history())
-    for job in (crossover.one_net("cpu", 8), crossover.population("cpu", 3)):
+    for job in (measure_gpu.one_net("cpu", 8), measure_gpu.population("cpu", 3)):
         with pytest.raises(KeyboardInterrupt):
             job.fit(epochs=1)
 
@@ -80,4 +81,4 @@ def test_other_commands(monkeypatch, tmp_path, command):
     says_130(command, *arguments.get(command, []))
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "before"
-    assert jobs.load is interrupt
+    assert train_predict.load is interrupt

@@ -1,11 +1,11 @@
-"""fastmlp.jobs: the held-out part. What the jobs do as a whole is in test_cli.py."""
+"""fastmlp.commands.train_predict: the held-out part. What the jobs do as a whole is in test_cli.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fastmlp.jobs import split_rows
+from fastmlp.commands.train_predict import split_rows
 
 pd = pytest.importorskip("pandas")
 

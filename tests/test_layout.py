@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastmlp.layout import PADDING, Layout
+from fastmlp.network.parameter_layout import PADDING, Layout
 
 SIZES = ((1, 1), (2, 3, 1), (4, 1, 1, 5), (3, 16, 17, 2))
 

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-import fastmlp.leftovers
+import fastmlp.execution.buffer_cache
 from fastmlp import MLP, OptimizerState, Population
-from fastmlp.leftovers import leftovers
+from fastmlp.execution.buffer_cache import leftovers
 
 DATA = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
 
@@ -106,7 +106,7 @@ def test_a_fit_within_a_fit_has_buffers_of_its_own():
 
 
 def test_large_buffers_are_not_left(monkeypatch):
-    monkeypatch.setattr(fastmlp.leftovers, "MOST_BYTES", 1000)
+    monkeypatch.setattr(fastmlp.execution.buffer_cache, "MOST_BYTES", 1000)
     leftovers.left.clear()
     one_fit(50)
     some_nets(7)

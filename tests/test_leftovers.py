@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
+from fastmlp.execution.buffer_cache import MOST_BYTES, Leftovers
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.threads.thread_team import Team
-from fastmlp.leftovers import MOST_BYTES, Leftovers
 
 DATA = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
 

@@ -1,4 +1,4 @@
-"""fastmlp.metrics against figures worked out by hand and the definition over all pairs."""
+"""fastmlp.tables.metrics against figures worked out by hand and the definition over all pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fastmlp.metrics import classification_metrics, regression_metrics, roc_auc
+from fastmlp.tables.metrics import classification_metrics, regression_metrics, roc_auc
 
 
 def test_classification_metrics_by_hand():

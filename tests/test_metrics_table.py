@@ -1,4 +1,4 @@
-"""fastmlp.metrics_table: the net's figures beside those of a baseline."""
+"""fastmlp.commands.metrics_table: the net's figures beside those of a baseline."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.metrics_table import PartMetrics, baseline_outputs, baseline_sentences, measure_parts, print_metrics
-from fastmlp.targets import Target
+from fastmlp.commands.metrics_table import (
+    PartMetrics,
+    baseline_outputs,
+    baseline_sentences,
+    measure_parts,
+    print_metrics,
+)
+from fastmlp.tables.target_encoder import Target
 
 CLASSES = Target("label", "classification", classes=("no", "yes"))
 PRICE = Target("price", "regression", mean=10.0, std=2.0)

@@ -7,7 +7,7 @@ import pytest
 
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.network import ELEMENTWISE, Network
+from fastmlp.network.spec import ELEMENTWISE, Network
 
 GOOD = {
     "layer_sizes": (3, 4, 5, 2),

@@ -1,4 +1,4 @@
-"""fastmlp.option_values: what the command line takes, and its own words for what it does not."""
+"""fastmlp.commands.option_parsers: what the command line takes, and its own words for what it does not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fastmlp.cli import app
-from fastmlp.option_values import MOST_SEED, choice, layer_sizes, number, share, whole_number
+from fastmlp.commands.cli import app
+from fastmlp.commands.option_parsers import MOST_SEED, choice, layer_sizes, number, share, whole_number
 
 
 class Colour(str, Enum):

@@ -1,6 +1,6 @@
 """Calls grow to a short time, and the number of threads follows what is measured."""
 
-from fastmlp.pace import LONG_CALL, SHORT_CALL, Pace
+from fastmlp.training.call_autotune import LONG_CALL, SHORT_CALL, Pace
 
 
 def run(pace, seconds_per_step, n_calls):

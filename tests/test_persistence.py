@@ -14,7 +14,7 @@ from safetensors.numpy import save as to_bytes
 
 import fastmlp
 from fastmlp.initialization import Normal, Uniform, UniformByFanIn
-from fastmlp.persistence import FORMAT, KEY, _read
+from fastmlp.saving.persistence import FORMAT, KEY, _read
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_predictions_survive(net, path, rng):
 
 def test_preprocessing_survives(path):
     pd = pytest.importorskip("pandas")
-    from fastmlp.tabular import Preprocessing
+    from fastmlp.tables.preprocessing import Preprocessing
 
     table = pd.DataFrame({"a": [1.0, 2.0, None], "b": ["x", "y", "x"], "y": ["no", "yes", "no"]})
     net = fastmlp.MLP((4, 2), loss="softmax_cross_entropy")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
+from fastmlp.execution.plan import Plan, describe_net
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.formulas.activations import CODES
 from fastmlp.kernels.jit.call import _entries
-from fastmlp.plan import Plan, describe_net
 
 
 def network(sizes, **settings):

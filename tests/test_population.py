@@ -9,12 +9,12 @@ import safetensors.numpy
 import scipy.stats
 
 import fastmlp
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.persistence import KEY
+from fastmlp.saving.persistence import KEY
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences
@@ -38,8 +38,8 @@ def assert_equal_alone(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
 @pytest.fixture(autouse=True)
 def small_nets_train_in_lanes(monkeypatch):
     """However few they are: the sizes below decide."""
-    monkeypatch.setattr(fastmlp.heuristics, "LANES_FROM", ((4000, (1, 1, 1)),))
-    monkeypatch.setattr(fastmlp.heuristics, "EVALUATION_LANES", (4000, 1))
+    monkeypatch.setattr(fastmlp.execution.dispatch, "LANES_FROM", ((4000, (1, 1, 1)),))
+    monkeypatch.setattr(fastmlp.execution.dispatch, "EVALUATION_LANES", (4000, 1))
 
 
 # a net for the straight-line program, one for the loops over units, one that is trained by itself

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import fastmlp
-import fastmlp.heuristics
+import fastmlp.console.progress_bar
+import fastmlp.execution.dispatch
 import fastmlp.kernels.cpu.backend
-import fastmlp.population_alone
-import fastmlp.population_fit
-import fastmlp.progress
+import fastmlp.population_training.fit
+import fastmlp.population_training.one_by_one
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
 from fastmlp.kernels.cpu.workspace import LANES, VECTOR_BYTES
@@ -77,7 +77,7 @@ def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
 
     def train(up_to):
-        monkeypatch.setattr(fastmlp.heuristics, "WIDE_UP_TO_PARAMS", up_to)
+        monkeypatch.setattr(fastmlp.execution.dispatch, "WIDE_UP_TO_PARAMS", up_to)
         pop = Population(
             (2, 2, 1), 150, hidden_activation="tanh", output_activation="sigmoid", random_state=1, dtype=dtype,
             l2=1e-3 if name == "penalties" else 0.0,
@@ -85,9 +85,9 @@ def test_size_of_blocks_changes_no_bit(name, dtype, monkeypatch):
         return pop, pop.fit(XOR, XOR_Y, epochs=70, verbose=0, **WIDE_FITS[name])
 
     network = Population((2, 2, 1), 1).network
-    numbers = [fastmlp.heuristics.choose_lanes(network, Device("cpu", ""), n, False) for n in (4, 150)]
+    numbers = [fastmlp.execution.dispatch.choose_lanes(network, Device("cpu", ""), n, False) for n in (4, 150)]
     assert numbers == [max(8, VECTOR_BYTES // 4), 2 * max(8, VECTOR_BYTES // 4)]
-    assert fastmlp.heuristics.choose_lanes(network, Device("cpu", ""), 150, True) == LANES
+    assert fastmlp.execution.dispatch.choose_lanes(network, Device("cpu", ""), 150, True) == LANES
     (narrow, of_narrow), (wide, of_wide) = train(0), train(21)
     np.testing.assert_array_equal(narrow.params, wide.params)
     for field in ("status", "epochs", "loss", "records"):
@@ -170,10 +170,10 @@ def test_interruption_keeps_what_was_reached(sizes, monkeypatch):
             if len(shown) > 1 and done:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_alone, "SHOW_EVERY", 0.001)
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e4)
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_training.one_by_one, "SHOW_EVERY", 0.001)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1e4)
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 0.0))
     pop = Population(sizes, 60, random_state=0)
     start = pop.params.copy()
     result = pop.fit(XOR, XOR_Y, epochs=400, verbose=0)
@@ -199,7 +199,7 @@ def test_interruption_of_one_thread(monkeypatch):
             if len(shown) == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     pop = Population((2, 80, 70, 1), 5, random_state=0)
     start = pop.params.copy()
     result = pop.fit(XOR, XOR_Y, epochs=1, verbose=0)
@@ -223,9 +223,9 @@ def test_interruption_counts_no_net_twice(monkeypatch):
         redrawn.extend(members if attempt else [])
         draw(self, members, attempt)
 
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     monkeypatch.setattr(Population, "_draw", noted)
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e4)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1e4)
     pop = Population((2, 3, 1), 500, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     result = pop.fit(XOR, XOR_Y, epochs=80, optimizer="rprop", converged=0.01, restart_after=40, verbose=0)
     waiting = np.isnan(result.loss)
@@ -248,7 +248,7 @@ def test_records_are_those_of_the_last_attempt():
 
 def test_progress_counts_finished_nets(monkeypatch):
     shown = []
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", lambda self, done, loss: shown.append(done))
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, loss: shown.append(done))
     Population((2, 3, 1), 50, random_state=0).fit(XOR, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
 
@@ -260,9 +260,9 @@ def test_interruption_of_nets_that_train_on_threads(monkeypatch):
         if self.unit == "net":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_alone, "n_threads_available", lambda: 2)
-    monkeypatch.setattr(fastmlp.population_alone, "SHOW_EVERY", 0.001)
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_training.one_by_one, "n_threads_available", lambda: 2)
+    monkeypatch.setattr(fastmlp.population_training.one_by_one, "SHOW_EVERY", 0.001)
     X = np.random.default_rng(0).normal(size=(500, 20))
     result = Population((20, 50, 1), 3, random_state=0).fit(X, X[:, 0], epochs=10**6, verbose=0)
     assert result.interrupted
@@ -277,7 +277,7 @@ def test_interruption_in_an_attempt_that_is_not_the_last(monkeypatch):
         if self.unit == "net":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     result = Population((2, 2, 1), 200, random_state=0).fit(
         XOR, XOR_Y, epochs=100, converged=1e-9, restart_after=1, verbose=0
     )  # fmt: skip
@@ -305,8 +305,8 @@ def test_a_call_of_many_blocks_takes_many_epochs(monkeypatch):
     """One after another: a call that is no longer than a fit would end after each block, and start threads anew."""
     asked, train = [], fastmlp.kernels.cpu.backend.train_nets
     monkeypatch.setattr(fastmlp.kernels.cpu.backend, "train_nets", lambda *job: (asked.append(job[-1]), train(*job)))
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (1e9, 2e9))
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1.0)
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1.0)
     Population((2, 2, 1), 5000, random_state=0).fit(XOR, XOR_Y, epochs=7, verbose=0)
     assert asked[:5] == [1, 1, 2, 4, 8]
     assert max(asked) > 50

@@ -5,9 +5,9 @@ which they are.
 import numpy as np
 import pytest
 
-import fastmlp.population_alone
-import fastmlp.population_fit
-import fastmlp.progress
+import fastmlp.console.progress_bar
+import fastmlp.population_training.fit
+import fastmlp.population_training.one_by_one
 from fastmlp import MLP, Population
 from fastmlp.callbacks import EarlyStopping
 
@@ -27,9 +27,9 @@ def interrupt(monkeypatch):
         if len(calls) == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1e5)
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1e5)
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import Population, population_use
+from fastmlp import Population
 from fastmlp.kernels.structs import ALL_RIGHT
+from fastmlp.population_training import evaluate
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([0, 1, 1, 0], np.float32)
@@ -22,8 +23,8 @@ def judged(monkeypatch):
         found.append(len(members))
         return real(network, device, params, data, strides, members)
 
-    real = population_use.judge_nets
-    monkeypatch.setattr(population_use, "judge_nets", judge_nets)
+    real = evaluate.judge_nets
+    monkeypatch.setattr(evaluate, "judge_nets", judge_nets)
     return found
 
 

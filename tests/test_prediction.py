@@ -8,7 +8,7 @@ import pytest
 from reference import ReferenceMLP
 
 import fastmlp
-from fastmlp.leftovers import leftovers
+from fastmlp.execution.buffer_cache import leftovers
 
 NETS = {
     "lanes of samples": ((3, 4, 2), "float32"),

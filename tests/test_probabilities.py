@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from fastmlp import MLP, Population
-from fastmlp.probabilities import likeliest, log_probabilities, logits, probabilities
+from fastmlp.class_probabilities import likeliest, log_probabilities, logits, probabilities
 
 FAR = np.array([-200.0, -40.0, -17.0, -1.0, 0.0, 1e-8, 1.0, 16.9, 17.0, 40.0, 200.0], np.float32)
 

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import fastmlp.compile_notice
-import fastmlp.progress
+import fastmlp.console.compile_notice
+import fastmlp.console.progress_bar
+from fastmlp.console.progress_bar import EpochLines, Progress, checked_verbose
 from fastmlp.kernels.jit.compile_time import announced, wait_for_others
-from fastmlp.progress import EpochLines, Progress, checked_verbose
 
 
 class Terminal(io.StringIO):
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(fastmlp.progress, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(fastmlp.console.progress_bar, "SHOW_AFTER", 0.0)
     monkeypatch.setenv("TERM", "xterm")
 
 
@@ -81,7 +81,7 @@ def notebook(at_once, monkeypatch):
     shell = type("ZMQInteractiveShell", (Shell,), {})()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
-    monkeypatch.setattr(fastmlp.progress, "CELL_EVERY", 0.0)
+    monkeypatch.setattr(fastmlp.console.progress_bar, "CELL_EVERY", 0.0)
     return texts
 
 
@@ -93,14 +93,14 @@ def test_a_notebook_has_one_text_that_changes(notebook, monkeypatch):
 
 
 def test_in_a_notebook_a_bar_goes_on_in_the_line_about_compiling(notebook, monkeypatch):
-    monkeypatch.setattr(fastmlp.compile_notice, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(fastmlp.console.compile_notice, "SHOW_AFTER", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", io.StringIO())
         with announced():
             pass
     shown(monkeypatch, io.StringIO())
     [texts] = notebook.values()
-    assert texts[0] == fastmlp.compile_notice.TEXT
+    assert texts[0] == fastmlp.console.compile_notice.TEXT
     assert texts[1].startswith("Compiled for this processor in 0.0 s")
     assert texts[-1] == "10 epochs  loss 0.5"
 
@@ -221,7 +221,7 @@ def test_many_short_epochs_are_printed_together(capsys):
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 100, 1)], ids=["in lanes", "one by one"])
 @pytest.mark.parametrize("converged", [None, 0.01])
 def test_lines_about_a_population(sizes, converged, capsys, monkeypatch):
-    monkeypatch.setattr(fastmlp.progress, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(fastmlp.console.progress_bar, "LINE_EVERY", 0.0)
     pop = fastmlp.Population(sizes, 5, loss="binary_cross_entropy", random_state=0)
     result = pop.fit(*XOR, epochs=20, converged=converged, verbose=2)
     printed = lines(capsys, "net")

@@ -11,7 +11,7 @@ from tolerances import TOLERANCES
 from fastmlp import MLP, SGD
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.network import ELEMENTWISE
+from fastmlp.network.spec import ELEMENTWISE
 
 PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
 HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]

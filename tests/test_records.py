@@ -7,7 +7,7 @@ from fastmlp import History
 from fastmlp.callbacks import Best, EarlyStopping
 from fastmlp.convergence import Converged
 from fastmlp.kernels.structs import METRIC_NONE, Memory
-from fastmlp.records import Verdict, judge, write_records
+from fastmlp.training.epoch_records import Verdict, judge, write_records
 
 LOSSES = [5.0, 3.0, 4.0, 2.0, 6.0, 7.0, 8.0]
 

@@ -11,7 +11,7 @@ import pytest
 from images import TARGETS, XOR
 
 import fastmlp
-import fastmlp.speed
+import fastmlp.html_report.roofline
 
 pytest.importorskip("matplotlib")
 DIAGNOSIS = SimpleNamespace(
@@ -22,7 +22,7 @@ DIAGNOSIS = SimpleNamespace(
 
 @pytest.fixture(autouse=True)
 def known_rate(monkeypatch):
-    monkeypatch.setattr(fastmlp.speed, "product_rate", lambda dtype: 1e11)
+    monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: 1e11)
 
 
 class Checked(HTMLParser):

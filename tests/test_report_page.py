@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastmlp.report_page import Page, duration, quantity
+from fastmlp.html_report.page import Page, duration, quantity
 
 
 def test_everything_is_escaped():

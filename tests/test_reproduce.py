@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fastmlp import reproduce
-from fastmlp.cli import Experiment, app
+from fastmlp.commands import reproduce
+from fastmlp.commands.cli import Experiment, app
 
 
 def test_quickprop_gives_fahlmans_histogram():

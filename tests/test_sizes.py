@@ -6,8 +6,8 @@ import pytest
 import scipy.sparse
 
 import fastmlp
-from fastmlp import MLP, Population, sizes
-from fastmlp.sizes import check_epochs, check_memory, memory_bytes, told_count, told_size
+from fastmlp import MLP, Population, memory_check
+from fastmlp.memory_check import check_epochs, check_memory, memory_bytes, told_count, told_size
 
 HUGE = 10**399
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -23,15 +23,15 @@ def nets():
 
 
 def test_the_machine_has_memory():
-    assert 2**28 < memory_bytes() <= sizes.ADDRESSES
+    assert 2**28 < memory_bytes() <= memory_check.ADDRESSES
 
 
 def test_limits_of_containers_count(monkeypatch, tmp_path):
     limit, none = tmp_path / "limit", tmp_path / "none"
     limit.write_text(str(2**20))
     none.write_text("max\n")
-    monkeypatch.setattr(sizes, "LIMITS", (str(none), str(limit), str(tmp_path / "absent")))
-    assert sizes.memory_bytes.__wrapped__() == 2**20
+    monkeypatch.setattr(memory_check, "LIMITS", (str(none), str(limit), str(tmp_path / "absent")))
+    assert memory_check.memory_bytes.__wrapped__() == 2**20
 
 
 def test_how_sizes_are_told():

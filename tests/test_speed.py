@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import fastmlp
-import fastmlp.speed
-from fastmlp.speed import Speed, product_rate, speed_of
+import fastmlp.html_report.roofline
+from fastmlp.html_report.roofline import Speed, product_rate, speed_of
 
 
 def test_work_is_counted_by_hand(monkeypatch, rng):
     """Forward, weight gradient and, but for the first layer, input gradient: a product each."""
-    monkeypatch.setattr(fastmlp.speed, "product_rate", lambda dtype: {"float64": 5e9}[dtype])
+    monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: {"float64": 5e9}[dtype])
     net = fastmlp.MLP((3, 5, 2), dtype="float64", random_state=0)
     history = net.fit(rng.normal(size=(50, 3)), rng.normal(size=(50, 2)), epochs=4, batch_size=16)
     speed = speed_of(history)

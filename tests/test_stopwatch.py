@@ -3,8 +3,8 @@
 import pytest
 
 import fastmlp
+from fastmlp.console.stopwatch import Stopwatch, is_worth_telling, told_time
 from fastmlp.kernels.jit.compile_time import wait_for_others
-from fastmlp.stopwatch import Stopwatch, is_worth_telling, told_time
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,10 @@ XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 
 def cold(monkeypatch):
     """Kernels that take 40 s to compile, as it seems: the clock is put forward when a fit asks for a team."""
-    from fastmlp import leftovers, stopwatch
+    from fastmlp.console import stopwatch
+    from fastmlp.execution import buffer_cache
 
-    clock, team_of = stopwatch.time.perf_counter, leftovers.Leftovers.team_of
+    clock, team_of = stopwatch.time.perf_counter, buffer_cache.Leftovers.team_of
     ahead = [0.0]
 
     def waits(self, *arguments):
@@ -48,7 +49,7 @@ def cold(monkeypatch):
             wait_for_others(40.0)
         return team_of(self, *arguments)
 
-    monkeypatch.setattr(leftovers.Leftovers, "team_of", waits)
+    monkeypatch.setattr(buffer_cache.Leftovers, "team_of", waits)
     monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: clock() + ahead[0])
 
 

@@ -1,4 +1,4 @@
-"""fastmlp.table_files: what is refused; that every kind of file is read is in test_tabular.py."""
+"""fastmlp.tables.io: what is refused; that every kind of file is read is in test_tabular.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fastmlp.table_files import read_table, with_text_names
+from fastmlp.tables.io import read_table, with_text_names
 
 pd = pytest.importorskip("pandas")
 

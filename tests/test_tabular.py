@@ -1,4 +1,4 @@
-"""Reading tables and turning them into features: fastmlp.tabular."""
+"""Reading tables and turning them into features: fastmlp.tables.preprocessing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import math
 import numpy as np
 import pytest
 
-from fastmlp.columns import MANY_DISTINCT
-from fastmlp.tabular import Preprocessing, drop_rows_without_target, read_table, rows_with_target, with_numbers
+from fastmlp.tables.column_encoders import MANY_DISTINCT
+from fastmlp.tables.preprocessing import (
+    Preprocessing,
+    drop_rows_without_target,
+    read_table,
+    rows_with_target,
+    with_numbers,
+)
 
 pd = pytest.importorskip("pandas")
 

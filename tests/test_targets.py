@@ -1,11 +1,11 @@
-"""fastmlp.targets: the task a column poses, its encoding, and the way back."""
+"""fastmlp.tables.target_encoder: the task a column poses, its encoding, and the way back."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fastmlp.targets import Target, infer_task, poses_classes
+from fastmlp.tables.target_encoder import Target, infer_task, poses_classes
 
 pd = pytest.importorskip("pandas")
 

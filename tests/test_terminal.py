@@ -1,4 +1,4 @@
-"""fastmlp.terminal: every way a command can fail is one line and an exit status."""
+"""fastmlp.commands.terminal: every way a command can fail is one line and an exit status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import typer
 
-from fastmlp.terminal import FAILED, INTERRUPTED, errors_as_sentences
+from fastmlp.commands.terminal import FAILED, INTERRUPTED, errors_as_sentences
 
 
 def too_much_memory():

@@ -5,14 +5,14 @@ from math import inf
 
 import pytest
 
-from fastmlp import thresholds
-from fastmlp.thresholds import ESTIMATES, FILE, remember, thresholds_of
+from fastmlp import gpu_thresholds
+from fastmlp.gpu_thresholds import ESTIMATES, FILE, remember, thresholds_of
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
     folder = tmp_path / "not yet there"
-    monkeypatch.setattr(thresholds, "base_folder", lambda: folder)
+    monkeypatch.setattr(gpu_thresholds, "base_folder", lambda: folder)
     thresholds_of.cache_clear()
     yield folder
     thresholds_of.cache_clear()
@@ -62,7 +62,7 @@ def test_a_file_that_others_could_have_written_says_nothing(folder):
 
 
 def test_both_must_be_reached():
-    t = thresholds.Thresholds(100.0, 10.0, 1.0, "")
+    t = gpu_thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 10.0)
     assert not t.are_reached(99.0, 99.0)
     assert not t.are_reached(1e9, 9.0)
@@ -70,7 +70,7 @@ def test_both_must_be_reached():
 
 
 def test_nets_in_one_launch_have_a_threshold_of_their_own():
-    t = thresholds.Thresholds(100.0, 10.0, 1.0, "")
+    t = gpu_thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 1.0, in_one_launch=True)
     assert not t.are_reached(99.0, 1.0, in_one_launch=True)
     assert not t.are_reached(100.0, 0.9, in_one_launch=True)

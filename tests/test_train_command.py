@@ -1,4 +1,4 @@
-"""fastmlp.train_command: the options of `fastmlp train`. What it does with them is in test_train_job.py."""
+"""fastmlp.commands.train_options: the options of `fastmlp train`. What it does with them is in test_train_job.py."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import fields
 
 from typer.testing import CliRunner
 
-from fastmlp.cli import app
-from fastmlp.train_command import train
-from fastmlp.train_job import TrainSettings
+from fastmlp.commands.cli import app
+from fastmlp.commands.train import TrainSettings
+from fastmlp.commands.train_options import train
 
 
 def test_defaults_are_those_of_the_settings():
@@ -32,7 +32,7 @@ def test_help_names_every_option_and_what_an_interruption_leaves():
 
 def test_arguments_list_their_choices():
     """As text, since a parser takes their type's place in the help of some versions of Typer."""
-    from fastmlp.cli import BenchGroup, Experiment
+    from fastmlp.commands.cli import BenchGroup, Experiment
 
     for command, choices in (("reproduce", Experiment), ("bench", BenchGroup)):
         said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160", "TERMINAL_WIDTH": "160"}).stdout

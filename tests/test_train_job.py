@@ -1,4 +1,4 @@
-"""fastmlp.train_job: what `fastmlp train` leaves behind, whichever way it ends."""
+"""fastmlp.commands.train: what `fastmlp train` leaves behind, whichever way it ends."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp import train_job
-from fastmlp.cli import app
+from fastmlp.commands import train as train_job
+from fastmlp.commands.cli import app
+from fastmlp.commands.train import describe_earlier_net, final_figures, summary
 from fastmlp.history import History
-from fastmlp.train_job import describe_earlier_net, final_figures, summary
 
 pd = pytest.importorskip("pandas")
 QUICK = ["--hidden", "8", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
@@ -43,7 +43,7 @@ def train(table, tmp_path):
 @pytest.fixture
 def ctrl_c_after(monkeypatch):
     """ctrl_c_after(n): SIGINT comes when the n-th epoch of a fit is shown, as from a terminal."""
-    from fastmlp.training import Progress
+    from fastmlp.training.fit_loop import Progress
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     show = Progress.show

@@ -8,8 +8,8 @@ import reference_optimizers
 from reference import ReferenceMLP
 from reference_random import epoch_order
 
-import fastmlp.pace
-import fastmlp.training
+import fastmlp.training.call_autotune
+import fastmlp.training.fit_loop
 from fastmlp import MLP, SGD, Adam, EarlyStopping
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.single_net.training_loop import PREFETCHED_FROM, PREFETCHED_UP_TO
@@ -123,13 +123,13 @@ def test_validation_accuracy():
 def test_validation_fraction_cuts_the_data(share, n, monkeypatch, calls):
     """Every sample is on exactly one side."""
     held_out = []
-    evaluate = fastmlp.training.Plan.evaluate
+    evaluate = fastmlp.training.fit_loop.Plan.evaluate
 
     def recorded(self, team, data, params, output):
         held_out.append(data)
         return evaluate(self, team, data, params, output)
 
-    monkeypatch.setattr(fastmlp.training.Plan, "evaluate", recorded)
+    monkeypatch.setattr(fastmlp.training.fit_loop.Plan, "evaluate", recorded)
     make().fit(X, Y, epochs=1, validation_fraction=share, verbose=0)
     training, (held_out,) = calls[0]["data"], held_out
     assert (training.n_samples, held_out.n_samples) == (20 - n, n)
@@ -218,7 +218,7 @@ def test_cutting_a_fit_into_calls_changes_nothing(calls, monkeypatch):
     nets = []
     for first_call, callbacks in ((1e12, ()), (1, ()), (1e12, [lambda *_: None])):
         calls.clear()
-        monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", first_call)
+        monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", first_call)
         nets.append(make(dropout=0.2))
         nets[-1].fit(X, Y, epochs=40, batch_size=7, optimizer="adam", schedule="cosine", callbacks=callbacks, verbose=0)
         steps = np.concatenate([np.arange(call["first"], call["first"] + call["n"]) for call in calls])
@@ -348,7 +348,7 @@ def test_interrupt_keeps_what_was_reached(early_stopping):
 
 def test_interrupt_between_calls(monkeypatch):
     """Ctrl-C arrives while Python runs, between two calls of a kernel; the epoch that was under way is not recorded."""
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     count = iter(range(1000))
 
     def interrupted(*arguments):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 from fastmlp import MLP, Population
 from fastmlp.kernels.cpu import backend
 
@@ -61,7 +61,7 @@ def test_validation_data_may_be_weighted(n_nets, rng):
 )
 def test_validation_has_as_many_threads_as_its_buffers(n_samples, n_held_out, hidden, rng, monkeypatch):
     """A training with more threads than its validation once wrote beyond the end of the latter's memory."""
-    monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda: 2)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: 2)
     ranks = []
 
     def watched(family, team, net, data, params, work, rows, output):

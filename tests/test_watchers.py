@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastmlp.watchers import NOBODY, NOTEBOOK, TERMINAL, NotebookText, watcher
+from fastmlp.console.viewers import NOBODY, NOTEBOOK, TERMINAL, NotebookText, watcher
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,7 @@ import pytest
 from reference import ReferenceMLP
 
 from fastmlp import MLP, SGD
-from fastmlp.xor import NETS, X, Y, outputs_of_class_1
+from fastmlp.commands.xor_demo import NETS, X, Y, outputs_of_class_1
 
 
 @pytest.mark.parametrize("xor_net", NETS, ids=[net.title for net in NETS])

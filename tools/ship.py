@@ -117,7 +117,7 @@ def use_population(
     nets.evaluate(X, y)
 
 
-# A net for each family of kernels (heuristics.py): widths, rows, batch.
+# A net for each family of kernels (dispatch.py): widths, rows, batch.
 NETS = (
     ((2, 2, 1), 4, 4),  # per_sample_narrow
     ((8, 16, 3), 96, 32),  # per_sample_wide

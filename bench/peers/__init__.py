@@ -28,14 +28,14 @@ ABSENT = {
     "jax": "JAX is not installed",
     "keras": "Keras is not installed",
     "cupy": "CuPy is not installed",
-    "fastmlp.estimators.nets": "this version has no estimators",
+    "fastmlp.estimators.mlp": "this version has no estimators",
 }
 
 
 # What is imported for a library, where that is not all that its name imports.
 LOADS = {
     "fastmlp": ("fastmlp.mlp", "fastmlp.population", "fastmlp.kernels.cpu.backend"),
-    "fastmlp.estimators.nets": ("fastmlp.estimators.nets", "fastmlp.kernels.cpu.backend"),
+    "fastmlp.estimators.mlp": ("fastmlp.estimators.mlp", "fastmlp.kernels.cpu.backend"),
     "jax": ("jax.numpy",),
     "sklearn": ("sklearn.neural_network",),
 }
@@ -190,7 +190,7 @@ PREDICTION = (
     Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
 )
 ESTIMATORS = (
-    Peer("fastmlp", "peers.fits", "fastmlp", ("sklearn", "fastmlp.estimators.nets"), kind="ours", chooses_threads=True),
+    Peer("fastmlp", "peers.fits", "fastmlp", ("sklearn", "fastmlp.estimators.mlp"), kind="ours", chooses_threads=True),
     Peer("sklearn", "peers.fits", "sklearn", ("sklearn",)),
 )
 KERNELS = (

@@ -1,6 +1,6 @@
 """How long a thread has waited for machine code, and who is told while a kernel is being compiled.
 
-Nothing is printed here: a listener (fastmlp.compile_notice has one) shows it to whoever watches.
+Nothing is printed here: a listener (fastmlp.console.compile_notice has one) shows it to whoever watches.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ _MODULES = {
     "convergence": ("Converged",),
     "sampling": ("folds", "bootstrap"),
     "sweeps": ("sweep", "SweepResult"),
-    "loading": ("load",),
-    "persistence": (),
+    "saving.loading": ("load",),
+    "saving.persistence": (),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
     "recorders": ("Snapshots", "LayerRecorder"),
@@ -27,7 +27,7 @@ _MODULES = {
     "report": (),
     "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
-    "optimizer_state": ("OptimizerState",),
+    "training.optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
     "diagnosis.gradient_check": ("check_gradients", "GradientCheck"),
@@ -35,13 +35,13 @@ _MODULES = {
 }
 # These need scikit-learn, so `from fastmlp import *` leaves them out.
 _ESTIMATORS = {
-    "estimators.nets": ("MLPClassifier", "MLPRegressor"),
+    "estimators.mlp": ("MLPClassifier", "MLPRegressor"),
     "estimators.tabular": ("TabularMLPClassifier", "TabularMLPRegressor"),
     "estimators.cross_validation": ("cross_val_population",),
     "estimators.conversion": ("from_sklearn",),
 }
 _HOME = {name: module for module, names in (_MODULES | _ESTIMATORS).items() for name in names}
-_HOME |= {module: module for module in _MODULES if "." not in module}
+_HOME |= {module: module for module in _MODULES if "." not in module} | {"persistence": "saving.persistence"}
 
 __all__ = sorted(["devices", *(name for names in _MODULES.values() for name in names)])
 
@@ -57,17 +57,15 @@ if TYPE_CHECKING:
     from .errors import TrainingWarning as TrainingWarning
     from .estimators.conversion import from_sklearn as from_sklearn
     from .estimators.cross_validation import cross_val_population as cross_val_population
-    from .estimators.nets import MLPClassifier as MLPClassifier
-    from .estimators.nets import MLPRegressor as MLPRegressor
+    from .estimators.mlp import MLPClassifier as MLPClassifier
+    from .estimators.mlp import MLPRegressor as MLPRegressor
     from .estimators.tabular import TabularMLPClassifier as TabularMLPClassifier
     from .estimators.tabular import TabularMLPRegressor as TabularMLPRegressor
     from .history import History as History
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform
     from .initialization import UniformByFanIn as UniformByFanIn
-    from .loading import load as load
     from .mlp import MLP as MLP
-    from .optimizer_state import OptimizerState as OptimizerState
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
     from .optimizers import Adam as Adam
@@ -82,8 +80,10 @@ if TYPE_CHECKING:
     from .recorders import Snapshots as Snapshots
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
+    from .saving.loading import load as load
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
+    from .training.optimizer_state import OptimizerState as OptimizerState
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """`python -m fastmlp` is the `fastmlp` command."""
 
-from .cli import main
+from .commands.cli import main
 
 main()

@@ -18,7 +18,7 @@ from .errors import checked_count, checked_number, takes, unknown_name
 from .kernels.structs import METRIC_NONE
 
 MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}  # sign: less is better
-# Of the metrics that fit knows by name (fit_metrics.py).
+# Of the metrics that fit knows by name (epoch_metrics.py).
 METRIC_SIGNS = {
     "squared_error": 1.0, "absolute_error": 1.0, "r2": -1.0, "accuracy": -1.0, "log_loss": 1.0, "roc_auc": -1.0,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from .errors import install_command, shown, unknown_name
-from .thresholds import Thresholds, thresholds_of
+from .gpu_thresholds import Thresholds, thresholds_of
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: a driver's answer without a GPU, or if all are hidden, instead of counting none

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .console.stopwatch import is_worth_telling
 from .errors import unknown_name
-from .stopwatch import is_worth_telling
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 VALIDATION = "validation_"  # how the names of records of the part held out begin

@@ -18,7 +18,7 @@ import numpy as np
 from .errors import checked_number, unknown_name
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.formulas.seeded_draws import uniforms
-from .network import Network
+from .network.spec import Network
 
 CHUNK = 1 << 17  # numbers drawn at a time, so that scratch stays in a second-level cache
 

@@ -8,32 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from . import data as border
 from .callbacks import Callback, as_callbacks, as_early_stopping
-from .choices import checked_dtype, checked_precision, chosen_classes, seed_of
-from .class_weighting import split_and_weighted
-from .compile_notice import CompileNotices
+from .checks import checked_dtype, checked_precision, chosen_classes, seed_of
+from .console.compile_notice import CompileNotices
+from .console.progress_bar import EpochLines, checked_verbose
+from .console.stopwatch import Stopwatch
+from .data import validation as border
+from .data.class_weighting import split_and_weighted
 from .devices import check_name, device_for, in_kind, on_device_of, resolve
 from .errors import checked_count, checked_number, checked_share
-from .fit_metrics import FitMetrics
-from .fit_options import Options
-from .heuristics import products
+from .execution.dispatch import products
+from .execution.plan import Plan
 from .history import History
 from .initialization import Init, check_init, draw_params
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.formulas.seeded_draws import fit_seed
 from .kernels.structs import METRIC_NONE, Data
-from .network import Network
-from .objective import Objective
-from .optimizer_state import OptimizerState, checked_state
+from .memory_check import LARGE, OUTPUTS, check_array, check_epochs, check_params
+from .network.spec import Network
 from .optimizers import optimizer_from_name
-from .plan import Plan
-from .prediction import predict
-from .progress import EpochLines, checked_verbose
 from .schedules import schedule_factors
-from .sizes import LARGE, OUTPUTS, check_array, check_epochs, check_params
-from .stopwatch import Stopwatch
-from .training import Fit
+from .training.epoch_metrics import FitMetrics
+from .training.fit_loop import Fit
+from .training.fit_options import Options
+from .training.objective import Objective
+from .training.optimizer_state import OptimizerState, checked_state
+from .training.prediction import predict
 
 
 class MLP:
@@ -402,7 +402,7 @@ class MLP:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a safetensors file, atomically."""
-        from .persistence import save
+        from .saving.persistence import save
 
         save(self, path)
 

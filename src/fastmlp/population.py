@@ -10,32 +10,32 @@ from typing import Any
 
 import numpy as np
 
-from . import data as border
 from .callbacks import as_early_stopping
-from .choices import LateGenerator, checked_dtype, checked_precision, chosen_classes, seed_of
-from .compile_notice import CompileNotices
+from .checks import LateGenerator, checked_dtype, checked_precision, chosen_classes, seed_of
+from .console.compile_notice import CompileNotices
+from .console.progress_bar import checked_verbose
+from .console.stopwatch import Stopwatch
 from .convergence import as_converged
+from .data import validation as border
+from .data.population_data import fit_data, make_nets_data, own_inputs
 from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
 from .diagnosis.monitor import population_monitor
-from .ensemble import average, checked_shares, greedy_weights
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
-from .heuristics import products, trains_in_one_launch
+from .execution.dispatch import products, trains_in_one_launch
 from .initialization import Init, check_init, draw_params
 from .kernels.formulas.seeded_draws import fit_seeds
 from .kernels.jit import interrupts
 from .kernels.structs import METRIC_NONE
+from .memory_check import OUTPUTS, check_array, check_epochs, check_memory, check_params
 from .mlp import MLP
-from .net_sequence import NetSequence
-from .network import Network
+from .network.spec import Network
 from .optimizers import optimizer_from_name, settings_of
-from .population_data import fit_data, make_nets_data, own_inputs
-from .population_fit import Task, run
 from .population_result import PopulationResult
-from .population_use import checked_members, have_learned, judge_nets
-from .progress import checked_verbose
+from .population_training.ensemble import average, checked_shares, greedy_weights
+from .population_training.evaluate import checked_members, have_learned, judge_nets
+from .population_training.fit import Task, run
+from .population_training.net_sequence import NetSequence
 from .schedules import schedule_factors
-from .sizes import OUTPUTS, check_array, check_epochs, check_memory, check_params
-from .stopwatch import Stopwatch
 
 # Constructor settings that may differ from net to net, and their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
@@ -401,7 +401,7 @@ class Population(NetSequence):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write all nets to a safetensors file, atomically; fastmlp.load reads it."""
-        from .persistence import save
+        from .saving.persistence import save
 
         save(self, path)
 

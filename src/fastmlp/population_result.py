@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .console.stopwatch import is_worth_telling, told_time
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted
 from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
-from .stopwatch import is_worth_telling, told_time
 
 STOPPED_BY = {
     RUNNING: "interrupt", CONVERGED: "converged", ALL_EPOCHS: "epochs", STOPPED_EARLY: "early_stopping",
@@ -272,7 +272,7 @@ class PopulationResult:
         """Histogram of the epochs to converge, with the failures; returns the Axes. See
         fastmlp.plots.epochs_to_converge.
         """
-        from .plots.crowds import epochs_to_converge
+        from .plots.population import epochs_to_converge
 
         return epochs_to_converge(self, bins=bins, ax=ax)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import as_features
+from .data.validation import as_features
 from .errors import checked_count
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from .console.stopwatch import is_worth_telling
 from .files import check_output, write_text
 from .history import History
+from .html_report.page import Page, as_svg, duration, quantity
+from .html_report.roofline import speed_of
 from .plots.classes import calibration, confusion
 from .plots.curves import history
 from .plots.decision import boundary
-from .plots.numbers import predictions
-from .plots.samples import as_samples, has_classes
+from .plots.regression import predictions
+from .plots.sample_checks import as_samples, has_classes
 from .plots.style import import_pyplot, number, percent
-from .report_page import Page, as_svg, duration, quantity
-from .speed import speed_of
-from .stopwatch import is_worth_telling
 
 ENOUGH = 30  # samples from which a calibration curve says something
 STOPPED_BY = {

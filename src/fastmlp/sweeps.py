@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from . import data as border
-from .choices import seed_of
-from .compile_notice import CompileNotices
+from .checks import seed_of
+from .console.compile_notice import CompileNotices
+from .console.progress_bar import checked_verbose
+from .console.stopwatch import Stopwatch, told_time
+from .data import validation as border
 from .errors import checked_count, counted, is_distribution, unknown_name
 from .kernels.structs import METRIC_NONE
 from .mlp import MLP
 from .optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from .population import Population
-from .progress import checked_verbose
 from .sampling import folds
-from .stopwatch import Stopwatch, told_time
 
 NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", "huber_delta", "init")
 PER_NET = ("dropout", "l2", "init_scale")

@@ -25,7 +25,8 @@ import gpu_limits  # noqa: E402
 import gpu_peers  # noqa: E402
 import gpu_works  # noqa: E402
 
-from fastmlp import crossover, thresholds  # noqa: E402
+from fastmlp import gpu_thresholds  # noqa: E402
+from fastmlp.commands import measure_gpu  # noqa: E402
 
 
 def smaller(function, sizes):
@@ -62,9 +63,9 @@ gpu_works.nets_in_steps = smaller(
 )  # fmt: skip
 gpu_peers.Jax = lambda *job, jax=gpu_peers.Jax: (never_ready if job[-1] == "tf32" else jax)(*job)
 gpu.wait_or_stop = stop_where_one_waits
-crossover.WIDTHS, crossover.NETS, crossover.BATCHES, crossover.SECONDS = (8, 16), (2, 3), 2, 0.0
-crossover.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
-crossover.remember = lambda gpu, processor, *found: thresholds.Thresholds(*found, "measured, but not kept")
+measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
+measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
+measure_gpu.remember = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not kept")
 gpu.child = partial(gpu.child, program=__file__)
 
 if __name__ == "__main__":

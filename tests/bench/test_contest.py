@@ -14,8 +14,8 @@ from peers import Peer, Unsupported
 from work import Entry, Wrong, at_most, thread_settings
 from worker import Failed
 
-from fastmlp.benchmarks import rounds
-from fastmlp.benchmarks.rounds import QUICK, Rules
+from fastmlp.benchmarks import timing
+from fastmlp.benchmarks.timing import QUICK, Rules
 
 
 class FakeWork:
@@ -79,8 +79,8 @@ def hold(monkeypatch):
     monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
     monkeypatch.setattr(contest, "seconds_to_meet", lambda: 1e-7)
     monkeypatch.setattr(contest, "come_to_rest", lambda: None)
-    monkeypatch.setattr(rounds, "come_to_rest", lambda: None)
-    monkeypatch.setattr(rounds.PROCESSORS, "awake", lambda: nullcontext(False))
+    monkeypatch.setattr(timing, "come_to_rest", lambda: None)
+    monkeypatch.setattr(timing.PROCESSORS, "awake", lambda: nullcontext(False))
     monkeypatch.setattr(FakeWorker, "open", 0)
     pool = Pool("cpu")
 

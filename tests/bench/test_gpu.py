@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import crossover
-from fastmlp.thresholds import Thresholds
+from fastmlp.commands import measure_gpu
+from fastmlp.gpu_thresholds import Thresholds
 
 PEERS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 
@@ -57,13 +57,13 @@ def test_single(cuda, precision):
 
 
 def test_nets_in_step(cuda, monkeypatch):
-    monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", -1)
+    monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", -1)
     row = gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)
     assert row["limit"] > 0
     assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     assert row["notes"]["graphs of fastmlp"].startswith("replayed, ")
     assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
-    monkeypatch.setattr("fastmlp.heuristics.BLOCK_UP_TO_BYTES", 10**9)
+    monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", 10**9)
     with pytest.raises(AssertionError, match="not trained in step"):
         gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, epochs=1, rounds=1)
 
@@ -319,8 +319,8 @@ def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
     """There are some all the same, and it is said what was not measured."""
     small = {"WIDTHS": (2,), "NETS": (3,), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0, "START": "exit('all are busy')"}
     for name, value in small.items():
-        monkeypatch.setattr(crossover, name, value)
-    monkeypatch.setattr(crossover, "remember", lambda gpu, processor, *found: Thresholds(*found, "not kept"))
+        monkeypatch.setattr(measure_gpu, name, value)
+    monkeypatch.setattr(measure_gpu, "remember", lambda gpu, processor, *found: Thresholds(*found, "not kept"))
     row = gpu.measure("thresholds", True, {}, None)
     assert row["text"].startswith("5e+10 multiply-adds in all and ")
     assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import fastmlp
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 
 
 @pytest.mark.parametrize("family", ["per_net", "per_layer"])
 def test_ways_of_launching(family, emulated_cuda, monkeypatch):
     """Each is what it says, and settings are as before afterwards."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "1")
-    small = fastmlp.heuristics.BLOCK_UP_TO_PARAMS
+    small = fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
     sizes = (6, 20, 3) if family == "per_net" else (6, 150, 150, 3)
     net = fastmlp.MLP(sizes, device="cuda", random_state=0)
     X, y, trained = np.ones((30, 6)), np.ones((30, 3)), []
@@ -36,7 +36,7 @@ def test_ways_of_launching(family, emulated_cuda, monkeypatch):
         expected |= {"fastmlp, no graphs": (True, False)}
     assert found == expected
     assert trained == [epochs for _, epochs in ways.values()] == ([24, 3, 3] if family == "per_net" else [24, 24])
-    assert (os.environ["FASTMLP_CUDA_GRAPHS"], fastmlp.heuristics.BLOCK_UP_TO_PARAMS) == ("1", small)
+    assert (os.environ["FASTMLP_CUDA_GRAPHS"], fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS) == ("1", small)
 
 
 def test_whether_graphs_were_used_is_said(emulated_cuda, monkeypatch):

@@ -5,7 +5,7 @@ import re
 import pytest
 from bench_example import result, results, row
 
-from fastmlp.benchmarks import pictures as bench_pictures
+from fastmlp.benchmarks import scaling_plots as bench_pictures
 
 
 def points():
@@ -51,7 +51,7 @@ def test_times_within_one_power_of_ten_are_labelled_too():
 
 def test_without_matplotlib(fresh_python):
     done = fresh_python(
-        "import sys\nsys.modules['matplotlib'] = None\nfrom fastmlp.benchmarks.pictures import pictures\n"
+        "import sys\nsys.modules['matplotlib'] = None\nfrom fastmlp.benchmarks.scaling_plots import pictures\n"
         "print(pictures({'results': []}))"
     )
     assert done.stdout.strip() == "{}", done.stderr

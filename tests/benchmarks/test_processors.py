@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.benchmarks import keeper
-from fastmlp.benchmarks import processors as bench_processors
-from fastmlp.benchmarks.processors import SLOWED, Keeper, Processors
+from fastmlp.benchmarks import cpu_spinner as keeper
+from fastmlp.benchmarks import cpu_wakeup as bench_processors
+from fastmlp.benchmarks.cpu_wakeup import SLOWED, Keeper, Processors
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="priorities of Linux")
 

@@ -7,10 +7,10 @@ import pytest
 import reference
 from bench_example import example
 
-from fastmlp.benchmarks import page as bench_page
-from fastmlp.benchmarks import quick as bench_quick
-from fastmlp.benchmarks.rounds import Rules
-from fastmlp.cli import BenchGroup
+from fastmlp.benchmarks import html_page as bench_page
+from fastmlp.benchmarks import quick_suite as bench_quick
+from fastmlp.benchmarks.timing import Rules
+from fastmlp.commands.cli import BenchGroup
 from fastmlp.optimizers import SGD, Adam
 
 

@@ -4,9 +4,9 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from fastmlp.benchmarks import rounds as bench_rounds
+from fastmlp.benchmarks import timing as bench_rounds
 from fastmlp.benchmarks.results import ratio
-from fastmlp.benchmarks.rounds import (
+from fastmlp.benchmarks.timing import (
     FEWEST_RUNS,
     LONG_ENOUGH,
     SHORTEST,

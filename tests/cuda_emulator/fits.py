@@ -181,9 +181,9 @@ def narrow_nets(dtype):
 
 def streamed_in_order(dtype):
     """Weighted samples, a short last batch, and an evaluation in parts. The device has little room from here on."""
-    import fastmlp.heuristics
+    import fastmlp.execution.dispatch
 
-    before, fastmlp.heuristics.DEVICE_EVALUATION_ROWS = fastmlp.heuristics.DEVICE_EVALUATION_ROWS, 30
+    before, fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS = fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS, 30
     try:
         net, rng = _wide((40, 150, 150, 2), dtype=dtype), np.random.default_rng(0)
         X, y = rng.normal(size=(100, 40)).astype(dtype), rng.normal(size=(100, 2))
@@ -192,7 +192,7 @@ def streamed_in_order(dtype):
         net.predict(X)
         net.evaluate(X, y)
     finally:
-        fastmlp.heuristics.DEVICE_EVALUATION_ROWS = before
+        fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS = before
     return net.params
 
 

@@ -231,8 +231,8 @@ def test_population_with_data_of_its_own():
 
 def test_real_tables(data_folder):
     """Nets trained as one would on digits, adult and California housing are healthy."""
-    from fastmlp.jobs import TrainSettings, make_net
-    from fastmlp.tabular import Preprocessing, read_table
+    from fastmlp.commands.train_predict import TrainSettings, make_net
+    from fastmlp.tables.preprocessing import Preprocessing, read_table
 
     digits = np.load(data_folder / "optdigits" / "optdigits.npz")
     found = []

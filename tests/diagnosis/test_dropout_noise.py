@@ -6,7 +6,7 @@ import toy_data as data
 
 from fastmlp import MLP, SGD
 from fastmlp.diagnosis.dropout_noise import draw_masks
-from fastmlp.diagnosis.subjects import own_subject
+from fastmlp.diagnosis.model_under_test import own_subject
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
 

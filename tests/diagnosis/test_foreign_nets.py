@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, diagnose
-from fastmlp.diagnosis.foreign_nets import foreign_subject
+from fastmlp.diagnosis.adapters import foreign_subject
 
 
 def outputs(subject, X):

@@ -10,7 +10,7 @@ import toy_data as data
 from typer.testing import CliRunner
 
 from fastmlp import MLP, Population
-from fastmlp.cli import app
+from fastmlp.commands.cli import app
 
 pd = pytest.importorskip("pandas")
 

@@ -6,7 +6,7 @@ import toy_data as data
 
 from fastmlp import MLP
 from fastmlp.diagnosis.landscape import survey
-from fastmlp.diagnosis.subjects import own_subject
+from fastmlp.diagnosis.model_under_test import own_subject
 
 
 def test_a_linear_net_is_a_parabola(rng):

@@ -6,7 +6,7 @@ import toy_data as data
 
 from fastmlp import MLP, Adam, diagnose
 from fastmlp.diagnosis.measurements import base_loss_of, duplicate_share, has_dead_side, measure, rows_of, steepest
-from fastmlp.diagnosis.subjects import own_subject
+from fastmlp.diagnosis.model_under_test import own_subject
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)

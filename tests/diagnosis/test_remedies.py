@@ -8,10 +8,10 @@ from validation import verdict_of
 
 from fastmlp import SGD, Adam, diagnose
 from fastmlp.diagnosis import remedies
-from fastmlp.diagnosis.inputs import as_curve, as_inputs, as_samples
+from fastmlp.diagnosis.input_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
-from fastmlp.diagnosis.subjects import own_subject
-from fastmlp.diagnosis.updates import Updates, updates_of
+from fastmlp.diagnosis.model_under_test import own_subject
+from fastmlp.diagnosis.training_settings import Updates, updates_of
 
 
 def measured(updates=None, **settings):

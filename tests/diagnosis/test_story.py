@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from fastmlp import check_gradients
-from fastmlp.diagnosis.story import BUGS, CURED, ONE_HOT, HandWrittenNet, run, trained, verdict_on
-from fastmlp.xor import X
+from fastmlp.commands.stuck_demo import BUGS, CURED, ONE_HOT, HandWrittenNet, run, trained, verdict_on
+from fastmlp.commands.xor_demo import X
 
 
 @pytest.mark.parametrize("bug", [*BUGS, CURED], ids=[bug.name or "cured" for bug in [*BUGS, CURED]])

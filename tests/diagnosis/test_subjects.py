@@ -6,7 +6,14 @@ from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP
-from fastmlp.diagnosis.subjects import activation_row, from_arrays, from_function, loss_row, own_activation, own_subject
+from fastmlp.diagnosis.model_under_test import (
+    activation_row,
+    from_arrays,
+    from_function,
+    loss_row,
+    own_activation,
+    own_subject,
+)
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 

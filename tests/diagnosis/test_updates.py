@@ -6,7 +6,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.diagnosis.updates import Updates, optimizer_from_text, updates_of
+from fastmlp.diagnosis.training_settings import Updates, optimizer_from_text, updates_of
 
 
 @pytest.mark.parametrize("optimizer", [

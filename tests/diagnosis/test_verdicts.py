@@ -5,10 +5,10 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP, Population
-from fastmlp.diagnosis.facts import FACTS, evidence, number
-from fastmlp.diagnosis.inputs import as_inputs, as_samples
+from fastmlp.diagnosis.evidence import FACTS, evidence, number
+from fastmlp.diagnosis.input_checks import as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
-from fastmlp.diagnosis.subjects import from_function, own_subject
+from fastmlp.diagnosis.model_under_test import from_function, own_subject
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, judge
 
 

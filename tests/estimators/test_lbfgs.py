@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP, MLPRegressor
 from fastmlp.estimators.lbfgs import INTERRUPTED, minimize
-from fastmlp.objective import Objective
+from fastmlp.training.objective import Objective
 
 
 @pytest.fixture

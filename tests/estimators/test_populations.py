@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-import fastmlp.population_fit
-import fastmlp.progress
+import fastmlp.console.progress_bar
+import fastmlp.population_training.fit
 from fastmlp import MLPClassifier, MLPRegressor, Population, cross_val_population
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -78,8 +78,8 @@ def interrupted_fit(monkeypatch):
     def show(self, done, loss):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.progress.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL", 1)
 
 
 def test_an_interrupted_ensemble_says_so(monkeypatch, rng):

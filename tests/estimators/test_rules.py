@@ -7,7 +7,7 @@ from sklearn.neural_network._base import poisson_loss
 from threadpoolctl import threadpool_limits
 
 from fastmlp import MLP
-from fastmlp.estimators.rules import (
+from fastmlp.estimators.sklearn_compat import (
     EpochRules,
     ObjectiveOfEpochs,
     first_params,
@@ -17,7 +17,7 @@ from fastmlp.estimators.rules import (
     sum_of_squares,
 )
 from fastmlp.history import History
-from fastmlp.layout import Layout
+from fastmlp.network.parameter_layout import Layout
 
 
 @pytest.mark.parametrize("activation, ours", (("relu", "relu"), ("logistic", "sigmoid")))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastmlp import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop
-from fastmlp.estimators.rules import Scale
-from fastmlp.estimators.settings import batch_size_of, dtype_of, hidden_sizes, optimizer_of, solver_name
+from fastmlp.estimators.parameters import batch_size_of, dtype_of, hidden_sizes, optimizer_of, solver_name
+from fastmlp.estimators.sklearn_compat import Scale
 
 SCALE = Scale(objective=2.0, reported=1.0)
 

@@ -6,7 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from fastmlp.estimators.tables import as_cells, as_frame, frame_of_array
+from fastmlp.estimators.table_input import as_cells, as_frame, frame_of_array
 
 TABLE = pd.DataFrame({"size": [1.5, None, 3.0], "colour": ["red", None, "blue"], "new": [True, False, True]})
 

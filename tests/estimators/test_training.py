@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators.rules import EpochRules
+from fastmlp.estimators.sklearn_compat import EpochRules
 from fastmlp.kernels.cpu import backend
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -339,7 +339,7 @@ def test_loss_has_the_same_bits_for_any_number_of_threads(rng, monkeypatch):
     y = rng.integers(0, 3, 1500)
     curves, params = [], []
     for n_threads in (1, 2, 3):
-        monkeypatch.setattr(fastmlp.heuristics, "n_threads_available", lambda n=n_threads: n)
+        monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda n=n_threads: n)
         clf = MLPClassifier((64, 64), batch_size=1000, max_iter=4, random_state=0, early_stopping=True).fit(X, y)
         curves.append([clf.loss_curve_, clf.validation_loss_curve_, clf.loss_])
         params.append(clf.net_.params)

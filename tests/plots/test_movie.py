@@ -9,7 +9,7 @@ import pytest
 from images import SOLVED, TARGETS, XOR, xor_net
 
 import fastmlp
-import fastmlp.progress
+import fastmlp.console.progress_bar
 from fastmlp import plots
 
 Image = pytest.importorskip("PIL.Image")
@@ -61,7 +61,7 @@ def test_progress_is_shown_where_somebody_watches(learnt, tmp_path, monkeypatch)
         def isatty(self):
             return True
 
-    monkeypatch.setattr(fastmlp.progress, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(fastmlp.console.progress_bar, "SHOW_AFTER", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", Terminal())

@@ -22,7 +22,7 @@ def test_points_and_title(rng):
 
 def test_units_of_a_table(rng):
     pd = pytest.importorskip("pandas")
-    from fastmlp.tabular import Preprocessing
+    from fastmlp.tables.preprocessing import Preprocessing
 
     table = pd.DataFrame({"a": rng.normal(size=40), "price": 1000 + 50 * rng.normal(size=40)})
     net = fastmlp.MLP((1, 1), random_state=0)

@@ -6,7 +6,7 @@ from images import TARGETS, XOR, xor_net
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.plots.samples import as_samples, copy_of, has_classes, opened, probabilities
+from fastmlp.plots.sample_checks import as_samples, copy_of, has_classes, opened, probabilities
 
 
 def test_classes_follow_the_targets():

@@ -23,7 +23,15 @@ from fastmlp.history import RECORDS
 SRC = Path(fastmlp.__file__).parent
 TRACED = {
     str(SRC / name): name
-    for name in ("callbacks.py", "leftovers.py", "mlp.py", "plan.py", "progress.py", "records.py", "training.py")
+    for name in (
+        "callbacks.py",
+        "buffer_cache.py",
+        "mlp.py",
+        "plan.py",
+        "progress_bar.py",
+        "epoch_records.py",
+        "training.py",
+    )
 }
 FINALISERS = ("__del__", "_let_go")  # from which nothing can be raised
 EPOCHS = 4

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save as to_bytes
 
 import fastmlp
-from fastmlp.persistence import KEY, _read
+from fastmlp.saving.persistence import KEY, _read
 
 VALUES = [
     None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, 2**31, 2**62, 2**63, 2**64, 10**400, "", "x", "auto", "relu",
@@ -34,7 +34,7 @@ def subjects(folder):
     pop.fit(X, X[:, 0], epochs=5, optimizer=fastmlp.SGD(np.linspace(0.01, 0.1, 6)), verbose=0)
     plain = fastmlp.MLP((4, 2), random_state=3, device="cpu")
     pd = pytest.importorskip("pandas")
-    from fastmlp.tabular import Preprocessing
+    from fastmlp.tables.preprocessing import Preprocessing
 
     table = pd.DataFrame({"a": [1.0, 2.0, None], "b": ["x", "y", "x"], "y": ["no", "yes", "no"]})
     plain.preprocessing = Preprocessing.fit(table, "y")

@@ -7,7 +7,7 @@ import pytest
 import reference_optimizers
 from reference import ReferenceMLP
 
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 from fastmlp import MLP, Population, optimizers
 from fastmlp.kernels.structs import parts_of
 from fastmlp.schedules import schedule_factors
@@ -97,7 +97,7 @@ def use_threads(n, forced, monkeypatch):
     """forced : whether all n train a net, however small, in families that can have several"""
     if forced:
         for name in ("choose_threads", "choose_evaluation_threads"):
-            monkeypatch.setattr(fastmlp.heuristics, name, lambda *_: n)
+            monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: n)
     monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
 
 

@@ -15,17 +15,7 @@ import cupy
 import numpy as np
 
 from ...formulas.update_rules import CODES, RPROP
-from ...structs import (  # fmt: skip
-    MONITOR_NONE,
-    MONITOR_VALIDATION_LOSS,
-    NO_UPDATE,
-    RUNNING,
-    Course,
-    Data,
-    Goal,
-    Net,
-    Nets,
-)
+from ...structs import MONITOR_NONE, MONITOR_VALIDATION_LOSS, NO_UPDATE, RUNNING, Course, Data, Goal, Net, Nets
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..build.structs import JOB

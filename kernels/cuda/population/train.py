@@ -19,7 +19,7 @@ from ...structs import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Net
 from ..build.net_constants import Architecture
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
-from .launch import (  # fmt: skip
+from .launch import (
     NOTHING,
     Shape,
     compile_evaluation,

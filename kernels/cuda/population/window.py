@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cupy
 import numpy as np
 
-from ...structs import (  # fmt: skip
+from ...structs import (
     DIVERGED_NET,
     HYPER,
     METRIC_MARGIN,

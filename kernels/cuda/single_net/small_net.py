@@ -26,7 +26,7 @@ from ...structs import (
     Net,
 )
 from ..build.net_constants import Architecture
-from ..population.launch import (  # fmt: skip
+from ..population.launch import (
     NOTHING,
     Shape,
     compile_evaluation,

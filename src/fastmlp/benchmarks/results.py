@@ -8,7 +8,7 @@ measured, `missing` {reason: names} who was not. A result is one work:
     costs                         {what: how many} of one unit: FLOP, bytes, ...
     curve                         None, or {"name", "axis", "x"} for a point of a scaling picture
     others_busy                   share of the processors that other programs took while nothing of this ran
-    slow_starts                   measurements that began before the processors were at full speed (processors.py)
+    slow_starts                   measurements that began before the processors were at full speed (cpu_wakeup.py)
     meetings                      seconds in which two threads met, before the work and after it, if that was measured
     rows                          one per contestant:
         name, kind                kind: "ours", "peer", "limit" or "part", ours with other settings, for comparison only

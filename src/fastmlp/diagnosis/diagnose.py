@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ..data import checked_pair
+from ..data.validation import checked_pair
 from ..history import History
 from ..mlp import MLP
 from ..population import Population
-from . import inputs as border
-from .foreign_nets import foreign_subject
+from . import input_checks as border
+from .adapters import foreign_subject
+from .from_history import verdict_of_records
 from .loss_curves import Curve
 from .measurements import Measurements, calm_blas
 from .measurements import measure as measured_by
-from .records_only import verdict_of_records
-from .reports import Diagnosis, PopulationDiagnosis
-from .subjects import Subject, own_subject
-from .updates import Updates, updates_of
+from .model_under_test import Subject, own_subject
+from .result import Diagnosis, PopulationDiagnosis
+from .training_settings import Updates, updates_of
 
 
 def diagnose(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .subjects import Subject
+from .model_under_test import Subject
 
 DRAWS = 32  # masks that are drawn; the noise is known to about an eighth of its size
 

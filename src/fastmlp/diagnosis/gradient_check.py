@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import checked_count, checked_number
-from ..layout import Layout
-from .facts import number
+from ..network.parameter_layout import Layout
+from .evidence import number
 
 STEP = 6e-6  # the cube root of float64's precision: it balances rounding and truncation
 FACTORS = {

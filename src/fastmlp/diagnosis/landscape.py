@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .subjects import Subject
+from .model_under_test import Subject
 
 STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
 DIFFERENCE = 1e-4  # length of the step along a direction, in shares of the parameters' own root mean square

@@ -13,8 +13,8 @@ from .label_checks import DataChecks, check_data
 from .landscape import Landscape, survey
 from .loss_curves import Curve, Shape, shape_of
 from .merged_outputs import merged_share
-from .subjects import Subject, as_outputs, slope
-from .updates import Updates
+from .model_under_test import Subject, as_outputs, slope
+from .training_settings import Updates
 
 ROWS = 1000  # samples that one net is measured on
 ROWS_OF_MANY = 200  # nets of a population, each

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..data import on_host
+from ..data.validation import on_host
 from ..errors import TrainingWarning
 from ..kernels.structs import DIVERGED_NET, Data
-from ..network import Network
+from ..network.spec import Network
 from .measurements import FLAT, base_loss_of, has_dead_side, steepest
-from .subjects import own_subject, slope
+from .model_under_test import own_subject, slope
 
 SHARE = 0.02  # of a fit's time, the most that looking may take ...
 LAST_SHARE = 0.01  # ... and of the fit so far what a look at the units must be expected to take less than

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import scores
-from .facts import dropout as largest_dropout
-from .facts import layer_name, number, one, rate
+from . import confidence_rules
+from .evidence import dropout as largest_dropout
+from .evidence import layer_name, number, one, rate
 from .measurements import Measurements
 
 OTHER_START = (
@@ -61,7 +61,7 @@ def still_learning(m: Measurements, k: int) -> str:
             "has had."
         )
     if np.isnan(one(m.curve.epochs, k)):
-        if one(scores.unknown_elsewhere(m), k) > 0.5:
+        if one(confidence_rules.unknown_elsewhere(m), k) > 0.5:
             return (
                 "Give diagnose the history or validation data before you train on: the net says more of these samples "
                 "than simple models can of others, and only those tell whether it has learned this or memorised it."
@@ -258,7 +258,7 @@ def gap_in_words(m: Measurements, k: int) -> str:
             f"The net explains {_share(m.explained, k)} of the variance of its samples and "
             f"{_share(m.validation_explained, k)} of that of validation samples."
         )
-    training, held_out = one(m.curve.training, k) + m.floor, one(scores.validation_loss(m), k)
+    training, held_out = one(m.curve.training, k) + m.floor, one(confidence_rules.validation_loss(m), k)
     return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
 
 
@@ -280,13 +280,13 @@ def broken(m: Measurements, k: int) -> str:
 
 
 def plateau(m: Measurements, k: int) -> str:
-    down, bends = -one(m.landscape.smallest, k), bool(scores.bends_down(m)[k])
+    down, bends = -one(m.landscape.smallest, k), bool(confidence_rules.bends_down(m)[k])
     if leaves_by_other_steps(m, k):
         return (
             "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
             f"with another random_state; the loss bends down by {number(down)} in one direction."
         )
-    seen = "the gradient is almost zero here" if one(scores.gain(m), k) < 0.02 else "the loss stands still"
+    seen = "the gradient is almost zero here" if one(confidence_rules.gain(m), k) < 0.02 else "the loss stands still"
     merged = one(m.merged, k)
     if merged > 0:
         seen = (
@@ -302,7 +302,7 @@ def plateau(m: Measurements, k: int) -> str:
 
 def leaves_by_other_steps(m: Measurements, k: int) -> bool:
     """Whether the way out of a plateau is another optimiser: down from a saddle, where plain descent creeps."""
-    return bool(scores.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
+    return bool(confidence_rules.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
 
 
 def plateau_experiment(m: Measurements, k: int) -> str:
@@ -316,7 +316,7 @@ def plateau_experiment(m: Measurements, k: int) -> str:
 
 def over_fitting_experiment(m: Measurements, k: int) -> str:
     if m.updates.early_stopping or one(m.curve.best, k) >= 0.9 * one(m.curve.epochs, k):
-        now = number(one(scores.validation_loss(m), k))
+        now = number(one(confidence_rules.validation_loss(m), k))
         return f"Train again with the first of these changes: the kept epoch's validation loss should be below {now}."
     return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
 
@@ -329,7 +329,7 @@ def still_learning_experiment(m: Measurements, k: int) -> str:
 
 def converged(m: Measurements, k: int) -> str:
     text = "Nothing to change: the net has learned what these data show"
-    gap = one(scores.generalisation_gap(m), k)
+    gap = one(confidence_rules.generalisation_gap(m), k)
     if gap > 0.05 and np.isfinite(one(m.validation_explained, k)):
         text += (
             f". It explains {_share(m.explained, k)} of their variance and {_share(m.validation_explained, k)} of that "
@@ -341,14 +341,14 @@ def converged(m: Measurements, k: int) -> str:
 
 
 def converged_experiment(m: Measurements, k: int) -> str:
-    if np.isfinite(one(scores.generalisation_gap(m), k)):
+    if np.isfinite(one(confidence_rules.generalisation_gap(m), k)):
         return "Evaluate it on a test set that neither training nor the choice of the net has seen."
     return "Evaluate it on data that it has not seen."
 
 
 def unclear(m: Measurements, k: int) -> str:
     missing = ["the history"] if np.isnan(one(m.curve.epochs, k)) else []
-    if np.isnan(one(scores.generalisation_gap(m), k)):
+    if np.isnan(one(confidence_rules.generalisation_gap(m), k)):
         missing.append("validation data")
     if missing:
         return f"Give diagnose {listed(missing, 'and')} as well: they tell what the present state of a net cannot."

@@ -19,11 +19,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..mlp import MLP
-from ..optimizer_state import OptimizerState
-from .populations import train_nets
-from .rules import THEIR_OUTPUT, EpochRules
-from .settings import check_settings, dtype_of, hidden_sizes, is_iterative
-from .training import Samples, train_net
+from ..training.optimizer_state import OptimizerState
+from .ensembles import train_nets
+from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
+from .single_net import Samples, train_net
+from .sklearn_compat import THEIR_OUTPUT, EpochRules
 
 FLOATS = ("f4", "f8")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .nets import MLPClassifier, MLPRegressor
+from .mlp import MLPClassifier, MLPRegressor
 
 from sklearn import neural_network  # isort: skip  # after estimators, which says what to install
 from sklearn.preprocessing import LabelBinarizer
@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..mlp import MLP
 from .base import BaseMLP
-from .rules import EpochRules
-from .training import make_net
+from .single_net import make_net
+from .sklearn_compat import EpochRules
 
 PAIRS = ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor))
 THEIR_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")

@@ -18,10 +18,10 @@ from sklearn.utils.validation import _check_sample_weight
 
 from ..population import Population
 from ..population_result import PopulationResult
-from .populations import fit_nets, make_nets
-from .rules import scale_of
-from .settings import batch_size_of, check_settings, hidden_sizes, is_iterative
-from .training import Samples
+from .ensembles import fit_nets, make_nets
+from .parameters import batch_size_of, check_settings, hidden_sizes, is_iterative
+from .single_net import Samples
+from .sklearn_compat import scale_of
 
 
 def cross_val_population(

@@ -1,7 +1,7 @@
 """TabularMLPClassifier and TabularMLPRegressor: settings that the literature finds to work for plain nets on tables.
 
-Quantile-normal numbers and one-hot categories (columns.py), dropout, AdamW with clipped gradients, patience on a
-validation part (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), one cycle of the
+Quantile-normal numbers and one-hot categories (column_encoders.py), dropout, AdamW with clipped gradients, patience on
+a validation part (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), one cycle of the
 learning rate (Smith and Topin 2019), and the mean of a few nets. bench/tabular.py measures it; bench/LOG.md has the
 figures.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..probabilities import likeliest, log_probabilities, probabilities
-from ..targets import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
+from ..class_probabilities import likeliest, log_probabilities, probabilities
+from ..tables.target_encoder import CLASSIFICATION, REGRESSION, Target, class_numbers, listed
+from .parameters import keep_settings
 from .regression_targets import as_quantities
-from .settings import keep_settings
 from .tabular_base import NOT_GIVEN, BaseTabular
 
 from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after it, which says what to install

@@ -17,20 +17,20 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from ..callbacks import EarlyStopping, as_callbacks
-from ..columns import Note
-from ..compile_notice import CompileNotices
+from ..console.compile_notice import CompileNotices
 from ..errors import checked_count, checked_number
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
 from ..optimizers import AdamW
-from ..persistence import save
 from ..population import Population
-from ..table_files import with_text_names
-from ..tabular import encode_columns, feature_names, fit_columns, with_numbers
-from ..targets import Target
-from .saving import description_of, preprocessing_of
-from .settings import hidden_sizes, warn_user
-from .tables import as_cells, as_frame, frame_of_array
+from ..saving.persistence import save
+from ..tables.column_encoders import Note
+from ..tables.io import with_text_names
+from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers
+from ..tables.target_encoder import Target
+from .parameters import hidden_sizes, warn_user
+from .serialization import description_of, preprocessing_of
+from .table_input import as_cells, as_frame, frame_of_array
 
 CLIP_NORM = 1.0
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # "auto": so many steps an epoch, as long as there are rows

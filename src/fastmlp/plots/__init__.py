@@ -7,13 +7,13 @@ Okabe and Ito 2008, which stay apart for colour-blind readers, and what a colour
 from .activity import layers as layers
 from .classes import calibration as calibration
 from .classes import confusion as confusion
-from .crowds import epochs_to_converge as epochs_to_converge
-from .crowds import population as population
 from .curves import history as history
 from .decision import boundaries as boundaries
 from .decision import boundary as boundary
 from .movie import animation as animation
-from .numbers import predictions as predictions
+from .population import epochs_to_converge as epochs_to_converge
+from .population import population as population
+from .regression import predictions as predictions
 from .slices import landscape as landscape
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .samples import need
+from .sample_checks import need
 from .style import GRID, INK, PANEL_TITLE, axes, epoch_axis, heading, legend, log_axis, named, panels, percent
 
 TITLES = ("Gradient (RMS)", "Spread of outputs (SD)", "Saturated or dead")

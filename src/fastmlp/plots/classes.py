@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import checked_count
-from .samples import class_labels, need_classes, opened, probabilities
+from .sample_checks import class_labels, need_classes, opened, probabilities
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, legend, named, percent, whole_title
 
 MOST_NUMBERED = 20  # classes up to which every cell has its number

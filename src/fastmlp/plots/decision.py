@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count, counted
-from .samples import Samples, as_samples, class_labels, feature_labels, has_classes, one_output, opened, probabilities
+from .sample_checks import (
+    Samples,
+    as_samples,
+    class_labels,
+    feature_labels,
+    has_classes,
+    one_output,
+    opened,
+    probabilities,
+)
 from .style import (
     BLACK,
     INK,

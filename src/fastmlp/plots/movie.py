@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..console.progress_bar import Progress
 from ..errors import checked_count, checked_number, install_command
 from ..files import check_output, replacing
-from ..progress import Progress
 from .curves import thinned
 from .decision import Plane, colours, draw_lines, draw_samples, paint_classes
-from .samples import Samples, as_samples, class_labels, copy_of, feature_labels, has_classes, need, probabilities
+from .sample_checks import Samples, as_samples, class_labels, copy_of, feature_labels, has_classes, need, probabilities
 from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, legend, log_axis, named, percent
 
 SNAPSHOTS = "a fastmlp.Snapshots that was among the callbacks of a fit, fit(..., callbacks=[snapshots])"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..console.progress_bar import Progress
 from ..errors import checked_count, checked_number
-from ..progress import Progress
-from .samples import as_samples, copy_of, need, opened
+from .sample_checks import as_samples, copy_of, need, opened
 from .style import INK, LABEL, SMALL, VERMILLION, axes, legend, named
 
 MOST_SAMPLES = 2000  # of larger data every so many-th is used

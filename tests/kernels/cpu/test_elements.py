@@ -10,7 +10,7 @@ import reference
 from reference import ReferenceMLP
 
 from fastmlp import MLP
-from fastmlp.network import ELEMENTWISE
+from fastmlp.network.spec import ELEMENTWISE
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 AWKWARD = np.array([0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e4, -1e4, 0.5, -3.0])[:, None]

@@ -108,7 +108,7 @@ def test_every_loss(row, used):
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_batches(batch_size, shuffle, used, rng, monkeypatch):
     """The last one is short, weights differ, and calls end within epochs."""
-    monkeypatch.setattr("fastmlp.pace.FIRST_CALL", 1.0)
+    monkeypatch.setattr("fastmlp.training.call_autotune.FIRST_CALL", 1.0)
     X, y = rng.random((10, 2)), rng.integers(0, 2, (10, 1))
     walk = {"batch_size": batch_size, "shuffle": shuffle, "sample_weight": rng.random(10) + 0.5}
     assert_same(used, X=X, y=y, **walk, **SIGMOIDS)

@@ -8,7 +8,8 @@ from reference import ReferenceMLP
 from reference_random import epoch_order
 from tolerances import TOLERANCES
 
-from fastmlp import MLP, SGD, Adam, AdamW, Quickprop, RMSprop, Rprop, heuristics
+from fastmlp import MLP, SGD, Adam, AdamW, Quickprop, RMSprop, Rprop
+from fastmlp.execution import dispatch
 from fastmlp.kernels.formulas.seeded_draws import fit_seed
 from fastmlp.kernels.structs import HYPER
 from fastmlp.optimizers import settings_of
@@ -35,7 +36,7 @@ def choose(monkeypatch):
 
     def use(threads, family="per_layer"):
         families.use(family, monkeypatch)
-        monkeypatch.setattr(heuristics, "choose_threads", lambda *_: threads)
+        monkeypatch.setattr(dispatch, "choose_threads", lambda *_: threads)
 
     return use
 

@@ -9,8 +9,8 @@ from reference import ReferenceMLP
 from reference_random import dropout_mask
 from tolerances import TOLERANCES
 
-import fastmlp.heuristics
-import fastmlp.objective
+import fastmlp.execution.dispatch
+import fastmlp.training.objective
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.workspace import PANELS_FROM, STAYING_PARAMS
@@ -33,7 +33,7 @@ def threads(monkeypatch):
 
     def choose(n):
         for name in ("choose_threads", "choose_evaluation_threads"):
-            monkeypatch.setattr(fastmlp.heuristics, name, lambda *_: n)
+            monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: n)
 
     return choose
 
@@ -241,7 +241,7 @@ def test_threads_share_an_evaluation(n, threads, rng):
 
 
 def test_threads_share_a_gradient(threads, rng, monkeypatch):
-    monkeypatch.setattr(fastmlp.objective, "ROWS", 50)
+    monkeypatch.setattr(fastmlp.training.objective, "ROWS", 50)
     net = MLP((4, 30, 3), dtype="float64", random_state=0)
     reference = ReferenceMLP((4, 30, 3), ("relu", "identity"), "squared_error", net.params)
     X, y = rng.normal(size=(107, 4)), rng.normal(size=(107, 3))
@@ -259,7 +259,7 @@ def test_weights_in_panels_change_no_bit_of_a_pass(n_threads, monkeypatch):
     net = MLP((30, 330, 40, 350, 3), loss="softmax_cross_entropy", random_state=0)
     X = np.random.default_rng(0).normal(size=(3 * PANELS_FROM + 1, 30)).astype(np.float32)
     y = np.arange(len(X)) % 3
-    monkeypatch.setattr(fastmlp.heuristics, "choose_evaluation_threads", lambda network, n_samples: n_threads)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "choose_evaluation_threads", lambda network, n_samples: n_threads)
     outputs, figures = net.predict(X), net.evaluate(X, y)
     few = np.concatenate([net.predict(part) for part in np.array_split(X, 7)])
     np.testing.assert_array_equal(outputs, few)

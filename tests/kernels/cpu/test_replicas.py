@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import fastmlp
-import fastmlp.heuristics
-import fastmlp.plan
+import fastmlp.execution.dispatch
+import fastmlp.execution.plan
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.threads.thread_team import Team
 from fastmlp.kernels.structs import ALWAYS_REPLICAS
@@ -29,7 +29,7 @@ def train(monkeypatch):
     monkeypatch.setattr(Team, "run_each", run_each)
 
     def run(sizes, rows, threads, far=False, **options):
-        monkeypatch.setattr(fastmlp.heuristics, "choose_threads", lambda *_: threads)
+        monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: threads)
         monkeypatch.setattr(Team, "are_far", lambda team: far)
         ran.clear()
         rng = np.random.default_rng(0)
@@ -56,10 +56,10 @@ def test_the_same_bits_near_and_far(train, options):
 def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
     """Of nets with more parameters than are worth exchanging, up to those that come from memory anyway."""
     params, losses, _ = train(WIDE, rows, 1)
-    assert params.size > fastmlp.heuristics.REPLICAS_UP_TO_PARAMS
+    assert params.size > fastmlp.execution.dispatch.REPLICAS_UP_TO_PARAMS
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
-        fastmlp.leftovers.leftovers.left.clear()  # buffers for another number of copies
+        fastmlp.execution.buffer_cache.leftovers.left.clear()  # buffers for another number of copies
         monkeypatch.setattr(backend, "STAYING_PARAMS", most)
         found, found_losses, ran = train(WIDE, rows, threads, far)
         np.testing.assert_array_equal(found, params)
@@ -77,7 +77,7 @@ def test_small_nets_are_not_asked_where_they_are(train):
 
 @pytest.mark.parametrize("sizes, kernel", [(SMALL, "replicas"), (LARGE, "per_layer")], ids=["small", "large"])
 def test_batches_that_leave_the_caches(train, sizes, kernel):
-    rows = fastmlp.heuristics.STAYING // sum(sizes[1:]) + 100
+    rows = fastmlp.execution.dispatch.STAYING // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
     np.testing.assert_array_equal(params, expected)
@@ -87,10 +87,10 @@ def test_batches_that_leave_the_caches(train, sizes, kernel):
 @pytest.mark.parametrize("family", ("replicas", "per_sample_replicas"))
 def test_what_ranks_write_is_a_page_apart(family):
     network = fastmlp.MLP(SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "replicas")).network
-    net = fastmlp.plan.describe_net(network)
+    net = fastmlp.execution.plan.describe_net(network)
     work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
     state = np.zeros(2 * net.n_padded, np.float32)
-    plan = fastmlp.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
+    plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
     memory = plan.make_memory(np.zeros(net.n_padded, np.float32), state, 1)
     owned = backend._replica(memory, work, 1)
     first, second = (

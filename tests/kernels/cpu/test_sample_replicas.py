@@ -6,7 +6,7 @@ import pytest
 from reference import ReferenceMLP
 from tolerances import TOLERANCES
 
-import fastmlp.heuristics
+import fastmlp.execution.dispatch
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.structs import parts_of
 
@@ -25,7 +25,7 @@ SETTINGS = {
 def threads(monkeypatch):
     def choose(n):
         families.use("per_sample_replicas", monkeypatch)
-        monkeypatch.setattr(fastmlp.heuristics, "choose_threads", lambda *_: n)
+        monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: n)
 
     return choose
 

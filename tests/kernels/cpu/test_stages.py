@@ -6,12 +6,13 @@ import pytest
 from reference import ReferenceMLP
 
 import fastmlp
-from fastmlp import MLP, Adam, DivergenceWarning, Rprop, heuristics
+from fastmlp import MLP, Adam, DivergenceWarning, Rprop
 from fastmlp.devices import resolve
+from fastmlp.execution import dispatch
+from fastmlp.execution.buffer_cache import leftovers
+from fastmlp.execution.plan import Plan
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.structs import parts_of
-from fastmlp.leftovers import leftovers
-from fastmlp.plan import Plan
 
 SIZES = (20, 30, 17, 3)
 # Rows of a stage and of a batch: halves that are one block of a product or two; a last stage that is short, so short
@@ -31,9 +32,9 @@ def stages_of(family, monkeypatch):
 
     def choose(rows, threads=1):
         leftovers.left.clear()
-        monkeypatch.setattr(heuristics, "STAGE_ROWS", rows)
+        monkeypatch.setattr(dispatch, "STAGE_ROWS", rows)
         most = parts_of(rows) if family == "per_sample_replicas" else threads
-        monkeypatch.setattr(heuristics, "choose_threads", lambda *_: min(threads, most))
+        monkeypatch.setattr(dispatch, "choose_threads", lambda *_: min(threads, most))
 
     return choose
 
@@ -112,13 +113,13 @@ def test_memory_does_not_grow_with_a_batch(sizes):
         return sum(x.nbytes for x in plan.work if isinstance(x, np.ndarray))
 
     network = MLP(sizes, loss="softmax_cross_entropy").network
-    assert n_bytes(10**8) == n_bytes(heuristics.STAGE_ROWS)
+    assert n_bytes(10**8) == n_bytes(dispatch.STAGE_ROWS)
 
 
 def test_one_thread_has_batches_of_the_smallest_nets_at_once():
     network = MLP((2, 1), loss="binary_cross_entropy").network
-    rows = heuristics.STAGE_ROWS + 1000
-    assert heuristics.choose_family(network, rows) == "per_sample_wide"
+    rows = dispatch.STAGE_ROWS + 1000
+    assert dispatch.choose_family(network, rows) == "per_sample_wide"
     assert Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), rows, rows, False).work.rows == rows
     with pytest.raises(AssertionError):  # or this test would show nothing
-        assert fastmlp.heuristics.stage_rows(resolve("cpu"), "per_layer", rows) == rows
+        assert fastmlp.execution.dispatch.stage_rows(resolve("cpu"), "per_layer", rows) == rows

@@ -6,8 +6,8 @@ from cuda_cases import reference_of
 
 from fastmlp import MLP
 from fastmlp.devices import resolve
+from fastmlp.execution.plan import Plan
 from fastmlp.kernels.structs import METRIC_NONE, METRIC_THRESHOLD, NO_UPDATE, STEPS_DONE, Course, Data
-from fastmlp.plan import Plan
 
 FAMILIES = ("per_net", "per_layer")
 SIZES = (3, 5, 2)

@@ -13,7 +13,7 @@ from reference_random import epoch_order
 from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
-import fastmlp.population_fit
+import fastmlp.population_training.fit
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
 
 pytestmark = pytest.mark.thinned(3)
@@ -280,9 +280,9 @@ def test_windows_smaller_than_the_population(emulated_cuda, counts, monkeypatch,
 
 def windows_bytes(pop, rows):
     """What a window measures a net at, for Adam with early stopping."""
+    from fastmlp.execution.plan import describe_net
     from fastmlp.kernels.cuda.population.batched_passes import Passes
     from fastmlp.kernels.cuda.population.launch import padded
-    from fastmlp.plan import describe_net
 
     of_batch = Passes.bytes_each(describe_net(pop.network), rows, True, 8)
     return padded(pop.network.layout.n_params) * 8 * 6 + of_batch + 256
@@ -338,8 +338,8 @@ def test_interruption_keeps_what_was_reached(launch, unrecorded, monkeypatch, rn
             raise KeyboardInterrupt
         call(self, *arguments, **keywords)
 
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 24)
     pop = make(3, SIZES)
     start = pop.params.copy()

@@ -117,9 +117,10 @@ def without_room(emulated_cuda, share):
 
 def test_small_net_on_inputs_without_room(emulated_cuda, monkeypatch):
     """One block would train it, but cannot wait for batches: it is trained as a large net is."""
-    from fastmlp import MLP, heuristics
+    from fastmlp import MLP
+    from fastmlp.execution import dispatch
 
-    monkeypatch.setattr(heuristics, "DEVICE_EVALUATION_ROWS", 256)
+    monkeypatch.setattr(dispatch, "DEVICE_EVALUATION_ROWS", 256)
     X, y = without_room(emulated_cuda, 1.3)
     nets = [MLP((40, 3, 2), hidden_activation="tanh", device=name, random_state=0) for name in ("cuda", "cpu")]
     for net in nets:
@@ -131,9 +132,10 @@ def test_small_net_on_inputs_without_room(emulated_cuda, monkeypatch):
 @pytest.mark.parametrize("own", [False, True])
 def test_population_on_inputs_without_room(emulated_cuda, monkeypatch, own):
     """Nor can blocks of many nets: each is trained by itself, on batches from the host."""
-    from fastmlp import Population, heuristics
+    from fastmlp import Population
+    from fastmlp.execution import dispatch
 
-    monkeypatch.setattr(heuristics, "DEVICE_EVALUATION_ROWS", 256)
+    monkeypatch.setattr(dispatch, "DEVICE_EVALUATION_ROWS", 256)
     X, y = without_room(emulated_cuda, 1.3)
     if own:
         X, y = X[:1800].reshape(3, 600, 40), y[:1800].reshape(3, 600, 2)

@@ -12,8 +12,8 @@ from cuda_cases import DTYPES, Place, fit_seed, masks_of, reference_of
 from tolerances import TOLERANCES
 
 import fastmlp
-import fastmlp.pace
 import fastmlp.schedules
+import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 
 pytestmark = pytest.mark.thinned(3)
@@ -53,9 +53,9 @@ def samples(rng, n, sizes=SIZES):
 
 def test_a_large_batch_has_blocks_for_all_of_a_card(layers, cuda):
     """Each chunk of rows is one; cards have up to 140 multiprocessors or so."""
+    from fastmlp.execution.plan import describe_net
     from fastmlp.kernels.cuda.population.batched_passes import Passes
     from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
-    from fastmlp.plan import describe_net
 
     net, zeros = describe_net(make().network), cuda.zeros((1, 144), "float32")
     for rows, chunks in ((8192, 128), (100_000, 128), (640, 10)):
@@ -117,7 +117,7 @@ def test_more_parameters_than_threads(rng, monkeypatch):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluation_in_parts(weighted, monkeypatch, rng):
     """Sums go on from part to part; the last one is short."""
-    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
     net = make(dtype="float64", hidden_activation="gelu")
     reference = reference_of(net.network, net.params)
     (X, y), weight = samples(rng, 330), rng.random(330) if weighted else None
@@ -152,7 +152,7 @@ def test_launches_of_a_step(emulated_cuda, sizes, optimizer, extra, rng, monkeyp
     promises: 5 L in all, or one more for rules and settings that look at the whole gradient first.
     """
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     n_layers, (X, y) = len(sizes) - 1, samples(rng, 40, sizes)
     n = counted(
         emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0)
@@ -206,7 +206,7 @@ def same_both_ways(monkeypatch, works, **settings):
 )
 def test_replayed_steps_give_the_same_bits(monkeypatch, works, case, calls):
     """What is the same from step to step is launched, what is not is on the device."""
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12 if calls == "one call" else 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12 if calls == "one call" else 1)
     same_both_ways(monkeypatch, works, **REPLAYED[case])
 
 
@@ -224,7 +224,7 @@ def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
     monkeypatch.setattr(
         layerwise, "compiled", lambda text: (made.append(text), module._compiled.cache_clear(), compiled(text))[2]
     )
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     fitted()
     assert len(made) == len(set(made))
 
@@ -232,7 +232,7 @@ def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
 @pytest.mark.parametrize("case", ["adam", "full batch"])
 def test_almost_all_steps_are_replayed(emulated_cuda, monkeypatch, case):
     """All but the first ones of whole batches and of the short last one; each graph is recorded once."""
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     with emulated_cuda.counting() as n:
         fitted(**REPLAYED[case])
     assert n["launches of update"] <= 2 * (3 + 1) + 16
@@ -290,7 +290,7 @@ def test_without_graphs_all_is_launched(emulated_cuda, cuda, monkeypatch, why):
 
 def test_a_step_of_a_long_run_costs_a_sixteenth_of_a_launch(emulated_cuda, monkeypatch, rng):
     """What bench/LOG.md says of 784-512-512-10: so many calls of the driver for an epoch of 50 batches."""
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     X, y = samples(rng, 200)
     net = make()
     net.fit(X, y, epochs=1, batch_size=4, verbose=0)
@@ -311,7 +311,7 @@ def test_a_full_batch_gathers_nothing(emulated_cuda, rng):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
     """What crosses over or waits does not grow with the number of batches, nor, in one call, with that of epochs."""
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     X, y = samples(rng, 48)
     found = {}
     for epochs, batch_size in ((3, 24), (3, 2), (6, 24)):
@@ -329,8 +329,8 @@ def test_no_waiting_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
 
 def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
     """Not with each call, whatever else does."""
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)  # calls stay short
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)  # calls stay short
     from fastmlp.kernels.cuda.runtime import device_memory
     from fastmlp.kernels.cuda.single_net import layerwise
 

@@ -20,9 +20,9 @@ from reference_random import epoch_order
 from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
-import fastmlp.population_fit
+import fastmlp.population_training.fit
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
-from fastmlp.heuristics import products
+from fastmlp.execution.dispatch import products
 from fastmlp.schedules import Cosine
 
 pytestmark = pytest.mark.thinned(3)
@@ -304,10 +304,10 @@ def test_calls_begin_short(cuda, n_nets, full, monkeypatch):
 
     asked, train_nets, pop = [], backend.train_nets, make(n_nets, (2, 2, 1))
     monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train_nets(*job)))
-    monkeypatch.setattr(fastmlp.population_fit, "FULL_DEVICE", full)
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * products(pop.network, 4))
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (1e9, 2e9))
-    monkeypatch.setattr(fastmlp.population_fit, "MOST_EPOCHS", 20)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FULL_DEVICE", full)
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * products(pop.network, 4))
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(fastmlp.population_training.fit, "MOST_EPOCHS", 20)
     monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # a window is one net
     pop.fit(XOR, XOR_Y, epochs=17, optimizer="adam", verbose=0)
     assert asked[:6] == [3, 3, 6, 12, 20, 20]

@@ -12,7 +12,7 @@ from cuda_populations import XOR, XOR_Y, make
 from reference import loss_per_sample
 
 import fastmlp
-import fastmlp.population_fit
+import fastmlp.population_training.fit
 from fastmlp import SGD, Adam, Converged, EarlyStopping
 
 pytestmark = pytest.mark.thinned(3)

@@ -12,9 +12,9 @@ from reference_optimizers import adam
 from reference_random import epoch_order
 
 import fastmlp
-import fastmlp.population_fit
+import fastmlp.population_training.fit
 from fastmlp import Adam
-from fastmlp.heuristics import products
+from fastmlp.execution.dispatch import products
 
 pytestmark = pytest.mark.thinned(3)
 
@@ -110,8 +110,8 @@ def test_interruption_keeps_what_was_reached(emulated_cuda, n_nets, most, window
     """Ctrl-C between launches, in the second window: the first is done, the second on its way, the rest not begun."""
     from fastmlp.kernels.cuda.population import train
 
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_fit, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setattr(train, "SHARE_OF_MEMORY", most * 800 / emulated_cuda.settings.limit)
     launch = train.launch
 
@@ -153,8 +153,8 @@ def test_interruption_tells_the_loss_of_a_launchs_last_epoch(cuda, n_nets, monke
 
     pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
     start = pop.params.copy()
-    per_epoch = fastmlp.population_fit.FULL_DEVICE * products(pop.network, len(XOR))
-    monkeypatch.setattr(fastmlp.population_fit, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
+    per_epoch = fastmlp.population_training.fit.FULL_DEVICE * products(pop.network, len(XOR))
+    monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
 
     def interrupted(*arguments, **job):
         if n_epochs:

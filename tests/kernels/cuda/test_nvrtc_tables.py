@@ -12,10 +12,10 @@ from cuda_emulator import nvrtc
 from cuda_sources import KINDS, N_CASES, SWITCHES, in_workspace, net_of, recording, switches
 
 from fastmlp import MLP
+from fastmlp.execution.plan import describe_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
-from fastmlp.plan import describe_net
 
 pytestmark = [
     pytest.mark.nvrtc,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
+from fastmlp.execution.plan import describe_net
 from fastmlp.kernels.formulas.update_rules import CODES, RULES
 from fastmlp.kernels.structs import METRIC_NONE, NO_UPDATE
-from fastmlp.plan import describe_net
 
 
 @pytest.fixture

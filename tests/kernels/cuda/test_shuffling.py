@@ -5,7 +5,7 @@ import pytest
 from cuda_cases import Place, fit_seed, follow_sgd, reference_of
 from reference_random import epoch_order
 
-import fastmlp.pace
+import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.structs import METRIC_NONE, Course, Data
 
@@ -29,8 +29,8 @@ def batches_of(size):
 @pytest.fixture
 def module(cuda):
     """The kernels of a net with three inputs and two outputs."""
+    from fastmlp.execution.plan import describe_net
     from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
-    from fastmlp.plan import describe_net
 
     net = describe_net(MLP((3, 2), device="cpu").network)
     work = LayersWork(net, 4, np.dtype(np.float32), "exact")
@@ -145,7 +145,7 @@ def streaming(cuda, monkeypatch):
 def test_streamed_batches_train_as_others_do(cuda, be_late, streaming, monkeypatch, late, shuffle, n_batches, rng):
     """Streams that do everything as late as they may show a buffer, on either side, that is filled too early."""
     place = Place("layers", monkeypatch)
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     be_late(late)
     X, y = rng.normal(size=(10 * n_batches - 3, 5)), rng.normal(size=(10 * n_batches - 3, 2))
     net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=3)
@@ -156,7 +156,7 @@ def test_streamed_batches_train_as_others_do(cuda, be_late, streaming, monkeypat
     )  # fmt: skip
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
-    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 10)
+    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 10)
     np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-10, atol=1e-12)
     assert net.evaluate(X, y)["loss"] == pytest.approx(reference.loss_and_gradient(X, y)[0])
     place.check()
@@ -205,7 +205,7 @@ def test_a_batch_stays_until_it_has_been_used(be_late, module, cuda, streaming, 
 def test_streaming_in_many_calls(be_late, streaming, monkeypatch, late, shuffle, rng):
     """A batch that was sent off by one call is used by the next, which finds the same bits when it comes late."""
     place = Place("layers", monkeypatch)
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     X, y = rng.normal(size=(35, 5)), rng.normal(size=(35, 2))
     found = []
     for wait in ("", late):
@@ -264,7 +264,7 @@ def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monke
     net = MLP(SIZES, device="cuda", precision="bfloat16" if kind == "narrow" else "exact", random_state=3)
     if kind == "evaluation":
         net.fit(X, y, epochs=1, batch_size=10, verbose=0)
-    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 10)
+    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 10)
     monkeypatch.setattr(Turns, "send", sent)
     monkeypatch.setattr(owner, name, used)
     if kind == "evaluation":
@@ -312,7 +312,7 @@ def test_targets_that_are_more_than_inputs(emulated_cuda, monkeypatch, weighted,
     net = MLP((5, 7, 30), hidden_activation="tanh", device="cuda", random_state=3)
     reference = reference_of(net.network, net.params)
     emulated_cuda.settings.limit = 200_000  # inputs have 40,000 bytes, targets 240,000
-    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
     history = net.fit(X, y, epochs=1, batch_size=100, shuffle=False, optimizer=SGD(0.1), sample_weight=weight,
                       verbose=0)  # fmt: skip
     scaled = None if weight is None else weight / weight.mean()
@@ -329,7 +329,7 @@ def test_small_nets_take_data_of_any_size(emulated_cuda, many, monkeypatch, rng)
     """Data that do not fit: small nets are trained in batches that come from the host, one net after another."""
     X, y = rng.normal(size=(3000, 5)), rng.normal(size=(3000, 2))
     emulated_cuda.settings.limit = 70_000
-    monkeypatch.setattr("fastmlp.heuristics.DEVICE_EVALUATION_ROWS", 100)
+    monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 100)
     settings = {"hidden_activation": "tanh", "device": "cuda", "random_state": 3}
     net = Population(SIZES, 3, **settings) if many else MLP(SIZES, **settings)
     start = np.atleast_2d(net.params).copy()

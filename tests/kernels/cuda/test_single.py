@@ -22,12 +22,12 @@ from reference_random import epoch_order
 from test_gradients import PAIRS, assert_same_gradient, net_and_reference, targets_for
 from tolerances import TOLERANCES
 
-import fastmlp.pace
+import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, Quickprop
 from fastmlp.devices import resolve
+from fastmlp.execution.plan import Plan, describe_net
 from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
 from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Course, Data
-from fastmlp.plan import Plan, describe_net
 from fastmlp.schedules import Cosine
 
 pytestmark = pytest.mark.thinned(3)
@@ -106,7 +106,7 @@ def test_many_calls_are_one(place, monkeypatch):
     X, y, _ = samples(30)
     nets = []
     for first_call in (1, 1e12):
-        monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", first_call)
+        monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", first_call)
         nets.append(make(dtype="float64"))
         nets[-1].fit(X, y, epochs=7, batch_size=13, optimizer="adam", schedule="cosine", verbose=0)
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
@@ -114,8 +114,8 @@ def test_many_calls_are_one(place, monkeypatch):
 
 def test_no_epoch_ends_in_a_call(place, monkeypatch):
     X, y, _ = samples(30)
-    monkeypatch.setattr(fastmlp.pace, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.pace, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
     net = make(dtype="float64")
     reference = reference_of(net.network, net.params)
     start = net.params.copy()
@@ -164,7 +164,7 @@ def test_shapes(place, sizes, rng):
 
 def test_gradient_in_parts(place, rng, monkeypatch):
     """Data of more rows than are taken at a time: each step's gradient comes back, the last one's too."""
-    monkeypatch.setattr("fastmlp.objective.ROWS", 16)
+    monkeypatch.setattr("fastmlp.training.objective.ROWS", 16)
     net, reference = net_and_reference(SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 

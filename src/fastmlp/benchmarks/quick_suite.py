@@ -1,0 +1,295 @@
+"""A small benchmark that needs nothing installed beside this package: fastmlp against NumPy by hand, under a minute.
+
+It is what `fastmlp bench` runs. The full suite, with scikit-learn, PyTorch, JAX and Keras, is in the repository:
+`pytest bench`. Both write the same kind of file, and the same page is made of them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..kernels.cpu.unrolled.single_net_lookup import MAKE_AFTER, is_tiny
+from ..mlp import MLP
+from ..optimizers import SGD, Adam
+from ..population import Population
+from ..training.interruption import uninterrupted
+from .machine import machine, others_busy
+from .results import SCHEMA
+from .timing import QUICK, Entrant, affordable_rounds, calibrate, new_row, time_rounds
+
+TOLERANCE = 1e-3  # share of the loss; both compute in float32
+HOW = (
+    "fastmlp and NumPy by hand start from the same parameters in one process, and must have the same loss after one "
+    "run. Durations are medians over rounds in which they take turns; ratios are medians of the ratios within a round."
+)
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0], [1], [1], [0]], np.float32)
+
+
+class NumpyNet:
+    """Cross-entropy training by hand: one net, or many with weights (n_nets, fan_in, fan_out).
+
+    layers : [[W, b], ...], changed in place
+    """
+
+    def __init__(self, layers: list[list[np.ndarray]], hidden: str, rate: float, is_adam: bool):
+        self.layers, self.hidden, self.rate = layers, hidden, np.float32(rate)
+        flat = [array for layer in layers for array in layer]
+        self.moments = [(np.zeros_like(a), np.zeros_like(a)) for a in flat] if is_adam else []
+        self.t = 0
+
+    def forward(self, X: np.ndarray) -> list[np.ndarray]:
+        """Activations of all layers, inputs first."""
+        a = [X]
+        for k, (W, b) in enumerate(self.layers):
+            z = a[-1] @ W
+            z += b
+            if k < len(self.layers) - 1:
+                a.append(np.maximum(z, 0, out=z) if self.hidden == "relu" else sigmoid(z))
+            else:
+                a.append(sigmoid(z) if z.shape[-1] == 1 else softmax(z))
+        return a
+
+    def step(self, X: np.ndarray, y: np.ndarray) -> None:
+        a = self.forward(X)
+        delta = (a[-1] - y) / np.float32(len(y))
+        grads: list[np.ndarray] = []
+        for k in reversed(range(len(self.layers))):
+            W, b = self.layers[k]
+            grads = [a[k].swapaxes(-1, -2) @ delta, delta.sum(axis=-2, keepdims=b.ndim > 1), *grads]
+            if k:
+                slope = a[k] > 0 if self.hidden == "relu" else a[k] * (1 - a[k])
+                delta = (delta @ W.swapaxes(-1, -2)) * slope
+        self.update(grads)
+
+    def update(self, grads: list[np.ndarray]) -> None:
+        flat = [array for layer in self.layers for array in layer]
+        if not self.moments:
+            for p, g in zip(flat, grads, strict=True):
+                p -= self.rate * g
+            return
+        self.t += 1
+        root = np.float32((1 - 0.999**self.t) ** 0.5)
+        size = self.rate * root / np.float32(1 - 0.9**self.t)
+        for p, g, (m, v) in zip(flat, grads, self.moments, strict=True):
+            m *= np.float32(0.9)
+            m += np.float32(0.1) * g
+            v *= np.float32(0.999)
+            v += np.float32(0.001) * g * g
+            p -= size * m / (np.sqrt(v) + np.float32(1e-8) * root)
+
+    def loss(self, X: np.ndarray, y: np.ndarray) -> float:
+        a = self.forward(X)[-1].astype(np.float64)
+        per_row = y * np.log(a) + ((1 - y) * np.log(1 - a) if a.shape[-1] == 1 else 0)
+        return float(-np.mean(per_row.sum(axis=-1)))
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def repeated(call: Callable[[], Any]) -> Callable[[int], None]:
+    def run(n: int) -> None:
+        for _ in range(n):
+            call()
+
+    return run
+
+
+class Contestant:
+    """run(n) does the work n times; loss() is of the training rows, or None.
+
+    warm_up : runs after which the next one compiles the last that will be compiled, if one run is not enough
+    """
+
+    def __init__(
+        self, name: str, kind: str, run: Callable[[int], Any], loss: Callable[[], float] | None = None, warm_up: int = 0
+    ):
+        self.name, self.kind, self.run, self.loss, self.warm_up = name, kind, run, loss, warm_up
+
+    def measure(self, command: str, n_runs: int, repeats: int) -> float:
+        started = time.perf_counter()
+        for _ in range(repeats):
+            self.run(n_runs)
+        return (time.perf_counter() - started) / repeats
+
+
+def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
+    """Copies of [W, b] per layer out of flat parameters (..., n_params)."""
+    layers, at = [], 0
+    for i, o in pairwise(sizes):
+        W = params[..., at : at + i * o].reshape(*params.shape[:-1], i, o).copy()
+        b = params[..., at + i * o : at + i * o + o].copy()
+        layers.append([W, b[..., None, :] if b.ndim > 1 else b])
+        at += i * o + o
+    return layers
+
+
+def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Contestant]:
+    """fastmlp and NumPy by hand from the same start; a run is an epoch. y : one column, or one-hot."""
+    settings: dict[str, Any] = {"hidden_activation": hidden, "random_state": 0, "device": "cpu"}
+    settings["loss"] = "binary_cross_entropy" if y.shape[1] == 1 else "softmax_cross_entropy"
+    net: Any = Population(sizes, n_nets, **settings) if n_nets else MLP(sizes, **settings)
+    hand = NumpyNet(
+        numpy_layers(sizes, np.array(net.params)), hidden, optimizer.learning_rate, isinstance(optimizer, Adam)
+    )
+    targets = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
+
+    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizer, "shuffle": False, "verbose": 0}
+
+    def fit(n: int) -> None:
+        uninterrupted(net.fit(X, targets, epochs=n, **options))
+
+    def by_hand(n: int) -> None:
+        for _ in range(n):
+            for at in range(0, len(X), batch_size):
+                hand.step(X[at : at + batch_size], y[at : at + batch_size])
+
+    own_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
+    made = not n_nets and is_tiny(len(net.params), batch_size)
+    warm_up = MAKE_AFTER // -(-len(X) // batch_size) if made else 0
+    return [
+        Contestant("fastmlp", "ours", fit, own_loss, warm_up),
+        Contestant("numpy", "peer", by_hand, lambda: hand.loss(X, y)),
+    ]
+
+
+def bare_products(sizes, rows: int, trains: bool) -> Contestant:
+    """What nobody can leave out of a step or a prediction: its matrix products, by NumPy."""
+    a = [np.full((rows, size), 0.01, np.float32) for size in sizes]
+    W = [np.full(shape, 0.01, np.float32) for shape in pairwise(sizes)]
+    out, grads = [np.empty_like(x) for x in a], [np.empty_like(w) for w in W]
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            for k, w in enumerate(W):
+                np.dot(a[k], w, out=out[k + 1])
+            for k in reversed(range(len(W) if trains else 0)):
+                np.dot(a[k].T, a[k + 1], out=grads[k])
+                if k:
+                    np.dot(a[k + 1], W[k].T, out=out[k])
+
+    return Contestant("products numpy", "limit", run)
+
+
+def prediction(sizes, X) -> list[Contestant]:
+    net = MLP(sizes, loss="softmax_cross_entropy", random_state=0, device="cpu")
+    hand = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0, False)
+
+    own, by_hand = repeated(lambda: net.predict(X)), repeated(lambda: hand.forward(X))
+    both = [
+        Contestant("fastmlp", "ours", own, lambda: float(np.mean(net.predict(X)[:, 0]))),
+        Contestant("numpy", "peer", by_hand, lambda: float(np.mean(hand.forward(X)[-1][:, 0]))),
+    ]
+    return [*both, bare_products(sizes, len(X), trains=False)]
+
+
+def starts() -> list[Contestant]:
+    """New processes."""
+    folder = str(Path(__file__).parents[1])
+
+    def run(program: str) -> Callable[[int], None]:
+        code = f"import sys\nsys.path.insert(0, {folder!r})\n{program}"
+        return repeated(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+
+    xor = (
+        "import fastmlp\n"
+        "net = fastmlp.MLP((2, 2, 2, 1), loss='binary_cross_entropy', random_state=0, device='cpu')\n"
+        "net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=5000, optimizer='sgd')\n"
+    )
+    return [
+        Contestant("fastmlp", "ours", run(xor)),
+        Contestant("fastmlp, import only", "part", run("import fastmlp")),
+        Contestant("import numpy", "limit", run("import numpy")),
+    ]
+
+
+def works() -> list[dict[str, Any]]:
+    """What is measured: a result's head, n_units of one run, most_runs, and a function that makes the contestants."""
+    rng = np.random.default_rng(0)
+
+    def data(rows: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.random((rows, n_features), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, rows)]
+
+    digits, mnist = (64, 64, 32, 10), (784, 512, 512, 10)
+    small, large = data(1024, 64), data(1024, 784)
+    many, X = 10_000, large[0]
+    jobs = (
+        ("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, 5000,
+         lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))),
+        ("population", f"XOR 2-2-1, {many:,} nets, SGD", "net and epoch", many, 200,
+         lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), many)),
+        ("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, 100,
+         lambda: training(digits, "relu", *small, 32, Adam(1e-3))),
+        ("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, 4,
+         lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), steps(bare_products(mnist, 128, True), 8)]),
+        ("predict", "784-512-512-10, one row in a call", "call", 1, 1000, lambda: prediction(mnist, X[:1])),
+        ("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), 50, lambda: prediction(mnist, X)),
+        ("cold_start", "a process that trains XOR", "start", 1, 1, starts),
+    )  # fmt: skip
+    return [
+        {"head": {"name": f"quick_{k}", "group": group, "title": title, "unit": unit, "costs": {}, "curve": None,
+                  "source": "the four rows" if "XOR" in title else "random"},
+         "n_units": n_units, "most_runs": most_runs, "contestants": make}
+        for k, (group, title, unit, n_units, most_runs, make) in enumerate(jobs)
+    ]  # fmt: skip
+
+
+def steps(contestant: Contestant, n_steps: int) -> Contestant:
+    """The same, n_steps times a run."""
+    run = contestant.run
+    return Contestant(contestant.name, contestant.kind, lambda n: run(n * n_steps))
+
+
+def measure(work: dict[str, Any]) -> dict[str, Any]:
+    """A result, as results.py describes it."""
+    busy = others_busy()
+    rows, entrants, expected = [], [], None
+    contestants = work["contestants"]()
+    for contestant in sorted(contestants, key=lambda contestant: contestant.kind != "peer"):
+        row = new_row(contestant.name, contestant.kind)
+        rows.append(row)
+        row["prepare_seconds"] = contestant.measure("measure", 1, 1)
+        if contestant.loss:
+            found = contestant.loss()
+            expected = found if expected is None else expected  # NumPy's, which comes first
+            row["verified"] = {"loss": abs(found - expected) / abs(expected)}
+            if not row["verified"]["loss"] <= TOLERANCE:
+                row.update(status="wrong", reason=f"loss {found:.6g}, NumPy's is {expected:.6g}")
+                continue
+        if contestant.warm_up:
+            for n_runs in (contestant.warm_up, 1):  # the second call compiles: a fit asks before its first step
+                row["prepare_seconds"] += contestant.measure("measure", n_runs, 1)
+        n_runs, repeats, seconds = calibrate(contestant.measure, work["most_runs"], work["most_runs"] == 1)
+        entrants.append(Entrant(contestant.measure, row, n_runs, repeats, seconds * repeats))
+    n_rounds = affordable_rounds(QUICK, sum(entrant.seconds for entrant in entrants))
+    slow_starts = time_rounds(entrants, n_rounds, work["n_units"])
+    return {**work["head"], "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}
+
+
+def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:
+    """All works, or those of some groups; `say` is told the title of each before it starts."""
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    results: dict[str, Any] = {
+        "schema": SCHEMA, "machine": machine([]), "options": {"device": "cpu", "quick": True, "rounds": QUICK.rounds},
+        "started": started, "finished": started, "missing": {}, "how": HOW, "results": [],
+    }  # fmt: skip
+    for work in works():
+        if groups is None or work["head"]["group"] in groups:
+            say(work["head"]["title"])
+            results["results"].append(measure(work))
+    results["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return results

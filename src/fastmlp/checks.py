@@ -1,0 +1,61 @@
+"""Choices that MLP and Population take alike, and what their outputs say about classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import checked_count, unknown_name
+from .execution.dispatch import PRECISIONS
+from .execution.plan import describe_net
+from .network.spec import Network
+
+
+def chosen_classes(outputs: Any, network: Network) -> Any:
+    """Class numbers (..., n_samples) of outputs (..., n_samples, n_outputs)."""
+    if network.n_outputs > 1:
+        return outputs.argmax(axis=-1)
+    return (outputs[..., 0] > describe_net(network).middle).astype(np.int64)
+
+
+def seed_of(random_state: Any) -> int:
+    """The number, from 0 to 2**63 - 1, on which all that is random in a net depends."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+    if isinstance(random_state, int):  # without looking at np.random, which takes 7 ms to import
+        return checked_count("random_state", random_state, at_least=0, at_most=None) % 2**63
+    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+        draw = random_state.integers if isinstance(random_state, np.random.Generator) else random_state.randint
+        return int(draw(2**31))
+    return checked_count("random_state", random_state, at_least=0, at_most=None) % 2**63
+
+
+class LateGenerator:
+    """Called, it gives the one random generator of its seed, made at the first call: that takes as long as 500 epochs
+    of XOR.
+    """
+
+    def __init__(self, seed: list[int]):
+        self._seed = seed
+        self._made: np.random.Generator | None = None
+
+    def __call__(self) -> np.random.Generator:
+        self._made = self._made or np.random.default_rng(self._seed)
+        return self._made
+
+
+def checked_precision(precision: Any) -> str:
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    return precision
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float32' or 'float64', but it is {dtype!r}.")
+    return found

@@ -1,0 +1,103 @@
+"""Probabilities of classes from the logits of a net, not from its outputs.
+
+An output of 1 - 1e-9 is 1 in float32: what is left for the other class would be 0, the logarithm of that minus
+infinity, and samples whose logits differ would rank alike. A logit z has the digits of both sides: sigmoid(z) and
+sigmoid(-z).
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any
+
+import numpy as np
+
+from .mlp import MLP
+from .network.spec import Network
+from .population_training.ensemble import outputs_in_parts
+from .tables.target_encoder import CLASSIFICATION, Target
+
+LARGEST = 1e37  # logits beyond it have overflowed: taken for it, they leave probabilities that are numbers
+
+
+def log_probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
+    """float64 (n_samples, n_classes): logarithms of probabilities that sum to 1 in each row; one output is two classes.
+
+    net : an MLP, or a Population, whose nets' mean probability counts; outputs are softmax or sigmoid
+    X : (n_samples, n_features), in the host's memory
+    is_multilabel : whether each output is the probability of a label by itself
+    """
+    network = net.network
+    if isinstance(net, MLP):
+        return _of_logits(logits(net, X), network, is_multilabel)
+    total = None
+    for _, z in outputs_in_parts(_with_logits(net), X, np.arange(net.n_nets)):
+        part = np.logaddexp.reduce(_of_logits(z, network, is_multilabel), axis=0)
+        total = part if total is None else np.logaddexp(total, part)
+    assert total is not None
+    return total - log(net.n_nets)
+
+
+def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
+    """float64 (n_samples, n_classes); arguments as for log_probabilities.
+
+    >>> net = MLP((1, 1), loss="binary_cross_entropy")
+    >>> net.params = [1.0, 0.0]
+    >>> print(probabilities(net, [[0.0], [100.0]]))
+    [[5.00000000e-01 5.00000000e-01]
+     [3.72007598e-44 1.00000000e+00]]
+    """
+    found = log_probabilities(net, X, is_multilabel)
+    return np.exp(found, out=found)
+
+
+def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
+    """Class numbers (n_samples,) or, of labels, whether each is likelier than not, (n_samples, n_labels); of equal
+    ones the first class, and no label.
+    """
+    if not isinstance(net, MLP):
+        p = log_probabilities(net, X, is_multilabel)
+        return p > -log(2.0) if is_multilabel else p.argmax(axis=1)
+    z = logits(net, X)
+    if is_multilabel:
+        return z > 0.0
+    return z.argmax(axis=1) if z.shape[1] > 1 else (z[:, 0] > 0.0).astype(np.intp)
+
+
+def outputs_of(net: Any, target: Target, X: np.ndarray) -> np.ndarray:
+    """What target.decode takes: outputs of a net, or the mean of a population's; of classes their probabilities."""
+    if target.task == CLASSIFICATION:
+        return probabilities(net, X)
+    return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
+
+
+def logits(net: MLP, X: Any) -> np.ndarray:
+    """(n_samples, n_outputs) in the net's dtype, before the output activation."""
+    return _with_logits(net).predict(X)
+
+
+def _with_logits(net: Any) -> Any:
+    """A net or population with the parameters of this one, not a copy, that leaves out the output activation."""
+    view = object.__new__(type(net))
+    view.__dict__.update(net.__dict__, network=net.network.with_logits)
+    return view
+
+
+def _of_logits(z: np.ndarray, network: Network, is_multilabel: bool) -> np.ndarray:
+    z = z.astype(np.float64)
+    if network.output_row.name == "softmax":
+        return _log_softmax(z)
+    if z.shape[-1] == 1 and not is_multilabel:
+        return _log_sigmoid(np.concatenate((-z, z), axis=-1))
+    of_each = _log_sigmoid(z)
+    return of_each if is_multilabel else _log_softmax(of_each)  # each class's share of their sum
+
+
+def _log_sigmoid(z: np.ndarray) -> np.ndarray:
+    return -np.logaddexp(0.0, -z)
+
+
+def _log_softmax(z: np.ndarray) -> np.ndarray:
+    z = np.minimum(np.maximum(z, -LARGEST), LARGEST)
+    z -= z.max(axis=-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))

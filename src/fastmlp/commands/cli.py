@@ -1,0 +1,314 @@
+"""The `fastmlp` command. What is heavy is imported by the command that needs it, so that `fastmlp --help` is quick."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .option_parsers import (  # fmt: skip
+    COLUMN,
+    DEVICES,
+    FILE,
+    INTEGER,
+    MOST_SEED,
+    NAME,
+    NUMBER,
+    choice,
+    layer_sizes,
+    number,
+    whole_number,
+)
+from .terminal import console, errors_as_sentences, say
+from .train_options import train
+
+app = typer.Typer(
+    help="Trains multilayer perceptrons.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # paragraphs fill the width
+)
+
+
+def main() -> None:
+    """Entry point of the `fastmlp` command."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Trains multilayer perceptrons."""
+
+
+@app.command()
+def xor(
+    context: typer.Context,
+    nets: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number(0), metavar=INTEGER, help="Train so many 2-2-1 nets and print statistics instead."
+        ),
+    ] = 0,
+    optimizer: Annotated[
+        str, typer.Option(metavar=NAME, help="With --nets: sgd, adam, quickprop, rprop, ...")
+    ] = "rprop",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(parser=number, metavar=NUMBER, help="With --nets; the optimizer's own if not given."),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: the most epochs.")
+    ] = 1000,
+    hidden: Annotated[str, typer.Option(metavar="INTEGERS", help="With --nets: units of each hidden layer.")] = "2",
+    activation: Annotated[
+        str, typer.Option(metavar=NAME, help="With --nets: activation of the hidden layers.")
+    ] = "tanh",
+    restart_after: Annotated[
+        int | None,
+        typer.Option(parser=whole_number(1), metavar=INTEGER, help="With --nets: epochs until a new start."),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number(0, MOST_SEED),
+            metavar=INTEGER,
+            help="With --nets: the same seed gives the same nets.",
+        ),
+    ] = 0,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
+) -> None:
+    """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
+    sizes = layer_sizes(hidden)
+    if stuck and nets:
+        raise typer.BadParameter("it shows one net: leave --nets out", param_hint="--stuck")
+    if not nets:
+        for name in context.params:
+            given = getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+            if given and name not in ("nets", "stuck"):
+                option = f"--{name.replace('_', '-')}"
+                raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
+    with errors_as_sentences():
+        if stuck:
+            from . import stuck_demo as stuck_story
+
+            raise typer.Exit(stuck_story.run(console()))
+        from . import xor_demo as story
+
+        if not nets:
+            raise typer.Exit(story.run(console()))
+        story.statistics(typer.echo, nets, optimizer, learning_rate, epochs, sizes, activation, restart_after, seed)
+
+
+class Experiment(str, Enum):
+    """Names of reproduce.EXPERIMENTS, which is not imported for --help; a test compares them."""
+
+    all = "all"
+    xor_quickprop = "xor-quickprop"
+    xor_million = "xor-million"
+    parity = "parity"
+    two_spirals = "two-spirals"
+    proben1 = "proben1"
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[
+        Experiment,
+        typer.Argument(
+            parser=choice(Experiment),
+            metavar="EXPERIMENT",
+            help="A result of the literature: all, xor-quickprop, xor-million, parity, two-spirals or proben1.",
+        ),
+    ] = Experiment.all,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of data sets, for the last two; FASTMLP_DATA otherwise."),
+    ] = None,
+    nets: Annotated[
+        int | None,
+        typer.Option(parser=whole_number(2), metavar=INTEGER, help="Nets per experiment; as published if not given."),
+    ] = None,
+) -> None:
+    """Run classic experiments again and compare with the published figures."""
+    with errors_as_sentences():
+        from . import reproduce as classics
+
+        if experiment is Experiment.all:
+            classics.show_all(console(), n_nets=nets, data=data)
+        else:
+            classics.show(experiment.value, console(), n_nets=nets, data=data)
+
+
+class BenchGroup(str, Enum):
+    """Groups that benchmarks.quick has works of; a test compares them."""
+
+    all = "all"
+    xor = "xor"
+    population = "population"
+    minibatch = "minibatch"
+    large = "large"
+    predict = "predict"
+    cold_start = "cold_start"
+
+
+@app.command()
+def bench(
+    group: Annotated[
+        BenchGroup,
+        typer.Argument(
+            parser=choice(BenchGroup),
+            metavar="GROUP",
+            help="What to measure: all, xor, population, minibatch, large, predict or cold_start.",
+        ),
+    ] = BenchGroup.all,
+    output: Annotated[Path, typer.Option(metavar=FILE, help="The page; .json and .md are written beside it.")] = Path(
+        "bench.html"
+    ),
+) -> None:
+    """Measure fastmlp against NumPy by hand on this machine, in a minute or two, and write a page of it."""
+    with errors_as_sentences():
+        from ..benchmarks import html_page as bench_page
+        from ..benchmarks import quick_suite as bench_quick
+        from ..benchmarks import results as bench_results
+        from ..benchmarks import tables as bench_tables
+        from ..files import check_output
+
+        for ending in (".json", ".html", ".md"):
+            check_output(output.with_suffix(ending))
+        results = bench_quick.run(
+            lambda title: say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
+        )
+        saved = output.with_suffix(".json")
+        bench_results.save(results, saved)
+        typer.echo("\n".join(bench_tables.summary(results)))
+        for path in [saved, *bench_page.write(results, saved)]:
+            typer.echo(f"wrote {path}")
+
+
+@app.command()
+def devices(
+    measure: Annotated[
+        bool, typer.Option(help="Measure from how much work on a GPU is faster here, for device='auto'; a minute.")
+    ] = False,
+) -> None:
+    """Show the devices of this machine, and why one cannot be used."""
+    with errors_as_sentences():
+        from rich.table import Table
+
+        from ..devices import devices as all_devices
+        from ..devices import thresholds
+
+        if measure:  # this process looks for GPUs below, and one may take a process at a time
+            from .measure_gpu import starts_of_gpus
+
+            starts = starts_of_gpus()
+        table, found, out = Table("device", "available", "description"), all_devices(), console()
+        for device in found:
+            table.add_row(device.name, "yes" if device.available else "no", device.description)
+        out.print(table)
+        for device in found:
+            if device.reason:  # in one line, since it names a command to copy
+                out.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
+        gpus = [device for device in found[1:] if device.available]
+        if measure and not gpus:
+            raise RuntimeError("There is no GPU that could be measured.")
+        for device in gpus:
+            if measure:
+                _measure(device.name, starts)
+            typer.echo(f"device='auto' takes {device.name} from {thresholds(device)} on")
+
+
+def _measure(gpu: str, starts: dict[str, float | None]) -> None:
+    from .measure_gpu import measure
+
+    typer.echo(f"{'':18} {'multiply-adds at once':>22} {'cpu, us':>10} {gpu + ', us':>12}")
+    measure(
+        gpu,
+        lambda row: typer.echo(f"{row.name:18} {row.work:22.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}"),
+        starts,
+    )
+
+
+app.command()(train)
+
+
+@app.command()
+def report(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net saved by `fastmlp train` or by net.save(...).")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar=FILE, help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar=COLUMN, help="The column to predict, if the net does not know it.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar=FILE, help="The page; beside the net if not given.")] = None,
+    device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
+) -> None:
+    """Write an HTML page on how a net was trained: settings, curves, time; with samples, a verdict and pictures too."""
+    with errors_as_sentences():
+        from . import train_predict
+
+        typer.echo(f"Wrote {train_predict.report(model, file, target, output, device)}")
+
+
+@app.command()
+def diagnose(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net or population saved by fastmlp.")],
+    file: Annotated[Path, typer.Argument(metavar=FILE, help="The CSV or Parquet file it was trained on.")],
+    target: Annotated[
+        str | None, typer.Option(metavar=COLUMN, help="The column to predict; a net of `fastmlp train` knows it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say what keeps a net from learning: the verdict, its evidence, what to change, how to make sure."""
+    with errors_as_sentences():
+        from . import diagnose as diagnosis_job
+
+        typer.echo(diagnosis_job.run(model, file, target, as_json))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A net saved by `fastmlp train`.")],
+    file: Annotated[
+        Path, typer.Argument(metavar=FILE, help="A CSV or Parquet file with the columns the net was trained on.")
+    ],
+    ids: Annotated[
+        list[str],
+        typer.Option(
+            "--id",
+            metavar=COLUMN,
+            help="A column to put beside the predictions; those of `train --id` if not given. Repeat it for several.",
+        ),
+    ] = [],  # noqa: B006
+    output: Annotated[
+        Path | None, typer.Option(metavar=FILE, help="A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
+) -> None:
+    """Predict each row of a table, as CSV: a column `prediction`, and for classes a `probability_<label>` each."""
+    with errors_as_sentences("nothing was written" if output is None else f"{str(output)!r} is as it was"):
+        from . import train_predict
+
+        if output is not None:
+            train_predict.check_table_path(output, model, file)
+        predictions = train_predict.predict(model, file, device, ids)
+        if output is None:
+            typer.echo(train_predict.as_csv(predictions), nl=False)
+        else:
+            train_predict.write_table(predictions, output)

@@ -1,0 +1,60 @@
+"""What `fastmlp diagnose` does: a net in a file and the table it was trained on make a verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..diagnosis.diagnose import diagnose
+from ..mlp import MLP
+from ..saving.persistence import load
+from ..tables.held_out_rows import parts_as_trained
+from ..tables.preprocessing import drop_rows_without_target, read_table
+from .train_predict import split_rows
+
+
+def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
+    """The verdict as text to print, or as JSON, with what the file's own history and held-out rows tell.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such target, or does not fit the net.
+    """
+    net = load(model)
+    X, y = samples_of(net, file, target)
+    if isinstance(net, MLP):
+        parts = parts_as_trained(net, X, y, split_rows)
+        found = diagnose(net, *next(iter(parts.values())), history=net.history, validation_data=parts.get("validation"))
+    else:
+        found = diagnose(net, X, y)
+    return json.dumps(found.to_dict(), indent=2) if as_json else str(found)
+
+
+def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarray]:
+    """(X, y) of a table, through the net's own preprocessing where it has one."""
+    preprocessing = net.preprocessing
+    if preprocessing is not None:
+        if target is not None and target != preprocessing.target.name:
+            raise ValueError(
+                f"The net was trained to predict {preprocessing.target.name!r}, not {target!r}: leave --target out."
+            )
+        table = read_table(file, preprocessing.text_columns)
+        table, _ = drop_rows_without_target(table, preprocessing.target.name, preprocessing.target.task)
+        return preprocessing.transform(table), preprocessing.target.encode(table[preprocessing.target.name])
+    if target is None:
+        raise ValueError("The net knows no table columns, so the column of its targets must be named: add --target.")
+    table, _ = drop_rows_without_target(read_table(file), target)
+    X = table.drop(columns=target)
+    text = [name for name in X.columns if X[name].dtype.kind not in "biuf"]
+    if text:
+        raise ValueError(
+            f"The net takes numbers, but the column {text[0]!r} of the table holds text: encode or drop it."
+        )
+    n_features = net.network.n_features
+    if X.shape[1] != n_features:
+        raise ValueError(f"The net has {n_features} inputs, but the table has {X.shape[1]} columns besides {target!r}.")
+    return X.to_numpy(np.float64), table[target].to_numpy()

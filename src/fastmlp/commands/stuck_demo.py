@@ -1,0 +1,147 @@
+"""The founding question as `fastmlp xor --stuck` tells it: a net written by hand whose output stays at [0.5, 0.5], the
+bugs that do this, what diagnose says about each, and the net without them.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+from ..diagnosis.diagnose import Diagnosis, diagnose
+from .xor_demo import X, Y
+
+ONE_HOT = np.eye(2)[Y]
+SIZES = (2, 4, 4, 2)
+
+
+class Bug(NamedTuple):
+    """One mistake: the line as it was, the line as it should be, and a training that shows it."""
+
+    name: str
+    wrong: str
+    right: str
+    verdict: str
+    learning_rate: float = 1.0
+    epochs: int = 1000
+
+
+BUGS = (
+    Bug("double sigmoid", "return 1 / (1 + np.exp(-expit(z)))", "return expit(z)", "unreachable_targets"),
+    Bug("positive weights", "W = rng.random((fan_in, fan_out))", "W = rng.uniform(-1, 1, (fan_in, fan_out))",
+        "positive_weights", learning_rate=0.1),
+    Bug("updated activations", "for variable in (W, b, z, a): variable -= rate * gradient[variable]",
+        "for variable in (W, b): variable -= rate * gradient[variable]", "broken_updates"),
+    Bug("wrong sign", "error = y - output", "error = output - y", "wrong_sign"),
+    Bug("independent outputs", "two sigmoids and squared error for two exclusive classes",
+        "loss='softmax_cross_entropy', or one sigmoid", "independent_outputs", learning_rate=0.3, epochs=500),
+)  # fmt: skip
+CURED = Bug("", "", "", "converged", learning_rate=2.0, epochs=4000)
+
+
+class HandWrittenNet:
+    """Backpropagation as people write it first: sigmoids, squared error, one sample after another.
+
+    bug : "" or the name of one of BUGS
+    """
+
+    def __init__(self, bug: str = "", seed: int = 0, sizes: tuple[int, ...] = SIZES):
+        rng = np.random.default_rng(seed)
+        low = 0.0 if bug == "positive weights" else -1.0
+        self.bug = bug
+        self.W = [rng.uniform(low, 1.0, shape) for shape in pairwise(sizes)]
+        self.b = [rng.uniform(low, 1.0, size) for size in sizes[1:]]
+
+    def activate(self, z: np.ndarray) -> np.ndarray:
+        return expit(expit(z)) if self.bug == "double sigmoid" else expit(z)
+
+    def forward(self, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        zs, outputs = [], [x]
+        for W, b in zip(self.W, self.b, strict=True):
+            zs.append(outputs[-1] @ W + b)
+            outputs.append(self.activate(zs[-1]))
+        return zs, outputs
+
+    def predict(self, samples: np.ndarray) -> np.ndarray:
+        return self.forward(np.asarray(samples, float))[1][-1]
+
+    def step(self, x: np.ndarray, y: np.ndarray, learning_rate: float) -> float:
+        """Learn from one sample; returns its loss."""
+        zs, outputs = self.forward(x)
+        error = y - outputs[-1] if self.bug == "wrong sign" else outputs[-1] - y
+        loss = float((error**2).mean())
+        delta = error * outputs[-1] * (1.0 - outputs[-1])
+        for k in reversed(range(len(self.W))):
+            a = outputs[k]
+            updates = [(self.W[k], np.outer(a, delta)), (self.b[k], delta)]
+            da = self.W[k] @ delta
+            delta_before = da * a * (1.0 - a)
+            if self.bug == "updated activations":  # the first of them is x, a row of the data
+                updates += [(a, da), (zs[k], delta)]
+            for variable, gradient in updates:
+                variable -= learning_rate * gradient
+            delta = delta_before
+        return loss
+
+    def train(self, learning_rate: float, epochs: int) -> list[float]:
+        """Learn XOR; returns each epoch's loss."""
+        samples = np.array(X, float)
+        pairs = list(zip(samples, ONE_HOT, strict=True))
+        return [float(np.mean([self.step(x, y, learning_rate) for x, y in pairs])) for _ in range(epochs)]
+
+    def as_arrays(self) -> list[np.ndarray]:
+        return [array for pair in zip(self.W, self.b, strict=True) for array in pair]
+
+
+def trained(bug: Bug, seed: int = 0) -> tuple[HandWrittenNet, list[float]]:
+    net = HandWrittenNet(bug.name, seed)
+    return net, net.train(bug.learning_rate, bug.epochs)
+
+
+def verdict_on(net: HandWrittenNet, losses: list[float]) -> Diagnosis:
+    """What diagnose says: it sees the outputs where the formula of the forward pass is in doubt, else the weights."""
+    if net.bug == "double sigmoid":
+        return diagnose(net.predict, X, ONE_HOT, losses)
+    options: dict[str, Any] = {"activations": ["sigmoid"] * len(net.W), "loss": "squared_error"}
+    return diagnose(net.as_arrays(), X, ONE_HOT, losses, **options)
+
+
+def run(console: Any) -> int:
+    """Tell the story; returns an exit code: 0 if every bug got its name and the cured net learned."""
+    from rich.table import Table
+
+    say = lambda text="": console.print(text, markup=False, soft_wrap=True)
+    net, losses = trained(BUGS[0])
+    say(f"A 2-4-4-2 net for XOR, written by hand in NumPy, after {BUGS[0].epochs:,} epochs:")
+    say(_outputs(net))
+    say("\nfastmlp.diagnose(net.predict, X, y, losses) says:\n")
+    found = verdict_on(net, losses)
+    say(str(found))
+    say(
+        f"\nThe fix, one line:\n  - {BUGS[0].wrong}\n  + {BUGS[0].right}\n\nThe same start with it, after "
+        f"{CURED.epochs:,} epochs:"
+    )
+    cured, cured_losses = trained(CURED)
+    say(_outputs(cured))
+    last = verdict_on(cured, cured_losses)
+    say(f"{last.title} ({last.verdict}, confidence {last.confidence:.2f})\n")
+    table = Table("bug", "outputs for class 1", "verdict", "confidence", title="Each bug of that question alone")
+    right = found.verdict == BUGS[0].verdict and last.verdict == CURED.verdict
+    for bug in BUGS:
+        net, losses = trained(bug)
+        found = verdict_on(net, losses)
+        right &= found.verdict == bug.verdict
+        table.add_row(
+            bug.name, " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found.title, f"{found.confidence:.2f}"
+        )
+    console.print(table)
+    return 0 if right else 1
+
+
+def _outputs(net: HandWrittenNet) -> str:
+    rows = zip(X, Y, net.predict(X), strict=True)
+    return "\n".join(
+        f"  ({x[0]:.0f}, {x[1]:.0f})  wanted {np.eye(2)[y]}  got [{p[0]:.3f} {p[1]:.3f}]" for x, y, p in rows
+    )

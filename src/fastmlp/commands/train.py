@@ -1,0 +1,272 @@
+"""What `fastmlp train` does: a table in a file makes a net in a file."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from ..callbacks import EarlyStopping
+from ..console.stopwatch import told_time
+from ..errors import DivergenceWarning, counted
+from ..files import check_output
+from ..history import History
+from ..mlp import MLP
+from ..optimizers import Optimizer, optimizer_from_name
+from ..saving.persistence import load
+from ..schedules import schedule_factors
+from ..tables.column_encoders import Note
+from ..tables.column_selection import select_columns
+from ..tables.held_out_rows import SEED, SHARE
+from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, with_numbers
+from ..tables.target_encoder import CLASSIFICATION, Target
+from ..training.interruption import interruption_says
+from .metrics_table import baseline_sentences, measure_parts, print_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test": X and the encoded target
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The options of `fastmlp train` that shape the net and its training."""
+
+    target: str
+    task: str = "auto"
+    scaling: str = "auto"
+    hidden: tuple[int, ...] = (256, 256)
+    activation: str = "relu"
+    dropout: float = 0.1
+    optimizer: str = "adamw"
+    learning_rate: float = 3e-3
+    schedule: str = "one_cycle"
+    epochs: int = 100
+    batch_size: int = 128
+    validation: float = 0.2
+    patience: int = 16
+    seed: int = 0
+    device: str = "auto"
+    clip_norm: float = 0.0
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
+    """Train a net on a table, print its metrics and save it with its preprocessing.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, with a sentence; `output` is as it was, and what was reached is in a file beside it.
+    RuntimeError
+        If the training diverged, likewise.
+    """
+    say = partial(console.print, markup=False, soft_wrap=True)
+    check_output(output, file, test_file)  # before any work is done
+    with interruption_says(f"Interrupted; {str(output)!r} is as it was."):
+        earlier = describe_earlier_net(output)
+        optimizer = make_optimizer(settings)
+        schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
+        preprocessing, parts = read_parts(file, settings, test_file, say)
+        net = make_net(preprocessing, settings)
+        if earlier:
+            say(f"{earlier}; it will be replaced when this training is done.")
+        say(describe_task(net, parts))
+        history = fit(net, parts, settings, optimizer)
+        if history.stopped_by in ("interrupt", "divergence"):
+            leave_unfinished(net, history, settings, output)
+        say(summary(history))
+        net.save(output)
+    with interruption_says(f"Interrupted; the net is in {str(output)!r}."):
+        say(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
+        found = measure_parts(net, preprocessing.target, parts)
+        print_metrics(found, console)
+        for sentence in baseline_sentences(found, preprocessing.target, parts["training"][1]):
+            say(sentence)
+
+
+def describe_task(net: MLP, parts: Parts) -> str:
+    """What is learned, from how much, and where."""
+    (n_rows, n_features), target = parts["training"][0].shape, net.preprocessing.target
+    place = "the CPU" if net.device.is_host else net.device.name  # why, `fastmlp devices` says
+    size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
+    return f"{target.task} of {target.name!r}: {size}, on {place}"
+
+
+def describe_earlier_net(output: Path) -> str:
+    """Which net is in the file that will be replaced, and how well it did; empty if there is none.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is no net: then it is something else that should not be lost.
+    """
+    if not output.is_file() or not output.stat().st_size:
+        return ""
+    try:
+        net = load(output, device="cpu")
+    except ValueError:
+        raise FileExistsError(
+            f"{str(output)!r} is there and is not a net that can be read, so it is left alone: choose another "
+            "--output, or remove it first."
+        ) from None
+    what = f"a net of {net.preprocessing.target.name!r}" if net.preprocessing else "a net"
+    figures = final_figures(history) if (history := getattr(net, "history", None)) is not None else ""
+    return f"{str(output)!r} holds {what}" + (f" ({figures})" if figures else "")
+
+
+def make_optimizer(settings: TrainSettings) -> Optimizer:
+    """The optimiser with its learning rate and clipping; a ValueError for an unknown name or a number out of range."""
+    return replace(optimizer_from_name(settings.optimizer, settings.learning_rate), clip_norm=settings.clip_norm)
+
+
+def read_parts(
+    file: Path, settings: TrainSettings, test_file: Path | None, say: partial
+) -> tuple[Preprocessing, Parts]:
+    """The preprocessing that the training part teaches, and each part through it; says what is left out."""
+    name = settings.target
+    table, notes = rows_with_target(read_table(file), name, settings.task)
+    table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
+    table, further_notes = with_numbers(table, name)
+    for note in (*notes, *further_notes):
+        say(note)
+    task = Target.fit(table[name], settings.task).task  # before the split: refuses what cannot be learned
+    held_out, kept = split_rows(table[name], task, settings.validation, settings.seed)
+    tables = {"training": table.iloc[kept]}
+    if len(held_out):
+        tables["validation"] = table.iloc[held_out]
+    preprocessing = Preprocessing.fit(tables["training"], name, task, settings.scaling)
+    preprocessing = replace(preprocessing, ids=settings.ids)
+    for note in preprocessing.notes:
+        say(note)
+    if test_file is not None:  # before the training, so that a mistake in it costs no time
+        test = read_table(test_file, preprocessing.text_columns)
+        tables["test"], notes = rows_with_target(test, name, task)
+        for note in notes:
+            say(f"Test table: {note}")
+    return preprocessing, {part: _encoded(preprocessing, part, rows, say) for part, rows in tables.items()}
+
+
+def _encoded(
+    preprocessing: Preprocessing, part: str, rows: pd.DataFrame, say: partial
+) -> tuple[np.ndarray, np.ndarray]:
+    """A part through the preprocessing. Of a test table all is said that training has not seen; of the validation part
+    only if it is most of a column, since a few rare categories are in no other part.
+    """
+    notes: list[Note] = []
+    X = preprocessing.transform(rows, notes=notes)
+    for note in notes:
+        if part == "test" or note.is_serious:
+            say(f"{part.capitalize()} part: {note.text}")
+    return X, preprocessing.target.encode(rows[preprocessing.target.name])
+
+
+def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers (held out, kept), each ascending; each class gives its share but keeps one row at least."""
+    import pandas as pd
+
+    groups = pd.factorize(target)[0] if task == CLASSIFICATION else np.zeros(len(target), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]  # at random within each group, group after group
+    sizes = np.bincount(groups)
+    rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    is_held_out = rank < np.repeat(np.minimum(np.round(share * sizes), sizes - 1), sizes)
+    if share > 0 and not is_held_out.any():
+        raise ValueError(
+            f"A validation share of {share:g} of {counted(len(groups), 'row')} leaves none to validate on; raise it, "
+            "give more rows, or switch validation off with 0."
+        )
+    return np.sort(order[is_held_out]), np.sort(order[~is_held_out])
+
+
+def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -> History:
+    """Train; a divergence is left to the caller to report, who can name the command's options."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)
+        history = net.fit(
+            *parts["training"],
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            optimizer=optimizer,
+            schedule=settings.schedule,
+            validation_data=parts.get("validation"),
+            early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
+        )
+    history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for those who find the parts again
+    return history
+
+
+def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output: Path) -> NoReturn:
+    """Save what an interrupted or diverged training has reached beside the output, and raise the sentence on it.
+
+    Nothing is saved where no epoch was finished.
+    """
+    interrupted = history.stopped_by == "interrupt"
+    reached = f"before the end of the first epoch; {str(output)!r} is as it was, and nothing was saved"
+    if history.epochs:
+        beside = output.with_name(f"{output.name}.{'interrupted' if interrupted else 'diverged'}")
+        net.save(beside)
+        reached = (
+            f"after {counted(history.epochs, 'epoch')}; what was reached ({final_figures(history)}) is in "
+            f"{str(beside)!r}, and {str(output)!r} is as it was"
+        )
+    if interrupted:
+        raise KeyboardInterrupt(f"Interrupted {reached}.")
+    clipping = "give --clip-norm 1" if not settings.clip_norm else f"lower --clip-norm (it is {settings.clip_norm:g})"
+    raise RuntimeError(
+        f"The loss stopped being finite {reached}. Lower --learning-rate (it is {settings.learning_rate:g}), or "
+        f"{clipping}."
+    )
+
+
+def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
+    """A net of the right width at both ends: softmax over the classes, or one linear output."""
+    is_classification = preprocessing.target.task == CLASSIFICATION
+    net = MLP(
+        (len(preprocessing.feature_names), *settings.hidden, preprocessing.target.n_outputs),
+        hidden_activation=settings.activation,
+        loss="softmax_cross_entropy" if is_classification else "squared_error",
+        dropout=settings.dropout,
+        device=settings.device,
+        random_state=settings.seed,
+    )
+    net.preprocessing = preprocessing
+    return net
+
+
+def kept_epoch(history: History) -> int:
+    """The number, from 0, of the epoch whose parameters the net has."""
+    return history.epochs - 1 if history.best_epoch is None else history.best_epoch
+
+
+def final_figures(history: History) -> str:
+    """The loss and accuracy of the epoch whose parameters were kept, on the validation part where there was one."""
+    validated = history.validation_loss is not None and len(history.validation_loss) > 0
+    loss = history.validation_loss if validated else history.loss
+    accuracy = history.validation_accuracy if validated else history.accuracy
+    epoch = kept_epoch(history)
+    if loss is None or not 0 <= epoch < len(loss) or not np.isfinite(loss[epoch]):
+        return ""
+    figures = f"{'validation' if validated else 'training'} loss {loss[epoch]:.4g}"
+    if accuracy is not None and epoch < len(accuracy):
+        figures += f", accuracy {accuracy[epoch]:.4f}"
+    return f"{figures} in epoch {epoch + 1}"
+
+
+def summary(history: History) -> str:
+    """One sentence on how the training went."""
+    end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
+    time = told_time(history.seconds, history.compile_seconds, ".1f")
+    text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"
+    if history.best_epoch is None:
+        return f"{text}: {final_figures(history)}."
+    return f"{text}; the best parameters on the validation part are kept: {final_figures(history)}."

@@ -1,0 +1,166 @@
+"""What the `fastmlp` commands train, predict and report do, from files to files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from ..class_probabilities import outputs_of
+from ..data.npz import read_npz
+from ..files import check_output, replacing
+from ..history import History
+from ..mlp import MLP
+from ..saving.persistence import load
+from ..tables.column_encoders import Note
+from ..tables.column_selection import check_columns
+from ..tables.held_out_rows import parts_as_trained
+from ..tables.preprocessing import (
+    PARQUET_ENDINGS,
+    Preprocessing,
+    check_ending,
+    drop_rows_without_target,
+    import_pandas,
+    read_table,
+)
+from .train import TrainSettings, make_net, split_rows, train
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "TrainSettings", "as_csv", "check_table_path", "make_net", "predict", "read_samples", "report", "split_rows",
+    "train", "write_table",
+]  # fmt: skip
+
+
+def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
+    """X, y and the names of the inputs from a table, or from an .npz file with the arrays X and y.
+
+    A net from `fastmlp train` knows its columns. For another one all columns but the target must be numbers.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it does not fit the net.
+    """
+    if file.suffix == ".npz":
+        arrays = read_npz(file, ("X", "y"))
+        return arrays["X"], arrays["y"], None
+    if net.preprocessing is not None:
+        name = net.preprocessing.target.name
+        if target not in (None, name):
+            raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
+        table = read_table(file, net.preprocessing.text_columns)
+        table, _ = drop_rows_without_target(table, name, net.preprocessing.target.task)
+        return encoded(net.preprocessing, table), net.preprocessing.target.encode(table[name]), None
+    table = read_table(file)
+    if target is None:
+        raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
+    table, _ = drop_rows_without_target(table, target)
+    inputs = table.drop(columns=target)
+    return inputs.to_numpy(), table[target].to_numpy(), [str(name) for name in inputs.columns]
+
+
+def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:
+    """Write the report of a saved net, and return where; on the samples of `file` if there is one."""
+    from ..report import write
+
+    output = model.with_suffix(".html") if output is None else output
+    check_output(output, model, file)
+    net = load(model, device=device)
+    if not isinstance(net, MLP):
+        raise ValueError(
+            f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
+        )
+    parts, names = None, None
+    if file is not None:
+        X, y, names = read_samples(net, file, target)
+        parts = parts_as_trained(net, X, y, split_rows)
+    write(net.history or History(net), output, parts=parts, feature_names=names)
+    return output
+
+
+def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd.DataFrame:
+    """The predictions for each row of a table: the columns of `ids`, `prediction`, and for classes a column of
+    probabilities each.
+
+    ids : columns of the table to be passed through; those that training was told if there are none
+    """
+    pandas = import_pandas()
+    net = load(model, device=device)
+    preprocessing = net.preprocessing
+    if preprocessing is None:
+        raise ValueError(
+            f"{str(model)!r} should be a net saved by `fastmlp train`, but it knows no table columns; use fastmlp.load "
+            "and its predict method with an array."
+        )
+    table, passed = read_with_ids(file, preprocessing, ids)
+    X = encoded(preprocessing, table, net.dtype.name)
+    outputs = outputs_of(net, preprocessing.target, X)
+    predictions = pandas.DataFrame(preprocessing.target.decode(outputs))
+    if both := [name for name in passed.columns if name in predictions.columns]:
+        raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")
+    return pandas.concat([passed, predictions], axis=1)
+
+
+def encoded(preprocessing: Preprocessing, table: pd.DataFrame, dtype: str = "float32") -> np.ndarray:
+    """The features of a table, with a warning for each column that holds what training has not seen."""
+    notes: list[Note] = []
+    X = preprocessing.transform(table, dtype, notes)
+    for note in notes:
+        warnings.warn(note.text, stacklevel=3)
+    return X
+
+
+def read_with_ids(
+    file: Path, preprocessing: Preprocessing, ids: Sequence[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A table as the preprocessing needs it, and its columns that say which row is which, as text from a CSV file."""
+    wanted = list(ids or preprocessing.ids)
+    used = {preprocessing.target.name, *(column.name for column in preprocessing.columns)}
+    own = [name for name in wanted if name not in used]
+    table = read_table(file, [*preprocessing.text_columns, *own])
+    if ids:
+        check_columns(table, ids, "--id")
+    elif absent := [name for name in wanted if name not in table.columns]:
+        wanted = [name for name in wanted if name not in absent]
+        warnings.warn(
+            f"The table has no column {absent[0]!r}, which training was told is an id, so predictions go without it.",
+            stacklevel=2,
+        )
+    passed = (table if set(wanted) <= set(own) else read_table(file, wanted))[wanted]
+    numbers = [name for name in wanted if passed[name].dtype.kind == "f"]  # written in full, not as probabilities are
+    return table, passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
+
+
+def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") -> str | None:
+    """The table as CSV: text, or in a file, whose name says how it is separated and compressed."""
+    return table.to_csv(
+        file,
+        sep="\t" if ".tsv" in name else ",",
+        compression="gzip" if name.endswith(".gz") else None,
+        index=False,
+        float_format="%.9g",
+        lineterminator="\n",
+        mode="w" if file is None else "wb",
+    )
+
+
+def check_table_path(path: Path, *inputs: Path) -> None:
+    """Refuse, before there is anything to write, a path where write_table could write no table, or an input."""
+    check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
+    check_ending(path)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """The table in a file, whole or not at all: Parquet where its name says so, else CSV."""
+    name = path.name.lower()
+    with replacing(path) as file:
+        if name.endswith(PARQUET_ENDINGS):
+            table.to_parquet(file, index=False)
+        else:
+            as_csv(table, file, name)

@@ -1,0 +1,135 @@
+"""The four XOR nets of the founding question, as `fastmlp xor` trains and prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..console.compile_notice import CompileNotices
+from ..errors import counted
+from ..history import History
+from ..initialization import Uniform
+from ..mlp import MLP
+from ..optimizers import SGD, Adam, optimizer_from_name
+from ..population import Population
+from ..training.interruption import uninterrupted
+
+X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+Y = np.array([0, 1, 1, 0])
+SEEDS = 100  # how many starts the success rate of each net is counted over
+
+
+@dataclass(frozen=True)
+class XorNet:
+    """One net of the story: how it is made, how it is trained, and a start from which it learns."""
+
+    title: str
+    layer_sizes: tuple[int, ...]
+    settings: dict[str, Any]
+    training: dict[str, Any]
+    seed: int
+
+    def train(self, seed: int) -> tuple[MLP, History]:
+        net = MLP(self.layer_sizes, random_state=seed, **self.settings)
+        with CompileNotices(True):
+            return net, uninterrupted(net.fit(X, Y, verbose=0, **self.training))
+
+    def n_solved(self) -> int:
+        """In how many of SEEDS starts every pattern ends on the right side."""
+        return sum(net.evaluate(X, Y)["accuracy"] == 1.0 for net, _ in map(self.train, range(SEEDS)))
+
+
+NETS = (
+    XorNet(
+        "one-hot, per sample",
+        (2, 2, 2, 2),
+        {"hidden_activation": "sigmoid", "loss": "squared_error", "output_activation": "sigmoid"},
+        # (a - y) f'(z) per sample: the mean over two outputs of (a - y)**2 has just that derivative.
+        {"epochs": 5000, "batch_size": 1, "optimizer": SGD(1.0)},
+        seed=0,
+    ),
+    XorNet(
+        "one output, batch",
+        (2, 2, 2, 1),
+        {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"},
+        # Gradients a - y summed over the 4 samples, divided by 2, times 0.15: 0.30 times the gradient of the mean.
+        {"epochs": 5000, "optimizer": SGD(0.30)},
+        seed=50,
+    ),
+    XorNet(
+        "relu, Adam, entropy",
+        (2, 4, 4, 1),
+        {"hidden_activation": "relu", "loss": "binary_cross_entropy", "init": "glorot_uniform"},
+        {"epochs": 5000, "optimizer": Adam(1e-3)},
+        seed=4,
+    ),
+    XorNet(
+        "relu, Adam, softmax",
+        (2, 4, 4, 2),
+        {"hidden_activation": "relu", "loss": "softmax_cross_entropy", "init": "glorot_uniform"},
+        {"epochs": 2000, "optimizer": Adam(1e-3)},
+        seed=2,
+    ),
+)
+
+
+def outputs_of_class_1(net: MLP) -> np.ndarray:
+    """(4,), the output that says "one" for each pattern."""
+    return net.predict(X)[:, -1]
+
+
+def statistics(
+    say: Callable[[str], None], n_nets: int, optimizer: str, learning_rate: float | None, epochs: int,
+    hidden: tuple[int, ...], activation: str, restart_after: int | None, seed: int,
+) -> None:  # fmt: skip
+    """Train many nets on XOR until all four outputs are within 40 % of their targets, and say how they did.
+
+    After Ctrl-C the nets that came to their end are summed up, and a KeyboardInterrupt goes on.
+    """
+    pop = Population(
+        (2, *hidden, 1), n_nets, hidden_activation=activation, loss="binary_cross_entropy", init=Uniform(-1, 1),
+        random_state=seed,
+    )  # fmt: skip
+    result = pop.fit(
+        X, Y, epochs=epochs, optimizer=optimizer_from_name(optimizer, learning_rate), converged="40-20-40",
+        restart_after=restart_after,
+    )  # fmt: skip
+    sizes = "-".join(map(str, pop.network.layer_sizes))
+    if result.n_finished:
+        rule = f"40-20-40 rule, at most {counted(epochs, 'epoch')}"
+        say(f"XOR, {sizes}, {activation}, weights from U(-1, 1), {rule}\n{result.summary()}")
+    uninterrupted(result)
+
+
+def run(console: Any) -> int:
+    """Train the four nets, print a table, and return an exit code: 0 if all of them learnt."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(
+        title="XOR: the output for (0,0) (0,1) (1,0) (1,1), wanted 0 1 1 0",
+        caption=f"solved: from how many of {SEEDS} starts. A start that is not solved sits on a plateau: try another "
+        "random_state, more hidden units, or tanh.",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("net")
+    for heading in ("loss", "accuracy", "outputs", "seconds", "solved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    all_learnt = True
+    for xor_net in NETS:
+        net, history = xor_net.train(xor_net.seed)
+        figures = net.evaluate(X, Y)
+        all_learnt &= figures["accuracy"] == 1.0
+        table.add_row(
+            f"{'-'.join(map(str, xor_net.layer_sizes))}\n{xor_net.title}",
+            f"{figures['loss']:.4f}",
+            f"{figures['accuracy']:.2f}",
+            " ".join(f"{value:.3f}" for value in outputs_of_class_1(net)),
+            f"{history.training_seconds:.4f}",
+            f"{xor_net.n_solved()}",
+        )
+    console.print(table)
+    return 0 if all_learnt else 1

@@ -1,0 +1,194 @@
+"""A progress bar for fits that take long, where somebody can see it, and lines where they are asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from ..errors import shown
+from ..kernels.jit.compile_time import waited
+from .compile_notice import CompileNotices, notice
+from .viewers import NOTEBOOK, NotebookText, watcher
+
+SHOW_AFTER = 1.0  # seconds of work, besides compiling
+CELL_EVERY = 0.2  # seconds between two versions of a notebook's line
+LINE_EVERY = 1.0  # seconds between two lines about a population
+WIDTH = 30  # characters of a notebook's bar
+
+
+def checked_verbose(value: Any) -> int:
+    """0, 1 or 2, of a number or a bool.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    if not isinstance(value, (Integral, np.bool_)) or int(value) not in (0, 1, 2):
+        raise ValueError(
+            "verbose must be 0 (silent), 1 (a progress bar, where a terminal or a notebook is watched) or 2 (a line "
+            f"per epoch), but it is {shown(value)}."
+        )
+    return int(value)
+
+
+class TerminalBar:
+    """A bar on standard error that is gone when it is closed."""
+
+    def __init__(self, total: int, unit: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn(unit),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+        )
+        self.rich = RichProgress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self.rich.add_task("training", total=total, text="")
+        self.rich.start()
+
+    def update(self, done: float, text: str) -> None:
+        self.rich.update(self._task, completed=done, text=text)
+
+    def say(self, text: str) -> None:
+        self.rich.update(self._task, text=text)
+
+    def close(self) -> None:
+        self.rich.stop()
+
+
+class NotebookBar:
+    """A bar of text in the output of a cell, which ends as a line that says what was done."""
+
+    def __init__(self, total: int, unit: str):
+        self.total, self.unit = total, unit
+        self._line = notice.take_line() or NotebookText()
+        self._start = time.perf_counter()
+        self._written = 0.0
+        self._done, self._text = 0.0, ""
+
+    def update(self, done: float, text: str) -> None:
+        self._done, self._text = done, text
+        if (now := time.perf_counter()) - self._written >= CELL_EVERY:
+            self._written = now
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        full = round(WIDTH * self._done / self.total)
+        bar = "━" * full + "─" * (WIDTH - full)
+        self._line.write(f"{self.unit} {int(self._done):,}/{self.total:,} {bar} {text}")
+
+    def close(self) -> None:
+        done = int(self._done)
+        of = "" if done == self.total else f" of {self.total:,}"
+        parts = [f"{done:,}{of} {self.unit}s", self._text]
+        self._line.write("  ".join(part for part in parts if part))
+
+
+class Progress:
+    """`with Progress(n_epochs, verbose) as progress: progress.show(epochs_done, loss)`, or another unit of work.
+
+    Nothing is printed or imported before SHOW_AFTER seconds, or with verbose=0, or where no person can see it.
+
+    bar : whether there may be one, which is not so where lines are printed
+    """
+
+    def __init__(self, total: int, verbose: int, unit: str = "epoch", bar: bool = True):
+        self.total, self.unit = total, unit
+        self.done: float = 0
+        self._start, self._waited = time.perf_counter(), waited()
+        self._bar: Any = None
+        self._watcher = watcher() if bar and verbose else ""
+        self._notices = CompileNotices(bool(verbose))
+
+    def __enter__(self) -> Progress:
+        self._notices.__enter__()
+        return self
+
+    def show(self, done: float, loss: float) -> None:
+        self.done = done
+        if self._bar is None:
+            if not self._watcher or self._elapsed() < SHOW_AFTER:
+                return
+            self._bar = (NotebookBar if self._watcher == NOTEBOOK else TerminalBar)(self.total, self.unit)
+            notice.bars.append(self._bar.say)
+        self._bar.update(done, f"loss {loss:.4g}" if loss == loss else "")
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._start - (waited() - self._waited)
+
+    def __exit__(self, *_: object) -> None:
+        self._notices.__exit__()
+        if self._bar is not None:
+            if self._bar.say in notice.bars:  # a forked process has forgotten it
+                notice.bars.remove(self._bar.say)
+            self._bar.close()
+
+
+class NetLines(Progress):
+    """The same for verbose=2 of a population: lines on standard output, one a second and a last one.
+
+    figures : what a line says besides the number of nets that are done
+    """
+
+    def __init__(self, total: int, figures: Callable[[], str], unit: str = "net"):
+        super().__init__(total, 2, unit, bar=False)
+        self._figures = figures
+        self._printed, self._last = self._start, ""
+
+    def show(self, done: float, loss: float) -> None:
+        self.done = done
+        if time.perf_counter() - self._printed >= LINE_EVERY:
+            self._print()
+
+    def _print(self) -> None:
+        self._printed = time.perf_counter()
+        line = f"{self.unit} {int(self.done):,}/{self.total:,}  {self._figures()}"
+        if line != self._last:
+            print(line, flush=True)
+        self._last = line
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self._print()
+
+
+class EpochLines:
+    """The callback of verbose=2: a line on standard output for each epoch, whoever watches or reads it.
+
+    Many short epochs are printed together, about ten times a second: a line each would take longer than they do.
+    """
+
+    def __init__(self, n_epochs: int):
+        self.n_epochs = n_epochs
+        self._n_printed, self._ahead = 0, 1
+        self._before = time.perf_counter()
+
+    def epochs_ahead(self) -> int:
+        return self._ahead
+
+    def __call__(self, epoch: int, history: Any) -> None:
+        n = history.epochs - self._n_printed
+        self.print_rest(history)
+        now = time.perf_counter()
+        affordable = int(0.1 * n / max(now - self._before, 1e-9))
+        self._ahead, self._before = max(1, min(affordable, 4 * self._ahead)), now
+
+    def print_rest(self, history: Any) -> None:
+        """The lines of epochs that have none: at the end of a fit, those after the last call."""
+        records = {name: values for name, values in history.records().items() if len(values)}
+        first, self._n_printed = self._n_printed, history.epochs
+        lines = []
+        for epoch in range(first, history.epochs):
+            figures = (f"{name} {values[epoch]:.4g}" for name, values in records.items() if epoch < len(values))
+            lines.append(f"epoch {epoch + 1}/{self.n_epochs}  " + "  ".join(figures))
+        if lines:
+            print("\n".join(lines), flush=True)

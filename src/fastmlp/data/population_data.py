@@ -1,0 +1,147 @@
+"""The border for a population's inputs: what all nets share, and what is each net's own, with a leading n_nets axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..devices import device_of, on_device_of
+from ..errors import checked_share, counted
+from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Data
+from ..network.spec import Network
+from .class_weighting import split_and_weighted
+from .validation import (
+    as_features,
+    as_numbers,
+    as_targets,
+    as_weights,
+    checked_finite,
+    class_weights,
+    inputs_only,
+    make_validation,
+    metric_of,
+    of_mean_one,
+    packed,
+    smoothed,
+)
+
+Strides = tuple[int, int, int]  # elements from one net's X, Y and weight to the next one's; 0 where all share them
+
+
+def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[np.ndarray, int]:
+    """(rows of features, elements from one net's to the next one's) for X (n_samples, n_features), or with a leading
+    n_nets axis, whose nets' rows follow each other.
+    """
+    array = as_numbers(X, "X", device_of(X))
+    if array.ndim != 3:
+        return as_features(array, n_features, dtype), 0
+    if array.shape[0] != n_nets:
+        raise ValueError(
+            f"X with three axes must have shape ({n_nets}, n_samples, {n_features}), but it has {array.shape}."
+        )
+    return as_features(array.reshape(-1, array.shape[2]), n_features, dtype), array.shape[1] * n_features
+
+
+def make_nets_data(
+    X: Any, y: Any, network: Network, dtype: np.dtype, n_nets: int, sample_weight: Any = None, class_weight: Any = None
+) -> tuple[Data, tuple[int, int, int]]:
+    """Checked samples for a population, and how many elements X, Y and weight go on from net to net, 0 if all share
+    them. A leading n_nets axis makes each of the three each net's own.
+    """
+    features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
+    n = len(features) // n_nets if x_stride else len(features)
+    place = device_of(features)
+    with on_device_of(features):
+        targets, y_stride = as_numbers(y, "y", place), 0
+        if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
+            if targets.shape[:2] != (n_nets, n):
+                raise ValueError(
+                    f"y for {counted(n_nets, 'net')} must have shape ({n_nets}, {n}, ...), but it has {targets.shape}."
+                )
+            y_stride = n * network.n_outputs
+            targets = as_targets(
+                targets.reshape(n_nets * n, *targets.shape[2:]), network, dtype, n_nets * n, place=place
+            )
+        else:
+            targets = as_targets(targets, network, dtype, n, place=place)
+        metric = metric_of(targets, network)
+        weights, w_stride = _nets_weights(
+            sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place
+        )  # fmt: skip
+        data = packed(features, smoothed(targets, network), weights, metric)
+    return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
+
+
+def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place):
+    """As as_weights; each net's own have mean 1 each. Returns the weights and the elements from net to net."""
+    n_axes = sample_weight.ndim if hasattr(sample_weight, "ndim") else np.ndim(sample_weight)  # CuPy may have no ndim()
+    own = sample_weight is not None and n_axes == 2
+    if not own and (class_weight is None or len(targets) == n):
+        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype, place), 0
+    weights: Any = np.ones((n_nets, n))
+    if sample_weight is not None:
+        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else place)
+        weights = weights.astype(np.float64)
+        if weights.shape == (n,):
+            weights = np.broadcast_to(weights, (n_nets, n))
+        if weights.shape != (n_nets, n):
+            raise ValueError(f"sample_weight must have shape ({n},) or ({n_nets}, {n}), but it has {weights.shape}.")
+        checked_finite(weights, "sample_weight")
+        if weights.min() < 0:
+            raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
+    if class_weight is not None:
+        weights = weights * class_weights(class_weight, targets, network, metric).reshape(-1, n)
+    most = weights.max(axis=1)
+    if not (most > 0).all():
+        net = int(most.argmin())
+        raise ValueError(f"Every sample of net {net} has weight 0: there is nothing for it to learn from.")
+    return of_mean_one(weights).astype(dtype).reshape(-1), n
+
+
+def own_data(data: Data, strides: Strides, net: int) -> Data:
+    """The samples of one net, as it would have them alone."""
+    part = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
+    x, y, weight = strides
+    return data._replace(X=part(data.X, x), Y=part(data.Y, y), weight=part(data.weight, weight))
+
+
+def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[Data, Strides]:
+    """Samples without targets, for predictions."""
+    features, stride = as_nets_features(X, n_features, dtype, n_nets)
+    n = len(features) // n_nets if stride else len(features)
+    return inputs_only(features)._replace(n_samples=n), (stride, 0, 0)
+
+
+def fit_data(
+    X, y, network, dtype, n_nets, sample_weight, class_weight, validation_data, validation_fraction, converged, rng
+) -> tuple[Data, Strides, Data | None]:
+    """(samples, elements from net to net of X, Y and weight, samples held out) of a fit.
+
+    rng : called for a generator, whose next number is the split's seed, if validation_fraction asks for one
+
+    Raises ValueError for what does not go together.
+    """
+    share = checked_share(validation_fraction, validation_data)
+    class_weight, of_training = (None, class_weight) if share else (class_weight, None)
+    data, strides = make_nets_data(X, y, network, dtype, n_nets, sample_weight, class_weight)
+    if converged is not None and converged.margin is not None:
+        if not np.isfinite([network.output_row.low, network.output_row.high]).all():
+            raise ValueError(
+                "A margin, as in the 40-20-40 rule, needs an output with a range, such as sigmoid, but the output "
+                f"activation is {network.output_row.name!r}. Use converged=0.01, a loss, instead."
+            )
+        data = data._replace(metric=METRIC_MARGIN)
+    if converged is not None and converged.accuracy is not None and data.metric == METRIC_NONE:
+        raise ValueError(
+            "Accuracy needs classes, but the targets are numbers between the ends of the output's range. Use "
+            "converged=0.01, a loss, or converged='40-20-40'."
+        )
+    held_out = None
+    if validation_data is not None:
+        held_out = make_validation(validation_data, network, dtype, data.metric)
+    elif share:
+        if any(strides):
+            raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")
+        data, held_out = split_and_weighted(data, share, int(rng().integers(2**63)), of_training, network)
+    return data, strides, held_out

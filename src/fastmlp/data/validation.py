@@ -1,0 +1,390 @@
+"""The border for inputs: whatever the user has becomes a C-contiguous array of the net's dtype, or a sentence.
+
+Accepted: NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and anything
+with the DLPack protocol, such as PyTorch and JAX arrays. Inputs that lie on a GPU stay there, and so do targets and
+weights that lie beside them; what is said of an array here is said of CuPy's too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from math import isfinite, isinf
+from typing import Any
+
+import numpy as np
+
+from ..devices import as_device_array, device_of, library_of, on_device_of
+from ..errors import checked_number, counted, is_number, shown
+from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
+from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
+from ..memory_check import check_array
+from ..network.spec import Network
+
+ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
+
+
+def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
+    """A NumPy array of numbers; CuPy's, of what lies on the device `place`.
+
+    Raises
+    ------
+    ValueError
+        If the values are text, ragged or otherwise not numbers.
+    """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values
+    there = device_of(values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries, which a net cannot learn from. Impute or drop them first.")
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        check_array(values.shape, values.dtype.itemsize, f"{name} as a dense array", "Choose fewer columns or rows.")
+        values = values.toarray()
+    only_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
+    try:
+        if there is not None:
+            array = as_device_array(values)
+        else:
+            array = np.from_dlpack(values) if only_dlpack else np.asarray(values)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
+    if array.dtype == object:
+        array = _unboxed(array, name, type(values).__name__)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers, but its dtype is {array.dtype}. "
+            + ("Pass real and imaginary parts as columns of their own." if array.dtype.kind == "c" else ENCODE)
+        )
+    return array if there == place else on_host(array)
+
+
+def on_host(array: Any) -> np.ndarray:
+    """A NumPy array, for one that may lie on a device."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
+    """Python objects as float64."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} must hold numbers that fit into float64, but it holds a larger one.") from None
+    except (ValueError, TypeError):
+        where, cell = next((where, cell) for where, cell in np.ndenumerate(array) if not is_number(cell))
+    raise ValueError(f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values. {ENCODE}")
+
+
+FEW, MANY = 8192, 65_536  # numbers, up to which BLAS is the fastest to tell, and from which a kernel is
+
+
+def checked_finite(array: Any, name: str, given: Any = None) -> Any:
+    """given : what the array was before it got its dtype"""
+    if isfinite(_some_sum(array)):  # one pass, no temporary array; only a failure looks closer
+        return array
+    bad = ~np.isfinite(on_host(array))
+    if not bad.any():
+        return array  # a sum overflowed, no element is at fault
+    where = tuple(int(k) for k in np.argwhere(bad)[0])
+    if given is not None and np.isfinite(was := on_host(given)[where]):
+        raise ValueError(
+            f"{name} must fit into {array.dtype}, but it holds {was:g} at {where}, which is too large. Use "
+            "dtype='float64', or scale it."
+        )
+    raise ValueError(
+        f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {counted(array.size, 'value')} "
+        f"{'is' if bad.sum() == 1 else 'are'} NaN or infinite, the first at {where}. Impute, drop or rescale them."
+    )
+
+
+def _some_sum(array: Any) -> float:
+    """Of the numbers or of their squares: not finite if one of them is not."""
+    if type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned:
+        if array.size <= FEW:
+            return float(np.vdot(array, array))  # `dot` would warn of an overflow
+        if array.size >= MANY and array.dtype in (np.float32, np.float64):
+            from ..kernels.jit.call import call
+
+            out = np.empty(1)
+            call("simd.finite_sum.total_of", array.dtype, array.reshape(-1), array.size, out)
+            return float(out[0])
+    with np.errstate(over="ignore", invalid="ignore"), on_device_of(array):
+        return float(array.sum())
+
+
+def _contiguous(array: Any, dtype: np.dtype) -> Any:
+    """Aligned, writeable, C-contiguous: the one memory layout kernels are compiled for."""
+    if not isinstance(array, np.ndarray):
+        return as_device_array(array, dtype)
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        return array
+    with np.errstate(over="ignore"):
+        return np.require(array, dtype, ["C", "A", "W"])
+
+
+def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> Any:
+    """X as (n_samples, n_features) of the net's dtype; on the device where it lies.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, not two-dimensional, of another width, or not finite.
+    """
+    array = as_numbers(X, name, device_of(X))
+    if array.ndim == 1 and n_features == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        hint = " For one sample, pass X[None, :]." if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n_samples, {n_features}), but it has shape {array.shape}.{hint}")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} must have at least one sample, but its shape is {array.shape}.")
+    if array.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {counted(array.shape[1], 'feature')}, but the net has {counted(n_features, 'input')}. "
+            f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
+        )
+    return checked_finite(_contiguous(array, dtype), name, array)
+
+
+def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
+    """Class numbers as rows that are `high` at the class and `low` elsewhere, in the range the output can reach."""
+    k = network.n_outputs
+    least, most = float(y.min()), float(y.max())
+    if y.dtype.kind == "f" and (y % 1 != 0).any():
+        raise ValueError(
+            f"{name} has shape ({len(y)},) but the net has {k} outputs, so it must hold class numbers, whole numbers "
+            f"from 0 to {k - 1}; it holds fractions. For real targets pass shape (n_samples, {k})."
+        )
+    if least < 0 or most >= k:
+        raise ValueError(
+            f"{name} must hold class numbers from 0 to {k - 1} for a net with {k} outputs, but it holds "
+            f"{least:g} to {most:g}. Renumber them with numpy.unique(y, return_inverse=True)."
+        )
+    low, high = network.output_row.low, network.output_row.high
+    low, high = (low, high) if isfinite(low) and isfinite(high) else (0.0, 1.0)
+    library = library_of(y)
+    check_array((len(y), k), dtype.itemsize, f"{name} as one-hot rows", "Use fewer samples or classes.")
+    rows = library.full((len(y), k), low, dtype)
+    rows[library.arange(len(y)), y.astype(np.int64)] = high
+    return rows
+
+
+def as_targets(
+    y: Any, network: Network, dtype: np.dtype, n_samples: int, name: str = "y", place: str | None = None
+) -> Any:
+    """y as (n_samples, n_outputs) of the net's dtype. For several outputs, (n_samples,) holds class numbers.
+
+    place : a device where y stays if it lies there
+
+    Raises
+    ------
+    ValueError
+        If its shape does not fit, or a value is not one the loss is defined for.
+    """
+    array = as_numbers(y, name, place)
+    k = network.n_outputs
+    if array.ndim == 2 and array.shape[1] == 1 and k > 1:
+        array = array[:, 0]
+    if array.ndim in (1, 2) and len(array) != n_samples:
+        raise ValueError(
+            f"{name} has {counted(len(array), 'sample')}, but X has {n_samples}: they must be of one length."
+        )
+    are_classes = array.ndim == 1 and k > 1
+    if array.ndim == 1:
+        if array.dtype.kind == "f":
+            checked_finite(array, name)
+        array = _one_hot(array, network, dtype, name) if k > 1 else array[:, None]
+    if array.ndim != 2 or array.shape[1] != k:
+        also = f" or ({n_samples},) with class numbers" if k > 1 else f" or ({n_samples},)"
+        raise ValueError(f"{name} must have shape ({n_samples}, {k}){also}, but it has shape {array.shape}.")
+    array = checked_finite(_contiguous(array, dtype), name, array)
+    low, high = network.loss_row.targets
+    if not (isinf(low) and isinf(high)) and ((least := float(array.min())) < low or float(array.max()) > high):
+        wanted = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
+        raise ValueError(
+            f"loss {network.loss_row.name!r} is defined for targets {wanted}, but {name} holds {least:g} to "
+            f"{float(array.max()):g}. Rescale {name}, or choose another loss."
+        )
+    sums_to_1 = are_classes or network.loss != SOFTMAX_CROSS_ENTROPY or np.allclose(array.sum(axis=1), 1.0, atol=1e-3)
+    if not sums_to_1:
+        raise ValueError(
+            f"For softmax_cross_entropy each row of {name} must be a distribution that sums to 1. "
+            "For labels that are not exclusive use loss='binary_cross_entropy'."
+        )
+    return array
+
+
+def metric_of(targets: Any, network: Network) -> int:
+    """What "right" means: the largest output for exclusive classes, each output's side for labels, nothing for
+    numbers.
+    """
+    if network.loss == SOFTMAX_CROSS_ENTROPY:
+        return METRIC_ARGMAX
+    low, high = network.output_row.low, network.output_row.high
+    if not (isfinite(low) and isfinite(high)) or not ((targets == low) | (targets == high)).all():
+        return METRIC_NONE
+    one_hot = targets.shape[1] > 1 and ((targets == high).sum(axis=1) == 1).all()
+    return METRIC_ARGMAX if one_hot else METRIC_THRESHOLD
+
+
+def class_numbers(targets: np.ndarray, network: Network, metric: int) -> np.ndarray:
+    """(n_samples,) class numbers of coded targets."""
+    if metric == METRIC_ARGMAX:
+        return targets.argmax(axis=1)
+    return (targets[:, 0] == network.output_row.high).astype(np.int64)
+
+
+def as_weights(
+    sample_weight: Any, class_weight: Any, targets: Any, network: Network, metric: int, dtype: np.dtype,
+    place: str | None = None,
+) -> Any:  # fmt: skip
+    """Weights (n_samples,) of mean 1, or an empty array where all are equal.
+
+    place : a device where sample_weight stays if it lies there, and there is no class_weight
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a negative weight, weights that are all zero, a class without a weight or a class_weight
+        for a task that has no classes.
+    """
+    if sample_weight is None and class_weight is None:
+        return _nothing(dtype)
+    n = len(targets)
+    weights: Any = np.ones(n)
+    if sample_weight is not None:
+        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else place)
+        weights = weights.astype(np.float64)
+        if weights.shape != (n,):
+            raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")
+        checked_finite(weights, "sample_weight")
+        if weights.min() < 0 or weights.max() == 0:
+            raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
+    if class_weight is not None:
+        weights = weights * class_weights(class_weight, targets, network, metric)
+    if not weights.max() > 0:
+        raise ValueError("Every sample has weight 0: sample_weight and class_weight leave nothing to learn from.")
+    if weights.min() == weights.max():
+        return np.empty(0, dtype)
+    return of_mean_one(weights).astype(dtype)
+
+
+def of_mean_one(weights: Any) -> Any:
+    """Weights over their mean, row by row of (n_nets, n)."""
+    with np.errstate(over="ignore"):
+        means = weights.mean(axis=-1, keepdims=True)
+        if not np.isfinite(means).all():  # a sum overflowed
+            weights = weights / weights.max(axis=-1, keepdims=True)
+            means = weights.mean(axis=-1, keepdims=True)
+    return weights / means
+
+
+def class_weights(class_weight: Any, targets: Any, network: Network, metric: int) -> np.ndarray:
+    if metric == METRIC_NONE or (metric == METRIC_THRESHOLD and targets.shape[1] > 1):
+        raise ValueError("class_weight needs a task with exclusive classes; these targets are numbers or labels.")
+    classes = class_numbers(on_host(targets), network, metric)
+    n_classes = max(targets.shape[1], 2)
+    if class_weight == "balanced":
+        counts = np.bincount(classes, minlength=n_classes)
+        return (len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[classes]
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            f"class_weight must be 'balanced' or a dictionary {{class: weight}}, but it is {class_weight!r}."
+        )
+    unknown = [key for key in class_weight if key not in range(n_classes)]
+    if unknown:
+        raise ValueError(f"class_weight names {shown(unknown)}, but the classes are 0 to {n_classes - 1}.")
+    table = [checked_number(f"class_weight[{k}]", class_weight.get(k, 1.0), 0.0) for k in range(n_classes)]
+    return np.array(table)[classes]
+
+
+def smoothed(targets: Any, network: Network) -> Any:
+    """Targets with label smoothing: (1 - s) y + s / n_outputs (Szegedy et al. 2016)."""
+    s = network.label_smoothing
+    return targets if s == 0.0 else (targets * (1.0 - s) + s / network.n_outputs).astype(targets.dtype)
+
+
+def packed(features: Any, targets: Any, weights: Any, metric: int) -> Data:
+    weighted, judged = weights.size > 0, targets.size > 0
+    return Data(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
+
+
+def make_data(
+    X: Any, y: Any, network: Network, dtype: np.dtype, sample_weight: Any = None, class_weight: Any = None
+) -> Data:
+    """Checked samples, as kernels take them."""
+    features = as_features(X, network.n_features, dtype)
+    place = device_of(features)
+    with on_device_of(features):
+        targets = as_targets(y, network, dtype, len(features), place=place)
+        metric = metric_of(targets, network)
+        weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, place)
+        return packed(features, smoothed(targets, network), weights, metric)
+
+
+def inputs_only(features: np.ndarray) -> Data:
+    """Data without targets, for predictions."""
+    nothing = _nothing(features.dtype)
+    return Data(len(features), features.reshape(-1), nothing, False, nothing, False, METRIC_NONE)
+
+
+@cache
+def _nothing(dtype: np.dtype) -> np.ndarray:
+    return np.empty(0, dtype)
+
+
+def take(data: Data, rows: np.ndarray) -> Data:
+    """The samples with these numbers, copied. Weights are brought back to mean 1."""
+    n = data.n_samples
+    with on_device_of(data.X):
+        X, Y, weight = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows], data.weight
+        if data.weighted:
+            chosen = weight[rows].astype(np.float64)
+            if not chosen.max() > 0:
+                raise ValueError(
+                    "Every sample on one side of the validation split has weight 0. Give validation_data instead."
+                )
+            weight = (chosen / chosen.mean()).astype(weight.dtype)
+        return packed(X, Y, weight, data.metric)
+
+
+def checked_pair(validation_data: Any) -> tuple:
+    """(X, y) or (X, y, sample_weight), as it was given."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
+    return tuple(validation_data)
+
+
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype, metric: int) -> Data:
+    """Its checked samples; "right" means what it means for the samples to train on, whose metric is given."""
+    X, y, *weights = checked_pair(validation_data)
+    try:
+        data = make_data(X, y, network, dtype, *weights)
+    except ValueError as error:
+        raise ValueError(f"validation_data: {error}") from None
+    has_classes = METRIC_NONE not in (metric, data.metric)
+    return data._replace(metric=metric) if has_classes else data
+
+
+def split(data: Any, share: float, seed: int):
+    """(training, held out), at random; both get at least one sample."""
+    n_held_out = min(max(1, round(share * data.n_samples)), data.n_samples - 1)
+    if n_held_out < 1:
+        raise ValueError("validation_fraction needs at least two samples, but X has one.")
+    order = np.random.default_rng(seed).permutation(data.n_samples)
+    return take(data, np.sort(order[n_held_out:])), take(data, np.sort(order[:n_held_out]))
+
+
+def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
+    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; no part that is None."""
+    chosen = {}
+    for name, data in parts.items():
+        if data is not None:
+            n = data.n_samples
+            few = min(n, most, max(100, most_numbers * n // data.X.size))
+            rows = slice(None) if few == n else np.linspace(0, n - 1, few).round().astype(np.int64)
+            with on_device_of(data.X):
+                X, Y = (on_host(array.reshape(n, -1)[rows]) for array in (data.X, data.Y))
+            chosen[name] = (X.copy(), Y.copy()) if few == n else (X, Y)
+    return chosen

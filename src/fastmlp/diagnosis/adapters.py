@@ -1,0 +1,143 @@
+"""Nets of other libraries as subjects of a diagnosis, known by their attributes, so that none has to be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..kernels.formulas.activations import ACTIVATIONS
+from .model_under_test import Subject, from_arrays, from_function
+
+PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "Activation")
+
+
+def foreign_subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> Subject:
+    """A subject from anything but fastmlp's own nets.
+
+    scikit-learn's MLPClassifier and MLPRegressor (fitted), PyTorch modules and Keras models whose layers are linear
+    layers and activations, a list of arrays [W, b, W, b, ...], a dictionary or state_dict of such arrays (with
+    `activations`), or a forward function.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or cannot be read.
+    """
+    if isinstance(activations, str) or callable(activations):
+        activations = [activations]  # of the only layer; nets of more refuse one for all
+    if hasattr(net, "coefs_") and hasattr(net, "intercepts_"):
+        return _from_scikit_learn(net, loss)
+    if callable(getattr(net, "named_modules", None)) and callable(getattr(net, "state_dict", None)):
+        return _from_torch(net, activations, loss)
+    if hasattr(net, "layers") and callable(getattr(net, "get_weights", None)):
+        return _from_keras(net, activations, loss)
+    if isinstance(net, Mapping):
+        return _from_list([np.asarray(_on_host(array)) for array in net.values()], X, activations, loss)
+    if isinstance(net, Sequence) and not isinstance(net, str) and len(net):
+        return _from_list([np.asarray(_on_host(array)) for array in net], X, activations, loss)
+    if callable(net):
+        return from_function(net, X, loss)
+    if hasattr(net, "fit") and not hasattr(net, "coefs_") and hasattr(net, "hidden_layer_sizes"):
+        raise ValueError("The estimator has no weights before fit: fit it, then diagnose it.")
+    raise ValueError(
+        "diagnose takes an MLP, a Population, a fitted scikit-learn MLP, a PyTorch or Keras model of dense "
+        f"layers, a list of arrays [W, b, W, b, ...] with activations=[...], or a forward function, "
+        f"but it is {type(net).__name__}."
+    )
+
+
+def _on_host(array: Any) -> Any:
+    """A tensor that may ask for gradients or live elsewhere, as an array."""
+    for step in ("detach", "cpu"):
+        array = getattr(array, step, lambda kept=array: kept)()
+    return array
+
+
+def _from_scikit_learn(net: Any, loss: Any) -> Subject:
+    n_hidden = len(net.coefs_) - 1
+    rows = [*[net.activation] * n_hidden, net.out_activation_]
+    if loss is None and getattr(net, "loss", "") in ("log_loss", "poisson", "squared_error"):
+        loss = "binary_cross_entropy" if (net.loss, rows[-1]) == ("log_loss", "logistic") else net.loss
+    return from_arrays(net.coefs_, net.intercepts_, rows, loss, type(net).__name__)
+
+
+def _from_list(arrays: Sequence[np.ndarray], X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> Subject:
+    """[W, b, W, b, ...], or only W; each W (fan_in, fan_out), or all of them transposed as PyTorch has them."""
+    weights = [array for array in arrays if array.ndim == 2]
+    biases = [array for array in arrays if array.ndim == 1]
+    if not weights or any(array.ndim not in (1, 2) for array in arrays) or len(biases) not in (0, len(weights)):
+        raise ValueError(
+            "Weights should be a list [W, b, W, b, ...] of 2-D and 1-D arrays in the order of the layers, but they "
+            f"have shapes {[array.shape for array in arrays]}."
+        )
+    if activations is None:
+        raise ValueError(
+            "Weights alone do not say how the net computes: give activations=['tanh', 'sigmoid'], a name or a "
+            "function per layer, the output's last."
+        )
+    fits = lambda Ws: Ws[0].shape[0] == X.shape[1] and all(a.shape[1] == b.shape[0] for a, b in zip(Ws, Ws[1:]))  # noqa: B905, RUF007
+    if not fits(weights) and fits([W.T for W in weights]):
+        weights = [W.T for W in weights]
+    biases = biases or [np.zeros(W.shape[1]) for W in weights]
+    return from_arrays(weights, biases, activations, loss)
+
+
+def _activation_name(layer: Any) -> str | None:
+    """An activation layer's name in our table, or None if it is something else."""
+    words = "".join(c if c.islower() or not k else f"_{c}" for k, c in enumerate(type(layer).__name__)).lower()
+    squeezed = words.replace("_", "")
+    known = {row.name.replace("_", ""): row.name for row in ACTIVATIONS}
+    return known.get(squeezed)
+
+
+def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> Subject:
+    weights, biases, names = [], [], []
+    for _, module in net.named_modules():
+        if next(iter(module.children()), None) is not None:
+            continue
+        if hasattr(module, "weight") and hasattr(module, "in_features"):
+            weights.append(np.asarray(_on_host(module.weight)).T)
+            bias = module.bias
+            biases.append(np.zeros(len(module.weight)) if bias is None else np.asarray(_on_host(bias)))
+            names.append("identity")
+        elif (name := _activation_name(module)) is not None and names:
+            names[-1] = name
+        elif type(module).__name__ not in PASSED_OVER:
+            raise _not_dense(type(module).__name__)
+    return _ended(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
+
+
+def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> Subject:
+    weights, biases, names = [], [], []
+    for layer in net.layers:
+        arrays = layer.get_weights()
+        own = getattr(getattr(layer, "activation", None), "__name__", None)
+        if arrays and arrays[0].ndim == 2 and len(arrays) <= 2 and hasattr(layer, "units"):
+            weights.append(arrays[0])
+            biases.append(arrays[1] if len(arrays) == 2 else np.zeros(arrays[0].shape[1]))
+            names.append(own or "identity")
+        elif names and (name := own or _activation_name(layer)) is not None:
+            names[-1] = name
+        elif type(layer).__name__ not in PASSED_OVER:
+            raise _not_dense(type(layer).__name__)
+    return _ended(weights, biases, activations or names, loss, "Keras model", activations is not None)
+
+
+def _not_dense(kind: str) -> ValueError:
+    return ValueError(
+        f"Only nets of dense layers and activations can be read, but this one has a layer {kind}. Give its forward "
+        "function instead: diagnose(lambda X: ..., X, y)."
+    )
+
+
+def _ended(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool) -> Subject:
+    """A net that ends in logits, as PyTorch's often do, whose loss says what belongs on top."""
+    if not weights:
+        raise _not_dense("that is not dense")
+    names = list(names)
+    on_top = {"binary_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax", "poisson": "exponential"}
+    if not named and names[-1] == "identity" and loss in on_top:
+        names[-1] = on_top[loss]
+    return from_arrays(weights, biases, names, loss, kind)

@@ -1,0 +1,100 @@
+"""A verdict from the records of a fit alone, where no samples are at hand: of a net that comes from a file.
+
+Records tell divergence, over-fitting and a loss that still falls. Whether a loss that stands still is that of a net
+which has learned or of one that is stuck, only samples tell.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .dropout_noise import Masks
+from .evidence import evidence
+from .input_checks import as_curve
+from .label_checks import DataChecks
+from .landscape import Landscape
+from .loss_curves import Curve, shape_of
+from .measurements import HIDDEN_FACTS, Bounds, Measurements
+from .model_under_test import Subject
+from .result import Diagnosis
+from .training_settings import updates_of
+from .verdicts import VERDICTS
+
+TOLD = ("learning_rate_too_high", "over_fitting", "still_learning")  # verdicts that records alone can bear out
+SURE = 0.9  # factor on their confidence: nothing else could be looked at
+FLAT = 0.3  # confidence that nothing is known to be wrong
+
+
+def verdict_of_records(subject: Subject, history: Any) -> Diagnosis:
+    """The verdict on one net from the history of its fit.
+
+    Raises
+    ------
+    ValueError
+        If the history has no finished epoch.
+    """
+    curve = as_curve(history)
+    if curve is None or not len(curve.epochs):
+        raise ValueError("There is nothing to diagnose: no samples were given, and the history has no finished epoch.")
+    scaled = getattr(getattr(history, "net", None), "preprocessing", None) is not None
+    m = measured_by_records(subject, curve, updates_of(history, None, None), base_loss(subject, curve, scaled))
+    rows = {row.name: row for row in VERDICTS}
+    sure = {name: SURE * float(np.nan_to_num(rows[name].score(m))[0]) for name in TOLD}
+    if not m.curve.diverged[0]:
+        sure["learning_rate_too_high"] = 0.0  # swings are no harm to a net that has learned, which is not known here
+    sure["unclear"] = FLAT
+    best = max(sure, key=lambda name: sure[name])
+    row = rows[best]
+    remedy, experiment = row.remedy(m, 0), row.experiment(m, 0)
+    if best == "unclear":
+        remedy = (
+            "Give samples: in the records alone no failure shows, and whether the net has learned or is stuck at this "
+            "loss, only samples tell."
+        )
+    others = {name: round(value, 3) for name, value in sure.items() if name not in (best, "unclear") and value >= 0.1}
+    return Diagnosis(
+        row.name, row.title, sure[best], evidence(m, 0, row.facts), remedy, experiment, others, row.is_healthy,
+        "the records of the fit alone, without samples",
+    )  # fmt: skip
+
+
+def base_loss(subject: Subject, curve: Curve, scaled: bool) -> float:
+    """About the loss of the best constant output, without the targets: that of equally likely classes or of targets
+    with a variance of 1 (scaled), else what the first epoch left, since a new net knows little more.
+    """
+    if subject.is_softmax:
+        return float(np.log(subject.n_outputs))
+    if subject.loss.name == "binary_cross_entropy":
+        return float(np.log(2.0))
+    if scaled and subject.loss.name == "squared_error":
+        return 1.0
+    firsts = [curve.loss[0, 0], *([] if curve.validation is None else curve.validation[:1, 0])]
+    finite = [value for value in firsts if np.isfinite(value)]
+    return float(min(finite, default=1.0))
+
+
+def measured_by_records(subject: Subject, curve: Curve, updates: Any, base: float) -> Measurements:
+    """Measurements of one net in which all that samples would tell is NaN."""
+    nan = np.full(1, np.nan)
+    data = DataChecks(
+        n_samples=updates.n_samples, n_features=subject.layout.layer_sizes[0], largest_spread=1.0, typical_spread=1.0,
+        largest_offset=0.0, n_constant=0, n_constant_targets=0, one_hot=False, n_values=0, contradicted=np.nan,
+        linear=np.nan, neighbours=np.nan, random_features=np.nan, signal=np.nan, attainable=1.0,
+    )  # fmt: skip
+    arrays = (
+        "explained", "accuracy", "variation", "output_low", "output_high", "mean_gap", "agreement", "unreachable",
+        "merged", "positive", "weight_size", "first_to_last", "largest_to_last", "loss", "validation_loss",
+        "validation_explained", "validation_signal", *HIDDEN_FACTS,
+    )  # fmt: skip
+    masks = Masks(np.zeros(1), nan, nan)
+    return Measurements(
+        subject=subject, data=data, curve=shape_of(curve, 1, np.full(1, base)),
+        landscape=Landscape(*[nan] * len(Landscape._fields)), masks=masks,
+        bounds=Bounds(-np.inf, np.inf, "", 0.0), target_low=0.0, target_high=1.0, target_spread=1.0, target_mean=0.0,
+        is_classification=False, label_problem="", n_samples=updates.n_samples, bad_data="", first_bad=np.zeros(1, int),
+        places=("",), base_loss=base, floor=0.0, majority=np.nan, n_weights=subject.layout.n_params,
+        narrowest=min(subject.layout.layer_sizes[1:-1], default=0), is_linear=False,
+        updates=updates.of_nets(1, slice(None)), **dict.fromkeys(arrays, nan),
+    )  # fmt: skip

@@ -1,0 +1,240 @@
+"""The border of a diagnosis. Unlike that of fit it lets broken data pass, and remembers what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data.validation import as_numbers, checked_pair
+from ..history import History
+from ..kernels.formulas.activations import ACTIVATIONS
+from ..population_result import PopulationResult
+from .loss_curves import Curve
+from .measurements import rows_of
+from .model_under_test import Subject
+
+MOST_ROWS = 4000  # samples that a diagnosis works on, drawn at random where there are more
+FEW = 20  # whole numbers with so few distinct values are taken for labels
+MODELS = ("PyTorch module", "Keras model")  # own_name of those whose loss is not theirs
+
+
+class Samples(NamedTuple):
+    """Finite float64 rows, MOST_ROWS of them at most, and what was wrong with the others or with the coding of y."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    label_problem: str
+    bad_data: str
+
+
+def as_inputs(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """X as numbers (n_samples, n_features), and which of its rows are not finite."""
+    array = as_numbers(X, "X")
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {array.shape}.")
+    if np.isfinite(array.sum(dtype=np.float64)):
+        return array, np.zeros(len(array), bool)
+    return array, ~np.isfinite(array).all(axis=1)
+
+
+def _first_bad(name: str, array: np.ndarray) -> str:
+    bad = ~np.isfinite(array)
+    if not bad.any():
+        return ""
+    where = ", ".join(str(int(k)) for k in np.argwhere(bad)[0])
+    rows = int(bad.reshape(len(array), -1).any(axis=1).sum())
+    return f"{name}[{where}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
+
+
+def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: Subject, classes: Any) -> Samples:
+    """Samples that fit a subject.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or no row is finite.
+    """
+    if X.shape[1] != subject.layout.layer_sizes[0]:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but the {subject.own_name} has {subject.layout.layer_sizes[0]} inputs: pass "
+            "the data it was trained on."
+        )
+    array = as_labels(y, classes)
+    if len(array) != len(X):
+        raise ValueError(f"y has {len(array)} samples, but X has {len(X)}: they must be of one length.")
+    bad_y = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    bad_data = (_first_bad("X", X) if bad_rows.any() else "") or _first_bad("y", array)
+    kept = ~(bad_rows | bad_y)
+    if not kept.any():
+        raise ValueError(f"No row of X and y is finite: {bad_data}. Impute or drop those values first.")
+    Y, problem = as_coded(array[kept], subject)
+    chosen = rows_of(len(Y), MOST_ROWS)
+    return Samples(X[kept][chosen].astype(np.float64), Y[chosen], problem, bad_data)
+
+
+def check_loss_is_known(subject: Subject, y: Any, loss: Any) -> None:
+    """Refuse a foreign model that ends without an activation and has labels for targets: they are logits, probably.
+
+    Raises
+    ------
+    ValueError
+        If the loss was not named.
+    """
+    labels = np.asarray(y)
+    are_labels = labels.dtype.kind in "biu" or (labels.ndim == 1 and subject.n_outputs > 1)
+    ends_open = subject.has_weights and subject.activations[-1].name == "identity"
+    if loss is None and ends_open and are_labels and subject.own_name in MODELS:
+        usual = "softmax_cross_entropy" if subject.n_outputs > 1 else "binary_cross_entropy"
+        raise ValueError(
+            f"The {subject.own_name} ends without an activation and y holds labels, so its loss must be named: "
+            f"loss={usual!r} if the outputs are logits, loss='squared_error' if they are learned as numbers."
+        )
+
+
+def as_labels(y: Any, classes: Any) -> np.ndarray:
+    """y as float64; labels of a classifier become their numbers."""
+    raw = np.asarray(y)
+    if classes is not None and not isinstance(classes, list) and raw.ndim == 1:
+        known = np.asarray(classes)
+        if not np.isin(raw, known).all():
+            unknown = raw[~np.isin(raw, known)].tolist()[0]
+            raise ValueError(
+                f"y holds the label {unknown!r}, which the classifier does not know: it knows {known.tolist()!r}."
+            )
+        return np.searchsorted(known, raw).astype(np.float64)
+    array = as_numbers(y, "y").astype(np.float64)
+    if array.ndim not in (1, 2) or not array.size:
+        raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_outputs), but it has shape {array.shape}.")
+    return array
+
+
+def as_coded(y: np.ndarray, subject: Subject) -> tuple[np.ndarray, str]:
+    """(targets (n_samples, n_outputs), what is wrong with their coding or an empty text)."""
+    k, row = subject.n_outputs, subject.activations[-1]
+    low, high = (row.low, row.high) if np.isfinite([row.low, row.high]).all() else (0.0, 1.0)
+    problem = ""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 1 and k > 1:
+        numbers = np.unique(y)
+        if not (numbers == np.round(numbers)).all():
+            raise ValueError(
+                f"y has shape ({len(y)},), but there are {k} outputs, so it must hold class numbers from 0 to {k - 1}; "
+                f"it holds fractions. For real targets pass shape (n_samples, {k})."
+            )
+        if numbers[0] < 0 or numbers[-1] >= k:
+            problem = (
+                f"class numbers go from {numbers[0]:g} to {numbers[-1]:g}, but {k} outputs stand for 0 to {k - 1}; use "
+                "numpy.unique(y, return_inverse=True)[1]"
+            )
+            y = np.searchsorted(numbers, y).astype(np.float64) % k
+        return np.where(np.arange(k) == y[:, None], high, low), problem
+    Y = y[:, None] if y.ndim == 1 else y
+    if Y.shape[1] != k:
+        raise ValueError(f"y must have shape ({len(Y)}, {k}) or ({len(Y)},), but it has shape {y.shape}.")
+    return Y, _coding_problem(Y, subject)
+
+
+def _coding_problem(Y: np.ndarray, subject: Subject) -> str:
+    """What is wrong with targets that are labels, seen from the output's range and the loss's."""
+    row, values = subject.activations[-1], np.unique(Y)
+    low, high = row.low, row.high
+    limits = subject.loss.targets
+    low, high = max(low, limits[0]), min(high, limits[1])
+    are_labels = len(values) <= FEW and bool((values == np.round(values)).all())
+    if subject.is_softmax and not np.allclose(Y.sum(axis=1), 1.0, atol=1e-3):
+        return "the rows of y are no distributions that sum to 1, as softmax needs; pass class numbers (n_samples,)"
+    if row not in ACTIVATIONS or not are_labels or (values[0] >= low and values[-1] <= high):
+        return ""
+    listed = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
+    if len(values) == 2:
+        return (
+            f"its two values are {listed}, but the output ({row.name}, {subject.loss.name}) learns {low:g} and "
+            f"{high:g}; use numpy.where(y == {values[1]:g}, {high:g}, {low:g})"
+        )
+    return (
+        f"its {len(values)} values {listed} are labels beyond the output's range [{low:g}, {high:g}] ({row.name}); use "
+        "one softmax output per class, or an identity output if they are quantities"
+    )
+
+
+def as_validation(given: Any, subject: Subject, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    if given is None:
+        return None
+    X, y, *_ = checked_pair(given)
+    features, bad = as_inputs(X)
+    samples = as_samples(features, bad, y, subject, classes)
+    return samples.X, samples.Y
+
+
+def own_data_axes(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple[Any, Any]] | None:
+    """Each net's (X, y) where a leading axis makes them its own; None where all share them."""
+    X_axes, y_array = np.ndim(X), np.asarray(y)
+    n_samples = np.shape(X)[-2] if X_axes >= 2 else len(y_array)
+    own_y = y_array.ndim == 3 or (y_array.ndim == 2 and y_array.shape == (n_nets, n_samples) != (n_samples, n_outputs))
+    if X_axes != 3 and not own_y:
+        return None
+    if X_axes == 3 and len(X) != n_nets:
+        raise ValueError(f"X with three axes must have one block per net, {n_nets}, but it has {len(X)}.")
+    if own_y and len(y_array) != n_nets:
+        raise ValueError(f"y with a leading axis must have one block per net, {n_nets}, but it has {len(y_array)}.")
+    return ((X[k] if X_axes == 3 else X, y_array[k] if own_y else y) for k in range(n_nets))
+
+
+# ---- histories
+
+
+def as_curve(history: Any) -> Curve | None:
+    """Records of a fit: fastmlp's own, Keras's, a dictionary with "loss" and "val_loss", or a sequence of losses.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    if history is None:
+        return None
+    if isinstance(history, PopulationResult):
+        return _population_curve(history)
+    if isinstance(history, History):
+        early = history.stopped_by == "early_stopping" and history.validation_loss is not None
+        kept = np.nan if history.best_epoch is None else history.best_epoch + 1.0
+        diverged = history.stopped_by == "divergence"
+        return _one_curve(history.loss, history.validation_loss, diverged, early, kept)
+    records = getattr(history, "history", history)
+    if isinstance(records, Mapping):
+        if "loss" not in records:
+            raise ValueError(f"A history as a dictionary needs the key 'loss', but it has {sorted(records)}.")
+        return _one_curve(records["loss"], records.get("val_loss", records.get("validation_loss")))
+    return _one_curve(history, None)
+
+
+def _one_curve(
+    losses: Any, validation: Any, diverged: bool = False, stopped_early: bool = False, kept: float = np.nan
+) -> Curve:
+    loss = as_numbers(losses, "history").astype(np.float64)
+    if loss.ndim != 1:
+        raise ValueError(f"A history must be one loss per epoch, (epochs,), but it has shape {loss.shape}.")
+    held_out = None if validation is None else as_numbers(validation, "validation losses").astype(np.float64)[:, None]
+    diverged = diverged or bool(loss.size and not np.isfinite(loss[-1]))
+    return Curve(np.arange(1, len(loss) + 1), loss[:, None], held_out, diverged, stopped_early, kept)
+
+
+def _population_curve(result: PopulationResult) -> Curve:
+    stopped = result.stopped_by
+    epochs, loss = result.record_epochs, np.asarray(result.records, np.float64)
+    most = int(result.epochs.max(initial=0))
+    if len(epochs) and epochs[-1] < most:
+        epochs = np.append(epochs, most)
+        loss = np.concatenate([loss, np.where(result.epochs == most, result.loss, np.nan)[None]])
+    return Curve(epochs, loss, None, stopped == "divergence", (stopped == "early_stopping") | (stopped == "converged"))
+
+
+def curve_of_net(curve: Curve, net: slice) -> Curve:
+    """One net's part of a population's records."""
+    own = lambda flags: flags[net] if np.ndim(flags) else flags
+    return Curve(curve.epochs, curve.loss[:, net], None, own(curve.diverged), own(curve.stopped_early))

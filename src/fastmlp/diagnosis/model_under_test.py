@@ -1,0 +1,302 @@
+"""What can be diagnosed, in one form: nets with their weights, or a function of which only the outputs are known.
+
+Everything here is float64 NumPy over all nets of a subject at once: parameters (n_nets, n_params), activations
+(n_nets, n_samples, width). It is the slow, plain computation, which shares no kernel with the net it judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import unknown_name
+from ..kernels.formulas.activations import ACTIVATIONS, Activation
+from ..kernels.formulas.activations import CODES as ACTIVATION_CODES
+from ..kernels.formulas.losses import CODES as LOSS_CODES
+from ..kernels.formulas.losses import LOSSES, SOFTMAX_CROSS_ENTROPY, Loss
+from ..network.parameter_layout import Layout
+from ..network.spec import Network
+
+USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
+PROBED = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # inputs of a user's activation
+UNBOUNDED = 100.0  # a function that goes beyond this on PROBED is taken for one without a bound
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Nets of one architecture, or a forward function; every value is checked.
+
+    params : float64 (n_nets, n_params), or (1, 0) for a function
+    activations : a row per layer, the output's last; for a function one row with the bounds that were observed
+    l2 : a number, or (n_nets,)
+    dropout : of training: a number, or (n_nets, n_hidden_layers) or (n_nets, 1)
+    function : X (n_samples, n_features) -> outputs (n_samples, n_outputs), or None
+    own_name : what texts call it
+    """
+
+    layout: Layout
+    params: np.ndarray
+    activations: tuple[Activation, ...]
+    loss: Loss
+    loss_constant: float = 1.0
+    l2: Any = 0.0
+    dropout: Any = 0.0
+    function: Callable[[np.ndarray], np.ndarray] | None = None
+    own_name: str = "net"
+    label_smoothing: float = 0.0
+
+    @property
+    def n_nets(self) -> int:
+        return len(self.params)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.layout.layer_sizes[-1]
+
+    @property
+    def has_weights(self) -> bool:
+        return self.function is None
+
+    @property
+    def dropped(self) -> np.ndarray:
+        """(n_nets, n_hidden_layers): the share of a layer's units that training drops."""
+        return np.broadcast_to(np.asarray(self.dropout, np.float64), (self.n_nets, self.layout.n_layers - 1))
+
+    @property
+    def is_softmax(self) -> bool:
+        return self.loss is LOSSES[SOFTMAX_CROSS_ENTROPY]
+
+    def layers(self, params: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Views W (n_nets, fan_in, fan_out), b (n_nets, fan_out) into params (n_nets, n_params), one pair per layer."""
+        n, layout = len(params), self.layout
+        places = zip(layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True)
+        return [(params[:, w : w + i * j].reshape(n, i, j), params[:, b : b + j]) for w, b, (i, j) in places]
+
+    def of_nets(self, members: slice) -> Subject:
+        """The same for some of the nets."""
+        from dataclasses import replace
+
+        own = lambda setting: setting if np.ndim(setting) == 0 else np.asarray(setting)[members]
+        return replace(self, params=self.params[members], l2=own(self.l2), dropout=own(self.dropout))
+
+    # ---- mathematics
+
+    def forward(
+        self, X: np.ndarray, params: np.ndarray | None = None, rng: np.random.Generator | None = None
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """([z of each layer], [a of each layer]), each (n_nets, n_samples, width); z of a function is not known and
+        taken back from its outputs where the loss needs it. With rng, hidden units are dropped as training does.
+        """
+        if self.function is not None:
+            a = as_outputs(self.function(X), len(X))[None]
+            return [self.logits(a)], [a]
+        layers = self.layers(self.params if params is None else params)
+        kept = 1.0 - self.dropped[:, :, None, None]
+        zs, outputs, a = [], [], X[None]
+        with np.errstate(all="ignore"):
+            for k, ((W, b), row) in enumerate(zip(layers, self.activations, strict=True)):
+                z = a @ W + b[:, None, :]
+                a = _softmax(z) if row.name == "softmax" else np.asarray(row.value(z))
+                if rng is not None and k < len(layers) - 1:
+                    a = a * (rng.random(a.shape) < kept[:, k]) / kept[:, k]
+                zs.append(z)
+                outputs.append(a)
+        return zs, outputs
+
+    def logits(self, a: np.ndarray) -> np.ndarray:
+        if self.loss.name == "binary_cross_entropy":
+            p = np.clip(a, 1e-12, 1 - 1e-12)
+            return np.log(p) - np.log1p(-p)
+        if self.loss.natural:
+            return np.log(np.maximum(a, 1e-12))
+        return a
+
+    def losses(self, z: np.ndarray, a: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        """(n_nets,): the mean over samples and, but for softmax, over outputs, without the L2 penalty."""
+        with np.errstate(all="ignore"):
+            if self.is_softmax:
+                z = z - _logsumexp(z)
+            share = np.asarray(self.loss.value(z, a, self.smoothed(Y)[None], self.loss_constant))
+            return share.sum(axis=2).mean(axis=1) / (1 if self.is_softmax else self.n_outputs)
+
+    def smoothed(self, Y: np.ndarray) -> np.ndarray:
+        s = self.label_smoothing
+        return Y * (1.0 - s) + s / self.n_outputs if s else Y
+
+    def objective(self, X: np.ndarray, Y: np.ndarray, params: np.ndarray) -> np.ndarray:
+        """(n_nets,): the loss with the L2 penalty."""
+        zs, outputs = self.forward(X, params)
+        return self.losses(zs[-1], outputs[-1], Y) + self._penalty(params)
+
+    def _penalty(self, params: np.ndarray) -> np.ndarray | float:
+        if not np.any(self.l2):
+            return 0.0
+        return 0.5 * np.asarray(self.l2) * sum((W * W).sum(axis=(1, 2)) for W, _ in self.layers(params))
+
+    def gradient(self, X: np.ndarray, Y: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
+        """(n_nets, n_params): the objective's gradient."""
+        params = self.params if params is None else params
+        zs, outputs = self.forward(X, params)
+        deltas = self.deltas(zs, outputs, Y, params)
+        grads = np.empty_like(params)
+        inputs = [np.broadcast_to(X[None], (len(params), *X.shape)), *outputs[:-1]]
+        with np.errstate(all="ignore"):
+            for (dW, db), a, delta, (W, _) in zip(self.layers(grads), inputs, deltas, self.layers(params), strict=True):
+                dW[:] = a.transpose(0, 2, 1) @ delta + np.reshape(self.l2, (-1, 1, 1)) * W
+                db[:] = delta.sum(axis=1)
+        return grads
+
+    def deltas(
+        self, zs: list[np.ndarray], outputs: list[np.ndarray], Y: np.ndarray, params: np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """The derivative of the loss with respect to z of each layer, (n_nets, n_samples, width)."""
+        layers = self.layers(self.params if params is None else params)
+        with np.errstate(all="ignore"):
+            delta = np.asarray(self.loss.delta(outputs[-1], self.smoothed(Y)[None], self.loss_constant)) / len(Y)
+            if not self.is_softmax:
+                delta = delta / self.n_outputs
+            if not self.loss.natural:
+                delta = delta * slope(self.activations[-1], zs[-1], outputs[-1])
+            deltas = [delta]
+            for k in range(len(layers) - 1, 0, -1):
+                back = deltas[0] @ layers[k][0].transpose(0, 2, 1)
+                deltas.insert(0, back * slope(self.activations[k - 1], zs[k - 1], outputs[k - 1]))
+        return deltas
+
+
+def slope(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """f'(z) of an activation, without what some rules add to it on purpose."""
+    with np.errstate(all="ignore"):
+        return np.asarray(row.derivative(z if row.needs_z else a)) - row.offset
+
+
+def _logsumexp(z: np.ndarray) -> np.ndarray:
+    top = z.max(axis=2, keepdims=True)
+    return top + np.log(np.exp(z - top).sum(axis=2, keepdims=True))
+
+
+def _softmax(z: np.ndarray) -> np.ndarray:
+    return np.exp(z - _logsumexp(z))
+
+
+def as_outputs(values: Any, n_samples: int) -> np.ndarray:
+    """What a user's function returned, as float64 (n_samples, n_outputs).
+
+    Raises
+    ------
+    ValueError
+        If it has no row per sample.
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or len(array) != n_samples:
+        raise ValueError(
+            f"The forward function must return one row of outputs per sample, shape ({n_samples}, n_outputs), but it "
+            f"returned shape {np.shape(values)}. Give diagnose a function of X (n_samples, n_features), such as "
+            "lambda X: forward(X.T).T."
+        )
+    return array
+
+
+def activation_row(given: Any, *, hidden: bool) -> Activation:
+    """The row of an activation named by a user, or made of a user's own function of z.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if callable(given) and not isinstance(given, type):
+        return own_activation(given)
+    name = {"linear": "identity", "logistic": "sigmoid", "none": "identity"}.get(str(given).lower(), str(given).lower())
+    name = name.replace("leakyrelu", "leaky_relu").replace("swish", "silu")
+    choices = [row.name for row in ACTIVATIONS if row.hidden or not hidden]
+    if name not in choices:
+        raise unknown_name("activation", given, choices)
+    return ACTIVATIONS[ACTIVATION_CODES[name]]
+
+
+def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
+    """A row for a function of z: its bounds are looked up by trying it, its derivative is a central difference."""
+
+    def value(z: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.asarray(function(z), np.float64)
+
+    def derivative(z: np.ndarray) -> np.ndarray:
+        return (value(z + 1e-6) - value(z - 1e-6)) / 2e-6
+
+    tried = value(PROBED)
+    tried = tried[np.isfinite(tried)] if tried.shape == PROBED.shape else np.array([np.nan])
+    low, high = (float(np.min(tried)), float(np.max(tried))) if tried.size else (np.nan, np.nan)
+    low, high = (-np.inf if not low > -UNBOUNDED else low), (np.inf if not high < UNBOUNDED else high)
+    return Activation(getattr(function, "__name__", "function").strip("<>"), value, derivative, low, high)
+
+
+def loss_row(name: Any, output: Activation | None = None) -> Loss:
+    """The row of a loss; without a name, the usual one for the output activation."""
+    if name is None:
+        name = USUAL_LOSS.get(output.name, "squared_error") if output is not None else "squared_error"
+    names = {"mse": "squared_error", "log_loss": "softmax_cross_entropy", "binary_log_loss": "binary_cross_entropy"}
+    name = names.get(name, name)
+    if not isinstance(name, str) or name not in LOSS_CODES:
+        raise unknown_name("loss", name, LOSS_CODES)
+    return LOSSES[LOSS_CODES[name]]
+
+
+def own_subject(network: Network, params: np.ndarray, l2: Any, dropout: Any = 0.0) -> Subject:
+    """fastmlp's own nets, params (n_nets, n_params); l2 and dropout as Subject has them."""
+    rows = tuple(ACTIVATIONS[code] for code in network.activation_codes)
+    return Subject(
+        network.layout, params.astype(np.float64), rows, LOSSES[network.loss], network.loss_constant or 1.0, l2,
+        dropout, label_smoothing=network.label_smoothing,
+    )  # fmt: skip
+
+
+def from_arrays(
+    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], activations: Sequence[Any], loss: Any = None,
+    own_name: str = "net",
+) -> Subject:  # fmt: skip
+    """One net from W (fan_in, fan_out) and b (fan_out,) of each layer and an activation each, the output's last.
+
+    Raises
+    ------
+    ValueError
+        If widths do not meet, or the number of activations is not that of the layers.
+    """
+    weights = [np.asarray(W, np.float64) for W in weights]
+    biases = [np.asarray(b, np.float64).reshape(-1) for b in biases]
+    sizes = [weights[0].shape[0], *(W.shape[1] for W in weights)]
+    for k, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
+        if W.shape != (sizes[k - 1], sizes[k]) or b.shape != (sizes[k],):
+            raise ValueError(
+                f"Layer {k} should have W of shape (fan_in, fan_out) = ({sizes[k - 1]}, {sizes[k]}) and b of shape "
+                f"({sizes[k]},), but they have {W.shape} and {b.shape}. Transpose W where it is (fan_out, fan_in)."
+            )
+    if len(activations) != len(weights):
+        raise ValueError(
+            f"activations should be a list with a name or a function per layer, the output's last, such as "
+            f"['tanh', 'sigmoid'], but it names {len(activations)} where the layers are {len(weights)}."
+        )
+    rows = [activation_row(name, hidden=k < len(weights) - 1) for k, name in enumerate(activations)]
+    row = loss_row(loss, rows[-1])
+    if (row.name == "softmax_cross_entropy") != (rows[-1].name == "softmax"):
+        raise ValueError(
+            f"loss {row.name!r} does not go with the output activation {rows[-1].name!r}: softmax_cross_entropy and "
+            "softmax belong together."
+        )
+    params = np.concatenate([part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair])[None]
+    return Subject(Layout(tuple(sizes)), params, tuple(rows), row, own_name=own_name)
+
+
+def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> Subject:
+    """A forward function, of which nothing is known but what it returns."""
+    outputs = as_outputs(function(X), len(X))
+    empty = Activation("unknown", lambda z: z, lambda z: np.ones_like(z), -np.inf, np.inf)
+    layout = Layout((X.shape[1], outputs.shape[1]))
+    row = loss_row(loss)
+    return Subject(layout, np.zeros((1, 0)), (empty,), row, function=function, own_name="function")

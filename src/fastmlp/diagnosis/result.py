@@ -1,0 +1,206 @@
+"""What diagnose returns: one net's verdict, or a verdict per net. As text, as HTML in a notebook, as a dictionary."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .evidence import evidence, number
+from .measurements import Measurements
+from .verdicts import NAMES, VERDICTS, judge
+
+RUNNERS_UP = 3
+WORTH_NAMING = 0.1  # confidence of a runner-up
+WIDTH = 100
+SURE = 0.5  # a verdict of less confidence is a hint
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A verdict on one net.
+
+    verdict : a short name, one of fastmlp.diagnosis.verdicts.NAMES;  title : the same in words
+    confidence : from 0 to 1
+    evidence : {fact: number or text}, what was measured
+    remedy : what to change and by how much;  experiment : what would confirm the verdict
+    others : {verdict: confidence} of the runners-up
+    is_healthy : whether nothing is broken: converged, still learning, or over-fitting, which is learning too
+    judged_on : the samples and records that the verdict rests on, in words
+    """
+
+    verdict: str
+    title: str
+    confidence: float
+    evidence: dict[str, float | str]
+    remedy: str
+    experiment: str
+    others: dict[str, float] = field(default_factory=dict)
+    is_healthy: bool = False
+    judged_on: str = ""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the confidence is such that the verdict should be acted on; else it is a hint."""
+        return self.confidence >= SURE
+
+    @property
+    def doubt(self) -> str:
+        """A sentence that says so where the confidence is low, else an empty text."""
+        return "" if self.is_sure else "Not sure: the evidence is weak, so take this as a hint and test it first."
+
+    def __str__(self) -> str:
+        lines = [f"{self.title} ({self.verdict}, confidence {self.confidence:.2f})"]
+        lines += [self.doubt] if self.doubt else []
+        if self.judged_on:
+            lines += textwrap.wrap(f"Judged on: {self.judged_on}", WIDTH, subsequent_indent="  ")
+        width = max((len(name) for name in self.evidence), default=0)
+        lines += [f"  {name:<{width}}  {shown(value)}" for name, value in self.evidence.items()]
+        for heading, text in (("What to change", self.remedy), ("How to make sure", self.experiment)):
+            lines += textwrap.wrap(f"{heading}: {text}", WIDTH, subsequent_indent="  ", break_long_words=False)
+        if self.others:
+            lines.append("Less likely: " + ", ".join(f"{name} {value:.2f}" for name, value in self.others.items()))
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Diagnosis(verdict={self.verdict!r}, confidence={self.confidence:.2f})"
+
+    @property
+    def _basis(self) -> str:
+        return f"Judged on: {self.judged_on}" if self.judged_on else ""
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td style='text-align:right'>{escape(shown(value))}</td></tr>"
+            for name, value in self.evidence.items()
+        )
+        others = ", ".join(f"{escape(name)} {value:.2f}" for name, value in self.others.items())
+        return (
+            f"<div class='fastmlp-diagnosis'><p><b>{escape(self.title)}</b> <code>{escape(self.verdict)}</code>, "
+            f"confidence {self.confidence:.2f}</p>"
+            + "".join(f"<p>{escape(text)}</p>" for text in (self.doubt, self._basis) if text)
+            + f"<table>{rows}</table>"
+            f"<p><b>What to change:</b> {escape(self.remedy)}</p>"
+            f"<p><b>How to make sure:</b> {escape(self.experiment)}</p>"
+            + (f"<p><b>Less likely:</b> {others}</p>" if others else "")
+            + "</div>"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Text and numbers only, for JSON."""
+        return {
+            "verdict": self.verdict, "title": self.title, "confidence": self.confidence,
+            "evidence": {k: v if isinstance(v, str) or np.isfinite(v) else str(v) for k, v in self.evidence.items()},
+            "remedy": self.remedy, "experiment": self.experiment, "others": dict(self.others),
+            "is_healthy": self.is_healthy, "is_sure": self.is_sure, "judged_on": self.judged_on,
+        }  # fmt: skip
+
+
+def shown(value: float | str) -> str:
+    return value if isinstance(value, str) else number(value)
+
+
+class PopulationDiagnosis:
+    """A verdict per net.
+
+    verdicts : (n_nets,) names
+    confidence : (n_nets,)
+    confidences : (n_verdicts, n_nets), in the order of fastmlp.diagnosis.verdicts.NAMES
+    """
+
+    def __init__(self, *parts: Measurements):
+        self._parts = parts  # one for all nets, or one each where their data differ
+        self.confidences = np.concatenate([judge(part) for part in parts], axis=1)
+        best = self.confidences.argmax(axis=0)
+        self.verdicts = np.array(NAMES)[best]
+        self.confidence = self.confidences.max(axis=0)
+
+    @property
+    def n_nets(self) -> int:
+        return self.confidences.shape[1]
+
+    @property
+    def loss(self) -> np.ndarray:
+        """(n_nets,), measured on the data of the diagnosis."""
+        return np.concatenate([part.loss for part in self._parts])
+
+    def net(self, k: int) -> Diagnosis:
+        """The verdict on net k, with its evidence.
+
+        Raises
+        ------
+        IndexError
+            If there is no such net.
+        """
+        if not -self.n_nets <= k < self.n_nets:
+            raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
+        k %= self.n_nets
+        order = np.argsort(-self.confidences[:, k], kind="stable")
+        row, sure = VERDICTS[order[0]], self.confidences[:, k]
+        m, place = (self._parts[0], k) if len(self._parts) == 1 else (self._parts[k], 0)
+        return Diagnosis(
+            row.name, row.title, float(sure[order[0]]), evidence(m, place, row.facts), row.remedy(m, place),
+            row.experiment(m, place),
+            {NAMES[i]: round(float(sure[i]), 3) for i in order[1 : 1 + RUNNERS_UP] if sure[i] >= WORTH_NAMING},
+            row.is_healthy,
+        )  # fmt: skip
+
+    def nets(self, verdict: str) -> np.ndarray:
+        """Numbers of the nets with this verdict, the surest first."""
+        chosen = np.flatnonzero(self.verdicts == verdict)
+        return chosen[np.argsort(-self.confidence[chosen], kind="stable")]
+
+    def counts(self) -> dict[str, int]:
+        """{verdict: number of nets}, the commonest first."""
+        names, counts = np.unique(self.verdicts, return_counts=True)
+        return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Text and numbers only, for JSON: the counts, and each net's verdict and confidence."""
+        return {
+            "n_nets": self.n_nets, "counts": self.counts(), "verdicts": self.verdicts.tolist(),
+            "confidence": self.confidence.tolist(),
+        }  # fmt: skip
+
+    def _rows(self) -> list[tuple[str, str, int, float, str]]:
+        titles = {row.name: row.title for row in VERDICTS}
+        with np.errstate(invalid="ignore"):
+            return [
+                (
+                    name,
+                    titles[name],
+                    count,
+                    float(np.median(self.loss[self.nets(name)])),
+                    self.net(self.nets(name)[0]).remedy,
+                )
+                for name, count in self.counts().items()
+            ]
+
+    def _unsure(self, verdict: str) -> str:
+        n = int((self.confidence[self.verdicts == verdict] < SURE).sum())
+        return f"; {n:,} of them are not sure" if n else ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.n_nets:,} nets"]
+        for name, title, count, loss, remedy in self._rows():
+            share = 100.0 * count / self.n_nets
+            lines.append(
+                f"  {count:>9,}  {share:5.1f} %  {title} ({name}), median loss {number(loss)}, "
+                f"as net {self.nets(name)[0]}{self._unsure(name)}"
+            )
+            lines += textwrap.wrap(remedy, WIDTH - 23, initial_indent=" " * 23, subsequent_indent=" " * 23)
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"PopulationDiagnosis(n_nets={self.n_nets}, counts={self.counts()})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='text-align:right'>{count:,}</td><td>{escape(title)} <code>{name}</code></td>"
+            f"<td style='text-align:right'>{number(loss)}</td><td>{escape(remedy)}</td></tr>"
+            for name, title, count, loss, remedy in self._rows()
+        )
+        return f"<table><tr><th>nets</th><th>verdict</th><th>median loss</th><th>what to change</th></tr>{rows}</table>"

@@ -1,0 +1,94 @@
+"""How an estimator trains many nets at once: an ensemble, or the folds of a cross-validation."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..callbacks import EarlyStopping
+from ..console.compile_notice import CompileNotices
+from ..errors import DivergenceWarning
+from ..population import Population
+from ..population_result import PopulationResult
+from ..schedules import schedule_factors
+from .parameters import activation_of, batch_size_of, optimizer_of, warn_user
+from .single_net import Samples, check_finite, net_settings, penalty_of, split, warn_of_epochs
+from .sklearn_compat import Scale, first_params, inverse_scaling, scale_of
+
+
+def make_nets(
+    estimator: Any, sizes: tuple[int, ...], batch: int, weights: np.ndarray | None, rngs: list[np.random.RandomState],
+    params: np.ndarray | None,
+) -> Population:  # fmt: skip
+    """A net per rng, with first parameters that scikit-learn would draw from it, or with these params."""
+    scale = scale_of(estimator._loss_name(), sizes[-1])
+    l2 = penalty_of(estimator, batch, weights) / scale.objective
+    nets = Population(sizes, len(rngs), **net_settings(estimator), l2=l2)
+    if params is None:
+        params = np.stack([first_params(rng, nets.network.layout, activation_of(estimator)) for rng in rngs])
+    nets.params = params
+    nets.seeds = np.array([int(rng.randint(2**31 - 1)) for rng in rngs], np.int64)
+    return nets
+
+
+def fit_nets(
+    estimator: Any, nets: Population, samples: Samples, n_samples: int, batch: int, scale: Scale,
+    held_out: Samples | None = None,
+) -> PopulationResult:  # fmt: skip
+    """Population.fit with an estimator's settings. Each net stops by its own record, and keeps its best parameters.
+
+    samples : shared, or with a leading axis of nets. n_samples : of one net
+    """
+    if estimator.callbacks or estimator.eval_metric is not None:
+        raise ValueError("callbacks and eval_metric are for a single net: leave them out here.")
+    monitor, tol = "loss", estimator.tol / scale.reported
+    if held_out is not None and estimator.early_stopping:
+        monitor, tol = estimator._population_monitor(held_out, estimator.tol)
+    patience = estimator.max_iter + 1
+    if estimator.n_iter_no_change < patience:
+        patience = int(estimator.n_iter_no_change) + 1
+    schedule = schedule_factors(estimator.schedule)
+    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, False)
+    with CompileNotices(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # the error below says it
+        result = nets.fit(
+            samples.X, samples.targets, epochs=estimator.max_iter, batch_size=batch,
+            optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
+            sample_weight=samples.weights,
+            validation_data=None if held_out is None else held_out.for_net,
+            early_stopping=EarlyStopping(patience, monitor, tol), verbose=0,
+        )  # fmt: skip
+    check_finite(nets.params, "divergence" not in result.stopped_by)
+    if "epochs" in result.stopped_by:
+        warn_of_epochs(estimator)
+    return result
+
+
+def train_nets(
+    estimator: Any, samples: Samples, held_out: Samples | None, sizes: tuple[int, ...], params: np.ndarray | None,
+    rng: np.random.RandomState, strata: Any,
+) -> None:  # fmt: skip
+    """n_nets nets from different first parameters, whose mean output predicts."""
+    if held_out is None:
+        samples, held_out = split(estimator, samples, rng, strata)
+    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), sizes[-1])
+    nets = make_nets(estimator, sizes, batch, samples.weights, [rng] * estimator.n_nets, params)
+    estimator.net_ = nets
+    samples = samples._replace(weights=estimator._training_weights(samples))
+    result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out)
+    trained = result.epochs > 0
+    if result.interrupted:
+        warn_user(
+            f"Training was interrupted: {result.n_finished} of {result.n_nets} nets had come to their end, "
+            f"{result.n_nets - int(trained.sum())} had not begun, and the others are as they were at their best."
+        )
+    estimator.n_iter_ = int(result.epochs.max())
+    estimator.t_ += len(samples.X) * estimator.n_iter_
+    estimator.loss_ = scale.reported * float(result.loss[trained].mean()) if trained.any() else float("nan")
+    estimator.best_loss_ = None if estimator.early_stopping else estimator.loss_
+    estimator.best_validation_score_ = None
+    if result.monitor == "validation_accuracy" and result.best_value is not None:
+        estimator.best_validation_score_ = float(result.best_value.mean())

@@ -1,0 +1,381 @@
+"""MLPClassifier and MLPRegressor: scikit-learn's estimators of these names, trained by fastmlp.
+
+Thin faces: settings keep scikit-learn's names, defaults and meaning, and all mathematics is below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..class_probabilities import likeliest, log_probabilities, probabilities
+from ..errors import counted, unknown_name
+from .base import BaseMLP
+from .parameters import keep_settings
+from .regression_targets import as_quantities
+from .single_net import Samples
+
+from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # base says what to install
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+CLASSIFIER_LOSSES = ("log_loss", "squared_error", "absolute_error", "huber", "atanh_error")
+REGRESSOR_LOSSES = ("squared_error", "poisson", "absolute_error", "huber")
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """scikit-learn's MLPClassifier, faster and with more to choose from.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, \
+beta_2, epsilon, n_iter_no_change, max_fun
+        As sklearn.neural_network.MLPClassifier has them.
+    activation : str
+        "identity", "logistic", "tanh", "relu", or any other hidden activation of fastmlp.MLP.
+    solver : str or object
+        "lbfgs", "sgd", "adam", or another optimiser of fastmlp, by name or as an object such as
+        fastmlp.AdamW(3e-3), whose own settings then hold.
+    loss : str
+        "log_loss"; or "squared_error", "absolute_error", "huber" or "atanh_error" between sigmoid outputs and 0 or 1.
+    class_weight : dict or "balanced", optional
+        {class: weight}, multiplied with sample_weight. In training only: scores and losses of samples held out leave
+        it out. partial_fit, which never sees all samples, takes a dict only.
+    label_smoothing : float
+        Share of each target that is spread over all classes; for more than two exclusive classes.
+    dropout : float or sequence of float
+        Share of hidden units left out in each training step.
+    schedule : str, object or function, optional
+        Of fastmlp.schedules, over max_iter epochs, in place of learning_rate.
+    callbacks : function or sequence of functions, optional
+        Called as (epoch, history) after each epoch, with history.net the MLP in training; returning True stops.
+    eval_metric : str or scorer, optional
+        A scorer of scikit-learn that measures validation_scores_, in place of accuracy.
+    n_nets : int
+        So many nets are trained as one population from different first weights, and their mean predicts.
+    device : "auto", "cpu" or "cuda"
+    dtype : "auto", "float32" or "float64"
+        What nets compute in: "auto" is float32, and float64 with "lbfgs". Of scikit-learn's check_estimator two checks,
+        check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass in float64 only: they compare a fit with
+        weights and one with repeated rows to 1e-7, and sums in float32 round more than that.
+
+    Attributes
+    ----------
+    net_ : fastmlp.MLP or, with n_nets, fastmlp.Population
+    validation_loss_curve_ : list of float or None
+        Loss on the samples held out, without penalty, after each epoch.
+    classes_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, t_, coefs_, intercepts_, \
+n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activation_
+        As in scikit-learn. A population has no loss_curve_.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier(random_state=0, max_iter=300, learning_rate_init=0.01).fit(X, y)
+    >>> clf.predict(X[:2])
+    array([0, 0])
+    >>> clf.score(X, y) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        loss="log_loss",
+        class_weight=None,
+        label_smoothing=0.0,
+        dropout=0.0,
+        schedule=None,
+        callbacks=None,
+        eval_metric=None,
+        n_nets=1,
+        device="auto",
+        dtype="auto",
+    ):
+        keep_settings(self, locals())
+
+    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+        """Train on X (n_samples, n_features), of which sparse ones are made dense, and labels y.
+
+        y : (n_samples,), or (n_samples, n_labels) of 0 and 1
+        sample_weight : (n_samples,)
+        validation_data : (X, y) or (X, y, sample_weight), measured after each epoch, and watched if early_stopping
+
+        Raises
+        ------
+        ValueError
+            For impossible settings or data, and if training diverges.
+        """
+        return self._fit(X, y, sample_weight, validation_data)
+
+    @available_if(BaseMLP._can_go_on)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """One more epoch, on these samples. classes : all there will be, in the first call
+
+        Momentum and moments of the optimiser go on from call to call.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not supported by partial_fit, which cannot know how often the "
+                "classes occur in samples that are still to come. Compute the weights from all labels, or from a large "
+                "enough sample y of them, and pass them as a dict: class_weight=dict(zip(classes, sklearn.utils."
+                "class_weight.compute_class_weight('balanced', classes=classes, y=y)))."
+            )
+        if "net_" not in self.__dict__ and classes is None and not _is_multilabel(y):
+            raise ValueError("classes must list all labels in the first call of partial_fit.")
+        if "net_" in self.__dict__ and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            raise ValueError(
+                f"classes are {self.classes_.tolist()} since the first call, but now {np.unique(classes).tolist()}."
+            )
+        return self._fit(X, y, sample_weight, None, incremental=True, declared=classes)
+
+    # ---- what BaseMLP asks
+
+    def _learn(self, y, declared):
+        if self.loss not in CLASSIFIER_LOSSES:
+            raise unknown_name("loss", self.loss, CLASSIFIER_LOSSES)
+        kind = type_of_target(y, input_name="y")
+        if kind == "multiclass-multioutput":
+            raise ValueError("y has several columns of classes: fit one classifier each, with MultiOutputClassifier.")
+        check_classification_targets(y)
+        self._is_multilabel = kind == "multilabel-indicator"
+        if self._is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self.classes_ = np.unique(y if declared is None else declared)
+        exclusive = len(self.classes_) if len(self.classes_) > 2 else 1
+        self.n_outputs_ = y.shape[1] if self._is_multilabel else exclusive
+
+    def _check_again(self, y):
+        if self.warm_start and not self._is_multilabel and not np.array_equal(found := np.unique(y), self.classes_):
+            raise ValueError(
+                f"With warm_start y must have the classes {self.classes_.tolist()}, but has {found.tolist()}."
+            )
+
+    def _encode(self, y):
+        if self._is_multilabel:
+            if y.ndim != 2 or y.shape[1] != self.n_outputs_:
+                raise ValueError(f"y must have shape (n_samples, {self.n_outputs_}), but it has shape {y.shape}.")
+            return y.astype(np.float64)
+        y = column_or_1d(y, warn=True)
+        if len(unknown := np.setdiff1d(y, self.classes_)):
+            raise ValueError(f"y has the classes {unknown.tolist()}, which are not among {self.classes_.tolist()}.")
+        return np.searchsorted(self.classes_, y)
+
+    def _loss_name(self):
+        if self.loss != "log_loss":
+            return self.loss
+        return "binary_cross_entropy" if self._is_multilabel or self.n_outputs_ == 1 else "softmax_cross_entropy"
+
+    def _net_settings(self):
+        output = "softmax" if self._loss_name() == "softmax_cross_entropy" else "sigmoid"
+        return {"label_smoothing": self.label_smoothing, "output_activation": output}
+
+    def _training_weights(self, samples: Samples):
+        if self.class_weight is None:
+            return samples.weights
+        if isinstance(self.class_weight, dict) and not self._is_multilabel:  # which may name classes that are not in y
+            of_each = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            of_class = of_each[samples.targets]
+        else:
+            of_class = compute_sample_weight(self.class_weight, samples.y)
+        return of_class if samples.weights is None else of_class * samples.weights
+
+    def _strata(self, y):
+        return y if self.n_outputs_ == 1 and not self._is_multilabel else None  # as scikit-learn has it
+
+    def _quick_score(self, held_out):
+        if self._is_multilabel:  # its score asks for all labels of a sample to be right
+            return None
+        return lambda history: float(history.validation_accuracy[-1])
+
+    def _population_monitor(self, held_out, tol):
+        return "validation_accuracy", tol
+
+    # ---- use
+
+    def predict(self, X):
+        """Labels (n_samples,), or (n_samples, n_labels) of 0 and 1."""
+        found = likeliest(self._net(), self._features(X), self._is_multilabel)
+        if self._is_multilabel:
+            return found.astype(np.int64)
+        return self.classes_[found if len(self.classes_) > 1 else [0] * len(found)]
+
+    def predict_proba(self, X):
+        """(n_samples, n_classes): rows that sum to 1; for several labels each one's probability.
+
+        float64, computed from logits, so that the small side of two classes keeps its digits. For X in float32 they are
+        rounded to it in the end, where probabilities above 1 - 6e-8 are 1; predict_log_proba still tells them apart.
+        """
+        return probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
+
+    def predict_log_proba(self, X):
+        """The logarithm of predict_proba, computed from logits: finite where the probability itself rounds to 0."""
+        return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """scikit-learn's MLPRegressor, faster and with more to choose from.
+
+    Parameters and attributes are those of fastmlp.MLPClassifier, but for class_weight, label_smoothing and classes_.
+
+    Parameters
+    ----------
+    loss : str
+        "squared_error", "poisson", "absolute_error" or "huber".
+    huber_delta : float
+        The error from which huber is linear.
+    eval_metric : str or scorer, optional
+        As in MLPClassifier, in place of R2.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=20, tol=1e-3, random_state=0))
+    >>> model.fit(X, y / 100).score(X, y / 100) > 0.4
+    True
+    """
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        huber_delta=1.0,
+        dropout=0.0,
+        schedule=None,
+        callbacks=None,
+        eval_metric=None,
+        n_nets=1,
+        device="auto",
+        dtype="auto",
+    ):
+        keep_settings(self, locals())
+
+    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+        """Train on X (n_samples, n_features) and y (n_samples,) or (n_samples, n_outputs). Sparse X is made dense.
+
+        sample_weight, validation_data, errors : as for MLPClassifier.fit
+        """
+        return self._fit(X, y, sample_weight, validation_data)
+
+    @available_if(BaseMLP._can_go_on)
+    def partial_fit(self, X, y, sample_weight=None):
+        """One more epoch, on these samples; momentum and moments of the optimiser go on from call to call."""
+        return self._fit(X, y, sample_weight, None, incremental=True)
+
+    # ---- what BaseMLP asks
+
+    def _learn(self, y, declared):
+        if not isinstance(self.loss, str):
+            raise ValueError(
+                f"loss is {self.loss!r}, but must be a name. It is the first argument, as in scikit-learn since 1.7: "
+                f"name the other one, MLPRegressor(hidden_layer_sizes={self.loss!r})."
+            )
+        if self.loss not in REGRESSOR_LOSSES:
+            raise unknown_name("loss", self.loss, REGRESSOR_LOSSES)
+        self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
+
+    def _encode(self, y):
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
+            raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
+        return as_quantities(y, "MLPClassifier")
+
+    def _loss_name(self):
+        return self.loss
+
+    def _net_settings(self):
+        return {"huber_delta": self.huber_delta}
+
+    def _quick_score(self, held_out):
+        variance = self._variance(held_out)
+        if self.loss != "squared_error" or self.n_outputs_ > 1 or not variance > 0.0:
+            return None
+        return lambda history: 1.0 - float(history.validation_loss[-1]) / variance
+
+    def _variance(self, held_out):
+        mean = np.average(held_out.targets, axis=0, weights=held_out.weights)
+        return float(np.average((held_out.targets - mean) ** 2, weights=held_out.weights, axis=0).mean())
+
+    def _population_monitor(self, held_out, tol):
+        return "validation_loss", tol * self._variance(held_out)
+
+    # ---- use
+
+    def predict(self, X):
+        """(n_samples,), or (n_samples, n_outputs) for several."""
+        outputs: np.ndarray = self._outputs(X).astype(_float_type(X), copy=False)
+        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _float_type(X: Any) -> type:
+    """float32 for X in float32, as scikit-learn has it, otherwise float64."""
+    return np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
+
+
+def _is_multilabel(y: Any) -> bool:
+    return type_of_target(y).startswith("multilabel")

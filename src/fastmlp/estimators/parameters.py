@@ -1,0 +1,137 @@
+"""The settings of the estimators, scikit-learn's and further ones: checked, and turned into fastmlp's own."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..checks import checked_dtype
+from ..errors import checked_count, checked_number, counted, unknown_name
+from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
+from .sklearn_compat import OUR_ACTIVATION, Scale
+
+LEARNING_RATES = ("constant", "invscaling", "adaptive")
+FULL_BATCH = ("quickprop", "rprop")  # rules that compare one gradient with the next
+AUTO_BATCH = 200
+BETWEEN = ("fastmlp", "sklearn", "joblib")  # packages whose frames are not the user's
+ALMOST_ZERO = 1e-300  # 0 in the arithmetic of the nets, where a beta above 0 tells the rules that correct their moments
+
+
+def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
+    """Store constructor arguments as scikit-learn wants them: untouched, each under its own name."""
+    for name, value in settings.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called fastmlp, or the search or pipeline that did."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def solver_name(solver: Any) -> str:
+    """ "lbfgs", or the lower-case name of an optimiser, for a name or an object.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if isinstance(solver, Optimizer):
+        return type(solver).__name__.lower()
+    if isinstance(solver, str) and solver in ("lbfgs", *OPTIMIZERS):
+        return solver
+    raise unknown_name("solver", solver, ("lbfgs", *OPTIMIZERS))
+
+
+def is_iterative(estimator: Any) -> bool:
+    """Whether the solver goes epoch by epoch."""
+    return solver_name(estimator.solver) != "lbfgs"
+
+
+def check_settings(estimator: Any) -> None:
+    """
+    Raises
+    ------
+    ValueError
+        For a setting that nobody below would refuse under the name it has here.
+    """
+    checked_number("alpha", estimator.alpha, 0.0)
+    checked_number("learning_rate_init", estimator.learning_rate_init, 0.0, open_low=True)
+    checked_number("power_t", estimator.power_t, 0.0)
+    checked_number("tol", estimator.tol, 0.0)
+    checked_number("validation_fraction", estimator.validation_fraction, 0.0, 1.0, open_high=True)
+    checked_number("beta_1", estimator.beta_1, 0.0, 1.0, open_high=True)
+    checked_number("beta_2", estimator.beta_2, 0.0, 1.0, open_high=True)
+    checked_number("epsilon", estimator.epsilon, 0.0, open_low=True)
+    for name in ("max_iter", "max_fun", "n_nets"):
+        checked_count(name, getattr(estimator, name))
+    if estimator.n_iter_no_change != np.inf:
+        checked_count("n_iter_no_change", estimator.n_iter_no_change)
+    if not (isinstance(estimator.batch_size, str) and estimator.batch_size == "auto"):
+        checked_count("batch_size", estimator.batch_size)
+    if estimator.learning_rate not in LEARNING_RATES:
+        raise unknown_name("learning_rate", estimator.learning_rate, LEARNING_RATES)
+    if estimator.schedule is not None and estimator.learning_rate != "constant":
+        raise ValueError(
+            f"Give a schedule or learning_rate={estimator.learning_rate!r}, not both: each decides the learning rate."
+        )
+    if estimator.n_nets > 1 and (not is_iterative(estimator) or estimator.learning_rate == "adaptive"):
+        raise ValueError(
+            "n_nets above 1 trains nets together, which solver='lbfgs' and learning_rate='adaptive' cannot: choose "
+            "another solver or rate, or use sklearn's BaggingClassifier or BaggingRegressor around a single net."
+        )
+    is_bool = isinstance(estimator.verbose, (bool, np.bool_))  # other numbers are as true as True, as in scikit-learn
+    checked_count("verbose", int(estimator.verbose) if is_bool else estimator.verbose, 0)
+    hidden_sizes(estimator)
+    dtype_of(estimator)
+
+
+def dtype_of(estimator: Any) -> np.dtype:
+    """ "auto" is float32, and float64 for lbfgs, whose line search compares losses that differ by little."""
+    if isinstance(estimator.dtype, str) and estimator.dtype == "auto":
+        return np.dtype(np.float32 if is_iterative(estimator) else np.float64)
+    return checked_dtype(estimator.dtype)
+
+
+def hidden_sizes(estimator: Any) -> tuple[int, ...]:
+    sizes = estimator.hidden_layer_sizes
+    sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+    return tuple(checked_count(f"hidden_layer_sizes[{k}]", size) for k, size in enumerate(sizes))
+
+
+def activation_of(estimator: Any) -> str:
+    return OUR_ACTIVATION.get(estimator.activation, estimator.activation)
+
+
+def optimizer_of(estimator: Any, scale: Scale) -> Optimizer:
+    """The optimiser that acts on our loss as the settings would on scikit-learn's; an object of the user's as it is."""
+    solver, rate = estimator.solver, estimator.learning_rate_init
+    if isinstance(solver, Optimizer):
+        return solver
+    if solver == "sgd":
+        nesterov = bool(estimator.nesterovs_momentum and estimator.momentum > 0)
+        return SGD(rate * scale.objective, momentum=estimator.momentum, nesterov=nesterov)
+    if solver == "adam":
+        beta1, beta2 = estimator.beta_1 or ALMOST_ZERO, estimator.beta_2 or ALMOST_ZERO
+        return Adam(rate, beta1=beta1, beta2=beta2, epsilon=estimator.epsilon / scale.objective)
+    return optimizer_from_name(solver, rate)
+
+
+def batch_size_of(estimator: Any, n_samples: int) -> int:
+    name = solver_name(estimator.solver)
+    if name == "lbfgs":
+        return n_samples
+    if isinstance(estimator.batch_size, str):
+        return n_samples if name in FULL_BATCH else min(AUTO_BATCH, n_samples)
+    if estimator.batch_size > n_samples:
+        warn_user(
+            f"batch_size is {estimator.batch_size}, but X has only {counted(n_samples, 'sample')}: they are one batch."
+        )
+    return min(estimator.batch_size, n_samples)

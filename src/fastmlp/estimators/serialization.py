@@ -1,0 +1,147 @@
+"""A fitted tabular estimator as text and numbers, for the description in a net's file, and the way back. No pickle.
+
+The net's own part of the file is as `fastmlp train` writes it, so `fastmlp predict` reads files of both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from ..schedules import SCHEDULES
+from ..tables.column_encoders import column_from_dict, column_to_dict
+from ..tables.preprocessing import Preprocessing
+from .parameters import warn_user
+
+PLAIN = (bool, int, float, str, type(None))
+LABELS = "biufUO"  # kinds of dtypes of classes that are text, true or false, or numbers
+# Attributes of fitted estimators beside the classes, and which types they have in a file.
+FITTED: dict[str, tuple[type, ...]] = {
+    "n_features_in_": (int,), "n_outputs_": (int,), "n_iter_": (int,), "loss_curve_": (list,),
+    "validation_loss_curve_": (list, type(None)),
+}  # fmt: skip
+ARRAYS = ("_mean", "_std")
+
+
+def description_of(estimator: Any) -> dict[str, Any]:
+    """What makes the estimator again, together with its net and the net's preprocessing.
+
+    Raises
+    ------
+    ValueError
+        For classes that are neither text nor numbers.
+    """
+    own = vars(estimator)
+    description: dict[str, Any] = {} if "classes_" not in own else {"classes": _labels(own["classes_"])}
+    params, left_out = {}, []
+    for name, value in estimator.get_params(deep=False).items():
+        try:
+            params[name] = _to_json(value)
+        except TypeError:
+            left_out.append(f"{name}={value!r}")
+    if left_out:
+        warn_user(f"{' and '.join(left_out)} cannot be written to a file; after loading, the default stands there.")
+    description |= {
+        "class": type(estimator).__name__,
+        "params": params,
+        "fitted": {name: own[name] for name in FITTED if name in own},
+        "arrays": {name: np.asarray(own[name]).tolist() for name in ARRAYS if own.get(name) is not None},
+        "names": list(estimator._names),
+        "has_names": "feature_names_in_" in own,
+        "notes": list(estimator.notes_),
+    }
+    if estimator.net_.preprocessing is None:  # which knows one target only
+        description["columns"] = [column_to_dict(column) for column in estimator.columns_]
+    return description
+
+
+def _labels(classes: np.ndarray) -> dict[str, Any]:
+    if classes.dtype.kind not in LABELS or not all(isinstance(label, PLAIN) for label in classes.tolist()):
+        raise ValueError(f"Classes can be saved if they are text, true or false, or numbers; they hold {classes[0]!r}.")
+    return {"dtype": classes.dtype.str, "labels": classes.tolist()}
+
+
+def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> Any:
+    """The fitted estimator of a net and what `description_of` gave.
+
+    classes : of estimators, by name
+
+    Raises
+    ------
+    AttributeError, KeyError, TypeError, ValueError
+        If the description is damaged.
+    """
+    kind = classes[description["class"]]
+    params = {name: _from_json(value) for name, value in description["params"].items()}
+    estimator: Any = kind(**params)
+    for name, value in description["fitted"].items():
+        if not isinstance(value, FITTED[name]):
+            raise ValueError(f"its estimator has the {name} {value!r}")
+        setattr(estimator, name, value)
+    for name, values in description["arrays"].items():
+        if name not in ARRAYS:
+            raise ValueError(f"its estimator has an unknown array {name!r}")
+        setattr(estimator, name, np.array(values, np.float64))
+    names = [str(name) for name in description["names"]]
+    if len(names) != estimator.n_features_in_ or estimator.n_outputs_ < 1:
+        raise ValueError(f"its estimator has {len(names)} names for {estimator.n_features_in_} columns")
+    estimator._names = names
+    if description["has_names"]:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    estimator.notes_ = tuple(map(str, description["notes"]))
+    if "classes" in description:
+        dtype = np.dtype(description["classes"]["dtype"])
+        if dtype.kind not in LABELS:
+            raise ValueError(f"its classes have the dtype {dtype}")
+        estimator.classes_ = np.array(description["classes"]["labels"], dtype=dtype)
+        if estimator.classes_.shape != (estimator.n_outputs_,):
+            raise ValueError(f"its estimator has {len(estimator.classes_)} classes for {estimator.n_outputs_} outputs")
+    if net.preprocessing is not None:
+        estimator.columns_ = net.preprocessing.columns
+    else:
+        estimator.columns_ = tuple(column_from_dict(column) for column in description["columns"])
+    n_features = sum(len(column.feature_names) for column in estimator.columns_)
+    if (n_features, estimator.n_outputs_) != (net.network.n_features, net.network.n_outputs):
+        raise ValueError(f"its estimator does not fit a net with layers {net.network.layer_sizes}")
+    estimator.keep_net(net, getattr(net, "history", None) or getattr(net, "result", None))
+    return estimator
+
+
+def preprocessing_of(estimator: Any, target: Any) -> Preprocessing:
+    return Preprocessing(estimator.columns_, target, estimator.notes_)
+
+
+def _to_json(value: Any) -> Any:
+    """TypeError for what cannot be written: functions, generators of random numbers, numbers that are not finite."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, PLAIN):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise TypeError(f"{value} is not finite")
+        return value
+    if isinstance(value, (list, tuple)):
+        return {type(value).__name__: [_to_json(item) for item in value]}
+    if isinstance(value, np.ndarray):
+        return {"list": [_to_json(item) for item in value.tolist()]}
+    if isinstance(value, dict):
+        return {"dict": [[_to_json(key), _to_json(item)] for key, item in value.items()]}
+    for name, schedule in SCHEDULES.items():
+        if type(value) is schedule:
+            settings = {field.name: _to_json(getattr(value, field.name)) for field in fields(schedule)}
+            return {"schedule": [name, settings]}
+    raise TypeError(f"{value!r} has no form in JSON")
+
+
+def _from_json(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "schedule":
+        name, settings = content
+        return SCHEDULES[name](**{key: _from_json(item) for key, item in settings.items()})
+    if kind == "dict":
+        return {_from_json(key): _from_json(item) for key, item in content}
+    return {"list": list, "tuple": tuple}[kind](_from_json(item) for item in content)

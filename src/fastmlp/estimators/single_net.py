@@ -1,0 +1,224 @@
+"""How an estimator trains its net: the samples held out, the solver, scikit-learn's records of it."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+
+from ..callbacks import as_callbacks
+from ..console.compile_notice import CompileNotices
+from ..errors import DivergenceWarning, counted
+from ..mlp import MLP
+from ..network.parameter_layout import Layout
+from ..schedules import schedule_factors
+from ..training.optimizer_state import OptimizerState
+from .lbfgs import INTERRUPTED, minimize
+from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of, warn_user
+from .sklearn_compat import (
+    EpochRules,
+    ObjectiveOfEpochs,
+    Scale,
+    first_params,
+    inverse_scaling,
+    poisson_constant,
+    scale_of,
+    sum_of_squares,
+)
+
+
+class Samples(NamedTuple):
+    """X (n_samples, n_features), y as it was given, targets as the net takes them, weights (n_samples,) or None."""
+
+    X: np.ndarray
+    y: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None
+
+    @property
+    def for_net(self) -> tuple[Any, ...]:
+        """As validation_data of a net."""
+        return self.X, self.targets, self.weights
+
+    def take(self, rows: np.ndarray) -> Samples:
+        return Samples(
+            self.X[rows], self.y[rows], self.targets[rows], None if self.weights is None else self.weights[rows]
+        )
+
+
+def split(estimator: Any, samples: Samples, rng: np.random.RandomState, strata: Any) -> tuple[Samples, Samples | None]:
+    """(training, held out): with early_stopping the share validation_fraction, as scikit-learn draws it from rng."""
+    if not estimator.early_stopping or not is_iterative(estimator):
+        return samples, None
+    rows = np.arange(len(samples.X))
+    train, held = train_test_split(rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata)
+    if len(held) < 2:
+        raise ValueError(
+            f"validation_fraction={estimator.validation_fraction:g} of {counted(len(rows), 'sample')} leaves "
+            f"{len(held)} to validate on. Raise it, give more samples, or pass validation_data to fit."
+        )
+    return samples.take(train), samples.take(held)
+
+
+def net_settings(estimator: Any) -> dict[str, Any]:
+    """Arguments of MLP and Population, but for sizes, l2 and random_state."""
+    return {
+        "hidden_activation": activation_of(estimator), "loss": estimator._loss_name(), "dropout": estimator.dropout,
+        "init": "zeros",  # first parameters are drawn as scikit-learn does
+        "dtype": dtype_of(estimator), "device": estimator.device, **estimator._net_settings(),
+    }  # fmt: skip
+
+
+def make_net(estimator: Any, sizes: tuple[int, ...], l2: float = 0.0, seed: int = 0) -> MLP:
+    """The estimator's net with all parameters zero."""
+    return MLP(sizes, **net_settings(estimator), l2=l2, random_state=seed)
+
+
+def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
+    """Twice the factor of the squared weights: scikit-learn divides alpha by the weight of a batch's samples."""
+    return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
+
+
+def train_net(
+    estimator: Any, samples: Samples, held_out: Samples | None, sizes: tuple[int, ...], params: np.ndarray | None,
+    rng: np.random.RandomState, strata: Any, incremental: bool,
+) -> None:  # fmt: skip
+    """One net, as scikit-learn would train it. params : to go on from, or None to draw them from rng"""
+    loss = estimator._loss_name()
+    if params is None:
+        params = first_params(rng, Layout(sizes), activation_of(estimator))
+    if held_out is None:
+        samples, held_out = split(estimator, samples, rng, strata)
+    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(loss, sizes[-1])
+    penalty = penalty_of(estimator, batch, samples.weights)
+    net = make_net(estimator, sizes, penalty / scale.objective, int(rng.randint(2**31 - 1)))
+    net.params = params
+    estimator.net_ = net
+    constant = 0.0
+    if loss == "poisson":
+        constant = poisson_constant(samples.targets.reshape(len(samples.X), -1).astype(float), samples.weights)
+    samples = samples._replace(weights=estimator._training_weights(samples))
+    if is_iterative(estimator):
+        measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
+        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, incremental)
+    else:
+        _run_lbfgs(estimator, net, samples, scale, constant)
+
+
+def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constant: float) -> None:
+    result = minimize(
+        net, samples.X, samples.targets, sample_weight=samples.weights, scale=scale.objective,
+        max_iter=estimator.max_iter, max_fun=estimator.max_fun, tol=estimator.tol, verbose=estimator.verbose,
+    )  # fmt: skip
+    check_finite(net.params, bool(np.isfinite(result.fun)))
+    if result.status == INTERRUPTED:
+        warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the parameters it began with are kept.")
+    elif result.status != 0:
+        warn_user(
+            f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
+            f"{result.message}. Raise max_iter or max_fun, or scale the data.",
+            ConvergenceWarning,
+        )
+    penalty = 0.5 * net.network.l2 * scale.objective * sum_of_squares(net.weights)
+    estimator.n_iter_ = min(int(result.nit), estimator.max_iter)
+    estimator.loss_ = scale.reported / scale.objective * (float(result.fun) - penalty) + penalty + constant
+
+
+def _run_epochs(
+    estimator: Any, net: MLP, samples: Samples, held_out: Samples | None, batch: int, scale: Scale,
+    measure: ObjectiveOfEpochs, incremental: bool,
+) -> None:  # fmt: skip
+    rules = _epoch_rules(estimator, held_out, measure)
+    n_samples = len(samples.X)
+    goes_on = incremental and estimator._optimizer_state is not None
+    if not goes_on:
+        estimator._optimizer_state = OptimizerState()
+    schedule = schedule_factors(estimator.schedule)
+    if rules.adaptive:
+        schedule = rules.factors
+    elif estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, goes_on)
+    with CompileNotices(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # the error below says it
+        history = net.fit(
+            samples.X, samples.targets, epochs=1 if incremental else estimator.max_iter, batch_size=batch,
+            optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
+            sample_weight=samples.weights,
+            validation_data=None if held_out is None else held_out.for_net,
+            callbacks=[rules, *as_callbacks(estimator.callbacks or ())],
+            optimizer_state=estimator._optimizer_state, verbose=0,
+        )  # fmt: skip
+    check_finite(net.params, history.stopped_by != "divergence")
+    if rules.lag_behind(history):  # interrupted before they were called
+        rules(history.epochs - 1, history)
+    if estimator.early_stopping and rules.best_params is not None:
+        net.params = rules.best_params
+    estimator.n_iter_ = history.epochs
+    estimator.t_ += n_samples * history.epochs
+    _record(estimator, rules, history, scale)
+    if history.stopped_by == "interrupt":
+        chosen = estimator.early_stopping and rules.best_params is not None
+        kept = f"as it was at its best validation score, {rules.best_score:.4g}" if chosen else "as far as it had come"
+        warn_user(f"Training was interrupted in epoch {history.epochs + 1}; the net is {kept}.")
+    elif history.stopped_by == "epochs" and not incremental:
+        warn_of_epochs(estimator)
+
+
+def warn_of_epochs(estimator: Any) -> None:
+    warn_user(
+        f"Training reached max_iter={estimator.max_iter} epochs before it converged. Raise max_iter, or tol if the "
+        "loss is low enough.",
+        ConvergenceWarning,
+    )
+
+
+def check_finite(params: np.ndarray, is_finite: bool) -> None:
+    if not is_finite or not np.isfinite(params).all():
+        raise ValueError(
+            "Training diverged: the solver produced parameters or a loss that are not finite. Scale X, and y of a "
+            "regression, with StandardScaler, or lower learning_rate_init."
+        )
+
+
+def _epoch_rules(estimator: Any, held_out: Samples | None, measure: ObjectiveOfEpochs) -> EpochRules:
+    """New rules, which remember what those of the fit before had seen where training goes on."""
+    rules = EpochRules(
+        tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change, learning_rate=estimator.learning_rate_init,
+        adaptive=estimator.solver == "sgd" and estimator.learning_rate == "adaptive",
+        early_stopping=estimator.early_stopping, losses=measure, is_smooth=measure.is_smooth,
+        score=None if held_out is None else _score_function(estimator, held_out), verbose=estimator.verbose,
+    )  # fmt: skip
+    if estimator._rules is not None:
+        rules.goes_on_from(estimator._rules)
+    estimator._rules = rules
+    return rules
+
+
+def _score_function(estimator: Any, held_out: Samples) -> Any:
+    """The score of the samples held out as a function of the history: from its records where they suffice."""
+    quick = estimator._quick_score(held_out) if estimator.eval_metric is None else None
+    if quick is not None:
+        return quick
+    extra = {} if held_out.weights is None else {"sample_weight": held_out.weights}
+    # The samples held out have lost their columns' names, which the estimator would miss, in a warning each epoch.
+    judged = copy.copy(estimator)
+    judged.__dict__.pop("feature_names_in_", None)
+    score = type(judged).score if estimator.eval_metric is None else get_scorer(estimator.eval_metric)
+    return lambda history: float(score(judged, held_out.X, held_out.y, **extra))
+
+
+def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:
+    estimator.loss_curve_ += rules.losses  # in place: partial_fit must not take longer the longer the curve is
+    estimator.loss_ = rules.losses[-1] if rules.losses else float("nan")  # interrupted before the first epoch's end
+    estimator.best_loss_ = None if estimator.early_stopping else rules.best_loss
+    estimator.best_validation_score_ = rules.best_score if estimator.early_stopping else None
+    if history.validation_loss is not None:
+        if estimator.validation_scores_ is None:
+            estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
+        estimator.validation_scores_ += rules.scores
+        estimator.validation_loss_curve_ += (scale.reported * history.validation_loss).tolist()

@@ -1,0 +1,63 @@
+"""What the tabular estimators take for a table: data frames of any library, arrays and lists of mixed cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..tables.io import import_pandas
+
+
+def as_frame(X: Any) -> Any:
+    """A pandas DataFrame of pandas' own, polars', Arrow's and others' tables, and of rows that are dictionaries.
+
+    None for what has no columns, such as arrays.
+
+    Raises
+    ------
+    ValueError
+        For a table that is not computed yet, as of polars' LazyFrame.
+    """
+    pandas = import_pandas()
+    if isinstance(X, pandas.DataFrame):
+        return X
+    if isinstance(X, (list, tuple)):
+        return pandas.DataFrame(list(X)) if X and all(isinstance(row, Mapping) for row in X) else None
+    if isinstance(X, np.ndarray) or getattr(X, "ndim", 2) == 1:
+        return None
+    if hasattr(X, "collect") and hasattr(X, "collect_schema"):
+        raise ValueError(f"X is a {type(X).__name__}, whose rows are not computed yet: pass X.collect().")
+    if hasattr(X, "to_pandas") and hasattr(X, "get_columns"):  # polars; its own to_pandas needs pyarrow
+        return pandas.DataFrame({name: X[name].to_numpy() for name in X.columns})
+    if hasattr(X, "to_pandas"):
+        frame = X.to_pandas()
+    elif hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
+        try:
+            import pyarrow
+        except ImportError:
+            raise ImportError(f"A {type(X).__name__} needs pyarrow: run `pip install fastmlp[table]`.") from None
+        frame = pyarrow.table(X).to_pandas()
+    else:
+        return None
+    return frame if isinstance(frame, pandas.DataFrame) else None
+
+
+def as_cells(X: Any) -> Any:
+    """Rows in a list as an array whose cells keep their types: NumPy would turn numbers beside text into text."""
+    if not isinstance(X, (list, tuple)):
+        return X
+    try:
+        array = np.asarray(X)
+    except ValueError:  # rows of different lengths, which scikit-learn has a sentence for
+        return X
+    return np.array(X, dtype=object) if array.dtype.kind in "US" else array
+
+
+def frame_of_array(array: np.ndarray) -> Any:
+    """A DataFrame whose columns have the types of their cells, and texts as names."""
+    frame = import_pandas().DataFrame(array)
+    if array.dtype == object:
+        frame = frame.infer_objects()
+    return frame.rename(columns=str)

@@ -1,0 +1,217 @@
+"""Which kernel family, and how many threads, lanes and rows at a time: by thresholds that are measured or estimated."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+
+from ..devices import Device, backend, n_threads_available
+from ..kernels.structs import ALWAYS_REPLICAS, JUDGED_ROWS, parts_of
+from ..network.spec import Network
+
+# Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
+# bench/LOG.md has the figures.
+# Per largest number of rows in a batch, weights of the largest layer up to which samples-as-lanes wins. Layers with so
+# few outputs do not count: a product takes 16 at a time, but for the product with one row.
+LANES_UP_TO = ((1, 200, 0), (8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
+# From so many rows on they win up to so many weights where a layer's outputs fill less than such a share of a product's
+# tiles, which are so many wide; but samples as lanes have eight threads at the most (parts_of), so not beyond a product
+# that would give more of them enough to do. (That last number is an estimate: two processors were at hand.)
+OPEN_TILES_FROM, OPEN_TILES_UP_TO, OPEN, TILE, OPEN_PRODUCT = 64, 40_000, 0.8, 32, 16_000_000
+EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there is only the way forward
+STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
+CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
+PASS_PER_THREAD = 4_500_000  # the same of a forward pass, whose multiply-adds take less around them
+ROWS_PER_THREAD = JUDGED_ROWS
+# Up to so many parameters two threads may have a net each and exchange a gradient in each step, if a batch has no more
+# deltas than stay in a second-level cache: those that leave it cost another core little. Where they always have a net
+# each they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.
+REPLICAS_UP_TO_PARAMS, STAYING, REPLICAS_FROM = 200_000, 250_000, 900_000
+# Deep nets of layers of up to so many units do so whatever the batch, up to so many parameters: threads that share one
+# read more of what the other has written, and such layers' weights where they lie, with no copy of their own.
+NARROW_REPLICAS = 160, 1_200_000
+# The same with samples as lanes, where an activation takes as long as so many multiply-adds: two threads pay from so
+# many of them on, each other one from so many more.
+ACTIVATION, SAMPLE_REPLICAS_FROM, SAMPLES_PER_THREAD = 20, 300_000, 600_000
+STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net and sample take the time of
+# From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
+# up to 16, and more. Twice as many as make a block of lanes cheaper than nets alone, since two threads train two nets
+# alone in the time of one. More threads would raise it further, but a population is to be the same bits for any number
+# of them. (bench/lab_population_families.py)
+LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
+LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
+LANES = 16  # nets of a block that has loops
+# A block of straight-line programs fills a register with float32. Up to so many parameters it fills two where each
+# thread has enough nets: two chains of dependent operations fill each other's gaps. Larger nets would have too few
+# registers. (bench/lab_lanes.py)
+WIDE_UP_TO_PARAMS = 13
+EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
+HALF = ("bfloat16", "float16")
+PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
+# A batch of more rows than that goes through a net in stages, so that it needs no more memory than one of them, and
+# numbers stay in caches on their way. A multiple of what makes whole tiles, vectors and blocks of a product.
+STAGE_ROWS = 4096
+EVALUATION_ROWS = 256  # samples a thread takes through the layers at a time ...
+EVALUATION_ROWS_FROM = 100_000, 1024  # ... or more, from so many weights of a layer on: it copies them each time
+# On a GPU one block trains a net up to so many parameters by itself, if no step has more multiply-adds than a block
+# does in the time that launching a step's kernels one by one takes. Estimates, not yet measured on a card.
+BLOCK_UP_TO_PARAMS, BLOCK_UP_TO_STEP = 20_000, 4_000_000
+# In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
+# activations of its net: up to so many bytes of parameters, 10,000 in float32. Larger nets take each step together, but
+# for those whose own step has so many multiply-adds that its products take longer than their launches: 1e9 are 66 us at
+# half of an H100's rate, launching 15 kernels is about 45. Estimates too.
+BLOCK_UP_TO_BYTES, ALONE_FROM_STEP = 40_000, 1_000_000_000
+DEVICE_EVALUATION_ROWS = 16_384  # samples a GPU takes through the layers at a time
+NARROW_UP_TO = 128  # width up to which all layers fit into one kernel with tensor cores
+
+
+def products(network: Network, rows: int) -> int:
+    """Multiply-adds of the matrix products of one training step."""
+    sizes = [i * j for i, j in network.layout.shapes]
+    return rows * (3 * sum(sizes) - sizes[0])
+
+
+def choose_family(network: Network, rows: int) -> str:
+    """Samples as lanes while layers are small; above, and wherever dropout needs masks, layer by layer. In "replicas"
+    of both, several threads have a net each. However many there are, so that a fit is the same bits for any number.
+    """
+    if any(network.dropout) or not all(suits_lanes(i, j, rows) for i, j in network.layout.shapes):
+        widest, most = NARROW_REPLICAS
+        is_narrow, stays = max(network.layer_sizes[1:]) <= widest, rows * sum(network.layer_sizes[1:]) <= STAYING
+        up_to = most if is_narrow else REPLICAS_UP_TO_PARAMS if stays else ALWAYS_REPLICAS
+        return "replicas" if network.layout.n_padded <= up_to else "per_layer"
+    if rows <= 4:
+        return "per_sample_narrow"
+    return "per_sample_wide" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "per_sample_replicas"
+
+
+def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
+    """Whether a layer is no reason against samples as lanes.
+
+    >>> suits_lanes(64, 64, 200), suits_lanes(64, 100, 200), suits_lanes(64, 100, 32), suits_lanes(784, 3, 32)
+    (False, True, False, True)
+    """
+    up_to, few = next(limits for most, *limits in LANES_UP_TO if rows <= most)
+    is_open = fan_out < OPEN * (-(-fan_out // TILE) * TILE)
+    if is_open and rows >= OPEN_TILES_FROM and rows * fan_in * fan_out <= OPEN_PRODUCT:
+        up_to = OPEN_TILES_UP_TO
+    return fan_in * fan_out <= up_to or fan_out <= few
+
+
+def stage_rows(device: Device, family: str, rows: int) -> int:
+    """Rows of a batch of `rows` that are in memory at a time. One thread alone has small nets' batches at once."""
+    return min(rows, STAGE_ROWS) if device.is_host and family != "per_sample_wide" else rows
+
+
+def work_of_samples(network: Network, rows: int) -> int:
+    """Of a step with samples as lanes, as multiply-adds."""
+    return products(network, rows) + ACTIVATION * rows * sum(network.layer_sizes[1:])
+
+
+def choose_evaluation_family(network: Network, rows: int) -> str:
+    """The same for a forward pass, which needs no masks and whose samples per_layer shares out among threads.
+
+    A sample's output is the same bits whatever samples come with it: both per_sample families add up in the same order,
+    per_layer in another one.
+    """
+    largest = max(i * j for i, j in network.layout.shapes)
+    if largest > EVALUATION_UP_TO or network.n_features > EVALUATION_INPUTS:
+        return "per_layer"
+    return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+
+
+def choose_device_family(network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
+    """The same on a GPU: nets that one block trains by itself, launch by launch above, with tensor cores if asked.
+
+    precision : a permission to round where training is in float32
+    """
+    narrow = max(network.layer_sizes) <= NARROW_UP_TO and not any(network.dropout)
+    if precision in HALF and narrow and dtype.itemsize == 4:
+        return "narrow"
+    small = network.layout.n_params <= BLOCK_UP_TO_PARAMS and products(network, rows) <= BLOCK_UP_TO_STEP
+    return "per_net" if small else "per_layer"
+
+
+def choose_nets_family(
+    network: Network, n_nets: int, rows: int, device: Device, dtype: np.dtype, precision: str = "exact",
+    streams: bool = False, shuffle: bool = True,
+) -> str:  # fmt: skip
+    """How the nets of a population are trained: "lanes", each in a lane of its own, or on a GPU in a thread or a block;
+    "batched", on a GPU, all in step; or "alone", as many at a time as there are threads.
+
+    rows : of a batch. streams : whether the samples have no room on the device
+    """
+    if not device.is_host:
+        return _gpu_nets_family(network, n_nets, rows, dtype, precision, streams)
+    n_params = network.layout.n_params
+    least: float = next((by_rows[(rows > 4) + (rows > 16)] for most, by_rows in LANES_FROM if n_params <= most), inf)
+    if not shuffle and n_params <= LANES_FROM[0][0]:
+        least = min(least, LANES_FROM_UNSHUFFLED)
+    return "lanes" if n_nets >= least else "alone"
+
+
+def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
+    """The same for a forward pass; the number of samples does not count, so that an output does not depend on it."""
+    if not device.is_host:
+        return _gpu_nets_family(network, n_nets, EVALUATION_ROWS, dtype, "exact", streams)
+    most_params, fewest_nets = EVALUATION_LANES
+    return "lanes" if network.layout.n_params <= most_params and n_nets >= fewest_nets else "alone"
+
+
+def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
+    """Whether a population's nets do on a GPU, if their samples have room there."""
+    return network.layout.n_params * dtype.itemsize <= BLOCK_UP_TO_BYTES
+
+
+def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool) -> str:
+    if trains_in_one_launch(network, dtype) and not streams:
+        return "lanes"
+    narrow = choose_device_family(network, rows, precision, dtype) == "narrow"
+    alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP
+    return "alone" if alone else "batched"
+
+
+def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool) -> int:
+    """Nets in a block, if they have straight-line programs. It changes no bit of what comes out."""
+    if validates or not device.is_host:
+        return LANES
+    lanes = max(8, backend(device).VECTOR_BYTES // 4)
+    wide = network.layout.n_params <= WIDE_UP_TO_PARAMS and n_nets >= 2 * lanes
+    return 2 * lanes if wide and n_nets >= 2 * lanes * n_threads_available() else lanes
+
+
+def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int:
+    """Threads for so many nets in blocks of lanes, each of which sees so many samples: starting one takes as long as a
+    small population does.
+    """
+    work = n_nets * samples * (products(network, 1) + STEP_OF_NET)
+    most = min(-(-n_nets // lanes), work // CALL_PER_THREAD)
+    return min(n_threads_available(), most) if most > 1 else 1
+
+
+def choose_threads(network: Network, family: str, rows: int) -> int:
+    if family == "per_sample_replicas":
+        most = max(2, work_of_samples(network, rows) // SAMPLES_PER_THREAD)
+        return min(n_threads_available(), parts_of(rows), most)
+    if family not in ("per_layer", "replicas"):
+        return 1
+    work = products(network, rows)
+    n = min(work // STEP_PER_THREAD, rows // ROWS_PER_THREAD)
+    if family == "replicas" and network.layout.n_padded <= ALWAYS_REPLICAS and work >= REPLICAS_FROM:
+        n = max(n, 2)
+    return max(1, min(n_threads_available(), n))
+
+
+def choose_evaluation_threads(network: Network, rows: int) -> int:
+    """The same for a forward pass layer by layer."""
+    work = rows * sum(i * j for i, j in network.layout.shapes)
+    return max(1, min(n_threads_available(), work // PASS_PER_THREAD, rows // ROWS_PER_THREAD))
+
+
+def evaluation_rows(network: Network, device: Device) -> int:
+    """Samples that a thread, or a GPU, takes through the layers at a time."""
+    if not device.is_host:
+        return DEVICE_EVALUATION_ROWS
+    weights, rows = EVALUATION_ROWS_FROM
+    return rows if max(i * j for i, j in network.layout.shapes) >= weights else EVALUATION_ROWS

@@ -1,0 +1,214 @@
+"""What a fit or a prediction runs with: the net as kernels see it, and every buffer, made once or left by the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..devices import Device, backend
+from ..kernels.formulas.activations import ACTIVATIONS
+from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
+from ..kernels.formulas.update_rules import Rule
+from ..kernels.structs import N_SCALARS, POWER1, POWER2, Data, Memory, Net, aligned_zeros
+from ..network.spec import Network
+from . import dispatch
+from .buffer_cache import leftovers
+
+
+@lru_cache(maxsize=64)
+def describe_net(network: Network) -> Net:
+    """The network as kernels see it."""
+    rows = [ACTIVATIONS[code] for code in network.activation_codes]
+    of_z = [row.needs_z for row in rows]
+    low, high = network.output_row.low, network.output_row.high
+    finite = np.isfinite([low, high]).all()
+    return Net(
+        n_layers=network.layout.n_layers,
+        n_padded=network.layout.n_padded,
+        sizes=np.array(network.layer_sizes, np.int64),
+        activations=np.array(network.activation_codes, np.int64),
+        weight_offsets=np.array(network.layout.weight_offsets, np.int64),
+        bias_offsets=np.array(network.layout.bias_offsets, np.int64),
+        keep_z=np.array([*of_z[:-1], True], np.int64),
+        derivative_of_z=np.array(of_z, np.int64),
+        dropout=np.array([*network.dropout, 0.0], np.float64),
+        loss=network.loss,
+        loss_constant=network.loss_constant,
+        natural=network.loss_row.natural,
+        loss_width=1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs,
+        middle=(low + high) / 2 if finite else 0.5,
+        margin=0.0,  # set where a convergence rule has one
+        l2=network.l2,
+    )
+
+
+def _forget_samples(work: Any) -> None:
+    """Those in the buffers would be taken for another net's."""
+    if hasattr(work, "filled"):
+        work.filled[:] = -1
+
+
+@contextmanager
+def nets_work(
+    network: Network, net: Net, device: Device, family: str, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+    rule: Rule | None, metric: int, dtype: np.dtype, lanes: int, precision: str,
+) -> Iterator[Any]:  # fmt: skip
+    """Inside of it, the buffers of a population's fit or judgement: on the host those that the last one on this thread
+    has left, if they are alike.
+    """
+    made_for = network, device, family, rows, n_samples if shuffle else 0, rule, metric, dtype, lanes
+    use = "nets" if rule else "judgement"
+    work = leftovers.take(use, made_for)
+    if work is not None:
+        work.begin(n_ranks)
+    else:
+        work = backend(device).NetsWork(
+            family, net, network.layout.n_params, rows, n_samples, n_ranks, shuffle, rule,
+            (network.loss, metric), dtype, lanes, precision,
+        )  # fmt: skip
+    try:
+        yield work
+    finally:
+        if device.is_host:
+            leftovers.leave(use, made_for, work, work.n_bytes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What training and evaluation run with. Buffers belong to the plan and live as long as it does."""
+
+    network: Network
+    device: Device
+    backend: ModuleType
+    dtype: np.dtype
+    family: str
+    n_threads: int
+    rows: int  # of a batch or of its stages, or of one rank's block when evaluating
+    net: Net
+    work: Any
+    made_for: tuple = ()  # of training: what another fit must ask for to have this plan
+    room: dict[str, Any] = field(default_factory=dict)  # what else fits by this plan need again
+
+    @classmethod
+    def for_training(
+        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, batch_size: int, shuffle: bool,
+        n_threads: int | None = None, precision: str = "exact",
+    ) -> Plan:  # fmt: skip
+        """The plan that a fit on this thread has left, with all it has, if the two are alike."""
+        family = (
+            dispatch.choose_family(network, batch_size)
+            if device.is_host
+            else dispatch.choose_device_family(network, batch_size, precision, dtype)
+        )
+        n_threads = n_threads or dispatch.choose_threads(network, family, batch_size)
+        made_for = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
+        plan = leftovers.take("a net", made_for)
+        if plan is not None:
+            _forget_samples(plan.work)
+            return plan
+        net, module, rows = describe_net(network), backend(device), dispatch.stage_rows(device, family, batch_size)
+        work = module.make_work(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
+        return cls(network, device, module, dtype, family, n_threads, rows, net, work, made_for)
+
+    def leave(self) -> None:
+        """The fit is over: the plan is for the next one on this thread."""
+        if self.device.is_host:
+            arrays = *self.work, *self.room.values()
+            count = lambda: sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
+            leftovers.leave("a net", self.made_for, self, self.kept("bytes", count))
+
+    @classmethod
+    def for_evaluation(
+        cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None,
+        precision: str = "exact",
+    ) -> Plan:  # fmt: skip
+        last = leftovers.plan
+        if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
+            last = None
+        if last is not None and last.rows == n_samples and n_threads is None:
+            return last
+        rows = min(n_samples, dispatch.evaluation_rows(network, device))
+        family = (
+            dispatch.choose_evaluation_family(network, rows)
+            if device.is_host
+            else dispatch.choose_device_family(network, dispatch.EVALUATION_ROWS, precision, dtype)
+        )
+        if family == "per_layer" and device.is_host:
+            n_threads = n_threads or dispatch.choose_evaluation_threads(network, n_samples)
+            if n_threads > 1:  # as many blocks for each rank, and equal ones: 1,797 rows are not 1,024 and 773
+                n_blocks = -(-n_samples // (rows * n_threads))
+                share = -(-n_samples // (n_blocks * n_threads))
+                rows = min(rows, -(-share // dispatch.ROWS_PER_THREAD) * dispatch.ROWS_PER_THREAD)
+        else:
+            n_threads = 1
+        if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
+            return last
+        net, module = describe_net(network), backend(device)
+        work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
+        plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
+        if device.is_host:
+            leftovers.forget_evaluation()
+            leftovers.plan = plan
+        return plan
+
+    def with_net(self, net: Net) -> Plan:
+        """The same for another net of these sizes, with other numbers or other samples; they share all else."""
+        _forget_samples(self.work)
+        return replace(self, net=net)
+
+    def kept(self, use: str, make: Callable[[], Any]) -> Any:
+        """What fits by this plan have for a use, as the last one has left it, or a new one."""
+        if use not in self.room:
+            self.room[use] = make()
+        return self.room[use]
+
+    def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
+        """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
+        grads = self.kept("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
+        grads[:] = 0  # between the layers too, where no kernel writes and all of them update
+        scalars = self.kept("scalars", lambda: aligned_zeros((self.n_threads, N_SCALARS), np.float64))
+        scalars[:] = 0
+        scalars[:, POWER1] = scalars[:, POWER2] = 1.0
+        return Memory(
+            params=self.backend.to_device(params),
+            grads=grads,
+            state=self.backend.to_device(state.reshape(-1)),
+            epoch_loss=np.empty(n_epochs),  # takes memory as epochs are finished, not before
+            epoch_right=np.empty(n_epochs),
+            scalars=scalars,
+        )
+
+    def place(self, data: Data) -> Data:
+        """The samples where the kernels are; those that are too many for the device stay on the host."""
+        return self.backend.place(data)
+
+    def evaluate(self, team, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
+        """(mean loss, share right) over data; outputs are written where `output` has room."""
+        loss, right = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
+        return loss / data.n_samples, right / data.n_samples
+
+    def evaluate_alone(self, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
+        """The same outside a fit, with a team of this thread's own."""
+        if leftovers.plan is not self:
+            with leftovers.team_of(self.backend, self.n_threads) as team:
+                return self.evaluate(team, data, params, output)
+        team = leftovers.own_team(self.backend, self.n_threads)
+        try:
+            return self.evaluate(team, data, params, output)
+        except BaseException:  # it may have come in the midst of anything
+            leftovers.forget_evaluation()
+            team.end()
+            raise
+        finally:
+            team.forget_data()
+
+    def predict_again(self, data: Data, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
+        """evaluate_alone on one thread of the host, as a function (X, output) of arrays like these two."""
+        team = leftovers.own_team(self.backend, self.n_threads)
+        return self.backend.predict_again(self.family, team, self.net, data, params, self.work, self.rows, output)

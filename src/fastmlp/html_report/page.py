@@ -1,0 +1,200 @@
+"""The HTML of a report: a page built from top to bottom, with everything that it needs inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from html import escape
+from typing import Any
+
+CSS = """
+:root { color-scheme: light; --ink: #222; --faint: #666; --line: #e2e2e2; --accent: #0072b2; --mark: #d55e00; }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  color: var(--ink); background: #fff; max-width: 1440px; margin: 0 auto; padding: 32px clamp(16px, 3vw, 40px) 48px; }
+main { display: flex; flex-wrap: wrap; gap: 0 56px; }
+header, section { flex: 1 1 100%; min-width: 0; }
+section.narrow { flex: 1 1 min(100%, 460px); }
+h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; }
+h2 { font-size: 18px; margin: 36px 0 12px; padding-top: 14px; border-top: 1px solid var(--line); }
+p { max-width: 75ch; margin: 8px 0; }
+code { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: var(--faint);
+  overflow-wrap: anywhere; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 24px 0 0; }
+.card { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
+.card .name, .card .note { color: var(--faint); font-size: 13px; }
+.card .value { font-size: 22px; font-weight: 600; line-height: 1.3; }
+.verdict { border-left: 4px solid var(--accent); padding: 2px 0 2px 16px; }
+.verdict.alarm { border-color: var(--mark); }
+.split { display: flex; flex-wrap: wrap; gap: 16px 56px; align-items: flex-start; }
+.split > .verdict { flex: 1 1 min(100%, 460px); } .split > .tables { flex: 1 1 min(100%, 340px); }
+.verdict .title { font-size: 20px; font-weight: 600; margin: 0; }
+.verdict .sure { color: var(--faint); font-weight: 400; font-size: 15px; }
+.verdict dt { font-weight: 600; margin-top: 10px; } .verdict dd { margin: 0; max-width: 75ch; }
+.pictures { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: flex-start; }
+.pictures img { flex: 1 1 min(100%, 400px); min-width: 0; height: auto; }
+.tables { display: flex; flex-wrap: wrap; gap: 12px 40px; align-items: flex-start; }
+.tables > table { flex: 1 1 min(100%, 290px); }
+table { border-collapse: collapse; font-size: 14px; max-width: min(100%, 640px); }
+caption { text-align: left; font-weight: 600; padding: 6px 0; }
+td, th { text-align: left; vertical-align: top; padding: 4px 16px 4px 0; border-bottom: 1px solid var(--line);
+  font-weight: 400; overflow-wrap: break-word; }
+th { color: var(--faint); white-space: nowrap; }
+.bars { display: grid; grid-template-columns: max-content 1fr; gap: 6px 14px; align-items: center; max-width: 640px;
+  margin: 0 0 14px; font-size: 14px; }
+.bar { display: flex; align-items: center; gap: 8px; white-space: nowrap; }
+.bar i { display: block; height: 16px; min-width: 2px; border-radius: 2px; background: var(--accent); }
+.bars .bar:last-child i { background: var(--mark); }
+.small { color: var(--faint); font-size: 13px; }
+footer { margin-top: 40px; color: var(--faint); font-size: 13px; }
+@media print { body { padding: 0; max-width: none; } section.narrow { flex-basis: 100%; }
+  h2, .pictures, .card, table { break-inside: avoid; } }
+"""
+
+
+class Section:
+    """HTML under one heading; narrow sections stand side by side where the window is wide."""
+
+    def __init__(self, head: str):
+        self.parts, self.n_pictures, self.is_wide = [head], 0, False
+
+    def html(self, tag: str = "section") -> str:
+        narrow = tag == "section" and not self.is_wide and self.n_pictures < 2
+        inner = "\n".join(self.parts)
+        kind = ' class="narrow"' if narrow else ""
+        return f"<{tag}{kind}>\n{inner}\n</{tag}>"
+
+
+class Page:
+    """Sections in the order in which they are added; `html()` is the whole page. All text is escaped.
+
+    On a wide window sections with at most one picture stand side by side, as do tables and pictures; on a narrow one
+    there is one column.
+    """
+
+    def __init__(self, title: str, subtitle: str):
+        self.title = title
+        self._sections = [Section(f"<h1>{escape(title)}</h1>\n<code>{escape(subtitle)}</code>")]
+
+    @property
+    def _parts(self) -> list[str]:
+        return self._sections[-1].parts
+
+    def section(self, title: str) -> None:
+        self._sections.append(Section(f"<h2>{escape(title)}</h2>"))
+
+    def text(self, text: str) -> None:
+        self._parts.append(f'<p class="small">{escape(text)}</p>')
+
+    def cards(self, cards: Iterable[tuple[str, str, str]]) -> None:
+        """(name, value, note) each."""
+        inner = "".join(
+            f'<div class="card"><div class="name">{escape(name)}</div><div class="value">{escape(value)}</div>'
+            f'<div class="note">{escape(note)}</div></div>'
+            for name, value, note in cards
+        )
+        self._parts.append(f'<div class="cards">{inner}</div>')
+
+    def verdict(
+        self, title: str, confidence: str, advice: Iterable[tuple[str, Any]], evidence: Mapping[str, str],
+        alarms: bool = False,
+    ) -> None:  # fmt: skip
+        said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
+        self._sections[-1].is_wide = True
+        tables = self._tables({"Evidence": evidence}) if evidence else ""
+        self._parts.append(
+            f'<div class="split"><div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)} '
+            f'<span class="sure">confidence {escape(confidence)}</span></p><dl>{said}</dl></div>{tables}</div>'
+        )
+
+    def pictures(self, images: Iterable[str]) -> None:
+        images = list(images)
+        self._sections[-1].n_pictures += len(images)
+        self._parts.append(f'<div class="pictures">{"".join(images)}</div>')
+
+    def tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:
+        """Side by side; the captions are the keys."""
+        self._parts.append(self._tables(tables))
+
+    def _tables(self, tables: Mapping[str, Mapping[str, str]]) -> str:
+        inner = "".join(self._table(rows, caption) for caption, rows in tables.items())
+        return f'<div class="tables">{inner}</div>'
+
+    def _table(self, rows: Mapping[str, str], caption: str) -> str:
+        head = f"<caption>{escape(caption)}</caption>" if caption else ""
+        body = "".join(
+            f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()
+        )
+        return f"<table>{head}{body}</table>"
+
+    def bars(self, rows: Iterable[tuple[str, float, str]]) -> None:
+        """(name, length, text) each, on one scale."""
+        rows = list(rows)
+        longest = max(length for _, length, _ in rows) or 1.0
+        inner = "".join(
+            f'<span>{escape(name)}</span><span class="bar"><i style="width:{80.0 * length / longest:.2f}%"></i>'
+            f"{escape(text)}</span>"
+            for name, length, text in rows
+        )
+        self._parts.append(f'<div class="bars">{inner}</div>')
+
+    def html(self) -> str:
+        from .. import __version__
+
+        when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        first, *others = self._sections
+        body = "\n".join([first.html("header"), *(section.html() for section in others)])
+        return (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escape(self.title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+            f"<footer>Written by fastmlp {escape(__version__)} on {when}.</footer>\n</body>\n</html>\n"
+        )
+
+
+def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -> str:
+    """An <img> that holds the picture which `draw(ax)` makes, of this size in inches.
+
+    text : what it shows, for those who cannot see it
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    draw(figure.add_subplot())
+    stream = io.BytesIO()
+    with rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "path"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    size = f'width="{round(80 * width)}" height="{round(80 * height)}" style="max-width:{round(115 * width)}px"'
+    return f'<img {size} alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> [duration(s) for s in (3e-9, 2.5e-6, 0.0123, 1.5, 75.0, 4000.0)]
+    ['3 ns', '2.5 µs', '12.3 ms', '1.5 s', '1 min 15 s', '1 h 6 min']
+    """
+    if seconds >= 3600:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    if seconds >= 60:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A large number with its unit.
+
+    >>> quantity(2.345e11, "FLOP/s")
+    '234 GFLOP/s'
+    """
+    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"

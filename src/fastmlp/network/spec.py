@@ -1,0 +1,143 @@
+"""What a net is: sizes, activations, loss, dropout, penalty. Immutable, validated here once, holds no arrays.
+
+Users name things; below this border there are only codes and numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from ..errors import checked_count, checked_number, shown, unknown_name
+from ..kernels.formulas import activations, losses
+from ..memory_check import check_params
+from .parameter_layout import Layout
+
+ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))
+HIDDEN = tuple(row.name for row in activations.ACTIVATIONS if row.hidden)
+
+
+def activation_code(name: Any, choices: Sequence[str], kind: str) -> int:
+    if not isinstance(name, str) or name not in choices:
+        raise unknown_name(kind, name, choices)
+    return activations.CODES[name]
+
+
+def loss_code(name: Any) -> int:
+    if not isinstance(name, str) or name not in losses.CODES:
+        raise unknown_name("loss", name, losses.CODES)
+    return losses.CODES[name]
+
+
+def output_code(loss: losses.Loss, name: Any) -> int:
+    """The output activation: the loss's own if none is named; an impossible pair is refused."""
+    possible = loss.outputs or ELEMENTWISE
+    if name is None:
+        return activations.CODES[possible[0]]
+    if not isinstance(name, str) or name not in activations.CODES:
+        raise unknown_name("output_activation", name, activations.CODES)
+    if name not in possible:
+        fitting = [row.name for row in losses.LOSSES if name in (row.outputs or ELEMENTWISE)]
+        raise ValueError(
+            f"loss {loss.name!r} cannot be used with output_activation {name!r}: it needs {' or '.join(possible)}. "
+            f"Leave output_activation out, or choose a loss that takes {name!r}: {', '.join(fitting)}."
+        )
+    return activations.CODES[name]
+
+
+def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:
+    """One value for all hidden layers, or one each."""
+    if isinstance(value, (list, tuple)):
+        if len(value) != n_hidden:
+            raise ValueError(
+                f"{name} has {len(value)} entries, but the net has {n_hidden} hidden layers: give one each."
+            )
+        return tuple(value)
+    return (value,) * n_hidden
+
+
+@dataclass(frozen=True)
+class Network:
+    """A validated description; build it with `Network.build`."""
+
+    layer_sizes: tuple[int, ...]
+    activation_codes: tuple[int, ...]  # one per layer, the output's last
+    loss: int
+    loss_constant: float
+    label_smoothing: float
+    dropout: tuple[float, ...]  # per hidden layer: the share of its units that a training step leaves out
+    l2: float
+
+    @classmethod
+    def build(
+        cls, layer_sizes, hidden_activation, output_activation, loss, dropout, l2, label_smoothing, huber_delta
+    ) -> Network:
+        """Check every setting of a net.
+
+        Raises
+        ------
+        ValueError
+            For a size below one, an unknown name, an impossible pair of loss and output, a rate out of range.
+        """
+        if hasattr(layer_sizes, "tolist"):  # an array
+            layer_sizes = layer_sizes.tolist()
+        if not isinstance(layer_sizes, Sequence) or isinstance(layer_sizes, str) or len(layer_sizes) < 2:
+            raise ValueError(
+                "layer_sizes must list the number of inputs, of units per hidden layer and of outputs, such as "
+                f"(2, 4, 1), but it is {shown(layer_sizes)}."
+            )
+        sizes = tuple(checked_count(f"layer_sizes[{k}]", size) for k, size in enumerate(layer_sizes))
+        check_params(sizes, Layout(sizes).n_params, 4)  # in float32; whoever knows the dtype checks again
+        n_hidden = len(sizes) - 2
+        row = losses.LOSSES[loss_code(loss)]
+        hidden = [
+            activation_code(name, HIDDEN, "hidden_activation")
+            for name in _per_hidden_layer("hidden_activation", hidden_activation, n_hidden)
+        ]
+        rates = _per_hidden_layer("dropout", dropout, n_hidden)
+        checked_number("label_smoothing", label_smoothing, 0.0, 1.0, open_high=True)
+        if label_smoothing and loss != "softmax_cross_entropy":
+            raise ValueError(f"label_smoothing belongs to softmax_cross_entropy, but the loss is {row.name!r}.")
+        checked_number("huber_delta", huber_delta, 0.0, open_low=True)
+        output = output_code(row, output_activation)
+        if output == activations.SOFTMAX and sizes[-1] == 1:
+            raise ValueError(
+                "softmax over one output is always 1. Use two outputs, or loss='binary_cross_entropy' with one."
+            )
+        return cls(
+            layer_sizes=sizes,
+            activation_codes=(*hidden, output),
+            loss=loss_code(loss),
+            loss_constant=float(huber_delta) if row.constant else 0.0,
+            label_smoothing=float(label_smoothing),
+            dropout=tuple(checked_number("dropout", rate, 0.0, 1.0, open_high=True) for rate in rates),
+            l2=checked_number("l2", l2, 0.0),
+        )
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self.layer_sizes)
+
+    @cached_property
+    def with_logits(self) -> Network:
+        """A net with the same parameters whose outputs are the inputs of this one's output activation."""
+        codes = (*self.activation_codes[:-1], activations.IDENTITY)
+        return replace(self, activation_codes=codes, loss=losses.CODES["squared_error"], label_smoothing=0.0)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.layer_sizes[-1]
+
+    @property
+    def n_features(self) -> int:
+        return self.layer_sizes[0]
+
+    @property
+    def loss_row(self) -> losses.Loss:
+        return losses.LOSSES[self.loss]
+
+    @property
+    def output_row(self) -> activations.Activation:
+        return activations.ACTIVATIONS[self.activation_codes[-1]]

@@ -1,0 +1,206 @@
+"""Many nets at once: when they converged, and what became of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import checked_count, counted
+from .decision import Plane, colours, draw_lines
+from .sample_checks import as_samples, need, probabilities
+from .style import (
+    BLUE,
+    FAINT,
+    GRID,
+    INK,
+    MARKERS,
+    PALETTE,
+    PANEL_TITLE,
+    SMALL,
+    VERMILLION,
+    axes,
+    bare,
+    heading,
+    named,
+    number,
+    panels,
+    percent,
+    plain,
+)
+
+WIDE = 30.0  # ratio of the slowest to the fastest net from which the axis of epochs is logarithmic
+
+
+def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
+    """Histogram of the epochs that the nets of a population took to converge, with the failures as a bar of their own.
+
+    result : what Population.fit returned
+    bins : how many, at most
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    checked_count("bins", bins)
+    need(result, ("epoch_statistics", "success_interval"), "the result of Population.fit (pop.result)")
+    times = result.epoch_statistics.times
+    n_failed = result.n_nets - len(times)
+    ax = axes(ax, 6.4, 3.6)
+    ax.grid(axis="y", color=GRID, linewidth=0.8)
+    low, high = (float(times.min()), float(times.max())) if times.size else (1.0, float(result.epochs.max()))
+    logarithmic = high > WIDE * max(low, 1.0)
+    edges = _whole_edges(low, high, bins, logarithmic)
+    counts, _ = np.histogram(times, edges)
+    ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white", linewidth=0.4)
+    if logarithmic:
+        ax.set_xscale("log")
+    left, right = edges[0], edges[-1]
+    place = right * (right / left) ** 0.09 if logarithmic else right + 0.09 * (right - left)
+    width = place - (place / (right / left) ** 0.05 if logarithmic else place - 0.05 * (right - left))
+    tallest = max(int(counts.max(initial=0)), 1)
+    shown = min(n_failed, 1.15 * tallest) if times.size else n_failed  # a taller bar is cut, and says so
+    ax.bar([place], [shown], [width], color=VERMILLION, hatch="///", edgecolor="white", linewidth=0.4)
+    ax.annotate(
+        f"{n_failed:,}" + ("\n(cut)" if shown < n_failed else ""), (place, shown), xytext=(0, 2),
+        textcoords="offset points", ha="center", fontsize=SMALL, color=VERMILLION, linespacing=0.9,
+    )  # fmt: skip
+    ticks = [tick for tick in _ticks(left, right, logarithmic) if left <= tick <= right and tick == round(tick)]
+    ax.set_xticks([*ticks, place], [*map(number, ticks), "not\nconverged"])
+    ax.minorticks_off()
+    ax.get_xticklabels()[-1].set_color(VERMILLION)
+    if times.size:
+        median = float(np.median(times))
+        ax.axvline(median, color=INK, linewidth=1.0, linestyle="--")
+        ax.annotate(
+            f"median {number(median)}", (median, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -26),
+            textcoords="offset points", fontsize=SMALL, color=INK,
+        )  # fmt: skip
+    note, title = "no rule of convergence", f"{result.n_converged:,} of {counted(result.n_nets, 'net')} {result.claim}"
+    if result.success_interval is not None:
+        low_rate, high_rate = (f"{100 * share:.1f}" for share in result.success_interval)
+        note, title = f"95 % interval {low_rate} to {high_rate} %", f"{title}: {percent(result.success_rate)}"
+    ax.text(1.0, 1.0, note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=FAINT)
+    ax.set_ylim(0, 1.35 * max(tallest, shown))
+    return named(ax, title, "epochs to converge", "nets")
+
+
+def _whole_edges(low: float, high: float, bins: int, logarithmic: bool) -> np.ndarray:
+    """Edges between whole epochs, so that no bin holds more of them than its width says."""
+    if logarithmic:
+        inner = np.geomspace(max(low, 1.0), high + 1.0, bins + 1)
+        return np.unique(np.floor(inner)) - 0.5
+    step = max(1.0, np.ceil((high - low + 1.0) / bins))
+    return np.arange(low - 0.5, high + step, step)
+
+
+def _ticks(left: float, right: float, logarithmic: bool) -> Any:
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    if logarithmic:
+        subs = (1.0, 2.0, 5.0) if right / left < 300 else (1.0,)
+        return LogLocator(subs=subs).tick_values(max(left, 1.0), right)
+    return MaxNLocator(6, steps=[1, 2, 5, 10], integer=True).tick_values(left, right)
+
+
+def population(
+    pop: Any, X: Any, y: Any, *, verdicts: Any = None, most: int = 8, features: Any = (0, 1), resolution: int = 60,
+    ax: Any = None,
+) -> np.ndarray:  # fmt: skip
+    """Small pictures of the nets of a population, a row for each verdict, the most frequent first.
+
+    pop : a Population
+    X, y : samples as for fit, the same for all nets
+    verdicts : (n_nets,) names; None asks fastmlp.diagnose
+    most : pictures in a row; nets of a verdict are taken evenly from its best to its worst loss
+    features : the two inputs of each picture; others are at their medians
+    resolution : points along each of its axes
+
+    With one input, and with targets that are numbers, a picture shows predictions over targets instead.
+
+    Returns
+    -------
+    (n_verdicts, n_columns) Axes
+
+    Raises
+    ------
+    ValueError
+        For verdicts that are not one per net, and for bad samples.
+    ImportError
+        If matplotlib is not installed.
+    """
+    need(pop, ("n_nets", "evaluate"), "a Population")
+    samples = as_samples(pop, X, y)
+    most = checked_count("most", most)
+    names = _verdicts(pop, X, y) if verdicts is None else np.asarray(verdicts, dtype=str)
+    if names.shape != (pop.n_nets,):
+        raise ValueError(
+            f"verdicts must name one for each of {counted(pop.n_nets, 'net')}, but it has shape {names.shape}."
+        )
+    kinds, counts = np.unique(names, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    losses = np.nan_to_num(pop.evaluate(X, y)["loss"], nan=np.inf)
+    rows = [_spread_out(np.flatnonzero(names == kinds[k]), losses, most) for k in order]
+    columns = max(map(len, rows))
+    room = axes(ax, 2.0 + 1.05 * columns, 0.5 + 1.25 * len(rows))
+    grid = panels(room, len(rows), columns, 0.08, 0.28)
+    in_plane = samples.classes is not None and pop.network.n_features > 1
+    plane = Plane.around(samples.X, features, resolution) if in_plane else None
+    for i, members in enumerate(rows):
+        outputs = pop.predict(samples.X if plane is None else plane.points, nets=members)
+        for j, part in enumerate(grid[i]):
+            if j >= len(members):
+                part.set_axis_off()
+                continue
+            bare(part)
+            if plane is None:
+                _draw_fit(part, samples, outputs[j])
+            else:
+                _draw_plane(part, plane, samples, probabilities(pop.network, outputs[j]))
+            part.set_title(f"{losses[members[j]]:.2g}", fontsize=SMALL - 1, color=FAINT, pad=2)
+        count = counts[order[i]]
+        grid[i, 0].text(
+            -0.12, 0.5, f"{plain(kinds[order[i]])}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
+            transform=grid[i, 0].transAxes, ha="right", va="center", fontsize=PANEL_TITLE, color=INK,
+        )  # fmt: skip
+    heading(room, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
+    return grid
+
+
+def _verdicts(pop: Any, X: Any, y: Any) -> np.ndarray:
+    import fastmlp
+
+    return np.asarray(fastmlp.diagnose(pop, X, y).verdicts, dtype=str)
+
+
+def _spread_out(members: np.ndarray, losses: np.ndarray, most: int) -> np.ndarray:
+    ranked = members[np.argsort(losses[members], kind="stable")]
+    return ranked[np.unique(np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int))]
+
+
+def _draw_plane(ax: Any, plane: Plane, samples: Any, shares: np.ndarray) -> None:
+    ax.imshow(colours(plane, shares), origin="lower", extent=plane.extent, aspect="auto", interpolation="bilinear")
+    draw_lines(ax, plane, shares)
+    if samples.classes is None:
+        return
+    step = -(-len(samples.X) // 60)
+    for k in np.unique(samples.classes):
+        rows = np.flatnonzero(samples.classes == k)[::step]
+        ax.scatter(
+            samples.X[rows, plane.features[0]], samples.X[rows, plane.features[1]], s=14,
+            marker=MARKERS[k % len(MARKERS)], color=PALETTE[k % len(PALETTE)], edgecolors="white",
+            linewidths=0.5, zorder=3,
+        )  # fmt: skip
+
+
+def _draw_fit(ax: Any, samples: Any, outputs: np.ndarray) -> None:
+    """Predictions over targets, on one scale, with the line on which they are equal."""
+    step = -(-len(samples.X) // 200)
+    targets, said = samples.targets[::step, 0], outputs[::step, 0]
+    low, high = float(samples.targets.min()), float(samples.targets.max())
+    room = 0.15 * (high - low) or 1.0
+    ax.plot([low, high], [low, high], color=FAINT, linewidth=0.7)
+    ax.scatter(targets, np.clip(said, low - room, high + room), s=5, color=BLUE, linewidths=0)
+    ax.set_xlim(low - room, high + room)
+    ax.set_ylim(low - 1.2 * room, high + 1.2 * room)

@@ -1,0 +1,59 @@
+"""How far a regression is off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..tables.metrics import regression_metrics
+from .sample_checks import LONGEST, as_samples, one_output, opened
+from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named, plain
+
+MOST_POINTS = 3000  # samples drawn; every so many-th of larger data
+
+
+def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) -> Any:
+    """Predictions over true values; on the dashed line they are equal.
+
+    net : an MLP, or a fitted MLPRegressor
+    X : (n_samples, n_features)
+    y : targets as for fit; shown in the units of the table's column if the net was trained on a table
+    output : which output
+
+    Raises
+    ------
+    ValueError
+        For bad samples, or an output that the net does not have.
+    ImportError
+        If matplotlib is not installed.
+    """
+    net, y, _ = opened(net, y)
+    samples = one_output(net.network, as_samples(net, X, y), output)
+    true, said = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
+    name = "value" if net.network.n_outputs == 1 else f"output {output}"
+    if net.preprocessing is not None:
+        target = net.preprocessing.target
+        true, said, name = (
+            true * target.std + target.mean,
+            said * target.std + target.mean,
+            plain(target.name, 2 * LONGEST),
+        )
+    figures = regression_metrics(true, said)
+    ax = axes(ax, 4.6, 4.2)
+    ax.grid(color=GRID, linewidth=0.8)
+    step = -(-len(true) // MOST_POINTS)
+    low, high = float(min(true.min(), said.min())), float(max(true.max(), said.max()))
+    room = 0.05 * (high - low) or 1.0
+    size = float(np.clip(4000.0 / len(true), 4.0, 30.0))
+    ax.scatter(true[::step], said[::step], s=size, color=BLUE, alpha=0.5 if len(true) > 200 else 0.9, linewidths=0)
+    ax.plot([low, high], [low, high], color=INK, linewidth=1.0, linestyle="--")
+    ax.annotate(
+        "equal", (high, high), xytext=(0, -4), textcoords="offset points", ha="right", va="top", fontsize=SMALL,
+        color=FAINT, rotation=45, rotation_mode="anchor",
+    )  # fmt: skip
+    ax.set_xlim(low - room, high + room)
+    ax.set_ylim(low - room, high + room)
+    ax.set_aspect("equal", anchor="W")
+    title = f"Predictions: RMSE {figures['RMSE']:.3g}, R² {figures['R2']:.3f}"
+    return named(ax, title, f"true {name}", f"predicted {name}")

@@ -1,0 +1,83 @@
+"""Averages over the nets of a population, and the choice of which to average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import validation as border
+from ..devices import in_kind, library_of, on_device_of
+from ..errors import checked_count
+from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
+from ..network.spec import Network
+
+if TYPE_CHECKING:
+    from ..population import Population
+
+AT_A_TIME = 4_000_000  # outputs
+TINY = 1e-12  # keeps logarithms of outputs finite
+
+
+def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The mean loss of outputs (..., n_samples, n_outputs), which need not be any net's own, as averages are not."""
+    row = network.loss_row
+    a = outputs.astype(np.float64)
+    logits = a
+    if row.natural:  # these losses are written in logits: go back through the output activation
+        a = np.clip(a, TINY, None if network.output_row.name == "exponential" else 1.0 - TINY)
+        logits = np.log(a) - np.log1p(-a) if network.output_row.name == "sigmoid" else np.log(a)
+    losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
+    width = 1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs
+    return losses.sum(axis=(-2, -1)) / (targets.shape[0] * width)
+
+
+def checked_shares(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:
+    """Weights (n_nets,) in float64, all 1 if none are given; a ValueError says which others came."""
+    shares = np.ones(n_nets) if weights is None else border.as_numbers(weights, "weights").astype(np.float64)
+    fits = shares.shape == (n_nets,) and np.isfinite(shares).all()
+    if not fits or shares.min() < 0 or not shares[members].any():
+        raise ValueError(f"weights must be ({n_nets},) numbers of at least 0, some of them above 0.")
+    return shares
+
+
+def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Iterator[tuple[slice, Any]]:
+    """(which of members, their outputs (n, n_samples, n_outputs)), a few nets at a time."""
+    first, size = 0, 1
+    while first < len(members):
+        part = slice(first, first + size)
+        outputs = population._outputs(X, members[part])
+        yield part, outputs
+        first += size
+        size = max(1, AT_A_TIME // max(1, outputs[0].size))
+
+
+def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
+    """(n_samples, n_outputs), of X's kind: the weighted mean of these nets' outputs, a few nets at a time."""
+    total = None
+    for part, outputs in outputs_in_parts(population, X, members):
+        with on_device_of(outputs):
+            library = library_of(outputs)
+            share = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)
+            total = share if total is None else total + share
+    assert total is not None
+    with on_device_of(total):
+        return in_kind((total / weights.sum()).astype(population.dtype), X)
+
+
+def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
+    """(n_nets,) how often each net was chosen: each round takes the one that lowers the loss of the average most.
+
+    Caruana et al. 2004, ensemble selection with replacement.
+    """
+    features = border.as_features(X, population.network.n_features, population.dtype)
+    targets = border.as_targets(y, population.network, population.dtype, len(features))
+    outputs = border.on_host(population._outputs(features, members)).astype(np.float64)
+    total, counts = np.zeros(outputs.shape[1:]), np.zeros(population.n_nets)
+    for chosen in range(checked_count("rounds", rounds)):
+        losses = loss_of_outputs(population.network, (total + outputs) / (chosen + 1), targets)
+        best = int(np.nanargmin(losses))
+        total += outputs[best]
+        counts[members[best]] += 1
+    return counts

@@ -1,0 +1,150 @@
+"""Training the nets of a population one by one, each with all of a processor's lanes for its samples: for nets too
+large for a lane, or too few to fill all lanes.
+
+Each thread has the buffers of one net and takes nets until none is left.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+from threading import Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..console.compile_notice import CompileNotices
+from ..console.progress_bar import Progress
+from ..data.population_data import own_data
+from ..devices import n_threads_available
+from ..errors import is_per_net
+from ..execution.plan import Plan
+from ..history import History
+from ..kernels.jit import interrupts
+from ..kernels.jit.compile_time import wait_for_others, waited
+from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
+from ..memory_check import check_epochs
+from ..optimizers import settings_of
+from ..training.fit_loop import Fit
+from ..training.fit_options import Options
+
+if TYPE_CHECKING:
+    from .fit import Outcome, Task
+
+STATUS = {
+    "converged": CONVERGED, "divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS,
+    "interrupt": RUNNING,
+}  # fmt: skip
+SHOW_EVERY = 0.02  # seconds between looks at how many nets have finished
+
+
+def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
+    """Train nets `members` for up to n_epochs, as many at a time as there are threads; on a GPU one after another, on
+    the stream that is current here. KeyboardInterrupt leaves every net as far as it had come, or as it was at its best
+    where it stops early.
+    """
+    check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
+    stop, before, finished = Event(), progress.done, []
+    n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
+    waiting = iter(members.tolist())
+    waits = [0.0]  # seconds for which threads have waited for kernels
+
+    def work() -> None:
+        with task.device.on(), CompileNotices(task.verbose > 0):
+            waited_before = waited()
+            room = Room(task, n_epochs, stop)
+            try:
+                for net in waiting:  # a list's iterator gives each element to one thread
+                    if stop.is_set():
+                        return
+                    room.train(net, outcome)
+                    finished.append(net)
+                    if n_threads == 1:
+                        progress.show(before + len(finished), float("nan"))
+            finally:
+                room.leave()
+                waits.append(waited() - waited_before)
+
+    if n_threads == 1:  # here: a thread of its own takes a millisecond to start and to wait for
+        return work()
+    with ThreadPoolExecutor(n_threads) as pool:
+        try:
+            futures = [pool.submit(work) for _ in range(n_threads)]
+            while (done := wait(futures, SHOW_EVERY, FIRST_EXCEPTION)).not_done:
+                for future in done.done:
+                    future.result()
+                progress.show(before + len(finished), float("nan"))
+            for future in futures:
+                future.result()
+            progress.show(before + len(finished), float("nan"))
+        except BaseException:
+            with interrupts.deferred():  # nobody may still be writing when the caller looks at the nets
+                stop.set()
+                pool.shutdown()
+            raise
+    wait_for_others(max(waits))
+
+
+class Room:
+    """What a thread trains one net after another in."""
+
+    def __init__(self, task: Task, n_epochs: int, stop: Event):
+        self.task, self.n_epochs, self.stop = task, n_epochs, stop
+        self.padded = task.network.layout.padded(task.dtype)
+        self.own_settings = any(map(is_per_net, settings_of(task.optimizer).values()))
+        self.plan: Plan | None = None
+        self.validation: Plan | None = None
+        if task.held_out is not None:
+            plan = Plan.for_evaluation(
+                task.network, task.device, task.dtype, task.held_out.n_samples, n_threads=1, precision=task.precision
+            )
+            self.validation = plan.with_net(plan.net._replace(margin=task.net.margin))
+
+    def plan_of(self, net: int) -> Plan:
+        task = self.task
+        l2 = float(task.l2[net]) if is_per_net(task.l2) else task.l2
+        dropout = task.dropout[net] if task.dropout.ndim == 2 else task.dropout
+        if self.plan is None or not task.device.is_host:  # a GPU's kernels may be made for the settings
+            network = task.network
+            if not task.device.is_host:
+                network = replace(network, l2=l2, dropout=tuple(dropout[:-1].tolist()))
+            self.plan = Plan.for_training(
+                network, task.device, task.dtype, task.data.n_samples, task.batch_size, task.shuffle, n_threads=1,
+                precision=task.precision,
+            )  # fmt: skip
+        return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=dropout))
+
+    def leave(self) -> None:
+        """All nets are trained."""
+        if self.plan is not None:
+            self.plan.leave()
+
+    def train(self, net: int, outcome: Outcome) -> None:
+        task, history = self.task, History()
+        options = Options(
+            self.n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]),
+            task.optimizer.of_net(net) if self.own_settings else task.optimizer, task.factors, task.early_stopping,
+            (), 0, warns=False, converged=task.converged, stop=self.stop,
+        )  # fmt: skip
+        params = self.padded[: task.network.layout.n_params]
+        params[:] = task.params[net]
+        validation = None
+        if self.validation is not None and task.held_out is not None:
+            validation = self.validation, task.held_out
+        Fit(self.plan_of(net), own_data(task.data, task.strides, net), validation, self.padded, options, history).run()
+        task.params[net] = params
+        n = outcome.epochs[net] = history.epochs
+        if n:
+            outcome.loss[net] = history.loss[-1]
+            outcome.right[net] = np.nan if history.accuracy is None else history.accuracy[-1]
+            seen = outcome.record_epochs <= n
+            with np.errstate(over="ignore"):
+                outcome.records[seen, net] = history.loss[outcome.record_epochs[seen] - 1]
+        if history.stopped_by == "divergence":
+            outcome.loss[net] = np.nan
+        if task.monitor is not None and history.best_epoch is not None:
+            outcome.best_epochs[net] = history.best_epoch + 1
+            outcome.best[net] = history.record(task.monitor)[history.best_epoch]
+        outcome.status[net] = STATUS[history.stopped_by]  # at last: until then it counts as interrupted
+        if history.stopped_by == "interrupt":  # only the main thread is told, and waits unless it trains itself
+            raise KeyboardInterrupt

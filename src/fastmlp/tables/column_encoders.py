@@ -1,0 +1,374 @@
+"""How one column of a table becomes features: three small frozen encoders, and the choice between them.
+
+What a single cell means is in cells.py. pandas is imported where a table is at hand, never at the top: it is an
+optional extra.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from ..errors import unknown_name
+from .cells import (
+    MISSING_TEXTS,
+    MIXTURES,
+    NUMBERS,
+    TOLERATED,
+    Spellings,
+    categories_of,
+    contents,
+    examples,
+    is_plain,
+    read_numbers,
+    spelled_alike,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCALINGS = ("auto", "standard", "quantile")
+LARGEST_NUMBER = 1e30  # its square is still far from the float64 limit, so means and deviations are finite
+MAX_CATEGORIES = 255
+ENOUGH_ROWS = 10  # of which all being missing is no chance, in a column where some are
+MANY_DISTINCT = 32  # "auto" maps columns with more distinct numbers through their quantiles
+# One stored quantile per 30 rows, at least 10 and at most 1000: Gorishniy et al. 2021, arXiv:2106.11959, in their code.
+ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
+
+DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
+
+
+class Note(NamedTuple):
+    """A sentence on a column of a table for prediction. is_serious : whether most cells are not as in training"""
+
+    text: str
+    is_serious: bool
+
+
+def column_kind(series: pd.Series) -> str:
+    """ "number", "category", or the name of a type that is neither (dates, lists, bytes).
+
+    A column of numbers may hold up to 5 % of cells that are none. Text is a category if all of it could be numbers.
+    """
+    import pandas as pd
+
+    found = contents(series)
+    if isinstance(series.dtype, pd.CategoricalDtype) or found == "boolean":
+        return "category"
+    if found in NUMBERS:
+        return "number"
+    if found not in MIXTURES or (found != "string" and not all(map(is_plain, series.dropna()))):
+        return found
+    reading = read_numbers(series)
+    if (found == "string" and not reading.n_bad) or not reading.is_tolerable:
+        return "category"
+    names = categories_of(series)[1]
+    return "number" if spelled_alike(names) == names else "category"  # true and false among 1 and 0
+
+
+def numbers_of(series: pd.Series) -> np.ndarray:
+    """The column as float64 (n_rows,), NaN where a cell is missing; ValueError for text and for infinite numbers."""
+    return tolerated_numbers(series, 0.0)[0]
+
+
+def tolerated_numbers(series: pd.Series, share: float, truths: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """numbers_of, but that cells which are no numbers are NaN where they are a smaller share, and a mask of them.
+
+    truths : as for read_numbers
+    """
+    reading = read_numbers(series, truths)
+    if reading.n_bad and reading.n_bad >= share * reading.n_present:
+        raise ValueError(
+            f"Column {series.name!r} should hold numbers, but holds {examples(series, reading.bad)} in "
+            f"{_share(reading.n_bad, reading.n_present)}; correct or empty such cells."
+        )
+    values = reading.values
+    too_large = np.abs(values) > LARGEST_NUMBER
+    if too_large.any():
+        example = values[too_large][0]
+        raise ValueError(
+            f"Column {series.name!r} should hold finite numbers below {LARGEST_NUMBER:g} in size, but holds "
+            f"{example:g}; correct or empty such cells."
+        )
+    return values, reading.bad
+
+
+def text_as_numbers(series: pd.Series) -> tuple[np.ndarray, str] | None:
+    """(float64 (n_rows,), note) of a column that holds text, but is one of numbers; None for any other column.
+
+    To be asked before a table is split, or a part without the cells that are no numbers would make it categories.
+    """
+    if contents(series) not in MIXTURES or column_kind(series) != "number":
+        return None
+    values, bad = tolerated_numbers(series, 1.0, truths=False)
+    return values, f"Column {series.name!r} {_on_bad_cells(series, bad)}." if bad.any() else ""
+
+
+def _on_bad_cells(series: pd.Series, bad: np.ndarray) -> str:
+    cells = f"{_share(int(np.count_nonzero(bad)), len(series))} ({examples(series, bad)})"
+    return f"holds no numbers in {cells}, which count as missing"
+
+
+def _share(n: int, of: int) -> str:
+    if n == of:
+        return "its only cell" if n == 1 else f"all {n} cells"
+    return f"{n} of {of} cells"
+
+
+class _NumericColumn(ABC):
+    """One feature, and a second one that marks missing cells if there were any in training."""
+
+    name: str
+    marks_missing: bool
+
+    stands_in: ClassVar[str]  # for a missing cell
+
+    @abstractmethod
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        """Numbers of the column on the scale the net sees, NaN where the cell is missing."""
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [self.name, f"{self.name} is missing"] if self.marks_missing else [self.name]
+
+    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
+        """Write the features (n_rows, n_features of this column) of `series` into `out`; a missing cell is 0.
+
+        Cells that are no numbers count as missing as long as they are less than half. Returns what differs from the
+        training table.
+        """
+        values, bad = tolerated_numbers(series, 0.5)
+        missing = np.isnan(values)
+        with np.errstate(over="ignore"):
+            out[:, 0] = np.where(missing, 0.0, self.scores(values))
+        if not np.isfinite(out[:, 0]).all():
+            raise ValueError(
+                f"Column {self.name!r} holds {values[~np.isfinite(out[:, 0])][0]:g}, which is too far from the numbers "
+                "of the training table to be scaled; correct or empty such cells."
+            )
+        if self.marks_missing:
+            out[:, 1] = missing
+        return self._notes(series, bad, int(np.count_nonzero(missing)))
+
+    def _notes(self, series: pd.Series, bad: np.ndarray, n_missing: int) -> list[Note]:
+        n, n_bad = len(series), int(np.count_nonzero(bad))
+        notes = []
+        if n_bad:
+            notes.append(Note(f"Column {self.name!r} {_on_bad_cells(series, bad)}.", True))
+        if n_missing > n_bad:
+            notes += missing_note(self.name, n_missing - n_bad, n, self.marks_missing, self.stands_in)
+        return notes
+
+
+def missing_note(name: str, n_missing: int, n: int, is_known: bool, stands_in: str) -> list[Note]:
+    """On cells that are missing, where training had none, or where nothing else is there.
+
+    is_known : whether cells were missing in training
+    """
+    if not is_known:
+        cells = _share(n_missing, n)
+        text = f"Column {name!r} is missing in {cells}, but in none of training; such cells count as {stands_in}."
+        return [Note(text, 2 * n_missing > n)]
+    return [Note(f"Column {name!r} is missing in {_share(n, n)}.", True)] if n_missing == n >= ENOUGH_ROWS else []
+
+
+@dataclass(frozen=True)
+class StandardColumn(_NumericColumn):
+    """(x - mean) / std of the numbers seen in training; a missing cell counts as the mean."""
+
+    name: str
+    mean: float
+    std: float
+    marks_missing: bool
+    kind: ClassVar[str] = "standard"
+    stands_in: ClassVar[str] = "the mean"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
+            raise ValueError(f"column {self.name!r} needs a finite mean and a positive std")
+
+    @classmethod
+    def fit(cls, name: str, present: np.ndarray, marks_missing: bool) -> StandardColumn:
+        constant = present.min() == present.max()
+        return cls(name, float(present.mean()), 1.0 if constant else float(present.std()), marks_missing)
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        return (values - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class QuantileColumn(_NumericColumn):
+    """The normal score of x: a piecewise linear map of the training quantiles to those of the normal distribution.
+
+    Insensitive to skew and to outliers: the result lies within ±3.3, and numbers outside of the training range are
+    mapped to its ends. Equal numbers get the score of their mean rank. A missing cell counts as the median.
+    """
+
+    name: str
+    quantiles: tuple[float, ...]  # at evenly spaced probabilities from 0 to 1, ascending, repeated where x repeats
+    marks_missing: bool
+    kind: ClassVar[str] = "quantile"
+    stands_in: ClassVar[str] = "the median"
+
+    def __post_init__(self) -> None:
+        knots = np.asarray(self.quantiles, dtype=np.float64)
+        if knots.ndim != 1 or len(knots) < 2 or not np.isfinite(knots).all() or (np.diff(knots) < 0).any():
+            raise ValueError(f"column {self.name!r} needs ascending finite quantiles")
+
+    @classmethod
+    def fit(cls, name: str, present: np.ndarray, marks_missing: bool) -> QuantileColumn:
+        n_quantiles = min(max(len(present) // ROWS_PER_QUANTILE, MIN_QUANTILES), MAX_QUANTILES)
+        quantiles = np.quantile(present, np.linspace(0.0, 1.0, n_quantiles))
+        # np.quantile interpolates, and rounding may break the order by one unit in the last place
+        return cls(name, tuple(np.maximum.accumulate(quantiles).tolist()), marks_missing)
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        knots, first, counts = np.unique(self.quantiles, return_index=True, return_counts=True)
+        n = len(self.quantiles)
+        probability = (first + 0.5 * (counts - 1)) / (n - 1)
+        return np.interp(values, knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n)))  # the ends have no finite score
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """One feature per category, 1 where it applies; missing is a category of its own if it occurred in training.
+
+    A category that training did not see is all zeros.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    has_missing: bool
+    is_text: bool  # whether cells are to be read as text even where they look like numbers
+    kind: ClassVar[str] = "category"
+
+    def __post_init__(self) -> None:
+        texts = {category for category in self.categories if isinstance(category, str)}
+        if len(texts) != len(self.categories):
+            raise ValueError(f"column {self.name!r} needs distinct texts as categories")
+
+    @property
+    def feature_names(self) -> list[str]:
+        names = [f"{self.name} = {category}" for category in self.categories]
+        return [*names, f"{self.name} is missing"] if self.has_missing else names
+
+    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
+        """Write the features (n_rows, n_features of this column) of `series` into `out`.
+
+        A category counts by any spelling, true as 1 and the reverse. Returns what differs from the training table.
+        """
+        codes, names = categories_of(series)
+        find = Spellings(self.categories).find
+        of_missing = len(self.categories) if self.has_missing else -1
+        places = np.array([*map(find, names), -1])
+        is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (places < 0)
+        missing = is_missing[codes]  # None and NaN turn into such texts in an array of text
+        feature = np.where(is_missing, of_missing, places)[codes]
+        known = np.flatnonzero(feature >= 0)
+        out[:] = 0
+        out[known, feature[known]] = 1
+        n = len(series)
+        n_missing = int(np.count_nonzero(missing))
+        notes = []
+        if n_unseen := n - len(known) - (0 if self.has_missing else n_missing):
+            cells = f"{_share(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
+            text = f"Column {self.name!r} has categories unseen in training in {cells}, which count as none of its own."
+            notes.append(Note(text, 2 * n_unseen > n - n_missing))
+        if n_missing:
+            notes += missing_note(self.name, n_missing, n, self.has_missing, "none of its categories")
+        return notes
+
+
+Column = StandardColumn | QuantileColumn | CategoryColumn
+KINDS: dict[str, type[Column]] = {row.kind: row for row in (StandardColumn, QuantileColumn, CategoryColumn)}
+
+
+def fit_column(series: pd.Series, scaling: str = "auto") -> tuple[Column | None, str]:
+    """(encoder, note) for a column of the training table: None for one that cannot be used; "" if all is usual."""
+    if scaling not in SCALINGS:
+        raise unknown_name("scaling", scaling, SCALINGS)
+    column, reason = _fit(series, column_kind(series), scaling)
+    if column is None:
+        return None, f"Column {series.name!r} is left out: {reason}."
+    return column, reason and f"Column {series.name!r} {reason}."
+
+
+def _fit(series: pd.Series, kind: str, scaling: str) -> tuple[Column | None, str]:
+    if str(series.name).startswith("Unnamed:"):
+        return None, "it has no name in the header (row numbers saved with the table?)"
+    if series.isna().all():
+        return None, "all of its cells are missing"
+    if kind == "number":
+        return _fit_numeric(series, scaling)
+    if kind == "category":
+        return _fit_category(series, scaling)
+    return None, f"it holds {kind}, not numbers, text, true or false; turn it into numbers to use it"
+
+
+def _fit_numeric(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
+    values, bad = tolerated_numbers(series, 1.0, truths=False)
+    present = values[~np.isnan(values)]
+    marks_missing = len(present) < len(values)
+    n_distinct = len(np.unique(present))
+    if n_distinct == 1 and not marks_missing:
+        return None, "all of its cells are equal"
+    if scaling == "auto":
+        scaling = "quantile" if n_distinct > MANY_DISTINCT else "standard"
+    fit = QuantileColumn.fit if scaling == "quantile" else StandardColumn.fit
+    column = fit(str(series.name), present, marks_missing)
+    return column, _on_bad_cells(series, bad) if bad.any() else ""
+
+
+def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
+    codes, names = categories_of(series)
+    names = spelled_alike(names)
+    distinct, has_missing = sorted(set(names)), bool((codes < 0).any())
+    if len(distinct) == 1 and not has_missing:
+        return None, "all of its cells are equal"
+    is_text = contents(series) == "string" or all(isinstance(cell, str) for cell in series.dropna().unique())
+    reading = read_numbers(series) if contents(series) in MIXTURES else None
+    reason = ""
+    if len(distinct) > MAX_CATEGORIES:
+        reason = f"it has {len(distinct)} different texts, and at most {MAX_CATEGORIES} can be told apart"
+    elif len(distinct) == (codes >= 0).sum():
+        reason = "its text is different in every row"
+    if reason and reading is not None and reading.n_present and not reading.n_bad:
+        column, why = _fit_numeric(series, scaling)
+        return column, why if column is None else "holds text that is numbers, and is taken for a column of numbers"
+    if reason and np.mean([DATE.fullmatch(name.strip()) is not None for name in names]) > 0.5:
+        reason = f"it holds dates as text, such as {names[0]!r}; turn them into numbers, such as days, to use it"
+    hint = ""
+    if reading is not None and reading.n_bad and reading.is_half:
+        hint = (
+            f"it holds no numbers in {_share(reading.n_bad, reading.n_present)} "
+            f"({examples(series, reading.bad)}), and a column of numbers may in {100 * TOLERATED:g} %"
+        )
+    if reason:
+        return None, f"{reason}; {hint}" if hint else reason
+    column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
+    return (
+        column,
+        f"is taken for categories: {hint}; if numbers are meant, correct or empty those cells" if hint else "",
+    )
+
+
+def column_to_dict(column: Column) -> dict[str, Any]:
+    """The column as text and numbers, for JSON."""
+    return {"kind": column.kind, **asdict(column)}
+
+
+def column_from_dict(description: dict[str, Any]) -> Column:
+    """The inverse of `column_to_dict`; a damaged description is a KeyError, TypeError or ValueError."""
+    settings = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in description.items() if key != "kind"
+    }
+    if not isinstance(description["name"], str):
+        raise TypeError(f"a column's name should be text, but is {description['name']!r}")
+    make: Any = KINDS[description["kind"]]
+    return make(**settings)

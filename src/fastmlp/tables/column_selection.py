@@ -1,0 +1,61 @@
+"""Which columns of a table `fastmlp train` learns from: `--drop`, `--keep` and `--id`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .preprocessing import no_such_column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> None:
+    """Refuse a name that is none of the table's columns.
+
+    Raises
+    ------
+    ValueError
+        With the nearest name, or the way to name several columns.
+    """
+    columns = list(map(str, table.columns))
+    for name in names:
+        if name in columns:
+            continue
+        parts = [part.strip() for part in name.split(",")]
+        if len(parts) > 1 and set(parts) <= set(columns):
+            several = " ".join(f"{option} {part!r}" for part in parts)
+            raise ValueError(f"{option} takes one column at a time, but it is {name!r}: give {several}.")
+        raise no_such_column(table, f"{option} column", name)
+
+
+def select_columns(
+    table: pd.DataFrame, target: str, drop: Sequence[str] = (), keep: Sequence[str] = (), ids: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The table with its target and the columns to learn from.
+
+    drop : columns to leave out
+    keep : the only columns to learn from; all others are left out. Not together with drop.
+    ids : columns that say which row is which, never learned from
+
+    Raises
+    ------
+    ValueError
+        If a name is not in the table, if the target or an id is named for something else too, or if no column is left.
+    """
+    if drop and keep:
+        raise ValueError("--drop and --keep say two things about the same columns: give one of them.")
+    for option, names in (("--drop", drop), ("--keep", keep), ("--id", ids)):
+        check_columns(table, names, option)
+        if target in names:
+            raise ValueError(f"{target!r} is the target, which is learned and no feature: leave it out of {option}.")
+    if both := [name for name in ids if name in keep]:
+        raise ValueError(f"An id is never learned from, but {both[0]!r} is given with --id and with --keep: choose.")
+    left_out = {*drop, *ids}
+    if keep:
+        left_out |= set(table.columns) - {*keep, target}
+    selected = table[[name for name in table.columns if name not in left_out]]
+    if selected.shape[1] < 2:
+        raise ValueError(f"No column is left to predict {target!r} from: drop fewer, or keep more.")
+    return selected

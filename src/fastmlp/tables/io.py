@@ -1,0 +1,182 @@
+"""Reading tables: CSV and Parquet files.
+
+Needs pandas (the extra `table`), imported only when a table is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import warnings
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import install_command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+PARQUET_ENDINGS = (".parquet", ".pq")
+ROWS_TRIED = 200  # of a CSV file, to see which mark its numbers have
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+
+def import_pandas() -> Any:
+    """pandas, or an ImportError that says how to install it."""
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError(f"Tables need pandas, which is not installed: {install_command('table')}.") from None
+    return pandas
+
+
+def check_ending(path: Path) -> str:
+    """The name in small letters, of a file that holds a table; a ValueError for another one."""
+    name, endings = path.name.lower(), CSV_ENDINGS + PARQUET_ENDINGS
+    if not name.endswith(endings):
+        raise ValueError(f"A table should be a file ending in {', '.join(endings)}, but it is {str(path)!r}.")
+    return name
+
+
+def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a CSV (comma, semicolon or tab; decimal point or comma; also gzipped) or Parquet file with one header line.
+
+    Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay text even where every
+    cell looks like a number.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With at least one row.
+
+    Raises
+    ------
+    ImportError
+        If pandas (or pyarrow, for Parquet) is not installed.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file cannot be read as a table, has no rows, or has two columns of one name.
+    """
+    path = Path(path)
+    pandas = import_pandas()
+    name = check_ending(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+    if name.endswith(PARQUET_ENDINGS):
+        table = _read_parquet(pandas, path)
+    else:
+        table = _read_csv(pandas, path, text_columns)
+    if len(table) == 0:
+        raise ValueError(f"{str(path)!r} has no rows below its header; a table needs at least one.")
+    return with_text_names(table, f"The table {str(path)!r}")
+
+
+def with_text_names(table: pd.DataFrame, what: str = "The table") -> pd.DataFrame:
+    """The table with text as column names.
+
+    what : what a sentence calls it
+
+    Raises
+    ------
+    ValueError
+        If column names have several levels, or two columns have one name.
+    """
+    if table.columns.nlevels > 1:
+        raise ValueError(
+            f"{what} has column names of {table.columns.nlevels} levels, such as {table.columns[0]!r}, but each column "
+            "needs one name; join the levels: table.columns = ['_'.join(map(str, name)) for name in table.columns]."
+        )
+    check_names([str(name) for name in table.columns], what)
+    return table if all(isinstance(name, str) for name in table.columns) else table.rename(columns=str)
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """A ValueError for two columns of one name: whether they mean the same thing, nobody but the user knows."""
+    first: dict[str, int] = {}
+    for k, name in enumerate(names, start=1):
+        if name and name in first:
+            raise ValueError(
+                f"{what} has two columns named {name!r}, columns {first[name]} and {k} of {len(names)}; rename or "
+                "drop one of them."
+            )
+        first[name] = k
+
+
+def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFrame:
+    try:
+        separator, decimal, names = _form(path)
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
+        raise _unreadable_csv(path, error) from None
+    check_names(names, f"The table {str(path)!r}")  # pandas would rename the second
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows longer than the header would be cut
+            return pandas.read_csv(
+                path,
+                sep=separator,
+                decimal=decimal,
+                index_col=False,
+                dtype=dict.fromkeys(text_columns, str),
+                na_values=["?"],
+                skipinitialspace=True,
+                low_memory=False,  # else a column may come out as text in one part of the file and numbers in another
+            )
+    except pandas.errors.ParserWarning:
+        raise ValueError(
+            f"The rows of {str(path)!r} have more cells than its header has names; name every column in the header."
+        ) from None
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise _unreadable_csv(path, error) from None
+
+
+def _unreadable_csv(path: Path, error: Exception) -> ValueError:
+    if isinstance(error, UnicodeDecodeError):
+        return ValueError(f"{str(path)!r} should be a CSV file in UTF-8, but {error}; save it as UTF-8.")
+    reason = " ".join(str(error).split())
+    return ValueError(
+        f"{str(path)!r} should be a CSV file, a header line and then rows with as many cells, but could not be "
+        f"read as one: {reason}"
+    )
+
+
+def _form(path: Path) -> tuple[str, str, list[str]]:
+    """(separator, decimal mark, names): the commonest of comma, semicolon and tab in the header outside of quotation
+    marks, the comma on a tie; and the comma where semicolons separate and the first rows have more numbers with it
+    than with the point.
+    """
+    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        lines = list(islice(file, ROWS_TRIED + 1))
+    header, *rows = [line for line in lines if line.strip()] or [""]
+    separator = max(",;\t", key=QUOTED.sub("", header).count)
+    names = next(csv.reader([header, *rows], delimiter=separator, skipinitialspace=True), [])
+    cells = [cell.strip(' \r\n"') for row in rows for cell in row.split(separator)]
+    commas, points = (sum(re.fullmatch(rf"[-+]?\d+\{mark}\d+", cell) is not None for cell in cells) for mark in ",.")
+    return separator, "," if separator == ";" and commas > points else ".", names
+
+
+def _parquet_names(path: Path) -> list[str]:
+    """Names of the columns, none where they cannot be read: pandas will say why."""
+    try:
+        from pyarrow import parquet
+
+        return list(parquet.read_schema(path).names)
+    except Exception:
+        return []
+
+
+def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:
+    check_names(_parquet_names(path), f"The table {str(path)!r}")  # pyarrow has words of its own for it
+    try:
+        return pandas.read_parquet(path)
+    except ImportError:
+        raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
+    except Exception as error:  # what pandas wrote about the columns is not checked by its reader
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None

@@ -1,0 +1,172 @@
+"""The target column of a table: which task it poses, its classes or scale, and the way back from a net's outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import unknown_name
+from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, read_numbers, text_of
+from .column_encoders import column_kind, numbers_of, tolerated_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASSIFICATION, REGRESSION = "classification", "regression"
+TASKS = ("auto", CLASSIFICATION, REGRESSION)
+MAX_NUMBERED_CLASSES = 20  # whole numbers with more distinct values than this are taken for quantities
+MAX_CLASSES = 1000
+
+Label = bool | int | float | str
+
+
+def infer_task(series: pd.Series, task: str = "auto") -> str:
+    """ "classification" for text, true or false, and at most 20 different whole numbers; otherwise "regression".
+
+    Raises
+    ------
+    ValueError
+        If `task` is none of "auto", "classification", "regression", or the column is neither numbers nor categories.
+    """
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    kind = column_kind(series)
+    if kind not in ("number", "category"):
+        raise ValueError(f"The target column {series.name!r} should hold numbers or classes, but it holds {kind}.")
+    return CLASSIFICATION if poses_classes(series, task) else REGRESSION
+
+
+def poses_classes(series: pd.Series, task: str = "auto") -> bool:
+    """Whether a column of this task poses a classification. A few cells that are no numbers do not make it one.
+
+    Raises
+    ------
+    ValueError
+        If the task is "auto", and quantities come with too many cells that are no numbers.
+    """
+    reading = read_numbers(series)
+    if task != "auto" or contents(series) not in (*NUMBERS, *MIXTURES) or not reading.is_half:
+        return task != REGRESSION
+    values = tolerated_numbers(series, 1.0)[0]
+    values = np.unique(values[~np.isnan(values)])
+    if len(values) <= MAX_NUMBERED_CLASSES and bool((values == np.round(values)).all()):
+        return True
+    if reading.is_tolerable:
+        return False
+    raise ValueError(
+        f"The target column {series.name!r} looks like numbers, but {reading.n_bad} of its {reading.n_present} cells "
+        f"hold {examples(series, reading.bad)}; correct or empty these cells, or ask for the task 'classification'."
+    )
+
+
+def labels_of(series: pd.Series) -> list[Label]:
+    """The cells as plain Python values; whole numbers are ints, so that 1 and 1.0 are one class."""
+    cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in series.tolist()]
+    return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
+
+
+def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray:
+    """Of each label the number of its class, int64 (n_rows,), -1 for a label that is no class.
+
+    A class counts by any spelling: 1, 1.0 and "1" alike, and true for 1 where there are no classes but 0 and 1.
+    """
+    position = {label: k for k, label in enumerate(classes)}
+    find = Spellings([text_of(label) for label in classes]).find
+    numbers = [position.get(label, -1) for label in labels]
+    return np.array([find(text_of(label)) if k < 0 else k for k, label in zip(numbers, labels, strict=True)], np.int64)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was learned of the target column; `classes` for a classification, `mean` and `std` for a regression."""
+
+    name: str
+    task: str
+    classes: tuple[Label, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS[1:] or (self.task == CLASSIFICATION) != (len(self.classes) > 1):
+            raise ValueError(f"target {self.name!r} needs a task, and two or more classes if that is classification")
+        if not all(isinstance(label, Label) for label in self.classes):
+            raise ValueError(f"target {self.name!r} needs classes that are text, true or false, or numbers")
+        if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
+            raise ValueError(f"target {self.name!r} needs a finite mean and a positive std")
+
+    @classmethod
+    def fit(cls, series: pd.Series, task: str = "auto") -> Target:
+        """Learn the classes or the scale of a column without missing cells."""
+        task = infer_task(series, task)
+        name = str(series.name)
+        if task == CLASSIFICATION:
+            return cls(name, task, classes=_classes(series))
+        values = numbers_of(series)
+        if values.min() == values.max():
+            raise ValueError(f"The target column {name!r} is {values[0]:g} in every row, so there is nothing to learn.")
+        return cls(name, task, mean=float(values.mean()), std=float(values.std()))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether cells are to be read as text even where they look like numbers."""
+        return bool(self.classes) and all(isinstance(label, str) for label in self.classes)
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.classes) if self.task == CLASSIFICATION else 1
+
+    def encode(self, series: pd.Series) -> np.ndarray:
+        """Class numbers, int64 (n_rows,), or standardised values, float64 (n_rows, 1)."""
+        if self.task == REGRESSION:
+            return ((numbers_of(series) - self.mean) / self.std)[:, None]
+        codes = class_numbers(labels_of(series), self.classes)
+        if (codes < 0).any():
+            unknown = series.iloc[int(np.argmin(codes))]
+            raise ValueError(
+                f"The target column {self.name!r} holds the class {unknown!r}, which did not occur in training; "
+                f"the model knows {listed(self.classes)}. Remove such rows or train with them."
+            )
+        return codes
+
+    def decode(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Named columns for a net's outputs (n_rows, n_outputs): the prediction, and a probability per class."""
+        if self.task == REGRESSION:
+            return {"prediction": outputs[:, 0].astype(np.float64) * self.std + self.mean}
+        labels = np.array(self.classes, dtype=object)
+        columns = {"prediction": labels[outputs.argmax(axis=1)]}
+        for k, label in enumerate(self.classes):
+            columns[f"probability_{label}"] = outputs[:, k]
+        return columns
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Target:
+        return cls(**{**description, "classes": tuple(description["classes"])})
+
+
+def _classes(series: pd.Series) -> tuple[Label, ...]:
+    found = set(labels_of(series))
+    foreign = [label for label in found if not isinstance(label, Label)]
+    if foreign:
+        raise ValueError(f"Classes should be text, true or false, or numbers; {series.name!r} holds {foreign[0]!r}.")
+    if len(found) < 2:
+        raise ValueError(
+            f"The target column {series.name!r} holds one class only, {found.pop()!r}; it needs two or more."
+        )
+    if len(found) > MAX_CLASSES or len(found) == len(series) > 2:
+        raise ValueError(
+            f"The target column {series.name!r} holds {len(found)} different values in {len(series)} rows, too many "
+            "for classes; choose another column, or the task 'regression' if it holds quantities."
+        )
+    return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
+
+
+def listed(labels: tuple[Label, ...]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:10])
+    return f"{shown} and {len(labels) - 10} more" if len(labels) > 10 else shown

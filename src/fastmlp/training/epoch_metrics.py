@@ -1,0 +1,211 @@
+"""`fit(metrics=...)`: figures besides the loss, measured after each epoch on the training and on the validation part.
+
+A metric is a name of METRICS or a function (y_true, y_pred) -> float. Both arrays have the shape (n_samples,
+n_outputs): targets as the net learns them, class numbers as rows with one high output, and outputs as predict gives
+them. Named metrics count a sample by its weight, as the loss does; a function sees no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..callbacks import METRIC_SIGNS, MONITORS
+from ..data.validation import inputs_only, on_host
+from ..errors import is_number, shown, takes, unknown_name
+from ..execution.plan import Plan
+from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Data
+from ..memory_check import check_epochs
+from ..network.spec import Network
+from ..tables.metrics import roc_auc
+
+if TYPE_CHECKING:
+    from ..mlp import MLP
+
+
+class Samples(NamedTuple):
+    """What a metric is measured on, on the host."""
+
+    y_true: np.ndarray  # (n_samples, n_outputs), without label smoothing
+    weights: np.ndarray | None  # (n_samples,) of mean 1
+    metric: int  # which samples count as right: METRIC_ARGMAX, METRIC_THRESHOLD or METRIC_NONE
+    middle: float  # of an output's range
+
+
+Metric = Callable[[Samples, np.ndarray], float]
+
+
+def _mean(samples: Samples, values: np.ndarray) -> float:
+    """Of values (n_samples, n_outputs) over outputs and samples."""
+    return float(np.average(values.mean(axis=1, dtype=np.float64), weights=samples.weights))
+
+
+def _squared_error(samples: Samples, y_pred: np.ndarray) -> float:
+    return _mean(samples, np.square(y_pred - samples.y_true, dtype=np.float64))
+
+
+def _absolute_error(samples: Samples, y_pred: np.ndarray) -> float:
+    return _mean(samples, np.abs(y_pred - samples.y_true))
+
+
+def _log_loss(samples: Samples, y_pred: np.ndarray) -> float:
+    """Cross-entropy: over the classes where they exclude each other, else the mean of the outputs' own."""
+    p = y_pred.clip(eps := np.finfo(y_pred.dtype).eps, 1.0 - eps).astype(np.float64)
+    y = samples.y_true
+    if y.shape[1] > 1 and samples.metric == METRIC_ARGMAX:
+        return float(np.average(-(y * np.log(p)).sum(axis=1), weights=samples.weights))
+    return _mean(samples, -(y * np.log(p) + (1.0 - y) * np.log1p(-p)))
+
+
+def _accuracy(samples: Samples, y_pred: np.ndarray) -> float:
+    y = samples.y_true
+    if samples.metric == METRIC_ARGMAX:
+        right = (y_pred.argmax(axis=1) == y.argmax(axis=1))[:, None]
+    else:
+        right = (y_pred > samples.middle) == (y > samples.middle)
+    return _mean(samples, right.astype(np.float64))
+
+
+def _roc_auc(samples: Samples, y_pred: np.ndarray) -> float:
+    return roc_auc(samples.y_true[:, -1] > samples.middle, y_pred[:, -1])
+
+
+def _r2(samples: Samples, y_pred: np.ndarray) -> float:
+    centre = np.average(samples.y_true.astype(np.float64), axis=0, weights=samples.weights)
+    spread = _mean(samples, np.square(samples.y_true - centre))
+    return 1.0 - _squared_error(samples, y_pred) / spread if spread > 0 else float("nan")
+
+
+METRICS: dict[str, Metric] = {
+    "squared_error": _squared_error, "absolute_error": _absolute_error, "r2": _r2, "accuracy": _accuracy,
+    "log_loss": _log_loss, "roc_auc": _roc_auc,
+}  # fmt: skip
+assert METRICS.keys() == METRIC_SIGNS.keys()
+
+
+def _of_function(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
+    def measured(samples: Samples, y_pred: np.ndarray) -> float:
+        value = function(samples.y_true, y_pred)
+        if not is_number(value):
+            raise ValueError(f"The metric {name!r} must return a number, but it returned {shown(value)}.")
+        return float(value)
+
+    return measured
+
+
+def as_metrics(value: Any) -> dict[str, Metric]:
+    """{name: metric} of a name, a function, several of both, or a dictionary {name: function or name}.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, something that is no function of two arguments, or two metrics of one name.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        pairs = list(value.items())
+    else:
+        several = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        pairs = [(item if isinstance(item, str) else getattr(item, "__name__", repr(item)), item) for item in several]
+    found: dict[str, Metric] = {}
+    for name, item in pairs:
+        if isinstance(item, str):
+            if item not in METRICS:
+                raise unknown_name("metric", item, METRICS)
+            made = METRICS[item]
+        elif callable(item) and takes(item, 2):
+            made = _of_function(item, name)
+        else:
+            raise ValueError(f"metrics must be names or functions (y_true, y_pred), but one of them is {item!r}.")
+        if not isinstance(name, str) or name in found or (name in MONITORS and name not in METRICS):
+            raise ValueError(
+                f"Each metric needs a name of its own, but there is another record {name!r}: give a dictionary "
+                "{name: function}."
+            )
+        found[name] = made
+    return found
+
+
+class Outputs:
+    """Called, it gives a net's outputs (n_samples, n_outputs) for checked samples, at its present parameters."""
+
+    def __init__(self, net: MLP, data: Data):
+        self._net, self._data = net, inputs_only(data.X.reshape(data.n_samples, -1))
+        self._plan: Plan | None = None  # once the fit has chosen its device
+
+    def __call__(self) -> np.ndarray:
+        net, data = self._net, self._data
+        if self._plan is None:
+            network, n = net.network, data.n_samples
+            self._plan = Plan.for_evaluation(network, net.device, net.dtype, n, precision=net.precision)
+            self._data = data = self._plan.place(data)
+        kind = np.ndarray if net.device.is_host else type(data.X)
+        output = kind((data.n_samples, net.network.n_outputs), net.dtype)
+        self._plan.evaluate_alone(data, net.padded_params, output.reshape(-1))
+        return on_host(output)
+
+
+class FitMetrics:
+    """The metrics of one fit of a net.
+
+    metrics : what fit was given
+    parts : {"training": Data, "validation": Data or None}
+    """
+
+    def __init__(self, metrics: Any, net: MLP, parts: dict[str, Data | None], n_epochs: int):
+        self._metrics = metrics = as_metrics(metrics)
+        self._parts: dict[str, tuple[Outputs, Samples]] = {}
+        for part, data in parts.items():
+            if data is not None:
+                check_metrics(metrics, net.network, data)
+                self._parts[part] = Outputs(net, data), _samples(data, net.network)
+        check_epochs(n_epochs, 1, len(metrics) * len(self._parts))
+        self._values = {part: {name: np.empty(n_epochs) for name in metrics} for part in self._parts}
+        self.n_measured = 0
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._metrics)
+
+    def measure(self, epoch: int) -> None:
+        """After an epoch, counted from 0."""
+        for part, (outputs, samples) in self._parts.items():
+            y_pred = outputs()
+            for name, metric in self._metrics.items():
+                with np.errstate(all="ignore"):  # a loss that is not finite is noticed elsewhere
+                    self._values[part][name][epoch] = metric(samples, y_pred)
+        self.n_measured = epoch + 1
+
+    def records(self, n_epochs: int) -> dict[str, dict[str, np.ndarray]]:
+        """The history's records of the first n_epochs; of those that were not measured any more, NaN."""
+        for values in self._values.values():
+            for value in values.values():
+                value[self.n_measured : n_epochs] = np.nan
+        cut = {part: {name: v[:n_epochs] for name, v in values.items()} for part, values in self._values.items()}
+        return {"metrics": cut["training"], "validation_metrics": cut.get("validation", {})}
+
+
+def _samples(data: Data, network: Network) -> Samples:
+    n, s = data.n_samples, network.label_smoothing
+    y = on_host(data.Y).reshape(n, -1)
+    if s:
+        y = ((y - s / network.n_outputs) / (1.0 - s)).astype(y.dtype)
+    low, high = network.output_row.low, network.output_row.high
+    middle = (low + high) / 2 if np.isfinite([low, high]).all() else 0.5
+    weights = on_host(data.weight).astype(np.float64) if data.weighted else None
+    return Samples(y, weights, data.metric, middle)
+
+
+def check_metrics(metrics: dict[str, Metric], network: Network, data: Data) -> None:
+    """A ValueError for what means nothing for these targets."""
+    has_classes, range_ = data.metric != METRIC_NONE, (network.output_row.low, network.output_row.high)
+    for name, metric in metrics.items():
+        if metric in (_accuracy, _roc_auc) and not has_classes:
+            raise ValueError(f"The metric {name!r} needs classes, but the targets are numbers.")
+        if metric is _log_loss and (not has_classes or range_ != (0.0, 1.0)):
+            raise ValueError(f"The metric {name!r} needs classes, and outputs that are probabilities.")
+        if metric is _roc_auc and network.n_outputs > 2:
+            raise ValueError(f"The metric {name!r} is for two classes, but the net has {network.n_outputs} outputs.")

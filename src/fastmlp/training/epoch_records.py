@@ -1,0 +1,97 @@
+"""What the epochs of a fit leave, and what may be said of them: the history's records, and which epoch is to be kept.
+
+Everything here is published in one step, so that an interruption between any two lines finds records of one length, and
+a kept epoch whose parameters are there.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..callbacks import Best
+from ..convergence import Converged
+from ..history import History
+from ..kernels.structs import METRIC_NONE, Memory
+
+
+class Moment(NamedTuple):
+    """Where training can begin again."""
+
+    epoch: int
+    params: Any
+    state: Any
+    scalars: np.ndarray
+
+
+class Kept(NamedTuple):
+    """Parameters to end a fit with: these, or those after n_epochs from a moment on."""
+
+    params: Any = None
+    moment: Moment | None = None
+    n_epochs: int = 0
+
+
+class Judged(NamedTuple):
+    """What is known of the first n_epochs: the best value and its epoch, -1 if there is none, and what is kept."""
+
+    n_epochs: int = 0
+    value: float = inf
+    epoch: int = -1
+    kept: Kept | None = None
+
+
+class Verdict(NamedTuple):
+    """Of some epochs: the one to be kept, if there is a new one, and why training ends after `end` of them, if it does.
+
+    improved : int or None          counted from 0
+    reason : "early_stopping", "converged" or "", which is no end
+    """
+
+    improved: int | None
+    reason: str
+    end: int
+
+
+def judge(best: Best | None, goal: Converged | None, history: History, first: int, last: int) -> Verdict:
+    """The verdict on epochs first <= e < last by their records. `best` moves on with them."""
+    values = history.record(best.monitor)[first:last].tolist() if best is not None else ()
+    reached = None
+    if goal is not None:
+        accuracy = None if history.accuracy is None else history.accuracy[first:last]
+        reached = goal.first_reached(history.loss[first:last], accuracy)
+    reached = None if reached is None else first + reached
+    improved, reason, end = None, "", last
+    for epoch, value in enumerate(values, start=first):
+        assert best is not None
+        if best.improves(epoch, value):
+            improved = epoch
+        if epoch == reached:
+            break
+        if best.is_late(epoch):
+            reason, end, reached = "early_stopping", epoch + 1, None
+            break
+    if reached is not None:
+        reason, end, improved = "converged", reached + 1, reached
+    return Verdict(improved, reason, end)
+
+
+def write_records(
+    history: History, n: int, memory: Memory, metric: int, validated: np.ndarray, validated_metric: int | None,
+    best_epoch: int | None, others: dict[str, Any],
+) -> None:  # fmt: skip
+    """Bring the history's records to those of n epochs, all of them at once.
+
+    validated : (epochs, 2), the losses and shares right of the validation samples; validated_metric : None without any
+    others : what else of the history is of these epochs
+    """
+    records: dict[str, Any] = {"loss": memory.epoch_loss[:n], "best_epoch": best_epoch, **others}
+    if metric != METRIC_NONE:
+        records["accuracy"] = memory.epoch_right[:n]
+    if validated_metric is not None:
+        records["validation_loss"] = validated[:n, 0]
+        if validated_metric != METRIC_NONE:
+            records["validation_accuracy"] = validated[:n, 1]
+    vars(history).update(records)  # one call: no signal's handler can come in between

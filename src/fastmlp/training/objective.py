@@ -1,0 +1,59 @@
+"""A net's objective over given samples, as a function of its parameters: what solvers and gradient tests ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..execution.buffer_cache import leftovers
+from ..execution.plan import Plan
+from ..kernels.structs import DIVERGED, HYPER, NO_UPDATE, Course, Data
+
+if TYPE_CHECKING:
+    from ..mlp import MLP
+
+ROWS = 4096  # samples whose gradient is computed at a time
+
+
+class Objective:
+    """`objective(params) -> (float, (n_params,))`: loss with the L2 penalty, dropout off, and its gradient.
+
+    Data are placed and buffers made once. Each call sets the net's params to its argument. Where the loss is not finite
+    it is inf, with a gradient of zeros.
+    """
+
+    def __init__(self, net: MLP, data: Data):
+        self._net, size = net, min(data.n_samples, ROWS)
+        network = replace(net.network, dropout=(0.0,) * len(net.network.dropout))
+        with net.device.on():
+            self._plan = plan = Plan.for_training(
+                network, net.device, net.dtype, data.n_samples, size, False, precision=net.precision
+            )
+            self._data = plan.place(data)
+            self._memory = plan.make_memory(net.padded_params, np.empty(0, net.dtype), 1)
+        self._course = Course(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
+        starts = np.arange(0, data.n_samples, size)
+        self._shares = np.minimum(size, data.n_samples - starts) / data.n_samples
+
+    def __call__(self, params: np.ndarray) -> tuple[float, np.ndarray]:
+        net, plan, memory, module = self._net, self._plan, self._memory, self._plan.backend
+        net.params[:] = params
+        gradient = np.zeros_like(net.params)
+        memory.scalars[:, DIVERGED] = 0.0
+        with net.device.on(), leftovers.team_of(module, plan.n_threads) as team:
+            if memory.params is not net.padded_params:
+                memory.params[:] = module.to_device(net.padded_params)
+            for step, share in enumerate(self._shares):
+                module.train(
+                    plan.family, team, plan.n_threads, plan.net, self._data, self._course, memory, plan.work, step, 1
+                )
+                if memory.scalars[0, DIVERGED]:
+                    return float("inf"), np.zeros_like(gradient)
+                gradient += module.to_host(memory.grads)[: len(gradient)] * net.dtype.type(share)
+        loss, l2 = float(memory.epoch_loss[0]), net.network.l2
+        for W, dW in zip(net.weights, net.network.layout.weights(gradient), strict=True):
+            loss += 0.5 * l2 * float(np.sum(W * W))
+            dW += l2 * W
+        return loss, gradient
