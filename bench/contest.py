@@ -27,8 +27,8 @@ from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
 from fastmlp.benchmarks.timing import (
     PAUSE,
     TOO_LONG,
-    Entrant,
     Rules,
+    Runner,
     affordable_rounds,
     calibrate,
     new_row,
@@ -52,7 +52,7 @@ def stays_out(peer: Peer, rules: Rules) -> dict:
 
 def enter(
     entry: Entry, work: Any, peer: Peer, rules: Rules, pool: Pool, known: dict[str, int | None]
-) -> tuple[Entrant | None, dict]:
+) -> tuple[Runner | None, dict]:
     """The contestant with its better thread setting, if it can do the work, and its row.
 
     known : of each library the setting that suited its last form; one that compiles for long tries no other
@@ -66,7 +66,7 @@ def enter(
         settings = (most,)
     elif peer.slow_start and peer.family in known:
         settings = (known[peer.family],)
-    best: Entrant | None = None
+    best: Runner | None = None
     in_table = entry.group != "scaling"  # points of pictures have no column for it
     measures_compiling = peer.kind == "ours" and pool.device == "cpu" and in_table and not rules.quick
     for threads in [None] if peer.chooses_threads else settings:
@@ -92,7 +92,7 @@ def enter(
         row["threads"] = threads
         if work.unit == STARTS:
             row["seconds"] = [per_unit]
-        best = Entrant(worker, row, n_runs, repeats, seconds * repeats)
+        best = Runner(worker, row, n_runs, repeats, seconds * repeats)
     if measures_compiling:
         row |= compiled_from_nothing(entry, peer, pool, loaded, most)
     known[peer.family] = row["threads"]

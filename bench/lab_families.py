@@ -23,12 +23,12 @@ OPEN_TILES = ((64, 100, 10), (100, 50, 25, 2), (400, 100, 10), (1000, 8), (784, 
 FILLED = ((64, 64, 32, 10), (64, 128, 10))
 ROWS = (1, 4, 8, 16, 64, 256, 512, 768, 1024, 2048)  # of a batch; powers of two and others
 PASS_ROWS = (1, 1000, 100_000)  # of a forward pass
-FAMILIES = ("per_sample", "per_layer")
+FAMILIES = ("per_sample", "layerwise")
 
 
 def made(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.MLP, np.ndarray]:
     """A net whose every step and pass is by this family, and samples."""
-    family = family if family == "per_layer" else "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+    family = family if family == "layerwise" else "batch_simd_4" if rows <= 4 else "batch_simd_16"
     heuristics.choose_family = heuristics.choose_evaluation_family = lambda network, rows: family
     net = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0, device="cpu")
     return net, np.random.default_rng(0).normal(size=(rows, sizes[0])).astype(np.float32)

@@ -32,14 +32,14 @@ def c_function(sizes, rule, lanes):
     from fastmlp.kernels.cpu.unrolled.population_codegen import python_function, signature
     from fastmlp.kernels.formulas.activations import CODES
     from fastmlp.kernels.formulas.update_rules import CODES as RULE_CODES
-    from fastmlp.kernels.jit.call import load
+    from fastmlp.kernels.jit.call import load_function
     from fastmlp.kernels.jit.compiler import library_of_c
 
     architecture = sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, RULE_CODES[rule], lanes, False
     library = library_of_c(python_function(architecture), *signature(np.dtype("float32")))
     spills = re.findall(r"vmov\w+\s+%[xyz]mm\d+, -?\d*\(%r[sb]p\)", library.assembly())
     kind = ctypes.CFUNCTYPE(COUNT, *[POINTER] * 8, *[COUNT] * 5, *[NUMBER] * 6, *[POINTER] * 4, COUNT, POINTER, POINTER)
-    return kind(load(f"lab_lanes {architecture}", lambda: library.object_code)), len(spills)
+    return kind(load_function(f"lab_lanes {architecture}", lambda: library.object_code)), len(spills)
 
 
 def nanoseconds(sizes, rule, lanes, epochs) -> tuple[float, int]:

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
-from fastmlp.kernels.cpu.threads.barrier import meet
+from fastmlp.kernels.cpu.threads.barrier import barrier_wait
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.load_store import fill, load, offset, store
 from fastmlp.kernels.structs import LINE, aligned_zeros
@@ -31,13 +31,13 @@ def take_turns(rank, barrier, written, read, out, n_turns):
         if rank == 0:
             for i in range(0, written.size, LANES):
                 store(a, i, fill(a, float(turn), LANES))
-        meetings = meet(barrier, 2, meetings)
+        meetings = barrier_wait(barrier, 2, meetings)
         if rank == 1:
             s = fill(b, 0.0, LANES)
             for i in range(0, read.size, LANES):
                 s += load(b, i, LANES)
             store(out, 0, s)
-        meetings = meet(barrier, 2, meetings)
+        meetings = barrier_wait(barrier, 2, meetings)
 
 
 def seconds(written: np.ndarray, read: np.ndarray, n_turns: int) -> float:

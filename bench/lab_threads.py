@@ -13,7 +13,7 @@ import numpy as np
 import fastmlp
 import fastmlp.execution.dispatch as heuristics
 from fastmlp.devices import n_threads_available
-from fastmlp.execution.buffer_cache import leftovers
+from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.dispatch import products
 
 NETS = (
@@ -45,7 +45,7 @@ def predictions(n_threads: int) -> None:
             medians = []
             for threads in (1, n_threads):
                 heuristics.choose_evaluation_threads = lambda *_, n=threads: n
-                leftovers.forget_evaluation()
+                buffers.forget_evaluation()
                 net.predict(X)
                 seconds = []
                 for k in range(200):

@@ -49,10 +49,10 @@ def ways(fit: Callable[[int], Any], epochs: int, family: str) -> dict[str, tuple
         return run, n
 
     found = {"fastmlp": within(True, False)}
-    if family == "per_net":
+    if family == "small_net":
         found["fastmlp, by layers"] = within(True, True)
-    name = "fastmlp, by layers, no graphs" if family == "per_net" else "fastmlp, no graphs"
-    return found | {name: within(False, family == "per_net")}
+    name = "fastmlp, by layers, no graphs" if family == "small_net" else "fastmlp, no graphs"
+    return found | {name: within(False, family == "small_net")}
 
 
 def graphs_of(run: Callable[[], Any]) -> str:

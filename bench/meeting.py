@@ -15,7 +15,7 @@ import numpy as np
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
 from fastmlp.benchmarks.machine import cpus
-from fastmlp.kernels.cpu.threads.barrier import meet
+from fastmlp.kernels.cpu.threads.barrier import barrier_wait
 from fastmlp.kernels.jit.decorators import OPTIONS
 
 MEETINGS, TRIES = 20_000, 6  # of a try, of which the fastest counts: threads may begin on one processor
@@ -25,7 +25,7 @@ MEETINGS, TRIES = 20_000, 6  # of a try, of which the fastest counts: threads ma
 def _meet(barrier, n):
     meetings = 0
     for _ in range(n):
-        meetings = meet(barrier, 2, meetings)
+        meetings = barrier_wait(barrier, 2, meetings)
 
 
 def _try(n: int) -> float:

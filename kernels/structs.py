@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Net(NamedTuple):
+class NetSpec(NamedTuple):
     n_layers: int
     n_padded: int  # n_params rounded up to whole vectors
     sizes: np.ndarray  # int64 (n_layers + 1,)
@@ -27,31 +27,31 @@ class Net(NamedTuple):
     weight_offsets: np.ndarray  # int64 (n_layers,), into params
     bias_offsets: np.ndarray  # int64 (n_layers,)
     keep_z: np.ndarray  # int64 (n_layers,), whether f' or the loss needs the layer's input to f
-    derivative_of_z: np.ndarray  # int64 (n_layers,), whether f' is written in that input
+    derivative_needs_z: np.ndarray  # int64 (n_layers,), whether f' is written in that input
     dropout: np.ndarray  # float64 (n_layers,), 0 for the output layer
     loss: int
     loss_constant: float
-    natural: bool  # the loss's delta is already with respect to the logit
+    delta_is_wrt_logit: bool  # the loss's delta is already with respect to the logit
     loss_width: int  # over how many outputs the loss is a mean
-    middle: float  # outputs above it count as class 1
+    class_threshold: float  # outputs above it count as class 1
     margin: float  # outputs no further than this from their target count as right, under METRIC_MARGIN
     l2: float
 
 
-class Data(NamedTuple):
+class Samples(NamedTuple):
     n_samples: int
     X: np.ndarray  # flat
     Y: np.ndarray  # flat
-    weighted: bool
-    weight: np.ndarray  # mean 1; empty if not weighted
-    judged: bool  # there are targets
+    has_weights: bool
+    weight: np.ndarray  # mean 1; empty if not has_weights
+    has_targets: bool  # there are targets
     metric: int  # one of METRIC_*: what "right" means
 
 
 METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN = 0, 1, 2, 3
 
 
-class Course(NamedTuple):
+class TrainConfig(NamedTuple):
     batch_size: int
     shuffle: bool
     seed: int
@@ -69,7 +69,7 @@ HYPER = (
 )  # fmt: skip
 
 
-class Memory(NamedTuple):
+class TrainState(NamedTuple):
     params: np.ndarray  # (n_padded,)
     grads: np.ndarray  # (n_padded,)
     state: np.ndarray  # flat (n_state * n_padded,)
@@ -82,7 +82,7 @@ POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT, STEPS_DONE, DIVERGED = range
 N_SCALARS = 16  # of a rank: two cache lines, so that ranks do not share one
 
 
-class Nets(NamedTuple):
+class PopulationState(NamedTuple):
     """What is each net's own in a population, and what training leaves of it. A stride of 0: all nets share one row."""
 
     n_params: int
@@ -90,7 +90,7 @@ class Nets(NamedTuple):
     hyper: np.ndarray  # float64, flat (n_nets, len(NET_HYPER)) or one row of it
     hyper_stride: int
     n_state: int  # numbers of state of the rule
-    corrects: bool  # whether the rule has Adam's betas
+    bias_correction: bool  # whether the rule has Adam's betas
     penalised: bool  # whether some net has an L2 penalty or weight decay
     clipped: bool  # whether some net has a clip_norm
     mixed: bool  # whether nets have data of their own
@@ -134,11 +134,11 @@ class Unfinished(NamedTuple):
     best_value: float
 
 
-NOT_SAID = -1
+UNKNOWN_TARGET = -1
 ALL_RIGHT = 1.0 - 1e-5  # share of samples' weights, added up in the data's dtype, that counts as all of them
 
 
-class Goal(NamedTuple):
+class StopCriteria(NamedTuple):
     """When a net of a population is finished."""
 
     n_epochs: int
@@ -159,9 +159,11 @@ APART = 81 * LINE  # bytes by which the starts of such arrays differ, within the
 _starts = cycle(range(0, 16 * APART, APART))
 
 
-ALWAYS_REPLICAS = 60_000  # parameters up to which two threads have a net each, wherever their processors are
+DATA_PARALLEL_PARAMS = 60_000  # parameters up to which two threads have a net each, wherever their processors are
 
-JUDGED_ROWS = 8  # of an evaluation whose losses are summed up by themselves: threads take multiples of them at a time
+EVALUATION_CHUNK_ROWS = (
+    8  # of an evaluation whose losses are summed up by themselves: threads take multiples of them at a time
+)
 
 
 def parts_of(rows: int) -> int:

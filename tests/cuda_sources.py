@@ -15,7 +15,7 @@ from fastmlp.execution.plan import describe_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
-from fastmlp.kernels.structs import Data
+from fastmlp.kernels.structs import Samples
 
 HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
 SWITCHES = ("WEIGHTED", "CLIPPED", "LAYERED", "SHUFFLES", "SCHEDULED", "PENALISED", "VALIDATES")
@@ -95,7 +95,7 @@ def by_layers(i):
 
     net, metric, dtype = net_of(i, (5, 40, 7), True)
     on = switches(i)
-    data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
+    data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
     work = LayersWork(net, 8, dtype, "exact")
     work.module(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
@@ -105,7 +105,7 @@ def narrow(i):
 
     net, metric, _ = net_of(i, (5, 40, 7), False)
     on = switches(i)
-    data = Data(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
+    data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
     work = fused_tensor_core.NarrowWork(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
     work.narrow(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 

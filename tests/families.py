@@ -2,14 +2,16 @@
 
 import fastmlp.execution.dispatch
 
-FAMILIES = ("per_sample_narrow", "per_sample_wide", "per_sample_replicas", "per_layer", "replicas")
+FAMILIES = ("batch_simd_4", "batch_simd_16", "batch_simd_data_parallel", "layerwise", "layerwise_data_parallel")
 
 
 def use(family, monkeypatch):
     """Every net from here on trains in this family, whatever its size; replicas on their two threads."""
-    evaluation = {"replicas": "per_layer", "per_sample_replicas": "per_sample_wide"}.get(family, family)
+    evaluation = {"layerwise_data_parallel": "layerwise", "batch_simd_data_parallel": "batch_simd_16"}.get(
+        family, family
+    )
     monkeypatch.setattr(fastmlp.execution.dispatch, "choose_family", lambda network, rows: family)
     monkeypatch.setattr(fastmlp.execution.dispatch, "choose_evaluation_family", lambda network, rows: evaluation)
-    if family.endswith("replicas"):
+    if family.endswith("layerwise_data_parallel"):
         for name in ("choose_threads", "choose_evaluation_threads"):
             monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: 2)

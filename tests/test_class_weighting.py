@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP, Population
 from fastmlp.data.class_weighting import split_and_weighted, weighted_by_class
-from fastmlp.data.validation import make_data, split
+from fastmlp.data.validation import split, validated_samples
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64", "random_state": 3}
 WEIGHTS = {0: 1.0, 1: 5.0}
@@ -22,7 +22,7 @@ def parts(net, X, y, sample_weight):
     from fastmlp.kernels.formulas.seeded_draws import fit_seed
 
     numbers = np.arange(len(X))
-    marked = make_data(np.c_[numbers, numbers], y, net.network, np.dtype(float))
+    marked = validated_samples(np.c_[numbers, numbers], y, net.network, np.dtype(float))
     rows = [part.X.reshape(-1, 2)[:, 0].astype(int) for part in split(marked, 0.3, fit_seed(net.seed, 0))]
     weights = np.ones(len(X)) if sample_weight is None else sample_weight
     return [(X[part], y[part], weights[part]) for part in rows]
@@ -88,7 +88,7 @@ def test_population_share_leaves_class_weights_out(samples):
     from fastmlp.checks import LateGenerator
 
     numbers = np.arange(len(X))
-    marked = make_data(np.c_[numbers, numbers], y, pop.network, np.dtype(float))
+    marked = validated_samples(np.c_[numbers, numbers], y, pop.network, np.dtype(float))
     seed = int(LateGenerator([pop.seed, 0])().integers(2**63))
     rows = split(marked, 0.25, seed)[1].X.reshape(-1, 2)[:, 0].astype(int)
     np.testing.assert_allclose(result.best_value, pop.evaluate(X[rows], y[rows])["loss"], rtol=1e-9)
@@ -97,10 +97,10 @@ def test_population_share_leaves_class_weights_out(samples):
 def test_weights_of_a_split(samples):
     X, y, _ = samples
     net = MLP((2, 3, 1), **SETTINGS)
-    data = make_data(X, y, net.network, np.dtype(float))
+    data = validated_samples(X, y, net.network, np.dtype(float))
     assert weighted_by_class(data, None, net.network) is data
     training, held_out = split_and_weighted(data, 0.5, 1, WEIGHTS, net.network)
-    assert not held_out.weighted
+    assert not held_out.has_weights
     of_class = np.where(training.Y == 1, 5.0, 1.0)
     np.testing.assert_allclose(training.weight, of_class / of_class.mean())
     balanced, _ = split_and_weighted(data, 0.5, 1, "balanced", net.network)

@@ -153,7 +153,7 @@ def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
     """Each kernel that is called is announced here, as if it were compiled."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     work()  # so that all of them are there
-    found = call.entry
+    found = call.compiled_kernel
 
     def announcing(*arguments):
         with announced():
@@ -162,7 +162,7 @@ def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
     for module in [m for name, m in sys.modules.items() if name.startswith("fastmlp.kernels.")]:
         if getattr(module, "entry", None) is found:
             monkeypatch.setattr(module, "entry", announcing)
-    fastmlp.execution.buffer_cache.leftovers.forget()
+    fastmlp.execution.buffer_cache.buffers.forget()
     assert (TEXT in shown(monkeypatch, work)) == expected
 
 

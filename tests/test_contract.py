@@ -18,7 +18,7 @@ CONTRACT = {
     "make_work": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
     "train": ["family", "team", "n_ranks", "net", "data", "course", "memory", "work", "first", "n"],
     "evaluate": ["family", "team", "net", "data", "params", "work", "rows", "output"],
-    "NetsWork": [
+    "PopulationRun": [
         "family",
         "net",
         "n_params",
@@ -29,7 +29,7 @@ CONTRACT = {
         "rule",
         "loss",
         "dtype",
-        "lanes",
+        "population_simd",
         "precision",
     ],
     "train_nets": ["team", "net", "data", "course", "goal", "nets", "held_out", "work", "n"],

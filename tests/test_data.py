@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from fastmlp.data import validation as border
-from fastmlp.data.population_data import make_nets_data
+from fastmlp.data.population_data import validated_population_samples
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.network.spec import Network
 
@@ -350,16 +350,16 @@ def test_bad_weights(settings, message):
 
 def test_label_smoothing():
     net = network(4, "softmax_cross_entropy", label_smoothing=0.2)
-    made = border.make_data(VALUES[:2], [1, 3], net, np.dtype(np.float64))
+    made = border.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float64))
     np.testing.assert_allclose(made.Y.reshape(2, 4), [[0.05, 0.85, 0.05, 0.05], [0.05, 0.05, 0.05, 0.85]])
-    single = border.make_data(VALUES[:2], [1, 3], net, np.dtype(np.float32))
+    single = border.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float32))
     assert single.Y.dtype == np.float32
 
 
 def test_take():
     net = network(1)
-    data = border.make_data(VALUES, np.arange(N) / 8, net, np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
-    part = border.take(data, np.array([5, 1, 2]))
+    data = border.validated_samples(VALUES, np.arange(N) / 8, net, np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
+    part = border.select_rows(data, np.array([5, 1, 2]))
     assert part.n_samples == 3
     np.testing.assert_array_equal(part.X.reshape(3, 3), VALUES[[5, 1, 2]])
     np.testing.assert_array_equal(part.Y, np.array([5, 1, 2]) / 8)
@@ -367,18 +367,18 @@ def test_take():
 
 
 def test_take_of_weightless_samples():
-    data = border.make_data(VALUES, np.arange(N) / 8, network(1), np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
+    data = border.validated_samples(VALUES, np.arange(N) / 8, network(1), np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
     with pytest.raises(ValueError, match="weight"):
-        border.take(data, np.array([3, 4]))
+        border.select_rows(data, np.array([3, 4]))
 
 
 def test_data_is_flat_and_described():
     net = network(3, "softmax_cross_entropy")
-    data = border.make_data(VALUES, [0, 1, 2, 0, 1, 2], net, np.dtype(np.float32))
-    assert (data.n_samples, data.judged, data.weighted, data.metric) == (N, True, False, METRIC_ARGMAX)
+    data = border.validated_samples(VALUES, [0, 1, 2, 0, 1, 2], net, np.dtype(np.float32))
+    assert (data.n_samples, data.has_targets, data.has_weights, data.metric) == (N, True, False, METRIC_ARGMAX)
     assert (data.X.shape, data.Y.shape, data.weight.shape) == ((18,), (18,), (0,))
     inputs = border.inputs_only(features(VALUES))
-    assert (inputs.n_samples, inputs.judged, inputs.weighted, inputs.metric) == (N, False, False, METRIC_NONE)
+    assert (inputs.n_samples, inputs.has_targets, inputs.has_weights, inputs.metric) == (N, False, False, METRIC_NONE)
 
 
 @pytest.mark.parametrize("many", (False, True))
@@ -386,9 +386,9 @@ def test_weights_whose_sum_overflows(many):
     weight = np.array([1e308, 1e308, 5e307, 0.0])
     x, y, f8 = np.zeros((4, 3)), np.array([0, 1, 0, 1]), np.dtype("float64")
     if many:
-        found = make_nets_data(x, y, network(), f8, 3, np.tile(weight, (3, 1)))[0].weight.reshape(3, 4)[1]
+        found = validated_population_samples(x, y, network(), f8, 3, np.tile(weight, (3, 1)))[0].weight.reshape(3, 4)[1]
     else:
-        found = border.make_data(x, y, network(), f8, weight).weight
+        found = border.validated_samples(x, y, network(), f8, weight).weight
     np.testing.assert_allclose(found, np.array([1.0, 1.0, 0.5, 0.0]) * 4 / 2.5)
 
 

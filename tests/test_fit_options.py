@@ -5,14 +5,14 @@ import json
 import numpy as np
 
 from fastmlp import SGD, EarlyStopping
-from fastmlp.kernels.structs import METRIC_NONE, Data
+from fastmlp.kernels.structs import METRIC_NONE, Samples
 from fastmlp.training.fit_options import Options
 
 
 def samples(n, weighted):
-    return Data(
-        n_samples=n, X=np.zeros(2 * n), Y=np.zeros(n), weighted=weighted, weight=np.ones(n if weighted else 0),
-        judged=True, metric=METRIC_NONE,
+    return Samples(
+        n_samples=n, X=np.zeros(2 * n), Y=np.zeros(n), has_weights=weighted, weight=np.ones(n if weighted else 0),
+        has_targets=True, metric=METRIC_NONE,
     )  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def test_a_description_is_json_and_keeps_no_data():
         early_stopping=EarlyStopping(4), callbacks=(), verbose=0,
     )  # fmt: skip
     describe = options.description(samples(5, True), samples(2, False), 2, "cosine")
-    assert not any(isinstance(cell.cell_contents, (np.ndarray, Data)) for cell in describe.__closure__)
+    assert not any(isinstance(cell.cell_contents, (np.ndarray, Samples)) for cell in describe.__closure__)
     found = json.loads(json.dumps(describe()))
     assert (found["n_samples"], found["n_validation"], found["weighted"], found["n_threads"]) == (5, 2, True, 2)
     assert (found["optimizer"], found["schedule"]) == (repr(SGD(0.5)), "cosine")

@@ -32,85 +32,95 @@ def test_family_is_one_there_is(sizes, rows):
 
 
 def test_small_nets_have_samples_in_lanes():
-    assert choose_family(network(XOR), 4) == "per_sample_narrow"
-    assert choose_family(network(XOR), 32) == "per_sample_wide"
-    assert choose_family(network((784, 200, 10)), 128) == "replicas"
-    assert choose_family(network((784, 200, 10)), 2048) == "per_layer"
-    assert choose_family(network(LARGE), 128) == "per_layer"
+    assert choose_family(network(XOR), 4) == "batch_simd_4"
+    assert choose_family(network(XOR), 32) == "batch_simd_16"
+    assert choose_family(network((784, 200, 10)), 128) == "layerwise_data_parallel"
+    assert choose_family(network((784, 200, 10)), 2048) == "layerwise"
+    assert choose_family(network(LARGE), 128) == "layerwise"
 
 
 def test_few_outputs_count_where_a_batch_is_one_sample():
-    assert choose_family(network((784, 1)), 1) == "replicas"
-    assert choose_family(network((784, 1)), 2) == choose_family(network((8, 16, 1)), 1) == "per_sample_narrow"
+    assert choose_family(network((784, 1)), 1) == "layerwise_data_parallel"
+    assert choose_family(network((784, 1)), 2) == choose_family(network((8, 16, 1)), 1) == "batch_simd_4"
 
 
 def test_deep_narrow_nets_are_replicas_whatever_the_batch():
     for rows in (16, 128, 1024):
-        assert choose_family(network((64, *64 * (64,), 10)), rows) == "replicas"
-        assert choose_family(network((64, *16 * (128,), 10)), rows) == "replicas"
-        assert choose_family(network((64, *8 * (256,), 10)), rows) == "per_layer"
-    assert choose_family(network((64, *400 * (64,), 10)), 128) == "per_layer"
+        assert choose_family(network((64, *64 * (64,), 10)), rows) == "layerwise_data_parallel"
+        assert choose_family(network((64, *16 * (128,), 10)), rows) == "layerwise_data_parallel"
+        assert choose_family(network((64, *8 * (256,), 10)), rows) == "layerwise"
+    assert choose_family(network((64, *400 * (64,), 10)), 128) == "layerwise"
 
 
 def test_family_of_a_step_that_one_thread_is_enough_for():
-    assert choose_family(network((16, 32, 1)), 64) == "per_sample_wide"
-    assert choose_family(network((16, 32, 1)), 1024) == "per_sample_replicas"
-    assert choose_family(network((30, 40, 40, 2)), 16) == choose_family(network((30, 60, 60, 2)), 64) == "replicas"
-    assert choose_family(network((30, 40, 40, 2)), 64) == "per_sample_replicas"
+    assert choose_family(network((16, 32, 1)), 64) == "batch_simd_16"
+    assert choose_family(network((16, 32, 1)), 1024) == "batch_simd_data_parallel"
+    assert (
+        choose_family(network((30, 40, 40, 2)), 16)
+        == choose_family(network((30, 60, 60, 2)), 64)
+        == "layerwise_data_parallel"
+    )
+    assert choose_family(network((30, 40, 40, 2)), 64) == "batch_simd_data_parallel"
 
 
 def test_few_outputs_count_little():
     """A logistic regression has many weights, but a product with one column wastes most of its registers."""
-    assert choose_family(network((1000, 1)), 100) == "per_sample_wide"
-    assert choose_family(network((1000, 8)), 32) == "replicas"
-    assert choose_family(network((1000, 3)), 8) == "replicas"
+    assert choose_family(network((1000, 1)), 100) == "batch_simd_16"
+    assert choose_family(network((1000, 8)), 32) == "layerwise_data_parallel"
+    assert choose_family(network((1000, 3)), 8) == "layerwise_data_parallel"
 
 
 def test_layers_whose_outputs_leave_much_of_a_tile_empty():
     for sizes in ((1000, 8), (64, 100, 10), (64, *40 * (50,), 10)):
-        assert choose_family(network(sizes), 200) == "per_sample_replicas"
-        assert choose_family(network(sizes), 32) == "replicas"
+        assert choose_family(network(sizes), 200) == "batch_simd_data_parallel"
+        assert choose_family(network(sizes), 32) == "layerwise_data_parallel"
     for sizes in ((1000, 8), (64, 100, 10)):
-        assert choose_family(network(sizes), 10_000) == "replicas", "there is work for more than eight threads"
+        assert choose_family(network(sizes), 10_000) == "layerwise_data_parallel", (
+            "there is work for more than eight threads"
+        )
     for sizes in ((64, 64, 32, 10), (64, 128, 10), (64, 200, 10), (64, 100, 96, 10), (784, 100, 10)):
-        assert choose_family(network(sizes), 200) == "replicas"
+        assert choose_family(network(sizes), 200) == "layerwise_data_parallel"
 
 
 def test_family_of_a_forward_pass():
-    assert choose_evaluation_family(network(XOR), 4) == "per_sample_narrow"
-    assert choose_evaluation_family(network(XOR), 1000) == "per_sample_wide"
-    assert choose_evaluation_family(network(XOR, dropout=0.5), 1000) == "per_sample_wide", "which draws no masks"
-    assert choose_evaluation_family(network((16, 32, 1)), 4) == "per_layer"
+    assert choose_evaluation_family(network(XOR), 4) == "batch_simd_4"
+    assert choose_evaluation_family(network(XOR), 1000) == "batch_simd_16"
+    assert choose_evaluation_family(network(XOR, dropout=0.5), 1000) == "batch_simd_16", "which draws no masks"
+    assert choose_evaluation_family(network((16, 32, 1)), 4) == "layerwise"
 
 
 @pytest.mark.parametrize("dropout", (0.5, (0.0, 0.1), (0.1, 0.0)))
 def test_dropout_needs_masks(dropout):
     """Nets with samples as lanes have none: they would train without dropout, silently."""
-    assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "replicas"
-    assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) == "per_sample_narrow"
+    assert choose_family(network((2, 3, 3, 1), dropout=dropout), 4) == "layerwise_data_parallel"
+    assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) == "batch_simd_4"
 
 
 @pytest.mark.parametrize(
     "sizes, n_nets, rows, wanted",
     [
-        (XOR, 1, 4, "lanes"), ((64, 64, 32, 10), 100, 32, "lanes"), ((64, 128, 64, 10), 1000, 32, "batched"),
-        (LARGE, 2, 128, "batched"), (LARGE, 1, 128, "alone"), (LARGE, 2, 2048, "alone"),
+        (XOR, 1, 4, "population_simd"),
+        ((64, 64, 32, 10), 100, 32, "population_simd"),
+        ((64, 128, 64, 10), 1000, 32, "batched_gemm"),
+        (LARGE, 2, 128, "batched_gemm"),
+        (LARGE, 1, 128, "one_by_one"),
+        (LARGE, 2, 2048, "one_by_one"),
     ],
-)  # fmt: skip
+)
 def test_family_of_nets_on_a_gpu(sizes, n_nets, rows, wanted):
     """In a block if memory is large enough, in step, or alone if a step fills the card or there is one net."""
     choose = lambda *more, dtype="float32": choose_nets_family(
         network(sizes), n_nets, rows, Device("cuda:0", "a test"), np.dtype(dtype), *more
     )
     assert choose() == choose("tf32") == wanted
-    assert choose("exact", True) == "alone", "inputs stream"
+    assert choose("exact", True) == "one_by_one", "inputs stream"
     if sizes == (64, 64, 32, 10):
-        assert choose(dtype="float64") == "batched", "twice the memory"
+        assert choose(dtype="float64") == "batched_gemm", "twice the memory"
     if sizes == (64, 128, 64, 10):
-        assert choose("exact") == "batched"
+        assert choose("exact") == "batched_gemm"
     assert (
         choose_nets_family(network((64, 128, 64, 10)), 9, 32, Device("cuda:0", ""), np.dtype("float32"), "float16")
-        == "alone"
+        == "one_by_one"
     )
 
 
@@ -120,14 +130,19 @@ PRECISIONS = ("exact", "tf32", "bfloat16", "float16")
 @pytest.mark.parametrize(
     "sizes, rows, settings, exact, half",
     [
-        ((4, 32, 3), 32, {}, "per_net", "narrow"), ((128, 128, 128, 3), 32, {}, "per_layer", "narrow"),
-        ((4, 129, 3), 32, {}, "per_net", "per_net"), ((129, 128, 128, 3), 32, {}, "per_layer", "per_layer"),
-        ((4, 32, 129), 32, {}, "per_net", "per_net"), ((4, 32, 3), 32, {"dropout": 0.5}, "per_net", "per_net"),
-        ((128, 128, 128, 3), 32, {"dropout": (0.0, 0.1)}, "per_layer", "per_layer"),
-        ((19_999, 1), 32, {}, "per_net", "per_net"), ((20_000, 1), 32, {}, "per_layer", "per_layer"),
-        ((4, 32, 3), 7352, {}, "per_net", "narrow"), ((4, 32, 3), 7353, {}, "per_layer", "narrow"),
+        ((4, 32, 3), 32, {}, "small_net", "fused_tensor_core"),
+        ((128, 128, 128, 3), 32, {}, "layerwise", "fused_tensor_core"),
+        ((4, 129, 3), 32, {}, "small_net", "small_net"),
+        ((129, 128, 128, 3), 32, {}, "layerwise", "layerwise"),
+        ((4, 32, 129), 32, {}, "small_net", "small_net"),
+        ((4, 32, 3), 32, {"dropout": 0.5}, "small_net", "small_net"),
+        ((128, 128, 128, 3), 32, {"dropout": (0.0, 0.1)}, "layerwise", "layerwise"),
+        ((19_999, 1), 32, {}, "small_net", "small_net"),
+        ((20_000, 1), 32, {}, "layerwise", "layerwise"),
+        ((4, 32, 3), 7352, {}, "small_net", "fused_tensor_core"),
+        ((4, 32, 3), 7353, {}, "layerwise", "fused_tensor_core"),
     ],
-)  # fmt: skip
+)
 def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half):
     """A block of its own up to 20,000 parameters and 4e6 multiply-adds a step; all layers in one kernel up to 128
     units, without dropout, in float32, if halves are allowed. Otherwise the permission changes nothing.
@@ -145,30 +160,32 @@ def test_limits_of_a_block():
     assert products(network((4, 32, 3)), 7352) <= 4_000_000 < products(network((4, 32, 3)), 7353)
 
 
-@pytest.mark.parametrize("n_nets, wanted", [(2, "alone"), (32, "lanes"), (1000, "lanes")])
+@pytest.mark.parametrize("n_nets, wanted", [(2, "one_by_one"), (32, "population_simd"), (1000, "population_simd")])
 def test_family_of_nets_on_a_processor(n_nets, wanted):
     """Lanes must be filled for nets of some thousands of parameters."""
     device, f4 = Device("cpu", "a test"), np.dtype("float32")
     assert choose_nets_family(network((20, 64, 32, 2)), n_nets, 16, device, f4) == wanted
-    assert choose_nets_family(network(LARGE), n_nets, 32, device, f4) == "alone"
+    assert choose_nets_family(network(LARGE), n_nets, 32, device, f4) == "one_by_one"
 
 
 @pytest.mark.parametrize("available", (1, 2, 64))
 def test_threads(available, monkeypatch):
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
     large = network(LARGE)
-    counts = [choose_threads(large, "per_layer", rows) for rows in (1, 8, 16, 64, 256, 4096, 100_000)]
+    counts = [choose_threads(large, "layerwise", rows) for rows in (1, 8, 16, 64, 256, 4096, 100_000)]
     assert counts == sorted(counts)
     assert (counts[0], counts[-1]) == (1, available)
     assert all(count * 8 <= rows for count, rows in zip(counts[1:], (8, 16, 64, 256, 4096, 100_000), strict=True))
-    assert choose_threads(network(XOR), "per_layer", 8) == choose_threads(network(XOR), "replicas", 8) == 1
+    assert (
+        choose_threads(network(XOR), "layerwise", 8) == choose_threads(network(XOR), "layerwise_data_parallel", 8) == 1
+    )
     small = network((64, 64, 32, 10))
-    assert choose_threads(small, "per_layer", 64) == 1
-    assert choose_threads(small, "replicas", 64) == min(2, available), "which exchange less"
-    assert choose_threads(small, "replicas", 10_000) == available
-    assert choose_threads(network((16, 32, 1)), "per_sample_replicas", 512) == min(2, available)
-    assert choose_threads(network((16, 32, 1)), "per_sample_replicas", 100_000) == min(8, available)
-    for family in ("per_sample_narrow", "per_sample_wide"):
+    assert choose_threads(small, "layerwise", 64) == 1
+    assert choose_threads(small, "layerwise_data_parallel", 64) == min(2, available), "which exchange less"
+    assert choose_threads(small, "layerwise_data_parallel", 10_000) == available
+    assert choose_threads(network((16, 32, 1)), "batch_simd_data_parallel", 512) == min(2, available)
+    assert choose_threads(network((16, 32, 1)), "batch_simd_data_parallel", 100_000) == min(8, available)
+    for family in ("batch_simd_4", "batch_simd_16"):
         assert choose_threads(large, family, 100_000) == 1
 
 

@@ -7,13 +7,13 @@ import pytest
 
 import fastmlp.execution.buffer_cache
 from fastmlp import MLP, OptimizerState, Population
-from fastmlp.execution.buffer_cache import leftovers
+from fastmlp.execution.buffer_cache import buffers
 
 DATA = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
 
 
 def buffers_left(use):
-    return leftovers.left[use][1]
+    return buffers.released[use][1]
 
 
 def one_fit(hidden, X=DATA[0], **settings):
@@ -27,7 +27,7 @@ def one_fit(hidden, X=DATA[0], **settings):
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
     """And trains to the same bits in them, whatever is in them."""
-    leftovers.left.clear()
+    buffers.released.clear()
     first = one_fit(hidden, shuffle=shuffle)
     left = buffers_left("a net")
     one_fit(hidden, X=np.full_like(DATA[0], 3.0e38), shuffle=shuffle, batch_size=16)  # leaves infinities
@@ -41,31 +41,31 @@ def test_a_fit_has_the_buffers_that_one_alike_has_left(hidden, shuffle):
 @pytest.mark.parametrize("hidden", (5, 50, 300))
 @pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "adagrad"))
 def test_what_a_fit_has_left_in_its_arrays_does_not_matter(hidden, optimizer):
-    leftovers.left.clear()
+    buffers.released.clear()
     first = one_fit(hidden, optimizer=optimizer)
-    room = buffers_left("a net").room
+    room = buffers_left("a net").scratch
     arrays = [x for x in room.values() if isinstance(x, np.ndarray)]
     # The gradient, the optimiser's state and scalars, and parameters to go back to, which a second call has twice.
     assert len(arrays) in (4, 5)
     for array in arrays:
         array[:] = np.nan
     np.testing.assert_array_equal(one_fit(hidden, optimizer=optimizer), first)
-    assert buffers_left("a net").room is room
+    assert buffers_left("a net").scratch is room
 
 
 def test_a_fit_goes_on_at_the_pace_of_one_alike():
-    leftovers.left.clear()
+    buffers.released.clear()
     one_fit(50)
-    pace = buffers_left("a net").room["pace"]
+    pace = buffers_left("a net").scratch["pace"]
     n_steps = pace.next()[1]
     one_fit(50, epochs=2000)
-    assert buffers_left("a net").room["pace"] is pace
+    assert buffers_left("a net").scratch["pace"] is pace
     assert pace.next()[1] > n_steps
 
 
 def test_an_optimizer_state_is_nobody_elses():
     """A fit that others go on from leaves its state to them, not to the next fit."""
-    leftovers.left.clear()
+    buffers.released.clear()
     state = OptimizerState()
     one_fit(50, optimizer_state=state)
     kept = state.array.copy()
@@ -83,7 +83,7 @@ def some_nets(n_rows, X=DATA[0], **settings):
 @pytest.mark.parametrize("batch_size", (4, 7))
 def test_a_population_has_the_buffers_that_one_alike_has_left(batch_size, shuffle):
     """And trains to the same bits in them, whatever is in them, and on fewer samples."""
-    leftovers.left.clear()
+    buffers.released.clear()
     settings = {"batch_size": batch_size, "shuffle": shuffle}
     first = [some_nets(n, **settings) for n in (7, 3)]
     for n, result in zip((7, 3), first, strict=True):
@@ -107,10 +107,10 @@ def test_a_fit_within_a_fit_has_buffers_of_its_own():
 
 def test_large_buffers_are_not_left(monkeypatch):
     monkeypatch.setattr(fastmlp.execution.buffer_cache, "MOST_BYTES", 1000)
-    leftovers.left.clear()
+    buffers.released.clear()
     one_fit(50)
     some_nets(7)
-    assert not leftovers.left.keys() & {"a net", "nets", "judgement"}
+    assert not buffers.released.keys() & {"a net", "nets", "judgement"}
 
 
 FORKED_AFTER_FITS = """

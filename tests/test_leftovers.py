@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.execution.buffer_cache import MOST_BYTES, Leftovers
+from fastmlp.execution.buffer_cache import MOST_BYTES, BufferCache
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 
 DATA = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
 
 
 @pytest.fixture
 def leftovers():
-    left = Leftovers()
+    left = BufferCache()
     yield left
     left.forget()
 
@@ -47,12 +47,12 @@ def test_each_thread_has_its_own(leftovers):
 
 
 def test_a_team_is_used_again(leftovers):
-    with leftovers.team_of(backend, 2) as team:
-        assert isinstance(team, Team)
-        with leftovers.team_of(backend, 2) as within, leftovers.team_of(backend, 3) as larger:
+    with leftovers.borrow_team(backend, 2) as team:
+        assert isinstance(team, ThreadTeam)
+        with leftovers.borrow_team(backend, 2) as within, leftovers.borrow_team(backend, 3) as larger:
             assert within is not team
             assert larger.n_ranks == 3
-    with leftovers.team_of(backend, 2) as again, leftovers.team_of(backend, 3) as also:
+    with leftovers.borrow_team(backend, 2) as again, leftovers.borrow_team(backend, 3) as also:
         assert again in (team, within)
         assert also is larger
 
@@ -60,14 +60,14 @@ def test_a_team_is_used_again(leftovers):
 def test_a_team_is_ended_by_an_exception(leftovers):
     """It may have come in the midst of anything."""
     before = _count()
-    with pytest.raises(KeyboardInterrupt), leftovers.team_of(backend, 3) as team:
+    with pytest.raises(KeyboardInterrupt), leftovers.borrow_team(backend, 3) as team:
         raise KeyboardInterrupt
     for _ in range(1000):
         if _count() == before:
             break
         time.sleep(0.01)
     assert _count() == before
-    with leftovers.team_of(backend, 3) as another:
+    with leftovers.borrow_team(backend, 3) as another:
         assert another is not team
 
 

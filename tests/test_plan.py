@@ -21,7 +21,7 @@ def test_columns_do_not_collide():
     """Samples are columns: units' columns that lie a power of two apart would fall into few places of a cache."""
     net = describe_net(network((64, 8, 8, 10)))
     for rows in (1, 100, 512, 1000, 1024, 4096):
-        work = backend.make_work("per_sample_wide", net, rows, rows, 1, False, np.dtype(np.float32), "exact")
+        work = backend.make_work("batch_simd_16", net, rows, rows, 1, False, np.dtype(np.float32), "exact")
         assert rows <= work.columns < rows + 32
         assert work.columns * 4 % 2048
 
@@ -36,9 +36,9 @@ def test_description():
     assert net.weight_offsets.tolist() == [0, 20, 44]
     assert net.bias_offsets.tolist() == [15, 40, 52]
     assert net.keep_z.tolist() == [1, 0, 1], "gelu's derivative and the loss read z"
-    assert net.derivative_of_z.tolist() == [1, 0, 0]
+    assert net.derivative_needs_z.tolist() == [1, 0, 0]
     assert net.dropout.tolist() == [0.1, 0.2, 0.0]
-    assert (net.loss_constant, net.natural, net.loss_width, net.l2) == (0.5, False, 2, 0.3)
+    assert (net.loss_constant, net.delta_is_wrt_logit, net.loss_width, net.l2) == (0.5, False, 2, 0.3)
     assert net.n_padded >= 54
 
 
@@ -54,7 +54,7 @@ def test_description():
     ids=str,
 )
 def test_middle(settings, middle):
-    assert describe_net(network((3, 2), **settings)).middle == middle
+    assert describe_net(network((3, 2), **settings)).class_threshold == middle
 
 
 def test_one_compilation_serves_every_net(rng):
@@ -68,7 +68,7 @@ def test_one_compilation_serves_every_net(rng):
         net.fit(X, y, epochs=1, validation_fraction=0.2, verbose=0)
         net.loss_and_gradient(X, y)
         net.evaluate(X, y), net.predict(X)
-    for family in ("per_layer", "per_sample_wide"):
+    for family in ("layerwise", "batch_simd_16"):
         for kernel in (backend.TRAIN[family], backend.EVALUATE[family]):
             of_float32 = {
                 found.signature for (name, _), found in _entries.items() if name == kernel and "<f4" in found.signature

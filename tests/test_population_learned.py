@@ -23,8 +23,8 @@ def judged(monkeypatch):
         found.append(len(members))
         return real(network, device, params, data, strides, members)
 
-    real = evaluate.judge_nets
-    monkeypatch.setattr(evaluate, "judge_nets", judge_nets)
+    real = evaluate.evaluate_nets
+    monkeypatch.setattr(evaluate, "evaluate_nets", judge_nets)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from reference import ReferenceMLP
 
 import fastmlp
-from fastmlp.execution.buffer_cache import leftovers
+from fastmlp.execution.buffer_cache import buffers
 
 NETS = {
     "lanes of samples": ((3, 4, 2), "float32"),
@@ -64,7 +64,7 @@ def test_nothing_given_or_returned_is_kept_or_written_again():
         known = weakref.ref(X)
         del X
         assert known() is None, "inputs are kept alive"
-    assert leftovers.prediction[2] is not None, "calls that are alike keep what they need"
+    assert buffers.prediction[2] is not None, "calls that are alike keep what they need"
     assert len({output.tobytes() for output in outputs}) == 5
     known = weakref.ref(outputs.pop())
     assert known() is None, "outputs are kept alive"
@@ -79,7 +79,7 @@ def test_threads_have_their_own():
         for _ in range(300):
             if not np.array_equal(net.predict(X[k]), expected[k]):
                 wrong.append(k)
-        kept[k] = leftovers.prediction[2]
+        kept[k] = buffers.prediction[2]
 
     threads = [threading.Thread(target=ask, args=(k,)) for k in range(4)]
     for thread in threads:
@@ -95,8 +95,8 @@ def test_a_net_that_two_threads_predict_with_is_not_kept_alive(monkeypatch):
     net = fastmlp.MLP((300, 300, 2), device="cpu", random_state=0)
     for k in range(3):
         net.predict(rows(300, net, k))
-    assert leftovers.plan.n_threads == 2
-    assert leftovers.prediction[0] is not net.padded_params
+    assert buffers.plan.n_threads == 2
+    assert buffers.prediction[0] is not net.padded_params
 
 
 def test_bad_inputs_after_good_ones_are_refused():

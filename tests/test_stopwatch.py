@@ -40,7 +40,7 @@ def cold(monkeypatch):
     from fastmlp.console import stopwatch
     from fastmlp.execution import buffer_cache
 
-    clock, team_of = stopwatch.time.perf_counter, buffer_cache.Leftovers.team_of
+    clock, team_of = stopwatch.time.perf_counter, buffer_cache.BufferCache.team_of
     ahead = [0.0]
 
     def waits(self, *arguments):
@@ -49,7 +49,7 @@ def cold(monkeypatch):
             wait_for_others(40.0)
         return team_of(self, *arguments)
 
-    monkeypatch.setattr(buffer_cache.Leftovers, "team_of", waits)
+    monkeypatch.setattr(buffer_cache.BufferCache, "team_of", waits)
     monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: clock() + ahead[0])
 
 

@@ -73,7 +73,7 @@ class Fastmlp:
         import numba
 
         from fastmlp.kernels.cpu.single_net.optimizer_step import update
-        from fastmlp.kernels.formulas.update_rules import RULES, Settings
+        from fastmlp.kernels.formulas.update_rules import RULES, StepSettings
         from fastmlp.kernels.jit.decorators import OPTIONS
         from fastmlp.kernels.simd.load_store import offset
 
@@ -86,7 +86,7 @@ class Fastmlp:
                 powers[1] *= np.float32(0.999)
                 rate = h[0] / (one - powers[0])
                 root = one / np.sqrt(one - powers[1])
-                settings = Settings(zero, h[1], h[2], h[3], zero, zero, zero, zero, rate, one, root, zero)
+                settings = StepSettings(zero, h[1], h[2], h[3], zero, zero, zero, zero, rate, one, root, zero)
                 update(rule, offset(p, 0), offset(g, 0), offset(s, 0), 0, n, n, settings)
 
         p, state = self.zeros(n), self.zeros(2 * n)

@@ -4,7 +4,7 @@ Team                         the threads of one fit
 make_work                    a family's buffers for batches of up to `rows` samples
 train, evaluate              run kernels on what plan.py built
 predict_again                the host's: evaluate, for calls that are alike and take microseconds
-NetsWork                     the buffers of a population's fit or evaluation; what is in training is in them
+PopulationRun                     the buffers of a population's fit or evaluation; what is in training is in them
 train_nets, evaluate_nets    the same for the nets of a population
 on                           a context in which one of several devices of the kind is the current one
 to_device, to_host, place, synchronize
@@ -22,52 +22,52 @@ from ..formulas.counter_rng import BLOCK
 from ..formulas.update_rules import CODES as RULE_CODES
 from ..formulas.update_rules import MOST_STATE, Rule
 from ..structs import (
-    ALWAYS_REPLICAS,
+    DATA_PARALLEL_PARAMS,
     DIVERGED_NET,
+    EVALUATION_CHUNK_ROWS,
     HYPER,
-    JUDGED_ROWS,
     MOST_RECORDS,
     NET_HYPER,
     RUNNING,
-    Course,
-    Data,
-    Memory,
-    Net,
+    NetSpec,
+    Samples,
+    TrainConfig,
+    TrainState,
     Unfinished,
     aligned_zeros,
     parts_of,
 )
-from .threads.thread_team import Team as Team
+from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import single_net_lookup
 from .unrolled.population_lookup import has_straight_line, straight_line_address
 from .workspace import (
-    COLLIDING,
+    ALIASING_STRIDE,
+    CHUNK_ROWS,
+    FALSE_SHARING_GAP,
     FILLED,
-    GAP,
     GROUP_COLUMNS,
+    INTERLEAVED_SAMPLES,
     LANES,
+    LANES_LARGE,
+    LANES_SMALL,
+    LARGE_NET_PARAMS,
     LINE_OF_COUNTS,
     LOSS,
-    NARROW,
     OWN,
     PARTIAL_COLUMNS,
     REPLICAS,
     RIGHT,
     ROWS,
-    STAYING_PARAMS,
     SUMS,
-    TOGETHER,
-    UNIT,
-    WIDE,
-    Block,
-    LayerWork,
-    SampleWork,
+    BatchWorkspace,
+    LaneBlock,
+    LayerwiseWorkspace,
+    chunk_rows,
     packed_delta_starts,
     packed_starts,
     panel_starts,
-    piece_of,
     scratch_size,
-    weight_pieces,
+    weight_chunks,
 )
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
@@ -88,7 +88,7 @@ def to_host(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def place(data: Data) -> Data:
+def place(data: Samples) -> Samples:
     """The samples in the host's memory."""
     host = lambda array: array if isinstance(array, np.ndarray) else array.get()
     if isinstance(data.X, np.ndarray):
@@ -106,19 +106,19 @@ def synchronize() -> None:
 
 
 def make_work(
-    family: str, net: Net, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
+    family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Any:
     """Every buffer a family needs for batches, or stages of batches, of up to `rows` samples, from data of n_samples.
     precision : a permission to round, of which processors make no use
     """
     sizes = [int(size) for size in net.sizes]
-    by_layers = family in ("per_layer", "replicas")
-    parts = {"replicas": REPLICAS, "per_sample_replicas": parts_of(rows)}.get(family, 1)
+    by_layers = family in ("layerwise", "layerwise_data_parallel")
+    parts = {"layerwise_data_parallel": REPLICAS, "batch_simd_data_parallel": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
     # Either one rank trains it or two replicas, whose shares are halves of a batch and all of the weights.
-    whole = family == "replicas" and net.n_padded <= ALWAYS_REPLICAS and ranks <= REPLICAS
+    whole = family == "layerwise_data_parallel" and net.n_padded <= DATA_PARALLEL_PARAMS and ranks <= REPLICAS
     sharing = 0 if whole else ranks
-    piece = piece_of(rows, net.n_padded, sharing)
+    piece = chunk_rows(rows, net.n_padded, sharing)
     sums = (-(-rows // ROWS), GROUP_COLUMNS) if by_layers else (max(ranks, parts), PARTIAL_COLUMNS)
     walk = {
         "partial": aligned_zeros(sums, np.dtype(np.float64)),
@@ -126,7 +126,7 @@ def make_work(
         "words": np.zeros(BLOCK, np.uint64),
     }
     panels = panel_starts(sizes, dtype.itemsize)
-    n_given = parts * (net.n_padded + GAP) if parts > 1 else 0
+    n_given = parts * (net.n_padded + FALSE_SHARING_GAP) if parts > 1 else 0
     exchange = {
         "parts_own": aligned_zeros(n_given, dtype),
         "parts_given": aligned_zeros(2 * n_given if ranks > 1 else 0, dtype),
@@ -141,12 +141,12 @@ def make_work(
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
         packs, n_packed = packed_starts(sizes, rows // ranks, ranks, dtype.itemsize)
-        copies = 2 if ranks == 2 and net.n_padded <= STAYING_PARAMS else 1  # others come from memory anyway
+        copies = 2 if ranks == 2 and net.n_padded <= LARGE_NET_PARAMS else 1  # others come from memory anyway
         delta_packs, n_delta = packed_delta_starts(sizes, rows, dtype.itemsize)
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
-        work = LayerWork(
+        work = LayerwiseWorkspace(
             rows=rows, piece=piece,
-            weight_pieces=weight_pieces(sizes, sharing),
+            weight_pieces=weight_chunks(sizes, sharing),
             taken=aligned_zeros((2, ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),
@@ -157,29 +157,29 @@ def make_work(
             mask=aligned_zeros(total if drops else 0, dtype),
             y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
             weight=aligned_zeros(rows if shuffle else 0, dtype),
-            squares=np.zeros(2 * sum(-(-size // UNIT) for size in sizes)),
+            squares=np.zeros(2 * sum(-(-size // CHUNK_ROWS) for size in sizes)),
             halves=parts > 1,
             copies=copies,
-            n_packed=n_packed + GAP,
-            packed=aligned_zeros(copies * (n_packed + GAP), dtype),
+            n_packed=n_packed + FALSE_SHARING_GAP,
+            packed=aligned_zeros(copies * (n_packed + FALSE_SHARING_GAP), dtype),
             packs=packs,
-            n_transposed=int(panels[-1]) + GAP,
-            transposed=aligned_zeros(copies * (int(panels[-1]) + GAP), dtype),
+            n_transposed=int(panels[-1]) + FALSE_SHARING_GAP,
+            transposed=aligned_zeros(copies * (int(panels[-1]) + FALSE_SHARING_GAP), dtype),
             panels=panels,
             n_scratch=n_scratch,
             scratch=aligned_zeros((ranks, n_scratch), dtype),
             **exchange, **walk,
         )  # fmt: skip
         return _with_replicas(work, net.n_padded, others)
-    columns = _padded(-(-rows // parts), NARROW if family == "per_sample_narrow" else WIDE)
-    if columns * dtype.itemsize % COLLIDING == 0:
-        columns += WIDE
-    pieces = lambda n: aligned_zeros(parts * (n * columns + (GAP if parts > 1 else 0)), dtype)
-    work = SampleWork(
+    columns = _padded(-(-rows // parts), LANES_SMALL if family == "batch_simd_4" else LANES_LARGE)
+    if columns * dtype.itemsize % ALIASING_STRIDE == 0:
+        columns += LANES_LARGE
+    pieces = lambda n: aligned_zeros(parts * (n * columns + (FALSE_SHARING_GAP if parts > 1 else 0)), dtype)
+    work = BatchWorkspace(
         units=np.cumsum([0] + sizes).astype(np.int64),
-        rows=rows, parts=parts, columns=columns, colliding=COLLIDING // dtype.itemsize,
+        rows=rows, parts=parts, columns=columns, colliding=ALIASING_STRIDE // dtype.itemsize,
         filled=np.full(FILLED * parts, -1, np.int64),
-        a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(max(sum(sizes), WIDE)), y=pieces(sizes[-1]),
+        a=pieces(sum(sizes)), z=pieces(sum(sizes)), delta=pieces(max(sum(sizes), LANES_LARGE)), y=pieces(sizes[-1]),
         weight=pieces(1),
         **exchange, **walk,
     )  # fmt: skip
@@ -192,48 +192,55 @@ def _own_sizes(work: Any, n_padded: int) -> list[int]:
 
 
 def _own(work: Any) -> tuple[str, ...]:
-    return OWN if isinstance(work, LayerWork) else ()
+    return OWN if isinstance(work, LayerwiseWorkspace) else ()
 
 
 def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
     """Room for what n ranks have for themselves, each GAP from what is before it, the last from what is behind it."""
-    size = GAP + sum(_own_sizes(work, n_padded))
-    return work._replace(replica=aligned_zeros(n * size + GAP if n else 0, work.a.dtype))
+    size = FALSE_SHARING_GAP + sum(_own_sizes(work, n_padded))
+    return work._replace(replica=aligned_zeros(n * size + FALSE_SHARING_GAP if n else 0, work.a.dtype))
 
 
 # By name: their modules are imported only if their machine code is not on disk.
 TRAIN = {
-    "per_sample_narrow": "cpu.single_net.batch_simd.train_narrow",
-    "per_sample_wide": "cpu.single_net.batch_simd.train_wide",
-    "per_sample_replicas": "cpu.single_net.batch_simd_data_parallel.train",
-    "per_layer": "cpu.single_net.layerwise.train",
-    "replicas": "cpu.single_net.layerwise.train",  # the same bits, wherever replicas would not be faster
+    "batch_simd_4": "cpu.single_net.batch_simd.train_narrow",
+    "batch_simd_16": "cpu.single_net.batch_simd.train_wide",
+    "batch_simd_data_parallel": "cpu.single_net.batch_simd_data_parallel.train",
+    "layerwise": "cpu.single_net.layerwise.train",
+    "layerwise_data_parallel": "cpu.single_net.layerwise.train",  # the same bits, wherever replicas would not be faster
 }
 ONE_SAMPLE = "cpu.single_net.layerwise_batch1.train"  # the last two's
 EVALUATE = {
-    family: TRAIN[family].replace("train", "evaluate")
-    for family in ("per_sample_narrow", "per_sample_wide", "per_layer")
+    family: TRAIN[family].replace("train", "evaluate") for family in ("batch_simd_4", "batch_simd_16", "layerwise")
 }
 FAMILIES = tuple(TRAIN)
 WITH_REPLICAS = "cpu.single_net.layerwise_data_parallel.train", "cpu.single_net.batch_simd_data_parallel.train"
 
 
 def train(
-    family: str, team: Team, n_ranks: int, net: Net, data: Data, course: Course, memory: Memory, work: Any,
-    first: int, n: int,
-) -> None:  # fmt: skip
+    family: str,
+    team: ThreadTeam,
+    n_ranks: int,
+    net: NetSpec,
+    data: Samples,
+    course: TrainConfig,
+    memory: TrainState,
+    work: Any,
+    first: int,
+    n: int,
+) -> None:
     """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
     dtype = memory.params.dtype
-    if family == "per_sample_narrow" and (address := single_net_lookup.address_for(net, data, course, dtype, n)):
+    if family == "batch_simd_4" and (address := single_net_lookup.address_for(net, data, course, dtype, n)):
         tiles = single_net_lookup.make_tiles(net, data, course, dtype)
         team.run(single_net_lookup.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
     kernel = TRAIN[family]
-    if isinstance(work, LayerWork) and work.rows == 1:
+    if isinstance(work, LayerwiseWorkspace) and work.rows == 1:
         kernel = ONE_SAMPLE
-    elif n_ranks == 2 and isinstance(work, LayerWork) and work.copies == 2:
-        apart = net.n_padded <= ALWAYS_REPLICAS or team.are_far()
-        if apart and family == "replicas":
+    elif n_ranks == 2 and isinstance(work, LayerwiseWorkspace) and work.copies == 2:
+        apart = net.n_padded <= DATA_PARALLEL_PARAMS or team.are_far()
+        if apart and family == "layerwise_data_parallel":
             kernel = "cpu.single_net.layerwise_data_parallel.train"
         elif not apart:
             work = work._replace(copies=1)
@@ -244,54 +251,56 @@ def train(
     team.run(kernel, dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
 
 
-def _replica(memory: Memory, work: Any, rank: int) -> tuple[Memory, Any]:
+def _replica(memory: TrainState, work: Any, rank: int) -> tuple[TrainState, Any]:
     """A rank's own, equal to rank 0's before a call."""
     sizes = _own_sizes(work, memory.params.size)
-    ends = np.cumsum([(rank - 1) * (GAP + sum(sizes)) + GAP, *sizes]).tolist()
+    ends = np.cumsum([(rank - 1) * (FALSE_SHARING_GAP + sum(sizes)) + FALSE_SHARING_GAP, *sizes]).tolist()
     params, grads, state, *others = (work.replica[first:end] for first, end in pairwise(ends))
     state = state[: memory.state.size]
     params[:], state[:] = memory.params, memory.state
     own = dict(zip(_own(work), others, strict=True))
-    if isinstance(work, LayerWork):
+    if isinstance(work, LayerwiseWorkspace):
         packed, transposed = work.packed[work.n_packed :], work.transposed[work.n_transposed :]
         own |= {"squares": np.empty_like(work.squares), "copies": 1, "packed": packed, "transposed": transposed}
     return memory._replace(params=params, grads=grads, state=state), work._replace(**own)
 
 
-def evaluate(family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray):
+def evaluate(
+    family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: np.ndarray, work, rows: int, output: np.ndarray
+):
     """(sum of losses, number right) over data, outputs (n_samples * n_outputs,) written unless `output` is empty.
 
     rows : samples a rank takes at a time; work was made for rows * n_ranks
     """
     sums = work.partial[:1]
-    if data.judged and isinstance(work, LayerWork):
-        n_groups = -(-data.n_samples // JUDGED_ROWS)
+    if data.has_targets and isinstance(work, LayerwiseWorkspace):
+        n_groups = -(-data.n_samples // EVALUATION_CHUNK_ROWS)
         if work.partial.size < n_groups * SUMS:
             work = work._replace(partial=np.empty((n_groups, SUMS)))
         sums = work.partial.reshape(-1)[: n_groups * SUMS].reshape(n_groups, SUMS)
     team.run(EVALUATE[family], params.dtype, net, data, params, work, rows, output)
-    if not data.judged:
+    if not data.has_targets:
         return 0.0, 0.0
     return float(sums[:, LOSS].sum()), float(sums[:, RIGHT].sum())
 
 
 def predict_again(
-    family: str, team: Team, net: Net, data: Data, params: np.ndarray, work, rows: int, output: np.ndarray
+    family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: np.ndarray, work, rows: int, output: np.ndarray
 ):
     """What evaluate does on one rank, as a function (X, output) of arrays like data.X and output."""
     return team.again(EVALUATE[family], params.dtype, (net, data, params, work, rows, output), (data.X, output))
 
 
-class NetsWork:
+class PopulationRun:
     """The blocks of lanes, one per rank, and the queue that they take nets from."""
 
     def __init__(
-        self, family: str, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+        self, family: str, net: NetSpec, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
         rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
     ):  # fmt: skip
-        """family : of the plan's, always "lanes" here. rows : of a batch. rule : the row of the update rule, None to
-        evaluate. loss : its code, and the metric's. lanes : of a block, if all of training is in the straight-line
-        program
+        """family : of the plan's, always "population_simd" here. rows : of a batch. rule : the row of the update rule,
+        None to evaluate. loss : its code, and the metric's. lanes : of a block, if all of training is in the
+        straight-line program
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
         drops, straight = bool((net.dropout > 0).any()), 0
@@ -300,7 +309,7 @@ class NetsWork:
         else:
             lanes = LANES
         self._made = net, n_params, rows, n_samples, shuffle, drops, straight, lanes, dtype
-        self._blocks: list[Block] = []
+        self._blocks: list[LaneBlock] = []
         self.queue = np.zeros(1, np.int64)
         self.begin(n_ranks)
         initial = rule.initial if rule is not None else ()
@@ -351,13 +360,13 @@ class NetsWork:
 
 
 def _make_block(
-    net: Net, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, lanes: int,
+    net: NetSpec, n_params: int, rows: int, n_samples: int, shuffle: bool, drops: bool, straight_line: int, lanes: int,
     dtype: np.dtype,
 ):  # fmt: skip
     sizes = [int(size) for size in net.sizes]
     n_units, keeps = sum(sizes), bool(net.keep_z.any())
     if straight_line:
-        tile = _padded(min(rows, STRAIGHT_LINE_ROWS), TOGETHER)
+        tile = _padded(min(rows, STRAIGHT_LINE_ROWS), INTERLEAVED_SAMPLES)
     else:
         fitting = TILE_BYTES // (n_units * lanes * dtype.itemsize * 2) // 4 * 4
         tile = min(rows, max(fitting, 4))
@@ -374,7 +383,7 @@ def _make_block(
         {"clock": 2, "taken": 2, "kept": 1, "filled": 2, "net": lanes, "start": lanes, "record": lanes,
          "best_epoch": lanes, "order": lanes * n_samples if shuffle else 0}, np.int64,
     )  # fmt: skip
-    return Block(
+    return LaneBlock(
         units=np.cumsum([0] + sizes).astype(np.int64),
         rows=tile,
         lanes=lanes,
@@ -389,14 +398,22 @@ def _in_one_piece(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np
     """Zeros, one after another: an allocation each would take a third of a short fit. They are GAP from what other
     ranks write.
     """
-    room, end, found = aligned_zeros(sum(sizes.values()) + 2 * GAP, dtype), GAP, {}
+    room, end, found = aligned_zeros(sum(sizes.values()) + 2 * FALSE_SHARING_GAP, dtype), FALSE_SHARING_GAP, {}
     for name, n in sizes.items():
         found[name], end = room[end : end + n], end + n
     return found
 
 
 def train_nets(
-    team: Team, net: Net, data: Data, course: Course, goal, nets, held_out: Data, work: NetsWork, n: int
+    team: ThreadTeam,
+    net: NetSpec,
+    data: Samples,
+    course: TrainConfig,
+    goal,
+    nets,
+    held_out: Samples,
+    work: PopulationRun,
+    n: int,
 ) -> None:
     """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
     work.n_members = nets.n_members
@@ -407,7 +424,7 @@ def train_nets(
     )
 
 
-def evaluate_nets(team: Team, net: Net, data: Data, nets, work: NetsWork, output: np.ndarray) -> None:
+def evaluate_nets(team: ThreadTeam, net: NetSpec, data: Samples, nets, work: PopulationRun, output: np.ndarray) -> None:
     """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
     flat, if `output` has room."""
     for block in work.blocks:

@@ -16,24 +16,28 @@ LOSS, RIGHT = 0, 1  # columns of `partial`
 SUMS = 2
 PARTIAL_COLUMNS = 16  # two cache lines a rank, so that ranks do not share one
 GROUP_COLUMNS = 2 * SUMS  # of a group of ROWS rows, whose sums are the same whatever rank has it: even and odd turns'
-UNIT = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
-NARROW, WIDE = 4, 16  # samples in a vector of the two per_sample families
-COLLIDING = 2048  # bytes; a cache has few places for lines that lie multiples of it apart, as units' columns would
+CHUNK_ROWS = 16  # rows of a weight matrix that a rank's share is a multiple of, in per_layer
+LANES_SMALL, LANES_LARGE = 4, 16  # samples in a vector of the two per_sample families
+ALIASING_STRIDE = (
+    2048  # bytes; a cache has few places for lines that lie multiples of it apart, as units' columns would
+)
 LANES = 16  # nets of a block: an AVX-512 register of float32, two of AVX2
-TOGETHER = 4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
+INTERLEAVED_SAMPLES = (
+    4  # samples of a straight-line program in turn; a tile has a multiple of them, the last perhaps of weight 0
+)
 
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers
 VECTOR_BYTES, ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
-OTHER_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less
+UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # of a block of straight-line programs, where LANES suit them less
 REPLICAS = 2  # ranks of the family of that name
-FAR = 200  # cycles of the processor's counter that a meeting of two ranks takes if they share no cache
+FAR_CYCLES = 200  # cycles of the processor's counter that a meeting of two ranks takes if they share no cache
 # Elements between what different ranks write: a page at least. A core that walks along an array fetches ahead, up to
 # the end of a page, and whoever writes there must take the lines back from it (bench/LOG.md).
-GAP = 1024
+FALSE_SHARING_GAP = 1024
 PIECE_ROWS, MOST_PIECES = 16, 64  # rows of a batch that a rank takes at a time, or more in batches that have many ...
-STAYING_PARAMS, LARGE_PIECE_ROWS = 2_000_000, 128  # parameters up to which that is so, and rows above
+LARGE_NET_PARAMS, LARGE_PIECE_ROWS = 2_000_000, 128  # parameters up to which that is so, and rows above
 PIECE_WEIGHTS, PIECES_OF_RANK = 32_768, 12  # ... and weights, or fewer in nets that have few
-K = 256  # columns of A that a product takes at a time
+K_BLOCK = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which copying B pays ...
 PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
 PANELS_FROM, PANEL_ROWS = (
@@ -45,7 +49,7 @@ PACK_FOR_TWO = 192  # the same for weights that two ranks read, whatever their r
 
 def scratch_size(n: int, itemsize: int) -> int:
     """Elements of scratch that a product with n columns of numbers of `itemsize` bytes needs."""
-    return K * (n + 2 * VECTOR_BYTES // itemsize) + 2 * K * ROWS
+    return K_BLOCK * (n + 2 * VECTOR_BYTES // itemsize) + 2 * K_BLOCK * ROWS
 
 
 def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
@@ -81,10 +85,10 @@ def packed_delta_starts(sizes: list[int], rows: int, itemsize: int) -> tuple[np.
 
 def tile_size(n_inputs: int, n_outputs: int) -> int:
     """Numbers of one batch in one_net: inputs, targets and weights, a NARROW vector each."""
-    return (n_inputs + n_outputs + 1) * NARROW
+    return (n_inputs + n_outputs + 1) * LANES_SMALL
 
 
-class Stage(NamedTuple):
+class MicroBatch(NamedTuple):
     """The rows that ranks are at: a batch, or of one that is too large for caches, some."""
 
     turn: int  # how many came before it in this call
@@ -95,7 +99,7 @@ class Stage(NamedTuple):
     batch_rows: int  # ... which has so many
 
 
-class SampleWork(NamedTuple):
+class BatchWorkspace(NamedTuple):
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
     rows: int  # of a stage at the most
     parts: int  # of a stage, in sample_replicas: from `filled` to `weight` each has a piece; floats are GAP
@@ -116,37 +120,37 @@ class SampleWork(NamedTuple):
 
 
 FILLED = 16  # two cache lines
-OWN = "a", "z", "delta", "mask", "y", "weight"  # of LayerWork, what each of two replicas has for itself
+OWN = "a", "z", "delta", "mask", "y", "weight"  # of LayerwiseWorkspace, what each of two replicas has for itself
 
 
 LINE_OF_COUNTS = 16  # int64: two cache lines
 
 
-def weight_pieces(sizes: list[int], ranks: int) -> np.ndarray:
+def weight_chunks(sizes: list[int], ranks: int) -> np.ndarray:
     """(n_layers + 1,) the number of each layer's first piece of the weights that ranks take, and how many there are:
     rows of W in whole units, and as much of b. A layer is one piece if nobody shares it, which is ranks 0.
     """
     if ranks == 0:
         return np.arange(len(sizes))
     shapes = list(pairwise(sizes))
-    most = min(max(sum(i * j for i, j in shapes) // (PIECES_OF_RANK * ranks), UNIT), PIECE_WEIGHTS)
-    return np.cumsum([0, *(min(-(-i * j // most), -(-i // UNIT)) for i, j in shapes)])
+    most = min(max(sum(i * j for i, j in shapes) // (PIECES_OF_RANK * ranks), CHUNK_ROWS), PIECE_WEIGHTS)
+    return np.cumsum([0, *(min(-(-i * j // most), -(-i // CHUNK_ROWS)) for i, j in shapes)])
 
 
-def piece_of(rows: int, n_params: int, ranks: int) -> int:
+def chunk_rows(rows: int, n_params: int, ranks: int) -> int:
     """Rows of a batch that a rank takes at a time, in whole tiles; all of them if nobody shares them, which is ranks 0.
     All weights pass by once for each piece, which is free while they stay in the third-level cache.
     """
     if ranks == 0:
         return rows
-    enough = PIECE_ROWS if n_params <= STAYING_PARAMS else LARGE_PIECE_ROWS
+    enough = PIECE_ROWS if n_params <= LARGE_NET_PARAMS else LARGE_PIECE_ROWS
     return max(1, max(min(enough, rows // ranks), -(-rows // MOST_PIECES)) // ROWS) * ROWS
 
 
-class LayerWork(NamedTuple):
+class LayerwiseWorkspace(NamedTuple):
     rows: int  # of a stage at the most
     piece: int  # rows of it that a rank takes at a time
-    weight_pieces: np.ndarray  # int64 (n_layers + 1,), the number of each layer's first piece of the weights
+    weight_chunks: np.ndarray  # int64 (n_layers + 1,), the number of each layer's first piece of the weights
     taken: np.ndarray  # int64 (2, n_ranks, LINE_OF_COUNTS), how many pieces of each rank's part, of batch and weights
     blocks: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
@@ -176,7 +180,7 @@ class LayerWork(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-class Block(NamedTuple):
+class LaneBlock(NamedTuple):
     """One rank's lanes, and the buffers of a tile of up to `rows` samples."""
 
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first

@@ -11,8 +11,8 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..structs import Course, Data, Goal, Memory, Net, Nets
-from .population.train import NetsWork as NetsWork
+from ..structs import NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
+from .population.train import PopulationRun as PopulationRun
 from .population.train import evaluate_nets as _evaluate_nets
 from .runtime.device_memory import checked_allocation, device_data
 from .runtime.device_memory import to_device as to_device
@@ -20,7 +20,7 @@ from .runtime.device_memory import to_host as to_host
 from .single_net.layerwise import LayersWork
 from .single_net.small_net import SingleWork
 
-FAMILIES = ("per_net", "per_layer", "narrow")
+FAMILIES = ("small_net", "layerwise", "fused_tensor_core")
 REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='float32'."
 
 
@@ -58,18 +58,18 @@ def synchronize() -> None:
     cupy.cuda.get_current_stream().synchronize()
 
 
-def place(data: Data) -> Data:
+def place(data: Samples) -> Samples:
     """The samples on the device; those for which there is no room stay on the host and stream."""
     return device_data(data)
 
 
 def make_work(
-    family: str, net: Net, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
+    family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Any:
     """Every buffer a family needs for batches of up to `rows` samples, from data of n_samples."""
-    if family == "per_net":
+    if family == "small_net":
         return SingleWork(net, rows, n_samples, shuffle, dtype)
-    if family == "narrow":
+    if family == "fused_tensor_core":
         from .single_net.fused_tensor_core import NarrowWork, check_card, has_room
 
         check_card(precision)
@@ -79,27 +79,45 @@ def make_work(
 
 
 def train(
-    family: str, team: Team, n_ranks: int, net: Net, data: Data, course: Course, memory: Memory, work: Any, first: int,
+    family: str,
+    team: Team,
+    n_ranks: int,
+    net: NetSpec,
+    data: Samples,
+    course: TrainConfig,
+    memory: TrainState,
+    work: Any,
+    first: int,
     n: int,
-) -> None:  # fmt: skip
+) -> None:
     """n steps of training from step `first` on; memory, whose vectors are on the device, holds the outcome."""
     work.net = net  # which may know more than the one the buffers were made for: a convergence rule's margin
     work.train(data, course, memory, first, n)
 
 
-def evaluate(family: str, team: Team, net: Net, data: Data, params: Any, work: Any, rows: int, output: Any):
+def evaluate(family: str, team: Team, net: NetSpec, data: Samples, params: Any, work: Any, rows: int, output: Any):
     """(sum of losses, number right) over data; outputs (n_samples * n_outputs,) written unless `output` is empty."""
     return work.evaluate(data, params, output)
 
 
 def train_nets(
-    team: Team, net: Net, data: Data, course: Course, goal: Goal, nets: Nets, held_out: Data, work: NetsWork, n: int
+    team: Team,
+    net: NetSpec,
+    data: Samples,
+    course: TrainConfig,
+    goal: StopCriteria,
+    nets: PopulationState,
+    held_out: Samples,
+    work: PopulationRun,
+    n: int,
 ) -> None:
     """n more epochs of the nets in training, or until no net of nets.members is left."""
     work.train(data, course, goal, nets, held_out, n)
 
 
-def evaluate_nets(team: Team, net: Net, data: Data, nets: Nets, work: NetsWork, output: Any) -> None:
+def evaluate_nets(
+    team: Team, net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any
+) -> None:
     """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
     flat, if `output` has room."""
     _evaluate_nets(net, data, nets, work, output)

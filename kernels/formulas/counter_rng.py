@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit.decorators import inner, kernel
+from ..jit.decorators import helper, kernel
 
 SHUFFLE, DROPOUT, INITIAL, FIT = 1, 2, 3, 4  # the purpose of a draw: the third word of its counter
 BLOCK = 256  # words drawn together, so that LLVM puts them into lanes
@@ -20,7 +20,7 @@ W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 HALF_WORD = np.uint64(32)
 
 
-@inner
+@helper
 def philox(c0, c1, c2, c3, seed):
     """Four 32-bit words, in uint64, for the counter (c0, c1, c2, c3) under a 64-bit seed."""
     c0, c1, c2, c3 = np.uint64(c0) & WORD, np.uint64(c1) & WORD, np.uint64(c2) & WORD, np.uint64(c3) & WORD
@@ -32,7 +32,7 @@ def philox(c0, c1, c2, c3, seed):
     return c0, c1, c2, c3
 
 
-@inner
+@helper
 def permutation(n, seed, epoch, words, order):
     """order (n,) becomes the permutation of range(n) of this epoch.
 

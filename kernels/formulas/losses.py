@@ -108,7 +108,7 @@ class Loss(NamedTuple):
     value: Callable
     delta: Callable
     outputs: tuple[str, ...]  # possible output activations, the default first; () any elementwise one
-    natural: bool  # delta is with respect to the logit
+    delta_is_wrt_logit: bool  # delta is with respect to the logit
     constant: str = ""  # the setting that is c
     targets: tuple[float, float] = (float("-inf"), float("inf"))  # what y may be
 

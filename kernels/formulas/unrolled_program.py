@@ -69,7 +69,7 @@ def program(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -
     for k in range(top, -1, -1):
         (w, b), fan_out = offsets[k], layer_sizes[k + 1]
         row = ACTIVATIONS[activations[k]]
-        cancelled = k == top and LOSSES[loss].natural
+        cancelled = k == top and LOSSES[loss].delta_is_wrt_logit
         for j in range(fan_out):
             if activations[k] != IDENTITY and not cancelled:
                 kept = f"z{k}_{j}" if row.needs_z else f"a{k}_{j}"

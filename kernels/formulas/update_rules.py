@@ -15,7 +15,7 @@ from ..jit.decorators import formula, selector
 from .numpy_math import absolute, multiply_add, ratio, sqrt, where
 
 
-class Settings(NamedTuple):
+class StepSettings(NamedTuple):
     """What update rules read, in the dtype of the parameters; the last four change from step to step."""
 
     momentum: float
@@ -28,8 +28,8 @@ class Settings(NamedTuple):
     biggest: float
     learning_rate: float  # with the schedule's factor, and Adam's 1 / (1 - beta1**t)
     decay: float  # 1 - learning rate * weight decay
-    root_correction: float  # 1 / sqrt(1 - beta2**t)
-    worse: float  # 1 if the objective has grown since the last step, else 0
+    inv_sqrt_bias_correction2: float  # 1 / sqrt(1 - beta2**t)
+    loss_increased: float  # 1 if the objective has grown since the last step, else 0
 
 
 @formula
@@ -58,7 +58,7 @@ def adam(p, g, m, v, s2, h):
     a share of what they are off, an operation less than a sum of two shares."""
     m = multiply_add(1.0 - h.beta1, g - m, m)
     v = multiply_add(1.0 - h.beta2, multiply_add(g, g, -v), v)
-    return multiply_add(-h.learning_rate, ratio(m, sqrt(v) * h.root_correction + h.epsilon), p), m, v, s2
+    return multiply_add(-h.learning_rate, ratio(m, sqrt(v) * h.inv_sqrt_bias_correction2 + h.epsilon), p), m, v, s2
 
 
 @formula
@@ -101,7 +101,7 @@ def rprop(p, g, g_before, size, step, h):
     shrunk = where(size * h.shrink < h.smallest, h.smallest, size * h.shrink)
     size = where(sign > 0.0, grown, where(sign < 0.0, shrunk, size))
     forward = where(g > 0.0, -size, where(g < 0.0, size, 0.0))
-    step = where(sign < 0.0, -h.worse * step, forward)
+    step = where(sign < 0.0, -h.loss_increased * step, forward)
     return p + step, where(sign < 0.0, 0.0, g), size, step
 
 
@@ -110,14 +110,14 @@ class Rule(NamedTuple):
     update: Callable
     n_state: int
     initial: tuple[str | float, ...] = (0.0, 0.0, 0.0)  # a number, or the setting whose value it is
-    corrects: bool = False  # whether its learning rate is corrected by powers of its betas
+    bias_correction: bool = False  # whether its learning rate is corrected by powers of its betas
 
 
 RULES = (
     Rule("sgd", sgd, 0),
     Rule("momentum", momentum, 1),
     Rule("nesterov", nesterov, 1),
-    Rule("adam", adam, 2, corrects=True),
+    Rule("adam", adam, 2, bias_correction=True),
     Rule("rmsprop", rmsprop, 1),
     Rule("adagrad", adagrad, 1),
     Rule("quickprop", quickprop, 2),

@@ -28,7 +28,7 @@ from .decorators import ENTRY, Kernel
 from .fork_lock import hold_while_forking
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
-_entries: dict[tuple[Any, Any], Entry] = {}
+_entries: dict[tuple[Any, Any], CompiledKernel] = {}
 _engines: list[Any] = []  # that hold the code
 _structs: dict[type, Struct] = {}  # of the words of each class of named tuples
 _addresses: dict[str, int] = {}  # of the functions of object files, by their names on disk
@@ -49,7 +49,7 @@ def signature(argument: Any) -> str:
     raise TypeError(f"A kernel takes numbers, arrays and named tuples of both, but not a {type(argument).__name__}.")
 
 
-class Words:
+class ArgumentPacker:
     """`words(arguments)` are what Entry.pack takes: addresses, numbers, and the words of named tuples, packed. Arrays
     must live until the call is over.
 
@@ -99,7 +99,7 @@ def _check_fields(arguments: Sequence[Any]) -> None:
                 raise TypeError(f"All {type(x).__name__} must have real numbers in the same fields, but not {x}.")
 
 
-class Entry(NamedTuple):
+class CompiledKernel(NamedTuple):
     """A compiled kernel: `entry.function(entry.pack(*words))`"""
 
     signature: str
@@ -107,7 +107,7 @@ class Entry(NamedTuple):
     pack: Callable
 
 
-def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
+def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> CompiledKernel:
     """The compiled form of a kernel for these arguments.
 
     kernel : "module.name" below this package, or one that is defined elsewhere, whose code is not kept on disk
@@ -121,14 +121,14 @@ def entry(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> Entry:
                 _check_fields(arguments)
                 text = signature(tuple(arguments))
                 function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(_load_kernel(kernel, text, tuple(arguments)))
-                found = _entries[kernel, kind] = Entry(text, function, _struct_of(arguments).pack)
+                found = _entries[kernel, kind] = CompiledKernel(text, function, _struct_of(arguments).pack)
     if CHECK_TYPES:
         given = signature(tuple(arguments))
         assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
     return found
 
 
-class Repeated:
+class PreparedCall:
     """`repeated(*arrays)` calls a kernel again with the arguments it had, but for arrays that take the places of `new`.
 
     new : arrays among the arguments or the fields of their named tuples, in order
@@ -137,8 +137,8 @@ class Repeated:
     def __init__(self, kernel: str | Kernel, kind: Any, arguments: tuple, new: tuple[np.ndarray, ...]):
         fields = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
         places = [next(i for i, x in enumerate(fields) if x is array) for array in new]
-        _, self._function, pack = entry(kernel, kind, arguments)
-        words = pack(*Words()(arguments))
+        _, self._function, pack = compiled_kernel(kernel, kind, arguments)
+        words = pack(*ArgumentPacker()(arguments))
         self._kept = [x for i, x in enumerate(fields) if i not in places]  # their words are addresses
         self._types = [signature(array) for array in new]
         layout, self._words = "=", []  # what stays in one piece each, a word after each piece but the last
@@ -159,8 +159,8 @@ class Repeated:
 
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
     """Call a kernel from this thread."""
-    found = entry(kernel, kind, arguments)
-    found.function(found.pack(*Words()(arguments)))
+    found = compiled_kernel(kernel, kind, arguments)
+    found.function(found.pack(*ArgumentPacker()(arguments)))
 
 
 def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
@@ -174,12 +174,12 @@ def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
         return machine_code(function, arguments)
 
     if isinstance(kernel, str):
-        return load(f"{kernel} {text}", compiled)
+        return load_function(f"{kernel} {text}", compiled)
     with announced():
         return _address(compiled())
 
 
-def load(name: str, compiled: Callable[[], bytes]) -> int:
+def load_function(name: str, compiled: Callable[[], bytes]) -> int:
     """The address of the function in the object file that is on disk under `name`, or that compiled() makes.
 
     Ctrl-C waits until it is there, and is handled then, or while another process has its turn.
@@ -189,7 +189,7 @@ def load(name: str, compiled: Callable[[], bytes]) -> int:
         if found is None:
             code = object_cache.read(name)
             if code is None:
-                with announced(), object_cache.turn(name):
+                with announced(), object_cache.compile_lock(name):
                     code = object_cache.read(name)
                     if code is None:
                         code = compiled()

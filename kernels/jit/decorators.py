@@ -63,12 +63,12 @@ def formula(function: Callable) -> Callable:
     return function
 
 
-def inner(function: Callable) -> Helper:
+def helper(function: Callable) -> Helper:
     """A helper of kernels. It is compiled into its callers and never cached by itself."""
     return Helper(function)
 
 
-def inlined(function: Callable) -> Helper:
+def inline_helper(function: Callable) -> Helper:
     """An inner helper that disappears into its caller: for those called from one place with named tuples, whose fields
     would be copied one by one at each call (measured: 80 ns of an epoch of 220)."""
     return Helper(function, is_inlined=True)
@@ -87,7 +87,7 @@ def selector(functions: Sequence[Any], n_arguments: int) -> Helper:
     lines += [f"    return f{len(functions) - 1}({names})"]
     scope: dict[str, Any] = {f"f{code}": f for code, f in enumerate(functions)}
     exec("\n".join(lines), scope)
-    return inner(scope["select"])
+    return helper(scope["select"])
 
 
 def loop_selector(functions: Sequence[Any], arguments: str, body: str, **names: Any) -> Helper:
@@ -101,4 +101,4 @@ def loop_selector(functions: Sequence[Any], arguments: str, body: str, **names: 
         lines += [f"        {line}" for line in inspect.cleandoc(body).replace("FORMULA", f"f{code}").splitlines()]
     scope = names | {f"f{code}": f for code, f in enumerate(functions)}
     exec("\n".join(lines), scope)
-    return inner(scope["select"])
+    return helper(scope["select"])

@@ -23,7 +23,7 @@ OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NO
 
 
 @contextmanager
-def turn(path: Path) -> Iterator[None]:
+def acquire(path: Path) -> Iterator[None]:
     """While inside, other processes wait before they enter with the same path, that of a file which is nothing else.
 
     Where files cannot be locked nobody waits. The lock of a process that dies is free, unless one that was forked from

@@ -140,10 +140,10 @@ def write(name: str, code: bytes) -> None:
         _warn_of_folder(folder, reason)
 
 
-def turn(name: str) -> AbstractContextManager[None]:
+def compile_lock(name: str) -> AbstractContextManager[None]:
     """While inside, other processes wait before they enter with this name: one compiles, the others find it."""
     path = _path(name)
-    return nullcontext() if _reason_against(path.parent) else file_lock.turn(path.with_suffix(".lock"))
+    return nullcontext() if _reason_against(path.parent) else file_lock.acquire(path.with_suffix(".lock"))
 
 
 _warned: list[Path] = []

@@ -21,7 +21,7 @@ from numba.extending import intrinsic, overload
 from ..formulas.numpy_math import exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, softplus, tanh
 from ..jit.compiler import HelperCompiler
 from ..jit.decorators import OPTIONS
-from .exp2_table import STEPS, half_power_in_steps, rest_in_steps
+from .exp2_table import STEPS, half_power_in_steps, remainder_in_steps
 from .vector import FLAGS, Vector, absolute, half_power, llvm_type, split, where, with_sign
 
 # exp needs one term less than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
@@ -235,7 +235,7 @@ def _vector_tanh_by_steps(z):
     x = x + x
     t = x * (STEPS * 1.4426950408889634) + _shift(z)
     r = x - (t - _shift(z)) * (0.6931471805599453 / STEPS)
-    q, s = r * r * _expm1_step(r) + (r + rest_in_steps(t)), half_power_in_steps(t)
+    q, s = r * r * _expm1_step(r) + (r + remainder_in_steps(t)), half_power_in_steps(t)
     half = s * q + (s - 0.5)
     return with_sign(half / (half + 1.0), z)
 

@@ -40,7 +40,7 @@ def half_power_in_steps(typing_context, t):
 
 
 @intrinsic
-def rest_in_steps(typing_context, t):
+def remainder_in_steps(typing_context, t):
     """What half_power_in_steps(t) has lost to rounding, as a share of it."""
 
     def build(context, builder, sig, args):

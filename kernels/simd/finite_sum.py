@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..jit.decorators import kernel
 from .load_store import fill, load, offset
-from .reductions import total
+from .reductions import sum_lanes
 
 LANES = 16  # one AVX-512 register of float32, two of float64
 
@@ -20,7 +20,7 @@ def total_of(x, n, out):
         s1 += load(p, i + LANES, LANES)
         s2 += load(p, i + 2 * LANES, LANES)
         s3 += load(p, i + 3 * LANES, LANES)
-    rest = float(total((s0 + s1) + (s2 + s3)))
+    rest = float(sum_lanes((s0 + s1) + (s2 + s3)))
     for i in range(whole, n):
         rest += p[i]
     out[0] = rest

@@ -84,7 +84,7 @@ def store_past_caches(typing_context, array, i, v):
 
 
 @intrinsic(prefer_literal=True)
-def load_first(typing_context, array, i, n, lanes):
+def load_partial(typing_context, array, i, n, lanes):
     """n elements of `array` from index i, zero in the other lanes; memory past them is not touched."""
     if not isinstance(lanes, types.IntegerLiteral):
         return None
@@ -104,7 +104,7 @@ def load_first(typing_context, array, i, n, lanes):
 
 
 @intrinsic
-def store_first(typing_context, array, i, n, v):
+def store_partial(typing_context, array, i, n, v):
     """array[i : i + n] = the first n lanes of v"""
 
     def build(context, builder, sig, args):
@@ -141,7 +141,7 @@ def prefetch(typing_context, array, i):
 
 
 @intrinsic
-def at(typing_context, array, i):
+def load_scalar(typing_context, array, i):
     """array[i] for i >= 0, without Numba's test for a negative index."""
 
     def build(context, builder, sig, args):
@@ -151,7 +151,7 @@ def at(typing_context, array, i):
 
 
 @intrinsic
-def converted(typing_context, array, v):
+def cast_like(typing_context, array, v):
     """The vector v in the dtype of `array`."""
     vector = Vector(array.dtype, v.lanes)
 
@@ -176,7 +176,7 @@ def offset(typing_context, pointer, i):
 
 
 @intrinsic
-def number(typing_context, array, x):
+def broadcast(typing_context, array, x):
     """x in the dtype of `array`."""
 
     def build(context, builder, sig, args):
@@ -186,7 +186,7 @@ def number(typing_context, array, x):
 
 
 @intrinsic
-def bare(typing_context, named_tuple):
+def as_pointers(typing_context, named_tuple):
     """The same named tuple with pointers to first elements in place of arrays. The caller keeps the arrays alive."""
     fields = [types.CPointer(t.dtype) if isinstance(t, types.Array) else t for t in named_tuple]
     result = types.NamedTuple(fields, named_tuple.instance_class)

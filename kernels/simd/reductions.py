@@ -23,7 +23,7 @@ def _fold(builder, v, lanes, combine):
 
 
 @intrinsic
-def total(typing_context, v):
+def sum_lanes(typing_context, v):
     """The sum over lanes, by halves."""
 
     def build(context, builder, sig, args):
@@ -60,7 +60,7 @@ def _totals(builder, vectors):
 
 
 @intrinsic
-def totals(typing_context, v0, v1, v2, v3):
+def sum_lanes_4(typing_context, v0, v1, v2, v3):
     """A vector of the four sums over lanes."""
 
     def build(context, builder, sig, args):
@@ -70,7 +70,7 @@ def totals(typing_context, v0, v1, v2, v3):
 
 
 @intrinsic
-def totals_of_both(typing_context, u0, u1, u2, u3, v0, v1, v2, v3):
+def sum_lanes_8(typing_context, u0, u1, u2, u3, v0, v1, v2, v3):
     """The same of the first four and of the last four."""
     kind = Vector(u0.dtype, 4)
 

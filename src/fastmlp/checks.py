@@ -16,7 +16,7 @@ def chosen_classes(outputs: Any, network: Network) -> Any:
     """Class numbers (..., n_samples) of outputs (..., n_samples, n_outputs)."""
     if network.n_outputs > 1:
         return outputs.argmax(axis=-1)
-    return (outputs[..., 0] > describe_net(network).middle).astype(np.int64)
+    return (outputs[..., 0] > describe_net(network).class_threshold).astype(np.int64)
 
 
 def seed_of(random_state: Any) -> int:

@@ -238,7 +238,7 @@ def _without_cuda(reason: str) -> Device:
     return Device("cpu", f"no cuda: {reason}")  # the same at each of many predictions
 
 
-def device_for(
+def choose_device(
     name: str, present: Device, inputs: Any, work: float, at_once: float, in_one_launch: bool = False
 ) -> Device:  # fmt: skip
     """The device of the next fit or prediction: under "auto" where the inputs lie, or else by the work; the present one
@@ -268,7 +268,7 @@ def device_of(values: Any) -> str | None:
     return f"cuda:{index}" if int(kind) in (2, 13) else None  # kDLCUDA, kDLCUDAManaged
 
 
-def on_device_of(values: Any) -> AbstractContextManager:
+def device_context(values: Any) -> AbstractContextManager:
     """Inside of it, the device on which an array lies is the current one of its kind; nothing, for one of the host."""
     place = device_of(values)
     return ANYWHERE if place is None else Device(place, "an array lies there").on()
@@ -283,12 +283,12 @@ def as_device_array(values: Any, dtype: Any = None) -> Any:
     """Such an array as CuPy's, C-contiguous and of this dtype; a copy is made only if it is not."""
     import cupy
 
-    with on_device_of(values):
+    with device_context(values):
         array = values if isinstance(values, cupy.ndarray) else cupy.from_dlpack(values)
         return cupy.ascontiguousarray(array, dtype)
 
 
-def in_kind(result: Any, like: Any) -> Any:
+def to_library_of(result: Any, like: Any) -> Any:
     """A device array as one of the library that `like` is of, without a copy. Arrays of the host stay NumPy's."""
     if device_of(result) is None:
         return result

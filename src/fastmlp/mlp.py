@@ -15,7 +15,7 @@ from .console.progress_bar import EpochLines, checked_verbose
 from .console.stopwatch import Stopwatch
 from .data import validation as border
 from .data.class_weighting import split_and_weighted
-from .devices import check_name, device_for, in_kind, on_device_of, resolve
+from .devices import check_name, choose_device, device_context, resolve, to_library_of
 from .errors import checked_count, checked_number, checked_share
 from .execution.dispatch import products
 from .execution.plan import Plan
@@ -23,7 +23,7 @@ from .history import History
 from .initialization import Init, check_init, draw_params
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.formulas.seeded_draws import fit_seed
-from .kernels.structs import METRIC_NONE, Data
+from .kernels.structs import METRIC_NONE, Samples
 from .memory_check import LARGE, OUTPUTS, check_array, check_epochs, check_params
 from .network.spec import Network
 from .optimizers import optimizer_from_name
@@ -244,7 +244,9 @@ class MLP:
         rule = optimizer_from_name(optimizer)
         stopping, factors = as_early_stopping(early_stopping), schedule_factors(schedule)
         with CompileNotices(verbose > 0):
-            data = border.make_data(X, y, self.network, self.dtype, sample_weight, None if share else class_weight)
+            data = border.validated_samples(
+                X, y, self.network, self.dtype, sample_weight, None if share else class_weight
+            )
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         check_epochs(epochs, -(-data.n_samples // size), 2 if validation_data is None and not share else 4)
         shuffle = bool(shuffle) and size < data.n_samples
@@ -273,7 +275,7 @@ class MLP:
         )  # fmt: skip
         self.history = history = History(self)
         history.optimizer = rule
-        history.samples = border.some_samples({"training": data, "validation": held_out})
+        history.samples = border.sample_for_plots({"training": data, "validation": held_out})
         self.fits += 1
         self._choose_device(X, epochs * data.n_samples, size)
         with self.device.on():
@@ -287,7 +289,7 @@ class MLP:
             try:
                 Fit(plan, data, validation, self._padded, options, history).run()
             finally:
-                plan.leave()
+                plan.release()
                 history.seconds, history.compile_seconds = watch.read()
                 for printer in lines:
                     printer.print_rest(history)
@@ -297,14 +299,14 @@ class MLP:
         """By the work of so many samples trained, so many of them in one step, where the device is "auto"."""
         if self._named_device == "auto":
             each = self._products
-            self.device = device_for("auto", self.device, X, samples * each, at_once * each)
+            self.device = choose_device("auto", self.device, X, samples * each, at_once * each)
 
     # ---- use
 
     def _plan_for(self, n_samples: int) -> Plan:
         return Plan.for_evaluation(self.network, self.device, self.dtype, n_samples, precision=self.precision)
 
-    def _evaluate(self, data: Data, output: Any) -> tuple[float, float]:
+    def _evaluate(self, data: Samples, output: Any) -> tuple[float, float]:
         with self.device.on():
             plan = self._plan_for(data.n_samples)
             return plan.evaluate_alone(plan.place(data), self._padded, output)
@@ -314,7 +316,7 @@ class MLP:
         device where X lies.
         """
         output = self._outputs(X)
-        return output if type(output) is np.ndarray else in_kind(output, X)
+        return output if type(output) is np.ndarray else to_library_of(output, X)
 
     def _outputs(self, X: Any) -> Any:
         """The same as NumPy's array or, for inputs on a device, as CuPy's."""
@@ -333,8 +335,8 @@ class MLP:
     def predict_classes(self, X: Any) -> Any:
         """Class numbers (n_samples,): the largest output, or whether the only one is above the middle of its range."""
         output = self._outputs(X)
-        with on_device_of(output):
-            return in_kind(chosen_classes(output, self.network), X)
+        with device_context(output):
+            return to_library_of(chosen_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": ...} without the L2 penalty and, for classifications, "accuracy".
@@ -342,7 +344,7 @@ class MLP:
         With several outputs that is the share of samples whose largest output is the right one if each sample here has
         one class, else the share of labels on the right side.
         """
-        data = border.make_data(X, y, self.network, self.dtype, sample_weight)
+        data = border.validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         loss, right = self._evaluate(data, np.empty(0, self.dtype))
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
@@ -366,7 +368,7 @@ class MLP:
         >>> net.predict_classes(X)
         array([0, 1, 1, 0])
         """
-        data = border.make_data(X, y, self.network, self.dtype, sample_weight)
+        data = border.validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples, data.n_samples)
         return Objective(self, data)
 

@@ -17,8 +17,8 @@ from .console.progress_bar import checked_verbose
 from .console.stopwatch import Stopwatch
 from .convergence import as_converged
 from .data import validation as border
-from .data.population_data import fit_data, make_nets_data, own_inputs
-from .devices import backend, check_name, device_for, in_kind, on_device_of, resolve
+from .data.population_data import fit_data, own_inputs, validated_population_samples
+from .devices import backend, check_name, choose_device, device_context, resolve, to_library_of
 from .diagnosis.monitor import population_monitor
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from .execution.dispatch import products, trains_in_one_launch
@@ -32,8 +32,8 @@ from .network.spec import Network
 from .optimizers import optimizer_from_name, settings_of
 from .population_result import PopulationResult
 from .population_training.ensemble import average, checked_shares, greedy_weights
-from .population_training.evaluate import checked_members, have_learned, judge_nets
-from .population_training.fit import Task, run
+from .population_training.evaluate import checked_members, evaluate_nets, have_learned
+from .population_training.fit import PopulationTask, run
 from .population_training.net_sequence import NetSequence
 from .schedules import schedule_factors
 
@@ -278,7 +278,7 @@ class Population(NetSequence):
         with self.device.on():  # once for all nets, restarts and judgements
             place = backend(self.device).place
             placed, held_out = place(data), None if held_out is None else place(held_out)
-        task = Task(
+        task = PopulationTask(
             self.network, self.device, self.dtype, self._params, seeds, optimizer, self.l2,
             dropout if len(dropout) > 1 else dropout[0], placed, strides, held_out, size,
             shuffles, factors, rule, stopping, verbose, self.precision,
@@ -296,7 +296,7 @@ class Population(NetSequence):
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
         """As MLP's, for so many samples of every net."""
         each, joined = self.n_nets * products(self.network, 1), trains_in_one_launch(self.network, self.dtype)
-        self.device = device_for(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
+        self.device = choose_device(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
 
     def _result(self, task, outcome, restarts, interrupted, watch: Stopwatch) -> PopulationResult:
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
@@ -318,7 +318,7 @@ class Population(NetSequence):
 
     def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
         """Outputs (n_nets, n_samples, n_outputs), after the output activation, of all nets or of these."""
-        return in_kind(self._outputs(X, nets), X)
+        return to_library_of(self._outputs(X, nets), X)
 
     def _outputs(self, X: Any, nets: Any) -> Any:
         data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
@@ -328,20 +328,20 @@ class Population(NetSequence):
         kind = np.ndarray if self.device.is_host else type(data.X)
         with self.device.on():
             output = kind((len(members), data.n_samples, self.network.n_outputs), self.dtype)
-        judge_nets(self.network, self.device, self._params, data, strides, members, output.reshape(-1))
+        evaluate_nets(self.network, self.device, self._params, data, strides, members, output.reshape(-1))
         return output
 
     def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
         """Class numbers (n_nets, n_samples), as MLP.predict_classes gives them for each net."""
         output = self._outputs(X, nets)
-        with on_device_of(output):
-            return in_kind(chosen_classes(output, self.network), X)
+        with device_context(output):
+            return to_library_of(chosen_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """{"loss": (n_nets,)} without the L2 penalty and, for classifications, "accuracy"."""
-        data, strides = make_nets_data(X, y, self.network, self.dtype, self.n_nets, sample_weight)
+        data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
-        loss, right = judge_nets(self.network, self.device, self._params, data, strides)
+        loss, right = evaluate_nets(self.network, self.device, self._params, data, strides)
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:

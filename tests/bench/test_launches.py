@@ -11,12 +11,12 @@ import fastmlp
 import fastmlp.execution.dispatch
 
 
-@pytest.mark.parametrize("family", ["per_net", "per_layer"])
+@pytest.mark.parametrize("family", ["small_net", "layerwise"])
 def test_ways_of_launching(family, emulated_cuda, monkeypatch):
     """Each is what it says, and settings are as before afterwards."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "1")
     small = fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS
-    sizes = (6, 20, 3) if family == "per_net" else (6, 150, 150, 3)
+    sizes = (6, 20, 3) if family == "small_net" else (6, 150, 150, 3)
     net = fastmlp.MLP(sizes, device="cuda", random_state=0)
     X, y, trained = np.ones((30, 6)), np.ones((30, 3)), []
 
@@ -29,13 +29,13 @@ def test_ways_of_launching(family, emulated_cuda, monkeypatch):
         with emulated_cuda.counting() as n:
             run()
         found[name] = bool(n["launches of judge"]), bool(n["graph_launches"])
-    expected = {"fastmlp": (family == "per_layer", family == "per_layer")}
-    if family == "per_net":
+    expected = {"fastmlp": (family == "layerwise", family == "layerwise")}
+    if family == "small_net":
         expected |= {"fastmlp, by layers": (True, True), "fastmlp, by layers, no graphs": (True, False)}
     else:
         expected |= {"fastmlp, no graphs": (True, False)}
     assert found == expected
-    assert trained == [epochs for _, epochs in ways.values()] == ([24, 3, 3] if family == "per_net" else [24, 24])
+    assert trained == [epochs for _, epochs in ways.values()] == ([24, 3, 3] if family == "small_net" else [24, 24])
     assert (os.environ["FASTMLP_CUDA_GRAPHS"], fastmlp.execution.dispatch.BLOCK_UP_TO_PARAMS) == ("1", small)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fastmlp.benchmarks import cpu_spinner as keeper
 from fastmlp.benchmarks import cpu_wakeup as bench_processors
-from fastmlp.benchmarks.cpu_wakeup import SLOWED, Keeper, Processors
+from fastmlp.benchmarks.cpu_wakeup import SLOWED, Processors, Spinner
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="priorities of Linux")
 
@@ -120,7 +120,7 @@ def eventually(condition):
 
 @linux
 def test_a_keeper_is_awake_until_it_rests():
-    keeper = Keeper(min(os.sched_getaffinity(0)))
+    keeper = Spinner(min(os.sched_getaffinity(0)))
     try:
         keeper.ask()
         assert 0 < keeper.answer() < 1e9

@@ -11,8 +11,8 @@ from fastmlp.benchmarks.timing import (
     LONG_ENOUGH,
     SHORTEST,
     TOO_LONG,
-    Entrant,
     Rules,
+    Runner,
     affordable_rounds,
     calibrate,
     new_row,
@@ -68,7 +68,7 @@ def test_rounds_alternate(monkeypatch):
     monkeypatch.setattr(bench_rounds.PROCESSORS, "awake", awake)
     log: list = []
     a, b = Fake(1.0, log), Fake(2.0, log)
-    entrants = [Entrant(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
+    entrants = [Runner(fake, new_row("x", "peer"), 5, 1, 1.0) for fake in (a, b)]
     assert bench_rounds.time_rounds(entrants, 3, n_units=10) == 2, "the first two began with slow processors"
     assert log == [x for entrant in (a, b, b, a, a, b) for x in ("rest", "wake", entrant, "sleep")]
     assert entrants[0].row["seconds"] == [1.0, 0.1, 0.1]
@@ -80,7 +80,7 @@ def test_a_long_part_has_one_round(monkeypatch):
     monkeypatch.setattr(bench_rounds, "come_to_rest", lambda: None)
     monkeypatch.setattr(bench_rounds.PROCESSORS, "awake", lambda: nullcontext(True))
     kinds = (("part", 9.0), ("part", 1.0), ("peer", 9.0))
-    entrants = [Entrant(lambda *_: 1.0, new_row("x", kind), 5, 1, seconds) for kind, seconds in kinds]
+    entrants = [Runner(lambda *_: 1.0, new_row("x", kind), 5, 1, seconds) for kind, seconds in kinds]
     bench_rounds.time_rounds(entrants, 3, n_units=1)
     assert [len(entrant.row["seconds"]) for entrant in entrants] == [1, 3, 3]
     assert ratio(entrants[0].row, entrants[2].row).median == 1.0

@@ -6,7 +6,7 @@ import toy_data as data
 
 from fastmlp import MLP, SGD
 from fastmlp.diagnosis.dropout_noise import draw_masks
-from fastmlp.diagnosis.model_under_test import own_subject
+from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
 
@@ -16,7 +16,7 @@ def net(dropout, *hidden):
 
 
 def drawn(mlp, dropout):
-    return draw_masks(own_subject(mlp.network, mlp.params[None], 0.0, dropout), X, Y)
+    return draw_masks(model_of_fastmlp(mlp.network, mlp.params[None], 0.0, dropout), X, Y)
 
 
 def test_no_dropout():
@@ -45,7 +45,7 @@ def test_share_of_the_outputs():
 def test_each_net_has_its_own_rate():
     mlp = net(0.5, 8)
     params = np.repeat(mlp.params[None], 3, axis=0)
-    subject = own_subject(mlp.network, params, 0.0, np.array([[0.0], [0.3], [0.8]]))
+    subject = model_of_fastmlp(mlp.network, params, 0.0, np.array([[0.0], [0.3], [0.8]]))
     noise = draw_masks(subject, X, Y).mask_noise
     assert noise[0] == 0
     assert 0 < noise[1] < noise[2]

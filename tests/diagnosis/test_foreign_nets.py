@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, diagnose
-from fastmlp.diagnosis.adapters import foreign_subject
+from fastmlp.diagnosis.adapters import model_of_other_library
 
 
 def outputs(subject, X):
@@ -22,16 +22,16 @@ def test_scikit_learn(X):
     settings = {"hidden_layer_sizes": (5,), "max_iter": 300, "random_state": 0, "learning_rate_init": 0.05}
     binary = neural_network.MLPClassifier(**settings).fit(X, np.where(y, "yes", "no"))
     np.testing.assert_allclose(
-        outputs(foreign_subject(binary, X, None, None), X)[:, 0], binary.predict_proba(X)[:, 1], atol=1e-12
+        outputs(model_of_other_library(binary, X, None, None), X)[:, 0], binary.predict_proba(X)[:, 1], atol=1e-12
     )
     found = diagnose(binary, X, np.where(y, "yes", "no"))
     assert found.is_healthy
     several = neural_network.MLPClassifier(activation="tanh", **settings).fit(X, np.argmax(X, axis=1))
     np.testing.assert_allclose(
-        outputs(foreign_subject(several, X, None, None), X), several.predict_proba(X), atol=1e-12
+        outputs(model_of_other_library(several, X, None, None), X), several.predict_proba(X), atol=1e-12
     )
     numbers = neural_network.MLPRegressor(activation="logistic", **settings).fit(X, X[:, 1])
-    np.testing.assert_allclose(outputs(foreign_subject(numbers, X, None, None), X)[:, 0], numbers.predict(X))
+    np.testing.assert_allclose(outputs(model_of_other_library(numbers, X, None, None), X)[:, 0], numbers.predict(X))
     assert diagnose(numbers, X, X[:, 1]).is_healthy
     with pytest.raises(ValueError, match="The estimator has no weights before fit"):
         diagnose(neural_network.MLPRegressor(), X, X[:, 1])
@@ -45,18 +45,18 @@ def test_pytorch(X):
     nn = torch.nn
     net = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Dropout(0.1), nn.Sequential(nn.Linear(6, 2), nn.Tanh())).eval()
     expected = net(torch.tensor(X, dtype=torch.float32)).detach().numpy()
-    np.testing.assert_allclose(outputs(foreign_subject(net, X, None, "squared_error"), X), expected, atol=1e-6)
-    state = foreign_subject(net.state_dict(), X, ["relu", "tanh"], "squared_error")
+    np.testing.assert_allclose(outputs(model_of_other_library(net, X, None, "squared_error"), X), expected, atol=1e-6)
+    state = model_of_other_library(net.state_dict(), X, ["relu", "tanh"], "squared_error")
     np.testing.assert_allclose(outputs(state, X), expected, atol=1e-6)
     logits = nn.Sequential(nn.Linear(3, 1))
-    probability = outputs(foreign_subject(logits, X, None, "binary_cross_entropy"), X)
+    probability = outputs(model_of_other_library(logits, X, None, "binary_cross_entropy"), X)
     assert probability.min() > 0
     assert probability.max() < 1
     with pytest.raises(ValueError, match="so its loss must be named: loss='binary_cross_entropy'"):
         diagnose(logits, X, (X[:, 0] > 0).astype(int))
     assert diagnose(logits, X, (X[:, 0] > 0).astype(int), loss="binary_cross_entropy").evidence
     with pytest.raises(ValueError, match="this one has a layer Conv1d"):
-        foreign_subject(nn.Sequential(nn.Conv1d(1, 1, 1)), X, None, None)
+        model_of_other_library(nn.Sequential(nn.Conv1d(1, 1, 1)), X, None, None)
 
 
 def test_keras_by_its_attributes(X, rng):
@@ -89,7 +89,7 @@ def test_keras_by_its_attributes(X, rng):
     first = [rng.normal(size=(3, 4)), rng.normal(size=4)]
     second = [rng.normal(size=(4, 2)), rng.normal(size=2)]
     model = Model([Dense(4, first, swish), Dropout(), Dense(2, second, softmax)])
-    subject = foreign_subject(model, X, None, None)
+    subject = model_of_other_library(model, X, None, None)
     assert [row.name for row in subject.activations] == ["silu", "softmax"]
     assert subject.loss.name == "softmax_cross_entropy"
     z = X @ first[0] + first[1]
@@ -102,18 +102,20 @@ def test_lists_and_transposed_lists(X):
     arrays = [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
     turned = [array.T for array in arrays]
     for given in (arrays, turned, tuple(arrays), dict(enumerate(turned))):
-        np.testing.assert_allclose(outputs(foreign_subject(given, X, ["tanh", "identity"], None), X), net.predict(X))
-    only_weights = foreign_subject(net.weights, X, ["tanh", "identity"], None)
+        np.testing.assert_allclose(
+            outputs(model_of_other_library(given, X, ["tanh", "identity"], None), X), net.predict(X)
+        )
+    only_weights = model_of_other_library(net.weights, X, ["tanh", "identity"], None)
     np.testing.assert_allclose(outputs(only_weights, X), net.predict(X), atol=1e-12)  # biases start at 0
 
 
 def test_what_cannot_be_read(X):
     with pytest.raises(ValueError, match="Weights alone do not say how the net computes"):
-        foreign_subject([np.ones((3, 1)), np.ones(1)], X, None, None)
+        model_of_other_library([np.ones((3, 1)), np.ones(1)], X, None, None)
     with pytest.raises(ValueError, match="in the order of the layers, but they have shapes"):
-        foreign_subject([np.ones((3, 1, 1))], X, ["tanh"], None)
+        model_of_other_library([np.ones((3, 1, 1))], X, ["tanh"], None)
     with pytest.raises(ValueError, match="or a forward function, but it is int"):
-        foreign_subject(3, X, None, None)
+        model_of_other_library(3, X, None, None)
 
 
 def test_one_activation_as_text_is_one_activation():

@@ -6,14 +6,14 @@ import toy_data as data
 
 from fastmlp import MLP
 from fastmlp.diagnosis.landscape import survey
-from fastmlp.diagnosis.model_under_test import own_subject
+from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 
 
 def test_a_linear_net_is_a_parabola(rng):
     """The mean of (X w + b - y)**2 has the Hessian 2 / n [X 1]' [X 1]."""
     net = MLP((3, 1), dtype="float64", random_state=0)
     X, Y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))
-    found = survey(own_subject(net.network, net.params[None], 0.0), X, Y, 10)
+    found = survey(model_of_fastmlp(net.network, net.params[None], 0.0), X, Y, 10)
     A = np.hstack([X, np.ones((50, 1))])
     hessian = 2 / 50 * A.T @ A
     values = np.linalg.eigvalsh(hessian)
@@ -30,7 +30,7 @@ def test_a_linear_net_is_a_parabola(rng):
 def test_ends_of_the_spectrum_of_a_bent_net(rng):
     net = MLP((2, 3, 1), hidden_activation="tanh", dtype="float64", random_state=3)
     X, Y = rng.normal(size=(20, 2)), rng.normal(size=(20, 1))
-    subject = own_subject(net.network, net.params[None], 0.0)
+    subject = model_of_fastmlp(net.network, net.params[None], 0.0)
     n, h = len(net.params), 1e-5
     columns = [
         (subject.gradient(X, Y, subject.params + h * e) - subject.gradient(X, Y, subject.params - h * e))[0] / (2 * h)
@@ -45,7 +45,7 @@ def test_a_saddle_bends_down():
     """All weights near zero: the loss is flat there, and falls where two layers grow together."""
     X, y = data.blobs(0, n_classes=2)
     net = MLP((4, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", init_scale=1e-3, random_state=0)
-    found = survey(own_subject(net.network, net.params[None], 0.0), X, y[:, None].astype(float), 16)
+    found = survey(model_of_fastmlp(net.network, net.params[None], 0.0), X, y[:, None].astype(float), 16)
     assert found.smallest[0] < -0.01 * found.largest[0]
 
 
@@ -53,7 +53,7 @@ def test_nets_do_not_mix(rng):
     net = MLP((2, 3, 1), dtype="float64", random_state=0)
     params = rng.normal(size=(4, len(net.params)))
     X, Y = rng.normal(size=(20, 2)), rng.normal(size=(20, 1))
-    subject = own_subject(net.network, params, 0.0)
+    subject = model_of_fastmlp(net.network, params, 0.0)
     together = survey(subject, X, Y, 8)
     for k in range(4):
         alone = survey(subject.of_nets(slice(k, k + 1)), X, Y, 8)

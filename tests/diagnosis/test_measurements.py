@@ -6,14 +6,14 @@ import toy_data as data
 
 from fastmlp import MLP, Adam, diagnose
 from fastmlp.diagnosis.measurements import base_loss_of, duplicate_share, has_dead_side, measure, rows_of, steepest
-from fastmlp.diagnosis.model_under_test import own_subject
+from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
 
 
 def measured(net, X=X, Y=Y, **more):
-    return measure(own_subject(net.network, net.params[None], 0.0), X, Y, None, **more)
+    return measure(model_of_fastmlp(net.network, net.params[None], 0.0), X, Y, None, **more)
 
 
 def net(*hidden, **settings):
@@ -23,10 +23,10 @@ def net(*hidden, **settings):
 def test_base_loss():
     p = Y.mean()
     entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
-    assert base_loss_of(own_subject(net(3).network, net(3).params[None], 0), Y) == pytest.approx(entropy)
+    assert base_loss_of(model_of_fastmlp(net(3).network, net(3).params[None], 0), Y) == pytest.approx(entropy)
     for loss, expected in (("squared_error", np.var), ("absolute_error", lambda y: np.mean(abs(y - np.median(y))))):
         other = MLP((2, 3, 1), loss=loss, random_state=0)
-        assert base_loss_of(own_subject(other.network, other.params[None], 0), Y) == pytest.approx(expected(Y))
+        assert base_loss_of(model_of_fastmlp(other.network, other.params[None], 0), Y) == pytest.approx(expected(Y))
 
 
 def test_outputs():

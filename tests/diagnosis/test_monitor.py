@@ -63,7 +63,7 @@ def look(monitor, losses, params):
 def watched():
     X, y = data.moons(0)
     found = net(X, hidden_activation="relu", loss="binary_cross_entropy")
-    return found, Monitor(found.network, fastmlp.data.validation.make_data(X, y, found.network, found.dtype))
+    return found, Monitor(found.network, fastmlp.data.validation.validated_samples(X, y, found.network, found.dtype))
 
 
 def test_dead_and_saturated_layers(watched):
@@ -75,7 +75,7 @@ def test_dead_and_saturated_layers(watched):
     assert look(monitor, losses, found._padded) == [], "once"
     X, y = data.moons(0)
     tanh = net(X, loss="binary_cross_entropy", init=Normal(100.0))
-    monitor = Monitor(tanh.network, fastmlp.data.validation.make_data(X, y, tanh.network, tanh.dtype))
+    monitor = Monitor(tanh.network, fastmlp.data.validation.validated_samples(X, y, tanh.network, tanh.dtype))
     monitor._began -= 60.0
     assert "the units of layer 1 are saturated" in look(monitor, losses, tanh._padded)[0]
 
@@ -90,7 +90,9 @@ def test_curves(watched):
 def test_a_plateau_in_the_first_tenth_is_nothing_to_warn_of():
     X, y = data.XOR_X, data.XOR_Y
     small = MLP((2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
-    monitor = Monitor(small.network, fastmlp.data.validation.make_data(X, y, small.network, small.dtype), n_epochs=5000)
+    monitor = Monitor(
+        small.network, fastmlp.data.validation.validated_samples(X, y, small.network, small.dtype), n_epochs=5000
+    )
     assert look(monitor, np.full(400, monitor.base), small._padded) == []
     assert len(look(monitor, np.full(501, monitor.base), small._padded)) == 1
 

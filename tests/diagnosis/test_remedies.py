@@ -10,14 +10,14 @@ from fastmlp import SGD, Adam, diagnose
 from fastmlp.diagnosis import remedies
 from fastmlp.diagnosis.input_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
-from fastmlp.diagnosis.model_under_test import own_subject
+from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 from fastmlp.diagnosis.training_settings import Updates, updates_of
 
 
 def measured(updates=None, **settings):
     found = train(*data.blobs(0), epochs=30, **settings)
     net, history = found.net, found.history
-    subject = own_subject(net.network, net.params[None], net.network.l2, np.asarray(net.network.dropout)[None])
+    subject = model_of_fastmlp(net.network, net.params[None], net.network.l2, np.asarray(net.network.dropout)[None])
     samples = as_samples(*as_inputs(found.X), found.y, subject, None)
     return measure(subject, samples.X, samples.Y, as_curve(history), updates=updates or updates_of(history, net, None))
 

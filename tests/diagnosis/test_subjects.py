@@ -11,8 +11,8 @@ from fastmlp.diagnosis.model_under_test import (
     from_arrays,
     from_function,
     loss_row,
+    model_of_fastmlp,
     own_activation,
-    own_subject,
 )
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
@@ -33,7 +33,7 @@ def test_equals_the_reference(rng, activation, loss):
     Y = targets(loss, rng, 7, 2)
     names = [ACTIVATIONS[code].name for code in net.network.activation_codes]
     reference = ReferenceMLP((3, 5, 4, 2), names, loss, net.params, l2=0.1)
-    subject = own_subject(net.network, net.params[None], 0.1)
+    subject = model_of_fastmlp(net.network, net.params[None], 0.1)
     expected, gradient = reference.loss_and_gradient(X, Y)
     found = subject.objective(X, Y, subject.params)
     np.testing.assert_allclose(found, [expected], rtol=TOLERANCES["gradient", "float64"])
@@ -47,14 +47,14 @@ def test_fahlman_sigmoid_has_its_true_slope(rng):
     twin = MLP((2, 3, 1), hidden_activation="symmetric_sigmoid", dtype="float64", random_state=0)
     twin.params = net.params
     X, Y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
-    found = own_subject(net.network, net.params[None], 0.0).gradient(X, Y)[0]
+    found = model_of_fastmlp(net.network, net.params[None], 0.0).gradient(X, Y)[0]
     np.testing.assert_allclose(found, twin.loss_and_gradient(X, Y)[1], atol=1e-12)
 
 
 def test_nets_of_a_subject_are_independent(rng):
     net = MLP((2, 4, 1), dtype="float64", random_state=0)
     params = rng.normal(size=(5, net.network.layout.n_params))
-    together = own_subject(net.network, params, np.linspace(0, 1, 5))
+    together = model_of_fastmlp(net.network, params, np.linspace(0, 1, 5))
     X, Y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
     for k in range(5):
         alone = together.of_nets(slice(k, k + 1))
@@ -65,7 +65,7 @@ def test_nets_of_a_subject_are_independent(rng):
 def test_label_smoothing_is_in_the_loss(rng):
     net = MLP((2, 4, 3), loss="softmax_cross_entropy", label_smoothing=0.2, dtype="float64", random_state=0)
     X, y = rng.normal(size=(9, 2)), np.arange(9) % 3
-    subject = own_subject(net.network, net.params[None], 0.0)
+    subject = model_of_fastmlp(net.network, net.params[None], 0.0)
     loss, gradient = net.loss_and_gradient(X, y)
     np.testing.assert_allclose(subject.objective(X, np.eye(3)[y], subject.params), [loss], rtol=1e-12)
     np.testing.assert_allclose(subject.gradient(X, np.eye(3)[y])[0], gradient, atol=1e-13)

@@ -8,8 +8,8 @@ from fastmlp import MLP, Population
 from fastmlp.diagnosis.evidence import FACTS, evidence, number
 from fastmlp.diagnosis.input_checks import as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
-from fastmlp.diagnosis.model_under_test import from_function, own_subject
-from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, judge
+from fastmlp.diagnosis.model_under_test import from_function, model_of_fastmlp
+from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, score_verdicts
 
 
 def measured(subject, X, y):
@@ -22,9 +22,9 @@ def subjects():
     net = MLP((2, 3, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     pop = Population((2, 3, 3, 1), 4, loss="binary_cross_entropy", random_state=0)
     linear = MLP((2, 1), random_state=0)
-    yield "net", measured(own_subject(net.network, net.params[None], 0.0), X, y)
-    yield "population", measured(own_subject(pop.network, pop.params, 0.0), X, y)
-    yield "no hidden layer", measured(own_subject(linear.network, linear.params[None], 0.0), X, y)
+    yield "net", measured(model_of_fastmlp(net.network, net.params[None], 0.0), X, y)
+    yield "population", measured(model_of_fastmlp(pop.network, pop.params, 0.0), X, y)
+    yield "no hidden layer", measured(model_of_fastmlp(linear.network, linear.params[None], 0.0), X, y)
     yield "function", measured(from_function(lambda x: x[:, 0], X), X, y)
 
 
@@ -64,9 +64,9 @@ def test_every_row_scores_and_speaks(row, kind):
 def test_one_net_of_many_gets_what_it_gets_alone():
     m = SUBJECTS["population"]
     X, y = data.moons(0)
-    together = judge(m)
+    together = score_verdicts(m)
     for k in range(4):
-        alone = judge(measured(m.subject.of_nets(slice(k, k + 1)), X, y))[:, 0]
+        alone = score_verdicts(measured(m.subject.of_nets(slice(k, k + 1)), X, y))[:, 0]
         assert NAMES[alone.argmax()] == NAMES[together[:, k].argmax()]
 
 

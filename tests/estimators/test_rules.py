@@ -10,10 +10,10 @@ from fastmlp import MLP
 from fastmlp.estimators.sklearn_compat import (
     EpochRules,
     ObjectiveOfEpochs,
-    first_params,
     inverse_scaling,
     poisson_constant,
     scale_of,
+    sklearn_initial_params,
     sum_of_squares,
 )
 from fastmlp.history import History
@@ -29,7 +29,7 @@ def test_first_params_are_the_numbers_scikit_learn_draws(activation, ours, rng):
     with pytest.warns(UserWarning, match="Maximum iterations"):
         theirs.fit(X, y)  # rates so low that nothing moves
     layout = Layout((3, 5, 4, 1))
-    params = first_params(np.random.RandomState(7), layout, ours)
+    params = sklearn_initial_params(np.random.RandomState(7), layout, ours)
     for drawn, kept in ((layout.weights(params), theirs.coefs_), (layout.biases(params), theirs.intercepts_)):
         for a, b in zip(drawn, kept, strict=True):
             np.testing.assert_array_equal(a, b)

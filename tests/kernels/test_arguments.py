@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels.cpu.single_net import optimizer_step
-from fastmlp.kernels.formulas.update_rules import Settings
+from fastmlp.kernels.formulas.update_rules import StepSettings
 from fastmlp.kernels.structs import HYPER, LINE, N_SCALARS, aligned_zeros
 
 
@@ -49,8 +49,8 @@ def test_settings_are_named_once():
 
 
 def test_rules_read_what_there_is():
-    changing = {"decay", "root_correction", "worse"}
-    assert set(Settings._fields) - changing <= set(HYPER)
+    changing = {"decay", "inv_sqrt_bias_correction2", "worse"}
+    assert set(StepSettings._fields) - changing <= set(HYPER)
 
 
 def test_scalars_fit():

@@ -81,7 +81,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(folder, unwarned):
     object_cache._reasons.clear()
     assert object_cache.read("a kernel") is None
     assert not object_cache.is_there("a kernel")
-    with object_cache.turn("a kernel"):
+    with object_cache.compile_lock("a kernel"):
         assert list(folder.iterdir()) == [path], "without a lock"
     with pytest.warns(RuntimeWarning, match=REFUSED.format("others may write to '.*folder'")):
         object_cache.write("a kernel", b"code")
@@ -118,7 +118,7 @@ def test_planted_links_and_pipes_are_neither_followed_nor_waited_for(folder, tmp
     path.unlink()
     path.symlink_to(victim)
     assert object_cache.read("a kernel") is None
-    with object_cache.turn("a kernel"):
+    with object_cache.compile_lock("a kernel"):
         object_cache.write("a kernel", b"code")
     assert victim.read_bytes() == b"mine"
     assert object_cache.read("a kernel") == b"code"

@@ -52,12 +52,12 @@ def test_a_kernel_that_is_not_on_the_disk_is_announced(told, monkeypatch, tmp_pa
         return b"code"
 
     before = waited()
-    assert call.load("a kernel that nobody has", compiled) == 4
+    assert call.load_function("a kernel that nobody has", compiled) == 4
     assert made == [(True,)], "told before it is compiled"
     assert told == [True, False]
     after_compiling = waited()
     assert after_compiling > before
-    assert call.load("a kernel that nobody has", compiled) == 4
+    assert call.load_function("a kernel that nobody has", compiled) == 4
     assert len(made) == 1
     assert told == [True, False]
     assert waited() > after_compiling

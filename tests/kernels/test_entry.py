@@ -13,7 +13,7 @@ from numba.core.errors import TypingError
 from fastmlp.kernels.jit import call, object_cache
 from fastmlp.kernels.jit.compiler import machine_code
 from fastmlp.kernels.jit.decorators import kernel
-from fastmlp.kernels.simd.load_store import bare
+from fastmlp.kernels.simd.load_store import as_pointers
 
 
 class Parts(NamedTuple):
@@ -26,7 +26,7 @@ class Parts(NamedTuple):
 
 @kernel
 def spread(first, parts, last, out):
-    p = bare(parts)
+    p = as_pointers(parts)
     out[0], out[1], out[2], out[3] = first, p.n, p.x, last
     out[4] = 1.0 if p.flag else 0.0
     out[5], out[6] = p.numbers[1], parts.numbers.size
@@ -53,7 +53,7 @@ def test_empty_and_read_only_arrays():
 def test_a_repeated_call_has_other_arrays_in_the_places_of_two():
     x, table, out = np.array([1.0, 2.0]), np.arange(6).reshape(2, 3), np.zeros(10)
     parts = Parts(True, 1, 0.5, x, table)
-    repeated = call.Repeated(spread, "repeated", (7, parts, 0.25, out), (x, out))
+    repeated = call.PreparedCall(spread, "repeated", (7, parts, 0.25, out), (x, out))
     for n in (1, 2, 3):
         numbers, out = np.array([1.0, 10.0 * n]), np.zeros(10)
         repeated(numbers, out)
@@ -69,7 +69,7 @@ class Few(NamedTuple):
 
 @kernel
 def take(few, out):
-    out[0] = bare(few).x
+    out[0] = as_pointers(few).x
 
 
 @pytest.mark.parametrize("first, second", [(Few(1), Few(0.5)), (Few(0.5), Few(1))])
@@ -126,10 +126,10 @@ def test_code_is_compiled_once_and_kept(monkeypatch, tmp_path):
 
     def load_anew():
         monkeypatch.setattr(call, "_addresses", {})  # as in another process
-        assert call.load("spread", compiled)
+        assert call.load_function("spread", compiled)
 
     load_anew()
-    assert call.load("spread", compiled) == call.load("spread", compiled)
+    assert call.load_function("spread", compiled) == call.load_function("spread", compiled)
     load_anew()
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-8])

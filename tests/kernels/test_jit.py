@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.jit.decorators import OPTIONS, Formulas, formula, inner, loop_selector, selector
+from fastmlp.kernels.jit.decorators import OPTIONS, Formulas, formula, helper, loop_selector, selector
 from fastmlp.kernels.simd.load_store import load, store
 
 
@@ -82,12 +82,12 @@ def test_loop_selector(code, function):
 def test_helpers_are_not_for_python():
     """They are optimised inside their callers only; a call from Python fails instead of doing something else."""
 
-    @inner
-    def helper(x):
+    @helper
+    def plus_one(x):
         return x + 1
 
     with pytest.raises(TypeError):
-        helper(1)
+        plus_one(1)
 
 
 def test_options():

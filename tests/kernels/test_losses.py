@@ -54,7 +54,7 @@ def test_delta_by_central_differences(row, rng):
     delta = row.delta(output_of(row, z)[1], y, C)
     for k in range(z.shape[1]):
         shift = h * (np.arange(z.shape[1]) == k)
-        if row.natural:
+        if row.delta_is_wrt_logit:
             up, down = (row.value(*output_of(row, z + s), y, C).sum(axis=1) for s in (shift, -shift))
         else:
             _, a = output_of(row, z)
@@ -99,10 +99,16 @@ def test_table():
     assert len(set(names)) == len(names)
     assert [CODES[name] for name in names] == list(range(len(names)))
     assert names[SOFTMAX_CROSS_ENTROPY] == "softmax_cross_entropy"
-    assert {row.name for row in LOSSES if row.natural} == {"binary_cross_entropy", "softmax_cross_entropy", "poisson"}
+    assert {row.name for row in LOSSES if row.delta_is_wrt_logit} == {
+        "binary_cross_entropy",
+        "softmax_cross_entropy",
+        "poisson",
+    }
     for row in LOSSES:
         assert set(row.outputs) <= set(activations.CODES), row.name
-        assert row.natural == (len(row.outputs) == 1), row.name  # a natural delta holds for one output activation only
+        assert row.delta_is_wrt_logit == (len(row.outputs) == 1), (
+            row.name
+        )  # a natural delta holds for one output activation only
 
 
 def compiled_loss(z, y):

@@ -5,7 +5,7 @@ import pytest
 import reference_optimizers
 from reference_optimizers import EXAMPLES
 
-from fastmlp.kernels.formulas.update_rules import CODES, MOST_STATE, RULES, Settings
+from fastmlp.kernels.formulas.update_rules import CODES, MOST_STATE, RULES, StepSettings
 
 LEARNING_RATE = 0.1
 
@@ -15,14 +15,16 @@ def run_rule(row, p, gradients, errors, hyper):
     named = {"learning_rate": LEARNING_RATE, **hyper}
     starts = [named[start] if isinstance(start, str) else start for start in row.initial]
     state, path = [np.full_like(p, start) for start in starts], []
-    settings = dict.fromkeys(Settings._fields, 0.0) | {k: v for k, v in hyper.items() if k in Settings._fields}
+    settings = dict.fromkeys(StepSettings._fields, 0.0) | {k: v for k, v in hyper.items() if k in StepSettings._fields}
     for t, g in enumerate(gradients):
         rate, root = LEARNING_RATE, 1.0
         if row.name == "adam":
             rate /= 1 - hyper["beta1"] ** (t + 1)
             root = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
         worse = float(t > 0 and errors[t] > errors[t - 1])
-        h = Settings(**settings | {"learning_rate": rate, "decay": 1.0, "root_correction": root, "worse": worse})
+        h = StepSettings(
+            **settings | {"learning_rate": rate, "decay": 1.0, "inv_sqrt_bias_correction2": root, "worse": worse}
+        )
         p, *after = row.update(p, g, *state, h)
         for k in range(row.n_state, MOST_STATE):
             assert after[k] is state[k], "state that the rule does not own is passed through"
@@ -59,7 +61,7 @@ def test_quickprop_by_hand():
     That is less than growth times the step, 0.525. The slope still falls, so 0.1 * 1 is added: 0.2 in all.
     """
     row = RULES[CODES["quickprop"]]
-    h = Settings(*[0.0] * len(Settings._fields))._replace(growth=1.75, learning_rate=0.1)
+    h = StepSettings(*[0.0] * len(StepSettings._fields))._replace(growth=1.75, learning_rate=0.1)
     p, step, g, _ = row.update(np.array([1.0]), np.array([-1.0]), np.array([0.3]), np.array([-4.0]), np.zeros(1), h)
     np.testing.assert_allclose([p[0], step[0], g[0]], [1.2, 0.2, -1.0], rtol=1e-14)
 
@@ -67,7 +69,7 @@ def test_quickprop_by_hand():
 def test_rprop_by_hand():
     """The sign changes after a step of 0.1: the size halves to 0.05; the step is undone only if the error has grown."""
     row = RULES[CODES["rprop"]]
-    h = Settings(*[0.0] * len(Settings._fields))._replace(growth=1.2, shrink=0.5, smallest=1e-6, biggest=50.0)
+    h = StepSettings(*[0.0] * len(StepSettings._fields))._replace(growth=1.2, shrink=0.5, smallest=1e-6, biggest=50.0)
     for worse, expected in ((1.0, 0.9), (0.0, 1.0)):
         p, g, size, _ = row.update(
             np.array([1.0]),

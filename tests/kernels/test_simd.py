@@ -10,18 +10,18 @@ import pytest
 
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.load_store import (
-    at,
-    bare,
+    as_pointers,
+    broadcast,
     fill,
     load,
-    load_first,
-    number,
+    load_partial,
+    load_scalar,
     offset,
     store,
-    store_first,
+    store_partial,
     transpose_square,
 )
-from fastmlp.kernels.simd.reductions import largest, total
+from fastmlp.kernels.simd.reductions import largest, sum_lanes
 from fastmlp.kernels.simd.vector import absolute, keep_first, multiply_add, ratio, sqrt, where
 
 pytestmark = pytest.mark.thinned(3)
@@ -88,13 +88,13 @@ def driver(lanes):
         store(out, 18 * lanes, absolute(v))
         store(out, 19 * lanes, keep_first(v, n, w))
         store(out, 20 * lanes, keep_first(v, n, -np.inf))
-        store(out, 21 * lanes, load_first(a, 0, n, lanes))
-        store(out, 22 * lanes, fill(a, total(v), lanes))
+        store(out, 21 * lanes, load_partial(a, 0, n, lanes))
+        store(out, 22 * lanes, fill(a, sum_lanes(v), lanes))
         store(out, 23 * lanes, fill(a, largest(v), lanes))
         store(out, 24 * lanes, ratio(v, absolute(w)))
         store(out, 25 * lanes, multiply_add(v, w, v))
         store(out, 26 * lanes, multiply_add(0.5, v, w))
-        store_first(out, 27 * lanes, n, v)
+        store_partial(out, 27 * lanes, n, v)
 
     return run
 
@@ -161,10 +161,10 @@ class Pair(NamedTuple):
 @numba.njit(**OPTIONS)
 def through_pointers(pair, out):
     """out[k] = array[k + 1] + count, as kernels read arrays: bare pointers, no bounds, no reference counts."""
-    pointers = bare(pair)
+    pointers = as_pointers(pair)
     second = offset(pointers.array, 1)
     for k in range(3):
-        out[k] = at(second, k) + number(second, pointers.count)
+        out[k] = load_scalar(second, k) + broadcast(second, pointers.count)
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
@@ -193,7 +193,7 @@ GUARDED = """
 import ctypes, mmap
 import numba, numpy as np
 from fastmlp.kernels.jit.decorators import OPTIONS
-from fastmlp.kernels.simd.load_store import load_first, store_first
+from fastmlp.kernels.simd.load_store import load_partial, store_partial
 
 page = mmap.PAGESIZE
 memory = mmap.mmap(-1, 2 * page)

@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from fastmlp.kernels.jit import file_lock
-from fastmlp.kernels.jit.file_lock import turn
+from fastmlp.kernels.jit.file_lock import acquire
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody waits on Windows")
 DO_ONCE = """
 import sys, time
 from pathlib import Path
-from fastmlp.kernels.jit.file_lock import turn
+from fastmlp.kernels.jit.file_lock import acquire
 
 folder = Path(sys.argv[1])
 print("here", flush=True)
@@ -28,7 +28,7 @@ print("has it", (folder / "it").read_text(), flush=True)
 ENTER_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from fastmlp.kernels.jit.file_lock import turn
+from fastmlp.kernels.jit.file_lock import acquire
 
 with turn(Path(sys.argv[1]) / "it.lock"):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -55,22 +55,25 @@ def test_one_of_several_processes_does_it(tmp_path):
 def test_the_turn_of_one_that_dies_ends(tmp_path):
     start(ENTER_AND_DIE, tmp_path).communicate()
     assert [path.name for path in tmp_path.iterdir()] == ["it.lock"]
-    with turn(tmp_path / "it.lock"):
+    with acquire(tmp_path / "it.lock"):
         pass
     assert not list(tmp_path.iterdir())
 
 
 def test_an_error_ends_a_turn(tmp_path):
-    with pytest.raises(KeyboardInterrupt), turn(tmp_path / "it.lock"):
+    with pytest.raises(KeyboardInterrupt), acquire(tmp_path / "it.lock"):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
-    with turn(tmp_path / "it.lock"):
+    with acquire(tmp_path / "it.lock"):
         pass
 
 
 def test_nobody_waits_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(file_lock, "PATIENCE", 0.1)
-    with turn(tmp_path / "it.lock"), turn(tmp_path / "it.lock"):  # a second file of this process: locked for it too
+    with (
+        acquire(tmp_path / "it.lock"),
+        acquire(tmp_path / "it.lock"),
+    ):  # a second file of this process: locked for it too
         pass
 
 
@@ -79,11 +82,11 @@ def test_nobody_waits_where_files_have_no_locks(tmp_path, monkeypatch):
         raise OSError("no locks available")
 
     monkeypatch.setattr(file_lock.fcntl, "flock", refused)
-    with turn(tmp_path / "it.lock"), turn(tmp_path / "it.lock"):
+    with acquire(tmp_path / "it.lock"), acquire(tmp_path / "it.lock"):
         pass
     occupied = tmp_path / "file"
     occupied.write_text("")
-    with turn(occupied / "it.lock"):
+    with acquire(occupied / "it.lock"):
         pass
 
 
@@ -92,7 +95,7 @@ def test_what_lies_in_the_place_of_a_lock_is_left_alone(tmp_path, monkeypatch, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "victim").write_text("mine")
     make(tmp_path / "it.lock")
-    with turn(tmp_path / "it.lock"):
+    with acquire(tmp_path / "it.lock"):
         pass
     assert (tmp_path / "victim").read_text() == "mine"
     assert os.path.lexists(tmp_path / "it.lock")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.cpu.threads.thread_team as team_module
-from fastmlp.kernels.cpu.threads.barrier import all_here
-from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.cpu.threads.barrier import barrier_start
+from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.jit.decorators import kernel
 
 N_RANKS, ROUNDS = 3, 1_000_000  # some milliseconds
@@ -21,7 +21,7 @@ KIND = "a board of int64"
 @kernel
 def count_up(rank, n_ranks, barrier, board, rounds, meets):
     """Each rank counts, for so long that one can see it at work. meets : whether ranks wait for each other first"""
-    if meets != 0 and not all_here(barrier, n_ranks):
+    if meets != 0 and not barrier_start(barrier, n_ranks):
         return
     for k in range(rounds):
         board[8 * rank] = board[8 * rank] + 1 + (k & 0)
@@ -72,7 +72,7 @@ class InterruptAt:
 def run_interrupted(n, meets):
     """Whether a dispatch, and the end of its team, have an n-th line to be interrupted at."""
     board, trace = np.zeros(8 * N_RANKS, np.int64), InterruptAt(n)
-    team = Team(N_RANKS)
+    team = ThreadTeam(N_RANKS)
     try:
         with trace, team:
             team.run(count_up, KIND, board, ROUNDS, meets)
@@ -86,7 +86,7 @@ def run_interrupted(n, meets):
 
 @pytest.mark.parametrize("meets", [0, 1], ids=["alone", "together"])
 def test_an_interrupt_at_each_line(meets, ends_soon, count):
-    with Team(N_RANKS) as team:
+    with ThreadTeam(N_RANKS) as team:
         team.run(count_up, KIND, np.zeros(8 * N_RANKS, np.int64), 1, meets)  # compiles
     n = 1
     while run_interrupted(n, meets):
@@ -99,7 +99,7 @@ def test_the_next_call_works(ends_soon, count):
     """Of the same team, whose call was interrupted, and again while it was waiting for its ranks."""
     n, interrupted = 1, True
     while interrupted:
-        team, trace = Team(N_RANKS), InterruptAt(n)
+        team, trace = ThreadTeam(N_RANKS), InterruptAt(n)
         board = np.zeros(8 * N_RANKS, np.int64)
         try:
             with trace:

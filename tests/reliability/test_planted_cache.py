@@ -34,7 +34,7 @@ def load(tmp_path, monkeypatch):
         signal.alarm(60)  # nobody waits for a pipe, or this ends all
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            ran = call.load("a kernel", lambda: b"compiled")
+            ran = call.load_function("a kernel", lambda: b"compiled")
         signal.alarm(0)
         return ran, object_cache._path("a kernel"), [str(warning.message) for warning in said]
 

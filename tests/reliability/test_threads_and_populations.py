@@ -105,7 +105,11 @@ def use_threads(n, forced, monkeypatch):
 def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, count):
     """Of parameters and of recorded losses, which decide when a fit stops."""
     families.use(family, monkeypatch)
-    shared = family in ("per_layer", "replicas", "per_sample_replicas")  # the others train on one thread
+    shared = family in (
+        "layerwise",
+        "layerwise_data_parallel",
+        "batch_simd_data_parallel",
+    )  # the others train on one thread
     chosen = [seed for seed in seeds if seed % len(families.FAMILIES) == families.FAMILIES.index(family)]
     for seed in chosen:
         configuration = Configuration(seed, "float32")
@@ -114,7 +118,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
         use_threads(1, shared, monkeypatch)
         params, losses = configuration.alone()
         rows = configuration.batch_size or configuration.n_samples
-        most = {"replicas": 2, "per_sample_replicas": parts_of(rows)}.get(family, 8)
+        most = {"layerwise_data_parallel": 2, "batch_simd_data_parallel": parts_of(rows)}.get(family, 8)
         for n in (n for n in (2, 3, 8) if n <= most):
             use_threads(n, shared, monkeypatch)
             again, other = configuration.alone()

@@ -13,9 +13,9 @@ columns j * width to (j + 1) * width, row after row, the last one's filled up wi
 
 from __future__ import annotations
 
-from ...jit.decorators import inner
-from ...simd.load_store import at, fill, load, load_first, offset, store, store_first
-from ..workspace import PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES, K
+from ...jit.decorators import helper
+from ...simd.load_store import fill, load, load_partial, load_scalar, offset, store, store_partial
+from ..workspace import K_BLOCK, PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES
 from .microkernel import lanes_of, make_tile
 from .skinny_gemm import are_few, dots, sums_of_rows
 
@@ -28,17 +28,17 @@ _tile_row = make_tile(ROW_VECTORS, False, whole_rows=True, most_rows=1)
 _tile_one = make_tile(2, False, whole_rows=True, most_rows=1)
 
 
-@inner
+@helper
 def up_to(n, unit):
     return (n + unit - 1) // unit * unit
 
 
-@inner
+@helper
 def blocks_of(k):
-    return (k + K - 1) // K
+    return (k + K_BLOCK - 1) // K_BLOCK
 
 
-@inner
+@helper
 def block_start(block, n_blocks, k):
     """The first of k columns that a block has: whole squares, so that a block is copied in them."""
     return min(k, up_to(k * block // n_blocks, SIDE))
@@ -47,7 +47,7 @@ def block_start(block, n_blocks, k):
 def make_copy_panels(put):
     """put : store, or store_past_caches"""
 
-    @inner
+    @helper
     def copy_panels(b, b0, ldb, k, n, width, out, out0, panel):
         """B (k, n) in panels of `width` columns, each (k, width) and contiguous, the last one filled up with zeros;
         they start `panel` elements after one another.
@@ -61,7 +61,7 @@ def make_copy_panels(put):
                         put(out, o + q, load(b, row + q, SIDE))
                 else:
                     for q in range(0, width, SIDE):
-                        put(out, o + q, load_first(b, row + q, columns - q, SIDE))
+                        put(out, o + q, load_partial(b, row + q, columns - q, SIDE))
                 o += width
 
     return copy_panels
@@ -70,7 +70,7 @@ def make_copy_panels(put):
 copy_panels = make_copy_panels(store)
 
 
-@inner
+@helper
 def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
     """sums[j] (+)= sum over B's rows, from the first to the last, for columns first <= j < last of a B (k, n) that is
     in panels; `first` and inner ends are multiples of SIDE.
@@ -84,11 +84,11 @@ def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
             for i in range(o, o + (end - p) * width, width):
                 column += load(b, i, SIDE)
         if adds:
-            column = load_first(sums, sums0 + j, columns, SIDE) + column
-        store_first(sums, sums0 + j, columns, column)
+            column = load_partial(sums, sums0 + j, columns, SIDE) + column
+        store_partial(sums, sums0 + j, columns, column)
 
 
-@inner
+@helper
 def copy_two_tiles(a, start, lda, k, out, o, o2):
     """2 ROWS columns of A' as two times (k, ROWS), contiguous: both from one cache line."""
     for p in range(k):
@@ -97,7 +97,7 @@ def copy_two_tiles(a, start, lda, k, out, o, o2):
             store(out, o2 + p * ROWS + q, load(a, start + p * lda + ROWS + q, PIECE))
 
 
-@inner
+@helper
 def copy_tile(a, start, lda, k, rows, out, o):
     """ROWS columns of A' as (k, ROWS), contiguous."""
     if rows == ROWS:
@@ -107,15 +107,15 @@ def copy_tile(a, start, lda, k, rows, out, o):
     else:
         for p in range(k):
             for q in range(rows):
-                out[o + p * ROWS + q] = at(a, start + p * lda + q)
+                out[o + p * ROWS + q] = load_scalar(a, start + p * lda + q)
 
 
-@inner
+@helper
 def nothing_after(i, rows, extra):
     pass
 
 
-@inner
+@helper
 def _nothing_ahead(left, i, tile, depth, extra):
     return left, 0
 
@@ -124,7 +124,7 @@ def make_stripe(ahead):
     tile_whole = make_tile(2, False, whole_rows=True, fetches=ahead is not None)
     coming = ahead or _nothing_ahead
 
-    @inner
+    @helper
     def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc, i, is_last, left, left_k, extra):
         """`rows` rows of C (+)= A B; columns of B in panels a tile wide that start `panel` elements after one another.
 
@@ -171,7 +171,7 @@ def make_product(after, ahead=None, few=None):
     turned, has_few = few is sums_of_rows, few is not None
     by_few = few or dots
 
-    @inner
+    @helper
     def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, extra):
         """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says.
 
@@ -179,7 +179,7 @@ def make_product(after, ahead=None, few=None):
         """
         width = 2 * lanes_of(a)
         panels = m >= PACK_ROWS and ldb >= PACK_FROM
-        tiles_start = K * (n + width)  # of two tiles of A'
+        tiles_start = K_BLOCK * (n + width)  # of two tiles of A'
         takes_few = has_few and trans_a == turned and ldb > 0 and are_few(trans_a, m, n, k)
         n_tiled = 0 if takes_few else n  # the loop over tiles is `after`'s too, which is too large to be there twice
         tiles = trans_a and lda >= PACK_FROM and not takes_few
@@ -207,10 +207,10 @@ def make_product(after, ahead=None, few=None):
                     second = i // ROWS % 2
                     coming_k = lda if fetches and second == 0 and m - i >= 2 * ROWS else 0
                     if second == 0 and m - i >= 2 * ROWS:
-                        copy_two_tiles(a, left0, lda, depth, scratch, tiles_start, tiles_start + K * ROWS)
+                        copy_two_tiles(a, left0, lda, depth, scratch, tiles_start, tiles_start + K_BLOCK * ROWS)
                     elif second == 0 or rows < ROWS:
-                        copy_tile(a, left0, lda, depth, rows, scratch, tiles_start + second * K * ROWS)
-                    left, left0, a_k = scratch, tiles_start + second * K * ROWS, ROWS
+                        copy_tile(a, left0, lda, depth, rows, scratch, tiles_start + second * K_BLOCK * ROWS)
+                    left, left0, a_k = scratch, tiles_start + second * K_BLOCK * ROWS, ROWS
                 stripe(
                     rows,
                     n_tiled,

@@ -6,10 +6,10 @@ same bits whatever rows come with it. A' B is sums of A's rows, with lanes along
 
 from __future__ import annotations
 
-from ...jit.decorators import inner
-from ...simd.load_store import at, fill, load, load_first, store
-from ...simd.reductions import totals
-from ..workspace import VECTOR_BYTES, K
+from ...jit.decorators import helper
+from ...simd.load_store import fill, load, load_partial, load_scalar, store
+from ...simd.reductions import sum_lanes_4
+from ..workspace import K_BLOCK, VECTOR_BYTES
 
 SIDE = VECTOR_BYTES // 4  # elements of a vector here
 FEW = 8  # columns at the most
@@ -17,7 +17,7 @@ FOLD = 8  # multiply-adds in whose time a row's sum over lanes is made, one of f
 TOGETHER = 4  # rows, or vectors of columns, at a time: their sums are independent
 
 
-@inner
+@helper
 def are_few(trans_a, m, n, k):
     """Whether products with n columns are faster here: a tile takes a multiply-add for each row and each of k."""
     if trans_a:
@@ -25,18 +25,18 @@ def are_few(trans_a, m, n, k):
     return n <= FEW and n * (k + FOLD * SIDE) < k * SIDE
 
 
-@inner
+@helper
 def _put(value, adds, c, i):
-    c[i] = at(c, i) + value if adds else value
+    c[i] = load_scalar(c, i) + value if adds else value
 
 
-@inner
+@helper
 def dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
     """C (+)= A B for k <= K. columns : (n, K) and a vector, scratch"""
     whole = k - k % SIDE
     for j in range(n):
         for q in range(k):
-            columns[j * K + q] = at(b, b0 + q * ldb + j)
+            columns[j * K_BLOCK + q] = load_scalar(b, b0 + q * ldb + j)
     for i in range(0, m, TOGETHER):  # rows past the last repeat it
         last = a0 + (m - 1) * lda
         r0 = a0 + i * lda
@@ -44,24 +44,24 @@ def dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
         for j in range(n):
             s0 = s1 = s2 = s3 = fill(a, 0.0, SIDE)
             for q in range(0, whole, SIDE):
-                v = load(columns, j * K + q, SIDE)
+                v = load(columns, j * K_BLOCK + q, SIDE)
                 s0 += load(a, r0 + q, SIDE) * v
                 s1 += load(a, r1 + q, SIDE) * v
                 s2 += load(a, r2 + q, SIDE) * v
                 s3 += load(a, r3 + q, SIDE) * v
             if whole < k:
                 left = k - whole
-                v = load_first(columns, j * K + whole, left, SIDE)
-                s0 += load_first(a, r0 + whole, left, SIDE) * v
-                s1 += load_first(a, r1 + whole, left, SIDE) * v
-                s2 += load_first(a, r2 + whole, left, SIDE) * v
-                s3 += load_first(a, r3 + whole, left, SIDE) * v
-            store(columns, n * K, totals(s0, s1, s2, s3))
+                v = load_partial(columns, j * K_BLOCK + whole, left, SIDE)
+                s0 += load_partial(a, r0 + whole, left, SIDE) * v
+                s1 += load_partial(a, r1 + whole, left, SIDE) * v
+                s2 += load_partial(a, r2 + whole, left, SIDE) * v
+                s3 += load_partial(a, r3 + whole, left, SIDE) * v
+            store(columns, n * K_BLOCK, sum_lanes_4(s0, s1, s2, s3))
             for r in range(min(m - i, TOGETHER)):
-                _put(at(columns, n * K + r), adds, c, c0 + (i + r) * ldc + j)
+                _put(load_scalar(columns, n * K_BLOCK + r), adds, c, c0 + (i + r) * ldc + j)
 
 
-@inner
+@helper
 def sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, sums):
     """C (+)= A' B for k <= K. sums : (TOGETHER * SIDE,), scratch"""
     for i in range(0, m, TOGETHER * SIDE):
@@ -70,21 +70,21 @@ def sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, sums):
             s0 = s1 = s2 = s3 = fill(a, 0.0, SIDE)
             if columns == TOGETHER * SIDE:
                 for p in range(k):
-                    x, row = at(b, b0 + p * ldb + j), a0 + p * lda + i
+                    x, row = load_scalar(b, b0 + p * ldb + j), a0 + p * lda + i
                     s0 += load(a, row, SIDE) * x
                     s1 += load(a, row + SIDE, SIDE) * x
                     s2 += load(a, row + 2 * SIDE, SIDE) * x
                     s3 += load(a, row + 3 * SIDE, SIDE) * x
             else:
                 for p in range(k):
-                    x, row = at(b, b0 + p * ldb + j), a0 + p * lda + i
-                    s0 += load_first(a, row, columns, SIDE) * x
-                    s1 += load_first(a, row + SIDE, columns - SIDE, SIDE) * x
-                    s2 += load_first(a, row + 2 * SIDE, columns - 2 * SIDE, SIDE) * x
-                    s3 += load_first(a, row + 3 * SIDE, columns - 3 * SIDE, SIDE) * x
+                    x, row = load_scalar(b, b0 + p * ldb + j), a0 + p * lda + i
+                    s0 += load_partial(a, row, columns, SIDE) * x
+                    s1 += load_partial(a, row + SIDE, columns - SIDE, SIDE) * x
+                    s2 += load_partial(a, row + 2 * SIDE, columns - 2 * SIDE, SIDE) * x
+                    s3 += load_partial(a, row + 3 * SIDE, columns - 3 * SIDE, SIDE) * x
             store(sums, 0, s0)
             store(sums, SIDE, s1)
             store(sums, 2 * SIDE, s2)
             store(sums, 3 * SIDE, s3)
             for q in range(columns):
-                _put(at(sums, q), adds, c, c0 + (i + q) * ldc + j)
+                _put(load_scalar(sums, q), adds, c, c0 + (i + q) * ldc + j)

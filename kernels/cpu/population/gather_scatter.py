@@ -6,15 +6,15 @@ four to eight times as many instructions, each a store that the loads after it w
 
 from __future__ import annotations
 
-from ...jit.decorators import inner, selector
-from ...simd.load_store import number, transpose_square
+from ...jit.decorators import helper, selector
+from ...simd.load_store import broadcast, transpose_square
 from ..workspace import VECTOR_BYTES
 
 SIDES = tuple(side for side in (2, 4, 8, 16) if side <= VECTOR_BYTES // 4)  # of squares; every net has two parameters
 
 
 def _make_squares(side):
-    @inner
+    @helper
     def squares(a, a0, n_rows, n_columns, out, out0):
         """out[j, i] = a[i, j]; the last squares of a row and column overlap those before."""
         for i in range(0, n_rows, side):
@@ -31,7 +31,7 @@ def _make_squares(side):
 _squares = selector([_make_squares(side) for side in SIDES], 6)
 
 
-@inner
+@helper
 def transpose(a, a0, n_rows, n_columns, out, out0):
     """out[j, i] = a[i, j] for a matrix with at least two rows and two columns."""
     which = -1
@@ -46,26 +46,26 @@ def make_copies(lanes):
     n numbers are in params from index `start` on.
     """
 
-    @inner
+    @helper
     def fill_lane(p, lane, n, x):
         for q in range(n):
-            p[q * lanes + lane] = number(p, x)
+            p[q * lanes + lane] = broadcast(p, x)
 
-    @inner
+    @helper
     def enter_lane(params, start, n, p, lane):
         for q in range(n):
             p[q * lanes + lane] = params[start + q]
 
-    @inner
+    @helper
     def leave_lane(p, lane, n, params, start):
         for q in range(n):
             params[start + q] = p[q * lanes + lane]
 
-    @inner
+    @helper
     def enter_block(params, start, n, p):
         transpose(params, start, lanes, n, p, 0)
 
-    @inner
+    @helper
     def leave_block(p, n, params, start):
         transpose(p, 0, n, lanes, params, start)
 

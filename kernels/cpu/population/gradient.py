@@ -11,15 +11,15 @@ import numpy as np
 
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.counter_rng import DROPOUT, permutation, philox
-from ...jit.decorators import inlined, inner
-from ...simd.load_store import at, fill, load, number, offset, store
+from ...jit.decorators import helper, inline_helper
+from ...simd.load_store import broadcast, fill, load, load_scalar, offset, store
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE
 from ..single_net.column_passes import make_passes
 from ..unrolled.population_codegen import EVERY_LOSS as EVERY_LOSS
 from ..unrolled.population_codegen import EVERY_STEP as EVERY_STEP
 from ..unrolled.population_codegen import LAST_STEP as LAST_STEP
 from ..unrolled.population_codegen import NEVER, call_straight_line
-from ..workspace import TOGETHER
+from ..workspace import INTERLEAVED_SAMPLES
 
 
 def make_loops(lanes):
@@ -27,7 +27,7 @@ def make_loops(lanes):
 
     activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
 
-    @inner
+    @helper
     def fill_tile(net, data, nets, w, mixed, shuffle, first, n, m, scale):
         """Samples first .. first + n as m columns; columns past n get weight 0.
 
@@ -45,26 +45,26 @@ def make_loops(lanes):
                         sample = w.order[lane * data.n_samples + sample]
                     for i in range(n_features):
                         w.a[(i * m + s) * lanes + lane] = data.X[x + sample * n_features + i]
-                    if data.judged:
+                    if data.has_targets:
                         for j in range(n_outputs):
                             w.y[(j * m + s) * lanes + lane] = data.Y[y + sample * n_outputs + j]
-                    weight = float(data.weight[v + sample]) if data.weighted else 1.0
-                    w.weight[s * lanes + lane] = number(w.weight, weight * scale)
+                    weight = float(data.weight[v + sample]) if data.has_weights else 1.0
+                    w.weight[s * lanes + lane] = broadcast(w.weight, weight * scale)
         else:
             for s in range(n):
                 sample = first + s
                 for i in range(n_features):
-                    store(w.a, (i * m + s) * lanes, fill(w.a, at(data.X, sample * n_features + i), lanes))
-                if data.judged:
+                    store(w.a, (i * m + s) * lanes, fill(w.a, load_scalar(data.X, sample * n_features + i), lanes))
+                if data.has_targets:
                     for j in range(n_outputs):
-                        store(w.y, (j * m + s) * lanes, fill(w.y, at(data.Y, sample * n_outputs + j), lanes))
-                weight = float(at(data.weight, sample)) if data.weighted else 1.0
+                        store(w.y, (j * m + s) * lanes, fill(w.y, load_scalar(data.Y, sample * n_outputs + j), lanes))
+                weight = float(load_scalar(data.weight, sample)) if data.has_weights else 1.0
                 store(w.weight, s * lanes, fill(w.weight, weight * scale, lanes))
         for s in range(n, m):
             store(w.weight, s * lanes, fill(w.weight, 0.0, lanes))
         w.filled[0], w.filled[1] = first, n
 
-    @inner
+    @helper
     def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, m, y, y0):
         """y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], four samples to a weight."""
         whole = m - m % 4
@@ -90,7 +90,7 @@ def make_loops(lanes):
                     v = load(x, x0 + (i * m + s) * lanes, lanes) * load(p, (w + i * in_step) * lanes, lanes) + v
                 store(y, y0 + (o * m + s) * lanes, v)
 
-    @inner
+    @helper
     def weight_gradients(a, below, delta, above, fan_in, fan_out, m, g, w0, b0, adds):
         """g (+)= the sums over samples of a[i, s] * delta[j, s], and of delta[j, s] for the biases."""
         whole, zero = fan_in - fan_in % 4, fill(g, 0.0, lanes)
@@ -123,7 +123,7 @@ def make_loops(lanes):
                     v = load(a, below + (i * m + s) * lanes, lanes) * load(delta, d0 + s * lanes, lanes) + v
                 store(g, k, v)
 
-    @inner
+    @helper
     def draw_masks(
         n_lanes, rates, seeds, lane_net, layer, width, first, m, epoch_start, clock, n_batches, batch, mask, mask0
     ):
@@ -133,7 +133,7 @@ def make_loops(lanes):
                 continue
             rate = rates[layer * lanes + lane]
             threshold = np.uint64(rate * 4294967296.0)
-            kept, dropped = number(mask, 1.0 / (1.0 - rate)), number(mask, 0.0)
+            kept, dropped = broadcast(mask, 1.0 / (1.0 - rate)), broadcast(mask, 0.0)
             step = (clock - epoch_start[lane]) * n_batches + batch
             low, high = first * width, (first + m) * width
             for group in range(low >> 2, (high + 3) >> 2):
@@ -144,19 +144,21 @@ def make_loops(lanes):
                         row, unit = e // width - first, e % width
                         mask[mask0 + (unit * m + row) * lanes + lane] = kept if word[q] >= threshold else dropped
 
-    @inner
+    @helper
     def forward(net, nets, w, params, m, first, batch, n_batches, training):
         """All layers, for the m samples of the tile. Output: a and, as logits or log-probabilities, z."""
         columns = m * lanes
         for k in range(net.n_layers):
-            fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
-            below, above = at(w.units, k) * columns, at(w.units, k + 1) * columns
+            fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
+            below, above = load_scalar(w.units, k) * columns, load_scalar(w.units, k + 1) * columns
             dense(
-                params, at(net.weight_offsets, k), 1, fan_out, True, at(net.bias_offsets, k),
+                params, load_scalar(net.weight_offsets, k), 1, fan_out, True, load_scalar(net.bias_offsets, k),
                 w.a, below, fan_in, fan_out, m, w.a, above,
             )  # fmt: skip
-            activate(at(net.activations, k), w.z, w.a, above, fan_out * columns, at(net.keep_z, k) == 1)
-            if training and at(net.dropout, k) > 0.0:
+            activate(
+                load_scalar(net.activations, k), w.z, w.a, above, fan_out * columns, load_scalar(net.keep_z, k) == 1
+            )
+            if training and load_scalar(net.dropout, k) > 0.0:
                 draw_masks(
                     w.lanes,
                     w.dropout,
@@ -175,50 +177,54 @@ def make_loops(lanes):
                 )
                 for i in range(above, above + fan_out * columns, lanes):
                     v = load(w.a, i, lanes)
-                    if at(net.derivative_of_z, k) != 1:
+                    if load_scalar(net.derivative_needs_z, k) != 1:
                         store(w.z, i, v)
                     store(w.a, i, v * load(w.mask, i, lanes))
-        if at(net.activations, net.n_layers - 1) == SOFTMAX:
-            size = at(net.sizes, net.n_layers) * columns
-            softmax_columns(w.z, w.a, at(w.units, net.n_layers) * columns, columns, size)
+        if load_scalar(net.activations, net.n_layers - 1) == SOFTMAX:
+            size = load_scalar(net.sizes, net.n_layers) * columns
+            softmax_columns(w.z, w.a, load_scalar(w.units, net.n_layers) * columns, columns, size)
 
-    @inner
+    @helper
     def judge(net, metric, w, m, scale):
         """(sums of losses, numbers right) of each lane, and the output's delta."""
         columns, n_layers = m * lanes, net.n_layers
-        start, size = at(w.units, n_layers) * columns, at(net.sizes, n_layers) * columns
+        start, size = load_scalar(w.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
         loss = loss_and_delta(
             net.loss, w.z, w.a, w.delta, start, w.y, w.weight, columns, size,
-            number(w.a, scale), number(w.a, net.loss_constant),
+            broadcast(w.a, scale), broadcast(w.a, net.loss_constant),
         )  # fmt: skip
         right = fill(w.a, 0.0, lanes)
         if metric != METRIC_NONE:
-            bound = number(w.a, net.margin if metric == METRIC_MARGIN else net.middle)
+            bound = broadcast(w.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
             right = count_right(metric, w.a, start, w.y, columns, size, w.weight, bound)
-        return loss * number(w.a, 1.0 / net.loss_width), right
+        return loss * broadcast(w.a, 1.0 / net.loss_width), right
 
-    @inner
+    @helper
     def backpropagate(net, w, m, adds):
         """Gradients of the tile, added to those of the batch's earlier tiles if `adds`."""
         columns = m * lanes
         for k in range(net.n_layers - 1, -1, -1):
-            fan_in, fan_out, weights = at(net.sizes, k), at(net.sizes, k + 1), at(net.weight_offsets, k)
-            below, above = at(w.units, k) * columns, at(w.units, k + 1) * columns
-            hides = at(net.dropout, k) > 0.0
+            fan_in, fan_out, weights = (
+                load_scalar(net.sizes, k),
+                load_scalar(net.sizes, k + 1),
+                load_scalar(net.weight_offsets, k),
+            )
+            below, above = load_scalar(w.units, k) * columns, load_scalar(w.units, k + 1) * columns
+            hides = load_scalar(net.dropout, k) > 0.0
             if hides:
                 for i in range(above, above + fan_out * columns, lanes):
                     store(w.delta, i, load(w.delta, i, lanes) * load(w.mask, i, lanes))
-            code = IDENTITY if k == net.n_layers - 1 and net.natural else at(net.activations, k)
-            kept = w.z if hides or at(net.derivative_of_z, k) == 1 else w.a
+            code = IDENTITY if k == net.n_layers - 1 and net.delta_is_wrt_logit else load_scalar(net.activations, k)
+            kept = w.z if hides or load_scalar(net.derivative_needs_z, k) == 1 else w.a
             if code != IDENTITY:
                 backward(code, kept, w.delta, above, fan_out * columns)
             weight_gradients(
-                w.a, below, w.delta, above, fan_in, fan_out, m, w.g, weights, at(net.bias_offsets, k), adds
+                w.a, below, w.delta, above, fan_in, fan_out, m, w.g, weights, load_scalar(net.bias_offsets, k), adds
             )
             if k > 0:
                 dense(w.p, weights, fan_out, 1, False, 0, w.delta, above, fan_out, fan_in, m, w.delta, below)
 
-    @inlined
+    @inline_helper
     def by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale):
         """A tile's share of the gradient and of the sums, by loops over units."""
         if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
@@ -235,24 +241,47 @@ def make_loops(lanes):
 def make_gradient(lanes, fill_tile, by_loops):
     """(gradient, judge_end) for blocks of this many lanes. by_loops : for nets that have no straight-line program"""
 
-    @inner
+    @helper
     def by_program(net, data, nets, w, m, tile, rows, judges, n_steps, stop_loss, stop_right, record, loss, right):
         """As gradient, for a tile of m samples, by the straight-line program. loss, right : where its sums go"""
         terms = float(rows * net.loss_width)
-        bound = number(w.a, net.margin if data.metric == METRIC_MARGIN else net.middle)
+        bound = broadcast(w.a, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
         shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # of a sample that is right
         return call_straight_line(
-            w.straight_line, w.p, w.g, w.a, w.y, w.weight, w.hyper, loss, right, m, tile, judges, data.metric, n_steps,
-            number(w.a, float(rows)), number(w.a, net.loss_width), number(w.a, net.loss_constant), bound, stop_loss,
-            number(w.a, stop_right * shares / terms), w.state, w.betas, w.powers, w.last_loss,
-            w.clock[0] - w.start[0], offset(nets.record_epochs, record), offset(w.records, record * lanes),
-        )  # fmt: skip
+            w.straight_line,
+            w.p,
+            w.g,
+            w.a,
+            w.y,
+            w.weight,
+            w.hyper,
+            loss,
+            right,
+            m,
+            tile,
+            judges,
+            data.metric,
+            n_steps,
+            broadcast(w.a, float(rows)),
+            broadcast(w.a, net.loss_width),
+            broadcast(w.a, net.loss_constant),
+            bound,
+            stop_loss,
+            broadcast(w.a, stop_right * shares / terms),
+            w.state,
+            w.betas,
+            w.powers,
+            w.last_loss,
+            w.clock[0] - w.start[0],
+            offset(nets.record_epochs, record),
+            offset(w.records, record * lanes),
+        )
 
-    @inner
+    @helper
     def judge_end(net, data, nets, w):
         """Each lane's number right into w.right_at_end, of a batch of all samples that is still in its tile."""
         rows = data.n_samples
-        m = (rows + TOGETHER - 1) // TOGETHER * TOGETHER
+        m = (rows + INTERLEAVED_SAMPLES - 1) // INTERLEAVED_SAMPLES * INTERLEAVED_SAMPLES
         store(w.right_at_end, 0, fill(w.a, 0.0, lanes))
         by_program(
             net,
@@ -264,14 +293,14 @@ def make_gradient(lanes, fill_tile, by_loops):
             rows,
             LAST_STEP,
             1,
-            number(w.a, 0.0),
+            broadcast(w.a, 0.0),
             0.0,
             nets.n_records,
             w.watched,
             w.right_at_end,
         )
 
-    @inlined
+    @inline_helper
     def gradient(
         net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right, record
     ):  # fmt: skip
@@ -286,7 +315,7 @@ def make_gradient(lanes, fill_tile, by_loops):
         for tile in range(0, rows, w.rows):
             n = min(w.rows, rows - tile)
             if w.straight_line != 0:
-                m = (n + TOGETHER - 1) // TOGETHER * TOGETHER
+                m = (n + INTERLEAVED_SAMPLES - 1) // INTERLEAVED_SAMPLES * INTERLEAVED_SAMPLES
                 if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
                     fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, m, scale)
                 n_steps = by_program(
@@ -299,7 +328,7 @@ def make_gradient(lanes, fill_tile, by_loops):
     return gradient, judge_end
 
 
-@inner
+@helper
 def shuffle_lanes(n_lanes, n_samples, seeds, lane_net, start, clock, words, order):
     """A new order of the samples for each net, as a net alone would see it."""
     for lane in range(n_lanes):

@@ -5,9 +5,9 @@ Per-lane numbers are rows of as many as there are lanes: setting q of the net in
 
 from __future__ import annotations
 
-from ...formulas.update_rules import Settings
-from ...jit.decorators import inner
-from ...simd.load_store import converted, fill, load, store
+from ...formulas.update_rules import StepSettings
+from ...jit.decorators import helper
+from ...simd.load_store import cast_like, fill, load, store
 from ...simd.vector import sqrt, where
 from ..single_net.optimizer_step import (
     BETA1,
@@ -26,24 +26,24 @@ from ..single_net.optimizer_step import (
 def make_settings(lanes):
     """settings_now(...) for blocks of this many lanes."""
 
-    @inner
-    def settings_now(hyper, betas, powers, factor, corrects, worse):
+    @helper
+    def settings_now(hyper, betas, powers, factor, corrects, loss_increased):
         """As update.settings_now. betas, powers : float64 (2, lanes), Adam's, in full precision; factor : of rates"""
         rate = load(hyper, LEARNING_RATE * lanes, lanes) * factor
         decay = 1.0 - rate * load(hyper, WEIGHT_DECAY * lanes, lanes)
-        root_correction = fill(hyper, 1.0, lanes)
+        inv_sqrt_bias_correction2 = fill(hyper, 1.0, lanes)
         if corrects:
             power1 = load(powers, 0, lanes) * load(betas, 0, lanes)
             power2 = load(powers, lanes, lanes) * load(betas, lanes, lanes)
             store(powers, 0, power1)
             store(powers, lanes, power2)
-            rate = rate / converted(hyper, 1.0 - power1)
-            root_correction = 1.0 / sqrt(converted(hyper, 1.0 - power2))
-        return Settings(
+            rate = rate / cast_like(hyper, 1.0 - power1)
+            inv_sqrt_bias_correction2 = 1.0 / sqrt(cast_like(hyper, 1.0 - power2))
+        return StepSettings(
             load(hyper, MOMENTUM * lanes, lanes), load(hyper, BETA1 * lanes, lanes), load(hyper, BETA2 * lanes, lanes),
             load(hyper, EPSILON * lanes, lanes), load(hyper, GROWTH * lanes, lanes), load(hyper, SHRINK * lanes, lanes),
             load(hyper, SMALLEST * lanes, lanes), load(hyper, BIGGEST * lanes, lanes),
-            rate, decay, root_correction, worse,
+            rate, decay, inv_sqrt_bias_correction2, loss_increased,
         )  # fmt: skip
 
     return settings_now
@@ -53,12 +53,12 @@ def make_advance(row, lanes):
     """advance(p, g, state, hyper, betas, powers, last_loss, objective, size): a step of this rule, without penalty,
     clipping or schedule, for `size` numbers of p.
     """
-    rule, n_state, corrects, settings_now = row.update, row.n_state, row.corrects, make_settings(lanes)
+    rule, n_state, corrects, settings_now = row.update, row.n_state, row.bias_correction, make_settings(lanes)
 
     def advance(p, g, state, hyper, betas, powers, last_loss, objective, size):
-        worse = where(objective > load(last_loss, 0, lanes), 1.0, 0.0)
+        loss_increased = where(objective > load(last_loss, 0, lanes), 1.0, 0.0)
         store(last_loss, 0, objective)
-        h = settings_now(hyper, betas, powers, fill(p, 1.0, lanes), corrects, worse)
+        h = settings_now(hyper, betas, powers, fill(p, 1.0, lanes), corrects, loss_increased)
         for i in range(0, size, lanes):
             value = load(p, i, lanes)
             s0 = load(state, i, lanes) if n_state > 0 else value

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from ...jit.decorators import inner
-from ...simd.load_store import fill, load, number, store
+from ...jit.decorators import helper
+from ...simd.load_store import broadcast, fill, load, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
 from ...structs import ALL_EPOCHS, ALL_RIGHT, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
 from ..single_net.optimizer_step import BETA1, BETA2, EPSILON
-from ..threads.barrier import take_numbers
+from ..threads.barrier import fetch_add
 from .gather_scatter import make_copies
 
 SHARES, MOST_BLOCKS = 8, 8  # of the nets that are left a rank takes this share of its own one, but no more blocks
@@ -25,14 +25,14 @@ def make_queue(lanes):
 
     fill_lane, enter_lane, leave_lane, enter_block, leave_block = make_copies(lanes)
 
-    @inner
+    @helper
     def keep_flagged(flags, p, n, kept):
         """kept = p in the lanes that are flagged."""
         mask = load(flags, 0, lanes) > 0.0
         for i in range(0, n * lanes, lanes):
             store(kept, i, where(mask, load(p, i, lanes), load(kept, i, lanes)))
 
-    @inner
+    @helper
     def sums(p, n):
         """Each lane's sum: not finite if one of its numbers is not."""
         v = fill(p, 0.0, lanes)
@@ -40,7 +40,7 @@ def make_queue(lanes):
             v += load(p, i, lanes)
         return v
 
-    @inner
+    @helper
     def next_number(queue, n_ranks, w, n_members, n_free):
         """Which of the members is the next for one of this rank's n_free lanes; n_members or more if none is left.
 
@@ -50,12 +50,12 @@ def make_queue(lanes):
         if w.taken[0] == w.taken[1]:
             blocks = min((n_members - queue[0]) // (SHARES * n_ranks * lanes), MOST_BLOCKS)
             n = max(n_free, blocks * lanes)
-            w.taken[0] = take_numbers(queue, n)
+            w.taken[0] = fetch_add(queue, n)
             w.taken[1] = w.taken[0] + n
         w.taken[0] += 1
         return w.taken[0] - 1
 
-    @inner
+    @helper
     def start_net(net, nets, w, lane, owner, initial):
         """Put net `owner` into a lane, whose flag then says that its parameters are still to come; -1 empties it: all
         zero, so that nothing in it can grow.
@@ -64,22 +64,22 @@ def make_queue(lanes):
         w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
         fill_lane(w.state, lane, nets.n_state * n, 0.0)
         w.powers[lane] = w.powers[lanes + lane] = 1.0
-        w.last_loss[lane] = number(w.p, np.inf)
-        w.best_value[lane], w.best_epoch[lane] = number(w.p, np.inf), 0
+        w.last_loss[lane] = broadcast(w.p, np.inf)
+        w.best_value[lane], w.best_epoch[lane] = broadcast(w.p, np.inf), 0
         if owner < 0:
             fill_lane(w.p, lane, n, 0.0)
             fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
-            w.hyper[EPSILON * lanes + lane] = number(w.hyper, 1.0)
+            w.hyper[EPSILON * lanes + lane] = broadcast(w.hyper, 1.0)
             w.betas[lane] = w.betas[lanes + lane] = 0.0
             for k in range(net.n_layers):
                 w.dropout[k * lanes + lane] = 0.0
             return
-        w.flags[lane] = number(w.flags, 1.0)
+        w.flags[lane] = broadcast(w.flags, 1.0)
         is_first = w.clock[0] == 0  # in this lane: what all nets share is there from the second one on
         if is_first or nets.hyper_stride != 0:
             row = owner * nets.hyper_stride
             for q in range(len(NET_HYPER)):
-                w.hyper[q * lanes + lane] = number(w.hyper, nets.hyper[row + q])
+                w.hyper[q * lanes + lane] = broadcast(w.hyper, nets.hyper[row + q])
             w.betas[lane], w.betas[lanes + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
         if is_first or nets.dropout_stride != 0:
             for k in range(net.n_layers):
@@ -89,7 +89,7 @@ def make_queue(lanes):
                 for q in range(n):
                     w.state[(s * n + q) * lanes + lane] = w.hyper[(initial[s] - 1) * lanes + lane]
 
-    @inner
+    @helper
     def enter(nets, w, follow):
         """Parameters into the lanes that are flagged. follow : whether all are, and their nets follow each other"""
         n = nets.n_params
@@ -100,14 +100,14 @@ def make_queue(lanes):
                 if w.flags[lane] > 0:
                     enter_lane(nets.params, w.net[lane] * n, n, w.p, lane)
 
-    @inner
+    @helper
     def keep_converged(goal, nets, w):
         """Write back the parameters of lanes that have converged, before the step that follows."""
         for lane in range(w.lanes):
             if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
                 leave_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
 
-    @inner
+    @helper
     def some_end(goal, w):
         """Whether a net has done all its epochs."""
         found = False
@@ -115,7 +115,7 @@ def make_queue(lanes):
             found |= w.net[lane] >= 0 and w.clock[0] - w.start[lane] == goal.n_epochs
         return found
 
-    @inner
+    @helper
     def is_finite(nets, owner):
         """Whether a net's parameters have a finite sum, where they belong."""
         total = 0.0
@@ -123,7 +123,7 @@ def make_queue(lanes):
             total += nets.params[q]
         return math.isfinite(total)
 
-    @inner
+    @helper
     def leave_finite(goal, nets, w, lane, status, was_saved):
         """Write back the parameters that a net ends with, those that are known to be finite if the others are not.
         Returns its status: a finite loss does not say that the step after it was sound, nor that every parameter of
@@ -143,11 +143,11 @@ def make_queue(lanes):
             status = DIVERGED_NET
         return status
 
-    @inner
+    @helper
     def say_whether_learned(data, nets, w, lane, owner):
         nets.learned[owner] = np.int8(w.right_at_end[lane] >= ALL_RIGHT * data.n_samples)
 
-    @inner
+    @helper
     def settle(data, goal, nets, w, was_saved, was_judged):
         """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether
         some were."""
@@ -186,7 +186,7 @@ def make_queue(lanes):
             w.net[lane], found = -1, True
         return found
 
-    @inner
+    @helper
     def next_due(goal, nets, w):
         """The block's epoch at whose end a lane records its loss or has done all its epochs."""
         due = np.int64(2**62)
@@ -199,7 +199,7 @@ def make_queue(lanes):
                 due = min(due, w.start[lane] + epoch)
         return due
 
-    @inner
+    @helper
     def are_alike(w):
         """Whether lanes have nets whose numbers follow each other, and all of them began together: they will be due
         together too.
@@ -209,7 +209,7 @@ def make_queue(lanes):
             alike &= w.net[lane] == w.net[0] + lane and w.start[lane] == w.start[0]
         return alike
 
-    @inner
+    @helper
     def hand_out(nets, w, scale):
         """Records that lanes which are alike have kept, times scale, to where they belong."""
         for r in range(w.record[0], w.kept[0]):
@@ -217,7 +217,7 @@ def make_queue(lanes):
         for lane in range(w.lanes):
             w.record[lane] = w.kept[0]
 
-    @inner
+    @helper
     def keep_alike(goal, nets, w):
         """What settle and next_due do for lanes that are alike, where all nets go on."""
         if nets.record_epochs[w.kept[0]] == w.clock[0] - w.start[0]:
@@ -225,7 +225,7 @@ def make_queue(lanes):
             w.kept[0] += 1
         return w.start[0] + min(goal.n_epochs, nets.record_epochs[w.kept[0]])
 
-    @inner
+    @helper
     def settle_alike(data, goal, nets, w, was_judged):
         """What settle does for lanes that are alike, where all nets have done all their epochs."""
         n, first = nets.n_params, w.net[0]
@@ -238,7 +238,7 @@ def make_queue(lanes):
                 say_whether_learned(data, nets, w, lane, owner)
             w.net[lane] = -1
 
-    @inner
+    @helper
     def look(data, goal, nets, w, was_saved, was_judged, alike, eventful, scale):
         """After an epoch at which something is due, or something has happened to a net. Returns whether lanes are free.
 

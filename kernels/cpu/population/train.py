@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...formulas.update_rules import RPROP, RULES, SGD
-from ...jit.decorators import inlined, inner, kernel, selector
-from ...simd.load_store import bare, fill, load, number, offset, store
+from ...jit.decorators import helper, inline_helper, kernel, selector
+from ...simd.load_store import as_pointers, broadcast, fill, load, offset, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, sqrt, where
 from ...structs import (
@@ -24,7 +24,7 @@ from ...structs import (
 )
 from ..single_net.optimizer_step import CLIP_NORM, LEARNING_RATE, make_adjust, make_update
 from ..threads.denormals import flush_denormals, restore_denormals
-from ..workspace import LANES, OTHER_LANES
+from ..workspace import LANES, UNROLLED_LANES
 from .gradient import EVERY_LOSS, EVERY_STEP, LAST_STEP, NEVER, make_gradient, make_loops, shuffle_lanes
 from .optimizer_step import make_settings
 from .scheduler import make_queue
@@ -46,13 +46,13 @@ def make_training(lanes, has_loops):
     update, adjust = selector([make_update(row, lanes) for row in RULES], 7), make_adjust(lanes)
     if not has_loops:
 
-        @inlined
+        @inline_helper
         def by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale):
             pass
 
     gradient, judge_end = make_gradient(lanes, fill_tile, by_loops)
 
-    @inlined
+    @inline_helper
     def step_settings(course, nets, goal, w, n_batches, batch, objective):
         """The rule's settings at this step, a number per lane."""
         p = w.p
@@ -60,12 +60,12 @@ def make_training(lanes, has_loops):
         if goal.scheduled:
             for lane in range(w.lanes):
                 step = (w.clock[0] - w.start[lane]) * n_batches + batch
-                w.factor[lane] = number(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
+                w.factor[lane] = broadcast(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
             factor = load(w.factor, 0, lanes)
-        worse = where(objective > load(w.last_loss, 0, lanes), 1.0, 0.0)
-        return settings_now(w.hyper, w.betas, w.powers, factor, nets.corrects, worse)
+        loss_increased = where(objective > load(w.last_loss, 0, lanes), 1.0, 0.0)
+        return settings_now(w.hyper, w.betas, w.powers, factor, nets.bias_correction, loss_increased)
 
-    @inner
+    @helper
     def squares(p, g, first, last, l2):
         """Each lane's sum of (g + l2 p)**2 over parameters first <= q < last."""
         sums = fill(g, 0.0, lanes)
@@ -74,7 +74,7 @@ def make_training(lanes, has_loops):
             sums += slope * slope
         return sums
 
-    @inner
+    @helper
     def steepest(p, g, first, last, l2, most):
         """Each lane's largest |g + l2 p| over parameters first <= q < last, or `most`."""
         for i in range(first * lanes, last * lanes, lanes):
@@ -82,7 +82,7 @@ def make_training(lanes, has_loops):
             most = where(slope > most, slope, most)
         return most
 
-    @inner
+    @helper
     def shrunk_squares(p, g, first, last, l2, shrink):
         """squares() of slopes times shrink**2, which are at most 1; shrink**2 by itself may be too small a number."""
         sums = fill(g, 0.0, lanes)
@@ -91,7 +91,7 @@ def make_training(lanes, has_loops):
             sums += slope * slope
         return sums
 
-    @inner
+    @helper
     def clip_by_steepest(n_layers, sizes, weight_offsets, bias_offsets, p, g, l2, norm):
         """The factor that brings each lane's gradient to `norm`, where its sum of squares overflows."""
         zero, one = fill(p, 0.0, lanes), fill(p, 1.0, lanes)
@@ -108,7 +108,7 @@ def make_training(lanes, has_loops):
         factor = norm * shrink * shrink / sqrt(where(total > 0.0, total, one))
         return where(factor > 1.0, one, factor)
 
-    @inlined
+    @inline_helper
     def apply(net, course, nets, w, h):
         """One step of the optimiser for all lanes."""
         n = nets.n_params
@@ -137,18 +137,18 @@ def make_training(lanes, has_loops):
                 if part % 2 == 1:
                     first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
             if course.layered:
-                factor = clip * number(w.p, course.layer_factors[part])
+                factor = clip * broadcast(w.p, course.layer_factors[part])
             if in_parts or nets.clipped:
                 adjust(w.p, w.g, first * lanes, last * lanes, decay, penalty, factor)
             update(course.rule, w.p, w.g, w.state, first * lanes, last * lanes, n * lanes, h)
 
-    @inner
+    @helper
     def descend(p, g, n, rate):
         """optimizers.sgd, all there is to it."""
         for i in range(0, n * lanes, lanes):
             store(p, i, load(p, i, lanes) - rate * load(g, i, lanes))
 
-    @inner
+    @helper
     def penalties(net_layers, weight_offsets, bias_offsets, p, l2):
         """Each lane's l2 / 2 times the sum of its squared weights."""
         sums, zero = fill(p, 0.0, lanes), fill(p, 0.0, lanes)
@@ -156,11 +156,11 @@ def make_training(lanes, has_loops):
             sums += squares(p, p, weight_offsets[k], bias_offsets[k], zero)
         return 0.5 * l2 * sums
 
-    @inlined
+    @inline_helper
     def watch(w, n, value, min_delta):
         """Remember the parameters of lanes whose value is their best so far."""
         best = load(w.best_value, 0, lanes)
-        better = value < best - number(w.p, min_delta)
+        better = value < best - broadcast(w.p, min_delta)
         store(w.watched, 0, value)
         store(w.flags, 0, where(better, 1.0, 0.0))
         if any_of(better):
@@ -170,14 +170,14 @@ def make_training(lanes, has_loops):
                 if w.flags[lane] > 0:
                     w.best_epoch[lane] = w.clock[0] + 1 - w.start[lane]
 
-    @inlined
+    @inline_helper
     def watch_training(goal, w, n, loss, right):
         if goal.monitor == MONITOR_LOSS:
             watch(w, n, loss, goal.min_delta)
         elif goal.monitor == MONITOR_RIGHT:
             watch(w, n, -right, goal.min_delta)
 
-    @inlined
+    @inline_helper
     def judge_data(net, data, nets, w, params, mixed):
         """(mean loss, share right) of each lane over data, by a forward pass alone."""
         loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
@@ -190,25 +190,25 @@ def make_training(lanes, has_loops):
             loss += tile_loss
             right += tile_right
         w.filled[1] = -1
-        share = number(w.a, 1.0 / data.n_samples)
+        share = broadcast(w.a, 1.0 / data.n_samples)
         return loss * share, right * share
 
     if not has_loops:
 
-        @inlined
+        @inline_helper
         def judge_data(net, data, nets, w, params, mixed):
             return fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
 
-    @inlined
+    @inline_helper
     def _train(n_ranks, net, data, course, goal, nets, held_out, w, initial, queue, n_epochs):
         n, n_samples, size = nets.n_params, data.n_samples, course.batch_size
         n_batches = (n_samples + size - 1) // size
         validates = goal.monitor == MONITOR_VALIDATION_LOSS or goal.monitor == MONITOR_VALIDATION_RIGHT
         single = n_batches == 1
         inverse, stop_loss, stop_right = (
-            number(w.p, 1.0 / n_samples),
-            number(w.p, goal.stop_loss),
-            number(w.p, goal.stop_right),
+            broadcast(w.p, 1.0 / n_samples),
+            broadcast(w.p, goal.stop_loss),
+            broadcast(w.p, goal.stop_right),
         )
         compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
         has_goal = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
@@ -226,7 +226,7 @@ def make_training(lanes, has_loops):
         )
         has_room, alike, last = True, False, w.clock[0] + n_epochs
         attention = eventful = remembers = keeps = False
-        scale = inverse if runs else number(w.p, 1.0)  # the straight-line program keeps sums
+        scale = inverse if runs else broadcast(w.p, 1.0)  # the straight-line program keeps sums
         while w.clock[0] < last:
             if has_room:
                 free = 0
@@ -279,7 +279,7 @@ def make_training(lanes, has_loops):
                 attention = is_due or eventful
                 objective = zero
                 if compares:
-                    objective = (load(w.loss, 0, lanes) - before) * number(w.p, 1.0 / rows)
+                    objective = (load(w.loss, 0, lanes) - before) * broadcast(w.p, 1.0 / rows)
                 if judges != NEVER and batch == n_batches - 1:
                     loss, right = load(w.loss, 0, lanes) * inverse, load(w.right, 0, lanes)
                     store(w.loss, 0, loss)
@@ -314,14 +314,14 @@ def make_training(lanes, has_loops):
                 watch(w, n, held_loss if goal.monitor == MONITOR_VALIDATION_LOSS else -held_right, goal.min_delta)
             w.clock[0] += 1
             if attention:
-                judged = runs and nets.judges_ends and is_due and some_end(goal, w)
-                if judged:
+                checks_end = runs and nets.judges_ends and is_due and some_end(goal, w)
+                if checks_end:
                     judge_end(net, data, nets, w)
-                has_room = look(data, goal, nets, w, single, judged, alike, eventful, scale)
+                has_room = look(data, goal, nets, w, single, checks_end, alike, eventful, scale)
         if alike:
             hand_out(nets, w, scale)
 
-    @inlined
+    @inline_helper
     def _evaluate(rank, n_ranks, net, data, nets, w, writes, output):
         width = net.sizes[net.n_layers]
         n_blocks = (nets.n_members + lanes - 1) // lanes
@@ -329,7 +329,7 @@ def make_training(lanes, has_loops):
             count = min(lanes, nets.n_members - block * lanes)
             for lane in range(w.lanes):
                 w.net[lane] = nets.members[block * lanes + min(lane, count - 1)]
-                w.flags[lane] = number(w.flags, 1.0)
+                w.flags[lane] = broadcast(w.flags, 1.0)
             enter(nets, w, are_alike(w))
             loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
             for first in range(0, data.n_samples, w.rows):
@@ -345,11 +345,11 @@ def make_training(lanes, has_loops):
                         for s in range(m):
                             for j in range(width):
                                 output[o + s * width + j] = w.a[start + (j * m + s) * lanes + lane]
-                if data.judged:
+                if data.checks_end:
                     tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
                     loss += tile_loss
                     right += tile_right
-            if data.judged:
+            if data.checks_end:
                 store(w.loss, 0, loss)
                 store(w.right, 0, right)
                 for lane in range(count):
@@ -360,7 +360,7 @@ def make_training(lanes, has_loops):
 
 
 _train, _evaluate = make_training(LANES, True)
-_train_straight, _ = make_training(OTHER_LANES, False)
+_train_straight, _ = make_training(UNROLLED_LANES, False)
 
 
 @kernel
@@ -368,9 +368,18 @@ def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block
     """Up to n_epochs epochs of this rank's block. queue : int64 (1,), how many of nets.members have been taken."""
     before = flush_denormals()
     _train(
-        n_ranks, bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
-        queue, n_epochs,
-    )  # fmt: skip
+        n_ranks,
+        as_pointers(net),
+        as_pointers(data),
+        as_pointers(course),
+        goal,
+        as_pointers(nets),
+        as_pointers(held_out),
+        as_pointers(block),
+        offset(initial, 0),
+        queue,
+        n_epochs,
+    )
     restore_denormals(before)
 
 
@@ -379,9 +388,18 @@ def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_o
     """The same for blocks of OTHER_LANES nets that have a straight-line program, without validation."""
     before = flush_denormals()
     _train_straight(
-        n_ranks, bare(net), bare(data), bare(course), goal, bare(nets), bare(held_out), bare(block), offset(initial, 0),
-        queue, n_epochs,
-    )  # fmt: skip
+        n_ranks,
+        as_pointers(net),
+        as_pointers(data),
+        as_pointers(course),
+        goal,
+        as_pointers(nets),
+        as_pointers(held_out),
+        as_pointers(block),
+        offset(initial, 0),
+        queue,
+        n_epochs,
+    )
     restore_denormals(before)
 
 
@@ -389,4 +407,13 @@ def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_o
 def evaluate(rank, n_ranks, barrier, net, data, nets, block, output):
     """Outputs of nets.members (n_members, n_samples, n_outputs), flat, if output has room; loss and share right into
     nets if data has targets."""
-    _evaluate(rank, n_ranks, bare(net), bare(data), bare(nets), bare(block), output.size > 0, offset(output, 0))
+    _evaluate(
+        rank,
+        n_ranks,
+        as_pointers(net),
+        as_pointers(data),
+        as_pointers(nets),
+        as_pointers(block),
+        output.size > 0,
+        offset(output, 0),
+    )

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.update_rules import apply_rule
-from ...jit.decorators import inlined, inner, kernel
-from ...simd.load_store import at, bare, fill, load, load_first, number, offset, store, store_first, transpose_square
-from ...simd.reductions import total
+from ...jit.decorators import helper, inline_helper, kernel
+from ...simd.load_store import (
+    as_pointers,
+    broadcast,
+    fill,
+    load,
+    load_partial,
+    load_scalar,
+    offset,
+    store,
+    store_partial,
+    transpose_square,
+)
+from ...simd.reductions import sum_lanes
 from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
-from ..workspace import LOSS, NARROW, RIGHT, WIDE
+from ..workspace import LANES_LARGE, LANES_SMALL, LOSS, RIGHT
 from .batch_simd_products import make_products
 from .column_passes import make_passes
 from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
@@ -22,49 +33,49 @@ from .training_loop import make_loop
 FEW = 4  # features in less than a square of which turning it pays
 
 
-@inlined
+@inline_helper
 def columns_for(work, rows, lanes):
     """Of so many samples: whole vectors, and units that do not all begin where a cache has the same few places."""
-    if lanes == NARROW:
+    if lanes == LANES_SMALL:
         return work.columns  # of batches that have one vector
     columns = (rows + lanes - 1) & -lanes  # all powers of two: a division takes as long as a layer of XOR
-    return columns if columns & (work.colliding - 1) else columns + WIDE
+    return columns if columns & (work.colliding - 1) else columns + LANES_LARGE
 
 
-@inner
+@helper
 def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
     """Features of samples as rows of `a`, turned in registers 16 by 16; columns past the samples are zeros. Returns how
     many features there are in it: a few that are left do not pay.
 
     width : all features; square : scratch for one
     """
-    features = width if width % WIDE >= FEW else width - width % WIDE
-    for s in range(0, columns, WIDE):
-        for i in range(0, features, WIDE):
-            n = min(features - i, WIDE)
-            for q in range(WIDE):
+    features = width if width % LANES_LARGE >= FEW else width - width % LANES_LARGE
+    for s in range(0, columns, LANES_LARGE):
+        for i in range(0, features, LANES_LARGE):
+            n = min(features - i, LANES_LARGE)
+            for q in range(LANES_LARGE):
                 if s + q < rows:
                     sample = order[first + s + q] if shuffle else first + s + q
-                    store(square, q * WIDE, load_first(X, sample * width + i, n, WIDE))
+                    store(square, q * LANES_LARGE, load_partial(X, sample * width + i, n, LANES_LARGE))
                 else:
-                    store(square, q * WIDE, fill(square, 0.0, WIDE))
-            if n == WIDE:
-                transpose_square(square, 0, WIDE, a, i * columns + s, columns, WIDE)
+                    store(square, q * LANES_LARGE, fill(square, 0.0, LANES_LARGE))
+            if n == LANES_LARGE:
+                transpose_square(square, 0, LANES_LARGE, a, i * columns + s, columns, LANES_LARGE)
             else:
-                transpose_square(square, 0, WIDE, square, 0, WIDE, WIDE)
+                transpose_square(square, 0, LANES_LARGE, square, 0, LANES_LARGE, LANES_LARGE)
                 for j in range(n):
-                    store(a, (i + j) * columns + s, load(square, j * WIDE, WIDE))
+                    store(a, (i + j) * columns + s, load(square, j * LANES_LARGE, LANES_LARGE))
     return features
 
 
-@inner
+@helper
 def fill_none(X, order, shuffle, first, rows, width, columns, a, square):
     """The same for batches that have no square."""
     return 0
 
 
 def make_fill(fill_some):
-    @inlined
+    @inline_helper
     def fill_batch(net, data, shuffle, work, first, rows, columns):
         """Turn samples first .. first + rows into columns, unless they are there already."""
         if not shuffle and work.filled[0] == first and work.filled[1] == rows:
@@ -75,11 +86,11 @@ def make_fill(fill_some):
             sample = work.order[first + s] if shuffle else first + s
             for i in range(done, n_features):
                 work.a[i * columns + s] = data.X[sample * n_features + i]
-            if data.judged:
+            if data.has_targets:
                 for j in range(n_outputs):
                     work.y[j * columns + s] = data.Y[sample * n_outputs + j]
-            work.weight[s] = data.weight[sample] if data.weighted else number(work.weight, 1.0)
-        nothing = number(work.weight, 0.0)
+            work.weight[s] = data.weight[sample] if data.has_weights else broadcast(work.weight, 1.0)
+        nothing = broadcast(work.weight, 0.0)
         for s in range(rows, columns):  # what other batches left could become infinite, which times 0 is no number
             for i in range(done, n_features):
                 work.a[i * columns + s] = nothing
@@ -91,24 +102,29 @@ def make_fill(fill_some):
     return fill_batch
 
 
-@inner
+@helper
 def nothing_after(y, start, size, extra):
     pass
 
 
-@inlined
+@inline_helper
 def derivative_of(net, work, k):
     """What after_rows needs on the way back."""
-    return False, at(net.activations, k), work.z if at(net.derivative_of_z, k) == 1 else work.a, False
+    return (
+        False,
+        load_scalar(net.activations, k),
+        work.z if load_scalar(net.derivative_needs_z, k) == 1 else work.a,
+        False,
+    )
 
 
 def make_family(lanes):
     """(gradient_of, gradient, evaluate) for vectors of this many lanes."""
 
-    fill_batch = make_fill(fill_squares if lanes == WIDE else fill_none)
+    fill_batch = make_fill(fill_squares if lanes == LANES_LARGE else fill_none)
     activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
 
-    @inner
+    @helper
     def after_rows(y, start, size, extra):
         """Of outputs their activations, of deltas the product with the derivatives.
 
@@ -122,40 +138,44 @@ def make_family(lanes):
             backward(code, z, y, start, size)
 
     # A few rows of one vector each would be calls for nothing.
-    by_rows, by_layer = (nothing_after, after_rows) if lanes == NARROW else (after_rows, nothing_after)
+    by_rows, by_layer = (nothing_after, after_rows) if lanes == LANES_SMALL else (after_rows, nothing_after)
     dense, weight_gradients = make_products(lanes, by_rows)
 
-    @inlined
+    @inline_helper
     def forward(net, params, work, columns):
         a, z = work.a, work.z
         n_layers = net.n_layers
         for k in range(n_layers):
-            fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
-            w, b = at(net.weight_offsets, k), at(net.bias_offsets, k)
-            below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
-            extra = (True, at(net.activations, k), z, at(net.keep_z, k) == 1)
+            fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
+            w, b = load_scalar(net.weight_offsets, k), load_scalar(net.bias_offsets, k)
+            below, above = load_scalar(work.units, k) * columns, load_scalar(work.units, k + 1) * columns
+            extra = (True, load_scalar(net.activations, k), z, load_scalar(net.keep_z, k) == 1)
             dense(params, w, 1, fan_out, True, b, a, below, fan_in, fan_out, columns, a, above, extra)
             by_layer(a, above, fan_out * columns, extra)
-        if at(net.activations, n_layers - 1) == SOFTMAX:
-            softmax_columns(z, a, at(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns)
+        if load_scalar(net.activations, n_layers - 1) == SOFTMAX:
+            softmax_columns(
+                z, a, load_scalar(work.units, n_layers) * columns, columns, net.sizes[net.n_layers] * columns
+            )
 
-    @inlined
+    @inline_helper
     def judge(net, metric, work, share, columns, scale):
         """Loss, hits and output delta of the batch in work."""
         n_layers = net.n_layers
-        start, size = at(work.units, n_layers) * columns, at(net.sizes, n_layers) * columns
-        loss = total(
+        start, size = load_scalar(work.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
+        loss = sum_lanes(
             loss_and_delta(
                 net.loss, work.z, work.a, work.delta, start, work.y, work.weight, columns, size,
-                number(work.a, scale), number(work.a, net.loss_constant),
+                broadcast(work.a, scale), broadcast(work.a, net.loss_constant),
             )
         )  # fmt: skip
         share[LOSS] = loss / net.loss_width
         if metric != METRIC_NONE:
-            bound = number(work.a, net.margin if metric == METRIC_MARGIN else net.middle)
-            share[RIGHT] = float(total(count_right(metric, work.a, start, work.y, columns, size, work.weight, bound)))
+            bound = broadcast(work.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
+            share[RIGHT] = float(
+                sum_lanes(count_right(metric, work.a, start, work.y, columns, size, work.weight, bound))
+            )
 
-    @inlined
+    @inline_helper
     def gradient_of(net, data, shuffle, params, grads, work, share, first, rows, scale):
         """Of rows from `first` on, for which work has room; scale : a factor on their losses' slopes."""
         columns, a, delta = columns_for(work, rows, lanes), work.a, work.delta
@@ -163,31 +183,33 @@ def make_family(lanes):
         forward(net, params, work, columns)
         judge(net, data.metric, work, share, columns, scale)
         top = net.n_layers - 1
-        if not net.natural:
-            size = at(net.sizes, top + 1) * columns
-            after_rows(delta, at(work.units, top + 1) * columns, size, derivative_of(net, work, top))
+        if not net.delta_is_wrt_logit:
+            size = load_scalar(net.sizes, top + 1) * columns
+            after_rows(delta, load_scalar(work.units, top + 1) * columns, size, derivative_of(net, work, top))
         for k in range(top, -1, -1):
-            fan_in, fan_out = at(net.sizes, k), at(net.sizes, k + 1)
-            w, b = at(net.weight_offsets, k), at(net.bias_offsets, k)
-            below, above = at(work.units, k) * columns, at(work.units, k + 1) * columns
+            fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
+            w, b = load_scalar(net.weight_offsets, k), load_scalar(net.bias_offsets, k)
+            below, above = load_scalar(work.units, k) * columns, load_scalar(work.units, k + 1) * columns
             weight_gradients(a, below, delta, above, fan_in, fan_out, columns, grads, w, b)
             if k > 0:
                 extra = derivative_of(net, work, k - 1)
                 dense(params, w, fan_out, 1, False, 0, delta, above, fan_out, fan_in, columns, delta, below, extra)
                 by_layer(delta, below, fan_in * columns, extra)
 
-    @inlined
+    @inline_helper
     def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
         scale = 1.0 / (stage.rows * net.loss_width)
         gradient_of(net, data, course.shuffle, params, grads, work, share, stage.first, stage.rows, scale)
         return n_ranks
 
-    @inlined
+    @inline_helper
     def evaluate(net, data, params, work, output):
         writes = output.size > 0
-        evaluate_bare(bare(net), bare(data), offset(params, 0), bare(work), writes, offset(output, 0))
+        evaluate_bare(
+            as_pointers(net), as_pointers(data), offset(params, 0), as_pointers(work), writes, offset(output, 0)
+        )
 
-    @inlined
+    @inline_helper
     def evaluate_bare(net, data, params, work, writes, output):
         share = work.partial
         work.filled[1] = -1
@@ -202,7 +224,7 @@ def make_family(lanes):
                 for s in range(rows):
                     for j in range(width):
                         output[(first + s) * width + j] = work.a[start + j * columns + s]
-            if data.judged:
+            if data.has_targets:
                 judge(net, data.metric, work, share, columns, 0.0)
                 loss += share[LOSS]
                 right += share[RIGHT]
@@ -211,40 +233,40 @@ def make_family(lanes):
     return gradient_of, gradient, evaluate
 
 
-@inner
+@helper
 def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
     """As update.update, with the rule chosen inside the loop: a small net has few vectors, and much less to compile."""
-    for i in range(first, last, WIDE):
+    for i in range(first, last, LANES_LARGE):
         n = last - i
-        value = load_first(p, i, n, WIDE)
-        slope = (load_first(g, i, n, WIDE) + value * l2) * clip
+        value = load_partial(p, i, n, LANES_LARGE)
+        slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
         s0, s1, s2 = (
-            load_first(state, i, n, WIDE), load_first(state, stride + i, n, WIDE),
-            load_first(state, 2 * stride + i, n, WIDE),
+            load_partial(state, i, n, LANES_LARGE), load_partial(state, stride + i, n, LANES_LARGE),
+            load_partial(state, 2 * stride + i, n, LANES_LARGE),
         )  # fmt: skip
         value, s0, s1, s2 = apply_rule(rule, value * decay, slope, s0, s1, s2, h)
-        store_first(p, i, n, value)
-        store_first(state, i, n, s0)
-        store_first(state, stride + i, n, s1)
-        store_first(state, 2 * stride + i, n, s2)
+        store_partial(p, i, n, value)
+        store_partial(state, i, n, s0)
+        store_partial(state, stride + i, n, s1)
+        store_partial(state, 2 * stride + i, n, s2)
 
 
-@inlined
-def prepare(rank, n_ranks, net, memory, work):
+@inline_helper
+def begin_call(rank, n_ranks, net, memory, work):
     pass
 
 
-@inlined
-def complete(rank, n_ranks, net, data, course, memory, work, stage):
+@inline_helper
+def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
     """Never called: batches of more than one stage are for batch_simd_data_parallel.py."""
 
 
-@inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
+@inline_helper
+def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
     if course.rule == NO_UPDATE:
         return meetings
     p, g, state, n_layers = memory.params, memory.grads, memory.state, net.n_layers
-    one, zero, l2 = number(p, 1.0), number(p, 0.0), number(p, net.l2)
+    one, zero, l2 = broadcast(p, 1.0), broadcast(p, 0.0), broadcast(p, net.l2)
     clip = one
     if course.hyper[CLIP_NORM] > 0.0:
         square_sum = 0.0
@@ -263,15 +285,15 @@ def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, st
             if q % 2 == 1:
                 first, last, decay, penalty = last, last + net.sizes[k + 1], one, zero
             if course.layered:
-                factor = clip * number(p, course.layer_factors[q])
+                factor = clip * broadcast(p, course.layer_factors[q])
         update_range(course.rule, p, g, state, first, last, net.n_padded, h, decay, penalty, factor)
     return meetings
 
 
-_, _gradient_narrow, _evaluate_narrow = make_family(NARROW)
-gradient_wide, _gradient_wide, _evaluate_wide = make_family(WIDE)
-_loop_narrow = make_loop(prepare, _gradient_narrow, complete, finish, stages=False)
-_loop_wide = make_loop(prepare, _gradient_wide, complete, finish, stages=False)
+_, _gradient_narrow, _evaluate_narrow = make_family(LANES_SMALL)
+gradient_wide, _gradient_wide, _evaluate_wide = make_family(LANES_LARGE)
+_loop_narrow = make_loop(begin_call, _gradient_narrow, accumulate_gradient, apply_gradient, stages=False)
+_loop_wide = make_loop(begin_call, _gradient_wide, accumulate_gradient, apply_gradient, stages=False)
 
 
 @kernel

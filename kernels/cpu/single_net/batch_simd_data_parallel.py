@@ -6,57 +6,73 @@ batch's gradient is the sum of its parts' for one rank too, so that parameters c
 
 from __future__ import annotations
 
-from ...jit.decorators import inlined, kernel
-from ...simd.load_store import at, offset
-from ..workspace import FILLED, GAP, LOSS, PARTIAL_COLUMNS, RIGHT, WIDE, SampleWork
-from .batch_simd import finish as update_net
-from .batch_simd import gradient_wide, prepare
-from .gradient_exchange import add_parts, give, own_part, start_of
+from ...jit.decorators import inline_helper, kernel
+from ...simd.load_store import load_scalar, offset
+from ..workspace import FALSE_SHARING_GAP, FILLED, LANES_LARGE, LOSS, PARTIAL_COLUMNS, RIGHT, BatchWorkspace
+from .batch_simd import apply_gradient as update_net
+from .batch_simd import begin_call, gradient_wide
+from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
 from .training_loop import make_loop, share_of
 
 
-@inlined
+@inline_helper
 def work_of(work, n_layers, part):
     """A part's own memory."""
-    n_outputs = at(work.units, n_layers + 1) - at(work.units, n_layers)
-    n = part * (at(work.units, n_layers + 1) * work.columns + GAP)
-    return SampleWork(
-        work.units, work.rows, work.parts, work.columns, work.colliding, offset(work.filled, FILLED * part),
-        offset(work.a, n), offset(work.z, n), offset(work.delta, n),
-        offset(work.y, part * (n_outputs * work.columns + GAP)), offset(work.weight, part * (work.columns + GAP)),
-        work.parts_own, work.parts_given, work.replica, work.partial, work.order, work.words,
-    )  # fmt: skip
+    n_outputs = load_scalar(work.units, n_layers + 1) - load_scalar(work.units, n_layers)
+    n = part * (load_scalar(work.units, n_layers + 1) * work.columns + FALSE_SHARING_GAP)
+    return BatchWorkspace(
+        work.units,
+        work.rows,
+        work.parts,
+        work.columns,
+        work.colliding,
+        offset(work.filled, FILLED * part),
+        offset(work.a, n),
+        offset(work.z, n),
+        offset(work.delta, n),
+        offset(work.y, part * (n_outputs * work.columns + FALSE_SHARING_GAP)),
+        offset(work.weight, part * (work.columns + FALSE_SHARING_GAP)),
+        work.parts_own,
+        work.parts_given,
+        work.replica,
+        work.partial,
+        work.order,
+        work.words,
+    )
 
 
-@inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
+@inline_helper
+def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
     scale, rows = 1.0 / (stage.batch_rows * net.loss_width), stage.rows
     for part in range(work.parts * rank // n_ranks, work.parts * (rank + 1) // n_ranks):
-        row, end = start_of(part, work.parts, rows, WIDE), start_of(part + 1, work.parts, rows, WIDE)
+        row, end = (
+            chunk_start(part, work.parts, rows, LANES_LARGE),
+            chunk_start(part + 1, work.parts, rows, LANES_LARGE),
+        )
         sums = offset(work.partial, share_of(part, stage.turn, True, PARTIAL_COLUMNS))
         sums[LOSS] = sums[RIGHT] = 0.0
         if row < end:
             gradient_wide(
-                net, data, course.shuffle, params, own_part(work, part, net.n_padded),
+                net, data, course.shuffle, params, shard_gradient(work, part, net.n_padded),
                 work_of(work, net.n_layers, part), sums, stage.first + row, end - row, scale,
             )  # fmt: skip
             if n_ranks > 1:
-                give(work, part, stage.turn, net.n_padded)
+                publish_gradient(work, part, stage.turn, net.n_padded)
     return work.parts
 
 
-@inlined
-def complete(rank, n_ranks, net, data, course, memory, work, stage):
-    add_parts(rank, n_ranks, work, work.parts, stage, WIDE, net.n_padded, memory.grads)
+@inline_helper
+def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
+    reduce_shards(rank, n_ranks, work, work.parts, stage, LANES_LARGE, net.n_padded, memory.grads)
 
 
-@inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    complete(rank, n_ranks, net, data, course, memory, work, stage)
+@inline_helper
+def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
+    accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage)
     return update_net(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
 
 
-_loop = make_loop(prepare, gradient, complete, finish, apart=True)
+_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, apart=True)
 
 
 @kernel

@@ -7,15 +7,15 @@ first-level cache: after(y, start, size, extra).
 
 from __future__ import annotations
 
-from ...jit.decorators import inner
-from ...simd.load_store import at, fill, load, store
-from ...simd.reductions import total, totals, totals_of_both
+from ...jit.decorators import helper
+from ...simd.load_store import fill, load, load_scalar, store
+from ...simd.reductions import sum_lanes, sum_lanes_4, sum_lanes_8
 
 
 def make_products(lanes, after):
     """(dense, weight_gradients) for vectors of this many lanes."""
 
-    @inner
+    @helper
     def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0, extra):
         """y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], in the order of i; then
         after(y, its first element, how many, extra) for some rows at a time."""
@@ -24,15 +24,15 @@ def make_products(lanes, after):
             w, k = w0 + o * out_step, y0 + o * columns
             b_0 = b_1 = b_2 = b_3 = fill(y, 0.0, lanes)
             if biased:
-                b_0, b_1 = fill(y, at(p, b0 + o), lanes), fill(y, at(p, b0 + o + 1), lanes)
-                b_2, b_3 = fill(y, at(p, b0 + o + 2), lanes), fill(y, at(p, b0 + o + 3), lanes)
+                b_0, b_1 = fill(y, load_scalar(p, b0 + o), lanes), fill(y, load_scalar(p, b0 + o + 1), lanes)
+                b_2, b_3 = fill(y, load_scalar(p, b0 + o + 2), lanes), fill(y, load_scalar(p, b0 + o + 3), lanes)
             for s in range(0, pairs, 2 * lanes):
                 u0, u1, u2, u3, v0, v1, v2, v3 = b_0, b_1, b_2, b_3, b_0, b_1, b_2, b_3
                 for i in range(n_in):
                     j, q = x0 + i * columns + s, w + i * in_step
                     left, right = load(x, j, lanes), load(x, j + lanes, lanes)
-                    w_0, w_1 = at(p, q), at(p, q + out_step)
-                    w_2, w_3 = at(p, q + 2 * out_step), at(p, q + 3 * out_step)
+                    w_0, w_1 = load_scalar(p, q), load_scalar(p, q + out_step)
+                    w_2, w_3 = load_scalar(p, q + 2 * out_step), load_scalar(p, q + 3 * out_step)
                     u0, u1, u2, u3 = left * w_0 + u0, left * w_1 + u1, left * w_2 + u2, left * w_3 + u3
                     v0, v1, v2, v3 = right * w_0 + v0, right * w_1 + v1, right * w_2 + v2, right * w_3 + v3
                 store(y, k + s, u0)
@@ -47,20 +47,20 @@ def make_products(lanes, after):
                 u0, u1, u2, u3 = b_0, b_1, b_2, b_3
                 for i in range(n_in):
                     v, q = load(x, x0 + i * columns + s, lanes), w + i * in_step
-                    u0, u1 = v * at(p, q) + u0, v * at(p, q + out_step) + u1
-                    u2, u3 = v * at(p, q + 2 * out_step) + u2, v * at(p, q + 3 * out_step) + u3
+                    u0, u1 = v * load_scalar(p, q) + u0, v * load_scalar(p, q + out_step) + u1
+                    u2, u3 = v * load_scalar(p, q + 2 * out_step) + u2, v * load_scalar(p, q + 3 * out_step) + u3
                 store(y, k + s, u0)
                 store(y, k + s + columns, u1)
                 store(y, k + s + 2 * columns, u2)
                 store(y, k + s + 3 * columns, u3)
             after(y, k, 4 * columns, extra)
         for o in range(fours, n_out):
-            start = fill(y, at(p, b0 + o), lanes) if biased else fill(y, 0.0, lanes)
+            start = fill(y, load_scalar(p, b0 + o), lanes) if biased else fill(y, 0.0, lanes)
             k = y0 + o * columns
             for s in range(0, quads, 4 * lanes):
                 u0 = u1 = u2 = u3 = start
                 for i in range(n_in):
-                    w, j = at(p, w0 + o * out_step + i * in_step), x0 + i * columns + s
+                    w, j = load_scalar(p, w0 + o * out_step + i * in_step), x0 + i * columns + s
                     u0, u1 = load(x, j, lanes) * w + u0, load(x, j + lanes, lanes) * w + u1
                     u2, u3 = load(x, j + 2 * lanes, lanes) * w + u2, load(x, j + 3 * lanes, lanes) * w + u3
                 store(y, k + s, u0)
@@ -70,11 +70,11 @@ def make_products(lanes, after):
             for s in range(quads, columns, lanes):
                 v = start
                 for i in range(n_in):
-                    v = load(x, x0 + i * columns + s, lanes) * at(p, w0 + o * out_step + i * in_step) + v
+                    v = load(x, x0 + i * columns + s, lanes) * load_scalar(p, w0 + o * out_step + i * in_step) + v
                 store(y, k + s, v)
         after(y, y0 + fours * columns, (n_out - fours) * columns, extra)
 
-    @inner
+    @helper
     def weight_gradients(a, below, delta, above, fan_in, fan_out, columns, g, w0, b0):
         """g = the sums over samples of a[i, s] * delta[j, s], and of delta[j, s] for the biases."""
         fours, twos, zero = fan_out - fan_out % 4, fan_in - fan_in % 2, fill(delta, 0.0, lanes)
@@ -84,7 +84,7 @@ def make_products(lanes, after):
             for s in range(d, d + columns, lanes):
                 u0, u1 = u0 + load(delta, s, lanes), u1 + load(delta, s + columns, lanes)
                 u2, u3 = u2 + load(delta, s + 2 * columns, lanes), u3 + load(delta, s + 3 * columns, lanes)
-            store(g, b0 + j, totals(u0, u1, u2, u3))
+            store(g, b0 + j, sum_lanes_4(u0, u1, u2, u3))
             for i in range(0, twos, 2):
                 x, q = below + i * columns, w0 + i * fan_out + j
                 u0 = u1 = u2 = u3 = v0 = v1 = v2 = v3 = zero
@@ -94,7 +94,7 @@ def make_products(lanes, after):
                     d2, d3 = load(delta, d + 2 * columns + s, lanes), load(delta, d + 3 * columns + s, lanes)
                     u0, u1, u2, u3 = d0 * left + u0, d1 * left + u1, d2 * left + u2, d3 * left + u3
                     v0, v1, v2, v3 = d0 * right + v0, d1 * right + v1, d2 * right + v2, d3 * right + v3
-                u, v = totals_of_both(u0, u1, u2, u3, v0, v1, v2, v3)
+                u, v = sum_lanes_8(u0, u1, u2, u3, v0, v1, v2, v3)
                 store(g, q, u)
                 store(g, q + fan_out, v)
             for i in range(twos, fan_in):
@@ -104,12 +104,12 @@ def make_products(lanes, after):
                     v, k = load(a, x + s, lanes), d + s
                     u0, u1 = load(delta, k, lanes) * v + u0, load(delta, k + columns, lanes) * v + u1
                     u2, u3 = load(delta, k + 2 * columns, lanes) * v + u2, load(delta, k + 3 * columns, lanes) * v + u3
-                store(g, w0 + i * fan_out + j, totals(u0, u1, u2, u3))
+                store(g, w0 + i * fan_out + j, sum_lanes_4(u0, u1, u2, u3))
         for j in range(fours, fan_out):
             d, v = above + j * columns, zero
             for s in range(d, d + columns, lanes):
                 v += load(delta, s, lanes)
-            g[b0 + j] = total(v)
+            g[b0 + j] = sum_lanes(v)
             whole = fan_in - fan_in % 4
             for i in range(0, whole, 4):
                 x, q = below + i * columns, w0 + i * fan_out + j
@@ -118,12 +118,12 @@ def make_products(lanes, after):
                     v, k = load(delta, d + s, lanes), x + s
                     u0, u1 = load(a, k, lanes) * v + u0, load(a, k + columns, lanes) * v + u1
                     u2, u3 = load(a, k + 2 * columns, lanes) * v + u2, load(a, k + 3 * columns, lanes) * v + u3
-                g[q], g[q + fan_out] = total(u0), total(u1)
-                g[q + 2 * fan_out], g[q + 3 * fan_out] = total(u2), total(u3)
+                g[q], g[q + fan_out] = sum_lanes(u0), sum_lanes(u1)
+                g[q + 2 * fan_out], g[q + 3 * fan_out] = sum_lanes(u2), sum_lanes(u3)
             for i in range(whole, fan_in):
                 x, v = below + i * columns, zero
                 for s in range(0, columns, lanes):
                     v = load(delta, d + s, lanes) * load(a, x + s, lanes) + v
-                g[w0 + i * fan_out + j] = total(v)
+                g[w0 + i * fan_out + j] = sum_lanes(v)
 
     return dense, weight_gradients

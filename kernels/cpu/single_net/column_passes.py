@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from ...formulas.activations import ACTIVATIONS, activation_derivative, activation_value
 from ...formulas.losses import loss_delta, loss_value
-from ...jit.decorators import inner, loop_selector
+from ...jit.decorators import helper, loop_selector
 from ...simd.elementary import exp, log
 from ...simd.load_store import fill, load, store
 from ...simd.vector import absolute, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
-from ..workspace import NARROW
+from ..workspace import LANES_SMALL
 
 
 def still_right(right, output, best, wanted, target):
@@ -21,15 +21,15 @@ def still_right(right, output, best, wanted, target):
     return where(output > best, where(wanted > target, 1.0, 0.0), where(wanted > target, 0.0, right))
 
 
-_still_right = inner(still_right)
+_still_right = helper(still_right)
 
 
 def make_passes(lanes):
     """(activate, backward, loss_and_delta, softmax_columns, count_right) for vectors of this many lanes."""
 
-    if lanes == NARROW:  # one vector a unit: loops for each code would only be more to compile
+    if lanes == LANES_SMALL:  # one vector a unit: loops for each code would only be more to compile
 
-        @inner
+        @helper
         def activate(code, z, a, start, size, keep_z):
             for i in range(start, start + size, lanes):
                 v = load(a, i, lanes)
@@ -37,7 +37,7 @@ def make_passes(lanes):
                     store(z, i, v)
                 store(a, i, activation_value(code, v))
 
-        @inner
+        @helper
         def backward(code, kept, delta, start, size):
             for i in range(start, start + size, lanes):
                 store(delta, i, load(delta, i, lanes) * activation_derivative(code, load(kept, i, lanes)))
@@ -66,7 +66,7 @@ def make_passes(lanes):
             **names,
         )
 
-    @inner
+    @helper
     def loss_and_delta(code, z, a, delta, start, y, weight, columns, size, scale, c):
         """A lane's sums of weight * loss; delta = scale * weight * slope."""
         shares = fill(z, 0.0, lanes)
@@ -78,7 +78,7 @@ def make_passes(lanes):
                 store(delta, start + i, loss_delta(code, av, yv, c) * (w * scale))
         return shares
 
-    @inner
+    @helper
     def softmax_columns(z, a, start, columns, size):
         """z becomes log-probabilities over the units of a layer, a their exponentials."""
         for s in range(0, columns, lanes):
@@ -98,7 +98,7 @@ def make_passes(lanes):
                 store(z, start + i, load(z, start + i, lanes) - shift)
                 store(a, start + i, load(a, start + i, lanes) * factor)
 
-    @inner
+    @helper
     def count_right(metric, a, start, y, columns, size, weight, bound):
         """A lane's sum of the weights of samples that are right, as elements.count_right counts."""
         count = fill(a, 0.0, lanes)

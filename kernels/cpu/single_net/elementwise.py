@@ -11,10 +11,10 @@ import numpy as np
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.counter_rng import DROPOUT, philox
 from ...formulas.losses import LOSSES
-from ...jit.decorators import inner, selector
+from ...jit.decorators import helper, selector
 from ...simd.elementary import exp, log
-from ...simd.load_store import fill, load, load_first, number, store, store_first, transpose_square
-from ...simd.reductions import largest, total
+from ...simd.load_store import broadcast, fill, load, load_partial, store, store_partial, transpose_square
+from ...simd.reductions import largest, sum_lanes
 from ...simd.vector import absolute, keep_first, minus_lanes, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
 
@@ -24,7 +24,7 @@ LANES = 16  # one AVX-512 register of float32, two of float64
 def _make_activate(row):
     value = row.value
 
-    @inner
+    @helper
     def activate(z, z0, b, b0, keep_z, rows, width, a, a0):
         for r in range(rows):
             i, o = z0 + r * width, a0 + r * width
@@ -36,10 +36,10 @@ def _make_activate(row):
                 store(a, o + j, value(v))
             if whole < width:
                 n = width - whole
-                v = load_first(z, i + whole, n, LANES) + load_first(b, b0 + whole, n, LANES)
+                v = load_partial(z, i + whole, n, LANES) + load_partial(b, b0 + whole, n, LANES)
                 if keep_z:
-                    store_first(z, i + whole, n, v)
-                store_first(a, o + whole, n, value(v))
+                    store_partial(z, i + whole, n, v)
+                store_partial(a, o + whole, n, value(v))
 
     return activate
 
@@ -51,7 +51,7 @@ activate = selector([_make_activate(row) for row in ACTIVATIONS], 9)
 def _make_backward(row):
     derivative = row.derivative
 
-    @inner
+    @helper
     def backward(kept, kept0, size, delta, delta0):
         whole = size - size % LANES
         for i in range(0, whole, LANES):
@@ -59,8 +59,8 @@ def _make_backward(row):
             store(delta, delta0 + i, d)
         if whole < size:
             n = size - whole
-            d = load_first(delta, delta0 + whole, n, LANES) * derivative(load_first(kept, kept0 + whole, n, LANES))
-            store_first(delta, delta0 + whole, n, d)
+            d = load_partial(delta, delta0 + whole, n, LANES) * derivative(load_partial(kept, kept0 + whole, n, LANES))
+            store_partial(delta, delta0 + whole, n, d)
 
     return backward
 
@@ -69,7 +69,7 @@ def _make_backward(row):
 backward = selector([_make_backward(row) for row in ACTIVATIONS], 5)
 
 
-@inner
+@helper
 def column_sums(delta, delta0, rows, width, first, last, adds, sums, sums0):
     """sums[j] (+)= sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients."""
     wide = first + (last - first) // (4 * LANES) * (4 * LANES)
@@ -92,13 +92,13 @@ def column_sums(delta, delta0, rows, width, first, last, adds, sums, sums0):
         n = min(last - j, LANES)
         column = fill(delta, 0.0, LANES)
         for r in range(rows):
-            column += load_first(delta, delta0 + r * width + j, n, LANES)
+            column += load_partial(delta, delta0 + r * width + j, n, LANES)
         if adds:
-            column = load_first(sums, sums0 + j, n, LANES) + column
-        store_first(sums, sums0 + j, n, column)
+            column = load_partial(sums, sums0 + j, n, LANES) + column
+        store_partial(sums, sums0 + j, n, column)
 
 
-@inner
+@helper
 def softmax_rows(z, z0, rows, width, a, a0, scratch):
     """z (rows, width) becomes log-probabilities, a their exponentials.
 
@@ -113,7 +113,7 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
         for j in range(0, width, LANES):
             n = min(LANES, width - j)
             for q in range(m):
-                store(scratch, q * LANES, load_first(z, z0 + (r + q) * width + j, n, LANES))
+                store(scratch, q * LANES, load_partial(z, z0 + (r + q) * width + j, n, LANES))
             transpose_square(scratch, 0, LANES, scratch, logs + j * LANES, LANES, LANES)
         top = load(scratch, logs, LANES)
         for j in range(1, width):
@@ -134,16 +134,16 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
             n = min(LANES, width - j)
             transpose_square(scratch, logs + j * LANES, LANES, scratch, 0, LANES, LANES)
             for q in range(m):
-                store_first(z, z0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
+                store_partial(z, z0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
             transpose_square(scratch, parts + j * LANES, LANES, scratch, 0, LANES, LANES)
             for q in range(m):
-                store_first(a, a0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
+                store_partial(a, a0 + (r + q) * width + j, n, load(scratch, q * LANES, LANES))
 
 
 def _make_loss(row):
     value, slope = row.value, row.delta
 
-    @inner
+    @helper
     def loss_and_delta(z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta):
         # One output: its rows are contiguous samples, so samples fill the lanes; else the outputs of a sample do.
         across = width == 1
@@ -156,12 +156,12 @@ def _make_loss(row):
             for j in range(0, length, LANES):
                 n, k = min(length - j, LANES), r * width + j
                 if weighted and across:
-                    w = load_first(weight, w0 + j, n, LANES)
-                zv, av = load_first(z, start + k, n, LANES), load_first(a, start + k, n, LANES)
-                yv = load_first(y, y0 + k, n, LANES)
+                    w = load_partial(weight, w0 + j, n, LANES)
+                zv, av = load_partial(z, start + k, n, LANES), load_partial(a, start + k, n, LANES)
+                yv = load_partial(y, y0 + k, n, LANES)
                 shares += keep_first(w * value(zv, av, yv, c), n, 0.0)
-                store_first(delta, start + k, n, slope(av, yv, c) * (w * scale))
-        return float(total(shares))
+                store_partial(delta, start + k, n, slope(av, yv, c) * (w * scale))
+        return float(sum_lanes(shares))
 
     return loss_and_delta
 
@@ -171,7 +171,7 @@ def _make_loss(row):
 loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
 
 
-@inner
+@helper
 def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
     """The sum of the weights of samples that are right: by the first of the largest outputs, or, averaged over outputs,
     by their side of `bound` or by lying no further than `bound` from the target.
@@ -187,21 +187,21 @@ def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
             for j in range(0, length, LANES):
                 n, k = min(length - j, LANES), r * width + j
                 if weighted and across:
-                    w = load_first(weight, w0 + j, n, LANES)
-                av, yv = load_first(a, a0 + k, n, LANES), load_first(y, y0 + k, n, LANES)
+                    w = load_partial(weight, w0 + j, n, LANES)
+                av, yv = load_partial(a, a0 + k, n, LANES), load_partial(y, y0 + k, n, LANES)
                 if metric == METRIC_MARGIN:
                     hit = where(absolute(av - yv) <= bound, 1.0, 0.0)
                 else:
                     hit = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
                 right += keep_first(w * hit, n, 0.0)
-        return float(total(right)) / width
+        return float(sum_lanes(right)) / width
     right, nothing, first = 0.0, fill(a, -np.inf, LANES), minus_lanes(fill(a, 0.0, LANES))
     for r in range(rows):
         best, best_y, said, meant = nothing, nothing, first, first  # the largest of each lane, and where it is
         for j in range(0, width, LANES):
             n, k = min(width - j, LANES), r * width + j
-            av = keep_first(load_first(a, a0 + k, n, LANES), n, -np.inf)
-            yv = keep_first(load_first(y, y0 + k, n, LANES), n, -np.inf)
+            av = keep_first(load_partial(a, a0 + k, n, LANES), n, -np.inf)
+            yv = keep_first(load_partial(y, y0 + k, n, LANES), n, -np.inf)
             place = first - float(j)
             said, best = where(av > best, place, said), where(av > best, av, best)
             meant, best_y = where(yv > best_y, place, meant), where(yv > best_y, yv, best_y)
@@ -211,7 +211,7 @@ def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
     return right
 
 
-@inner
+@helper
 def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
     """mask[mask0 + e] for elements first <= e < last of a batch's layer: 0 with probability `rate`, or
     else 1 / (1 - rate).
@@ -219,8 +219,8 @@ def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
     Written in whole groups of four, so up to three elements on either side are drawn too.
     """
     threshold = np.uint64(rate * 4294967296.0)
-    kept = number(mask, 1.0 / (1.0 - rate))
-    dropped = number(mask, 0.0)
+    kept = broadcast(mask, 1.0 / (1.0 - rate))
+    dropped = broadcast(mask, 0.0)
     for group in range(first >> 2, (last + 3) >> 2):
         w0, w1, w2, w3 = philox(group, step, DROPOUT, layer, seed)
         i = mask0 + 4 * group
@@ -230,23 +230,23 @@ def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
         mask[i + 3] = kept if w3 >= threshold else dropped
 
 
-@inner
+@helper
 def multiply(a, a0, mask, mask0, size, out, out0):
     """out = a * mask"""
     for j in range(0, size, LANES):
         n = min(size - j, LANES)
-        store_first(out, out0 + j, n, load_first(a, a0 + j, n, LANES) * load_first(mask, mask0 + j, n, LANES))
+        store_partial(out, out0 + j, n, load_partial(a, a0 + j, n, LANES) * load_partial(mask, mask0 + j, n, LANES))
 
 
-@inner
+@helper
 def add(a, start, size, out):
     """out += a, from `start` on in both"""
     for i in range(start, start + size, LANES):
         n = min(start + size - i, LANES)
-        store_first(out, i, n, load_first(out, i, n, LANES) + load_first(a, i, n, LANES))
+        store_partial(out, i, n, load_partial(out, i, n, LANES) + load_partial(a, i, n, LANES))
 
 
-@inner
+@helper
 def gather_rows(source, order, first, rows, width, out, out0):
     """out (rows, width) = source[order[first : first + rows]]"""
     for r in range(rows):
@@ -255,4 +255,4 @@ def gather_rows(source, order, first, rows, width, out, out0):
         for j in range(0, whole, LANES):
             store(out, o + j, load(source, i + j, LANES))
         if whole < width:
-            store_first(out, o + whole, width - whole, load_first(source, i + whole, width - whole, LANES))
+            store_partial(out, o + whole, width - whole, load_partial(source, i + whole, width - whole, LANES))

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from ...jit.decorators import inner
-from ...simd.load_store import number
+from ...jit.decorators import helper
+from ...simd.load_store import broadcast
 from ..gemm.gemm import up_to
-from ..threads.work_stealing import layer_of, part_of
-from ..workspace import UNIT
+from ..threads.work_stealing import chunk_range, layer_of_chunk
+from ..workspace import CHUNK_ROWS
 from .optimizer_step import CLIP_NORM, clip_factor, squares
 
 
-@inner
+@helper
 def add_squares(net, memory, work, piece):
     """The sums of squared slopes of a piece of the weights, in blocks that are the same for any number of ranks, so
     that the norm is too.
     """
-    k, share = layer_of(work, piece)
+    k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
-    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
+    (start, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
     w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
-    for i in range(start, end, UNIT):
-        last = min(i + UNIT, end)
-        work.squares[block + i // UNIT] = squares(p, g, w + i * fan_out, w + last * fan_out, number(p, net.l2))
-    block += up_to(fan_in, UNIT) // UNIT
-    for j in range(column, last_column, UNIT):
-        last = min(j + UNIT, last_column)
-        work.squares[block + j // UNIT] = squares(p, g, b + j, b + last, number(p, 0.0))
+    for i in range(start, end, CHUNK_ROWS):
+        last = min(i + CHUNK_ROWS, end)
+        work.squares[block + i // CHUNK_ROWS] = squares(p, g, w + i * fan_out, w + last * fan_out, broadcast(p, net.l2))
+    block += up_to(fan_in, CHUNK_ROWS) // CHUNK_ROWS
+    for j in range(column, last_column, CHUNK_ROWS):
+        last = min(j + CHUNK_ROWS, last_column)
+        work.squares[block + j // CHUNK_ROWS] = squares(p, g, b + j, b + last, broadcast(p, 0.0))
 
 
-@inner
+@helper
 def blocks_before(net, k):
     """Sums of squared slopes of the layers before k."""
     n = 0
     for i in range(k):
-        n += up_to(net.sizes[i], UNIT) // UNIT + up_to(net.sizes[i + 1], UNIT) // UNIT
+        n += up_to(net.sizes[i], CHUNK_ROWS) // CHUNK_ROWS + up_to(net.sizes[i + 1], CHUNK_ROWS) // CHUNK_ROWS
     return n
 
 
-@inner
+@helper
 def clip_now(net, course, memory, work):
     """What brings the gradient to its largest norm, once all squares are there."""
     square_sum = 0.0

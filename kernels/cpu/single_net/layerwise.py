@@ -8,22 +8,34 @@ recorded losses come out the same, bit by bit. Losses are summed up for groups o
 those sums in their order. The bits are those of layerwise_data_parallel.py too, where two ranks share out the rows of a
 stage throughout: work.halves says whether sums of gradients have that order.
 
-Blocks of work arrays (work.LayerWork): layer k's rows start at work.blocks[k], k = 0 being the gathered inputs.
+Blocks of work arrays (work.LayerwiseWorkspace): layer k's rows start at work.blocks[k], k = 0 being the gathered
+inputs.
 """
 
 from __future__ import annotations
 
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.update_rules import RULES
-from ...jit.decorators import inlined, inner, kernel
-from ...simd.load_store import bare, number, offset
-from ...structs import JUDGED_ROWS, LINE, METRIC_MARGIN, METRIC_NONE, NO_UPDATE
+from ...jit.decorators import helper, inline_helper, kernel
+from ...simd.load_store import as_pointers, broadcast, offset
+from ...structs import EVALUATION_CHUNK_ROWS, LINE, METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.gemm import make_product, nothing_after, panel_sums, up_to
 from ..gemm.microkernel import lanes_of
 from ..gemm.skinny_gemm import dots, sums_of_rows
-from ..threads.barrier import meet, take_number
-from ..threads.work_stealing import layer_of, part_of, take_piece
-from ..workspace import GROUP_COLUMNS, LINE_OF_COUNTS, LOSS, PANEL_ROWS, PANELS_FROM, RIGHT, ROWS, SUMS, VECTOR_BYTES, K
+from ..threads.barrier import barrier_wait, fetch_add_1
+from ..threads.work_stealing import chunk_range, layer_of_chunk, next_chunk
+from ..workspace import (
+    GROUP_COLUMNS,
+    K_BLOCK,
+    LINE_OF_COUNTS,
+    LOSS,
+    PANEL_ROWS,
+    PANELS_FROM,
+    RIGHT,
+    ROWS,
+    SUMS,
+    VECTOR_BYTES,
+)
 from .elementwise import (
     activate,
     add,
@@ -37,21 +49,21 @@ from .elementwise import (
     softmax_rows,
 )
 from .gradient_clipping import add_squares, clip_now
-from .gradient_exchange import own_part, start_of
-from .optimizer_step import CLIP_NORM, change
+from .gradient_exchange import chunk_start, shard_gradient
+from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .packed_weights import copy_to_panels, copy_weights
 from .training_loop import make_loop, share_of
 
 N_STATE = tuple(row.n_state for row in RULES)
 
 
-@inner
+@helper
 def _activate_rows(i, rows, extra):
     code, bias, keeps, width, z, a, o = extra
     activate(code, z, o + i * width, bias, 0, keeps, rows, width, a, o + i * width)
 
 
-@inner
+@helper
 def backward_rows(i, rows, extra):
     code, kept, hides, mask, width, delta, o = extra
     o += i * width
@@ -61,7 +73,7 @@ def backward_rows(i, rows, extra):
         backward(code, kept, o, rows * width, delta, o)
 
 
-@inner
+@helper
 def _update_ahead(nothing, i, tile, depth, extra):
     """What the update of rows i .. i + ROWS of W will read: parameters, then each number of the rule's state."""
     params, state, stride, n_arrays, first, width = extra
@@ -79,7 +91,7 @@ product_forward, product_backward = make_product(_activate_rows, few=dots), make
 product_gradient = make_product(nothing_after, _update_ahead, few=sums_of_rows)
 
 
-@inner
+@helper
 def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, step, start):
     """Rows row .. row + rows of a stage whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
     z.
@@ -114,55 +126,57 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, 
         softmax_rows(work.z, o, rows, width, work.a, o, scratch)
 
 
-@inlined
-def judge(net, data, y, y0, weight, w0, row, last_row, scale, work, sums, columns, group):
+@inline_helper
+def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, work, sums, columns, group):
     """Loss, hits and output delta of rows row <= i < last_row of a stage; y and weight of its row 0 start at y0, w0.
 
     sums : written, those of each `group` rows by themselves, `columns` apart: what they are does not depend on which
         rows a rank has, as long as no group is divided
     """
     n_layers, width, first, place = net.n_layers, net.sizes[net.n_layers], row, 0
-    bound = number(y, net.margin if data.metric == METRIC_MARGIN else net.middle)
+    bound = broadcast(y, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
     while first < last_row:
         rows = min(group, last_row - first)
         o, t, w = work.blocks[n_layers] + first * width, y0 + first * width, w0 + first
         right, loss = 0.0, loss_and_delta(
-            net.loss, work.z, work.a, o, y, t, data.weighted, weight, w, number(y, scale),
-            number(y, net.loss_constant), rows, width, work.delta,
+            net.loss, work.z, work.a, o, y, t, data.has_weights, weight, w, broadcast(y, scale),
+            broadcast(y, net.loss_constant), rows, width, work.delta,
         )  # fmt: skip
         if data.metric != METRIC_NONE:
-            right = count_right(data.metric, work.a, o, y, t, data.weighted, weight, w, rows, width, bound)
+            right = count_right(data.metric, work.a, o, y, t, data.has_weights, weight, w, rows, width, bound)
         sums[place + LOSS], sums[place + RIGHT] = loss / net.loss_width, right
         first, place = first + group, place + columns
 
 
-@inner
+@helper
 def n_groups(rows):
     """Of a stage's rows, ROWS each."""
     return (rows + ROWS - 1) // ROWS
 
 
-@inner
+@helper
 def sums_from(work, row, turn, apart):
     """Where the sums of the group that begins with this row of a stage are."""
     return offset(work.partial, share_of(row // ROWS, turn, apart, GROUP_COLUMNS))
 
 
-@inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
+@inline_helper
+def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
     work.taken[(n_ranks + rank) * LINE_OF_COUNTS] = 0  # pieces of weights
     n_pieces = up_to(stage.rows, work.piece) // work.piece
-    piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, 0)
+    piece, tried = next_chunk(rank, n_ranks, work.taken, n_pieces, 0)
     while piece >= 0:
         row, end = piece * work.piece, min(stage.rows, (piece + 1) * work.piece)
-        pass_through(rank, net, data, course, params, work, sums_from(work, row, stage.turn, False), stage, row, end)
+        forward_backward(
+            rank, net, data, course, params, work, sums_from(work, row, stage.turn, False), stage, row, end
+        )
         pack_deltas(net, work, stage.rows, row, end)
-        piece, tried = take_piece(rank, n_ranks, work.taken, n_pieces, tried)
+        piece, tried = next_chunk(rank, n_ranks, work.taken, n_pieces, tried)
     return n_groups(stage.rows)
 
 
-@inlined
-def way_there(rank, net, data, course, params, work, sums, stage, row, end, copy):
+@inline_helper
+def forward_and_loss(rank, net, data, course, params, work, sums, stage, row, end, copy):
     """Rows row <= i < end of a stage through all layers, to the last one's deltas.
 
     sums : of losses and hits, of the groups from row `row` on. copy : of the weights, or -1
@@ -174,31 +188,31 @@ def way_there(rank, net, data, course, params, work, sums, stage, row, end, copy
         x, x0, y, y0, weight, w0 = work.a, 0, work.y, 0, work.weight, 0
         gather_rows(data.X, work.order, first + row, mine, net.sizes[0], x, row * net.sizes[0])
         gather_rows(data.Y, work.order, first + row, mine, net.sizes[n_layers], y, row * net.sizes[n_layers])
-        if data.weighted:
+        if data.has_weights:
             gather_rows(data.weight, work.order, first + row, mine, 1, weight, row)
     forward(scratch, net, params, x, x0, row, mine, work, True, copy, course.seed, stage.step, stage.start)
     scale = 1.0 / (stage.batch_rows * net.loss_width)
-    judge(net, data, y, y0, weight, w0, row, end, scale, work, sums, GROUP_COLUMNS, ROWS)
+    loss_and_output_delta(net, data, y, y0, weight, w0, row, end, scale, work, sums, GROUP_COLUMNS, ROWS)
     top, o, width = n_layers - 1, work.blocks[n_layers] + row * net.sizes[n_layers], net.sizes[n_layers]
-    if not net.natural and net.activations[top] != IDENTITY:
+    if not net.delta_is_wrt_logit and net.activations[top] != IDENTITY:
         backward(
-            net.activations[top], work.z if net.derivative_of_z[top] == 1 else work.a, o, mine * width, work.delta, o
+            net.activations[top], work.z if net.derivative_needs_z[top] == 1 else work.a, o, mine * width, work.delta, o
         )
 
 
-@inlined
+@inline_helper
 def derivative_of(net, work, k, below):
     """What backward_rows needs for the deltas of layer k's inputs, which start at `below`."""
     hides = net.dropout[k - 1] > 0.0
-    kept = work.z if hides or net.derivative_of_z[k - 1] == 1 else work.a
+    kept = work.z if hides or net.derivative_needs_z[k - 1] == 1 else work.a
     return net.activations[k - 1], kept, hides, work.mask, net.sizes[k], work.delta, below
 
 
-@inlined
-def pass_through(rank, net, data, course, params, work, sums, stage, row, end):
+@inline_helper
+def forward_backward(rank, net, data, course, params, work, sums, stage, row, end):
     """Rows row <= i < end of a stage, through all layers and back."""
     scratch, mine, copy = offset(work.scratch, rank * work.n_scratch), end - row, rank % work.copies
-    way_there(rank, net, data, course, params, work, sums, stage, row, end, copy)
+    forward_and_loss(rank, net, data, course, params, work, sums, stage, row, end, copy)
     for k in range(net.n_layers - 1, 0, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = work.blocks[k + 1] + row * fan_out, work.blocks[k] + row * fan_in
@@ -209,17 +223,17 @@ def pass_through(rank, net, data, course, params, work, sums, stage, row, end):
         )  # fmt: skip
 
 
-@inner
-def middle_of(work, rows):
+@helper
+def split_row(work, rows):
     """Where a stage's second half begins, whose gradient is summed up by itself; its end if there is none."""
-    middle = start_of(1, 2, rows, ROWS) if work.halves else rows
+    middle = chunk_start(1, 2, rows, ROWS) if work.halves else rows
     return middle if middle > 0 else rows
 
 
-@inner
+@helper
 def pack_deltas(net, work, rows, row, end):
     """The same rows' deltas into panels, of those layers whose gradients need them there."""
-    middle = middle_of(work, rows)
+    middle = split_row(work, rows)
     for k in range(net.n_layers):
         if work.delta_packs[k] >= 0:
             n, o, packed = net.sizes[k + 1], work.blocks[k + 1], work.delta_packs[k]
@@ -229,7 +243,7 @@ def pack_deltas(net, work, rows, row, end):
             copy_to_panels(work.delta, o, low, end - middle, n, rows - middle, work.packed_delta, packed)
 
 
-@inner
+@helper
 def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_row, packed, adds, g, coming):
     """What rows row <= i < last_row of a stage, all or a half of them, give for a share of layer k, into g.
 
@@ -237,7 +251,7 @@ def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_
     of both an update is to read next)
     """
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-    (start, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
+    (start, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
     source, source0 = work.a, work.blocks[k]
     if k == 0 and not course.shuffle:
         source, source0 = data.X, stage.first * net.sizes[0]
@@ -256,105 +270,105 @@ def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_
         column_sums(delta, d, last_row - row, fan_out, column, last_column, adds, g, net.bias_offsets[k])
 
 
-@inner
+@helper
 def stage_gradient(share, net, data, course, work, scratch, k, stage, g, coming):
     """What a stage gives for a share of layer k: into g, or added to it after a batch's first. Of halves each is summed
     up by itself before it is added: as one block of a product, or apart from g.
     """
-    middle, adds = middle_of(work, stage.rows), stage.start > 0
+    middle, adds = split_row(work, stage.rows), stage.start > 0
     for half in range(1 if middle == stage.rows else 2):
         row, end = (middle, stage.rows) if half == 1 else (0, middle)
-        apart = adds and work.halves and end - row > K
-        target = own_part(work, 1, net.n_padded) if apart else g
+        apart = adds and work.halves and end - row > K_BLOCK
+        target = shard_gradient(work, 1, net.n_padded) if apart else g
         layer_gradient(
             share, net, data, course, work, scratch, k, stage, row, end, True, adds and not apart, target, coming
         )
         if apart:
-            add_share(share, net, k, target, g)
+            add_bias_sums(share, net, k, target, g)
         adds = True
 
 
-@inner
-def add_share(share, net, k, own, g):
+@helper
+def add_bias_sums(share, net, k, own, g):
     """A share of layer k's gradient to what is in g."""
     for is_bias in range(2):
         n, width, start = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
         if is_bias:
             n, width, start = width, 1, net.bias_offsets[k]
-        i, end = part_of(share, n)
+        i, end = chunk_range(share, n)
         add(own, start + i * width, (end - i) * width, g)
 
 
-@inner
-def settle(rank, n_ranks, net, course, memory, work, piece, h, clip):
+@helper
+def update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip):
     """Update a piece of the weights, and bring its copies up to date while it is in cache."""
-    k, share = layer_of(work, piece)
+    k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
+    (row, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
     for is_bias in range(2):
         first, last = (b + column, b + last_column) if is_bias else (w + row * fan_out, w + end * fan_out)
-        change(net, course, memory, memory.grads, k, is_bias, first, last, h, clip)
+        update_range_of_layer(net, course, memory, memory.grads, k, is_bias, first, last, h, clip)
     copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
 
 
-@inner
-def settle_all(rank, n_ranks, net, course, memory, work, h, clip):
+@helper
+def update_all(rank, n_ranks, net, course, memory, work, h, clip):
     """A rank's part of the pieces, once all slopes are known."""
     n = work.weight_pieces[net.n_layers]
     for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
-        settle(rank, n_ranks, net, course, memory, work, piece, h, clip)
+        update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip)
 
 
-@inlined
-def prepare(rank, n_ranks, net, memory, work):
+@inline_helper
+def begin_call(rank, n_ranks, net, memory, work):
     """The copies of weights, at the start of a call: parameters may have changed since the last, which may have ended
     in the middle of a step.
     """
     work.taken[rank * LINE_OF_COUNTS] = 0
     n = work.weight_pieces[net.n_layers]
     for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
-        k, share = layer_of(work, piece)
-        row, end = part_of(share, net.sizes[k])
+        k, share = layer_of_chunk(work, piece)
+        row, end = chunk_range(share, net.sizes[k])
         copy_weights(rank, n_ranks, net, memory.params, work, k, row, end)
 
 
-@inlined
-def complete(rank, n_ranks, net, data, course, memory, work, stage):
+@inline_helper
+def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
     work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next stage
     n_pieces = work.weight_pieces[net.n_layers]
-    piece, tried = take_piece(rank, n_ranks, counts, n_pieces, 0)
+    piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
     while piece >= 0:
-        k, share = layer_of(work, piece)
+        k, share = layer_of_chunk(work, piece)
         nothing = memory.params, memory.state, 0, 0  # is fetched ahead: no update follows
         stage_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, nothing)
-        piece, tried = take_piece(rank, n_ranks, counts, n_pieces, tried)
+        piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, tried)
 
 
-@inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    clips, one = course.hyper[CLIP_NORM] > 0.0, number(memory.params, 1.0)
+@inline_helper
+def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
+    clips, one = course.hyper[CLIP_NORM] > 0.0, broadcast(memory.params, 1.0)
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
     work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next batch
     n_pieces = work.weight_pieces[net.n_layers]
-    piece, tried = take_piece(rank, n_ranks, counts, n_pieces, 0)
+    piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
     updates = not clips and course.rule != NO_UPDATE
     coming = memory.params, memory.state, net.n_padded, 1 + N_STATE[course.rule] if updates else 0
     while piece >= 0:
-        k, share = layer_of(work, piece)
+        k, share = layer_of_chunk(work, piece)
         stage_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, coming)
         if clips:
             add_squares(net, memory, work, piece)
         elif updates:
-            settle(rank, n_ranks, net, course, memory, work, piece, h, one)
-        piece, tried = take_piece(rank, n_ranks, counts, n_pieces, tried)
+            update_chunk(rank, n_ranks, net, course, memory, work, piece, h, one)
+        piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, tried)
     if clips and course.rule != NO_UPDATE:
-        meetings = meet(barrier, n_ranks, meetings)
-        settle_all(rank, n_ranks, net, course, memory, work, h, clip_now(net, course, memory, work))
+        meetings = barrier_wait(barrier, n_ranks, meetings)
+        update_all(rank, n_ranks, net, course, memory, work, h, clip_now(net, course, memory, work))
     return meetings
 
 
-_loop = make_loop(prepare, gradient, complete, finish, columns=GROUP_COLUMNS)
+_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, columns=GROUP_COLUMNS)
 
 
 @kernel
@@ -373,11 +387,20 @@ def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
     """
     writes = output.size > 0
     _evaluate(
-        rank, n_ranks, barrier, bare(net), bare(data), offset(params, 0), bare(work), n_rows, writes, offset(output, 0)
+        rank,
+        n_ranks,
+        barrier,
+        as_pointers(net),
+        as_pointers(data),
+        offset(params, 0),
+        as_pointers(work),
+        n_rows,
+        writes,
+        offset(output, 0),
     )
 
 
-@inlined
+@inline_helper
 def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, output):
     width, n_layers, row = net.sizes[net.n_layers], net.n_layers, rank * n_rows
     scratch = offset(work.scratch, rank * work.n_scratch)
@@ -391,7 +414,7 @@ def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, o
                 copy_to_panels(params, net.weight_offsets[k], 0, fan_in, fan_out, fan_in, work.packed, o)
     if copy >= 0:  # what few rows give stays in the second-level cache
         n_rows = min(n_rows, PANEL_ROWS)
-    block = take_number(barrier) if takes else rank
+    block = fetch_add_1(barrier) if takes else rank
     while block * n_rows < data.n_samples:
         first = block * n_rows
         rows = min(n_rows, data.n_samples - first)
@@ -401,7 +424,13 @@ def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, o
         if writes:
             for i in range(rows * width):
                 output[first * width + i] = work.a[o + i]
-        if data.judged:
-            y0, w0, sums = (first - row) * width, first - row, offset(work.partial, first // JUDGED_ROWS * SUMS)
-            judge(net, data, data.Y, y0, data.weight, w0, row, row + rows, 0.0, work, sums, SUMS, JUDGED_ROWS)
-        block = take_number(barrier) if takes else block + n_ranks
+        if data.has_targets:
+            y0, w0, sums = (
+                (first - row) * width,
+                first - row,
+                offset(work.partial, first // EVALUATION_CHUNK_ROWS * SUMS),
+            )
+            loss_and_output_delta(
+                net, data, data.Y, y0, data.weight, w0, row, row + rows, 0.0, work, sums, SUMS, EVALUATION_CHUNK_ROWS
+            )
+        block = fetch_add_1(barrier) if takes else block + n_ranks

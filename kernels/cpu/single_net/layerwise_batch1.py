@@ -7,44 +7,44 @@ back W is read as it lies. One rank takes the sample through the net, all of the
 
 from __future__ import annotations
 
-from ...jit.decorators import inlined, inner, kernel
-from ...simd.load_store import at, load, load_first, number, offset, store, store_first
+from ...jit.decorators import helper, inline_helper, kernel
+from ...simd.load_store import broadcast, load, load_partial, load_scalar, offset, store, store_partial
 from ...structs import NO_UPDATE
 from ..gemm.skinny_gemm import dots
-from ..threads.barrier import meet
-from ..threads.work_stealing import layer_of, part_of
-from ..workspace import K
+from ..threads.barrier import barrier_wait
+from ..threads.work_stealing import chunk_range, layer_of_chunk
+from ..workspace import K_BLOCK
 from .elementwise import LANES
 from .gradient_clipping import add_squares, clip_now
-from .layerwise import backward_rows, derivative_of, way_there
-from .optimizer_step import CLIP_NORM, change
+from .layerwise import backward_rows, derivative_of, forward_and_loss
+from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .training_loop import make_loop
 
 SLOPES = 1024  # that are made at a time: they stay in the first-level cache beside what their update reads
 
 
-@inlined
-def prepare(rank, n_ranks, net, memory, work):
+@inline_helper
+def begin_call(rank, n_ranks, net, memory, work):
     pass
 
 
-@inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
+@inline_helper
+def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
     """Deltas only."""
     if rank == 0:
         scratch = offset(work.scratch, 0)
-        way_there(rank, net, data, course, params, work, share, stage, 0, 1, -1)
+        forward_and_loss(rank, net, data, course, params, work, share, stage, 0, 1, -1)
         for k in range(net.n_layers - 1, 0, -1):
             fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
             o, below = work.blocks[k + 1], work.blocks[k]
-            for j in range(0, fan_out, K):
-                n = min(K, fan_out - j)
+            for j in range(0, fan_out, K_BLOCK):
+                n = min(K_BLOCK, fan_out - j)
                 dots(fan_in, 1, n, params, w + j, fan_out, work.delta, o + j, 1, j > 0, work.delta, below, 1, scratch)
             backward_rows(0, 1, derivative_of(net, work, k, below))
     return 1
 
 
-@inner
+@helper
 def slopes_of_rows(net, data, course, work, k, stage, first, last, out):
     """Those of rows first <= i < last of layer k's weights."""
     x, x0, d, width = work.a, work.blocks[k], work.blocks[k + 1], net.sizes[k + 1]
@@ -52,83 +52,85 @@ def slopes_of_rows(net, data, course, work, k, stage, first, last, out):
         x, x0 = data.X, stage.first * net.sizes[0]
     whole = width - width % LANES
     for i in range(first, last):
-        factor, o = at(x, x0 + i), (i - first) * width
+        factor, o = load_scalar(x, x0 + i), (i - first) * width
         for j in range(0, whole, LANES):
             store(out, o + j, load(work.delta, d + j, LANES) * factor)
         if whole < width:
             n = width - whole
-            store_first(out, o + whole, n, load_first(work.delta, d + whole, n, LANES) * factor)
+            store_partial(out, o + whole, n, load_partial(work.delta, d + whole, n, LANES) * factor)
 
 
-@inner
+@helper
 def slopes_of_biases(work, k, first, last, out):
     """A copy, since what is before an update may change it, and other ranks read the deltas."""
     for j in range(first, last, LANES):
         n = min(last - j, LANES)
-        store_first(out, j - first, n, load_first(work.delta, work.blocks[k + 1] + j, n, LANES))
+        store_partial(out, j - first, n, load_partial(work.delta, work.blocks[k + 1] + j, n, LANES))
 
 
-@inner
-def settle_at_once(net, data, course, memory, work, scratch, piece, stage, h, one):
+@helper
+def update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h, one):
     """Update a piece of the weights by slopes that nobody else sees."""
-    k, share = layer_of(work, piece)
+    k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = part_of(share, fan_in), part_of(share, fan_out)
+    (row, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
     rows = max(1, SLOPES // fan_out)
     for i in range(row, end, rows):
         last, start = min(i + rows, end), w + i * fan_out
         slopes_of_rows(net, data, course, work, k, stage, i, last, scratch)
-        change(net, course, memory, offset(scratch, -start), k, 0, start, w + last * fan_out, h, one)
+        update_range_of_layer(net, course, memory, offset(scratch, -start), k, 0, start, w + last * fan_out, h, one)
     slopes_of_biases(work, k, column, last_column, scratch)
-    change(net, course, memory, offset(scratch, -(b + column)), k, 1, b + column, b + last_column, h, one)
+    update_range_of_layer(
+        net, course, memory, offset(scratch, -(b + column)), k, 1, b + column, b + last_column, h, one
+    )
 
 
-@inner
+@helper
 def write_slopes(net, data, course, memory, work, piece, stage):
     """A piece of the gradient, for those who want to see it."""
-    k, share = layer_of(work, piece)
-    (row, end), (column, last_column) = part_of(share, net.sizes[k]), part_of(share, net.sizes[k + 1])
+    k, share = layer_of_chunk(work, piece)
+    (row, end), (column, last_column) = chunk_range(share, net.sizes[k]), chunk_range(share, net.sizes[k + 1])
     w, b = net.weight_offsets[k] + row * net.sizes[k + 1], net.bias_offsets[k] + column
     slopes_of_rows(net, data, course, work, k, stage, row, end, offset(memory.grads, w))
     slopes_of_biases(work, k, column, last_column, offset(memory.grads, b))
 
 
-@inner
-def settle(net, course, memory, work, piece, h, clip):
+@helper
+def update_chunk(net, course, memory, work, piece, h, clip):
     """Update a piece of the weights by the gradient that is there."""
-    k, share = layer_of(work, piece)
+    k, share = layer_of_chunk(work, piece)
     fan_out, w, b = net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = part_of(share, net.sizes[k]), part_of(share, fan_out)
-    change(net, course, memory, memory.grads, k, 0, w + row * fan_out, w + end * fan_out, h, clip)
-    change(net, course, memory, memory.grads, k, 1, b + column, b + last_column, h, clip)
+    (row, end), (column, last_column) = chunk_range(share, net.sizes[k]), chunk_range(share, fan_out)
+    update_range_of_layer(net, course, memory, memory.grads, k, 0, w + row * fan_out, w + end * fan_out, h, clip)
+    update_range_of_layer(net, course, memory, memory.grads, k, 1, b + column, b + last_column, h, clip)
 
 
-@inlined
-def complete(rank, n_ranks, net, data, course, memory, work, stage):
+@inline_helper
+def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
     """Never called: a batch of one sample is one stage."""
 
 
-@inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
+@inline_helper
+def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
     clips, updates = course.hyper[CLIP_NORM] > 0.0, course.rule != NO_UPDATE
-    scratch, one = offset(work.scratch, rank * work.n_scratch), number(memory.params, 1.0)
+    scratch, one = offset(work.scratch, rank * work.n_scratch), broadcast(memory.params, 1.0)
     n_pieces = work.weight_pieces[net.n_layers]
     for piece in range(n_pieces * rank // n_ranks, n_pieces * (rank + 1) // n_ranks):
         if updates and not clips:
-            settle_at_once(net, data, course, memory, work, scratch, piece, stage, h, one)
+            update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h, one)
         else:
             write_slopes(net, data, course, memory, work, piece, stage)
         if clips:
             add_squares(net, memory, work, piece)
     if clips and updates:
-        meetings = meet(barrier, n_ranks, meetings)
+        meetings = barrier_wait(barrier, n_ranks, meetings)
         clip = clip_now(net, course, memory, work)
         for piece in range(n_pieces * rank // n_ranks, n_pieces * (rank + 1) // n_ranks):
-            settle(net, course, memory, work, piece, h, clip)
+            update_chunk(net, course, memory, work, piece, h, clip)
     return meetings
 
 
-_loop = make_loop(prepare, gradient, complete, finish, stages=False)
+_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, stages=False)
 
 
 @kernel

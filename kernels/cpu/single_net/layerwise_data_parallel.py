@@ -10,58 +10,58 @@ cache before it writes to it again: 9 ns a line (bench/lab_lines.py), more than 
 
 from __future__ import annotations
 
-from ...jit.decorators import inlined, kernel
-from ...simd.load_store import number, offset
+from ...jit.decorators import inline_helper, kernel
+from ...simd.load_store import broadcast, offset
 from ...structs import NO_UPDATE
 from ..workspace import GROUP_COLUMNS, REPLICAS, ROWS
 from .gradient_clipping import add_squares, clip_now
-from .gradient_exchange import add_parts, give, own_part, start_of
-from .layerwise import layer_gradient, n_groups, pass_through, settle_all, sums_from
-from .layerwise import prepare as prepare_share
+from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
+from .layerwise import begin_call as prepare_share
+from .layerwise import forward_backward, layer_gradient, n_groups, sums_from, update_all
 from .optimizer_step import CLIP_NORM
 from .training_loop import make_loop
 
 WHOLE = 0, 1  # a share of the weights
 
 
-@inlined
-def prepare(rank, n_ranks, net, memory, work):
+@inline_helper
+def begin_call(rank, n_ranks, net, memory, work):
     prepare_share(0, 1, net, memory, work)
 
 
-@inlined
-def gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
-    scratch, half = offset(work.scratch, rank * work.n_scratch), own_part(work, rank, net.n_padded)
-    row, end = start_of(rank, n_ranks, stage.rows, ROWS), start_of(rank + 1, n_ranks, stage.rows, ROWS)
-    pass_through(rank, net, data, course, params, work, sums_from(work, row, stage.turn, True), stage, row, end)
+@inline_helper
+def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
+    scratch, half = offset(work.scratch, rank * work.n_scratch), shard_gradient(work, rank, net.n_padded)
+    row, end = chunk_start(rank, n_ranks, stage.rows, ROWS), chunk_start(rank + 1, n_ranks, stage.rows, ROWS)
+    forward_backward(rank, net, data, course, params, work, sums_from(work, row, stage.turn, True), stage, row, end)
     if row < end:
         nothing = params, params, 0, 0  # is fetched ahead: nets are small
         for k in range(net.n_layers):
             layer_gradient(WHOLE, net, data, course, work, scratch, k, stage, row, end, False, False, half, nothing)
-        give(work, rank, stage.turn, net.n_padded)
+        publish_gradient(work, rank, stage.turn, net.n_padded)
     return n_groups(stage.rows)
 
 
-@inlined
-def complete(rank, n_ranks, net, data, course, memory, work, stage):
-    add_parts(rank, n_ranks, work, REPLICAS, stage, ROWS, net.n_padded, memory.grads)
+@inline_helper
+def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
+    reduce_shards(rank, n_ranks, work, REPLICAS, stage, ROWS, net.n_padded, memory.grads)
 
 
-@inlined
-def finish(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    complete(rank, n_ranks, net, data, course, memory, work, stage)
+@inline_helper
+def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
+    accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage)
     if course.rule == NO_UPDATE:
         return meetings
-    clip = number(memory.params, 1.0)
+    clip = broadcast(memory.params, 1.0)
     if course.hyper[CLIP_NORM] > 0.0:
         for piece in range(work.weight_pieces[net.n_layers]):
             add_squares(net, memory, work, piece)
         clip = clip_now(net, course, memory, work)
-    settle_all(0, 1, net, course, memory, work, h, clip)
+    update_all(0, 1, net, course, memory, work, h, clip)
     return meetings
 
 
-_loop = make_loop(prepare, gradient, complete, finish, apart=True, columns=GROUP_COLUMNS)
+_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, apart=True, columns=GROUP_COLUMNS)
 
 
 @kernel

@@ -9,18 +9,18 @@ them.
 
 from __future__ import annotations
 
-from ...jit.decorators import inner
-from ...simd.load_store import at, load, store_past_caches, transpose_past_caches, transpose_square
+from ...jit.decorators import helper
+from ...simd.load_store import load, load_scalar, store_past_caches, transpose_past_caches, transpose_square
 from ..gemm.gemm import SIDE, block_start, blocks_of, copy_panels, make_copy_panels, up_to
 from ..gemm.microkernel import lanes_of
-from ..workspace import STAYING_PARAMS
-from .gradient_exchange import settle_stores
+from ..workspace import LARGE_NET_PARAMS
+from .gradient_exchange import store_fence
 
 
 def make_copies(copy, turn):
     """copy_to_panels and transpose_to_panels, by what copies panels and what turns a square."""
 
-    @inner
+    @helper
     def copy_to_panels(w, w0, first, last, n, fan_in, out, out0):
         """Rows first <= i < last of w (fan_in, n) into B = w in panels."""
         width, n_blocks = 2 * lanes_of(w), blocks_of(fan_in)
@@ -31,7 +31,7 @@ def make_copies(copy, turn):
                 row, panel = w0 + low * n, (end - p) * width
                 copy(w, row, n, high - low, n, width, out, o + (low - p) * width, panel)
 
-    @inner
+    @helper
     def transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
         """Rows first <= i < last of w (fan_in, n), which are columns of B = w', into B in panels."""
         width, n_blocks = 2 * lanes_of(w), blocks_of(n)
@@ -47,7 +47,7 @@ def make_copies(copy, turn):
                         turn(w, w0 + i * n + j, n, out, o + j * width + i, width, SIDE)
                 for i in range(low, high):
                     for j in range(whole if i < squares else p, end):
-                        out[o + j * width + i] = at(w, w0 + i * n + j)
+                        out[o + j * width + i] = load_scalar(w, w0 + i * n + j)
 
     return copy_to_panels, transpose_to_panels
 
@@ -58,8 +58,8 @@ copy_to_panels_past_caches, transpose_to_panels_past_caches = make_copies(
 )
 
 
-@inner
-def _give_panels(copies, own, given, first, last, n, fan_in):
+@helper
+def _pack_panels(copies, own, given, first, last, n, fan_in):
     """Rows first <= i < last of B = w in panels, as copy_to_panels has written them, from copies[own] to
     copies[given].
     """
@@ -73,8 +73,8 @@ def _give_panels(copies, own, given, first, last, n, fan_in):
                 store_past_caches(copies, given + i, load(copies, own + i, SIDE))
 
 
-@inner
-def _give_transposed(copies, own, given, first, last, n, fan_in):
+@helper
+def _pack_transposed(copies, own, given, first, last, n, fan_in):
     """The same for what transpose_to_panels has written."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(n)
     for block in range(n_blocks):
@@ -86,12 +86,12 @@ def _give_transposed(copies, own, given, first, last, n, fan_in):
                     store_past_caches(copies, given + i, load(copies, own + i, SIDE))
 
 
-@inner
+@helper
 def copy_weights(rank, n_ranks, net, params, work, k, row, end):
     """Rows row <= i < end of layer k's weights into the copies: this rank's, and the other's if it has its own."""
     fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
     own, other, gives = rank % work.copies, 1 - rank, n_ranks > 1 and n_ranks == work.copies
-    passes = net.n_padded > STAYING_PARAMS  # the caches by
+    passes = net.n_padded > LARGE_NET_PARAMS  # the caches by
     if work.packs[k] >= 0:
         o = own * work.n_packed + work.packs[k]
         if passes:
@@ -99,7 +99,7 @@ def copy_weights(rank, n_ranks, net, params, work, k, row, end):
         else:
             copy_to_panels(params, w, row, end, fan_out, fan_in, work.packed, o)
         if gives:
-            _give_panels(work.packed, o, other * work.n_packed + work.packs[k], row, end, fan_out, fan_in)
+            _pack_panels(work.packed, o, other * work.n_packed + work.packs[k], row, end, fan_out, fan_in)
     if k > 0:
         o = own * work.n_transposed + work.panels[k]
         if passes:
@@ -107,6 +107,6 @@ def copy_weights(rank, n_ranks, net, params, work, k, row, end):
         else:
             transpose_to_panels(params, w, row, end, fan_out, fan_in, work.transposed, o)
         if gives:
-            _give_transposed(work.transposed, o, other * work.n_transposed + work.panels[k], row, end, fan_out, fan_in)
+            _pack_transposed(work.transposed, o, other * work.n_transposed + work.panels[k], row, end, fan_out, fan_in)
     if gives or passes:
-        settle_stores()
+        store_fence()

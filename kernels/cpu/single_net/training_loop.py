@@ -25,64 +25,70 @@ import math
 
 from ...formulas.counter_rng import permutation
 from ...formulas.update_rules import RPROP
-from ...jit.decorators import inlined, inner
-from ...simd.load_store import at, bare, number, offset, prefetch
+from ...jit.decorators import helper, inline_helper
+from ...simd.load_store import as_pointers, broadcast, load_scalar, offset, prefetch
 from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, LINE, N_SCALARS, NO_UPDATE, STEPS_DONE
 from ..gemm.microkernel import lanes_of
-from ..threads.barrier import all_here, meet
+from ..threads.barrier import barrier_start, barrier_wait
 from ..threads.denormals import flush_denormals, restore_denormals
-from ..workspace import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES, Stage
-from .optimizer_step import settings_now, squares
+from ..workspace import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES, MicroBatch
+from .optimizer_step import squares, step_settings
 
 # Inputs of a batch up to which those of the next one are fetched ahead, from data that no second-level cache holds.
 # In order, the processor does so by itself.
 PREFETCHED_UP_TO, PREFETCHED_FROM = 32_768, 200_000
 
 
-@inner
+@helper
 def penalty(net, params):
     """l2 / 2 times the sum of squared weights."""
-    square_sum, zero = 0.0, number(params, 0.0)
+    square_sum, zero = 0.0, broadcast(params, 0.0)
     for k in range(net.n_layers):
         square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
     return 0.5 * net.l2 * square_sum
 
 
-@inner
+@helper
 def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
     """A rank's part of the next batch, which begins with sample order[first]: shuffled rows come from anywhere in
     memory, and a net of some units is done with a batch before they are there.
     """
     width, line = net.sizes[0], lanes_of(data.X) * (LINE // VECTOR_BYTES)
     for i in range(first + rows * rank // n_ranks, first + rows * (rank + 1) // n_ranks):
-        start = at(order, i) * width
+        start = load_scalar(order, i) * width
         for j in range(start, start + width, line):
             prefetch(data.X, j)
         prefetch(data.X, start + width - 1)
 
 
-@inner
+@helper
 def share_of(part, turn, apart, columns):
     """Where in work.partial this turn's sums of a part or group of a stage's rows are."""
     return part * columns + (turn % 2 * SUMS if apart else 0)
 
 
 def make_loop(prepare, gradient, complete, update, apart=False, stages=True, columns=PARTIAL_COLUMNS):
-    @inlined
+    @inline_helper
     def loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-        net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
+        net, data, course, memory, work = (
+            as_pointers(net),
+            as_pointers(data),
+            as_pointers(course),
+            as_pointers(memory),
+            as_pointers(work),
+        )
         n, size = data.n_samples, course.batch_size
         n_batches = (n + size - 1) // size
         epoch = first_step // n_batches
         batch = first_step - epoch * n_batches
-        if not all_here(barrier, n_ranks):
+        if not barrier_start(barrier, n_ranks):
             return
         mode = flush_denormals()
         scalars = offset(memory.scalars, rank * N_SCALARS)
         for i in range(N_SCALARS):  # this rank may have sat out some calls
             scalars[i] = memory.scalars[i]
         prepare(rank, n_ranks, net, memory, work)
-        meetings, turn = meet(barrier, n_ranks, 1), 0
+        meetings, turn = barrier_wait(barrier, n_ranks, 1), 0
         width = net.sizes[0]
         prefetches = course.shuffle and size * width <= PREFETCHED_UP_TO and n * width >= PREFETCHED_FROM
         for t in range(n_steps):
@@ -91,7 +97,7 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
                 if course.shuffle:
                     if rank == 0:
                         permutation(n, course.seed, epoch, work.words, work.order)
-                    meetings = meet(barrier, n_ranks, meetings)
+                    meetings = barrier_wait(barrier, n_ranks, meetings)
             first = batch * size
             rows = min(size, n - first)
             step = first_step + t
@@ -100,10 +106,10 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
                 prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
             loss, right, start, most = 0.0, 0.0, 0, work.rows if stages else rows
             while start < rows:  # a range with such a step would divide
-                stage = Stage(turn, step, first + start, min(most, rows - start), start, rows)
+                stage = MicroBatch(turn, step, first + start, min(most, rows - start), start, rows)
                 share = offset(work.partial, share_of(rank, turn, apart, columns))
                 n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
-                meetings = meet(barrier, n_ranks, meetings)
+                meetings = barrier_wait(barrier, n_ranks, meetings)
                 for r in range(n_sums):
                     loss += work.partial[share_of(r, turn, apart, columns) + LOSS]
                     right += work.partial[share_of(r, turn, apart, columns) + RIGHT]
@@ -111,7 +117,7 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
                 if start < rows:
                     complete(rank, n_ranks, net, data, course, memory, work, stage)
                     if not apart:
-                        meetings = meet(barrier, n_ranks, meetings)
+                        meetings = barrier_wait(barrier, n_ranks, meetings)
             if not math.isfinite(loss):
                 scalars[DIVERGED] = 1.0
                 break
@@ -121,11 +127,11 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
             if course.rule == RPROP and net.l2 > 0.0:  # the one rule that asks whether the objective has grown
                 objective += penalty(net, memory.params)
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
-            h = settings_now(course.hyper, scalars, factor, objective, memory.params)
+            h = step_settings(course.hyper, scalars, factor, objective, memory.params)
             scalars[LAST_LOSS] = objective
             meetings = update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h)
             if not apart:
-                meetings = meet(barrier, n_ranks, meetings)
+                meetings = barrier_wait(barrier, n_ranks, meetings)
             scalars[STEPS_DONE] = step + 1.0
             batch += 1
             if batch == n_batches:

@@ -27,7 +27,7 @@ _set_mask = _of_pthreads("pthread_setaffinity_np", ctypes.c_ulong, ctypes.c_size
 _processor = _of_pthreads("sched_getcpu")
 
 
-def keep_apart(threads: Sequence[int]) -> set[int] | None:
+def pin_away(threads: Sequence[int]) -> set[int] | None:
     """Have these threads, by _thread's numbers, run on other processors than this thread is on, until each of them
     calls set_free with what this returns; None, where nothing is done, as where they are too many for that.
     """
@@ -44,7 +44,7 @@ def keep_apart(threads: Sequence[int]) -> set[int] | None:
     return allowed
 
 
-def set_free(allowed: set[int] | None) -> None:
+def unpin(allowed: set[int] | None) -> None:
     """This thread may run wherever the process may: it has begun where it should."""
     if allowed is not None:
         with suppress(OSError):  # the process has lost these processors meanwhile

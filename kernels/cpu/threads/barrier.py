@@ -10,14 +10,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ...jit.cpu_features import IS_X86
-from ...jit.decorators import inner
+from ...jit.decorators import helper
 from ...simd.load_store import element_pointer
 
 SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a scheduler's time slice
 
 
 @intrinsic
-def take_numbers(typing_context, counter, n):
+def fetch_add(typing_context, counter, n):
     """The counter's present value, the first of n that no other thread gets too; the counter moves on by n."""
 
     def build(context, builder, sig, args):
@@ -27,10 +27,10 @@ def take_numbers(typing_context, counter, n):
     return types.int64(counter, types.int64), build
 
 
-@inner
-def take_number(counter):
+@helper
+def fetch_add_1(counter):
     """The next one alone."""
-    return take_numbers(counter, 1)
+    return fetch_add(counter, 1)
 
 
 def _reader(index):
@@ -66,15 +66,15 @@ _pause = system_call("llvm.x86.sse2.pause" if IS_X86 else None, ir.VoidType())
 _give_way = system_call(None if sys.platform == "win32" else "sched_yield", ir.IntType(32))
 
 
-@inner
-def meet(barrier, n_ranks, meetings):
+@helper
+def barrier_wait(barrier, n_ranks, meetings):
     """Wait until all ranks have come here as often as this one. Returns the new number of meetings.
 
     barrier : int64 (2,)    arrivals of all ranks so far, and whether the first meeting is called off
     """
     meetings += 1
     if n_ranks > 1:
-        take_number(barrier)
+        fetch_add_1(barrier)
         spins = 0
         while _arrivals(barrier) < meetings * n_ranks:
             spins += 1
@@ -85,11 +85,11 @@ def meet(barrier, n_ranks, meetings):
     return meetings
 
 
-@inner
-def all_here(barrier, n_ranks):
+@helper
+def barrier_start(barrier, n_ranks):
     """The first meeting. False if it is called off, because rank 0 was interrupted on its way."""
     if n_ranks > 1:
-        take_number(barrier)
+        fetch_add_1(barrier)
         while _arrivals(barrier) < n_ranks:
             if _is_off(barrier) != 0:
                 return False

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from ...jit.cpu_features import IS_X86
 from ...jit.decorators import kernel
-from .barrier import all_here, meet
+from .barrier import barrier_start, barrier_wait
 
 TRIES, MEETINGS = 8, 40  # the fastest try counts: what interrupts one is no distance
 
@@ -33,14 +33,14 @@ def _cycles(typing_context):
 
 
 @kernel
-def measure(rank, n_ranks, barrier, cycles):
+def measure_barrier_cycles(rank, n_ranks, barrier, cycles):
     """cycles : int64 (1,), how many a meeting took"""
-    if not all_here(barrier, n_ranks):
+    if not barrier_start(barrier, n_ranks):
         return
-    meetings = meet(barrier, n_ranks, 1)
+    meetings = barrier_wait(barrier, n_ranks, 1)
     for _ in range(TRIES):
         began = _cycles()
         for _ in range(MEETINGS):
-            meetings = meet(barrier, n_ranks, meetings)
+            meetings = barrier_wait(barrier, n_ranks, meetings)
         if rank == 0:
             cycles[0] = min(cycles[0], (_cycles() - began) // MEETINGS)

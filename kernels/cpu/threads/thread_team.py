@@ -18,12 +18,19 @@ from time import perf_counter
 import numpy as np
 
 from ...jit import interrupts
-from ...jit.call import Repeated, Words, entry
-from ...structs import LINE, Course, Data, Memory, Net, aligned_zeros
-from ..workspace import FAR, LayerWork, SampleWork
-from .affinity import keep_apart, set_free
+from ...jit.call import ArgumentPacker, PreparedCall, compiled_kernel
+from ...structs import LINE, NetSpec, Samples, TrainConfig, TrainState, aligned_zeros
+from ..workspace import FAR_CYCLES, BatchWorkspace, LayerwiseWorkspace
+from .affinity import pin_away, unpin
 
-LASTING = Net, Data, Course, Memory, LayerWork, SampleWork  # what calls and ranks share, in most of them
+LASTING = (
+    NetSpec,
+    Samples,
+    TrainConfig,
+    TrainState,
+    LayerwiseWorkspace,
+    BatchWorkspace,
+)  # what calls and ranks share, in most of them
 AWAKE = 0.001  # seconds for which a processor that has nothing to do is still at hand
 
 
@@ -35,7 +42,7 @@ def _serve(work: SimpleQueue) -> None:
     while (task := work.get()) is not None:
         function, words, allowed, done = task
         try:
-            set_free(allowed)
+            unpin(allowed)
             function(words)
             done.put(None)
         except BaseException as error:
@@ -46,7 +53,7 @@ def _nothing(words: bytes) -> None:
     """A task that shows that those before it are over."""
 
 
-class Team:
+class ThreadTeam:
     """`with Team(n) as team: team.run(kernel, kind, *arguments)` runs the kernel on n ranks.
 
     kind : what the types of the arguments follow from, as entry.entry takes it
@@ -65,17 +72,17 @@ class Team:
 
     def forget(self) -> None:
         """Keep no array of an earlier call alive."""
-        self._words = Words(LASTING)
+        self._words = ArgumentPacker(LASTING)
 
     def forget_data(self) -> None:
         """Keep no samples alive, but what does not change with them."""
-        self._words.forget(Data)
+        self._words.forget(Samples)
 
     def are_far(self) -> bool:
         """Whether two ranks have processors that share no cache, now."""
-        cycles = np.array([FAR], np.int64)
-        self.run("cpu.threads.shared_cache.measure", np.dtype(np.int64), cycles, n_ranks=2)
-        return bool(cycles[0] >= FAR)
+        cycles = np.array([FAR_CYCLES], np.int64)
+        self.run("cpu.threads.shared_cache.measure_barrier_cycles", np.dtype(np.int64), cycles, n_ranks=2)
+        return bool(cycles[0] >= FAR_CYCLES)
 
     def run(self, kernel, kind, *arguments, n_ranks: int | None = None) -> None:
         """Run on the first n_ranks ranks, on all if it is None.
@@ -84,16 +91,16 @@ class Team:
         """
         self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
 
-    def again(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> Repeated:
+    def again(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> PreparedCall:
         """What runs on one rank with these arguments, but for other arrays in the places of `new`."""
-        return Repeated(kernel, kind, (0, 1, self._barrier, *arguments), new)
+        return PreparedCall(kernel, kind, (0, 1, self._barrier, *arguments), new)
 
     def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
         """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
         n_ranks = len(arguments_of_ranks)
         # Compiled, or loaded from the cache, before any rank can wait for another.
         arguments = [(rank, n_ranks, self._barrier, *own) for rank, own in enumerate(arguments_of_ranks)]
-        _, function, pack = entry(kernel, kind, arguments[0])
+        _, function, pack = compiled_kernel(kernel, kind, arguments[0])
         if n_ranks == 1:
             function(pack(*self._words(arguments[0])))
             return
@@ -101,10 +108,10 @@ class Team:
             self._settle()
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
-        one_call = Words(LASTING)  # ranks share most of their named tuples
+        one_call = ArgumentPacker(LASTING)  # ranks share most of their named tuples
         words = [pack(*one_call(own)) for own in arguments]
         late = perf_counter() - self._at_rest > AWAKE
-        allowed = keep_apart(self._threads[: n_ranks - 1]) if late else None
+        allowed = pin_away(self._threads[: n_ranks - 1]) if late else None
         done, self._at_work = self._done, workers
         try:
             for queue, own in zip(workers, words[1:], strict=True):
@@ -135,7 +142,7 @@ class Team:
                 done.get()
             self._at_work = []
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> ThreadTeam:
         return self
 
     def __exit__(self, *_) -> None:

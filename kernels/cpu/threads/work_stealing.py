@@ -6,30 +6,30 @@ others, or busy with something else, loses pieces to them instead of keeping the
 
 from __future__ import annotations
 
-from ...jit.decorators import inner
+from ...jit.decorators import helper
 from ...simd.load_store import offset
-from ..single_net.gradient_exchange import start_of
-from ..workspace import LINE_OF_COUNTS, UNIT
-from .barrier import take_number
+from ..single_net.gradient_exchange import chunk_start
+from ..workspace import CHUNK_ROWS, LINE_OF_COUNTS
+from .barrier import fetch_add_1
 
 
-@inner
-def take_piece(rank, n_ranks, counts, n, tried):
+@helper
+def next_chunk(rank, n_ranks, counts, n, tried):
     """(the next of n pieces for this rank, with how many parts it is through): piece -1 when none is left.
 
     counts : how many pieces of each rank's part have been taken, LINE_OF_COUNTS apart. tried : at first 0
     """
     while tried < n_ranks:
         owner = (rank + tried) % n_ranks
-        piece = n * owner // n_ranks + take_number(offset(counts, owner * LINE_OF_COUNTS))
+        piece = n * owner // n_ranks + fetch_add_1(offset(counts, owner * LINE_OF_COUNTS))
         if piece < n * (owner + 1) // n_ranks:
             return piece, tried
         tried += 1
     return -1, tried
 
 
-@inner
-def layer_of(work, piece):
+@helper
+def layer_of_chunk(work, piece):
     """(layer, share) of a piece of the weights."""
     k = 0
     while piece >= work.weight_pieces[k + 1]:
@@ -38,8 +38,8 @@ def layer_of(work, piece):
     return k, (piece - first, work.weight_pieces[k + 1] - first)
 
 
-@inner
-def part_of(share, n):
+@helper
+def chunk_range(share, n):
     """(first, end) of n rows or columns that are piece i of so many: a share."""
     i, n_pieces = share
-    return start_of(i, n_pieces, n, UNIT), start_of(i + 1, n_pieces, n, UNIT)
+    return chunk_start(i, n_pieces, n, CHUNK_ROWS), chunk_start(i + 1, n_pieces, n, CHUNK_ROWS)

@@ -22,7 +22,7 @@ from ...simd.reductions import any_of
 from ...simd.vector import FLAGS, Vector, llvm_type, splat
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
 from ..population.optimizer_step import make_advance
-from ..workspace import TOGETHER
+from ..workspace import INTERLEAVED_SAMPLES
 from .functions import functions, largest_is_right
 
 # For which gradients of a call losses and hits are wanted; EVERY_LOSS: losses for all of them, hits for the last.
@@ -216,7 +216,7 @@ class _Emitter:
         judging = b.or_(self._is("judges", EVERY_STEP), b.and_(b.not_(self._is("judges", NEVER)), is_last))
         is_due = b.icmp_signed("==", b.add(self.given["epoch"], done), b.load(self.next_due))
         summing = b.or_(b.or_(judging, self._is("judges", EVERY_LOSS)), is_due)
-        start, stop, stride = self._count(0), self.given["m"], self._count(TOGETHER)
+        start, stop, stride = self._count(0), self.given["m"], self._count(INTERLEAVED_SAMPLES)
         if self.loops:
             with cgutils.for_range_slice(b, start, stop, stride, intp=self.index) as (s, _):
                 self._samples(s, summing, judging)
@@ -263,7 +263,7 @@ class _Emitter:
         b = self.builder
         shared = {f"p{q}": _Expression(b, b.load(p)) for q, p in enumerate(self.p)}
         shared |= {f"g{q}": _Expression(b, b.load(g)) for q, g in enumerate(self.g)}
-        samples = [dict(self.functions, c=self.given["c"]) for _ in range(TOGETHER)]
+        samples = [dict(self.functions, c=self.given["c"]) for _ in range(INTERLEAVED_SAMPLES)]
         for number, own in enumerate(samples):
             sample = b.add(s, self._count(number))
             own["w"] = _Expression(b, self._read("weight", sample))

@@ -7,8 +7,8 @@ from __future__ import annotations
 from functools import cache
 from itertools import pairwise
 
-from ...jit.call import load
-from ..workspace import TOGETHER
+from ...jit.call import load_function
+from ..workspace import INTERLEAVED_SAMPLES
 
 MOST_PARAMETERS = 40  # of nets side by side, whose loops leave little to gain above; bench/LOG.md
 
@@ -24,7 +24,7 @@ def address(layer_sizes, activations, loss, rule, lanes, loops, dtype) -> int:
 
         return machine_code_of_c(python_function(architecture), *signature(dtype))
 
-    return load(f"straight line {architecture} {dtype}", compiled)
+    return load_function(f"straight line {architecture} {dtype}", compiled)
 
 
 def has_straight_line(layer_sizes, drops) -> bool:
@@ -35,4 +35,4 @@ def has_straight_line(layer_sizes, drops) -> bool:
 
 def straight_line_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:
     """The address of an architecture's function, for blocks of this many lanes and batches of n_samples or fewer."""
-    return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, n_samples > TOGETHER, dtype)
+    return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, n_samples > INTERLEAVED_SAMPLES, dtype)

@@ -19,9 +19,9 @@ from numba.extending import intrinsic
 
 from ...formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ...formulas.unrolled_program import program
-from ...formulas.update_rules import RULES, SGD, Settings
+from ...formulas.update_rules import RULES, SGD, StepSettings
 from ...simd.load_store import load, store
-from ...simd.reductions import total
+from ...simd.reductions import sum_lanes
 from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name, llvm_type, splat
 from ...structs import (
     DIVERGED,
@@ -33,8 +33,8 @@ from ...structs import (
     METRIC_THRESHOLD,
     STEPS_DONE,
 )
-from ..single_net.optimizer_step import LEARNING_RATE, settings_now
-from ..workspace import NARROW, WIDE, tile_size
+from ..single_net.optimizer_step import LEARNING_RATE, step_settings
+from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
 from .functions import functions, largest_is_right
 from .population_codegen import function_of
 
@@ -124,9 +124,9 @@ def _make_advance(row):
     rule, n_state = row.update, row.n_state
 
     def advance(value, slope, state, i, stride, h):
-        s0 = load(state, i, WIDE) if n_state > 0 else value
-        s1 = load(state, stride + i, WIDE) if n_state > 1 else value
-        s2 = load(state, 2 * stride + i, WIDE) if n_state > 2 else value
+        s0 = load(state, i, LANES_LARGE) if n_state > 0 else value
+        s1 = load(state, stride + i, LANES_LARGE) if n_state > 1 else value
+        s2 = load(state, 2 * stride + i, LANES_LARGE) if n_state > 2 else value
         value, s0, s1, s2 = rule(value * h.decay, slope, s0, s1, s2, h)
         if n_state > 0:
             store(state, i, s0)
@@ -140,17 +140,17 @@ def _make_advance(row):
 
 
 def _settings(hyper, scalars, factor, objective, p):
-    return settings_now(hyper, scalars, factor, objective, p)
+    return step_settings(hyper, scalars, factor, objective, p)
 
 
 def _sum_of_lanes(v):
-    return total(v)
+    return sum_lanes(v)
 
 
 class _Emitter:
     def __init__(self, context, builder, dtype, given, layer_sizes, activations, loss, rule, single):
         self.context, self.builder, self.given, self.dtype = context, builder, given, dtype
-        self.vector, self.wide = Vector(dtype, NARROW), Vector(dtype, WIDE)
+        self.vector, self.wide = Vector(dtype, LANES_SMALL), Vector(dtype, LANES_LARGE)
         self.kind, self.index, self.double = llvm_type(self.vector), given["n_steps"].type, ir.DoubleType()
         self.n_in, self.n_out, self.top = layer_sizes[0], layer_sizes[-1], len(activations) - 1
         self.n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
@@ -178,7 +178,7 @@ class _Emitter:
         return ir.Constant(self.index, value)
 
     def _everywhere(self, x):
-        return splat(self.builder, x, NARROW)
+        return splat(self.builder, x, LANES_SMALL)
 
     def _load(self, name, i, kind=None):
         """Element i of an array, or a vector from there on."""
@@ -209,8 +209,8 @@ class _Emitter:
     def _sum_everywhere(self, v):
         """The same in every lane: simd.total's additions, of lanes in both orders."""
         if not self.single:
-            for half in (NARROW // 2, NARROW // 4):
-                turned = self.builder.shuffle_vector(v, v, constant(I32, [lane ^ half for lane in range(NARROW)]))
+            for half in (LANES_SMALL // 2, LANES_SMALL // 4):
+                turned = self.builder.shuffle_vector(v, v, constant(I32, [lane ^ half for lane in range(LANES_SMALL)]))
                 v = self.builder.fadd(v, turned, flags=FLAGS)
         return v
 
@@ -273,10 +273,10 @@ class _Emitter:
         first = b.mul(batch, self._count(tile_size(self.n_in, self.n_out)))
         rows = [*(f"x{i}" for i in range(self.n_in)), *(f"y{j}" for j in range(self.n_out)), "weight"]
         for k, name in enumerate(rows):
-            names[name] = _Term(self, self._load("tiles", b.add(first, self._count(k * NARROW)), self.kind))
+            names[name] = _Term(self, self._load("tiles", b.add(first, self._count(k * LANES_SMALL)), self.kind))
         names["w"] = _Term(self, b.fmul(names["weight"].value, self._everywhere(scale), flags=FLAGS))
         names |= {f"p{q}": _Term(self, b.load(place)) for q, place in enumerate(self.p)}
-        nothing = ir.Constant(self.kind, [0.0] * NARROW)
+        nothing = ir.Constant(self.kind, [0.0] * LANES_SMALL)
         names |= {f"g{q}": _Term(self, nothing) for q in range(self.n_params)}
         for target, expression in self.program:
             names[target] = _Term(self, eval(expression, {}, names).value)
@@ -289,15 +289,15 @@ class _Emitter:
         b, given = self.builder, self.given
         w, outputs = names["weight"], range(self.n_out)
         z, a, y = ([names[f"{what}{j}"] for j in outputs] for what in (f"z{self.top}_", f"a{self.top}_", "y"))
-        shares = _Term(self, ir.Constant(self.kind, [0.0] * NARROW))
+        shares = _Term(self, ir.Constant(self.kind, [0.0] * LANES_SMALL))
         for j in outputs:
             shares = shares + w * names["loss_value"](z[j], a[j], y[j], given["c"])
         for metric, name in ((METRIC_THRESHOLD, "side_is_right"), (METRIC_MARGIN, "is_near")):
             with self._is_metric(metric):
-                hits = _Term(self, ir.Constant(self.kind, [0.0] * NARROW))
+                hits = _Term(self, ir.Constant(self.kind, [0.0] * LANES_SMALL))
                 for j in outputs:
                     hits = hits + names[name](a[j], y[j], given["bound"])
-                self._add_right(w * hits * _Term(self, ir.Constant(self.kind, [1.0 / self.n_out] * NARROW)))
+                self._add_right(w * hits * _Term(self, ir.Constant(self.kind, [1.0 / self.n_out] * LANES_SMALL)))
         with self._is_metric(METRIC_ARGMAX):
             self._add_right(w * largest_is_right(names, a, y))
         return b.fdiv(self._to_double(self._sum(shares.value)), ir.Constant(self.double, float(self.loss_width)))
@@ -325,27 +325,27 @@ class _Emitter:
         """Another rule, WIDE parameters side by side."""
         b, given, number = self.builder, self.given, types.CPointer(self.dtype)
         double = types.CPointer(types.float64)
-        kind = types.NamedUniTuple(self.dtype, len(Settings._fields), Settings)
+        kind = types.NamedUniTuple(self.dtype, len(StepSettings._fields), StepSettings)
         parts = [given["hyper"], given["scalars"], factor, objective, given["p"]]
         signature = kind(double, double, types.float64, types.float64, number)
         settings = self.context.compile_internal(b, _settings, signature, parts)
-        for first in range(0, self.n_params, WIDE):
-            numbers = range(first, min(first + WIDE, self.n_params))
+        for first in range(0, self.n_params, LANES_LARGE):
+            numbers = range(first, min(first + LANES_LARGE, self.n_params))
             value = self._side_by_side([b.load(self.p[q]) for q in numbers])
             slope = self._side_by_side([gradients[q] for q in numbers])
             signature = self.wide(self.wide, self.wide, number, types.intp, types.intp, kind)
             parts = [value, slope, given["state"], self._count(first), given["n_padded"], settings]
             value = self.context.compile_internal(b, _make_advance(RULES[self.rule]), signature, parts)
             for lane, q in enumerate(numbers):
-                b.store(b.shuffle_vector(value, value, constant(I32, [lane] * NARROW)), self.p[q])
+                b.store(b.shuffle_vector(value, value, constant(I32, [lane] * LANES_SMALL)), self.p[q])
 
     def _side_by_side(self, vectors):
         """One WIDE vector of a lane of each, zeros after them."""
-        b, zero = self.builder, ir.Constant(self.kind, [0.0] * NARROW)
-        vectors = [*vectors, *[zero] * (WIDE - len(vectors))]
+        b, zero = self.builder, ir.Constant(self.kind, [0.0] * LANES_SMALL)
+        vectors = [*vectors, *[zero] * (LANES_LARGE - len(vectors))]
         pick = lambda x, y, lanes: b.shuffle_vector(x, y, constant(I32, lanes))
-        pairs = [pick(x, y, [0, NARROW, 0, NARROW]) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
-        parts = [pick(x, y, [0, 1, NARROW, NARROW + 1]) for x, y in zip(pairs[::2], pairs[1::2], strict=True)]
+        pairs = [pick(x, y, [0, LANES_SMALL, 0, LANES_SMALL]) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
+        parts = [pick(x, y, [0, 1, LANES_SMALL, LANES_SMALL + 1]) for x, y in zip(pairs[::2], pairs[1::2], strict=True)]
         while len(parts) > 1:
             size = parts[0].type.count
             parts = [pick(x, y, range(2 * size)) for x, y in zip(parts[::2], parts[1::2], strict=True)]

@@ -10,10 +10,10 @@ from functools import cache
 
 import numpy as np
 
-from ...jit.call import load
+from ...jit.call import load_function
 from ...jit.object_cache import is_there
-from ...structs import HYPER, NO_UPDATE, Course, Data, Net
-from ..workspace import NARROW, tile_size
+from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
+from ..workspace import LANES_SMALL, tile_size
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
 MOST_PARAMETERS = 256  # up to which the loops take 1.5 to 3 times as long; bench/LOG.md
@@ -39,7 +39,7 @@ def address(architecture: tuple, dtype: np.dtype) -> int:
 
         return machine_code_of_c(python_function(architecture), *signature(dtype))
 
-    return load(_name(architecture, dtype), compiled)
+    return load_function(_name(architecture, dtype), compiled)
 
 
 @cache
@@ -49,10 +49,10 @@ def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
 
 def is_tiny(n_params: int, batch_size: int) -> bool:
     """Whether the steps of such a net can be made: a batch fills one vector, and the program is not too long."""
-    return n_params <= MOST_PARAMETERS and batch_size <= NARROW
+    return n_params <= MOST_PARAMETERS and batch_size <= LANES_SMALL
 
 
-def address_for(net: Net, data: Data, course: Course, dtype: np.dtype, n_steps: int) -> int:
+def address_for(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype, n_steps: int) -> int:
     """Where the function for the next n_steps is, or 0 if the loops are to do them."""
     if not is_tiny(net.bias_offsets[-1] + net.sizes[-1], course.batch_size) or data.n_samples > MOST_SAMPLES:
         return 0
@@ -69,7 +69,7 @@ def address_for(net: Net, data: Data, course: Course, dtype: np.dtype, n_steps: 
     return 0
 
 
-def make_tiles(net: Net, data: Data, course: Course, dtype: np.dtype) -> np.ndarray:
+def make_tiles(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype) -> np.ndarray:
     """Room for the samples of an epoch, batch by batch."""
     n_batches = -(-data.n_samples // course.batch_size)
     return np.zeros(n_batches * tile_size(int(net.sizes[0]), int(net.sizes[-1])), dtype)

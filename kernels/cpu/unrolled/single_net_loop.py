@@ -8,10 +8,10 @@ from numba.extending import intrinsic
 
 from ...formulas.counter_rng import permutation
 from ...jit.decorators import kernel
-from ...simd.load_store import bare, number, offset
+from ...simd.load_store import as_pointers, broadcast, offset
 from ...structs import DIVERGED, METRIC_MARGIN
 from ..threads.denormals import flush_denormals, restore_denormals
-from ..workspace import NARROW
+from ..workspace import LANES_SMALL
 from .single_net_codegen import kinds
 
 
@@ -33,14 +33,20 @@ def _call(
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tiles, first_step, n_steps):
     """n_steps of training from first_step on."""
-    net, data, course, memory, work = bare(net), bare(data), bare(course), bare(memory), bare(work)
+    net, data, course, memory, work = (
+        as_pointers(net),
+        as_pointers(data),
+        as_pointers(course),
+        as_pointers(memory),
+        as_pointers(work),
+    )
     n, size, n_inputs, n_outputs = data.n_samples, course.batch_size, net.sizes[0], net.sizes[net.n_layers]
     n_batches = (n + size - 1) // size
     stride = tiles.size // n_batches
     tiles, p = offset(tiles, 0), memory.params
-    scale = number(p, 1.0 / (min(size, n) * net.loss_width))
-    last_scale = number(p, 1.0 / ((n - (n_batches - 1) * size) * net.loss_width))
-    bound = number(p, net.margin if data.metric == METRIC_MARGIN else net.middle)
+    scale = broadcast(p, 1.0 / (min(size, n) * net.loss_width))
+    last_scale = broadcast(p, 1.0 / ((n - (n_batches - 1) * size) * net.loss_width))
+    bound = broadcast(p, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
     done, last, mode = first_step, first_step + n_steps, flush_denormals()
     while done < last:
         stop = last
@@ -49,7 +55,7 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
             stop = min(last, (epoch + 1) * n_batches)
             permutation(n, course.seed, epoch, work.words, work.order)
         for batch in range(n_batches if course.shuffle or done == first_step else 0):
-            for lane in range(NARROW):
+            for lane in range(LANES_SMALL):
                 s = batch if size == 1 else batch * size + lane
                 exists = s < min(n, (batch + 1) * size)
                 sample = 0
@@ -57,17 +63,17 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
                     sample = work.order[s] if course.shuffle else s
                 at = batch * stride + lane
                 for i in range(n_inputs):
-                    tiles[at + i * NARROW] = data.X[sample * n_inputs + i]
+                    tiles[at + i * LANES_SMALL] = data.X[sample * n_inputs + i]
                 for j in range(n_outputs):
-                    tiles[at + (n_inputs + j) * NARROW] = data.Y[sample * n_outputs + j]
-                weight = number(p, 0.0)
+                    tiles[at + (n_inputs + j) * LANES_SMALL] = data.Y[sample * n_outputs + j]
+                weight = broadcast(p, 0.0)
                 if exists:
-                    weight = data.weight[sample] if data.weighted else number(p, 1.0)
-                tiles[at + (n_inputs + n_outputs) * NARROW] = weight
+                    weight = data.weight[sample] if data.has_weights else broadcast(p, 1.0)
+                tiles[at + (n_inputs + n_outputs) * LANES_SMALL] = weight
         _call(
             address, p, memory.state, tiles, course.hyper, offset(course.factors, done - first_step), memory.scalars,
             memory.epoch_loss, memory.epoch_right, n, size, n_batches, done, stop - done, net.n_padded, data.metric,
-            scale, last_scale, number(p, net.loss_constant), bound,
+            scale, last_scale, broadcast(p, net.loss_constant), bound,
         )  # fmt: skip
         done = stop if memory.scalars[DIVERGED] == 0.0 else last
     restore_denormals(mode)

@@ -30,7 +30,7 @@ from ...formulas import counter_rng
 from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import program
-from ...formulas.update_rules import MOST_STATE, RULES, Settings
+from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
 
@@ -138,7 +138,7 @@ class _Printer:
             case ast.Name(id=name) if name in self.names or name in self.locals:
                 return name
             case ast.Attribute(value=ast.Name(id=name), attr=field) if name in self.names:
-                if field not in Settings._fields:
+                if field not in StepSettings._fields:
                     raise self.refusal(node)
                 return f"{name}.{field}"
             case ast.Name() | ast.Attribute():
@@ -233,7 +233,7 @@ def formulas() -> str:
     """Every formula of the tables; needs include/elementary.cuh before it."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
-    fields = ", ".join(Settings._fields)
+    fields = ", ".join(StepSettings._fields)
     parts += [f"template <typename T>\nstruct Settings {{\n  T {fields};\n}};"]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]

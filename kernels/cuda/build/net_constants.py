@@ -11,7 +11,7 @@ import numpy as np
 from ...formulas.activations import ACTIVATIONS, SOFTMAX
 from ...formulas.losses import LOSSES
 from ...formulas.update_rules import RPROP, RULES
-from ...structs import NO_UPDATE, Net
+from ...structs import NO_UPDATE, NetSpec
 
 
 def _by_layer(name: str, values: Sequence[int]) -> str:
@@ -29,18 +29,18 @@ class Architecture:
     weights_at: tuple[int, ...]
     biases_at: tuple[int, ...]
     keep_z: tuple[bool, ...]
-    derivative_of_z: tuple[bool, ...]
+    derivative_needs_z: tuple[bool, ...]
     loss: int
     metric: int
     drops: bool
     dtype: str
 
     @classmethod
-    def of(cls, net: Net, metric: int, dtype: np.dtype) -> Architecture:
+    def of(cls, net: NetSpec, metric: int, dtype: np.dtype) -> Architecture:
         numbers = lambda array: tuple(int(x) for x in array)
         return cls(
             numbers(net.sizes), numbers(net.activations), numbers(net.weight_offsets), numbers(net.bias_offsets),
-            tuple(bool(x) for x in net.keep_z), tuple(bool(x) for x in net.derivative_of_z), net.loss, metric,
+            tuple(bool(x) for x in net.keep_z), tuple(bool(x) for x in net.derivative_needs_z), net.loss, metric,
             bool((net.dropout > 0).any()), np.dtype(dtype).name,
         )  # fmt: skip
 
@@ -74,19 +74,23 @@ class Architecture:
             "METRIC": self.metric, "RULE": rule, "NO_UPDATE": NO_UPDATE,
         }  # fmt: skip
         truths = {
-            "NATURAL": loss.natural, "KEEPS": self.keeps, "DROPS": self.drops, "COMPARES": rule == RPROP,
-            "CORRECTS": rule != NO_UPDATE and row.corrects,
+            "NATURAL": loss.delta_is_wrt_logit, "KEEPS": self.keeps, "DROPS": self.drops, "COMPARES": rule == RPROP,
+            "CORRECTS": rule != NO_UPDATE and row.bias_correction,
         }  # fmt: skip
         lines = [f"typedef {'float' if self.dtype == 'float32' else 'double'} T;"]
         lines += [f"constexpr int {name} = {int(value)};" for name, value in {**numbers, **switches}.items()]
         lines += [f"constexpr bool {name} = {str(bool(value)).lower()};" for name, value in truths.items()]
         starts = list(accumulate(self.sizes[:-1], initial=0))
         for name, values in (
-            ("width_of", self.sizes), ("weights_at", self.weights_at), ("biases_at", self.biases_at),
-            ("units_at", starts), ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))),
+            ("width_of", self.sizes),
+            ("weights_at", self.weights_at),
+            ("biases_at", self.biases_at),
+            ("units_at", starts),
+            ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))),
             ("activation_of", self.activations),
-            ("derivative_of_z", [int(x) for x in self.derivative_of_z]), ("keeps_z", [int(x) for x in self.keep_z]),
-        ):  # fmt: skip
+            ("derivative_needs_z", [int(x) for x in self.derivative_needs_z]),
+            ("keeps_z", [int(x) for x in self.keep_z]),
+        ):
             lines.append(_by_layer(name, values))
         names = ", ".join(ACTIVATIONS[code].name for code in self.activations)
         return "\n".join([f"// {'-'.join(map(str, self.sizes))}, {names}", *lines]) + "\n"

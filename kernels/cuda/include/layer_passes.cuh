@@ -47,10 +47,10 @@ __device__ __forceinline__ void activate_layer(
     T out = activation_value(code, v);
     if (hides) {
       const T factor = survives(e, k, step, seed, rate) ? kept : T(0);
-      z[e] = derivative_of_z(k) ? v : out;
+      z[e] = derivative_needs_z(k) ? v : out;
       mask[e] = factor;
       out *= factor;
-    } else if (derivative_of_z(k)) {
+    } else if (derivative_needs_z(k)) {
       z[e] = v;
     }
     a[e] = out;
@@ -61,7 +61,7 @@ __device__ __forceinline__ void activate_layer(
 // sums: (chunks, 4), the epoch's loss and hits so far, and those of this batch. bias_parts: (chunks, N_OUTPUTS).
 __device__ __forceinline__ void judge_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
-    int starts, int judged, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+    int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
   FM_SHARED(T, losses, [WARPS]);
   FM_SHARED(T, hits, [WARPS]);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
@@ -69,7 +69,7 @@ __device__ __forceinline__ void judge_chunk(
   T loss = T(0), right = T(0);
   for (long long r = first + warp; r < last; r += WARPS) {
     T *zr = z + r * N_OUTPUTS, *ar = a + r * N_OUTPUTS;
-    const T w = WEIGHTED && judged ? weight[r] : T(1);
+    const T w = WEIGHTED && has_targets ? weight[r] : T(1);
     T shift = T(0);
     if (code == ACTIVATION_SOFTMAX) {
       T top = -INFINITY, whole = T(0);
@@ -87,25 +87,25 @@ __device__ __forceinline__ void judge_chunk(
       const T v = zr[j] + b[j] - shift;
       const T out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
       zr[j] = v, ar[j] = out;
-      if (!judged) continue;
+      if (!has_targets) continue;
       const T wanted = y[r * N_OUTPUTS + j];
       // a sample of weight 0 adds nothing, whatever it is
       if (w > T(0)) loss += w * loss_value(LOSS, v, out, wanted, T(c));
       T d = w > T(0) ? loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale)) : T(0);
-      if (!NATURAL) d *= activation_derivative(code, derivative_of_z(N_LAYERS - 1) ? v : out);
+      if (!NATURAL) d *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
       delta[r * N_OUTPUTS + j] = d;
       if (out > best) best = out, said = j;
       if (wanted > target) target = wanted, meant = j;
       if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= T(bound) ? T(1) : T(0);
       if (METRIC == METRIC_THRESHOLD) share += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
     }
-    if (METRIC == METRIC_ARGMAX && judged) {
+    if (METRIC == METRIC_ARGMAX && has_targets) {
       if (first_of_warp(best, said) == first_of_warp(target, meant) && lane == 0) right += w;
     } else {
       right += w * share / T(N_OUTPUTS);
     }
   }
-  if (!judged) return;
+  if (!has_targets) return;
   loss = warp_sum(loss), right = warp_sum(right);
   if (lane == 0) losses[warp] = loss, hits[warp] = right;
   __syncthreads();

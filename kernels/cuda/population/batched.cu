@@ -38,13 +38,13 @@ extern "C" __global__ void activate(
 extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
     const Job* given, const long long* clock, long long rows, long long room, long long chunk, long long most_chunks,
     const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
-    int starts, int judged, T* z, T* a, T* delta, double* sums, T* bias_parts) {
+    int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
   const Job& job = *given;
   const long long net = blockIdx.y, at = net * room * N_OUTPUTS;
   if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
   judge_chunk(
       job.params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
-      weight + net * weight_stride, scale, job.loss_constant, job.bound, starts, judged, z + at, a + at, delta + at,
+      weight + net * weight_stride, scale, job.loss_constant, job.bound, starts, has_targets, z + at, a + at, delta + at,
       sums + 4 * net * most_chunks,
       bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
 }

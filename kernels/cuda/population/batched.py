@@ -15,7 +15,17 @@ import cupy
 import numpy as np
 
 from ...formulas.update_rules import CODES, RPROP
-from ...structs import MONITOR_NONE, MONITOR_VALIDATION_LOSS, NO_UPDATE, RUNNING, Course, Data, Goal, Net, Nets
+from ...structs import (
+    MONITOR_NONE,
+    MONITOR_VALIDATION_LOSS,
+    NO_UPDATE,
+    RUNNING,
+    NetSpec,
+    PopulationState,
+    Samples,
+    StopCriteria,
+    TrainConfig,
+)
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..build.structs import JOB
@@ -26,7 +36,7 @@ from .launch import NOTHING, SAFE_EVERY, padded
 from .window import STATUS, Tables, Window, bound_of
 
 if TYPE_CHECKING:
-    from .train import NetsWork
+    from .train import PopulationRun
 
 MOST_NETS = 65_535  # the largest second and third side of a grid
 EVALUATION_ROWS = 256  # samples that each net takes at a time where nothing is learned
@@ -53,7 +63,7 @@ def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, 
     return compiled(source(trains + header + JOB.source, *files))
 
 
-def judging_module(architecture: Architecture, weighted: bool) -> Module:
+def evaluation_module(architecture: Architecture, weighted: bool) -> Module:
     return module_of(
         architecture, NO_UPDATE, SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False,
         LAYERED=False, VALIDATES=False,
@@ -71,9 +81,16 @@ class BatchedWindow(Window):
     remedy = "Lower batch_size, or use dtype='float32'."
 
     def __init__(
-        self, work: NetsWork, members: np.ndarray, course: Course, goal: Goal, nets: Nets, data: Data, held_out: Data,
+        self,
+        work: PopulationRun,
+        members: np.ndarray,
+        course: TrainConfig,
+        goal: StopCriteria,
+        nets: PopulationState,
+        data: Samples,
+        held_out: Samples,
         tables: Tables,
-    ):  # fmt: skip
+    ):
         super().__init__(work, members, course, goal, nets, data, held_out, tables)
         assert work.rule is not None
         rule = CODES[work.rule.name]
@@ -81,14 +98,14 @@ class BatchedWindow(Window):
         # A net's settings are a warp's affair, unless sums or copies over its parameters come with them.
         self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
         self._module = module_of(
-            work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
+            work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights,
             SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
             VALIDATES=validates,
         )  # fmt: skip
         self._held_out = held_out if validates else None
         self._held_out_module = (
-            judging_module(work.architecture, held_out.weighted)
-            if validates and held_out.weighted != data.weighted
+            evaluation_module(work.architecture, held_out.has_weights)
+            if validates and held_out.has_weights != data.has_weights
             else self._module
         )
         self._course, self._compares = course, rule == RPROP
@@ -109,7 +126,7 @@ class BatchedWindow(Window):
         return padded(n_params)
 
     @staticmethod
-    def bytes_each(work: NetsWork, course: Course, goal: Goal, n_nets: int, n_held_out: int) -> int:
+    def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
         vectors = max(1, work.n_state) + 3 + (goal.monitor != MONITOR_NONE)
         itemsize, room = work.dtype.itemsize, room_of(course, goal, n_held_out)
         each = padded(work.architecture.n_params) * vectors * itemsize
@@ -163,7 +180,7 @@ class BatchedWindow(Window):
         for first in range(0, data.n_samples, passes.room):
             rows = min(passes.room, data.n_samples - first)
             x = Stack.of(data.X, first * n_in, (rows, n_in), 0)
-            weight = data.weight[first:] if data.weighted else None
+            weight = data.weight[first:] if data.has_weights else None
             passes.forward(module, self._given, None, x, rows)
             passes.judge(module, self._given, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0)
         return passes.chunks_of(min(passes.room, data.n_samples))
@@ -182,13 +199,15 @@ class BatchedWindow(Window):
         return self._reached
 
 
-def room_of(course: Course, goal: Goal, n_held_out: int) -> int:
+def room_of(course: TrainConfig, goal: StopCriteria, n_held_out: int) -> int:
     """Rows of activations that a net needs."""
     held_out = min(n_held_out, EVALUATION_ROWS) if goal.monitor >= MONITOR_VALIDATION_LOSS else 0
     return max(course.batch_size, held_out)
 
 
-def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, share_of_memory: float) -> None:
+def evaluate(
+    net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any, share_of_memory: float
+) -> None:
     """As nets.py's evaluate_nets, which says how much of the free memory may be taken."""
     data = whole_data(data)
     n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, work.dtype
@@ -198,7 +217,7 @@ def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, shar
     each += Passes.bytes_each(net, room, False, dtype.itemsize)
     free, _ = free_memory()
     most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
-    module = judging_module(work.architecture, data.weighted)
+    module = evaluation_module(work.architecture, data.has_weights)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
         m = len(members)
@@ -219,12 +238,12 @@ def evaluate(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any, shar
             rows = min(room, n_samples - row)
             taken = batches.take(module, given, None, m, row, rows)
             passes.forward(module, given, None, taken.x, rows)
-            passes.judge(module, given, None, taken, rows, row == 0, data.judged)
+            passes.judge(module, given, None, taken, rows, row == 0, data.has_targets)
             if out is not None:
                 out[:, row : row + rows] = passes.a[passes.top].reshape(m, room, n_out)[:, :rows]
         if out is not None:
             flat = out.reshape(-1)
             output[first * size : (first + m) * size] = flat if is_on_device(output) else cupy.asnumpy(flat)
-        if data.judged:
+        if data.has_targets:
             both = cupy.asnumpy(passes.sums[:, :, :2].sum(axis=1)) / n_samples
             nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]

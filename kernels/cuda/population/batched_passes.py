@@ -8,7 +8,7 @@ import cupy
 import numpy as np
 from cupy_backends.cuda.libs import cublas
 
-from ...structs import Data, Net, Nets
+from ...structs import NetSpec, PopulationState, Samples
 from ..build.module import Module
 from ..runtime.cublas import library
 from ..runtime.gemm import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
@@ -80,22 +80,22 @@ class Batch(NamedTuple):
 class Batches:
     """Batches of one sample after another, each net's in its own order and from its own samples where it has some."""
 
-    def __init__(self, data: Data, nets: Nets, sizes: list[int], n_nets: int, room: int, moves: bool):
+    def __init__(self, data: Samples, nets: PopulationState, sizes: list[int], n_nets: int, room: int, moves: bool):
         """moves : whether a clock says where a batch is"""
         self._data, self._sizes, self._room = data, sizes, room
         self._inputs_stand = not moves and not nets.X_stride
         self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
         empty = lambda width: cupy.empty(n_nets * room * width, data.X.dtype)
         self._x = None if self._inputs_stand else empty(sizes[0])
-        self._y = empty(sizes[-1]) if data.judged and not self._all_stand else None
+        self._y = empty(sizes[-1]) if data.has_targets and not self._all_stand else None
         self._weight = None if self._all_stand else empty(1)
 
     def take(self, module: Module, given: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
         """first : without a clock, the first sample"""
         n_in, n_out, room, data = self._sizes[0], self._sizes[-1], self._room, self._data
         if self._all_stand:
-            y = data.Y[first * n_out :] if data.judged else None
-            weight = data.weight[first:] if data.weighted else None
+            y = data.Y[first * n_out :] if data.has_targets else None
+            weight = data.weight[first:] if data.has_weights else None
             return Batch(Stack.of(data.X, first * n_in, (rows, n_in), 0), y, 0, weight, 0)
         if self._y is not None or self._x is not None:
             blocks = blocks_for(rows * (n_in + n_out + 1))
@@ -112,7 +112,7 @@ class Batches:
 class Passes:
     """Activations and partial sums of n_nets, for batches of up to `room` rows of each, and the launches on them."""
 
-    def __init__(self, net: Net, precision: str, params: Any, grads: Any, room: int):
+    def __init__(self, net: NetSpec, precision: str, params: Any, grads: Any, room: int):
         """params, grads : (n_nets, padded); grads is None where nothing is learned"""
         n, stride = params.shape
         dtype = params.dtype
@@ -124,7 +124,7 @@ class Passes:
         layer = lambda k: cupy.empty(n * room * sizes[k + 1], dtype)
         self.a = [layer(k) for k in range(top + 1)]
         # One array for both where f' needs only the output.
-        keeps = [bool(of_z) or hides for of_z, hides in zip(net.derivative_of_z, self.hides, strict=True)]
+        keeps = [bool(of_z) or hides for of_z, hides in zip(net.derivative_needs_z, self.hides, strict=True)]
         self.z = [layer(k) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
         self.delta = [layer(k) if learns or k == top else None for k in range(top + 1)]
         self.mask = [layer(k) if self.hides[k] else None for k in range(top + 1)]
@@ -140,7 +140,7 @@ class Passes:
         self._W, self._dW = weights(params), weights(grads) if learns else []
 
     @staticmethod
-    def bytes_each(net: Net, room: int, learns: bool, itemsize: int) -> int:
+    def bytes_each(net: NetSpec, room: int, learns: bool, itemsize: int) -> int:
         """What a net needs at the most, with its batches and without its parameters."""
         units, inputs = int(net.sizes[1:].sum()), int(net.sizes[0] + net.sizes[-1] + 1)
         chunks = min(MOST_CHUNKS, -(-room // FEWEST_IN_CHUNK))
@@ -165,16 +165,39 @@ class Passes:
             below = self._a[k]
 
     def judge(
-        self, module: Module, given: Any, clock: Any, batch: Batch, rows: int, starts: bool = False, judged: bool = True
+        self,
+        module: Module,
+        given: Any,
+        clock: Any,
+        batch: Batch,
+        rows: int,
+        starts: bool = False,
+        has_targets: bool = True,
     ) -> None:
         """starts : without a clock, whether sums begin here"""
         top = self.top
         module["judge"](
-            (self.chunks_of(rows), self.products.n_nets), PER_BLOCK, given, clock, rows, self.room, self.chunk,
-            self.most_chunks, batch.y, batch.y_stride, batch.weight, batch.weight_stride,
-            1.0 / (rows * self.net.loss_width), starts, judged, self.z[top], self.a[top], self.delta[top], self.sums,
+            (self.chunks_of(rows), self.products.n_nets),
+            PER_BLOCK,
+            given,
+            clock,
+            rows,
+            self.room,
+            self.chunk,
+            self.most_chunks,
+            batch.y,
+            batch.y_stride,
+            batch.weight,
+            batch.weight_stride,
+            1.0 / (rows * self.net.loss_width),
+            starts,
+            has_targets,
+            self.z[top],
+            self.a[top],
+            self.delta[top],
+            self.sums,
             self.bias_parts,
-        )  # fmt: skip
+        )
 
     def backward(self, module: Module, x: Stack, rows: int) -> None:
         for k in range(self.top, -1, -1):
@@ -183,7 +206,7 @@ class Passes:
                 break
             self.products.times_transposed(self._delta[k], self._W[k], self._delta[k - 1], rows)
             hides = self.hides[k - 1]
-            kept = self.z[k - 1] if hides or self.net.derivative_of_z[k - 1] else self.a[k - 1]
+            kept = self.z[k - 1] if hides or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
             module["backward"](
                 (-(-self.sizes[k] // 32), self.chunks_of(rows), self.products.n_nets), PER_BLOCK, k - 1, rows,
                 self.room, self.chunk, self.most_chunks, hides, kept, self.mask[k - 1], self.delta[k - 1],

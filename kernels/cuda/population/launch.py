@@ -110,9 +110,17 @@ def most_chunks() -> int:
 def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: bool) -> Kernel:
     """rows : what known_rows gave. switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES"""
     header = architecture.header(
-        rule, padded(architecture.n_params), **switches, THREADS=shape.threads, TILE=shape.tile,
-        IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY, JUDGED=True, PARAMS_STRIDE=architecture.n_params, ROWS=rows,
-    )  # fmt: skip
+        rule,
+        padded(architecture.n_params),
+        **switches,
+        THREADS=shape.threads,
+        TILE=shape.tile,
+        IN_SHARED=shape.in_shared,
+        SAFE_EVERY=SAFE_EVERY,
+        HAS_TARGETS=True,
+        PARAMS_STRIDE=architecture.n_params,
+        ROWS=rows,
+    )
     return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
 
 
@@ -134,11 +142,11 @@ def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
     )
 
 
-def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, judged: bool) -> Kernel:
+def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, has_targets: bool) -> Kernel:
     header = architecture.header(
         SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False, LAYERED=False,
         VALIDATES=False, THREADS=shape.threads, TILE=shape.tile, IN_SHARED=shape.in_shared, SAFE_EVERY=SAFE_EVERY,
-        JUDGED=judged, PARAMS_STRIDE=architecture.n_params, ROWS=0,
+        HAS_TARGETS=has_targets, PARAMS_STRIDE=architecture.n_params, ROWS=0,
     )  # fmt: skip
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 

@@ -56,7 +56,7 @@ struct BlockNet {
   }
 
   // Samples first .. first + rows become the tile's columns.
-  __device__ void fill(const Samples& from, long long first, int rows, bool judged) {
+  __device__ void fill(const Samples& from, long long first, int rows, bool has_targets) {
     for (int e = threadIdx.x; e < N_INPUTS * TILE; e += THREADS) {
       const int s = e / N_INPUTS, i = e % N_INPUTS;
       const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
@@ -66,7 +66,7 @@ struct BlockNet {
       const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
       m.weight[s] = s < rows ? (from.weight ? from.weight[sample] : T(1)) : T(0);
 #pragma unroll
-      for (int j = 0; j < N_OUTPUTS; ++j) m.y[j * TILE + s] = judged && s < rows ? from.Y[sample * N_OUTPUTS + j] : T(0);
+      for (int j = 0; j < N_OUTPUTS; ++j) m.y[j * TILE + s] = has_targets && s < rows ? from.Y[sample * N_OUTPUTS + j] : T(0);
     }
     __syncthreads();
   }
@@ -127,7 +127,7 @@ struct BlockNet {
               const int at = (units_at(k + 1) + o + j) * TILE + s + q;
               const T z = sum[j][q];
               T value = activation_value(activation_of(k), z);
-              if (KEEPS || k == N_LAYERS - 1) m.z[at] = hides && !derivative_of_z(k) ? value : z;
+              if (KEEPS || k == N_LAYERS - 1) m.z[at] = hides && !derivative_needs_z(k) ? value : z;
               if (hides) value *= m.mask[at];
               m.a[at] = value;
             }
@@ -159,7 +159,7 @@ struct BlockNet {
       // a sample of weight 0 adds nothing, whatever it is
       loss += weight > T(0) ? weight * loss_value(LOSS, z, a, y, c) : T(0);
       T d = weight > T(0) ? loss_delta(LOSS, a, y, c) * (weight * scale) : T(0);
-      if (!NATURAL) d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_of_z(N_LAYERS - 1) ? z : a);
+      if (!NATURAL) d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? z : a);
       if (scale != T(0)) m.delta[top + e] = d;
     }
     if (METRIC != METRIC_NONE)
@@ -240,7 +240,7 @@ struct BlockNet {
                 const int at = (units_at(k) + i + r) * TILE + s + q, f = k > 0 ? k - 1 : 0;
                 T d = sum[r][q];
                 if (hides) d *= m.mask[at];
-                const T kept = KEEPS && (hides || derivative_of_z(f)) ? m.z[at] : m.a[at];
+                const T kept = KEEPS && (hides || derivative_needs_z(f)) ? m.z[at] : m.a[at];
                 m.delta[at] = d * activation_derivative(activation_of(f), kept);
               }
         }
@@ -347,16 +347,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
                         WEIGHTED ? job.weight + owner * job.weight_stride : nullptr, nullptr};
   for (long long row = (long long)blockIdx.x * TILE; row < job.n_samples; row += (long long)gridDim.x * TILE) {
     const int rows = int(min((long long)TILE, job.n_samples - row));
-    net.fill(from, row, rows, JUDGED);
+    net.fill(from, row, rows, HAS_TARGETS);
     net.forward(job.params + slot * N_PARAMS, N_PARAMS % 4 == 0, false, 0, 0);
     if (job.output)
       for (int e = threadIdx.x; e < rows * N_OUTPUTS; e += THREADS)
         job.output[(place * job.n_samples + row) * N_OUTPUTS + e] =
             net.m.a[(units_at(N_LAYERS) + e % N_OUTPUTS) * TILE + e / N_OUTPUTS];
-    if (JUDGED) net.judge_tile(T(0));
+    if (HAS_TARGETS) net.judge_tile(T(0));
     __syncthreads();
   }
-  if (JUDGED) {
+  if (HAS_TARGETS) {
     const Sums both = net.sums();
     if (net.leads()) {
       job.partial[2 * (place * gridDim.x + blockIdx.x)] = both.loss;

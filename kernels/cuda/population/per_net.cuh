@@ -63,16 +63,16 @@ __device__ __forceinline__ Given load_given(const double* h) {
 }
 
 // The rule's settings at this step; moves Adam's powers on.
-__device__ __forceinline__ Settings<T> settings_now(const Given& given, double factor, bool worse, Progress& s) {
+__device__ __forceinline__ Settings<T> settings_now(const Given& given, double factor, bool loss_increased, Progress& s) {
   Settings<T> now = given.settings;
   now.learning_rate *= T(factor);
   now.decay = T(1) - now.learning_rate * given.weight_decay;
-  now.root_correction = T(1), now.worse = worse ? T(1) : T(0);
+  now.inv_sqrt_bias_correction2 = T(1), now.loss_increased = loss_increased ? T(1) : T(0);
   if (CORRECTS) {
     s.power1 *= given.hyper[HYPER_BETA1];
     s.power2 *= given.hyper[HYPER_BETA2];
     now.learning_rate /= T(1.0 - s.power1);
-    now.root_correction = T(1) / elementary::sqrt(T(1.0 - s.power2));
+    now.inv_sqrt_bias_correction2 = T(1) / elementary::sqrt(T(1.0 - s.power2));
   }
   return now;
 }

@@ -15,7 +15,16 @@ import cupy
 import numpy as np
 
 from ...formulas.update_rules import CODES, Rule
-from ...structs import MONITOR_VALIDATION_LOSS, RUNNING, Course, Data, Goal, Net, Nets, Unfinished
+from ...structs import (
+    MONITOR_VALIDATION_LOSS,
+    RUNNING,
+    NetSpec,
+    PopulationState,
+    Samples,
+    StopCriteria,
+    TrainConfig,
+    Unfinished,
+)
 from ..build.net_constants import Architecture
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
@@ -36,16 +45,16 @@ from .window import STATUS, Tables, Window, bound_of
 SHARE_OF_MEMORY = 0.6  # of what is free, that a window may take
 
 
-class NetsWork:
+class PopulationRun:
     """One fit's or evaluation's nets. The contract's arguments; n_ranks and lanes belong to processors and are not used
     here."""
 
     def __init__(
-        self, family: str, net: Net, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+        self, family: str, net: NetSpec, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
         rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
     ):  # fmt: skip
         self.architecture = Architecture.of(net, loss[1], dtype)
-        self.batched, self.precision = family == "batched", precision
+        self.batched, self.precision = family == "batched_gemm", precision
         self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
         self.n_state = rule.n_state if rule is not None else 0
         self._given: tuple | None = None
@@ -57,7 +66,15 @@ class NetsWork:
         """Nets whose training has ended."""
         return self._n_done + (self._window.n_finished if self._window is not None else 0)
 
-    def train(self, data: Data, course: Course, goal: Goal, nets: Nets, held_out: Data, n_epochs: int) -> None:
+    def train(
+        self,
+        data: Samples,
+        course: TrainConfig,
+        goal: StopCriteria,
+        nets: PopulationState,
+        held_out: Samples,
+        n_epochs: int,
+    ) -> None:
         if self._window is None:
             if self._n_taken == nets.n_members:
                 return
@@ -71,11 +88,11 @@ class NetsWork:
         if not self._window.n_active:
             self.collect()
 
-    def _open(self, course: Course, goal: Goal, nets: Nets) -> None:
+    def _open(self, course: TrainConfig, goal: StopCriteria, nets: PopulationState) -> None:
         assert self._given is not None
         free, _ = free_memory()
         data, held_out, _ = self._given
-        kind: type[Window] = batched.BatchedWindow if self.batched else _Window
+        kind: type[Window] = batched.BatchedWindow if self.batched else OpenWindow
         each = kind.bytes_each(self, course, goal, nets.n_members, held_out.n_samples) + 16 * nets.n_records
         if course.shuffle:
             each += 12 * data.n_samples  # an order and its lists
@@ -98,27 +115,34 @@ class NetsWork:
             self._window = None
 
 
-class _Window(Window):
+class OpenWindow(Window):
     """Each net by itself, a thread's or a block's, many epochs a launch."""
 
     def __init__(
-        self, work: NetsWork, members: np.ndarray, course: Course, goal: Goal, nets: Nets, data: Data, held_out: Data,
+        self,
+        work: PopulationRun,
+        members: np.ndarray,
+        course: TrainConfig,
+        goal: StopCriteria,
+        nets: PopulationState,
+        data: Samples,
+        held_out: Samples,
         tables: Tables,
-    ):  # fmt: skip
+    ):
         super().__init__(work, members, course, goal, nets, data, held_out, tables)
         assert work.rule is not None
         n, rule = len(members), work.rule
         self._shape = Shape.choose(work.architecture, rule.n_state, course.batch_size, n, shared_limit())
         rows = known_rows(work.architecture, self._shape, course.batch_size, data.n_samples)
         self._kernel = compile_training(
-            work.architecture, self._shape, CODES[rule.name], rows, SHUFFLES=course.shuffle, WEIGHTED=data.weighted,
+            work.architecture, self._shape, CODES[rule.name], rows, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights,
             SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
             VALIDATES=goal.monitor >= MONITOR_VALIDATION_LOSS,
         )  # fmt: skip
         self._active = cupy.arange(n, dtype=np.int64)
 
     @staticmethod
-    def bytes_each(work: NetsWork, course: Course, goal: Goal, n_nets: int, n_held_out: int) -> int:
+    def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
         shape = Shape.choose(work.architecture, work.n_state, course.batch_size, n_nets, shared_limit())
         vectors = padded(work.architecture.n_params) * (work.n_state + 3)
         return (vectors + shape.workspace) * work.dtype.itemsize + 128
@@ -134,7 +158,7 @@ class _Window(Window):
         self.n_active = int(self._active.size)
 
 
-def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any) -> None:
+def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any) -> None:
     """The contract's function: loss and share right of nets.members into nets, outputs where `output` has room."""
     if work.batched:
         return batched.evaluate(net, data, nets, work, output, SHARE_OF_MEMORY)
@@ -146,7 +170,7 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
     each = (n_params + (size if output.size else 0) + shape.workspace) * dtype.itemsize + 64
     room = int(SHARE_OF_MEMORY * free / each)  # blocks, or nets of one block each
     most = max(1, min(n, 65535, room))  # 65,535: the largest second side of a grid
-    kernel = compile_evaluation(work.architecture, shape, data.weighted, data.judged)
+    kernel = compile_evaluation(work.architecture, shape, data.has_weights, data.has_targets)
     params = nets.params.reshape(-1, n_params)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
@@ -167,6 +191,6 @@ def evaluate_nets(net: Net, data: Data, nets: Nets, work: NetsWork, output: Any)
         )  # fmt: skip
         if out is not None:
             output[first * size : (first + m) * size] = out if is_on_device(output) else cupy.asnumpy(out)
-        if data.judged:
+        if data.has_targets:
             both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
             nets.loss[members], nets.right[members] = both[:, 0], both[:, 1]

@@ -19,32 +19,32 @@ from ...structs import (
     MONITOR_NONE,
     NET_HYPER,
     RUNNING,
-    Course,
-    Data,
-    Goal,
-    Net,
-    Nets,
+    NetSpec,
+    PopulationState,
+    Samples,
+    StopCriteria,
+    TrainConfig,
     Unfinished,
 )
 from ..runtime.device_memory import to_device
 from .launch import padded
 
 if TYPE_CHECKING:
-    from .train import NetsWork
+    from .train import PopulationRun
 
 N_SCALARS, N_COUNTERS = 6, 4  # of population/per_net.cuh's Progress
 BEST_VALUE, LOSS, RIGHT = 3, 4, 5
 STEPS, BEST_EPOCH, _, STATUS = range(4)
 
 
-def bound_of(net: Net, metric: int) -> float:
-    return net.margin if metric == METRIC_MARGIN else net.middle
+def bound_of(net: NetSpec, metric: int) -> float:
+    return net.margin if metric == METRIC_MARGIN else net.class_threshold
 
 
 class Tables:
     """Settings of all nets, on the device."""
 
-    def __init__(self, course: Course, nets: Nets):
+    def __init__(self, course: TrainConfig, nets: PopulationState):
         self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
         self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
         self.factors, self.layer_factors = to_device(course.factors), to_device(course.layer_factors)
@@ -57,9 +57,16 @@ class Window(ABC):
     remedy = "Train fewer nets at a time."
 
     def __init__(
-        self, work: NetsWork, members: np.ndarray, course: Course, goal: Goal, nets: Nets, data: Data, held_out: Data,
+        self,
+        work: PopulationRun,
+        members: np.ndarray,
+        course: TrainConfig,
+        goal: StopCriteria,
+        nets: PopulationState,
+        data: Samples,
+        held_out: Samples,
         tables: Tables,
-    ):  # fmt: skip
+    ):
         self.nets, self.goal, self.work = nets, goal, work
         n, rule, dtype, n_params = len(members), work.rule, work.dtype, nets.n_params
         assert rule is not None
@@ -93,7 +100,7 @@ class Window(ABC):
             "n_slots": n, "n_samples": data.n_samples, "n_held_out": held_out.n_samples,
             "batch_size": course.batch_size, "n_batches": self.n_batches, "n_epochs": goal.n_epochs,
             "first_factor": 0, "n_factors": len(course.factors), "n_records": nets.n_records,
-            "patience": goal.patience, "monitor": goal.monitor, "held_weighted": held_out.weighted,
+            "patience": goal.patience, "monitor": goal.monitor, "held_weighted": held_out.has_weights,
             "hyper_stride": nets.hyper_stride, "dropout_stride": nets.dropout_stride, "X_stride": nets.X_stride,
             "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride, "stop_loss": goal.stop_loss,
             "stop_right": goal.stop_right, "min_delta": goal.min_delta, "bound": bound_of(work.net, data.metric),
@@ -107,7 +114,7 @@ class Window(ABC):
 
     @staticmethod
     @abstractmethod
-    def bytes_each(work: NetsWork, course: Course, goal: Goal, n_nets: int, n_held_out: int) -> int:
+    def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
         """What a window needs for each net, besides its records and its order."""
 
     @abstractmethod
@@ -137,7 +144,7 @@ class Window(ABC):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
-        """What NetsWork.unfinished yields."""
+        """What PopulationRun.unfinished yields."""
         sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
         scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, BEST_EPOCH] * watches

@@ -9,7 +9,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ...structs import Data
+from ...structs import Samples
 
 SHARE_FOR_DATA = 0.7  # of free memory that samples may take; larger data stay on the host and stream
 # Bytes of an array up to which CuPy may copy it by way of page-locked memory. It locks as many, rounded up to a power
@@ -75,16 +75,16 @@ def to_host(array: Any) -> np.ndarray:
     return cupy.asnumpy(array) if is_on_device(array) else array
 
 
-def _bytes_to_come(data: Data) -> int:
+def _bytes_to_come(data: Samples) -> int:
     return sum(array.nbytes for array in (data.X, data.Y, data.weight) if not is_on_device(array))
 
 
-def fits(data: Data) -> bool:
+def fits(data: Samples) -> bool:
     """Whether the inputs are on the device, or all samples have room there."""
     return is_on_device(data.X) or _bytes_to_come(data) <= SHARE_FOR_DATA * free_memory()[0]
 
 
-def whole_data(data: Data) -> Data:
+def whole_data(data: Samples) -> Samples:
     """All samples on the device, for kernels that walk through them by themselves.
 
     Raises
@@ -96,6 +96,6 @@ def whole_data(data: Data) -> Data:
         return data._replace(X=to_device(data.X), Y=to_device(data.Y), weight=to_device(data.weight))
 
 
-def device_data(data: Data) -> Data:
+def device_data(data: Samples) -> Samples:
     """Samples on the device, or all of them on the host if there is no room."""
     return whole_data(data) if fits(data) else data

@@ -10,7 +10,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ...structs import Data
+from ...structs import Samples
 from .device_memory import checked_allocation
 
 ALIGNED = 64  # numbers to whose multiples each part of a batch starts
@@ -27,7 +27,7 @@ def pinned(n: int, dtype: Any) -> np.ndarray:
     return np.frombuffer(memory, dtype, n)
 
 
-class Turns:
+class DoubleBuffer:
     """Two buffers in turn, each with the event after which it may be written again."""
 
     def __init__(self, n: int, dtype: Any):
@@ -75,7 +75,7 @@ class Streamed:
         self._rows, self.widths = rows, widths
         sizes = [-(-rows * width // ALIGNED) * ALIGNED for width in widths]
         self._starts = [0, sizes[0], sizes[0] + sizes[1]]
-        self._turns = Turns(sum(sizes), dtype)
+        self._turns = DoubleBuffer(sum(sizes), dtype)
         self._in_use = -1  # the turn of the batch that was given out last
         self._ready: tuple[int, int] | None = None  # the epoch and batch that is on its way or here
 
@@ -83,7 +83,7 @@ class Streamed:
         """What is on its way is not wanted."""
         self._ready = None
 
-    def take(self, data: Data, first: int, rows: int, order: np.ndarray | None, epoch: int, batch: int) -> tuple:
+    def take(self, data: Samples, first: int, rows: int, order: np.ndarray | None, epoch: int, batch: int) -> tuple:
         """(x, y, weight) of the samples, or of those that an order has from there on, None for what data have not; the
         next batch of the same epoch is sent off too.
         """
@@ -98,9 +98,9 @@ class Streamed:
             self._send(data, following, min(self._rows, data.n_samples - following), order, 1 - batch % 2)
             self._ready = (epoch, batch + 1)
         there = [room[start : start + rows * width] for start, width in zip(self._starts, self.widths, strict=True)]
-        return there[0], there[1] if data.judged else None, there[2] if data.weighted else None
+        return there[0], there[1] if data.has_targets else None, there[2] if data.has_weights else None
 
-    def _send(self, data: Data, first: int, rows: int, order: np.ndarray | None, turn: int) -> None:
+    def _send(self, data: Samples, first: int, rows: int, order: np.ndarray | None, turn: int) -> None:
         room, end = self._turns.writable(turn), 0
         chosen = slice(first, first + rows) if order is None else order[first : first + rows]
         for array, start, width in zip((data.X, data.Y, data.weight), self._starts, self.widths, strict=True):

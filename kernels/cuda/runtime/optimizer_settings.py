@@ -1,14 +1,14 @@
-"""The rule's settings for every step of a call, worked out on the host, which knows all of them but `worse`."""
+"""The rule's settings for every step of a call, worked out on the host, which knows all of them but `loss_increased`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...formulas.update_rules import Settings
-from ...structs import HYPER, Course
+from ...formulas.update_rules import StepSettings
+from ...structs import HYPER, TrainConfig
 
 
-def step_settings(course: Course, powers: np.ndarray, n_steps: int) -> np.ndarray:
+def step_settings(course: TrainConfig, powers: np.ndarray, n_steps: int) -> np.ndarray:
     """float64 (n_steps, len(Settings._fields)), in the order of Settings; as cpu/single_net/optimizer_step.py's
     settings_now.
 
@@ -16,12 +16,12 @@ def step_settings(course: Course, powers: np.ndarray, n_steps: int) -> np.ndarra
     """
     hyper = dict(zip(HYPER, course.hyper, strict=True))
     rate = np.broadcast_to(hyper["learning_rate"] * course.factors, n_steps)
-    table = np.zeros((n_steps, len(Settings._fields)))
-    column = {name: table[:, k] for k, name in enumerate(Settings._fields)}
+    table = np.zeros((n_steps, len(StepSettings._fields)))
+    column = {name: table[:, k] for k, name in enumerate(StepSettings._fields)}
     for name in column.keys() & hyper.keys():
         column[name][:] = hyper[name]
     column["decay"][:] = 1.0 - rate * hyper["weight_decay"]
-    column["root_correction"][:] = 1.0
+    column["inv_sqrt_bias_correction2"][:] = 1.0
     if hyper["beta1"] > 0.0:
         # One factor after the other: however a fit is cut into calls, its powers are the same to the last bit.
         power1, power2 = (
@@ -30,6 +30,6 @@ def step_settings(course: Course, powers: np.ndarray, n_steps: int) -> np.ndarra
         )
         powers[:] = power1[-1], power2[-1]
         rate = rate / (1.0 - power1)
-        column["root_correction"][:] = 1.0 / np.sqrt(1.0 - power2)
+        column["inv_sqrt_bias_correction2"][:] = 1.0 / np.sqrt(1.0 - power2)
     column["learning_rate"][:] = rate
     return table

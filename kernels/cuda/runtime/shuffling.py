@@ -13,7 +13,7 @@ import numpy as np
 
 from ...formulas.counter_rng import BLOCK
 from ...jit.call import call
-from ...structs import Course, Data
+from ...structs import Samples, TrainConfig
 from ..build.module import Module
 from .device_memory import checked_allocation, is_on_device
 from .host_streaming import Streamed
@@ -37,7 +37,7 @@ class Batches:
         if self._streamed is not None:
             self._streamed.restart()
 
-    def begin(self, module: Module, data: Data, course: Course, epoch: int) -> None:
+    def begin(self, module: Module, data: Samples, course: TrainConfig, epoch: int) -> None:
         """Before batches of this epoch are taken."""
         if not course.shuffle or epoch == self._epoch:
             return
@@ -58,7 +58,7 @@ class Batches:
         module["order_samples"](grid, PER_BLOCK, n, course.seed, epoch, heads, nexts, self._order)
 
     def take(
-        self, module: Module, clock: Clock, data: Data, course: Course, epoch: int, batch: int, rows: int
+        self, module: Module, clock: Clock, data: Samples, course: TrainConfig, epoch: int, batch: int, rows: int
     ) -> tuple:
         """(x, y, weight) of the clock's batch, in C order, rows first; epoch and batch are the same as the clock's.
 
@@ -85,15 +85,15 @@ class Batches:
         with checked_allocation("the samples of a batch", n_bytes, "Lower batch_size, or use dtype='float32'."):
             return tuple(cupy.empty(shape, self._dtype) for shape in shapes)
 
-    def in_order(self, data: Data, first: int, rows: int) -> tuple:
+    def in_order(self, data: Samples, first: int, rows: int) -> tuple:
         """The same for samples as they stand."""
         if not is_on_device(data.X):
             return self._from_host(data, first, rows, None, 0, first // self._rows)
-        y = data.Y[first * self._n_outputs :] if data.judged else None
-        return data.X[first * self._n_inputs :], y, data.weight[first:] if data.weighted else None
+        y = data.Y[first * self._n_outputs :] if data.has_targets else None
+        return data.X[first * self._n_inputs :], y, data.weight[first:] if data.has_weights else None
 
-    def _from_host(self, data: Data, *which: Any) -> tuple:
-        widths = self._n_inputs, self._n_outputs * data.judged, 1 * data.weighted
+    def _from_host(self, data: Samples, *which: Any) -> tuple:
+        widths = self._n_inputs, self._n_outputs * data.has_targets, 1 * data.has_weights
         if self._streamed is None or self._streamed.widths != widths:
             self._streamed = Streamed(self._rows, widths, self._dtype)
         return self._streamed.take(data, *which)

@@ -59,7 +59,7 @@ __device__ void judge_row(
       const float out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
       loss += w * loss_value(LOSS, v, out, wanted, c);
       delta = w * loss_delta(LOSS, out, wanted, c);
-      if (!NATURAL) delta *= activation_derivative(code, derivative_of_z(N_LAYERS - 1) ? v : out);
+      if (!NATURAL) delta *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
       if (out > best) best = out, said = j;
       if (wanted > target) target = wanted, meant = j;
       if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= bound ? 1.0f : 0.0f;
@@ -174,7 +174,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
 #pragma unroll
           for (int e = 0; e < 8; e += 2) {
             const int row = r + row_of(e), j = i + column_of(e), at = outputs_at(k) + row * stride(k) + j;
-            const Bits* const kept = (KEEPS && derivative_of_z(f) ? kept_z : a) + at;
+            const Bits* const kept = (KEEPS && derivative_needs_z(f) ? kept_z : a) + at;
             const float u = sum.x[e] * activation_derivative(activation_of(f), of_bits<H>(kept[0]));
             const float v = sum.x[e + 1] * activation_derivative(activation_of(f), of_bits<H>(kept[1]));
             store_pair(below + row * stride(k) + j, pack<H>(j < width_of(k) ? u : 0.0f, j + 1 < width_of(k) ? v : 0.0f));

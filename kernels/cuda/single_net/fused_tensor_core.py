@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...structs import Net
+from ...structs import NetSpec
 from ..build.module import Module, source
 from ..population.launch import shared_limit
 from ..population.train import bound_of
@@ -36,10 +36,10 @@ class Layout(NamedTuple):
     tile_bytes: int
 
     @classmethod
-    def of(cls, net: Net) -> Layout:
+    def of(cls, net: NetSpec) -> Layout:
         wide = [_wide(int(size)) for size in net.sizes]
         n_weights = sum(a * b for a, b in pairwise(wide))
-        keeps = any(bool(of_z) for of_z in net.derivative_of_z[:-1])
+        keeps = any(bool(of_z) for of_z in net.derivative_needs_z[:-1])
         halves = ROWS * sum(size + SKEW for size in wide[:-1]) * (1 + keeps) + 2 * ROWS * (max(wide) + SKEW)
         return cls(n_weights, n_weights + sum(wide[1:]), 4 * ROWS * wide[-1] + 2 * halves)
 
@@ -54,7 +54,7 @@ def check_card(precision: str) -> None:
         )
 
 
-def has_room(net: Net) -> bool:
+def has_room(net: NetSpec) -> bool:
     """Whether a block's shared memory holds all layers of a tile; a deep net, which it does not hold, is trained layer
     by layer and rounds nothing.
     """
@@ -64,7 +64,7 @@ def has_room(net: Net) -> bool:
 class NarrowWork(LayersWork):
     """Buffers of such a net. Evaluation is LayersWork's, in float32."""
 
-    def __init__(self, net: Net, rows: int, dtype: np.dtype, precision: str):
+    def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
         super().__init__(net, rows, dtype, "exact")
         self._half, self._narrow = TYPES[precision], {}
         self._n_weights, self._n_grads, tile_bytes = Layout.of(net)

@@ -30,10 +30,10 @@ extern "C" __global__ void activate(
 // Without a clock, `starts` says whether the batch is the first of its epoch.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
     const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
-    const T* __restrict__ weight, double scale, double c, double bound, int starts, int judged, T* z, T* a, T* delta,
+    const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets, T* z, T* a, T* delta,
     double* sums, T* bias_parts) {
   if (clock) starts = clock->step % clock->n_batches == 0;
-  judge_chunk(b, rows, chunk, y, weight, scale, c, bound, starts, judged, z, a, delta, sums, bias_parts);
+  judge_chunk(b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
 }
 
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
@@ -112,7 +112,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
   Settings<T> h = reinterpret_cast<const Settings<T>*>(clock->settings)[step - clock->first];
   if (COMPARES) {
     const double objective = sum_of(sums + 2, n_sums, 4) / rows + 0.5 * l2 * sum_of(squares + 1, gridDim.x, 2);
-    h.worse = objective > objectives[(step + 1) % 2] ? T(1) : T(0);
+    h.loss_increased = objective > objectives[(step + 1) % 2] ? T(1) : T(0);
     if (blockIdx.x == 0 && threadIdx.x == 0) objectives[step % 2] = objective;
   }
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {

@@ -14,7 +14,19 @@ import cupy
 import numpy as np
 
 from ...formulas.update_rules import RPROP
-from ...structs import DIVERGED, HYPER, LAST_LOSS, NO_UPDATE, POWER1, POWER2, STEPS_DONE, Course, Data, Memory, Net
+from ...structs import (
+    DIVERGED,
+    HYPER,
+    LAST_LOSS,
+    NO_UPDATE,
+    POWER1,
+    POWER2,
+    STEPS_DONE,
+    NetSpec,
+    Samples,
+    TrainConfig,
+    TrainState,
+)
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..population.train import bound_of
@@ -36,12 +48,12 @@ MOST_BLOCKS = 1024
 class LayersWork:
     """Device buffers of one net for batches of up to `rows` samples."""
 
-    def __init__(self, net: Net, rows: int, dtype: np.dtype, precision: str):
+    def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
         sizes = [int(size) for size in net.sizes]
         self.sizes, self.products, self._modules = sizes, Products(self.dtype, precision), {}
         drops, self.hides = net.dropout > 0.0, [bool(rate > 0.0) for rate in net.dropout]
-        keeps = [bool(a or b) for a, b in zip(net.derivative_of_z, drops, strict=True)]
+        keeps = [bool(a or b) for a, b in zip(net.derivative_needs_z, drops, strict=True)]
         n_bytes = rows * (sizes[0] + 3 * sum(sizes[1:])) * self.dtype.itemsize
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
             layer = lambda k: cupy.empty((rows, sizes[k + 1]), self.dtype)
@@ -62,9 +74,9 @@ class LayersWork:
             self.clock, self.replays = Clock(), Replays()
             self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
 
-    def header(self, data: Data, rule: int, clipped: bool, layered: bool) -> str:
+    def header(self, data: Samples, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
-        text = architecture.header(rule, self.net.n_padded, WEIGHTED=data.weighted, CLIPPED=clipped, LAYERED=layered)
+        text = architecture.header(rule, self.net.n_padded, WEIGHTED=data.has_weights, CLIPPED=clipped, LAYERED=layered)
         return text + CLOCK.source
 
     def module(self, header: str) -> Module:
@@ -103,15 +115,30 @@ class LayersWork:
             below = self.a[k]
 
     def judge(self, module: Module, params: Any, y: Any, weight: Any, rows: int, metric: int, training: bool,
-              starts: bool = False, judged: bool = True) -> None:  # fmt: skip
+              starts: bool = False, has_targets: bool = True) -> None:  # fmt: skip
         """starts : whether the batch is the first of all, unless the clock says so in training"""
         top, net = self.net.n_layers - 1, self.net
         scale = 1.0 / (rows * net.loss_width)
         module["judge"](
-            (-(-rows // self.chunk),), 256, self.clock.array if training else None, self._of_layer(params, top)[1],
-            rows, self.chunk, y, weight, scale, net.loss_constant, bound_of(net, metric), starts, judged, self.z[top],
-            self.a[top], self.delta[top], self.sums, self.bias_parts[self.bias_starts[top] :] if training else None,
-        )  # fmt: skip
+            (-(-rows // self.chunk),),
+            256,
+            self.clock.array if training else None,
+            self._of_layer(params, top)[1],
+            rows,
+            self.chunk,
+            y,
+            weight,
+            scale,
+            net.loss_constant,
+            bound_of(net, metric),
+            starts,
+            has_targets,
+            self.z[top],
+            self.a[top],
+            self.delta[top],
+            self.sums,
+            self.bias_parts[self.bias_starts[top] :] if training else None,
+        )
 
     def backward(self, module: Module, params: Any, grads: Any, x: Any, rows: int) -> None:
         for k in range(self.net.n_layers - 1, -1, -1):
@@ -120,7 +147,7 @@ class LayersWork:
             if k == 0:
                 break
             self.products.times_transposed(self.delta[k], self._of_layer(params, k)[0], self.delta[k - 1], rows)
-            kept = self.z[k - 1] if self.hides[k - 1] or self.net.derivative_of_z[k - 1] else self.a[k - 1]
+            kept = self.z[k - 1] if self.hides[k - 1] or self.net.derivative_needs_z[k - 1] else self.a[k - 1]
             module["backward"](
                 (-(-self.sizes[k] // 32), -(-rows // self.chunk)), 256, k - 1, rows, self.chunk, self.hides[k - 1],
                 kept, self.mask[k - 1], self.delta[k - 1], self.bias_parts[self.bias_starts[k - 1] :],
@@ -155,9 +182,17 @@ class LayersWork:
         return (min(MOST_BLOCKS, -(-n // PER_BLOCK)),)
 
     def step(
-        self, module: Module, header: str, data: Data, course: Course, memory: Memory, clip_norm: float, epoch: int,
-        batch: int, rows: int,
-    ) -> None:  # fmt: skip
+        self,
+        module: Module,
+        header: str,
+        data: Samples,
+        course: TrainConfig,
+        memory: TrainState,
+        clip_norm: float,
+        epoch: int,
+        batch: int,
+        rows: int,
+    ) -> None:
         """The clock's step, which is this batch of this epoch. All is launched, nothing is waited for or allocated."""
         net, params, grads = self.net, memory.params, memory.grads
         x, y, weight = self.batches.take(module, self.clock, data, course, epoch, batch, rows)
@@ -175,7 +210,7 @@ class LayersWork:
 
     # ---- the contract's two functions
 
-    def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+    def train(self, data: Samples, course: TrainConfig, memory: TrainState, first: int, n: int) -> None:
         net, size = self.net, course.batch_size  # data are where `place` has put them: room found later changes nothing
         clip_norm = float(course.hyper[HYPER.index("clip_norm")])
         header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
@@ -204,7 +239,7 @@ class LayersWork:
             step += n_alike
         self._end(data, course, memory, records, first, end, n_batches)
 
-    def _begin(self, course: Course, memory: Memory, first: int, n: int, n_batches: int, records: Any) -> None:
+    def _begin(self, course: TrainConfig, memory: TrainState, first: int, n: int, n_batches: int, records: Any) -> None:
         """What a call's steps read from the device."""
         table = None
         if course.rule != NO_UPDATE:
@@ -217,7 +252,7 @@ class LayersWork:
             self.layer_factors.set(course.layer_factors, stream=cupy.cuda.get_current_stream())
 
     def _end(
-        self, data: Data, course: Course, memory: Memory, records: Any, first: int, end: int, n_batches: int
+        self, data: Samples, course: TrainConfig, memory: TrainState, records: Any, first: int, end: int, n_batches: int
     ) -> None:
         """The losses of finished epochs come home, and whether they are finite: the one synchronisation of a call."""
         sums = cupy.asnumpy(cupy.concatenate([records, self.objectives[None]]))
@@ -231,7 +266,7 @@ class LayersWork:
             if (epoch + 1) * n_batches <= end:
                 memory.epoch_loss[epoch], memory.epoch_right[epoch] = loss / data.n_samples, right / data.n_samples
 
-    def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+    def evaluate(self, data: Samples, params: Any, output: Any) -> tuple[float, float]:
         data, net = device_data(data), self.net
         params = to_device(params)
         module, top = self.module(self.header(data, NO_UPDATE, False, False)), net.n_layers - 1
@@ -241,11 +276,11 @@ class LayersWork:
             rows = min(self.rows, data.n_samples - first)
             x, y, weight = self.batches.in_order(data, first, rows)
             self.forward(module, params, x, rows, 0, False)
-            self.judge(module, params, y, weight, rows, data.metric, False, batch == 0, data.judged)
+            self.judge(module, params, y, weight, rows, data.metric, False, batch == 0, data.has_targets)
             if output.size:
                 width, found = self.sizes[-1], self.a[top][:rows].reshape(-1)
                 output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
-        if not data.judged:
+        if not data.has_targets:
             return 0.0, 0.0
         total = cupy.asnumpy(self.sums[:, :2].sum(axis=0))
         return float(total[0]), float(total[1])

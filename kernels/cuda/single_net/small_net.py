@@ -20,10 +20,10 @@ from ...structs import (
     POWER2,
     RUNNING,
     STEPS_DONE,
-    Course,
-    Data,
-    Memory,
-    Net,
+    NetSpec,
+    Samples,
+    TrainConfig,
+    TrainState,
 )
 from ..build.net_constants import Architecture
 from ..population.launch import (
@@ -47,23 +47,23 @@ CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT]
 class SingleWork:
     """Buffers of one net's fit or evaluation, made when the first call says what they are for."""
 
-    def __init__(self, net: Net, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
+    def __init__(self, net: NetSpec, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
         self.n_outputs, self._zero = int(net.sizes[-1]), cupy.zeros(1, np.int64)
         self._order, self._lists = (cupy.empty(size * n_samples * shuffle, np.int32) for size in (1, 2))
         self._unused = cupy.empty(int(net.n_padded), dtype)
         self._by_layers: LayersWork | None = None
 
-    def _streams(self, data: Data) -> bool:
+    def _streams(self, data: Samples) -> bool:
         """Whether the samples have no room on the device: then layers train on batches that come from the host."""
         if self._by_layers is None and not fits(data):
             self._by_layers = LayersWork(self.net, self.rows, self.dtype, "exact")
         return self._by_layers is not None
 
-    def _architecture(self, data: Data) -> Architecture:
+    def _architecture(self, data: Samples) -> Architecture:
         return Architecture.of(self.net, data.metric, self.dtype)
 
-    def train(self, data: Data, course: Course, memory: Memory, first: int, n: int) -> None:
+    def train(self, data: Samples, course: TrainConfig, memory: TrainState, first: int, n: int) -> None:
         if self._streams(data):
             self._by_layers.net = self.net
             return self._by_layers.train(data, course, memory, first, n)
@@ -71,7 +71,7 @@ class SingleWork:
         architecture, learns = self._architecture(data), course.rule != NO_UPDATE
         shape = Shape.choose(architecture, state_rows(course.rule), course.batch_size, 1, shared_limit())
         kernel = compile_training(
-            architecture, shape, course.rule, SHUFFLES=course.shuffle, WEIGHTED=data.weighted, SCHEDULED=learns,
+            architecture, shape, course.rule, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights, SCHEDULED=learns,
             PENALISED=net.l2 > 0.0 or bool(course.hyper[HYPER.index("weight_decay")]),
             CLIPPED=bool(course.hyper[HYPER.index("clip_norm")]), LAYERED=course.layered, VALIDATES=False,
         )  # fmt: skip
@@ -106,7 +106,7 @@ class SingleWork:
         memory.scalars[:, STEPS_DONE] = steps_done - diverged
         memory.scalars[:, DIVERGED] = float(diverged)
 
-    def evaluate(self, data: Data, params: Any, output: Any) -> tuple[float, float]:
+    def evaluate(self, data: Samples, params: Any, output: Any) -> tuple[float, float]:
         if self._streams(data):
             return self._by_layers.evaluate(data, params, output)
         data, n, params = device_data(data), data.n_samples, to_device(params)
@@ -124,11 +124,11 @@ class SingleWork:
                 output[first * width : (first + rows) * width] = room[: rows * width].get()
         return float(total[0]), float(total[1])
 
-    def _judge(self, data: Data, params: Any, output: Any) -> np.ndarray:
+    def _judge(self, data: Samples, params: Any, output: Any) -> np.ndarray:
         """(2,) the sums of losses and of right samples of these samples; their outputs go to a device's array."""
         architecture = self._architecture(data)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
-        kernel = compile_evaluation(architecture, shape, data.weighted, data.judged)
+        kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
         chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
         partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
         launch(
@@ -141,4 +141,4 @@ class SingleWork:
                 "loss_constant": self.net.loss_constant,
             },
         )  # fmt: skip
-        return cupy.asnumpy(partial).sum(axis=0) if data.judged else np.zeros(2)
+        return cupy.asnumpy(partial).sum(axis=0) if data.has_targets else np.zeros(2)

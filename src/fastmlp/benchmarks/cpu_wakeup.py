@@ -24,7 +24,7 @@ SLOWED = 1.2  # times as long as alone; two threads of one core are 1.85 times a
 UP_TO = 32  # processors: a keeper takes 10 MB
 
 
-class Keeper:
+class Spinner:
     """cpu_spinner.py on one processor.
 
     process : its number
@@ -56,9 +56,9 @@ class Keeper:
 class Processors:
     """`with Processors().awake() as at_speed:`, where at_speed says whether they came to full speed in time."""
 
-    def __init__(self, keeper: Callable[[int], Keeper] = Keeper):
+    def __init__(self, keeper: Callable[[int], Spinner] = Spinner):
         self._keeper = keeper
-        self._keepers: list[Keeper] | None = None  # not started yet
+        self._keepers: list[Spinner] | None = None  # not started yet
         self._alone = inf  # what the fastest of them said so far
         self._patience, self._least = PATIENCE, 0.0
         self.first_look = 1.0  # how many times as long as alone the slowest one's work took when they were last woken
@@ -73,7 +73,7 @@ class Processors:
             for keeper in keepers:
                 keeper.rest()
 
-    def _started(self) -> list[Keeper]:
+    def _started(self) -> list[Spinner]:
         can = hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_IDLE")
         self._keepers = [self._keeper(one) for one in sorted(os.sched_getaffinity(0))[:UP_TO]] if can else []
         atexit.register(self.close)
@@ -86,7 +86,7 @@ class Processors:
             self._keepers = []
         return self._keepers
 
-    def _come_to_speed(self, keepers: list[Keeper]) -> bool:
+    def _come_to_speed(self, keepers: list[Spinner]) -> bool:
         """Patience is halved whenever it ends, so that nobody waits for processors that are never faster together, as
         those of a machine that counts each core twice; to LEAST where they were once parted.
         """
@@ -99,7 +99,7 @@ class Processors:
         self._patience = min(PATIENCE, 2 * self._patience) if at_speed else max(self._least, self._patience / 2)
         return at_speed
 
-    def _ask(self, keepers: list[Keeper]) -> float:
+    def _ask(self, keepers: list[Spinner]) -> float:
         """The slowest one's answer."""
         for keeper in keepers:
             keeper.ask()

@@ -24,7 +24,7 @@ from ..population import Population
 from ..training.interruption import uninterrupted
 from .machine import machine, others_busy
 from .results import SCHEMA
-from .timing import QUICK, Entrant, affordable_rounds, calibrate, new_row, time_rounds
+from .timing import QUICK, Runner, affordable_rounds, calibrate, new_row, time_rounds
 
 TOLERANCE = 1e-3  # share of the loss; both compute in float32
 HOW = (
@@ -274,7 +274,7 @@ def measure(work: dict[str, Any]) -> dict[str, Any]:
             for n_runs in (contestant.warm_up, 1):  # the second call compiles: a fit asks before its first step
                 row["prepare_seconds"] += contestant.measure("measure", n_runs, 1)
         n_runs, repeats, seconds = calibrate(contestant.measure, work["most_runs"], work["most_runs"] == 1)
-        entrants.append(Entrant(contestant.measure, row, n_runs, repeats, seconds * repeats))
+        entrants.append(Runner(contestant.measure, row, n_runs, repeats, seconds * repeats))
     n_rounds = affordable_rounds(QUICK, sum(entrant.seconds for entrant in entrants))
     slow_starts = time_rounds(entrants, n_rounds, work["n_units"])
     return {**work["head"], "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}

@@ -75,7 +75,7 @@ def new_row(name: str, kind: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Entrant(NamedTuple):
+class Runner(NamedTuple):
     """A contestant that is ready: what measures it, its row, and what a measurement of it is.
 
     worker : called as worker("measure", n_runs, repeats), returns the seconds of n_runs runs, the mean of the repeats
@@ -96,7 +96,7 @@ class Entrant(NamedTuple):
         self.row["seconds"].append(self.worker("measure", self.n_runs, self.repeats) / self.n_runs / n_units)
 
 
-def time_rounds(entrants: Sequence[Entrant], n_rounds: int, n_units: float) -> int:
+def time_rounds(entrants: Sequence[Runner], n_rounds: int, n_units: float) -> int:
     """Every round does every contestant's job once, in alternating order, each when the last one is at rest and the
     processors are at full speed. Returns before how many of them they did not come to it in time.
     """

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import device_of, on_device_of
+from ..devices import device_context, device_of
 from ..errors import checked_share, counted
-from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Data
+from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
 from .class_weighting import split_and_weighted
 from .validation import (
@@ -19,10 +19,10 @@ from .validation import (
     checked_finite,
     class_weights,
     inputs_only,
+    make_samples,
     make_validation,
     metric_of,
-    of_mean_one,
-    packed,
+    normalized_weights,
     smoothed,
 )
 
@@ -43,16 +43,16 @@ def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> t
     return as_features(array.reshape(-1, array.shape[2]), n_features, dtype), array.shape[1] * n_features
 
 
-def make_nets_data(
+def validated_population_samples(
     X: Any, y: Any, network: Network, dtype: np.dtype, n_nets: int, sample_weight: Any = None, class_weight: Any = None
-) -> tuple[Data, tuple[int, int, int]]:
+) -> tuple[Samples, tuple[int, int, int]]:
     """Checked samples for a population, and how many elements X, Y and weight go on from net to net, 0 if all share
     them. A leading n_nets axis makes each of the three each net's own.
     """
     features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
     n = len(features) // n_nets if x_stride else len(features)
     place = device_of(features)
-    with on_device_of(features):
+    with device_context(features):
         targets, y_stride = as_numbers(y, "y", place), 0
         if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
             if targets.shape[:2] != (n_nets, n):
@@ -69,7 +69,7 @@ def make_nets_data(
         weights, w_stride = _nets_weights(
             sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place
         )  # fmt: skip
-        data = packed(features, smoothed(targets, network), weights, metric)
+        data = make_samples(features, smoothed(targets, network), weights, metric)
     return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
 
 
@@ -96,17 +96,17 @@ def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, 
     if not (most > 0).all():
         net = int(most.argmin())
         raise ValueError(f"Every sample of net {net} has weight 0: there is nothing for it to learn from.")
-    return of_mean_one(weights).astype(dtype).reshape(-1), n
+    return normalized_weights(weights).astype(dtype).reshape(-1), n
 
 
-def own_data(data: Data, strides: Strides, net: int) -> Data:
+def own_data(data: Samples, strides: Strides, net: int) -> Samples:
     """The samples of one net, as it would have them alone."""
     part = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
     x, y, weight = strides
     return data._replace(X=part(data.X, x), Y=part(data.Y, y), weight=part(data.weight, weight))
 
 
-def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[Data, Strides]:
+def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[Samples, Strides]:
     """Samples without targets, for predictions."""
     features, stride = as_nets_features(X, n_features, dtype, n_nets)
     n = len(features) // n_nets if stride else len(features)
@@ -115,7 +115,7 @@ def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[D
 
 def fit_data(
     X, y, network, dtype, n_nets, sample_weight, class_weight, validation_data, validation_fraction, converged, rng
-) -> tuple[Data, Strides, Data | None]:
+) -> tuple[Samples, Strides, Samples | None]:
     """(samples, elements from net to net of X, Y and weight, samples held out) of a fit.
 
     rng : called for a generator, whose next number is the split's seed, if validation_fraction asks for one
@@ -124,7 +124,7 @@ def fit_data(
     """
     share = checked_share(validation_fraction, validation_data)
     class_weight, of_training = (None, class_weight) if share else (class_weight, None)
-    data, strides = make_nets_data(X, y, network, dtype, n_nets, sample_weight, class_weight)
+    data, strides = validated_population_samples(X, y, network, dtype, n_nets, sample_weight, class_weight)
     if converged is not None and converged.margin is not None:
         if not np.isfinite([network.output_row.low, network.output_row.high]).all():
             raise ValueError(

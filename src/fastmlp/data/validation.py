@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import as_device_array, device_of, library_of, on_device_of
+from ..devices import as_device_array, device_context, device_of, library_of
 from ..errors import checked_number, counted, is_number, shown
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
-from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Data
+from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD, Samples
 from ..memory_check import check_array
 from ..network.spec import Network
 
@@ -109,7 +109,7 @@ def _some_sum(array: Any) -> float:
             out = np.empty(1)
             call("simd.finite_sum.total_of", array.dtype, array.reshape(-1), array.size, out)
             return float(out[0])
-    with np.errstate(over="ignore", invalid="ignore"), on_device_of(array):
+    with np.errstate(over="ignore", invalid="ignore"), device_context(array):
         return float(array.sum())
 
 
@@ -267,10 +267,10 @@ def as_weights(
         raise ValueError("Every sample has weight 0: sample_weight and class_weight leave nothing to learn from.")
     if weights.min() == weights.max():
         return np.empty(0, dtype)
-    return of_mean_one(weights).astype(dtype)
+    return normalized_weights(weights).astype(dtype)
 
 
-def of_mean_one(weights: Any) -> Any:
+def normalized_weights(weights: Any) -> Any:
     """Weights over their mean, row by row of (n_nets, n)."""
     with np.errstate(over="ignore"):
         means = weights.mean(axis=-1, keepdims=True)
@@ -305,28 +305,28 @@ def smoothed(targets: Any, network: Network) -> Any:
     return targets if s == 0.0 else (targets * (1.0 - s) + s / network.n_outputs).astype(targets.dtype)
 
 
-def packed(features: Any, targets: Any, weights: Any, metric: int) -> Data:
+def make_samples(features: Any, targets: Any, weights: Any, metric: int) -> Samples:
     weighted, judged = weights.size > 0, targets.size > 0
-    return Data(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
+    return Samples(len(features), features.reshape(-1), targets.reshape(-1), weighted, weights, judged, metric)
 
 
-def make_data(
+def validated_samples(
     X: Any, y: Any, network: Network, dtype: np.dtype, sample_weight: Any = None, class_weight: Any = None
-) -> Data:
+) -> Samples:
     """Checked samples, as kernels take them."""
     features = as_features(X, network.n_features, dtype)
     place = device_of(features)
-    with on_device_of(features):
+    with device_context(features):
         targets = as_targets(y, network, dtype, len(features), place=place)
         metric = metric_of(targets, network)
         weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, place)
-        return packed(features, smoothed(targets, network), weights, metric)
+        return make_samples(features, smoothed(targets, network), weights, metric)
 
 
-def inputs_only(features: np.ndarray) -> Data:
+def inputs_only(features: np.ndarray) -> Samples:
     """Data without targets, for predictions."""
     nothing = _nothing(features.dtype)
-    return Data(len(features), features.reshape(-1), nothing, False, nothing, False, METRIC_NONE)
+    return Samples(len(features), features.reshape(-1), nothing, False, nothing, False, METRIC_NONE)
 
 
 @cache
@@ -334,19 +334,19 @@ def _nothing(dtype: np.dtype) -> np.ndarray:
     return np.empty(0, dtype)
 
 
-def take(data: Data, rows: np.ndarray) -> Data:
+def select_rows(data: Samples, rows: np.ndarray) -> Samples:
     """The samples with these numbers, copied. Weights are brought back to mean 1."""
     n = data.n_samples
-    with on_device_of(data.X):
+    with device_context(data.X):
         X, Y, weight = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows], data.weight
-        if data.weighted:
+        if data.has_weights:
             chosen = weight[rows].astype(np.float64)
             if not chosen.max() > 0:
                 raise ValueError(
                     "Every sample on one side of the validation split has weight 0. Give validation_data instead."
                 )
             weight = (chosen / chosen.mean()).astype(weight.dtype)
-        return packed(X, Y, weight, data.metric)
+        return make_samples(X, Y, weight, data.metric)
 
 
 def checked_pair(validation_data: Any) -> tuple:
@@ -356,11 +356,11 @@ def checked_pair(validation_data: Any) -> tuple:
     return tuple(validation_data)
 
 
-def make_validation(validation_data: Any, network: Network, dtype: np.dtype, metric: int) -> Data:
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype, metric: int) -> Samples:
     """Its checked samples; "right" means what it means for the samples to train on, whose metric is given."""
     X, y, *weights = checked_pair(validation_data)
     try:
-        data = make_data(X, y, network, dtype, *weights)
+        data = validated_samples(X, y, network, dtype, *weights)
     except ValueError as error:
         raise ValueError(f"validation_data: {error}") from None
     has_classes = METRIC_NONE not in (metric, data.metric)
@@ -373,10 +373,10 @@ def split(data: Any, share: float, seed: int):
     if n_held_out < 1:
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
     order = np.random.default_rng(seed).permutation(data.n_samples)
-    return take(data, np.sort(order[n_held_out:])), take(data, np.sort(order[:n_held_out]))
+    return select_rows(data, np.sort(order[n_held_out:])), select_rows(data, np.sort(order[:n_held_out]))
 
 
-def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
+def sample_for_plots(parts: dict[str, Samples | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
     """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; no part that is None."""
     chosen = {}
     for name, data in parts.items():
@@ -384,7 +384,7 @@ def some_samples(parts: dict[str, Data | None], most: int = 2000, most_numbers: 
             n = data.n_samples
             few = min(n, most, max(100, most_numbers * n // data.X.size))
             rows = slice(None) if few == n else np.linspace(0, n - 1, few).round().astype(np.int64)
-            with on_device_of(data.X):
+            with device_context(data.X):
                 X, Y = (on_host(array.reshape(n, -1)[rows]) for array in (data.X, data.Y))
             chosen[name] = (X.copy(), Y.copy()) if few == n else (X, Y)
     return chosen

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS
-from .model_under_test import Subject, from_arrays, from_function
+from .model_under_test import ModelUnderTest, from_arrays, from_function
 
 PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "Activation")
 
 
-def foreign_subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> Subject:
+def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
     """A subject from anything but fastmlp's own nets.
 
     scikit-learn's MLPClassifier and MLPRegressor (fitted), PyTorch modules and Keras models whose layers are linear
@@ -55,7 +55,7 @@ def _on_host(array: Any) -> Any:
     return array
 
 
-def _from_scikit_learn(net: Any, loss: Any) -> Subject:
+def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:
     n_hidden = len(net.coefs_) - 1
     rows = [*[net.activation] * n_hidden, net.out_activation_]
     if loss is None and getattr(net, "loss", "") in ("log_loss", "poisson", "squared_error"):
@@ -63,7 +63,9 @@ def _from_scikit_learn(net: Any, loss: Any) -> Subject:
     return from_arrays(net.coefs_, net.intercepts_, rows, loss, type(net).__name__)
 
 
-def _from_list(arrays: Sequence[np.ndarray], X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> Subject:
+def _from_list(
+    arrays: Sequence[np.ndarray], X: np.ndarray, activations: Sequence[Any] | None, loss: Any
+) -> ModelUnderTest:
     """[W, b, W, b, ...], or only W; each W (fan_in, fan_out), or all of them transposed as PyTorch has them."""
     weights = [array for array in arrays if array.ndim == 2]
     biases = [array for array in arrays if array.ndim == 1]
@@ -92,7 +94,7 @@ def _activation_name(layer: Any) -> str | None:
     return known.get(squeezed)
 
 
-def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> Subject:
+def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
     weights, biases, names = [], [], []
     for _, module in net.named_modules():
         if next(iter(module.children()), None) is not None:
@@ -109,7 +111,7 @@ def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> Subje
     return _ended(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
 
 
-def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> Subject:
+def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
     weights, biases, names = [], [], []
     for layer in net.layers:
         arrays = layer.get_weights()
@@ -132,7 +134,7 @@ def _not_dense(kind: str) -> ValueError:
     )
 
 
-def _ended(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool) -> Subject:
+def _ended(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool) -> ModelUnderTest:
     """A net that ends in logits, as PyTorch's often do, whose loss says what belongs on top."""
     if not weights:
         raise _not_dense("that is not dense")

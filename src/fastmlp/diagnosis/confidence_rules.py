@@ -218,7 +218,9 @@ def unscaled_inputs(m: Measurements) -> np.ndarray:
 def unscaled_targets(m: Measurements) -> np.ndarray:
     """Quantities far from the size of a net's first outputs, which it has to climb to step by step."""
     row = m.subject.activations[-1]
-    free = m.subject.has_weights and not np.isfinite([row.low, row.high]).any() and not m.subject.loss.natural
+    free = (
+        m.subject.has_weights and not np.isfinite([row.low, row.high]).any() and not m.subject.loss.delta_is_wrt_logit
+    )
     size = max(m.target_spread, m.target_mean)
     worst = max(log_ramp(size, 15.0, 60.0), log_ramp(m.target_spread, 0.02, 0.004) if m.target_spread > 0 else 0.0)
     return 0.91 * free * worst * behind(m) * finite(m) * structure(m)

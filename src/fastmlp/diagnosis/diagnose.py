@@ -13,12 +13,12 @@ from ..history import History
 from ..mlp import MLP
 from ..population import Population
 from . import input_checks as border
-from .adapters import foreign_subject
+from .adapters import model_of_other_library
 from .from_history import verdict_of_records
 from .loss_curves import Curve
 from .measurements import Measurements, calm_blas
 from .measurements import measure as measured_by
-from .model_under_test import Subject, own_subject
+from .model_under_test import ModelUnderTest, model_of_fastmlp
 from .result import Diagnosis, PopulationDiagnosis
 from .training_settings import Updates, updates_of
 
@@ -78,7 +78,7 @@ def diagnose(
     if isinstance(net, Population):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
     features, bad_X = border.as_inputs(X)
-    subject, classes = _subject(net, features, activations, loss)
+    subject, classes = _as_model(net, features, activations, loss)
     border.check_loss_is_known(subject, y, loss)
     history = getattr(net, "loss_curve_", None) if history is None else history
     samples = border.as_samples(features, bad_X, y, subject, classes)
@@ -90,11 +90,11 @@ def diagnose(
     )  # fmt: skip
     n_validation = None if validation_data is None else int(np.shape(checked_pair(validation_data)[0])[0])
     own = any(part[0] is X for part in getattr(history, "samples", {}).values())
-    basis = judged_on(len(features), n_validation, updates, curve, own)
+    basis = measured_on(len(features), n_validation, updates, curve, own)
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
 
 
-def judged_on(
+def measured_on(
     n_samples: int, n_validation: int | None, updates: Updates, curve: Curve | None, own: bool = False
 ) -> str:
     """The samples and records behind a verdict, in words; empty where it is just the samples of the training.
@@ -120,23 +120,23 @@ def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: A
     if not isinstance(net, MLP) or not isinstance(history, History):
         raise ValueError("Give samples X and y: only an MLP with the history of a fit can be judged without.")
     if "training" not in history.samples:
-        return verdict_of_records(_subject(net, np.empty((0, 0)), None, None)[0], history)
+        return verdict_of_records(_as_model(net, np.empty((0, 0)), None, None)[0], history)
     held_out = history.samples.get("validation") if validation_data is None else validation_data
     return diagnose(net, *history.samples["training"], history, validation_data=held_out, learning_rate=learning_rate)
 
 
-def measure(subject: Subject, *arguments: Any, **settings: Any) -> Measurements:
+def measure(subject: ModelUnderTest, *arguments: Any, **settings: Any) -> Measurements:
     """measurements.measure, gently to whatever else runs."""
     with calm_blas(subject):
         return measured_by(subject, *arguments, **settings)
 
 
-def _subject(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[Subject, Any]:
+def _as_model(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[ModelUnderTest, Any]:
     """(subject, the labels of its classes or None)"""
     if isinstance(net, MLP):
         network = net.network
-        return own_subject(network, net.params[None], network.l2, np.asarray(network.dropout)[None]), None
-    return foreign_subject(net, X, activations, loss), getattr(net, "classes_", None)
+        return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None]), None
+    return model_of_other_library(net, X, activations, loss), getattr(net, "classes_", None)
 
 
 def _diagnose_population(
@@ -145,7 +145,7 @@ def _diagnose_population(
     history = pop.result if history is None else history
     own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)
     dropout = np.reshape(pop.dropout, (-1, 1)) if np.ndim(pop.dropout) else pop.dropout
-    subject = own_subject(pop.network, pop.params, pop.l2, dropout)
+    subject = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate)
     curve = border.as_curve(history)
     held_out = border.as_validation(validation_data, subject, None)

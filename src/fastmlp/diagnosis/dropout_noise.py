@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .model_under_test import Subject
+from .model_under_test import ModelUnderTest
 
 DRAWS = 32  # masks that are drawn; the noise is known to about an eighth of its size
 
@@ -20,7 +20,7 @@ class Masks(NamedTuple):
 
 
 @np.errstate(all="ignore")  # nets that have exploded are drawn too
-def draw_masks(subject: Subject, X: np.ndarray, Y: np.ndarray) -> Masks:
+def draw_masks(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Masks:
     """X (n_samples, n_features), Y (n_samples, n_outputs)."""
     if not np.any(subject.dropout):
         return Masks(*np.zeros((3, subject.n_nets)))

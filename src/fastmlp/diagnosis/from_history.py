@@ -17,7 +17,7 @@ from .label_checks import DataChecks
 from .landscape import Landscape
 from .loss_curves import Curve, shape_of
 from .measurements import HIDDEN_FACTS, Bounds, Measurements
-from .model_under_test import Subject
+from .model_under_test import ModelUnderTest
 from .result import Diagnosis
 from .training_settings import updates_of
 from .verdicts import VERDICTS
@@ -27,7 +27,7 @@ SURE = 0.9  # factor on their confidence: nothing else could be looked at
 FLAT = 0.3  # confidence that nothing is known to be wrong
 
 
-def verdict_of_records(subject: Subject, history: Any) -> Diagnosis:
+def verdict_of_records(subject: ModelUnderTest, history: Any) -> Diagnosis:
     """The verdict on one net from the history of its fit.
 
     Raises
@@ -60,7 +60,7 @@ def verdict_of_records(subject: Subject, history: Any) -> Diagnosis:
     )  # fmt: skip
 
 
-def base_loss(subject: Subject, curve: Curve, scaled: bool) -> float:
+def base_loss(subject: ModelUnderTest, curve: Curve, scaled: bool) -> float:
     """About the loss of the best constant output, without the targets: that of equally likely classes or of targets
     with a variance of 1 (scaled), else what the first epoch left, since a new net knows little more.
     """
@@ -75,7 +75,7 @@ def base_loss(subject: Subject, curve: Curve, scaled: bool) -> float:
     return float(min(finite, default=1.0))
 
 
-def measured_by_records(subject: Subject, curve: Curve, updates: Any, base: float) -> Measurements:
+def measured_by_records(subject: ModelUnderTest, curve: Curve, updates: Any, base: float) -> Measurements:
     """Measurements of one net in which all that samples would tell is NaN."""
     nan = np.full(1, np.nan)
     data = DataChecks(

@@ -13,14 +13,14 @@ from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
 from .loss_curves import Curve
 from .measurements import rows_of
-from .model_under_test import Subject
+from .model_under_test import ModelUnderTest
 
 MOST_ROWS = 4000  # samples that a diagnosis works on, drawn at random where there are more
 FEW = 20  # whole numbers with so few distinct values are taken for labels
 MODELS = ("PyTorch module", "Keras model")  # own_name of those whose loss is not theirs
 
 
-class Samples(NamedTuple):
+class CheckedSamples(NamedTuple):
     """Finite float64 rows, MOST_ROWS of them at most, and what was wrong with the others or with the coding of y."""
 
     X: np.ndarray
@@ -50,7 +50,7 @@ def _first_bad(name: str, array: np.ndarray) -> str:
     return f"{name}[{where}] is {array[bad][0]}, the first such value; {rows} of {len(array)} rows have one"
 
 
-def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: Subject, classes: Any) -> Samples:
+def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: ModelUnderTest, classes: Any) -> CheckedSamples:
     """Samples that fit a subject.
 
     Raises
@@ -73,10 +73,10 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: Subject, cl
         raise ValueError(f"No row of X and y is finite: {bad_data}. Impute or drop those values first.")
     Y, problem = as_coded(array[kept], subject)
     chosen = rows_of(len(Y), MOST_ROWS)
-    return Samples(X[kept][chosen].astype(np.float64), Y[chosen], problem, bad_data)
+    return CheckedSamples(X[kept][chosen].astype(np.float64), Y[chosen], problem, bad_data)
 
 
-def check_loss_is_known(subject: Subject, y: Any, loss: Any) -> None:
+def check_loss_is_known(subject: ModelUnderTest, y: Any, loss: Any) -> None:
     """Refuse a foreign model that ends without an activation and has labels for targets: they are logits, probably.
 
     Raises
@@ -112,7 +112,7 @@ def as_labels(y: Any, classes: Any) -> np.ndarray:
     return array
 
 
-def as_coded(y: np.ndarray, subject: Subject) -> tuple[np.ndarray, str]:
+def as_coded(y: np.ndarray, subject: ModelUnderTest) -> tuple[np.ndarray, str]:
     """(targets (n_samples, n_outputs), what is wrong with their coding or an empty text)."""
     k, row = subject.n_outputs, subject.activations[-1]
     low, high = (row.low, row.high) if np.isfinite([row.low, row.high]).all() else (0.0, 1.0)
@@ -139,7 +139,7 @@ def as_coded(y: np.ndarray, subject: Subject) -> tuple[np.ndarray, str]:
     return Y, _coding_problem(Y, subject)
 
 
-def _coding_problem(Y: np.ndarray, subject: Subject) -> str:
+def _coding_problem(Y: np.ndarray, subject: ModelUnderTest) -> str:
     """What is wrong with targets that are labels, seen from the output's range and the loss's."""
     row, values = subject.activations[-1], np.unique(Y)
     low, high = row.low, row.high
@@ -162,7 +162,7 @@ def _coding_problem(Y: np.ndarray, subject: Subject) -> str:
     )
 
 
-def as_validation(given: Any, subject: Subject, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def as_validation(given: Any, subject: ModelUnderTest, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
     if given is None:
         return None
     X, y, *_ = checked_pair(given)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .model_under_test import Subject
+from .model_under_test import ModelUnderTest
 
 STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
 DIFFERENCE = 1e-4  # length of the step along a direction, in shares of the parameters' own root mean square
@@ -28,7 +28,7 @@ class Landscape(NamedTuple):
 
 
 @np.errstate(all="ignore")  # nets that have exploded are surveyed too
-def survey(subject: Subject, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1) -> Landscape:
+def survey(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1) -> Landscape:
     """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of Lanczos's method; every stride-th of STEPS.
 
     Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
@@ -88,7 +88,9 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
     return values[:, 0], values[:, -1]
 
 
-def _line_search(subject: Subject, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray, steps):
+def _line_search(
+    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, before: np.ndarray, steps
+):
     after = np.stack([subject.objective(X, Y, subject.params - step * gradient) for step in steps])
     after = np.where(np.isfinite(after), after, np.inf)
     best = after.argmin(axis=0)

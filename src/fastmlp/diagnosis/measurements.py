@@ -13,7 +13,7 @@ from .label_checks import DataChecks, check_data
 from .landscape import Landscape, survey
 from .loss_curves import Curve, Shape, shape_of
 from .merged_outputs import merged_share
-from .model_under_test import Subject, as_outputs, slope
+from .model_under_test import ModelUnderTest, as_outputs, slope
 from .training_settings import Updates
 
 ROWS = 1000  # samples that one net is measured on
@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
 class Measurements(NamedTuple):
     """All that verdicts are made of. Arrays are (n_nets,) float64, NaN where a thing cannot be known."""
 
-    subject: Subject
+    subject: ModelUnderTest
     data: DataChecks
     curve: Shape
     landscape: Landscape
@@ -109,22 +109,22 @@ class Measurements(NamedTuple):
             return 1.0 - self.excess / self.base_excess
 
 
-def base_loss_of(subject: Subject, Y: np.ndarray) -> float:
+def base_loss_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
     """The loss of the best constant output."""
     constant = np.median(Y, axis=0) if subject.loss.name == "absolute_error" else Y.mean(axis=0)
     a = np.broadcast_to(constant, (1, *Y.shape))
     return float(subject.losses(subject.logits(a), a, Y)[0])
 
 
-def floor_of(subject: Subject, Y: np.ndarray) -> float:
+def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
     """The loss of outputs that equal their targets: their entropy, where they are probabilities or counts."""
-    if not subject.loss.natural:
+    if not subject.loss.delta_is_wrt_logit:
         return 0.0
     a = subject.smoothed(Y)[None]
     return float(subject.losses(subject.logits(a), a, Y)[0])
 
 
-def calm_blas(subject: Subject) -> AbstractContextManager:
+def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
     """One BLAS thread for small products: on a busy machine two that wait for each other take ten times as long
     (bench/LOG.md).
     """
@@ -139,7 +139,7 @@ def rows_of(n: int, most: int) -> np.ndarray:
 
 
 def measure(
-    subject: Subject, X: np.ndarray, Y: np.ndarray, curve: Curve | None, *, label_problem: str = "",
+    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, curve: Curve | None, *, label_problem: str = "",
     bad_data: str = "", validation: tuple[np.ndarray, np.ndarray] | None = None, updates: Updates | None = None,
 ) -> Measurements:  # fmt: skip
     """Measure every net of a subject on samples X (n_samples, n_features), Y (n_samples, n_outputs), float64."""
@@ -183,7 +183,7 @@ def measure(
     )  # fmt: skip
 
 
-def _places(subject: Subject) -> tuple[str, ...]:
+def _places(subject: ModelUnderTest) -> tuple[str, ...]:
     n = len(subject.activations)
     if not subject.has_weights:
         return ("", "the outputs")
@@ -191,7 +191,7 @@ def _places(subject: Subject) -> tuple[str, ...]:
 
 
 def _measure_nets(
-    subject: Subject, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, many: bool
+    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, many: bool
 ) -> dict[str, np.ndarray]:
     zs, outputs = subject.forward(X)
     out, n_nets = outputs[-1], subject.n_nets
@@ -240,7 +240,7 @@ def _measure_nets(
     )
 
 
-def _first_bad(subject: Subject, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
+def _first_bad(subject: ModelUnderTest, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
     """(n_nets,): which of `places` holds the first number that is not finite; 0 for none."""
     found = list(outputs)
     if subject.has_weights:
@@ -268,7 +268,7 @@ def _beyond(Y: np.ndarray, bounds: Bounds) -> float:
 HIDDEN_FACTS = ("saturated", "saturated_layer", "dead", "dead_layer", "duplicates", "duplicates_layer")
 
 
-def _hidden_facts(subject: Subject, zs: list[np.ndarray], outputs: list[np.ndarray]) -> dict[str, np.ndarray]:
+def _hidden_facts(subject: ModelUnderTest, zs: list[np.ndarray], outputs: list[np.ndarray]) -> dict[str, np.ndarray]:
     n_nets, layers = subject.n_nets, subject.layers(subject.params)
     none = np.full((1, n_nets), np.nan)
     saturated, dead, duplicates = [none[0]], [none[0]], [none[0]]
@@ -325,7 +325,7 @@ def duplicate_share(units: np.ndarray) -> np.ndarray:
 # ---- outputs
 
 
-def output_bounds(subject: Subject, X: np.ndarray, Y: np.ndarray) -> Bounds:
+def output_bounds(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Bounds:
     """What the outputs can be: the output activation's range, or for a function the range that it seems to have."""
     if subject.has_weights:
         row = subject.activations[-1]
@@ -367,7 +367,7 @@ def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> fl
     return 0.95 if pressed_low and (pressed_high or one_sided) else 0.8 if one_sided else 0.5 * pressed_low
 
 
-def _validation(subject: Subject, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+def _validation(subject: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
     """(3, n_nets): loss, share explained and signal on samples that training has not seen; NaN without them."""
     if pair is None:
         return np.full((3, subject.n_nets), np.nan)

@@ -26,7 +26,7 @@ UNBOUNDED = 100.0  # a function that goes beyond this on PROBED is taken for one
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ModelUnderTest:
     """Nets of one architecture, or a forward function; every value is checked.
 
     params : float64 (n_nets, n_params), or (1, 0) for a function
@@ -75,7 +75,7 @@ class Subject:
         places = zip(layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True)
         return [(params[:, w : w + i * j].reshape(n, i, j), params[:, b : b + j]) for w, b, (i, j) in places]
 
-    def of_nets(self, members: slice) -> Subject:
+    def of_nets(self, members: slice) -> ModelUnderTest:
         """The same for some of the nets."""
         from dataclasses import replace
 
@@ -110,7 +110,7 @@ class Subject:
         if self.loss.name == "binary_cross_entropy":
             p = np.clip(a, 1e-12, 1 - 1e-12)
             return np.log(p) - np.log1p(-p)
-        if self.loss.natural:
+        if self.loss.delta_is_wrt_logit:
             return np.log(np.maximum(a, 1e-12))
         return a
 
@@ -158,7 +158,7 @@ class Subject:
             delta = np.asarray(self.loss.delta(outputs[-1], self.smoothed(Y)[None], self.loss_constant)) / len(Y)
             if not self.is_softmax:
                 delta = delta / self.n_outputs
-            if not self.loss.natural:
+            if not self.loss.delta_is_wrt_logit:
                 delta = delta * slope(self.activations[-1], zs[-1], outputs[-1])
             deltas = [delta]
             for k in range(len(layers) - 1, 0, -1):
@@ -248,10 +248,10 @@ def loss_row(name: Any, output: Activation | None = None) -> Loss:
     return LOSSES[LOSS_CODES[name]]
 
 
-def own_subject(network: Network, params: np.ndarray, l2: Any, dropout: Any = 0.0) -> Subject:
+def model_of_fastmlp(network: Network, params: np.ndarray, l2: Any, dropout: Any = 0.0) -> ModelUnderTest:
     """fastmlp's own nets, params (n_nets, n_params); l2 and dropout as Subject has them."""
     rows = tuple(ACTIVATIONS[code] for code in network.activation_codes)
-    return Subject(
+    return ModelUnderTest(
         network.layout, params.astype(np.float64), rows, LOSSES[network.loss], network.loss_constant or 1.0, l2,
         dropout, label_smoothing=network.label_smoothing,
     )  # fmt: skip
@@ -260,7 +260,7 @@ def own_subject(network: Network, params: np.ndarray, l2: Any, dropout: Any = 0.
 def from_arrays(
     weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], activations: Sequence[Any], loss: Any = None,
     own_name: str = "net",
-) -> Subject:  # fmt: skip
+) -> ModelUnderTest:  # fmt: skip
     """One net from W (fan_in, fan_out) and b (fan_out,) of each layer and an activation each, the output's last.
 
     Raises
@@ -290,13 +290,13 @@ def from_arrays(
             "softmax belong together."
         )
     params = np.concatenate([part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair])[None]
-    return Subject(Layout(tuple(sizes)), params, tuple(rows), row, own_name=own_name)
+    return ModelUnderTest(Layout(tuple(sizes)), params, tuple(rows), row, own_name=own_name)
 
 
-def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> Subject:
+def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> ModelUnderTest:
     """A forward function, of which nothing is known but what it returns."""
     outputs = as_outputs(function(X), len(X))
     empty = Activation("unknown", lambda z: z, lambda z: np.ones_like(z), -np.inf, np.inf)
     layout = Layout((X.shape[1], outputs.shape[1]))
     row = loss_row(loss)
-    return Subject(layout, np.zeros((1, 0)), (empty,), row, function=function, own_name="function")
+    return ModelUnderTest(layout, np.zeros((1, 0)), (empty,), row, function=function, own_name="function")

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..data.validation import on_host
 from ..errors import TrainingWarning
-from ..kernels.structs import DIVERGED_NET, Data
+from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
 from .measurements import FLAT, base_loss_of, has_dead_side, steepest
-from .model_under_test import own_subject, slope
+from .model_under_test import model_of_fastmlp, slope
 
 SHARE = 0.02  # of a fit's time, the most that looking may take ...
 LAST_SHARE = 0.01  # ... and of the fit so far what a look at the units must be expected to take less than
@@ -31,7 +31,7 @@ ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
 class Monitor:
     """Watches one fit. `look` costs little and says nothing while training goes well."""
 
-    def __init__(self, network: Network, data: Data, n_epochs: int = 0):
+    def __init__(self, network: Network, data: Samples, n_epochs: int = 0):
         """n_epochs : that are planned; a plateau in the first tenth of them is nothing to warn of"""
         self.network, self.data = network, data
         self._patient = max(FIRST, int(PATIENCE * n_epochs))
@@ -58,7 +58,7 @@ class Monitor:
     @property
     def base(self) -> float:
         if self._base < 0:
-            subject = own_subject(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
+            subject = model_of_fastmlp(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
             self._base = base_loss_of(
                 subject, on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
             )
@@ -97,7 +97,7 @@ class Monitor:
         if expected > LAST_SHARE * so_far or losses[-1] < 0.5 * self.base:
             return ""
         began = time.perf_counter()
-        subject = own_subject(self.network, params[None, : self.network.layout.n_params], 0.0)
+        subject = model_of_fastmlp(self.network, params[None, : self.network.layout.n_params], 0.0)
         X = on_host(self.data.X.reshape(self.data.n_samples, -1)[:ROWS]).astype(np.float64)
         zs, outputs = subject.forward(X)
         found = ""
@@ -161,6 +161,6 @@ class PopulationMonitor:
         self._spent += time.perf_counter() - now
 
 
-def population_monitor(network: Network, data: Data, strides: tuple[int, int, int]) -> PopulationMonitor:
+def population_monitor(network: Network, data: Samples, strides: tuple[int, int, int]) -> PopulationMonitor:
     """A monitor for nets that share their targets, or not, as the strides from net to net say."""
     return PopulationMonitor(np.nan if strides[1] else Monitor(network, data).base)

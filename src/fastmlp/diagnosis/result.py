@@ -11,7 +11,7 @@ import numpy as np
 
 from .evidence import evidence, number
 from .measurements import Measurements
-from .verdicts import NAMES, VERDICTS, judge
+from .verdicts import NAMES, VERDICTS, score_verdicts
 
 RUNNERS_UP = 3
 WORTH_NAMING = 0.1  # confidence of a runner-up
@@ -113,7 +113,7 @@ class PopulationDiagnosis:
 
     def __init__(self, *parts: Measurements):
         self._parts = parts  # one for all nets, or one each where their data differ
-        self.confidences = np.concatenate([judge(part) for part in parts], axis=1)
+        self.confidences = np.concatenate([score_verdicts(part) for part in parts], axis=1)
         best = self.confidences.argmax(axis=0)
         self.verdicts = np.array(NAMES)[best]
         self.confidence = self.confidences.max(axis=0)

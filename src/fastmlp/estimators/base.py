@@ -22,7 +22,7 @@ from ..mlp import MLP
 from ..training.optimizer_state import OptimizerState
 from .ensembles import train_nets
 from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
-from .single_net import Samples, train_net
+from .single_net import SplitSamples, train_net
 from .sklearn_compat import THEIR_OUTPUT, EpochRules
 
 FLOATS = ("f4", "f8")
@@ -60,19 +60,19 @@ class BaseMLP(BaseEstimator, ABC):
         """Further arguments of MLP."""
         return {}
 
-    def _training_weights(self, samples: Samples) -> np.ndarray | None:
+    def _training_weights(self, samples: SplitSamples) -> np.ndarray | None:
         return samples.weights
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         """Classes that a validation part gets its share of."""
         return None
 
-    def _quick_score(self, held_out: Samples) -> Any:
+    def _quick_score(self, held_out: SplitSamples) -> Any:
         """The validation score as a function of the history's records, or None where they do not give it."""
         return None
 
     @abstractmethod
-    def _population_monitor(self, held_out: Samples, tol: float) -> tuple[str, float]:
+    def _population_monitor(self, held_out: SplitSamples, tol: float) -> tuple[str, float]:
         """The record that a population watches in place of the score, and the tolerance on its scale."""
 
     # ---- training
@@ -90,7 +90,7 @@ class BaseMLP(BaseEstimator, ABC):
             self._learn(y, declared)
         else:
             self._check_again(y)
-        samples = Samples(_dense(X), y, self._encode(y), weights)
+        samples = SplitSamples(_dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (X.shape[1], *hidden_sizes(self), self.n_outputs_)
         params = None if is_new else self._params_to_go_on(sizes)
@@ -124,12 +124,12 @@ class BaseMLP(BaseEstimator, ABC):
         )
         return X, _dense(y)
 
-    def _held_out(self, validation_data: Any) -> Samples:
+    def _held_out(self, validation_data: Any) -> SplitSamples:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
         X, y = self._validated(validation_data[0], validation_data[1], reset=False)
         weights = _weights(validation_data[2], X) if len(validation_data) == 3 else None
-        return Samples(_dense(X), y, self._encode(y), weights)
+        return SplitSamples(_dense(X), y, self._encode(y), weights)
 
     def _params_to_go_on(self, sizes: tuple[int, ...]) -> np.ndarray:
         known = self.net_.network.layer_sizes

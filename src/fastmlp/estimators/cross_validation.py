@@ -20,7 +20,7 @@ from ..population import Population
 from ..population_result import PopulationResult
 from .ensembles import fit_nets, make_nets
 from .parameters import batch_size_of, check_settings, hidden_sizes, is_iterative
-from .single_net import Samples
+from .single_net import SplitSamples
 from .sklearn_compat import scale_of
 
 
@@ -68,7 +68,7 @@ def cross_val_population(
     whole._learn(y, None)
     folds = list(check_cv(cv, y, classifier=is_classifier(whole)).split(X, y, groups))
     weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-    samples = Samples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
+    samples = SplitSamples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
     nets, result = _train(whole, samples, [train for train, _ in folds])
     if result.interrupted:  # scores of nets that are half trained say nothing
         raise KeyboardInterrupt
@@ -107,7 +107,7 @@ def _checked(estimator: Any) -> Any:
     return whole
 
 
-def _train(whole: Any, samples: Samples, folds: list[np.ndarray]) -> tuple[Population, PopulationResult]:
+def _train(whole: Any, samples: SplitSamples, folds: list[np.ndarray]) -> tuple[Population, PopulationResult]:
     n = max(map(len, folds))
     rows = np.stack([np.concatenate([train, np.full(n - len(train), train[0])]) for train in folds])
     own = np.stack([_weights(whole, samples.take(train), n) for train in folds])
@@ -118,7 +118,7 @@ def _train(whole: Any, samples: Samples, folds: list[np.ndarray]) -> tuple[Popul
     rngs = [check_random_state(whole.random_state) for _ in folds]
     nets = make_nets(whole, sizes, batch, samples.weights, rngs, None)
     weights = None if (own == 1.0).all() else own
-    of_folds = Samples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
+    of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
     return nets, fit_nets(whole, nets, of_folds, n, batch, scale_of(whole._loss_name(), k))
 
 
@@ -127,7 +127,7 @@ def _accuracy(found: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean((found == y.reshape(found.shape)).reshape(len(found), -1).all(axis=1)))
 
 
-def _weights(whole: Any, samples: Samples, n: int) -> np.ndarray:
+def _weights(whole: Any, samples: SplitSamples, n: int) -> np.ndarray:
     """(n,) of one fold: 0 for what fills it up."""
     weights = whole._training_weights(samples)
     full = np.zeros(n)

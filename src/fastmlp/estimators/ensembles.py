@@ -14,8 +14,8 @@ from ..population import Population
 from ..population_result import PopulationResult
 from ..schedules import schedule_factors
 from .parameters import activation_of, batch_size_of, optimizer_of, warn_user
-from .single_net import Samples, check_finite, net_settings, penalty_of, split, warn_of_epochs
-from .sklearn_compat import Scale, first_params, inverse_scaling, scale_of
+from .single_net import SplitSamples, check_finite, net_settings, penalty_of, split, warn_of_epochs
+from .sklearn_compat import Scale, inverse_scaling, scale_of, sklearn_initial_params
 
 
 def make_nets(
@@ -27,15 +27,15 @@ def make_nets(
     l2 = penalty_of(estimator, batch, weights) / scale.objective
     nets = Population(sizes, len(rngs), **net_settings(estimator), l2=l2)
     if params is None:
-        params = np.stack([first_params(rng, nets.network.layout, activation_of(estimator)) for rng in rngs])
+        params = np.stack([sklearn_initial_params(rng, nets.network.layout, activation_of(estimator)) for rng in rngs])
     nets.params = params
     nets.seeds = np.array([int(rng.randint(2**31 - 1)) for rng in rngs], np.int64)
     return nets
 
 
 def fit_nets(
-    estimator: Any, nets: Population, samples: Samples, n_samples: int, batch: int, scale: Scale,
-    held_out: Samples | None = None,
+    estimator: Any, nets: Population, samples: SplitSamples, n_samples: int, batch: int, scale: Scale,
+    held_out: SplitSamples | None = None,
 ) -> PopulationResult:  # fmt: skip
     """Population.fit with an estimator's settings. Each net stops by its own record, and keeps its best parameters.
 
@@ -68,9 +68,14 @@ def fit_nets(
 
 
 def train_nets(
-    estimator: Any, samples: Samples, held_out: Samples | None, sizes: tuple[int, ...], params: np.ndarray | None,
-    rng: np.random.RandomState, strata: Any,
-) -> None:  # fmt: skip
+    estimator: Any,
+    samples: SplitSamples,
+    held_out: SplitSamples | None,
+    sizes: tuple[int, ...],
+    params: np.ndarray | None,
+    rng: np.random.RandomState,
+    strata: Any,
+) -> None:
     """n_nets nets from different first parameters, whose mean output predicts."""
     if held_out is None:
         samples, held_out = split(estimator, samples, rng, strata)

@@ -14,7 +14,7 @@ from ..errors import counted, unknown_name
 from .base import BaseMLP
 from .parameters import keep_settings
 from .regression_targets import as_quantities
-from .single_net import Samples
+from .single_net import SplitSamples
 
 from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # base says what to install
 from sklearn.utils import column_or_1d
@@ -199,7 +199,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         output = "softmax" if self._loss_name() == "softmax_cross_entropy" else "sigmoid"
         return {"label_smoothing": self.label_smoothing, "output_activation": output}
 
-    def _training_weights(self, samples: Samples):
+    def _training_weights(self, samples: SplitSamples):
         if self.class_weight is None:
             return samples.weights
         if isinstance(self.class_weight, dict) and not self._is_multilabel:  # which may name classes that are not in y

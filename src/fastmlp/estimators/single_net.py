@@ -24,15 +24,15 @@ from .sklearn_compat import (
     EpochRules,
     ObjectiveOfEpochs,
     Scale,
-    first_params,
     inverse_scaling,
     poisson_constant,
     scale_of,
+    sklearn_initial_params,
     sum_of_squares,
 )
 
 
-class Samples(NamedTuple):
+class SplitSamples(NamedTuple):
     """X (n_samples, n_features), y as it was given, targets as the net takes them, weights (n_samples,) or None."""
 
     X: np.ndarray
@@ -45,13 +45,15 @@ class Samples(NamedTuple):
         """As validation_data of a net."""
         return self.X, self.targets, self.weights
 
-    def take(self, rows: np.ndarray) -> Samples:
-        return Samples(
+    def take(self, rows: np.ndarray) -> SplitSamples:
+        return SplitSamples(
             self.X[rows], self.y[rows], self.targets[rows], None if self.weights is None else self.weights[rows]
         )
 
 
-def split(estimator: Any, samples: Samples, rng: np.random.RandomState, strata: Any) -> tuple[Samples, Samples | None]:
+def split(
+    estimator: Any, samples: SplitSamples, rng: np.random.RandomState, strata: Any
+) -> tuple[SplitSamples, SplitSamples | None]:
     """(training, held out): with early_stopping the share validation_fraction, as scikit-learn draws it from rng."""
     if not estimator.early_stopping or not is_iterative(estimator):
         return samples, None
@@ -85,13 +87,19 @@ def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
 
 
 def train_net(
-    estimator: Any, samples: Samples, held_out: Samples | None, sizes: tuple[int, ...], params: np.ndarray | None,
-    rng: np.random.RandomState, strata: Any, incremental: bool,
-) -> None:  # fmt: skip
+    estimator: Any,
+    samples: SplitSamples,
+    held_out: SplitSamples | None,
+    sizes: tuple[int, ...],
+    params: np.ndarray | None,
+    rng: np.random.RandomState,
+    strata: Any,
+    incremental: bool,
+) -> None:
     """One net, as scikit-learn would train it. params : to go on from, or None to draw them from rng"""
     loss = estimator._loss_name()
     if params is None:
-        params = first_params(rng, Layout(sizes), activation_of(estimator))
+        params = sklearn_initial_params(rng, Layout(sizes), activation_of(estimator))
     if held_out is None:
         samples, held_out = split(estimator, samples, rng, strata)
     batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(loss, sizes[-1])
@@ -110,7 +118,7 @@ def train_net(
         _run_lbfgs(estimator, net, samples, scale, constant)
 
 
-def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constant: float) -> None:
+def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float) -> None:
     result = minimize(
         net, samples.X, samples.targets, sample_weight=samples.weights, scale=scale.objective,
         max_iter=estimator.max_iter, max_fun=estimator.max_fun, tol=estimator.tol, verbose=estimator.verbose,
@@ -130,7 +138,7 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: Samples, scale: Scale, constan
 
 
 def _run_epochs(
-    estimator: Any, net: MLP, samples: Samples, held_out: Samples | None, batch: int, scale: Scale,
+    estimator: Any, net: MLP, samples: SplitSamples, held_out: SplitSamples | None, batch: int, scale: Scale,
     measure: ObjectiveOfEpochs, incremental: bool,
 ) -> None:  # fmt: skip
     rules = _epoch_rules(estimator, held_out, measure)
@@ -185,7 +193,7 @@ def check_finite(params: np.ndarray, is_finite: bool) -> None:
         )
 
 
-def _epoch_rules(estimator: Any, held_out: Samples | None, measure: ObjectiveOfEpochs) -> EpochRules:
+def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: ObjectiveOfEpochs) -> EpochRules:
     """New rules, which remember what those of the fit before had seen where training goes on."""
     rules = EpochRules(
         tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change, learning_rate=estimator.learning_rate_init,
@@ -199,7 +207,7 @@ def _epoch_rules(estimator: Any, held_out: Samples | None, measure: ObjectiveOfE
     return rules
 
 
-def _score_function(estimator: Any, held_out: Samples) -> Any:
+def _score_function(estimator: Any, held_out: SplitSamples) -> Any:
     """The score of the samples held out as a function of the history: from its records where they suffice."""
     quick = estimator._quick_score(held_out) if estimator.eval_metric is None else None
     if quick is not None:

@@ -52,7 +52,7 @@ def poisson_constant(y: np.ndarray, sample_weight: np.ndarray | None) -> float:
     return float(np.average(xlogy(y, y) - y, weights=sample_weight, axis=0).sum())
 
 
-def first_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
+def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
     """(n_params,) weights and biases from U(-b, b), b = sqrt(f / (fan_in + fan_out)), f = 2 for sigmoid units, else 6.
 
     The very numbers that scikit-learn draws from the same rng.

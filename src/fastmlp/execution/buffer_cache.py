@@ -14,7 +14,7 @@ from typing import Any
 MOST_BYTES = 2**28  # of what a fit leaves
 
 
-class Leftovers(threading.local):
+class BufferCache(threading.local):
     """The plan of this thread's last evaluation on the host, and its team; of its last prediction the parameters, the
     number of samples, what repeats it, and the network. And what its last fits have left while none has it: the plan of
     one net, a population's buffers, a team.
@@ -25,32 +25,32 @@ class Leftovers(threading.local):
     prediction: tuple[Any, int, Any, Any] = None, 0, None, None
 
     def __init__(self):
-        self.left: dict[str, tuple[tuple, Any]] = {}  # by its use: what it was made for, and what is left
+        self.released: dict[str, tuple[tuple, Any]] = {}  # by its use: what it was made for, and what is left
 
-    def take(self, use: str, made_for: tuple) -> Any:
+    def acquire(self, use: str, key: tuple) -> Any:
         """What the last fit has left for this use, if it was made for the same; None else. It is nobody else's then."""
-        left_by, found = self.left.pop(use, ((), None))
-        return found if left_by == made_for else None
+        released_key, found = self.released.pop(use, ((), None))
+        return found if released_key == key else None
 
-    def leave(self, use: str, made_for: tuple, what: Any, n_bytes: int) -> None:
+    def release(self, use: str, key: tuple, what: Any, n_bytes: int) -> None:
         """For the next fit on this thread, unless it is too large to be kept."""
         if n_bytes <= MOST_BYTES:
-            self.left[use] = made_for, what
+            self.released[use] = key, what
 
     @contextmanager
-    def team_of(self, backend: ModuleType, n_ranks: int) -> Iterator[Any]:
+    def borrow_team(self, backend: ModuleType, n_ranks: int) -> Iterator[Any]:
         """Inside of it, a team of this thread's; one that an exception has passed through is ended."""
         use = f"team of {n_ranks}"
-        team = self.take(use, (backend,)) or backend.Team(n_ranks)
+        team = self.acquire(use, (backend,)) or backend.Team(n_ranks)
         try:
             yield team
         except BaseException:
             team.end()
             raise
         team.forget()
-        self.leave(use, (backend,), team, 0)
+        self.release(use, (backend,), team, 0)
 
-    def own_team(self, backend: ModuleType, n_ranks: int) -> Any:
+    def evaluation_team(self, backend: ModuleType, n_ranks: int) -> Any:
         """That of this thread's last evaluation, which is kept as long as its plan is."""
         if self.team is None:
             self.team = backend.Team(n_ranks)
@@ -62,9 +62,9 @@ class Leftovers(threading.local):
 
     def forget(self) -> None:
         self.forget_evaluation()
-        self.left.clear()
+        self.released.clear()
 
 
-leftovers = Leftovers()
+buffers = BufferCache()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=leftovers.forget)  # where no team's threads are
+    os.register_at_fork(after_in_child=buffers.forget)  # where no team's threads are

@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from ..devices import Device, backend, n_threads_available
-from ..kernels.structs import ALWAYS_REPLICAS, JUDGED_ROWS, parts_of
+from ..kernels.structs import DATA_PARALLEL_PARAMS, EVALUATION_CHUNK_ROWS, parts_of
 from ..network.spec import Network
 
 # Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
@@ -23,11 +23,11 @@ EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread's two meetings ...
 CALL_PER_THREAD = 3_000_000  # ... and of a call that pay for waking it
 PASS_PER_THREAD = 4_500_000  # the same of a forward pass, whose multiply-adds take less around them
-ROWS_PER_THREAD = JUDGED_ROWS
+ROWS_PER_THREAD = EVALUATION_CHUNK_ROWS
 # Up to so many parameters two threads may have a net each and exchange a gradient in each step, if a batch has no more
 # deltas than stay in a second-level cache: those that leave it cost another core little. Where they always have a net
 # each they pay from so many multiply-adds of a step on: it is less than what they would otherwise write for each other.
-REPLICAS_UP_TO_PARAMS, STAYING, REPLICAS_FROM = 200_000, 250_000, 900_000
+REPLICAS_UP_TO_PARAMS, L2_DELTAS, REPLICAS_FROM = 200_000, 250_000, 900_000
 # Deep nets of layers of up to so many units do so whatever the batch, up to so many parameters: threads that share one
 # read more of what the other has written, and such layers' weights where they lie, with no copy of their own.
 NARROW_REPLICAS = 160, 1_200_000
@@ -73,17 +73,18 @@ def products(network: Network, rows: int) -> int:
 
 
 def choose_family(network: Network, rows: int) -> str:
-    """Samples as lanes while layers are small; above, and wherever dropout needs masks, layer by layer. In "replicas"
-    of both, several threads have a net each. However many there are, so that a fit is the same bits for any number.
+    """Samples as lanes while layers are small; above, and wherever dropout needs masks, layer by layer. In
+    "layerwise_data_parallel" of both, several threads have a net each. However many there are, so that a fit is the
+    same bits for any number.
     """
     if any(network.dropout) or not all(suits_lanes(i, j, rows) for i, j in network.layout.shapes):
         widest, most = NARROW_REPLICAS
-        is_narrow, stays = max(network.layer_sizes[1:]) <= widest, rows * sum(network.layer_sizes[1:]) <= STAYING
-        up_to = most if is_narrow else REPLICAS_UP_TO_PARAMS if stays else ALWAYS_REPLICAS
-        return "replicas" if network.layout.n_padded <= up_to else "per_layer"
+        is_narrow, stays = max(network.layer_sizes[1:]) <= widest, rows * sum(network.layer_sizes[1:]) <= L2_DELTAS
+        up_to = most if is_narrow else REPLICAS_UP_TO_PARAMS if stays else DATA_PARALLEL_PARAMS
+        return "layerwise_data_parallel" if network.layout.n_padded <= up_to else "layerwise"
     if rows <= 4:
-        return "per_sample_narrow"
-    return "per_sample_wide" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "per_sample_replicas"
+        return "batch_simd_4"
+    return "batch_simd_16" if work_of_samples(network, rows) < SAMPLE_REPLICAS_FROM else "batch_simd_data_parallel"
 
 
 def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
@@ -101,7 +102,7 @@ def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
 
 def stage_rows(device: Device, family: str, rows: int) -> int:
     """Rows of a batch of `rows` that are in memory at a time. One thread alone has small nets' batches at once."""
-    return min(rows, STAGE_ROWS) if device.is_host and family != "per_sample_wide" else rows
+    return min(rows, STAGE_ROWS) if device.is_host and family != "batch_simd_16" else rows
 
 
 def work_of_samples(network: Network, rows: int) -> int:
@@ -117,8 +118,8 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
     """
     largest = max(i * j for i, j in network.layout.shapes)
     if largest > EVALUATION_UP_TO or network.n_features > EVALUATION_INPUTS:
-        return "per_layer"
-    return "per_sample_narrow" if rows <= 4 else "per_sample_wide"
+        return "layerwise"
+    return "batch_simd_4" if rows <= 4 else "batch_simd_16"
 
 
 def choose_device_family(network: Network, rows: int, precision: str, dtype: np.dtype) -> str:
@@ -128,17 +129,17 @@ def choose_device_family(network: Network, rows: int, precision: str, dtype: np.
     """
     narrow = max(network.layer_sizes) <= NARROW_UP_TO and not any(network.dropout)
     if precision in HALF and narrow and dtype.itemsize == 4:
-        return "narrow"
+        return "fused_tensor_core"
     small = network.layout.n_params <= BLOCK_UP_TO_PARAMS and products(network, rows) <= BLOCK_UP_TO_STEP
-    return "per_net" if small else "per_layer"
+    return "small_net" if small else "layerwise"
 
 
 def choose_nets_family(
     network: Network, n_nets: int, rows: int, device: Device, dtype: np.dtype, precision: str = "exact",
     streams: bool = False, shuffle: bool = True,
 ) -> str:  # fmt: skip
-    """How the nets of a population are trained: "lanes", each in a lane of its own, or on a GPU in a thread or a block;
-    "batched", on a GPU, all in step; or "alone", as many at a time as there are threads.
+    """How the nets of a population are trained: "population_simd", each in a lane of its own, or on a GPU in a thread
+    or a block; "batched_gemm", on a GPU, all in step; or "one_by_one", as many at a time as there are threads.
 
     rows : of a batch. streams : whether the samples have no room on the device
     """
@@ -148,7 +149,7 @@ def choose_nets_family(
     least: float = next((by_rows[(rows > 4) + (rows > 16)] for most, by_rows in LANES_FROM if n_params <= most), inf)
     if not shuffle and n_params <= LANES_FROM[0][0]:
         least = min(least, LANES_FROM_UNSHUFFLED)
-    return "lanes" if n_nets >= least else "alone"
+    return "population_simd" if n_nets >= least else "one_by_one"
 
 
 def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
@@ -156,7 +157,7 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
     if not device.is_host:
         return _gpu_nets_family(network, n_nets, EVALUATION_ROWS, dtype, "exact", streams)
     most_params, fewest_nets = EVALUATION_LANES
-    return "lanes" if network.layout.n_params <= most_params and n_nets >= fewest_nets else "alone"
+    return "population_simd" if network.layout.n_params <= most_params and n_nets >= fewest_nets else "one_by_one"
 
 
 def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
@@ -166,10 +167,10 @@ def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
 
 def _gpu_nets_family(network: Network, n_nets: int, rows: int, dtype: np.dtype, precision: str, streams: bool) -> str:
     if trains_in_one_launch(network, dtype) and not streams:
-        return "lanes"
-    narrow = choose_device_family(network, rows, precision, dtype) == "narrow"
+        return "population_simd"
+    narrow = choose_device_family(network, rows, precision, dtype) == "fused_tensor_core"
     alone = n_nets == 1 or streams or narrow or products(network, rows) >= ALONE_FROM_STEP
-    return "alone" if alone else "batched"
+    return "one_by_one" if alone else "batched_gemm"
 
 
 def choose_lanes(network: Network, device: Device, n_nets: int, validates: bool) -> int:
@@ -191,14 +192,18 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
 
 
 def choose_threads(network: Network, family: str, rows: int) -> int:
-    if family == "per_sample_replicas":
+    if family == "batch_simd_data_parallel":
         most = max(2, work_of_samples(network, rows) // SAMPLES_PER_THREAD)
         return min(n_threads_available(), parts_of(rows), most)
-    if family not in ("per_layer", "replicas"):
+    if family not in ("layerwise", "layerwise_data_parallel"):
         return 1
     work = products(network, rows)
     n = min(work // STEP_PER_THREAD, rows // ROWS_PER_THREAD)
-    if family == "replicas" and network.layout.n_padded <= ALWAYS_REPLICAS and work >= REPLICAS_FROM:
+    if (
+        family == "layerwise_data_parallel"
+        and network.layout.n_padded <= DATA_PARALLEL_PARAMS
+        and work >= REPLICAS_FROM
+    ):
         n = max(n, 2)
     return max(1, min(n_threads_available(), n))
 

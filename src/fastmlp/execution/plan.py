@@ -15,20 +15,20 @@ from ..devices import Device, backend
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.formulas.update_rules import Rule
-from ..kernels.structs import N_SCALARS, POWER1, POWER2, Data, Memory, Net, aligned_zeros
+from ..kernels.structs import N_SCALARS, POWER1, POWER2, NetSpec, Samples, TrainState, aligned_zeros
 from ..network.spec import Network
 from . import dispatch
-from .buffer_cache import leftovers
+from .buffer_cache import buffers
 
 
 @lru_cache(maxsize=64)
-def describe_net(network: Network) -> Net:
+def describe_net(network: Network) -> NetSpec:
     """The network as kernels see it."""
     rows = [ACTIVATIONS[code] for code in network.activation_codes]
     of_z = [row.needs_z for row in rows]
     low, high = network.output_row.low, network.output_row.high
     finite = np.isfinite([low, high]).all()
-    return Net(
+    return NetSpec(
         n_layers=network.layout.n_layers,
         n_padded=network.layout.n_padded,
         sizes=np.array(network.layer_sizes, np.int64),
@@ -36,13 +36,13 @@ def describe_net(network: Network) -> Net:
         weight_offsets=np.array(network.layout.weight_offsets, np.int64),
         bias_offsets=np.array(network.layout.bias_offsets, np.int64),
         keep_z=np.array([*of_z[:-1], True], np.int64),
-        derivative_of_z=np.array(of_z, np.int64),
+        derivative_needs_z=np.array(of_z, np.int64),
         dropout=np.array([*network.dropout, 0.0], np.float64),
         loss=network.loss,
         loss_constant=network.loss_constant,
-        natural=network.loss_row.natural,
+        delta_is_wrt_logit=network.loss_row.delta_is_wrt_logit,
         loss_width=1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs,
-        middle=(low + high) / 2 if finite else 0.5,
+        class_threshold=(low + high) / 2 if finite else 0.5,
         margin=0.0,  # set where a convergence rule has one
         l2=network.l2,
     )
@@ -56,19 +56,19 @@ def _forget_samples(work: Any) -> None:
 
 @contextmanager
 def nets_work(
-    network: Network, net: Net, device: Device, family: str, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
+    network: Network, net: NetSpec, device: Device, family: str, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
     rule: Rule | None, metric: int, dtype: np.dtype, lanes: int, precision: str,
 ) -> Iterator[Any]:  # fmt: skip
     """Inside of it, the buffers of a population's fit or judgement: on the host those that the last one on this thread
     has left, if they are alike.
     """
-    made_for = network, device, family, rows, n_samples if shuffle else 0, rule, metric, dtype, lanes
+    key = network, device, family, rows, n_samples if shuffle else 0, rule, metric, dtype, lanes
     use = "nets" if rule else "judgement"
-    work = leftovers.take(use, made_for)
+    work = buffers.acquire(use, key)
     if work is not None:
         work.begin(n_ranks)
     else:
-        work = backend(device).NetsWork(
+        work = backend(device).PopulationRun(
             family, net, network.layout.n_params, rows, n_samples, n_ranks, shuffle, rule,
             (network.loss, metric), dtype, lanes, precision,
         )  # fmt: skip
@@ -76,7 +76,7 @@ def nets_work(
         yield work
     finally:
         if device.is_host:
-            leftovers.leave(use, made_for, work, work.n_bytes)
+            buffers.release(use, key, work, work.n_bytes)
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class Plan:
     family: str
     n_threads: int
     rows: int  # of a batch or of its stages, or of one rank's block when evaluating
-    net: Net
+    net: NetSpec
     work: Any
-    made_for: tuple = ()  # of training: what another fit must ask for to have this plan
-    room: dict[str, Any] = field(default_factory=dict)  # what else fits by this plan need again
+    key: tuple = ()  # of training: what another fit must ask for to have this plan
+    scratch: dict[str, Any] = field(default_factory=dict)  # what else fits by this plan need again
 
     @classmethod
     def for_training(
@@ -107,28 +107,28 @@ class Plan:
             else dispatch.choose_device_family(network, batch_size, precision, dtype)
         )
         n_threads = n_threads or dispatch.choose_threads(network, family, batch_size)
-        made_for = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
-        plan = leftovers.take("a net", made_for)
+        key = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
+        plan = buffers.acquire("a net", key)
         if plan is not None:
             _forget_samples(plan.work)
             return plan
         net, module, rows = describe_net(network), backend(device), dispatch.stage_rows(device, family, batch_size)
         work = module.make_work(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
-        return cls(network, device, module, dtype, family, n_threads, rows, net, work, made_for)
+        return cls(network, device, module, dtype, family, n_threads, rows, net, work, key)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """The fit is over: the plan is for the next one on this thread."""
         if self.device.is_host:
-            arrays = *self.work, *self.room.values()
+            arrays = *self.work, *self.scratch.values()
             count = lambda: sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
-            leftovers.leave("a net", self.made_for, self, self.kept("bytes", count))
+            buffers.release("a net", self.key, self, self.get_or_make("bytes", count))
 
     @classmethod
     def for_evaluation(
         cls, network: Network, device: Device, dtype: np.dtype, n_samples: int, n_threads: int | None = None,
         precision: str = "exact",
     ) -> Plan:  # fmt: skip
-        last = leftovers.plan
+        last = buffers.plan
         if last is not None and not (last.network is network and last.device == device and last.dtype == dtype):
             last = None
         if last is not None and last.rows == n_samples and n_threads is None:
@@ -139,7 +139,7 @@ class Plan:
             if device.is_host
             else dispatch.choose_device_family(network, dispatch.EVALUATION_ROWS, precision, dtype)
         )
-        if family == "per_layer" and device.is_host:
+        if family == "layerwise" and device.is_host:
             n_threads = n_threads or dispatch.choose_evaluation_threads(network, n_samples)
             if n_threads > 1:  # as many blocks for each rank, and equal ones: 1,797 rows are not 1,024 and 773
                 n_blocks = -(-n_samples // (rows * n_threads))
@@ -153,29 +153,29 @@ class Plan:
         work = module.make_work(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
         plan = cls(network, device, module, dtype, family, n_threads, rows, net, work)
         if device.is_host:
-            leftovers.forget_evaluation()
-            leftovers.plan = plan
+            buffers.forget_evaluation()
+            buffers.plan = plan
         return plan
 
-    def with_net(self, net: Net) -> Plan:
+    def with_net(self, net: NetSpec) -> Plan:
         """The same for another net of these sizes, with other numbers or other samples; they share all else."""
         _forget_samples(self.work)
         return replace(self, net=net)
 
-    def kept(self, use: str, make: Callable[[], Any]) -> Any:
+    def get_or_make(self, use: str, make: Callable[[], Any]) -> Any:
         """What fits by this plan have for a use, as the last one has left it, or a new one."""
-        if use not in self.room:
-            self.room[use] = make()
-        return self.room[use]
+        if use not in self.scratch:
+            self.scratch[use] = make()
+        return self.scratch[use]
 
-    def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> Memory:
+    def make_memory(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState:
         """Gradient and records for a fit of up to n_epochs, around the parameters and the optimiser's state."""
-        grads = self.kept("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
+        grads = self.get_or_make("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
-        scalars = self.kept("scalars", lambda: aligned_zeros((self.n_threads, N_SCALARS), np.float64))
+        scalars = self.get_or_make("scalars", lambda: aligned_zeros((self.n_threads, N_SCALARS), np.float64))
         scalars[:] = 0
         scalars[:, POWER1] = scalars[:, POWER2] = 1.0
-        return Memory(
+        return TrainState(
             params=self.backend.to_device(params),
             grads=grads,
             state=self.backend.to_device(state.reshape(-1)),
@@ -184,31 +184,31 @@ class Plan:
             scalars=scalars,
         )
 
-    def place(self, data: Data) -> Data:
+    def place(self, data: Samples) -> Samples:
         """The samples where the kernels are; those that are too many for the device stay on the host."""
         return self.backend.place(data)
 
-    def evaluate(self, team, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
+    def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """(mean loss, share right) over data; outputs are written where `output` has room."""
         loss, right = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
         return loss / data.n_samples, right / data.n_samples
 
-    def evaluate_alone(self, data: Data, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
+    def evaluate_alone(self, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """The same outside a fit, with a team of this thread's own."""
-        if leftovers.plan is not self:
-            with leftovers.team_of(self.backend, self.n_threads) as team:
+        if buffers.plan is not self:
+            with buffers.borrow_team(self.backend, self.n_threads) as team:
                 return self.evaluate(team, data, params, output)
-        team = leftovers.own_team(self.backend, self.n_threads)
+        team = buffers.evaluation_team(self.backend, self.n_threads)
         try:
             return self.evaluate(team, data, params, output)
         except BaseException:  # it may have come in the midst of anything
-            leftovers.forget_evaluation()
+            buffers.forget_evaluation()
             team.end()
             raise
         finally:
             team.forget_data()
 
-    def predict_again(self, data: Data, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
+    def predict_again(self, data: Samples, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
         """evaluate_alone on one thread of the host, as a function (X, output) of arrays like these two."""
-        team = leftovers.own_team(self.backend, self.n_threads)
+        team = buffers.evaluation_team(self.backend, self.n_threads)
         return self.backend.predict_again(self.family, team, self.net, data, params, self.work, self.rows, output)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import checked_count, counted
 from .sample_checks import (
-    Samples,
+    PlotSamples,
     as_samples,
     class_labels,
     feature_labels,
@@ -177,7 +177,9 @@ def draw_lines(ax: Any, plane: Plane, shares: np.ndarray) -> list[Any]:
     return lines
 
 
-def draw_samples(ax: Any, plane: Plane, samples: Samples, labels: list[str], said: np.ndarray | None = None) -> None:
+def draw_samples(
+    ax: Any, plane: Plane, samples: PlotSamples, labels: list[str], said: np.ndarray | None = None
+) -> None:
     """The samples in their classes' colours and markers, with black rims where `said` (n_samples,) is another class."""
     X, (first, second) = samples.X, plane.features
     step = -(-len(X) // MOST_POINTS)
@@ -200,7 +202,7 @@ def draw_samples(ax: Any, plane: Plane, samples: Samples, labels: list[str], sai
         ax.scatter([], [], s=40, facecolors="none", edgecolors=BLACK, linewidths=1.2, label="wrong")
 
 
-def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: Samples) -> None:
+def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSamples) -> None:
     """The plane and the targets on one scale of colours."""
     from matplotlib.colors import Normalize
 

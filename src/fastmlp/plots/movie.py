@@ -13,7 +13,16 @@ from ..errors import checked_count, checked_number, install_command
 from ..files import check_output, replacing
 from .curves import thinned
 from .decision import Plane, colours, draw_lines, draw_samples, paint_classes
-from .sample_checks import Samples, as_samples, class_labels, copy_of, feature_labels, has_classes, need, probabilities
+from .sample_checks import (
+    PlotSamples,
+    as_samples,
+    class_labels,
+    copy_of,
+    feature_labels,
+    has_classes,
+    need,
+    probabilities,
+)
 from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, legend, log_axis, named, percent
 
 SNAPSHOTS = "a fastmlp.Snapshots that was among the callbacks of a fit, fit(..., callbacks=[snapshots])"
@@ -76,7 +85,7 @@ def animation(
 class _Stage:
     """The figure of which frames are taken. What never changes is drawn once, and kept as a background."""
 
-    def __init__(self, net: Any, samples: Samples, plane: Plane, history: Any, labels: list[str], ax: Any):
+    def __init__(self, net: Any, samples: PlotSamples, plane: Plane, history: Any, labels: list[str], ax: Any):
         self.net, self.samples, self.plane, self.history, self.labels = net, samples, plane, history, labels
         self.curve: Any = None
         if ax is None:

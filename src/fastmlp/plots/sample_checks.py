@@ -15,7 +15,7 @@ from .style import plain
 LONGEST = 24  # letters of a class's name, and half of those of an input's
 
 
-class Samples(NamedTuple):
+class PlotSamples(NamedTuple):
     """Checked samples. targets and classes are None where there is no y, classes also where targets are no classes.
 
     X : (n_samples, n_features)
@@ -52,16 +52,16 @@ def opened(model: Any, y: Any = None, labels: Any = None) -> tuple[Any, Any, Any
     return net, y, classes if labels is None else labels
 
 
-def as_samples(net: Any, X: Any, y: Any = None) -> Samples:
+def as_samples(net: Any, X: Any, y: Any = None) -> PlotSamples:
     """Samples for an MLP or a Population; the errors for bad ones are those of fit."""
     network = net.network
     features = as_features(X, network.n_features, net.dtype)
     if y is None:
-        return Samples(features)
+        return PlotSamples(features)
     targets = as_targets(y, network, net.dtype, len(features))
     metric = metric_of(targets, network)
     exclusive = metric == METRIC_ARGMAX or (metric == METRIC_THRESHOLD and network.n_outputs == 1)
-    return Samples(features, targets, class_numbers(targets, network, metric) if exclusive else None)
+    return PlotSamples(features, targets, class_numbers(targets, network, metric) if exclusive else None)
 
 
 def need(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
@@ -77,7 +77,7 @@ def need(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
     return thing
 
 
-def one_output(network: Network, samples: Samples, k: int) -> Samples:
+def one_output(network: Network, samples: PlotSamples, k: int) -> PlotSamples:
     """The samples with the targets of output k alone, and its two classes where it is a label.
 
     Raises
@@ -91,11 +91,11 @@ def one_output(network: Network, samples: Samples, k: int) -> Samples:
         return samples
     targets = samples.targets[:, [k]]
     if metric_of(samples.targets, network) == METRIC_NONE:
-        return Samples(samples.X, targets)
-    return Samples(samples.X, targets, (targets[:, 0] == network.output_row.high).astype(np.int64))
+        return PlotSamples(samples.X, targets)
+    return PlotSamples(samples.X, targets, (targets[:, 0] == network.output_row.high).astype(np.int64))
 
 
-def has_classes(network: Network, samples: Samples) -> bool:
+def has_classes(network: Network, samples: PlotSamples) -> bool:
     """Whether outputs are to be read as classes: so say the targets or, without any, a bounded output."""
     if samples.targets is not None:
         return metric_of(samples.targets, network) != METRIC_NONE
@@ -114,7 +114,7 @@ def probabilities(network: Network, outputs: np.ndarray) -> np.ndarray:
     return np.concatenate([1.0 - share, share], axis=-1) if outputs.shape[-1] == 1 else share
 
 
-def need_classes(net: Any, X: Any, y: Any, picture: str) -> Samples:
+def need_classes(net: Any, X: Any, y: Any, picture: str) -> PlotSamples:
     """As as_samples, for pictures of classifiers.
 
     Raises

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import validation as border
-from ..devices import in_kind, library_of, on_device_of
+from ..devices import device_context, library_of, to_library_of
 from ..errors import checked_count
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..network.spec import Network
@@ -25,7 +25,7 @@ def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) 
     row = network.loss_row
     a = outputs.astype(np.float64)
     logits = a
-    if row.natural:  # these losses are written in logits: go back through the output activation
+    if row.delta_is_wrt_logit:  # these losses are written in logits: go back through the output activation
         a = np.clip(a, TINY, None if network.output_row.name == "exponential" else 1.0 - TINY)
         logits = np.log(a) - np.log1p(-a) if network.output_row.name == "sigmoid" else np.log(a)
     losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
@@ -57,13 +57,13 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
     """(n_samples, n_outputs), of X's kind: the weighted mean of these nets' outputs, a few nets at a time."""
     total = None
     for part, outputs in outputs_in_parts(population, X, members):
-        with on_device_of(outputs):
+        with device_context(outputs):
             library = library_of(outputs)
             share = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)
             total = share if total is None else total + share
     assert total is not None
-    with on_device_of(total):
-        return in_kind((total / weights.sum()).astype(population.dtype), X)
+    with device_context(total):
+        return to_library_of((total / weights.sum()).astype(population.dtype), X)
 
 
 def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:

@@ -9,16 +9,25 @@ import numpy as np
 from ..data.population_data import Strides, own_data
 from ..devices import Device, backend, device_of
 from ..errors import shown
-from ..execution.buffer_cache import leftovers
+from ..execution.buffer_cache import buffers
 from ..execution.dispatch import EVALUATION_ROWS, LANES, choose_nets_evaluation, lane_threads
 from ..execution.plan import Plan, describe_net, nets_work
-from ..kernels.structs import ALL_RIGHT, CONVERGED, NET_HYPER, NO_EPOCH, NOT_SAID, RUNNING, Data, Nets
+from ..kernels.structs import (
+    ALL_RIGHT,
+    CONVERGED,
+    NET_HYPER,
+    NO_EPOCH,
+    RUNNING,
+    UNKNOWN_TARGET,
+    PopulationState,
+    Samples,
+)
 from ..network.spec import Network
-from .fit import Outcome, Task
+from .fit import PopulationOutcome, PopulationTask
 
 
-def judge_nets(
-    network: Network, device: Device, params: np.ndarray, data: Data, strides: Strides = (0, 0, 0),
+def evaluate_nets(
+    network: Network, device: Device, params: np.ndarray, data: Samples, strides: Strides = (0, 0, 0),
     members: np.ndarray | None = None, output: np.ndarray | None = None,
 ):  # fmt: skip
     """(loss, share right) of the nets with these numbers, all if None, from params (n_nets, n_params).
@@ -34,13 +43,13 @@ def judge_nets(
         data = module.place(data)
     streams = device_of(data.X) is None
     family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams)
-    if family == "alone":
-        return _judge_each(network, device, params, data, strides, members, output)
+    if family == "one_by_one":
+        return _evaluate_one_by_one(network, device, params, data, strides, members, output)
     loss, right = np.empty(n_nets), np.empty(n_nets)
     empty, whole = np.empty(0), np.empty(0, np.int64)
-    nets = Nets(
+    nets = PopulationState(
         n_params=n_params, params=params.reshape(-1), hyper=np.zeros(len(NET_HYPER)),
-        hyper_stride=0, n_state=0, corrects=False, penalised=False, clipped=False, mixed=any(strides),
+        hyper_stride=0, n_state=0, bias_correction=False, penalised=False, clipped=False, mixed=any(strides),
         dropout=empty, dropout_stride=0, seeds=whole,
         X_stride=strides[0], Y_stride=strides[1], weight_stride=strides[2], members=members, n_members=len(members),
         status=whole, epochs=whole, best_epochs=whole, loss=loss, right=right, best=empty,
@@ -51,7 +60,7 @@ def judge_nets(
     n_ranks = lane_threads(network, len(members), LANES, data.n_samples)
     with (
         device.on(),
-        leftovers.team_of(module, n_ranks) as team,
+        buffers.borrow_team(module, n_ranks) as team,
         nets_work(
             network, net, device, family, rows, data.n_samples, n_ranks, False, None, data.metric, params.dtype, LANES,
             "exact",
@@ -61,7 +70,7 @@ def judge_nets(
     return (loss, right) if all_of_them else (loss[members], right[members])
 
 
-def _judge_each(network, device, params, data, strides, members, output):
+def _evaluate_one_by_one(network, device, params, data, strides, members, output):
     results, size = [], data.n_samples * network.n_outputs
     padded = network.layout.padded(params.dtype)
     with device.on():
@@ -74,7 +83,7 @@ def _judge_each(network, device, params, data, strides, members, output):
     return np.array(results).reshape(-1, 2).T
 
 
-def have_learned(task: Task, outcome: Outcome) -> np.ndarray:
+def have_learned(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarray:
     """(n_nets,), whether a net met the rule of convergence; without one, whether it gets every sample right or, where
     there are no classes, whether its training has ended with a finite loss.
     """
@@ -82,9 +91,9 @@ def have_learned(task: Task, outcome: Outcome) -> np.ndarray:
         return outcome.status == CONVERGED
     done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
     if task.judges_ends:
-        unsaid = np.flatnonzero(outcome.learned == NOT_SAID)
+        unsaid = np.flatnonzero(outcome.learned == UNKNOWN_TARGET)
         if unsaid.size:
-            _, right = judge_nets(task.network, task.device, task.params, task.data, task.strides, unsaid)
+            _, right = evaluate_nets(task.network, task.device, task.params, task.data, task.strides, unsaid)
             outcome.learned[unsaid] = right >= ALL_RIGHT
         done &= outcome.learned.astype(bool)
     return done

@@ -15,7 +15,7 @@ from ..console.progress_bar import NetLines, Progress
 from ..convergence import Converged
 from ..devices import Device, backend, device_of
 from ..errors import is_per_net
-from ..execution.buffer_cache import leftovers
+from ..execution.buffer_cache import buffers
 from ..execution.dispatch import choose_lanes, choose_nets_family, lane_threads, products
 from ..execution.plan import describe_net, nets_work
 from ..kernels.formulas.update_rules import CODES
@@ -33,13 +33,13 @@ from ..kernels.structs import (
     MOST_RECORDS,
     NET_HYPER,
     NO_EPOCH,
-    NOT_SAID,
     RUNNING,
-    Course,
-    Data,
-    Goal,
-    Net,
-    Nets,
+    UNKNOWN_TARGET,
+    NetSpec,
+    PopulationState,
+    Samples,
+    StopCriteria,
+    TrainConfig,
 )
 from ..memory_check import check_memory
 from ..network.spec import Network
@@ -63,7 +63,7 @@ FIRST_CALL_OF_DEVICE = 1e10  # ... and over all nets: milliseconds of a large GP
 
 
 @dataclass
-class Outcome:
+class PopulationOutcome:
     """What training leaves of each net, arrays (n_nets,), as kernels.arguments.Nets describes them."""
 
     status: np.ndarray
@@ -77,14 +77,14 @@ class Outcome:
     records: np.ndarray  # (n_records, n_nets)
 
     @classmethod
-    def empty(cls, task: Task, record_epochs: np.ndarray) -> Outcome:
+    def empty(cls, task: PopulationTask, record_epochs: np.ndarray) -> PopulationOutcome:
         """Of nets that have not been trained. Zeros take no memory until something is written there."""
         n_nets, n_best = task.n_nets, task.n_nets if task.monitor is not None else 0
         n_judged = n_nets if task.judges_ends else 0
         status, epochs = np.zeros((2, n_nets), np.int64)  # RUNNING
         loss, right = np.full((2, n_nets), np.nan)
         best_epochs, best = np.full(n_best, -1), np.full(n_best, np.nan)
-        learned = np.full(n_judged, NOT_SAID, np.int8)
+        learned = np.full(n_judged, UNKNOWN_TARGET, np.int8)
         records = np.full((len(record_epochs), n_nets), np.nan, task.dtype)
         return cls(status, epochs, best_epochs, loss, right, best, learned, record_epochs, records)
 
@@ -98,7 +98,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Task:
+class PopulationTask:
     """One fit of a population; every value is checked."""
 
     network: Network
@@ -109,9 +109,9 @@ class Task:
     optimizer: Optimizer  # settings are numbers or arrays (n_nets,)
     l2: Any  # a number or (n_nets,)
     dropout: np.ndarray  # (n_layers,) or (n_nets, n_layers)
-    data: Data
+    data: Samples
     strides: tuple[int, int, int]  # from one net's X, Y, weight to the next one's
-    held_out: Data | None
+    held_out: Samples | None
     batch_size: int
     shuffle: bool
     factors: Callable[[np.ndarray, int], np.ndarray]
@@ -126,7 +126,7 @@ class Task:
         return len(self.params)
 
     @property
-    def net(self) -> Net:
+    def net(self) -> NetSpec:
         """What kernels know of every net, the margin of the convergence rule included."""
         row, margin = self.network.output_row, self.converged.margin if self.converged is not None else None
         return describe_net(self.network)._replace(margin=float(margin * (row.high - row.low)) if margin else 0.0)
@@ -181,7 +181,9 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     return table
 
 
-def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
+def train_together(
+    task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
+) -> None:
     """Train nets `members` for up to n_epochs. KeyboardInterrupt leaves every net as far as it had come, or with early
     stopping as it was at its best. outcome.best is of what kernels look for, the lowest: of an accuracy, the negative.
     """
@@ -196,7 +198,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
             8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
         )
     factors = factors_at(task.factors, 0, n_steps, n_steps) if scheduled else np.ones(1)
-    goal = Goal(
+    goal = StopCriteria(
         n_epochs=n_epochs,
         scheduled=scheduled,
         stop_loss=-np.inf if task.converged is None or task.converged.loss is None else float(task.converged.loss),
@@ -207,13 +209,13 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         patience=task.early_stopping.patience if task.early_stopping else 0,
         min_delta=float(task.early_stopping.min_delta) if task.early_stopping else 0.0,
     )
-    nets = Nets(
+    nets = PopulationState(
         n_params=task.network.layout.n_params,
         params=task.params.reshape(-1),
         hyper=table.reshape(-1),
         hyper_stride=table.shape[1] if len(table) > 1 else 0,
         n_state=rule.n_state,
-        corrects=rule.corrects,
+        bias_correction=rule.bias_correction,
         penalised=bool(decays.any()),
         clipped=bool(table[:, HYPER.index("clip_norm")].any()),
         mixed=any(task.strides),
@@ -229,7 +231,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
         n_nets=task.n_nets, records=outcome.records.reshape(-1),
     )  # fmt: skip
     layer_factors = task.optimizer.layer_factors(task.network.layout.shapes)
-    course = Course(
+    course = TrainConfig(
         task.batch_size, task.shuffle, 0, CODES[rule.name], np.zeros(1), factors,
         layer_factors.size > 0, layer_factors,
     )  # fmt: skip
@@ -243,7 +245,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
     n_calls, call_epochs, finished_before = 0, max(1, int(first_call / per_epoch)), progress.done
     with (
         task.device.on(),
-        leftovers.team_of(module, n_ranks) as team,
+        buffers.borrow_team(module, n_ranks) as team,
         nets_work(
             task.network, net, task.device, task.family, task.batch_size, task.data.n_samples, n_ranks, task.shuffle,
             rule, task.data.metric, task.dtype, lanes, task.precision,
@@ -273,7 +275,7 @@ def train_together(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: 
             work.collect()
 
 
-def _keep_unfinished(task: Task, outcome: Outcome, work: Any) -> None:
+def _keep_unfinished(task: PopulationTask, outcome: PopulationOutcome, work: Any) -> None:
     """What nets in training have reached; with early stopping, what each of them has had as its best."""
     for reached in work.unfinished(task.monitor is not None):
         net = reached.net
@@ -284,7 +286,7 @@ def _keep_unfinished(task: Task, outcome: Outcome, work: Any) -> None:
             outcome.best_epochs[net], outcome.best[net] = reached.best_epoch, reached.best_value
 
 
-def shown_progress(task: Task, outcome: Outcome) -> Progress:
+def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress:
     """What shows how many nets have finished: a bar or, with verbose=2, lines that say how these did."""
 
     def figures() -> str:
@@ -296,17 +298,17 @@ def shown_progress(task: Task, outcome: Outcome) -> Progress:
 
 
 def run(
-    task: Task, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
-) -> tuple[Outcome, np.ndarray, bool]:
+    task: PopulationTask, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
+) -> tuple[PopulationOutcome, np.ndarray, bool]:
     """(outcome, restarts of each net, whether Ctrl-C ended it): train all nets, those that have not converged after
     restart_after epochs again from other weights, which redraw(members, attempt) gives them.
     """
-    train = train_each if task.family == "alone" else train_together
+    train = train_each if task.family == "one_by_one" else train_together
     length = min(epochs, restart_after or epochs)
     n_attempts = -(-epochs // length)
     n_records = max(1, min(MOST_RECORDS, RECORDED // task.n_nets, length // 8))
     record_epochs = recorded_epochs(length, n_records).copy()
-    outcome = Outcome.empty(task, record_epochs)
+    outcome = PopulationOutcome.empty(task, record_epochs)
     members, attempt, interrupted = np.arange(task.n_nets), 0, False
     restarts = np.zeros(task.n_nets, np.int64)
     spent = np.zeros_like(restarts) if restart_after is not None else restarts[:0]  # epochs of earlier attempts

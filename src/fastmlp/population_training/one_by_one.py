@@ -29,7 +29,7 @@ from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 
 if TYPE_CHECKING:
-    from .fit import Outcome, Task
+    from .fit import PopulationOutcome, PopulationTask
 
 STATUS = {
     "converged": CONVERGED, "divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS,
@@ -38,7 +38,9 @@ STATUS = {
 SHOW_EVERY = 0.02  # seconds between looks at how many nets have finished
 
 
-def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int, progress: Progress) -> None:
+def train_each(
+    task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
+) -> None:
     """Train nets `members` for up to n_epochs, as many at a time as there are threads; on a GPU one after another, on
     the stream that is current here. KeyboardInterrupt leaves every net as far as it had come, or as it was at its best
     where it stops early.
@@ -52,7 +54,7 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
             waited_before = waited()
-            room = Room(task, n_epochs, stop)
+            room = NetTrainer(task, n_epochs, stop)
             try:
                 for net in waiting:  # a list's iterator gives each element to one thread
                     if stop.is_set():
@@ -85,10 +87,10 @@ def train_each(task: Task, outcome: Outcome, members: np.ndarray, n_epochs: int,
     wait_for_others(max(waits))
 
 
-class Room:
+class NetTrainer:
     """What a thread trains one net after another in."""
 
-    def __init__(self, task: Task, n_epochs: int, stop: Event):
+    def __init__(self, task: PopulationTask, n_epochs: int, stop: Event):
         self.task, self.n_epochs, self.stop = task, n_epochs, stop
         self.padded = task.network.layout.padded(task.dtype)
         self.own_settings = any(map(is_per_net, settings_of(task.optimizer).values()))
@@ -117,9 +119,9 @@ class Room:
     def leave(self) -> None:
         """All nets are trained."""
         if self.plan is not None:
-            self.plan.leave()
+            self.plan.release()
 
-    def train(self, net: int, outcome: Outcome) -> None:
+    def train(self, net: int, outcome: PopulationOutcome) -> None:
         task, history = self.task, History()
         options = Options(
             self.n_epochs, task.batch_size, task.shuffle, int(task.seeds[net]),

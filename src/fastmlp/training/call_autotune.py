@@ -23,11 +23,11 @@ MOST_PATIENCE, SLOWER = 16, 1.25
 WORTH = (0.8, 0.95)  # share of the present time per step that the other must stay below
 
 
-class Pace:
+class CallAutotuner:
     """`n_threads, n_steps = pace.next()`, then `pace.record(n_threads, n_steps, seconds)`. What fits that are alike
     have told, the next one need not find out again.
 
-    >>> pace = Pace(n_threads=2, products_per_step=1e6)
+    >>> pace = CallAutotuner(n_threads=2, products_per_step=1e6)
     >>> pace.next()
     (2, 39)
     """

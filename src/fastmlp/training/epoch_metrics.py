@@ -16,7 +16,7 @@ from ..callbacks import METRIC_SIGNS, MONITORS
 from ..data.validation import inputs_only, on_host
 from ..errors import is_number, shown, takes, unknown_name
 from ..execution.plan import Plan
-from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Data
+from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..memory_check import check_epochs
 from ..network.spec import Network
 from ..tables.metrics import roc_auc
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..mlp import MLP
 
 
-class Samples(NamedTuple):
+class MetricSamples(NamedTuple):
     """What a metric is measured on, on the host."""
 
     y_true: np.ndarray  # (n_samples, n_outputs), without label smoothing
@@ -34,23 +34,23 @@ class Samples(NamedTuple):
     middle: float  # of an output's range
 
 
-Metric = Callable[[Samples, np.ndarray], float]
+Metric = Callable[[MetricSamples, np.ndarray], float]
 
 
-def _mean(samples: Samples, values: np.ndarray) -> float:
+def _mean(samples: MetricSamples, values: np.ndarray) -> float:
     """Of values (n_samples, n_outputs) over outputs and samples."""
     return float(np.average(values.mean(axis=1, dtype=np.float64), weights=samples.weights))
 
 
-def _squared_error(samples: Samples, y_pred: np.ndarray) -> float:
+def _squared_error(samples: MetricSamples, y_pred: np.ndarray) -> float:
     return _mean(samples, np.square(y_pred - samples.y_true, dtype=np.float64))
 
 
-def _absolute_error(samples: Samples, y_pred: np.ndarray) -> float:
+def _absolute_error(samples: MetricSamples, y_pred: np.ndarray) -> float:
     return _mean(samples, np.abs(y_pred - samples.y_true))
 
 
-def _log_loss(samples: Samples, y_pred: np.ndarray) -> float:
+def _log_loss(samples: MetricSamples, y_pred: np.ndarray) -> float:
     """Cross-entropy: over the classes where they exclude each other, else the mean of the outputs' own."""
     p = y_pred.clip(eps := np.finfo(y_pred.dtype).eps, 1.0 - eps).astype(np.float64)
     y = samples.y_true
@@ -59,7 +59,7 @@ def _log_loss(samples: Samples, y_pred: np.ndarray) -> float:
     return _mean(samples, -(y * np.log(p) + (1.0 - y) * np.log1p(-p)))
 
 
-def _accuracy(samples: Samples, y_pred: np.ndarray) -> float:
+def _accuracy(samples: MetricSamples, y_pred: np.ndarray) -> float:
     y = samples.y_true
     if samples.metric == METRIC_ARGMAX:
         right = (y_pred.argmax(axis=1) == y.argmax(axis=1))[:, None]
@@ -68,11 +68,11 @@ def _accuracy(samples: Samples, y_pred: np.ndarray) -> float:
     return _mean(samples, right.astype(np.float64))
 
 
-def _roc_auc(samples: Samples, y_pred: np.ndarray) -> float:
+def _roc_auc(samples: MetricSamples, y_pred: np.ndarray) -> float:
     return roc_auc(samples.y_true[:, -1] > samples.middle, y_pred[:, -1])
 
 
-def _r2(samples: Samples, y_pred: np.ndarray) -> float:
+def _r2(samples: MetricSamples, y_pred: np.ndarray) -> float:
     centre = np.average(samples.y_true.astype(np.float64), axis=0, weights=samples.weights)
     spread = _mean(samples, np.square(samples.y_true - centre))
     return 1.0 - _squared_error(samples, y_pred) / spread if spread > 0 else float("nan")
@@ -86,7 +86,7 @@ assert METRICS.keys() == METRIC_SIGNS.keys()
 
 
 def _of_function(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
-    def measured(samples: Samples, y_pred: np.ndarray) -> float:
+    def measured(samples: MetricSamples, y_pred: np.ndarray) -> float:
         value = function(samples.y_true, y_pred)
         if not is_number(value):
             raise ValueError(f"The metric {name!r} must return a number, but it returned {shown(value)}.")
@@ -132,7 +132,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
 class Outputs:
     """Called, it gives a net's outputs (n_samples, n_outputs) for checked samples, at its present parameters."""
 
-    def __init__(self, net: MLP, data: Data):
+    def __init__(self, net: MLP, data: Samples):
         self._net, self._data = net, inputs_only(data.X.reshape(data.n_samples, -1))
         self._plan: Plan | None = None  # once the fit has chosen its device
 
@@ -155,9 +155,9 @@ class FitMetrics:
     parts : {"training": Data, "validation": Data or None}
     """
 
-    def __init__(self, metrics: Any, net: MLP, parts: dict[str, Data | None], n_epochs: int):
+    def __init__(self, metrics: Any, net: MLP, parts: dict[str, Samples | None], n_epochs: int):
         self._metrics = metrics = as_metrics(metrics)
-        self._parts: dict[str, tuple[Outputs, Samples]] = {}
+        self._parts: dict[str, tuple[Outputs, MetricSamples]] = {}
         for part, data in parts.items():
             if data is not None:
                 check_metrics(metrics, net.network, data)
@@ -188,18 +188,18 @@ class FitMetrics:
         return {"metrics": cut["training"], "validation_metrics": cut.get("validation", {})}
 
 
-def _samples(data: Data, network: Network) -> Samples:
+def _samples(data: Samples, network: Network) -> MetricSamples:
     n, s = data.n_samples, network.label_smoothing
     y = on_host(data.Y).reshape(n, -1)
     if s:
         y = ((y - s / network.n_outputs) / (1.0 - s)).astype(y.dtype)
     low, high = network.output_row.low, network.output_row.high
     middle = (low + high) / 2 if np.isfinite([low, high]).all() else 0.5
-    weights = on_host(data.weight).astype(np.float64) if data.weighted else None
-    return Samples(y, weights, data.metric, middle)
+    weights = on_host(data.weight).astype(np.float64) if data.has_weights else None
+    return MetricSamples(y, weights, data.metric, middle)
 
 
-def check_metrics(metrics: dict[str, Metric], network: Network, data: Data) -> None:
+def check_metrics(metrics: dict[str, Metric], network: Network, data: Samples) -> None:
     """A ValueError for what means nothing for these targets."""
     has_classes, range_ = data.metric != METRIC_NONE, (network.output_row.low, network.output_row.high)
     for name, metric in metrics.items():

@@ -14,10 +14,10 @@ import numpy as np
 from ..callbacks import Best
 from ..convergence import Converged
 from ..history import History
-from ..kernels.structs import METRIC_NONE, Memory
+from ..kernels.structs import METRIC_NONE, TrainState
 
 
-class Moment(NamedTuple):
+class Checkpoint(NamedTuple):
     """Where training can begin again."""
 
     epoch: int
@@ -30,7 +30,7 @@ class Kept(NamedTuple):
     """Parameters to end a fit with: these, or those after n_epochs from a moment on."""
 
     params: Any = None
-    moment: Moment | None = None
+    moment: Checkpoint | None = None
     n_epochs: int = 0
 
 
@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
     end: int
 
 
-def judge(best: Best | None, goal: Converged | None, history: History, first: int, last: int) -> Verdict:
+def score_epochs(best: Best | None, goal: Converged | None, history: History, first: int, last: int) -> Verdict:
     """The verdict on epochs first <= e < last by their records. `best` moves on with them."""
     values = history.record(best.monitor)[first:last].tolist() if best is not None else ()
     reached = None
@@ -79,7 +79,7 @@ def judge(best: Best | None, goal: Converged | None, history: History, first: in
 
 
 def write_records(
-    history: History, n: int, memory: Memory, metric: int, validated: np.ndarray, validated_metric: int | None,
+    history: History, n: int, memory: TrainState, metric: int, validated: np.ndarray, validated_metric: int | None,
     best_epoch: int | None, others: dict[str, Any],
 ) -> None:  # fmt: skip
     """Bring the history's records to those of n epochs, all of them at once.

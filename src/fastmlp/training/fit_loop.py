@@ -13,16 +13,16 @@ from ..callbacks import Best, epochs_ahead
 from ..console.progress_bar import Progress
 from ..data.finiteness import are_finite
 from ..errors import DivergenceWarning
-from ..execution.buffer_cache import leftovers
+from ..execution.buffer_cache import buffers
 from ..execution.dispatch import products
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.formulas.update_rules import CODES, MOST_STATE
 from ..kernels.jit import interrupts
-from ..kernels.structs import DIVERGED, STEPS_DONE, Course, Data, aligned_zeros
+from ..kernels.structs import DIVERGED, STEPS_DONE, Samples, TrainConfig, aligned_zeros
 from ..schedules import factors_at
-from .call_autotune import STEP, Pace
-from .epoch_records import Judged, Kept, Moment, judge, write_records
+from .call_autotune import STEP, CallAutotuner
+from .epoch_records import Checkpoint, Judged, Kept, score_epochs, write_records
 from .fit_options import Options
 from .optimizer_state import CARRIED
 
@@ -43,7 +43,7 @@ class Fit:
     """
 
     def __init__(
-        self, plan: Plan, data: Data, validation: tuple[Plan, Data] | None, params: np.ndarray, options: Options,
+        self, plan: Plan, data: Samples, validation: tuple[Plan, Samples] | None, params: np.ndarray, options: Options,
         history: History,
     ):  # fmt: skip
         self.plan, self.data, self.options, self.history = plan, plan.place(data), options, history
@@ -59,9 +59,9 @@ class Fit:
         self._validated, self._n_validated = np.empty((options.epochs if validation else 0, 2)), 0  # loss, share right
         self._empty = np.empty(0, params.dtype)
         # The last parameters known to give a finite loss, and those before a call: the same until the second call.
-        self._proven = self._before_call = self._spare = plan.kept("proven", self.memory.params.copy)
+        self._proven = self._before_call = self._spare = plan.get_or_make("proven", self.memory.params.copy)
         self._judged = Judged()
-        self._last_look: Moment | None = None
+        self._last_look: Checkpoint | None = None
         self._call_began, self._overflowed = 0, False  # with which step; whether parameters have, and not the loss
         self._ended: int | None = None  # after how many epochs, where training went on for more
         rule, default = options.early_stopping, "loss" if validation is None else "validation_loss"
@@ -72,7 +72,7 @@ class Fit:
         rule, n_padded, dtype = self.options.optimizer, len(self._host_params), self._host_params.dtype
         if self.options.state is not None:
             return self.options.state.fitted(rule, n_padded, dtype)
-        state = self.plan.kept("state", lambda: aligned_zeros((MOST_STATE, n_padded), dtype))
+        state = self.plan.get_or_make("state", lambda: aligned_zeros((MOST_STATE, n_padded), dtype))
         rule.begin(state)
         return state
 
@@ -115,8 +115,8 @@ class Fit:
         n_judges = 0 if self.validation is None else self.validation[0].n_threads
         try:
             with (
-                leftovers.team_of(module, n_judges) if n_judges else nullcontext() as judges,
-                leftovers.team_of(module, self.plan.n_threads) as team,
+                buffers.borrow_team(module, n_judges) if n_judges else nullcontext() as judges,
+                buffers.borrow_team(module, self.plan.n_threads) as team,
                 Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
             ):
                 self.history.stopped_by = self._train(team, judges, progress)
@@ -149,7 +149,7 @@ class Fit:
                 self._ended = self._judged.n_epochs
         self._ended = self._n_recorded
         if self._judged.kept is not None:
-            with leftovers.team_of(self.plan.backend, self.plan.n_threads) as team:
+            with buffers.borrow_team(self.plan.backend, self.plan.n_threads) as team:
                 self._restore_kept(team)
         self._bring_home()
         self._record(self._ended)
@@ -170,7 +170,7 @@ class Fit:
         looked, next_look = 0, 0 if looks else self.options.epochs  # epochs by the end of which somebody wants to look
         module = self.plan.backend
         n_products, n_params = products(self.plan.network, self.options.batch_size), self.memory.params.size
-        pace = self.plan.kept("pace", lambda: Pace(self.plan.n_threads, n_products, n_params))
+        pace = self.plan.get_or_make("pace", lambda: CallAutotuner(self.plan.n_threads, n_products, n_params))
         while (done := self.steps_done) < self.n_steps:
             if self.options.stop is not None and self.options.stop.is_set():
                 raise KeyboardInterrupt
@@ -217,11 +217,11 @@ class Fit:
             ahead = min(ahead, int(sqrt(share * (epoch + share))), n_steps // self.n_batches)
         return max(1, ahead)
 
-    def _now(self) -> Moment:
+    def _now(self) -> Checkpoint:
         memory = self.memory
-        return Moment(self.epochs_done, memory.params.copy(), memory.state.copy(), memory.scalars.copy())
+        return Checkpoint(self.epochs_done, memory.params.copy(), memory.state.copy(), memory.scalars.copy())
 
-    def _go_back(self, moment: Moment) -> None:
+    def _go_back(self, moment: Checkpoint) -> None:
         memory = self.memory
         memory.params[:], memory.state[:], memory.scalars[:] = moment.params, moment.state, moment.scalars
 
@@ -249,7 +249,7 @@ class Fit:
         before[:] = memory.params
         if memory.params is not self._host_params:
             state = memory.state if self.options.state is None else memory.state.copy()
-            start = Moment(self.epochs_done, before, state, memory.scalars.copy())
+            start = Checkpoint(self.epochs_done, before, state, memory.scalars.copy())
         try:
             self._run_kernel(team, n_threads, first, n_steps)
             is_finite = self._is_finite()
@@ -260,7 +260,7 @@ class Fit:
             raise
         if is_finite:
             last, self._proven = self._proven, before
-            self._spare = last if last is not before else self.plan.kept("spare", self.memory.params.copy)
+            self._spare = last if last is not before else self.plan.get_or_make("spare", self.memory.params.copy)
         else:
             self._restore_finite(first)
             self._warn_of_divergence(6)
@@ -289,7 +289,7 @@ class Fit:
 
     def _run_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         options = self.options
-        course = Course(
+        course = TrainConfig(
             batch_size=options.batch_size,
             shuffle=options.shuffle,
             seed=options.seed,
@@ -332,7 +332,7 @@ class Fit:
         best, judged = self._best, self._judged
         if best is not None:
             best.value, best.epoch = judged.value, judged.epoch  # as they were, if this was begun and interrupted
-        improved, reason, end = judge(best, self.options.converged, self.history, first, last)
+        improved, reason, end = score_epochs(best, self.options.converged, self.history, first, last)
         kept = judged.kept
         if improved is not None:
             # A full batch's loss is that of the parameters before its only step.

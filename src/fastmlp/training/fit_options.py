@@ -11,7 +11,7 @@ import numpy as np
 
 from ..callbacks import Callback, EarlyStopping
 from ..convergence import Converged
-from ..kernels.structs import Data
+from ..kernels.structs import Samples
 from ..optimizers import Optimizer
 from .optimizer_state import OptimizerState
 
@@ -40,10 +40,10 @@ class Options:
     stop: Event | None = None  # once it is set, another thread has been interrupted, and the fit ends as if it had been
 
     def description(
-        self, data: Data, validation: Data | None, n_threads: int, schedule: Any
+        self, data: Samples, validation: Samples | None, n_threads: int, schedule: Any
     ) -> Callable[[], dict[str, Any]]:
         """A function that gives the options as JSON can hold them, with the data's sizes; it does not keep the data."""
-        n_samples, weighted = data.n_samples, data.weighted
+        n_samples, weighted = data.n_samples, data.has_weights
         n_validation = 0 if validation is None else validation.n_samples
         return lambda: {
             "epochs": self.epochs,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..execution.buffer_cache import leftovers
+from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
-from ..kernels.structs import DIVERGED, HYPER, NO_UPDATE, Course, Data
+from ..kernels.structs import DIVERGED, HYPER, NO_UPDATE, Samples, TrainConfig
 
 if TYPE_CHECKING:
     from ..mlp import MLP
@@ -24,7 +24,7 @@ class Objective:
     it is inf, with a gradient of zeros.
     """
 
-    def __init__(self, net: MLP, data: Data):
+    def __init__(self, net: MLP, data: Samples):
         self._net, size = net, min(data.n_samples, ROWS)
         network = replace(net.network, dropout=(0.0,) * len(net.network.dropout))
         with net.device.on():
@@ -33,7 +33,7 @@ class Objective:
             )
             self._data = plan.place(data)
             self._memory = plan.make_memory(net.padded_params, np.empty(0, net.dtype), 1)
-        self._course = Course(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
+        self._course = TrainConfig(size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
         starts = np.arange(0, data.n_samples, size)
         self._shares = np.minimum(size, data.n_samples - starts) / data.n_samples
 
@@ -42,7 +42,7 @@ class Objective:
         net.params[:] = params
         gradient = np.zeros_like(net.params)
         memory.scalars[:, DIVERGED] = 0.0
-        with net.device.on(), leftovers.team_of(module, plan.n_threads) as team:
+        with net.device.on(), buffers.borrow_team(module, plan.n_threads) as team:
             if memory.params is not net.padded_params:
                 memory.params[:] = module.to_device(net.padded_params)
             for step, share in enumerate(self._shares):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..data.validation import inputs_only
-from ..execution.buffer_cache import leftovers
+from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
 from ..network.spec import Network
 
@@ -22,7 +22,7 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
     """
     n = len(features)
     output = np.empty((n, network.n_outputs), params.dtype)
-    last, last_n, again, last_network = leftovers.prediction
+    last, last_n, again, last_network = buffers.prediction
     alike = last is params and last_n == n and last_network is network
     if alike and again is not None:
         again(features.reshape(-1), output.reshape(-1))
@@ -31,5 +31,5 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
     plan.evaluate_alone(data, params, flat)
     if plan.n_threads == 1:  # what is kept takes longer to make than three calls without it
         again = plan.predict_again(data, params, flat) if alike else None
-        leftovers.prediction = params, n, again, network
+        buffers.prediction = params, n, again, network
     return output

@@ -15,8 +15,8 @@ from fastmlp.kernels.cpu.single_net import elementwise, optimizer_step
 from fastmlp.kernels.cpu.workspace import ROWS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.kernels.formulas.update_rules import RULES, Settings
-from fastmlp.kernels.jit.decorators import ENTRY, OPTIONS, inner
+from fastmlp.kernels.formulas.update_rules import RULES, StepSettings
+from fastmlp.kernels.jit.decorators import ENTRY, OPTIONS, helper
 from fastmlp.kernels.simd.load_store import offset
 
 FEATURES = binding.get_host_cpu_features()
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 FLOATS = np.ones(4096, np.float32)
-SETTINGS = Settings(*[np.float32(1.0)] * len(Settings._fields))
+SETTINGS = StepSettings(*[np.float32(1.0)] * len(StepSettings._fields))
 
 
 def assembly(function, *arguments):
@@ -93,7 +93,7 @@ def test_update(code):
 
 
 def test_adjust():
-    adjust = optimizer_step.adjust
+    adjust = optimizer_step.add_penalty_and_clip
 
     def run(p, g, decay):
         adjust(p, g, 0, 1024, decay, decay, decay)
@@ -199,7 +199,7 @@ def test_straight_line(sizes, lanes, most_spills, loops):
 def test_a_product_fetches_ahead_between_its_multiply_adds():
     """One line with each row of B, in the loop that has no other memory to write to: no register is spilt."""
 
-    @inner
+    @helper
     def ahead(nothing, i, tile, depth, extra):
         return nothing, 16
 

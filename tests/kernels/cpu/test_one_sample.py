@@ -34,7 +34,7 @@ OPTIMIZERS = (
 def choose(monkeypatch):
     """choose(threads, family): what follows trains so."""
 
-    def use(threads, family="per_layer"):
+    def use(threads, family="layerwise"):
         families.use(family, monkeypatch)
         monkeypatch.setattr(dispatch, "choose_threads", lambda *_: threads)
 
@@ -80,7 +80,7 @@ def test_training_is_the_reference_s(choose, samples, optimizer, sizes, hidden, 
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("family", ("per_layer", "replicas"))
+@pytest.mark.parametrize("family", ("layerwise", "layerwise_data_parallel"))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("optimizer", OPTIMIZERS[:4], ids=title)
 def test_the_same_bits_for_any_number_of_threads(choose, samples, optimizer, dtype, family):
@@ -110,7 +110,7 @@ def test_larger_batches_go_on_where_they_end(choose, samples):
     """Copies of weights, which they have, are made anew."""
     X, y, _ = samples
     found = []
-    for family in ("per_layer", "per_sample_wide"):
+    for family in ("layerwise", "batch_simd_16"):
         choose(1, family)
         net = make("float64")
         for rows in (5, 1, 14):

@@ -13,7 +13,7 @@ import fastmlp.execution.dispatch
 import fastmlp.training.objective
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.workspace import PANELS_FROM, STAYING_PARAMS
+from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS, PANELS_FROM
 
 pytestmark = pytest.mark.thinned(3)
 
@@ -21,7 +21,7 @@ TRAIN = backend.train
 DTYPES = ("float32", "float64")
 
 
-@pytest.fixture(autouse=True, params=("per_layer", "replicas"))
+@pytest.fixture(autouse=True, params=("layerwise", "layerwise_data_parallel"))
 def family(request, monkeypatch):
     families.use(request.param, monkeypatch)
     return request.param
@@ -78,7 +78,7 @@ def test_weights_that_no_cache_holds(n_threads, threads, rng):
     threads(n_threads)
     sizes = (16, 1450, 1450, 4)
     net = MLP(sizes, hidden_activation="tanh", dtype="float64", random_state=1)
-    assert net.network.layout.n_params > STAYING_PARAMS
+    assert net.network.layout.n_params > LARGE_NET_PARAMS
     reference = ReferenceMLP(sizes, ("tanh", "tanh", "identity"), "squared_error", net.params)
     X, y = rng.normal(size=(48, 16)), rng.normal(size=(48, 4))
     net.fit(X, y, epochs=2, batch_size=24, optimizer=SGD(0.1), shuffle=False, verbose=0)
@@ -209,7 +209,7 @@ def test_any_number_of_threads_gives_the_same_bits(n, name, dtype, threads, fami
     (one, recorded), *others = outcomes
     for net, history in others:
         np.testing.assert_array_equal(net.params, one.params)
-        precision = 0.0 if family == "per_layer" else 1e-6 if dtype == "float32" else 1e-13
+        precision = 0.0 if family == "layerwise" else 1e-6 if dtype == "float32" else 1e-13
         np.testing.assert_allclose(history.loss, recorded.loss, rtol=precision)
         np.testing.assert_allclose(history.accuracy, recorded.accuracy, rtol=precision)
     np.testing.assert_array_equal(outcomes[1][1].loss, outcomes[3][1].loss)

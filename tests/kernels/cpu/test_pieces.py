@@ -6,14 +6,14 @@ import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu import workspace
-from fastmlp.kernels.cpu.threads.work_stealing import take_piece
-from fastmlp.kernels.cpu.workspace import LINE_OF_COUNTS, ROWS, STAYING_PARAMS, UNIT, piece_of
+from fastmlp.kernels.cpu.threads.work_stealing import next_chunk
+from fastmlp.kernels.cpu.workspace import CHUNK_ROWS, LARGE_NET_PARAMS, LINE_OF_COUNTS, ROWS, chunk_rows
 from fastmlp.kernels.jit.decorators import OPTIONS
 
 
 @numba.njit(**OPTIONS)
 def run_take_piece(rank, n_ranks, counts, n, tried):
-    return take_piece(rank, n_ranks, counts, n, tried)
+    return next_chunk(rank, n_ranks, counts, n, tried)
 
 
 @pytest.mark.parametrize("n_ranks", (1, 2, 3, 5))
@@ -41,21 +41,24 @@ def test_ranks_that_are_equally_fast_keep_their_parts():
 
 def test_pieces_of_a_batch():
     assert (
-        piece_of(100, 100, 1) == piece_of(200, 100, 2) == piece_of(200, 100, 8) == workspace.PIECE_ROWS // ROWS * ROWS
+        chunk_rows(100, 100, 1)
+        == chunk_rows(200, 100, 2)
+        == chunk_rows(200, 100, 8)
+        == workspace.PIECE_ROWS // ROWS * ROWS
     )
-    assert piece_of(1, 100, 1) == piece_of(128, 100, 16) == ROWS
-    assert -(-(10**6) // piece_of(10**6, 100, 2)) <= workspace.MOST_PIECES + 1
-    assert piece_of(256, STAYING_PARAMS + 1, 2) == workspace.LARGE_PIECE_ROWS // ROWS * ROWS
-    assert piece_of(256, STAYING_PARAMS + 1, 8) == 32 // ROWS * ROWS
-    assert piece_of(5, STAYING_PARAMS + 1, 8) == ROWS
-    assert piece_of(5000, 100, 0) == 5000
+    assert chunk_rows(1, 100, 1) == chunk_rows(128, 100, 16) == ROWS
+    assert -(-(10**6) // chunk_rows(10**6, 100, 2)) <= workspace.MOST_PIECES + 1
+    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 2) == workspace.LARGE_PIECE_ROWS // ROWS * ROWS
+    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 8) == 32 // ROWS * ROWS
+    assert chunk_rows(5, LARGE_NET_PARAMS + 1, 8) == ROWS
+    assert chunk_rows(5000, 100, 0) == 5000
 
 
 @pytest.mark.parametrize("n_ranks", (1, 2, 16))
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 5000, 2), (784, 512, 512, 10), (64, 64, 10), (2048, 2048, 10)])
 def test_pieces_of_the_weights(sizes, n_ranks):
     """Not too large, or as small as they can be."""
-    starts = workspace.weight_pieces(list(sizes), n_ranks)
+    starts = workspace.weight_chunks(list(sizes), n_ranks)
     for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
-        assert 1 <= n <= -(-fan_in // UNIT)
-        assert fan_in * fan_out / n <= max(workspace.PIECE_WEIGHTS, UNIT * fan_out)
+        assert 1 <= n <= -(-fan_in // CHUNK_ROWS)
+        assert fan_in * fan_out / n <= max(workspace.PIECE_WEIGHTS, CHUNK_ROWS * fan_out)

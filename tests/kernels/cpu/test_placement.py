@@ -10,7 +10,7 @@ import pytest
 
 import fastmlp.kernels.cpu.threads.thread_team as team_module
 from fastmlp.kernels.cpu.threads import affinity
-from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.jit.decorators import kernel
 
 PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
@@ -22,7 +22,7 @@ def serve(orders, answers):
     answers.put(threading.get_native_id())
     while (allowed := orders.get()) is not None:
         before = os.sched_getaffinity(0)
-        affinity.set_free(allowed)
+        affinity.unpin(allowed)
         answers.put((before, os.sched_getaffinity(0)))
 
 
@@ -36,10 +36,10 @@ def test_begins_elsewhere_and_is_set_free():
         one = {min(here)}
         os.sched_setaffinity(0, one)  # so that it is known which processor is this thread's
         try:
-            assert affinity.keep_apart([thread]) is None, "there is no other one"
+            assert affinity.pin_away([thread]) is None, "there is no other one"
         finally:
             os.sched_setaffinity(0, here)
-        allowed = affinity.keep_apart([thread])
+        allowed = affinity.pin_away([thread])
         assert allowed == here
         away = os.sched_getaffinity(native)
         assert away < here
@@ -55,7 +55,7 @@ def test_one_processor_each_where_that_takes_all():
     pairs = [(SimpleQueue(), SimpleQueue()) for _ in range(len(PROCESSORS) - 1)]
     threads = [start_new_thread(serve, pair) for pair in pairs]
     natives = [answers.get(timeout=10) for _, answers in pairs]
-    allowed = affinity.keep_apart(threads)
+    allowed = affinity.pin_away(threads)
     places = [os.sched_getaffinity(native) for native in natives]
     assert all(len(place) == 1 for place in places)
     assert len(set.union(*places)) == len(threads)
@@ -66,12 +66,12 @@ def test_one_processor_each_where_that_takes_all():
 
 @needs_several
 def test_more_threads_than_other_processors_are_left_alone():
-    assert affinity.keep_apart([0] * len(PROCESSORS)) is None
+    assert affinity.pin_away([0] * len(PROCESSORS)) is None
 
 
 @needs_several
 def test_processors_that_the_process_has_lost():
-    affinity.set_free({max(PROCESSORS) + 1000})
+    affinity.unpin({max(PROCESSORS) + 1000})
     assert os.sched_getaffinity(0) == PROCESSORS
 
 
@@ -85,12 +85,12 @@ def test_a_team_keeps_ranks_apart_after_a_rest_and_leaves_them_free(monkeypatch)
     given, found = [], []
 
     def set_free(allowed):
-        affinity.set_free(allowed)
+        affinity.unpin(allowed)
         given.append(allowed)
         found.append(os.sched_getaffinity(0))
 
     monkeypatch.setattr(team_module, "set_free", set_free)
-    with Team(2) as team:
+    with ThreadTeam(2) as team:
         for rest in (0.0, inf, 0.0):  # since when: it has never worked before, it works on, it has rested
             team.run(nothing, "x", 1)
             team._at_rest = rest
@@ -100,5 +100,5 @@ def test_a_team_keeps_ranks_apart_after_a_rest_and_leaves_them_free(monkeypatch)
 
 def test_other_systems_do_without(monkeypatch):
     monkeypatch.setattr(affinity, "_set_mask", None)
-    assert affinity.keep_apart([1]) is None
-    affinity.set_free(None)
+    assert affinity.pin_away([1]) is None
+    affinity.unpin(None)

@@ -10,8 +10,8 @@ import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.gemm.gemm import make_product, nothing_after, panel_sums, plain_product
 from fastmlp.kernels.cpu.gemm.skinny_gemm import FEW, are_few, dots, sums_of_rows
 from fastmlp.kernels.cpu.single_net.elementwise import column_sums
-from fastmlp.kernels.cpu.workspace import PACK_FROM, PACK_ROWS, ROWS, K, scratch_size
-from fastmlp.kernels.jit.decorators import OPTIONS, inner
+from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS, ROWS, scratch_size
+from fastmlp.kernels.jit.decorators import OPTIONS, helper
 from fastmlp.kernels.simd.load_store import offset
 
 pytestmark = pytest.mark.thinned(3)
@@ -36,7 +36,7 @@ def run_plain_product(trans_a, m, n, k, a, lda, b, ldb, c, scratch):
     )
 
 
-@inner
+@helper
 def all_of_b_ahead(nothing, i, tile, depth, extra):
     b, width = extra
     return (offset(b, tile * depth * width), width) if i > 0 else (nothing, 0)
@@ -61,11 +61,11 @@ def run_sums(b, panels, k, n, first, last, adds, sums, sums_of_panels):
 
 SHAPES = [
     (1, 1, 1), (1, 33, 5), (ROWS, 32, 7), (ROWS + 1, 31, 9), (3, 16, 2), (2 * ROWS - 1, 100, 40),
-    (1, 300, 5), (1, 2 * PACK_FROM + 17, K + 1), (2, 2 * PACK_FROM, K + 1),
-    (PACK_ROWS, PACK_FROM, K), (PACK_ROWS + 3, PACK_FROM + 5, K + 1), (40, PACK_FROM + 17, 2 * K + 3),
+    (1, 300, 5), (1, 2 * PACK_FROM + 17, K_BLOCK + 1), (2, 2 * PACK_FROM, K_BLOCK + 1),
+    (PACK_ROWS, PACK_FROM, K_BLOCK), (PACK_ROWS + 3, PACK_FROM + 5, K_BLOCK + 1), (40, PACK_FROM + 17, 2 * K_BLOCK + 3),
 ]  # fmt: skip
 
-FEW_COLUMNS = [(1, 1, 300), (7, 1, 30), (7, 3, 100), (130, FEW, 2 * K + 300), (37, 5, K + 3), (100, 2, 16)]
+FEW_COLUMNS = [(1, 1, 300), (7, 1, 30), (7, 3, 100), (130, FEW, 2 * K_BLOCK + 300), (37, 5, K_BLOCK + 3), (100, 2, 16)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -106,17 +106,17 @@ def product_of(trans_a, a, b):
 @pytest.mark.parametrize("n", (1, 2, FEW))
 def test_few_columns_of_transposed_products_are_those_of_many(n, dtype, rng):
     """To the bit: which way is taken depends on how many rows a thread has."""
-    a, b = rng.normal(size=(K + 77, 203)).astype(dtype), np.zeros((K + 77, 40), dtype)
+    a, b = rng.normal(size=(K_BLOCK + 77, 203)).astype(dtype), np.zeros((K_BLOCK + 77, 40), dtype)
     b[:, :n] = rng.normal(size=(len(b), n))
-    assert [are_few.py_func(True, 203, columns, K) for columns in (n, 40)] == [True, False]
+    assert [are_few.py_func(True, 203, columns, K_BLOCK) for columns in (n, 40)] == [True, False]
     np.testing.assert_array_equal(product_of(True, a, b[:, :n].copy()), product_of(True, a, b)[:, :n])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", (1, 3))
 def test_a_row_of_few_columns_is_the_same_in_any_company(n, dtype, rng):
-    a, b = rng.normal(size=(9, K + 77)).astype(dtype), rng.normal(size=(K + 77, n)).astype(dtype)
-    assert are_few.py_func(False, 9, n, K)
+    a, b = rng.normal(size=(9, K_BLOCK + 77)).astype(dtype), rng.normal(size=(K_BLOCK + 77, n)).astype(dtype)
+    assert are_few.py_func(False, 9, n, K_BLOCK)
     whole = product_of(False, a, b)
     for first, last in ((0, 1), (1, 9), (3, 8)):
         np.testing.assert_array_equal(product_of(False, a[first:last].copy(), b), whole[first:last])
@@ -154,7 +154,14 @@ def test_product_that_fetches_ahead(m, n, k, in_panels, dtype, rng):
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize(
     "k, n, first, last",
-    [(1, 1, 0, 1), (7, 40, 16, 40), (K, 100, 0, 100), (2 * K + 3, 70, 32, 64), (3 * K, 70, 48, 70), (5, 33, 32, 32)],
+    [
+        (1, 1, 0, 1),
+        (7, 40, 16, 40),
+        (K_BLOCK, 100, 0, 100),
+        (2 * K_BLOCK + 3, 70, 32, 64),
+        (3 * K_BLOCK, 70, 48, 70),
+        (5, 33, 32, 32),
+    ],
 )
 def test_sums_of_columns_in_panels(k, n, first, last, adds, dtype, rng):
     """The same bits as without panels."""

@@ -9,8 +9,8 @@ import fastmlp
 import fastmlp.execution.dispatch
 import fastmlp.execution.plan
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.cpu.threads.thread_team import Team
-from fastmlp.kernels.structs import ALWAYS_REPLICAS
+from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
+from fastmlp.kernels.structs import DATA_PARALLEL_PARAMS
 
 SMALL, LARGE, WIDE = (64, 96, 64, 3), (64, 256, 200, 3), (40, 400, 500, 3)
 PAGE = 4096
@@ -25,12 +25,12 @@ def train(monkeypatch):
         ran.append((kernel.split(".")[1], arguments[0][4].copies))
         return real(team, kernel, kind, arguments)
 
-    real = Team.run_each
-    monkeypatch.setattr(Team, "run_each", run_each)
+    real = ThreadTeam.run_each
+    monkeypatch.setattr(ThreadTeam, "run_each", run_each)
 
     def run(sizes, rows, threads, far=False, **options):
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: threads)
-        monkeypatch.setattr(Team, "are_far", lambda team: far)
+        monkeypatch.setattr(ThreadTeam, "are_far", lambda team: far)
         ran.clear()
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(2 * rows + 9, sizes[0])), rng.integers(0, sizes[-1], 2 * rows + 9)
@@ -44,8 +44,8 @@ def train(monkeypatch):
 @pytest.mark.parametrize("options", ({}, {"clip_norm": 0.1}), ids=["", "clipped"])
 def test_the_same_bits_near_and_far(train, options):
     params, losses, _ = train(LARGE, 50, 1, **options)
-    assert params.size > ALWAYS_REPLICAS
-    for threads, far, kernel in ((2, False, "per_layer"), (2, True, "replicas"), (3, True, "per_layer")):
+    assert params.size > DATA_PARALLEL_PARAMS
+    for threads, far, kernel in ((2, False, "layerwise"), (2, True, "layerwise_data_parallel"), (3, True, "layerwise")):
         found, found_losses, ran = train(LARGE, 50, threads, far, **options)
         np.testing.assert_array_equal(found, params)
         np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
@@ -59,12 +59,12 @@ def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
     assert params.size > fastmlp.execution.dispatch.REPLICAS_UP_TO_PARAMS
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
-        fastmlp.execution.buffer_cache.leftovers.left.clear()  # buffers for another number of copies
+        fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies
         monkeypatch.setattr(backend, "STAYING_PARAMS", most)
         found, found_losses, ran = train(WIDE, rows, threads, far)
         np.testing.assert_array_equal(found, params)
         np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
-        assert ran == {("per_layer", copies)}
+        assert ran == {("layerwise", copies)}
 
 
 def test_small_nets_are_not_asked_where_they_are(train):
@@ -72,21 +72,25 @@ def test_small_nets_are_not_asked_where_they_are(train):
     for far in (False, True):
         params, _, ran = train(SMALL, 50, 2, far)
         np.testing.assert_array_equal(params, expected)
-        assert ran == {("replicas", 2)}
+        assert ran == {("layerwise_data_parallel", 2)}
 
 
-@pytest.mark.parametrize("sizes, kernel", [(SMALL, "replicas"), (LARGE, "per_layer")], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "sizes, kernel", [(SMALL, "layerwise_data_parallel"), (LARGE, "layerwise")], ids=["small", "large"]
+)
 def test_batches_that_leave_the_caches(train, sizes, kernel):
-    rows = fastmlp.execution.dispatch.STAYING // sum(sizes[1:]) + 100
+    rows = fastmlp.execution.dispatch.L2_DELTAS // sum(sizes[1:]) + 100
     expected, _, _ = train(sizes, rows, 1)
     params, _, ran = train(sizes, rows, 2, True)
     np.testing.assert_array_equal(params, expected)
     assert ran == {(kernel, 2)}
 
 
-@pytest.mark.parametrize("family", ("replicas", "per_sample_replicas"))
+@pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
 def test_what_ranks_write_is_a_page_apart(family):
-    network = fastmlp.MLP(SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "replicas")).network
+    network = fastmlp.MLP(
+        SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "layerwise_data_parallel")
+    ).network
     net = fastmlp.execution.plan.describe_net(network)
     work = backend.make_work(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
     state = np.zeros(2 * net.n_padded, np.float32)
@@ -107,5 +111,5 @@ def test_what_ranks_write_is_a_page_apart(family):
 
 
 def test_ranks_know_whether_they_are_far():
-    with Team(2) as team:
+    with ThreadTeam(2) as team:
         assert {team.are_far() for _ in range(3)} <= {True, False}

@@ -9,15 +9,15 @@ from tolerances import TOLERANCES
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.single_net.batch_simd_products import make_products
-from fastmlp.kernels.cpu.workspace import NARROW, WIDE
-from fastmlp.kernels.jit.decorators import OPTIONS, inner
+from fastmlp.kernels.cpu.workspace import LANES_LARGE, LANES_SMALL
+from fastmlp.kernels.jit.decorators import OPTIONS, helper
 from fastmlp.kernels.simd.load_store import load, offset, store
-from fastmlp.kernels.simd.reductions import totals, totals_of_both
+from fastmlp.kernels.simd.reductions import sum_lanes_4, sum_lanes_8
 
 pytestmark = pytest.mark.thinned(3)
 
 
-@inner
+@helper
 def doubled(y, start, size, extra):
     """What follows a product here: that it has seen all rows, each once."""
     for i in range(start, start + size):
@@ -40,8 +40,8 @@ def compiled(lanes):
     @numba.njit(**OPTIONS)
     def run_totals(x, out):
         v0, v1, v2, v3 = load(x, 0, lanes), load(x, lanes, lanes), load(x, 2 * lanes, lanes), load(x, 3 * lanes, lanes)
-        u, v = totals_of_both(v3, v2, v1, v0, v0, v1, v2, v3)
-        store(out, 0, totals(v0, v1, v2, v3))
+        u, v = sum_lanes_8(v3, v2, v1, v0, v0, v1, v2, v3)
+        store(out, 0, sum_lanes_4(v0, v1, v2, v3))
         store(out, 4, u)
         store(out, 8, v)
 
@@ -51,7 +51,7 @@ def compiled(lanes):
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("vectors", (1, 2, 3, 5))
 @pytest.mark.parametrize("n_in, n_out", [(1, 1), (2, 3), (3, 4), (5, 5), (8, 7), (9, 8)])
-@pytest.mark.parametrize("lanes", (NARROW, WIDE))
+@pytest.mark.parametrize("lanes", (LANES_SMALL, LANES_LARGE))
 def test_products(lanes, n_in, n_out, vectors, dtype, rng):
     run_dense, run_gradients, _ = compiled(lanes)
     columns = vectors * lanes
@@ -78,7 +78,7 @@ def test_products(lanes, n_in, n_out, vectors, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-@pytest.mark.parametrize("lanes", (NARROW, WIDE))
+@pytest.mark.parametrize("lanes", (LANES_SMALL, LANES_LARGE))
 def test_totals(lanes, dtype, rng):
     x, out = rng.normal(size=(4, lanes)).astype(dtype), np.full(13, 7.0, dtype)
     compiled(lanes)[2](x.ravel(), out)

@@ -24,7 +24,7 @@ SETTINGS = {
 @pytest.fixture
 def threads(monkeypatch):
     def choose(n):
-        families.use("per_sample_replicas", monkeypatch)
+        families.use("batch_simd_data_parallel", monkeypatch)
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: n)
 
     return choose

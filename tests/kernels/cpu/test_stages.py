@@ -9,7 +9,7 @@ import fastmlp
 from fastmlp import MLP, Adam, DivergenceWarning, Rprop
 from fastmlp.devices import resolve
 from fastmlp.execution import dispatch
-from fastmlp.execution.buffer_cache import leftovers
+from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.structs import parts_of
@@ -20,7 +20,7 @@ SIZES = (20, 30, 17, 3)
 STAGES = ((96, 250), (96, 195), (1200, 1501), (1200, 2401))
 
 
-@pytest.fixture(params=["per_sample_replicas", "per_layer", "replicas"])
+@pytest.fixture(params=["batch_simd_data_parallel", "layerwise", "layerwise_data_parallel"])
 def family(request, monkeypatch):
     families.use(request.param, monkeypatch)
     return request.param
@@ -31,9 +31,9 @@ def stages_of(family, monkeypatch):
     """stages_of(rows, threads=1): what follows trains in stages of so many rows, on so many threads at the most."""
 
     def choose(rows, threads=1):
-        leftovers.left.clear()
+        buffers.released.clear()
         monkeypatch.setattr(dispatch, "STAGE_ROWS", rows)
-        most = parts_of(rows) if family == "per_sample_replicas" else threads
+        most = parts_of(rows) if family == "batch_simd_data_parallel" else threads
         monkeypatch.setattr(dispatch, "choose_threads", lambda *_: min(threads, most))
 
     return choose
@@ -82,7 +82,7 @@ def test_the_same_bits_for_any_number_of_threads(family, stages_of, rows, n, dty
 def test_training_is_that_of_batches_in_one_piece(family, stages_of, optimizer, rng):
     """Its losses, hits, optimiser's state and, layer by layer, masks of dropout."""
     X, y, weight = samples(700, rng)
-    dropout = 0.0 if family == "per_sample_replicas" else 0.3
+    dropout = 0.0 if family == "batch_simd_data_parallel" else 0.3
     found = []
     for rows in (700, 96):
         stages_of(rows, 2)
@@ -108,7 +108,7 @@ def test_a_loss_that_is_no_number_in_a_later_stage_ends_it(family, stages_of, rn
 @pytest.mark.parametrize("sizes", ((64, 64, 32, 10), (2, 16, 16, 2), (100, 400, 400, 10)))
 def test_memory_does_not_grow_with_a_batch(sizes):
     def n_bytes(rows):
-        leftovers.left.clear()
+        buffers.released.clear()
         plan = Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), 10**8, rows, False, 2)
         return sum(x.nbytes for x in plan.work if isinstance(x, np.ndarray))
 
@@ -119,7 +119,7 @@ def test_memory_does_not_grow_with_a_batch(sizes):
 def test_one_thread_has_batches_of_the_smallest_nets_at_once():
     network = MLP((2, 1), loss="binary_cross_entropy").network
     rows = dispatch.STAGE_ROWS + 1000
-    assert dispatch.choose_family(network, rows) == "per_sample_wide"
+    assert dispatch.choose_family(network, rows) == "batch_simd_16"
     assert Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), rows, rows, False).work.rows == rows
     with pytest.raises(AssertionError):  # or this test would show nothing
-        assert fastmlp.execution.dispatch.stage_rows(resolve("cpu"), "per_layer", rows) == rows
+        assert fastmlp.execution.dispatch.stage_rows(resolve("cpu"), "layerwise", rows) == rows

@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.cpu.threads.thread_team as team_module
-from fastmlp.kernels.cpu.threads.barrier import all_here, meet
-from fastmlp.kernels.cpu.threads.thread_team import Team
+from fastmlp.kernels.cpu.threads.barrier import barrier_start, barrier_wait
+from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.jit.decorators import kernel
 
 
 @kernel
 def relay(rank, n_ranks, barrier, board, rounds):
     """Each round, every rank adds up what all ranks wrote in the round before: wrong if any rank runs ahead."""
-    if not all_here(barrier, n_ranks):
+    if not barrier_start(barrier, n_ranks):
         return
     meetings = 1
     for _ in range(rounds):
         total = 0
         for r in range(n_ranks):
             total += board[r]
-        meetings = meet(barrier, n_ranks, meetings)
+        meetings = barrier_wait(barrier, n_ranks, meetings)
         board[rank] = total + 1
-        meetings = meet(barrier, n_ranks, meetings)
+        meetings = barrier_wait(barrier, n_ranks, meetings)
 
 
 KIND = "board of int64"
@@ -39,7 +39,7 @@ def expected(n_ranks, rounds):
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 3])
 def test_ranks_meet(n_ranks):
-    with Team(n_ranks) as team:
+    with ThreadTeam(n_ranks) as team:
         for rounds in (1, 30):
             board = np.zeros(n_ranks, np.int64)
             team.run(relay, KIND, board, rounds)
@@ -47,7 +47,7 @@ def test_ranks_meet(n_ranks):
 
 
 def test_fewer_ranks_than_there_are():
-    with Team(3) as team:
+    with ThreadTeam(3) as team:
         board = np.zeros(3, np.int64)
         team.run(relay, KIND, board, 5, n_ranks=2)
         assert board.tolist() == [expected(2, 5)] * 2 + [0]
@@ -85,7 +85,7 @@ def test_an_interrupted_start_leaves_nobody_waiting(failing):
     failing(0, KeyboardInterrupt())
     before = threads_of_teams()  # of an evaluation that is kept
     board = np.zeros(2, np.int64)
-    with Team(2) as team, pytest.raises(KeyboardInterrupt):
+    with ThreadTeam(2) as team, pytest.raises(KeyboardInterrupt):
         team.run(relay, KIND, board, 5)
     deadline = time.monotonic() + 20
     while threads_of_teams() - before and time.monotonic() < deadline:
@@ -96,5 +96,5 @@ def test_an_interrupted_start_leaves_nobody_waiting(failing):
 
 def test_an_error_of_another_rank_is_raised(failing):
     failing(1, ZeroDivisionError("rank 1"))
-    with Team(2) as team, pytest.raises(ZeroDivisionError, match="rank 1"):
+    with ThreadTeam(2) as team, pytest.raises(ZeroDivisionError, match="rank 1"):
         team.run(relay, KIND, np.zeros(2, np.int64), 1)

@@ -12,7 +12,15 @@ from fastmlp.kernels.cpu.single_net.packed_weights import (
     transpose_to_panels,
     transpose_to_panels_past_caches,
 )
-from fastmlp.kernels.cpu.workspace import PACK_FOR_TWO, PACK_FROM, PACK_ROWS, UNIT, VECTOR_BYTES, K, packed_starts
+from fastmlp.kernels.cpu.workspace import (
+    CHUNK_ROWS,
+    K_BLOCK,
+    PACK_FOR_TWO,
+    PACK_FROM,
+    PACK_ROWS,
+    VECTOR_BYTES,
+    packed_starts,
+)
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.load_store import offset
 from fastmlp.kernels.structs import aligned_zeros
@@ -36,7 +44,7 @@ BOTH = pytest.mark.parametrize("past_caches", (0, 1))
 def check(run, w, expected):
     """In two parts, as two ranks make them; a rank's part begins at a multiple of UNIT."""
     rows, n = w.shape
-    middle, out = rows // 2 // UNIT * UNIT, aligned_zeros(expected.size, w.dtype)
+    middle, out = rows // 2 // CHUNK_ROWS * CHUNK_ROWS, aligned_zeros(expected.size, w.dtype)
     for first, last in ((0, middle), (middle, rows)):
         run(w.reshape(-1), first, last, n, rows, out)
     np.testing.assert_array_equal(out, expected)
@@ -44,7 +52,7 @@ def check(run, w, expected):
 
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (70, 48), (97, 67), (40, 2 * K + 43)])
+@pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (70, 48), (97, 67), (40, 2 * K_BLOCK + 43)])
 def test_transpose_to_panels(rows, n, dtype, past_caches, rng):
     w = rng.normal(size=(rows, n)).astype(dtype)
     check(TRANSPOSES[past_caches], w, panels_of(w.T))
@@ -52,7 +60,7 @@ def test_transpose_to_panels(rows, n, dtype, past_caches, rng):
 
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (33, 17), (70, 320), (97, 67), (2 * K + 43, 50)])
+@pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (33, 17), (70, 320), (97, 67), (2 * K_BLOCK + 43, 50)])
 def test_copy_to_panels(rows, n, dtype, past_caches, rng):
     w = rng.normal(size=(rows, n)).astype(dtype)
     check(COPIES[past_caches], w, panels_of(w))

@@ -54,7 +54,7 @@ def test_header_through_the_compiler(cuda, sizes):
         "  for (int k = 0; k < N_LAYERS; ++k) {"
         "    int* row = by_layer + 7 * k;"
         "    row[0] = width_of(k), row[1] = width_of(k + 1), row[2] = weights_at(k), row[3] = biases_at(k);"
-        "    row[4] = units_at(k), row[5] = activation_of(k), row[6] = derivative_of_z(k); }"
+        "    row[4] = units_at(k), row[5] = activation_of(k), row[6] = derivative_needs_z(k); }"
         "  numbers[0] = sizeof(T), numbers[1] = N_STATE, numbers[2] = N_PADDED, numbers[3] = COMPARES,"
         "  numbers[4] = SWITCH, numbers[5] = LOSS_WIDTH, numbers[6] = units_at(N_LAYERS); }"
     )  # fmt: skip
@@ -72,7 +72,7 @@ def test_header_through_the_compiler(cuda, sizes):
         by_layer.get().reshape(layers, 7),
         np.stack(
             [sizes[:-1], sizes[1:], described.weight_offsets, described.bias_offsets, units[:layers],
-             described.activations, described.derivative_of_z], axis=1,
+             described.activations, described.derivative_needs_z], axis=1,
         ),
     )  # fmt: skip
     assert numbers.get().tolist() == [8, 3, 96, 1, 1, sizes[-1], units[layers]]

@@ -7,9 +7,9 @@ from cuda_cases import reference_of
 from fastmlp import MLP
 from fastmlp.devices import resolve
 from fastmlp.execution.plan import Plan
-from fastmlp.kernels.structs import METRIC_NONE, METRIC_THRESHOLD, NO_UPDATE, STEPS_DONE, Course, Data
+from fastmlp.kernels.structs import METRIC_NONE, METRIC_THRESHOLD, NO_UPDATE, STEPS_DONE, Samples, TrainConfig
 
-FAMILIES = ("per_net", "per_layer")
+FAMILIES = ("small_net", "layerwise")
 SIZES = (3, 5, 2)
 
 
@@ -24,7 +24,7 @@ def make(rng, n=13, metric=METRIC_NONE, weighted=False):
     net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=0)
     X, Y = rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
     weight = np.linspace(0.5, 1.5, n) if weighted else np.empty(0)
-    return net, X, Y, Data(n, X.ravel(), Y.ravel(), weighted, weight, True, metric)
+    return net, X, Y, Samples(n, X.ravel(), Y.ravel(), weighted, weight, True, metric)
 
 
 def test_families(backend):
@@ -78,7 +78,7 @@ def test_gradient(backend, family, weighted, rng):
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
     work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
     memory = plan.make_memory(net._padded, np.zeros(0), 1)
-    course = Course(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
+    course = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
     backend.train(family, backend.Team(1), 1, plan.net, backend.place(data), course, memory, work, 0, 1)
     reference = reference_of(net.network, net.params)
     loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
@@ -102,7 +102,7 @@ def test_evaluate(backend, cuda, family, output_there, rng):
     reference = reference_of(net.network, net.params)
     outputs = reference.predict(X)
     assert sums[0] == pytest.approx(29 * reference.loss_and_gradient(X, Y)[0], rel=1e-12)
-    middle = plan.net.middle
+    middle = plan.net.class_threshold
     assert sums[1] == pytest.approx(((outputs > middle) == (middle < Y)).mean(axis=1).sum())
     np.testing.assert_allclose(backend.to_host(output).reshape(29, 2), outputs, rtol=1e-11, atol=1e-13)
     assert backend.evaluate(*arguments, np.empty(0)) == sums
@@ -113,7 +113,7 @@ def test_evaluate_without_targets(backend, family, rng):
     net, X, _, data = make(rng)
     work = backend.make_work(family, Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net, 13, 13, 1,
                              False, net.dtype, "exact")  # fmt: skip
-    bare = data._replace(Y=np.empty(0), judged=False)
+    bare = data._replace(Y=np.empty(0), has_targets=False)
     output = np.empty(26)
     assert backend.evaluate(family, backend.Team(1), None, bare, net._padded, work, 13, output) == (0.0, 0.0)
     np.testing.assert_allclose(

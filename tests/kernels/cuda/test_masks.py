@@ -10,7 +10,6 @@ import pytest
 from cuda_cases import DTYPES, Place
 
 from fastmlp import MLP
-from fastmlp.execution.buffer_cache import leftovers
 
 SIZES, ROWS = (5, 7, 6, 9, 2), 13  # no hidden layer has a multiple of four elements in a batch
 TILE = 16  # samples of a block's tile, which has room for a batch
@@ -53,7 +52,7 @@ def of_block(memory, layer):
 def test_masks_are_the_cpus(cuda, monkeypatch, returned, name, buffers, of_cuda, dtype, rates, rng):
     """Those of each fit's last step; fits have seeds of their own."""
     place = Place(name, monkeypatch)
-    leftovers.forget()  # so that the CPU's buffers are made here
+    buffers.forget()  # so that the CPU's buffers are made here
     on_cpu, on_cuda = returned("cpu.backend", "make_work"), returned(*buffers)
     X, y = rng.normal(size=(3 * ROWS, 5)), rng.normal(size=(3 * ROWS, 2))
     nets = [MLP(SIZES, dropout=rates, dtype=dtype, device=device, random_state=0) for device in ("cpu", "cuda")]

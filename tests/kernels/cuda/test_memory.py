@@ -7,7 +7,7 @@ import pytest
 from cuda_cases import Place, sizes_moved
 
 from fastmlp import MLP, SGD, Population
-from fastmlp.kernels.structs import METRIC_NONE, NET_HYPER, Data
+from fastmlp.kernels.structs import METRIC_NONE, NET_HYPER, Samples
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def memory(cuda):
 
 def data_of(n, width=3, weighted=False):
     X, Y = np.arange(n * width, dtype=np.float32), np.ones(n, np.float32)
-    return Data(n, X, Y, weighted, np.ones(n if weighted else 0, np.float32), True, METRIC_NONE)
+    return Samples(n, X, Y, weighted, np.ones(n if weighted else 0, np.float32), True, METRIC_NONE)
 
 
 def test_there_and_back(memory, cuda):

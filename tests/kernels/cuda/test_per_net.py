@@ -122,7 +122,7 @@ def test_layout_of_a_block_is_the_kernels(per_net, cuda, settings, sizes):
         header = architecture.header(
             rule, per_net.padded(architecture.n_params), SHUFFLES=False, WEIGHTED=False, SCHEDULED=False,
             PENALISED=False, CLIPPED=False, LAYERED=False, VALIDATES=False, THREADS=32, TILE=tile, IN_SHARED=True,
-            SAFE_EVERY=1, JUDGED=True, PARAMS_STRIDE=architecture.n_params, ROWS=0,
+            SAFE_EVERY=1, HAS_TARGETS=True, PARAMS_STRIDE=architecture.n_params, ROWS=0,
         )  # fmt: skip
         text = per_net.text_of_shape(architecture, shape, header) + (
             'extern "C" __global__ void tell(long long* out) {'

@@ -17,7 +17,7 @@ from fastmlp.kernels.cuda.build import formula_printer
 from fastmlp.kernels.formulas import activations, counter_rng, losses
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.kernels.formulas.update_rules import MOST_STATE, RULES, Settings
+from fastmlp.kernels.formulas.update_rules import MOST_STATE, RULES, StepSettings
 from fastmlp.kernels.simd.elementary import exp
 from fastmlp.kernels.simd.vector import where
 
@@ -120,13 +120,13 @@ def test_rule(code, row, dtype, cuda, rng):
     expected, found, reference_state = p, p.astype(dtype), {}
     for t, g in enumerate(gradients):
         expected = reference_optimizers.RULES[name](expected, g, reference_state, errors[t], rate, **hyper)
-        now = dict.fromkeys(Settings._fields, 0.0) | {k: v for k, v in hyper.items() if k in Settings._fields}
-        now |= {"learning_rate": rate, "decay": 1.0, "root_correction": 1.0}
-        if row.corrects:
+        now = dict.fromkeys(StepSettings._fields, 0.0) | {k: v for k, v in hyper.items() if k in StepSettings._fields}
+        now |= {"learning_rate": rate, "decay": 1.0, "inv_sqrt_bias_correction2": 1.0}
+        if row.bias_correction:
             now["learning_rate"] /= 1 - hyper["beta1"] ** (t + 1)
-            now["root_correction"] = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
+            now["inv_sqrt_bias_correction2"] = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
         now["worse"] = float(t > 0 and errors[t] > errors[t - 1])
-        h = np.array([now[field] for field in Settings._fields], dtype)
+        h = np.array([now[field] for field in StepSettings._fields], dtype)
         found, _, state, _ = run(cuda, "update", dtype, np.int32(code), found, g.astype(dtype), state, h, n=n)
         tolerance = TOLERANCES["training", dtype]
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)

@@ -7,7 +7,7 @@ from reference_random import epoch_order
 
 import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Population
-from fastmlp.kernels.structs import METRIC_NONE, Course, Data
+from fastmlp.kernels.structs import METRIC_NONE, Samples, TrainConfig
 
 pytestmark = pytest.mark.thinned(3)
 
@@ -17,7 +17,7 @@ SIZES = (5, 7, 2)
 def data_of(n, on_device=None, weighted=True):
     X, Y, weight = np.arange(n * 3.0), np.arange(n * 2.0) + 0.5, np.linspace(0.5, 1.5, n)
     X, Y, weight = ((on_device or np).asarray(array, np.float32) for array in (X, Y, weight))
-    return Data(n, X, Y, weighted, weight, True, METRIC_NONE)
+    return Samples(n, X, Y, weighted, weight, True, METRIC_NONE)
 
 
 def batches_of(size):
@@ -38,7 +38,7 @@ def module(cuda):
 
 
 def course(size, shuffle, seed=2**62 + 3):
-    return Course(size, shuffle, seed, 0, np.zeros(0), np.ones(1), False, np.zeros(0))
+    return TrainConfig(size, shuffle, seed, 0, np.zeros(0), np.ones(1), False, np.zeros(0))
 
 
 TICK = 'extern "C" __global__ void tick(void* clock) { ++*(long long*)clock; }'
@@ -92,7 +92,7 @@ def test_orders_bit_by_bit(module, cuda, n, size, shuffle):
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 257, 20_000])
 def test_orders_of_any_length_by_threads_in_any_order(module, cuda, request, n, threads):
     """A step comes into its list whenever its thread does; the order is the same."""
-    data = Data(n, cuda.zeros(1, np.float32), None, False, None, False, METRIC_NONE)
+    data = Samples(n, cuda.zeros(1, np.float32), None, False, None, False, METRIC_NONE)
     if threads:
         request.getfixturevalue("emulated_cuda").settings.order = threads
     for epoch in (0, 7):
@@ -124,7 +124,7 @@ def test_batches_of_an_evaluation_are_views(module, cuda):
 
 
 def test_what_is_not_there_is_nothing(module, cuda):
-    data = data_of(10, cuda)._replace(weighted=False, judged=False)
+    data = data_of(10, cuda)._replace(has_weights=False, has_targets=False)
     assert batches_of(4).in_order(data, 4, 4)[1:] == (None, None)
 
 
@@ -223,15 +223,15 @@ def test_streaming_in_many_calls(be_late, streaming, monkeypatch, late, shuffle,
 def test_streamed_samples_cross_a_batch_at_a_time(streaming, monkeypatch, rng):
     """Never all of them at once: what is on the device is two batches."""
     Place("layers", monkeypatch)
-    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
+    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
-    sizes, begin = [], Turns.__init__
+    sizes, begin = [], DoubleBuffer.__init__
 
     def made(self, n, dtype):
         sizes.append(n)
         begin(self, n, dtype)
 
-    monkeypatch.setattr(Turns, "__init__", made)
+    monkeypatch.setattr(DoubleBuffer, "__init__", made)
     X, y = rng.normal(size=(400, 5)), rng.normal(size=(400, 2))
     MLP(SIZES, device="cuda", random_state=3).fit(X, y, epochs=1, batch_size=10, verbose=0)
     assert sizes == [64 + 64]  # 50 inputs and 20 targets, each from a whole line on
@@ -240,7 +240,7 @@ def test_streamed_samples_cross_a_batch_at_a_time(streaming, monkeypatch, rng):
 @pytest.mark.parametrize("kind", ["layers", "narrow", "evaluation"])
 def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monkeypatch, kind, rng):
     """On another stream than the kernels', so that it crosses over while they work."""
-    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
+    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
     from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
 
@@ -248,7 +248,7 @@ def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monke
         "layers": (LayersWork, "gradient", 5), "narrow": (NarrowWork, "gradient", 5),
         "evaluation": (LayersWork, "forward", 3),
     }[kind]  # fmt: skip
-    place, events, send, use = Place("layers", monkeypatch), [], Turns.send, getattr(owner, name)
+    place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(owner, name)
 
     def sent(self, turn, n):
         assert self._stream.ptr != cuda.cuda.get_current_stream().ptr
@@ -265,7 +265,7 @@ def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monke
     if kind == "evaluation":
         net.fit(X, y, epochs=1, batch_size=10, verbose=0)
     monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 10)
-    monkeypatch.setattr(Turns, "send", sent)
+    monkeypatch.setattr(DoubleBuffer, "send", sent)
     monkeypatch.setattr(owner, name, used)
     if kind == "evaluation":
         net.predict(X)
@@ -355,23 +355,23 @@ def test_no_room_for_a_batch_of_samples(emulated_cuda, streaming, monkeypatch, r
 def test_buffers_may_have_been_in_use_before(emulated_cuda, cuda):
     """Memory that is handed out again may have kernels under way: nothing is copied there before they are done."""
     from fastmlp.kernels.cuda.build.module import compiled
-    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
+    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
     counter = cuda.zeros(1, np.int64)
     emulated_cuda.settings.late = "null"
     compiled(TICK)["tick"]((1,), 1, counter)
     assert not cuda.cuda.get_current_stream().done
-    turns = Turns(4, np.dtype(np.float32))
+    turns = DoubleBuffer(4, np.dtype(np.float32))
     turns.send(0, 4)
     assert cuda.cuda.get_current_stream().done
 
 
 def test_buffers_are_left_when_nothing_is_under_way_to_them(emulated_cuda, cuda):
     """As when a fit is interrupted between a copy and its use."""
-    from fastmlp.kernels.cuda.runtime.host_streaming import Turns
+    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
     emulated_cuda.settings.late = "all"
-    turns = Turns(4, np.dtype(np.float32))
+    turns = DoubleBuffer(4, np.dtype(np.float32))
     turns.send(1, 4)
     stream = turns._stream
     assert not stream.done

@@ -27,7 +27,7 @@ from fastmlp import MLP, SGD, Adam, Quickprop
 from fastmlp.devices import resolve
 from fastmlp.execution.plan import Plan, describe_net
 from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
-from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Course, Data
+from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Samples, TrainConfig
 from fastmlp.schedules import Cosine
 
 pytestmark = pytest.mark.thinned(3)
@@ -254,12 +254,12 @@ def test_order_bit_by_bit(cuda):
     network, n = make().network, 600
     work = small_net.SingleWork(describe_net(network), 64, n, True, np.dtype(np.float32))
     X, y, _ = samples(n)
-    data = Data(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
+    data = Samples(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
     n_batches, seed = -(-n // 64), 2**61 + 5
     plan = Plan.for_training(network, resolve("cuda"), np.dtype(np.float32), n, 64, True)
     memory = plan.make_memory(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
     for epoch in (0, 7):
-        course = Course(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
+        course = TrainConfig(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
         work.train(data, course, memory, epoch * n_batches, n_batches)
         np.testing.assert_array_equal(work._order.get(), epoch_order(n, seed, epoch))
         assert memory.scalars[0, STEPS_DONE] == (epoch + 1) * n_batches

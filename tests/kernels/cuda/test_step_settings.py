@@ -5,17 +5,17 @@ import pytest
 
 from fastmlp import SGD, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.kernels.cuda.runtime.optimizer_settings import step_settings
-from fastmlp.kernels.formulas.update_rules import CODES, Settings
-from fastmlp.kernels.structs import Course
+from fastmlp.kernels.formulas.update_rules import CODES, StepSettings
+from fastmlp.kernels.structs import TrainConfig
 
 
 def course_of(optimizer, factors):
     factors = np.asarray(factors, float)
-    return Course(4, False, 0, CODES[optimizer.rule.name], optimizer.hyper, factors, False, np.zeros(0))
+    return TrainConfig(4, False, 0, CODES[optimizer.rule.name], optimizer.hyper, factors, False, np.zeros(0))
 
 
 def columns(table):
-    return dict(zip(Settings._fields, table.T, strict=True))
+    return dict(zip(StepSettings._fields, table.T, strict=True))
 
 
 def test_rate_and_decay_follow_the_schedule():
@@ -24,7 +24,7 @@ def test_rate_and_decay_follow_the_schedule():
     np.testing.assert_allclose(found["learning_rate"], 0.2 * factors, rtol=1e-15)
     np.testing.assert_allclose(found["decay"], 1 - 0.2 * factors * 0.3, rtol=1e-15)
     np.testing.assert_array_equal(found["momentum"], 0.7)
-    np.testing.assert_array_equal(found["root_correction"], 1.0)
+    np.testing.assert_array_equal(found["inv_sqrt_bias_correction2"], 1.0)
     np.testing.assert_array_equal(found["worse"], 0.0)
 
 
@@ -34,7 +34,7 @@ def test_corrections(optimizer):
     factors, t = np.array([1.0, 0.5, 0.25, 0.125]), np.arange(1, 5)
     found = columns(step_settings(course_of(optimizer, factors), np.ones(2), 4))
     np.testing.assert_allclose(found["learning_rate"], 0.1 * factors / (1 - 0.8**t), rtol=1e-14)
-    np.testing.assert_allclose(found["root_correction"], 1 / np.sqrt(1 - 0.99**t), rtol=1e-14)
+    np.testing.assert_allclose(found["inv_sqrt_bias_correction2"], 1 / np.sqrt(1 - 0.99**t), rtol=1e-14)
     np.testing.assert_allclose(found["decay"], 1 - 0.1 * factors * optimizer.weight_decay, rtol=1e-15)
 
 
@@ -56,4 +56,4 @@ def test_every_setting_has_its_column(optimizer):
     found = columns(step_settings(course_of(optimizer, np.ones(2)), np.ones(2), 2))
     for name in ("growth", "shrink", "smallest", "biggest", "beta2", "epsilon", "learning_rate"):
         np.testing.assert_array_equal(found[name], getattr(optimizer, name, 0.0))
-    np.testing.assert_array_equal(found["root_correction"], 1.0)
+    np.testing.assert_array_equal(found["inv_sqrt_bias_correction2"], 1.0)
