@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "helpers")]
 os.environ["FASTMLP_CHECK_TYPES"] = "1"  # kernels are then called with what they were compiled for, or a test fails
 
 
@@ -38,7 +38,7 @@ def pytest_sessionstart(session):
     config = session.config
     if hasattr(config, "workerinput") or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
-    program = Path(__file__).with_name("first_kernels.py")
+    program = Path(__file__).parent / "helpers" / "first_kernels.py"
     processes = [subprocess.Popen([sys.executable, program, dtype]) for dtype in ("float32", "float64")]
     failed = [process.args for process in processes if process.wait()]
     if failed:

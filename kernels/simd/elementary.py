@@ -3,9 +3,9 @@
 llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
 reduction and a polynomial: no branch, no table that is not in registers. They are off by up to 4 units in the last
 place (in float32 sigmoid 3.9, softplus 3.7, tanh 3.2, log and log1p 1.9, exp 1.7), but for normal_cdf: for |z| <= 6 by
-up to 17 in float32, where z is near -6, and by 126 in float64, where it is near 0. tests/kernels/test_elementary.py
-measures them. NaN stays NaN. exp is 0 never: below the smallest normal number it returns about 2 * that number; nor is
-sigmoid, whose floor is the smallest normal number.
+up to 17 in float32, where z is near -6, and by 126 in float64, where it is near 0.
+tests/unit/kernels/simd/test_elementary.py measures them. NaN stays NaN. exp is 0 never: below the smallest normal
+number it returns about 2 * that number; nor is sigmoid, whose floor is the smallest normal number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
 Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.

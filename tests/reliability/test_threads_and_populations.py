@@ -1,7 +1,6 @@
 """Seeded configurations: every number of threads gives parameters of the same bits, and a net of a population is that
 net alone, up to rounding; the net alone is the reference in float64, where that can follow."""
 
-import families
 import numpy as np
 import pytest
 import reference_optimizers

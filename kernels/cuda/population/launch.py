@@ -20,7 +20,7 @@ from ..build.net_constants import Architecture
 from ..build.structs import FORMATS, JOB
 
 # Numbers a thread keeps in registers (parameters, gradients and state), by the bytes of each. What else it needs leaves
-# no room for more: tests/kernels/cuda/test_nvrtc_tables.py says how much the largest nets spill.
+# no room for more: tests/unit/kernels/cuda/test_nvrtc_tables.py says how much the largest nets spill.
 MOST_IN_THREAD = {4: 180, 8: 75}
 PER_THREAD = 128  # threads of a block of nets
 PADDING = 16

@@ -1,0 +1,26 @@
+"""Compiles the kernels of one dtype that most tests need: `python tests/helpers/first_kernels.py float32`.
+
+Before a run of all tests a process per dtype does this (conftest.py): kernels of one dtype share most of their helpers,
+and processes that need the same kernel at the same time would wait for one another.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
+
+from ship import NETS, POPULATIONS, use_net, use_population  # noqa: E402
+
+BATCH_OF_ONE = (300, 300, 300, 10), 2, 1
+
+
+def main(dtype: str) -> None:
+    for sizes, rows, batch in (*NETS, BATCH_OF_ONE):
+        use_net(dtype, sizes, rows, batch)
+    for population in POPULATIONS:
+        use_population(dtype, *population)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

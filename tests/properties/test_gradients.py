@@ -1,0 +1,112 @@
+"""Every activation, loss, dtype and kernel family against the float64 reference and against central differences."""
+
+import itertools
+
+import numpy as np
+import pytest
+from reference import ReferenceMLP
+from tolerances import TOLERANCES
+
+from fastmlp import MLP
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.network.spec import ELEMENTWISE
+
+DTYPES = ("float32", "float64")
+PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
+
+
+def targets_for(loss, output, n, k, rng):
+    if loss == "softmax_cross_entropy":
+        return np.eye(k)[rng.integers(0, k, n)]
+    if loss == "binary_cross_entropy":
+        return rng.integers(0, 2, (n, k)).astype(float)
+    if loss == "poisson":
+        return rng.poisson(1.5, (n, k)).astype(float)
+    if loss == "atanh_error":
+        return rng.random((n, k)) - (output != "sigmoid") * 0.5
+    return rng.normal(size=(n, k)) * 0.4
+
+
+def net_and_reference(sizes, hidden, loss, output, dtype, **settings):
+    net = MLP(
+        sizes, hidden_activation=hidden, loss=loss, output_activation=output, dtype=dtype, random_state=3, **settings
+    )
+    net.params[:] = np.random.default_rng(7).normal(size=net.params.shape) * 0.5
+    reference_settings = {key: settings[key] for key in ("l2", "huber_delta") if key in settings}
+    names = [ACTIVATIONS[code].name for code in net.network.activation_codes]
+    return net, ReferenceMLP(sizes, names, loss, net.params, **reference_settings)
+
+
+@pytest.fixture(params=families.FAMILIES)
+def family(request, monkeypatch):
+    """Every net of the test runs in this kernel family, whatever its size."""
+    families.use(request.param, monkeypatch)
+    return request.param
+
+
+def assert_same_gradient(net, reference, X, y, dtype, **weights):
+    loss, gradient = net.loss_and_gradient(X, y, **weights)
+    if "sample_weight" in weights:
+        weights = {"weight": weights["sample_weight"] / weights["sample_weight"].mean()}
+    expected_loss, expected = reference.loss_and_gradient(X, y, **weights)
+    tolerance = TOLERANCES["gradient", dtype]
+    assert loss == pytest.approx(expected_loss, rel=tolerance, abs=tolerance)
+    np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.hidden])
+def test_hidden_activation(family, hidden, dtype, rng):
+    net, reference = net_and_reference((5, 7, 19, 3), hidden, "squared_error", "identity", dtype)
+    X, y = rng.normal(size=(9, 5)), rng.normal(size=(9, 3))
+    assert_same_gradient(net, reference, X, y, dtype)
+    np.testing.assert_allclose(
+        net.predict(X), reference.predict(X), rtol=TOLERANCES["value", dtype], atol=TOLERANCES["value", dtype]
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss, output", PAIRS)
+@pytest.mark.parametrize("k", (1, 3, 17))
+def test_loss_and_output(family, loss, output, k, dtype, rng):
+    if loss == "softmax_cross_entropy" and k == 1:
+        k = 2
+    net, reference = net_and_reference((4, 6, k), "tanh", loss, output, dtype)
+    X, y = rng.normal(size=(21, 4)), targets_for(loss, output, 21, k, rng)
+    assert_same_gradient(net, reference, X, y, dtype)
+
+
+@pytest.mark.parametrize(
+    "sizes, n", list(itertools.product([(1, 1), (3, 2), (2, 2, 2, 1), (16, 16, 16), (33, 17, 5)], [1, 4, 5, 33]))
+)
+def test_shapes(family, sizes, n, rng):
+    net, reference = net_and_reference(sizes, "sigmoid", "squared_error", "sigmoid", "float64", l2=0.1)
+    assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.random((n, sizes[-1])), "float64")
+
+
+@pytest.mark.parametrize("k", (1, 4))
+def test_sample_weight(family, k, rng):
+    net, reference = net_and_reference((3, 5, k), "gelu", "huber", "identity", "float64", huber_delta=0.3)
+    X, y, w = rng.normal(size=(37, 3)), rng.normal(size=(37, k)), rng.random(37) * (rng.random(37) > 0.3)
+    assert_same_gradient(net, reference, X, y, "float64", sample_weight=w)
+
+
+def test_gradient_in_blocks(family, rng, monkeypatch):
+    """Data of more rows than are taken at a time."""
+    monkeypatch.setattr("fastmlp.training.objective.ROWS", 10)
+    net, reference = net_and_reference((3, 5, 2), "relu", "squared_error", "identity", "float64", l2=0.2)
+    assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
+
+
+def test_central_differences(family, rng):
+    net, _ = net_and_reference((3, 4, 2), "silu", "softmax_cross_entropy", "softmax", "float64", l2=0.05)
+    X, y = rng.normal(size=(6, 3)), rng.integers(0, 2, 6)
+    _, gradient = net.loss_and_gradient(X, y)
+    for i in range(len(net.params)):
+        before, losses = net.params[i], []
+        for shift in (1e-6, -1e-6):
+            net.params[i] = before + shift
+            losses.append(net.loss_and_gradient(X, y)[0])
+        net.params[i] = before
+        assert gradient[i] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-5, abs=1e-8)

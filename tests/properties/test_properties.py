@@ -1,0 +1,83 @@
+"""Nets of random shape: what must hold for each of them."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import ReferenceMLP
+from tolerances import TOLERANCES
+
+from fastmlp import MLP, SGD
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.network.spec import ELEMENTWISE
+
+PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
+HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
+
+some = settings(
+    deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@st.composite
+def tasks(draw):
+    """(net, reference, X, y): up to three hidden layers of up to 40 units, up to 40 samples, float64."""
+    loss, output = draw(st.sampled_from(PAIRS))
+    widths = st.integers(1, 40)
+    sizes = (draw(widths), *draw(st.lists(widths, max_size=3)), draw(st.integers(2 if output == "softmax" else 1, 20)))
+    hidden = [draw(st.sampled_from(HIDDEN)) for _ in sizes[1:-1]]
+    n, rng = draw(st.integers(1, 40)), np.random.default_rng(draw(st.integers(0, 1000)))
+    net = MLP(
+        sizes, hidden_activation=hidden, output_activation=output, loss=loss, dtype="float64",
+        l2=draw(st.sampled_from([0.0, 0.1])), random_state=draw(st.integers(0, 100)),
+    )  # fmt: skip
+    reference = ReferenceMLP(sizes, (*hidden, output), loss, net.params, l2=net.network.l2)
+    y = rng.random((n, sizes[-1]))
+    if output == "softmax":
+        y /= y.sum(axis=1, keepdims=True)
+    return net, reference, rng.normal(size=(n, sizes[0])), y
+
+
+@pytest.fixture(params=families.FAMILIES)
+def family(request, monkeypatch):
+    families.use(request.param, monkeypatch)
+    return request.param
+
+
+@some
+@given(task=tasks())
+def test_gradient_is_the_references(family, task):
+    net, reference, X, y = task
+    loss, gradient = net.loss_and_gradient(X, y)
+    expected_loss, expected = reference.loss_and_gradient(X, y)
+    tolerance = TOLERANCES["gradient", "float64"]
+    assert loss == pytest.approx(expected_loss, rel=tolerance)
+    np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance * max(1.0, np.abs(expected).max()))
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=tolerance, atol=tolerance)
+
+
+@some
+@given(task=tasks(), data=st.data())
+def test_one_epoch_is_the_references(family, task, data):
+    """Any batch size, whether it divides the data or not, or is larger."""
+    net, reference, X, y = task
+    size = data.draw(st.integers(1, len(X) + 3))
+    net.fit(X, y, epochs=1, batch_size=size, optimizer=SGD(1e-3), shuffle=False, verbose=0)
+    for start in range(0, len(X), size):
+        rows = slice(start, start + size)
+        reference.params -= 1e-3 * reference.loss_and_gradient(X[rows], y[rows])[1]
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-9, atol=1e-9)
+
+
+@some
+@given(task=tasks(), data=st.data())
+def test_hidden_units_may_change_places(family, task, data):
+    net, _, X, _ = task
+    before = net.predict(X)
+    if len(net.weights) > 1:
+        k = data.draw(st.integers(0, len(net.weights) - 2))
+        order = data.draw(st.permutations(range(net.weights[k].shape[1])))
+        net.weights[k][:], net.biases[k][:] = net.weights[k][:, order], net.biases[k][order]
+        net.weights[k + 1][:] = net.weights[k + 1][order]
+    np.testing.assert_allclose(net.predict(X), before, rtol=1e-9, atol=1e-12)

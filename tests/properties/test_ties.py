@@ -1,0 +1,80 @@
+"""Outputs that are equal: the class is the first of them, for what counts as right as for predict_classes."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp.kernels.cpu.unrolled import single_net_lookup
+
+SIZES = (4, 7, 3)
+
+
+@pytest.fixture
+def samples(rng):
+    return rng.normal(size=(50, 4)), rng.integers(3, size=50)
+
+
+def said(net, X, y):
+    return np.mean(net.predict_classes(X) == y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_nets(family, dtype, samples, monkeypatch):
+    """All outputs equal, and two of three."""
+    families.use(family, monkeypatch)
+    X, y = samples
+    for equal in ((0, 1, 2), (0, 2), (1, 2)):
+        net = fastmlp.MLP(SIZES, loss="softmax_cross_entropy", dtype=dtype, device="cpu", init="zeros")
+        net.biases[-1][list(equal)] = 1.0
+        right = np.mean(y == equal[0])
+        assert said(net, X, y) == right
+        assert net.evaluate(X, y)["accuracy"] == pytest.approx(right)
+        weight = np.linspace(0.5, 1.5, 50)
+        assert net.evaluate(X, y, sample_weight=weight)["accuracy"] == pytest.approx(weight @ (y == equal[0]) / 50)
+        history = net.fit(X, y, epochs=1, batch_size=50, optimizer=fastmlp.SGD(1e-30), verbose=0)
+        assert history.accuracy[0] == pytest.approx(right)
+
+
+def test_more_outputs_than_a_vector_has_lanes(rng):
+    """The first of them may be in another lane than the target, or further on in the same one."""
+    y = np.arange(40) % 40
+    net = fastmlp.MLP((3, 40), loss="softmax_cross_entropy", device="cpu", init="zeros")
+    for equal in ((3, 19, 20), (20, 35, 36), (17, 18), (39,)):
+        net.biases[-1][:] = 0.0
+        net.biases[-1][list(equal)] = 1.0
+        assert net.evaluate(rng.normal(size=(40, 3)), y)["accuracy"] == pytest.approx(1 / 40)
+        assert said(net, rng.normal(size=(40, 3)), y) == 1 / 40
+
+
+def test_hidden_units_that_are_all_off(samples):
+    """As untrained nets with ReLUs and without biases have them."""
+    X, y = samples
+    for seed in range(60):
+        net = fastmlp.MLP(SIZES, loss="softmax_cross_entropy", device="cpu", random_state=seed)
+        assert net.evaluate(X, y)["accuracy"] == pytest.approx(said(net, X, y))
+
+
+@pytest.mark.parametrize("sizes", [(4, 2, 3), (4, 12, 3)], ids=["program", "loops"])
+def test_populations(sizes, samples):
+    X, y = samples
+    nets = fastmlp.Population(sizes, 64, loss="softmax_cross_entropy", device="cpu", random_state=0)
+    nets.params[:32] = 0.0
+    right = (nets.predict_classes(X) == y).mean(axis=1)
+    np.testing.assert_allclose(nets.evaluate(X, y)["accuracy"], right, rtol=1e-6)
+    result = nets.fit(X, y, epochs=1, optimizer=fastmlp.SGD(1e-30), converged="accuracy", verbose=0)
+    np.testing.assert_allclose(result.accuracy, right, rtol=1e-6)
+    assert not result.converged[:32].any()
+
+
+def test_a_program_of_one_net(monkeypatch):
+    """As its loops."""
+    X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 2, 0])
+    found = []
+    for after in (0, 2**62):
+        monkeypatch.setattr(single_net_lookup, "MAKE_AFTER", after)
+        monkeypatch.setattr(single_net_lookup, "LOAD_AFTER", after)
+        net = fastmlp.MLP((2, 2, 3), loss="softmax_cross_entropy", device="cpu", init="zeros")
+        net.biases[-1][1:] = 1.0
+        found.append(net.fit(X, y, epochs=2, optimizer=fastmlp.SGD(1e-30), shuffle=False, verbose=0).accuracy)
+    np.testing.assert_array_equal(found, 0.25)

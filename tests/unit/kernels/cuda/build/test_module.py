@@ -1,0 +1,164 @@
+"""Sources become kernels, and a launch checks what CUDA does not."""
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cuda_cases import OF_LAYERS
+
+import fastmlp.kernels.cuda
+
+TEXT = """
+typedef %s T;
+extern "C" __global__ void __launch_bounds__(64) scale(const T* __restrict__ x, long long n, double factor, int k,
+                                                       const long long* where, T* out) {
+  for (long long i = threadIdx.x; i < n; i += blockDim.x) out[i] = T(factor) * x[where[i]] + T(k);
+}
+extern "C" __global__ void fill_shared(T* out) {
+  FM_DYN_SMEM(T, memory);
+  for (int i = threadIdx.x; i < 20000; i += blockDim.x) memory[i] = T(i);
+  __syncthreads();
+  if (threadIdx.x == 0) out[0] = memory[19999];
+}
+"""
+
+
+@pytest.fixture
+def module(cuda):
+    from fastmlp.kernels.cuda.build import module
+
+    return module
+
+
+def kernel(module, dtype="float32", name="scale"):
+    return module.compiled(
+        module.text_of("include/common.cuh") + TEXT % {"float32": "float", "float64": "double"}[dtype]
+    )[name]
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_arguments_become_what_the_kernel_takes(module, cuda, dtype):
+    """Python's numbers and those of other widths are cast; arrays are passed on."""
+    x, out = cuda.asarray(np.arange(4.0), dtype), cuda.zeros(3, dtype)
+    where = cuda.asarray(np.array([3, 1, 0]))
+    kernel(module, dtype)((1,), 64, x, np.int32(3), np.float32(0.5), True, where, out)
+    assert out.get().tolist() == [2.5, 1.5, 1.0]
+
+
+def test_nothing_is_a_null_pointer(module, cuda):
+    kernel(module)((1,), 64, None, 0, 0.5, 1, None, None)
+
+
+@pytest.mark.parametrize(
+    "place, change, message",
+    [
+        (0, lambda cuda: cuda.zeros(4, "float64"), "scale: x must hold float32, but it holds float64"),
+        (4, lambda cuda: cuda.zeros(3, "int32"), "scale: where must hold int64, but it holds int32"),
+        (5, lambda cuda: np.zeros(3, "float32"), "scale: out must be a C-contiguous device array.*numpy.ndarray"),
+        (5, lambda cuda: cuda.zeros((3, 2), "float32")[:, 0], "scale: out must be a C-contiguous device array"),
+        (0, lambda cuda: cuda.zeros((3, 2), "float32").T, "scale: x must be a C-contiguous device array"),
+        (5, lambda cuda: [0.0], "scale: out must be a C-contiguous device array.*list"),
+    ],
+)
+def test_wrong_arrays_are_refused(module, cuda, place, change, message):
+    arguments = [cuda.zeros(4, "float32"), 3, 0.5, 1, cuda.zeros(3, "int64"), cuda.zeros(3, "float32")]
+    arguments[place] = change(cuda)
+    with pytest.raises(TypeError, match=message):
+        kernel(module)((1,), 64, *arguments)
+
+
+def test_wrong_numbers_are_refused(module, cuda):
+    with pytest.raises(TypeError, match="scale takes 6 arguments, but 2 came"):
+        kernel(module)((1,), 64, None, 3)
+    with pytest.raises((TypeError, ValueError)):
+        kernel(module)((1,), 64, None, "three", 0.5, 1, None, None)
+
+
+def test_more_shared_memory_than_a_block_has_by_itself(module, cuda):
+    out = cuda.zeros(1, "float32")
+    kernel(module, name="fill_shared")((1,), 32, out, shared=80_000)
+    assert out.get().tolist() == [19999.0]
+
+
+def test_one_module_per_text_and_device(module, emulated_cuda, cuda):
+    emulated_cuda.settings.n_devices = 2
+    first = module.compiled("int x;")
+    assert module.compiled("int x;") is first
+    assert module.compiled("int y;") is not first
+    with cuda.cuda.Device(1):
+        assert module.compiled("int x;") is not first
+
+
+def test_missing_kernel(module, cuda):
+    with pytest.raises(cuda.cuda.driver.CUDADriverError, match="named symbol not found"):
+        kernel(module, name="there")
+
+
+def test_a_source_is_all_its_parts_in_order(module):
+    text = module.source("// the header", "include/layout.cuh")
+    order = [text.index(part) for part in ("FM_SHARED", "namespace elementary", "// the header", "part_of")]
+    assert order == sorted(order)
+
+
+FILES = {
+    "population/per_thread.cu": {"train_nets"},
+    "population/per_block.cu": {"train_nets", "evaluate_nets"},
+    "single_net/layerwise.cu": OF_LAYERS,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_parameter_is_of_a_kind_that_is_checked(module, cuda, name):
+    """And is read from the text as the compiler reads it."""
+    text = module.text_of(name)
+    found = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(', text)
+    assert set(found) == FILES[name], "update the table, and the tests of what is new"
+    for kernel_name in found:
+        (parameters,) = re.findall(
+            rf"__global__ void (?:__launch_bounds__\([^)]*\) )?{kernel_name}\((.*?)\) \{{", text, re.S
+        )
+        checks = module.Kernel(None, text, kernel_name)._checks
+        assert len(checks) == len(parameters.split(","))
+        for parameter, check in zip(parameters.split(","), checks, strict=True):
+            if "*" not in parameter:
+                assert isinstance(check(3), np.generic), parameter
+                continue
+            assert check(None) == 0
+            with pytest.raises(TypeError, match=f"{kernel_name}: {parameter.split('*')[-1].split()[-1]} must be"):
+                check(np.zeros(3))
+            if not {"Job", "Clock"} & set(parameter.replace("*", " ").split()):
+                with pytest.raises(TypeError, match="must hold"):
+                    check(cuda.zeros(3, np.uint8))
+
+
+def test_sources_are_packaged():
+    folder = resources.files(fastmlp.kernels.cuda)
+    assert all(folder.joinpath(name).is_file() for name in FILES)
+
+
+TEXTS = """
+import hashlib, sys
+sys.path.insert(0, {folder!r})
+import cuda_emulator
+from cuda_sources import KINDS, recording
+
+with cuda_emulator.installed(), recording() as texts:
+    for kind in KINDS:
+        kind(0)
+        kind(1)
+print(*[hashlib.sha256(text.encode()).hexdigest() for text in texts])
+"""
+
+
+def test_every_process_asks_for_the_same_texts(fresh_python, monkeypatch):
+    """Or what CuPy keeps on disk would be found by chance only. Sets of strings have another order in each process."""
+    found = []
+    for seed in "12":
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        done = fresh_python(TEXTS.format(folder=str(Path(__file__).parents[4])))
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split())
+    assert len(set(found[0])) > 10
+    assert found[0] == found[1]

@@ -1,0 +1,118 @@
+"""Machine code that comes with a wheel: used where it was compiled from these sources for such a processor, and nowhere
+else.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
+
+ROOT = Path(__file__).parents[4]
+V3, V4 = cpu_features.V3, cpu_features.V4
+
+
+@pytest.mark.parametrize(
+    "features, level",
+    [(V4, "x86-64-v4"), (V3, "x86-64-v3"), (cpu_features.V2, None), ((), None),
+     (set(V4) - {"avx512bw"}, None), (set(V3) - {"fma"}, None)],
+    ids=["AVX-512", "AVX2", "SSE4", "nothing known", "some of AVX-512", "AVX2 alone"],
+)  # fmt: skip
+def test_levels(monkeypatch, features, level):
+    """A processor with some of AVX-512 has wide vectors, for which no level has code."""
+    monkeypatch.setattr(cpu_features, "FEATURES", dict.fromkeys(features, True))
+    assert cpu_features.level() == level
+
+
+def test_numba_may_be_told_of_another_processor(monkeypatch):
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2,-avx512f,+fma")
+    assert cpu_features.features() == {"avx2": True, "avx512f": False, "fma": True}
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Of what is compiled here and of what is shipped, for a processor with AVX2."""
+    for name in list(os.environ):
+        if name.startswith("NUMBA_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path / "own")
+    monkeypatch.setattr(object_cache, "sources_tag", lambda: "these sources")
+    monkeypatch.setattr(prebuilt, "FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr(prebuilt, "level", lambda: "x86-64-v3")
+    monkeypatch.setattr(sys, "platform", "linux")
+    object_cache.save(prebuilt.path_of("a kernel", "these sources", "x86-64-v3"), b"shipped")
+
+
+def test_what_is_shipped_is_found(folders):
+    assert object_cache.is_there("a kernel")
+    assert object_cache.read("a kernel") == b"shipped"
+    assert not object_cache.is_there("another kernel")
+    assert object_cache.read("another kernel") is None
+
+
+def test_what_was_compiled_here_comes_first(folders):
+    object_cache.write("a kernel", b"own")
+    assert object_cache.read("a kernel") == b"own"
+
+
+@pytest.mark.parametrize(
+    "place, name, value",
+    [(object_cache, "sources_tag", lambda: "changed sources"), (prebuilt, "level", lambda: "x86-64-v4"),
+     (prebuilt, "level", lambda: None), (prebuilt, "HEAD", 32), (sys, "platform", "darwin")],
+    ids=["sources", "wider", "no level", "objects", "system"],
+)  # fmt: skip
+def test_it_fits_or_is_not_used(folders, monkeypatch, place, name, value):
+    monkeypatch.setattr(place, name, value)
+    assert not object_cache.is_there("a kernel")
+    assert object_cache.read("a kernel") is None
+
+
+def test_who_sets_numba_gets_what_numba_makes(folders, monkeypatch):
+    monkeypatch.setenv("NUMBA_OPT", "1")
+    assert object_cache.read("a kernel") is None
+
+
+def test_a_damaged_file_is_not_used(folders):
+    path = prebuilt.path_of("a kernel", "these sources", "x86-64-v3")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert object_cache.read("a kernel") is None
+
+
+SHIP = """
+import sys
+sys.path.insert(0, "tools")
+import ship
+ship.shipped.FOLDER = ship.Path(sys.argv[1])
+ship.compile_for(sys.argv[2], [lambda: ship.use_population("float32", (2, 2, 1), 64, "relu", "squared_error", "sgd")])
+"""
+USE = """
+import sys
+sys.path.insert(0, "tools")
+import ship
+ship.shipped.FOLDER = ship.Path(sys.argv[1])
+ship.use_population("float32", (2, 2, 1), 64, "relu", "squared_error", "sgd")
+print("numba" in sys.modules)
+"""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(
+    sys.platform != "linux" or cpu_features.level() is None, reason="nothing is shipped for such a processor or system"
+)
+def test_from_sources_to_another_installation(tmp_path):
+    """Who has nothing else trains without Numba."""
+    level = cpu_features.level()
+    features = ",".join([*(f"+{name}" for name in cpu_features.LEVELS[level]), "-prefer-256-bit"])
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    clean |= {"NUMBA_CACHE_DIR": str(tmp_path / "own"), "PYTHONPATH": "src"}
+    chosen = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": features}
+    run = lambda *command, env: subprocess.run(
+        [sys.executable, "-c", *map(str, command)], env=env, cwd=ROOT, check=True, capture_output=True, text=True
+    )  # fmt: skip
+    run(SHIP, tmp_path / "shipped", level, env=clean | chosen)
+    assert list((tmp_path / "shipped").rglob(f"{level}/*.o"))
+    assert run(USE, tmp_path / "shipped", env=clean).stdout.split() == ["False"]
+    assert not (tmp_path / "own").exists()

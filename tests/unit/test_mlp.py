@@ -1,0 +1,352 @@
+"""MLP, the plain API: inputs of every kind, parameters, and what equals what. Mistakes are in test_bad_inputs.py."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from tolerances import TOLERANCES
+
+from fastmlp import MLP, SGD
+from fastmlp.kernels.jit.call import CHECK_TYPES
+
+X = np.random.default_rng(0).normal(size=(12, 3))
+Y = np.random.default_rng(1).normal(size=(12, 2))
+LABELS = np.arange(12) % 3
+
+
+def regressor(**settings):
+    return MLP((3, 5, 2), **{"hidden_activation": "tanh", "random_state": 0} | settings)
+
+
+def classifier(**settings):
+    return MLP(
+        (3, 5, 3), **{"hidden_activation": "tanh", "loss": "softmax_cross_entropy", "random_state": 0} | settings
+    )
+
+
+def trained(net, X=X, y=Y, **settings):
+    net.fit(X, y, **{"epochs": 5, "batch_size": 5, "verbose": 0} | settings)
+    return net
+
+
+# ---- inputs of every kind
+
+KINDS = {
+    "list": lambda a: a.tolist(),
+    "float16": lambda a: a.astype(np.float16),
+    "float64": lambda a: a.astype(np.float64),
+    "Fortran order": np.asfortranarray,
+    "every other": lambda a: np.repeat(np.repeat(a, 2, axis=0), 3, axis=1)[::2, ::3],
+    "reversed": lambda a: a[::-1].copy()[::-1],
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
+    "pandas": lambda a: pytest.importorskip("pandas").DataFrame(a),
+}
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_input(kind, dtype):
+    """The same numbers give the same bits, however they are stored, and from the kernels already compiled."""
+    numbers = X.astype(np.float16).astype(np.float32), Y.astype(np.float16).astype(np.float32)
+    assert CHECK_TYPES, "with it, a kernel refuses arrays of another memory layout"
+    expected = trained(regressor(dtype=dtype), *numbers)
+    given = [KINDS[kind](values) for values in numbers]
+    net = trained(regressor(dtype=dtype), *given)
+    np.testing.assert_array_equal(net.params, expected.params)
+    np.testing.assert_array_equal(net.predict(given[0]), expected.predict(numbers[0]))
+    assert net.evaluate(*given) == expected.evaluate(*numbers)
+    assert net.predict(given[0]).dtype == dtype
+
+
+def test_whole_numbers():
+    whole = np.arange(36).reshape(12, 3) % 5
+    expected = trained(classifier(), whole.astype(np.float32), LABELS)
+    for dtype in (np.int8, np.uint16, np.int64):
+        np.testing.assert_array_equal(
+            trained(classifier(), whole.astype(dtype), LABELS.astype(dtype)).params, expected.params
+        )
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_data_are_not_modified(dtype):
+    given = X.astype(dtype), Y.astype(dtype), np.linspace(1, 2, 12)
+    kept = [values.copy() for values in given]
+    net = trained(regressor(dtype=dtype, dropout=0.3), *given[:2], sample_weight=given[2], validation_fraction=0.2)
+    net.predict(given[0]), net.evaluate(*given[:2]), net.loss_and_gradient(*given[:2])
+    for values, before in zip(given, kept, strict=True):
+        np.testing.assert_array_equal(values, before)
+
+
+def test_targets_of_one_output_may_be_a_vector():
+    nets = [trained(MLP((3, 4, 1), random_state=0), X, y) for y in (Y[:, 0], Y[:, :1], Y[:, 0].tolist())]
+    assert len({net.params.tobytes() for net in nets}) == 1
+
+
+def test_labels_and_one_hot_are_one_thing():
+    nets = [trained(classifier(), X, y) for y in (LABELS, np.eye(3)[LABELS], LABELS[:, None], LABELS.astype(float))]
+    assert len({net.params.tobytes() for net in nets}) == 1
+
+
+# ---- parameters
+
+
+def test_views_write_through():
+    net = regressor()
+    net.weights[0][:] = 0.0
+    net.biases[0][:] = 0.0
+    net.weights[1][:] = 0.0
+    net.biases[1][:] = [1.5, -2.0]
+    np.testing.assert_array_equal(net.predict(X), np.tile([1.5, -2.0], (12, 1)))
+    assert np.flatnonzero(net.params).tolist() == [len(net.params) - 2, len(net.params) - 1]
+    net.params = np.zeros(len(net.params))
+    assert not net.predict(X).any()
+
+
+def test_params_are_in_the_documented_order():
+    net = regressor()
+    net.params[:] = np.arange(len(net.params))
+    assert net.weights[0].tolist() == np.arange(15).reshape(3, 5).tolist()
+    assert net.biases[0].tolist() == [15, 16, 17, 18, 19]
+    assert net.weights[1].tolist() == np.arange(20, 30).reshape(5, 2).tolist()
+    assert net.biases[1].tolist() == [30, 31]
+
+
+def test_fit_keeps_the_array_of_params():
+    net = regressor()
+    params, weight = net.params, net.weights[0]
+    before = params.copy()
+    trained(net)
+    assert net.params is params
+    assert not np.array_equal(params, before)
+    np.testing.assert_array_equal(weight.reshape(-1), params[:15])
+
+
+@pytest.mark.parametrize("duplicate", (copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))))
+def test_copies_have_parameters_of_their_own(duplicate):
+    net = trained(classifier(random_state=4), y=LABELS)
+    kept, twin = net.params.copy(), duplicate(net)
+    np.testing.assert_array_equal(twin.predict(X), net.predict(X))
+    again = trained(net, y=LABELS).params
+    np.testing.assert_array_equal(trained(twin, y=LABELS).params, again)  # the second fit of both
+    twin.params = kept
+    np.testing.assert_array_equal(twin.weights[0].ravel(), kept[:15])
+    np.testing.assert_array_equal(net.params, again)
+    twin.params[:] = 0.0
+    np.testing.assert_allclose(twin.predict(X), 1 / 3, rtol=1e-6)
+
+
+def test_reset():
+    net = regressor()
+    first = net.params.copy()
+    after = trained(net).params.copy()
+    assert net.reset() is net
+    np.testing.assert_array_equal(net.params, first)
+    np.testing.assert_array_equal(trained(net).params, after)
+
+
+def test_reset_without_a_seed():
+    net = MLP((3, 5, 2))
+    first = net.params.copy()
+    np.testing.assert_array_equal(net.reset().params, first)
+    assert not np.array_equal(MLP((3, 5, 2)).params, first)
+
+
+def test_fit_continues():
+    """Plain gradient descent has no memory: five epochs and then five are ten."""
+    settings = {"optimizer": SGD(0.05), "batch_size": None}
+    twice = trained(trained(regressor(), **settings), **settings)
+    np.testing.assert_array_equal(twice.params, trained(regressor(), epochs=10, **settings).params)
+
+
+def test_second_fit_sees_other_batches():
+    first, second = regressor(), regressor()
+    trained(second)
+    second.params[:] = first.params
+    assert not np.array_equal(trained(first).params, trained(second).params)
+
+
+# ---- same seed, same bits
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_same_seed_same_bits(family, dtype, monkeypatch):
+    families.use(family, monkeypatch)
+    histories = []
+    nets = [regressor(dtype=dtype, random_state=seed) for seed in (5, 5, 6)]
+    for net in nets:
+        histories.append(net.fit(X, Y, epochs=7, batch_size=5, validation_fraction=0.3, verbose=0))
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    np.testing.assert_array_equal(histories[0].loss, histories[1].loss)
+    np.testing.assert_array_equal(histories[0].validation_loss, histories[1].validation_loss)
+    assert not np.array_equal(nets[0].params, nets[2].params)
+
+
+def test_generators_as_random_state():
+    for make in (np.random.default_rng, np.random.RandomState):
+        one, two = make(3), make(3)
+        first = MLP((3, 5, 2), random_state=one)
+        np.testing.assert_array_equal(first.params, MLP((3, 5, 2), random_state=two).params)
+        assert not np.array_equal(first.params, MLP((3, 5, 2), random_state=one).params), "the generator moves on"
+
+
+def test_global_random_state_is_left_alone():
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    trained(regressor(random_state=None, dropout=0.2))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+# ---- shapes at the edges
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize(
+    "sizes, n, batch_size",
+    [((1, 1), 1, None), ((1, 1, 1), 5, 2), ((3, 2), 7, 3), ((2, 1, 2), 1, 1), ((2, 3, 1), 5, 100)],
+)
+def test_small_shapes(family, sizes, n, batch_size, monkeypatch, rng):
+    """One sample, one unit, no hidden layer, a batch that does not divide the data, one that is larger than it."""
+    families.use(family, monkeypatch)
+    net = MLP(sizes, hidden_activation="tanh", random_state=1)
+    x, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
+    before = net.evaluate(x, y)["loss"]
+    history = net.fit(x, y, epochs=200, batch_size=batch_size, optimizer=SGD(0.02), verbose=0)
+    assert history.epochs == 200
+    assert net.evaluate(x, y)["loss"] < before
+    assert net.predict(x).shape == (n, sizes[-1])
+    assert net.predict(x[:1]).shape == (1, sizes[-1])
+
+
+def test_no_hidden_layer_solves_least_squares(rng):
+    x = rng.normal(size=(50, 3))
+    y = x @ [1.0, -2.0, 0.5] + 0.25
+    net = MLP((3, 1), dtype="float64", random_state=0)
+    net.fit(x, y, epochs=500, optimizer="rprop", verbose=0)
+    np.testing.assert_allclose(net.params, [1.0, -2.0, 0.5, 0.25], atol=1e-4)
+
+
+# ---- predictions
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_hidden_units_may_change_places(family, dtype, monkeypatch):
+    families.use(family, monkeypatch)
+    net = MLP((3, 6, 5, 2), dtype=dtype, random_state=3)
+    before = net.predict(X)
+    for k in range(2):
+        order = np.random.default_rng(k).permutation(net.weights[k].shape[1])
+        net.weights[k][:] = net.weights[k][:, order]
+        net.biases[k][:] = net.biases[k][order]
+        net.weights[k + 1][:] = net.weights[k + 1][order]
+    tolerance = TOLERANCES["value", dtype]
+    np.testing.assert_allclose(net.predict(X), before, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_each_sample_is_predicted_alone(family, monkeypatch, rng):
+    """In blocks of any number of rows, the same; softmax rows sum to one."""
+    families.use(family, monkeypatch)
+    net, many = classifier(dtype="float64"), rng.normal(size=(600, 3))
+    whole = net.predict(many)
+    np.testing.assert_allclose(whole.sum(axis=1), 1.0, rtol=1e-12)
+    for rows in (slice(0, 1), slice(255, 258), slice(590, 600)):
+        np.testing.assert_allclose(net.predict(many[rows]), whole[rows], rtol=1e-12)
+
+
+def test_predict_classes():
+    net = classifier()
+    np.testing.assert_array_equal(net.predict_classes(X), net.predict(X).argmax(axis=1))
+    for loss, output, middle in (
+        ("binary_cross_entropy", None, 0.5),
+        ("squared_error", "tanh", 0.0),
+        ("squared_error", "symmetric_sigmoid", 0.0),
+        ("squared_error", "identity", 0.5),
+    ):
+        one = MLP((1, 1), loss=loss, output_activation=output)
+        one.params = [1.0, 0.0]
+        z = np.linspace(-2, 2, 18)[:, None]
+        np.testing.assert_array_equal(one.predict_classes(z), one.predict(z)[:, 0] > middle)
+        assert one.predict_classes(z).sum() == (9 if output != "identity" else 7)
+
+
+def test_evaluate():
+    net = classifier(dtype="float64")
+    p = net.predict(X)
+    figures = net.evaluate(X, LABELS)
+    assert figures["accuracy"] == (p.argmax(axis=1) == LABELS).mean()
+    losses = -np.log(p[np.arange(12), LABELS])
+    assert figures["loss"] == pytest.approx(losses.mean(), rel=1e-12)
+    weight = np.linspace(0, 1, 12)
+    weighted = net.evaluate(X, LABELS, sample_weight=weight)
+    assert weighted["loss"] == pytest.approx(np.average(losses, weights=weight), rel=1e-12)
+    assert list(regressor().evaluate(X, Y)) == ["loss"]
+
+
+def test_weighted_accuracy():
+    """As scikit-learn's score: the share of the weight of the samples that are right."""
+    net, weights = classifier(dtype="float64"), np.linspace(0, 1, 12)
+    figures = net.evaluate(X, LABELS, sample_weight=weights)
+    assert figures["accuracy"] == pytest.approx(np.average(net.predict_classes(X) == LABELS, weights=weights))
+
+
+# ---- weights, smoothing
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_whole_sample_weights_are_repetitions(family, monkeypatch):
+    families.use(family, monkeypatch)
+    repeats = np.array([1, 3, 0, 2, 1, 1, 5, 0, 1, 2, 1, 1])
+    settings = {"batch_size": None, "optimizer": SGD(0.1, momentum=0.5), "epochs": 20}
+    weighted = trained(regressor(dtype="float64"), sample_weight=repeats, **settings)
+    repeated = trained(
+        regressor(dtype="float64"), np.repeat(X, repeats, axis=0), np.repeat(Y, repeats, axis=0), **settings
+    )
+    np.testing.assert_allclose(weighted.params, repeated.params, rtol=1e-10, atol=1e-12)
+
+
+def test_class_weight_is_sample_weight():
+    y = np.array([0] * 8 + [1] * 3 + [2])
+    by_sample = np.where(y == 0, 1 / 8, np.where(y == 1, 1 / 3, 1.0))
+    for class_weight in ("balanced", {0: 1 / 8, 1: 1 / 3, 2: 1.0}):
+        nets = [
+            trained(classifier(dtype="float64"), X, y, **weights)
+            for weights in ({"class_weight": class_weight}, {"sample_weight": by_sample})
+        ]
+        np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=1e-12)
+    assert not np.allclose(nets[0].params, trained(classifier(dtype="float64"), X, y).params)
+
+
+def test_label_smoothing_is_smoothed_targets():
+    smooth = np.eye(3)[LABELS] * 0.7 + 0.1
+    one = trained(classifier(dtype="float64", label_smoothing=0.3), X, LABELS)
+    np.testing.assert_allclose(one.params, trained(classifier(dtype="float64"), X, smooth).params, rtol=1e-12)
+    assert one.evaluate(X, LABELS)["accuracy"] == (one.predict_classes(X) == LABELS).mean()
+
+
+def test_repr_and_settings():
+    net = MLP(
+        (3, 5, 4, 2), hidden_activation=("tanh", "elu"), loss="huber", huber_delta=2.0, dropout=(0.1, 0.0), l2=0.5
+    )
+    assert "(3, 5, 4, 2)" in repr(net)
+    assert "loss='huber'" in repr(net)
+    settings = net.get_settings()
+    assert MLP(**settings, random_state=0).get_settings() == settings
+    assert settings["hidden_activation"] == ["tanh", "elu"]
+    assert settings["huber_delta"] == 2.0
+
+
+# ---- solvers
+
+
+def test_objective_is_loss_and_gradient_of_its_argument():
+    net, other = regressor(dtype="float64", l2=0.1), regressor(dtype="float64", l2=0.1, random_state=5)
+    objective = net.objective(X, Y)
+    loss, gradient = objective(other.params)
+    np.testing.assert_array_equal(net.params, other.params)
+    expected_loss, expected = other.loss_and_gradient(X, Y)
+    assert loss == expected_loss
+    np.testing.assert_array_equal(gradient, expected)
+    assert objective(other.params)[0] == loss, "nothing is left over from the call before"
