@@ -36,7 +36,8 @@ def pytest_addoption(parser):
 def pytest_sessionstart(session):
     """Before a run of all tests: what most of them need, compiled by a process per dtype (first_kernels.py)."""
     config = session.config
-    if hasattr(config, "workerinput") or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+    runs_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.collectonly
+    if hasattr(config, "workerinput") or not runs_all:
         return
     program = Path(__file__).parent / "helpers" / "first_kernels.py"
     processes = [subprocess.Popen([sys.executable, program, dtype]) for dtype in ("float32", "float64")]

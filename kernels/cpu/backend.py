@@ -1,6 +1,6 @@
 """The device contract on the CPU: the functions every backend has, with these signatures.
 
-Team                         the threads of one fit
+ThreadTeam                   the threads of one fit
 make_work                    a family's buffers for batches of up to `rows` samples
 train, evaluate              run kernels on what plan.py built
 predict_again                the host's: evaluate, for calls that are alike and take microseconds

@@ -24,13 +24,13 @@ FAMILIES = ("small_net", "layerwise", "fused_tensor_core")
 REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='float32'."
 
 
-class Team:
+class ThreadTeam:
     """One rank: the device's own threads are the kernels' affair."""
 
     def __init__(self, n_ranks: int):
         self.n_ranks = 1
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> ThreadTeam:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -80,7 +80,7 @@ def make_work(
 
 def train(
     family: str,
-    team: Team,
+    team: ThreadTeam,
     n_ranks: int,
     net: NetSpec,
     data: Samples,
@@ -95,13 +95,15 @@ def train(
     work.train(data, course, memory, first, n)
 
 
-def evaluate(family: str, team: Team, net: NetSpec, data: Samples, params: Any, work: Any, rows: int, output: Any):
+def evaluate(
+    family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: Any, work: Any, rows: int, output: Any
+):
     """(sum of losses, number right) over data; outputs (n_samples * n_outputs,) written unless `output` is empty."""
     return work.evaluate(data, params, output)
 
 
 def train_nets(
-    team: Team,
+    team: ThreadTeam,
     net: NetSpec,
     data: Samples,
     course: TrainConfig,
@@ -116,7 +118,7 @@ def train_nets(
 
 
 def evaluate_nets(
-    team: Team, net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any
+    team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any
 ) -> None:
     """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
     flat, if `output` has room."""

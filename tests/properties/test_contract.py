@@ -34,7 +34,7 @@ CONTRACT = {
     ],
     "train_nets": ["team", "net", "data", "course", "goal", "nets", "held_out", "work", "n"],
     "evaluate_nets": ["team", "net", "data", "nets", "work", "output"],
-    "Team": ["n_ranks"],
+    "ThreadTeam": ["n_ranks"],
 }
 ON_THE_HOST = {  # besides: there a pass may take less time than to gather what it needs
     "predict_again": ["family", "team", "net", "data", "params", "work", "rows", "output"],
@@ -77,7 +77,7 @@ def test_nothing_else_is_public(backend_module):
 
 def test_team(backend_module):
     """A context that knows its size and runs something on every rank."""
-    team_class = backend_module.Team
+    team_class = backend_module.ThreadTeam
     with team_class(1) as team:
         assert team.n_ranks == 1
         assert callable(team.run)

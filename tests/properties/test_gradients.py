@@ -2,6 +2,7 @@
 
 import itertools
 
+import kernel_families
 import numpy as np
 import pytest
 from reference import ReferenceMLP
@@ -38,10 +39,10 @@ def net_and_reference(sizes, hidden, loss, output, dtype, **settings):
     return net, ReferenceMLP(sizes, names, loss, net.params, **reference_settings)
 
 
-@pytest.fixture(params=families.FAMILIES)
+@pytest.fixture(params=kernel_families.FAMILIES)
 def family(request, monkeypatch):
     """Every net of the test runs in this kernel family, whatever its size."""
-    families.use(request.param, monkeypatch)
+    kernel_families.use(request.param, monkeypatch)
     return request.param
 
 

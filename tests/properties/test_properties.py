@@ -1,5 +1,6 @@
 """Nets of random shape: what must hold for each of them."""
 
+import kernel_families
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,9 +40,9 @@ def tasks(draw):
     return net, reference, rng.normal(size=(n, sizes[0])), y
 
 
-@pytest.fixture(params=families.FAMILIES)
+@pytest.fixture(params=kernel_families.FAMILIES)
 def family(request, monkeypatch):
-    families.use(request.param, monkeypatch)
+    kernel_families.use(request.param, monkeypatch)
     return request.param
 
 

@@ -1,6 +1,7 @@
 """Seeded configurations: every number of threads gives parameters of the same bits, and a net of a population is that
 net alone, up to rounding; the net alone is the reference in float64, where that can follow."""
 
+import kernel_families
 import numpy as np
 import pytest
 import reference_optimizers
@@ -100,16 +101,16 @@ def use_threads(n, forced, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("family", kernel_families.FAMILIES)
 def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, count):
     """Of parameters and of recorded losses, which decide when a fit stops."""
-    families.use(family, monkeypatch)
+    kernel_families.use(family, monkeypatch)
     shared = family in (
         "layerwise",
         "layerwise_data_parallel",
         "batch_simd_data_parallel",
     )  # the others train on one thread
-    chosen = [seed for seed in seeds if seed % len(families.FAMILIES) == families.FAMILIES.index(family)]
+    chosen = [seed for seed in seeds if seed % len(kernel_families.FAMILIES) == kernel_families.FAMILIES.index(family)]
     for seed in chosen:
         configuration = Configuration(seed, "float32")
         if family.startswith("per_sample"):

@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import kernel_families
 import numpy as np
 import pytest
 from tolerances import TOLERANCES
@@ -169,10 +170,10 @@ def test_second_fit_sees_other_batches():
 # ---- same seed, same bits
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("family", kernel_families.FAMILIES)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 def test_same_seed_same_bits(family, dtype, monkeypatch):
-    families.use(family, monkeypatch)
+    kernel_families.use(family, monkeypatch)
     histories = []
     nets = [regressor(dtype=dtype, random_state=seed) for seed in (5, 5, 6)]
     for net in nets:
@@ -201,14 +202,14 @@ def test_global_random_state_is_left_alone():
 # ---- shapes at the edges
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("family", kernel_families.FAMILIES)
 @pytest.mark.parametrize(
     "sizes, n, batch_size",
     [((1, 1), 1, None), ((1, 1, 1), 5, 2), ((3, 2), 7, 3), ((2, 1, 2), 1, 1), ((2, 3, 1), 5, 100)],
 )
 def test_small_shapes(family, sizes, n, batch_size, monkeypatch, rng):
     """One sample, one unit, no hidden layer, a batch that does not divide the data, one that is larger than it."""
-    families.use(family, monkeypatch)
+    kernel_families.use(family, monkeypatch)
     net = MLP(sizes, hidden_activation="tanh", random_state=1)
     x, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
     before = net.evaluate(x, y)["loss"]
@@ -231,9 +232,9 @@ def test_no_hidden_layer_solves_least_squares(rng):
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("family", kernel_families.FAMILIES)
 def test_hidden_units_may_change_places(family, dtype, monkeypatch):
-    families.use(family, monkeypatch)
+    kernel_families.use(family, monkeypatch)
     net = MLP((3, 6, 5, 2), dtype=dtype, random_state=3)
     before = net.predict(X)
     for k in range(2):
@@ -245,10 +246,10 @@ def test_hidden_units_may_change_places(family, dtype, monkeypatch):
     np.testing.assert_allclose(net.predict(X), before, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("family", kernel_families.FAMILIES)
 def test_each_sample_is_predicted_alone(family, monkeypatch, rng):
     """In blocks of any number of rows, the same; softmax rows sum to one."""
-    families.use(family, monkeypatch)
+    kernel_families.use(family, monkeypatch)
     net, many = classifier(dtype="float64"), rng.normal(size=(600, 3))
     whole = net.predict(many)
     np.testing.assert_allclose(whole.sum(axis=1), 1.0, rtol=1e-12)
@@ -295,9 +296,9 @@ def test_weighted_accuracy():
 # ---- weights, smoothing
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("family", kernel_families.FAMILIES)
 def test_whole_sample_weights_are_repetitions(family, monkeypatch):
-    families.use(family, monkeypatch)
+    kernel_families.use(family, monkeypatch)
     repeats = np.array([1, 3, 0, 2, 1, 1, 5, 0, 1, 2, 1, 1])
     settings = {"batch_size": None, "optimizer": SGD(0.1, momentum=0.5), "epochs": 20}
     weighted = trained(regressor(dtype="float64"), sample_weight=repeats, **settings)

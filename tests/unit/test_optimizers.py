@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import kernel_families
 import numpy as np
 import pytest
 import reference_optimizers
@@ -36,9 +37,9 @@ def title(optimizer):
 each_optimizer = pytest.mark.parametrize("optimizer", EACH, ids=title)
 
 
-@pytest.fixture(params=families.FAMILIES)
+@pytest.fixture(params=kernel_families.FAMILIES)
 def family(request, monkeypatch):
-    families.use(request.param, monkeypatch)
+    kernel_families.use(request.param, monkeypatch)
     return request.param
 
 

@@ -54,7 +54,7 @@ def _nothing(words: bytes) -> None:
 
 
 class ThreadTeam:
-    """`with Team(n) as team: team.run(kernel, kind, *arguments)` runs the kernel on n ranks.
+    """`with ThreadTeam(n) as team: team.run(kernel, kind, *arguments)` runs the kernel on n ranks.
 
     kind : what the types of the arguments follow from, as entry.entry takes it
     """

@@ -1,4 +1,4 @@
-"""The rule's settings for every step of a call, worked out on the host, which knows all of them but `loss_increased`."""
+"""Settings of the update rule for every step of a call, computed on the host, which knows all but `loss_increased`."""
 
 from __future__ import annotations
 

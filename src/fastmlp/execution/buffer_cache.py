@@ -41,7 +41,7 @@ class BufferCache(threading.local):
     def borrow_team(self, backend: ModuleType, n_ranks: int) -> Iterator[Any]:
         """Inside of it, a team of this thread's; one that an exception has passed through is ended."""
         use = f"team of {n_ranks}"
-        team = self.acquire(use, (backend,)) or backend.Team(n_ranks)
+        team = self.acquire(use, (backend,)) or backend.ThreadTeam(n_ranks)
         try:
             yield team
         except BaseException:
@@ -53,7 +53,7 @@ class BufferCache(threading.local):
     def evaluation_team(self, backend: ModuleType, n_ranks: int) -> Any:
         """That of this thread's last evaluation, which is kept as long as its plan is."""
         if self.team is None:
-            self.team = backend.Team(n_ranks)
+            self.team = backend.ThreadTeam(n_ranks)
         return self.team
 
     def forget_evaluation(self) -> None:

@@ -57,7 +57,7 @@ def test_synchronize(backend, emulated_cuda, cuda):
 
 def test_team(backend):
     found = []
-    with backend.Team(8) as team:
+    with backend.ThreadTeam(8) as team:
         assert team.n_ranks == 1
         team.run(found.append, 3)
     assert found == [3]
@@ -79,7 +79,7 @@ def test_gradient(backend, family, weighted, rng):
     work = backend.make_work(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
     memory = plan.make_memory(net._padded, np.zeros(0), 1)
     course = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
-    backend.train(family, backend.Team(1), 1, plan.net, backend.place(data), course, memory, work, 0, 1)
+    backend.train(family, backend.ThreadTeam(1), 1, plan.net, backend.place(data), course, memory, work, 0, 1)
     reference = reference_of(net.network, net.params)
     loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
     n = len(gradient)
@@ -97,7 +97,7 @@ def test_evaluate(backend, cuda, family, output_there, rng):
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 29, 29, False)
     work = backend.make_work(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
     output = cuda.empty(58) if output_there else np.empty(58)
-    arguments = family, backend.Team(1), plan.net, backend.place(data), net._padded, work, 8
+    arguments = family, backend.ThreadTeam(1), plan.net, backend.place(data), net._padded, work, 8
     sums = backend.evaluate(*arguments, output)
     reference = reference_of(net.network, net.params)
     outputs = reference.predict(X)
@@ -115,7 +115,7 @@ def test_evaluate_without_targets(backend, family, rng):
                              False, net.dtype, "exact")  # fmt: skip
     bare = data._replace(Y=np.empty(0), has_targets=False)
     output = np.empty(26)
-    assert backend.evaluate(family, backend.Team(1), None, bare, net._padded, work, 13, output) == (0.0, 0.0)
+    assert backend.evaluate(family, backend.ThreadTeam(1), None, bare, net._padded, work, 13, output) == (0.0, 0.0)
     np.testing.assert_allclose(
         output.reshape(13, 2), reference_of(net.network, net.params).predict(X), rtol=1e-11, atol=1e-13
     )

@@ -1,5 +1,6 @@
 """Small nets with many samples: any number of threads gives the same bits, and the gradient is the reference's."""
 
+import kernel_families
 import numpy as np
 import pytest
 from reference import ReferenceMLP
@@ -23,7 +24,7 @@ SETTINGS = {
 @pytest.fixture
 def threads(monkeypatch):
     def choose(n):
-        families.use("batch_simd_data_parallel", monkeypatch)
+        kernel_families.use("batch_simd_data_parallel", monkeypatch)
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: n)
 
     return choose

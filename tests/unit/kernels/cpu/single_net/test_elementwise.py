@@ -3,6 +3,7 @@
 Through nets of one layer whose weights are ones, so that the logits are what the test chooses.
 """
 
+import kernel_families
 import numpy as np
 import pytest
 import reference
@@ -15,9 +16,9 @@ EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 AWKWARD = np.array([0.0, -0.0, 1e-30, -1e-30, 50.0, -50.0, 1e4, -1e4, 0.5, -3.0])[:, None]
 
 
-@pytest.fixture(params=families.FAMILIES)
+@pytest.fixture(params=kernel_families.FAMILIES)
 def family(request, monkeypatch):
-    families.use(request.param, monkeypatch)
+    kernel_families.use(request.param, monkeypatch)
     return request.param
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import kernel_families
 import numpy as np
 import pytest
 from reference import ReferenceMLP
@@ -22,7 +23,7 @@ DTYPES = ("float32", "float64")
 
 @pytest.fixture(autouse=True, params=("layerwise", "layerwise_data_parallel"))
 def family(request, monkeypatch):
-    families.use(request.param, monkeypatch)
+    kernel_families.use(request.param, monkeypatch)
     return request.param
 
 

@@ -1,5 +1,6 @@
 """Batches of one sample in per_layer: no gradient in memory, no copies of weights, and W as it lies on the way back."""
 
+import kernel_families
 import numpy as np
 import pytest
 import reference_optimizers
@@ -34,7 +35,7 @@ def choose(monkeypatch):
     """choose(threads, family): what follows trains so."""
 
     def use(threads, family="layerwise"):
-        families.use(family, monkeypatch)
+        kernel_families.use(family, monkeypatch)
         monkeypatch.setattr(dispatch, "choose_threads", lambda *_: threads)
 
     return use

@@ -1,5 +1,6 @@
 """Batches that go through a net in stages: the gradient of all rows, whoever computes it, in the memory of a stage."""
 
+import kernel_families
 import numpy as np
 import pytest
 from reference import ReferenceMLP
@@ -21,7 +22,7 @@ STAGES = ((96, 250), (96, 195), (1200, 1501), (1200, 2401))
 
 @pytest.fixture(params=["batch_simd_data_parallel", "layerwise", "layerwise_data_parallel"])
 def family(request, monkeypatch):
-    families.use(request.param, monkeypatch)
+    kernel_families.use(request.param, monkeypatch)
     return request.param
 
 
