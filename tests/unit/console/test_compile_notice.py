@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from test_watchers import Terminal
+from terminals import Terminal
 
 import fastmlp
 from fastmlp.console import compile_notice

@@ -5,13 +5,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from terminals import Terminal
 
 from fastmlp.console.viewers import NOBODY, NOTEBOOK, TERMINAL, NotebookText, watcher
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 class ZMQInteractiveShell:

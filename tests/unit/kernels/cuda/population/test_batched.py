@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from cuda_cases import DTYPES, HIDDEN_NAMES, Place, Recorded, fit_seed, follow, follow_sgd, masks_of, reference_of
 from cuda_populations import XOR, XOR_Y, make
+from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
-from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
 import fastmlp.population_training.fit

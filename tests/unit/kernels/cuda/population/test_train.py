@@ -15,9 +15,9 @@ from cuda_cases import (
     reference_of,
 )
 from cuda_populations import SIZES, XOR, XOR_Y, make
+from net_cases import PAIRS, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
-from test_gradients import PAIRS, targets_for
 from tolerances import TOLERANCES
 
 import fastmlp.population_training.fit

@@ -17,9 +17,9 @@ from cuda_cases import (
     own,
     reference_of,
 )
+from net_cases import PAIRS, assert_same_gradient, net_and_reference, targets_for
 from reference import loss_per_sample
 from reference_random import epoch_order
-from test_gradients import PAIRS, assert_same_gradient, net_and_reference, targets_for
 from tolerances import TOLERANCES
 
 import fastmlp.training.call_autotune
