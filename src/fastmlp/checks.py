@@ -1,4 +1,4 @@
-"""Choices that MLP and Population take alike, and what their outputs say about classes."""
+"""Checks of settings that MLP and Population share: seed, dtype, precision."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from typing import Any
 import numpy as np
 
 from .errors import checked_count, unknown_name
-from .execution.dispatch import PRECISIONS
-from .execution.plan import describe_net
-from .network.spec import Network
 
-
-def chosen_classes(outputs: Any, network: Network) -> Any:
-    """Class numbers (..., n_samples) of outputs (..., n_samples, n_outputs)."""
-    if network.n_outputs > 1:
-        return outputs.argmax(axis=-1)
-    return (outputs[..., 0] > describe_net(network).class_threshold).astype(np.int64)
+HALF = ("bfloat16", "float16")
+PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
 
 
 def seed_of(random_state: Any) -> int:

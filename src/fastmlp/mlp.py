@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .callbacks import Callback, as_callbacks, as_early_stopping
-from .checks import checked_dtype, checked_precision, chosen_classes, seed_of
+from .checks import checked_dtype, checked_precision, seed_of
 from .console.compile_notice import CompileNotices
 from .console.progress_bar import EpochLines, checked_verbose
 from .console.stopwatch import Stopwatch
@@ -33,7 +33,7 @@ from .training.fit_loop import Fit
 from .training.fit_options import Options
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState, checked_state
-from .training.prediction import predict
+from .training.prediction import chosen_classes, predict
 
 
 class MLP:

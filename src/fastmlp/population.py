@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .callbacks import as_early_stopping
-from .checks import LateGenerator, checked_dtype, checked_precision, chosen_classes, seed_of
+from .checks import LateGenerator, checked_dtype, checked_precision, seed_of
 from .console.compile_notice import CompileNotices
 from .console.progress_bar import checked_verbose
 from .console.stopwatch import Stopwatch
@@ -41,6 +41,7 @@ from .schedules import schedule_factors
 PER_NET: dict[str, dict[str, Any]] = {
     "dropout": {"low": 0.0, "high": 1.0, "open_high": True}, "l2": {"low": 0.0}, "init_scale": {"low": 0.0},
 }  # fmt: skip
+from .training.prediction import chosen_classes
 
 
 def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:

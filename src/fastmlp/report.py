@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .console.stopwatch import is_worth_telling
 from .files import check_output, write_text
-from .history import History
 from .html_report.page import Page, as_svg, duration, quantity
 from .html_report.roofline import speed_of
 from .plots.classes import calibration, confusion
@@ -19,6 +18,9 @@ from .plots.decision import boundary
 from .plots.regression import predictions
 from .plots.sample_checks import as_samples, has_classes
 from .plots.style import import_pyplot, number, percent
+
+if TYPE_CHECKING:
+    from .history import History
 
 ENOUGH = 30  # samples from which a calibration curve says something
 STOPPED_BY = {

@@ -5,9 +5,9 @@ import pytest
 
 import fastmlp.kernels.formulas.losses
 from fastmlp.callbacks import MONITORS
+from fastmlp.checks import PRECISIONS
 from fastmlp.devices import NAMES
 from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
-from fastmlp.execution.dispatch import PRECISIONS
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS

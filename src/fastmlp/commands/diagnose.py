@@ -10,7 +10,7 @@ import numpy as np
 
 from ..diagnosis.diagnose import diagnose
 from ..mlp import MLP
-from ..saving.persistence import load
+from ..saving.loading import load_net
 from ..tables.held_out_rows import parts_as_trained
 from ..tables.preprocessing import drop_rows_without_target, read_table
 from .train_predict import split_rows
@@ -24,7 +24,7 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     ValueError
         If the table has no such target, or does not fit the net.
     """
-    net = load(model)
+    net = load_net(model)
     X, y = samples_of(net, file, target)
     if isinstance(net, MLP):
         parts = parts_as_trained(net, X, y, split_rows)

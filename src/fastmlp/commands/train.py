@@ -17,7 +17,7 @@ from ..files import check_output
 from ..history import History
 from ..mlp import MLP
 from ..optimizers import Optimizer, optimizer_from_name
-from ..saving.persistence import load
+from ..saving.loading import load_net
 from ..schedules import schedule_factors
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns
@@ -112,7 +112,7 @@ def describe_earlier_net(output: Path) -> str:
     if not output.is_file() or not output.stat().st_size:
         return ""
     try:
-        net = load(output, device="cpu")
+        net = load_net(output, device="cpu")
     except ValueError:
         raise FileExistsError(
             f"{str(output)!r} is there and is not a net that can be read, so it is left alone: choose another "

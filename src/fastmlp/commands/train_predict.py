@@ -14,7 +14,7 @@ from ..data.npz import read_npz
 from ..files import check_output, replacing
 from ..history import History
 from ..mlp import MLP
-from ..saving.persistence import load
+from ..saving.loading import load_net
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns
 from ..tables.held_out_rows import parts_as_trained
@@ -71,7 +71,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
 
     output = model.with_suffix(".html") if output is None else output
     check_output(output, model, file)
-    net = load(model, device=device)
+    net = load_net(model, device=device)
     if not isinstance(net, MLP):
         raise ValueError(
             f"{str(model)!r} holds a population, but a report is about one net: save one with pop.best().save(...)."
@@ -91,7 +91,7 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
     ids : columns of the table to be passed through; those that training was told if there are none
     """
     pandas = import_pandas()
-    net = load(model, device=device)
+    net = load_net(model, device=device)
     preprocessing = net.preprocessing
     if preprocessing is None:
         raise ValueError(

@@ -10,15 +10,13 @@ import numpy as np
 
 from ..data.validation import checked_pair
 from ..history import History
-from ..mlp import MLP
-from ..population import Population
 from . import input_checks as border
 from .adapters import model_of_other_library
 from .from_history import verdict_of_records
 from .loss_curves import Curve
 from .measurements import Measurements, calm_blas
 from .measurements import measure as measured_by
-from .model_under_test import ModelUnderTest, model_of_fastmlp
+from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .result import Diagnosis, PopulationDiagnosis
 from .training_settings import Updates, updates_of
 
@@ -75,7 +73,7 @@ def diagnose(
         if (X is None) != (y is None):
             raise ValueError("Give both X and y, or neither.")
         return _diagnose_fit(net, history, validation_data, learning_rate)
-    if isinstance(net, Population):
+    if is_population(net):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate)
     features, bad_X = border.as_inputs(X)
     subject, classes = _as_model(net, features, activations, loss)
@@ -117,7 +115,7 @@ def measured_on(
 def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis:
     """Of an MLP without samples: on those that its history holds, else by the records."""
     history = getattr(net, "history", None) if history is None else history
-    if not isinstance(net, MLP) or not isinstance(history, History):
+    if not is_mlp(net) or not isinstance(history, History):
         raise ValueError("Give samples X and y: only an MLP with the history of a fit can be judged without.")
     if "training" not in history.samples:
         return verdict_of_records(_as_model(net, np.empty((0, 0)), None, None)[0], history)
@@ -133,14 +131,14 @@ def measure(subject: ModelUnderTest, *arguments: Any, **settings: Any) -> Measur
 
 def _as_model(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[ModelUnderTest, Any]:
     """(subject, the labels of its classes or None)"""
-    if isinstance(net, MLP):
+    if is_mlp(net):
         network = net.network
         return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None]), None
     return model_of_other_library(net, X, activations, loss), getattr(net, "classes_", None)
 
 
 def _diagnose_population(
-    pop: Population, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
+    pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
     own = border.own_data_axes(X, y, pop.n_nets, pop.network.n_outputs)

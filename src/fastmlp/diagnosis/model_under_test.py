@@ -300,3 +300,13 @@ def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None)
     layout = Layout((X.shape[1], outputs.shape[1]))
     row = loss_row(loss)
     return ModelUnderTest(layout, np.zeros((1, 0)), (empty,), row, function=function, own_name="function")
+
+
+def is_mlp(net: Any) -> bool:
+    """Whether this is fastmlp's MLP, told by its attributes: diagnosis stands below the classes of nets."""
+    return hasattr(net, "network") and hasattr(net, "padded_params")
+
+
+def is_population(net: Any) -> bool:
+    """Whether this is fastmlp's Population, told by its attributes."""
+    return hasattr(net, "network") and hasattr(net, "n_nets")

@@ -6,6 +6,7 @@ from math import inf
 
 import numpy as np
 
+from ..checks import HALF
 from ..devices import Device, backend, n_threads_available
 from ..kernels.structs import DATA_PARALLEL_PARAMS, EVALUATION_CHUNK_ROWS, parts_of
 from ..network.spec import Network
@@ -47,8 +48,6 @@ LANES = 16  # nets of a block that has loops
 # registers. (bench/lab_lanes.py)
 WIDE_UP_TO_PARAMS = 13
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
-HALF = ("bfloat16", "float16")
-PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
 # A batch of more rows than that goes through a net in stages, so that it needs no more memory than one of them, and
 # numbers stay in caches on their way. A multiple of what makes whole tiles, vectors and blocks of a product.
 STAGE_ROWS = 4096

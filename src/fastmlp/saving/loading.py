@@ -1,16 +1,48 @@
-"""fastmlp.load: whatever this package has saved."""
+"""Read a file that `save` has written: a net, a population or a fitted estimator. Nothing in a file is run.
+
+A file that was damaged is refused, never loaded with other numbers than were saved: its description has a checksum of
+itself and of all arrays.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from typing import TYPE_CHECKING
+import re
+import reprlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from . import persistence
+import numpy as np
+
+from ..devices import check_name
+from ..history import RECORDS, History
+from ..initialization import OBJECTS, Init
+from ..network.parameter_layout import Layout
+from .persistence import (
+    FORMAT,
+    HISTORY,
+    KEY,
+    METRIC_RECORDS,
+    PREFIX,
+    RANDOM,
+    RESULT,
+    RESULT_PREFIX,
+    checksum,
+    written_by,
+)
 
 if TYPE_CHECKING:
     from ..estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
     from ..mlp import MLP
     from ..population import Population
+    from ..population_result import PopulationResult
+
+MOST_HEADER = 100_000_000  # bytes, by the format's definition
+# What reading a damaged file may raise; not RuntimeError (of a device that is not there), ImportError, OSError.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def load(
@@ -30,7 +62,7 @@ def load(
     ValueError
         If the file is damaged, was not written by fastmlp, or was written by a newer version.
     """
-    net = persistence.load(path, device=device, stacklevel=3)
+    net = load_net(path, device=device, stacklevel=3)
     description = net.__dict__.pop("estimator", None)
     if description is None:
         return net
@@ -46,3 +78,246 @@ def load(
             f"{str(path)!r} should be an estimator saved by fastmlp, but {reason}. Restore it from a copy, or train "
             "and save again."
         ) from None
+
+
+def _check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Files of the first versions say neither which version wrote them nor have they a checksum."""
+    if "version" not in description and "checksum" not in description:
+        return
+    if description["checksum"] != checksum(description, arrays):
+        raise ValueError("it is damaged (its checksum does not match)")
+
+
+def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int = 2) -> MLP | Population:
+    """The net or population in a file written by `save`, on any device: the one it was saved from need not exist here.
+
+    A history or a result that makes no sense, as fits that were interrupted have left some, does not keep the
+    parameters from being loaded: what can be kept of it is, and a warning says what is missing.
+
+    stacklevel : of that warning, for who calls this in somebody else's name
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, by its checksum (which files of the first versions lack) or by what is in it; was not
+        written by fastmlp; or was written by a newer version whose files this one cannot read.
+    """
+    path = Path(path)
+    check_name(device)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+    try:
+        text, arrays = _read(path)
+        description = _parse(text)
+        _check_checksum(description, arrays)
+        settings = description["settings"]
+        _check_params(settings, arrays["params"])
+        settings["init"] = _parse_init(settings["init"])
+        net = _made(settings, arrays, device)
+        if description.get("estimator") is not None:  # for fastmlp.load; others use the net
+            vars(net)["estimator"] = description["estimator"]
+        net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
+        if description.get("random") is not None:  # files of the first versions have none of these
+            net.seed, net.fits = _random(description["random"])
+    except DAMAGE as error:
+        advice = "Restore it from a copy, or train and save again."
+        raise ValueError(f"{str(path)!r} should be a net saved by fastmlp, but {_reason(error)}. {advice}") from None
+    for note in _add_records(net, description, arrays):
+        warnings.warn(f"{str(path)!r}: {note}", stacklevel=stacklevel)
+    return net
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, ValueError):
+        return str(error).rstrip(".")
+    return f"its description makes no sense ({error})"
+
+
+def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
+    """The history or the result of the last fit; returns sentences on what of it is missing. A damaged one is left out:
+    it is not worth the parameters.
+    """
+    name, make = ("history", _history) if arrays["params"].ndim == 1 else ("result", _result)
+    if description.get(name) is None:
+        return []
+    try:
+        made, notes = make(net, description[name], arrays)
+    except DAMAGE as error:
+        return [f"The {name} of the last fit is left out, since {_reason(error)}; the parameters are all there."]
+    setattr(net, name, made)
+    return notes
+
+
+def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:
+    from ..mlp import MLP
+    from ..population import Population
+
+    params = arrays["params"]
+    if params.ndim == 1:
+        net: MLP | Population = MLP(**settings, device=device)
+    else:
+        if (arrays["seeds"] < 0).any():
+            raise ValueError("its seeds are not all positive")
+        net = Population(**settings, n_nets=len(params), device=device)
+        net.set_arrays(arrays)
+    net.params[:] = params
+    return net
+
+
+def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> dict[str, Any]:
+    """Those of its values that `kinds` names."""
+    for name, allowed in kinds.items():
+        value = description[name]
+        if not isinstance(value, allowed) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+            raise ValueError(f"its {of} has the {name} {reprlib.repr(value)}")
+    return {name: description[name] for name in kinds}
+
+
+def _random(description: dict[str, Any]) -> tuple[int, int]:
+    """The seed, and the number of fits."""
+    found = _checked(description, RANDOM, "randomness")
+    for name, value in found.items():
+        if isinstance(value, bool) or not 0 <= value < 2**63:
+            raise ValueError(f"its randomness has the {name} {value!r}")
+    return found["seed"], found["fits"]
+
+
+def _result(
+    net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[PopulationResult, list[str]]:  # fmt: skip
+    from ..population_result import CLAIMS, PopulationResult
+
+    own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
+    description = {
+        "judged_by": "rule",
+        "compile_seconds": 0.0,
+        **description,
+    }  # which files of the first versions do not say
+    others = _checked(description, RESULT, "result")
+    if others["judged_by"] not in CLAIMS:
+        raise ValueError(f"its result is judged by {others['judged_by']!r}")
+    return PopulationResult.from_arrays(own, net.n_nets, **others), []
+
+
+def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[History, list[str]]:
+    """The history, and sentences on what is missing in it."""
+    history, notes = History(net), []
+    # Files of the first versions do not know how long kernels took to compile.
+    for name, value in _checked({"compile_seconds": 0.0, **description}, HISTORY, "history").items():
+        setattr(history, name, value)
+    names = sorted(name.removeprefix(PREFIX) for name in arrays if name.startswith(PREFIX))
+    records = {name: arrays[PREFIX + name] for name in ("loss", *names)}
+    for name, values in records.items():
+        if values.dtype != np.float64 or values.ndim != 1:
+            raise ValueError(f"its history holds {values.dtype} {values.shape} as {name}")
+    lengths = {name: len(values) for name, values in records.items()}
+    epochs = min(lengths.values())
+    if epochs < max(lengths.values()):  # as fits had it that were interrupted during an epoch
+        each = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        notes.append(f"The records of the last fit have different numbers of epochs ({each}); the first {epochs} stay.")
+    for name, values in records.items():
+        group, _, metric = name.partition(".")
+        if name in RECORDS:
+            setattr(history, name, values[:epochs])
+        elif group in METRIC_RECORDS:
+            getattr(history, group)[metric] = values[:epochs]
+    if history.best_epoch is not None and not 0 <= history.best_epoch < epochs:
+        notes.append(f"The last fit's best_epoch, {history.best_epoch}, is none of its {epochs} epochs and left out.")
+        history.best_epoch = None
+    return history, notes
+
+
+def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """The description and the arrays of a file; a ValueError says only what is wrong.
+
+    The file is read, not mapped: a mapped one that another process cuts off meanwhile ends this process (SIGBUS). Its
+    header comes first, so that a large file of another program is refused before it is read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    with open(path, "rb") as file:
+        header, size = _header(file)
+        metadata = header.get("__metadata__")
+        if not isinstance(metadata, dict) or KEY not in metadata or "params" not in header:
+            raise ValueError("it is a safetensors file of another program")
+        end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+        start = file.tell()
+        if start + end != size:
+            raise ValueError(f"it is damaged: it has {size} bytes where {start + end} are announced")
+        file.seek(0)
+        data = file.read()
+    try:
+        return metadata[KEY], from_bytes(data)
+    except (SafetensorError, *DAMAGE) as error:
+        raise ValueError(f"it is no safetensors file, or damaged ({error})") from None
+
+
+def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, which is left at its end, and the number of bytes in the whole file."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(MOST_HEADER, size - 8):
+        raise ValueError("it is no safetensors file, or damaged (it does not begin with the length of a header)")
+    try:
+        header = json.loads(file.read(length))
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"it is no safetensors file, or damaged (in its header: {error})") from None
+    if not isinstance(header, dict):
+        raise ValueError("it is no safetensors file, or damaged (its header is no table)")
+    return header, size
+
+
+def _parse(text: str) -> dict[str, Any]:
+    def finite(number: str) -> float:
+        if math.isfinite(value := float(number)):
+            return value
+        raise ValueError(f"its description holds {number}, which is not a finite number")
+
+    description = json.loads(text, parse_float=finite, parse_constant=finite)
+    if not isinstance(description, dict):
+        raise ValueError("its description is not one of a net")
+    found, writer = description["format"], description.get("version")
+    if type(found) is not int or found < 1:
+        raise ValueError(f"its format is {found!r}")
+    if found > FORMAT:
+        by = f" ({writer})" if isinstance(writer, str) else ""
+        raise ValueError(
+            f"a newer fastmlp{by} wrote it in format {found}, and this one, {written_by()}, reads formats up to "
+            f"{FORMAT} (upgrade it with pip)"
+        )
+    return description
+
+
+def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
+    """Before the net is made, so that absurd sizes in a damaged file claim no memory."""
+    sizes = settings["layer_sizes"]
+    if not isinstance(sizes, list) or not all(type(size) is int and 0 < size < 2**63 for size in sizes):
+        raise ValueError(f"its layer sizes are {reprlib.repr(sizes)}")
+    expected, dtype = Layout(tuple(sizes)).n_params, settings["dtype"]
+    if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
+        raise ValueError(f"it holds {params.dtype} {params.shape} where layers {sizes} need {dtype} ({expected},)")
+
+
+def _parse_init(text: str) -> Init:
+    """An initialiser's name, or an object from its repr, such as "Normal(std=0.1)", without running it."""
+    match = re.fullmatch(r"(\w+)\((.*)\)", text)
+    if match is None:
+        return text  # a name, which MLP checks
+    settings = (item.strip().split("=") for item in match[2].split(","))
+    return OBJECTS[match[1]](**{name: float(value) for name, value in settings})
+
+
+def _preprocessing(description: dict[str, Any] | None, layer_sizes: list[int]) -> Any:
+    from ..tables.preprocessing import Preprocessing
+
+    if description is None:
+        return None
+    preprocessing = Preprocessing.from_dict(description)
+    if (len(preprocessing.feature_names), preprocessing.target.n_outputs) != (layer_sizes[0], layer_sizes[-1]):
+        raise ValueError(f"its preprocessing does not fit a net with layers {layer_sizes}")
+    return preprocessing

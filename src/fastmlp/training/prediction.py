@@ -5,12 +5,13 @@ than to gather what its kernel needs: calls that are alike keep that.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..data.validation import inputs_only
 from ..execution.buffer_cache import buffers
-from ..execution.plan import Plan
+from ..execution.plan import Plan, describe_net
 from ..network.spec import Network
 
 
@@ -33,3 +34,10 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
         again = plan.predict_again(data, params, flat) if alike else None
         buffers.prediction = params, n, again, network
     return output
+
+
+def chosen_classes(outputs: Any, network: Network) -> Any:
+    """Class numbers (..., n_samples) of outputs (..., n_samples, n_outputs)."""
+    if network.n_outputs > 1:
+        return outputs.argmax(axis=-1)
+    return (outputs[..., 0] > describe_net(network).class_threshold).astype(np.int64)

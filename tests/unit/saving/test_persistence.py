@@ -14,7 +14,8 @@ from safetensors.numpy import save as to_bytes
 
 import fastmlp
 from fastmlp.initialization import Normal, Uniform, UniformByFanIn
-from fastmlp.saving.persistence import FORMAT, KEY, _read
+from fastmlp.saving.loading import _read
+from fastmlp.saving.persistence import FORMAT, KEY
 
 
 @pytest.fixture
