@@ -18,8 +18,8 @@ _MODULES = {
     "convergence": ("Converged",),
     "sampling": ("folds", "bootstrap"),
     "sweeps": ("sweep", "SweepResult"),
-    "saving.loading": ("load",),
-    "saving.persistence": (),
+    "loading": ("load",),
+    "persistence": (),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
     "recorders": ("Snapshots", "LayerRecorder"),
@@ -41,7 +41,7 @@ _ESTIMATORS = {
     "estimators.conversion": ("from_sklearn",),
 }
 _HOME = {name: module for module, names in (_MODULES | _ESTIMATORS).items() for name in names}
-_HOME |= {module: module for module in _MODULES if "." not in module} | {"persistence": "saving.persistence"}
+_HOME |= {module: module for module in _MODULES if "." not in module}
 
 __all__ = sorted(["devices", *(name for names in _MODULES.values() for name in names)])
 
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform
     from .initialization import UniformByFanIn as UniformByFanIn
+    from .loading import load as load
     from .mlp import MLP as MLP
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
@@ -80,7 +81,6 @@ if TYPE_CHECKING:
     from .recorders import Snapshots as Snapshots
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
-    from .saving.loading import load as load
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
     from .training.optimizer_state import OptimizerState as OptimizerState

@@ -404,7 +404,7 @@ class MLP:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net to a safetensors file, atomically."""
-        from .saving.persistence import save
+        from .persistence import save
 
         save(self, path)
 

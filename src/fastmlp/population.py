@@ -36,12 +36,12 @@ from .population_training.evaluate import checked_members, evaluate_nets, have_l
 from .population_training.fit import PopulationTask, run
 from .population_training.net_sequence import NetSequence
 from .schedules import schedule_factors
+from .training.prediction import chosen_classes
 
 # Constructor settings that may differ from net to net, and their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
     "dropout": {"low": 0.0, "high": 1.0, "open_high": True}, "l2": {"low": 0.0}, "init_scale": {"low": 0.0},
 }  # fmt: skip
-from .training.prediction import chosen_classes
 
 
 def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
@@ -402,7 +402,7 @@ class Population(NetSequence):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write all nets to a safetensors file, atomically; fastmlp.load reads it."""
-        from .saving.persistence import save
+        from .persistence import save
 
         save(self, path)
 

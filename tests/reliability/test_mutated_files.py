@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import save as to_bytes
 
 import fastmlp
-from fastmlp.saving.loading import _read
-from fastmlp.saving.persistence import KEY
+from fastmlp.loading import _read
+from fastmlp.persistence import KEY
 
 VALUES = [
     None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, 2**31, 2**62, 2**63, 2**64, 10**400, "", "x", "auto", "relu",

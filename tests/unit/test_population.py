@@ -14,7 +14,7 @@ from fastmlp import MLP, Converged, EarlyStopping, Population
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.saving.persistence import KEY
+from fastmlp.persistence import KEY
 
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64), np.array([0, 1, 1, 0])
 CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .option_parsers import (  # fmt: skip
+from .option_parsers import (
     COLUMN,
     DEVICES,
     FILE,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..diagnosis.diagnose import diagnose
+from ..loading import load_net
 from ..mlp import MLP
-from ..saving.loading import load_net
 from ..tables.held_out_rows import parts_as_trained
 from ..tables.preprocessing import drop_rows_without_target, read_table
 from .train_predict import split_rows

@@ -15,9 +15,9 @@ from ..console.stopwatch import told_time
 from ..errors import DivergenceWarning, counted
 from ..files import check_output
 from ..history import History
+from ..loading import load_net
 from ..mlp import MLP
 from ..optimizers import Optimizer, optimizer_from_name
-from ..saving.loading import load_net
 from ..schedules import schedule_factors
 from ..tables.column_encoders import Note
 from ..tables.column_selection import select_columns

@@ -22,8 +22,8 @@ from ..errors import checked_count, checked_number
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
 from ..optimizers import AdamW
+from ..persistence import save
 from ..population import Population
-from ..saving.persistence import save
 from ..tables.column_encoders import Note
 from ..tables.io import with_text_names
 from ..tables.preprocessing import encode_columns, feature_names, fit_columns, with_numbers

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import fastmlp
 from fastmlp.commands.cli import app
 from fastmlp.commands.train_predict import write_table
-from fastmlp.saving.persistence import KEY
+from fastmlp.persistence import KEY
 from fastmlp.tables.preprocessing import Preprocessing, read_table
 
 pd = pytest.importorskip("pandas")

@@ -84,12 +84,12 @@ def test_training_goes_on_after_loading(table, tmp_path):
 
 
 def test_files_are_ones_of_nets_too(table, tmp_path):
-    """`fastmlp predict`, and fastmlp.saving.loading.load_net below it, find a net with its preprocessing."""
+    """`fastmlp predict`, and fastmlp.loading.load_net below it, find a net with its preprocessing."""
     path = tmp_path / "model.safetensors"
     y = pd.Series(np.where(np.arange(60) % 2, "yes", "no"), name="bought")
     clf = TabularMLPClassifier(**QUICK, n_nets=2).fit(table, y)
     clf.save(path)
-    net = fastmlp.saving.loading.load_net(path)
+    net = fastmlp.loading.load_net(path)
     assert isinstance(net, Population)
     assert net.preprocessing.target.name == "bought"
     features = net.preprocessing.transform(table)

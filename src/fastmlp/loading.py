@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..devices import check_name
-from ..history import RECORDS, History
-from ..initialization import OBJECTS, Init
-from ..network.parameter_layout import Layout
+from .devices import check_name
+from .history import RECORDS, History
+from .initialization import OBJECTS, Init
+from .network.parameter_layout import Layout
 from .persistence import (
     FORMAT,
     HISTORY,
@@ -35,10 +35,10 @@ from .persistence import (
 )
 
 if TYPE_CHECKING:
-    from ..estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
-    from ..mlp import MLP
-    from ..population import Population
-    from ..population_result import PopulationResult
+    from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
+    from .mlp import MLP
+    from .population import Population
+    from .population_result import PopulationResult
 
 MOST_HEADER = 100_000_000  # bytes, by the format's definition
 # What reading a damaged file may raise; not RuntimeError (of a device that is not there), ImportError, OSError.
@@ -66,8 +66,8 @@ def load(
     description = net.__dict__.pop("estimator", None)
     if description is None:
         return net
-    from ..estimators.serialization import restored
-    from ..estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
+    from .estimators.serialization import restored
+    from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
 
     classes: dict[str, type] = {row.__name__: row for row in (TabularMLPClassifier, TabularMLPRegressor)}
     try:
@@ -153,8 +153,8 @@ def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dic
 
 
 def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:
-    from ..mlp import MLP
-    from ..population import Population
+    from .mlp import MLP
+    from .population import Population
 
     params = arrays["params"]
     if params.ndim == 1:
@@ -189,7 +189,7 @@ def _random(description: dict[str, Any]) -> tuple[int, int]:
 def _result(
     net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> tuple[PopulationResult, list[str]]:  # fmt: skip
-    from ..population_result import CLAIMS, PopulationResult
+    from .population_result import CLAIMS, PopulationResult
 
     own = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
     description = {
@@ -313,7 +313,7 @@ def _parse_init(text: str) -> Init:
 
 
 def _preprocessing(description: dict[str, Any] | None, layer_sizes: list[int]) -> Any:
-    from ..tables.preprocessing import Preprocessing
+    from .tables.preprocessing import Preprocessing
 
     if description is None:
         return None

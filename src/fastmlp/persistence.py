@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import write_bytes
-from ..history import RECORDS, History
+from .files import write_bytes
+from .history import RECORDS, History
 
 if TYPE_CHECKING:
-    from ..mlp import MLP
-    from ..population import Population
+    from .mlp import MLP
+    from .population import Population
 
 KEY = "fastmlp"
 FORMAT = 1  # raise it when a file written today could no longer be read
@@ -80,7 +80,7 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
 @cache
 def written_by() -> str:
     """The version of this package, as files name it."""
-    from .. import __version__
+    from . import __version__
 
     return __version__
 

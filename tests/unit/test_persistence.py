@@ -14,8 +14,8 @@ from safetensors.numpy import save as to_bytes
 
 import fastmlp
 from fastmlp.initialization import Normal, Uniform, UniformByFanIn
-from fastmlp.saving.loading import _read
-from fastmlp.saving.persistence import FORMAT, KEY
+from fastmlp.loading import _read
+from fastmlp.persistence import FORMAT, KEY
 
 
 @pytest.fixture
