@@ -38,7 +38,7 @@ _ESTIMATORS = {
     "estimators.mlp": ("MLPClassifier", "MLPRegressor"),
     "estimators.tabular": ("TabularMLPClassifier", "TabularMLPRegressor"),
     "estimators.cross_validation": ("cross_val_population",),
-    "estimators.conversion": ("from_sklearn",),
+    "estimators.from_sklearn": ("from_sklearn",),
 }
 _HOME = {name: module for module, names in (_MODULES | _ESTIMATORS).items() for name in names}
 _HOME |= {module: module for module in _MODULES if "." not in module}
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from .diagnosis.gradient_check import check_gradients as check_gradients
     from .errors import DivergenceWarning as DivergenceWarning
     from .errors import TrainingWarning as TrainingWarning
-    from .estimators.conversion import from_sklearn as from_sklearn
     from .estimators.cross_validation import cross_val_population as cross_val_population
+    from .estimators.from_sklearn import from_sklearn as from_sklearn
     from .estimators.mlp import MLPClassifier as MLPClassifier
     from .estimators.mlp import MLPRegressor as MLPRegressor
     from .estimators.tabular import TabularMLPClassifier as TabularMLPClassifier

@@ -4,6 +4,6 @@ nets                   MLPClassifier, MLPRegressor: scikit-learn's own, by param
 tabular, tabular_base  TabularMLPClassifier, TabularMLPRegressor: accuracy on tables without choosing settings
 tables, saving         the tables these take, and their files
 cross_validation       all folds as one population
-conversion             fitted models from and to scikit-learn's
+from_sklearn, to_sklearn   fitted models from and to scikit-learn's
 base, settings, training, populations, rules, lbfgs, regression_targets    what they are made of
 """

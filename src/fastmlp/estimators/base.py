@@ -172,7 +172,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def to_sklearn(self) -> Any:
         """scikit-learn's fitted estimator with the same parameters and predictions; see fastmlp.from_sklearn."""
-        from .conversion import to_sklearn
+        from .to_sklearn import to_sklearn
 
         return to_sklearn(self)
 

@@ -1,0 +1,70 @@
+"""Converts scikit-learn's fitted MLPClassifier or MLPRegressor to the estimator here: same parameters, same
+predictions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .mlp import MLPClassifier, MLPRegressor
+
+from sklearn import neural_network  # isort: skip  # after estimators, which says what to install
+from sklearn.utils.validation import check_is_fitted
+
+from .single_net import make_net
+from .sklearn_compat import EpochRules
+from .sklearn_names import copy_records, shared_settings
+
+PAIRS = ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor))
+
+
+def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
+    """Our estimator with settings, parameters and records of scikit-learn's fitted MLPClassifier or MLPRegressor.
+
+    It predicts in the dtype of the parameters it takes over, and partial_fit goes on from them with a new optimiser.
+
+    Raises
+    ------
+    TypeError
+        For any other estimator.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+
+    >>> import numpy as np
+    >>> from sklearn.neural_network import MLPClassifier as Theirs
+    >>> X, y = np.eye(4), np.array(["no", "yes", "yes", "no"])
+    >>> theirs = Theirs((8,), solver="lbfgs", random_state=0).fit(X, y)
+    >>> bool(np.allclose(from_sklearn(theirs).predict_proba(X), theirs.predict_proba(X)))
+    True
+    """
+    ours = next((ours for theirs, ours in PAIRS if isinstance(estimator, theirs)), None)
+    if ours is None:
+        raise TypeError(
+            "from_sklearn takes an MLPClassifier or MLPRegressor of sklearn.neural_network, but got "
+            f"{type(estimator).__name__}. Of a pipeline or search pass the fitted step, as in search.best_estimator_."
+        )
+    check_is_fitted(estimator)
+    dtype = estimator.coefs_[0].dtype.name
+    made = ours(**shared_settings(estimator, ours), dtype=dtype)
+    made._forget()
+    copy_records(estimator, made)
+    if isinstance(made, MLPClassifier):
+        made._is_multilabel = estimator._label_binarizer.y_type_.startswith("multilabel")
+    sizes = (estimator.n_features_in_, *(len(b) for b in estimator.intercepts_))
+    made.net_ = make_net(made, sizes)
+    made.coefs_, made.intercepts_ = estimator.coefs_, estimator.intercepts_
+    made._rules = _rules_of(estimator)
+    return made
+
+
+def _rules_of(estimator: Any) -> EpochRules | None:
+    """What the epochs so far have left for a warm start."""
+    if not hasattr(estimator, "_no_improvement_count"):
+        return None
+    rules = EpochRules(tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change)
+    rules.n_stalled = estimator._no_improvement_count
+    if estimator.best_loss_ is not None:
+        rules.best_loss = estimator.best_loss_
+    if estimator.best_validation_score_ is not None:
+        rules.best_score = estimator.best_validation_score_
+    return rules
