@@ -4,7 +4,8 @@ ThreadTeam                   the threads of one fit
 make_work                    a family's buffers for batches of up to `rows` samples
 train, evaluate              run kernels on what plan.py built
 predict_again                the host's: evaluate, for calls that are alike and take microseconds
-PopulationRun                     the buffers of a population's fit or evaluation; what is in training is in them
+steps_to_unrolled            the host's: after how many steps a tiny net is trained by code generated for it
+PopulationRun                the buffers of a population's fit or evaluation; what is in training is in them
 train_nets, evaluate_nets    the same for the nets of a population
 on                           a context in which one of several devices of the kind is the current one
 to_device, to_host, place, synchronize
@@ -249,6 +250,11 @@ def train(
         team.run_each(kernel, dtype, [(net, data, course, *own, first, n) for own in owned])
         return
     team.run(kernel, dtype, net, data, course, memory, work, first, n, n_ranks=n_ranks)
+
+
+def steps_to_unrolled(n_params: int, batch_size: int) -> int:
+    """After how many steps of an architecture its generated code is compiled; 0 for nets that are not tiny."""
+    return single_net_lookup.MAKE_AFTER if single_net_lookup.is_tiny(n_params, batch_size) else 0
 
 
 def _replica(memory: TrainState, work: Any, rank: int) -> tuple[TrainState, Any]:

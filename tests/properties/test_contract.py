@@ -29,15 +29,16 @@ CONTRACT = {
         "rule",
         "loss",
         "dtype",
-        "population_simd",
+        "lanes",
         "precision",
     ],
     "train_nets": ["team", "net", "data", "course", "goal", "nets", "held_out", "work", "n"],
     "evaluate_nets": ["team", "net", "data", "nets", "work", "output"],
     "ThreadTeam": ["n_ranks"],
 }
-ON_THE_HOST = {  # besides: there a pass may take less time than to gather what it needs
+ON_THE_HOST = {  # besides: what pays where a call takes microseconds, and code that is generated for tiny nets
     "predict_again": ["family", "team", "net", "data", "params", "work", "rows", "output"],
+    "steps_to_unrolled": ["n_params", "batch_size"],
 }
 FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))
 

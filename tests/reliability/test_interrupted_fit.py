@@ -181,6 +181,12 @@ def test_a_signal_at_any_moment(name, ctrl_c, params_after, tmp_path, is_long, c
             if trained := net.history.best_epoch + is_of_after(settings):
                 fit(other, follow, epochs=trained)
             expected = {trained: other.params.copy()}
-        check(net, settings, expected, tmp_path / "net.safetensors", f"a signal after epoch {net.history.epochs}")
+        check(
+            net,
+            settings,
+            expected,
+            tmp_path / "net.safetensors",
+            f"a signal after epoch {net.history and net.history.epochs}",
+        )
     assert n_ended > n // 2
     count(f"signals to a fit ({name})", n)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.cpu.unrolled.single_net_lookup import MAKE_AFTER, is_tiny
+from ..devices import backend
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
@@ -159,8 +159,8 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Co
                 hand.step(X[at : at + batch_size], y[at : at + batch_size])
 
     own_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
-    made = not n_nets and is_tiny(len(net.params), batch_size)
-    warm_up = MAKE_AFTER // -(-len(X) // batch_size) if made else 0
+    steps = 0 if n_nets else backend(net.device).steps_to_unrolled(len(net.params), batch_size)
+    warm_up = steps // -(-len(X) // batch_size)
     return [
         Contestant("fastmlp", "ours", fit, own_loss, warm_up),
         Contestant("numpy", "peer", by_hand, lambda: hand.loss(X, y)),
