@@ -147,7 +147,7 @@ def make_work(
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerwiseWorkspace(
             rows=rows, piece=piece,
-            weight_pieces=weight_chunks(sizes, sharing),
+            weight_chunks=weight_chunks(sizes, sharing),
             taken=aligned_zeros((2, ranks, LINE_OF_COUNTS), np.dtype(np.int64)),
             blocks=starts[:-1].astype(np.int64),
             a=aligned_zeros(total, dtype),

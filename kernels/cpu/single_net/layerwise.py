@@ -314,7 +314,7 @@ def update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip):
 @helper
 def update_all(rank, n_ranks, net, course, memory, work, h, clip):
     """A rank's part of the pieces, once all slopes are known."""
-    n = work.weight_pieces[net.n_layers]
+    n = work.weight_chunks[net.n_layers]
     for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
         update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip)
 
@@ -325,7 +325,7 @@ def begin_call(rank, n_ranks, net, memory, work):
     in the middle of a step.
     """
     work.taken[rank * LINE_OF_COUNTS] = 0
-    n = work.weight_pieces[net.n_layers]
+    n = work.weight_chunks[net.n_layers]
     for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
         k, share = layer_of_chunk(work, piece)
         row, end = chunk_range(share, net.sizes[k])
@@ -336,7 +336,7 @@ def begin_call(rank, n_ranks, net, memory, work):
 def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
     work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next stage
-    n_pieces = work.weight_pieces[net.n_layers]
+    n_pieces = work.weight_chunks[net.n_layers]
     piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
     while piece >= 0:
         k, share = layer_of_chunk(work, piece)
@@ -350,7 +350,7 @@ def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, 
     clips, one = course.hyper[CLIP_NORM] > 0.0, broadcast(memory.params, 1.0)
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
     work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next batch
-    n_pieces = work.weight_pieces[net.n_layers]
+    n_pieces = work.weight_chunks[net.n_layers]
     piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
     updates = not clips and course.rule != NO_UPDATE
     coming = memory.params, memory.state, net.n_padded, 1 + N_STATE[course.rule] if updates else 0

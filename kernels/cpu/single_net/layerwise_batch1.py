@@ -114,7 +114,7 @@ def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
 def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
     clips, updates = course.hyper[CLIP_NORM] > 0.0, course.rule != NO_UPDATE
     scratch, one = offset(work.scratch, rank * work.n_scratch), broadcast(memory.params, 1.0)
-    n_pieces = work.weight_pieces[net.n_layers]
+    n_pieces = work.weight_chunks[net.n_layers]
     for piece in range(n_pieces * rank // n_ranks, n_pieces * (rank + 1) // n_ranks):
         if updates and not clips:
             update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h, one)

@@ -54,7 +54,7 @@ def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, 
         return meetings
     clip = broadcast(memory.params, 1.0)
     if course.hyper[CLIP_NORM] > 0.0:
-        for piece in range(work.weight_pieces[net.n_layers]):
+        for piece in range(work.weight_chunks[net.n_layers]):
             add_squares(net, memory, work, piece)
         clip = clip_now(net, course, memory, work)
     update_all(0, 1, net, course, memory, work, h, clip)

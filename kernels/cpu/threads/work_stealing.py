@@ -32,10 +32,10 @@ def next_chunk(rank, n_ranks, counts, n, tried):
 def layer_of_chunk(work, piece):
     """(layer, share) of a piece of the weights."""
     k = 0
-    while piece >= work.weight_pieces[k + 1]:
+    while piece >= work.weight_chunks[k + 1]:
         k += 1
-    first = work.weight_pieces[k]
-    return k, (piece - first, work.weight_pieces[k + 1] - first)
+    first = work.weight_chunks[k]
+    return k, (piece - first, work.weight_chunks[k + 1] - first)
 
 
 @helper
