@@ -345,11 +345,11 @@ def make_training(lanes, has_loops):
                         for s in range(m):
                             for j in range(width):
                                 output[o + s * width + j] = w.a[start + (j * m + s) * lanes + lane]
-                if data.checks_end:
+                if data.has_targets:
                     tile_loss, tile_right = judge(net, data.metric, w, m, 0.0)
                     loss += tile_loss
                     right += tile_right
-            if data.checks_end:
+            if data.has_targets:
                 store(w.loss, 0, loss)
                 store(w.right, 0, right)
                 for lane in range(count):
