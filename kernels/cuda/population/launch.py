@@ -26,7 +26,7 @@ MOST_IN_THREAD = {4: 180, 8: 75}
 PER_THREAD = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
-SAFE_EVERY = 64  # epochs between checks that save parameters with a finite loss, for nets that diverge later
+SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
 MOST_WRITTEN_OUT = 160  # parameters times samples up to which a thread's kernel unrolls the loop over samples
 
 

@@ -89,8 +89,9 @@ class Streamed:
         self._ready = None
 
     def take(self, data: Samples, first: int, rows: int, order: np.ndarray | None, epoch: int, batch: int) -> tuple:
-        """Return (x, y, weight) of a batch on the device, with None for an absent y or weight, and start sending the
-        next batch.
+        """Return (x, y, weight) of a batch on the device, and start sending the next batch of the epoch.
+
+        y or weight is None if the data has none.
 
         first : position of the batch's first sample, in the data or in `order`
         rows : number of samples in the batch

@@ -48,7 +48,7 @@ CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT]
 
 
 class SingleWork:
-    """Workspace of one net's fit or evaluation; buffers for training are allocated by the first call."""
+    """Workspace of one net's fit or evaluation."""
 
     def __init__(self, net: NetSpec, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
