@@ -20,7 +20,7 @@ class DivergenceWarning(UserWarning):
 
 
 class TrainingWarning(UserWarning):
-    """Warning of `fit(..., monitor=True)`: a known failure of training; `fastmlp.diagnose` gives evidence and remedy."""
+    """Warning of `fit(..., monitor=True)`: a known failure of training. `fastmlp.diagnose` has evidence and remedy."""
 
 
 # Names in papers and other libraries, in lower case and without separators, and the names here; of several, the hint
