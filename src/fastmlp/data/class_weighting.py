@@ -1,4 +1,4 @@
-"""Class weights of training samples when other samples are held out; class_weight does not affect validation records."""
+"""Class weights of training samples when others are held out: class_weight does not affect validation records."""
 
 from __future__ import annotations
 

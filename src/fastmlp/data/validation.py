@@ -401,7 +401,7 @@ def split(data: Any, share: float, seed: int):
 
 
 def sample_for_plots(parts: dict[str, Samples | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
-    """Return {part: (X, Y)} with copies of evenly spaced samples on the host, for plots; a part that is None is skipped.
+    """Return {part: (X, Y)}, copies of evenly spaced samples on the host, for plots; a part that is None is skipped.
 
     most : int     largest number of samples per part
     most_numbers : int     limit on the number of elements of X per part; at least 100 samples are kept in any case

@@ -42,7 +42,7 @@ class Options:
     def description(
         self, data: Samples, validation: Samples | None, n_threads: int, schedule: Any
     ) -> Callable[[], dict[str, Any]]:
-        """Return a function that returns the options and data sizes, JSON-serialisable; it holds no reference to the data.
+        """Return a function that returns options and data sizes, JSON-serialisable; it holds no reference to the data.
 
         data, validation : Samples     training and held-out samples
         n_threads : int     number of threads of the plan

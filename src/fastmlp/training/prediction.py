@@ -34,7 +34,7 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
         return output
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
-    if plan.n_threads == 1:  # preparing takes as long as three calls, so it waits for the second call of one kind
+    if plan.n_threads == 1:  # preparing takes longer than three calls, so it waits for the second call
         again = plan.predict_again(data, params, flat) if alike else None
         buffers.prediction = params, n, again, network
     return output
