@@ -22,14 +22,14 @@ class History:
     loss : (epochs,)                 mean loss over the epoch's samples, computed before each step's update, without the
                                      L2 penalty
     accuracy : (epochs,) or None     share of correct samples, weighted by sample weights; None for regression
-    validation_loss, validation_accuracy : (epochs,) or None    the same for the held-out samples, computed after each
-                                     epoch
+    validation_loss, validation_accuracy : (epochs,) or None    loss and accuracy on the held-out samples, computed
+                                     after each epoch
     metrics, validation_metrics : dict of (epochs,)    records that fit was given as `metrics=`, by name, computed after
                                      each epoch; history.record("validation_NAME") returns one of the latter
     seconds : float                  wall time of the fit in seconds, compiling included
-    compile_seconds : float          the part of it in which kernels were compiled or loaded: 0.0 if all of them had
+    compile_seconds : float          part of `seconds` in which kernels were compiled or loaded: 0.0 if all of them had
                                      been loaded before, as after a first fit of the same kind
-    training_seconds : float         the rest: the time in seconds that the same fit takes when repeated
+    training_seconds : float         seconds - compile_seconds, the time that the same fit takes when repeated
     best_epoch : int or None         with early stopping, the epoch whose parameters the net has after the fit, also
                                      after Ctrl-C. Counted from 0, like the epoch of a callback and the index into
                                      records; printed messages count from 1

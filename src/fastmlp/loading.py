@@ -1,7 +1,7 @@
 """Loading nets, populations and fitted estimators from files that `save` has written. No code in a file is executed.
 
-A damaged file is refused and never loaded with other numbers than were saved: its description contains a checksum of
-itself and of all arrays.
+A damaged file is refused and never loaded with wrong numbers: its description contains a checksum of itself and of all
+arrays.
 """
 
 from __future__ import annotations

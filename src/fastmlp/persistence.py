@@ -2,7 +2,7 @@
 
 The file format is defined here, including which fields of a history or result it contains; loading.py reads it. The
 description contains a checksum of itself and of all arrays, so that a damaged file is refused and never loaded with
-other numbers than were saved.
+wrong numbers.
 """
 
 from __future__ import annotations

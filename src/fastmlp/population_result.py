@@ -52,7 +52,7 @@ class PopulationResult:
     record_epochs : int (n_records,)    epochs, counted from 1, whose losses were recorded
     records : (n_records, n_nets)    losses of these epochs; NaN for nets that had stopped before
     seconds : float                  wall time of the fit in seconds, compiling included
-    compile_seconds : float          the part of it in which kernels were compiled or loaded; 0.0 if all of them had
+    compile_seconds : float          part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had
         been loaded before
     interrupted : bool               whether Ctrl-C ended the fit
     settings : dict                  the settings that differ between nets, by name, as arrays (n_nets,)

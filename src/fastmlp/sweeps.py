@@ -40,7 +40,7 @@ class SweepResult:
     scoring : str              "accuracy", or "-loss" for regression
     best : MLP                 net trained with the best settings on all samples
     seconds : float            wall time in seconds, compiling included
-    compile_seconds : float    the part of it in which kernels were compiled or loaded
+    compile_seconds : float    part of `seconds` in which kernels were compiled or loaded
     interrupted : bool         whether Ctrl-C left configurations out, or ended the training of `best`
     """
 

@@ -1,4 +1,4 @@
-"""Reading .npz files, which hold named arrays."""
+"""Reader of .npz files, NumPy's format for named arrays."""
 
 from __future__ import annotations
 

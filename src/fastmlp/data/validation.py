@@ -2,7 +2,7 @@
 
 Accepted are NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and all
 arrays with the DLPack protocol, such as those of PyTorch and JAX. Inputs on a GPU stay there, and so do targets and
-weights on the same GPU. In this module, an array is one of NumPy or, on a GPU, of CuPy.
+weights on the same GPU. In this module, "array" means a NumPy array or, on a GPU, a CuPy array.
 """
 
 from __future__ import annotations
