@@ -65,7 +65,7 @@ def has_curve(m: Measurements) -> np.ndarray:
 
 
 def still(m: Measurements) -> np.ndarray:
-    """Return how sure it is that training has come to rest, by the loss curve or, without a curve, by the gradient."""
+    """Return the confidence that training has come to rest, by the loss curve or, without a curve, by the gradient."""
     change = np.abs(m.curve.change)
     near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(
         change, 0.25, 0.08
@@ -83,12 +83,12 @@ def finite(m: Measurements) -> np.ndarray:
 
 
 def structure(m: Measurements) -> float:
-    """Return how sure it is that there is something to learn: 0 if labels are noise or constant."""
+    """Return the confidence that there is something to learn: 0 if labels are noise or constant."""
     return float(ramp(m.data.attainable, 0.02, 0.1)) if m.target_high > m.target_low else 0.0
 
 
 def noise(m: Measurements) -> np.ndarray:
-    """Return how sure it is that labels are unrelated to the inputs, as after shuffling."""
+    """Return the confidence that labels are unrelated to the inputs, as after shuffling."""
     if not np.isfinite(m.data.signal) or m.data.n_samples < ENOUGH:
         return everywhere(m, 0.0)
     no_signal = float(ramp(m.data.signal, 3.8, 2.9))
@@ -115,17 +115,17 @@ def generalisation_gap(m: Measurements) -> np.ndarray:
 
 
 def memorised(m: Measurements) -> np.ndarray:
-    """Return how sure it is that a net has memorised its training samples; 0 if nothing is known about others."""
+    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others."""
     return ramp(generalisation_gap(m), 0.1, 0.22)
 
 
 def improving(m: Measurements) -> np.ndarray:
-    """Return how sure it is that the validation loss still falls at the last epoch."""
+    """Return the confidence that the validation loss still falls at the last epoch."""
     return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - past_best(m))
 
 
 def past_best(m: Measurements) -> np.ndarray:
-    """Return how sure it is that the validation loss was best long before the last epoch.
+    """Return the confidence that the validation loss was best long before the last epoch.
 
     More epochs do not help then, even if the training loss still falls.
     """
@@ -154,7 +154,7 @@ def unknown_elsewhere(m: Measurements) -> np.ndarray:
 
 
 def merged_at_rest(m: Measurements) -> np.ndarray:
-    """Return how sure it is that samples with different targets share an output and that no step lowers the loss.
+    """Return the confidence that samples with different targets share an output and that no step lowers the loss.
 
     The recent course of the loss curve does not matter.
     """
@@ -325,7 +325,7 @@ def short_of_safe(m: Measurements) -> np.ndarray:
 
 
 def clipped(m: Measurements) -> np.ndarray:
-    """Return how sure it is that clip_norm, and not mainly the learning rate, makes descent steps too short.
+    """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
 
     0 for update rules that divide by the size of the gradient, such as Adam: clipping does not change their steps.
     """
@@ -353,7 +353,7 @@ def weight_decay_too_high(m: Measurements) -> np.ndarray:
 
 
 def untrained(m: Measurements) -> np.ndarray:
-    """Return how sure it is that training has had no effect yet, for a net with dropout.
+    """Return the confidence that training has had no effect yet, for a net with dropout.
 
     The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
     """
@@ -364,7 +364,7 @@ def untrained(m: Measurements) -> np.ndarray:
 def dropout_too_high(m: Measurements) -> np.ndarray:
     """Return the confidence that the outputs depend on the dropout masks more than on the inputs."""
     # In each layer masks multiply the variance of random sums by 1 / (1 - dropout). At rates for which this factor is
-    # small, masks can dominate only if the outputs hardly vary at all, which has another cause.
+    # close to 1, masks dominate only if the outputs hardly vary at all, which has another cause.
     added = 1.0 / (1.0 - m.subject.dropped).prod(axis=1) - 1.0
     decided = log_ramp(added, 0.6, 2.5) * ramp(m.masks.mask_share, 0.65, 0.95)
     decided = decided * ramp(m.curve.epochs, 20, 60) * (1.0 - untrained(m))

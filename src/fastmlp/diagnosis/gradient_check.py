@@ -197,7 +197,7 @@ def _pieces(layout: Layout, flat: np.ndarray) -> list[np.ndarray]:
 
 
 def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
-    """ "dW of layer 1", "bias gradient of layer 1", ... in the order of the arrays."""
+    """Return the names of gradient arrays, in order: "dW of layer 1", "bias gradient of layer 1", ..."""
     names, n_weights, n_biases = [], 0, 0
     for array in arrays:
         is_row = array.ndim == 2 and 1 in array.shape and n_weights > n_biases  # a bias as (1, fan_out) or (fan_out, 1)

@@ -117,7 +117,10 @@ def base_loss_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
 
 
 def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
-    """Return the loss of outputs that equal their targets: 0, or for cross-entropy and Poisson losses their entropy."""
+    """Return the loss of outputs that equal their targets.
+
+    It is 0, except for cross-entropy and Poisson losses with targets that are probabilities or counts.
+    """
     if not subject.loss.delta_is_wrt_logit:
         return 0.0
     a = subject.smoothed(Y)[None]
@@ -364,7 +367,7 @@ def output_bounds(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Boun
 
 
 def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> float:
-    """Return how sure it is that these bounds keep the outputs from their targets.
+    """Return the confidence that these bounds keep the outputs from their targets.
 
     An ordinary net at least reaches the mean target. Outputs that are really bounded lie on one side of the mean, or
     accumulate at both bounds.

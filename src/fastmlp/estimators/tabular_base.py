@@ -34,7 +34,7 @@ from .table_input import as_cells, as_frame, frame_of_array
 
 CLIP_NORM = 1.0
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
-NOT_GIVEN = "deprecated"  # default value of a renamed parameter, as in scikit-learn
+NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
 
 class BaseTabular(BaseEstimator, ABC):

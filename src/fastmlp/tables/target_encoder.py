@@ -86,7 +86,7 @@ def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray
 
 @dataclass(frozen=True)
 class Target:
-    """Encoder of the target column, fitted on the training table.
+    """Encoder of the target column, fitted to the training table.
 
     `classes` are for classification, `mean` and `std` for regression.
     """
