@@ -1,6 +1,4 @@
-"""A process that is forked while another thread compiles or loads a kernel, and so holds locks: the child trains a net,
-and the parent goes on.
-"""
+"""Forks while another thread compiles or loads a kernel, and so holds locks: child and parent can both train nets."""
 
 import os
 import subprocess
@@ -153,7 +151,7 @@ def test_the_child_of_another_thread_defers_no_interrupt():
 
 
 def test_forks_during_a_cold_fit(is_long, tmp_path, count):
-    """While Numba is imported, and while it compiles."""
+    """A fork may come while another thread imports Numba or compiles."""
     if not is_long:
         pytest.skip("a cold fit for each moment takes half a minute")
     moments = [("numba", 0.0), ("numba.core", 0.05)]

@@ -1,7 +1,7 @@
-"""SIGKILL while a net is saved, or a compiled kernel: the last good file or the new one is there, and no draft stays.
+"""SIGKILL while a net or a compiled kernel is saved: the old or the new file is complete, and no draft stays.
 
-One process (DRIVER) imports fastmlp, forks writers and kills them: some at a given call of the operating system, which
-they do themselves, others after a random time. After each kill it reads what is there, writes once itself, and looks at
+A process (DRIVER) imports fastmlp, forks writers and kills them. Some writers kill themselves at a given system call;
+the others are killed after a random time. After each kill, the process reads the file, saves once itself, and checks
 the folder.
 """
 
@@ -149,7 +149,7 @@ print("trained", flush=True)
 
 
 def test_a_process_after_killed_first_fits_works(tmp_path, is_long, count):
-    """Kernels compile meanwhile, so this is for the long form."""
+    """A fit works after earlier first fits were killed at various times. Only in the long form: it compiles kernels."""
     if not is_long:
         pytest.skip("compiles kernels: --long")
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
