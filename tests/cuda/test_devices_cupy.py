@@ -70,7 +70,11 @@ def test_command():
 
 
 KERNELS = Path(fastmlp.kernels.__file__).parent / "cuda"
-MODULES = sorted(path.stem for path in KERNELS.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    ".".join(path.relative_to(KERNELS).with_suffix("").parts)
+    for path in KERNELS.rglob("*.py")
+    if path.stem != "__init__"
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -89,7 +93,7 @@ def dotted(node):
 def asked_of_cupy():
     """Return every name cupy.… and cublas.… that the backend uses."""
     names = set()
-    for path in [*KERNELS.glob("*.py"), Path(fastmlp.__file__).with_name("devices.py")]:
+    for path in [*KERNELS.rglob("*.py"), Path(fastmlp.__file__).with_name("devices.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = dotted(node) if isinstance(node, ast.Attribute) else None
             if name and name.split(".")[0] in ("cupy", "cublas"):
@@ -239,7 +243,7 @@ def created(text, *rest):
 
 nvrtc.createProgram = created
 {stand_in}
-from fastmlp.kernels.cuda import module
+from fastmlp.kernels.cuda.build import module
 
 text = module.source('typedef float T;\\nextern "C" __global__ void k(T* x) {{ x[0] = {function}(x[0]); }}')
 if cupy.cuda.is_available():

@@ -15,7 +15,7 @@ HEAD = """
 import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks in a process with threads
 import numpy as np, fastmlp
-from fastmlp.kernels import entry, forks
+from fastmlp.kernels.jit import call, fork_lock
 
 X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
 
@@ -47,11 +47,11 @@ def compiled():
 
 def compile_for_long():
     try:
-        entry.load("a kernel", compiled)
+        call.load_function("a kernel", compiled)
     except ValueError:
         pass
 
-forks.PATIENCE = {patience}
+fork_lock.PATIENCE = {patience}
 fit((2, 3, 1))
 thread = threading.Thread(target=compile_for_long)
 thread.start()
@@ -99,7 +99,7 @@ print(results, fit())
 )
 DEFERRED = """
 import os, signal, threading
-from fastmlp.kernels import interrupts
+from fastmlp.kernels.jit import interrupts
 
 def handler(*_):
     raise KeyboardInterrupt

@@ -25,14 +25,16 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "callbacks.py",
-        "buffer_cache.py",
+        "console/progress_bar.py",
+        "execution/buffer_cache.py",
+        "execution/plan.py",
         "mlp.py",
-        "plan.py",
-        "progress_bar.py",
-        "epoch_records.py",
-        "training.py",
+        "training/best_epoch.py",
+        "training/epoch_records.py",
+        "training/fit_loop.py",
     )
 }
+assert all(map(os.path.exists, TRACED))
 FINALISERS = ("__del__", "_let_go")  # no exception can be raised from them
 EPOCHS = 4
 RNG = np.random.default_rng(0)

@@ -28,7 +28,7 @@ def load(tmp_path, monkeypatch):
     """
     folder = tmp_path / "base" / "tag"
     monkeypatch.setattr(object_cache, "cache_folder", lambda: folder)
-    monkeypatch.setattr(object_cache.shipped, "path_here", lambda *_: None)
+    monkeypatch.setattr(object_cache.prebuilt, "path_here", lambda *_: None)
     monkeypatch.setattr(call, "_address", lambda code: code.decode())
 
     def as_a_new_process():
@@ -148,10 +148,10 @@ def test_what_is_planted_in_the_place_of_a_lock(load, cached, attack, tmp_path):
 
 FIT = """
 import fastmlp
-from fastmlp.kernels import entry
+from fastmlp.kernels.jit import call
 
-entry._load_kernel = lambda *_: entry.load("a kernel", lambda: b"compiled")
-entry._address = lambda code: sys.exit(code.decode())
+call._load_kernel = lambda *_: call.load_function("a kernel", lambda: b"compiled")
+call._address = lambda code: sys.exit(code.decode())
 import sys
 fastmlp.MLP((5, 2), random_state=0, device="cpu").evaluate([[0.0] * 5], [[0.0, 0.0]])
 """

@@ -119,7 +119,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
     chosen = [seed for seed in seeds if seed % len(kernel_families.FAMILIES) == kernel_families.FAMILIES.index(family)]
     for seed in chosen:
         configuration = Configuration(seed, "float32")
-        if family.startswith("per_sample"):
+        if family.startswith("batch_simd"):
             configuration.dropout = 0.0
         use_threads(1, shared, monkeypatch)
         params, losses = configuration.alone()
