@@ -1,6 +1,6 @@
 """Fit and predict of the estimators against scikit-learn's, all settings at their defaults.
 
-Run: FASTMLP_DATA=FOLDER python bench/estimators.py [--rounds 3] [--epochs N] [--threads 1,2]
+Run: FASTMLP_DATA=FOLDER python bench/accuracy/estimators.py [--rounds 3] [--epochs N] [--threads 1,2]
      [digits mnist adult covertype predict cv]
 
 Fits alternate between the contestants, each in a process of its own: fastmlp with its default threads, scikit-learn
@@ -22,7 +22,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from environment import start_clean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.clean_env import start_clean
 
 from fastmlp.benchmarks.machine import machine
 

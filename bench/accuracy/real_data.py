@@ -1,6 +1,6 @@
 """Accuracy on real data: the figures of the README, beside a reference MLP's.
 
-Run: FASTMLP_DATA=FOLDER python bench/real_data.py [adult california covertype mnist]
+Run: FASTMLP_DATA=FOLDER python bench/accuracy/real_data.py [adult california covertype mnist]
 
 Tables go through `fastmlp train` with its defaults, MNIST through the API. FOLDER holds
 adult/adult-{train,test}.csv.gz, california/california.csv.gz, covertype/covertype.npz and mnist/mnist.npz.

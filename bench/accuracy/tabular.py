@@ -1,6 +1,6 @@
 """Accuracy of the tabular estimators, all settings at their defaults, beside the published plain nets.
 
-Run: FASTMLP_DATA=FOLDER python bench/tabular.py [--seeds 5] [adult california] [magic wine covertype]
+Run: FASTMLP_DATA=FOLDER python bench/accuracy/tabular.py [--seeds 5] [adult california] [magic wine covertype]
 
 Adult: the official test set. California housing: the first fifth of RandomState(0)'s permutation is the test part.
 Published: plain MLPs, each tuned to its data set, mean of 15 seeds, and the mean of five-net ensembles, from the logs
@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from environment import start_clean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.clean_env import start_clean
 
 from fastmlp.benchmarks.machine import machine
 

@@ -10,7 +10,7 @@ and where there is something to say
     peak_memory() -> int       bytes, where the work is done in yet another process
 products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. preload(variant)
 does what can be done before the work is known and is no part of it, for contestants that have it (`preloads`). Each
-lives in a process of its own per thread setting (worker.py, nursery.py), so nothing here has to undo what it sets.
+lives in a process of its own per thread setting (worker.py, fork_server.py), so nothing here has to undo what it sets.
 DEVICE, "cpu" or "cuda", is where it computes.
 """
 
@@ -143,59 +143,98 @@ PRODUCTS = (
 OPTIMISER, COMPILER = ("torch._dynamo",), ("torch._inductor.compile_fx",)
 _JAX = {"KERAS_BACKEND": "jax"}  # 46 times as fast as on PyTorch at XOR: bench/LOG.md
 TRAINING = (
-    _ours("peers.fastmlp_peer"),
-    Peer("numpy", "peers.numpy_peer"),
-    Peer("sklearn", "peers.sklearn_peer", needs=("sklearn",), corrects_epsilon=False),
-    Peer("torch eager", "peers.torch_peer", "eager", ("torch",), devices=BOTH, loads=OPTIMISER),
-    Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), slow_start=True, devices=BOTH, loads=COMPILER),
-    Peer("jax tuned", "peers.jax_peer", "tuned", ("jax",), devices=BOTH),
-    Peer("jax scan", "peers.jax_peer", "scan", ("jax",), slow_start=True, devices=BOTH),
-    Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), _JAX, corrects_epsilon=False, slow_start=True,
-         devices=BOTH),
-)  # fmt: skip
-JAX_STEP = Peer("jax step", "peers.jax_peer", "step", ("jax",), slow_start=True, devices=BOTH)  # for large steps only
-FIRST_FITS = Peer("fastmlp, first fits", "peers.fastmlp_peer", "first fits", ("fastmlp",), kind="part",
-                  chooses_threads=True)  # fmt: skip
+    _ours("competitors.fastmlp_competitor"),
+    Peer("numpy", "competitors.numpy_competitor"),
+    Peer("sklearn", "competitors.sklearn_competitor", needs=("sklearn",), corrects_epsilon=False),
+    Peer("torch eager", "competitors.torch_competitor", "eager", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Peer(
+        "torch compiled",
+        "competitors.torch_competitor",
+        "compiled",
+        ("torch",),
+        slow_start=True,
+        devices=BOTH,
+        loads=COMPILER,
+    ),
+    Peer("jax tuned", "competitors.jax_competitor", "tuned", ("jax",), devices=BOTH),
+    Peer("jax scan", "competitors.jax_competitor", "scan", ("jax",), slow_start=True, devices=BOTH),
+    Peer(
+        "keras jax",
+        "competitors.keras_competitor",
+        "jax",
+        ("keras", "jax"),
+        _JAX,
+        corrects_epsilon=False,
+        slow_start=True,
+        devices=BOTH,
+    ),
+)
+# For large steps only.
+JAX_STEP = Peer("jax step", "competitors.jax_competitor", "step", ("jax",), slow_start=True, devices=BOTH)
+FIRST_FITS = Peer(
+    "fastmlp, first fits",
+    "competitors.fastmlp_competitor",
+    "first fits",
+    ("fastmlp",),
+    kind="part",
+    chooses_threads=True,
+)
 # One form per library, of those that compile in seconds the best over the whole curve.
 CURVE = tuple(peer for peer in TRAINING if peer.name in ("fastmlp", "numpy", "torch eager", "jax tuned"))
 _DEVICES = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count() or 1}"}
 POPULATION = (
-    _ours("peers.many_nets", "fastmlp"),
-    Peer("jax blocked", "peers.many_nets", "jax blocked", ("jax",), _DEVICES),
-    Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH),
-    Peer("torch batched", "peers.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
-    Peer("torch compiled", "peers.many_nets", "torch compiled", ("torch",), slow_start=True, loads=COMPILER),
-    Peer("numpy blocked", "peers.many_nets", "numpy blocked"),
+    _ours("competitors.many_nets", "fastmlp"),
+    Peer("jax blocked", "competitors.many_nets", "jax blocked", ("jax",), _DEVICES),
+    Peer("jax vmap", "competitors.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH),
+    Peer("torch batched", "competitors.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Peer("torch compiled", "competitors.many_nets", "torch compiled", ("torch",), slow_start=True, loads=COMPILER),
+    Peer("numpy blocked", "competitors.many_nets", "numpy blocked"),
 )
 STOPPING = (
-    Peer("fastmlp, own stopping", "peers.many_nets", "own stopping", ("fastmlp",), kind="part", chooses_threads=True),
-    Peer("fastmlp, own rates too", "peers.many_nets", "own rates", ("fastmlp",), kind="part", chooses_threads=True),
+    Peer(
+        "fastmlp, own stopping",
+        "competitors.many_nets",
+        "own stopping",
+        ("fastmlp",),
+        kind="part",
+        chooses_threads=True,
+    ),
+    Peer(
+        "fastmlp, own rates too", "competitors.many_nets", "own rates", ("fastmlp",), kind="part", chooses_threads=True
+    ),
 )
 PREDICTION = (
-    _ours("peers.predictors", "fastmlp"),
-    Peer("numpy", "peers.predictors", "numpy"),
-    Peer("sklearn", "peers.predictors", "sklearn", ("sklearn",)),
-    Peer("torch eager", "peers.predictors", "torch eager", ("torch",), devices=BOTH),
-    Peer("torch traced", "peers.predictors", "torch traced", ("torch",), devices=BOTH),
+    _ours("competitors.prediction", "fastmlp"),
+    Peer("numpy", "competitors.prediction", "numpy"),
+    Peer("sklearn", "competitors.prediction", "sklearn", ("sklearn",)),
+    Peer("torch eager", "competitors.prediction", "torch eager", ("torch",), devices=BOTH),
+    Peer("torch traced", "competitors.prediction", "torch traced", ("torch",), devices=BOTH),
     Peer(
         "torch compiled",
-        "peers.predictors",
+        "competitors.prediction",
         "torch compiled",
         ("torch",),
         slow_start=True,
         devices=BOTH,
         loads=COMPILER,
     ),
-    Peer("jax", "peers.predictors", "jax", ("jax",), devices=BOTH),
-    Peer("keras jax", "peers.predictors", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
+    Peer("jax", "competitors.prediction", "jax", ("jax",), devices=BOTH),
+    Peer("keras jax", "competitors.prediction", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
 )
 ESTIMATORS = (
-    Peer("fastmlp", "peers.fits", "fastmlp", ("sklearn", "fastmlp.estimators.mlp"), kind="ours", chooses_threads=True),
-    Peer("sklearn", "peers.fits", "sklearn", ("sklearn",)),
+    Peer(
+        "fastmlp",
+        "competitors.estimators",
+        "fastmlp",
+        ("sklearn", "fastmlp.estimators.mlp"),
+        kind="ours",
+        chooses_threads=True,
+    ),
+    Peer("sklearn", "competitors.estimators", "sklearn", ("sklearn",)),
 )
 KERNELS = (
-    Peer("fastmlp", "peers.loops", "fastmlp", ("fastmlp",), kind="ours"),
-    Peer("numpy", "peers.loops", "numpy"),
-    Peer("torch", "peers.loops", "torch", ("torch",)),
-    Peer("jax", "peers.loops", "jax", ("jax",)),
+    Peer("fastmlp", "competitors.kernels", "fastmlp", ("fastmlp",), kind="ours"),
+    Peer("numpy", "competitors.kernels", "numpy"),
+    Peer("torch", "competitors.kernels", "torch", ("torch",)),
+    Peer("jax", "competitors.kernels", "jax", ("jax",)),
 )

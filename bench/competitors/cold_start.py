@@ -1,4 +1,4 @@
-"""The contestants of starts.py: a script in a new interpreter per run, timed from its start to its end.
+"""The contestants of cold_start.py: a script in a new interpreter per run, timed from its start to its end.
 
 The script reports its own peak of memory, because the system's count of a child begins with its parent's.
 """
@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from starts import SCRIPTS
+from suite.cases.cold_start import SCRIPTS
 
 # JAX keeps only what took long to compile, if it is not told otherwise.
 JAX_CACHES_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}

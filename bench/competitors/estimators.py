@@ -1,4 +1,4 @@
-"""The contestants of fits.py: two estimators of one interface, as they come."""
+"""The contestants of estimators.py: two estimators of one interface, as they come."""
 
 from __future__ import annotations
 

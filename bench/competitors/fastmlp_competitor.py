@@ -10,9 +10,9 @@ import sys
 import time
 
 import numpy as np
-from workloads import Workload
+from suite.cases.training_case import Workload
 
-from peers import DEVICE, Training
+from competitors import DEVICE, Training
 
 
 class Contestant(Training):

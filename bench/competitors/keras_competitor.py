@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from flat import flatten, layers
-from workloads import Workload
+from suite.cases.training_case import Workload
+from suite.flat_params import flatten, layers
 
-from peers import Training
+from competitors import Training
 
 FEW = 4  # batches
 SHORT = 1e8  # FLOP of a step

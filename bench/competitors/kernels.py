@@ -1,4 +1,4 @@
-"""The contestants of kernel_loops.py. A form is made with (work) and does `run(n)`; `result()` is what it wrote last.
+"""The contestants of kernels.py. A form is made with (work) and does `run(n)`; `result()` is what it wrote last.
 
 One thread, arrays at hand, results written into an array that is there already where the library can do that.
 """
@@ -9,9 +9,9 @@ import time
 from functools import partial
 
 import numpy as np
-from kernel_loops import RATE
+from suite.cases.kernels import RATE
 
-from peers.numpy_adam import adam
+from competitors.numpy_adam import adam
 
 
 class Fastmlp:

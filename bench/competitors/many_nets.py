@@ -11,9 +11,9 @@ import time
 from importlib import import_module
 
 import numpy as np
-from populations import RATES, X, Y
+from suite.cases.populations import RATES, X, Y
 
-from peers import DEVICE
+from competitors import DEVICE
 
 FEW = 100
 
@@ -61,7 +61,7 @@ def form_of(name: str):
     if name in FORMS:
         return FORMS[name]
     library, form = name.split()
-    return getattr(import_module(f"peers.many_nets_{library}"), form.capitalize())
+    return getattr(import_module(f"competitors.many_nets_{library}"), form.capitalize())
 
 
 class Contestant:

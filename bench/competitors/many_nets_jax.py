@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from flat import offsets
-from populations import BIGGEST, GROWTH, RATES, SHRINK, SMALLEST, X, Y
+from suite.cases.populations import BIGGEST, GROWTH, RATES, SHRINK, SMALLEST, X, Y
+from suite.flat_params import offsets
 
-from peers import Unsupported
+from competitors import Unsupported
 
 BLOCK = 4096  # nets whose numbers stay in a cache; of 512, 2,048 and 8,192 the fastest nearby
 

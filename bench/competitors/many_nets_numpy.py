@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from flat import offsets
-from populations import BIGGEST, GROWTH, RATES, SHRINK, SMALLEST, X, Y
+from suite.cases.populations import BIGGEST, GROWTH, RATES, SHRINK, SMALLEST, X, Y
+from suite.flat_params import offsets
 
-from peers.numpy_adam import adam
+from competitors.numpy_adam import adam
 
 BLOCK = 8192  # nets whose numbers stay in a cache
 

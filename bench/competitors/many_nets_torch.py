@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from flat import offsets
-from populations import BIGGEST, GROWTH, RATES, SHRINK, SMALLEST, X, Y
+from suite.cases.populations import BIGGEST, GROWTH, RATES, SHRINK, SMALLEST, X, Y
+from suite.flat_params import offsets
 
-from peers import DEVICE, Unsupported
+from competitors import DEVICE, Unsupported
 
 UNLIKE = {
     "quickprop": "torch.optim has no Quickprop",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from flat import layers
-from workloads import Workload
+from suite.cases.training_case import Workload
+from suite.flat_params import layers
 
-from peers import Training
-from peers.numpy_adam import adam
+from competitors import Training
+from competitors.numpy_adam import adam
 
 
 class Contestant(Training):

@@ -1,4 +1,4 @@
-"""The contestants of predictions.py. A form is made with (work, threads) and answers `predict()`, all rows in one call.
+"""The contestants of prediction.py. A form is made with (work, threads) and answers `predict()`, all rows in one call.
 
 Each gets its rows as its users have them at hand: NumPy arrays for those that take NumPy, tensors for PyTorch.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from flat import layers
+from suite.flat_params import layers
 
-from peers import DEVICE
+from competitors import DEVICE
 
 
 class Fastmlp:

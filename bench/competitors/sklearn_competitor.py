@@ -10,10 +10,10 @@ import time
 import warnings
 
 import numpy as np
-from flat import flatten, layers
-from workloads import Workload
+from suite.cases.training_case import Workload
+from suite.flat_params import flatten, layers
 
-from peers import Training, Unsupported
+from competitors import Training, Unsupported
 
 
 class Contestant(Training):

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import time
 
-from flat import flatten, layers
-from workloads import Workload
+from suite.cases.training_case import Workload
+from suite.flat_params import flatten, layers
 
-from peers import DEVICE, Training
+from competitors import DEVICE, Training
 
 # Epochs in one graph where an epoch is one step; more compile longer and gain little. Adam's graph is far larger.
 UNROLLED_EPOCHS = {"sgd": 20, "adam": 8}

@@ -1,4 +1,4 @@
-"""A population of mid-sized nets, for bench/gpu.py: ours, a batched product per layer in PyTorch, JAX's vmap of a scan.
+"""A population of mid-sized nets on a GPU: ours, a batched product per layer in PyTorch, JAX's vmap of a scan.
 Relu nets with softmax cross-entropy and Adam, each net with an order of its own.
 
 Every contestant trains on given orders from the given start, so that two steps of it can be compared with float64 NumPy
@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from launches import graphs_of_ways, reason, ways
 
 import fastmlp
 import fastmlp.execution.dispatch
+from gpu.launch_modes import graphs_of_ways, reason, ways
 
 RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 # How far two steps may lead from where exact ones do, of their length. The first steps of Adam are its rate in the

@@ -1,4 +1,4 @@
-"""The workloads of bench/gpu.py: ours, the peers' and the card's limit, verified and then timed in turns.
+"""The workloads of bench/gpu/run.py: ours, the peers' and the card's limit, verified and then timed in turns.
 
 A row of results: unit, times {name: a number per round}, left_out {name: why}, pending {peer that is still to come:
 its state}, notes {of what: text}, limit, target. It is given to `keep` whenever there is more of it.
@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import gpu_peers
-import nets_in_step
 import numpy as np
-from gpu_limits import bare_products, bare_products_of_nets, median_time
-from launches import graphs_of, graphs_of_ways, ways
-from nets_in_step import Contestant, Makers, left_out_if_broken
 
 import fastmlp
 import fastmlp.execution.dispatch
+from gpu import batched_population, competitors
+from gpu.batched_population import Contestant, Makers, left_out_if_broken
+from gpu.launch_modes import graphs_of, graphs_of_ways, ways
+from gpu.limits import bare_products, bare_products_of_nets, median_time
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
@@ -180,7 +179,7 @@ def nets_in_steps(
     keep: Keep = nobody,
 ) -> dict[str, Any]:  # fmt: skip
     """Mid-sized nets that take each step together; the limit is the bare products of such a step."""
-    ours, peers, notes, fit = nets_in_step.contestants(cupy, sizes, n_nets, batch, n_batches, epochs)
+    ours, peers, notes, fit = batched_population.contestants(cupy, sizes, n_nets, batch, n_batches, epochs)
     wait = wait_of(cupy)
     ours[LIMIT], said = limit_of(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
     notes |= said | set_up_of(fit, wait, epochs)
@@ -226,7 +225,7 @@ def single(
     }  # fmt: skip
     contestants[LIMIT], said = limit_of(bare_products(cupy, sizes, batch, precision), wait)
     notes |= said
-    peers = gpu_peers.makers(sizes, exact.params, X, y, batch, precision)
+    peers = competitors.makers(sizes, exact.params, X, y, batch, precision)
     return timed(contestants, peers, rounds, keep, notes=notes, unit="us per step", target=target)
 
 

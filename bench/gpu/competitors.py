@@ -1,4 +1,4 @@
-"""The peers of bench/gpu.py's single nets: PyTorch eager, compiled, and with its whole step as one CUDA graph; JAX.
+"""The peers of bench/gpu/run.py's single nets: PyTorch eager, compiled, and with its whole step as one CUDA graph; JAX.
 
 Each starts from given parameters and can train on given batches, so that two steps of it are compared with float64
 NumPy before it is timed.
@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from nets_in_step import (
+
+from gpu.batched_population import (
     BETA1,
     BETA2,
     EPSILON,

@@ -1,4 +1,4 @@
-"""A fit of ours in several ways that differ in how a step is launched, for bench/gpu.py; whether graphs were used."""
+"""A fit of ours in several ways that differ in how a step is launched, and whether CUDA graphs were used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card's own limits, for bench/gpu.py: copies, products, multiply-adds, and the bare products of a step."""
+"""The card's own limits, for bench/gpu/run.py: copies, products, multiply-adds, and the bare products of a step."""
 
 from __future__ import annotations
 

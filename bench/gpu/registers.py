@@ -1,11 +1,11 @@
 """What kernels of the CUDA backend use on three architectures: registers of a thread, shared memory of a block that is
 declared and that is asked for at the launch, stack and spills of a thread.
 
-Run: python bench/cuda_registers.py > bench/results/cuda_registers.txt
+Run: python bench/gpu/registers.py > bench/results/cuda_registers.txt
 (needs g++ and the wheels of the extra `test`; no GPU)
 
 Small fits run in the CPU emulator of tests/cuda_emulator; whatever they compiled there is compiled by NVRTC. The first
-line has a digest of the sources, by which tests/bench/test_cuda_registers.py sees whether the results are of the
+line has a digest of the sources, by which tests/bench/gpu/test_registers.py sees whether the results are of the
 present ones.
 """
 
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 import cuda_emulator  # noqa: E402

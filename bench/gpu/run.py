@@ -1,6 +1,6 @@
 """What the CUDA backend does on a real card: its tests, then ours against the peers and against the card's own limits.
 
-    python bench/gpu.py [--quick] [--no-tests] [--output FOLDER]
+    python bench/gpu/run.py [--quick] [--no-tests] [--output FOLDER]
 
 One command of at most eight minutes that needs this repository, NumPy, Numba and CuPy, and takes PyTorch and JAX where
 they are there; nothing has to be installed. Prints a table, and writes it and a JSON file under bench/results/, named
@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 for entry in (ROOT / "src", ROOT / "bench"):
     sys.path.insert(0, str(entry))
 # Processes that are started from here, also by the package itself, find it in the same place.
@@ -47,8 +47,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [os
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX would take three quarters of the card's memory
 MINUTES, TEST_MINUTES = 8.0, 3.0  # for everything, and for the tests among it
 # The tests that a card has a say in. They need pytest and SciPy, and nothing else that this script does not.
-DEVICE_TESTS = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("tests/kernels/cuda/test_*.py"),
-                                                          *ROOT.glob("tests/test_cuda*.py")))  # fmt: skip
+DEVICE_TESTS = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("tests/unit/kernels/cuda/**/test_*.py"),
+                                                          *ROOT.glob("tests/cuda/test_*.py")))  # fmt: skip
 TEST_OPTIONS = "-m", "emulator", "--device", "cuda", "--require-device", "cuda", "-p", "no:cacheprovider"
 # Processes that run them: as many as processors, since most of their time goes into compiling kernels, one thread each;
 # two at least, since one that waits for the card leaves a processor idle; and no more than there is memory for.
@@ -58,12 +58,11 @@ ONE_PROCESS = 3  # cudaComputeModeExclusiveProcess: a card that refuses a second
 SHARES = {"limits": 2, "population 2-2-1, XOR": 1, "thresholds": 4}
 SHARE, START_SECONDS = 2, 60.0  # of other workloads; for looking at the card at all
 
-import gpu_works  # noqa: E402
-
 import fastmlp  # noqa: E402
 from fastmlp.commands import measure_gpu  # noqa: E402
 from fastmlp.devices import n_threads_available  # noqa: E402
 from fastmlp.files import write_text  # noqa: E402
+from gpu import cases  # noqa: E402
 
 
 def table(results: dict[str, Any]) -> str:
@@ -181,22 +180,23 @@ def as_far_as_it_came(row: dict[str, Any], why: str) -> dict[str, Any]:
     return row
 
 
-def measure(name: str, quick: bool, known: dict[str, Any], keep: gpu_works.Keep) -> dict[str, Any]:
+def measure(name: str, quick: bool, known: dict[str, Any], keep: cases.Keep) -> dict[str, Any]:
     """known : the card's limits, once they have been measured. keep : is given what there is of a workload's row"""
     if name == "devices":
         return cards()
     import cupy
-    import gpu_limits
+
+    from gpu import limits
 
     if name == "limits":
-        return gpu_limits.limits(cupy, *((2**24, 1024, 1000) if quick else (2**28, 8192, 100_000)))
+        return limits.limits(cupy, *((2**24, 1024, 1000) if quick else (2**28, 8192, 100_000)))
     if name == "thresholds":
         rows: list[measure_gpu.Row] = []
         with warnings.catch_warnings(record=True) as said:  # of what could not be measured
             warnings.simplefilter("always")
             text = str(measure_gpu.measure("cuda", rows.append))
         return {"text": text, "rows": rows, "warnings": [str(warning.message) for warning in said]}
-    return gpu_works.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()
+    return cases.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()
 
 
 def cards() -> dict[str, Any]:
@@ -258,7 +258,7 @@ def run(quick: bool, no_tests: bool, output: Path) -> None:
     if not no_tests:
         results["tests"] = run_tests(60 * TEST_MINUTES, exclusive)
         print(f"tests: {results['tests']}", flush=True)
-    names = ["limits", *gpu_works.workloads(None, quick, 0.0), "thresholds"]
+    names = ["limits", *cases.workloads(None, quick, 0.0), "thresholds"]
     for k, name in enumerate(names):
         found = child(name, quick, share_of(names[k:], end - time.monotonic()), results["limits"])
         if name in ("limits", "thresholds"):

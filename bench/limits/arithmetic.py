@@ -1,9 +1,9 @@
 """The arithmetic limit: the work's multiply-adds with nothing around them, on all threads.
 
 Independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the processor's
-multipliers are the only thing that is waited for. counts.py says what counts as how many of them. "chain" is the limit
-of the smallest nets: the work's longest chain of operations that need one another's results, as one such chain on one
-thread.
+multipliers are the only thing that is waited for. suite/op_counts.py says what counts as how many of them. "chain" is
+the limit of the smallest nets: the work's longest chain of operations that need one another's results, as one such
+chain on one thread.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+from competitors import Unsupported
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from peers import Unsupported
 
 # Four cycles from operands to result, two or fewer a cycle: eight chains at least, and half as many again. With sixteen
 # AVX2's sixteen registers have no room for x and y, and stores to the stack halve the rate.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-from peers import Unsupported
+from competitors import Unsupported
 
 THREADS = 2**20  # enough to fill any card many times over
 CHAINS = 8

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
-from peers import Unsupported
+from competitors import Unsupported
 
 from fastmlp.kernels.structs import aligned_zeros
 

@@ -12,7 +12,7 @@ import time
 from functools import cache
 
 import numpy as np
-from peers import Unsupported
+from competitors import Unsupported
 
 
 @cache

@@ -1,7 +1,7 @@
 """What does it cost that one thread reads what another one writes again and again? The measurement behind
 layerwise_data_parallel.py.
 
-Run on an otherwise idle machine with two processors: python bench/lab_lines.py
+Run on an otherwise idle machine with two processors: python bench/studies/cache_line_transfer.py
 
 One thread writes a buffer, they meet, the other thread reads a buffer, they meet. Prints nanoseconds a line of 64 bytes
 and turn: where the reader has a buffer of its own, where it reads what has just been written, and the difference.

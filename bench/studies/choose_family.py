@@ -1,7 +1,8 @@
 """Where samples-as-lanes stops paying: time of both kernel families over widths and numbers of samples, of a training
 step on one thread, and of a forward pass on as many as each chooses.
 
-Run: python bench/lab_families.py      (prints microseconds and who wins; dispatch.py's thresholds come from here)
+Run: python bench/studies/choose_family.py
+Prints microseconds and who wins; the thresholds of src/fastmlp/execution/dispatch.py come from here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import fastmlp
-import fastmlp.execution.dispatch as heuristics
+from fastmlp.execution import dispatch
 from fastmlp.execution.dispatch import products
 
 SMALL = ((2, 4, 1), (4, 8, 1), (8, 16, 1), (8, 8, 8, 1), (16, 8, 1), (24, 5, 1), (20, 20, 1), (24, 24, 1))
@@ -23,13 +24,13 @@ OPEN_TILES = ((64, 100, 10), (100, 50, 25, 2), (400, 100, 10), (1000, 8), (784, 
 FILLED = ((64, 64, 32, 10), (64, 128, 10))
 ROWS = (1, 4, 8, 16, 64, 256, 512, 768, 1024, 2048)  # of a batch; powers of two and others
 PASS_ROWS = (1, 1000, 100_000)  # of a forward pass
-FAMILIES = ("per_sample", "layerwise")
+FAMILIES = ("batch_simd", "layerwise")
 
 
 def made(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.MLP, np.ndarray]:
     """A net whose every step and pass is by this family, and samples."""
     family = family if family == "layerwise" else "batch_simd_4" if rows <= 4 else "batch_simd_16"
-    heuristics.choose_family = heuristics.choose_evaluation_family = lambda network, rows: family
+    dispatch.choose_family = dispatch.choose_evaluation_family = lambda network, rows: family
     net = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0, device="cpu")
     return net, np.random.default_rng(0).normal(size=(rows, sizes[0])).astype(np.float32)
 
@@ -63,11 +64,11 @@ def table(seconds, nets, all_rows) -> Iterator[str]:
 
 
 def main() -> None:
-    threads, nets = heuristics.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS, *OPEN_TILES, *FILLED)
-    heuristics.choose_threads = lambda *_: 1
+    threads, nets = dispatch.choose_threads, (*SMALL, *NEAR, *LARGE, *FEW_OUTPUTS, *OPEN_TILES, *FILLED)
+    dispatch.choose_threads = lambda *_: 1
     for line in table(seconds_per_step, nets, ROWS):
         print(line, flush=True)
-    heuristics.choose_threads = threads
+    dispatch.choose_threads = threads
     print("\nforward pass")
     for line in table(seconds_per_pass, nets, PASS_ROWS):
         print(line, flush=True)

@@ -1,7 +1,7 @@
 """From which work a second thread pays: time of a training step with one and with all threads, in a net's own family,
 and of a prediction layer by layer.
 
-Run on an otherwise idle machine: python bench/lab_threads.py
+Run on an otherwise idle machine: python bench/studies/choose_threads.py
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import time
 import numpy as np
 
 import fastmlp
-import fastmlp.execution.dispatch as heuristics
 from fastmlp.devices import n_threads_available
+from fastmlp.execution import dispatch
 from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.dispatch import products
 
@@ -44,7 +44,7 @@ def predictions(n_threads: int) -> None:
             )
             medians = []
             for threads in (1, n_threads):
-                heuristics.choose_evaluation_threads = lambda *_, n=threads: n
+                dispatch.choose_evaluation_threads = lambda *_, n=threads: n
                 buffers.forget_evaluation()
                 net.predict(X)
                 seconds = []
@@ -71,7 +71,7 @@ def steps(n_threads: int) -> None:
             X, y = rng.normal(size=(rows * 8, sizes[0])), rng.normal(size=(rows * 8, sizes[-1]))
             seconds = []
             for threads in (1, n_threads):
-                heuristics.choose_threads = lambda *_, n=threads: n
+                dispatch.choose_threads = lambda *_, n=threads: n
                 net = fastmlp.MLP(sizes, random_state=0)
                 net.fit(X, y, epochs=1, batch_size=rows, verbose=0)
                 epochs = max(1, int(3e9 / products(net.network, rows) / 8))
@@ -79,7 +79,7 @@ def steps(n_threads: int) -> None:
                 seconds.append(min(net.fit(X, y, **options).seconds / epochs / 8 for _ in range(5)))
             work, text = products(net.network, rows), "-".join(map(str, sizes))
             one, more = (s * 1e6 for s in seconds)
-            family = heuristics.choose_family(net.network, rows)
+            family = dispatch.choose_family(net.network, rows)
             print(f"{text:16} {rows:5} {family:>20} {work:10} {one:12.1f} {more:12.1f}  {one / more:.2f}", flush=True)
 
 

@@ -1,6 +1,6 @@
-"""Blocks of one register or of two? The measurement behind heuristics.WIDE_UP_TO_PARAMS.
+"""Blocks of one register or of two? The measurement behind dispatch.WIDE_UP_TO_PARAMS.
 
-    python bench/lab_lanes.py [--epochs 1024]
+    python bench/studies/lanes_per_block.py [--epochs 1024]
 
 Calls the straight-line function of an architecture on one block of nets, four samples of XOR, with nothing around it:
 no queue, no records; with fewer epochs the call through ctypes, 6 us, would count. Prints nanoseconds per net and epoch
@@ -14,11 +14,16 @@ from __future__ import annotations
 import argparse
 import ctypes
 import re
+import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-from environment import start_clean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.clean_env import start_clean
 
 ARCHITECTURES = ((2, 1), (2, 2, 1), (2, 3, 1), (2, 4, 1), (2, 5, 1), (2, 6, 1), (2, 3, 3, 1), (2, 8, 1), (2, 4, 4, 1))
 RULES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}

@@ -1,6 +1,6 @@
-"""How many nets make lanes worth while? The measurement behind heuristics.choose_nets_family.
+"""How many nets make lanes worth while? The measurement behind dispatch.choose_nets_family.
 
-    python bench/lab_population_families.py [--epochs 200]
+    python bench/studies/lanes_vs_one_by_one.py [--epochs 200]
 
 A block of lanes costs the same for one net as for all that it has room for; nets by themselves cost one by one. Prints,
 per net, number of samples and batch size, microseconds of the processor for an epoch of a full block and of one net
@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-from environment import start_clean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.clean_env import start_clean
 
 SIZES = (
     (2, 2, 1), (2, 4, 4, 1), (4, 8, 3), (8, 16, 1), (13, 10, 3), (4, 100, 3), (20, 20, 2), (32, 24, 4), (64, 16, 10),
@@ -37,7 +42,7 @@ def make_fit(sizes, n_nets, n_samples, batch_size, optimizer):
 def seconds(fit, epochs, in_lanes) -> float:
     from fastmlp.population_training import fit as population_fit
 
-    population_fit.choose_nets_family = lambda *_: "lanes" if in_lanes else "alone"
+    population_fit.choose_nets_family = lambda *_: "population_simd" if in_lanes else "one_by_one"
     fit(2)
     times = []
     for _ in range(3):

@@ -2,7 +2,7 @@
 
 Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, and for EXP_32, which has
 no term to spare, the minimax polynomial itself, as for the powers by steps. All rounded to double.
-Run: python bench/lab_coefficients.py     (needs mpmath; prints the tables and their errors)
+Run: python bench/studies/polynomial_coefficients.py     (needs mpmath; prints the tables and their errors)
 """
 
 import mpmath as mp

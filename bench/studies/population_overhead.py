@@ -1,6 +1,6 @@
 """What does a fit of a population cost beside its epochs? The measurement behind scheduler.py and fit.py.
 
-    python bench/lab_populations.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
+    python bench/studies/population_overhead.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
                                     [--epochs 1,16,500] [--records 64] [--rest 0.03]
 
 XOR, full batch, one sigmoid output. Prints for each number of epochs the fastest of nine fits, which take turns:
@@ -12,10 +12,15 @@ FASTMLP_NUM_THREADS=1, or another number, is respected.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
-from environment import start_clean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.clean_env import start_clean
 
 RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
 ROUNDS = 9

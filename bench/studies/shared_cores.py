@@ -1,7 +1,7 @@
 """What do this machine's processors share, second by second? The measurement behind cpu_wakeup.py and
 layerwise_data_parallel.py.
 
-Run on an otherwise idle machine: python bench/lab_processors.py [SECONDS]
+Run on an otherwise idle machine: python bench/studies/shared_cores.py [SECONDS]
 
 After each second of rest: how many times as long as alone both take for the same work (1.0 with a core each, 1.85 on
 the two threads of a core of AMD's), how long that lasted, and how long a meeting of two threads takes (some 30 ns with
@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
-from meeting import seconds_to_meet
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.thread_latency import seconds_to_meet
 
 from fastmlp.benchmarks.cpu_wakeup import Processors
 

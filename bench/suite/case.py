@@ -22,12 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from peers import Peer
+from competitors import Peer
 
 from fastmlp.benchmarks.machine import memory
 
 AT_A_TIME = 6  # contestants of a work that are in memory
-ONE_THREAD_BELOW = 5e5  # FLOP between two meetings of the threads: nobody gains from a second one (lab_threads.py)
+ONE_THREAD_BELOW = 5e5  # FLOP between two meetings of the threads: nobody gains from a second one (choose_threads.py)
 ONE_NEVER_FROM = 1e8  # nobody is faster with one than with all
 FEW_CPUS = 4  # up to which all processors or one are all there is to try
 

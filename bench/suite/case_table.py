@@ -1,24 +1,19 @@
-"""The table of all works, by name. Run `python bench/works.py` to print it."""
+"""The table of all works, by name. `cd bench && python -m suite.case_table` prints it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import fits
-import kernel_loops
-import populations
-import predictions
-import starts
-import training_works
-from work import Entry
+from suite.case import Entry
+from suite.cases import cold_start, estimators, kernels, populations, prediction, training
 
 ENTRIES = (
-    *training_works.ENTRIES,
+    *training.ENTRIES,
     *populations.ENTRIES,
-    *fits.ENTRIES,
-    *predictions.ENTRIES,
-    *starts.ENTRIES,
-    *kernel_loops.ENTRIES,
+    *estimators.ENTRIES,
+    *prediction.ENTRIES,
+    *cold_start.ENTRIES,
+    *kernels.ENTRIES,
 )
 WORKS: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}
 assert len(WORKS) == len(ENTRIES), "two works have one name"

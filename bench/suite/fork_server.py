@@ -15,9 +15,10 @@ import sys
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 
-from compiling import Compiled
-from peers import Peer
-from worker import Failed, Worker, load, serve
+from competitors import Peer
+
+from suite.compile_time import Compiled
+from suite.worker import Failed, Worker, load, serve
 
 
 def may_fork(device: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peers import DEVICE
+from competitors import DEVICE
 
 EXPONENTIAL, DIVISION = {"cpu": (8, 2), "cuda": (16, 8)}[DEVICE]  # the former with a division
 HAVE_ONE = {"sigmoid", "tanh", "softmax"}

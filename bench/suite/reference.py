@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from flat import layers
+
+from suite.flat_params import layers
 
 if TYPE_CHECKING:
-    from workloads import Workload
+    from suite.cases.training_case import Workload
 
 
 def sigmoid(z):

@@ -16,12 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from meeting import seconds_to_meet
-from nursery import Pool
-from peers import Peer, Unsupported
-from work import Entry, Wrong
-from worker import Failed, Worker
-from works import build
+from competitors import Peer, Unsupported
 
 from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
 from fastmlp.benchmarks.timing import (
@@ -34,6 +29,11 @@ from fastmlp.benchmarks.timing import (
     new_row,
     time_rounds,
 )
+from suite.case import Entry, Wrong
+from suite.case_table import build
+from suite.fork_server import Pool
+from suite.thread_latency import seconds_to_meet
+from suite.worker import Failed, Worker
 
 LARGEST_ROUNDS, LARGEST_TOO_LONG = 2, 60.0  # of the curves' largest points: rounds, and seconds for FEWEST_RUNS runs
 STARTS = "start"  # the unit of works whose every run is a new process: the run that is for calibrating is a round too

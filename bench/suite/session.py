@@ -1,4 +1,4 @@
-"""Options of the suite, and the session that runs each work once, however many tests ask for its figures."""
+"""The session of `pytest bench`: measures each case once, however many tests ask for it, and saves the results."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-import environment
 import pytest
-from contest import compile_ahead, hold, not_held
-from nursery import Pool
-from works import ENTRIES, WORKS
 
 from fastmlp.benchmarks import results as bench_results
 from fastmlp.benchmarks import tables as bench_tables
 from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.timing import QUICK, Rules
+from suite import clean_env
+from suite.case_table import ENTRIES, WORKS
+from suite.fork_server import Pool
+from suite.runner import compile_ahead, hold, not_held
 
 HOW = (
     "Every contestant runs in a process of its own, which begins with its libraries imported: imports are neither in "
@@ -42,43 +42,10 @@ SAME = {
     "processors": lambda results: (results["machine"]["processor"], results["machine"]["cpus"]),
     "versions": lambda results: results["machine"]["versions"],
 }
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
 ORDER = {entry.name: number for number, entry in enumerate(ENTRIES)}
 GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
-
-
-def pytest_addoption(parser):
-    group = parser.getgroup("fastmlp", "fastmlp's benchmark suite")
-    group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where everybody computes")
-    group.addoption("--peers", default="all", help=f"all, none, or some of {','.join(FAMILIES)}")
-    group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
-    group.addoption(
-        "--quick", action="store_true", help="one or two works a group, three rounds: less than two minutes"
-    )
-    group.addoption(
-        "--largest", action="store_true",
-        help="only what is too large for a full run: as far as memory allows; with --resume they join its curves",
-    )  # fmt: skip
-    group.addoption(
-        "--rounds", type=int, help=f"at most so many rounds ({Rules().rounds}; {QUICK.rounds} with --quick)"
-    )
-    group.addoption("--save", type=Path, help="results as JSON (bench/results/latest.json)")
-    group.addoption("--resume", action="store_true", help="keep what the file of --save already has")
-
-
-def pytest_configure(config):
-    if not config.pluginmanager.hasplugin("benchmark"):
-        raise pytest.UsageError("The suite needs pytest-benchmark: pip install -e '.[bench]'")
-    for name, value in (("benchmark_columns", ["median", "iqr", "min", "max", "rounds"]), ("benchmark_sort", "median")):
-        if not _given(config, name):
-            setattr(config.option, name, value)
-    config.pluginmanager.register(Session(config), PLUGIN)
-
-
-def _given(config, name: str) -> bool:
-    flag = "--" + name.replace("_", "-")
-    return any(str(argument).split("=")[0] == flag for argument in config.invocation_params.args)
 
 
 # Asked in a process of its own: contestants' processes are copies of this one, where a GPU's driver must not be open.
@@ -95,9 +62,6 @@ except RuntimeError as error:
 def _missing(device: str) -> str:
     """Why a device cannot be had, or an empty string."""
     return subprocess.run([sys.executable, "-c", ASK, device], stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-PLUGIN = "fastmlp_suite"
 
 
 class Session:
@@ -117,7 +81,7 @@ class Session:
             raise pytest.UsageError(f"--device {self.device}: {missing}")
         self.groups = self._chosen("--groups", option.groups, GROUPS)
         self.families = self._chosen("--peers", option.peers, FAMILIES)
-        self.path = option.save or HERE / "results" / "latest.json"
+        self.path = option.save or RESULTS / "latest.json"
         self.pool = Pool(self.device)
         self.wanted: dict[str, list[str]] = {}  # work -> its contestants among the tests that run
         self.measured: set[str] = set()  # works of this run, not of the file that it goes on with
@@ -146,7 +110,7 @@ class Session:
 
     def start(self) -> None:
         """The file's head: machine, options, missing contestants; with --resume what is already there."""
-        cleared = environment.clear()
+        cleared = clean_env.clear()
         fresh = {
             "schema": bench_results.SCHEMA,
             "machine": machine(cleared),
@@ -223,33 +187,3 @@ class Session:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def pytest_collection_finish(session):
-    """After -k and its like have chosen: only contestants whose tests run are measured."""
-    suite = session.config.pluginmanager.get_plugin(PLUGIN)
-    for item in session.items:
-        if "work" in getattr(item, "callspec", item).__dict__.get("params", {}):
-            suite.wanted.setdefault(item.callspec.params["work"], []).append(item.callspec.params["contestant"])
-    if suite.wanted and not session.config.option.collectonly:
-        suite.start()
-
-
-@pytest.fixture(scope="session")
-def suite(pytestconfig):
-    session = pytestconfig.pluginmanager.get_plugin(PLUGIN)
-    if session.rules.quick and session.device == "cpu":
-        session.compile_ahead()
-    yield session
-    session.close()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter, config):
-    session = config.pluginmanager.get_plugin(PLUGIN)
-    if not session.results or not session.results["results"]:
-        return
-    terminalreporter.section("fastmlp's benchmark suite")
-    for line in bench_tables.summary(session.results):
-        terminalreporter.write_line(line)
-    terminalreporter.write_line(f"saved to {session.path}; a page of it: python bench/report.py {session.path}")

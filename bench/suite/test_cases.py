@@ -1,15 +1,15 @@
 """`pytest bench`: a test per work and contestant.
 
-The works are listed in works.py, the rules of measuring in contest.py. Contestants that cannot take part are skipped
-with the reason; one that computes something else than float64 NumPy fails.
+case_table.py lists the cases, runner.py has the rules of measuring. Competitors that cannot take part are skipped with
+the reason; one that computes something else than float64 NumPy fails.
 """
 
 from __future__ import annotations
 
 import pytest
-from replay import measured_elsewhere, replay
 
 from fastmlp.benchmarks.results import GROUPS
+from suite.replayed_clock import measured_elsewhere, replay
 
 
 def pytest_generate_tests(metafunc):

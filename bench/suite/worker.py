@@ -12,8 +12,9 @@ import traceback
 from contextlib import suppress
 from importlib import import_module
 
-from compiling import SET_UP, note_kernels, set_up
-from peers import Peer, Unsupported, check_card
+from competitors import Peer, Unsupported, check_card
+
+from suite.compile_time import SET_UP, note_kernels, set_up
 
 NAMES_OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
 PATIENCE = 600  # seconds for one command; a compiler may need minutes
@@ -42,7 +43,7 @@ def peak_memory() -> int:
 
 def load(peer: Peer) -> None:
     """What a contestant's process does before it knows its work."""
-    for name in ("works", *peer.imports):
+    for name in ("suite.case_table", *peer.imports):
         import_module(name)
     if peer.preloads:
         import_module(peer.module).preload(peer.variant)
@@ -66,7 +67,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
     def prepare(name, quick, cache=""):
         """cache : a folder in which this package finds no kernels but those compiled in this run"""
         nonlocal contestant, work
-        from works import build
+        from suite.case_table import build
 
         load(peer)
         if cache:

@@ -1,6 +1,6 @@
 """Which medians moved by more than the noise: the regression gate.
 
-    python bench/compare.py BASE.json NEW.json [--least 0.05] [--all]
+    python bench/tools/compare.py BASE.json NEW.json [--least 0.05] [--all]
 
 BASE and NEW are files of `pytest bench --save`, measured on one machine. A median has moved if it changed by more than
 --least and by more than three standard errors of both medians together. What moves all other contestants and the limits
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
 
 from fastmlp.benchmarks import results as bench_results  # noqa: E402

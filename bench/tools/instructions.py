@@ -1,6 +1,6 @@
 """Instructions per epoch of two kernels, counted by valgrind: a figure that a busy machine does not change.
 
-    python bench/instructions.py [--json COUNTS.json] [--base COUNTS.json]
+    python bench/tools/instructions.py [--json COUNTS.json] [--base COUNTS.json]
 
 Kernels: `one_net`, one 2-2-2-1 net on XOR, and `lanes`, 64 nets of 2-2-1 on XOR whose straight-line code is made for
 the architecture. Each is trained twice, for EPOCHS and for twice as many, in a process of its own under callgrind; the
@@ -56,7 +56,9 @@ y = np.array([0, 1, 1, 0])
 
 def environment(cache: str) -> dict[str, str]:
     spec = find_spec("fastmlp")
-    folder = str(Path(spec.origin).parents[1]) if spec and spec.origin else str(Path(__file__).parents[1] / "src")
+    folder = (
+        str(Path(spec.origin).parents[1]) if spec and spec.origin else str(Path(__file__).resolve().parents[2] / "src")
+    )
     return {
         **os.environ,
         "PYTHONPATH": folder,

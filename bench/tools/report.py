@@ -1,7 +1,7 @@
 """A page and tables of saved results.
 
-    python bench/report.py [RESULT.json]            writes RESULT.html and RESULT.md beside it
-    python bench/report.py --readme [RESULT.json ...]   writes README.md's tables anew from the committed results
+    python bench/tools/report.py [RESULT.json]            writes RESULT.html and RESULT.md beside it
+    python bench/tools/report.py --readme [RESULT.json ...]   writes README.md's tables anew from the committed results
 
 RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given. With --readme
 the results of bench/results/cpu.json, and of cuda.json where there is one.
@@ -13,10 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- benchmarks: written by bench/report.py --readme -->", "<!-- end of benchmarks -->"
+BEGIN, END = "<!-- benchmarks: written by bench/tools/report.py --readme -->", "<!-- end of benchmarks -->"
 
 
 def committed() -> list[Path]:

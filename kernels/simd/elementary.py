@@ -8,7 +8,7 @@ tests/unit/kernels/simd/test_elementary.py measures them. NaN stays NaN. exp is 
 number it returns about 2 * that number; nor is sigmoid, whose floor is the smallest normal number.
 
 Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
-Coefficients: bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
+Coefficients: bench/studies/polynomial_coefficients.py. Reduction: Muller, Elementary Functions, 3rd ed., chapter 11.
 """
 
 from __future__ import annotations

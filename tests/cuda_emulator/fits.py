@@ -196,7 +196,7 @@ def streamed_in_order(dtype):
     return net.params
 
 
-# ---- more of what is compiled: gradients without an update, and the nets of bench/gpu.py
+# ---- more of what is compiled: gradients without an update, and the nets of bench/gpu/run.py
 
 
 def gradients(dtype):

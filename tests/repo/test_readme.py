@@ -40,6 +40,6 @@ def test_two_commands():
 
 
 def test_the_gpu_is_measured_or_said_not_to_be():
-    """Results of bench/gpu.py and the sentence exclude each other."""
+    """Results of bench/gpu/run.py and the sentence exclude each other."""
     measured = list((Path(__file__).parents[2] / "bench" / "results").glob("gpu*.json"))
     assert ("not yet measured on a card" in " ".join(README.split())) != bool(measured)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import float64
-from peers import Peer
-from training_works import ENTRIES as TRAINING_ENTRIES
-from work import Entry, at_most
+from competitors import Peer
+
+from suite import reference
+from suite.case import Entry, at_most
+from suite.cases.training import ENTRIES as TRAINING_ENTRIES
 
 EPOCHS = 5000
 DATA = """
@@ -116,7 +117,7 @@ SCRIPTS: dict[str, tuple[str, tuple[str, ...], bool]] = {
 
 
 def _script(name: str, needs=(), kind="peer", label="", **others) -> Peer:
-    return Peer(label or name, "peers.scripts", name, needs, kind=kind, chooses_threads=True, **others)
+    return Peer(label or name, "competitors.cold_start", name, needs, kind=kind, chooses_threads=True, **others)
 
 
 IMPORTS = (
@@ -177,7 +178,7 @@ class StartWork:
     @cached_property
     def expected(self) -> float:
         net = self.net
-        return float64.loss(net, float64.train(net, EPOCHS), net.X, net.y)
+        return reference.loss(net, reference.train(net, EPOCHS), net.X, net.y)
 
     def check(self, peer: Peer, answer: float | None) -> dict[str, float]:
         """answer : the loss that the script printed"""

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
-from counts import multiply_adds_of_step
-from peers import ARITHMETIC, ESTIMATORS, Peer
-from work import Entry, Wrong
+from competitors import ARITHMETIC, ESTIMATORS, Peer
+
+from suite.case import Entry, Wrong
+from suite.op_counts import multiply_adds_of_step
 
 LARGEST_BATCH = 200  # of scikit-learn's default, which is ours
-SAME_AS = {"logistic": "sigmoid"}  # as counts.py calls it
+SAME_AS = {"logistic": "sigmoid"}  # as op_counts.py calls it
 
 
 @dataclass(frozen=True, eq=False)

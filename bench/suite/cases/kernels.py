@@ -7,9 +7,10 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from counts import DIVISION, EXPONENTIAL
-from peers import ARITHMETIC, KERNELS, MEMORY, Peer
-from work import Entry, at_most
+from competitors import ARITHMETIC, KERNELS, MEMORY, Peer
+
+from suite.case import Entry, at_most
+from suite.op_counts import DIVISION, EXPONENTIAL
 
 TOLERANCES = {"product": 2e-6, "exp": 4e-7, "tanh": 4e-7, "adam": 1e-5}  # of the largest number of the result
 MULTIPLY_ADDS = {"product": 1, "exp": EXPONENTIAL - DIVISION, "tanh": EXPONENTIAL}  # of a product of numbers, a number

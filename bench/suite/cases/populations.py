@@ -7,12 +7,12 @@ from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
-from counts import multiply_adds_of_step
-from flat import offsets
-from peers import ARITHMETIC, POPULATION, STOPPING, Peer
-from work import Entry, at_most, fits
+from competitors import ARITHMETIC, POPULATION, STOPPING, Peer
 
 from fastmlp.benchmarks.timing import FEWEST_RUNS
+from suite.case import Entry, at_most, fits
+from suite.flat_params import offsets
+from suite.op_counts import multiply_adds_of_step
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)

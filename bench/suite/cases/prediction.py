@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-import data
-import float64
 import numpy as np
-from peers import PREDICTION, PRODUCTS, Peer
-from work import Entry, at_most, thread_settings
-from workloads import Workload
+from competitors import PREDICTION, PRODUCTS, Peer
+
+from suite import data, reference
+from suite.case import Entry, at_most, thread_settings
+from suite.cases.training_case import Workload
 
 TOLERANCE = 1e-4  # of a probability
 CHECKED = 500  # rows
@@ -60,7 +60,7 @@ class PredictionWork:
     @cached_property
     def expected(self) -> np.ndarray:
         rows = self.net.X[:CHECKED].astype(np.float64)
-        return float64.forward(self.net, self.net.start.astype(np.float64), rows)[-1]
+        return reference.forward(self.net, self.net.start.astype(np.float64), rows)[-1]
 
     def check(self, peer: Peer, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_samples, n_outputs) or its first rows"""

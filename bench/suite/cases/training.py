@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
-import data
 import numpy as np
-from peers import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS, TRAINING
-from work import Entry, fits
-from workloads import Workload
+from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, PRODUCTS, TRAINING
 
 from fastmlp.benchmarks.machine import cpus
+from suite import data
+from suite.case import Entry, fits
+from suite.cases.training_case import Workload
 
 MNIST_ROWS = 8192  # with half of them a fit's set-up was a tenth of a step of batch 1024
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)

@@ -1,7 +1,7 @@
 """Training one net: what is trained, on which data, from which parameters, and what it must cost at least.
 
 Every contestant trains exactly this: float32, consecutive batches of `batch_size` rows in the order of the data, rows
-that do not fill a batch dropped, from `start`. training_works.py has the table of them.
+that do not fill a batch dropped, from `start`. training.py has the table of them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
-import float64
 import numpy as np
-from counts import multiply_adds_of_step
-from peers import Peer
-from work import at_most, thread_settings
+from competitors import Peer
+
+from suite import reference
+from suite.case import at_most, thread_settings
+from suite.op_counts import multiply_adds_of_step
 
 TOLERANCES = {
-    "parameters": 0.03,  # share of the distance travelled: float64.difference
+    "parameters": 0.03,  # share of the distance travelled: reference.difference
     "loss": 1e-4,  # share of the loss
 }
 # Multiply-adds as long as the chain of operations in an activation or an update: an exponential and the division after
@@ -163,5 +164,5 @@ class Workload:
         """answer : parameters and loss of `verification` after `verify_runs` epochs"""
         trial, form = self.verification, peer.corrects_epsilon
         if form not in self._expected:
-            self._expected[form] = float64.train(trial, self.verify_runs, form)
-        return at_most(float64.difference(trial, *answer, self._expected[form]), TOLERANCES)
+            self._expected[form] = reference.train(trial, self.verify_runs, form)
+        return at_most(reference.difference(trial, *answer, self._expected[form]), TOLERANCES)

@@ -4,8 +4,8 @@ with a net.
 A rank takes its half of a batch through forward and backward pass and weight gradients. Then the ranks meet, once a
 step: each adds up both halves' gradients and updates its own copy of the net. All that one rank writes and the other
 reads is a gradient; in per_layer it is what every layer has given. A core must take a line back from the other one's
-cache before it writes to it again: 9 ns a line (bench/lab_lines.py), more than it takes to compute what is in it, and
-26 ns where the two share no cache.
+cache before it writes to it again: 9 ns a line, more than it takes to compute what is in it, and 26 ns where the
+two share no cache (bench/studies/cache_line_transfer.py).
 """
 
 from __future__ import annotations

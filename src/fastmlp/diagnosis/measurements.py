@@ -128,7 +128,7 @@ def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
     """One BLAS thread for small products: on a busy machine two that wait for each other take ten times as long
     (bench/LOG.md).
     """
-    from threadpoolctl import threadpool_limits  # here, since what only trains does without: bench/gpu.py
+    from threadpoolctl import threadpool_limits  # here, since what only trains does without: bench/gpu/run.py
 
     return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 

@@ -2,8 +2,8 @@
 
 Quantile-normal numbers and one-hot categories (column_encoders.py), dropout, AdamW with clipped gradients, patience on
 a validation part (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), one cycle of the
-learning rate (Smith and Topin 2019), and the mean of a few nets. bench/tabular.py measures it; bench/LOG.md has the
-figures.
+learning rate (Smith and Topin 2019), and the mean of a few nets. bench/accuracy/tabular.py measures it;
+bench/LOG.md has the figures.
 """
 
 from __future__ import annotations

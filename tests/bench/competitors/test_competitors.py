@@ -4,10 +4,10 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from peers import JAX_STEP, PREDICTION, TRAINING, Unsupported
-from predictions import PredictionWork
-from work import Wrong
-from workloads import Workload
+from competitors import JAX_STEP, PREDICTION, TRAINING, Unsupported
+from suite.case import Wrong
+from suite.cases.prediction import PredictionWork
+from suite.cases.training_case import Workload
 
 
 def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):

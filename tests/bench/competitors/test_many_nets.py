@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from peers import Unsupported, many_nets, many_nets_jax, many_nets_numpy, many_nets_torch
-from populations import NAMES, VERIFY_RUNS, PopulationWork
+from competitors import Unsupported, many_nets, many_nets_jax, many_nets_numpy, many_nets_torch
+from suite.cases.populations import NAMES, VERIFY_RUNS, PopulationWork
 
 FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy blocked")
 UNSUPPORTED = {

@@ -1,4 +1,4 @@
-"""The measurements of bench/gpu.py, on sizes that say nothing about speed."""
+"""The measurements of bench/gpu/run.py, on sizes that say nothing about speed."""
 
 import json
 import os
@@ -7,11 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import gpu
-import gpu_limits
-import gpu_works
 import numpy as np
 import pytest
+from gpu import cases, limits, run
 
 import fastmlp
 from fastmlp.commands import measure_gpu
@@ -21,7 +19,7 @@ PEERS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compi
 
 
 def test_population(cuda):
-    row = gpu_works.population(cuda, 130, epochs=2, rounds=2, multiply_adds=1e12)
+    row = cases.population(cuda, 130, epochs=2, rounds=2, multiply_adds=1e12)
     assert len(row["times"]["fastmlp"]) == 2
     assert row["limit"] == pytest.approx(293e-6)
     assert len(row["times"]) + len(row["left_out"]) == 2
@@ -31,17 +29,17 @@ def test_jax_trains_the_same_population(rng):
     """On the processor, where JAX is; what it is compared with is what ours is compared with."""
     pytest.importorskip("jax")
     start = rng.normal(size=(7, 9)).astype(np.float32)
-    run, wait, reached = gpu_works.jax_population(start, gpu_works.CHECKED_EPOCHS, anywhere=True)
+    run, wait, reached = cases.jax_population(start, cases.CHECKED_EPOCHS, anywhere=True)
     run()
     wait()
-    gpu_works.check_population("JAX", reached(), start)
+    cases.check_population("JAX", reached(), start)
     with pytest.raises(AssertionError, match="JAX"):
-        gpu_works.check_population("JAX", reached() + 0.01, start)
+        cases.check_population("JAX", reached() + 0.01, start)
 
 
 @pytest.mark.parametrize("precision", ("exact", "tf32", "bfloat16"))
 def test_single(cuda, precision):
-    row = gpu_works.single(cuda, (6, 20, 3), 32, 2, epochs=16, precision=precision, target="none", rounds=1)
+    row = cases.single(cuda, (6, 20, 3), 32, 2, epochs=16, precision=precision, target="none", rounds=1)
     assert row["limit"] > 0
     assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     by_layers = row["notes"].get("graphs of fastmlp, by layers", "")
@@ -51,21 +49,21 @@ def test_single(cuda, precision):
     layers = set() if precision == "bfloat16" else {"fastmlp, by layers", "fastmlp, by layers, no graphs"}
     assert set(row["times"]) >= {"fastmlp", *(layers or {"fastmlp, no graphs"})}
     assert {*row["times"], *row["left_out"]} >= PEERS
-    text = gpu.table({"workloads": {"small": row}})
+    text = run.table({"workloads": {"small": row}})
     assert f"| {np.median(row['times']['fastmlp']):.4g} |" in text
     assert all(f"| small | | {name} | left out: {why} |" in text for name, why in row["left_out"].items())
 
 
 def test_nets_in_step(cuda, monkeypatch):
     monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", -1)
-    row = gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)
+    row = cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, rounds=1, epochs=1)
     assert row["limit"] > 0
     assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     assert row["notes"]["graphs of fastmlp"].startswith("replayed, ")
     assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
     monkeypatch.setattr("fastmlp.execution.dispatch.BLOCK_UP_TO_BYTES", 10**9)
     with pytest.raises(AssertionError, match="not trained in step"):
-        gpu_works.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, epochs=1, rounds=1)
+        cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, epochs=1, rounds=1)
 
 
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
@@ -74,8 +72,8 @@ def test_bare_products_are_those_of_a_step(cuda, precision, monkeypatch):
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
     asked, made, multiply = [], [], Products._multiply
-    run, _ = gpu_limits.bare_products(cuda, (6, 20, 3), 8, precision)
-    if precision in gpu_limits.HALVES:
+    run, _ = limits.bare_products(cuda, (6, 20, 3), 8, precision)
+    if precision in limits.HALVES:
         run()
         return
 
@@ -97,9 +95,9 @@ def test_bare_products_are_replayed(emulated_cuda, precision):
     import cupy
 
     if precision == "of nets":
-        run, n_steps = gpu_limits.bare_products_of_nets(cupy, (6, 20, 3), 4, 8)
+        run, n_steps = limits.bare_products_of_nets(cupy, (6, 20, 3), 4, 8)
     else:
-        run, n_steps = gpu_limits.bare_products(cupy, (6, 20, 3), 8, precision)
+        run, n_steps = limits.bare_products(cupy, (6, 20, 3), 8, precision)
     run()
     with emulated_cuda.counting() as n:
         run()
@@ -115,8 +113,8 @@ def test_bare_products_that_cannot_be_replayed(emulated_cuda, why, monkeypatch):
     if why == "refused":
         monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", lambda stream: [][0])
     emulated_cuda.settings.cublas = why == "refused"
-    for work, job in ((gpu_works.single, ((6, 20, 3), 32, 2, 2, "exact", "none")),
-                      (gpu_works.nets_in_steps, ((64, 128, 64, 10), 3, 8, 3, 1))):  # fmt: skip
+    for work, job in ((cases.single, ((6, 20, 3), 32, 2, 2, "exact", "none")),
+                      (cases.nets_in_steps, ((64, 128, 64, 10), 3, 8, 3, 1))):  # fmt: skip
         row = work(cupy, *job, 1)
         assert row["limit"] > 0
         said = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
@@ -126,7 +124,7 @@ def test_bare_products_that_cannot_be_replayed(emulated_cuda, why, monkeypatch):
 @pytest.mark.parametrize("precision", ["exact", "tf32", "float16", "bfloat16"])
 def test_products_are_timed_on_numbers_that_take_power(cuda, precision):
     """Not on zeros, nor on what a deep net's products would make infinite; halves are halves."""
-    values = gpu_limits.numbers(cuda, precision, 4, 50, 60).get()
+    values = limits.numbers(cuda, precision, 4, 50, 60).get()
     if precision == "float16":
         values = values.view(np.float16)
     elif precision == "bfloat16":
@@ -137,7 +135,7 @@ def test_products_are_timed_on_numbers_that_take_power(cuda, precision):
 
 
 def test_limits_of_a_card(cuda):
-    found = gpu_limits.limits(cuda, size=100, n=8, repeats=1)
+    found = limits.limits(cuda, size=100, n=8, repeats=1)
     assert set(found) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
     assert all(value > 0 for value in found.values())
 
@@ -149,22 +147,22 @@ BROKEN = (lambda: 1 / 0), (lambda: None), 1, 1.0
 def test_a_peer_that_breaks_is_left_out():
     """Where it is made, or where it runs; ours goes on. If ours breaks, there is nothing to report."""
     peers = {"a": lambda: BROKEN, "b": lambda: [][0], "c": lambda: FINE}
-    row = gpu_works.timed({"fastmlp": FINE}, peers, 4, limit=1.0, unit="us")
+    row = cases.timed({"fastmlp": FINE}, peers, 4, limit=1.0, unit="us")
     assert {name: len(times) for name, times in row["times"].items()} == {"fastmlp": 4, "c": 4}
     assert row["left_out"] == {
         "a": "ZeroDivisionError: division by zero", "b": "IndexError: list index out of range"
     }  # fmt: skip
     assert (row["pending"], row["notes"], row["limit"], row["unit"]) == ({}, {}, 1.0, "us")
     with pytest.raises(ZeroDivisionError):
-        gpu_works.timed({"fastmlp": BROKEN}, {}, 2, limit=1.0)
+        cases.timed({"fastmlp": BROKEN}, {}, 2, limit=1.0)
 
 
 def test_what_is_measured_is_kept_at_once():
     """Ours with its limit first, then each peer, then those that took turns; what is still to come is said."""
     kept = []
     keep = lambda row: kept.append(json.loads(json.dumps(row)))
-    ours = {"fastmlp": FINE, gpu_works.LIMIT: FINE}
-    gpu_works.timed(ours, {"a": lambda: FINE, "b": lambda: BROKEN}, 3, keep, notes={"graphs": "none"})
+    ours = {"fastmlp": FINE, cases.LIMIT: FINE}
+    cases.timed(ours, {"a": lambda: FINE, "b": lambda: BROKEN}, 3, keep, notes={"graphs": "none"})
     assert [{name: len(times) for name, times in row["times"].items()} for row in kept] == [
         {"fastmlp": 1}, {"fastmlp": 2}, {"fastmlp": 2}, {"fastmlp": 2, "a": 2}, {"fastmlp": 2, "a": 2},
         {"fastmlp": 2, "a": 2}, {"fastmlp": 2, "a": 2}, {"fastmlp": 3, "a": 3},
@@ -182,7 +180,7 @@ def test_wrong_numbers_are_not_timed(cuda, monkeypatch):
         fastmlp.MLP, "loss_and_gradient", lambda net, X, y: (0.0, net.params + (net.device.name == "cpu"))
     )
     with pytest.raises(AssertionError, match="gradient is off"):
-        gpu_works.single(cuda, (6, 20, 3), 32, 2, epochs=1, precision="exact", target="none", rounds=1)
+        cases.single(cuda, (6, 20, 3), 32, 2, epochs=1, precision="exact", target="none", rounds=1)
 
 
 SAID = {"times": {"fastmlp": [2.0]}, "left_out": {"a": "no"}, "pending": {"b": "not ready"}, "notes": {}}
@@ -217,28 +215,28 @@ def test_each_workload_has_a_process(program, expected, tmp_path):
     """What it has said before it ends is kept."""
     path, begun, seconds = tmp_path / "program.py", time.monotonic(), 3.0 if "sleep" in program else 60.0
     path.write_text(f"import os, pathlib, subprocess, sys, time\n{program}\n")
-    assert gpu.child("a work", True, seconds, {}, program=str(path)) == expected
-    assert gpu.child("a work", True, 0.0, {}) == {"error": "not measured: 8 minutes were over"}
+    assert run.child("a work", True, seconds, {}, program=str(path)) == expected
+    assert run.child("a work", True, 0.0, {}) == {"error": "not measured: 8 minutes were over"}
     assert time.monotonic() - begun < 50
 
 
 def test_rows_are_written_whole(tmp_path):
     for row in ({"a": 1}, {"a": 2}):
-        gpu.write(row, tmp_path / "row.json")
+        run.write(row, tmp_path / "row.json")
         assert json.loads((tmp_path / "row.json").read_text()) == row
     assert [path.name for path in tmp_path.iterdir()] == ["row.json"]
 
 
 def test_each_step_has_a_share_of_the_time():
     """If each takes all of its own, the last ones have theirs; what one leaves is the others'."""
-    names, seconds, had = ["limits", *gpu_works.workloads(None, True, 0.0), "thresholds"], 300.0, {}
+    names, seconds, had = ["limits", *cases.workloads(None, True, 0.0), "thresholds"], 300.0, {}
     for k, name in enumerate(names):
-        had[name] = gpu.share_of(names[k:], seconds)
+        had[name] = run.share_of(names[k:], seconds)
         seconds -= had[name]
     assert seconds == pytest.approx(0.0)
     assert min(had.values()) > 15
     assert had["thresholds"] > 45
-    assert gpu.share_of(names[-1:], 100.0) == 100.0
+    assert run.share_of(names[-1:], 100.0) == 100.0
 
 
 def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
@@ -253,10 +251,10 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
         saved.append((tmp_path / "gpu-a-card.json").exists())
         return said.get(name, {"error": "e"})
 
-    monkeypatch.setattr(gpu, "child", child)
-    monkeypatch.setattr(gpu, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
-    gpu.run(quick=True, no_tests=False, output=tmp_path)
-    names = list(gpu_works.workloads(None, True, 0.0))
+    monkeypatch.setattr(run, "child", child)
+    monkeypatch.setattr(run, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
+    run.run(quick=True, no_tests=False, output=tmp_path)
+    names = list(cases.workloads(None, True, 0.0))
     assert saved == [False, False, *[True] * (len(names) + 1)]
     results = json.loads((tmp_path / "gpu-a-card.json").read_text())
     assert list(results["workloads"]) == names
@@ -267,7 +265,7 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
     assert f"| {names[-1]} | e | | | | | | |" in text
     said["devices"] = {"error": "no driver"}
     with pytest.raises(SystemExit, match="no GPU to measure: no driver"):
-        gpu.run(quick=True, no_tests=False, output=tmp_path)
+        run.run(quick=True, no_tests=False, output=tmp_path)
 
 
 @pytest.mark.full
@@ -275,12 +273,12 @@ def test_the_whole_command(emulated_cuda, tmp_path):
     """All that it does on a card, each workload in a process of its own, in the emulator, which the process that starts
     them does not have; one is stopped while a peer keeps it waiting. There is no pytest, nor more than is needed.
     """
-    program, folder = Path(__file__).with_name("gpu_in_emulator.py"), tmp_path / "results"
+    program, folder = Path(__file__).with_name("run_in_emulator.py"), tmp_path / "results"
     command = [sys.executable, program, "--quick", "--output", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((folder / "gpu-emulated-gpu.json").read_text())
-    assert list(results["workloads"]) == list(gpu_works.workloads(None, True, 0.0))
+    assert list(results["workloads"]) == list(cases.workloads(None, True, 0.0))
     for name, row in results["workloads"].items():
         assert len(row["times"]["fastmlp"]) == 2, (name, row)
         assert row["limit"] > 0
@@ -293,7 +291,7 @@ def test_the_whole_command(emulated_cuda, tmp_path):
             assert peers.pop("JAX").startswith("not ready: stopped after ")
             for peer in ("PyTorch compiled", "PyTorch compiled and captured"):
                 assert peers.pop(peer).startswith("not reached: stopped after ")
-            assert row["notes"]["rounds"] == gpu_works.NOT_IN_TURNS
+            assert row["notes"]["rounds"] == cases.NOT_IN_TURNS
             assert row["notes"]["ended early"].startswith("stopped after ")
         else:
             assert {"rounds", "ended early"}.isdisjoint(row["notes"])
@@ -310,9 +308,9 @@ def test_the_whole_command(emulated_cuda, tmp_path):
     "processors, exclusive, n", [(1, False, 2), (4, False, 4), (64, False, 8), (64, True, 1)]
 )  # fmt: skip
 def test_processes_that_run_tests(processors, exclusive, n, monkeypatch):
-    monkeypatch.setattr(gpu, "n_threads_available", lambda: processors)
-    assert gpu.at_once(30, exclusive) == n
-    assert gpu.at_once(1, exclusive) == 1
+    monkeypatch.setattr(run, "n_threads_available", lambda: processors)
+    assert run.at_once(30, exclusive) == n
+    assert run.at_once(1, exclusive) == 1
 
 
 def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
@@ -321,7 +319,7 @@ def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
     for name, value in small.items():
         monkeypatch.setattr(measure_gpu, name, value)
     monkeypatch.setattr(measure_gpu, "remember", lambda gpu, processor, *found: Thresholds(*found, "not kept"))
-    row = gpu.measure("thresholds", True, {}, None)
+    row = run.measure("thresholds", True, {}, None)
     assert row["text"].startswith("5e+10 multiply-adds in all and ")
     assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]
     [said] = row["warnings"]
@@ -329,30 +327,30 @@ def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
 
 
 def test_the_card_is_described(emulated_cuda):
-    assert gpu.cards() == {"card": fastmlp.devices()[1].description, "exclusive": False}
+    assert run.cards() == {"card": fastmlp.devices()[1].description, "exclusive": False}
     fastmlp.devices.__globals__["_find_cuda"].cache_clear()
     emulated_cuda.settings.available = False
-    assert "finds no usable NVIDIA driver" in gpu.cards()["error"]
+    assert "finds no usable NVIDIA driver" in run.cards()["error"]
 
 
 @pytest.mark.parametrize("missing", ["pytest", "scipy"])
 def test_tests_that_cannot_run(missing, monkeypatch):
     """ "0 passed" would read as if they had."""
     monkeypatch.setitem(sys.modules, missing, None)
-    assert gpu.run_tests(30.0) == f"not run: {missing} is not installed"
+    assert run.run_tests(30.0) == f"not run: {missing} is not installed"
 
 
 def test_tests_of_the_card(monkeypatch, tmp_path):
     """Their files are there; what fails is counted and shown, what does not end is stopped."""
-    assert len(gpu.DEVICE_TESTS) > 20
+    assert len(run.DEVICE_TESTS) > 20
     (tmp_path / "test_some.py").write_text(
         "import pytest\ndef test_a(): pass\ndef test_b(): assert False\n@pytest.mark.skip\ndef test_c(): pass\n"
     )
     (tmp_path / "test_late.py").write_text("import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n")
-    monkeypatch.setattr(gpu, "ROOT", tmp_path)
-    monkeypatch.setattr(gpu, "TEST_OPTIONS", ("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)))
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "TEST_OPTIONS", ("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)))
     some, late = tmp_path / "test_some.py", tmp_path / "test_late.py"
-    assert gpu.run_tests(30.0, files=[some]) == "1 passed, 1 failed, 0 error, 1 skipped"
+    assert run.run_tests(30.0, files=[some]) == "1 passed, 1 failed, 0 error, 1 skipped"
     assert (
-        gpu.run_tests(4.0, files=[late]) == "1 passed, 0 failed, 0 error, 0 skipped; 1 of 1 processes stopped after 4 s"
+        run.run_tests(4.0, files=[late]) == "1 passed, 0 failed, 0 error, 0 skipped; 1 of 1 processes stopped after 4 s"
     )

@@ -4,22 +4,22 @@ import os
 import signal
 from pathlib import Path
 
-import nursery
 import pytest
-from compiling import SET_UP
-from nursery import Nursery, Pool, nursery_key
-from peers import Peer, Unsupported
-from worker import Failed
+from competitors import Peer, Unsupported
+from suite import fork_server
+from suite.compile_time import SET_UP
+from suite.fork_server import Nursery, Pool, nursery_key
+from suite.worker import Failed
 
-NUMPY = Peer("numpy", "peers.numpy_peer")
+NUMPY = Peer("numpy", "competitors.numpy_competitor")
 WORK = ("cross_entropy", True)
 
 
 @pytest.fixture(params=[True, False], ids=["forked", "afresh"])
 def pool(request, monkeypatch):
-    if request.param and not nursery.may_fork("cpu"):
+    if request.param and not fork_server.may_fork("cpu"):
         pytest.skip("forking is not safe on this system")
-    monkeypatch.setattr(nursery, "may_fork", lambda device: request.param)
+    monkeypatch.setattr(fork_server, "may_fork", lambda device: request.param)
     pool = Pool("cpu")
     yield pool
     pool.close()
@@ -39,7 +39,7 @@ def test_a_contestant_does_its_work(pool):
 def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
     """Wherever they are else; the next process with the folder finds them."""
     pool = Pool("cpu")
-    ours = Peer("fastmlp", "peers.predictors", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
+    ours = Peer("fastmlp", "competitors.prediction", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
     found = []
     for _ in range(2):
         worker = pool.start(ours, None, 1)
@@ -65,10 +65,10 @@ def test_processes_are_new_and_end(pool):
 
 
 def test_what_a_contestant_raises_comes_back(pool):
-    absent = pool.start(Peer("numpy", "peers.no_such_module"), 1, 1)
+    absent = pool.start(Peer("numpy", "competitors.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):
         absent("prepare", *WORK)
-    unable = pool.start(Peer("jax vmap", "peers.many_nets", "jax vmap", ("jax",)), 1, 1)
+    unable = pool.start(Peer("jax vmap", "competitors.many_nets", "jax vmap", ("jax",)), 1, 1)
     with pytest.raises((Failed, Unsupported)):
         unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
 
@@ -92,10 +92,12 @@ def test_an_import_that_kills_its_process_is_a_contestants_failure(pool, tmp_pat
 
 
 def test_libraries_and_environment_decide_who_shares():
-    scan, tuned = (Peer(f"jax {form}", "peers.jax_peer", form, ("jax",)) for form in ("scan", "tuned"))
-    keras = Peer("keras jax", "peers.keras_peer", "jax", ("keras", "jax"), {"KERAS_BACKEND": "jax"})
-    eager = Peer("torch eager", "peers.torch_peer", "eager", ("torch",))
-    compiled = Peer("torch compiled", "peers.torch_peer", "compiled", ("torch",), loads=("torch._inductor.compile_fx",))
+    scan, tuned = (Peer(f"jax {form}", "competitors.jax_competitor", form, ("jax",)) for form in ("scan", "tuned"))
+    keras = Peer("keras jax", "competitors.keras_competitor", "jax", ("keras", "jax"), {"KERAS_BACKEND": "jax"})
+    eager = Peer("torch eager", "competitors.torch_competitor", "eager", ("torch",))
+    compiled = Peer(
+        "torch compiled", "competitors.torch_competitor", "compiled", ("torch",), loads=("torch._inductor.compile_fx",)
+    )
     assert nursery_key(scan) == nursery_key(tuned)
     others = [scan, keras, eager, compiled]
     assert len({nursery_key(other) for other in others}) == len(others)
@@ -104,7 +106,9 @@ def test_libraries_and_environment_decide_who_shares():
 def test_the_environment_is_the_nurserys_alone(monkeypatch, tmp_path):
     """And libraries keep what they compile in the folder that was empty."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    made = Nursery(Peer("numpy", "peers.numpy_peer", environment={"KERAS_BACKEND": "jax"}), "cpu", str(tmp_path))
+    made = Nursery(
+        Peer("numpy", "competitors.numpy_competitor", environment={"KERAS_BACKEND": "jax"}), "cpu", str(tmp_path)
+    )
     try:
         assert os.environ["KERAS_BACKEND"] == "torch"
         made.wait()

@@ -1,6 +1,6 @@
 """Durations that were measured elsewhere reach pytest-benchmark as they are."""
 
-import replay
+from suite import replayed_clock
 
 
 class FakeBenchmark:
@@ -10,13 +10,13 @@ class FakeBenchmark:
     def pedantic(self, target, rounds, iterations):
         assert iterations == 1
         for _ in range(rounds):
-            started = replay.measured_elsewhere()
+            started = replayed_clock.measured_elsewhere()
             target()
-            self.rounds.append(replay.measured_elsewhere() - started)
+            self.rounds.append(replayed_clock.measured_elsewhere() - started)
 
 
 def test_series():
     for series in ([1e-9, 3e-9, 2e-9], [5.0], [100.0, 1e-7]):
         benchmark = FakeBenchmark()
-        replay.replay(benchmark, series)
+        replayed_clock.replay(benchmark, series)
         assert all(abs(a - b) <= 1e-12 * max(series) + 1e-15 * b for a, b in zip(benchmark.rounds, series, strict=True))

@@ -3,16 +3,15 @@
 import threading
 from contextlib import nullcontext
 
-import contest
-import nursery
-import peers
+import competitors
 import pytest
-import work as work_module
-from compiling import SET_UP
-from nursery import Pool
-from peers import Peer, Unsupported
-from work import Entry, Wrong, at_most, thread_settings
-from worker import Failed
+from competitors import Peer, Unsupported
+from suite import case as work_module
+from suite import fork_server, runner
+from suite.case import Entry, Wrong, at_most, thread_settings
+from suite.compile_time import SET_UP
+from suite.fork_server import Pool
+from suite.worker import Failed
 
 from fastmlp.benchmarks import timing
 from fastmlp.benchmarks.timing import QUICK, Rules
@@ -75,10 +74,10 @@ class FakeNursery:
 @pytest.fixture
 def hold(monkeypatch):
     """hold({peer: worker by threads}) -> result, rows by name"""
-    monkeypatch.setattr(contest, "build", lambda name, quick: FakeWork())
-    monkeypatch.setattr(contest, "others_busy", lambda: 0.25)
-    monkeypatch.setattr(contest, "seconds_to_meet", lambda: 1e-7)
-    monkeypatch.setattr(contest, "come_to_rest", lambda: None)
+    monkeypatch.setattr(runner, "build", lambda name, quick: FakeWork())
+    monkeypatch.setattr(runner, "others_busy", lambda: 0.25)
+    monkeypatch.setattr(runner, "seconds_to_meet", lambda: 1e-7)
+    monkeypatch.setattr(runner, "come_to_rest", lambda: None)
     monkeypatch.setattr(timing, "come_to_rest", lambda: None)
     monkeypatch.setattr(timing.PROCESSORS, "awake", lambda: nullcontext(False))
     monkeypatch.setattr(FakeWorker, "open", 0)
@@ -86,9 +85,9 @@ def hold(monkeypatch):
 
     def run(contestants, rules=None):
         rules = rules or Rules(rounds=3, seconds=1.0)
-        monkeypatch.setattr(nursery, "Nursery", lambda *_: FakeNursery(contestants))
+        monkeypatch.setattr(fork_server, "Nursery", lambda *_: FakeNursery(contestants))
         entry = Entry("w", "xor", tuple(contestants), lambda: None)
-        result = contest.hold(entry, contestants, rules, pool, lambda text: None)
+        result = runner.hold(entry, contestants, rules, pool, lambda text: None)
         assert FakeWorker.open == 0, "every process was ended"
         pool._nurseries.clear()
         return result, {row["name"]: row for row in result["rows"]}
@@ -112,12 +111,12 @@ def test_contestants_get_ready_at_the_same_time(monkeypatch):
     )
     answers = {fast: {}, broken: {"prepare": Failed("it broke")}}
     contestants = {peer: lambda threads, peer=peer: Waiting(0.1, **answers[peer]) for peer in answers}
-    monkeypatch.setattr(nursery, "Nursery", lambda *_: FakeNursery(contestants))
+    monkeypatch.setattr(fork_server, "Nursery", lambda *_: FakeNursery(contestants))
     monkeypatch.setattr(FakeWorker, "open", 0)
     entries = [Entry(name, "xor", (), lambda: None, in_quick=True) for name in ("a", "b", "c")]
     pairs = [(entries[0], fast), (entries[1], broken), (entries[2], fast), (entries[2], slow)]
     pool = Pool("cpu")
-    contest.compile_ahead(pairs, QUICK, pool)
+    runner.compile_ahead(pairs, QUICK, pool)
     pool.compiled.close()
     assert sorted(ready) == [("prepare", name, True) for name in "abc"]
     assert FakeWorker.open == 0
@@ -210,7 +209,7 @@ def test_a_quick_run_and_peers_compile_nothing_again(hold):
 def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
     entry = Entry("w", "xor", (), lambda: None)
     absent = Peer("other", "m", needs=("a_library_that_nobody_has",))
-    result = contest.not_held(entry, [Peer("numpy", "m"), Peer("jax", "m"), absent], Rules(), "OSError: no room")
+    result = runner.not_held(entry, [Peer("numpy", "m"), Peer("jax", "m"), absent], Rules(), "OSError: no room")
     assert [(row["name"], row["status"], row["reason"]) for row in result["rows"]] == [
         ("numpy", "failed", "OSError: no room"), ("jax", "failed", "OSError: no room"),
         ("other", "missing", "a_library_that_nobody_has is not installed"),
@@ -232,5 +231,5 @@ def test_threads_worth_trying():
 
 
 def test_modules_of_a_missing_package_are_missing():
-    assert not peers.is_installed("no_such_package.module")
-    assert peers.is_installed("numpy")
+    assert not competitors.is_installed("no_such_package.module")
+    assert competitors.is_installed("numpy")

@@ -10,7 +10,7 @@ import pytest
 import fastmlp
 
 pytest.importorskip("pytest_benchmark", reason="the suite itself needs pytest-benchmark")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """How long two threads take to meet."""
 
-import meeting
+from suite import thread_latency
 
 
 def test_two_threads_meet():
-    assert 1e-9 < meeting.seconds_to_meet() < 1e-2
+    assert 1e-9 < thread_latency.seconds_to_meet() < 1e-2
 
 
 def test_one_processor(monkeypatch):
-    monkeypatch.setattr(meeting, "cpus", lambda: 1)
-    assert meeting.seconds_to_meet() is None
+    monkeypatch.setattr(thread_latency, "cpus", lambda: 1)
+    assert thread_latency.seconds_to_meet() is None

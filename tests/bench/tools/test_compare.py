@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-import compare
 import pytest
 from bench_example import example, result, results, row
 
 from fastmlp.benchmarks import results as bench_results
+from tools import compare
 
 
 def two(base, new, other=1.0, spread=0.01):

@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-import report
 from bench_example import example
 
 from fastmlp.benchmarks import results as bench_results
+from tools import report
 
 
 def test_only_what_is_between_the_marks_changes():
