@@ -100,8 +100,10 @@ def _forget_backend():
     from fastmlp.devices import _find_cuda
 
     _find_cuda.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]:
-        if not name.endswith(".printer"):
+    modules = [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]
+    for name in modules:
+        is_package = hasattr(sys.modules[name], "__path__")
+        if not is_package and not name.endswith(".formula_printer"):
             package, _, module = name.rpartition(".")
             del sys.modules[name]
             vars(sys.modules[package]).pop(module, None)

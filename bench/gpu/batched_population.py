@@ -84,7 +84,9 @@ class Ours:
         self.start, self.batch = self.population.params.copy(), batch
         self.X, self.y = cupy.asarray(X), cupy.asarray(y)
         choice = self.population.network, n_nets, batch, self.population.device, self.population.dtype
-        assert fastmlp.execution.dispatch.choose_nets_family(*choice) == "batched", "these nets are not trained in step"
+        assert fastmlp.execution.dispatch.choose_nets_family(*choice) == "batched_gemm", (
+            "these nets are not trained in step"
+        )
 
     def run(self, epochs: int, shuffle: bool = True, n_samples: int | None = None) -> None:
         self.population.fit(
@@ -240,7 +242,7 @@ def contestants(
     expected = numpy_steps(start[:20], sizes, X, y, orders[:, :20])
     verify = lambda name, reached: check(name, reached[:20], expected, start[:20], sizes, "exact")
     verify("fastmlp", ours.steps(2))
-    found = ways(ours.run, epochs, "batched")
+    found = ways(ours.run, epochs, "batched_gemm")
     wait = cupy.cuda.get_current_stream().synchronize
 
     def torch(name: str) -> Contestant:

@@ -113,7 +113,7 @@ def make_work(
     precision : a permission to round, of which processors make no use
     """
     sizes = [int(size) for size in net.sizes]
-    by_layers = family in ("layerwise", "layerwise_data_parallel")
+    by_layers = family in ("layerwise", "layerwise_data_parallel", "layerwise_batch1")
     parts = {"layerwise_data_parallel": REPLICAS, "batch_simd_data_parallel": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
     # Either one rank trains it or two replicas, whose shares are halves of a batch and all of the weights.
@@ -208,9 +208,9 @@ TRAIN = {
     "batch_simd_16": "cpu.single_net.batch_simd.train_wide",
     "batch_simd_data_parallel": "cpu.single_net.batch_simd_data_parallel.train",
     "layerwise": "cpu.single_net.layerwise.train",
-    "layerwise_data_parallel": "cpu.single_net.layerwise.train",  # the same bits, wherever replicas would not be faster
+    "layerwise_data_parallel": "cpu.single_net.layerwise.train",  # the same bits, where copies would not be faster
+    "layerwise_batch1": "cpu.single_net.layerwise_batch1.train",
 }
-ONE_SAMPLE = "cpu.single_net.layerwise_batch1.train"  # the last two's
 EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate") for family in ("batch_simd_4", "batch_simd_16", "layerwise")
 }
@@ -237,9 +237,7 @@ def train(
         team.run(single_net_lookup.TRAIN, dtype, net, data, course, memory, work, address, tiles, first, n, n_ranks=1)
         return
     kernel = TRAIN[family]
-    if isinstance(work, LayerwiseWorkspace) and work.rows == 1:
-        kernel = ONE_SAMPLE
-    elif n_ranks == 2 and isinstance(work, LayerwiseWorkspace) and work.copies == 2:
+    if n_ranks == 2 and family != "layerwise_batch1" and isinstance(work, LayerwiseWorkspace) and work.copies == 2:
         apart = net.n_padded <= DATA_PARALLEL_PARAMS or team.are_far()
         if apart and family == "layerwise_data_parallel":
             kernel = "cpu.single_net.layerwise_data_parallel.train"

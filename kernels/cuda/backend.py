@@ -1,5 +1,6 @@
-"""The device contract on CUDA; cpu/backend.py has the same functions. The only module besides devices.py that a plan
-reaches CuPy through.
+"""Device contract on CUDA: the functions that cpu/backend.py has, with the same signatures.
+
+Apart from devices.py, this is the only module through which a plan reaches CuPy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='
 
 
 class ThreadTeam:
-    """One rank: the device's own threads are the kernels' affair."""
+    """A team of one host thread: the GPU's own threads are managed by the kernels."""
 
     def __init__(self, n_ranks: int):
         self.n_ranks = 1
@@ -40,33 +41,39 @@ class ThreadTeam:
         function(*arguments)
 
     def end(self) -> None:
-        """There is nobody to let go."""
+        """Do nothing: there are no worker threads to stop."""
 
     def forget(self) -> None:
-        """Nothing of an earlier call is kept."""
+        """Do nothing: no arguments of earlier calls are stored."""
 
 
 @contextmanager
 def on(index: int) -> Iterator[None]:
-    """Inside of it, work runs on this device; that it has no room for an array is said in a sentence."""
+    """Run the block on this device; if an array does not fit there, raise a MemoryError that says what to do."""
     with cupy.cuda.Device(index), checked_allocation("an array", None, REMEDY):
         yield
 
 
 def synchronize() -> None:
-    """Wait until the current stream is done."""
+    """Wait until the current stream has finished."""
     cupy.cuda.get_current_stream().synchronize()
 
 
 def place(data: Samples) -> Samples:
-    """The samples on the device; those for which there is no room stay on the host and stream."""
+    """Return the samples on the device, or on the host if they do not fit: then they are streamed."""
     return device_data(data)
 
 
 def make_work(
     family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Any:
-    """Every buffer a family needs for batches of up to `rows` samples, from data of n_samples."""
+    """Return all buffers that a kernel family needs.
+
+    family : small_net, layerwise or fused_tensor_core
+    rows : maximum number of samples in a batch
+    n_samples : number of samples in the data
+    n_threads : not used on a GPU
+    """
     if family == "small_net":
         return SingleWork(net, rows, n_samples, shuffle, dtype)
     if family == "fused_tensor_core":
@@ -90,15 +97,18 @@ def train(
     first: int,
     n: int,
 ) -> None:
-    """n steps of training from step `first` on; memory, whose vectors are on the device, holds the outcome."""
-    work.net = net  # which may know more than the one the buffers were made for: a convergence rule's margin
+    """Train for n steps from step `first` on; the result is in `memory`, whose vectors are on the device."""
+    work.net = net  # may know more than the spec the buffers were made for: the margin of a convergence rule
     work.train(data, course, memory, first, n)
 
 
 def evaluate(
     family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: Any, work: Any, rows: int, output: Any
 ):
-    """(sum of losses, number right) over data; outputs (n_samples * n_outputs,) written unless `output` is empty."""
+    """Return (sum of losses, number of correct samples) over the data.
+
+    output : (n_samples * n_outputs,), receives the outputs; not written if empty
+    """
     return work.evaluate(data, params, output)
 
 
@@ -113,13 +123,15 @@ def train_nets(
     work: PopulationRun,
     n: int,
 ) -> None:
-    """n more epochs of the nets in training, or until no net of nets.members is left."""
+    """Train the nets of the current window for n more epochs, or until none of nets.members is left."""
     work.train(data, course, goal, nets, held_out, n)
 
 
 def evaluate_nets(
     team: ThreadTeam, net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any
 ) -> None:
-    """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
-    flat, if `output` has room."""
+    """Write the loss and the fraction of correct samples of nets.members to `nets`, if the data has targets.
+
+    output : flat (n_members, n_samples, n_outputs), receives the outputs; not written if empty
+    """
     _evaluate_nets(net, data, nets, work, output)

@@ -1,11 +1,12 @@
-"""Activations: one row each. A row's place in ACTIVATIONS is its code; kernels, CUDA text and tests follow from the
-table.
+"""Activations: one table row each.
 
-`value(z)` maps a unit's input to its output. The parameter of `derivative` says what must be stored until the backward
-pass: `derivative(a)` is written in the output alone, `derivative(z)` makes the plan keep the input too.
-`low, high` bound the output: which targets it can reach, and how class labels are coded for it.
+The position of a row in ACTIVATIONS is its code; kernels, CUDA source and tests are derived from the table.
+
+`value(z)` maps a unit's pre-activation to its output. The parameter of `derivative` says what must be stored until the
+backward pass: `derivative(a)` uses the output alone; with `derivative(z)`, the pre-activation is stored too.
+`low, high` bound the output: they decide which targets it can reach, and how class labels are coded for it.
 Sources: Clevert et al. 2016 (elu), Klambauer et al. 2017 (selu), Hendrycks and Gimpel 2016 (gelu, silu), Fahlman 1988
-(symmetric_sigmoid, and fahlman_sigmoid, whose slope is 0.1 steeper on the way back than it is).
+(symmetric_sigmoid, and fahlman_sigmoid, whose derivative in the backward pass is 0.1 larger than the true one).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from . import numpy_math
 from .numpy_math import absolute, exp, expm1, normal_cdf, normal_density, where
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, equation 14
-PRIME_OFFSET = 0.1  # Fahlman 1988, section 3.2: with it, a unit that is saturated still learns
-# Beyond these, sigmoid and the normal density are 0 in float64 too. For vectors they are the smallest normal number
-# there, which times a large one is no longer small.
+PRIME_OFFSET = 0.1  # Fahlman 1988, section 3.2: added to f', so that saturated units still learn
+# Beyond these arguments, sigmoid and the normal density are 0 in float64 too. SIMD vectors return the smallest normal
+# number instead, and its product with a large number is no longer small.
 SIGMOID_END, GAUSS_END = -745.2, 38.6
 LEAK = 0.01  # slope of leaky_relu below zero, as in Maas et al. 2013
 
@@ -170,9 +171,9 @@ class Activation(NamedTuple):
     derivative: Callable
     low: float
     high: float
-    init: str = "glorot_uniform"  # the initialiser that init="auto" takes for layers that feed this activation
+    init: str = "glorot_uniform"  # the initialiser that init="auto" chooses for layers with this activation
     hidden: bool = True  # False: an output activation only
-    offset: float = 0.0  # by which `derivative` is more than the derivative, on purpose
+    offset: float = 0.0  # constant by which `derivative` deliberately exceeds the true derivative
 
     @property
     def needs_z(self) -> bool:
@@ -194,13 +195,13 @@ ACTIVATIONS = (
     Activation("symmetric_sigmoid", symmetric_sigmoid, symmetric_sigmoid_derivative, -0.5, 0.5),
     Activation("fahlman_sigmoid", symmetric_sigmoid, fahlman_sigmoid_derivative, -0.5, 0.5, offset=PRIME_OFFSET),
     Activation("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
-    # The value of softmax needs its whole row: written by hand in each device's loss loop, which starts from logits.
+    # The value of softmax needs its whole row. Each device's loss loop computes it by hand, starting from logits.
     Activation("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
 )
 CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 SOFTMAX = CODES["softmax"]
 IDENTITY = CODES["identity"]
 
-# activation_value(code, z), activation_derivative(code, kept): one vector at a time, for kernels whose loops are short
+# activation_value(code, z), activation_derivative(code, kept): one vector at a time, for kernels with short loops
 activation_value = selector([row.value for row in ACTIVATIONS], 1)
 activation_derivative = selector([row.derivative for row in ACTIVATIONS], 1)

@@ -1,8 +1,8 @@
-"""Counter-based random numbers, so that every device drops the same units and sees the same batches.
+"""Counter-based random numbers: every device drops the same units and sees the same batches.
 
-Philox4x32-10 (Salmon et al. 2011): a counter of four words and a key of two give four random words, with no state. An
-epoch's order is Fisher and Yates's shuffle with the words of that epoch: exactly uniform, where networks of a few cheap
-rounds (Mitchell et al. 2021) were measurably not, and slower (bench/LOG.md).
+Philox4x32-10 (Salmon et al. 2011): a counter of four words and a key of two words give four random words, without
+state. The order of an epoch's samples is a Fisher-Yates shuffle with the words of that epoch. It is exactly uniform;
+networks of a few cheap rounds (Mitchell et al. 2021) were measurably not uniform, and slower (bench/LOG.md).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 
 from ..jit.decorators import helper, kernel
 
-SHUFFLE, DROPOUT, INITIAL, FIT = 1, 2, 3, 4  # the purpose of a draw: the third word of its counter
-BLOCK = 256  # words drawn together, so that LLVM puts them into lanes
+SHUFFLE, DROPOUT, INITIAL, FIT = 1, 2, 3, 4  # purpose of a draw: the third word of its counter
+BLOCK = 256  # words drawn together, so that LLVM vectorises the draw
 
 WORD = np.uint64(0xFFFFFFFF)
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -22,7 +22,7 @@ HALF_WORD = np.uint64(32)
 
 @helper
 def philox(c0, c1, c2, c3, seed):
-    """Four 32-bit words, in uint64, for the counter (c0, c1, c2, c3) under a 64-bit seed."""
+    """Return four 32-bit words, in uint64, for the counter (c0, c1, c2, c3) under a 64-bit seed."""
     c0, c1, c2, c3 = np.uint64(c0) & WORD, np.uint64(c1) & WORD, np.uint64(c2) & WORD, np.uint64(c3) & WORD
     k0, k1 = np.uint64(seed) & WORD, np.uint64(seed) >> HALF_WORD
     for _ in range(10):
@@ -34,14 +34,14 @@ def philox(c0, c1, c2, c3, seed):
 
 @helper
 def permutation(n, seed, epoch, words, order):
-    """order (n,) becomes the permutation of range(n) of this epoch.
+    """Write the permutation of range(n) of this epoch to order (n,).
 
     words : uint64 (BLOCK,), scratch
     """
     for i in range(n):
         order[i] = i
     for block in range((n + BLOCK - 1) // BLOCK):
-        for j in range(0, min(BLOCK, n - block * BLOCK), 4):  # no more than are used: four samples need four
+        for j in range(0, min(BLOCK, n - block * BLOCK), 4):  # only as many words as are used: four samples need four
             words[j], words[j + 1], words[j + 2], words[j + 3] = philox(block * BLOCK + j, epoch, SHUFFLE, 0, seed)
         for j in range(min(BLOCK, n - block * BLOCK)):
             i = block * BLOCK + j
@@ -51,13 +51,15 @@ def permutation(n, seed, epoch, words, order):
 
 @kernel
 def draw_order(n, seed, epoch, words, order):
-    """The same, for Python to call."""
+    """Write the permutation of range(n) of this epoch to order (n,): `permutation` for calls from Python."""
     permutation(n, seed, epoch, words, order)
 
 
 @kernel
 def draw_numbers(seeds, n, purpose, draw, last, high, low, out):
-    """out (len(seeds) * n,) becomes n numbers of 64 bits for each seed, two of one counter (pair, draw, purpose, last).
+    """Write n random 64-bit numbers for each seed to out (len(seeds) * n,).
+
+    One counter (pair, draw, purpose, last) gives two of them.
 
     high, low : uint64 (BLOCK,), scratch
     """

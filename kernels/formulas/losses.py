@@ -1,9 +1,9 @@
-"""Losses: one row each. A row's place in LOSSES is its code.
+"""Losses: one table row each. The position of a row in LOSSES is its code.
 
-`value(z, a, y, c)` is one output's share of the loss: z the logit, a the output activation of z, y the target, c the
-loss's own constant. `delta(a, y, c)` is its derivative with respect to z for a `natural` output activation, in which
-the activation's derivative has cancelled; for an `any` output it is the derivative with respect to a, and the kernel
-multiplies by f'. So a wrong pairing of loss and output cannot be computed.
+`value(z, a, y, c)` is the loss of one output, where z is the logit, a the output activation of z, y the target, c the
+loss's own constant. `delta(a, y, c)` is the derivative of `value`. If `delta_is_wrt_logit`, it is the derivative with
+respect to z for the loss's own output activation, whose derivative has cancelled. Otherwise it is the derivative with
+respect to a, and the kernel multiplies it by f'. So a wrong pair of loss and output activation cannot be computed.
 
 Sources: Huber 1964 (huber), Fahlman 1988 (atanh_error).
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ..jit.decorators import formula, selector
 from .numpy_math import absolute, exp, log, log1p, where
 
-ATANH_LIMIT = 0.999999  # of an error, in either dtype: its atanh is 7.25
+ATANH_LIMIT = 0.999999  # limit of the error, in either dtype: its atanh is 7.25
 
 
 @formula
@@ -79,7 +79,7 @@ def poisson_delta(a, y, c):
 
 @formula
 def softmax_cross_entropy(z, a, y, c):
-    """One class's share, for z less the row's logsumexp: a log-probability. Label smoothing is already in y."""
+    """The term of one class; z is the logit minus the row's logsumexp, and y includes label smoothing."""
     return -z * y
 
 
@@ -90,7 +90,7 @@ def softmax_cross_entropy_delta(a, y, c):
 
 @formula
 def atanh_error(z, a, y, c):
-    """The integral of its slope, 2 atanh(a - y): squared_error for small errors, ever steeper towards errors of 1."""
+    """The integral of the delta 2 atanh(a - y): squared_error for small errors, ever steeper towards 1."""
     e = a - y
     e = where(e > ATANH_LIMIT, ATANH_LIMIT, where(e < -ATANH_LIMIT, -ATANH_LIMIT, e))
     return (1.0 + e) * log(1.0 + e) + (1.0 - e) * log(1.0 - e)
@@ -107,10 +107,10 @@ class Loss(NamedTuple):
     name: str
     value: Callable
     delta: Callable
-    outputs: tuple[str, ...]  # possible output activations, the default first; () any elementwise one
-    delta_is_wrt_logit: bool  # delta is with respect to the logit
-    constant: str = ""  # the setting that is c
-    targets: tuple[float, float] = (float("-inf"), float("inf"))  # what y may be
+    outputs: tuple[str, ...]  # allowed output activations, the default first; () for any elementwise one
+    delta_is_wrt_logit: bool  # whether `delta` is the derivative with respect to the logit
+    constant: str = ""  # name of the setting that is c
+    targets: tuple[float, float] = (float("-inf"), float("inf"))  # range of valid targets y
 
 
 LOSSES = (

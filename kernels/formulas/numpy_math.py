@@ -1,7 +1,7 @@
-"""What formulas are written in, for NumPy arrays and numbers: comparison, root, exponential and their kin.
+"""Functions that formulas are written in, for NumPy arrays and numbers: comparisons, roots, exponentials and similar.
 
-Compiled for SIMD vectors they are something else: vector.py and elementary.py say what, and kernels import them from
-there. Here nothing is compiled and Numba is not loaded, so that the tables of formulas cost a new process nothing.
+simd/vector.py and simd/elementary.py define the same functions for SIMD vectors, and kernels import them from there.
+Nothing is compiled here and Numba is not imported, so that loading the tables of formulas is fast.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def absolute(v):
 
 
 def ratio(a, b):
-    """a / b for finite positive b; where the processor estimates reciprocals, an estimate and a Newton step."""
+    """a / b for finite positive b. Kernels use a reciprocal estimate and a Newton step if the processor has one."""
     return a / b
 
 
 def multiply_add(a, b, c):
-    """a * b + c, rounded once where it is compiled: for sums of which LLVM might fuse another product, or none."""
+    """a * b + c, rounded once where it is compiled: for sums in which LLVM might fuse a different product, or none."""
     return a * b + c
 
 
@@ -40,12 +40,12 @@ def expm1(z):
 
 
 def log(x):
-    """For normal positive x."""
+    """Natural logarithm of normal positive x."""
     return np.log(x)
 
 
 def log1p(t):
-    """For 0 <= t <= 1."""
+    """log(1 + t) for 0 <= t <= 1."""
     return np.log1p(t)
 
 

@@ -1,5 +1,6 @@
-"""Random numbers that the host draws: first parameters, and the seeds of fits. Each depends on its seed alone, whatever
-others are drawn with it.
+"""Random numbers drawn on the host: initial parameters, and the seeds of fits.
+
+Each net's numbers depend only on its own seed, not on the nets they are drawn together with.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import numpy as np
 from . import counter_rng
 from .counter_rng import BLOCK, FIT, INITIAL, philox
 
-FEW = 1 << 16  # numbers up to which NumPy takes less time (20 ms) than it pays to compile a kernel for
+FEW = 1 << 16  # numbers; up to this many, NumPy is so fast (20 ms) that compiling a kernel does not pay
 FEW_SEEDS = 8
-# Philox for NumPy arrays of counters and seeds, which broadcast. And for Python's integers: a draw of 4 us, 70 with
-# arrays of one number.
+# Philox for broadcasting NumPy arrays of counters and seeds, and for Python integers: one draw takes 4 us with
+# integers, 70 us with arrays of one number.
 philox_arrays = philox.py_func
 _names: dict = {name: int(getattr(counter_rng, name)) for name in ("WORD", "M0", "M1", "W0", "W1", "HALF_WORD")}
 _names |= {"np": SimpleNamespace(uint64=int), "range": range}
@@ -22,9 +23,13 @@ _philox_integers = FunctionType(philox_arrays.__code__, _names)
 
 
 def numbers(seeds: np.ndarray, n: int, purpose: int, draw: int, last: int) -> np.ndarray:
-    """(len(seeds), n) numbers of 64 bits, uint64. seeds : int64"""
+    """Return (len(seeds), n) random 64-bit numbers, uint64.
+
+    seeds : int64 (n_seeds,)
+    purpose, draw, last : words of the Philox counter
+    """
     if len(seeds) * n > FEW:
-        from ..jit.call import call  # here: a program that only imports nets need not wait for llvmlite
+        from ..jit.call import call  # imported late: a program that only imports nets need not load llvmlite
 
         out, scratch = np.empty((len(seeds), n), np.uint64), np.empty((2, BLOCK), np.uint64)
         call(
@@ -47,18 +52,25 @@ def numbers(seeds: np.ndarray, n: int, purpose: int, draw: int, last: int) -> np
 
 
 def uniforms(seeds: np.ndarray, n: int, draw: int) -> np.ndarray:
-    """(len(seeds), n) numbers from U(0, 1), in float64, never 0 or 1. seeds : int64"""
+    """Return (len(seeds), n) numbers from U(0, 1), in float64, never 0 or 1.
+
+    seeds : int64 (n_seeds,)
+    """
     return ((numbers(seeds, n, INITIAL, draw, 0) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def fit_seeds(seeds: np.ndarray, fit: int) -> np.ndarray:
-    """What each net draws from in this fit, the first being 0: seeds, int64 and not negative."""
+    """Return the seed that each net uses in this fit: int64, not negative.
+
+    seeds : int64 (n_nets,)
+    fit : number of the fit, from 0
+    """
     if len(seeds) <= FEW_SEEDS:
         return np.array([fit_seed(seed, fit) for seed in seeds.tolist()], np.int64)
     return (numbers(seeds, 1, FIT, fit, 1)[:, 0] >> np.uint64(1)).astype(np.int64)
 
 
 def fit_seed(seed: int, fit: int) -> int:
-    """The same for one net."""
+    """Return the seed that one net uses in this fit, as fit_seeds does for many."""
     words = _philox_integers(0, fit, FIT, 1, seed)
     return (words[0] << 31) ^ (words[1] >> 1)

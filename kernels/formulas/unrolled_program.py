@@ -1,14 +1,15 @@
-"""The program of a tiny net as plain assignments: one sample's forward and backward pass, no loop and no array.
+"""Unrolled program of a tiny net: the forward and backward pass of one sample as assignments, without loops or arrays.
 
-A net of a few units spends more time on loops and indices than on arithmetic. Written out, its activations and
-gradients are variables, which a compiler keeps in registers. The program is made once and printed for each device:
-there a number is a vector of nets (population_lookup.py) or a thread's.
+A net of a few units spends more time on loops and indices than on arithmetic. Unrolled, its activations and gradients
+are variables, which a compiler keeps in registers. The program is generated once and printed for each device: on the
+CPU a number is a vector of nets (population_lookup.py), on a GPU a number of one thread.
 
     for target, expression in program(...): one assignment; names are
-    x0 ..        inputs            y0 ..    targets          w        the sample's weight / the batch's number of terms
-    p0 ..        parameters        g0 ..    gradients, added to
-    z0_1 ..      layer 0's unit 1, input to f                a0_1     its output          d0_1   its delta
-    highest, total, shift, factor     of a softmax, whose z are log-probabilities in the end
+    x0 ..        inputs            y0 ..    targets          w        the sample's weight / the number of terms of the
+    loss
+    p0 ..        parameters        g0 ..    gradients, which are accumulated
+    z0_1 ..      pre-activation of unit 1 in layer 0         a0_1     its output          d0_1   its delta
+    highest, total, shift, factor     variables of softmax, which turns z into log-probabilities
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ from .losses import LOSSES
 
 
 def sum_of(terms: Sequence[str]) -> str:
-    """A sum from left to right, in the form that becomes multiply-adds."""
+    """Return the sum of terms from left to right, in the form that compiles to multiply-adds."""
     return " + ".join(terms)
 
 
 def softmax(k: int, size: int) -> Iterator[tuple[str, str]]:
-    """As column_passes.py does it: z becomes log-probabilities over the units of layer k, a their exponentials."""
+    """Yield assignments for the softmax of layer k: z becomes log-probabilities, a their exponentials.
+
+    size : number of units in the layer
+
+    The order of operations is that of column_passes.py.
+    """
     pairs = [(f"z{k}_{j}", f"a{k}_{j}") for j in range(size)]
     yield "highest", pairs[0][0]
     for z, _ in pairs[1:]:
@@ -43,10 +49,10 @@ def softmax(k: int, size: int) -> Iterator[tuple[str, str]]:
 
 
 def program(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> Iterator[tuple[str, str]]:
-    """Assignments (target, expression).
+    """Yield the assignments (target, expression) of one sample's forward and backward pass.
 
-    Functions in them: value_<activation>(z), derivative_<activation>(a or z), loss_delta(a, y, c); and for softmax
-    if_larger(a, b, x, y), which is x where a > b and else y, exp(v), log(v), inverse(v).
+    Functions in expressions: value_<activation>(z), derivative_<activation>(a or z), loss_delta(a, y, c); and for
+    softmax if_larger(a, b, x, y), which is x where a > b and else y, exp(v), log(v), inverse(v).
     """
     n_layers, offsets, end = len(activations), [], 0
     for fan_in, fan_out in pairwise(layer_sizes):

@@ -1,9 +1,9 @@
-"""Update rules: one row each. A row's place in RULES is its code.
+"""Update rules: one table row each. The position of a row in RULES is its code.
 
-`update(p, g, s0, s1, s2, h) -> (p, s0, s1, s2)` for one parameter: value, gradient, up to three numbers of state, and
-the settings h. Rows say how many numbers of state they use and what those start at; the rest pass through untouched.
-Decoupled weight decay (Loshchilov and Hutter 2019) belongs to every rule: the loop multiplies weights, not biases, by
-`h.decay` before the rule.
+`update(p, g, s0, s1, s2, h) -> (p, s0, s1, s2)` updates one parameter: p its value, g its gradient, s0 to s2 up to
+three numbers of optimiser state, h the settings. A row says how many state values its rule uses and their initial
+values; the others pass through unchanged. Decoupled weight decay (Loshchilov and Hutter 2019) is available with every
+rule: before the rule, the loop multiplies weights, but not biases, by `h.decay`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .numpy_math import absolute, multiply_add, ratio, sqrt, where
 
 
 class StepSettings(NamedTuple):
-    """What update rules read, in the dtype of the parameters; the last four change from step to step."""
+    """Settings that update rules read, in the dtype of the parameters; the last four change from step to step."""
 
     momentum: float
     beta1: float
@@ -26,10 +26,10 @@ class StepSettings(NamedTuple):
     shrink: float
     smallest: float
     biggest: float
-    learning_rate: float  # with the schedule's factor, and Adam's 1 / (1 - beta1**t)
+    learning_rate: float  # including the schedule's factor, and Adam's 1 / (1 - beta1**t)
     decay: float  # 1 - learning rate * weight decay
     inv_sqrt_bias_correction2: float  # 1 / sqrt(1 - beta2**t)
-    loss_increased: float  # 1 if the objective has grown since the last step, else 0
+    loss_increased: float  # 1 if the objective has increased since the last step, else 0
 
 
 @formula
@@ -54,8 +54,10 @@ def nesterov(p, g, v, s1, s2, h):
 
 @formula
 def adam(p, g, m, v, s2, h):
-    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment. Means are moved by
-    a share of what they are off, an operation less than a sum of two shares."""
+    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment.
+
+    Moments move by a fraction of their distance to the new value, one operation less than a sum of two fractions.
+    """
     m = multiply_add(1.0 - h.beta1, g - m, m)
     v = multiply_add(1.0 - h.beta2, multiply_add(g, g, -v), v)
     return multiply_add(-h.learning_rate, ratio(m, sqrt(v) * h.inv_sqrt_bias_correction2 + h.epsilon), p), m, v, s2
@@ -77,16 +79,17 @@ def adagrad(p, g, v, s1, s2, h):
 
 @formula
 def quickprop(p, g, step, g_before, s2, h):
-    """Fahlman 1988: jump to the minimum of the parabola through the last two slopes, growing by `growth` at the most.
+    """Fahlman 1988: jump to the minimum of the parabola through the last two gradients.
 
-    A gradient step is added unless the slope has changed sign since the last step. A slope that is 0 twice, as that of
-    a unit that is never active, ends the steps; in Fahlman's program they would go on growing.
+    A step is at most `growth` times the last one. A gradient step is added unless the gradient has changed sign since
+    the last step. A gradient that is 0 twice in a row, such as that of a unit that is never active, ends the steps; in
+    Fahlman's program they would go on growing.
     """
     bound = g_before * h.growth / (1.0 + h.growth)
     descent = -h.learning_rate * g
     gap = g_before - g
     jump = step * g / where(absolute(gap) > 0.0, gap, 1.0)
-    steep = where(step > 0.0, bound - g, g - bound)  # slope still falls too fast for a parabola
+    steep = where(step > 0.0, bound - g, g - bound)  # the parabola's jump would exceed growth * step
     jump = where(steep > 0.0, h.growth * step, jump)
     downhill = where(step * g < 0.0, descent, 0.0)
     moved = where(absolute(step) > 0.0, jump + downhill, descent)
@@ -95,7 +98,7 @@ def quickprop(p, g, step, g_before, s2, h):
 
 @formula
 def rprop(p, g, g_before, size, step, h):
-    """iRprop+, Igel and Huesken 2003: on a change of sign, take the last step back if the error has grown."""
+    """iRprop+, Igel and Huesken 2003: after a change of sign, take the last step back if the loss has increased."""
     sign = g * g_before
     grown = where(size * h.growth > h.biggest, h.biggest, size * h.growth)
     shrunk = where(size * h.shrink < h.smallest, h.smallest, size * h.shrink)
@@ -109,8 +112,8 @@ class Rule(NamedTuple):
     name: str
     update: Callable
     n_state: int
-    initial: tuple[str | float, ...] = (0.0, 0.0, 0.0)  # a number, or the setting whose value it is
-    bias_correction: bool = False  # whether its learning rate is corrected by powers of its betas
+    initial: tuple[str | float, ...] = (0.0, 0.0, 0.0)  # a number, or the name of the setting whose value it is
+    bias_correction: bool = False  # whether the learning rate is corrected by powers of its betas
 
 
 RULES = (

@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all: written as a draft beside their place, then renamed, which is atomic.
+"""Atomic file replacement: a file is written under a temporary name in the same folder, then renamed.
 
-A draft's name says which process writes it: host, process id and when that process began. The draft of a process that
-died meanwhile, as by SIGKILL, is removed when a file is next written to the same folder; that of a process that lives,
-or of another host on a shared file system, is not touched.
+The temporary name contains the host, the process id and the start time of the process. Temporary files of processes
+that have died, for example by SIGKILL, are removed when a file is next written to the same folder. Temporary files of
+living processes, or of another host on a shared file system, are left alone.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 DRAFT = re.compile(r"\.fastmlp-([0-9a-f]{12})-(\d{1,9})-(\d{1,19})-[0-9a-f]{16}\.tmp")
-# O_EXCL and O_NOFOLLOW: a draft is never written through a link, or into a file, that someone has put there.
+# O_EXCL and O_NOFOLLOW: never write through a link, or into a file, that someone else has put there.
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-OLD = 86_400.0  # seconds after which a draft counts as left behind where processes cannot be asked (Windows)
-SHARE = 0.1  # of a process's time that sweeping a folder of very many files may take
-SHORT = 0.01  # seconds of a sweep after which the next one need not wait
-_rest: tuple[str, float] = "", 0.0  # the folder that was swept last, and until when it is not swept again
+OLD = 86_400.0  # seconds after which a temporary file counts as abandoned on Windows, where processes cannot be queried
+SHARE = 0.1  # fraction of a process's time that sweeping a very large folder may take
+SHORT = 0.01  # seconds; after a sweep shorter than this, the next one need not wait
+_rest: tuple[str, float] = "", 0.0  # the folder that was swept last, and the time before which it is not swept again
 
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A new file to write to, which takes the place of `path` when the block ends; after an error, nothing has changed.
+    """Open a new file that replaces `path` when the block ends; after an error, nothing has changed.
 
-    mode : its permissions, less those that the umask withholds
+    mode : permissions of the file, before the umask is applied
     """
     sweep(path.parent)
     draft = path.with_name(f".fastmlp-{_host()}-{os.getpid()}-{_began(os.getpid())}-{os.urandom(8).hex()}.tmp")
@@ -47,7 +47,7 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 
 def _synchronise_folder(folder: Path) -> None:
-    """So that the new name, too, survives a power failure. Not all systems and file systems can."""
+    """Flush a folder, so that the new name also survives a power failure. Not all file systems can."""
     with suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)
         try:
@@ -57,7 +57,7 @@ def _synchronise_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the drafts of processes that have died."""
+    """Remove temporary files of processes that have died."""
     global _rest
     began = time.monotonic()
     if _rest[0] == str(folder) and began < _rest[1]:
@@ -75,25 +75,25 @@ def sweep(folder: Path) -> None:
 def _is_left_behind(entry: os.DirEntry, host: str, pid: int, began: int) -> bool:
     if host != _host() or not entry.is_file(follow_symlinks=False):
         return False
-    if os.name == "nt":  # where os.kill(pid, 0) ends the process
+    if os.name == "nt":  # there, os.kill(pid, 0) ends the process
         return time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD
     return not _is_alive(pid, began)
 
 
 def _is_alive(pid: int, began: int) -> bool:
-    """Whether this process, not a later one with its number, is there; yes where that is unknown."""
+    """Whether the process with this id and start time is running; True if that cannot be known."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
+    except OSError:  # a process of another user
         pass
     state = _state(pid)
     return state is None or (state[0] not in "ZX" and began in (0, state[1]))
 
 
 def _state(pid: int) -> tuple[str, int] | None:
-    """Of a process on Linux: the letter of its state, and when it began, in clock ticks since the system did."""
+    """Return a Linux process's state letter and its start time in clock ticks since boot."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -109,7 +109,7 @@ def _began(pid: int) -> int:
 
 @cache
 def _host() -> str:
-    """A tag of what process ids are numbers in: this machine or, in a container, its namespace of processes."""
+    """Return a tag of the namespace of process ids: this machine or, in a container, its process namespace."""
     import platform
     from hashlib import sha256
 

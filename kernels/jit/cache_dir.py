@@ -1,11 +1,11 @@
-"""Where this package keeps on disk what one process has found out for the next ones, and whether that can be trusted.
+"""Cache directory: where machine code and measurements are stored for later processes, and whether it can be trusted.
 
-Machine code is read from there and run, so nobody but this user and root may have written it. Checked are the folder of
-the kernels, the one above it, and every file as it is opened: each must belong to this user or to root, and nobody else
-may be able to write to it. The folder above may be one like /tmp, with the sticky bit, in which nobody can rename what
-belongs to others. Folders further up are not looked at: who may write there can put another folder in the place of this
-one, but that folder is his own, and refused. Windows has neither these owners nor modes, and its folder lies in the
-user's profile: there, nothing is checked but that files are files.
+Machine code from this folder is executed, so nobody but this user and root may have written it. Three things are
+checked: the folder of the kernels, its parent, and every file when it is opened. Each must belong to this user or to
+root, and nobody else may be able to write to it. The parent may also be a folder like /tmp, with the sticky bit, where
+nobody can rename other users' files. Folders further up are not checked: somebody who can write there can replace this
+folder by another, but then owns it, and it is refused. Windows has neither these owners nor modes, and its folder lies
+in the user's profile: there, only the file type is checked.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-READ |= getattr(os, "O_NONBLOCK", 0)  # to open a FIFO would wait for a writer
-FOLDER_MODE, FILE_MODE = 0o755, 0o644  # less what the umask withholds; never writable for others, whatever the umask
+READ |= getattr(os, "O_NONBLOCK", 0)  # opening a FIFO would wait for a writer
+FOLDER_MODE, FILE_MODE = 0o755, 0o644  # before the umask; never writable for others, whatever the umask
 
 
 def base_folder() -> Path:
@@ -32,19 +32,19 @@ def base_folder() -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make it and those above it that are not there."""
+    """Create the folder and its missing parents."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(FOLDER_MODE, exist_ok=True)
 
 
 def reason_against(folder: Path) -> str | None:
-    """Why others may have written what is in a folder, in words; None where only this user and root can.
+    """Return why a folder cannot be trusted, in words; None if only this user and root can write to it.
 
     Raises
     ------
     FileNotFoundError
-        If the folder, or the one above it, is not there.
+        If the folder or its parent does not exist.
     """
     for place in (folder.parent, folder):
         found = os.lstat(place)
@@ -63,12 +63,12 @@ def reason_against(folder: Path) -> str | None:
 
 
 def read_file(path: Path) -> bytes:
-    """What is in a regular file that only this user and root can have written.
+    """Return the content of a regular file that only this user and root can have written.
 
     Raises
     ------
     OSError
-        If there is none.
+        If there is no such file.
     """
     with open(os.open(path, READ), "rb") as file:
         found = os.fstat(file.fileno())
@@ -80,7 +80,7 @@ def read_file(path: Path) -> bytes:
 
 
 def _owner_refused(found: os.stat_result) -> str | None:
-    """What is wrong with the owner of a file or folder, as a verb phrase."""
+    """Return what is wrong with the owner of a file or folder, as a verb phrase; None if nothing is."""
     if not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid()):
         return None
     return f"belongs to another user ({_user_name(found.st_uid)})"
@@ -98,10 +98,10 @@ def _others_write(found: os.stat_result) -> bool:
 def _is_own_group(group_id: int, user_id: int) -> bool:
     """Whether a group has no members but this user and root.
 
-    Most Linux distributions give each user a group of his own, with his name, and a umask of 002, under which all that
-    he makes is writable for that group. So the group must have the user's name, or be root's, and list nobody else.
-    That it is the primary group of another account, which the list would not show, is not looked for: it takes reading
-    all accounts, and no tool sets it up.
+    Most Linux distributions give each user a private group of the same name, and a umask of 002, which makes new files
+    writable for that group. So the group must have the user's name, or be root's, and list nobody else. The list would
+    not show another account that has this group as its primary group. That is not checked: it requires reading all
+    accounts, and no tool sets it up.
     """
     import grp
 
@@ -116,6 +116,6 @@ def _is_own_group(group_id: int, user_id: int) -> bool:
 def _user_name(user_id: int) -> str:
     import pwd
 
-    with suppress(KeyError):  # as where a container runs under a number
+    with suppress(KeyError):  # no such account, for example in a container that runs under a bare number
         return pwd.getpwuid(user_id).pw_name
     return str(user_id)

@@ -1,9 +1,9 @@
-"""Kernels as Python calls them: `call(name, kind, *arguments)`, or `entry` and `Words` for who calls often.
+"""Kernel calls from Python: `call(name, kind, *arguments)`, or `compiled_kernel` and `ArgumentPacker` if frequent.
 
-Machine code comes from the disk (object_cache.py) and is loaded by llvmlite alone, so that a new process trains its
-first net without importing Numba; what is not there is compiled (compiler.py), which imports it. A kernel gets one
-pointer, to words of 8 bytes: numbers as they are, NumPy arrays as the addresses of their objects, named tuples field by
-field (but not one in another).
+Machine code is read from disk (object_cache.py) and loaded with llvmlite only, so that a new process trains its first
+net without importing Numba. Kernels that are not on disk are compiled (compiler.py), which does import Numba. A kernel
+gets one pointer to an array of 8-byte words: numbers as they are, NumPy arrays as the addresses of their Python
+objects, named tuples field by field (no tuple within a tuple).
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .compile_time import announced, counted
 from .decorators import ENTRY, Kernel
 from .fork_lock import hold_while_forking
 
-CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether entry proves what it is told
+CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether compiled_kernel compares argument types each time
 _entries: dict[tuple[Any, Any], CompiledKernel] = {}
-_engines: list[Any] = []  # that hold the code
-_structs: dict[type, Struct] = {}  # of the words of each class of named tuples
-_addresses: dict[str, int] = {}  # of the functions of object files, by their names on disk
+_engines: list[Any] = []  # LLVM engines, which own the loaded code
+_structs: dict[type, Struct] = {}  # packing format of each class of named tuples
+_addresses: dict[str, int] = {}  # of the loaded functions, by their names on disk
 _lock = hold_while_forking(RLock())
 NOTICE = "Interrupted. A kernel is being compiled and kept, which takes up to half a minute; then this ends."
 
 
 def signature(argument: Any) -> str:
-    """The type of an argument, or of each in a tuple, as text."""
+    """Return the type of an argument as text; for a tuple, the types of its fields."""
     if isinstance(argument, np.ndarray):
         order = "" if argument.flags.c_contiguous else " strided"
         return f"{argument.dtype.str}[{argument.ndim}]{order}"
@@ -50,10 +50,11 @@ def signature(argument: Any) -> str:
 
 
 class ArgumentPacker:
-    """`words(arguments)` are what Entry.pack takes: addresses, numbers, and the words of named tuples, packed. Arrays
-    must live until the call is over.
+    """Converts arguments to the values that `CompiledKernel.pack` takes: addresses, numbers, and bytes of named tuples.
 
-    lasting : classes of named tuples that come again and again: of each, the last one and its words are kept
+    lasting : classes of named tuples that are often passed repeatedly: the last tuple of each and its bytes are stored
+
+    Arrays must stay alive until the call is over.
     """
 
     def __init__(self, lasting: tuple[type, ...] = ()):
@@ -85,13 +86,13 @@ class ArgumentPacker:
 
 
 def _struct_of(arguments: Sequence[Any]) -> Struct:
-    """What packs the words of arguments like these."""
+    """Return the packing format of arguments with these types."""
     letters = [f"{8 * len(x)}s" if isinstance(x, tuple) else "d" if isinstance(x, float) else "q" for x in arguments]
     return Struct("=" + "".join(letters))
 
 
 def _check_fields(arguments: Sequence[Any]) -> None:
-    """Of the named tuples: a kernel compiled for a whole number would read the bits of a real one."""
+    """Check that named tuples have floats in the same fields as earlier ones: a kernel would misread the bits."""
     for x in arguments:
         if isinstance(x, tuple):
             own = _struct_of(x)
@@ -100,7 +101,7 @@ def _check_fields(arguments: Sequence[Any]) -> None:
 
 
 class CompiledKernel(NamedTuple):
-    """A compiled kernel: `entry.function(entry.pack(*words))`"""
+    """A compiled kernel. Call it by `kernel.function(kernel.pack(*words))`, with `words` from an ArgumentPacker."""
 
     signature: str
     function: Callable
@@ -108,10 +109,10 @@ class CompiledKernel(NamedTuple):
 
 
 def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -> CompiledKernel:
-    """The compiled form of a kernel for these arguments.
+    """Return the compiled form of a kernel for these arguments.
 
-    kernel : "module.name" below this package, or one that is defined elsewhere, whose code is not kept on disk
-    kind : what the types of the arguments follow from; equal for equal types, whatever the arrays
+    kernel : "module.name" below the package `kernels`, or a Kernel defined elsewhere, whose code is not stored on disk
+    kind : hashable key that determines the types of the arguments; equal for equal types, whatever the arrays hold
     """
     found = _entries.get((kernel, kind))
     if found is None:
@@ -129,9 +130,9 @@ def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -
 
 
 class PreparedCall:
-    """`repeated(*arrays)` calls a kernel again with the arguments it had, but for arrays that take the places of `new`.
+    """A kernel call to be repeated with the same arguments, except for some arrays: `prepared(*arrays)`.
 
-    new : arrays among the arguments or the fields of their named tuples, in order
+    new : arrays among the arguments, or among the fields of their named tuples, that each call replaces; in order
     """
 
     def __init__(self, kernel: str | Kernel, kind: Any, arguments: tuple, new: tuple[np.ndarray, ...]):
@@ -139,9 +140,9 @@ class PreparedCall:
         places = [next(i for i, x in enumerate(fields) if x is array) for array in new]
         _, self._function, pack = compiled_kernel(kernel, kind, arguments)
         words = pack(*ArgumentPacker()(arguments))
-        self._kept = [x for i, x in enumerate(fields) if i not in places]  # their words are addresses
+        self._kept = [x for i, x in enumerate(fields) if i not in places]  # kept alive: the words hold addresses
         self._types = [signature(array) for array in new]
-        layout, self._words = "=", []  # what stays in one piece each, a word after each piece but the last
+        layout, self._words = "=", []  # constant bytes, with a word for a replaced array after each piece but the last
         for first, end in pairwise([0, *(place + 1 for place in places), len(fields) + 1]):
             piece = words[8 * first : 8 * (end - 1)]
             layout += f"{len(piece)}sq"
@@ -152,13 +153,13 @@ class PreparedCall:
     def __call__(self, *arrays: np.ndarray) -> None:
         if CHECK_TYPES:
             assert [signature(array) for array in arrays] == self._types, f"a kernel is called again for {self._types}"
-        words = self._words.copy()  # a signal's handler may call too
+        words = self._words.copy()  # a signal handler may make the same call
         words[1::2] = map(id, arrays)
         self._function(self._pack(*words))
 
 
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
-    """Call a kernel from this thread."""
+    """Call a kernel on this thread."""
     found = compiled_kernel(kernel, kind, arguments)
     found.function(found.pack(*ArgumentPacker()(arguments)))
 
@@ -180,9 +181,11 @@ def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
 
 
 def load_function(name: str, compiled: Callable[[], bytes]) -> int:
-    """The address of the function in the object file that is on disk under `name`, or that compiled() makes.
+    """Return the address of the function in the object file stored under `name`.
 
-    Ctrl-C waits until it is there, and is handled then, or while another process has its turn.
+    compiled : called without arguments if there is no such file; returns its content
+
+    Ctrl-C is handled after the function is loaded, or while this thread waits for another process to compile it.
     """
     with counted(), _lock, interrupts.deferred(NOTICE):
         found = _addresses.get(name)
@@ -200,15 +203,15 @@ def load_function(name: str, compiled: Callable[[], bytes]) -> int:
 
 @lru_cache(maxsize=1)
 def _initialize() -> None:
-    """LLVM; Numba, which may have been imported but not used, does the same when it needs it."""
-    with suppress(RuntimeError):  # since llvmlite 0.45 it does this by itself, and says so
+    """Initialise LLVM. If Numba has been imported but not used, it does the same later."""
+    with suppress(RuntimeError):  # since llvmlite 0.45 this happens automatically, and the call raises
         binding.initialize()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
 
 
 def _address(code: bytes) -> int:
-    """Load an object file for as long as this process lives."""
+    """Load an object file for the lifetime of this process and return its function's address."""
     _initialize()
     machine = binding.Target.from_default_triple().create_target_machine(jit=True)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)

@@ -1,6 +1,6 @@
-"""How long a thread has waited for machine code, and who is told while a kernel is being compiled.
+"""Compile time: how long each thread has waited for machine code, and listeners that are told of a compilation.
 
-Nothing is printed here: a listener (fastmlp.console.compile_notice has one) shows it to whoever watches.
+Nothing is printed here: listeners show the compilation to the user (fastmlp.console.compile_notice).
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ from contextlib import contextmanager
 
 class _Thread(threading.local):
     seconds = 0.0
-    depth = 0  # waiting is counted once, where what compiles one kernel asks for another
+    depth = 0  # nesting depth: time is counted once if compiling one kernel requires another
 
 
 _here = _Thread()
-listeners: list[Callable[[bool], None]] = []  # called with True when a kernel is about to be compiled, and with False
+# called with True before a kernel is compiled, and with False after
+listeners: list[Callable[[bool], None]] = []
 
 
 def waited() -> float:
-    """Seconds for which this thread has compiled kernels, loaded them, or waited until another one had."""
+    """Return the seconds this thread has spent compiling or loading kernels, or waiting for others to do so."""
     return _here.seconds
 
 
 def wait_for_others(seconds: float) -> None:
-    """Count this too: other threads have waited for kernels, and this one for them."""
+    """Add the time this thread has waited for other threads that waited for kernels."""
     _here.seconds += seconds
 
 
 @contextmanager
 def counted() -> Iterator[None]:
-    """The time inside belongs to what waited() tells."""
+    """Add the time inside this block to the result of `waited`."""
     start, _here.depth = time.perf_counter(), _here.depth + 1
     try:
         yield
@@ -44,7 +45,7 @@ def counted() -> Iterator[None]:
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Inside, a kernel is compiled, here or by another process that this one waits for: it may take seconds."""
+    """Tell the listeners that a kernel is compiled inside this block, by this process or one it waits for."""
     for tell in listeners:
         tell(True)
     try:

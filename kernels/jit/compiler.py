@@ -1,14 +1,14 @@
-"""Kernels become machine code here: the only place that calls numba.njit, and that hands formulas to Numba.
+"""Compiler: turns kernels into object files. The only module that calls numba.njit and passes formulas to Numba.
 
-By default Numba optimises and emits every function by itself, then again with each caller it is linked into. Kernels
-here are trees of small helpers, five deep, so that the same code went through LLVM five times: helpers are now
-optimised and emitted once, inside the kernel. And LLVM unrolls every loop of a kernel, which took most of the time to
-compile it and gained nothing where loops are over vectors already: kernels are compiled without (bench/LOG.md).
+By default, Numba optimises and emits every function separately, and again inside each caller. Kernels here are trees of
+small helpers, five levels deep, so the same code went through LLVM five times. Therefore helpers are optimised and
+emitted only once, inside the kernel. LLVM also unrolls every loop of a kernel, which took most of the compile time and
+gained nothing where loops already run over vectors: kernels are compiled without unrolling (bench/LOG.md).
 
-A kernel becomes an object file with one C function, ENTRY, that needs neither Numba nor Python to be called:
+The object file has one C function, ENTRY, which needs neither Numba nor Python:
 
-    machine_code(kernel, arguments)     int ENTRY(const int64_t *words): words as call.py packs arguments like these
-    machine_code_of_c(function, result, types)      result ENTRY(types): for functions that kernels call by address
+    machine_code(kernel, arguments)     int ENTRY(const int64_t *words), with words as call.py packs such arguments
+    machine_code_of_c(function, result, types)      result ENTRY(types), for functions that kernels call by address
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from numba.np.numpy_support import from_dtype
 
 from .decorators import ENTRY, FORMULAS, OPTIONS, Helper, Kernel
 
-# What kernels may call, of the C and mathematics libraries that Python itself is linked to. Anything else might not be
-# found when the code is loaded.
+# C and mathematics functions that kernels may call: the libraries that Python itself is linked to have them. Others
+# might not be found when the code is loaded.
 EVERYWHERE = {"memcpy", "memmove", "memset", "sched_yield", "sqrt"}
-# A chain of ifs over a table's rows stays a chain: as a jump through a table of addresses it took a step of a small net
-# up to 1.8 times as long, by where in memory the code happened to lie. And a frame pointer lets LLVM align the stack
-# where it puts vectors there: without, it finds out too late that it should have, and each of them may lie in two cache
-# lines, by where the caller's stack happened to end: a quarter of an epoch of a tiny net (bench/LOG.md).
+# no-jump-tables: an if chain over a table's rows must stay a chain. As a jump through a table of addresses it made a
+# step of a small net up to 1.8 times slower, depending on where in memory the code lay. frame-pointer: lets LLVM align
+# the stack for vectors on it. Without, LLVM notices too late that alignment is needed, and vectors may cross cache
+# lines, depending on the caller's stack: a quarter of an epoch of a tiny net (bench/LOG.md).
 ATTRIBUTES = '"no-jump-tables"="true" "frame-pointer"="all"'
 WORD, I8, I32 = ir.IntType(64), ir.IntType(8), ir.IntType(32)
 HEAD = object.__basicsize__  # bytes of a NumPy array object before its data pointer
 
 
 class HelperLibrary(JITCodeLibrary):
-    """LLVM code to be linked into callers only: neither optimised as a module nor turned into machine code."""
+    """LLVM code that is only linked into callers: not optimised as a module, not turned into machine code."""
 
     def _optimize_final_module(self):
         pass
@@ -54,11 +54,11 @@ class HelperLibrary(JITCodeLibrary):
 
 
 class KernelLibrary(HelperLibrary):
-    """LLVM code that is optimised with all loops left as they are."""
+    """LLVM code of a kernel, optimised without unrolling loops."""
 
     def _optimize_final_module(self):
         codegen = self._codegen
-        if not hasattr(codegen, "_pass_builder"):  # LLVM's old pass manager, in Numba before 0.62
+        if not hasattr(codegen, "_pass_builder"):  # Numba before 0.62, with LLVM's old pass manager
             JITCodeLibrary._optimize_final_module(self)
             return
         passes, builder = codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=0, cost="cheap")
@@ -69,12 +69,12 @@ class KernelLibrary(HelperLibrary):
         builder.getModulePassManager().run(self._final_module, builder)
 
     def emit(self) -> bytes:
-        """The object file."""
+        """Return the object file as bytes."""
         self.finalize()
         return self._codegen._tm.emit_object(self._complete())
 
     def assembly(self) -> str:
-        """What is in it."""
+        """Return the assembly of the object file."""
         return self._codegen._tm.emit_assembly(self._complete())
 
     def _complete(self):
@@ -96,7 +96,7 @@ class HelperLowering(NativeLowering):
         flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
         super().run_pass(state)
         result = state["cr"]
-        # Callers find the code under the entry point, which must be a built-in method. This one raises if called.
+        # Numba looks up code by its entry point, which must be a built-in method. This one raises if called.
         entry_point = {}.__getitem__
         state.targetctx.insert_user_function(entry_point, result.fndesc, [state.library])
         state["cr"] = compiler._LowerResult(result.fndesc, result.call_helper, cfunc=entry_point, env=result.env)
@@ -104,7 +104,7 @@ class HelperLowering(NativeLowering):
 
 
 class _EntryLowering(HelperLowering):
-    """Adds the C function, and emits everything."""
+    """Adds the C function ENTRY, and emits the object file."""
 
     library = KernelLibrary
 
@@ -149,11 +149,11 @@ class KernelLowering(_EntryLowering):
 
 
 def _array(context, builder, kind, address):
-    """Numba's array for the NumPy object at `address`: its fields are what NumPy's C interface promises."""
+    """Return Numba's array for the NumPy array object at `address`, from the fields that NumPy's C API guarantees."""
     start = builder.inttoptr(builder.add(address, ir.Constant(WORD, HEAD)), I8.as_pointer().as_pointer())
     number = context.get_value_type(types.intp)
 
-    def field(index, to):  # data, number of dimensions, dimensions
+    def field(index, to):  # 0: data pointer, 1: number of dimensions, 2: dimensions
         place = builder.gep(start, [ir.Constant(I32, index)])
         return builder.bitcast(builder.load(place), to.as_pointer())
 
@@ -184,7 +184,7 @@ class CFunctionLowering(_EntryLowering):
 
 
 def _with_lowering(lowering):
-    """Numba's default pipeline with another last step."""
+    """Return Numba's default compiler with another last pass."""
 
     class Compiler(compiler.CompilerBase):
         def define_pipelines(self):
@@ -229,7 +229,7 @@ def _numba_type(argument: Any) -> types.Type:
 
 
 def _compiled(function, pipeline, signature) -> KernelLibrary:
-    # No reference is counted: kernels allocate nothing, and who calls them keeps their arrays.
+    # _nrt=False: no reference counts, since kernels allocate nothing and callers keep the arrays alive.
     dispatcher = numba.njit(pipeline_class=pipeline, _nrt=False, **OPTIONS)(function)
     dispatcher.compile(signature)
     (result,) = dispatcher.overloads.values()
@@ -237,20 +237,24 @@ def _compiled(function, pipeline, signature) -> KernelLibrary:
 
 
 def library(kernel: Kernel, arguments: tuple) -> KernelLibrary:
-    """A kernel, compiled for arguments of these types."""
+    """Compile a kernel for arguments of these types."""
     return _compiled(kernel.py_func, KernelCompiler, tuple(map(_numba_type, arguments)))
 
 
 def machine_code(kernel: Kernel, arguments: tuple) -> bytes:
-    """The object file of a kernel for arguments of these types."""
+    """Return the object file of a kernel for arguments of these types."""
     return library(kernel, arguments).object_code
 
 
 def library_of_c(function, result, kinds) -> KernelLibrary:
-    """A C function with this signature, in Numba's types."""
+    """Compile a C function with this signature.
+
+    result : Numba type of the return value
+    kinds : Numba types of the arguments
+    """
     return _compiled(function, CFunctionCompiler, result(*kinds))
 
 
 def machine_code_of_c(function, result, kinds) -> bytes:
-    """Its object file."""
+    """Return the object file of a C function with this signature (see library_of_c)."""
     return library_of_c(function, result, kinds).object_code

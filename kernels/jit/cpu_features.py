@@ -1,5 +1,7 @@
-"""The processor that kernels are compiled for: this one, or the one that Numba is told of, by NUMBA_CPU_NAME and
-NUMBA_CPU_FEATURES, which then has to have no instruction that this one lacks.
+"""Features of the processor that kernels are compiled for.
+
+This is the current processor, unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name another one, which must not have
+instructions that the current processor lacks.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import platform
 from llvmlite import binding
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
-# Of the x86-64 architecture, the newest first: levels of its ABI, and the instructions that a processor must have.
+# Levels of the x86-64 ABI, newest first, and the instructions each one requires.
 V2 = ("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16")
 V3 = (*V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
 V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
@@ -18,7 +20,7 @@ LEVELS = {"x86-64-v4": V4, "x86-64-v3": V3}
 
 
 def features() -> dict[str, bool]:
-    """Name of each kind of instruction -> whether there is one."""
+    """Return each instruction-set feature's name with whether the processor has it."""
     text = os.environ.get("NUMBA_CPU_FEATURES")
     if text is None:
         return dict(binding.get_host_cpu_features())
@@ -29,7 +31,7 @@ FEATURES = features()
 
 
 def level() -> str | None:
-    """Whose vectors are as wide as this processor's."""
+    """Return the x86-64 level whose vectors are as wide as this processor's, or None."""
     for name, needed in LEVELS.items():
         if all(FEATURES.get(feature) for feature in needed):
             return name

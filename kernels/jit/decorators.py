@@ -1,12 +1,15 @@
-"""The house decorators. They only take note: Numba is imported when a kernel has to be compiled (compiler.py), not
-when its machine code is on disk already (call.py).
+"""Decorators of formulas, helpers and kernels.
 
-formula   a scalar formula, written as mathematics; plain Python outside kernels, compiled for SIMD vectors inside
-inner     a helper that only kernels call; compiled into its callers
-inlined   an inner helper that is called from one place only
-kernel    called from Python, through call.py: it releases the GIL, takes numbers, arrays and named tuples of both, and
-          returns nothing
-selector  an if chain over a table of functions, one integer comparison per row; loop_selector of loops around them
+They only register functions: Numba is imported when a kernel has to be compiled (compiler.py), not when its machine
+code is on disk (call.py).
+
+formula        a scalar formula, written as mathematics; plain Python outside kernels, compiled for SIMD vectors inside
+helper         a function that only kernels call; compiled into its callers
+inline_helper  a helper that LLVM must inline
+kernel         called from Python through call.py: releases the GIL, takes numbers, arrays and named tuples of both, and
+               returns nothing
+selector       an if chain over a table of functions, one integer comparison per row
+loop_selector  an if chain over loops, each around one function of a table
 """
 
 from __future__ import annotations
@@ -15,15 +18,15 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# error_model="numpy": the default leaves an exception exit at every division, which stops LLVM from vectorising.
-# No "nnan", no "ninf": divergence must stay visible. No "reassoc": elementary.py's two-step range reduction needs
-# its order of operations, and every sum over lanes is written out with vectors.
+# error_model="numpy": the default leaves an exception exit at every division, which stops LLVM from vectorising. No
+# "nnan", no "ninf": divergence must stay visible. No "reassoc": the two-step range reduction in simd/elementary.py
+# needs its order of operations, and sums over lanes are written out with vectors.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz", "arcp", "afn"}}
-ENTRY = "fastmlp_entry"  # the C function of a compiled kernel
+ENTRY = "fastmlp_entry"  # name of a compiled kernel's C function
 
 
 class Formulas:
-    """Formulas so far, and what is to be done with each, once there is a compiler."""
+    """Registry of formulas: they are stored until the compiler is loaded, then passed to it."""
 
     def __init__(self) -> None:
         self._waiting: list[Callable] = []
@@ -42,15 +45,15 @@ FORMULAS = Formulas()
 
 
 class Helper:
-    """What kernels call; compiler.py tells Numba how. The function itself is `py_func`."""
+    """A function that kernels call; compiler.py registers it with Numba. The plain function is `py_func`."""
 
     def __init__(self, function: Callable, is_inlined: bool = False):
         self.py_func, self.is_inlined = function, is_inlined
-        self.dispatcher: Any = None  # Numba's, once there is one
+        self.dispatcher: Any = None  # Numba's dispatcher, created on first use
 
 
 class Kernel:
-    """A function that call.py calls in its compiled form."""
+    """A function that call.py calls in compiled form."""
 
     def __init__(self, function: Callable):
         self.py_func = function
@@ -64,23 +67,26 @@ def formula(function: Callable) -> Callable:
 
 
 def helper(function: Callable) -> Helper:
-    """A helper of kernels. It is compiled into its callers and never cached by itself."""
+    """Mark a function as a helper of kernels. It is compiled into its callers and never cached separately."""
     return Helper(function)
 
 
 def inline_helper(function: Callable) -> Helper:
-    """An inner helper that disappears into its caller: for those called from one place with named tuples, whose fields
-    would be copied one by one at each call (measured: 80 ns of an epoch of 220)."""
+    """Mark a function as a helper that is always inlined.
+
+    For helpers with one caller and named tuples as arguments, whose fields would otherwise be copied one by one at each
+    call (measured: 80 ns of an epoch of 220).
+    """
     return Helper(function, is_inlined=True)
 
 
 def kernel(function: Callable) -> Kernel:
-    """What Python calls of a kernel family; its machine code is kept on disk, where a folder can be written."""
+    """Mark a function as a kernel that Python calls; its machine code is stored on disk if a folder is writable."""
     return Kernel(function)
 
 
 def selector(functions: Sequence[Any], n_arguments: int) -> Helper:
-    """`select(code, *arguments)` returns functions[code](*arguments); a row in a table is all it takes to add one."""
+    """Return `select(code, *arguments)`, which calls functions[code]: a new function needs only a table row."""
     names = ", ".join(f"x{k}" for k in range(n_arguments))
     lines = [f"def select(code, {names}):"]
     lines += [f"    if code == {code}:\n        return f{code}({names})" for code in range(len(functions) - 1)]
@@ -91,9 +97,15 @@ def selector(functions: Sequence[Any], n_arguments: int) -> Helper:
 
 
 def loop_selector(functions: Sequence[Any], arguments: str, body: str, **names: Any) -> Helper:
-    """`select(code, *arguments)` runs `body`, where FORMULA is functions[code] and `names` are what they say: a code
-    chooses a loop, never an operation inside one. All of them are one function, which takes less to compile than one
-    each.
+    """Return `select(code, *arguments)`, which runs `body` with FORMULA replaced by functions[code].
+
+    functions : table of functions, one per code
+    arguments : names of the arguments after `code`, separated by commas
+    body : source of the statements, usually a loop around a call of FORMULA
+    names : further global names of `body`
+
+    The code selects a loop; no comparison is made inside one. All loops are in one function, which compiles faster than
+    one function each.
     """
     lines = [f"def select(code, {arguments}):"]
     for code in range(len(functions)):

@@ -1,4 +1,4 @@
-"""Processes that take turns at what the others need not do after the first: `with turn(path)`."""
+"""File lock between processes: one does the work, the others wait and find its result (`with acquire(path)`)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from .cache_dir import FILE_MODE, make_folder
 
 try:
     import fcntl
-except ImportError:  # Windows: nobody waits
+except ImportError:  # Windows: no process waits
     fcntl = None  # type: ignore[assignment]
 
-PATIENCE = 120.0  # seconds, in which any kernel is compiled; after them nobody waits any longer
-# A lock is opened as it is: a link that lies in its place is not followed, a pipe not waited for, a file not emptied.
+PATIENCE = 120.0  # seconds, longer than any kernel takes to compile; then a process stops waiting
+# The lock file is opened as it is: no link is followed, no pipe waited for, no file truncated.
 OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
 def acquire(path: Path) -> Iterator[None]:
-    """While inside, other processes wait before they enter with the same path, that of a file which is nothing else.
+    """Hold the lock of `path` inside this block; other processes that acquire the same path wait.
 
-    Where files cannot be locked nobody waits. The lock of a process that dies is free, unless one that was forked from
-    it meanwhile has it too, hence PATIENCE.
+    path : a file that is used only as a lock
+
+    Where files cannot be locked, no process waits. The lock of a process that dies is released, unless a process forked
+    from it still holds it, hence PATIENCE.
     """
     until = time.monotonic() + PATIENCE
     with ExitStack() as at_the_end:
@@ -44,7 +46,7 @@ def acquire(path: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove locks that processes have left that died before their turn ended; those that nobody waits for any more."""
+    """Remove lock files left by processes that died, once no process can be waiting for them any more."""
     for path in folder.glob("*.lock"):
         with suppress(OSError):
             if time.time() - path.lstat().st_mtime > PATIENCE:
@@ -52,7 +54,7 @@ def sweep(folder: Path) -> None:
 
 
 def _locked(fd: int) -> bool:
-    """Whether the lock could be had at once."""
+    """Try to take the lock without waiting; return whether that worked."""
     if fcntl is not None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,6 +65,6 @@ def _locked(fd: int) -> bool:
 
 def _end(path: Path, fd: int) -> None:
     with suppress(OSError):
-        path.unlink(missing_ok=True)  # who waits at it has its turn yet, and who comes later finds what has been done
+        path.unlink(missing_ok=True)  # waiting processes still hold this file open; later ones find the finished work
         if fcntl is not None:
             fcntl.flock(fd, fcntl.LOCK_UN)

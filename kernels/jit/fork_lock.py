@@ -1,5 +1,6 @@
-"""Locks across a fork: the child has only the thread that forked, so a lock that another thread held would never be
-free there.
+"""Locks that survive a fork.
+
+The child has only the thread that forked, so a lock held by another thread would never be released there.
 """
 
 from __future__ import annotations
@@ -8,22 +9,22 @@ import logging  # noqa: F401  # see below
 import os
 from typing import Any
 
-PATIENCE = 120.0  # seconds that a fork waits for a lock, in which any kernel is compiled
+PATIENCE = 120.0  # seconds for which a fork waits for a lock; longer than any kernel takes to compile
 
 
 def hold_while_forking(lock: Any) -> Any:
-    """The same lock, of threading. A fork waits until no other thread has it, and finds it free in the child.
+    """Return the lock, registered so that a fork waits until no other thread holds it; it is free in the child.
 
-    A fresh lock in the child would not be enough. What our lock protects is Numba and LLVM at work for another thread:
-    they have locks of their own, and so has every module that is being imported, which the child would wait for, and
-    tables that are half filled. So a fork waits for the kernel that is being compiled, seconds as a rule, and the child
-    begins with everything whole.
+    A fresh lock in the child would not be enough. The lock protects Numba and LLVM while another thread uses them: they
+    have locks of their own, as does every module being imported, for which the child would wait, and half-filled
+    tables. So a fork waits until the current kernel is compiled, usually seconds, and the child starts in a consistent
+    state.
 
-    Functions to be called before a fork are called from the last registered to the first. Numba logs while it compiles,
-    so the lock of `logging`, which is imported here for that reason, has to be taken after this one. If the wait is too
-    long or is interrupted, the process forks all the same, and the child gets a lock that is free.
+    Functions registered to run before a fork run in reverse order of registration. Numba logs while it compiles, so the
+    lock of `logging` has to be taken after this one; `logging` is imported here for that reason. If the wait times out
+    or is interrupted, the process forks anyway, and the child gets a fresh lock.
     """
-    held: list[bool] = []  # of the thread that forks: the others wait for the lock
+    held: list[bool] = []  # used only by the forking thread: the others wait for the lock
 
     def acquire() -> None:
         if lock.acquire(timeout=PATIENCE):
@@ -38,7 +39,7 @@ def hold_while_forking(lock: Any) -> Any:
         if held:
             release()
         else:
-            lock._at_fork_reinit()  # as the standard library does with its own
+            lock._at_fork_reinit()  # as the standard library does with its own locks
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=acquire, after_in_parent=release, after_in_child=free)

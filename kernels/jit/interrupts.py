@@ -1,8 +1,8 @@
-"""Ctrl-C where it must not strike: inside `with deferred():` SIGINT waits, and takes effect at the end of the block.
+"""Deferred Ctrl-C: inside `with deferred():`, SIGINT is recorded and takes effect at the end of the block.
 
-Numba and LLVM cannot be left in the middle of their work. A KeyboardInterrupt while Numba was being imported left it
-without half of its modules for as long as the process lived, and one while a kernel was compiled left Numba's tables in
-disorder. Deferred, the interrupt comes when the kernel is compiled and kept, so that the next call goes on from there.
+Numba and LLVM cannot be interrupted safely. A KeyboardInterrupt while Numba was being imported left half of its modules
+missing for the rest of the process, and one during compilation left Numba's tables inconsistent. A deferred interrupt
+is delivered when the kernel is compiled and stored, so that the next call continues from there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class _Deferral:
-    """The handler of SIGINT inside a block: it takes note."""
+    """SIGINT handler inside a block: it records the signal."""
 
     def __init__(self, handler: Callable[[int, FrameType | None], Any], notice: str):
         self.handler, self.notice = handler, notice
@@ -26,12 +26,12 @@ class _Deferral:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.notice and not self.came:
-            with suppress(Exception):  # stderr may be closed, or be written to at this very moment
+            with suppress(Exception):  # stderr may be closed, or be in the middle of another write
                 print(f"\n{self.notice}", file=sys.stderr, flush=True)
         self.came.append(frame)
 
     def deliver(self) -> None:
-        """Call the handler that would have been called, if a signal has come: once, however often it came."""
+        """Call the original handler once if a signal has come, however often it came."""
         if self.came:
             frame = self.came[0]
             self.came.clear()
@@ -40,18 +40,18 @@ class _Deferral:
 
 @contextmanager
 def deferred(notice: str = "") -> Iterator[None]:
-    """Inside of it, SIGINT waits; at its end the handler that was there is called, which raises KeyboardInterrupt.
+    """Defer SIGINT until the end of this block; then the original handler raises KeyboardInterrupt.
 
-    notice : printed on stderr when the first SIGINT comes, for whoever waits for an answer
+    notice : text printed on stderr when the first SIGINT comes; empty for none
 
-    Only Python's own handlers can be deferred, and only in the main thread, the one that Python calls them in.
-    Elsewhere, and where SIGINT is ignored, ends the process or has a handler from C, nothing is done. Blocks may be
-    nested: the outermost one counts. A second Ctrl-C waits too: it would do the damage that the first was kept from.
+    Only Python's own handlers can be deferred, and only in the main thread, which Python calls them in. Nothing is done
+    in other threads, and where SIGINT is ignored, ends the process or has a C handler. Blocks may be nested: the
+    outermost one counts. A second Ctrl-C also waits: it would do the damage that the first was kept from doing.
     """
     handler, deferral = signal.getsignal(signal.SIGINT), None
     if callable(handler) and not isinstance(handler, _Deferral):
         with suppress(ValueError):  # not the main thread
-            # From here on nothing can be raised: who interrupts calls the new handler.
+            # From here on nothing can raise: an interrupt calls the new handler.
             signal.signal(signal.SIGINT, deferral := _Deferral(handler, notice))
     if deferral is None or signal.getsignal(signal.SIGINT) is not deferral:
         yield
@@ -64,14 +64,14 @@ def deferred(notice: str = "") -> Iterator[None]:
 
 
 def let_through() -> None:
-    """A point inside of `deferred` where nothing is half done, as in a wait: a signal that has come is handled."""
+    """Deliver a pending SIGINT, at a point inside a `deferred` block where no work is half done."""
     handler = signal.getsignal(signal.SIGINT)
     if isinstance(handler, _Deferral) and threading.current_thread() is threading.main_thread():
         handler.deliver()
 
 
 def _restore_handler() -> None:
-    """In a child that another thread has forked: its main thread is in no block, but has the handler of one."""
+    """Restore SIGINT in a child forked by another thread: it has inherited a block's handler, but not the block."""
     handler = signal.getsignal(signal.SIGINT)
     if isinstance(handler, _Deferral) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler.handler)

@@ -1,10 +1,11 @@
-"""Machine code on disk: a file per kernel, whose name is a digest of all that the code depends on.
+"""Object cache: compiled kernels on disk, one file each, named by a digest of all that the code depends on.
 
-That is the kernel and the types of its arguments, every source that CPU kernels are made from, the processor, Python,
-llvmlite, Numba and its settings. A file begins with the digest of the rest: one that was torn is not used. Nor is one
-that somebody but this user and root can have written (cache_dir.py): the digest has no secret in it. What is not there
-may have come with the package (prebuilt.py). Whatever is off, the kernel is compiled anew, by one of several processes
-that lack it, as a search's workers do: `with turn(name)`.
+The digest covers the kernel and the types of its arguments, every source that CPU kernels are made from, the processor,
+Python, llvmlite, Numba and its settings. A file begins with a digest of its content, so that truncated files are
+detected. Files that somebody but this user and root can have written are not used (cache_dir.py): the digest contains
+no secret. Kernels that are not in the cache may have come with the package (prebuilt.py). In all other cases the kernel
+is compiled again; if several processes need it, such as the workers of a search, one compiles it while the others wait
+(`compile_lock`).
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from llvmlite import binding
 from . import atomic_file, file_lock, prebuilt
 from .cache_dir import FILE_MODE, base_folder, make_folder, read_file, reason_against
 
-# Joblib sets the number of threads in each of its workers: they need not compile for that.
+# Variables that do not change the code. Joblib sets the number of threads in each worker, which must not recompile for
+# that.
 OF_NO_CONCERN = {
     "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"
 }  # fmt: skip
 DIGEST = hashlib.sha256().digest_size
-# Modules that find and load machine code; none of them has a part in making it.
+# Modules that find and load machine code, but do not influence it.
 LOADERS = {
     f"jit/{name}.py"
     for name in (
@@ -42,7 +44,7 @@ LOADERS = {
 
 @cache
 def sources_tag() -> str:
-    """Changes whenever a source of CPU kernels does."""
+    """Return a digest of the sources of CPU kernels."""
     digest, folder = hashlib.sha256(), Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder).as_posix()
@@ -57,13 +59,15 @@ def cache_folder() -> Path:
 
 
 def settings() -> list[str]:
-    """Of Numba, by the environment: they may change what is compiled."""
+    """Return the NUMBA_* environment variables that may change the compiled code."""
     return sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in OF_NO_CONCERN)
 
 
 @cache
 def machine() -> str:
-    """Everything but the kernel itself. Numba is not imported: a new version is another file."""
+    """Return everything a kernel depends on apart from itself. Numba is not imported: a new version is detected by its
+    file.
+    """
     spec = find_spec("numba")
     assert spec is not None
     assert spec.origin is not None
@@ -80,15 +84,15 @@ def _path(name: str) -> Path:
 
 
 def _shipped_path(name: str) -> Path | None:
-    """Where the object file is that came with the package, which is as trustworthy as the package."""
+    """Return the path of the object file that came with the package, which is as trustworthy as the package."""
     return None if settings() else prebuilt.path_here(name, sources_tag())
 
 
-_reasons: dict[Path, str | None] = {}  # against each folder that was looked at
+_reasons: dict[Path, str | None] = {}  # why each checked folder is not trusted; None if it is
 
 
 def _reason_against(folder: Path) -> str | None:
-    """Why nothing in a folder is used, or kept there; None for one that can be trusted, or is not there yet."""
+    """Return why a folder is not used for the cache; None if it can be trusted, or does not exist yet."""
     if folder not in _reasons:
         try:
             _reasons[folder] = reason_against(folder)
@@ -106,8 +110,9 @@ def is_there(name: str) -> bool:
 
 
 def read(name: str) -> bytes | None:
-    """The object file under this name, if there is a good one: what was compiled here, for this processor, before what
-    came with the package.
+    """Return the object file under this name, or None if there is no valid one.
+
+    A file that was compiled here, for this processor, takes precedence over a prebuilt one.
     """
     path, came = _path(name), _shipped_path(name)
     code = None if _reason_against(path.parent) else _checked(read_file, path)
@@ -124,13 +129,13 @@ def _checked(read_bytes: Callable[[Path], bytes], path: Path) -> bytes | None:
 
 
 def write(name: str, code: bytes) -> None:
-    """Keep it; where that is not possible, say so once."""
+    """Store an object file; if that is not possible, warn once."""
     path = _path(name)
     folder = path.parent
     try:
         if not _reason_against(folder):
             make_folder(folder)
-        reason = _reason_against(folder)  # of the folder that was made, too: others may have been quicker
+        reason = _reason_against(folder)  # check again: another process may have created the folder first
         if reason is None:
             save(path, code)
             file_lock.sweep(folder)
@@ -141,7 +146,7 @@ def write(name: str, code: bytes) -> None:
 
 
 def compile_lock(name: str) -> AbstractContextManager[None]:
-    """While inside, other processes wait before they enter with this name: one compiles, the others find it."""
+    """Hold the lock of this name: one process compiles, the others wait and find the result."""
     path = _path(name)
     return nullcontext() if _reason_against(path.parent) else file_lock.acquire(path.with_suffix(".lock"))
 
@@ -150,7 +155,7 @@ _warned: list[Path] = []
 
 
 def _warn_of_folder(folder: Path, reason: str) -> None:
-    if not _warned:  # Python's own once is per line of code and filter, which pytest and others reset
+    if not _warned:  # Python's own "once" is per code line and filter, which pytest and others reset
         _warned.append(folder)
         warnings.warn(
             f"Compiled kernels cannot be kept in {str(folder)!r} ({reason}), so that each process compiles them anew. "

@@ -1,14 +1,14 @@
 """exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
-llvmlite carries no vector mathematics library, so `math.exp` in a loop is one library call per element. These are range
-reduction and a polynomial: no branch, no table that is not in registers. They are off by up to 4 units in the last
-place (in float32 sigmoid 3.9, softplus 3.7, tanh 3.2, log and log1p 1.9, exp 1.7), but for normal_cdf: for |z| <= 6 by
-up to 17 in float32, where z is near -6, and by 126 in float64, where it is near 0.
-tests/unit/kernels/simd/test_elementary.py measures them. NaN stays NaN. exp is 0 never: below the smallest normal
-number it returns about 2 * that number; nor is sigmoid, whose floor is the smallest normal number.
+llvmlite has no vector mathematics library, so `math.exp` in a loop is one library call per element. The functions here
+use range reduction and a polynomial, without branches or tables in memory. Their error is up to 4 units in the last
+place (in float32 sigmoid 3.9, softplus 3.7, tanh 3.2, log and log1p 1.9, exp 1.7). The exception is normal_cdf: for |z|
+<= 6, up to 17 in float32, where z is near -6, and 126 in float64, where it is near 0.
+tests/unit/kernels/simd/test_elementary.py measures the errors. NaN stays NaN. exp is never 0: below the smallest normal
+number it returns about 2 * that number. sigmoid is never 0 either: its minimum is the smallest normal number.
 
-Outside kernels the same names work on NumPy arrays, so that a formula can be evaluated and plotted as it stands.
-Coefficients: bench/studies/polynomial_coefficients.py. Reduction: Muller, Elementary Functions, 3rd ed., chapter 11.
+Outside kernels the same names work on NumPy arrays, so that formulas can be evaluated and plotted. Coefficients:
+bench/studies/polynomial_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..jit.decorators import OPTIONS
 from .exp2_table import STEPS, half_power_in_steps, remainder_in_steps
 from .vector import FLAGS, Vector, absolute, half_power, llvm_type, split, where, with_sign
 
-# exp needs one term less than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
+# exp needs one term fewer than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
 EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
-EXP_STEPS_32 = {  # by how many steps there are to a factor of two: exp(r) = 1 + r P(r)
+EXP_STEPS_32 = {  # by steps per factor of two: exp(r) = 1 + r P(r)
     8: (1.0000000490091288, 0.5000650374393084, 0.16664288945172198), 32: (1.000014700806345, 0.4999999799333596),
 }  # fmt: skip
 EXPM1_32 = (0.5, 0.16666576989698775, 0.041666554617204574, 0.008363179052722578, 0.0013926183587713494)
@@ -62,7 +62,7 @@ ERFC_64 = (
 
 
 def _constant(for_32, for_64):
-    """An intrinsic: the constant of x's dtype in every lane."""
+    """Return an intrinsic: the constant of x's dtype in every lane."""
 
     @intrinsic
     def constant(typing_context, x):
@@ -75,7 +75,7 @@ def _constant(for_32, for_64):
 
 
 def _polynomial(for_32, for_64):
-    """An intrinsic: the polynomial with these coefficients, lowest power first, by Horner's rule in x's dtype."""
+    """Return an intrinsic: the polynomial with these coefficients, lowest power first, by Horner's rule."""
 
     @intrinsic
     def polynomial(typing_context, x):
@@ -92,7 +92,10 @@ def _polynomial(for_32, for_64):
 
 
 def _polynomial_in_pairs(for_32, for_64):
-    """The same by Estrin's scheme, whose operations wait for fewer others: exp is what a small net's step waits for."""
+    """Return an intrinsic like _polynomial, by Estrin's scheme.
+
+    It has shorter chains of dependent operations: a small net's step waits for exp.
+    """
 
     @intrinsic
     def polynomial(typing_context, x):
@@ -122,16 +125,17 @@ _log1p_tail = _polynomial(LOG1P_32, LOG1P_64)
 _erfc_tail = _polynomial(ERFC_32, ERFC_64)
 _lowest = _constant(-86.6, -707.7)  # 2**k * exp(r) with k - 1 still a normal exponent
 _highest = _constant(89.0, 710.0)  # overflows to inf
-_most = _constant(87.33, 708.39)  # whose exp has a normal inverse
-_shift = _constant(1.5 * 2**23, 1.5 * 2**52)  # adding it rounds to an integer, kept in the low bits
+_most = _constant(87.33, 708.39)  # the largest z whose exp has a normal inverse
+_shift = _constant(1.5 * 2**23, 1.5 * 2**52)  # adding it rounds to an integer, which is then in the low bits
 _log2_high = _constant(0.693359375, 0.693145751953125)  # few bits, so that k * high is exact
 _log2_low = _constant(-2.1219444005469057e-4, 1.4286068203094172e-6)
 _tanh_limit = _constant(9.02, 19.1)  # tanh rounds to 1
 
 
 def _compiled(function, implementation, in_single=None):
-    """Register what `function` is for vectors, of float32 perhaps something else; its own body stays what it is for
-    NumPy arrays.
+    """Register the vector implementation of `function`, whose own body is for NumPy arrays.
+
+    in_single : a separate implementation for float32; None for none
     """
 
     def chosen(*x):
@@ -147,7 +151,7 @@ def _within(z):
 
 
 def _vector_within(z):
-    """Where exp can be reduced."""
+    """Clip z to the range in which exp can be reduced."""
     z = where(z < _lowest(z), _lowest(z), z)
     return where(z > _highest(z), _highest(z), z)
 
@@ -157,7 +161,7 @@ def _reduced(z):
 
 
 def _vector_reduced(z):
-    """r, t with exp(z) = 2 half_power(t) exp(r), r within log(2) / 2 of 0; for z within limits."""
+    """Return r, t with exp(z) = 2 half_power(t) exp(r) and |r| <= log(2) / 2, for z within limits."""
     t = z * 1.4426950408889634 + _shift(z)
     k = t - _shift(z)
     return (z - k * _log2_high(z)) - k * _log2_low(z), t
@@ -168,13 +172,13 @@ def _factors(z):
 
 
 def _vector_factors(z):
-    """q, s with exp(z) = 2 s (1 + q), for z within limits."""
+    """Return q, s with exp(z) = 2 s (1 + q), for z within limits."""
     r, t = _reduced(z)
     return r + r * r * _exp_tail(r), half_power(t)
 
 
 def _vector_factors_by_steps(z):
-    """The same: the nearer the powers of two are to one another, the fewer terms the rest takes."""
+    """Return q, s as _vector_factors does, from a table of powers of two: finer steps, fewer terms."""
     t = z * (STEPS * 1.4426950408889634) + _shift(z)
     n = t - _shift(z)
     r = (z - n * (_log2_high(z) * (1.0 / STEPS))) - n * (_log2_low(z) * (1.0 / STEPS))
@@ -197,7 +201,7 @@ def _vector_log(x):
     f = m - 1.0
     s = f / (2.0 + f)
     value = k * _log2_high(x) + ((2.0 * s + s * s * s * _log_tail(s * s)) + k * _log2_low(x))
-    return where(x > 0.0, value, x)  # NaN has no exponent to speak of
+    return where(x > 0.0, value, x)  # NaN has no meaningful exponent
 
 
 def _vector_log1p(t):
@@ -210,10 +214,10 @@ def _complement(x):
 
 
 def _vector_complement(x):
-    """sigmoid(-x), by itself: where LLVM sees the minus, it makes no minimum and maximum of the limits."""
+    """Return sigmoid(-x). A separate function: if LLVM sees the minus, it makes no min and max of the limits."""
     x = where(x < _lowest(x), _lowest(x), x)
     q, s = _factors(where(x > _most(x), _most(x), x))
-    return 0.5 / (s * q + (s + 0.5))  # the last steps of 1 / (1 + exp(x)) do not wait for one another
+    return 0.5 / (s * q + (s + 0.5))  # 1 / (1 + exp(x)), in an order in which the last steps are independent
 
 
 def _vector_sigmoid(z):
@@ -229,7 +233,10 @@ def _vector_tanh(z):
 
 
 def _vector_tanh_by_steps(z):
-    """The same for z's size, so that nothing nearly cancels; one constant stands for log(2), that of a z this small."""
+    """Return tanh(z), computed for |z|, so that nothing nearly cancels.
+
+    One constant stands for log(2) instead of two parts: |z| is small enough for that.
+    """
     x = absolute(z)
     x = where(x > _tanh_limit(z), _tanh_limit(z), x)
     x = x + x

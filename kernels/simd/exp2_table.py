@@ -1,8 +1,9 @@
-"""Powers of two by steps of less than one: the nearer they are to one another, the fewer terms take what is left.
+"""Table of powers of two with fractional exponents: the finer the steps, the fewer terms the remaining polynomial
+needs.
 
-Two constants in registers hold the powers of one octave, and one instruction chooses among them.
+The powers of one octave lie in one or two registers, from which one instruction looks up all lanes.
 
-    half_power_in_steps(t)   rest_in_steps(t)     for float32; STEPS is 1 where the processor has no such instruction
+    half_power_in_steps(t)   remainder_in_steps(t)     float32 only; STEPS is 1 if the processor has no such instruction
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numba.extending import intrinsic
 from ..jit.cpu_features import FEATURES
 from .vector import I32, by_pieces, constant, llvm_type
 
-# To a factor of two: as many as the registers hold that one instruction chooses from, two of AVX-512 or one of AVX2.
+# Steps per factor of two: as many float32 as one instruction looks up, in two AVX-512 registers or one AVX2 register.
 STEPS = 32 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") else 1
 
 
@@ -25,8 +26,10 @@ _POWERS = _EXACT.astype(np.float32)
 
 @intrinsic
 def half_power_in_steps(typing_context, t):
-    """2**(n / STEPS - 1) for t = 1.5 * 2**23 + n, float32: of n, the low bits choose the power in a table, from whose
-    bits they are taken away, so that n's bits as a whole can be added to the exponent.
+    """Return 2**(n / STEPS - 1) for t = 1.5 * 2**23 + n, in float32.
+
+    The low bits of n select the power in the table. They have been subtracted from the table entry's bits, so that all
+    bits of n can be added to the exponent without masking.
     """
 
     def build(context, builder, sig, args):
@@ -41,7 +44,7 @@ def half_power_in_steps(typing_context, t):
 
 @intrinsic
 def remainder_in_steps(typing_context, t):
-    """What half_power_in_steps(t) has lost to rounding, as a share of it."""
+    """Return the rounding error of half_power_in_steps(t) as a fraction of its value."""
 
     def build(context, builder, sig, args):
         n = builder.bitcast(args[0], ir.VectorType(I32, t.lanes))
@@ -52,7 +55,7 @@ def remainder_in_steps(typing_context, t):
 
 
 def _chosen(builder, n, table):
-    """The entry of a table of STEPS numbers, in registers, that the low bits of each lane choose."""
+    """Return the entries of a table of STEPS numbers, in registers, that the low bits of each lane select."""
     size = 16 if STEPS == 32 else 8
     registers = [constant(I32, table[k : k + size]) for k in range(0, STEPS, size)]
     name, order = ("avx512.vpermi2var.d.512", (0, 2, 1)) if STEPS == 32 else ("avx2.permd", (0, 1))

@@ -1,4 +1,4 @@
-"""Whether many numbers are finite: their sum is, and it is as fast as memory is read."""
+"""Finiteness test for large arrays: if the sum is finite, so is every number; it is as fast as memory is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LANES = 16  # one AVX-512 register of float32, two of float64
 
 @kernel
 def total_of(x, n, out):
-    """out[0] = the sum of x (n,), in four sums of LANES lanes that do not wait for each other."""
+    """Write the sum of x (n,) to out[0], added up in four independent vectors of LANES lanes."""
     p = offset(x, 0)
     s0 = s1 = s2 = s3 = fill(p, 0.0, LANES)
     whole = n - n % (4 * LANES)

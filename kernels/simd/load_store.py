@@ -1,18 +1,22 @@
-"""Memory as kernels see it: pointers, loads and stores of vectors, transposes in registers.
+"""Memory access of kernels: pointers, loads and stores of vectors, transposes in registers.
 
-    load(array, i, lanes)            lanes elements from array[i]        store(array, i, v)
-    load_first(array, i, n, lanes)   the first n, 0 in other lanes       store_first(array, i, n, v)
-    fill(array, x, lanes)            x in every lane, in the dtype of array
-    prefetch(array, i)               has the line of one element fetched, without waiting
-    at(array, i)                     one element, without Numba's test for a negative index
-    number(array, x)                 x in the dtype of array         converted(array, v)    the same for a vector
-    offset(pointer, i)               the pointer to element i
-    store_past_caches(array, i, v)   store, for what nobody reads before the caches hold something else
-    bare(t)                          the named tuple t with pointers in place of its arrays
-    transpose_square(...)            a square of one vector's width         transpose_past_caches(...)
+    load(array, i, lanes)               lanes elements from array[i] on
+    load_partial(array, i, n, lanes)    the first n of them, 0 in the other lanes
+    load_scalar(array, i)               one element, without Numba's test for a negative index
+    store(array, i, v)                  a vector
+    store_partial(array, i, n, v)       its first n lanes
+    store_past_caches(array, i, v)      non-temporal store, for data that is not read again before it leaves the caches
+    prefetch(array, i)                  starts fetching the cache line of one element, without waiting
+    fill(array, x, lanes)               x in every lane, in the dtype of array
+    broadcast(array, x)                 the number x in the dtype of array
+    cast_like(array, v)                 the vector v in the dtype of array
+    offset(pointer, i)                  the pointer to element i
+    as_pointers(t)                      the named tuple t with pointers in place of its arrays
+    transpose_square(...)               transposes a square block as wide as a vector
+    transpose_past_caches(...)          the same block, with non-temporal stores
 
-`array` is a C-contiguous array, read through its first element, or such a pointer; nothing is checked. Inside kernels
-everything is a pointer: Numba counts references to arrays, with an atomic operation at each use of one.
+`array` is a C-contiguous array, read through its first element, or a pointer; nothing is checked. Kernels use pointers
+throughout: Numba counts references to arrays, with an atomic operation at each use of one.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from .vector import I32, Vector, as_vector, constant, intrinsic_name, lanes_belo
 
 
 def element_pointer(context, builder, array_type, array, i):
-    """The address of element i, for an array or a pointer."""
+    """Return the address of element i of an array or a pointer."""
     is_array = isinstance(array_type, types.Array)
     data = context.make_array(array_type)(context, builder, array).data if is_array else array
     return builder.gep(data, [i], inbounds=True)
@@ -36,7 +40,7 @@ def element_pointer(context, builder, array_type, array, i):
 
 @intrinsic(prefer_literal=True)
 def load(typing_context, array, i, lanes):
-    """lanes elements of `array` from index i."""
+    """Return `lanes` elements of `array` from index i on."""
     if not isinstance(lanes, types.IntegerLiteral):
         return None
     vector = Vector(array.dtype, lanes.literal_value)
@@ -51,7 +55,7 @@ def load(typing_context, array, i, lanes):
 
 @intrinsic
 def store(typing_context, array, i, v):
-    """array[i : i + lanes] = v"""
+    """Store v at array[i : i + lanes]."""
 
     def build(context, builder, sig, args):
         p = element_pointer(context, builder, array, args[0], args[1])
@@ -63,8 +67,11 @@ def store(typing_context, array, i, v):
 
 
 def write_past_caches(builder, v, pointer, n_bytes):
-    """The vector v of n_bytes to `pointer`, which begins a cache line, or a shorter vector in one. A line that is
-    written whole is not read first. An ordinary store on processors other than x86's.
+    """Store the vector v of n_bytes by a non-temporal store; on processors other than x86, by an ordinary store.
+
+    pointer : start of a cache line, or of a shorter vector within one
+
+    A line that is written completely is not read first.
     """
     written = builder.store(v, pointer, align=min(LINE, n_bytes))
     if IS_X86:
@@ -73,7 +80,7 @@ def write_past_caches(builder, v, pointer, n_bytes):
 
 @intrinsic
 def store_past_caches(typing_context, array, i, v):
-    """simd.load_store.store by write_past_caches."""
+    """Store v at array[i : i + lanes] by write_past_caches."""
 
     def build(context, builder, sig, args):
         p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), llvm_type(v).as_pointer())
@@ -85,7 +92,7 @@ def store_past_caches(typing_context, array, i, v):
 
 @intrinsic(prefer_literal=True)
 def load_partial(typing_context, array, i, n, lanes):
-    """n elements of `array` from index i, zero in the other lanes; memory past them is not touched."""
+    """Return n elements of `array` from index i on, and zeros in the other lanes; memory past them is not touched."""
     if not isinstance(lanes, types.IntegerLiteral):
         return None
     vector = Vector(array.dtype, lanes.literal_value)
@@ -105,7 +112,7 @@ def load_partial(typing_context, array, i, n, lanes):
 
 @intrinsic
 def store_partial(typing_context, array, i, n, v):
-    """array[i : i + n] = the first n lanes of v"""
+    """Store the first n lanes of v at array[i : i + n]."""
 
     def build(context, builder, sig, args):
         t = llvm_type(v)
@@ -121,7 +128,7 @@ def store_partial(typing_context, array, i, n, v):
 
 
 def fetch_line(builder, pointer):
-    """Have the cache line that `pointer` points to fetched into the second-level cache; nobody waits for it."""
+    """Start fetching the cache line that `pointer` points to into the second-level cache."""
     place = builder.bitcast(pointer, ir.IntType(8).as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
     f = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -131,7 +138,7 @@ def fetch_line(builder, pointer):
 
 @intrinsic
 def prefetch(typing_context, array, i):
-    """fetch_line for the line of array[i]."""
+    """Start fetching the cache line of array[i] into the second-level cache."""
 
     def build(context, builder, sig, args):
         fetch_line(builder, element_pointer(context, builder, array, args[0], args[1]))
@@ -142,7 +149,7 @@ def prefetch(typing_context, array, i):
 
 @intrinsic
 def load_scalar(typing_context, array, i):
-    """array[i] for i >= 0, without Numba's test for a negative index."""
+    """Return array[i] for i >= 0, without Numba's test for a negative index."""
 
     def build(context, builder, sig, args):
         return builder.load(element_pointer(context, builder, array, args[0], args[1]))
@@ -152,7 +159,7 @@ def load_scalar(typing_context, array, i):
 
 @intrinsic
 def cast_like(typing_context, array, v):
-    """The vector v in the dtype of `array`."""
+    """Return the vector v in the dtype of `array`."""
     vector = Vector(array.dtype, v.lanes)
 
     def build(context, builder, sig, args):
@@ -167,7 +174,7 @@ def cast_like(typing_context, array, v):
 
 @intrinsic
 def offset(typing_context, pointer, i):
-    """The pointer to element i of an array, or i elements further than a pointer."""
+    """Return the pointer to element i of an array, or i elements after a pointer."""
 
     def build(context, builder, sig, args):
         return element_pointer(context, builder, pointer, args[0], args[1])
@@ -177,7 +184,7 @@ def offset(typing_context, pointer, i):
 
 @intrinsic
 def broadcast(typing_context, array, x):
-    """x in the dtype of `array`."""
+    """Return the number x in the dtype of `array`."""
 
     def build(context, builder, sig, args):
         return context.cast(builder, args[1], x, array.dtype)
@@ -187,7 +194,7 @@ def broadcast(typing_context, array, x):
 
 @intrinsic
 def as_pointers(typing_context, named_tuple):
-    """The same named tuple with pointers to first elements in place of arrays. The caller keeps the arrays alive."""
+    """Return the named tuple with pointers to first elements in place of arrays. The caller keeps the arrays alive."""
     fields = [types.CPointer(t.dtype) if isinstance(t, types.Array) else t for t in named_tuple]
     result = types.NamedTuple(fields, named_tuple.instance_class)
 
@@ -204,7 +211,7 @@ def as_pointers(typing_context, named_tuple):
 
 @intrinsic(prefer_literal=True)
 def fill(typing_context, array, x, lanes):
-    """x in every lane, in the dtype of `array`."""
+    """Return a vector with x in every lane, in the dtype of `array`."""
     if not isinstance(lanes, types.IntegerLiteral):
         return None
     vector = Vector(array.dtype, lanes.literal_value)
@@ -218,7 +225,11 @@ def fill(typing_context, array, x, lanes):
 def make_transpose(past_caches):
     @intrinsic(prefer_literal=True)
     def transpose(typing_context, a, a0, a_row, out, out0, out_row, lanes):
-        """out[j, i] = a[i, j] for lanes x lanes elements, in registers; row lengths a_row, out_row."""
+        """Write out[j, i] = a[i, j] for lanes x lanes elements, in registers.
+
+        a0, out0 : index of the block's first element in `a` and `out`
+        a_row, out_row : elements from one row to the next in `a` and `out`
+        """
         if not isinstance(lanes, types.IntegerLiteral):
             return None
         n = types.intp

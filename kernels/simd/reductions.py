@@ -1,6 +1,6 @@
-"""From a vector's lanes to one number, or to one for each of four vectors.
+"""Horizontal reductions: from the lanes of a vector to one number, or to one number for each of several vectors.
 
-total(v)  totals(v0, v1, v2, v3)  totals_of_both(u0, u1, u2, u3, v0, v1, v2, v3)  largest(v)  any_of(mask)
+sum_lanes(v)  sum_lanes_4(v0, v1, v2, v3)  sum_lanes_8(u0, u1, u2, u3, v0, v1, v2, v3)  largest(v)  any_of(mask)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .vector import FLAGS, I32, Vector, constant
 
 
 def _fold(builder, v, lanes, combine):
-    """Halve a vector until one element is left."""
+    """Halve a vector until one element is left, which is returned."""
     while lanes > 1:
         lanes //= 2
         low = builder.shuffle_vector(v, v, constant(I32, range(lanes)))
@@ -24,7 +24,7 @@ def _fold(builder, v, lanes, combine):
 
 @intrinsic
 def sum_lanes(typing_context, v):
-    """The sum over lanes, by halves."""
+    """Return the sum over lanes, added up by halves."""
 
     def build(context, builder, sig, args):
         return _fold(builder, args[0], v.lanes, lambda a, b: builder.fadd(a, b, flags=FLAGS))
@@ -33,14 +33,14 @@ def sum_lanes(typing_context, v):
 
 
 def _totals(builder, vectors):
-    """A vector of the sums over lanes of a power of two of vectors, of as many lanes at least.
+    """Return a vector of the sums over lanes of n vectors; n is a power of two, at most the number of lanes.
 
-    Two at a time, a group of lanes of one and the same group of the other give a group in which each has half: a blend,
-    one shuffle and one addition for both, and all further steps are shared.
+    Vectors are combined in pairs: in the result, half of the lanes belong to each of the two. This takes a blend, one
+    shuffle and one addition for both vectors, and all later steps are shared.
     """
     n, lanes = len(vectors), vectors[0].type.count
     size = lanes
-    while len(vectors) > 1:  # those half of the list apart, so that sums come out in order
+    while len(vectors) > 1:  # pairs from both halves of the list, so that the sums come out in order
         half, size = len(vectors) // 2, size // 2
         kept = [lane + lanes * (lane // size % 2) for lane in range(lanes)]
         crossed = [lane ^ size for lane in range(lanes)]
@@ -61,7 +61,7 @@ def _totals(builder, vectors):
 
 @intrinsic
 def sum_lanes_4(typing_context, v0, v1, v2, v3):
-    """A vector of the four sums over lanes."""
+    """Return a vector of the four sums over lanes."""
 
     def build(context, builder, sig, args):
         return _totals(builder, args)
@@ -71,7 +71,7 @@ def sum_lanes_4(typing_context, v0, v1, v2, v3):
 
 @intrinsic
 def sum_lanes_8(typing_context, u0, u1, u2, u3, v0, v1, v2, v3):
-    """The same of the first four and of the last four."""
+    """Return two vectors: the sums over lanes of the first four and of the last four vectors."""
     kind = Vector(u0.dtype, 4)
 
     def build(context, builder, sig, args):
@@ -87,7 +87,7 @@ def sum_lanes_8(typing_context, u0, u1, u2, u3, v0, v1, v2, v3):
 
 @intrinsic
 def largest(typing_context, v):
-    """The maximum over lanes; any NaN may be lost."""
+    """Return the maximum over lanes; NaN may be lost."""
 
     def build(context, builder, sig, args):
         return _fold(builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))

@@ -1,14 +1,14 @@
-"""Explicit SIMD for Numba: a vector of lanes as a value, so that vectorisation is written, not hoped for.
+"""Explicit SIMD for Numba: a vector of lanes as a value, so that vectorisation does not depend on LLVM's heuristics.
 
 LLVM gives up on a loop silently, and Numba's small loops are unrolled into scalar code before the vectoriser sees them.
 Here a register is a type: `Vector(float32, 16)` is LLVM's `<16 x float>`, legal on every processor (two AVX2 or four
-SSE registers where there is no AVX-512). Arithmetic with a number broadcasts it in the vector's own dtype, so a formula
-may write `1.0 - a * a` and stays in float32.
+SSE registers where there is no AVX-512). Arithmetic with a number broadcasts the number in the vector's own dtype, so
+that a formula may contain `1.0 - a * a` and stay in float32.
 
     where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  multiply_add(a, b, c)  keep_first(v, n, other)
     minus_lanes(v)
 
-Loads, stores and what else touches memory are in memory.py, sums over lanes and their like in reductions.py.
+Loads, stores and other functions that access memory are in load_store.py, sums over lanes in reductions.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ I32 = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """`lanes` numbers of `dtype` in one register."""
+    """Numba type of a SIMD vector: `lanes` numbers of `dtype` in one register."""
 
     def __init__(self, dtype, lanes):
         self.dtype, self.lanes = dtype, lanes
@@ -38,7 +38,7 @@ class Vector(types.Type):
 
 
 class Mask(types.Type):
-    """One truth value per lane of vectors of `dtype`; the dtype lets `where(mask, 1.0, 0.0)` make such a vector."""
+    """Numba type of a mask: one truth value per lane of vectors of `dtype`, which `where(mask, 1.0, 0.0)` uses."""
 
     def __init__(self, dtype, lanes):
         self.dtype, self.lanes = dtype, lanes
@@ -81,7 +81,7 @@ def as_vector(context, builder, vector, numba_type, value):
 
 
 def intrinsic_name(name, vector):
-    """LLVM's mangled name; llvmlite does not mangle vector types."""
+    """Return the mangled name of an LLVM intrinsic; llvmlite does not mangle vector types."""
     return f"llvm.{name}.v{vector.lanes}f{vector.dtype.bitwidth}"
 
 
@@ -94,7 +94,7 @@ def lanes_below(context, builder, n, lanes):
 
 
 def _vector_among(arguments):
-    """The vector type of a binary operation, None where it is none of ours."""
+    """Return the vector type of a binary operation, None if it has no vector operand."""
     if len(arguments) == 2:
         a, b = arguments
         if isinstance(a, Vector) and (a == b or isinstance(b, types.Number)):
@@ -198,7 +198,7 @@ _sqrt, _absolute = _unary("sqrt"), _unary("fabs")
 
 @intrinsic
 def with_sign(typing_context, v, z):
-    """v >= 0 with the signs of z."""
+    """Return v >= 0 with the signs of z."""
 
     def build(context, builder, sig, args):
         t = llvm_type(v)
@@ -210,7 +210,7 @@ def with_sign(typing_context, v, z):
 
 @intrinsic
 def _multiply_add(typing_context, a, b, c):
-    """Of vectors, or of numbers as in binary operations; c is a vector."""
+    """Fused multiply-add of vectors, or of numbers as in binary operations; c is a vector."""
 
     def build(context, builder, sig, args):
         t = llvm_type(c)
@@ -223,7 +223,7 @@ def _multiply_add(typing_context, a, b, c):
 
 @intrinsic
 def _reciprocal_estimate(typing_context, v):
-    """1 / v, good to 14 bits, for float32 vectors of 512 bits or two of them."""
+    """Return 1 / v, accurate to 14 bits, for float32 vectors of one or two 512-bit registers."""
 
     def build(context, builder, sig, args):
         t, mask = ir.VectorType(ir.FloatType(), 16), ir.IntType(16)
@@ -275,7 +275,7 @@ def _overload_absolute(v):
 
 @intrinsic
 def keep_first(typing_context, v, n, other):
-    """The first n lanes of v, `other` in the rest."""
+    """Return the first n lanes of v, with `other` in the remaining lanes."""
 
     def build(context, builder, sig, args):
         rest = as_vector(context, builder, v, other, args[2])
@@ -286,7 +286,7 @@ def keep_first(typing_context, v, n, other):
 
 @intrinsic
 def minus_lanes(typing_context, v):
-    """0, -1, -2, .. in the lanes of a vector like v: the largest of some of them is that of the first one."""
+    """Return 0, -1, -2, ... in the lanes of a vector like v: the largest of some lanes is that of the first one."""
 
     def build(context, builder, sig, args):
         return ir.Constant(llvm_type(v), [-float(lane) for lane in range(v.lanes)])
@@ -299,7 +299,7 @@ def minus_lanes(typing_context, v):
 
 @intrinsic
 def half_power(typing_context, t):
-    """2**(k - 1) for t = 1.5 * 2**m + k, m the mantissa's width: the low bits of such a t are the integer k."""
+    """Return 2**(k - 1) for t = 1.5 * 2**m + k, m the mantissa's width: the low bits of such a t are the integer k."""
 
     def build(context, builder, sig, args):
         width, mantissa, bias = (32, 23, 126) if t.dtype == types.float32 else (64, 52, 1022)
@@ -313,7 +313,10 @@ def half_power(typing_context, t):
 
 
 def by_pieces(builder, v, size, function):
-    """function of a vector of 16 lanes, say, for one of any power of two: of its pieces, or of it and whatever."""
+    """Apply a function of vectors with `size` lanes to a vector with any power of two of lanes.
+
+    Longer vectors are processed in pieces; shorter ones are repeated to fill `size` lanes.
+    """
     part = lambda first, n: builder.shuffle_vector(v, v, constant(I32, range(first, first + n)))
     n = v.type.count
     if n < size:
@@ -329,7 +332,7 @@ def by_pieces(builder, v, size, function):
 
 @intrinsic
 def split(typing_context, x):
-    """(m, k) with x = m * 2**k and sqrt(1/2) <= m < sqrt(2), for normal positive x."""
+    """Return (m, k) with x = m * 2**k and sqrt(1/2) <= m < sqrt(2), for normal positive x."""
     pair = types.UniTuple(x, 2)
 
     def build(context, builder, sig, args):

@@ -18,6 +18,7 @@ from .data.class_weighting import split_and_weighted
 from .devices import check_name, choose_device, device_context, resolve, to_library_of
 from .errors import checked_count, checked_number, checked_share
 from .execution.dispatch import products
+from .execution.explain import explain_training
 from .execution.plan import Plan
 from .history import History
 from .initialization import Init, check_init, draw_params
@@ -294,6 +295,28 @@ class MLP:
                 for printer in lines:
                     printer.print_rest(history)
         return history
+
+    def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
+        """Explain how `fit` would train this net on such data: kernel family, threads and rows, with their reasons.
+
+        X : array (n_samples, n_features), or the number of samples
+        batch_size : number of samples per step; None for all of them
+        epochs : number of epochs, which counts where device="auto" may choose a GPU
+
+        Returns
+        -------
+        Three lines of text.
+
+        >>> print(MLP((2, 8, 1), device="cpu").explain(1000, batch_size=4).splitlines()[0])  # doctest: +ELLIPSIS
+        Kernel family: batch_simd_4 on cpu (one small net, batches of up to 4 samples; ...).
+        """
+        n = X if isinstance(X, int) else len(border.as_features(X, self.network.n_features, self.dtype))
+        n = checked_count("the number of samples", n)
+        size = n if batch_size is None else min(checked_count("batch_size", batch_size), n)
+        device, each = self.device, self._products
+        if self._named_device == "auto":
+            device = choose_device("auto", device, None if isinstance(X, int) else X, epochs * n * each, size * each)
+        return explain_training(self.network, device, self.dtype, size, self.precision)
 
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
         """By the work of so many samples trained, so many of them in one step, where the device is "auto"."""

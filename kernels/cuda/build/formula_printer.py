@@ -1,12 +1,13 @@
-"""Prints the scalar formulas of the tables as CUDA C++, so that each has one definition.
+"""Prints the scalar formulas of the tables as CUDA C++, so that each formula has one definition.
 
-    formulas()                  the text of a header: every row's functions, and selectors over the tables
-    statements(...)             the program of a tiny net, as statements in which every number is a local
-    straight_line_source(...)   the same as a function over small arrays, which the compiler keeps in registers
+    formulas()                  a header: the functions of every table row, and selectors over the tables
+    statements(...)             the unrolled program of a tiny net, as statements in which every number is a local
+    straight_line_source(...)   the unrolled program as a function over small arrays, which the compiler keeps in
+    registers
 
-A walk over the syntax tree of a formula's Python source. Its grammar is what formulas are written in: assignments and
-one return at the end, + - * /, comparisons within `where`, calls of functions of CALLS, fields of Settings, numbers and
-module constants. Anything else is refused. Numbers become T(...), so that float stays float.
+The printer walks over the syntax tree of a formula's Python source. The grammar is that of formulas: assignments and
+one return at the end, + - * /, comparisons within `where`, calls of functions in CALLS, fields of StepSettings, numbers
+and module constants. Anything else is refused. Numbers become T(...), so that float stays float.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ...formulas.update_rules import MOST_STATE, RULES, StepSettings
 from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
 
-# Two threads in ast.parse at a time can end in a SystemError (CPython issue 106905).
+# Two threads in ast.parse at the same time can cause a SystemError (CPython issue 106905).
 PARSING = hold_while_forking(threading.Lock())
 
 CALLS = {
@@ -53,7 +54,7 @@ BITS = {ast.BitAnd: "&", ast.BitXor: "^", ast.RShift: ">>"}
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 INLINE = "__device__ __forceinline__"
 HEAD = f"template <typename T>\n{INLINE}"
-WORD = "unsigned long long"  # what NumPy calls uint64
+WORD = "unsigned long long"  # the C++ type of NumPy's uint64
 STATUSES = ("RUNNING", "CONVERGED", "ALL_EPOCHS", "STOPPED_EARLY", "DIVERGED_NET")
 CONSTANTS = {
     **{f"{prefix}_{row.name.upper()}": code
@@ -67,11 +68,11 @@ CONSTANTS = {
 
 
 class OutsideGrammar(ValueError):
-    """A formula says something that has no printed form."""
+    """A formula uses an expression that cannot be printed."""
 
 
 class _Printer:
-    """The body of one function, in numbers of one C++ type."""
+    """Printer of one function's body, with numbers of one C++ type."""
 
     def __init__(self, function: Callable, kind: str = "T"):
         self.function, self.kind = function, kind
@@ -86,7 +87,11 @@ class _Printer:
         self.locals = [name for name in dict.fromkeys(assigned) if name not in (*self.names, "_")]
 
     def body(self, n_returned: int, hand_out: Callable[[list[str]], list[str]]) -> list[str]:
-        """Statements; hand_out makes the last ones from the n_returned values of the formula."""
+        """Return the statements of the body.
+
+        n_returned : number of values that the formula returns
+        hand_out : makes the last statements from the expressions of those values
+        """
         lines = [f"{self.kind} {', '.join(self.locals)};"] if self.locals else []
         for step in self.steps:
             lines += self.statement(step)
@@ -131,7 +136,7 @@ class _Printer:
         return f"T({float(value)!r})"
 
     def expression(self, node: ast.expr) -> Any:
-        """C++ text, or a number if the value is known: constants are folded in float64, as Python does."""
+        """Return C++ text, or a number if the value is known: constants are folded in float64, as Python does."""
         match node:
             case ast.Constant(value=float() | int() as value) if not isinstance(value, bool):
                 return value
@@ -172,7 +177,7 @@ class _Printer:
         raise self.refusal(node)
 
     def known(self, node: ast.expr) -> Any:
-        """What a name of the formula's module, or of a module that it imports, stands for; None for anything else."""
+        """Return the value of a name in the formula's module or in a module it imports; None for other nodes."""
         match node:
             case ast.Name(id=name) if name not in self.names:
                 return self.function.__globals__.get(name)
@@ -182,7 +187,7 @@ class _Printer:
 
 
 def assign_together(kind: str, names: Sequence[str], values: Sequence[str]) -> list[str]:
-    """Python's a, b = x, y: all values first. Those that stay as they are need nothing."""
+    """Return statements for Python's `a, b = x, y`: values are computed first; unchanged names are left out."""
     moved = [(name, value) for name, value in zip(names, values, strict=True) if name != value]
     if len(moved) < 2:
         return [f"{name} = {value};" for name, value in moved]
@@ -191,14 +196,14 @@ def assign_together(kind: str, names: Sequence[str], values: Sequence[str]) -> l
 
 
 def function(formula: Callable, name: str) -> str:
-    """A formula of numbers that returns a number."""
+    """Return the C++ function of a formula that takes numbers and returns one number."""
     printer = _Printer(formula)
     body = printer.body(1, lambda values: [f"return {values[0]};"])
     return _function(f"{HEAD} T {name}({', '.join(f'T {name}' for name in printer.names)})", body)
 
 
 def rule(formula: Callable, name: str) -> str:
-    """An update rule: the parameter and its state are changed in place."""
+    """Return the C++ function of an update rule, which changes the parameter and its state in place."""
     printer = _Printer(formula)
     p, g, *state, h = printer.names
     body = printer.body(1 + len(state), lambda values: assign_together("T", [p, *state], values))
@@ -211,7 +216,7 @@ def _function(head: str, body: Sequence[str]) -> str:
 
 
 def selector(name: str, kind: str, functions: Sequence[str], parameters: str) -> str:
-    """A switch over a table; with a code that is known when compiling, nothing is left of it."""
+    """Return a C++ function with a switch over a table; for a code known at compile time, the switch disappears."""
     names = ", ".join(parameter.split()[-1] for parameter in parameters.split(", "))
     lines = [
         f"{'default' if code == len(functions) - 1 else f'case {code}'}: return {called}({names});"
@@ -230,7 +235,7 @@ def philox() -> str:
 
 @cache
 def formulas() -> str:
-    """Every formula of the tables; needs include/elementary.cuh before it."""
+    """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
     fields = ", ".join(StepSettings._fields)
@@ -254,9 +259,10 @@ def formulas() -> str:
 
 
 def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> list[str]:
-    """The program of one net and one sample. The caller has p0.. g0.. x0.. y0.. w c as locals; it adds to g.
+    """Return the unrolled program of one net and one sample, as C++ statements.
 
-    It declares z<layer>_<unit>, a<layer>_<unit> and d<layer>_<unit>, once each.
+    The caller declares p0.. g0.. x0.. y0.. w c; gradients are added to g. The statements declare z<layer>_<unit>,
+    a<layer>_<unit> and d<layer>_<unit>, once each.
     """
     declared, lines = set(), []
     for target, expression in program(layer_sizes, activations, loss):
@@ -269,14 +275,15 @@ def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int
 
 
 def sample_loss(layer_sizes: Sequence[int], loss: int) -> str:
-    """After statements(): the sample's loss, the sum over outputs without the sample's weight."""
+    """Return the expression of the sample's loss after statements(): a sum over outputs, without the weight."""
     top = len(layer_sizes) - 2
     return " + ".join(f"loss_{LOSSES[loss].name}(z{top}_{j}, a{top}_{j}, y{j}, c)" for j in range(layer_sizes[-1]))
 
 
 def straight_line_source(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> str:
-    """One function: straight_line(p, g, x, y, w, c, a) adds to the gradients g, writes the outputs a, returns the loss
-    without the weight w. Arrays are the caller's locals.
+    """Return the C++ function straight_line(p, g, x, y, w, c, a) over arrays that are the caller's locals.
+
+    It adds to the gradients g, writes the outputs a, and returns the loss without the weight w.
     """
     n_params, top = sum((i + 1) * j for i, j in pairwise(layer_sizes)), len(activations) - 1
     n_in, n_out = layer_sizes[0], layer_sizes[-1]

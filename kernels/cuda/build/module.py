@@ -1,4 +1,4 @@
-"""CUDA sources become kernels: formulas, constants and a file put together, compiled by NVRTC, launched with checks."""
+"""CUDA modules: source files, formulas and constants are joined, compiled by NVRTC, launched with checked arguments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 from ...jit.compile_time import announced, counted
 from . import formula_printer
 
-# Divisions and roots good to two units in the last place, as everywhere in these kernels. CuPy adds what flushes
-# denormals, as kernels on processors do too.
+# Division and square root are accurate to two units in the last place, like the other functions in these kernels. CuPy
+# adds the option that flushes denormals to zero, as CPU kernels do too.
 OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
-DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking for more, what its kernel declares among them ...
+DEFAULT_SHARED = 48 * 1024  # bytes of shared memory that a block may use without opting in, static part included ...
 MOST_DECLARED = 2048  # ... which is at most this
 SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32}
 NULL = np.uint64(0)
@@ -29,7 +29,7 @@ def text_of(name: str) -> str:
 
 
 def source(header: str, *files: str) -> str:
-    """A whole translation unit."""
+    """Return the source of a whole translation unit."""
     parts = [
         text_of("include/common.cuh"),
         text_of("include/elementary.cuh"),
@@ -41,9 +41,9 @@ def source(header: str, *files: str) -> str:
 
 
 class Kernel:
-    """One compiled function; called with (grid, block, *arguments) it checks every argument against the C++ signature.
+    """A compiled kernel; `kernel(grid, block, *arguments)` checks every argument against the C++ signature.
 
-    A launch checks nothing itself: a Python float would arrive as a double, and a stride would be ignored.
+    A plain launch checks nothing: a Python float would arrive as a double, and strides would be ignored.
     """
 
     def __init__(self, function: Any, text: str, name: str):
@@ -63,7 +63,11 @@ class Kernel:
 
 
 def _check_of(kernel: str, text: str, number: type) -> Callable[[Any], Any]:
-    """What makes one argument of a kernel ready, from the C++ text of its parameter; number : what T is."""
+    """Return a function that checks and converts one kernel argument.
+
+    text : C++ declaration of the parameter
+    number : NumPy type of T
+    """
     words = text.replace("*", " * ").replace("__restrict__", " ").replace("const ", " ").split()
     kind, name = " ".join(words[: -2 if "*" in words else -1]), words[-1]
     if "*" not in words:
@@ -93,7 +97,7 @@ class Module:
 
     def __getitem__(self, name: str) -> Kernel:
         if name not in self._kernels:
-            with counted(), announced():  # CuPy compiles when it is first asked for a function
+            with counted(), announced():  # CuPy compiles when a function is first requested
                 self._kernels[name] = Kernel(self._compiled.get_function(name), self._text, name)
         return self._kernels[name]
 
@@ -104,5 +108,5 @@ def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
 
 
 def compiled(text: str, *options: str) -> Module:
-    """The module of this text on the current device; CuPy keeps the binary on disk."""
+    """Return the module compiled from this source for the current device; CuPy stores the binary on disk."""
     return _compiled(text, options, cupy.cuda.Device().id)

@@ -1,4 +1,4 @@
-"""What kernels that are specialised for an architecture know when they are compiled: a header of constants."""
+"""Compile-time constants of kernels that are specialised for one architecture, as a C++ header."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...structs import NO_UPDATE, NetSpec
 
 
 def _by_layer(name: str, values: Sequence[int]) -> str:
-    """A function of the layer; with a layer that is known when compiling, a number."""
+    """Return a C++ function of the layer number; for a layer known at compile time it is a constant."""
     choices = "".join(f"k == {k} ? {value} : " for k, value in enumerate(values[:-1]))
     return f"__device__ __forceinline__ constexpr int {name}(int k) {{ return {choices}{values[-1]}; }}"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes, functions and switches; hashable, so that it can name a compiled module."""
+    """Sizes, activations, offsets and switches of a net; hashable, so that it can name a compiled module."""
 
     sizes: tuple[int, ...]
     activations: tuple[int, ...]
@@ -54,16 +54,21 @@ class Architecture:
 
     @property
     def n_units(self) -> int:
-        """Inputs included."""
+        """Number of units, including the inputs."""
         return sum(self.sizes)
 
     @property
     def keeps(self) -> bool:
-        """Whether hidden layers need a second number per unit besides their output."""
+        """Whether hidden layers store a second number per unit besides their output."""
         return self.drops or any(self.keep_z[:-1])
 
     def header(self, rule: int = NO_UPDATE, n_padded: int = 0, **switches: int) -> str:
-        """Constants for a kernel that trains with this rule; n_padded : from one vector of state to the next."""
+        """Return the constants of a kernel that trains with this update rule.
+
+        rule : code of the update rule, or NO_UPDATE
+        n_padded : elements from one state vector to the next; 0 for n_params
+        switches : further integer constants
+        """
         row, loss = RULES[max(rule, 0)], LOSSES[self.loss]
         softmax = self.activations[-1] == SOFTMAX
         numbers = {

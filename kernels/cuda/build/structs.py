@@ -1,6 +1,6 @@
-"""Structs that the host fills and kernels read: one list of fields gives the C++ text and the bytes.
+"""Structs shared by host and kernels: one list of fields gives both the C++ declaration and the packed bytes.
 
-Every field takes eight bytes, so that there is no padding to agree about.
+Every field has eight bytes, so that there is no padding.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Struct:
         self._format = "=" + "".join(FORMATS.get(kind, "Q") for kind in self.types.values())
 
     def pack(self, **values: Any) -> bytes:
-        """The bytes of one struct. Pointers: a device array, or None; it must outlive the kernel.
+        """Return the bytes of one struct.
+
+        values : the value of each field; for a pointer, a device array that must outlive the kernel, or None
 
         Raises
         ------

@@ -1,10 +1,10 @@
-// First in every CUDA source: how shared memory is declared. An emulator on the CPU (tests/cuda_emulator) defines
-// FM_CUDA_EMU and has these macros of its own, in which shared memory is filled with NaN and guarded.
+// First part of every CUDA source: declarations of shared memory. The CPU emulator (tests/cuda_emulator) defines
+// FM_CUDA_EMU and its own versions of these macros, which fill shared memory with NaN and guard its bounds.
 //
 //   FM_SHARED(T, name, [N][M]);   instead of  __shared__ T name[N][M];     16-byte aligned
 //   FM_DYN_SMEM(T, name);         instead of  extern __shared__ T name[];   16-byte aligned, once per kernel
 //
-// NVRTC has no host headers: nothing here includes any.
+// NVRTC has no host headers: nothing is included here.
 
 #define INFINITY __int_as_float(0x7f800000)
 

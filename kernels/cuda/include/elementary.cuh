@@ -1,6 +1,6 @@
-// The functions that printed formulas call, for float and for double: accurate ones of the CUDA library, not the fast
-// approximations (expf, not __expf). In a namespace, since exp(float) and others of these names are CUDA's already.
-// As in elementary.py and vector.py, NaN stays NaN, and `where` evaluates both sides.
+// Elementary functions that printed formulas call, for float and double: the accurate CUDA functions, not the fast
+// approximations (expf, not __expf). They are in a namespace because CUDA already has exp(float) and others. As in
+// simd/elementary.py and simd/vector.py, NaN stays NaN, and `where` evaluates both sides.
 
 namespace elementary {
 
@@ -13,7 +13,7 @@ __device__ __forceinline__ double log(double x) { return ::log(x); }
 __device__ __forceinline__ float log1p(float x) { return ::log1pf(x); }
 __device__ __forceinline__ double log1p(double x) { return ::log1p(x); }
 
-// Of softmax in a straight-line program.
+// For softmax in an unrolled program.
 template <typename T>
 __device__ __forceinline__ T inverse(T v) { return T(1) / v; }
 template <typename T>
@@ -42,7 +42,7 @@ __device__ __forceinline__ T multiply_add(T a, T b, T c) {
   return a * b + c;
 }
 
-// exp of nothing but what is not positive: no overflow at either end, and full relative accuracy at the lower one
+// exp is called only for arguments <= 0: no overflow at either end, and full relative accuracy for negative z.
 template <typename T>
 __device__ __forceinline__ T sigmoid(T z) {
   const T e = exp(-absolute(z)), upper = T(1) / (T(1) + e);

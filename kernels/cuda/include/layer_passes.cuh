@@ -1,18 +1,19 @@
-// What surrounds the matrix products of nets: one pass of elements per layer and direction, the slope of a parameter
-// and its step. For one large net (single_net/layerwise.cu) and for many nets that take each step together
+// Passes around the matrix products of nets: one elementwise pass per layer and direction, the gradient of a parameter,
+// and its update. Used for one large net (single_net/layerwise.cu) and for nets trained in lockstep
 // (population/batched.cu).
 //
-// Rows are samples. A pass runs over blocks of 32 columns x 8 rows; sums over rows leave one partial result per chunk
-// of rows, which the next reader adds up in order, so that results do not depend on scheduling.
+// Rows are samples. A pass runs over blocks of 32 columns x 8 rows. Sums over rows give one partial sum per chunk of
+// rows, which the next kernel adds up in order, so that results do not depend on scheduling.
 //
-// What is only read is __restrict__ in judge and backward, the kernels that call these: the next row's loads need not
-// wait for this row's stores. Not here, where NVRTC would then choose the activation within the loop, not before it.
+// In the kernels judge and backward, which call these functions, read-only pointers are __restrict__: then the next
+// row's loads need not wait for this row's stores. Not here: NVRTC would then select the activation inside the loop,
+// not before.
 
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
 constexpr int WARPS = 8;
 
-// A batch: rows order[first ..], or without an order first .., of X, Y and weight, one after another. One thread per
-// number; x or y may be null, if they are not wanted.
+// Gather a batch: rows order[first ..], or without an order rows first .., of X, Y and weight. One thread per number. x
+// and y may be null if they are not needed.
 __device__ __forceinline__ void gather_batch(
     const T* X, const T* Y, const T* weight, const int* order, long long first, long long rows, T* x, T* y, T* w) {
   const long long width = N_INPUTS + N_OUTPUTS + 1, size = rows * width;
@@ -30,13 +31,13 @@ __device__ __forceinline__ void gather_batch(
   }
 }
 
-// Whether element e of layer k's outputs in a batch survives dropout, as every device decides it.
+// Whether element e of layer k's outputs in a batch survives dropout; the same on every device.
 __device__ __forceinline__ bool survives(long long e, int k, long long step, long long seed, double rate) {
   const Words four = philox(e >> 2, step, DROPOUT, k, seed);
   return word_of(four, int(e & 3)) >= (unsigned long long)(rate * 4294967296.0);
 }
 
-// a = f(z + b) of layer k; `hides` also drops units: then z keeps what f' needs, and mask the factors.
+// a = f(z + b) of layer k. `hides` also applies dropout: then z keeps the argument of f', and mask the factors.
 __device__ __forceinline__ void activate_layer(
     int k, const T* b, long long rows, int hides, double rate, long long seed, long long step, T* z, T* mask, T* a) {
   const int code = activation_of(k), width = width_of(k + 1);
@@ -57,8 +58,8 @@ __device__ __forceinline__ void activate_layer(
   }
 }
 
-// The last layer of a chunk of rows: bias, activation, loss, hits, delta and bias gradient. A warp takes a row.
-// sums: (chunks, 4), the epoch's loss and hits so far, and those of this batch. bias_parts: (chunks, N_OUTPUTS).
+// The last layer of a chunk of rows: bias, activation, loss, correct samples, delta and bias gradient. A warp per row.
+// sums: (chunks, 4), loss and correct samples of the epoch so far, then of this batch. bias_parts: (chunks, N_OUTPUTS).
 __device__ __forceinline__ void judge_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
     int starts, int has_targets, T* z, T* a, T* delta, double* sums, T* bias_parts) {
@@ -82,14 +83,14 @@ __device__ __forceinline__ void judge_chunk(
       shift = top + elementary::log(warp_sum(whole));
     }
     T best = -INFINITY, target = -INFINITY, share = T(0);
-    int said = 0, meant = 0;  // where they are
+    int said = 0, meant = 0;  // indices of the maxima
     for (int j = lane; j < N_OUTPUTS; j += 32) {
       const T v = zr[j] + b[j] - shift;
       const T out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
       zr[j] = v, ar[j] = out;
       if (!has_targets) continue;
       const T wanted = y[r * N_OUTPUTS + j];
-      // a sample of weight 0 adds nothing, whatever it is
+      // a sample of weight 0 contributes nothing, even if it is not finite
       if (w > T(0)) loss += w * loss_value(LOSS, v, out, wanted, T(c));
       T d = w > T(0) ? loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale)) : T(0);
       if (!NATURAL) d *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
@@ -125,7 +126,7 @@ __device__ __forceinline__ void judge_chunk(
     }
 }
 
-// delta of hidden layer k: times f' and mask, and its sums over each chunk of rows. Block (columns, chunk).
+// Delta of hidden layer k: multiplied by f' and mask, and summed over each chunk of rows. Block (columns, chunk).
 __device__ __forceinline__ void backward_chunk(
     int k, long long rows, long long chunk, int hides, const T* kept, const T* mask, T* delta, T* bias_parts) {
   FM_SHARED(T, parts, [DOWN][ACROSS]);
@@ -150,7 +151,7 @@ __device__ __forceinline__ void backward_chunk(
   }
 }
 
-// The gradient of parameter q: a weight's from the product, a bias's from its chunks, with penalty and, if given, the
+// Gradient of parameter q: a weight's from the product, a bias's from its chunks; with the penalty and, if given, the
 // layer's factor.
 __device__ __forceinline__ T slope_of(
     long long q, const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2,
@@ -167,7 +168,7 @@ __device__ __forceinline__ T slope_of(
   return LAYERED && layer_factors ? slope * T(layer_factors[part]) : slope;
 }
 
-// One step of the rule for parameter q.
+// One step of the update rule for parameter q.
 __device__ __forceinline__ void update_parameter(long long q, T slope, const Settings<T>& h, T* p, T* state) {
   T value = is_weight(q) ? p[q] * h.decay : p[q];
   T s0 = N_STATE > 0 ? state[q] : T(0), s1 = N_STATE > 1 ? state[N_PADDED + q] : T(0),

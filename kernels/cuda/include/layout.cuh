@@ -1,6 +1,6 @@
-// Which parameter is which, in the flat vector.
+// Mapping from the index of a parameter in the flat vector to its layer.
 
-// 2 * layer for a weight, 2 * layer + 1 for a bias.
+// Return 2 * layer for a weight, 2 * layer + 1 for a bias.
 __device__ __forceinline__ constexpr int part_of(int q) {
   int part = 0;
   for (int k = 0; k < N_LAYERS; ++k) {

@@ -1,10 +1,10 @@
-// The order of an epoch's samples: Fisher and Yates's shuffle with the words of counter_rng.py, as on every device. For
-// i = 0, 1, .. n - 1 position i changes places with its partner, which is i itself or a later one.
+// Order of an epoch's samples: a Fisher-Yates shuffle with the words of counter_rng.py, as on every device. For i = 0,
+// 1, .. n - 1, position i is swapped with its partner, which is i itself or a later position.
 //
-// Many threads get there without a swap. Position i ends with what its partner c holds just before step i. That is
-// sample c if no earlier step had c for its partner; otherwise what the last such step j put there, which is what
-// position j held just before step j: the same question again. So each sample's way is followed through lists of the
-// steps that have the same partner. A list has one entry on average, a way is log(n) long at the most.
+// A parallel version needs no swaps. Position i ends with the content of its partner c just before step i. That is
+// sample c if no earlier step had the partner c. Otherwise it is what the last such step j moved there: the content of
+// position j just before step j, which is the same question again. So each position is traced back through lists of the
+// steps that have the same partner. A list has one entry on average; a trace has at most about log(n) links.
 
 __device__ __forceinline__ unsigned word_of(const Words& four, int which) {
   return which == 0 ? four.x : which == 1 ? four.y : which == 2 ? four.z : four.w;
@@ -18,13 +18,13 @@ __device__ __forceinline__ long long partner_of(long long i, long long n, long l
   return partner_of(i, n, word_of(philox(i & ~3ll, epoch, SHUFFLE, 0, seed), int(i & 3)));
 }
 
-// Step i into the list of its partner. heads: n zeros at first; both hold a step's number plus one, or 0 for none.
+// Add step i to the list of its partner. heads: n zeros at first; both arrays hold step numbers + 1, or 0.
 __device__ __forceinline__ void list_step(
     long long i, long long n, long long seed, long long epoch, int* heads, int* nexts) {
   nexts[i] = atomicExch(&heads[partner_of(i, n, seed, epoch)], int(i) + 1);
 }
 
-// The sample at position i, once all steps are in lists. In which sequence they came there makes no difference.
+// Return the sample at position i, once all steps are in lists; the order of a list does not matter.
 __device__ __forceinline__ int sample_at(
     long long i, long long n, long long seed, long long epoch, const int* heads, const int* nexts) {
   int position = int(partner_of(i, n, seed, epoch)), before = int(i);
@@ -37,7 +37,7 @@ __device__ __forceinline__ int sample_at(
   }
 }
 
-// By a block of threads. order: n. lists: 2 n, scratch
+// Shuffle by a block of threads. order: (n,). lists: (2 n,), scratch.
 template <int N>
 __device__ __forceinline__ void shuffle_by_block(
     long long n, long long seed, long long epoch, int* order, int* lists) {
@@ -50,7 +50,7 @@ __device__ __forceinline__ void shuffle_by_block(
   __syncthreads();
 }
 
-// By one thread, swap by swap.
+// Shuffle by one thread, swap by swap.
 __device__ __forceinline__ void shuffle_by_thread(long long n, long long seed, long long epoch, int* order) {
   for (long long i = 0; i < n; ++i) order[i] = int(i);
   for (long long i = 0; i < n; i += 4) {

@@ -1,4 +1,4 @@
-// Sums and largest numbers over the threads of a warp and of a block. All threads take part, and all get the result.
+// Sums and maxima over the threads of a warp or a block. All threads take part, and all get the result.
 
 template <typename V>
 __device__ __forceinline__ V warp_sum(V v) {
@@ -17,7 +17,7 @@ __device__ __forceinline__ V warp_max(V v) {
   return v;
 }
 
-// Where the first of the largest numbers of a warp is, from each thread's largest and where its first one is.
+// Index of the first maximum of a warp, from each thread's maximum and its first index.
 template <typename V>
 __device__ __forceinline__ int first_of_warp(V largest, int place) {
   int first = largest == warp_max(largest) ? place : 0x7fffffff;

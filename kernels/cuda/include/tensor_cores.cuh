@@ -1,6 +1,6 @@
-// Tensor cores without a header: mma.sync and ldmatrix of PTX, since mma.h includes a file that CuPy's wheels lack.
+// Tensor cores without a header: mma.sync and ldmatrix in PTX, because mma.h includes a file that CuPy's wheels lack.
 //
-//   Half, Bfloat                        the two kinds of 16-bit operands; two of them are packed in an unsigned
+//   Half, Bfloat                        the two types of 16-bit operands; two numbers are packed in an unsigned
 //   pack<H>(low, high), low_of<H>(u), high_of<H>(u)
 //   multiply_add<H>(d, a, b)            d (16, 8) += a (16, 16) b (16, 8), d in float
 //   load_tile(r, p), load_transposed_tile(r, p)
@@ -69,8 +69,9 @@ FM_MULTIPLY_ADD(Half, "f16")
 FM_MULTIPLY_ADD(Bfloat, "bf16")
 #undef FM_MULTIPLY_ADD
 
-// Four 8 x 8 tiles of 16-bit numbers from shared memory. Lane i gives the address of row i % 8 of tile i / 8, on 16
-// bytes; r[t] becomes the lane's two numbers of tile t: row g, columns q and q+1; or of its transpose.
+// Loads four 8 x 8 tiles of 16-bit numbers from shared memory. Lane i passes the address of row i % 8 of tile i / 8,
+// aligned to 16 bytes. r[t] receives the lane's two numbers of tile t: row g, columns q and q+1; or those of the
+// transpose.
 __device__ __forceinline__ void load_tile(unsigned (&r)[4], const void* row) {
   const unsigned p = static_cast<unsigned>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -88,9 +89,9 @@ __device__ __forceinline__ void load_transposed_tile(unsigned (&r)[4], const voi
 
 #endif
 
-// ---- tiles of 16 x 16 numbers, spread over a warp: Sum += Left * Right
+// ---- tiles of 16 x 16 numbers, distributed over a warp: Sum += Left * Right
 
-typedef unsigned short Bits;  // one number of either kind
+typedef unsigned short Bits;  // one number of either type
 
 template <typename H>
 __device__ __forceinline__ Bits to_bits(float x) {
@@ -112,15 +113,15 @@ struct Sum {
   float x[8];
 };
 
-// Where in a tile the lane's element e of a Sum is; e and e + 1 are neighbours in a row for even e.
+// Row and column of the lane's element e of a Sum; for even e, e and e + 1 are neighbours in a row.
 __device__ __forceinline__ int row_of(int e) { return threadIdx.x % 32 / 4 + (e & 2 ? 8 : 0); }
 __device__ __forceinline__ int column_of(int e) { return threadIdx.x % 4 * 2 + (e & 4 ? 8 : 0) + (e & 1); }
-// Where element (row, column) of a Sum is in a tile that store_sum has written: 32 lanes next to each other.
+// Position of element (row, column) of a Sum in a tile written by store_sum, where 32 lanes lie next to each other.
 __device__ __forceinline__ int place_in_sum(int row, int column) {
   const int e = row / 8 * 2 + column / 8 * 4 + column % 2;
   return e * 32 + row % 8 * 4 + column % 8 / 2;
 }
-// The first of the two elements, in one column and neighbouring rows, of register t of the lane's Right.
+// First of the two elements, in one column and neighbouring rows, of register t of the lane's Right.
 __device__ __forceinline__ int row_of_right(int lane, int t) { return lane % 4 * 2 + t % 2 * 8; }
 __device__ __forceinline__ int column_of_right(int lane, int t) { return lane / 4 + t / 2 * 8; }
 
@@ -136,7 +137,7 @@ __device__ __forceinline__ void multiply_add(Sum& sum, const Left& left, const R
   for (int i = 0; i < 4; ++i) sum.x[i] = low[i], sum.x[4 + i] = high[i];
 }
 
-// From shared memory, rows `stride` numbers apart; a stride of an odd multiple of 8 keeps clear of bank conflicts.
+// Load from shared memory, with rows `stride` numbers apart; an odd multiple of 8 avoids bank conflicts.
 // tile[row][column] = p[row * stride + column]
 __device__ __forceinline__ void load(Left& tile, const Bits* p, int stride) {
   const int lane = threadIdx.x % 32;
@@ -152,7 +153,7 @@ __device__ __forceinline__ void load_transposed(Left& tile, const Bits* p, int s
   load_transposed_tile(tile.r, p + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8);
 }
 
-// From and to memory that keeps a tile lane by lane.
+// Load from and store to memory that holds a tile lane by lane.
 __device__ __forceinline__ void load_packed(Right& tile, const Bits* p) {
   const uint4 all = *reinterpret_cast<const uint4*>(p + threadIdx.x % 32 * 8);
   tile.r[0] = all.x, tile.r[1] = all.y, tile.r[2] = all.z, tile.r[3] = all.w;

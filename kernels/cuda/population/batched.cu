@@ -1,18 +1,18 @@
-// Many nets that take each step together: a product per layer for all of them at once, and the passes of
-// include/layer_passes.cuh with the net as a side of the grid. Slots 0 .. hold the nets in training; what a net has of
-// its own is behind Job, and what decides when it ends is population/per_net.cuh's. A net that has ended before the
-// others of its epoch keeps its parameters.
+// Kernel family `batched_gemm`: many nets trained in lockstep, with one batched product per layer and the passes of
+// include/layer_passes.cuh, where the net is a dimension of the grid. The first slots hold the nets in training. A
+// net's own data is reached through Job, and population/per_net.cuh decides when it ends. A net that has ended before
+// the others of its epoch keeps its parameters.
 //
-// Every array has a stride from net to net: PARAMS_STRIDE of a flat vector, `room` rows of activations for batches of
-// at most so many, most_chunks of the partial sums over rows.
+// Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, `room` rows of activations (the maximum
+// batch size), most_chunks partial sums over rows.
 //
-// All nets are at the same step, which kernels read from `clock` and `update` moves on: the arguments of a step's
-// launches are the same as long as the number of rows and of nets is. Without a clock nothing is learned.
+// All nets are at the same step, which kernels read from `clock` and `update` advances: the arguments of a step's
+// launches stay the same as long as the numbers of rows and nets do. Without a clock nothing is trained.
 
 constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 
-// Each net's batch; inputs only if they do not do as they stand. Block (numbers, net), as for all passes but
-// `backward`. first : without a clock, the first sample.
+// Gather each net's batch; the inputs only if x is given. Block (numbers, net), as in all passes but `backward`.
+// first : without a clock, the first sample.
 extern "C" __global__ void gather(
     const Job* given, const long long* clock, long long first, long long rows, long long room, T* x, T* y, T* w) {
   const Job& job = *given;
@@ -34,7 +34,7 @@ extern "C" __global__ void activate(
       hides ? clock[0] : 0, z + at, mask + at, a + at);
 }
 
-// starts : without a clock, whether sums begin here.
+// Loss and output delta. starts : without a clock, whether sums begin here.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
     const Job* given, const long long* clock, long long rows, long long room, long long chunk, long long most_chunks,
     const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
@@ -49,22 +49,23 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
       bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
 }
 
-#ifdef TRAINS  // an evaluation has no use for the rest
-// What the host has no part in: a net's settings of one step, by `settle` for `update`.
+#ifdef TRAINS  // not needed by an evaluation
+// Settings of one step of a net, written by `settle` and read by `update`; the host does not read them.
 struct Step {
   Settings<T> settings;
   T clip, moves;
 };
 
-// A net between its products, in a block of N threads, for the functions of population/per_net.cuh.
+// A net between its products, in a block of N threads: the `Net` of population/per_net.cuh.
 template <int N>
 struct BatchedNet {
   const Job& job;
   const long long slot;
   const double* hyper;
-  const double *batch, *held;  // sums of the epoch or, for rules that compare objectives, of the batch; of samples held out
+  // Sums of the epoch or, for rules that compare objectives, of the batch; and sums over the held-out samples.
+  const double *batch, *held;
   const long long n_batch, n_held;
-  bool stays;  // whether the update must leave the parameters as they are
+  bool stays;  // whether the update must not change the parameters
 
   __device__ __forceinline__ BatchedNet(
       const Job& job, long long slot, const double* batch, long long n_batch, const double* held, long long n_held)
@@ -98,7 +99,7 @@ struct BatchedNet {
     return block_sum<N>(sum);
   }
 
-  // Each thread reads what it has written.
+  // Each thread reads only what it has written itself.
   __device__ double total_of(const T* params) const {
     double sum = 0.0;
     for (int q = threadIdx.x; q < N_PARAMS; q += N) sum += params[q];
@@ -131,7 +132,7 @@ extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
       k, rows, chunk, hides, kept + at, mask + at, delta + at, bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));
 }
 
-// Between gradient and update, a block per net: its sums, its rule's settings, what is kept of it.
+// Between gradient and update, a block per net: sums, settings of the update rule, saved parameters.
 extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
     const Job* given, const long long* clock, long long rows, long long chunks, long long most_chunks, long long n_sums,
     const double* sums, const T* bias_parts, T* steps) {
@@ -158,13 +159,13 @@ extern "C" __global__ void __launch_bounds__(SETTLERS, 1) settle(
     now.moves = net.stays ? T(0) : T(1);
     if (!ends) ++s.steps;
   }
-  __syncthreads();  // all have read what is written now
+  __syncthreads();  // all threads have read what is overwritten now
   if (threadIdx.x) return;
   reinterpret_cast<Step*>(steps)[slot] = now;
   store_progress(job, slot, s);
 }
 
-// One step of each net's rule for every parameter; no other block reads the clock here.
+// One step of each net's update rule for every parameter. No other block reads the clock here.
 extern "C" __global__ void __launch_bounds__(THREADS) update(
     const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps, long long* clock) {
   const Job& job = *given;
@@ -182,8 +183,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   }
 }
 
-// The end of an epoch, a block per net. held: sums over the samples that are held out. reached: (nets, 2), the sums of
-// losses and hits of the last whole epoch, which are wanted when the next one is interrupted.
+// End of an epoch, a block per net. held: sums over the held-out samples. reached: (nets, 2), the sums of losses and
+// correct samples of the last complete epoch, needed if the next one is interrupted.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
     const Job* given, long long most_chunks, long long n_held, const double* held, double* reached) {
   const Job& job = *given;
@@ -194,7 +195,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) finish(
   after_epoch(job, net, s, slot, s.steps / job.n_batches);
   ++s.steps;
   leave(job, net, s, slot);
-  __syncthreads();  // all have read what is written now
+  __syncthreads();  // all threads have read what is overwritten now
   if (threadIdx.x) return;
   store_progress(job, slot, s);
   reached[2 * slot] = s.loss, reached[2 * slot + 1] = s.right;
@@ -205,8 +206,8 @@ __device__ __forceinline__ void swap_numbers(double* a, double* b) {
   *a = *b, *b = kept;
 }
 
-// Nets that have ended make room: slots pairs[2 b] and pairs[2 b + 1] change places, and the second goes on training in
-// the first one's. What only training needs is not kept of the net that has ended.
+// Compact the slots: slots pairs[2 b] and pairs[2 b + 1] are swapped, and the second net continues training in the
+// first slot. Values that only training needs are not kept for the net that has ended.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) exchange(
     const Job* given, const long long* pairs, long long* owners, double* reached) {
   const Job& job = *given;

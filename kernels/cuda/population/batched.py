@@ -1,9 +1,9 @@
-"""Mid-sized nets of a population, all in step: a product per layer for all of them at once, and passes around it.
+"""Kernel family `batched_gemm`: mid-sized nets of a population in lockstep, with one batched product per layer.
 
 A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather; L products and L - 1 activations;
-judge; L products for weights, L - 1 for deltas and L - 1 passes back; settle; update. They are the same from step to
-step while no net ends, so that they are replayed as a graph. A net that has ended gives its slot to one that has not,
-so that it costs nothing more.
+judge (loss and output delta); L products for weights, L - 1 for deltas and L - 1 backward passes; settle; update. The
+launches are the same from step to step while no net ends, so that they are replayed as a CUDA graph. A net that has
+ended gives its slot to one that has not, so that it costs nothing more.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ from .window import STATUS, Tables, Window, bound_of
 if TYPE_CHECKING:
     from .train import PopulationRun
 
-MOST_NETS = 65_535  # the largest second and third side of a grid
-EVALUATION_ROWS = 256  # samples that each net takes at a time where nothing is learned
+MOST_NETS = 65_535  # the maximum second and third dimension of a grid
+EVALUATION_ROWS = 256  # samples of each net in one pass of an evaluation
 
 
 def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, **switches: bool) -> Module:
-    """settlers : threads of `settle`. switches : those of per_net.py's compile_training; with NO_UPDATE the module has
-    only what an evaluation needs.
+    """Return the compiled kernels.
+
+    rule : code of the update rule; with NO_UPDATE the module has only the kernels of an evaluation
+    settlers : number of threads of `settle`
+    switches : those of launch.py's compile_training
     """
     stride = padded(architecture.n_params)
     header = architecture.header(
@@ -75,7 +78,7 @@ def on_device(**job: Any) -> Any:
 
 
 class BatchedWindow(Window):
-    """All nets in training are in the first n_active slots."""
+    """Window of nets trained in lockstep: the nets in training are in the first n_active slots."""
 
     most = MOST_NETS
     remedy = "Lower batch_size, or use dtype='float32'."
@@ -95,7 +98,7 @@ class BatchedWindow(Window):
         assert work.rule is not None
         rule = CODES[work.rule.name]
         validates = goal.monitor >= MONITOR_VALIDATION_LOSS
-        # A net's settings are a warp's affair, unless sums or copies over its parameters come with them.
+        # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
         self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
         self._module = module_of(
             work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights,
@@ -156,7 +159,7 @@ class BatchedWindow(Window):
         self._epoch += 1
 
     def _step(self, rows: int) -> None:
-        """The clock's. All is launched, nothing is waited for or allocated."""
+        """Launch the clock's step, without waiting or allocating memory."""
         module, passes, given, clock, n = self._module, self._passes, self._given, self._clock, self.n_active
         batch = self._batches.take(module, given, clock, n, 0, rows)
         passes.forward(module, given, clock, batch.x, rows)
@@ -173,7 +176,7 @@ class BatchedWindow(Window):
         )  # fmt: skip
 
     def _judge_held_out(self) -> int:
-        """Losses and hits of the samples held out, into the passes' sums; how many sums each net has."""
+        """Write the held-out samples' losses to the passes' sums; return the number of sums per net."""
         data, passes, module = self._held_out, self._passes, self._held_out_module
         assert data is not None
         n_in, n_out = passes.sizes[0], passes.sizes[-1]
@@ -186,7 +189,7 @@ class BatchedWindow(Window):
         return passes.chunks_of(min(passes.room, data.n_samples))
 
     def _make_room(self) -> None:
-        """Nets that run take the slots of those that have ended. Waits for the device."""
+        """Move nets that are in training to the slots of nets that have ended. Waits for the device."""
         running = cupy.asnumpy(self._counters[: self.n_active, STATUS]) == RUNNING
         n = int(running.sum())
         free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
@@ -200,7 +203,7 @@ class BatchedWindow(Window):
 
 
 def room_of(course: TrainConfig, goal: StopCriteria, n_held_out: int) -> int:
-    """Rows of activations that a net needs."""
+    """Return the number of rows of activations that a net needs."""
     held_out = min(n_held_out, EVALUATION_ROWS) if goal.monitor >= MONITOR_VALIDATION_LOSS else 0
     return max(course.batch_size, held_out)
 
@@ -208,7 +211,10 @@ def room_of(course: TrainConfig, goal: StopCriteria, n_held_out: int) -> int:
 def evaluate(
     net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any, share_of_memory: float
 ) -> None:
-    """As nets.py's evaluate_nets, which says how much of the free memory may be taken."""
+    """Evaluate nets as population/train.py's evaluate_nets does.
+
+    share_of_memory : fraction of free memory that may be used
+    """
     data = whole_data(data)
     n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, work.dtype
     n_out, stride = work.architecture.sizes[-1], padded(nets.n_params)

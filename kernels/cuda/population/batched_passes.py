@@ -1,4 +1,4 @@
-"""Batches, products and passes of many nets that take each step together (population/batched.cu), launch by launch."""
+"""Launches of nets trained in lockstep (population/batched.cu): batches, batched products and passes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ..build.module import Module
 from ..runtime.cublas import library
 from ..runtime.gemm import COMPUTE_32F_FAST_TF32, CUDA_R_32F, GEMM_DEFAULT, Products
 
-FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 128  # as in cuda/single_net/layerwise.py, of each net: few nets must fill a card too
+FEWEST_IN_CHUNK, MOST_CHUNKS = 64, 128  # of each net; as in single_net/layerwise.py: few nets must fill a card too
 PER_BLOCK = 256
-MOST_BLOCKS = 1024  # of a net in one pass
-PER_THREAD = 4  # numbers of one net at least, where there are so many; an estimate
-STEP_NUMBERS = 16  # of a net's Step in population/batched.cu, rounded up
+MOST_BLOCKS = 1024  # of one net in one pass
+PER_THREAD = 4  # minimum of numbers per thread in one net's pass, if there are that many; an estimate
+STEP_NUMBERS = 16  # of the struct Step in population/batched.cu, rounded up
 
 
 def blocks_for(n: int) -> int:
-    """Of one net, in a pass over n numbers of it."""
+    """Return the number of blocks of one net in a pass over n of its numbers."""
     return min(MOST_BLOCKS, -(-n // (PER_BLOCK * PER_THREAD)))
 
 
 class Stack(NamedTuple):
-    """A matrix of each net, `stride` numbers from one net's to the next one's; with 0 all nets have the same one."""
+    """A matrix for each net, `stride` elements apart; with a stride of 0 all nets share one."""
 
-    data: Any  # where the first one starts
+    data: Any  # start of the first matrix
     shape: tuple[int, int]
     stride: int
 
@@ -38,7 +38,7 @@ class Stack(NamedTuple):
 
 
 class BatchedProducts(Products):
-    """Products of stacks, of their first `n_nets` matrices."""
+    """Batched products of stacks, for their first `n_nets` matrices."""
 
     def __init__(self, dtype: np.dtype, precision: str, n_nets: int):
         super().__init__(dtype, precision)
@@ -68,7 +68,7 @@ class BatchedProducts(Products):
 
 
 class Batch(NamedTuple):
-    """Of every net: inputs, targets, weights; a stride of 0 where all nets have the same."""
+    """Inputs, targets and weights of a batch for every net; with a stride of 0 all nets share them."""
 
     x: Stack
     y: Any
@@ -78,10 +78,13 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Batches of one sample after another, each net's in its own order and from its own samples where it has some."""
+    """Source of batches for all nets: each net has its own order and, if given, its own samples."""
 
     def __init__(self, data: Samples, nets: PopulationState, sizes: list[int], n_nets: int, room: int, moves: bool):
-        """moves : whether a clock says where a batch is"""
+        """Allocate the buffers of gathered batches.
+
+        moves : whether a clock says where the batch begins
+        """
         self._data, self._sizes, self._room = data, sizes, room
         self._inputs_stand = not moves and not nets.X_stride
         self._all_stand = self._inputs_stand and not (nets.Y_stride or nets.weight_stride)
@@ -91,7 +94,10 @@ class Batches:
         self._weight = None if self._all_stand else empty(1)
 
     def take(self, module: Module, given: Any, clock: Any, n_nets: int, first: int, rows: int) -> Batch:
-        """first : without a clock, the first sample"""
+        """Return the batch of `rows` samples at the clock.
+
+        first : without a clock, the first sample
+        """
         n_in, n_out, room, data = self._sizes[0], self._sizes[-1], self._room, self._data
         if self._all_stand:
             y = data.Y[first * n_out :] if data.has_targets else None
@@ -110,10 +116,14 @@ class Batches:
 
 
 class Passes:
-    """Activations and partial sums of n_nets, for batches of up to `room` rows of each, and the launches on them."""
+    """Activations and partial sums of n_nets for batches of up to `room` samples each, and the launches on them."""
 
     def __init__(self, net: NetSpec, precision: str, params: Any, grads: Any, room: int):
-        """params, grads : (n_nets, padded); grads is None where nothing is learned"""
+        """Allocate the buffers.
+
+        params, grads : (n_nets, n_padded); grads is None where nothing is trained
+        room : maximum number of samples in a batch
+        """
         n, stride = params.shape
         dtype = params.dtype
         sizes = [int(size) for size in net.sizes]
@@ -123,7 +133,7 @@ class Passes:
         self.hides = [bool(rate > 0.0) and learns for rate in net.dropout]
         layer = lambda k: cupy.empty(n * room * sizes[k + 1], dtype)
         self.a = [layer(k) for k in range(top + 1)]
-        # One array for both where f' needs only the output.
+        # One array for both if f' needs only the output.
         keeps = [bool(of_z) or hides for of_z, hides in zip(net.derivative_needs_z, self.hides, strict=True)]
         self.z = [layer(k) if keeps[k] or k == top else self.a[k] for k in range(top + 1)]
         self.delta = [layer(k) if learns or k == top else None for k in range(top + 1)]
@@ -141,7 +151,7 @@ class Passes:
 
     @staticmethod
     def bytes_each(net: NetSpec, room: int, learns: bool, itemsize: int) -> int:
-        """What a net needs at the most, with its batches and without its parameters."""
+        """Return the maximum number of bytes that a net needs, with its batches and without its parameters."""
         units, inputs = int(net.sizes[1:].sum()), int(net.sizes[0] + net.sizes[-1] + 1)
         chunks = min(MOST_CHUNKS, -(-room // FEWEST_IN_CHUNK))
         numbers = room * (inputs + (4 if learns else 3) * units) + chunks * units * learns + STEP_NUMBERS
@@ -151,7 +161,10 @@ class Passes:
         return -(-rows // self.chunk)
 
     def forward(self, module: Module, given: Any, clock: Any, x: Stack, rows: int) -> None:
-        """Outputs of all layers but the last one's activation, which judge adds. Without a clock nothing is dropped."""
+        """Compute the outputs of all layers, except the last layer's activation, which judge adds.
+
+        Without a clock, no dropout is applied.
+        """
         below, n_nets = x, self.products.n_nets
         for k in range(self.top + 1):
             self.products.times(below, self._W[k], self._z[k], rows)
@@ -174,7 +187,10 @@ class Passes:
         starts: bool = False,
         has_targets: bool = True,
     ) -> None:
-        """starts : without a clock, whether sums begin here"""
+        """Compute outputs, losses and output deltas.
+
+        starts : without a clock, whether sums begin with this batch
+        """
         top = self.top
         module["judge"](
             (self.chunks_of(rows), self.products.n_nets),

@@ -1,8 +1,8 @@
-"""Which kernel trains a net by itself, and how it is launched: a thread, a warp or a block per net.
+"""Launches of nets that train independently: a thread or a block of threads for each net.
 
-Shape       what is decided once for an architecture and a batch: kernel, threads, samples of a tile, memory
+Shape       choices for an architecture and a batch size: kernel, threads, samples at a time, memory
 compile_training, compile_evaluation
-launch      pack a Job and run it
+launch      packs a Job and runs the kernel
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from ..build.module import MOST_DECLARED, Kernel, compiled, source
 from ..build.net_constants import Architecture
 from ..build.structs import FORMATS, JOB
 
-# Numbers a thread keeps in registers (parameters, gradients and state), by the bytes of each. What else it needs leaves
-# no room for more: tests/unit/kernels/cuda/test_nvrtc_tables.py says how much the largest nets spill.
+# Maximum of the numbers that a thread keeps in registers (parameters, gradients and optimiser state), by bytes per
+# number. Other values leave no room for more: tests/unit/kernels/cuda/test_nvrtc_tables.py states how much the largest
+# nets spill.
 MOST_IN_THREAD = {4: 180, 8: 75}
-PER_THREAD = 128  # threads of a block of nets
+PER_THREAD = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
-SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
-MOST_WRITTEN_OUT = 160  # parameters times samples that a thread's kernel has no loop over samples for
+SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
+MOST_WRITTEN_OUT = 160  # parameters times samples up to which a thread's kernel unrolls the loop over samples
 
 
-# A Job in which nothing is given: what a launch has no use for.
+# A Job without any values, for the fields that a launch does not use.
 NOTHING = {name: 0 if kind in FORMATS else None for name, kind in JOB.types.items()}
 for _name in ("workspace", "workspace_stride"):
     del NOTHING[_name]
@@ -44,7 +45,7 @@ class Shape:
     in_thread: bool
     threads: int
     tile: int
-    numbers: int  # of a block's memory
+    numbers: int  # that a block keeps in memory
     in_shared: bool
 
     @property
@@ -58,7 +59,13 @@ class Shape:
 
     @classmethod
     def choose(cls, architecture: Architecture, n_state: int, rows: int, n_nets: int, limit: int) -> Shape:
-        """rows : of a batch. limit : bytes of shared memory a block may have."""
+        """Return the shape for an architecture.
+
+        n_state : number of state vectors of the update rule
+        rows : number of samples in a batch
+        n_nets : number of nets trained at once
+        limit : bytes of shared memory a block may have
+        """
         itemsize = np.dtype(architecture.dtype).itemsize
         if (
             architecture.n_params * (2 + n_state) <= MOST_IN_THREAD[itemsize] and n_nets >= PER_THREAD
@@ -81,7 +88,7 @@ class Shape:
 
 
 def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
-    """Numbers that a block keeps; include/block_memory.cuh lays them out."""
+    """Return how many numbers a block keeps; include/block_memory.cuh lays them out."""
     outputs = architecture.sizes[-1]
     units = architecture.n_units
     rows = units * (2 + architecture.keeps + architecture.drops) + outputs + 1 + (0 if architecture.keeps else outputs)
@@ -89,26 +96,32 @@ def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
 
 
 def known_rows(architecture: Architecture, shape: Shape, batch_size: int, n_samples: int) -> int:
-    """Samples that are every batch, where a kernel that is compiled for so many is worth it: few of them, and a net so
-    small that counting samples is a part of its time. Otherwise 0.
+    """Return the number of samples in every batch if the kernel should be compiled for it, otherwise 0.
+
+    It is compiled for a fixed number if there are few samples, and the net is so small that counting samples takes a
+    noticeable part of its time.
     """
     few = shape.in_thread and architecture.n_params * n_samples <= MOST_WRITTEN_OUT
     return n_samples if few and batch_size >= n_samples else 0
 
 
 def shared_limit() -> int:
-    """Bytes of shared memory that a block may ask for, besides what its kernel declares."""
+    """Return the bytes of shared memory that a block may request, besides what its kernel declares."""
     most = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
     return int(most) - MOST_DECLARED
 
 
 def most_chunks() -> int:
-    """Blocks that share one net's evaluation at the most: two for each multiprocessor, an estimate."""
+    """Return the maximum number of blocks that share one net's evaluation: two per multiprocessor, an estimate."""
     return 2 * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
 
 
 def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: bool) -> Kernel:
-    """rows : what known_rows gave. switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES"""
+    """Return the kernel that trains nets.
+
+    rows : result of known_rows
+    switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES
+    """
     header = architecture.header(
         rule,
         padded(architecture.n_params),
@@ -152,14 +165,18 @@ def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool,
 
 
 def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], workspace: Any, dtype: np.dtype, **job: Any) -> None:
-    """Run a kernel on a Job. workspace : what workspace_for gave."""
+    """Run a kernel on a Job.
+
+    workspace : result of workspace_for
+    job : fields of the Job
+    """
     packed = JOB.pack(**job, workspace=workspace, workspace_stride=shape.numbers)
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
 
 
 def workspace_for(shape: Shape, n_blocks: int, dtype: np.dtype):
-    """Global memory for blocks whose arrays do not fit into shared memory; None where they do."""
+    """Return global memory for blocks whose arrays do not fit into shared memory; None if they fit."""
     return cupy.empty(n_blocks * shape.workspace, dtype) if shape.workspace else None
 
 

@@ -1,5 +1,5 @@
-// A net in a block of threads: parameters, gradients, state and the activations of a tile of samples in shared memory,
-// or in global memory where they do not fit (include/block_memory.cuh). For nets of some tens to some thousands of
+// A net per block of threads: parameters, gradients, optimiser state and the activations of TILE samples are in shared
+// memory, or in global memory if they do not fit (include/block_memory.cuh). For nets of some tens to some thousands of
 // parameters.
 
 struct BlockNet {
@@ -8,7 +8,7 @@ struct BlockNet {
   const double* hyper;
   const double* dropout;
   Arrays m;
-  T loss, right;  // this thread's share
+  T loss, right;  // this thread's part of the sums
 
   __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
 
@@ -36,7 +36,7 @@ struct BlockNet {
     return block_sum<THREADS>(sum);
   }
 
-  // Each thread reads what it has written.
+  // Each thread reads only what it has written itself.
   __device__ double total_of(const T* params) const {
     double sum = 0.0;
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += params[q];
@@ -55,7 +55,7 @@ struct BlockNet {
     shuffle_by_block<THREADS>(n, job.seeds[owner], epoch, job.order + slot * n, job.lists + 2 * slot * n);
   }
 
-  // Samples first .. first + rows become the tile's columns.
+  // Copy samples first .. first + rows into the columns of the arrays.
   __device__ void fill(const Samples& from, long long first, int rows, bool has_targets) {
     for (int e = threadIdx.x; e < N_INPUTS * TILE; e += THREADS) {
       const int s = e / N_INPUTS, i = e % N_INPUTS;
@@ -71,7 +71,7 @@ struct BlockNet {
     __syncthreads();
   }
 
-  // The masks of a layer's units, as every device draws them: four neighbours in the batch's rows at a time.
+  // Draw the dropout masks of a layer, the same as on every device: four neighbours in the batch's rows at a time.
   __device__ void draw_masks(int k, long long row, long long step) {
     const int width = width_of(k + 1);
     const double rate = dropout[k];
@@ -89,8 +89,8 @@ struct BlockNet {
     }
   }
 
-  // All layers of the tile whose first row in the batch is `row`; a, and z where it is kept.
-  // aligned: whether p starts where four numbers can be read at once
+  // Forward pass of TILE samples whose first row in the batch is `row`; writes a, and z where it is stored.
+  // aligned : whether p is aligned for reading four numbers at once
   __device__ void forward(const T* p, bool aligned, bool training, long long row, long long step) {
 #pragma unroll
     for (int k = 0; k < N_LAYERS; ++k) {
@@ -150,13 +150,13 @@ struct BlockNet {
     }
   }
 
-  // Adds this thread's share of loss and right samples; writes the output's delta if `scale` is not 0.
+  // Add this thread's part of the sums of losses and correct samples; write the output's delta if `scale` is not 0.
   __device__ void judge_tile(T scale) {
     const int top = units_at(N_LAYERS) * TILE;
     const T c = T(job.loss_constant);
     for (int e = threadIdx.x; e < N_OUTPUTS * TILE; e += THREADS) {
       const T a = m.a[top + e], z = m.z[top + e], y = m.y[e], weight = m.weight[e % TILE];
-      // a sample of weight 0 adds nothing, whatever it is
+      // a sample of weight 0 contributes nothing, even if it is not finite
       loss += weight > T(0) ? weight * loss_value(LOSS, z, a, y, c) : T(0);
       T d = weight > T(0) ? loss_delta(LOSS, a, y, c) * (weight * scale) : T(0);
       if (!NATURAL) d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? z : a);
@@ -168,7 +168,7 @@ struct BlockNet {
     __syncthreads();
   }
 
-  // Gradients of the tile into g, added to those of the batch's earlier tiles if `adds`.
+  // Write the gradients of TILE samples to g, or add them to those of the batch's earlier samples if `adds`.
   __device__ void backward(bool adds) {
     constexpr int QUADS = TILE / 4;
 #pragma unroll
@@ -185,7 +185,7 @@ struct BlockNet {
 #pragma unroll
           for (int j = 0; j < 4; ++j) sum[r][j] = T(0);
         for (int s = 0; s < TILE; s += 4) {
-          T x[4][4], d[4][4];  // rows past the end repeat the last one; their sums are not kept
+          T x[4][4], d[4][4];  // rows past the end repeat the last one; their sums are not stored
 #pragma unroll
           for (int r = 0; r < 4; ++r) {
             load4(below + min(i + r, n_in - 1) * TILE + s, x[r]);
@@ -296,7 +296,7 @@ struct BlockNet {
       squares = block_sum<THREADS>(squares);
       if (squares < INFINITY) {
         clip = clip_factor(clip_norm, squares);
-      } else {  // for all threads alike
+      } else {  // the same branch for all threads
         double long_squares = 0.0;
         for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) long_squares += double(m.g[q]) * double(m.g[q]);
         clip = clip_factor(clip_norm, block_sum<THREADS>(long_squares));
@@ -317,7 +317,7 @@ struct BlockNet {
   }
 };
 
-#ifdef TRAINS  // one of the two kernels is wanted, and compiling both takes twice the time
+#ifdef TRAINS  // only one of the two kernels is needed, and compiling both takes twice the time
 // One block per net of job.active.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) train_nets(const Job* __restrict__ given) {
   FM_DYN_SMEM(T, memory);
@@ -335,7 +335,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) train_nets(const Job* _
 }
 
 #else
-// Outputs, and sums of losses and of right samples if there are targets. Block (c, n): samples of chunk c, net n of
+// Outputs, and sums of losses and correct samples if there are targets. Block (c, n): samples of chunk c, net n of
 // job.active.
 extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* __restrict__ given) {
   FM_DYN_SMEM(T, memory);

@@ -1,32 +1,32 @@
-// How one net trains, whatever holds it: epochs, batches, stopping, records. One control flow for nets in a thread's
-// registers (population/per_thread.cu), nets in a block's shared memory (population/per_block.cu), both by train_net,
-// and nets that take each step together, a kernel after the other (population/batched.cu), by the functions that
+// Training loop of one net: epochs, batches, stopping, records. The same control flow serves nets in a thread's
+// registers (population/per_thread.cu) and in a block's shared memory (population/per_block.cu), both through
+// train_net, and nets trained in lockstep, kernel by kernel (population/batched.cu), through the functions that
 // train_net is made of.
 //
 // A `Net` supplies
 //   shuffle(epoch)                     the order of the epoch's samples
-//   gradient(first, rows, share, step) of a batch; keeps this thread's part of the sums of losses and of right samples
-//   sums()                             those sums, taken together and then forgotten
+//   gradient(first, rows, share, step) of a batch; adds to this thread's part of the sums (losses, correct samples)
+//   sums()                             those sums over all threads; resets them
 //   penalty()                          l2 / 2 times the sum of squared weights
-//   update(h, l2, clip_norm)           one step of the rule
+//   update(h, l2, clip_norm)           one step of the update rule
 //   total()                            the sum of its parameters
-//   total_of(params)                   the sum of somebody's, in global memory, at full precision
-//   save(target)  copy(source, target) its parameters, or somebody's, into global memory
-//   judge()                            sums over the samples that are held out
-// All threads of a net call each of these together and get the same numbers.
+//   total_of(params)                   the sum of a parameter vector in global memory, at full precision
+//   save(target)  copy(source, target) write its parameters, or those at `source`, to global memory
+//   judge()                            sums of losses and correct samples over the held-out samples
+// All threads of a net call each of these together and get the same numbers. leads(): whether a thread writes records.
 //
-// PARAMS_STRIDE: from one net's vector to the next one's. ROWS: samples that are every batch, if a kernel is compiled
-// for so many; otherwise 0.
+// PARAMS_STRIDE: elements from one net's vector to the next one's. ROWS: number of samples in every batch, if the
+// kernel is compiled for a fixed number; otherwise 0.
 
 struct Sums {
   T loss, right;
 };
 
-// What is carried from launch to launch; nets.py lists the fields.
+// State that is carried from launch to launch; window.py has the indices of the fields.
 struct Progress {
-  double power1, power2;  // of Adam's betas, at full precision
-  double last_loss;       // the objective at the last step
-  double best_value;      // the lowest so far of what early stopping watches
+  double power1, power2;  // powers of Adam's betas, at full precision
+  double last_loss;       // objective at the last step
+  double best_value;      // lowest monitored value so far
   double loss, right;     // sums of the epoch so far; at its end, of the whole epoch
   long long steps, best_epoch, record, status;
 };
@@ -44,7 +44,7 @@ __device__ __forceinline__ void store_progress(const Job& job, long long slot, c
   n[0] = s.steps, n[1] = s.best_epoch, n[2] = s.record, n[3] = s.status;
 }
 
-// What a net is trained with, in the numbers that its kernel computes in; `hyper` is the same at full precision.
+// Settings of one net, in the type its kernel computes in; `hyper` holds them at full precision.
 struct Given {
   const double* hyper;
   Settings<T> settings;
@@ -62,7 +62,7 @@ __device__ __forceinline__ Given load_given(const double* h) {
   return g;
 }
 
-// The rule's settings at this step; moves Adam's powers on.
+// Return the settings of the update rule at this step; advances the powers of Adam's betas.
 __device__ __forceinline__ Settings<T> settings_now(const Given& given, double factor, bool loss_increased, Progress& s) {
   Settings<T> now = given.settings;
   now.learning_rate *= T(factor);
@@ -94,19 +94,20 @@ __device__ __forceinline__ void watch_training(
   if (job.monitor == MONITOR_RIGHT) watch(job, net, s, slot, epoch, -s.right / job.n_samples);
 }
 
-// Whether a whole epoch's sums are those of a net that has learned.
+// Whether the sums of a whole epoch meet the convergence rule.
 __device__ __forceinline__ bool has_learned(const Job& job, const Progress& s) {
   return s.loss / job.n_samples <= job.stop_loss || s.right >= job.stop_right;
 }
 
-// What a step's gradient leaves of sums; only rules that compare objectives need them before the epoch ends.
+// Return the sums of a step's gradient; before the end of an epoch only rules that compare objectives need them.
 template <typename Net>
 __device__ __forceinline__ Sums sums_of_step(Net& net, bool ends) {
   return COMPARES || ends ? net.sums() : Sums{T(0), T(0)};
 }
 
-// Between the gradient of a batch of `rows` and the update: what is kept of the parameters, and the rule's settings.
-// looks : whether this step ends an epoch that after_epoch will look at
+// Between the gradient of a batch of `rows` samples and the update: saves parameters if needed, and returns the rule's
+// settings.
+// looks : whether this step ends an epoch that after_epoch will check
 template <typename Net>
 __device__ __forceinline__ Settings<T> before_update(
     const Job& job, Net& net, Progress& s, long long slot, const Given& given, const Sums& sums, long long rows,
@@ -129,7 +130,7 @@ __device__ __forceinline__ Settings<T> before_update(
   return h;
 }
 
-// After the last update of an epoch: records, and whether the net's training ends here.
+// After the last update of an epoch: writes records, and decides whether training ends here.
 template <typename Net>
 __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& s, long long slot, long long epoch) {
   const double loss = s.loss / job.n_samples;
@@ -157,9 +158,9 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   else if (done == job.n_epochs) s.status = ALL_EPOCHS;
 }
 
-// The parameters that the net should be left with, in job.params. A finite loss says neither that the step after it was
-// sound nor that every parameter of the net was: where those that it would end with are not finite, it has diverged. A
-// single net's host looks at them itself.
+// Write the net's final parameters to job.params. A finite loss proves neither that the step after it was sound nor
+// that every parameter was finite: if the final parameters are not finite, the net has diverged. For a single net, the
+// host checks them.
 template <typename Net>
 __device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, long long slot) {
   T *const params = job.params + slot * PARAMS_STRIDE, *const safe = job.safe + slot * PARAMS_STRIDE;
@@ -173,24 +174,24 @@ __device__ __forceinline__ void leave(const Job& job, Net& net, Progress& s, lon
   s.status = DIVERGED_NET;
 }
 
-// Which epochs' ends are looked at. At most of them there is nothing to do but to go on, and looking takes as long as a
-// tiny net's epoch. Bounds are in T, with a margin for what rounding does: has_learned decides.
+// Selects the epochs whose end is checked. Most need no action, and a check takes as long as an epoch of a tiny net.
+// Bounds are in T, with a margin for rounding: has_learned decides.
 struct Lookout {
-  T loss, right;  // sums of an epoch from which on a net may have learned
-  long long due;  // the next epoch that is looked at whatever its sums are
+  T loss, right;  // sums of an epoch from which a net may have converged
+  long long due;  // the next epoch that is checked regardless of its sums
 
-  // The launch's first epoch is: its sums may have begun in another one.
+  // The launch's first epoch is always checked: its sums may have begun in an earlier launch.
   __device__ __forceinline__ Lookout(const Job& job, long long epoch)
       : loss(T(job.stop_loss * job.n_samples * (job.stop_loss > 0.0 ? 1.0 + 1e-6 : 1.0 - 1e-6))),
         right(T(job.stop_right * (1.0 - 1e-6))), due(epoch) {}
 
-  // From `epoch` on. end : the net's number of steps at the end of the launch
+  // Find the next epoch to check, from `epoch` on. end : the net's number of steps at the end of the launch
   __device__ __forceinline__ void move_on(const Job& job, const Progress& s, long long epoch, long long end) {
     due = epoch;
     if (job.monitor != MONITOR_NONE || (COMPARES && job.n_batches > 1)) return;  // sums of batches are not an epoch's
     due = min((end - 1) / job.n_batches, (epoch + SAFE_EVERY - 1) / SAFE_EVERY * SAFE_EVERY);
     if (s.record < job.n_records) due = min(due, job.record_epochs[s.record] - 1);
-    if (job.n_epochs > epoch) due = min(due, job.n_epochs - 1);  // a single net's host counts its epochs itself
+    if (job.n_epochs > epoch) due = min(due, job.n_epochs - 1);  // for a single net, the host counts epochs
   }
 
   __device__ __forceinline__ bool sees(long long epoch, const Sums& sums) const {
@@ -198,11 +199,12 @@ struct Lookout {
   }
 };
 
-// What a sample's share is of the mean over a batch's samples and outputs.
+// Weight of one term in the mean over a batch's samples and outputs.
 __device__ __forceinline__ T share_of(long long rows) { return T(1.0 / (double(rows) * LOSS_WIDTH)); }
 
-// Up to job.n_steps steps of a net, or to its end; leaves its parameters in job.params. A tiny net's step takes some
-// hundred instructions: divisions, and what does not change from step to step, are kept out of it.
+// Run up to job.n_steps steps of a net, or until it ends, and write its parameters to job.params. A step of a tiny net
+// takes some hundred instructions: divisions, and values that do not change from step to step, are computed outside of
+// it.
 template <typename Net>
 __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot, const double* hyper) {
   const Given kept = load_given(hyper);
@@ -217,7 +219,7 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
     const bool begins = first == 0, ends = rows == left;
     if (begins && SHUFFLES) net.shuffle(epoch);
     net.gradient(first, rows, share, s.steps);
-    // float64 has nothing to convert, and no registers to spare
+    // float64 needs no conversion, and has no registers to spare
     const Given given = sizeof(T) == sizeof(double) ? load_given(hyper) : kept;
     const Sums sums = sums_of_step(net, ends);
     const bool looks = ends && lookout.sees(epoch, sums);
@@ -230,16 +232,15 @@ __device__ void train_net(const Job& job, Net& net, Progress& s, long long slot,
     ++s.steps, first += rows;
     if (ends) first = 0, ++epoch;
   }
-  if (s.status == RUNNING && first) {  // the next launch goes on with the epoch's sums
+  if (s.status == RUNNING && first) {  // the next launch continues with the epoch's sums
     const Sums sums = net.sums();
     s.loss += sums.loss, s.right += sums.right;
   }
   leave(job, net, s, slot);
 }
 
-// How much of a sample is right: whether its first largest output is, or the share of outputs on the right side of the
-// bound.
-// `a` and `y` hold an output every `step` numbers.
+// How much of a sample is correct: for METRIC_ARGMAX whether its first maximum is the target's, else the fraction of
+// outputs that are correct. `a` and `y` hold an output every `step` numbers.
 __device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int step = 1) {
   if (METRIC == METRIC_NONE) return T(0);
   T count = T(0), best = a[0], target = y[0];
@@ -259,8 +260,8 @@ __device__ __forceinline__ T right_share(const T* a, const T* y, T bound, int st
   return METRIC == METRIC_ARGMAX ? (same ? T(1) : T(0)) : count / T(N_OUTPUTS);
 }
 
-// What brings a gradient of this squared norm to clip_norm; 1 where clip_norm is 0 or not reached. V: what the sum of
-// squares was taken in, double where it overflows in float.
+// Factor that scales a gradient of this squared norm to clip_norm; 1 if clip_norm is 0 or not reached. V: type of the
+// sum of squares, double if it overflows in float.
 template <typename V>
 __device__ __forceinline__ T clip_factor(T clip_norm, V squares) {
   const V norm = clip_norm;

@@ -1,5 +1,5 @@
-// A net in a thread: parameters, gradients and state in registers, the net written out as straight lines.
-// For nets of up to some tens of parameters, many at a time. Nothing is shared but the data.
+// A net per thread: parameters, gradients and optimiser state are in registers, and the net's code is unrolled. For
+// many nets of up to some tens of parameters. Threads share only the data.
 
 struct ThreadNet {
   const Job& job;
@@ -62,13 +62,13 @@ struct ThreadNet {
     shuffle_by_thread(job.n_samples, job.seeds[owner], epoch, job.order + slot * job.n_samples);
   }
 
-  // One sample's outputs, and its gradient added to g.
+  // Compute one sample's outputs and add its gradient to g.
   __device__ __forceinline__ void take(long long sample, T share) {
     T x[N_INPUTS], y[N_OUTPUTS], a[N_OUTPUTS];
     const T* X = job.X + owner * job.X_stride + sample * N_INPUTS;
     const T* Y = job.Y + owner * job.Y_stride + sample * N_OUTPUTS;
     const T weight = WEIGHTED ? job.weight[owner * job.weight_stride + sample] : T(1);
-    if (WEIGHTED && !(weight > T(0))) return;  // a sample of weight 0 adds nothing, whatever it is
+    if (WEIGHTED && !(weight > T(0))) return;  // a sample of weight 0 contributes nothing, even if it is not finite
 #pragma unroll
     for (int i = 0; i < N_INPUTS; ++i) x[i] = X[i];
 #pragma unroll
@@ -101,7 +101,7 @@ struct ThreadNet {
       for (int j = 0; j < N_OUTPUTS; ++j) y[j] = job.held_Y[r * N_OUTPUTS + j];
       const T weight = job.held_weighted ? job.held_weight[r] : T(1);
       const T value = straight_line(p, unused, x, y, T(0), loss_constant, a);
-      loss += weight > T(0) ? weight * value : T(0);  // a sample of weight 0 adds nothing, whatever it is
+      loss += weight > T(0) ? weight * value : T(0);  // a sample of weight 0 contributes nothing, even if not finite
       right += weight * right_share(a, y, bound);
     }
     return {loss / T(LOSS_WIDTH), right};

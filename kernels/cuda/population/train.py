@@ -1,9 +1,9 @@
-"""The nets of a population on the device: a window of them at a time, so that memory stays bounded.
+"""Training of a population on a GPU, one window of nets at a time, so that memory stays bounded.
 
-Everything a net needs between launches lies in arrays with a slot per net of the window (window.py). Small nets train
-by themselves: a launch trains all slots that are still running; then those that are finished drop out of `active`.
-Larger ones take each step together (batched.py). When none is left, the window's results go home and the next one is
-opened.
+Everything a net needs between launches is in arrays with one slot per net of the window (window.py). Small nets train
+independently: a launch trains all slots that are still in training, then finished nets are removed from `active`.
+Larger nets are trained in lockstep (batched.py). When the last net has finished, the window's results are copied to the
+host and the next window is opened.
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ from .launch import (
 )
 from .window import STATUS, Tables, Window, bound_of
 
-SHARE_OF_MEMORY = 0.6  # of what is free, that a window may take
+SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 
 
 class PopulationRun:
-    """One fit's or evaluation's nets. The contract's arguments; n_ranks and lanes belong to processors and are not used
-    here."""
+    """State of one population's fit or evaluation.
+
+    The arguments are those of the device contract; n_ranks and lanes are not used on a GPU.
+    """
 
     def __init__(
         self, family: str, net: NetSpec, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
@@ -63,7 +65,7 @@ class PopulationRun:
 
     @property
     def n_finished(self) -> int:
-        """Nets whose training has ended."""
+        """Number of nets whose training has ended."""
         return self._n_done + (self._window.n_finished if self._window is not None else 0)
 
     def train(
@@ -103,12 +105,12 @@ class PopulationRun:
             self._window = kind(self, members, course, goal, nets, *self._given)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
-        """An Unfinished of each net in training, with its best parameters if early stopping watches."""
+        """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
         if self._window is not None:
             yield from self._window.unfinished(watches)
 
     def collect(self) -> None:
-        """Bring home what the present window has finished."""
+        """Copy the results of the current window to the host."""
         if self._window is not None:
             self._window.collect()
             self._n_done += self._window.n_finished
@@ -116,7 +118,7 @@ class PopulationRun:
 
 
 class OpenWindow(Window):
-    """Each net by itself, a thread's or a block's, many epochs a launch."""
+    """Window of nets that train independently, each in a thread or a block, many epochs per launch."""
 
     def __init__(
         self,
@@ -159,7 +161,7 @@ class OpenWindow(Window):
 
 
 def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, work: PopulationRun, output: Any) -> None:
-    """The contract's function: loss and share right of nets.members into nets, outputs where `output` has room."""
+    """Write loss and fraction of correct samples of nets.members to `nets`; write outputs unless `output` is empty."""
     if work.batched:
         return batched.evaluate(net, data, nets, work, output, SHARE_OF_MEMORY)
     data = whole_data(data)
@@ -168,8 +170,8 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, work: Popu
     free, _ = free_memory()
     shape = Shape.choose(work.architecture, 0, min(data.n_samples, 64), 1, shared_limit())
     each = (n_params + (size if output.size else 0) + shape.workspace) * dtype.itemsize + 64
-    room = int(SHARE_OF_MEMORY * free / each)  # blocks, or nets of one block each
-    most = max(1, min(n, 65535, room))  # 65,535: the largest second side of a grid
+    room = int(SHARE_OF_MEMORY * free / each)  # number of blocks, or of nets with one block each
+    most = max(1, min(n, 65535, room))  # 65,535: maximum second dimension of a grid
     kernel = compile_evaluation(work.architecture, shape, data.has_weights, data.has_targets)
     params = nets.params.reshape(-1, n_params)
     for first in range(0, n, most):

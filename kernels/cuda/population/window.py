@@ -1,6 +1,6 @@
-"""A window of a population's nets on the device: their vectors, settings and records, with a slot for each net.
+"""Window: the nets of a population that are on the GPU at a time, with parameters, settings and records in slots.
 
-What trains them is a subclass's: nets by themselves (nets.py) or all together (batched.py).
+Subclasses train them: independently (train.py) or in lockstep (batched.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .launch import padded
 if TYPE_CHECKING:
     from .train import PopulationRun
 
-N_SCALARS, N_COUNTERS = 6, 4  # of population/per_net.cuh's Progress
+N_SCALARS, N_COUNTERS = 6, 4  # of Progress in per_net.cuh
 BEST_VALUE, LOSS, RIGHT = 3, 4, 5
 STEPS, BEST_EPOCH, _, STATUS = range(4)
 
@@ -51,9 +51,9 @@ class Tables:
 
 
 class Window(ABC):
-    """Nets `members`, each in the slot of its place among them until it is moved."""
+    """The nets `members`, each in the slot of its position in `members` until it is moved."""
 
-    most = 2**62  # nets of a window
+    most = 2**62  # maximum number of nets in a window
     remedy = "Train fewer nets at a time."
 
     def __init__(
@@ -109,24 +109,24 @@ class Window(ABC):
 
     @staticmethod
     def stride_of(n_params: int) -> int:
-        """Numbers from one net's parameters to the next one's."""
+        """Return the number of elements from one net's parameters to the next one's."""
         return n_params
 
     @staticmethod
     @abstractmethod
     def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
-        """What a window needs for each net, besides its records and its order."""
+        """Return the bytes a window needs per net, besides its records and its order."""
 
     @abstractmethod
     def train(self, n_epochs: int) -> None:
-        """n_epochs more of every running net; returns when they are done."""
+        """Train every running net for n_epochs more; return when they are done."""
 
     @property
     def n_finished(self) -> int:
         return self.n_nets - self.n_active
 
     def collect(self) -> None:
-        """Every slot's outcome into the arrays of nets; of those that still run, only what unfinished gives."""
+        """Copy the results of nets that have ended, and the records of all, to the arrays of `nets`."""
         nets, scalars, counters = self.nets, cupy.asnumpy(self._scalars), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
         status = counters[:, STATUS]
@@ -134,7 +134,7 @@ class Window(ABC):
         owners, diverged = members[ended], status[ended] == DIVERGED_NET
         nets.params.reshape(-1, nets.n_params)[owners] = params[ended, : nets.n_params]
         nets.status[owners] = status[ended]
-        unmeasured = diverged & ~np.isfinite(scalars[ended, LOSS])  # the epoch's loss was no number
+        unmeasured = diverged & ~np.isfinite(scalars[ended, LOSS])  # the epoch's loss was not finite
         nets.epochs[owners] = counters[ended, STEPS] // self.n_batches - unmeasured
         nets.loss[owners] = np.where(diverged, np.nan, scalars[ended, LOSS] / self.n_samples)
         nets.right[owners] = scalars[ended, RIGHT] / self.n_samples
@@ -144,11 +144,11 @@ class Window(ABC):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
-        """What PopulationRun.unfinished yields."""
+        """Yield the values of PopulationRun.unfinished."""
         sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
         scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, BEST_EPOCH] * watches
-        lost = ~np.isfinite(params).all(axis=1)  # of nets whose epoch has not ended, which would have said so
+        lost = ~np.isfinite(params).all(axis=1)  # nets in mid-epoch: its end would have detected this
         if lost.any():
             params[lost] = cupy.asnumpy(self._job["safe"])[lost]
         if best_epochs.any():
@@ -163,5 +163,5 @@ class Window(ABC):
             )  # fmt: skip
 
     def _epochs_sums(self) -> Any:
-        """(nets, 2) losses and hits of each net's last whole epoch."""
+        """Return (nets, 2): losses and correct samples of each net's last complete epoch."""
         return self._scalars[:, LOSS : RIGHT + 1]

@@ -1,7 +1,7 @@
-"""cuBLAS through its C interface, which may be recorded into a graph; CuPy's wrappers refuse during capture.
+"""cuBLAS through its C interface, whose calls can be captured into a CUDA graph; CuPy's wrappers refuse during capture.
 
-In capture cuBLAS needs memory that was there before: a workspace of our own, which cublasSetStream takes away and
-cublasSetWorkspace gives back. One handle serves one owner at a time; those that are given back serve the next.
+During capture cuBLAS needs memory that was allocated before: a workspace of our own. cublasSetStream resets the
+workspace, so cublasSetWorkspace sets it again. A handle serves one owner at a time; released handles are reused.
 Source: NVIDIA, cuBLAS library, sections "CUDA Graphs Support", "cublasSetWorkspace", "cublasGemmEx",
 "cublas<t>gemmStridedBatched" and "cublasGemmStridedBatchedEx".
 """
@@ -26,7 +26,7 @@ _GEMM_EX = [
     c_void_p, *[c_int] * 5, c_void_p, c_void_p, c_int, c_int, c_void_p, c_int, c_int, c_void_p, c_void_p, c_int, c_int,
     c_int, c_int,
 ]  # fmt: skip
-# The same of many: a stride after each leading dimension, and how many there are.
+# Batched products: a stride after each leading dimension, and the number of products at the end.
 _BATCHED = [
     c_void_p, *[c_int] * 5, c_void_p, c_void_p, c_int, c_longlong, c_void_p, c_int, c_longlong, c_void_p, c_void_p,
     c_int, c_longlong, c_int,
@@ -41,11 +41,11 @@ PROTOTYPES = {
     "cublasGemmEx": _GEMM_EX, "cublasSgemmStridedBatched": _BATCHED, "cublasDgemmStridedBatched": _BATCHED,
     "cublasGemmStridedBatchedEx": _BATCHED_EX,
 }  # fmt: skip
-_idle: dict[int, list[int]] = {}  # handles without an owner, by device
+_idle: dict[int, list[int]] = {}  # released handles, by device
 
 
 class CublasError(RuntimeError):
-    """A call that cuBLAS refused."""
+    """cuBLAS returned an error status."""
 
 
 def _check(status: int, function: Any, arguments: tuple) -> int:
@@ -57,7 +57,7 @@ def _check(status: int, function: Any, arguments: tuple) -> int:
 
 @cache
 def library() -> Any:
-    """The cuBLAS that CuPy uses, or None if there is none that can be called like this."""
+    """Return the cuBLAS library that CuPy uses, or None if it cannot be called directly."""
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib  # CuPy finds its libraries with it
 
@@ -65,18 +65,18 @@ def library() -> Any:
         for name, types in PROTOTYPES.items():
             function = getattr(found, name)
             function.argtypes, function.restype, function.errcheck = types, c_int, _check
-    except Exception:  # not there, not this version's, or not to be loaded: CuPy's wrappers do as well, uncaptured
+    except Exception:  # missing, another version, or not loadable: CuPy's wrappers work too, uncaptured
         return None
     return found
 
 
 def workspace_bytes() -> int:
-    """What NVIDIA recommends: 32 MiB from compute capability 9.0 on, 4 MiB before."""
+    """Return the workspace size that NVIDIA recommends: 32 MiB from compute capability 9.0 on, 4 MiB before."""
     return (32 if int(cupy.cuda.Device().compute_capability) >= 90 else 4) * 2**20
 
 
 class Handle:
-    """A handle on the current device, for as long as this object lives."""
+    """A cuBLAS handle on the current device, for the lifetime of this object."""
 
     def __init__(self):
         device = cupy.cuda.Device().id
@@ -91,7 +91,10 @@ class Handle:
         weakref.finalize(self, idle.append, self._address).atexit = False
 
     def on(self, stream: int, workspace: Any) -> int:
-        """The handle's address, once its products run on this stream and work in this array, or in cuBLAS's own."""
+        """Set the handle's stream and workspace, and return its address.
+
+        workspace : device array, or None for cuBLAS's own workspace
+        """
         if self._bound != (stream, workspace is None):
             library().cublasSetStream_v2(self._address, stream)
             if workspace is not None:
@@ -101,7 +104,7 @@ class Handle:
 
 
 def new_handle() -> Handle | None:
-    """None where CuPy's wrappers have to do."""
+    """Return a handle, or None where CuPy's wrappers must be used."""
     try:
         return Handle() if library() is not None else None
     except CublasError:

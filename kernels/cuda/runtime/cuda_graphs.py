@@ -1,7 +1,7 @@
-"""Steps that are all alike are recorded once, as a CUDA graph, and replayed: one call of the driver for many launches.
+"""CUDA graphs: identical steps are captured once and replayed, one driver call for many launches.
 
-A graph knows addresses and numbers, nothing else: whatever differs between two runs under one key has to lie in the
-device's memory, and whoever replays keeps the arrays alive. What cannot be recorded is launched one by one, always.
+A graph contains only addresses and numbers. Anything that differs between two runs with the same key must be in device
+memory, and the caller of a replay keeps the arrays alive. Steps that cannot be captured are always launched one by one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from contextlib import suppress
 
 import cupy
 
-LONG_RUN = 16  # steps of one graph; a rest of fewer is replayed step by step
-# Steps that are launched one by one first: that loads kernels and lets libraries make their choices, which they must
-# not do in capture, and recording a graph costs as much as launching its steps some times.
+LONG_RUN = 16  # steps in one graph; a remainder is replayed step by step
+# Steps that are launched one by one first. They load kernels and let libraries choose their algorithms, which is not
+# allowed during capture. Recording a graph costs as much as launching its steps several times.
 BEFORE = 3
 MOST_GRAPHS = 8
-failures: list[str] = []  # of recordings in this process: what the driver, a library or CuPy had against it
+failures: list[str] = []  # error messages of failed captures in this process
 
 
 def is_wanted() -> bool:
@@ -26,7 +26,7 @@ def is_wanted() -> bool:
 
 
 class Replays:
-    """Runs of like steps on the current stream."""
+    """Runs of identical steps on the current stream, replayed as graphs where possible."""
 
     def __init__(self):
         self._graphs: dict[tuple[Hashable, int], cupy.cuda.Graph] = {}
@@ -35,7 +35,11 @@ class Replays:
         self._stream: cupy.cuda.Stream | None = None
 
     def run(self, key: Hashable, n: int, launch_step: Callable[[], None]) -> None:
-        """n steps. key : tells apart steps that launch_step launches with other addresses, numbers or kernels."""
+        """Run n steps.
+
+        key : identifies steps that launch_step launches with the same addresses, numbers and kernels
+        launch_step : launches one step
+        """
         while n:
             length = LONG_RUN if n >= LONG_RUN else 1
             if self._launched[key] >= BEFORE and self._replayed(key, length, launch_step):
@@ -51,7 +55,7 @@ class Replays:
             if self._fails or not is_wanted():
                 return False
             try:
-                # One stream as long as this lives: cuBLAS remembers its address.
+                # One stream for the lifetime of this object: cuBLAS stores its address.
                 self._stream = self._stream or cupy.cuda.Stream(non_blocking=True)
                 graph = record(lambda: [launch_step() for _ in range(length)], self._stream)
                 graph.launch()
@@ -69,15 +73,16 @@ class Replays:
 
 
 def record(launch: Callable[[], object], stream: cupy.cuda.Stream) -> cupy.cuda.Graph:
-    """The graph of what `launch` launches on this stream, the current one for it; nothing of it runs. The null stream
-    cannot be captured.
+    """Return the graph of the launches in `launch`, which are captured and not executed.
+
+    stream : current stream during the capture; the null stream cannot be captured
     """
     with stream:
         stream.begin_capture()
         try:
             launch()
         except BaseException:
-            # An error has ended the capture too, and says so once more.
+            # The error has also ended the capture, and end_capture raises again.
             with suppress(Exception):
                 stream.end_capture()
             raise

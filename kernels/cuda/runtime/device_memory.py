@@ -1,4 +1,4 @@
-"""Arrays on their way to the device, and what is said when there is no room for them."""
+"""Copies between host and device memory, and the error message when device memory is exhausted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 
 from ...structs import Samples
 
-SHARE_FOR_DATA = 0.7  # of free memory that samples may take; larger data stay on the host and stream
-# Bytes of an array up to which CuPy may copy it by way of page-locked memory. It locks as many, rounded up to a power
-# of two, and keeps them locked: large data would need twice the host's memory.
+SHARE_FOR_DATA = 0.7  # fraction of free memory that samples may take; larger data stays on the host and is streamed
+# Bytes up to which CuPy may copy an array through page-locked memory. It locks as many bytes, rounded up to a power of
+# two, and keeps them locked: large data would need twice the host memory.
 MOST_PINNED = 2**26
 
 
 def free_memory() -> tuple[int, int]:
-    """(bytes that can be had, bytes in all) on the current device. What CuPy's pool keeps ready can be had too; what
-    would pass the pool's limit cannot.
+    """Return (free bytes, total bytes) on the current device.
+
+    Free memory includes free blocks of CuPy's pool, and excludes what would exceed the pool's limit.
     """
     free, total = cupy.cuda.Device().mem_info
     pool = cupy.get_default_memory_pool()
@@ -29,9 +30,11 @@ def free_memory() -> tuple[int, int]:
 
 @contextmanager
 def checked_allocation(what: str, n_bytes: int | None, remedy: str) -> Iterator[None]:
-    """Turns CuPy's error into a sentence.
+    """Turn CuPy's out-of-memory error into a MemoryError with a complete message.
 
-    n_bytes : of all that is made inside; None says what the one array had that found no room
+    what : name of the arrays, for the message
+    n_bytes : total bytes that the block allocates; None to report the size of the array that did not fit
+    remedy : sentence that says what the user can do
 
     Raises
     ------
@@ -53,21 +56,21 @@ def is_on_device(array: Any) -> bool:
 
 
 def to_device(array: Any) -> Any:
-    """The array on the current device; one that is there already is not copied."""
+    """Return the array on the current device; without a copy if it is already there."""
     if not is_on_device(array):
         return cupy.asarray(array) if array.nbytes <= MOST_PINNED else _staged(array)
     if array.device == cupy.cuda.Device():
         return array
-    with array.device:  # what computes it there is not in this device's order
+    with array.device:  # work on the array's own device is not ordered with this device's stream
         cupy.cuda.get_current_stream().synchronize()
-    return array.copy()  # to the current device
+    return array.copy()  # allocated on the current device
 
 
 def _staged(array: np.ndarray) -> Any:
-    """The same through the few buffers that the driver has for pageable memory."""
+    """Copy an array to the device through the driver's small buffers for pageable memory, as to_device does."""
     there, stream = cupy.empty(array.shape, array.dtype), cupy.cuda.get_current_stream()
     there.set(array, stream=stream)
-    stream.synchronize()  # a GPU that reads the host's memory by itself may not be done with the array
+    stream.synchronize()  # a GPU that can read pageable host memory may still be reading the array
     return there
 
 
@@ -80,22 +83,22 @@ def _bytes_to_come(data: Samples) -> int:
 
 
 def fits(data: Samples) -> bool:
-    """Whether the inputs are on the device, or all samples have room there."""
+    """Whether the inputs are on the device, or all samples fit there."""
     return is_on_device(data.X) or _bytes_to_come(data) <= SHARE_FOR_DATA * free_memory()[0]
 
 
 def whole_data(data: Samples) -> Samples:
-    """All samples on the device, for kernels that walk through them by themselves.
+    """Return all samples on the device, for kernels that iterate over them without the host.
 
     Raises
     ------
     MemoryError
-        If there is no room for them.
+        If they do not fit.
     """
     with checked_allocation("the samples", _bytes_to_come(data), "Use fewer samples, or device='cpu'."):
         return data._replace(X=to_device(data.X), Y=to_device(data.Y), weight=to_device(data.weight))
 
 
 def device_data(data: Samples) -> Samples:
-    """Samples on the device, or all of them on the host if there is no room."""
+    """Return the samples on the device, or unchanged if they do not fit."""
     return whole_data(data) if fits(data) else data

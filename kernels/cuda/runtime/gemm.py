@@ -1,4 +1,4 @@
-"""Matrix products of row-major arrays by cuBLAS, which thinks in columns: such an array is its own transpose there."""
+"""Matrix products of row-major arrays by cuBLAS, which is column-major: a row-major array is its transpose there."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cupy_backends.cuda.libs import cublas
 
 from .cublas import library, new_handle, workspace_bytes
 
-CUDA_R_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 0, 77, -1  # of cuBLAS's own header
+CUDA_R_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 0, 77, -1  # values from cuBLAS's header
 N, T = 0, 1
 
 
 class Products:
-    """Products of arrays of one dtype, on the current stream. "tf32" rounds operands to 10 bits of fraction."""
+    """Matrix products of one dtype, on the current stream. "tf32" rounds operands to 10 fraction bits."""
 
     def __init__(self, dtype: np.dtype, precision: str):
         self._one, self._zero = np.ones(1, dtype), np.zeros(1, dtype)
@@ -29,20 +29,20 @@ class Products:
             self._gemm, self._gemm_ex = found.cublasSgemm_v2 if single else found.cublasDgemm_v2, found.cublasGemmEx
 
     def take_workspace(self) -> bool:
-        """So that products can be captured, if there is room for it. Whether they can."""
+        """Allocate the workspace for graph capture, if there is memory; return whether capture is possible."""
         if self._handle is not None and self._workspace is None:
             with suppress(cupy.cuda.memory.OutOfMemoryError):
                 self._workspace = cupy.empty(workspace_bytes(), np.uint8)
         return self._workspace is not None
 
     def _bound_handle(self) -> int:
-        """A handle whose products run on the current stream."""
+        """Return a handle whose products run on the current stream."""
         if self._handle is None:
             return cupy.cuda.device.get_cublas_handle()
         return self._handle.on(cupy.cuda.get_current_stream().ptr, self._workspace)
 
     def _multiply(self, ta: int, tb: int, m: int, n: int, k: int, A: Any, lda: int, B: Any, ldb: int, C: Any) -> None:
-        """C (m, n) = op(A) op(B), by columns."""
+        """Compute C (m, n) = op(A) op(B), column-major."""
         handle, one, zero = self._bound_handle(), self._one.ctypes.data, self._zero.ctypes.data
         a, b, c = A.data.ptr, B.data.ptr, C.data.ptr
         if self._tf32:
@@ -55,16 +55,16 @@ class Products:
             self._gemm(handle, ta, tb, m, n, k, one, a, lda, b, ldb, zero, c, m)
 
     def times(self, X: Any, W: Any, out: Any, rows: int) -> None:
-        """out (rows, fan_out) = X (rows, fan_in) @ W (fan_in, fan_out)"""
+        """Write out (rows, fan_out) = X (rows, fan_in) @ W (fan_in, fan_out)."""
         fan_in, fan_out = W.shape
         self._multiply(N, N, fan_out, rows, fan_in, W, fan_out, X, fan_in, out)
 
     def transposed_times(self, X: Any, D: Any, out: Any, rows: int) -> None:
-        """out (fan_in, fan_out) = X.T @ D, for X (rows, fan_in) and D (rows, fan_out)"""
+        """Write out (fan_in, fan_out) = X.T @ D, for X (rows, fan_in) and D (rows, fan_out)."""
         fan_in, fan_out = out.shape
         self._multiply(N, T, fan_out, fan_in, rows, D, fan_out, X, fan_in, out)
 
     def times_transposed(self, D: Any, W: Any, out: Any, rows: int) -> None:
-        """out (rows, fan_in) = D (rows, fan_out) @ W.T"""
+        """Write out (rows, fan_in) = D (rows, fan_out) @ W.T."""
         fan_in, fan_out = W.shape
         self._multiply(T, N, fan_in, rows, fan_out, W, fan_out, D, fan_out, out)

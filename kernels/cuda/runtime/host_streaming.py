@@ -1,5 +1,7 @@
-"""Samples that have no room on the device: a batch's rows are collected in pinned memory and copied while the batch
-before is trained. Two buffers take turns.
+"""Streaming of samples that do not fit into device memory.
+
+The rows of a batch are gathered in pinned host memory and copied to the device while the previous batch is trained
+(double buffering).
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ import numpy as np
 from ...structs import Samples
 from .device_memory import checked_allocation
 
-ALIGNED = 64  # numbers to whose multiples each part of a batch starts
+ALIGNED = 64  # elements; X, Y and weight of a batch start at multiples of this
 REMEDY = "Lower batch_size, or use fewer samples."
 
 
 def pinned(n: int, dtype: Any) -> np.ndarray:
-    """Host memory that copies to the device without waiting."""
+    """Return page-locked host memory, from which copies to the device are asynchronous."""
     n_bytes = max(n, 1) * np.dtype(dtype).itemsize
     try:
         memory = cupy.cuda.alloc_pinned_memory(n_bytes)
@@ -28,39 +30,39 @@ def pinned(n: int, dtype: Any) -> np.ndarray:
 
 
 class DoubleBuffer:
-    """Two buffers in turn, each with the event after which it may be written again."""
+    """Two pairs of host and device buffers, used alternately; an event tells when a buffer may be written again."""
 
     def __init__(self, n: int, dtype: Any):
         n_bytes = 2 * n * np.dtype(dtype).itemsize
-        with checked_allocation("two buffers in turn", n_bytes, REMEDY):  # before the host's memory is locked
+        with checked_allocation("two buffers in turn", n_bytes, REMEDY):  # checked before host memory is locked
             self.device = [cupy.empty(n, dtype), cupy.empty(n, dtype)]
         self.host = [pinned(n, dtype), pinned(n, dtype)]
         self._copied = [cupy.cuda.Event(), cupy.cuda.Event()]
         self._used = [cupy.cuda.Event(), cupy.cuda.Event()]
         self._stream = cupy.cuda.Stream(non_blocking=True)
-        # The buffers may have been somebody else's, whose kernels are still under way on the current stream.
+        # The device memory may have had another owner, whose kernels are still running on the current stream.
         for turn in range(2):
             self.mark_used(turn)
 
     def __del__(self) -> None:
-        """Whoever gets the buffers next must not find a copy under way into them."""
+        """Wait for pending copies: the next owner of the buffers must not receive them."""
         for copied in getattr(self, "_copied", ()):
-            with suppress(Exception):  # at the end of a process there may be no runtime any more
+            with suppress(Exception):  # at process exit the CUDA runtime may already be gone
                 copied.synchronize()
 
     def writable(self, turn: int) -> np.ndarray:
-        """The host buffer, once its last copy has left it."""
+        """Return the host buffer after its last copy has finished."""
         self._copied[turn].synchronize()
         return self.host[turn]
 
     def send(self, turn: int, n: int) -> None:
-        """Copy the first n numbers, once kernels that were launched before mark_used are done with the device's."""
+        """Start copying the first n numbers, once kernels launched before mark_used have finished."""
         self._stream.wait_event(self._used[turn])
         self.device[turn][:n].set(self.host[turn][:n], stream=self._stream)
         self._copied[turn].record(self._stream)
 
     def arrived(self, turn: int) -> Any:
-        """The device buffer; what is launched from here on waits for its copy."""
+        """Return the device buffer; kernels launched from now on wait for its copy."""
         cupy.cuda.get_current_stream().wait_event(self._copied[turn])
         return self.device[turn]
 
@@ -69,26 +71,35 @@ class DoubleBuffer:
 
 
 class Streamed:
-    """Batches of up to `rows` samples from the host. widths : numbers of a sample in X, Y and weight, 0 for none"""
+    """Batches of up to `rows` samples, streamed from the host.
+
+    widths : number of elements per sample in X, Y and weight; 0 for an absent array
+    """
 
     def __init__(self, rows: int, widths: tuple[int, int, int], dtype: np.dtype):
         self._rows, self.widths = rows, widths
         sizes = [-(-rows * width // ALIGNED) * ALIGNED for width in widths]
         self._starts = [0, sizes[0], sizes[0] + sizes[1]]
         self._turns = DoubleBuffer(sum(sizes), dtype)
-        self._in_use = -1  # the turn of the batch that was given out last
-        self._ready: tuple[int, int] | None = None  # the epoch and batch that is on its way or here
+        self._in_use = -1  # index of the buffer with the current batch
+        self._ready: tuple[int, int] | None = None  # epoch and batch that has been sent ahead
 
     def restart(self) -> None:
-        """What is on its way is not wanted."""
+        """Discard the batch that has been sent ahead."""
         self._ready = None
 
     def take(self, data: Samples, first: int, rows: int, order: np.ndarray | None, epoch: int, batch: int) -> tuple:
-        """(x, y, weight) of the samples, or of those that an order has from there on, None for what data have not; the
-        next batch of the same epoch is sent off too.
+        """Return (x, y, weight) of a batch on the device, and start sending the next batch of the epoch.
+
+        y or weight is None if the data has none.
+
+        first : position of the batch's first sample, in the data or in `order`
+        rows : number of samples in the batch
+        order : permutation of the samples, or None for their order in the data
+        epoch, batch : numbers that identify the batch
         """
         if self._in_use >= 0:
-            self._turns.mark_used(self._in_use)  # by what was launched since
+            self._turns.mark_used(self._in_use)  # by the kernels launched since
         self._in_use = batch % 2
         if self._ready != (epoch, batch):
             self._send(data, first, rows, order, batch % 2)

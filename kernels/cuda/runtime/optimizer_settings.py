@@ -1,4 +1,4 @@
-"""Settings of the update rule for every step of a call, computed on the host, which knows all but `loss_increased`."""
+"""Settings of the update rule for every step of a call, computed on the host; the device sets `loss_increased`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ...structs import HYPER, TrainConfig
 
 
 def step_settings(course: TrainConfig, powers: np.ndarray, n_steps: int) -> np.ndarray:
-    """float64 (n_steps, len(Settings._fields)), in the order of Settings; as cpu/single_net/optimizer_step.py's
-    settings_now.
+    """Return the settings of n_steps steps: float64 (n_steps, len(StepSettings._fields)).
 
-    powers : (2,), of Adam's betas so far; moved on by n_steps
+    The formulas are those of step_settings in cpu/single_net/optimizer_step.py.
+
+    powers : (2,), powers of Adam's betas up to the first step; advanced by n_steps
     """
     hyper = dict(zip(HYPER, course.hyper, strict=True))
     rate = np.broadcast_to(hyper["learning_rate"] * course.factors, n_steps)
@@ -23,7 +24,7 @@ def step_settings(course: TrainConfig, powers: np.ndarray, n_steps: int) -> np.n
     column["decay"][:] = 1.0 - rate * hyper["weight_decay"]
     column["inv_sqrt_bias_correction2"][:] = 1.0
     if hyper["beta1"] > 0.0:
-        # One factor after the other: however a fit is cut into calls, its powers are the same to the last bit.
+        # Factors are multiplied one by one: however a fit is divided into calls, the powers have the same bits.
         power1, power2 = (
             np.cumprod(np.append(power, np.full(n_steps, hyper[beta])))[1:]
             for power, beta in zip(powers, ("beta1", "beta2"), strict=True)

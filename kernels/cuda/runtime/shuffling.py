@@ -1,7 +1,7 @@
-"""The batches of an epoch on the device: the same samples in the same order as on the CPU.
+"""Batches of an epoch on the device: the same samples in the same order as on the CPU.
 
-Where the samples are on the device, so is the order, from the draw on (include/permutation.cuh). Samples that have no
-room there are gathered on the host (host_streaming.py), in an order that is drawn there.
+If the samples are on the device, their order is also drawn there (include/permutation.cuh). Samples that do not fit are
+gathered on the host (host_streaming.py), in an order drawn on the host.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PER_BLOCK = 256
 
 
 class Batches:
-    """Device arrays x, y, weight of one batch after another."""
+    """Source of batches: device arrays x, y and weight."""
 
     def __init__(self, rows: int, n_inputs: int, n_outputs: int, dtype: np.dtype):
         self._rows, self._n_inputs, self._n_outputs, self._dtype = rows, n_inputs, n_outputs, dtype
         self._epoch = -1
-        self._order: Any = None  # of that epoch, where the samples are
+        self._order: Any = None  # order of that epoch, on the same side as the samples
         self._lists: Any = None
         self._gathered: tuple | None = None
         self._streamed: Streamed | None = None
@@ -38,7 +38,7 @@ class Batches:
             self._streamed.restart()
 
     def begin(self, module: Module, data: Samples, course: TrainConfig, epoch: int) -> None:
-        """Before batches of this epoch are taken."""
+        """Prepare an epoch: draw the order of its samples."""
         if not course.shuffle or epoch == self._epoch:
             return
         n, self._epoch = data.n_samples, epoch
@@ -60,9 +60,12 @@ class Batches:
     def take(
         self, module: Module, clock: Clock, data: Samples, course: TrainConfig, epoch: int, batch: int, rows: int
     ) -> tuple:
-        """(x, y, weight) of the clock's batch, in C order, rows first; epoch and batch are the same as the clock's.
+        """Return (x, y, weight) of the clock's batch, row by row.
 
-        Of samples on the device, what is launched and returned is the same for every batch of so many rows.
+        epoch, batch : numbers of the clock's batch
+        rows : number of samples in the batch
+
+        For samples on the device, launches and results are identical for all batches with the same number of rows.
         """
         first = batch * course.batch_size
         if not is_on_device(data.X):
@@ -86,7 +89,7 @@ class Batches:
             return tuple(cupy.empty(shape, self._dtype) for shape in shapes)
 
     def in_order(self, data: Samples, first: int, rows: int) -> tuple:
-        """The same for samples as they stand."""
+        """Return (x, y, weight) of `rows` samples from `first` on, in the order of the data."""
         if not is_on_device(data.X):
             return self._from_host(data, first, rows, None, 0, first // self._rows)
         y = data.Y[first * self._n_outputs :] if data.has_targets else None

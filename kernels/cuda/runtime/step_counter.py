@@ -1,4 +1,7 @@
-"""What differs from step to step, in the device's memory: kernels read it there, and a step's last one moves it on."""
+"""Step counter in device memory: kernels read it, and a step's last kernel advances it.
+
+All values that differ from step to step are in it, so that the arguments of a launch never change.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,23 @@ CLOCK = Struct("Clock", """
 
 
 class Clock:
-    """One CLOCK, at an address that stays the same; `array` is what kernels take for a Clock*."""
+    """One CLOCK struct at a fixed device address; pass `array` to kernels that take a Clock*."""
 
     def __init__(self):
         self.array = cupy.zeros(8 * len(CLOCK.types), np.uint8)
         self._in_use: tuple = ()
 
     def set(self, first: int, n_batches: int, settings: Any, records: Any) -> None:
-        """Before a call's steps, which begin with step `first`.
+        """Set the struct before a call's steps.
 
-        settings : (n_steps, 12), one row each, in the order of Settings; or None
-        records : float64 (n_epochs, 2), sums of losses and of right samples of every epoch that has a step in the call
+        first : number of the first step
+        n_batches : number of batches in an epoch
+        settings : (n_steps, len(StepSettings._fields)), one row per step; or None
+        records : float64 (n_epochs, 2), sums of losses and correct samples of every epoch that has a step in the call
         """
         packed = CLOCK.pack(
             step=first, first=first, n_batches=n_batches, arrived=0, settings=settings, records=records
         )  # fmt: skip
         host = np.frombuffer(packed, np.uint8)
         self.array.set(host, stream=cupy.cuda.get_current_stream())
-        self._in_use = settings, records, host  # kernels and the copy know no more than their addresses
+        self._in_use = settings, records, host  # kept alive: kernels and the copy have only their addresses

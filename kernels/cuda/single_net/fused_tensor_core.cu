@@ -1,9 +1,11 @@
-// A step of a net whose layers are at most 128 wide, in one kernel: forward, loss and backward of ROWS samples at a
-// time stay in shared memory, and products run on tensor cores. Operands are H (half or bfloat16), sums are float.
+// Kernel family `fused_tensor_core`: a step of a net whose layers are at most 128 wide, in one kernel. Forward, loss
+// and backward of ROWS samples at a time stay in shared memory, and products run on tensor cores. Operands are H (half
+// or bfloat16), sums are float.
 //
-// Widths are rounded up to 16, with zeros in what is added. Blocks go on from tile to tile and add up their gradients,
-// so that only one set of them per block is left for `reduce`. Deltas are not divided by the batch's size before that:
-// in half precision they would vanish. Weights are kept as tiles of both orders, gradients as tiles of sums.
+// Widths are rounded up to multiples of 16 and padded with zeros. A block loops over groups of ROWS samples and
+// accumulates their gradients, so that `reduce` adds up one gradient per block. Deltas are divided by the batch size
+// only after that: in half precision they would underflow. Weights are stored as tiles in both orders, gradients as
+// tiles of sums.
 
 constexpr int WARPS = 8;
 constexpr int SKEW = 8;  // numbers between rows in shared memory, so that rows start in different banks
@@ -11,19 +13,19 @@ constexpr int SKEW = 8;  // numbers between rows in shared memory, so that rows 
 __device__ __forceinline__ constexpr int wide(int k) { return (width_of(k) + 15) / 16 * 16; }
 __device__ __forceinline__ constexpr int stride(int k) { return wide(k) + SKEW; }
 
-__device__ __forceinline__ constexpr int outputs_at(int k) {  // of layer k's inputs in shared memory
+__device__ __forceinline__ constexpr int outputs_at(int k) {  // start of layer k's inputs in shared memory
   int at = 0;
   for (int j = 0; j < k; ++j) at += ROWS * stride(j);
   return at;
 }
 
-__device__ __forceinline__ constexpr int matrix_at(int k) {  // of layer k's padded weights
+__device__ __forceinline__ constexpr int matrix_at(int k) {  // start of layer k's padded weights
   int at = 0;
   for (int j = 0; j < k; ++j) at += wide(j) * wide(j + 1);
   return at;
 }
 
-__device__ __forceinline__ constexpr int biases_after(int k) {  // of layer k's bias gradients, behind all matrices
+__device__ __forceinline__ constexpr int biases_after(int k) {  // start of layer k's bias gradients, after all matrices
   int at = matrix_at(N_LAYERS);
   for (int j = 0; j < k; ++j) at += wide(j + 1);
   return at;
@@ -38,7 +40,7 @@ __device__ __forceinline__ constexpr int widest() {
 constexpr int N_WEIGHTS = matrix_at(N_LAYERS), N_GRADS = biases_after(N_LAYERS);
 constexpr int DELTA = ROWS * (widest() + SKEW);
 
-// Loss, hits and the output's delta of one row, by a warp. z: the row's logits without bias; d: its deltas.
+// Loss, correct outputs and output delta of one row, by a warp. z: the row's logits without bias; d: its deltas.
 __device__ void judge_row(
     const float* z, const float* b, const float* y, float w, float c, float bound, Bits* d, float& loss, float& right) {
   const int lane = threadIdx.x % 32, code = activation_of(N_LAYERS - 1);
@@ -51,7 +53,7 @@ __device__ void judge_row(
     shift = top + elementary::log(warp_sum(whole));
   }
   float best = -INFINITY, target = -INFINITY, share = 0.0f;
-  int said = 0, meant = 0;  // where they are
+  int said = 0, meant = 0;  // indices of the maxima
   for (int j = lane; j < wide(N_LAYERS); j += 32) {
     float delta = 0.0f;
     if (j < N_OUTPUTS && w > 0.0f) {
@@ -74,18 +76,18 @@ __device__ void judge_row(
   }
 }
 
-// The gradient of a batch. W: what narrow_weights made. sums: (blocks, 4) as judge of single_net/layerwise.cu leaves
-// them. partials: (blocks, N_GRADS).
+// The gradient of a batch. W: from narrow_weights. sums: (blocks, 4), as written by `judge` of single_net/layerwise.cu.
+// partials: (blocks, N_GRADS).
 extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
     double bound, double* sums, float* partials) {
   FM_DYN_SMEM(float, memory);
   FM_SHARED(float, shares, [2][WARPS]);
   float* const z_top = memory;                                // (ROWS, wide(N_LAYERS))
-  float* const in_shared = z_top + ROWS * wide(N_LAYERS);     // (N_GRADS,) if they fit
+  float* const in_shared = z_top + ROWS * wide(N_LAYERS);     // (N_GRADS,) if it fits
   Bits* const a = reinterpret_cast<Bits*>(in_shared + (GRADS_IN_SHARED ? N_GRADS : 0));
-  Bits* const kept_z = a + outputs_at(N_LAYERS);                 // inputs to f, laid out as a
-  Bits* here = kept_z + (KEEPS ? outputs_at(N_LAYERS) : 0);      // deltas of the layer above and of the one below
+  Bits* const kept_z = a + outputs_at(N_LAYERS);                 // pre-activations, laid out as a
+  Bits* here = kept_z + (KEEPS ? outputs_at(N_LAYERS) : 0);      // deltas of the layer above; `below` of the one below
   Bits* below = here + DELTA;
   float* const g = GRADS_IN_SHARED ? in_shared : partials + (long long)blockIdx.x * N_GRADS;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -94,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
   for (long long first = (long long)blockIdx.x * ROWS; first < rows; first += (long long)gridDim.x * ROWS) {
     for (int e = threadIdx.x; e < ROWS * wide(0); e += 32 * WARPS) {
       const int r = e / wide(0), i = e % wide(0);
-      // A sample of weight 0 adds nothing, even if it has no room in a half.
+      // A sample of weight 0 contributes nothing, even if its inputs overflow in half precision.
       const bool counts = first + r < rows && i < N_INPUTS && (!WEIGHTED || weight[first + r] > 0.0f);
       a[r * stride(0) + i] = to_bits<H>(counts ? x[(first + r) * N_INPUTS + i] : 0.0f);
     }
@@ -202,7 +204,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) partials[(long long)blockIdx.x * N_GRADS + q] = g[q];
 }
 
-// The blocks' gradients added up: weights into the flat vector, biases into bias_parts, one after another.
+// Adds up the gradients of all blocks: weights into the flat vector, biases into bias_parts.
 extern "C" __global__ void __launch_bounds__(256) reduce(
     const float* partials, long long blocks, double scale, T* g, T* bias_parts) {
   for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
@@ -218,7 +220,7 @@ extern "C" __global__ void __launch_bounds__(256) reduce(
   }
 }
 
-// Weights as H, padded with zeros, in tiles as load_packed takes them: W (2, N_WEIGHTS), as they are and transposed.
+// Weights as H, padded with zeros, in tiles for load_packed: W (2, N_WEIGHTS), not transposed and transposed.
 extern "C" __global__ void __launch_bounds__(256) narrow_weights(const T* params, Bits* W) {
   for (int q = blockIdx.x * 256 + threadIdx.x; q < N_WEIGHTS; q += gridDim.x * 256) {
     const bool transposed = q >= N_WEIGHTS / 2;

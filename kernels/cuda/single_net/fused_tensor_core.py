@@ -1,7 +1,7 @@
-"""A net of narrow layers: forward, loss and backward of a batch in one kernel, with tensor cores.
+"""Kernel family `fused_tensor_core`: forward, loss and backward of a batch in one kernel, with tensor cores.
 
-Operands of products are half or bfloat16; sums, master weights and optimiser state are float32. A step is gather,
-narrow_weights, narrow_gradient, reduce and update, whatever the depth.
+For nets of narrow layers. Operands of products are half or bfloat16; sums, master weights and optimiser state are
+float32. A step launches gather, narrow_weights, narrow_gradient, reduce and update, whatever the depth.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..population.launch import shared_limit
 from ..population.train import bound_of
 from .layerwise import PER_BLOCK, LayersWork
 
-ROWS = 64  # samples of a tile
-SKEW, WARPS = 8, 8  # as in single_net/fused_tensor_core.cu
-NEEDED = 80  # compute capability, for include/tensor_cores.cuh
-TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # of include/tensor_cores.cuh
+ROWS = 64  # samples that a block processes at once
+SKEW, WARPS = 8, 8  # as in fused_tensor_core.cu
+NEEDED = 80  # compute capability that include/tensor_cores.cuh requires
+TYPES = {"float16": "Half", "bfloat16": "Bfloat"}  # types in include/tensor_cores.cuh
 
 
 def _wide(size: int) -> int:
@@ -29,7 +29,7 @@ def _wide(size: int) -> int:
 
 
 class Layout(NamedTuple):
-    """Of a block's shared memory: outputs and deltas of a tile, and the gradient where it has room."""
+    """Layout of a block's shared memory: outputs and deltas of ROWS samples, and the gradient if it fits."""
 
     n_weights: int
     n_grads: int
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 
 
 def check_card(precision: str) -> None:
-    """A ValueError where the current device is too old."""
+    """Raise a ValueError if the current device is too old."""
     capability = int(cupy.cuda.Device().compute_capability)
     if capability < NEEDED:
         raise ValueError(
@@ -55,14 +55,15 @@ def check_card(precision: str) -> None:
 
 
 def has_room(net: NetSpec) -> bool:
-    """Whether a block's shared memory holds all layers of a tile; a deep net, which it does not hold, is trained layer
-    by layer and rounds nothing.
+    """Whether all layers of ROWS samples fit into a block's shared memory.
+
+    A net that does not fit is trained by the family `layerwise`, which rounds nothing.
     """
     return Layout.of(net).tile_bytes <= shared_limit()
 
 
 class NarrowWork(LayersWork):
-    """Buffers of such a net. Evaluation is LayersWork's, in float32."""
+    """Workspace of a net in the family `fused_tensor_core`. Evaluation is that of LayersWork, in float32."""
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
         super().__init__(net, rows, dtype, "exact")
@@ -91,7 +92,10 @@ class NarrowWork(LayersWork):
         )
 
     def narrow(self, header: str) -> Module:
-        """The module of such a net's own kernels; steps ask for it by the header, which is always the same text."""
+        """Return the module with this family's kernels.
+
+        header : constants; the same text at every step
+        """
         if header not in self._narrow:
             self._narrow[header] = self.compiled(self.text(header))
         return self._narrow[header]

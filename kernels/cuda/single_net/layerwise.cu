@@ -1,9 +1,9 @@
-// The kernels of one large net: the passes of include/layer_passes.cuh, the update and what it needs before it.
+// Kernel family `layerwise`: the passes of include/layer_passes.cuh for one large net, and the update.
 //
-// What differs from step to step is read from the clock (step_counter.py), which a step's last kernel moves on: the
-// arguments of a launch are the same at each step, so that a recorded one can be replayed.
+// Values that differ from step to step are read from the clock (step_counter.py), which a step's last kernel advances:
+// the arguments of a launch are the same at every step, so that a captured launch can be replayed.
 
-// An epoch's order, in two launches: lists of all steps (include/permutation.cuh), then the order itself.
+// Order of an epoch in two launches: lists of all steps (include/permutation.cuh), then the order itself.
 extern "C" __global__ void list_steps(long long n, long long seed, long long epoch, int* heads, int* nexts) {
   for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
     list_step(i, n, seed, epoch, heads, nexts);
@@ -15,7 +15,7 @@ extern "C" __global__ void order_samples(
     order[i] = sample_at(i, n, seed, epoch, heads, nexts);
 }
 
-// The clock's batch, in the order of its epoch or, without one, as samples stand.
+// The clock's batch, in the order of its epoch or, without an order, in that of the data.
 extern "C" __global__ void gather(
     const Clock* clock, const T* X, const T* Y, const T* weight, const int* order, long long batch_size, long long rows,
     T* x, T* y, T* w) {
@@ -27,7 +27,7 @@ extern "C" __global__ void activate(
   activate_layer(k, b, rows, hides, rate, seed, hides ? clock->step : 0, z, mask, a);
 }
 
-// Without a clock, `starts` says whether the batch is the first of its epoch.
+// Loss and output delta. starts : without a clock, whether the batch is the first of its epoch.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) judge(
     const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
     const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets, T* z, T* a, T* delta,
@@ -48,7 +48,7 @@ __device__ __forceinline__ double sum_of(const double* values, long long n, int 
   double sum = 0.0;
   for (long long i = threadIdx.x; i < n; i += 256) sum += values[stride * i];
   for (int d = 16; d > 0; d >>= 1) sum += __shfl_down_sync(0xffffffffu, sum, d);
-  __syncthreads();  // an earlier sum has been read
+  __syncthreads();  // all threads have read the previous sum
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = sum;
   __syncthreads();
   sum = 0.0;
@@ -56,9 +56,8 @@ __device__ __forceinline__ double sum_of(const double* values, long long n, int 
   return sum;
 }
 
-// The end of a step's last kernel, for all its threads: the epoch's sums so far into its record; the clock moves on
-// once no block has anything more to read from it. `arrived` is counted without an order, but nothing else depends on
-// it.
+// The end of a step's last kernel, called by all threads: writes the epoch's sums so far to its record, and advances
+// the clock after the last block has read it. Blocks arrive in any order, but only `arrived` depends on that.
 __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long long all_sums) {
   const long long step = clock->step;
   if (blockIdx.x == 0) {
@@ -72,8 +71,8 @@ __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long 
     clock->arrived = 0, clock->step = step + 1;
 }
 
-// What the step needs before it: sums over blocks of the squared gradient, and for rules that compare objectives the
-// penalty. squares: (blocks, 2), of as many blocks as update has.
+// Values needed before the step: per block, the sum of squared gradients and, for rules that compare objectives, of
+// squared weights for the penalty. squares: (blocks, 2), with as many blocks as `update`.
 extern "C" __global__ void __launch_bounds__(256) measure(
     const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double* squares) {
   double slopes = 0.0, weights = 0.0;
@@ -96,9 +95,9 @@ extern "C" __global__ void __launch_bounds__(256) measure(
   }
 }
 
-// One step of the rule for every parameter, and the end of the step. squares: (blocks, 2) by measure. objectives: (2,),
-// of even and of odd steps, for rules that ask whether it has grown. sums: (all_sums, 4) by judge, of which this batch
-// of `rows` samples has written the first n_sums.
+// One step of the update rule for every parameter, and the end of the step. squares: (blocks, 2), from `measure`.
+// objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums, 4),
+// from `judge`; this batch of `rows` samples has written the first n_sums.
 extern "C" __global__ void __launch_bounds__(256) update(
     Clock* clock, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double clip_norm,
     const double* squares, const double* sums, long long all_sums, long long n_sums, double rows, double* objectives,
@@ -122,7 +121,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
   end_step(clock, sums, all_sums);
 }
 
-// The end of a step of which only the gradient is wanted: those of biases into the flat vector.
+// The end of a step that computes only the gradient: adds up the gradients of biases into the flat vector.
 extern "C" __global__ void __launch_bounds__(256) settle_biases(
     Clock* clock, const T* bias_parts, long long chunks, long long most_chunks, const double* sums, long long all_sums,
     T* g) {

@@ -1,8 +1,9 @@
-"""One large net: a product per layer by cuBLAS and one pass of elements around it. No synchronisation in an epoch.
+"""Kernel family `layerwise` on CUDA: a cuBLAS product per layer, and one elementwise pass around it.
 
-A step of a net of L layers is 5 L launches at the most: gather; L products and L - 1 activations; judge; L products
-for weights, L - 1 for deltas and L - 1 passes back; update. Clipping and rules that compare objectives add one that
-measures the gradient. All of them are the same from step to step, so that they are replayed as a graph.
+For one large net. An epoch needs no synchronisation. A step of a net of L layers is at most 5 L launches: gather; L
+products and L - 1 activations; judge (loss and output delta); L products for weights, L - 1 for deltas and L - 1
+backward passes; update. Gradient clipping and rules that compare objectives add one launch that measures the gradient.
+The launches are the same at every step, so that they are replayed as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ from ..runtime.optimizer_settings import step_settings
 from ..runtime.shuffling import Batches
 from ..runtime.step_counter import CLOCK, Clock
 
-FEWEST_IN_CHUNK = 64  # rows whose sums one block takes
-# Such blocks at the most: as many as a large card has multiprocessors, since each has one of judge's. An estimate: the
-# update adds up as many numbers for each bias, one after the other.
+FEWEST_IN_CHUNK = 64  # rows that one block sums
+# Maximum number of such blocks: as many as a large card has multiprocessors, since each runs one block of judge. An
+# estimate: the update adds up one number per chunk for each bias, one after the other.
 MOST_CHUNKS = 128
 PER_BLOCK = 256
 MOST_BLOCKS = 1024
 
 
 class LayersWork:
-    """Device buffers of one net for batches of up to `rows` samples."""
+    """Workspace of one net for batches of up to `rows` samples."""
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
@@ -58,7 +59,7 @@ class LayersWork:
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
             layer = lambda k: cupy.empty((rows, sizes[k + 1]), self.dtype)
             self.a = [layer(k) for k in range(net.n_layers)]
-            # One array for both where f' needs only the output.
+            # One array for both if f' needs only the output.
             self.z = [layer(k) if keeps[k] or k == net.n_layers - 1 else self.a[k] for k in range(net.n_layers)]
             self.delta = [layer(k) for k in range(net.n_layers)]
             self.mask = [layer(k) if drops[k] else None for k in range(net.n_layers)]
@@ -92,7 +93,7 @@ class LayersWork:
         )
 
     def compiled(self, text: str) -> Module:
-        """The module of a text, for as long as this object lives: graphs do not keep theirs from being unloaded."""
+        """Return the module of a source text, kept as long as this object: graphs do not keep modules loaded."""
         if text not in self._modules:
             self._modules[text] = compiled(text)
         return self._modules[text]
@@ -100,7 +101,7 @@ class LayersWork:
     # ---- one pass through the layers
 
     def forward(self, module: Module, params: Any, x: Any, rows: int, seed: int, training: bool) -> None:
-        """Outputs of all layers but the last one's activation, which judge adds."""
+        """Compute the outputs of all layers, except the last layer's activation, which judge adds."""
         below = x
         for k in range(self.net.n_layers):
             W, b = self._of_layer(params, k)
@@ -116,7 +117,10 @@ class LayersWork:
 
     def judge(self, module: Module, params: Any, y: Any, weight: Any, rows: int, metric: int, training: bool,
               starts: bool = False, has_targets: bool = True) -> None:  # fmt: skip
-        """starts : whether the batch is the first of all, unless the clock says so in training"""
+        """Compute outputs, losses and output deltas.
+
+        starts : outside of training, whether the batch is the first one (in training, the clock says so)
+        """
         top, net = self.net.n_layers - 1, self.net
         scale = 1.0 / (rows * net.loss_width)
         module["judge"](
@@ -157,21 +161,24 @@ class LayersWork:
         self, module: Module, header: str, params: Any, grads: Any, x: Any, y: Any, weight: Any, rows: int, metric: int,
         seed: int,
     ) -> None:  # fmt: skip
-        """Of the clock's batch: weights' into grads, biases' into bias_parts, the sums of losses and hits into sums."""
+        """Compute the gradient of the clock's batch.
+
+        The gradient of weights goes to `grads`, of biases to bias_parts, losses and correct samples to `sums`.
+        """
         self.forward(module, params, x, rows, seed, True)
         self.judge(module, params, y, weight, rows, metric, True)
         self.backward(module, params, grads, x, rows)
 
     def can_be_recorded(self) -> bool:
-        """Whether a gradient's launches can be; makes room for what that takes."""
+        """Whether the launches of a gradient can be captured; allocates the workspace that capture needs."""
         return self.products.take_workspace()
 
     def chunks_of(self, rows: int) -> tuple[int, int]:
-        """(chunks of this batch, room for so many) in bias_parts."""
+        """Return (number of chunks of this batch, number of chunks allocated) in bias_parts."""
         return -(-rows // self.chunk), self.most_chunks
 
     def n_sums(self, rows: int) -> int:
-        """Rows of sums that a batch writes."""
+        """Return the number of rows of `sums` that a batch writes."""
         return -(-rows // self.chunk)
 
     def _of_layer(self, flat: Any, k: int) -> tuple[Any, Any]:
@@ -193,7 +200,7 @@ class LayersWork:
         batch: int,
         rows: int,
     ) -> None:
-        """The clock's step, which is this batch of this epoch. All is launched, nothing is waited for or allocated."""
+        """Launch the clock's step, which is this batch of this epoch, without waiting or allocating memory."""
         net, params, grads = self.net, memory.params, memory.grads
         x, y, weight = self.batches.take(module, self.clock, data, course, epoch, batch, rows)
         self.gradient(module, header, params, grads, x, y, weight, rows, data.metric, course.seed)
@@ -211,7 +218,7 @@ class LayersWork:
     # ---- the contract's two functions
 
     def train(self, data: Samples, course: TrainConfig, memory: TrainState, first: int, n: int) -> None:
-        net, size = self.net, course.batch_size  # data are where `place` has put them: room found later changes nothing
+        net, size = self.net, course.batch_size  # data is where `place` has put it; memory freed since changes nothing
         clip_norm = float(course.hyper[HYPER.index("clip_norm")])
         header = self.header(data, course.rule, clip_norm > 0.0, course.layered)
         module = self.module(header)
@@ -219,7 +226,7 @@ class LayersWork:
         records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
         self._begin(course, memory, first, n, n_batches, records)
         addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *memory[:3]) if is_on_device(x)]
-        same = (  # all that a step is launched with, besides the number of rows and what this object keeps
+        same = (  # everything a step is launched with, except the number of rows and this object's arrays
             header, data.n_samples, size, course.shuffle, course.seed, clip_norm, net.l2, net.loss_constant,
             bound_of(net, data.metric), *map(float, net.dropout), *addresses,
         )  # fmt: skip
@@ -229,7 +236,7 @@ class LayersWork:
             rows = min(size, data.n_samples - batch * size)
             launch = partial(self.step, module, header, data, course, memory, clip_norm, epoch, batch, rows)
             self.batches.begin(module, data, course, epoch)
-            # Those in a row that are like this one: whole batches of one epoch, or epochs of one batch.
+            # identical steps from here on: whole batches of one epoch, or epochs of one batch
             n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))
             if can_be_recorded:
                 self.replays.run((rows, *same), n_alike, launch)
@@ -240,7 +247,7 @@ class LayersWork:
         self._end(data, course, memory, records, first, end, n_batches)
 
     def _begin(self, course: TrainConfig, memory: TrainState, first: int, n: int, n_batches: int, records: Any) -> None:
-        """What a call's steps read from the device."""
+        """Write everything that the steps of a call read from the device."""
         table = None
         if course.rule != NO_UPDATE:
             powers = memory.scalars[0, [POWER1, POWER2]]
@@ -254,7 +261,7 @@ class LayersWork:
     def _end(
         self, data: Samples, course: TrainConfig, memory: TrainState, records: Any, first: int, end: int, n_batches: int
     ) -> None:
-        """The losses of finished epochs come home, and whether they are finite: the one synchronisation of a call."""
+        """Copy the losses of finished epochs to the host and check them: the call's only synchronisation."""
         sums = cupy.asnumpy(cupy.concatenate([records, self.objectives[None]]))
         if course.rule == RPROP:
             memory.scalars[:, LAST_LOSS] = sums[-1, (end - 1) % 2]

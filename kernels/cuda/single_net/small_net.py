@@ -1,4 +1,7 @@
-"""One small net: the kernels of populations, for a population of one. A launch is many steps."""
+"""Kernel family `small_net`: a small net is trained by the kernels of populations, with a population of one.
+
+One launch runs many steps.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT]
 
 
 class SingleWork:
-    """Buffers of one net's fit or evaluation, made when the first call says what they are for."""
+    """Workspace of one net's fit or evaluation."""
 
     def __init__(self, net: NetSpec, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
@@ -55,7 +58,7 @@ class SingleWork:
         self._by_layers: LayersWork | None = None
 
     def _streams(self, data: Samples) -> bool:
-        """Whether the samples have no room on the device: then layers train on batches that come from the host."""
+        """Whether the samples do not fit on the device: then LayersWork trains on batches streamed from the host."""
         if self._by_layers is None and not fits(data):
             self._by_layers = LayersWork(self.net, self.rows, self.dtype, "exact")
         return self._by_layers is not None
@@ -76,16 +79,16 @@ class SingleWork:
             CLIPPED=bool(course.hyper[HYPER.index("clip_norm")]), LAYERED=course.layered, VALIDATES=False,
         )  # fmt: skip
         n_batches = -(-data.n_samples // course.batch_size)
-        epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # those that end in this call
+        epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # epochs that end in this call
         records = cupy.full((2, max(len(epochs), 1)), np.nan)
-        # What one call hands to the next is in memory.scalars, on the host; the fourth is early stopping's.
+        # memory.scalars, on the host, carry these from call to call; the fourth is for early stopping.
         numbers = np.append(memory.scalars[0, CARRIED], 0.0)[[0, 1, 2, -1, 3, 4]]
         scalars, counters = cupy.asarray(numbers), cupy.asarray(np.array([first, 0, 0, RUNNING], np.int64))
         launch(
             kernel, shape, (1,), workspace_for(shape, 1, self.dtype), self.dtype, **{
                 **NOTHING,
                 "params": memory.params, "state": memory.state, "grads": memory.grads,
-                "safe": self._unused, "best": self._unused,  # a single net's are the host's affair
+                "safe": self._unused, "best": self._unused,  # for a single net the host stores these
                 "hyper": cupy.asarray(np.append(course.hyper, net.l2)), "dropout": cupy.asarray(net.dropout),
                 "seeds": cupy.asarray(np.array([course.seed], np.int64)),
                 "layer_factors": cupy.asarray(course.layer_factors), "X": data.X, "Y": data.Y, "weight": data.weight,
@@ -125,7 +128,7 @@ class SingleWork:
         return float(total[0]), float(total[1])
 
     def _judge(self, data: Samples, params: Any, output: Any) -> np.ndarray:
-        """(2,) the sums of losses and of right samples of these samples; their outputs go to a device's array."""
+        """Return (2,), the sums of losses and correct samples; outputs go to the device array `output`."""
         architecture = self._architecture(data)
         shape = Shape.choose(architecture, 0, min(data.n_samples, 64), 1, shared_limit())
         kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)

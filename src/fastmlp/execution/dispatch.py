@@ -1,8 +1,12 @@
-"""Which kernel family, and how many threads, lanes and rows at a time: by thresholds that are measured or estimated."""
+"""Kernel dispatch: chooses kernel family, threads, lanes and rows, by thresholds that are measured or estimated.
+
+The families are described in families.py.
+"""
 
 from __future__ import annotations
 
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,6 +73,57 @@ def products(network: Network, rows: int) -> int:
     """Multiply-adds of the matrix products of one training step."""
     sizes = [i * j for i, j in network.layout.shapes]
     return rows * (3 * sum(sizes) - sizes[0])
+
+
+class TrainingChoice(NamedTuple):
+    """What dispatch chooses for a fit of one net."""
+
+    family: str
+    n_threads: int
+    rows: int  # of a batch that go through the net at once
+
+
+def choose_training(
+    network: Network, device: Device, dtype: np.dtype, batch_size: int, precision: str, n_threads: int | None = None
+) -> TrainingChoice:  # fmt: skip
+    """Choose kernel family, threads and rows for training one net in batches of `batch_size` samples.
+
+    n_threads : number of threads that the caller wants; None for as many as pay
+    """
+    if device.is_host:
+        family = choose_family(network, batch_size)
+        if batch_size == 1 and family in ("layerwise", "layerwise_data_parallel"):
+            family = "layerwise_batch1"
+    else:
+        family = choose_device_family(network, batch_size, precision, dtype)
+    n_threads = n_threads or choose_threads(network, family, batch_size)
+    return TrainingChoice(family, n_threads, stage_rows(device, family, batch_size))
+
+
+class EvaluationChoice(NamedTuple):
+    """What dispatch chooses for a forward pass of one net."""
+
+    family: str
+    n_threads: int
+    rows: int  # samples that each thread takes through the net at once
+
+
+def choose_evaluation(
+    network: Network, device: Device, dtype: np.dtype, n_samples: int, precision: str, n_threads: int | None = None
+) -> EvaluationChoice:  # fmt: skip
+    """Choose kernel family, threads and rows for the outputs of n_samples samples; n_threads as in choose_training."""
+    rows = min(n_samples, evaluation_rows(network, device))
+    if not device.is_host:
+        return EvaluationChoice(choose_device_family(network, EVALUATION_ROWS, precision, dtype), 1, rows)
+    family = choose_evaluation_family(network, rows)
+    if family != "layerwise":
+        return EvaluationChoice(family, 1, rows)
+    n_threads = n_threads or choose_evaluation_threads(network, n_samples)
+    if n_threads > 1:  # as many blocks for each thread, and equal ones: 1,797 rows are not 1,024 and 773
+        n_blocks = -(-n_samples // (rows * n_threads))
+        share = -(-n_samples // (n_blocks * n_threads))
+        rows = min(rows, -(-share // ROWS_PER_THREAD) * ROWS_PER_THREAD)
+    return EvaluationChoice(family, n_threads, rows)
 
 
 def choose_family(network: Network, rows: int) -> str:

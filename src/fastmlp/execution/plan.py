@@ -101,18 +101,13 @@ class Plan:
         n_threads: int | None = None, precision: str = "exact",
     ) -> Plan:  # fmt: skip
         """The plan that a fit on this thread has left, with all it has, if the two are alike."""
-        family = (
-            dispatch.choose_family(network, batch_size)
-            if device.is_host
-            else dispatch.choose_device_family(network, batch_size, precision, dtype)
-        )
-        n_threads = n_threads or dispatch.choose_threads(network, family, batch_size)
+        family, n_threads, rows = dispatch.choose_training(network, device, dtype, batch_size, precision, n_threads)
         key = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
         plan = buffers.acquire("a net", key)
         if plan is not None:
             _forget_samples(plan.work)
             return plan
-        net, module, rows = describe_net(network), backend(device), dispatch.stage_rows(device, family, batch_size)
+        net, module = describe_net(network), backend(device)
         work = module.make_work(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
         return cls(network, device, module, dtype, family, n_threads, rows, net, work, key)
 
@@ -133,20 +128,7 @@ class Plan:
             last = None
         if last is not None and last.rows == n_samples and n_threads is None:
             return last
-        rows = min(n_samples, dispatch.evaluation_rows(network, device))
-        family = (
-            dispatch.choose_evaluation_family(network, rows)
-            if device.is_host
-            else dispatch.choose_device_family(network, dispatch.EVALUATION_ROWS, precision, dtype)
-        )
-        if family == "layerwise" and device.is_host:
-            n_threads = n_threads or dispatch.choose_evaluation_threads(network, n_samples)
-            if n_threads > 1:  # as many blocks for each rank, and equal ones: 1,797 rows are not 1,024 and 773
-                n_blocks = -(-n_samples // (rows * n_threads))
-                share = -(-n_samples // (n_blocks * n_threads))
-                rows = min(rows, -(-share // dispatch.ROWS_PER_THREAD) * dispatch.ROWS_PER_THREAD)
-        else:
-            n_threads = 1
+        family, n_threads, rows = dispatch.choose_evaluation(network, device, dtype, n_samples, precision, n_threads)
         if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
             return last
         net, module = describe_net(network), backend(device)

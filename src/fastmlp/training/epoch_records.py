@@ -1,12 +1,11 @@
-"""What the epochs of a fit leave, and what may be said of them: the history's records, and which epoch is to be kept.
+"""Records of epochs: scores them for early stopping and convergence, and writes them into the history.
 
-Everything here is published in one step, so that an interruption between any two lines finds records of one length, and
-a kept epoch whose parameters are there.
+The history's records are published in one step, so that an interruption between any two lines finds all of them of one
+length.
 """
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,32 +14,6 @@ from ..callbacks import Best
 from ..convergence import Converged
 from ..history import History
 from ..kernels.structs import METRIC_NONE, TrainState
-
-
-class Checkpoint(NamedTuple):
-    """Where training can begin again."""
-
-    epoch: int
-    params: Any
-    state: Any
-    scalars: np.ndarray
-
-
-class Kept(NamedTuple):
-    """Parameters to end a fit with: these, or those after n_epochs from a moment on."""
-
-    params: Any = None
-    moment: Checkpoint | None = None
-    n_epochs: int = 0
-
-
-class Judged(NamedTuple):
-    """What is known of the first n_epochs: the best value and its epoch, -1 if there is none, and what is kept."""
-
-    n_epochs: int = 0
-    value: float = inf
-    epoch: int = -1
-    kept: Kept | None = None
 
 
 class Verdict(NamedTuple):

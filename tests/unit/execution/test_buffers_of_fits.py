@@ -1,4 +1,4 @@
-"""What a fit leaves for the next one that is alike: its buffers, its pace and its threads, and no trace of itself."""
+"""Buffers, auto-tuning and threads that a fit leaves for the next one of the same shapes: nothing is made twice."""
 
 import os
 
@@ -56,11 +56,11 @@ def test_what_a_fit_has_left_in_its_arrays_does_not_matter(hidden, optimizer):
 def test_a_fit_goes_on_at_the_pace_of_one_alike():
     buffers.released.clear()
     one_fit(50)
-    pace = buffers_left("a net").scratch["pace"]
-    n_steps = pace.next()[1]
+    autotuner = buffers_left("a net").scratch["autotuner"]
+    n_steps = autotuner.next()[1]
     one_fit(50, epochs=2000)
-    assert buffers_left("a net").scratch["pace"] is pace
-    assert pace.next()[1] > n_steps
+    assert buffers_left("a net").scratch["autotuner"] is autotuner
+    assert autotuner.next()[1] > n_steps
 
 
 def test_an_optimizer_state_is_nobody_elses():

@@ -108,7 +108,7 @@ FITS = {
 @pytest.mark.parametrize("name", FITS)
 def test_looks_at_several_epochs_find_what_a_look_at_each_does(name, batch_size, samples, monkeypatch):
     def train(look):
-        monkeypatch.setattr(fastmlp.training.fit_loop, "LOOK", look)
+        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", look)
         pop = Population(SIZES, N_NETS, loss="binary_cross_entropy", hidden_activation="tanh", random_state=4)
         return pop, pop.fit(
             *samples, epochs=120, batch_size=batch_size, optimizer=fastmlp.Adam(0.08), verbose=0, **FITS[name]
@@ -130,7 +130,7 @@ def test_divergence_between_looks_keeps_the_best(monkeypatch):
     growing = lambda steps, n_steps: 1.35 ** np.asarray(steps, float)
 
     def train(look):
-        monkeypatch.setattr(fastmlp.training.fit_loop, "LOOK", look)
+        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", look)
         net = MLP((1, 4, 1), hidden_activation="leaky_relu", random_state=0)
         with pytest.warns(fastmlp.DivergenceWarning):
             history = net.fit(X, y, epochs=200, optimizer=fastmlp.SGD(0.01), schedule=growing, early_stopping=150)
@@ -157,7 +157,7 @@ def test_looks_on_a_gpu(sizes, batch_size, samples, cuda, monkeypatch):
     fit = {"epochs": 40, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.05), "verbose": 0}
 
     def train(look):
-        monkeypatch.setattr(fastmlp.training.fit_loop, "LOOK", look)
+        monkeypatch.setattr(fastmlp.training.fit_loop, "CHECK_COST", look)
         net = MLP(sizes, loss="binary_cross_entropy", random_state=1, device="cuda")
         return net, net.fit(*samples, **fit, early_stopping=EarlyStopping(3, "loss", 0.05))
 

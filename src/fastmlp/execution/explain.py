@@ -1,0 +1,87 @@
+"""Explanation of what dispatch chooses for a fit: kernel family, threads and rows, each with its reason."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..devices import Device, n_threads_available
+from ..network.spec import Network
+from . import dispatch
+from .families import FAMILIES
+
+
+def explain_training(
+    network: Network, device: Device, dtype: np.dtype, batch_size: int, precision: str = "exact"
+) -> str:  # fmt: skip
+    """Three lines: the kernel family with its reason, the number of threads with its reason, the rows in memory."""
+    choice = dispatch.choose_training(network, device, dtype, batch_size, precision)
+    kind = "cpu" if device.is_host else "cuda"
+    row = next(row for row in FAMILIES if row.name == choice.family and row.device == kind)
+    return "\n".join((
+        f"Kernel family: {choice.family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "
+        f"{_why_family(network, device, choice.family, batch_size)}.",
+        _threads(network, device, choice, batch_size),
+        _rows(choice, batch_size),
+    ))  # fmt: skip
+
+
+def _why_family(network: Network, device: Device, family: str, batch_size: int) -> str:
+    n_params, work = network.layout.n_params, dispatch.products(network, batch_size)
+    if not device.is_host:
+        size = f"the net has {n_params:,} parameters and a step {work:,} multiply-adds"
+        limits = f"{dispatch.BLOCK_UP_TO_PARAMS:,} and {dispatch.BLOCK_UP_TO_STEP:,}"
+        return {
+            "fused_tensor_core": "the precision allows half-precision operands and no layer is wider than "
+            f"{dispatch.NARROW_UP_TO} units",
+            "small_net": f"{size}, within {limits}",
+            "layerwise": f"{size}, where one block trains up to {limits}",
+        }[family]
+    if family.startswith("batch_simd"):
+        largest = max(i * j for i, j in network.layout.shapes)
+        small = f"its layers are small (up to {largest:,} weights) for batches of {batch_size:,}"
+        if family == "batch_simd_4":
+            return f"{small}, and a batch fills no more than four lanes"
+        from_ = f"{dispatch.SAMPLE_REPLICAS_FROM:,}"
+        is_above = "from" if family == "batch_simd_data_parallel" else "less than"
+        step = dispatch.work_of_samples(network, batch_size)
+        return f"{small}, and a step costs {step:,} multiply-adds: {is_above} {from_}, where shards begin to pay"
+    return f"{_why_layerwise(network, batch_size)}; {_why_copies(network, family)}"
+
+
+def _why_layerwise(network: Network, batch_size: int) -> str:
+    if any(network.dropout):
+        return "dropout needs masks, which only matrix products layer by layer have"
+    i, j = next((i, j) for i, j in network.layout.shapes if not dispatch.suits_lanes(i, j, batch_size))
+    return f"the layer {i:,} x {j:,} has {i * j:,} weights, too many for lanes that hold samples"
+
+
+def _why_copies(network: Network, family: str) -> str:
+    n = f"{network.layout.n_padded:,} parameters"
+    return {
+        "layerwise_batch1": "a batch of one sample needs no matrix product",
+        "layerwise_data_parallel": f"{n} are few enough for a copy per thread",
+        "layerwise": f"{n} are too many for a copy per thread",
+    }[family]
+
+
+def _threads(network: Network, device: Device, choice: dispatch.TrainingChoice, batch_size: int) -> str:
+    if not device.is_host:
+        return "Threads: the GPU's own."
+    work, available = dispatch.products(network, batch_size), n_threads_available()
+    if choice.family in ("batch_simd_4", "batch_simd_16", "layerwise_batch1"):
+        why = "this family has one"
+    elif choice.family == "batch_simd_data_parallel":
+        why = f"one per {dispatch.SAMPLES_PER_THREAD:,} multiply-adds, two at least, a shard each"
+    else:
+        why = f"a step has {work:,} multiply-adds, and each thread should have {dispatch.STEP_PER_THREAD:,} and " + (
+            f"{dispatch.ROWS_PER_THREAD:,} rows"
+        )
+    tried = "; while training, one is tried and kept if faster" if choice.n_threads > 1 else ""
+    return f"Threads: {choice.n_threads} of {available} ({why}){tried}."
+
+
+def _rows(choice: dispatch.TrainingChoice, batch_size: int) -> str:
+    if choice.rows >= batch_size:
+        return f"Rows: the whole batch of {batch_size:,} at once."
+    n = -(-batch_size // choice.rows)
+    return f"Rows: {choice.rows:,} of {batch_size:,} at a time, so {n} micro-batches for each step, in bounded memory."

@@ -1,0 +1,30 @@
+"""The table of kernel families: printed in kernels/README.md, and complete."""
+
+from pathlib import Path
+
+import pytest
+
+from fastmlp.execution.families import FAMILIES, family_table
+from fastmlp.kernels.cpu import backend
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_prints_the_table():
+    assert family_table() in (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
+
+
+def test_families_of_one_net_are_in_the_table():
+    assert {*backend.FAMILIES} <= {row.name for row in FAMILIES if row.device == "cpu"}
+
+
+@pytest.mark.parametrize("page", ["kernels/README.md", "docs/architecture.md", "docs/glossary.md"])
+def test_files_that_pages_name_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    words = {word.strip("`,.;:()|") for word in text.split() if word.strip("`,.;:()|").endswith((".py", ".cu", ".cuh"))}
+    assert len(words) > 5
+    places = [
+        path.as_posix() for base in ("src", "kernels", "tests", "bench", "tools") for path in (ROOT / base).rglob("*")
+    ]
+    missing = {word for word in words if not any(place.endswith(f"/{word}") for place in places)}
+    assert not {word for word in missing if "*" not in word}
