@@ -70,8 +70,8 @@ def pytest_collection_finish(session):
     if suite is None:
         return
     for item in session.items:
-        if "work" in getattr(item, "callspec", item).__dict__.get("params", {}):
-            suite.wanted.setdefault(item.callspec.params["work"], []).append(item.callspec.params["contestant"])
+        if "case" in getattr(item, "callspec", item).__dict__.get("params", {}):
+            suite.wanted.setdefault(item.callspec.params["case"], []).append(item.callspec.params["competitor"])
     if suite.wanted and not session.config.option.collectonly:
         suite.start()
 

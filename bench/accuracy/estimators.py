@@ -3,7 +3,7 @@
 Run: FASTMLP_DATA=FOLDER python bench/accuracy/estimators.py [--rounds 3] [--epochs N] [--threads 1,2]
      [digits mnist adult covertype predict cv]
 
-Fits alternate between the contestants, each in a process of its own: fastmlp with its default threads, scikit-learn
+Fits alternate between the competitors, each in a process of its own: fastmlp with its default threads, scikit-learn
 with one and with two BLAS threads, of which the faster counts. All get the same standardised inputs (MNIST: divided by
 255) and the same random_state, and report epochs and test accuracy, so that equal work can be seen. MNIST is limited
 to 20 epochs, or all to N: speed an epoch needs no whole fits. Seconds of the processor are beside those of the wall:
@@ -77,18 +77,18 @@ def _single(X: np.ndarray) -> np.ndarray:
     return X.astype(np.float32)
 
 
-def classifier(contestant: str):
-    if contestant == "fastmlp":
+def classifier(competitor: str):
+    if competitor == "fastmlp":
         from fastmlp import MLPClassifier
     else:
         from sklearn.neural_network import MLPClassifier
     return MLPClassifier
 
 
-def serve(contestant: str, name: str, epochs: str) -> None:
-    """A worker: one line of settings in, one line of results out, so that fits of the contestants can alternate."""
+def serve(competitor: str, name: str, epochs: str) -> None:
+    """A worker: one line of settings in, one line of results out, so that fits of the competitors can alternate."""
     warnings.simplefilter("ignore")  # that max_iter was reached is the plan
-    make, (X, y, X_test, y_test) = classifier(contestant), data(name)
+    make, (X, y, X_test, y_test) = classifier(competitor), data(name)
     limit = {"max_iter": int(epochs)} if epochs != "0" else {"max_iter": 20} if name == "mnist" else {}
     make(max_iter=2).fit(X[:2000], y[:2000])  # what is compiled or loaded once is not timed
     for line in sys.stdin:
@@ -102,30 +102,30 @@ def serve(contestant: str, name: str, epochs: str) -> None:
 def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
     workers = {}
     for threads in (0, *blas_threads):
-        contestant = f"sklearn, {threads} threads" if threads else "fastmlp"
+        competitor = f"sklearn, {threads} threads" if threads else "fastmlp"
         environment = dict(os.environ)
         if threads:
             environment |= {"OPENBLAS_NUM_THREADS": str(threads)}
-        workers[contestant] = subprocess.Popen(
-            [sys.executable, __file__, "--serve", contestant, name, str(epochs)],
+        workers[competitor] = subprocess.Popen(
+            [sys.executable, __file__, "--serve", competitor, name, str(epochs)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
-    results: dict[str, list] = {contestant: [] for contestant in workers}
+    results: dict[str, list] = {competitor: [] for competitor in workers}
     for seed in range(rounds):
-        for contestant, worker in workers.items():
+        for competitor, worker in workers.items():
             worker.stdin.write(f"{seed}\n")
             worker.stdin.flush()
-            results[contestant].append(json.loads(worker.stdout.readline()))
+            results[competitor].append(json.loads(worker.stdout.readline()))
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
     walls, cpus = {}, {}
-    for contestant, rows in results.items():
+    for competitor, rows in results.items():
         seconds, of_cpu, epochs, loss, score = np.array(rows).T
-        walls[contestant], cpus[contestant] = np.median(seconds / epochs), np.median(of_cpu / epochs)
+        walls[competitor], cpus[competitor] = np.median(seconds / epochs), np.median(of_cpu / epochs)
         print(
-            f"{name:10} {contestant:19} {np.median(seconds):8.3f} s, {epochs.mean():5.1f} epochs of "
-            f"{1e3 * walls[contestant]:8.3f} ms ({1e3 * cpus[contestant]:8.3f} of the processor), "
+            f"{name:10} {competitor:19} {np.median(seconds):8.3f} s, {epochs.mean():5.1f} epochs of "
+            f"{1e3 * walls[competitor]:8.3f} ms ({1e3 * cpus[competitor]:8.3f} of the processor), "
             f"loss {loss.mean():.4f}, accuracy {score.mean():.4f}"
         )
     ratios = [min(found[k] for k in found if k != "fastmlp") / found["fastmlp"] for found in (walls, cpus)]
@@ -136,7 +136,7 @@ def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
 
 
 def predict() -> None:
-    """Microseconds of one call by the processor's clock, alternating between the contestants in blocks."""
+    """Microseconds of one call by the processor's clock, alternating between the competitors in blocks."""
     from sklearn.neural_network import MLPClassifier as Theirs
 
     import fastmlp

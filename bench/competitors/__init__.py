@@ -1,16 +1,16 @@
-"""The contestants: this package, its peers, each as that library's experts would write it, and the limits.
+"""The table of competitors: fastmlp, other libraries, each written as its own experts would write it, and the limits.
 
-A module offers Contestant(variant) with
-    prepare(work, threads)     build and compile; returns the seconds that took; raises Unsupported where it can't
-    reset()                    back to the work's start
-    run(n)                     do the work n times on; returns when it is finished
-    answer(work)               what `work.check` compares with float64, after `run(work.verify_runs)` from the start
-and where there is something to say
-    notes() -> {what: figure}
-    peak_memory() -> int       bytes, where the work is done in yet another process
-products() -> str in a module says who multiplies its matrices where threadpoolctl cannot see that. preload(variant)
-does what can be done before the work is known and is no part of it, for contestants that have it (`preloads`). Each
-lives in a process of its own per thread setting (worker.py, fork_server.py), so nothing here has to undo what it sets.
+A competitor's module offers Implementation(variant) with
+    prepare(case, threads)     build and compile; returns the seconds that took; raises Unsupported if it cannot
+    reset()                    back to the start of the case
+    run(n)                     n more runs of the case; returns when they are finished
+    answer(case)               the result that `case.check` compares with float64, after `run(case.verify_runs)`
+and, optionally,
+    notes() -> {name: number}  more to report
+    peak_memory() -> int       bytes, if yet another process does the computing
+A module may also have products() -> str, the library that multiplies its matrices, if threadpoolctl cannot see it, and
+preload(variant), for competitors with `preloads`: preparations that need not know the case. Each competitor runs in a
+process of its own per thread setting (suite/worker.py, suite/fork_server.py), so global settings need no undoing.
 DEVICE, "cpu" or "cuda", is where it computes.
 """
 
@@ -42,29 +42,29 @@ LOADS = {
 
 
 class Unsupported(Exception):
-    """This contestant cannot do this work; the message says why."""
+    """This competitor cannot do this case; the message says why."""
 
 
-class Training:
-    """A contestant that trains one net; has params() -> (n_params,) float32 and loss(X, y) -> float too."""
+class TrainingImplementation:
+    """A competitor that trains one net; has params() -> (n_params,) float32 and loss(X, y) -> float too."""
 
-    def answer(self, work):
-        return self.params(), self.loss(work.X, work.y)
+    def answer(self, case):
+        return self.params(), self.loss(case.X, case.y)
 
 
 BOTH = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class Peer:
-    """One contestant of a work.
+class Competitor:
+    """One competitor of a case.
 
     needs : the modules that must be installed
     kind : "peer", "ours", "limit" (computes only what the work cannot do without) or "part" (ours, for comparison)
     corrects_epsilon : which of its two published forms Adam has: float64.train
     chooses_threads : decides on its own threads; otherwise it is run with each setting
     devices : where it can compute
-    left_out : why it is not measured at this work, to be listed
+    left_out : why it is not measured at this case, to be listed
     loads : what its library imports only when it is used like this
     preloads : its module has a `preload`
     slow_start : its compiling takes longer than a quick run has for everything; --quick leaves it out
@@ -100,13 +100,13 @@ class Peer:
         return " and ".join(absent)
 
 
-def check_card(peer: Peer) -> None:
+def check_card(competitor: Competitor) -> None:
     """Refuse a library that would compute on the CPU where a card was asked for."""
     if DEVICE != "cuda":
         return
-    if "torch" in peer.needs and not import_module("torch").cuda.is_available():
+    if "torch" in competitor.needs and not import_module("torch").cuda.is_available():
         raise Unsupported("this PyTorch finds no card")
-    if "jax" in peer.needs:
+    if "jax" in competitor.needs:
         if import_module("jax").default_backend() != "gpu":
             raise Unsupported("this JAX finds no card")
         # On a card JAX's float32 products round as TF32 does, unless it is told not to.
@@ -120,23 +120,23 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def _ours(module: str, variant: str = "") -> Peer:
-    return Peer("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True, devices=BOTH)
+def _ours(module: str, variant: str = "") -> Competitor:
+    return Competitor("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True, devices=BOTH)
 
 
-def _on_card(name: str, variant: str) -> Peer:
-    return Peer(name, "limits.cuda", variant, ("cupy",), kind="limit", devices=("cuda",))
+def _on_card(name: str, variant: str) -> Competitor:
+    return Competitor(name, "limits.cuda", variant, ("cupy",), kind="limit", devices=("cuda",))
 
 
 ARITHMETIC = (
-    Peer("arithmetic", "limits.arithmetic", kind="limit", preloads=True),
+    Competitor("arithmetic", "limits.arithmetic", kind="limit", preloads=True),
     _on_card("arithmetic of the card", "arithmetic"),
 )
-MEMORY = (Peer("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
-CHAIN = Peer("chain", "limits.arithmetic", "chain", kind="limit", preloads=True)
+MEMORY = (Competitor("memory", "limits.memory", kind="limit"), _on_card("memory of the card", "memory"))
+CHAIN = Competitor("chain", "limits.arithmetic", "chain", kind="limit", preloads=True)
 PRODUCTS = (
-    Peer("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True, preloads=True),
-    Peer("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit", preloads=True),
+    Competitor("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True, preloads=True),
+    Competitor("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit", preloads=True),
     _on_card("products cuBLAS", "products"),
 )
 
@@ -144,10 +144,10 @@ OPTIMISER, COMPILER = ("torch._dynamo",), ("torch._inductor.compile_fx",)
 _JAX = {"KERAS_BACKEND": "jax"}  # 46 times as fast as on PyTorch at XOR: bench/LOG.md
 TRAINING = (
     _ours("competitors.fastmlp_competitor"),
-    Peer("numpy", "competitors.numpy_competitor"),
-    Peer("sklearn", "competitors.sklearn_competitor", needs=("sklearn",), corrects_epsilon=False),
-    Peer("torch eager", "competitors.torch_competitor", "eager", ("torch",), devices=BOTH, loads=OPTIMISER),
-    Peer(
+    Competitor("numpy", "competitors.numpy_competitor"),
+    Competitor("sklearn", "competitors.sklearn_competitor", needs=("sklearn",), corrects_epsilon=False),
+    Competitor("torch eager", "competitors.torch_competitor", "eager", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Competitor(
         "torch compiled",
         "competitors.torch_competitor",
         "compiled",
@@ -156,9 +156,9 @@ TRAINING = (
         devices=BOTH,
         loads=COMPILER,
     ),
-    Peer("jax tuned", "competitors.jax_competitor", "tuned", ("jax",), devices=BOTH),
-    Peer("jax scan", "competitors.jax_competitor", "scan", ("jax",), slow_start=True, devices=BOTH),
-    Peer(
+    Competitor("jax tuned", "competitors.jax_competitor", "tuned", ("jax",), devices=BOTH),
+    Competitor("jax scan", "competitors.jax_competitor", "scan", ("jax",), slow_start=True, devices=BOTH),
+    Competitor(
         "keras jax",
         "competitors.keras_competitor",
         "jax",
@@ -170,8 +170,8 @@ TRAINING = (
     ),
 )
 # For large steps only.
-JAX_STEP = Peer("jax step", "competitors.jax_competitor", "step", ("jax",), slow_start=True, devices=BOTH)
-FIRST_FITS = Peer(
+JAX_STEP = Competitor("jax step", "competitors.jax_competitor", "step", ("jax",), slow_start=True, devices=BOTH)
+FIRST_FITS = Competitor(
     "fastmlp, first fits",
     "competitors.fastmlp_competitor",
     "first fits",
@@ -180,18 +180,22 @@ FIRST_FITS = Peer(
     chooses_threads=True,
 )
 # One form per library, of those that compile in seconds the best over the whole curve.
-CURVE = tuple(peer for peer in TRAINING if peer.name in ("fastmlp", "numpy", "torch eager", "jax tuned"))
+CURVE = tuple(
+    competitor for competitor in TRAINING if competitor.name in ("fastmlp", "numpy", "torch eager", "jax tuned")
+)
 _DEVICES = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count() or 1}"}
 POPULATION = (
     _ours("competitors.many_nets", "fastmlp"),
-    Peer("jax blocked", "competitors.many_nets", "jax blocked", ("jax",), _DEVICES),
-    Peer("jax vmap", "competitors.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH),
-    Peer("torch batched", "competitors.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
-    Peer("torch compiled", "competitors.many_nets", "torch compiled", ("torch",), slow_start=True, loads=COMPILER),
-    Peer("numpy blocked", "competitors.many_nets", "numpy blocked"),
+    Competitor("jax blocked", "competitors.many_nets", "jax blocked", ("jax",), _DEVICES),
+    Competitor("jax vmap", "competitors.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH),
+    Competitor("torch batched", "competitors.many_nets", "torch batched", ("torch",), devices=BOTH, loads=OPTIMISER),
+    Competitor(
+        "torch compiled", "competitors.many_nets", "torch compiled", ("torch",), slow_start=True, loads=COMPILER
+    ),
+    Competitor("numpy blocked", "competitors.many_nets", "numpy blocked"),
 )
 STOPPING = (
-    Peer(
+    Competitor(
         "fastmlp, own stopping",
         "competitors.many_nets",
         "own stopping",
@@ -199,17 +203,17 @@ STOPPING = (
         kind="part",
         chooses_threads=True,
     ),
-    Peer(
+    Competitor(
         "fastmlp, own rates too", "competitors.many_nets", "own rates", ("fastmlp",), kind="part", chooses_threads=True
     ),
 )
 PREDICTION = (
     _ours("competitors.prediction", "fastmlp"),
-    Peer("numpy", "competitors.prediction", "numpy"),
-    Peer("sklearn", "competitors.prediction", "sklearn", ("sklearn",)),
-    Peer("torch eager", "competitors.prediction", "torch eager", ("torch",), devices=BOTH),
-    Peer("torch traced", "competitors.prediction", "torch traced", ("torch",), devices=BOTH),
-    Peer(
+    Competitor("numpy", "competitors.prediction", "numpy"),
+    Competitor("sklearn", "competitors.prediction", "sklearn", ("sklearn",)),
+    Competitor("torch eager", "competitors.prediction", "torch eager", ("torch",), devices=BOTH),
+    Competitor("torch traced", "competitors.prediction", "torch traced", ("torch",), devices=BOTH),
+    Competitor(
         "torch compiled",
         "competitors.prediction",
         "torch compiled",
@@ -218,11 +222,11 @@ PREDICTION = (
         devices=BOTH,
         loads=COMPILER,
     ),
-    Peer("jax", "competitors.prediction", "jax", ("jax",), devices=BOTH),
-    Peer("keras jax", "competitors.prediction", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
+    Competitor("jax", "competitors.prediction", "jax", ("jax",), devices=BOTH),
+    Competitor("keras jax", "competitors.prediction", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH),
 )
 ESTIMATORS = (
-    Peer(
+    Competitor(
         "fastmlp",
         "competitors.estimators",
         "fastmlp",
@@ -230,11 +234,11 @@ ESTIMATORS = (
         kind="ours",
         chooses_threads=True,
     ),
-    Peer("sklearn", "competitors.estimators", "sklearn", ("sklearn",)),
+    Competitor("sklearn", "competitors.estimators", "sklearn", ("sklearn",)),
 )
 KERNELS = (
-    Peer("fastmlp", "competitors.kernels", "fastmlp", ("fastmlp",), kind="ours"),
-    Peer("numpy", "competitors.kernels", "numpy"),
-    Peer("torch", "competitors.kernels", "torch", ("torch",)),
-    Peer("jax", "competitors.kernels", "jax", ("jax",)),
+    Competitor("fastmlp", "competitors.kernels", "fastmlp", ("fastmlp",), kind="ours"),
+    Competitor("numpy", "competitors.kernels", "numpy"),
+    Competitor("torch", "competitors.kernels", "torch", ("torch",)),
+    Competitor("jax", "competitors.kernels", "jax", ("jax",)),
 )

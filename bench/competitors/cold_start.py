@@ -1,4 +1,4 @@
-"""The contestants of cold_start.py: a script in a new interpreter per run, timed from its start to its end.
+"""Competitors for suite/cases/cold_start.py: a script in a new interpreter per run, timed from its start to its end.
 
 The script reports its own peak of memory, because the system's count of a child begins with its parent's.
 """
@@ -28,15 +28,15 @@ print(peak())
 """
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str):
         self.name = variant
         self.source, self.variables, self.is_cold = SCRIPTS[variant]
         self.printed: list[str] = []
 
-    def prepare(self, work, threads: int | None) -> float:
+    def prepare(self, case, threads: int | None) -> float:
         started = time.perf_counter()
-        self.source = self.source.replace("{start}", str(work.net.start.tolist())) if work.trains else self.source
+        self.source = self.source.replace("{start}", str(case.net.start.tolist())) if case.trains else self.source
         self.folder = tempfile.TemporaryDirectory()
         if not self.is_cold:
             self.run(1)  # fills a cache that is meant to be warm, and the system's cache of files
@@ -62,7 +62,7 @@ class Contestant:
                 raise RuntimeError(done.stderr.strip().splitlines()[-1])
             self.printed = done.stdout.split()
 
-    def answer(self, work) -> float | None:
+    def answer(self, case) -> float | None:
         return float(self.printed[0]) if len(self.printed) > 1 else None
 
     def peak_memory(self) -> int:

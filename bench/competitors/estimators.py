@@ -1,4 +1,4 @@
-"""The contestants of estimators.py: two estimators of one interface, as they come."""
+"""Competitors for suite/cases/estimators.py: two estimators of one interface, as they come."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 import warnings
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str):
         self.name = variant
         self.module = {"fastmlp": "fastmlp", "sklearn": "sklearn.neural_network"}[variant]
 
-    def prepare(self, work, threads: int | None) -> float:
+    def prepare(self, case, threads: int | None) -> float:
         warnings.filterwarnings("ignore")  # that max_iter was reached is what defaults do
         started = time.perf_counter()
-        self.estimator_of = getattr(importlib.import_module(self.module), work.estimator)
-        self.X, self.y, self.X_test, self.y_test = work.data
+        self.estimator_of = getattr(importlib.import_module(self.module), case.estimator)
+        self.X, self.y, self.X_test, self.y_test = case.data
         few = slice(0, 400)
         self.estimator_of(random_state=0, max_iter=1).fit(self.X[few], self.y[few])  # what compiles, compiles
         return time.perf_counter() - started
@@ -28,7 +28,7 @@ class Contestant:
         for _ in range(n):
             self.estimator = self.estimator_of(random_state=0).fit(self.X, self.y)
 
-    def answer(self, work) -> float:
+    def answer(self, case) -> float:
         return float(self.estimator.score(self.X_test, self.y_test))
 
     def notes(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""This package as a contestant: MLP.fit as a user calls it, with the threads it chooses by itself.
+"""This package as a competitor: MLP.fit as a user calls it, with the threads it chooses by itself.
 
 "first fits": a tiny net as it is trained before its architecture has been trained for so long that its program is
 written out.
@@ -10,24 +10,24 @@ import sys
 import time
 
 import numpy as np
-from suite.cases.training_case import Workload
+from suite.cases.training_case import TrainingCase
 
-from competitors import DEVICE, Training
+from competitors import DEVICE, TrainingImplementation
 
 
-class Contestant(Training):
+class Implementation(TrainingImplementation):
     def __init__(self, variant: str = ""):
         self.name, self.are_first = variant or "fastmlp", variant == "first fits"
 
-    def prepare(self, workload: Workload, threads: int | None) -> float:
+    def prepare(self, case: TrainingCase, threads: int | None) -> float:
         import fastmlp
         from fastmlp.kernels.cpu.unrolled import single_net_lookup
 
-        self.w = workload
+        self.w = case
         if self.are_first:
             single_net_lookup.MAKE_AFTER = single_net_lookup.LOAD_AFTER = sys.maxsize
         sgd, adam = fastmlp.SGD, fastmlp.Adam
-        self.optimizer = (sgd if workload.optimizer == "sgd" else adam)(learning_rate=workload.learning_rate)
+        self.optimizer = (sgd if case.optimizer == "sgd" else adam)(learning_rate=case.learning_rate)
         started = time.perf_counter()
         self.reset()
         self.run(1)

@@ -16,10 +16,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from suite.cases.training_case import Workload
+from suite.cases.training_case import TrainingCase
 from suite.flat_params import flatten, layers
 
-from competitors import Training, Unsupported
+from competitors import TrainingImplementation, Unsupported
 
 
 def products() -> str:
@@ -30,20 +30,20 @@ TINY = 8  # units in the widest layer
 UNROLLED = 4  # epochs of such a net in one turn of the loop
 
 
-def delta_of(workload: Workload, z, y, axis: int = 1):
+def delta_of(case: TrainingCase, z, y, axis: int = 1):
     """Derivative of the loss with respect to the logits; with axis 0, samples are in columns."""
     import jax
 
     n_samples = z.shape[1 - axis]
-    if workload.loss == "softmax_cross_entropy":
+    if case.loss == "softmax_cross_entropy":
         return (jax.nn.softmax(z, axis=axis) - y) / n_samples
-    if workload.loss == "squared_error" and workload.output_activation == "identity":
+    if case.loss == "squared_error" and case.output_activation == "identity":
         return 2 * (z - y) / z.size
     a = jax.nn.sigmoid(z)
-    return (a - y) / z.size * (2 * a * (1 - a) if workload.loss == "squared_error" else 1)
+    return (a - y) / z.size * (2 * a * (1 - a) if case.loss == "squared_error" else 1)
 
 
-def make_step(workload: Workload, is_tuned: bool):
+def make_step(case: TrainingCase, is_tuned: bool):
     """(loss, step): loss(params, X, y), step(state, X, y) -> state with state = (params, m, v, t).
 
     Tuned: `loss` has the right gradient but not the right value.
@@ -51,7 +51,7 @@ def make_step(workload: Workload, is_tuned: bool):
     import jax
     import jax.numpy as jnp
 
-    w = workload
+    w = case
     activation = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}[w.hidden_activation]
 
     def logits(params, X, product):
@@ -92,15 +92,15 @@ def make_step(workload: Workload, is_tuned: bool):
     return loss, step
 
 
-class Contestant(Training):
+class Implementation(TrainingImplementation):
     def __init__(self, variant: str):
         self.name, self.variant = f"jax {variant}", variant
 
-    def prepare(self, workload: Workload, threads: int) -> float:
+    def prepare(self, case: TrainingCase, threads: int) -> float:
         import jax
         import jax.numpy as jnp
 
-        self.w = w = workload
+        self.w = w = case
         if self.variant == "step" and w.n_steps == 1:
             raise Unsupported("an epoch is one batch: the forms with the loop inside are the better ones")
         self.is_transposed = self.variant == "tuned" and max(w.layer_sizes) > TINY

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from suite.cases.training_case import Workload
+from suite.cases.training_case import TrainingCase
 from suite.flat_params import flatten, layers
 
-from competitors import Training
+from competitors import TrainingImplementation
 
 FEW = 4  # batches
 SHORT = 1e8  # FLOP of a step
@@ -24,18 +24,18 @@ def products() -> str:
     return f"its backend's, {os.environ['KERAS_BACKEND']}"
 
 
-class Contestant(Training):
+class Implementation(TrainingImplementation):
     def __init__(self, variant: str):
         self.name, self.variant = f"keras {variant}", variant
 
-    def prepare(self, workload: Workload, threads: int) -> float:
+    def prepare(self, case: TrainingCase, threads: int) -> float:
         import keras
 
         if self.variant == "torch":
             import torch
 
             torch.set_num_threads(threads)
-        self.w = w = workload
+        self.w = w = case
         started = time.perf_counter()
         dense = [keras.layers.Dense(size, activation=w.hidden_activation) for size in w.layer_sizes[1:-1]]
         from_logits = w.loss != "squared_error"

@@ -1,4 +1,6 @@
-"""The contestants of kernels.py. A form is made with (work) and does `run(n)`; `result()` is what it wrote last.
+"""Competitors for suite/cases/kernels.py.
+
+A form is made with (case); `run(n)` does the case n times, and `result()` returns what was written last.
 
 One thread, arrays at hand, results written into an array that is there already where the library can do that.
 """
@@ -17,15 +19,15 @@ from competitors.numpy_adam import adam
 class Fastmlp:
     """The kernels' own helpers inside one compiled loop, on arrays that start on cache lines as the package's do."""
 
-    def __init__(self, work):
+    def __init__(self, case):
         from fastmlp.kernels.structs import aligned_zeros
 
-        self.work, self.zeros = work, partial(aligned_zeros, dtype=np.float32)
-        self.x = {name: self.zeros(x.shape) for name, x in work.inputs.items()}
-        for name, x in work.inputs.items():
+        self.case, self.zeros = case, partial(aligned_zeros, dtype=np.float32)
+        self.x = {name: self.zeros(x.shape) for name, x in case.inputs.items()}
+        for name, x in case.inputs.items():
             self.x[name][...] = x
         self.loop, self.arguments, self.out = {"product": self.product, "adam": self.adam}.get(
-            work.kind, self.elements
+            case.kind, self.elements
         )()
 
     def product(self):
@@ -37,8 +39,8 @@ class Fastmlp:
         from fastmlp.kernels.jit.decorators import OPTIONS
         from fastmlp.kernels.simd.load_store import offset
 
-        m, n, k = self.work.shape
-        transposed, lda = self.work.transposed, m if self.work.transposed else k
+        m, n, k = self.case.shape
+        transposed, lda = self.case.transposed, m if self.case.transposed else k
 
         @numba.njit(nogil=True, **OPTIONS)
         def loop(turns, a, b, c, scratch):
@@ -58,7 +60,7 @@ class Fastmlp:
         from fastmlp.kernels.simd import elementary
         from fastmlp.kernels.simd.load_store import load, store
 
-        function, lanes = getattr(elementary, self.work.kind), 16
+        function, lanes = getattr(elementary, self.case.kind), 16
 
         @numba.njit(nogil=True, **OPTIONS)
         def loop(turns, x, out):
@@ -77,7 +79,7 @@ class Fastmlp:
         from fastmlp.kernels.jit.decorators import OPTIONS
         from fastmlp.kernels.simd.load_store import offset
 
-        n, rule = self.work.shape[0], next(k for k, row in enumerate(RULES) if row.name == "adam")
+        n, rule = self.case.shape[0], next(k for k, row in enumerate(RULES) if row.name == "adam")
 
         @numba.njit(nogil=True, **OPTIONS)
         def loop(turns, p, g, s, h, one, zero, powers):
@@ -97,7 +99,7 @@ class Fastmlp:
         return loop, (*arguments, np.ones(2, np.float32)), p
 
     def reset(self):
-        if self.work.kind == "adam":
+        if self.case.kind == "adam":
             self.arguments[0][:] = self.x["p"]
             self.arguments[2][:] = 0
             self.arguments[-1][:] = 1
@@ -110,18 +112,18 @@ class Fastmlp:
 
 
 class Numpy:
-    def __init__(self, work):
-        self.work, x = work, work.inputs
+    def __init__(self, case):
+        self.case, x = case, case.inputs
         self.x = {name: value.copy() for name, value in x.items()}
         x = self.x
-        if work.kind == "product":
-            a, self.out = x["a"].T if work.transposed else x["a"], np.empty(work.shape[:2], np.float32)
+        if case.kind == "product":
+            a, self.out = x["a"].T if case.transposed else x["a"], np.empty(case.shape[:2], np.float32)
             self.call = lambda: np.dot(a, x["b"], out=self.out)
-        elif work.kind == "adam":
+        elif case.kind == "adam":
             self.out, self.t, self.scratch = x["p"], 0, np.empty_like(x["p"])
             self.call = self.adam
         else:
-            function, self.out = getattr(np, work.kind), np.empty_like(x["x"])
+            function, self.out = getattr(np, case.kind), np.empty_like(x["x"])
             self.call = lambda: function(x["x"], out=self.out)
 
     def adam(self):
@@ -129,8 +131,8 @@ class Numpy:
         adam(*(self.x[name] for name in "pgmv"), self.scratch, self.t, RATE)
 
     def reset(self):
-        if self.work.kind == "adam":
-            for name, value in self.work.inputs.items():
+        if self.case.kind == "adam":
+            for name, value in self.case.inputs.items():
                 self.x[name][:] = value
             self.t = 0
 
@@ -143,26 +145,26 @@ class Numpy:
 
 
 class Torch:
-    def __init__(self, work):
+    def __init__(self, case):
         import torch
 
         torch.set_num_threads(1)
-        self.work, self.torch = work, torch
-        self.x = {name: torch.from_numpy(value.copy()) for name, value in work.inputs.items()}
+        self.case, self.torch = case, torch
+        self.x = {name: torch.from_numpy(value.copy()) for name, value in case.inputs.items()}
         x = self.x
-        if work.kind == "product":
-            a, self.out = x["a"].T if work.transposed else x["a"], torch.empty(work.shape[:2])
+        if case.kind == "product":
+            a, self.out = x["a"].T if case.transposed else x["a"], torch.empty(case.shape[:2])
             self.call = lambda: torch.mm(a, x["b"], out=self.out)
-        elif work.kind == "adam":
+        elif case.kind == "adam":
             self.out = x["p"]
             self.call = lambda: self.optimizer.step()
         else:
-            function, self.out = getattr(torch, work.kind), torch.empty_like(x["x"])
+            function, self.out = getattr(torch, case.kind), torch.empty_like(x["x"])
             self.call = lambda: function(x["x"], out=self.out)
 
     def reset(self):
-        if self.work.kind == "adam":
-            self.x["p"].copy_(self.torch.from_numpy(self.work.inputs["p"]))
+        if self.case.kind == "adam":
+            self.x["p"].copy_(self.torch.from_numpy(self.case.inputs["p"]))
             self.x["p"].grad = self.x["g"]
             self.optimizer = self.torch.optim.Adam([self.x["p"].requires_grad_(False)], lr=RATE, fused=True)
 
@@ -180,22 +182,22 @@ class Jax:
     result is added to one of the inputs, so that XLA does not compute the same thing once for all turns.
     """
 
-    def __init__(self, work):
+    def __init__(self, case):
         import jax
         import jax.numpy as jnp
 
-        self.work, self.jax, lax = work, jax, jax.lax
-        x = {name: jnp.array(value) for name, value in work.inputs.items()}
-        if work.kind == "product":
-            function = (lambda a, b: a.T @ b) if work.transposed else (lambda a, b: a @ b)
-            inputs, shape = (x["a"], x["b"]), work.shape[:2]
-        elif work.kind == "adam":
+        self.case, self.jax, lax = case, jax, jax.lax
+        x = {name: jnp.array(value) for name, value in case.inputs.items()}
+        if case.kind == "product":
+            function = (lambda a, b: a.T @ b) if case.transposed else (lambda a, b: a @ b)
+            inputs, shape = (x["a"], x["b"]), case.shape[:2]
+        elif case.kind == "adam":
             g = x["g"]
             loop = lambda n, state: lax.fori_loop(0, n, lambda _, now: self.adam(now, g), state)
             self.step = jax.jit(loop, donate_argnums=1)
             return
         else:
-            function, inputs, shape = {"exp": jnp.exp, "tanh": jnp.tanh}[work.kind], (x["x"],), work.shape
+            function, inputs, shape = {"exp": jnp.exp, "tanh": jnp.tanh}[case.kind], (x["x"],), case.shape
 
         def turn(_, state):
             (first, *others), last = state
@@ -214,28 +216,28 @@ class Jax:
         return p - RATE * root / (1 - 0.9**t) * m / (v**0.5 + 1e-8 * root), m, v, t
 
     def reset(self):
-        if self.work.kind == "adam":
+        if self.case.kind == "adam":
             import jax.numpy as jnp
 
-            self.state = *(jnp.array(self.work.inputs[name]) for name in "pmv"), jnp.float32(0)
+            self.state = *(jnp.array(self.case.inputs[name]) for name in "pmv"), jnp.float32(0)
 
     def run(self, n):
         self.state = self.jax.block_until_ready(self.step(n, self.state))
 
     def result(self):
-        return np.asarray(self.state[0 if self.work.kind == "adam" else 1])
+        return np.asarray(self.state[0 if self.case.kind == "adam" else 1])
 
 
 FORMS = {"fastmlp": Fastmlp, "numpy": Numpy, "torch": Torch, "jax": Jax}
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str):
         self.name = variant
 
-    def prepare(self, work, threads: int) -> float:
+    def prepare(self, case, threads: int) -> float:
         started = time.perf_counter()
-        self.form = FORMS[self.name](work)
+        self.form = FORMS[self.name](case)
         self.form.reset()
         self.form.run(1)
         return time.perf_counter() - started
@@ -246,5 +248,5 @@ class Contestant:
     def run(self, n: int) -> None:
         self.form.run(n)
 
-    def answer(self, work) -> np.ndarray:
+    def answer(self, case) -> np.ndarray:
         return np.array(self.form.result())

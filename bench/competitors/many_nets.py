@@ -1,7 +1,8 @@
-"""The contestants of populations.py: many nets of one architecture on XOR, full batch, mean squared error.
+"""Competitors for suite/cases/populations.py: many nets of one architecture on XOR, full batch, mean squared error.
 
 A form is Form(layer_sizes, hidden_activation, optimizer, start) with run(n_epochs) -> params (n_nets, n_params); it
-starts from `start` at each run. Those of the peers are in many_nets_jax.py, many_nets_torch.py and many_nets_numpy.py.
+starts from `start` at each run. The other libraries' forms are in many_nets_jax.py, many_nets_torch.py
+and many_nets_numpy.py.
 Adam is that of its paper, epsilon 1e-8 after the correction; Quickprop and Rprop are Fahlman's and iRprop+.
 """
 
@@ -57,24 +58,24 @@ FORMS = {"fastmlp": Fastmlp, "own stopping": Stopping, "own rates": Rates}
 
 
 def form_of(name: str):
-    """Those of the peers are imported by who uses them: none needs the other libraries."""
+    """Other libraries' forms are imported on use, so that each process loads only the library it measures."""
     if name in FORMS:
         return FORMS[name]
     library, form = name.split()
     return getattr(import_module(f"competitors.many_nets_{library}"), form.capitalize())
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str):
         self.name, self.form_of = variant, form_of(variant)
 
-    def prepare(self, work, threads: int | None) -> float:
+    def prepare(self, case, threads: int | None) -> float:
         if self.name.startswith("torch"):
             import torch
 
             torch.set_num_threads(threads)
         started = time.perf_counter()
-        self.form = self.form_of(work.layer_sizes, work.activation, work.optimizer, work.start)
+        self.form = self.form_of(case.layer_sizes, case.activation, case.optimizer, case.start)
         self.run(1)
         return time.perf_counter() - started
 
@@ -84,5 +85,5 @@ class Contestant:
     def run(self, n_epochs: int) -> None:
         self.params = self.form.run(n_epochs)
 
-    def answer(self, work) -> np.ndarray:
+    def answer(self, case) -> np.ndarray:
         return np.asarray(self.params)

@@ -1,4 +1,4 @@
-"""Adam in NumPy, every operation in place: what its contestants of training, populations and kernels share."""
+"""Adam in NumPy, every operation in place: what its competitors of training, populations and kernels share."""
 
 from __future__ import annotations
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from suite.cases.training_case import Workload
+from suite.cases.training_case import TrainingCase
 from suite.flat_params import layers
 
-from competitors import Training
+from competitors import TrainingImplementation
 from competitors.numpy_adam import adam
 
 
-class Contestant(Training):
+class Implementation(TrainingImplementation):
     def __init__(self, variant: str = ""):
         self.name = "numpy"
 
-    def prepare(self, workload: Workload, threads: int) -> float:
+    def prepare(self, case: TrainingCase, threads: int) -> float:
         started = time.perf_counter()
-        self.w = w = workload
+        self.w = w = case
         n = w.batch_size
         self.p = np.empty(w.n_params, np.float32)
         self.g, self.m, self.v, self.scratch = (np.zeros_like(self.p) for _ in range(4))

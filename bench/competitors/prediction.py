@@ -1,4 +1,6 @@
-"""The contestants of prediction.py. A form is made with (work, threads) and answers `predict()`, all rows in one call.
+"""Competitors for suite/cases/prediction.py.
+
+A form is made with (case, threads); `predict()` returns the outputs of all rows, in one call.
 
 Each gets its rows as its users have them at hand: NumPy arrays for those that take NumPy, tensors for PyTorch.
 """
@@ -14,12 +16,12 @@ from competitors import DEVICE
 
 
 class Fastmlp:
-    def __init__(self, work, threads):
+    def __init__(self, case, threads):
         import fastmlp
 
-        self.net = fastmlp.MLP(work.net.layer_sizes, loss="softmax_cross_entropy", random_state=0, device=DEVICE)
-        self.net.params[:] = work.net.start
-        self.X = work.net.X
+        self.net = fastmlp.MLP(case.net.layer_sizes, loss="softmax_cross_entropy", random_state=0, device=DEVICE)
+        self.net.params[:] = case.net.start
+        self.X = case.net.X
 
     def predict(self):
         return self.net.predict(self.X)
@@ -28,9 +30,9 @@ class Fastmlp:
 class Numpy:
     """Every layer in place."""
 
-    def __init__(self, work, threads):
-        self.net, self.X = layers(work.net.start, work.net.layer_sizes), work.net.X
-        self.a = [np.empty((len(self.X), o), np.float32) for _, o in work.net.shapes]
+    def __init__(self, case, threads):
+        self.net, self.X = layers(case.net.start, case.net.layer_sizes), case.net.X
+        self.a = [np.empty((len(self.X), o), np.float32) for _, o in case.net.shapes]
 
     def predict(self):
         a = self.X
@@ -49,17 +51,17 @@ class Numpy:
 class Sklearn:
     """predict_proba of a classifier whose weights are set."""
 
-    def __init__(self, work, threads):
+    def __init__(self, case, threads):
         import warnings
 
         from sklearn.neural_network import MLPClassifier
 
         warnings.filterwarnings("ignore")  # that one epoch does not converge
-        self.net, self.X = MLPClassifier(work.net.layer_sizes[1:-1], max_iter=1, random_state=0), work.net.X
+        self.net, self.X = MLPClassifier(case.net.layer_sizes[1:-1], max_iter=1, random_state=0), case.net.X
         rng = np.random.default_rng(0)
-        n = 10 * work.net.layer_sizes[-1]
-        self.net.fit(rng.random((n, work.net.layer_sizes[0]), np.float32), np.arange(n) % work.net.layer_sizes[-1])
-        pairs = layers(work.net.start, work.net.layer_sizes)
+        n = 10 * case.net.layer_sizes[-1]
+        self.net.fit(rng.random((n, case.net.layer_sizes[0]), np.float32), np.arange(n) % case.net.layer_sizes[-1])
+        pairs = layers(case.net.start, case.net.layer_sizes)
         self.net.coefs_, self.net.intercepts_ = [W for W, _ in pairs], [b for _, b in pairs]
 
     def predict(self):
@@ -69,19 +71,19 @@ class Sklearn:
 class TorchEager:
     """nn.Sequential in inference mode."""
 
-    def __init__(self, work, threads):
+    def __init__(self, case, threads):
         import torch
 
         torch.set_num_threads(threads)
         parts = []
-        for W, b in layers(work.net.start, work.net.layer_sizes):
+        for W, b in layers(case.net.start, case.net.layer_sizes):
             linear = torch.nn.Linear(*W.shape)
             with torch.no_grad():
                 linear.weight.copy_(torch.from_numpy(W).T)
                 linear.bias.copy_(torch.from_numpy(b))
             parts += [linear, torch.nn.ReLU()]
         self.model = torch.nn.Sequential(*parts[:-1], torch.nn.Softmax(dim=1)).to(DEVICE).eval()
-        self.X, self.torch = torch.from_numpy(work.net.X).to(DEVICE), torch
+        self.X, self.torch = torch.from_numpy(case.net.X).to(DEVICE), torch
 
     def predict(self):
         with self.torch.inference_mode():
@@ -89,16 +91,16 @@ class TorchEager:
 
 
 class TorchCompiled(TorchEager):
-    def __init__(self, work, threads):
-        super().__init__(work, threads)
+    def __init__(self, case, threads):
+        super().__init__(case, threads)
         self.model = self.torch.compile(self.model, fullgraph=True, dynamic=False)
 
 
 class TorchTraced(TorchEager):
     """A traced and frozen graph, which calls into Python no more."""
 
-    def __init__(self, work, threads):
-        super().__init__(work, threads)
+    def __init__(self, case, threads):
+        super().__init__(case, threads)
         with self.torch.inference_mode():
             self.model = self.torch.jit.freeze(self.torch.jit.trace(self.model, self.X))
             for _ in range(3):  # it optimises itself at its first calls
@@ -110,19 +112,19 @@ class Jax:
     are on the device. A call of a small net runs in the thread that asks, which needs no other one to wake up.
     """
 
-    def __init__(self, work, threads):
+    def __init__(self, case, threads):
         import jax
         import jax.numpy as jnp
 
         jax.config.update("jax_cpu_enable_async_dispatch", False)
-        net = [(jnp.array(W), jnp.array(b)) for W, b in layers(work.net.start, work.net.layer_sizes)]
+        net = [(jnp.array(W), jnp.array(b)) for W, b in layers(case.net.start, case.net.layer_sizes)]
 
         def forward(X):
             for k, (W, b) in enumerate(net):
                 X = (jax.nn.relu(X) if k else X) @ W + b
             return jax.nn.softmax(X, axis=1)
 
-        self.X = jnp.array(work.net.X)
+        self.X = jnp.array(case.net.X)
         self.forward = jax.jit(forward)
 
     def predict(self):
@@ -132,15 +134,15 @@ class Jax:
 class Keras:
     """`predict_on_batch`, the quick way into a compiled model, in batches where the rows are many."""
 
-    def __init__(self, work, threads):
+    def __init__(self, case, threads):
         import keras
 
-        dense = [keras.layers.Dense(size, activation="relu") for size in work.net.layer_sizes[1:-1]]
-        last = keras.layers.Dense(work.net.layer_sizes[-1], activation="softmax")
-        self.model = keras.Sequential([keras.Input((work.net.layer_sizes[0],)), *dense, last])
+        dense = [keras.layers.Dense(size, activation="relu") for size in case.net.layer_sizes[1:-1]]
+        last = keras.layers.Dense(case.net.layer_sizes[-1], activation="softmax")
+        self.model = keras.Sequential([keras.Input((case.net.layer_sizes[0],)), *dense, last])
         self.model.compile(jit_compile=True)
-        self.model.set_weights([x for pair in layers(work.net.start, work.net.layer_sizes) for x in pair])
-        self.X = work.net.X
+        self.model.set_weights([x for pair in layers(case.net.start, case.net.layer_sizes) for x in pair])
+        self.X = case.net.X
 
     def predict(self):
         return self.model.predict_on_batch(self.X)
@@ -152,13 +154,13 @@ FORMS = {
 }  # fmt: skip
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str):
         self.name = variant
 
-    def prepare(self, work, threads: int | None) -> float:
+    def prepare(self, case, threads: int | None) -> float:
         started = time.perf_counter()
-        self.form = FORMS[self.name](work, threads)
+        self.form = FORMS[self.name](case, threads)
         self.form.predict()
         return time.perf_counter() - started
 
@@ -170,5 +172,5 @@ class Contestant:
         for _ in range(n):
             self.out = predict()
 
-    def answer(self, work) -> np.ndarray:
+    def answer(self, case) -> np.ndarray:
         return np.asarray(self.out)

@@ -10,21 +10,21 @@ import time
 import warnings
 
 import numpy as np
-from suite.cases.training_case import Workload
+from suite.cases.training_case import TrainingCase
 from suite.flat_params import flatten, layers
 
-from competitors import Training, Unsupported
+from competitors import TrainingImplementation, Unsupported
 
 
-class Contestant(Training):
+class Implementation(TrainingImplementation):
     def __init__(self, variant: str = ""):
         self.name = "sklearn"
 
-    def prepare(self, workload: Workload, threads: int) -> float:
+    def prepare(self, case: TrainingCase, threads: int) -> float:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         warnings.filterwarnings("ignore")  # that max_iter was reached is the plan
-        self.w = w = workload
+        self.w = w = case
         if w.loss == "squared_error" and w.output_activation != "identity":
             raise Unsupported("no squared error behind a sigmoid output")
         if w.output_activation == "softmax" and w.layer_sizes[-1] == 2:

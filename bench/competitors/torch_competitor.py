@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import time
 
-from suite.cases.training_case import Workload
+from suite.cases.training_case import TrainingCase
 from suite.flat_params import flatten, layers
 
-from competitors import DEVICE, Training
+from competitors import DEVICE, TrainingImplementation
 
 # Epochs in one graph where an epoch is one step; more compile longer and gain little. Adam's graph is far larger.
 UNROLLED_EPOCHS = {"sgd": 20, "adam": 8}
@@ -34,25 +34,25 @@ def wait() -> None:
         torch.cuda.synchronize()
 
 
-def loss_function(workload: Workload):
+def loss_function(case: TrainingCase):
     """(logits, targets) -> loss."""
     import torch.nn.functional as F
 
-    if workload.loss == "softmax_cross_entropy":
+    if case.loss == "softmax_cross_entropy":
         return F.cross_entropy
-    if workload.loss == "binary_cross_entropy":
+    if case.loss == "binary_cross_entropy":
         return F.binary_cross_entropy_with_logits
-    if workload.output_activation == "sigmoid":
+    if case.output_activation == "sigmoid":
         return lambda z, y: F.mse_loss(z.sigmoid(), y)
     return F.mse_loss
 
 
-class Eager(Training):
-    def prepare(self, workload: Workload, threads: int) -> float:
+class Eager(TrainingImplementation):
+    def prepare(self, case: TrainingCase, threads: int) -> float:
         import torch
 
         torch.set_num_threads(threads)
-        self.w = w = workload
+        self.w = w = case
         self.X, self.y = torch.from_numpy(w.X).to(DEVICE), torch.from_numpy(w.y).to(DEVICE)
         self.batches = list(zip(self.X.split(w.batch_size), self.y.split(w.batch_size), strict=True))
         self.loss_of = loss_function(w)
@@ -97,12 +97,12 @@ class Eager(Training):
             return float(self.loss_of(self.model(torch.from_numpy(X).to(DEVICE)), torch.from_numpy(y).to(DEVICE)))
 
 
-class Compiled(Training):
-    def prepare(self, workload: Workload, threads: int) -> float:
+class Compiled(TrainingImplementation):
+    def prepare(self, case: TrainingCase, threads: int) -> float:
         import torch
 
         torch.set_num_threads(threads)
-        self.w = w = workload
+        self.w = w = case
         self.batches = list(
             zip(
                 torch.from_numpy(w.X).to(DEVICE).split(w.batch_size),
@@ -198,7 +198,7 @@ class Compiled(Training):
             return float(self.forward_loss(self.p, torch.from_numpy(X).to(DEVICE), torch.from_numpy(y).to(DEVICE)))
 
 
-def Contestant(variant: str):
-    contestant = {"eager": Eager, "compiled": Compiled}[variant]()
-    contestant.name = f"torch {variant}"
-    return contestant
+def Implementation(variant: str):
+    competitor = {"eager": Eager, "compiled": Compiled}[variant]()
+    competitor.name = f"torch {variant}"
+    return competitor

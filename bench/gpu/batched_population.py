@@ -1,7 +1,7 @@
 """A population of mid-sized nets on a GPU: ours, a batched product per layer in PyTorch, JAX's vmap of a scan.
 Relu nets with softmax cross-entropy and Adam, each net with an order of its own.
 
-Every contestant trains on given orders from the given start, so that two steps of it can be compared with float64 NumPy
+Every competitor trains on given orders from the given start, so that two steps of it can be compared with float64 NumPy
 before it is timed.
 """
 
@@ -23,13 +23,13 @@ RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 # direction of each gradient's sign, which rounded operands turn round where a gradient is small, and rounded sums where
 # it is next to nothing: correct float32 leads up to 0.01 away, where a unit is on for one sample and that one at 0.
 TOLERANCES = {"exact": 0.02, "tf32": 0.2, "bfloat16": 0.4, "float16": 0.2}
-Contestant = tuple[Callable[[], Any], Callable[[], Any], int, float]  # run, wait, runs a round, units a run
-Makers = dict[str, Callable[[], Contestant]]  # that verify what they make, and raise where it is wrong
+Competitor = tuple[Callable[[], Any], Callable[[], Any], int, float]  # run, wait, runs a round, units a run
+Makers = dict[str, Callable[[], Competitor]]  # that verify what they make, and raise where it is wrong
 
 
 @contextmanager
 def left_out_if_broken(name: str, left_out: dict[str, str]) -> Iterator[None]:
-    """A peer that breaks inside, or gives wrong numbers, is not timed, and its row says why; ours is all the same."""
+    """A competitor that fails inside, or gives wrong numbers, is left out with the reason, and the run goes on."""
     try:
         yield
     except Exception as error:
@@ -229,10 +229,10 @@ def _length(parts: list[tuple[Any, Any]], which: int) -> float:
     return float(np.sqrt(sum((pair[which] ** 2).sum() for pair in parts)))
 
 
-def contestants(
+def make_competitors(
     cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, n_batches: int, epochs: int
-) -> tuple[dict[str, Contestant], Makers, dict[str, str], Callable[[int], Any]]:
-    """Ours, verified; the peers'; notes; our fit of so many epochs."""
+) -> tuple[dict[str, Competitor], Makers, dict[str, str], Callable[[int], Any]]:
+    """Ours, verified; the competitors'; notes; our fit of so many epochs."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(batch * n_batches, sizes[0])).astype(np.float32)
     y = rng.integers(sizes[-1], size=len(X))
@@ -245,16 +245,16 @@ def contestants(
     found = ways(ours.run, epochs, "batched_gemm")
     wait = cupy.cuda.get_current_stream().synchronize
 
-    def torch(name: str) -> Contestant:
+    def torch(name: str) -> Competitor:
         import torch
 
-        peer = Torch(sizes, start, X, y)
+        competitor = Torch(sizes, start, X, y)
         if name.endswith("compiled"):
-            peer.compile()
-        verify(name, peer.steps(orders))
-        return lambda: peer.epoch(batch), torch.cuda.synchronize, 1, n_batches
+            competitor.compile()
+        verify(name, competitor.steps(orders))
+        return lambda: competitor.epoch(batch), torch.cuda.synchronize, 1, n_batches
 
-    def jax() -> Contestant:
+    def jax() -> Competitor:
         import jax
 
         assert jax.default_backend() != "cpu", "it finds no card"
@@ -262,10 +262,10 @@ def contestants(
         verify("JAX vmap + scan", net.steps(orders))
         return lambda: net.epoch(batch), net.wait, 1, n_batches
 
-    peers: Makers = {
+    makers: Makers = {
         "PyTorch baddbmm": lambda: torch("PyTorch baddbmm"),
         "JAX vmap + scan": jax,
         "PyTorch compiled": lambda: torch("PyTorch compiled"),
     }
     timed = {name: (run, wait, 1, n * n_batches) for name, (run, n) in found.items()}
-    return timed, peers, graphs_of_ways(found), ours.run
+    return timed, makers, graphs_of_ways(found), ours.run

@@ -1,7 +1,7 @@
-"""The workloads of bench/gpu/run.py: ours, the peers' and the card's limit, verified and then timed in turns.
+"""The cases of bench/gpu/run.py: fastmlp, its competitors and the GPU's limit, verified and then timed in turns.
 
-A row of results: unit, times {name: a number per round}, left_out {name: why}, pending {peer that is still to come:
-its state}, notes {of what: text}, limit, target. It is given to `keep` whenever there is more of it.
+A row of results: unit, times {name: a number per round}, left_out {name: why}, pending {competitor still to come: its
+state}, notes {name: text}, limit, target. `keep` is called with the row whenever there is more of it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import numpy as np
 
 import fastmlp
 import fastmlp.execution.dispatch
-from gpu import batched_population, competitors
-from gpu.batched_population import Contestant, Makers, left_out_if_broken
+from gpu import batched_population
+from gpu.batched_population import Competitor, Makers, left_out_if_broken
+from gpu.competitors import makers as single_net_makers
 from gpu.launch_modes import graphs_of, graphs_of_ways, ways
 from gpu.limits import bare_products, bare_products_of_nets, median_time
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
 CHECKED_EPOCHS = 20
-PEER_EPOCHS = 500  # of a run of JAX, which leaves everything on the card
+JAX_EPOCHS = 500  # of a run of JAX, which leaves everything on the card
 OPERATIONS_221 = 293  # multiply-adds and their like of a net and epoch (bench/LOG.md)
 LIMIT = "bare products"
 LIMIT_RUNS = 5  # of it in a round: many steps, so that waiting for the last one does not count
@@ -39,19 +40,19 @@ def nobody(row: dict[str, Any]) -> None:
 
 
 def timed(
-    ours: dict[str, Contestant], peers: Makers, rounds: int, keep: Keep = nobody, limit: float | None = None,
+    ours: dict[str, Competitor], makers: Makers, rounds: int, keep: Keep = nobody, limit: float | None = None,
     notes: dict[str, str] | None = None, **facts: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """A row, times in microseconds a unit.
 
-    First ours by itself, so that it is there whatever becomes of the peers, most of whose time goes into compiling;
-    then each peer as it comes; then all in turns, in place of those. A peer that breaks while it is made or warms up is
-    left out; ours may not.
+    First fastmlp alone, so that its times are there whatever becomes of the competitors, most of whose time goes into
+    compiling; then each competitor as it gets ready; then all in turns, which replaces the times so far. A competitor
+    that fails while it is made or warms up is left out; fastmlp must not fail.
 
-    limit : None where it is the contestant LIMIT of ours
+    limit : None where it is the competitor LIMIT of ours
     """
     row: dict[str, Any] = {
-        **facts, "times": {}, "left_out": {}, "pending": dict.fromkeys(peers, "not reached"),
+        **facts, "times": {}, "left_out": {}, "pending": dict.fromkeys(makers, "not reached"),
         "notes": {**(notes or {}), "rounds": NOT_IN_TURNS},
     }  # fmt: skip
 
@@ -62,23 +63,23 @@ def timed(
             row["limit"] = limit
         keep({**row, "times": {name: times for name, times in row["times"].items() if name != LIMIT}})
 
-    for contestant in ours.values():
-        warm_up(contestant)
+    for competitor in ours.values():
+        warm_up(competitor)
     for row["times"] in in_turns(ours, FIRST_ROUNDS):
         say()
-    contestants = dict(ours)
-    for name, make in peers.items():
+    competitors = dict(ours)
+    for name, make in makers.items():
         row["pending"][name] = "not ready"
         say()
         with left_out_if_broken(name, row["left_out"]):
-            peer = make()
-            warm_up(peer)
-            *_, found = in_turns({name: peer}, FIRST_ROUNDS)
+            competitor = make()
+            warm_up(competitor)
+            *_, found = in_turns({name: competitor}, FIRST_ROUNDS)
             row["times"] |= found
-            contestants[name] = peer
+            competitors[name] = competitor
         del row["pending"][name]
         say()
-    for found in in_turns(contestants, rounds):
+    for found in in_turns(competitors, rounds):
         if len(found["fastmlp"]) >= min(rounds, FIRST_ROUNDS):
             row["times"] = found
             row["notes"].pop("rounds", None)
@@ -87,17 +88,17 @@ def timed(
     return row
 
 
-def warm_up(contestant: Contestant) -> None:
+def warm_up(competitor: Competitor) -> None:
     """Compiles."""
-    run, wait, n, _ = contestant
+    run, wait, n, _ = competitor
     median_time(run, wait, max(1, n // 4))
 
 
-def in_turns(contestants: dict[str, Contestant], rounds: int) -> Iterator[dict[str, list[float]]]:
+def in_turns(competitors: dict[str, Competitor], rounds: int) -> Iterator[dict[str, list[float]]]:
     """After each round {name: microseconds a unit, a number per round}."""
-    found: dict[str, list[float]] = {name: [] for name in contestants}
+    found: dict[str, list[float]] = {name: [] for name in competitors}
     for _ in range(rounds):
-        for name, (run, wait, n, units) in contestants.items():
+        for name, (run, wait, n, units) in competitors.items():
             found[name].append(1e6 * median_time(run, wait, n) / units)
         yield found
 
@@ -126,11 +127,11 @@ def population(
     pop.params = start
     wait = wait_of(cupy)
 
-    def jax() -> Contestant:
+    def jax() -> Competitor:
         checked = jax_population(start[:50], CHECKED_EPOCHS)
         checked[0]()
         check_population("JAX", checked[2](), start)
-        return *jax_population(start, PEER_EPOCHS)[:2], 1, n_nets * PEER_EPOCHS
+        return *jax_population(start, JAX_EPOCHS)[:2], 1, n_nets * JAX_EPOCHS
 
     return timed(
         {"fastmlp": (lambda: fit(epochs), wait, 1, n_nets * epochs)}, {"JAX vmap + scan": jax}, rounds, keep,
@@ -179,16 +180,16 @@ def nets_in_steps(
     keep: Keep = nobody,
 ) -> dict[str, Any]:  # fmt: skip
     """Mid-sized nets that take each step together; the limit is the bare products of such a step."""
-    ours, peers, notes, fit = batched_population.contestants(cupy, sizes, n_nets, batch, n_batches, epochs)
+    ours, makers, notes, fit = batched_population.make_competitors(cupy, sizes, n_nets, batch, n_batches, epochs)
     wait = wait_of(cupy)
     ours[LIMIT], said = limit_of(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
     notes |= said | set_up_of(fit, wait, epochs)
     unit, target = "us per step of all nets", "ahead of PyTorch and JAX"
-    return timed(ours, peers, rounds, keep, notes=notes, unit=unit, target=target)
+    return timed(ours, makers, rounds, keep, notes=notes, unit=unit, target=target)
 
 
-def limit_of(products: tuple[Callable[[], None], int], wait: Callable[[], None]) -> tuple[Contestant, dict[str, str]]:
-    """The contestant, and a note on whether its steps are replayed. products : (run, steps of a run)"""
+def limit_of(products: tuple[Callable[[], None], int], wait: Callable[[], None]) -> tuple[Competitor, dict[str, str]]:
+    """The competitor, and a note on whether its steps are replayed. products : (run, steps of a run)"""
     run, n_steps = products
     return (run, wait, LIMIT_RUNS, n_steps), {f"graphs of {LIMIT}": graphs_of(run)}
 
@@ -201,7 +202,7 @@ def single(
     cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, epochs: int, precision: str, target: str,
     rounds: int, keep: Keep = nobody,
 ) -> dict[str, Any]:  # fmt: skip
-    """A relu net with softmax cross-entropy and Adam; ours, the peers' and the bare products of its step.
+    """A relu net with softmax cross-entropy and Adam; ours, the competitors' and the bare products of its step.
 
     epochs : of one fit of ours, so that what it does once, such as recording its graphs, is a small part of it
     """
@@ -220,13 +221,13 @@ def single(
     fit = lambda n: net.fit(Xd, yd, epochs=n, batch_size=batch, optimizer="adam", verbose=0)
     found = ways(fit, epochs, fastmlp.execution.dispatch.choose_device_family(net.network, batch, precision, net.dtype))
     notes = graphs_of_ways(found) | set_up_of(fit, wait, epochs)
-    contestants: dict[str, Contestant] = {
+    competitors: dict[str, Competitor] = {
         name: (run, wait, 1, n_epochs * n_batches) for name, (run, n_epochs) in found.items()
     }  # fmt: skip
-    contestants[LIMIT], said = limit_of(bare_products(cupy, sizes, batch, precision), wait)
+    competitors[LIMIT], said = limit_of(bare_products(cupy, sizes, batch, precision), wait)
     notes |= said
-    peers = competitors.makers(sizes, exact.params, X, y, batch, precision)
-    return timed(contestants, peers, rounds, keep, notes=notes, unit="us per step", target=target)
+    makers = single_net_makers(sizes, exact.params, X, y, batch, precision)
+    return timed(competitors, makers, rounds, keep, notes=notes, unit="us per step", target=target)
 
 
 LARGE, DIGITS, NARROW, MANY = (784, 512, 512, 10), (64, 64, 32, 10), (64, 64, 64, 64, 64, 16), (64, 128, 64, 10)
@@ -240,7 +241,7 @@ SINGLES: dict[str, tuple] = {
 }
 
 
-def workloads(
+def case_builders(
     cupy: Any, quick: bool, multiply_adds: float, keep: Keep = nobody
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """By name, the most important first."""

@@ -1,6 +1,6 @@
-"""The peers of bench/gpu/run.py's single nets: PyTorch eager, compiled, and with its whole step as one CUDA graph; JAX.
+"""Competitors for single nets on a GPU: PyTorch eager, compiled, with its whole step as one CUDA graph, and JAX.
 
-Each starts from given parameters and can train on given batches, so that two steps of it are compared with float64
+Each starts from given parameters and can train on given batches, so that two of its steps are compared with float64
 NumPy before it is timed.
 """
 
@@ -17,7 +17,7 @@ from gpu.batched_population import (
     BETA2,
     EPSILON,
     RATE,
-    Contestant,
+    Competitor,
     Makers,
     check,
     fail_when_left_uncompiled,
@@ -163,20 +163,20 @@ class Jax:
 def makers(
     sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, batch: int, precision: str
 ) -> Makers:
-    """{name: what makes and verifies this contestant, an epoch a run}; those that take longest to compile are last."""
+    """{name: what makes and verifies this competitor, an epoch a run}; those that take longest to compile are last."""
     batches = np.arange(2 * batch).reshape(2, batch)
     expected = numpy_steps(start[None], sizes, X, y, batches[:, None])
 
-    def make(name: str) -> Contestant:
-        peer = Jax(sizes, start, X, y, precision) if name == "JAX" else Torch(sizes, start, X, y, precision)
+    def make(name: str) -> Competitor:
+        competitor = Jax(sizes, start, X, y, precision) if name == "JAX" else Torch(sizes, start, X, y, precision)
         if name == "JAX":
-            assert peer.jax.default_backend() != "cpu", "it finds no card"
+            assert competitor.jax.default_backend() != "cpu", "it finds no card"
         elif name.endswith("captured"):
-            peer.capture(batch, "compiled" in name)
+            competitor.capture(batch, "compiled" in name)
         elif name.endswith("compiled"):
-            peer.compile()
-        check(name, peer.steps(batches)[None], expected, start[None], sizes, precision)
-        return lambda: peer.epoch(batch), peer.wait, 1, len(X) // batch
+            competitor.compile()
+        check(name, competitor.steps(batches)[None], expected, start[None], sizes, precision)
+        return lambda: competitor.epoch(batch), competitor.wait, 1, len(X) // batch
 
     names = "PyTorch eager", "PyTorch captured", "JAX", "PyTorch compiled", "PyTorch compiled and captured"
     return {name: partial(make, name) for name in names}

@@ -1,22 +1,21 @@
-"""What the CUDA backend does on a real card: its tests, then ours against the peers and against the card's own limits.
+"""The CUDA backend on a real GPU: its tests, then fastmlp beside its competitors and the GPU's own limits.
 
     python bench/gpu/run.py [--quick] [--no-tests] [--output FOLDER]
 
-One command of at most eight minutes that needs this repository, NumPy, Numba and CuPy, and takes PyTorch and JAX where
-they are there; nothing has to be installed. Prints a table, and writes it and a JSON file under bench/results/, named
-after the card, as it goes.
+One command of at most eight minutes. It needs this repository, NumPy, Numba and CuPy, and uses PyTorch and JAX if they
+are installed. It prints a table, and writes it and a JSON file to bench/results/, named after the GPU, as it goes.
 
-What is timed is verified first, ours and the peers: against float64 NumPy, and of single nets our gradient against the
-CPU's. Each workload has a process of its own, which is stopped when its share of the time is over. Ours and the limit
-are timed and saved first, so that a peer that compiles for too long, or takes its process with it, costs its own figure
-only; a peer that has none has a line that says why, and so has a workload that has none.
-Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the
-end of each round of many steps. Ours is measured as it is and with every step launched kernel by kernel instead of
-replayed as a graph, a small net also layer by layer, so that the overhead of launches shows; notes say whether graphs
-were used, and how much of a fit its set-up is. The limits: copies for bandwidth, bare cuBLAS products of the same
-precision for a step, replayed as graphs too, and for populations the card's arithmetic: multiply-adds and what takes
-their place (an exponential and a division counted as 16 of them), at the rate of a kernel of nothing but
-multiply-adds.
+Every competitor is verified before it is timed, against float64 NumPy; for single nets fastmlp's gradient is compared
+with the CPU's. Each case has a process of its own, which is stopped when its share of the time is over. fastmlp and the
+limit are timed and saved first, so that a competitor that compiles for too long, or crashes, costs its own figure only.
+A competitor or case without a figure has a line with the reason.
+
+Times are medians of interleaved rounds, in microseconds a step (an epoch for populations), synchronised at the end of
+each round of many steps. fastmlp is also measured with every step launched kernel by kernel instead of replayed as a
+CUDA graph, and a small net layer by layer, which shows the overhead of launches; notes say whether graphs were used,
+and how much of a fit its set-up is. The limits: copies for bandwidth, bare cuBLAS products of the same precision for a
+step, replayed as graphs, and for populations the GPU's arithmetic: multiply-adds and what takes their place (an
+exponential and a division counted as 16 of them), at the rate of a kernel of nothing but multiply-adds.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 8
 ONE_PROCESS = 3  # cudaComputeModeExclusiveProcess: a card that refuses a second process while one uses it
 # Of the time that is left, what each step may have beside those that come after it; what it leaves is theirs.
 SHARES = {"limits": 2, "population 2-2-1, XOR": 1, "thresholds": 4}
-SHARE, START_SECONDS = 2, 60.0  # of other workloads; for looking at the card at all
+SHARE, START_SECONDS = 2, 60.0  # of other cases; for looking at the card at all
 
 import fastmlp  # noqa: E402
 from fastmlp.commands import measure_gpu  # noqa: E402
@@ -66,21 +65,21 @@ from gpu import cases  # noqa: E402
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = ["| work | unit | contestant | median | spread | to the limit | ours is faster by | target |",
+    lines = ["| case | unit | competitor | median | spread | to the limit | ours is faster by | target |",
              "|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for work, row in results["workloads"].items():
+    for case, row in results["workloads"].items():
         if "error" in row:
-            lines.append(f"| {work} | {row['error']} | | | | | | |")
+            lines.append(f"| {case} | {row['error']} | | | | | | |")
             continue
         medians = {name: float(np.median(times)) for name, times in row["times"].items()}
         for name, value in medians.items():
             low, high = min(row["times"][name]), max(row["times"][name])
             lines.append(
-                f"| {work} | {row['unit']} | {name} | {value:.4g} | {low:.3g} to {high:.3g} | "
+                f"| {case} | {row['unit']} | {name} | {value:.4g} | {low:.3g} to {high:.3g} | "
                 f"{value / row['limit']:.2f} | {value / medians['fastmlp']:.2f} | {row['target']} |"
             )
         said = {name: f"left out: {why}" for name, why in row["left_out"].items()} | row.get("notes", {})
-        lines += [f"| {work} | | {name} | {text.replace('|', '/')} | | | | |" for name, text in said.items()]
+        lines += [f"| {case} | | {name} | {text.replace('|', '/')} | | | | |" for name, text in said.items()]
     return "\n".join(lines)
 
 
@@ -196,7 +195,7 @@ def measure(name: str, quick: bool, known: dict[str, Any], keep: cases.Keep) -> 
             warnings.simplefilter("always")
             text = str(measure_gpu.measure("cuda", rows.append))
         return {"text": text, "rows": rows, "warnings": [str(warning.message) for warning in said]}
-    return cases.workloads(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()
+    return cases.case_builders(cupy, quick, known.get("multiply-adds/s", float("nan")), keep)[name]()
 
 
 def cards() -> dict[str, Any]:
@@ -258,7 +257,7 @@ def run(quick: bool, no_tests: bool, output: Path) -> None:
     if not no_tests:
         results["tests"] = run_tests(60 * TEST_MINUTES, exclusive)
         print(f"tests: {results['tests']}", flush=True)
-    names = ["limits", *cases.workloads(None, quick, 0.0), "thresholds"]
+    names = ["limits", *cases.case_builders(None, quick, 0.0), "thresholds"]
     for k, name in enumerate(names):
         found = child(name, quick, share_of(names[k:], end - time.monotonic()), results["limits"])
         if name in ("limits", "thresholds"):

@@ -1,1 +1,1 @@
-"""What nobody should beat, as contestants: bare matrix products, arithmetic, memory."""
+"""What nobody should beat, as competitors: bare matrix products, arithmetic, memory."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
-from suite.thread_latency import seconds_to_meet
+from suite.thread_latency import barrier_latency
 
 from fastmlp.benchmarks.cpu_wakeup import Processors
 
@@ -32,7 +32,7 @@ def main(seconds: int) -> None:
         with processors.awake() as at_speed:
             waited = time.perf_counter() - began
             slowed = processors.first_look
-        meeting = seconds_to_meet() or 0.0
+        meeting = barrier_latency() or 0.0
         until = f"{1e3 * waited:.1f}" if at_speed else f"> {1e3 * waited:.0f}"
         print(f"{second:6} {slowed:7.2f} {until:>9} {1e9 * meeting:11.0f}", flush=True)
 

@@ -1,20 +1,19 @@
-"""What a work of the suite is, before anything is known of nets.
+"""A benchmark case: what is trained or predicted, on which data, and how a result is checked.
 
-A work is any object with
-    name, group, title, source    `source` says which data
-    unit                          what durations are per
-    n_units                       how many of them one `run(1)` of a contestant does
-    most_runs                     the runs of one job; slow contestants do fewer and are reported per unit
-    fewest_runs                   of a job, unless they take too long: those that share a set-up
-    done_once                     slow enough that its first run is the one that is compared
-    verify_runs                   the runs before a contestant's `answer` is compared
-    verification                  the same work, perhaps on less data, whose answer is compared
-    curve                         None, or {"name", "axis", "x"} for a point of a scaling picture
-    multiply_adds                 of one unit, for the arithmetic limit; 0 where nothing is counted
-    costs() -> {what: figure}     what one unit needs: FLOP, bytes, ...
-    thread_settings(cpus)         which numbers of threads are worth trying
-    quick()                       the same work, smaller
-    check(peer, answer)           {what: share it is off by}; raises Wrong
+Cases are objects of the classes in suite/cases/, which have these members:
+    name, group, title            title is for people, name for files and test ids
+    source                        the data, in words
+    unit                          what durations are per: "step", "epoch", "row", "call", ...
+    n_units                       units that one `run(1)` of a competitor does
+    most_runs, fewest_runs        runs in one timed job: slow competitors do fewer, down to fewest_runs
+    done_once                     True if a run is so slow that the first one is both checked and timed
+    verification, verify_runs     the case that is checked, perhaps on fewer data, and its number of runs
+    curve                         None, or {"name", "axis", "x"} for a point of a scaling plot
+    multiply_adds                 of one unit, for the arithmetic limit; 0 if they are not counted
+    costs() -> {name: number}     what one unit needs: FLOP, bytes, ...
+    thread_settings(cpus)         the numbers of threads worth trying
+    quick()                       the case on fewer data or with fewer runs
+    check(competitor, answer)     {name: relative error}; raises Wrong if one is too large
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from competitors import Peer
+from competitors import Competitor
 
 from fastmlp.benchmarks.machine import memory
 
-AT_A_TIME = 6  # contestants of a work that are in memory
+AT_A_TIME = 6  # competitors of a case that are in memory
 ONE_THREAD_BELOW = 5e5  # FLOP between two meetings of the threads: nobody gains from a second one (choose_threads.py)
 ONE_NEVER_FROM = 1e8  # nobody is faster with one than with all
 FEW_CPUS = 4  # up to which all processors or one are all there is to try
@@ -36,15 +35,15 @@ class Wrong(Exception):
     """Another result than the reference's."""
 
 
-class Entry(NamedTuple):
-    """One row of the table of works: all that is known before its data are loaded.
+class CaseEntry(NamedTuple):
+    """One row of the table of cases: all that is known before its data are loaded.
 
     largest : a point of a curve that takes too long for a full run: --largest measures those and nothing else
     """
 
     name: str
     group: str
-    peers: tuple[Peer, ...]
+    competitors: tuple[Competitor, ...]
     build: Callable[[], Any]
     in_quick: bool = False
     largest: bool = False
@@ -63,7 +62,7 @@ def thread_settings(flop: float, cpus: int) -> tuple[int, ...]:
 
 
 def fits(numbers: float) -> bool:
-    """Whether contestants that keep so many numbers each have room in this machine's memory, half of it, together."""
+    """Whether competitors that keep so many numbers each have room in this machine's memory, half of it, together."""
     return AT_A_TIME * 4 * numbers <= memory() / 2
 
 

@@ -1,10 +1,10 @@
-"""The table of all works, by name. `cd bench && python -m suite.case_table` prints it."""
+"""The table of all cases, by name. `cd bench && python -m suite.case_table` prints it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from suite.case import Entry
+from suite.case import CaseEntry
 from suite.cases import cold_start, estimators, kernels, populations, prediction, training
 
 ENTRIES = (
@@ -15,20 +15,20 @@ ENTRIES = (
     *cold_start.ENTRIES,
     *kernels.ENTRIES,
 )
-WORKS: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}
-assert len(WORKS) == len(ENTRIES), "two works have one name"
+CASES: dict[str, CaseEntry] = {entry.name: entry for entry in ENTRIES}
+assert len(CASES) == len(ENTRIES), "two cases have one name"
 
 
 def build(name: str, quick: bool = False) -> Any:
-    work = WORKS[name].build()
-    return work.quick() if quick else work
+    case = CASES[name].build()
+    return case.quick() if quick else case
 
 
 def main() -> None:
     for entry in ENTRIES:
-        work = entry.build()
-        costs = ", ".join(f"{value:.4g} {what}" for what, value in work.costs().items())
-        print(f"{entry.group:11} {work.name:22} {work.title}; per {work.unit}: {costs or '-'}; data: {work.source}")
+        case = entry.build()
+        costs = ", ".join(f"{value:.4g} {what}" for what, value in case.costs().items())
+        print(f"{entry.group:11} {case.name:22} {case.title}; per {case.unit}: {costs or '-'}; data: {case.source}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A clean environment: what all contestants of the suite have in common."""
+"""A clean environment: what all competitors of the suite have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The samples of the suite's works: real data where it is at hand, otherwise random classes of the same shape.
+"""The samples of the suite's cases: real data where it is at hand, otherwise random classes of the same shape.
 
 Digits come with scikit-learn, MNIST and covertype from the folder named by the environment variable FASTMLP_DATA
 (mnist/mnist.npz, covertype/covertype.npz). Every function returns (X, y, source).
@@ -19,7 +19,7 @@ def random_classes(seed: int, rows: int, features: int, classes: int, source: st
     """Classes that can be told apart, X about as large as pixels.
 
     Where inputs are all positive some units are active for one row only. Float32 may take that row or lose it, Adam
-    then moves all weights of the unit by a full step or by none, and honest contestants end 0.04 of their way apart.
+    then moves all weights of the unit by a full step or by none, and honest competitors end 0.04 of their way apart.
     With these X it was 0.003 at most: four seeds of the three large nets, four orders of summing.
     """
     rng = np.random.default_rng(seed)
@@ -35,7 +35,7 @@ def digits(rows: int = 1797) -> Samples:
     if package is None:
         return random_classes(4, rows, 64, 10, "random, the shape of digits")
     file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
-    if file.exists():  # importing scikit-learn takes seconds, and memory that would count as the contestant's
+    if file.exists():  # importing scikit-learn takes seconds, and memory that would count as the competitor's
         table = np.loadtxt(file, np.float32, delimiter=",", max_rows=rows, ndmin=2)
         X, y = table[:, :-1], table[:, -1]
     else:

@@ -1,9 +1,9 @@
-"""Where the contestants' processes come from: a process that has imported their libraries, and forks.
+"""Fork server: a process that imports each library once, then forks a worker for each measurement.
 
-Importing PyTorch, JAX or Keras takes longer than most works. A nursery does it once for all contestants with the same
-libraries and environment. Each of them begins as a copy of a process that has done nothing else: what it
-compiles, keeps and needs after that is its own. Where a fork is not safe (a card's driver, systems other than Linux)
-the nursery starts new processes instead.
+Importing PyTorch, JAX or Keras takes longer than most cases. Competitors with the same libraries and environment
+variables share one fork server. Each worker begins as a copy of a process that has imported them and done nothing else;
+what it compiles and keeps in memory is its own. Where a fork is not safe (with a GPU's driver, and on systems other
+than Linux) the fork server starts new processes instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 
-from competitors import Peer
+from competitors import Competitor
 
 from suite.compile_time import Compiled
 from suite.worker import Failed, Worker, load, serve
@@ -25,12 +25,14 @@ def may_fork(device: str) -> bool:
     return device == "cpu" and sys.platform == "linux"
 
 
-def nurse(connection, peer: Peer, forks: bool) -> None:
+def fork_server_main(connection, competitor: Competitor, forks: bool) -> None:
     """Answer each (connection of the new process, *arguments of `serve`) with its process number."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who pressed Ctrl-C ends this by closing the connection
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # after Ctrl-C the parent closes the connection, which ends this process
     if forks:
-        with suppress(Exception):  # what breaks here will say so in a contestant's process
-            load(peer)
+        with suppress(Exception):  # what breaks here will say so in a competitor's process
+            load(competitor)
     connection.send("ready")
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with suppress(EOFError):
@@ -57,32 +59,34 @@ def variables(values: dict[str, str]):
                 os.environ[name] = value
 
 
-class Nursery:
-    """`Nursery(peer, "cpu", folder).start(peer, 1, 2)` is a Worker; the peer may be any with the same `nursery_key`.
+class ForkServer:
+    """`ForkServer(competitor, "cpu", folder).start(competitor, 1, 2)` returns a Worker.
 
-    folder : of what libraries compile and keep, which had nothing in it when the run began
+    It can start every competitor that has the same `fork_server_key`.
+
+    folder : where libraries keep what they compile; empty when the run begins
     """
 
-    def __init__(self, peer: Peer, device: str, folder: str):
+    def __init__(self, competitor: Competitor, device: str, folder: str):
         environment = {"TORCHINDUCTOR_CACHE_DIR": os.path.join(folder, "torch")}
         if device == "cpu":
             environment["JAX_PLATFORMS"] = "cpu"  # where there is a card JAX would take it
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        with variables({**environment, **peer.environment, "FASTMLP_BENCH_DEVICE": device}):
-            self._process = context.Process(target=nurse, args=(theirs, peer, may_fork(device)))
+        with variables({**environment, **competitor.environment, "FASTMLP_BENCH_DEVICE": device}):
+            self._process = context.Process(target=fork_server_main, args=(theirs, competitor, may_fork(device)))
             self._process.start()
         theirs.close()
         self._is_ready = False
 
-    def start(self, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
+    def start(self, competitor: Competitor, threads: int | None, most_cpus: int) -> Worker:
         ours, theirs = multiprocessing.Pipe()
         try:
             self.wait()
-            self._connection.send((theirs, peer, threads, most_cpus))
+            self._connection.send((theirs, competitor, threads, most_cpus))
             process = self._connection.recv()
         except (EOFError, OSError):
-            raise Failed(f"importing {', '.join(peer.imports) or peer.module} ended the process") from None
+            raise Failed(f"importing {', '.join(competitor.imports) or competitor.module} ended the process") from None
         finally:
             theirs.close()
         return Worker(ours, process)
@@ -101,39 +105,39 @@ class Nursery:
             self._process.kill()
 
 
-def nursery_key(peer: Peer) -> tuple:
-    """Contestants with one key can have one nursery."""
-    loads = (peer.module, peer.variant) if peer.preloads else peer.imports
-    return loads, tuple(peer.environment.items())
+def fork_server_key(competitor: Competitor) -> tuple:
+    """Contestants with one key can have one fork server."""
+    loads = (competitor.module, competitor.variant) if competitor.preloads else competitor.imports
+    return loads, tuple(competitor.environment.items())
 
 
 class Pool:
-    """The workers of a work, and the nurseries of all of them so far.
+    """The workers of a case, and the fork servers of all of them so far.
 
     compiled : what has been found out about compiling this package's kernels
     """
 
     def __init__(self, device: str):
         self.device, self.compiled = device, Compiled()
-        self._nurseries: dict[tuple, Nursery] = {}
+        self._fork_servers: dict[tuple, ForkServer] = {}
         self._workers: list[Worker] = []
 
-    def make_ready(self, peers: Iterable[Peer]) -> None:
+    def make_ready(self, competitors: Iterable[Competitor]) -> None:
         """Import what these need, all at once and before anything is measured."""
-        nurseries = [self._nursery(peer) for peer in peers]
-        for nursery in nurseries:
+        servers = [self._fork_server(competitor) for competitor in competitors]
+        for server in servers:
             with suppress(EOFError, OSError):  # what has ended will say so when it is asked to start something
-                nursery.wait()
+                server.wait()
 
-    def start(self, peer: Peer, threads: int | None, most_cpus: int) -> Worker:
-        self._workers.append(self._nursery(peer).start(peer, threads, most_cpus))
+    def start(self, competitor: Competitor, threads: int | None, most_cpus: int) -> Worker:
+        self._workers.append(self._fork_server(competitor).start(competitor, threads, most_cpus))
         return self._workers[-1]
 
-    def _nursery(self, peer: Peer) -> Nursery:
-        key = nursery_key(peer)
-        if key not in self._nurseries:
-            self._nurseries[key] = Nursery(peer, self.device, self.compiled.folder)
-        return self._nurseries[key]
+    def _fork_server(self, competitor: Competitor) -> ForkServer:
+        key = fork_server_key(competitor)
+        if key not in self._fork_servers:
+            self._fork_servers[key] = ForkServer(competitor, self.device, self.compiled.folder)
+        return self._fork_servers[key]
 
     def end_workers(self) -> None:
         while self._workers:
@@ -141,7 +145,7 @@ class Pool:
 
     def close(self) -> None:
         self.end_workers()
-        for nursery in self._nurseries.values():
-            nursery.close()
-        self._nurseries.clear()
+        for server in self._fork_servers.values():
+            server.close()
+        self._fork_servers.clear()
         self.compiled.close()

@@ -1,6 +1,6 @@
 """Durations that were measured elsewhere, handed to pytest-benchmark.
 
-pytest-benchmark times one test after another, in its own process; this suite times all contestants of a work side by
+pytest-benchmark times one test after another, in its own process; this suite times all competitors of a case side by
 side, each in a process of its own. So a test's clock is one that a replayed series moves on, and pytest-benchmark's
 tables, files and comparisons show exactly what was measured.
 """

@@ -15,20 +15,20 @@ from fastmlp.benchmarks import tables as bench_tables
 from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.timing import QUICK, Rules
 from suite import clean_env
-from suite.case_table import ENTRIES, WORKS
+from suite.case_table import CASES, ENTRIES
 from suite.fork_server import Pool
-from suite.runner import compile_ahead, hold, not_held
+from suite.runner import compile_ahead, failed_case, run_case
 
 HOW = (
-    "Every contestant runs in a process of its own, which begins with its libraries imported: imports are neither in "
+    "Every competitor runs in a process of its own, which begins with its libraries imported: imports are neither in "
     "its compile time nor in any duration, and pages of a library that only its import touched are not in its memory. "
     "It is first compared with float64 NumPy from the same start; one that computes something else is not timed. "
-    "Durations are medians over rounds in which all contestants of a work take turns, each when the one before has "
+    "Durations are medians over rounds in which all competitors of a case take turns, each when the one before has "
     "come to rest and the processors are at full speed, which virtual ones may not be for a tenth of a second after "
     "they have slept; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. "
-    "Each peer runs with one and with all threads where both make sense, and the better one counts; forms that "
-    "compile for long take the setting that suited their library's last form. Compiling is what a contestant needs "
-    "before its first run. fastmlp finds on the disk what an earlier work or run has compiled: of its two figures the "
+    "Each competitor runs with one and with all threads where both make sense, and the better one counts; forms that "
+    "compile for long take the setting that suited their library's last form. Compiling is what a competitor needs "
+    "before its first run. fastmlp finds on the disk what an earlier case or run has compiled: of its two figures the "
     "first is what compiling these kernels takes where none is there, each of them measured once in a run, the second "
     "what it needs when all are. PyTorch keeps what it compiles in a folder that is empty when a run begins. What is "
     "only there for comparison and takes seconds has one round, a curve's largest points have two. XOR's rows of "
@@ -43,12 +43,14 @@ SAME = {
     "versions": lambda results: results["machine"]["versions"],
 }
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
+FAMILIES = sorted(
+    {competitor.family for entry in ENTRIES for competitor in entry.competitors if competitor.kind == "peer"}
+)
 ORDER = {entry.name: number for number, entry in enumerate(ENTRIES)}
 GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
 
 
-# Asked in a process of its own: contestants' processes are copies of this one, where a GPU's driver must not be open.
+# Asked in a process of its own: competitors' processes are copies of this one, where a GPU's driver must not be open.
 ASK = """
 import sys
 from fastmlp.devices import resolve
@@ -65,7 +67,7 @@ def _missing(device: str) -> str:
 
 
 class Session:
-    """Runs works as tests ask for them and saves after each."""
+    """Runs cases as tests ask for them and saves the results after each."""
 
     def __init__(self, config):
         option = config.option
@@ -83,8 +85,8 @@ class Session:
         self.families = self._chosen("--peers", option.peers, FAMILIES)
         self.path = option.save or RESULTS / "latest.json"
         self.pool = Pool(self.device)
-        self.wanted: dict[str, list[str]] = {}  # work -> its contestants among the tests that run
-        self.measured: set[str] = set()  # works of this run, not of the file that it goes on with
+        self.wanted: dict[str, list[str]] = {}  # case -> its competitors among the tests that run
+        self.measured: set[str] = set()  # cases of this run, not of the file that it goes on with
         self.results: dict | None = None
 
     @staticmethod
@@ -100,16 +102,16 @@ class Session:
         for entry in ENTRIES:
             is_in = entry.group in self.groups and (entry.in_quick or not self.rules.quick)
             is_in = is_in and entry.largest == self.config.option.largest
-            if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
+            if is_in and any(competitor.kind == "ours" for competitor in self.competitors(entry)):
                 yield entry
 
-    def peers(self, entry):
-        """Of a work's contestants those that were asked for, on this device."""
-        here = [peer for peer in entry.peers if self.device in peer.devices]
-        return [peer for peer in here if peer.kind != "peer" or peer.family in self.families]
+    def competitors(self, entry):
+        """The competitors of a case that were asked for and can compute on this device."""
+        here = [competitor for competitor in entry.competitors if self.device in competitor.devices]
+        return [competitor for competitor in here if competitor.kind != "peer" or competitor.family in self.families]
 
     def start(self) -> None:
-        """The file's head: machine, options, missing contestants; with --resume what is already there."""
+        """The file's head: machine, options, missing competitors; with --resume what is already there."""
         cleared = clean_env.clear()
         fresh = {
             "schema": bench_results.SCHEMA,
@@ -136,32 +138,40 @@ class Session:
 
     def compile_ahead(self) -> None:
         """A quick run would wait for one processor that compiles, for longer than it measures."""
-        chosen = [(WORKS[work], peer) for work, names in self.wanted.items() for peer in WORKS[work].peers
-                  if peer.kind == "ours" and peer.name in names]  # fmt: skip
+        chosen = [
+            (CASES[case], competitor)
+            for case, names in self.wanted.items()
+            for competitor in CASES[case].competitors
+            if competitor.kind == "ours" and competitor.name in names
+        ]
         self.say("\ncompiling what is not on the disk yet")
         compile_ahead(chosen, self.rules, self.pool)
 
     def result(self, name: str) -> dict:
-        """The result of a work, measured the first time it is asked for."""
+        """The result of a case, measured the first time it is asked for."""
         found = next((result for result in self.results["results"] if result["name"] == name), None)
         if found and name in self.measured:
             return found
-        entry = WORKS[name]
-        missing = [peer for peer in entry.peers if peer.name in self.wanted[name]]
+        entry = CASES[name]
+        missing = [competitor for competitor in entry.competitors if competitor.name in self.wanted[name]]
         if found:
             have = {row["name"] for row in found["rows"] if row["status"] not in ("missing", "failed", "wrong")}
-            missing = [peer for peer in missing if peer.name not in have]
+            missing = [competitor for competitor in missing if competitor.name not in have]
             if not missing:
                 return found
             self.results["results"].remove(found)
-            missing = [peer for peer in entry.peers if peer.name in self.wanted[name] or peer.name in have]
+            missing = [
+                competitor
+                for competitor in entry.competitors
+                if competitor.name in self.wanted[name] or competitor.name in have
+            ]
         self.measured.add(name)
         self.say(f"\n[{len(self.measured)}/{len(self.wanted)}] {entry.group}/{name}:")
         started = time.monotonic()
         try:
-            found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
-        except Exception as error:  # tests of its other contestants must not start it again
-            found = not_held(entry, missing, self.rules, f"{type(error).__name__}: {error}")
+            found = run_case(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
+        except Exception as error:  # tests of its other competitors must not start it again
+            found = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
         self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
         self.results["results"].append(found)
         self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed

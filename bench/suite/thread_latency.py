@@ -2,7 +2,7 @@
 
 Where a machine's processors are parts of several dies, a host may give a virtual one another place at any time. On the
 machine of bench/LOG.md two threads meet in 50 ns or in 170, and a step of a small net with two threads takes 44 or 60
-microseconds: durations of one work can only be compared with those of another if this has not changed.
+microseconds: durations of one case can only be compared with those of another if this has not changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _try(n: int) -> float:
     return (time.perf_counter() - began) / n
 
 
-def seconds_to_meet() -> float | None:
+def barrier_latency() -> float | None:
     """None where there is one processor."""
     if cpus() < 2:
         return None

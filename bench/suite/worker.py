@@ -1,4 +1,4 @@
-"""One contestant in a process of its own: its threads, environment and memory are nobody else's.
+"""One competitor in a process of its own: its threads, environment and memory are nobody else's.
 
 It is driven through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
 """
@@ -12,7 +12,7 @@ import traceback
 from contextlib import suppress
 from importlib import import_module
 
-from competitors import Peer, Unsupported, check_card
+from competitors import Competitor, Unsupported, check_card
 
 from suite.compile_time import SET_UP, note_kernels, set_up
 
@@ -21,7 +21,7 @@ PATIENCE = 600  # seconds for one command; a compiler may need minutes
 
 
 class Failed(Exception):
-    """A contestant could not do what it was asked; the message is its last line of error."""
+    """A competitor could not do what it was asked; the message is its last line of error."""
 
 
 def blas_in_use(module) -> str:
@@ -41,80 +41,80 @@ def peak_memory() -> int:
         return 0
 
 
-def load(peer: Peer) -> None:
-    """What a contestant's process does before it knows its work."""
-    for name in ("suite.case_table", *peer.imports):
+def load(competitor: Competitor) -> None:
+    """What a competitor's process does before it knows its case."""
+    for name in ("suite.case_table", *competitor.imports):
         import_module(name)
-    if peer.preloads:
-        import_module(peer.module).preload(peer.variant)
+    if competitor.preloads:
+        import_module(competitor.module).preload(competitor.variant)
 
 
 def limit_threads(threads: int) -> None:
-    """Of this process and those that it starts. PyTorch's are set by its contestants."""
+    """Of this process and those that it starts. PyTorch's are set by its competitors."""
     from threadpoolctl import threadpool_limits
 
     os.environ.update(dict.fromkeys(NAMES_OF_THREADS, str(threads)))  # JAX reads them when it starts to compute
     threadpool_limits(threads)
 
 
-def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
+def serve(connection, competitor: Competitor, threads: int | None, most_cpus: int) -> None:
     """Answer commands (name, *arguments) with ("ok", result), ("unsupported", why) or ("failed", why)."""
     if threads is None and hasattr(os, "sched_setaffinity"):  # it decides by itself how many of these to use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:most_cpus])
-    contestant = work = None
+    implementation = case = None
     compiled: dict[str, float] = {}
 
     def prepare(name, quick, cache=""):
         """cache : a folder in which this package finds no kernels but those compiled in this run"""
-        nonlocal contestant, work
+        nonlocal implementation, case
         from suite.case_table import build
 
-        load(peer)
+        load(competitor)
         if cache:
             os.environ["NUMBA_CACHE_DIR"] = cache
             compiled[SET_UP] = set_up()
-        if peer.kind == "ours":
+        if competitor.kind == "ours":
             note_kernels(compiled)
         if threads:
             limit_threads(threads)
-        check_card(peer)
-        work = build(name, quick)
-        contestant = import_module(peer.module).Contestant(peer.variant)
-        return contestant.prepare(work, threads)
+        check_card(competitor)
+        case = build(name, quick)
+        implementation = import_module(competitor.module).Implementation(competitor.variant)
+        return implementation.prepare(case, threads)
 
     def kernels():
         """Of this package that were loaded: name -> what compiling took, 0 for those on disk."""
         return compiled
 
     def verify():
-        """The answer after a few runs; where they are of less than the whole work, of a second contestant."""
-        part, trial = work.verification, contestant
-        if part is not work:
-            trial = import_module(peer.module).Contestant(peer.variant)
+        """The answer after a few runs; where they are of less than the whole case, of a second competitor."""
+        part, trial = case.verification, implementation
+        if part is not case:
+            trial = import_module(competitor.module).Implementation(competitor.variant)
             trial.prepare(part, threads)
         trial.reset()
-        trial.run(work.verify_runs)
+        trial.run(case.verify_runs)
         answer = trial.answer(part)
         del trial
         reset_peak_memory()
         return answer
 
     def answer():
-        """The answer after what `measure` did last, for works that are done once."""
-        return contestant.answer(work)
+        """The answer after what `measure` did last, for cases that are done once."""
+        return implementation.answer(case)
 
     def measure(n_runs, repeats):
         """Seconds of n_runs runs, the mean of `repeats` jobs one after the other."""
-        contestant.reset()
+        implementation.reset()
         started = time.perf_counter()
         for _ in range(repeats):
-            contestant.run(n_runs)
+            implementation.run(n_runs)
         return (time.perf_counter() - started) / repeats
 
     def facts():
-        peak = contestant.peak_memory() if hasattr(contestant, "peak_memory") else peak_memory()
-        notes = contestant.notes() if hasattr(contestant, "notes") else {}
-        return {"products": blas_in_use(import_module(peer.module)), "peak_memory": peak, "notes": notes}
+        peak = implementation.peak_memory() if hasattr(implementation, "peak_memory") else peak_memory()
+        notes = implementation.notes() if hasattr(implementation, "notes") else {}
+        return {"products": blas_in_use(import_module(competitor.module)), "peak_memory": peak, "notes": notes}
 
     commands = {f.__name__: f for f in (prepare, kernels, verify, answer, measure, facts)}
     while (command := connection.recv()) is not None:
@@ -126,7 +126,7 @@ def serve(connection, peer: Peer, threads: int | None, most_cpus: int) -> None:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{os.path.basename(last.filename)}:{last.lineno}"
             connection.send(("failed", f"{type(error).__name__}: {str(error)[:300]} ({place})"))
-    contestant = None  # its temporary folders too
+    implementation = None  # its temporary folders too
     os._exit(0)  # some libraries take a second to tidy up
 
 

@@ -3,11 +3,11 @@
     python bench/tools/compare.py BASE.json NEW.json [--least 0.05] [--all]
 
 BASE and NEW are files of `pytest bench --save`, measured on one machine. A median has moved if it changed by more than
---least and by more than three standard errors of both medians together. What moves all other contestants and the limits
-of a work alike is the machine, not the change: the median of their changes is taken out first (and printed).
+--least and by more than three standard errors of both medians together. What moves all other competitors and the limits
+of a case alike is the machine, not the change: the median of their changes is taken out first (and printed).
 
 Exit status: 0 if nothing of fastmlp became slower, 1 if something did, 2 if the files cannot be compared. --all lists
-contestants that are not fastmlp, and what did not move, too.
+competitors that are not fastmlp, and what did not move, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OWN = ("ours", "part")
 
 
 class Change(NamedTuple):
-    """One contestant of one work: how its median changed, as shares of the old one."""
+    """One competitor of one case: how its median changed, as shares of the old one."""
 
     title: str
     name: str
@@ -47,7 +47,7 @@ class Change(NamedTuple):
 
 
 def machine_drift(base: dict, new: dict) -> float:
-    """By what share the contestants of others became slower, in the middle; 0 where there are none."""
+    """By what share the competitors of others became slower, in the middle; 0 where there are none."""
     changes = [
         bench_results.median(row) / bench_results.median(before) - 1
         for before, row in pairs(base, new)
@@ -57,13 +57,13 @@ def machine_drift(base: dict, new: dict) -> float:
 
 
 def pairs(base: dict, new: dict) -> list[tuple[dict, dict]]:
-    """(old, new) rows of the contestants with figures in both."""
+    """(old, new) rows of the competitors with figures in both."""
     old = {row["name"]: row for row in bench_results.timed(base)}
     return [(old[row["name"]], row) for row in bench_results.timed(new) if row["name"] in old]
 
 
 def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
-    """All contestants of all works that both have, worst change first."""
+    """All competitors of all cases that both have, worst change first."""
     old = {result["name"]: result for result in base["results"]}
     found = []
     for result in new["results"]:
@@ -81,7 +81,7 @@ def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
 
 
 def lost(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Our figures that the new file should have, works that both have being compared, and has not."""
+    """Our figures that the new file should have, cases that both have being compared, and has not."""
     old = {result["name"]: result for result in base["results"]}
     found = []
     for result in new["results"]:
@@ -142,7 +142,7 @@ def main() -> int:
     for text in gone:
         print(f"LOST: {text}")
     if not changes and not gone:
-        print("compare.py: the files have no work with figures in common", file=sys.stderr)
+        print("compare.py: the files have no case with figures in common", file=sys.stderr)
         return 2
     shown = [change for change in changes if options.all or (change.is_own and change.moved(options.least))]
     print("\n".join(map(line, shown)) or "Nothing of fastmlp moved.")

@@ -1,6 +1,6 @@
-"""Cold start: a fresh process, from its start until its work is done, and the memory it took.
+"""Cold start: a fresh process, from its start until it is done, and the memory it took.
 
-Each contestant is a short script as a user would write it, run by a new interpreter: the import of what trains a net
+Each competitor is a short script as a user would write it, run by a new interpreter: the import of what trains a net
 (this package's name alone loads next to nothing), and a 2-2-2-1 net trained on XOR for 5,000 epochs. This package with
 an empty and with a warm cache of its kernels, JAX without and with a warm compilation cache, NumPy by hand and in
 place, PyTorch; the limit is Python importing NumPy. All start from the same parameters and must end with the same loss.
@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from competitors import Peer
+from competitors import Competitor
 
 from suite import reference
-from suite.case import Entry, at_most
+from suite.case import CaseEntry, at_most
 from suite.cases.training import ENTRIES as TRAINING_ENTRIES
 
 EPOCHS = 5000
@@ -116,8 +116,8 @@ SCRIPTS: dict[str, tuple[str, tuple[str, ...], bool]] = {
 }
 
 
-def _script(name: str, needs=(), kind="peer", label="", **others) -> Peer:
-    return Peer(label or name, "competitors.cold_start", name, needs, kind=kind, chooses_threads=True, **others)
+def _script(name: str, needs=(), kind="peer", label="", **others) -> Competitor:
+    return Competitor(label or name, "competitors.cold_start", name, needs, kind=kind, chooses_threads=True, **others)
 
 
 IMPORTS = (
@@ -143,7 +143,7 @@ TRAININGS = (
 
 
 @dataclass(frozen=True, eq=False)
-class StartWork:
+class ColdStartCase:
     name: str
     title: str
     trains: bool
@@ -164,11 +164,11 @@ class StartWork:
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return (cpus,)
 
-    def quick(self) -> StartWork:
+    def quick(self) -> ColdStartCase:
         return self
 
     @property
-    def verification(self) -> StartWork:
+    def verification(self) -> ColdStartCase:
         return self
 
     @cached_property
@@ -180,7 +180,7 @@ class StartWork:
         net = self.net
         return reference.loss(net, reference.train(net, EPOCHS), net.X, net.y)
 
-    def check(self, peer: Peer, answer: float | None) -> dict[str, float]:
+    def check(self, competitor: Competitor, answer: float | None) -> dict[str, float]:
         """answer : the loss that the script printed"""
         if not self.trains:
             return {}
@@ -189,8 +189,8 @@ class StartWork:
 
 
 ENTRIES = (
-    Entry("import", "cold_start", IMPORTS,
-          partial(StartWork, "import", "import of what trains a net", False)),
-    Entry("first_net", "cold_start", TRAININGS,
-          partial(StartWork, "first_net", "a process that trains XOR", True), True),
+    CaseEntry("import", "cold_start", IMPORTS,
+          partial(ColdStartCase, "import", "import of what trains a net", False)),
+    CaseEntry("first_net", "cold_start", TRAININGS,
+          partial(ColdStartCase, "first_net", "a process that trains XOR", True), True),
 )  # fmt: skip

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
-from competitors import ARITHMETIC, ESTIMATORS, Peer
+from competitors import ARITHMETIC, ESTIMATORS, Competitor
 
-from suite.case import Entry, Wrong
+from suite.case import CaseEntry, Wrong
 from suite.op_counts import multiply_adds_of_step
 
 LARGEST_BATCH = 200  # of scikit-learn's default, which is ours
@@ -22,7 +22,7 @@ SAME_AS = {"logistic": "sigmoid"}  # as op_counts.py calls it
 
 
 @dataclass(frozen=True, eq=False)
-class FitWork:
+class EstimatorCase:
     """estimator : "MLPClassifier" or "MLPRegressor"; lowest_score : of the test rows, accuracy or R2"""
 
     name: str
@@ -60,14 +60,14 @@ class FitWork:
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return (1,) if cpus == 1 else (1, cpus)
 
-    def quick(self) -> FitWork:
+    def quick(self) -> EstimatorCase:
         return self
 
     @property
-    def verification(self) -> FitWork:
+    def verification(self) -> EstimatorCase:
         return self
 
-    def check(self, peer: Peer, answer: float) -> dict[str, float]:
+    def check(self, competitor: Competitor, answer: float) -> dict[str, float]:
         """answer : the score of the test rows"""
         if not answer >= self.lowest_score:
             raise Wrong(f"a score of {answer:.3f} on the test rows, at least {self.lowest_score} expected")
@@ -87,36 +87,36 @@ def split(X, y) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return X[train], y[train], X[test], y[test]
 
 
-def _digits(name) -> FitWork:
+def _digits(name) -> EstimatorCase:
     from sklearn.datasets import load_digits
 
     X, y = load_digits(return_X_y=True)
-    return FitWork(
+    return EstimatorCase(
         name, "digits, 1,438 x 64, ten classes", "MLPClassifier", "scikit-learn's digits", split(X, y), 0.955
     )
 
 
-def _breast_cancer(name) -> FitWork:
+def _breast_cancer(name) -> EstimatorCase:
     from sklearn.datasets import load_breast_cancer
 
     X, y = load_breast_cancer(return_X_y=True)
     title, source = "breast cancer, 455 x 30, two classes", "scikit-learn's breast cancer"
-    return FitWork(name, title, "MLPClassifier", source, split(X, y), 0.95)
+    return EstimatorCase(name, title, "MLPClassifier", source, split(X, y), 0.95)
 
 
-def _friedman(name) -> FitWork:
+def _friedman(name) -> EstimatorCase:
     """Friedman 1991, the first of his three: a number of ten features, five of which matter."""
     rng = np.random.default_rng(0)
     X = rng.random((5000, 10))
     y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4]
     y += rng.normal(size=len(y))
     title = "Friedman 1, 4,000 x 10, a number"
-    return FitWork(name, title, "MLPRegressor", "drawn from its formula", split(X, y), 0.94)
+    return EstimatorCase(name, title, "MLPRegressor", "drawn from its formula", split(X, y), 0.94)
 
 
-CONTESTANTS = (*ARITHMETIC, *ESTIMATORS)
+COMPETITORS = (*ARITHMETIC, *ESTIMATORS)
 ENTRIES = (
-    Entry("estimator_digits", "estimators", CONTESTANTS, partial(_digits, "estimator_digits"), in_quick=True),
-    Entry("estimator_breast_cancer", "estimators", CONTESTANTS, partial(_breast_cancer, "estimator_breast_cancer")),
-    Entry("estimator_friedman", "estimators", CONTESTANTS, partial(_friedman, "estimator_friedman")),
+    CaseEntry("estimator_digits", "estimators", COMPETITORS, partial(_digits, "estimator_digits"), in_quick=True),
+    CaseEntry("estimator_breast_cancer", "estimators", COMPETITORS, partial(_breast_cancer, "estimator_breast_cancer")),
+    CaseEntry("estimator_friedman", "estimators", COMPETITORS, partial(_friedman, "estimator_friedman")),
 )

@@ -7,9 +7,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from competitors import ARITHMETIC, KERNELS, MEMORY, Peer
+from competitors import ARITHMETIC, KERNELS, MEMORY, Competitor
 
-from suite.case import Entry, at_most
+from suite.case import CaseEntry, at_most
 from suite.op_counts import DIVISION, EXPONENTIAL
 
 TOLERANCES = {"product": 2e-6, "exp": 4e-7, "tanh": 4e-7, "adam": 1e-5}  # of the largest number of the result
@@ -18,7 +18,7 @@ RATE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class KernelWork:
+class KernelCase:
     """kind : a key of TOLERANCES; shape : (m, n, k) of a product C = A B or A' B, or how many elements"""
 
     name: str
@@ -63,11 +63,11 @@ class KernelWork:
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return (1,)
 
-    def quick(self) -> KernelWork:
+    def quick(self) -> KernelCase:
         return replace(self, most_runs=10_000)
 
     @property
-    def verification(self) -> KernelWork:
+    def verification(self) -> KernelCase:
         return self
 
     @cached_property
@@ -92,13 +92,13 @@ class KernelWork:
             return x["p"] - RATE * x["g"] / (np.abs(x["g"]) + 1e-8)
         return {"exp": np.exp, "tanh": np.tanh}[self.kind](x["x"])
 
-    def check(self, peer: Peer, answer: np.ndarray) -> dict[str, float]:
+    def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         off = float(np.abs(answer - self.expected).max() / np.abs(self.expected).max())
         return at_most({self.kind: off}, {self.kind: TOLERANCES[self.kind]})
 
 
-def _entry(name, *job, limits=ARITHMETIC, in_quick=False) -> Entry:
-    return Entry(name, "kernels", (*limits, *KERNELS), partial(KernelWork, name, *job), in_quick)
+def _entry(name, *job, limits=ARITHMETIC, in_quick=False) -> CaseEntry:
+    return CaseEntry(name, "kernels", (*limits, *KERNELS), partial(KernelCase, name, *job), in_quick)
 
 
 ENTRIES = (

@@ -7,10 +7,10 @@ from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
-from competitors import ARITHMETIC, POPULATION, STOPPING, Peer
+from competitors import ARITHMETIC, POPULATION, STOPPING, Competitor
 
 from fastmlp.benchmarks.timing import FEWEST_RUNS
-from suite.case import Entry, at_most, fits
+from suite.case import CaseEntry, at_most, fits
 from suite.flat_params import offsets
 from suite.op_counts import multiply_adds_of_step
 
@@ -28,7 +28,7 @@ NAMES = {"sgd": "descent", "adam": "Adam", "quickprop": "Quickprop", "rprop": "R
 
 
 @dataclass(frozen=True, eq=False)
-class PopulationWork:
+class PopulationCase:
     name: str
     group: str
     layer_sizes: tuple[int, ...]
@@ -71,11 +71,11 @@ class PopulationWork:
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return (1,) if self.n_nets < 1000 else (cpus,)
 
-    def quick(self) -> PopulationWork:
+    def quick(self) -> PopulationCase:
         return replace(self, most_runs=200)
 
     @property
-    def verification(self) -> PopulationWork:
+    def verification(self) -> PopulationCase:
         return self if self.n_nets <= 10 * CHECKED else replace(self, n_nets=10 * CHECKED)
 
     @cached_property
@@ -94,7 +94,7 @@ class PopulationWork:
             found.append(net.params)
         return np.array(found)
 
-    def check(self, peer: Peer, answer: np.ndarray) -> dict[str, float]:
+    def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_nets, n_params) after verify_runs epochs"""
         off = np.abs(answer[:CHECKED] - self.expected).max(axis=1)
         return at_most({"share of nets": float(np.mean(off > TOLERANCE))}, {"share of nets": 0.0})
@@ -111,27 +111,29 @@ SLOW = ("jax vmap", "torch batched")
 TOO_MANY = "takes far longer than the others, as nothing stays in a cache; see 100,000 nets 2-2-1"
 
 
-def _peers(sizes: tuple[int, ...], n_nets: int) -> tuple[Peer, ...]:
+def _competitors(sizes: tuple[int, ...], n_nets: int) -> tuple[Competitor, ...]:
     reasons = {}
     if n_nets < WORTH_COMPILING:
         reasons["torch compiled"] = TOO_FEW
     if n_nets >= MANY or (n_nets >= WORTH_COMPILING and sizes != (2, 2, 1)):
         reasons |= dict.fromkeys(SLOW, TOO_MANY)
-    return tuple(replace(peer, left_out=reasons.get(peer.name, peer.left_out)) for peer in POPULATION)
+    return tuple(
+        replace(competitor, left_out=reasons.get(competitor.name, competitor.left_out)) for competitor in POPULATION
+    )
 
 
 def _entry(
     sizes, n_nets, activation="sigmoid", optimizer="sgd", *, parts=(), in_quick=False, curve=False, largest=False
-) -> Entry:  # fmt: skip
+) -> CaseEntry:  # fmt: skip
     name = f"{'-'.join(map(str, sizes))}_{activation}_{optimizer}_{n_nets}"
     x = {"name": NETS, "axis": "nets", "x": n_nets} if curve else None
     group = "scaling" if curve and not 1000 <= n_nets <= MANY else "population"
     most = FEWEST_RUNS if n_nets > MANY else 1000 if n_nets > 1000 else 5000  # so that a fit takes milliseconds
     verify = VERIFY_RUNS[optimizer]
     build = partial(
-        PopulationWork, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
+        PopulationCase, name, group, sizes, activation, optimizer, n_nets, most, verify_runs=verify, curve=x
     )
-    return Entry(name, group, (*ARITHMETIC, *_peers(sizes, n_nets), *parts), build, in_quick, largest)
+    return CaseEntry(name, group, (*ARITHMETIC, *_competitors(sizes, n_nets), *parts), build, in_quick, largest)
 
 
 ENTRIES = (

@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-from competitors import PREDICTION, PRODUCTS, Peer
+from competitors import PREDICTION, PRODUCTS, Competitor
 
 from suite import data, reference
-from suite.case import Entry, at_most, thread_settings
-from suite.cases.training_case import Workload
+from suite.case import CaseEntry, at_most, thread_settings
+from suite.cases.training_case import TrainingCase
 
 TOLERANCE = 1e-4  # of a probability
 CHECKED = 500  # rows
 
 
 @dataclass(frozen=True, eq=False)
-class PredictionWork:
+class PredictionCase:
     """Probabilities of a net with ReLUs and softmax for all rows of `net.X` in one call."""
 
     name: str
-    net: Workload
+    net: TrainingCase
     unit: str  # "call" or "row"
     most_runs: int = 10_000
     fewest_runs: int = 1
@@ -50,11 +50,11 @@ class PredictionWork:
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return thread_settings(2 * self.multiply_adds * self.n_units, cpus)
 
-    def quick(self) -> PredictionWork:
+    def quick(self) -> PredictionCase:
         return replace(self, most_runs=1000)
 
     @property
-    def verification(self) -> PredictionWork:
+    def verification(self) -> PredictionCase:
         return self
 
     @cached_property
@@ -62,7 +62,7 @@ class PredictionWork:
         rows = self.net.X[:CHECKED].astype(np.float64)
         return reference.forward(self.net, self.net.start.astype(np.float64), rows)[-1]
 
-    def check(self, peer: Peer, answer: np.ndarray) -> dict[str, float]:
+    def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_samples, n_outputs) or its first rows"""
         off = float(np.abs(answer[:CHECKED] - self.expected).max())
         return at_most({"probabilities": off}, {"probabilities": TOLERANCE})
@@ -75,19 +75,19 @@ class PredictionWork:
     n_steps = 1
 
 
-def _build(name, label, samples, layer_sizes, rows: int, unit: str) -> PredictionWork:
+def _build(name, label, samples, layer_sizes, rows: int, unit: str) -> PredictionCase:
     X, y, source = samples(rows)
-    net = Workload(
+    net = TrainingCase(
         name, label, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3,
         X, y, len(X), 1, source,
     )  # fmt: skip
-    return PredictionWork(name, net, unit)
+    return PredictionCase(name, net, unit)
 
 
 DIGITS, MNIST = (64, 64, 32, 10), (784, 512, 512, 10)
 EVERYONE = (*PRODUCTS, *PREDICTION)
 ENTRIES = tuple(
-    Entry(name, "predict", EVERYONE, partial(_build, name, label, samples, sizes, rows, unit), in_quick)
+    CaseEntry(name, "predict", EVERYONE, partial(_build, name, label, samples, sizes, rows, unit), in_quick)
     for name, label, samples, sizes, rows, unit, in_quick in (
         ("digits_one_row", "digits", data.digits, DIGITS, 1, "call", True),
         ("digits_rows", "digits", data.digits, DIGITS, 1797, "row", False),

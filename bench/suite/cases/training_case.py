@@ -1,6 +1,6 @@
 """Training one net: what is trained, on which data, from which parameters, and what it must cost at least.
 
-Every contestant trains exactly this: float32, consecutive batches of `batch_size` rows in the order of the data, rows
+Every competitor trains exactly this: float32, consecutive batches of `batch_size` rows in the order of the data, rows
 that do not fill a batch dropped, from `start`. training.py has the table of them.
 """
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from competitors import Peer
+from competitors import Competitor
 
 from suite import reference
 from suite.case import at_most, thread_settings
@@ -28,7 +28,7 @@ QUICK_STEPS = 32  # in an epoch of a quick run
 
 
 @dataclass(frozen=True, eq=False)
-class Workload:
+class TrainingCase:
     """One training job.
 
     label : of the problem, where its sizes are not enough
@@ -39,7 +39,7 @@ class Workload:
     X : (n_samples, n_features) float32
     y : (n_samples, n_outputs) float32, or for softmax_cross_entropy the classes, (n_samples,) int64
     most_runs : epochs of one timed job
-    verify_steps, verify_runs : the first batches, and how often they are seen, for comparing contestants
+    verify_steps, verify_runs : the first batches, and how often they are seen, for comparing competitors
     """
 
     name: str
@@ -66,7 +66,7 @@ class Workload:
     trains: bool = True  # not only forward
     fewest_runs: int = 1
     done_once: bool = False
-    adam_params: int = 0  # for limits.memory: where a work is an update and nothing else
+    adam_params: int = 0  # for limits.memory: where a case is an update and nothing else
 
     @property
     def title(self) -> str:
@@ -144,25 +144,25 @@ class Workload:
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
         return self.threads or thread_settings(self.flop_per_step, cpus)
 
-    def head(self, n_steps: int) -> Workload:
+    def head(self, n_steps: int) -> TrainingCase:
         """The same job on the first batches only."""
         rows = min(n_steps, self.n_steps) * self.batch_size
         return self if rows == len(self.X) else replace(self, X=self.X[:rows], y=self.y[:rows])
 
-    def quick(self) -> Workload:
+    def quick(self) -> TrainingCase:
         return self.head(QUICK_STEPS)
 
     @property
-    def verification(self) -> Workload:
+    def verification(self) -> TrainingCase:
         return self.head(self.verify_steps)
 
     @cached_property
     def _expected(self) -> dict[bool, np.ndarray]:
         return {}
 
-    def check(self, peer: Peer, answer: tuple[np.ndarray, float]) -> dict[str, float]:
+    def check(self, competitor: Competitor, answer: tuple[np.ndarray, float]) -> dict[str, float]:
         """answer : parameters and loss of `verification` after `verify_runs` epochs"""
-        trial, form = self.verification, peer.corrects_epsilon
+        trial, form = self.verification, competitor.corrects_epsilon
         if form not in self._expected:
             self._expected[form] = reference.train(trial, self.verify_runs, form)
         return at_most(reference.difference(trial, *answer, self._expected[form]), TOLERANCES)

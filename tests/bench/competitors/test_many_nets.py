@@ -1,9 +1,9 @@
-"""The peers of populations: each form trains the nets that the reference trains, in blocks that leave a rest too."""
+"""Competitors that train many nets reach the reference's parameters, also in blocks that do not divide the nets."""
 
 import numpy as np
 import pytest
 from competitors import Unsupported, many_nets, many_nets_jax, many_nets_numpy, many_nets_torch
-from suite.cases.populations import NAMES, VERIFY_RUNS, PopulationWork
+from suite.cases.populations import NAMES, VERIFY_RUNS, PopulationCase
 
 FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy blocked")
 UNSUPPORTED = {
@@ -25,16 +25,16 @@ def test_forms(name, optimizer, sizes, activation, monkeypatch):
         monkeypatch.setattr(many_nets_torch, "ROWS", {})
     for forms in (many_nets_jax, many_nets_numpy, many_nets_torch):
         monkeypatch.setattr(forms, "BLOCK", 9)
-    work = PopulationWork("x", "population", sizes, activation, optimizer, 70, verify_runs=VERIFY_RUNS[optimizer])
+    case = PopulationCase("x", "population", sizes, activation, optimizer, 70, verify_runs=VERIFY_RUNS[optimizer])
     try:
-        form = many_nets.form_of(name)(sizes, activation, optimizer, work.start)
+        form = many_nets.form_of(name)(sizes, activation, optimizer, case.start)
     except Unsupported:
         assert optimizer in UNSUPPORTED[name]
         return
     finally:
         many_nets_torch.compiled.cache_clear()
     assert optimizer not in UNSUPPORTED.get(name, ())
-    found = np.asarray(form.run(work.verify_runs))
-    assert found.shape == work.start.shape
-    assert work.check(None, found) == {"share of nets": 0.0}
-    assert work.check(None, np.asarray(form.run(work.verify_runs))) == {"share of nets": 0.0}, "each run starts anew"
+    found = np.asarray(form.run(case.verify_runs))
+    assert found.shape == case.start.shape
+    assert case.check(None, found) == {"share of nets": 0.0}
+    assert case.check(None, np.asarray(form.run(case.verify_runs))) == {"share of nets": 0.0}, "each run starts anew"

@@ -1,7 +1,7 @@
 """bench/gpu/run.py where no GPU is, on sizes that say nothing about speed: its processes run this program instead.
 
 They alone have the emulator: the one that starts them must not need a card. JAX is never ready where TF32 is allowed,
-and its process is stopped then. Only NumPy, Numba and the peers can be imported.
+and its process is stopped then. Only NumPy, Numba and the competitors can be imported.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The peers of bench/gpu/run.py, on the processor, and what tells right ones from wrong ones."""
+"""The competitors of bench/gpu/run.py, on the processor, and what tells right ones from wrong ones."""
 
 import numpy as np
 import pytest
@@ -10,18 +10,18 @@ NETS = (64, 128, 64, 10)  # those of bench/gpu/run.py
 
 
 @pytest.mark.parametrize("peer", ["torch", "jax"])
-def test_peers_of_nets_in_step(peer, rng):
+def test_competitors_of_nets_in_step(competitor, rng):
     """On the processor: two steps of every net in an order of its own, as float64 NumPy takes them; then an epoch."""
-    pytest.importorskip(peer)
+    pytest.importorskip(competitor)
     sizes, X, y = (6, 20, 12, 3), rng.normal(size=(24, 6)).astype(np.float32), rng.integers(3, size=24)
     start = (rng.normal(size=(4, 7 * 20 + 21 * 12 + 13 * 3)) * 0.3).astype(np.float32)
     orders = np.array([rng.permutation(24)[:16].reshape(2, 8) for _ in range(4)]).transpose(1, 0, 2)
-    make = {"torch": lambda *job: batched_population.Torch(*job, "cpu"), "jax": batched_population.Jax}[peer]
+    make = {"torch": lambda *job: batched_population.Torch(*job, "cpu"), "jax": batched_population.Jax}[competitor]
     made = make(sizes, start, X, y)
     reached, expected = made.steps(orders), batched_population.numpy_steps(start, sizes, X, y, orders)
-    batched_population.check(peer, reached, expected, start, sizes, "exact")
+    batched_population.check(competitor, reached, expected, start, sizes, "exact")
     with pytest.raises(AssertionError, match="of their length off"):
-        batched_population.check(peer, reached + 1e-4, expected, start, sizes, "exact")
+        batched_population.check(competitor, reached + 1e-4, expected, start, sizes, "exact")
     made.epoch(8)
 
 
@@ -50,7 +50,7 @@ def without(parts, steps, layer, which):
 
 
 @pytest.mark.parametrize("precision", batched_population.TOLERANCES)
-def test_wrong_peers_are_found(precision):
+def test_wrong_competitors_are_found(precision):
     """Steps and samples that are left out or come in another order, layers that stay, another rate; what single
     precision shows is more than what half precision does.
     """
@@ -73,17 +73,17 @@ def test_wrong_peers_are_found(precision):
 
 @pytest.mark.parametrize("peer", ["torch", "jax"])
 @pytest.mark.parametrize("precision", ["exact", "tf32", "bfloat16"])
-def test_peers_of_single_nets(peer, precision, rng):
+def test_competitors_of_single_nets(competitor, precision, rng):
     """On the processor: two steps as float64 NumPy takes them, then an epoch."""
-    pytest.importorskip(peer)
+    pytest.importorskip(competitor)
     sizes, X, y = (12, 40, 30, 3), rng.normal(size=(240, 12)).astype(np.float32), rng.integers(3, size=240)
     start = (rng.normal(size=13 * 40 + 41 * 30 + 31 * 3) * 0.2).astype(np.float32)
     batches = np.arange(240).reshape(2, 120)
     expected = batched_population.numpy_steps(start[None], sizes, X, y, batches[:, None])
-    kind = {"torch": lambda *job: competitors.Torch(*job, "cpu"), "jax": competitors.Jax}[peer]
+    kind = {"torch": lambda *job: competitors.Torch(*job, "cpu"), "jax": competitors.Jax}[competitor]
     made = kind(sizes, start, X, y, precision)
     reached = made.steps(batches)[None]
-    batched_population.check(peer, reached, expected, start[None], sizes, precision)
+    batched_population.check(competitor, reached, expected, start[None], sizes, precision)
     with pytest.raises(AssertionError, match="of their length off"):
-        batched_population.check(peer, start + 0.5 * (expected - start), expected, start[None], sizes, precision)
+        batched_population.check(competitor, start + 0.5 * (expected - start), expected, start[None], sizes, precision)
     made.epoch(80)

@@ -15,7 +15,7 @@ import fastmlp
 from fastmlp.commands import measure_gpu
 from fastmlp.gpu_thresholds import Thresholds
 
-PEERS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
+COMPETITORS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 
 
 def test_population(cuda):
@@ -48,7 +48,7 @@ def test_single(cuda, precision):
     assert row["notes"]["set-up of a fit"].endswith("% of a fit of 16 epochs")
     layers = set() if precision == "bfloat16" else {"fastmlp, by layers", "fastmlp, by layers, no graphs"}
     assert set(row["times"]) >= {"fastmlp", *(layers or {"fastmlp, no graphs"})}
-    assert {*row["times"], *row["left_out"]} >= PEERS
+    assert {*row["times"], *row["left_out"]} >= COMPETITORS
     text = run.table({"workloads": {"small": row}})
     assert f"| {np.median(row['times']['fastmlp']):.4g} |" in text
     assert all(f"| small | | {name} | left out: {why} |" in text for name, why in row["left_out"].items())
@@ -113,9 +113,9 @@ def test_bare_products_that_cannot_be_replayed(emulated_cuda, why, monkeypatch):
     if why == "refused":
         monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", lambda stream: [][0])
     emulated_cuda.settings.cublas = why == "refused"
-    for work, job in ((cases.single, ((6, 20, 3), 32, 2, 2, "exact", "none")),
+    for case, job in ((cases.single, ((6, 20, 3), 32, 2, 2, "exact", "none")),
                       (cases.nets_in_steps, ((64, 128, 64, 10), 3, 8, 3, 1))):  # fmt: skip
-        row = work(cupy, *job, 1)
+        row = case(cupy, *job, 1)
         assert row["limit"] > 0
         said = "launched one by one: IndexError: list index out of range" if why == "refused" else "none recorded"
         assert row["notes"]["graphs of bare products"] == said
@@ -146,8 +146,8 @@ BROKEN = (lambda: 1 / 0), (lambda: None), 1, 1.0
 
 def test_a_peer_that_breaks_is_left_out():
     """Where it is made, or where it runs; ours goes on. If ours breaks, there is nothing to report."""
-    peers = {"a": lambda: BROKEN, "b": lambda: [][0], "c": lambda: FINE}
-    row = cases.timed({"fastmlp": FINE}, peers, 4, limit=1.0, unit="us")
+    makers = {"a": lambda: BROKEN, "b": lambda: [][0], "c": lambda: FINE}
+    row = cases.timed({"fastmlp": FINE}, makers, 4, limit=1.0, unit="us")
     assert {name: len(times) for name, times in row["times"].items()} == {"fastmlp": 4, "c": 4}
     assert row["left_out"] == {
         "a": "ZeroDivisionError: division by zero", "b": "IndexError: list index out of range"
@@ -158,7 +158,7 @@ def test_a_peer_that_breaks_is_left_out():
 
 
 def test_what_is_measured_is_kept_at_once():
-    """Ours with its limit first, then each peer, then those that took turns; what is still to come is said."""
+    """Ours with its limit first, then each competitor, then those that took turns; what is still to come is said."""
     kept = []
     keep = lambda row: kept.append(json.loads(json.dumps(row)))
     ours = {"fastmlp": FINE, cases.LIMIT: FINE}
@@ -229,7 +229,7 @@ def test_rows_are_written_whole(tmp_path):
 
 def test_each_step_has_a_share_of_the_time():
     """If each takes all of its own, the last ones have theirs; what one leaves is the others'."""
-    names, seconds, had = ["limits", *cases.workloads(None, True, 0.0), "thresholds"], 300.0, {}
+    names, seconds, had = ["limits", *cases.case_builders(None, True, 0.0), "thresholds"], 300.0, {}
     for k, name in enumerate(names):
         had[name] = run.share_of(names[k:], seconds)
         seconds -= had[name]
@@ -254,7 +254,7 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "child", child)
     monkeypatch.setattr(run, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
     run.run(quick=True, no_tests=False, output=tmp_path)
-    names = list(cases.workloads(None, True, 0.0))
+    names = list(cases.case_builders(None, True, 0.0))
     assert saved == [False, False, *[True] * (len(names) + 1)]
     results = json.loads((tmp_path / "gpu-a-card.json").read_text())
     assert list(results["workloads"]) == names
@@ -270,15 +270,15 @@ def test_everything_is_saved_as_it_comes(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.full
 def test_the_whole_command(emulated_cuda, tmp_path):
-    """All that it does on a card, each workload in a process of its own, in the emulator, which the process that starts
-    them does not have; one is stopped while a peer keeps it waiting. There is no pytest, nor more than is needed.
+    """All that it does on a card, each case in a process of its own, in the emulator, which the process that starts
+    them does not have; one is stopped while a competitor keeps it waiting. There is no pytest, nor more than is needed.
     """
     program, folder = Path(__file__).with_name("run_in_emulator.py"), tmp_path / "results"
     command = [sys.executable, program, "--quick", "--output", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((folder / "gpu-emulated-gpu.json").read_text())
-    assert list(results["workloads"]) == list(cases.workloads(None, True, 0.0))
+    assert list(results["workloads"]) == list(cases.case_builders(None, True, 0.0))
     for name, row in results["workloads"].items():
         assert len(row["times"]["fastmlp"]) == 2, (name, row)
         assert row["limit"] > 0
@@ -286,17 +286,17 @@ def test_the_whole_command(emulated_cuda, tmp_path):
         assert "set-up of a fit" in row["notes"]
         assert row["notes"].get("graphs of bare products") == (None if "XOR" in name else "replayed, 2 recorded")
         assert "pending" not in row
-        peers = dict(row["left_out"])
+        makers = dict(row["left_out"])
         if "tf32" in name:
-            assert peers.pop("JAX").startswith("not ready: stopped after ")
-            for peer in ("PyTorch compiled", "PyTorch compiled and captured"):
-                assert peers.pop(peer).startswith("not reached: stopped after ")
+            assert makers.pop("JAX").startswith("not ready: stopped after ")
+            for competitor in ("PyTorch compiled", "PyTorch compiled and captured"):
+                assert makers.pop(competitor).startswith("not reached: stopped after ")
             assert row["notes"]["rounds"] == cases.NOT_IN_TURNS
             assert row["notes"]["ended early"].startswith("stopped after ")
         else:
             assert {"rounds", "ended early"}.isdisjoint(row["notes"])
         reasons = ("card", "CUDA", "No module", "halted")  # the last of JAX, which needs SciPy
-        assert all(any(word in why for word in reasons) for why in peers.values()), row
+        assert all(any(word in why for word in reasons) for why in makers.values()), row
     assert results["tests"] == "not run: pytest is not installed"
     assert "tests: not run: pytest is not installed" in done.stdout
     assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}

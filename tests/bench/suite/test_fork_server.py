@@ -1,18 +1,18 @@
-"""Contestants' processes: what they share, what is their own, and how they end."""
+"""Competitors' processes: what they share, what is their own, and how they end."""
 
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from competitors import Peer, Unsupported
+from competitors import Competitor, Unsupported
 from suite import fork_server
 from suite.compile_time import SET_UP
-from suite.fork_server import Nursery, Pool, nursery_key
+from suite.fork_server import ForkServer, Pool, fork_server_key
 from suite.worker import Failed
 
-NUMPY = Peer("numpy", "competitors.numpy_competitor")
-WORK = ("cross_entropy", True)
+NUMPY = Competitor("numpy", "competitors.numpy_competitor")
+CASE = ("cross_entropy", True)
 
 
 @pytest.fixture(params=[True, False], ids=["forked", "afresh"])
@@ -27,7 +27,7 @@ def pool(request, monkeypatch):
 
 def test_a_contestant_does_its_work(pool):
     worker = pool.start(NUMPY, 1, 1)
-    assert worker("prepare", *WORK) >= 0
+    assert worker("prepare", *CASE) >= 0
     params, loss = worker("verify")
     assert params.shape == (15,)
     assert 0 < loss < 1
@@ -39,7 +39,7 @@ def test_a_contestant_does_its_work(pool):
 def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
     """Wherever they are else; the next process with the folder finds them."""
     pool = Pool("cpu")
-    ours = Peer("fastmlp", "competitors.prediction", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
+    ours = Competitor("fastmlp", "competitors.prediction", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
     found = []
     for _ in range(2):
         worker = pool.start(ours, None, 1)
@@ -56,7 +56,7 @@ def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
 
 def test_processes_are_new_and_end(pool):
     first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
-    first("prepare", *WORK)
+    first("prepare", *CASE)
     with pytest.raises(Failed, match="AttributeError"):
         second("measure", 1, 1)  # it has prepared nothing
     pool.end_workers()
@@ -65,17 +65,17 @@ def test_processes_are_new_and_end(pool):
 
 
 def test_what_a_contestant_raises_comes_back(pool):
-    absent = pool.start(Peer("numpy", "competitors.no_such_module"), 1, 1)
+    absent = pool.start(Competitor("numpy", "competitors.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):
-        absent("prepare", *WORK)
-    unable = pool.start(Peer("jax vmap", "competitors.many_nets", "jax vmap", ("jax",)), 1, 1)
+        absent("prepare", *CASE)
+    unable = pool.start(Competitor("jax vmap", "competitors.many_nets", "jax vmap", ("jax",)), 1, 1)
     with pytest.raises((Failed, Unsupported)):
         unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
 
 
 def test_a_process_that_is_killed_is_noticed(pool):
     worker = pool.start(NUMPY, 1, 1)
-    worker("prepare", *WORK)
+    worker("prepare", *CASE)
     os.kill(worker._process, signal.SIGTERM)
     with pytest.raises(Failed, match=r"the process (had )?ended"):
         worker("measure", 1, 1)
@@ -85,29 +85,31 @@ def test_a_process_that_is_killed_is_noticed(pool):
 def test_an_import_that_kills_its_process_is_a_contestants_failure(pool, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text("import os\nos._exit(1)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    deadly = Peer("deadly", "deadly", needs=("deadly",))
+    deadly = Competitor("deadly", "deadly", needs=("deadly",))
     pool.make_ready([deadly, NUMPY])
     with pytest.raises(Failed, match=r"importing deadly ended the process|the process (had )?ended"):
-        pool.start(deadly, 1, 1)("prepare", *WORK)
+        pool.start(deadly, 1, 1)("prepare", *CASE)
 
 
 def test_libraries_and_environment_decide_who_shares():
-    scan, tuned = (Peer(f"jax {form}", "competitors.jax_competitor", form, ("jax",)) for form in ("scan", "tuned"))
-    keras = Peer("keras jax", "competitors.keras_competitor", "jax", ("keras", "jax"), {"KERAS_BACKEND": "jax"})
-    eager = Peer("torch eager", "competitors.torch_competitor", "eager", ("torch",))
-    compiled = Peer(
+    scan, tuned = (
+        Competitor(f"jax {form}", "competitors.jax_competitor", form, ("jax",)) for form in ("scan", "tuned")
+    )
+    keras = Competitor("keras jax", "competitors.keras_competitor", "jax", ("keras", "jax"), {"KERAS_BACKEND": "jax"})
+    eager = Competitor("torch eager", "competitors.torch_competitor", "eager", ("torch",))
+    compiled = Competitor(
         "torch compiled", "competitors.torch_competitor", "compiled", ("torch",), loads=("torch._inductor.compile_fx",)
     )
-    assert nursery_key(scan) == nursery_key(tuned)
+    assert fork_server_key(scan) == fork_server_key(tuned)
     others = [scan, keras, eager, compiled]
-    assert len({nursery_key(other) for other in others}) == len(others)
+    assert len({fork_server_key(other) for other in others}) == len(others)
 
 
 def test_the_environment_is_the_nurserys_alone(monkeypatch, tmp_path):
     """And libraries keep what they compile in the folder that was empty."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    made = Nursery(
-        Peer("numpy", "competitors.numpy_competitor", environment={"KERAS_BACKEND": "jax"}), "cpu", str(tmp_path)
+    made = ForkServer(
+        Competitor("numpy", "competitors.numpy_competitor", environment={"KERAS_BACKEND": "jax"}), "cpu", str(tmp_path)
     )
     try:
         assert os.environ["KERAS_BACKEND"] == "torch"

@@ -11,7 +11,7 @@ from tools import compare
 
 
 def two(base, new, other=1.0, spread=0.01):
-    """Two files of one work: ours and a peer, each with a little noise."""
+    """Two files of one case: ours and a competitor, each with a little noise."""
 
     def make(own, peer):
         wobble = [1 - spread, 1.0, 1 + spread, 1.0, 1 - spread]
@@ -67,7 +67,7 @@ def test_a_figure_that_is_gone_is_no_success():
         "title of w: fastmlp has no figure any more: not there"
     ]
     assert not compare.lost(base, results(result("w", row("fastmlp", [9.0], "ours"))))
-    assert not compare.lost(base, results()), "works are compared that both files have"
+    assert not compare.lost(base, results()), "cases are compared that both files have"
 
 
 def test_other_versions_are_named():
