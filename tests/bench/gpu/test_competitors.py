@@ -9,7 +9,7 @@ import fastmlp
 NETS = (64, 128, 64, 10)  # those of bench/gpu/run.py
 
 
-@pytest.mark.parametrize("peer", ["torch", "jax"])
+@pytest.mark.parametrize("competitor", ["torch", "jax"])
 def test_competitors_of_nets_in_step(competitor, rng):
     """On the processor: two steps of every net in an order of its own, as float64 NumPy takes them; then an epoch."""
     pytest.importorskip(competitor)
@@ -71,7 +71,7 @@ def test_wrong_competitors_are_found(precision):
             batched_population.check(name, reached, expected, start, NETS, precision)
 
 
-@pytest.mark.parametrize("peer", ["torch", "jax"])
+@pytest.mark.parametrize("competitor", ["torch", "jax"])
 @pytest.mark.parametrize("precision", ["exact", "tf32", "bfloat16"])
 def test_competitors_of_single_nets(competitor, precision, rng):
     """On the processor: two steps as float64 NumPy takes them, then an epoch."""

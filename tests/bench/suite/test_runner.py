@@ -72,10 +72,10 @@ class FakeForkServer:
 
 @pytest.fixture
 def run_case(monkeypatch):
-    """hold({competitor: worker by threads}) -> result, rows by name"""
+    """run_case({competitor: worker by threads}) -> result, rows by name"""
     monkeypatch.setattr(runner, "build", lambda name, quick: FakeCase())
     monkeypatch.setattr(runner, "others_busy", lambda: 0.25)
-    monkeypatch.setattr(runner, "seconds_to_meet", lambda: 1e-7)
+    monkeypatch.setattr(runner, "barrier_latency", lambda: 1e-7)
     monkeypatch.setattr(runner, "come_to_rest", lambda: None)
     monkeypatch.setattr(timing, "come_to_rest", lambda: None)
     monkeypatch.setattr(timing.PROCESSORS, "awake", lambda: nullcontext(False))

@@ -87,4 +87,4 @@ def test_exit_status(tmp_path):
     assert "NumPy" in out
     code, _, err = run(tmp_path, example(), results())
     assert code == 2
-    assert "no work with figures in common" in err
+    assert "no case with figures in common" in err
