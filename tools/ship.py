@@ -1,11 +1,11 @@
-"""Machine code for a wheel: what new installations need first, for each level of processors that this one is of.
+"""Compile the prebuilt kernels of a wheel, for each CPU level that this CPU supports.
 
     python tools/ship.py && python -m build --wheel      (five minutes on two cores; Linux on x86-64)
-    python tools/ship.py --quick                         (two minutes: for this processor's own level, float32 only)
+    python tools/ship.py --quick                         (two minutes: for this CPU's own level, float32 only)
 
-A process per level and dtype trains and uses nets of every kind, as many processes at a time as there are processors.
-What they compile goes to kernels/shipped (prebuilt.py) instead of the user's folder. A level that this processor lacks
-is left out, and said.
+The kernels are those that new installations need first. One process per level and dtype trains and uses nets of every
+kind, and as many processes run at a time as there are logical CPUs. Their kernels are saved to kernels/shipped
+(prebuilt.py) instead of the user's object cache. A level that this CPU does not support is left out, with a message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 from fastmlp import MLP, Population
 from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
 
-TASK = "FASTMLP_SHIPPED"  # the level and the dtype that this process is to compile for
+TASK = "FASTMLP_SHIPPED"  # environment variable with the level and the dtype that a child process compiles for
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def levels_here() -> list[str]:
-    """Levels that this processor has all features of; the others are named."""
+    """Return the levels whose features this CPU has, and print the missing features of the other levels."""
     found = []
     for level, features in cpu_features.LEVELS.items():
         if missing := [name for name in features if not cpu_features.FEATURES.get(name)]:
@@ -66,8 +66,10 @@ def levels_here() -> list[str]:
 
 
 def start(task: tuple[str, str]) -> int:
-    """The exit status of a process that compiles for a level and a dtype, with vectors as wide as the level has: LLVM
-    would split the widest for the sake of old processors.
+    """Compile for a level and a dtype in a child process, and return its exit status.
+
+    "-prefer-256-bit" makes LLVM use the full vector width of the level: for the sake of older CPUs, it would split
+    512-bit vectors.
     """
     level, _ = task
     own = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
@@ -77,7 +79,7 @@ def start(task: tuple[str, str]) -> int:
 
 
 def compile_for(level: str, jobs: Iterable[Callable[[], object]]) -> None:
-    """Do these jobs; what they need is compiled and saved."""
+    """Run the jobs, with all kernels they need compiled and saved as prebuilt kernels of this level."""
     place = lambda name: prebuilt.path_of(name, object_cache.sources_tag(), level)
     object_cache._path, object_cache._shipped_path = place, lambda name: None
     for job in jobs:
@@ -117,19 +119,19 @@ def use_population(
     nets.evaluate(X, y)
 
 
-# A net for each family of kernels (dispatch.py): widths, rows, batch.
+# A net for each kernel family (dispatch.py): layer sizes, number of samples, batch size.
 NETS = (
-    ((2, 2, 1), 4, 4),  # per_sample_narrow
-    ((8, 16, 3), 96, 32),  # per_sample_wide
-    ((20, 60, 3), 2000, 1000),  # per_sample_replicas
-    ((64, 64, 32, 10), 400, 200),  # replicas
-    ((300, 300, 300, 10), 400, 200),  # per_layer
+    ((2, 2, 1), 4, 4),  # batch_simd_4
+    ((8, 16, 3), 96, 32),  # batch_simd_16
+    ((20, 60, 3), 2000, 1000),  # batch_simd_data_parallel
+    ((64, 64, 32, 10), 400, 200),  # layerwise_data_parallel
+    ((300, 300, 300, 10), 400, 200),  # layerwise
 )
 POPULATIONS = (
     ((8, 16, 4), 64, "tanh", "softmax_cross_entropy", "adam"),
     ((2, 2, 1), 64, "tanh", "binary_cross_entropy", "adam"),
 )
-# Of the programs of single architectures those that XOR is usually tried with.
+# Unrolled code is compiled for one architecture: here, for the populations that XOR is usually tried with.
 PROGRAMS = product(
     [(2, 2, 1)], [4096], ["sigmoid", "tanh"], ["squared_error", "binary_cross_entropy"],
     ["sgd", "adam", "quickprop", "rprop"],

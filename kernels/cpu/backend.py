@@ -1,14 +1,15 @@
-"""The device contract on the CPU: the functions every backend has, with these signatures.
+"""CPU backend: the functions of the device contract, which every backend has with these signatures.
 
 ThreadTeam                   the threads of one fit
-make_work                    a family's buffers for batches of up to `rows` samples
-train, evaluate              run kernels on what plan.py built
-predict_again                the host's: evaluate, for calls that are alike and take microseconds
-steps_to_unrolled            the host's: after how many steps a tiny net is trained by code generated for it
-PopulationRun                the buffers of a population's fit or evaluation; what is in training is in them
-train_nets, evaluate_nets    the same for the nets of a population
-on                           a context in which one of several devices of the kind is the current one
-to_device, to_host, place, synchronize
+make_work                    the workspace of a kernel family, for batches of up to `rows` samples
+train, evaluate              run the kernels of one net on what execution/plan.py has built
+predict_again                host only: prepares `evaluate` for repeated calls that take microseconds
+steps_to_unrolled            host only: number of steps after which a tiny net is trained by generated code
+PopulationRun                the buffers of a population's fit or evaluation, and the state of its nets in training
+train_nets, evaluate_nets    run the kernels of a population
+on                           context in which one of several devices of a kind is the current one
+to_device, to_host, place    copy arrays between host and device
+synchronize                  wait until kernels are done
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ from .workspace import (
 )
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
-TILE_BYTES = 24_000  # activations and deltas of a tile of a block of nets: most of a first-level cache
-STRAIGHT_LINE_ROWS = 64
-ALIGNMENT = 16  # elements: blocks start on whole vectors
+TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
+STRAIGHT_LINE_ROWS = 64  # samples of a tile with unrolled code, at most
+ALIGNMENT = 16  # elements: layers start on whole vectors
 
 
 def _padded(size: int, to: int = ALIGNMENT) -> int:
@@ -90,7 +91,7 @@ def to_host(array: np.ndarray) -> np.ndarray:
 
 
 def place(data: Samples) -> Samples:
-    """The samples in the host's memory."""
+    """Return the samples with arrays in the host's memory."""
     host = lambda array: array if isinstance(array, np.ndarray) else array.get()
     if isinstance(data.X, np.ndarray):
         return data
@@ -98,25 +99,31 @@ def place(data: Samples) -> Samples:
 
 
 def on(index: int) -> AbstractContextManager:
-    """There is one host only."""
+    """Return a context that does nothing: there is one host only."""
     return nullcontext()
 
 
 def synchronize() -> None:
-    """Kernels return when they are done."""
+    """Do nothing: CPU kernels return when they are done."""
 
 
 def make_work(
     family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Any:
-    """Every buffer a family needs for batches, or stages of batches, of up to `rows` samples, from data of n_samples.
-    precision : a permission to round, of which processors make no use
+    """Return the workspace of a kernel family, with every buffer it needs.
+
+    family : one of FAMILIES
+    rows : largest number of samples in a batch, or in a micro-batch of larger batches
+    n_samples : number of samples in the data
+    n_threads : number of threads that may train the net
+    shuffle : whether samples are shuffled
+    precision : a permission to round, which CPU kernels do not use
     """
     sizes = [int(size) for size in net.sizes]
     by_layers = family in ("layerwise", "layerwise_data_parallel", "layerwise_batch1")
     parts = {"layerwise_data_parallel": REPLICAS, "batch_simd_data_parallel": parts_of(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
-    # Either one rank trains it or two replicas, whose shares are halves of a batch and all of the weights.
+    # One thread trains such a net, or two, each with a shard of the batch and all weights: no chunks to share.
     whole = family == "layerwise_data_parallel" and net.n_padded <= DATA_PARALLEL_PARAMS and ranks <= REPLICAS
     sharing = 0 if whole else ranks
     piece = chunk_rows(rows, net.n_padded, sharing)
@@ -138,11 +145,11 @@ def make_work(
         n_scratch = _padded(scratch_size(max(sizes[1:]), dtype.itemsize))
 
         starts = np.cumsum([0] + [_padded(rows * size) for size in sizes])
-        # The inputs' block is filled only when a shuffled batch is gathered.
+        # Inputs need room only where a shuffled batch is gathered.
         starts[1:] -= 0 if shuffle else starts[1]
         total = int(starts[-1]) + ALIGNMENT
         packs, n_packed = packed_starts(sizes, rows // ranks, ranks, dtype.itemsize)
-        copies = 2 if ranks == 2 and net.n_padded <= LARGE_NET_PARAMS else 1  # others come from memory anyway
+        copies = 2 if ranks == 2 and net.n_padded <= LARGE_NET_PARAMS else 1  # larger copies come from memory anyway
         delta_packs, n_delta = packed_delta_starts(sizes, rows, dtype.itemsize)
         drops, keeps = bool((net.dropout > 0).any()), bool(net.keep_z.any())
         work = LayerwiseWorkspace(
@@ -188,7 +195,7 @@ def make_work(
 
 
 def _own_sizes(work: Any, n_padded: int) -> list[int]:
-    """Of params, grads and state, and of what else is a rank's own, in `replica`."""
+    """Return the sizes of params, grads and state of a thread in work.replica, and of the arrays named by _own."""
     return [n_padded, n_padded, MOST_STATE * n_padded, *(_padded(getattr(work, name).size) for name in _own(work))]
 
 
@@ -197,18 +204,18 @@ def _own(work: Any) -> tuple[str, ...]:
 
 
 def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
-    """Room for what n ranks have for themselves, each GAP from what is before it, the last from what is behind it."""
+    """Return `work` with room for what each of n threads has for itself, FALSE_SHARING_GAP away from all else."""
     size = FALSE_SHARING_GAP + sum(_own_sizes(work, n_padded))
     return work._replace(replica=aligned_zeros(n * size + FALSE_SHARING_GAP if n else 0, work.a.dtype))
 
 
-# By name: their modules are imported only if their machine code is not on disk.
+# Kernels by name: their modules are imported only if their machine code is not on disk.
 TRAIN = {
     "batch_simd_4": "cpu.single_net.batch_simd.train_narrow",
     "batch_simd_16": "cpu.single_net.batch_simd.train_wide",
     "batch_simd_data_parallel": "cpu.single_net.batch_simd_data_parallel.train",
     "layerwise": "cpu.single_net.layerwise.train",
-    "layerwise_data_parallel": "cpu.single_net.layerwise.train",  # the same bits, where copies would not be faster
+    "layerwise_data_parallel": "cpu.single_net.layerwise.train",  # same bits, where copies of the net are no faster
     "layerwise_batch1": "cpu.single_net.layerwise_batch1.train",
 }
 EVALUATE = {
@@ -230,7 +237,10 @@ def train(
     first: int,
     n: int,
 ) -> None:
-    """n steps of training from step `first` on, by n_ranks of the team; memory and work hold the outcome."""
+    """Train a net for n steps, from step number `first` on, on n_ranks threads of the team.
+
+    The results are in `memory` and `work`.
+    """
     dtype = memory.params.dtype
     if family == "batch_simd_4" and (address := single_net_lookup.address_for(net, data, course, dtype, n)):
         tiles = single_net_lookup.make_tiles(net, data, course, dtype)
@@ -251,12 +261,14 @@ def train(
 
 
 def steps_to_unrolled(n_params: int, batch_size: int) -> int:
-    """After how many steps of an architecture its generated code is compiled; 0 for nets that are not tiny."""
+    """Return the number of steps of an architecture after which its generated code is compiled; 0 for nets that are not
+    tiny.
+    """
     return single_net_lookup.MAKE_AFTER if single_net_lookup.is_tiny(n_params, batch_size) else 0
 
 
 def _replica(memory: TrainState, work: Any, rank: int) -> tuple[TrainState, Any]:
-    """A rank's own, equal to rank 0's before a call."""
+    """Return a thread's own training state and workspace, made equal to those of thread 0 before a call."""
     sizes = _own_sizes(work, memory.params.size)
     ends = np.cumsum([(rank - 1) * (FALSE_SHARING_GAP + sum(sizes)) + FALSE_SHARING_GAP, *sizes]).tolist()
     params, grads, state, *others = (work.replica[first:end] for first, end in pairwise(ends))
@@ -272,9 +284,10 @@ def _replica(memory: TrainState, work: Any, rank: int) -> tuple[TrainState, Any]
 def evaluate(
     family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: np.ndarray, work, rows: int, output: np.ndarray
 ):
-    """(sum of losses, number right) over data, outputs (n_samples * n_outputs,) written unless `output` is empty.
+    """Return (sum of losses, number of correct samples) over data; both are 0 if data has no targets.
 
-    rows : samples a rank takes at a time; work was made for rows * n_ranks
+    rows : number of samples that a thread takes at a time; `work` was made for rows * number of threads
+    output : (n_samples * n_outputs,), written; or empty
     """
     sums = work.partial[:1]
     if data.has_targets and isinstance(work, LayerwiseWorkspace):
@@ -291,20 +304,28 @@ def evaluate(
 def predict_again(
     family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: np.ndarray, work, rows: int, output: np.ndarray
 ):
-    """What evaluate does on one rank, as a function (X, output) of arrays like data.X and output."""
+    """Return a function (X, output) that does what `evaluate` does on one thread, for arrays like data.X and output."""
     return team.again(EVALUATE[family], params.dtype, (net, data, params, work, rows, output), (data.X, output))
 
 
 class PopulationRun:
-    """The blocks of lanes, one per rank, and the queue that they take nets from."""
+    """Buffers of a population's fit or evaluation: a block of lanes for each thread, and the queue of nets."""
 
     def __init__(
         self, family: str, net: NetSpec, n_params: int, rows: int, n_samples: int, n_ranks: int, shuffle: bool,
         rule: Rule | None, loss: tuple[int, int], dtype: np.dtype, lanes: int, precision: str,
     ):  # fmt: skip
-        """family : of the plan's, always "population_simd" here. rows : of a batch. rule : the row of the update rule,
-        None to evaluate. loss : its code, and the metric's. lanes : of a block, if all of training is in the
-        straight-line program
+        """Make the blocks of n_ranks threads.
+
+        family : the plan's kernel family, always "population_simd" here
+        n_params : number of parameters of a net
+        rows : number of samples in a batch
+        n_samples : number of samples in the data
+        n_ranks : number of threads
+        rule : row of the update rule, None to evaluate
+        loss : codes of the loss and of the metric
+        lanes : number of nets in a block if unrolled code does all of the training; otherwise it is LANES
+        precision : a permission to round, which CPU kernels do not use
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
         drops, straight = bool((net.dropout > 0).any()), 0
@@ -320,23 +341,23 @@ class PopulationRun:
         self.initial = np.array([HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in initial], np.int64)
 
     def begin(self, n_ranks: int) -> None:
-        """Empty blocks for so many ranks, and a queue from which nothing has been taken; like new for another fit."""
+        """Reset the buffers for another fit on n_ranks threads: empty blocks, and a queue with all nets."""
         self._blocks += [_make_block(*self._made) for _ in range(n_ranks - len(self._blocks))]
         self.blocks, self.n_members = self._blocks[:n_ranks], 0
         self.queue[:] = 0
         for block in self.blocks:
             block.net[:], block.filled[:], block.clock[:], block.taken[:] = -1, -1, 0, 0
-            # Columns beyond the samples weigh 0, which times an infinity that is left there is no number.
+            # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
             block.a[:], block.y[:] = 0, 0
 
     @property
     def n_bytes(self) -> int:
-        """Of the buffers, nearly."""
+        """Approximate size of the buffers in bytes."""
         return sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray)) * len(self._blocks)
 
     @property
     def n_finished(self) -> int:
-        """Nets whose training has ended."""
+        """Number of nets whose training has ended."""
         begun = min(int(self.queue[0]), self.n_members)
         for block in self.blocks:
             first, end = np.minimum(block.taken, self.n_members)
@@ -344,16 +365,16 @@ class PopulationRun:
         return begun
 
     def collect(self) -> None:
-        """Kernels write what is finished where it belongs."""
+        """Do nothing: CPU kernels write the results of finished nets to their places."""
 
     def unfinished(self, watches: bool):
-        """An Unfinished of each net in training, with its best parameters if early stopping watches."""
+        """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
         for block in self.blocks:
             present, best, safe = (x.reshape(-1, block.lanes) for x in (block.p, block.best, block.safe))
             for lane in np.flatnonzero(block.net >= 0):
                 epochs, best_epoch = int(block.clock[0] - block.start[lane]), int(block.best_epoch[lane]) * watches
                 params, status, loss = present[:, lane], RUNNING, block.loss[lane]
-                if not np.isfinite(params).all():  # of a net that would have been found out at the next look
+                if not np.isfinite(params).all():  # the next check would have found that the net has diverged
                     params, status, loss = safe[:, lane], DIVERGED_NET, np.nan
                 if best_epoch:
                     params = best[:, lane]
@@ -399,8 +420,9 @@ def _make_block(
 
 
 def _in_one_piece(sizes: dict[str, int], dtype: np.dtype | type) -> dict[str, np.ndarray]:
-    """Zeros, one after another: an allocation each would take a third of a short fit. They are GAP from what other
-    ranks write.
+    """Return arrays of zeros in one allocation: an allocation for each would take a third of a short fit.
+
+    They are FALSE_SHARING_GAP elements away from what other threads write.
     """
     room, end, found = aligned_zeros(sum(sizes.values()) + 2 * FALSE_SHARING_GAP, dtype), FALSE_SHARING_GAP, {}
     for name, n in sizes.items():
@@ -419,7 +441,7 @@ def train_nets(
     work: PopulationRun,
     n: int,
 ) -> None:
-    """n more epochs of the blocks of `work`, or until no net of nets.members is left."""
+    """Train the blocks of `work` for n more epochs, or until no net of nets.members is left."""
     work.n_members = nets.n_members
     team.run_each(
         "cpu.population.train.train" if work.blocks[0].lanes == LANES else "cpu.population.train.train_straight",
@@ -429,8 +451,10 @@ def train_nets(
 
 
 def evaluate_nets(team: ThreadTeam, net: NetSpec, data: Samples, nets, work: PopulationRun, output: np.ndarray) -> None:
-    """Loss and share right of nets.members into nets, if data has targets; outputs (n_members, n_samples, n_outputs),
-    flat, if `output` has room."""
+    """Evaluate nets.members: outputs and, if data has targets, each net's loss and share of correct samples in `nets`.
+
+    output : flat (n_members * n_samples * n_outputs,), written; or empty
+    """
     for block in work.blocks:
         block.filled[:] = -1
     team.run_each(

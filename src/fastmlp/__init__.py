@@ -1,6 +1,6 @@
-"""fastmlp trains multilayer perceptrons: one XOR net, or one large net, on the CPU or on CUDA.
+"""fastmlp trains multilayer perceptrons, from one XOR net to large nets and populations, on the CPU or on CUDA.
 
-Names are imported when they are first used, so that `import fastmlp` costs next to nothing.
+Public names are imported lazily, when they are first used, so that `import fastmlp` takes almost no time.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Now, not lazily: importing a submodule binds its name here, and this name must stay the function.
+# Not lazy: importing the submodule binds its name in this package, and `fastmlp.devices` must be the function.
 from .devices import devices as devices
 
 _MODULES = {
@@ -96,7 +96,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # takes longer than the rest of this module
+    from importlib.metadata import PackageNotFoundError, version  # here: the import takes longer than this module
 
     try:
         return version("fastmlp")

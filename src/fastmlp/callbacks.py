@@ -1,11 +1,11 @@
-"""What may end a fit early: a patience on some record, and any function of the user's.
+"""Callbacks and early stopping.
 
-A callback is `callback(epoch, history)`, called after every epoch (counted from 0) with the records so far; returning
-True, Python's or NumPy's, stops training. `history.net` is the net, whose parameters are up to date.
+A callback is a function `callback(epoch, history)`, called after each epoch (counted from 0) with the records so far.
+If it returns True (of Python or NumPy), the fit ends. `history.net` is the net, with up-to-date parameters.
 
-A callback that knows it has no reason to stop for some epochs may have a method `epochs_ahead()`: it is called again
-after that many epochs (at least 1) and finds those in between in the history. One call into a kernel then takes them
-all, which matters where an epoch is a few microseconds.
+A callback that need not be called for some epochs may have a method `epochs_ahead()`, which returns after how many
+epochs (at least 1) to call it again; the history then has the records of the epochs in between. One kernel call trains
+all these epochs, which matters where an epoch takes a few microseconds.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 from .errors import checked_count, checked_number, takes, unknown_name
 from .kernels.structs import METRIC_NONE
 
-MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}  # sign: less is better
-# Of the metrics that fit knows by name (epoch_metrics.py).
+# Records that every fit can monitor. Signs: multiplied by its sign, a smaller value is better.
+MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}
+# Signs of the metrics that fit knows by name (training/epoch_metrics.py).
 METRIC_SIGNS = {
     "squared_error": 1.0, "absolute_error": 1.0, "r2": -1.0, "accuracy": -1.0, "log_loss": 1.0, "roc_auc": -1.0,
 }  # fmt: skip
@@ -29,10 +30,13 @@ Callback = Callable[[int, Any], Any]
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs; keep the best parameters.
+    """Early stopping: end the fit when a record stops improving, with the parameters of the best epoch.
 
-    monitor : "validation_loss", "validation_accuracy", "loss" or "accuracy", or a metric that fit is asked for by name,
-        such as "validation_squared_error"; None takes validation_loss where there is validation data, else loss.
+    patience : int     number of epochs without an improvement after which the fit ends
+    monitor : str or None     record to monitor: "validation_loss", "validation_accuracy", "loss", "accuracy", or a
+        metric that fit is given by name, such as "validation_squared_error"; None takes "validation_loss" if there are
+        held-out samples, else "loss"
+    min_delta : float     an epoch improves the record if it beats the best value by more than this
 
     >>> EarlyStopping(patience=5).patience
     5
@@ -49,10 +53,16 @@ class EarlyStopping:
             raise unknown_name("monitor", self.monitor, SIGNS)
 
     def check_monitor(self, metric: int, held_out_metric: int | None, metrics: Iterable[str] = ()) -> None:
-        """A ValueError if what is to be watched will not be recorded.
+        """Check that the monitored record exists.
 
-        metric : of the samples to train on; held_out_metric : of those to validate on, None if there are none
-        metrics : that fit was asked for
+        metric : int     METRIC_* code of the training samples
+        held_out_metric : int or None     METRIC_* code of the held-out samples; None without any
+        metrics : names given to fit as `metrics=`
+
+        Raises
+        ------
+        ValueError
+            If the fit will not keep the monitored record.
         """
         name = self.monitor or "loss"
         validates = name.startswith(VALIDATION)
@@ -66,7 +76,10 @@ class EarlyStopping:
 
 
 def as_early_stopping(value: Any) -> EarlyStopping | None:
-    """None or False: no stopping; True: the defaults; a number: that patience; an object: itself."""
+    """Return fit's early_stopping argument as an EarlyStopping or None.
+
+    value : None or False for no early stopping, True for the defaults, an int for this patience, or an EarlyStopping
+    """
     if value is None or value is False:
         return None
     if value is True:
@@ -77,12 +90,12 @@ def as_early_stopping(value: Any) -> EarlyStopping | None:
 
 
 def as_callbacks(value: Any) -> tuple[Callback, ...]:
-    """A callback, a sequence of them, or None, as a tuple.
+    """Return a callback, a sequence of callbacks or None as a tuple of callbacks.
 
     Raises
     ------
     ValueError
-        If something in it cannot be called, or not with two arguments.
+        If an element is not callable with two arguments.
     """
     if value is None:
         return ()
@@ -98,12 +111,18 @@ def as_callbacks(value: Any) -> tuple[Callback, ...]:
 
 
 def epochs_ahead(callbacks: Sequence[Callback]) -> int:
-    """After how many epochs the first of the callbacks wants to be called."""
+    """Return the number of epochs until the next call of any of the callbacks, at least 1."""
     return min(max(1, int(getattr(callback, "epochs_ahead", lambda: 1)())) for callback in callbacks)
 
 
 class Best:
-    """The best value of a record so far, and how long ago it was."""
+    """Best value of a monitored record so far, and its epoch.
+
+    rule : EarlyStopping     patience and min_delta
+    monitor : str     name of the record
+    value : float     best value times the record's sign, infinity before the first
+    epoch : int     epoch of the best value, counted from 0; -1 before the first
+    """
 
     def __init__(self, rule: EarlyStopping, monitor: str):
         self.rule, self.monitor, self.sign = rule, monitor, SIGNS[monitor]

@@ -1,4 +1,4 @@
-"""Checks of settings that MLP and Population share: seed, dtype, precision."""
+"""Checks of the settings that MLP and Population share: seed, dtype, precision."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import numpy as np
 from .errors import checked_count, unknown_name
 
 HALF = ("bfloat16", "float16")
-PRECISIONS = ("exact", "tf32", *HALF)  # to what a device may round the operands of products
+PRECISIONS = ("exact", "tf32", *HALF)  # formats to which a device may round the operands of matrix products
 
 
 def seed_of(random_state: Any) -> int:
-    """The number, from 0 to 2**63 - 1, on which all that is random in a net depends."""
+    """Return the seed, from 0 to 2**63 - 1, of all random numbers of a net or population.
+
+    random_state : None for a random seed, a whole number of at least 0, or a NumPy Generator or RandomState, from which
+        the seed is drawn
+    """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
-    if isinstance(random_state, int):  # without looking at np.random, which takes 7 ms to import
+    if isinstance(random_state, int):  # before np.random is needed, which takes 7 ms to import
         return checked_count("random_state", random_state, at_least=0, at_most=None) % 2**63
     if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         draw = random_state.integers if isinstance(random_state, np.random.Generator) else random_state.randint
@@ -25,8 +29,9 @@ def seed_of(random_state: Any) -> int:
 
 
 class LateGenerator:
-    """Called, it gives the one random generator of its seed, made at the first call: that takes as long as 500 epochs
-    of XOR.
+    """Lazily created random generator: a call returns the generator of the seed, made at the first call.
+
+    Making a generator takes as long as 500 epochs of XOR.
     """
 
     def __init__(self, seed: list[int]):

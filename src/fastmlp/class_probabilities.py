@@ -1,8 +1,8 @@
-"""Probabilities of classes from the logits of a net, not from its outputs.
+"""Class probabilities, computed from the logits of a net instead of its outputs.
 
-An output of 1 - 1e-9 is 1 in float32: what is left for the other class would be 0, the logarithm of that minus
-infinity, and samples whose logits differ would rank alike. A logit z has the digits of both sides: sigmoid(z) and
-sigmoid(-z).
+In float32, an output of 1 - 1e-9 is 1. The probability of the other class would be 0 and its logarithm minus infinity,
+and samples with different logits would have the same rank. A logit z gives both probabilities with full precision:
+sigmoid(z) and sigmoid(-z).
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from .network.spec import Network
 from .population_training.ensemble import outputs_in_parts
 from .tables.target_encoder import CLASSIFICATION, Target
 
-LARGEST = 1e37  # logits beyond it have overflowed: taken for it, they leave probabilities that are numbers
+LARGEST = 1e37  # logits are clipped to this size: larger ones have overflowed, and would give NaN probabilities
 
 
 def log_probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
-    """float64 (n_samples, n_classes): logarithms of probabilities that sum to 1 in each row; one output is two classes.
+    """Return logarithms of class probabilities, float64 (n_samples, n_classes); a net with one output has two classes.
 
-    net : an MLP, or a Population, whose nets' mean probability counts; outputs are softmax or sigmoid
-    X : (n_samples, n_features), in the host's memory
-    is_multilabel : whether each output is the probability of a label by itself
+    net : MLP or Population     a net with softmax or sigmoid outputs; of a population, the mean probability of its nets
+    X : (n_samples, n_features)     inputs, in host memory
+    is_multilabel : bool     whether each output is the probability of a label of its own; if not, the probabilities of
+        a sample sum to 1
     """
     network = net.network
     if isinstance(net, MLP):
@@ -39,7 +40,7 @@ def log_probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarr
 
 
 def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
-    """float64 (n_samples, n_classes); arguments as for log_probabilities.
+    """Return class probabilities, float64 (n_samples, n_classes); arguments as for log_probabilities.
 
     >>> net = MLP((1, 1), loss="binary_cross_entropy")
     >>> net.params = [1.0, 0.0]
@@ -52,8 +53,13 @@ def probabilities(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
 
 
 def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
-    """Class numbers (n_samples,) or, of labels, whether each is likelier than not, (n_samples, n_labels); of equal
-    ones the first class, and no label.
+    """Return the most probable class of each sample; arguments as for log_probabilities.
+
+    Returns
+    -------
+    array
+        Class numbers (n_samples,), the first of equally probable ones; for multi-label nets bool (n_samples, n_labels),
+        True where the probability is above one half.
     """
     if not isinstance(net, MLP):
         p = log_probabilities(net, X, is_multilabel)
@@ -65,19 +71,19 @@ def likeliest(net: Any, X: Any, is_multilabel: bool = False) -> np.ndarray:
 
 
 def outputs_of(net: Any, target: Target, X: np.ndarray) -> np.ndarray:
-    """What target.decode takes: outputs of a net, or the mean of a population's; of classes their probabilities."""
+    """Return the input of target.decode: class probabilities, or the outputs for regression (a population's mean)."""
     if target.task == CLASSIFICATION:
         return probabilities(net, X)
     return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
 
 
 def logits(net: MLP, X: Any) -> np.ndarray:
-    """(n_samples, n_outputs) in the net's dtype, before the output activation."""
+    """Return the logits (n_samples, n_outputs), the inputs of the output activation, in the net's dtype."""
     return _with_logits(net).predict(X)
 
 
 def _with_logits(net: Any) -> Any:
-    """A net or population with the parameters of this one, not a copy, that leaves out the output activation."""
+    """Return a net or population without output activation that shares the parameters of `net`."""
     view = object.__new__(type(net))
     view.__dict__.update(net.__dict__, network=net.network.with_logits)
     return view
@@ -90,7 +96,7 @@ def _of_logits(z: np.ndarray, network: Network, is_multilabel: bool) -> np.ndarr
     if z.shape[-1] == 1 and not is_multilabel:
         return _log_sigmoid(np.concatenate((-z, z), axis=-1))
     of_each = _log_sigmoid(z)
-    return of_each if is_multilabel else _log_softmax(of_each)  # each class's share of their sum
+    return of_each if is_multilabel else _log_softmax(of_each)  # normalised to sum 1
 
 
 def _log_sigmoid(z: np.ndarray) -> np.ndarray:

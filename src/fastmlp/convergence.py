@@ -1,7 +1,7 @@
-"""When a net counts as having learned, and what a set of trials says about that: rates, times, restarts.
+"""Convergence rules, and statistics of convergence over many trials: success rates, epochs, restarts.
 
 Definitions are those of the CMU benchmark archive (Fahlman 1988 and the glossary of its collection). A trial that
-failed has no time to converge; how each figure treats it is said where it is computed.
+failed has no number of epochs to convergence; each statistic says how it treats failures.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ RULES = ("accuracy", "40-20-40")
 
 @dataclass(frozen=True)
 class Converged:
-    """A net has converged, and stops, after the first epoch in which all that is given here was so.
+    """Convergence rule: a net has converged, and stops, after the first epoch that meets the rule.
 
-    loss : its mean loss was no higher. accuracy : at least this share of samples was right. margin : what right means:
-    None for the side of the output's range, or for several exclusive classes the largest output; a number for lying
-    within this share of the output's range from the target. Fahlman's 40-20-40 rule has 0.4.
+    Give either loss or accuracy.
+
+    loss : float     the epoch's mean loss is at most this
+    accuracy : float     at least this share of the samples is correct in the epoch
+    margin : float or None     when a sample counts as correct. None: each output is on the side of its range that the
+        target is on or, for several exclusive classes, the largest output is that of the target's class. A number: each
+        output is within this share of the output's range of its target; Fahlman's 40-20-40 rule has 0.4
 
     >>> Converged(loss=0.01)
     Converged(loss=0.01, accuracy=None, margin=None)
@@ -47,7 +51,10 @@ class Converged:
             checked_number("margin", self.margin, 0.0, 0.5)
 
     def first_reached(self, loss: np.ndarray, accuracy: np.ndarray | None) -> int | None:
-        """Which epoch, of those whose records these are, is the first to reach the goal.
+        """Return the index of the first epoch that meets the rule, or None.
+
+        loss : (n_epochs,)     mean loss of each epoch
+        accuracy : (n_epochs,) or None     share of correct samples in each epoch
 
         >>> Converged(loss=0.1).first_reached(np.array([0.2, 0.1, 0.05]), None)
         1
@@ -62,7 +69,10 @@ class Converged:
 
 
 def as_converged(value: Any) -> Converged | None:
-    """None: nets train all epochs; a number: that loss; "accuracy": all are right; "40-20-40": all within that rule.
+    """Return fit's converged argument as a Converged or None.
+
+    value : None to train all epochs, a number for a loss to reach, "accuracy" for all samples correct, "40-20-40" for
+        all samples correct by Fahlman's rule, or a Converged
 
     >>> as_converged("40-20-40")
     Converged(loss=None, accuracy=1.0, margin=0.4)
@@ -77,7 +87,9 @@ def as_converged(value: Any) -> Converged | None:
 
 
 def wilson_interval(n_successes: int, n_trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The interval for a rate of Wilson 1927; z standard deviations, 95 % unless given.
+    """Return the Wilson score interval (low, high) of a success rate (Wilson 1927).
+
+    z : float     half width in standard deviations; the default gives 95 % confidence
 
     >>> low, high = wilson_interval(90, 100)
     >>> round(low, 3), round(high, 3)
@@ -92,7 +104,7 @@ def wilson_interval(n_successes: int, n_trials: int, z: float = 1.95996398454005
 
 
 class TwiceMedian(NamedTuple):
-    """Median over all trials, mean of those that took at most twice as long, and the number of the others."""
+    """Median over all trials, mean over the trials up to twice the median, and the number of longer trials."""
 
     median: float
     mean: float
@@ -101,46 +113,50 @@ class TwiceMedian(NamedTuple):
 
 @dataclass(frozen=True)
 class EpochStatistics:
-    """Epochs to converge. times : (n_successes,), of the trials that did; n_trials counts the others too."""
+    """Statistics of the epochs to convergence.
+
+    times : (n_successes,)     epochs to convergence of the trials that converged
+    n_trials : int     number of trials, failures included
+    """
 
     times: np.ndarray
     n_trials: int
 
     @property
     def mean(self) -> float:
-        """Over the successes."""
+        """Mean over the successes; NaN without any."""
         return float(self.times.mean()) if self.times.size else float("nan")
 
     @property
     def sd(self) -> float:
-        """Standard deviation over the successes, with n - 1."""
+        """Standard deviation over the successes, with divisor n - 1; NaN for fewer than two."""
         return float(self.times.std(ddof=1)) if self.times.size > 1 else float("nan")
 
     @property
     def median(self) -> float:
-        """Over the successes."""
+        """Median over the successes; NaN without any."""
         return float(np.median(self.times)) if self.times.size else float("nan")
 
     def quantiles(self, shares=(0.05, 0.25, 0.5, 0.75, 0.95)) -> np.ndarray:
-        """Over the successes."""
+        """Return quantiles over the successes, (len(shares),), at probabilities `shares`; NaN without any success."""
         return np.quantile(self.times, shares) if self.times.size else np.full(len(shares), np.nan)
 
     @property
     def harmonic_mean(self) -> float:
-        """Number of trials over the sum of rates 1 / epochs, to which a failure adds nothing."""
+        """Harmonic mean over all trials: n_trials divided by the sum of 1 / epochs; a failure adds 0 to the sum."""
         rates = np.sum(1.0 / np.maximum(self.times, 1.0)) if self.times.size else 0.0
         return self.n_trials / float(rates) if rates else float("inf")
 
     @property
     def twice_median(self) -> TwiceMedian:
-        """Failures count as infinitely long."""
+        """Median over all trials, failures counted as infinite, and mean over the trials up to twice the median."""
         all_times = np.concatenate([self.times, np.full(self.n_trials - len(self.times), np.inf)])
         median = float(np.median(all_times)) if self.n_trials else float("nan")
         near = all_times[all_times <= 2 * median] if np.isfinite(median) else all_times[:0]
         return TwiceMedian(median, float(near.mean()) if near.size else float("nan"), self.n_trials - len(near))
 
     def expected_under_restart(self, limit: float) -> float:
-        """Mean epochs until success when each trial is cut after `limit` epochs and begun anew, lost epochs counted."""
+        """Return the mean epochs to success, failed attempts included, with a restart after each `limit` epochs."""
         short = self.times[self.times <= limit]
         if not short.size:
             return float("inf")
@@ -148,7 +164,7 @@ class EpochStatistics:
 
     @property
     def best_restart(self) -> tuple[int, float]:
-        """(limit, expected epochs): the limit that makes expected_under_restart smallest."""
+        """Best restart limit (limit, expected epochs): the limit with the smallest expected_under_restart."""
         if not self.times.size:
             return 0, float("inf")
         limits, counts = np.unique(self.times, return_counts=True)
@@ -158,5 +174,5 @@ class EpochStatistics:
         return int(limits[best]), float(expected[best])
 
     def histogram(self, bins: Any = "auto") -> tuple[np.ndarray, np.ndarray]:
-        """(counts, edges) over the successes, as numpy.histogram gives them."""
+        """Return a histogram (counts, edges) over the successes, as numpy.histogram does."""
         return np.histogram(self.times, bins=bins)

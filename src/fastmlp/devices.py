@@ -1,5 +1,6 @@
-"""The device table: what this machine has, and which device a net runs on. The only module of `src` that says
-"cuda", and that imports CuPy.
+"""Device table: the devices of this machine, the choice of a device, and conversion between array libraries.
+
+The only module of src/fastmlp that imports CuPy or depends on a particular device.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from .errors import install_command, shown, unknown_name
 from .gpu_thresholds import Thresholds, thresholds_of
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
-NO_DEVICE = 100  # cudaErrorNoDevice: a driver's answer without a GPU, or if all are hidden, instead of counting none
+NO_DEVICE = 100  # cudaErrorNoDevice: drivers report it, not a count of 0, if there is no GPU or all GPUs are hidden
 
-ANYWHERE = nullcontext()  # there is one host only
+ANYWHERE = nullcontext()  # the host needs no context
 
 
 class DeviceInfo(NamedTuple):
-    """One row of `fastmlp.devices()`."""
+    """Row of `fastmlp.devices()`: one device, and whether it is available."""
 
     name: str
     available: bool
     description: str
-    reason: str  # why it is not available; empty if it is
+    reason: str  # why the device is not available; empty if it is
 
 
 class Device(NamedTuple):
-    """What was chosen, and why."""
+    """Chosen device, and the reason for the choice."""
 
     name: str
     reason: str
@@ -41,29 +42,31 @@ class Device(NamedTuple):
 
     @property
     def is_host(self) -> bool:
-        """Whether its arrays are NumPy's."""
+        """Whether the device's arrays are NumPy arrays."""
         return self.name == "cpu"
 
     @property
     def number(self) -> int:
-        """Which of several devices of one kind."""
+        """Index among the devices of one kind, 0 for "cuda" and 1 for "cuda:1"."""
         return int(self.name.partition(":")[2] or 0)
 
     def on(self) -> AbstractContextManager:
-        """Inside of it, this device is the current one of its kind."""
+        """Return a context in which this device is the current one of its kind."""
         return ANYWHERE if self.is_host else backend(self).on(self.number)
 
 
-MOST_THREADS = 1024  # that FASTMLP_NUM_THREADS may ask for
+MOST_THREADS = 1024  # largest value of FASTMLP_NUM_THREADS
 
 
 def n_threads_available() -> int:
-    """FASTMLP_NUM_THREADS where it is set, else the processors this process may use, at most OMP_NUM_THREADS of them.
+    """Return the number of CPU threads to use.
+
+    It is FASTMLP_NUM_THREADS if set, else the number of processors that this process may use, at most OMP_NUM_THREADS.
 
     Raises
     ------
     ValueError
-        If FASTMLP_NUM_THREADS is set and is no number of threads.
+        If FASTMLP_NUM_THREADS is set, but is not a whole number from 1 to MOST_THREADS.
     """
     if wanted := os.environ.get("FASTMLP_NUM_THREADS", "").strip():
         if wanted.isdecimal() and len(wanted) < 10 and 1 <= int(wanted) <= MOST_THREADS:
@@ -101,13 +104,15 @@ def _describe_cuda() -> list[DeviceInfo]:
 
 @lru_cache(maxsize=1)
 def _find_cuda() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
-    """(what gives the row of each GPU, why there is none). Looks once, and at each GPU once, when it is asked for: what
-    is missing does not appear while a process runs, and looking at a GPU takes memory there.
+    """Return (a function per GPU that returns its row, the reason why there is no GPU).
+
+    CuPy and the driver are queried once per process, and each GPU once, when its row is needed: devices do not appear
+    while a process runs, and querying a GPU takes memory on the GPU.
     """
     from .kernels.jit import interrupts
 
     try:
-        with interrupts.deferred():  # half imported it would stay
+        with interrupts.deferred():  # an interrupt would leave CuPy half imported
             import cupy
 
         runtime = cupy.cuda.runtime
@@ -139,16 +144,18 @@ def _describe_gpu(cupy: Any, index: int) -> DeviceInfo:
 
 
 def _try_kernel(cupy: Any, index: int) -> str:
-    """Why a small kernel of ours or of CuPy's does not compile and run there, or cuBLAS is missing; empty if all is
-    there. A driver alone is not enough.
+    """Return why a GPU cannot be used, or an empty string if it can.
+
+    A working driver is not enough: cuBLAS must be installed, and a kernel of CuPy's and a kernel given as source must
+    compile and run.
     """
     code = 'extern "C" __global__ void probe(double* x) { x[threadIdx.x] += threadIdx.x; }'
     try:
-        # Not by its full name: asking its package for it is what makes CuPy load the library, wherever pip put that.
+        # "from package import module": only this form makes CuPy load the library from where pip installed it.
         from cupy_backends.cuda.libs import cublas  # noqa: F401
 
         with cupy.cuda.Device(index):
-            found = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs CUDA's headers; ours need none
+            found = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs the CUDA headers; our kernels do not
             cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (found,))
             return "" if found.get().tolist() == [7, 8, 9, 10] else "a small kernel ran, but gave wrong numbers"
     except Exception as error:
@@ -160,14 +167,14 @@ def _first_line(error: Exception) -> str:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_find_cuda.cache_clear)  # a forked process has no GPU any more
+    os.register_at_fork(after_in_child=_find_cuda.cache_clear)  # a forked process cannot use the parent's GPU
 
 _TABLE = {"cpu": _describe_cpu, "cuda": _describe_cuda}
 NAMES = ("auto", *_TABLE)
 
 
 def devices() -> list[DeviceInfo]:
-    """What this machine has, and why the rest is not available: one row per processor and per GPU.
+    """Return the devices of this machine: a row for the CPU and one per GPU, or one that says why there is no GPU.
 
     >>> [device.name for device in devices()][:2]
     ['cpu', 'cuda']
@@ -176,12 +183,12 @@ def devices() -> list[DeviceInfo]:
 
 
 def check_name(device: object) -> str:
-    """A device's kind: "auto", "cpu" or "cuda", for a name such as "cuda:1" too.
+    """Return the kind of a device name, "auto", "cpu" or "cuda", which may have an index as in "cuda:1".
 
     Raises
     ------
     ValueError
-        For any other name.
+        If the name is not one of a device.
     """
     kind, colon, index = device.partition(":") if isinstance(device, str) else ("", "", "")
     if kind not in NAMES or (colon and (kind != "cuda" or not index.isdigit())):
@@ -190,21 +197,22 @@ def check_name(device: object) -> str:
 
 
 def thresholds(gpu: DeviceInfo) -> Thresholds:
-    """From which work on "auto" takes this GPU, instead of this machine's processor."""
+    """Return the amounts of work from which "auto" chooses this GPU over this machine's CPU."""
     return thresholds_of(gpu.description, _processor(n_threads_available()))
 
 
 def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch: bool = False) -> Device:
-    """The device for a name. Only "auto" may fall back, and it weighs the work.
+    """Return the device for a name; "auto" chooses by the amount of work, and takes the CPU if there is no GPU.
 
-    work : multiply-adds of what is to be done; 0 if that is not known yet
-    at_once : of one step of all nets
-    in_one_launch : whether a GPU trains all nets in one, with all their steps
+    device : str     "auto", "cpu", "cuda" or "cuda:1"
+    work : float     multiply-adds of the whole fit or prediction; 0 if not known yet
+    at_once : float     multiply-adds of one step of all nets
+    in_one_launch : bool     whether a GPU trains all steps of all nets in one kernel launch
 
     Raises
     ------
     RuntimeError
-        If the named device cannot be had, with the reason.
+        If the named device is not available; the message gives the reason.
     """
     kind = check_name(device)
     if kind == "cpu":
@@ -235,14 +243,21 @@ def _by_work(work: float, at_once: float, in_one_launch: bool) -> Device:
 
 @lru_cache(maxsize=1)
 def _without_cuda(reason: str) -> Device:
-    return Device("cpu", f"no cuda: {reason}")  # the same at each of many predictions
+    return Device("cpu", f"no cuda: {reason}")  # cached, since every prediction needs it
 
 
 def choose_device(
     name: str, present: Device, inputs: Any, work: float, at_once: float, in_one_launch: bool = False
 ) -> Device:  # fmt: skip
-    """The device of the next fit or prediction: under "auto" where the inputs lie, or else by the work; the present one
-    under any other name.
+    """Return the device of the next fit or prediction.
+
+    With the name "auto", it is the device that holds the inputs or, for inputs on the host, the choice by the amount of
+    work; with any other name, it is the present device.
+
+    name : str     device as the user named it
+    present : Device     device of the net so far
+    inputs : array X of the call
+    work, at_once, in_one_launch : as for resolve
     """
     if name != "auto":
         return present
@@ -251,15 +266,16 @@ def choose_device(
 
 
 def backend(device: Device) -> ModuleType:
-    """The module that honours the device contract."""
+    """Return the module that implements the device contract: kernels/cpu/backend.py or kernels/cuda/backend.py."""
     return importlib.import_module(f"fastmlp.kernels.{device.name.partition(':')[0]}.backend")
 
 
 def device_of(values: Any) -> str | None:
-    """The name of the device on which an array of CuPy, PyTorch, JAX or another library with DLPack lies; None for the
-    host.
+    """Return the name of the device that holds an array, such as "cuda:0"; None for the host.
+
+    values : array of NumPy, CuPy, PyTorch, JAX or another library with DLPack
     """
-    if type(values).__module__ == "numpy":  # by name: what lists devices needs no NumPy
+    if type(values).__module__ == "numpy":  # by name, since `fastmlp devices` does not import NumPy
         return None
     place = getattr(values, "__dlpack_device__", None)
     if place is None or isinstance(values, type):
@@ -269,18 +285,18 @@ def device_of(values: Any) -> str | None:
 
 
 def device_context(values: Any) -> AbstractContextManager:
-    """Inside of it, the device on which an array lies is the current one of its kind; nothing, for one of the host."""
+    """Return a context in which the device that holds an array is current; for a host array it does nothing."""
     place = device_of(values)
     return ANYWHERE if place is None else Device(place, "an array lies there").on()
 
 
 def library_of(array: Any) -> ModuleType:
-    """The module with the functions for it: NumPy, or CuPy for arrays that lie on a device."""
+    """Return the module with the functions for an array: cupy for device arrays, else numpy."""
     return importlib.import_module("numpy" if device_of(array) is None else "cupy")
 
 
 def as_device_array(values: Any, dtype: Any = None) -> Any:
-    """Such an array as CuPy's, C-contiguous and of this dtype; a copy is made only if it is not."""
+    """Return a device array as a C-contiguous CuPy array of the given dtype, without a copy if possible."""
     import cupy
 
     with device_context(values):
@@ -289,7 +305,7 @@ def as_device_array(values: Any, dtype: Any = None) -> Any:
 
 
 def to_library_of(result: Any, like: Any) -> Any:
-    """A device array as one of the library that `like` is of, without a copy. Arrays of the host stay NumPy's."""
+    """Return a device array as an array of the library of `like`, without a copy; NumPy arrays are returned as is."""
     if device_of(result) is None:
         return result
     library = type(like).__module__.partition(".")[0]

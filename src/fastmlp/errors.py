@@ -1,4 +1,4 @@
-"""The wording of errors that more than one module raises: what was expected, what came, what to do."""
+"""Warnings, checks of arguments, and the wording of error messages: the expected value, the given one, and a remedy."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-MOST_COUNTED = 2**63 - 1  # which 64 bits hold
-SHOWN = 100  # characters of a value in a message
+MOST_COUNTED = 2**63 - 1  # largest int64
+SHOWN = 100  # characters, scale of the length of a value in a message
 
 
 class DivergenceWarning(UserWarning):
-    """Training met a loss that is not finite; the last finite parameters were restored."""
+    """Warning: a net diverged, its loss or parameters were not finite; the last finite parameters were restored."""
 
 
 class TrainingWarning(UserWarning):
-    """`fit(..., monitor=True)` saw a known failure set in; `fastmlp.diagnose` has the evidence and the remedy."""
+    """Warning of `fit(..., monitor=True)`: a known failure of training. `fastmlp.diagnose` has evidence and remedy."""
 
 
-# What papers and other libraries call things, in lower case and without separators, with the names here, of which the
-# table that is asked has one. They are for hints in errors and do not work as names: a net is described, saved and
-# compared under one name.
+# Names in papers and other libraries, in lower case and without separators, and the names here; of several, the hint
+# is the one in the table that was searched. They serve hints in error messages and are not accepted as names: a net is
+# described, saved and compared under one name.
 ALIASES: dict[str, tuple[str, ...]] = {
     alias: names
     for aliases, names in (
@@ -71,11 +71,15 @@ ALIASES: dict[str, tuple[str, ...]] = {
     for alias in aliases.split()
 }  # fmt: skip
 SEPARATORS = str.maketrans("", "", "_- ")
-ALIKE = 0.6  # of two spellings; below it "bce" is like "huber"
+ALIKE = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
 
 
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
-    """The error for a name that is in no table: with what the table calls it, or the nearest match in spelling.
+    """Return the ValueError for an unknown name, with the table's name for it or the most similar one as a hint.
+
+    kind : str     what the name stands for, such as "loss"
+    name : the unknown name
+    choices : the names in the table
 
     >>> print(unknown_name("init", "Xavier", ["he_normal", "glorot_uniform"]))
     Unknown init 'Xavier'. Did you mean 'glorot_uniform'? Choose from: he_normal, glorot_uniform.
@@ -86,18 +90,18 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
 
 
 def _meant(name: str, choices: list[str]) -> str | None:
-    """The choice that a name in lower case stands for."""
-    for meant in ALIASES.get(name.partition(":")[0].translate(SEPARATORS), ()):  # a device may have a number: "gpu:1"
+    """Return the choice that a lower-case name probably means, or None."""
+    for meant in ALIASES.get(name.partition(":")[0].translate(SEPARATORS), ()):  # a device may have an index: "gpu:1"
         if meant in choices:
             return meant
-    from difflib import get_close_matches  # takes longer than the rest of this module
+    from difflib import get_close_matches  # here, since its import takes longer than the rest of this module
 
     near = get_close_matches(name, choices, n=1, cutoff=ALIKE)
     return near[0] if near else None
 
 
 def shown(value: object) -> str:
-    """Its repr for a message, cut where it is long.
+    """Return the repr of a value for a message, shortened if it is long.
 
     >>> shown("abc"), shown(10**400)
     ("'abc'", 'a whole number of 401 digits')
@@ -105,14 +109,14 @@ def shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**SHOWN:
         from math import log10
 
-        n_digits = int(log10(abs(value))) + 1  # to write all of them, Python refuses from 4,300 on
+        n_digits = int(log10(abs(value))) + 1  # Python refuses to convert integers of more than 4,300 digits to text
         return f"a whole number of {n_digits:,} digits"
     text = repr(value)
     return text if len(text) <= 3 * SHOWN else f"{text[: 2 * SHOWN]} ... {text[-SHOWN // 2 :]}"
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
-    """A number with its noun in the singular or plural, which is noun + "s" unless given.
+    """Return a number with its noun in the singular or plural; the default plural is noun + "s".
 
     >>> counted(1, "row"), counted(2000, "row"), counted(0, "class", "classes")
     ('1 row', '2,000 rows', '0 classes')
@@ -121,7 +125,10 @@ def counted(n: int, noun: str, plural: str = "") -> str:
 
 
 def install_command(extra: str, note: str = "") -> str:
-    """How to install what an extra of this package brings, for a release and for a checkout alike; with a remark.
+    """Return the pip command that installs an extra of this package, for a release and for a checkout.
+
+    extra : str     name of the extra
+    note : str     remark that is added in the parentheses
 
     >>> install_command("table")
     "pip install 'fastmlp[table]' (in a checkout: pip install '.[table]')"
@@ -130,7 +137,7 @@ def install_command(extra: str, note: str = "") -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether float takes it."""
+    """Return whether float(value) works."""
     try:
         float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -139,7 +146,7 @@ def is_number(value: object) -> bool:
 
 
 def takes(function: Callable, n_arguments: int) -> bool:
-    """Whether it can be called with so many arguments; True for a function of C that does not tell."""
+    """Return whether a function accepts n_arguments positional arguments; True if its signature is unknown."""
     from inspect import signature
 
     try:
@@ -156,7 +163,16 @@ def takes(function: Callable, n_arguments: int) -> bool:
 def checked_number(
     name: str, value: object, low: float = float("-inf"), high: float = float("inf"), *, open_low=False, open_high=False
 ) -> float:
-    """`value` as a finite float in [low, high] (or the open interval), else a ValueError that says so."""
+    """Return `value` as a finite float.
+
+    name : str     name of the argument, for the message
+    low, high : float     bounds, which are allowed values unless open_low or open_high
+
+    Raises
+    ------
+    ValueError
+        If value is not a finite number within the bounds.
+    """
     if isinstance(value, Real) and not isinstance(value, bool) and is_number(value):
         number = float(value)
         finite = isfinite(number)
@@ -170,7 +186,13 @@ def checked_number(
 
 
 def checked_share(validation_fraction: object, validation_data: object) -> float:
-    """The share of samples to hold out, in [0, 1); a ValueError if samples to validate on were given as well."""
+    """Return the share of samples to hold out, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If it is out of range, or validation_data is given as well.
+    """
     share = checked_number("validation_fraction", validation_fraction, 0.0, 1.0, open_high=True)
     if share and validation_data is not None:
         raise ValueError("Give validation_data or validation_fraction, not both.")
@@ -178,7 +200,16 @@ def checked_share(validation_fraction: object, validation_data: object) -> float
 
 
 def checked_count(name: str, value: object, at_least: int = 1, at_most: int | None = MOST_COUNTED) -> int:
-    """`value` as an int not below `at_least` nor above `at_most`, else a ValueError that says so."""
+    """Return `value` as an int.
+
+    name : str     name of the argument, for the message
+    at_least, at_most : int     bounds, which are allowed values; None for at_most is no bound
+
+    Raises
+    ------
+    ValueError
+        If value is not a whole number within the bounds.
+    """
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least:
         if at_most is None or int(value) <= at_most:
             return int(value)
@@ -187,21 +218,35 @@ def checked_count(name: str, value: object, at_least: int = 1, at_most: int | No
 
 
 def is_distribution(name: str, value: object) -> bool:
-    """Whether it can be drawn from; a ValueError for a SciPy distribution without parameters."""
+    """Return whether a value is a frozen SciPy distribution, from which numbers can be drawn.
+
+    Raises
+    ------
+    ValueError
+        If it is a SciPy distribution without parameters.
+    """
     if hasattr(value, "rvs") and hasattr(value, "freeze"):
         raise ValueError(f"{name} must be a frozen distribution, one with its parameters, such as loguniform(0.01, 1).")
     return hasattr(value, "rvs")
 
 
 def checked_setting(name: str, value: Any, *bounds: float, **kinds: bool) -> Any:
-    """As checked_number, for a setting that may differ from net to net of a population: a number, one per net in a
-    1-D array, or a frozen SciPy distribution to draw them from, whose numbers are checked when they are drawn.
+    """Check a setting that may differ from net to net of a population, and return it.
+
+    value : a number, an array with one number per net, or a frozen SciPy distribution; the numbers of a distribution
+        can be checked only after they are drawn
+    bounds, kinds : further arguments of checked_number
+
+    Raises
+    ------
+    ValueError
+        If value is none of these, or a number is out of bounds.
     """
     if is_distribution(name, value):
         return value
     if not isinstance(value, (list, tuple)) and not (hasattr(value, "ndim") and value.ndim):
         return checked_number(name, value, *bounds, **kinds)
-    import numpy as np  # not above: the command line's --help needs this module and no NumPy
+    import numpy as np  # here, since `fastmlp --help` imports this module and should not import NumPy
 
     array = np.asarray(value)
     if array.ndim != 1 or array.dtype.kind not in "iuf" or not array.size:
@@ -215,12 +260,18 @@ def checked_setting(name: str, value: Any, *bounds: float, **kinds: bool) -> Any
 
 
 def is_per_net(value: Any) -> bool:
-    """Whether a setting that checked_setting has let pass is more than one number."""
+    """Return whether a setting, checked by checked_setting, has a number per net or is a distribution."""
     return hasattr(value, "rvs") or getattr(value, "ndim", 0) == 1 or isinstance(value, (list, tuple))
 
 
 def drawn_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
-    """The setting as a number or as an array (n_nets,), drawn with rng() where it is a distribution."""
+    """Return a setting as a number or as float64 (n_nets,), drawn with the generator rng() if it is a distribution.
+
+    Raises
+    ------
+    ValueError
+        If an array does not have one number per net.
+    """
     import numpy as np
 
     if hasattr(value, "rvs"):

@@ -1,7 +1,7 @@
-"""Output files: each appears whole or not at all, in the place of a regular file or of none, and never of an input.
+"""Atomic output files: a file is written completely or not at all, and never replaces an input or a special file.
 
-Every file that this package writes for its users goes through `replacing`: nets, tables of predictions, reports,
-benchmark results, animations.
+All files that this package writes for its users go through `replacing`: nets, tables of predictions, reports, benchmark
+results, animations.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from typing import BinaryIO
 from .kernels.jit import atomic_file
 
 KINDS = {stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-PRIVATE = 0o600  # of a draft that replaces a file, until it has that file's permissions
+PRIVATE = 0o600  # permissions of a temporary file until it gets those of the file that it will replace
 
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A binary file to write to, which takes the place of `path` at the end of the block.
+    """Context manager with a binary file to write to, which replaces `path` at the end of the block.
 
-    It is written as a draft in the same folder, synchronised with the disk, and renamed. After an error, an interrupt
-    or SIGKILL, the file that was there is as it was. A symbolic link is followed: the file it leads to is replaced. The
-    new file has the permissions of the one it replaces and, where this process may give it them, its owner and group.
+    The data go to a temporary file in the same folder, which is synchronised with the disk and renamed. After an error,
+    an interrupt or SIGKILL, an existing file is unchanged. A symbolic link is followed: the file it points to is
+    replaced. The new file gets the permissions of the replaced one and, if this process may set them, its owner and
+    group.
 
     Raises
     ------
     OSError
-        In a sentence, if the file cannot be written.
+        If the file cannot be written, with a full sentence as its message.
     """
     path, before = Path(path), _file_at(path)
     try:
@@ -39,7 +40,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
             if before is not None:
                 _keep_owner_and_permissions(file.fileno(), before)
     except OSError as error:
-        if error.errno is None:  # it is a sentence already
+        if error.errno is None:  # the message is a full sentence already
             raise
         state = "no file was made" if before is None else "the file that was there is as it was"
         sentence = f"The output {str(path)!r} could not be written ({error.strerror}); {state}."
@@ -58,22 +59,24 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, else_leave_out: str = "") -> None:
-    """Refuse a path where `replacing` could write no file, before there is anything to write.
+    """Check, before there is anything to write, that `replacing` can write to a path.
 
-    inputs : files that are read for the output, which must not be one of them, by whatever name; None stands for none
-    else_leave_out : an option that can be left out instead of naming a device or a pipe, and what happens then
+    inputs : paths of the files from which the output is computed; the output must not be one of them, under any name.
+        None is ignored
+    else_leave_out : str     for the message about a device or a pipe: an option that can be left out instead, and what
+        happens then
 
     Raises
     ------
     OSError
-        For a folder, a device, a pipe, a read-only file, or a folder that is not there or cannot be written to.
+        If path is a folder, a device, a pipe or a read-only file, or its folder does not exist or cannot be written to.
     ValueError
-        If the output is an input.
+        If the output is one of the inputs.
     """
     path = Path(path)
     _file_at(path, else_leave_out)
     folder = Path(os.path.realpath(path)).parent
-    try:  # a folder's permissions do not say it on every system
+    try:  # a trial, since on some systems permissions do not tell whether a folder is writable
         from tempfile import TemporaryFile
 
         TemporaryFile(dir=folder).close()
@@ -92,12 +95,15 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
 def _is_same_file(one: str | os.PathLike, other: str | os.PathLike) -> bool:
     try:
         return os.path.samefile(one, other)
-    except OSError:  # one of them is not there
+    except OSError:  # one of the files does not exist
         return False
 
 
 def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
-    """The regular file that will be replaced; None if there is none, and its folder is there."""
+    """Return the stat result of the regular file that will be replaced; None if only its folder exists.
+
+    Raises OSError if `path` is something else, or its folder does not exist.
+    """
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -106,7 +112,7 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
             folder = real.parent if path.is_symlink() else path.parent
             raise FileNotFoundError(f"There is no folder {str(folder)!r} for the output; make it first.") from None
         return None
-    except OSError as error:  # such as links in a circle
+    except OSError as error:  # such as a loop of symbolic links
         raise type(error)(f"The output {str(path)!r} could not be written ({error.strerror}).") from None
     kind = stat.S_IFMT(found.st_mode)
     if kind == stat.S_IFDIR:
@@ -125,7 +131,10 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
 
 
 def _keep_owner_and_permissions(fd: int, before: os.stat_result) -> None:
-    """Those of the file that is replaced. Where its group cannot be kept, the group has the rights of all others."""
+    """Give the open file the owner, group and permissions of the replaced file, as in its stat result `before`.
+
+    If the group cannot be kept, the new group gets the permissions of "others".
+    """
     if not hasattr(os, "fchown"):  # Windows
         return
     mode, draft = before.st_mode & 0o777, os.fstat(fd)

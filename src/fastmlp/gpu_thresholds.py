@@ -1,6 +1,6 @@
-"""From how much work on "auto" takes a GPU: estimates, until `fastmlp devices --measure` has measured the one at hand.
+"""Amounts of work from which "auto" chooses a GPU: estimates, or values measured by `fastmlp devices --measure`.
 
-What was measured lies in a file beside the compiled kernels, for each pair of a GPU and a processor.
+Measured values are stored in a file beside the compiled kernels, for each pair of GPU and CPU.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ FILE = "thresholds.json"
 
 
 class Thresholds(NamedTuple):
-    """Multiply-adds from which a GPU is faster. Work must reach the first and, as it is launched, one of the others."""
+    """Multiply-adds from which a GPU is faster than the CPU.
 
-    total: float  # of a whole fit or prediction: a GPU's libraries and kernels have to be loaded first
-    at_once: float  # of one step of all nets: a GPU takes as long for a smaller one
-    in_one_launch: float  # the same where all steps of all nets are one launch
+    Work must reach `total` and, depending on how it is launched, at_once or in_one_launch.
+    """
+
+    total: float  # of a whole fit or prediction: the GPU's libraries and kernels have to be loaded first
+    at_once: float  # of one step of all nets, each step launched by itself: a smaller step takes a GPU as long
+    in_one_launch: float  # of one step of all nets, if all steps of all nets are one launch
     source: str
 
     def are_reached(self, total: float, at_once: float, in_one_launch: bool = False) -> bool:
@@ -31,15 +34,16 @@ class Thresholds(NamedTuple):
         return f"{self.total:.0e} multiply-adds in all and {at_once} ({self.source})"
 
 
-# A processor needs about a second for the first, as long as a GPU takes to load what it needs, and for the second about
-# as long as launching a step's kernels takes. The third is that of nets 2-2-1 that learn XOR, a thread each: an epoch
-# takes a GPU about 2 microseconds, some 3,000 cycles that wait for each other, until all its threads have a net; two
-# cores take 2.5 nanoseconds a net. That is even at 800 nets of 56 multiply-adds each; from twice as many on it pays.
+# total: a CPU takes about a second for it, as long as a GPU takes to load its libraries and kernels. at_once: a CPU
+# takes about as long as launching the kernels of one step. in_one_launch: from nets 2-2-1 that learn XOR, one GPU
+# thread per net. An epoch takes a GPU about 2 microseconds (some 3,000 dependent cycles) until all its threads have a
+# net; two CPU cores take 2.5 nanoseconds a net. Break-even is at 800 nets of 56 multiply-adds each; the threshold is
+# twice that.
 ESTIMATES = Thresholds(5e10, 1e6, 1e5, "estimates; fastmlp devices --measure measures them")
 
 
 def _measured() -> dict[str, list[float]]:
-    import json  # here and below, since every `import fastmlp` would wait for it
+    import json  # here and below: at the top it would slow down every `import fastmlp`
 
     with suppress(OSError, ValueError):
         found = json.loads(read_file(base_folder() / FILE))
@@ -50,15 +54,19 @@ def _measured() -> dict[str, list[float]]:
 
 @lru_cache(maxsize=16)
 def thresholds_of(gpu: str, processor: str) -> Thresholds:
-    """By the two devices' descriptions."""
+    """Return the thresholds for a GPU and a CPU, given by their descriptions: stored measurements, or ESTIMATES."""
     with suppress(KeyError, TypeError, ValueError):
-        total, at_once, in_one_launch = map(float, _measured()[f"{gpu} | {processor}"])  # older files have two of them
+        total, at_once, in_one_launch = map(float, _measured()[f"{gpu} | {processor}"])  # older files have two numbers
         return Thresholds(total, at_once, in_one_launch, "measured here")
     return ESTIMATES
 
 
 def remember(gpu: str, processor: str, total: float, at_once: float, in_one_launch: float) -> Thresholds:
-    """Keep what was measured, for every process from now on."""
+    """Store measured thresholds on disk, for all later processes, and return them.
+
+    gpu, processor : str     descriptions of the two devices
+    total, at_once, in_one_launch : float     multiply-adds, as in Thresholds
+    """
     import json
 
     make_folder(base_folder())

@@ -1,4 +1,4 @@
-"""The records of a fit."""
+"""History: the records of one fit of a net."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from .console.stopwatch import is_worth_telling
 from .errors import unknown_name
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-VALIDATION = "validation_"  # how the names of records of the part held out begin
+VALIDATION = "validation_"  # prefix of the names of records on held-out samples
 
 
 class History:
-    """What `fit` returns. Arrays have one value per finished epoch.
+    """Records and settings of one fit, as `MLP.fit` returns them. Records have one value per finished epoch.
 
-    loss : (epochs,)                 mean over the epoch's samples, before each step's update, without L2 penalty
-    accuracy : (epochs,) or None     share of samples (of their weight, where they have one) that were right; None for
-                                     regression
-    validation_loss, validation_accuracy : (epochs,) or None    measured after each epoch
-    metrics, validation_metrics : dict of (epochs,)    what fit's metrics= asked for, by name, measured after each
-                                     epoch; history.record("validation_NAME") gives one, too
-    seconds : float                  wall time of the fit, compiling included
-    compile_seconds : float          the part of it in which kernels were compiled or loaded: 0.0 if all of them were
-                                     there, as they are after the first fit of a kind
-    training_seconds : float         the rest: the time that the same fit takes again
-    best_epoch : int or None         with early stopping: the epoch, from 0 like a callback's and like an index into the
-                                     records, whose parameters were kept, by Ctrl-C too; printed sentences count from 1
-    stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if
-                                     a callback raised, "error"
-    settings : dict                  how fit was called, as numbers and text
-    samples : dict                   {"training": (X, y), "validation": (X, y)}: at most 2,000 of each, for pictures;
-                                     never saved or pickled
-    optimizer : object or None       the optimiser that was used
+    loss : (epochs,)                 mean loss over the epoch's samples, computed before each step's update, without the
+                                     L2 penalty
+    accuracy : (epochs,) or None     share of correct samples, weighted by sample weights; None for regression
+    validation_loss, validation_accuracy : (epochs,) or None    loss and accuracy on the held-out samples, computed
+                                     after each epoch
+    metrics, validation_metrics : dict of (epochs,)    records that fit was given as `metrics=`, by name, computed after
+                                     each epoch; history.record("validation_NAME") returns one of the latter
+    seconds : float                  wall time of the fit in seconds, compiling included
+    compile_seconds : float          part of `seconds` in which kernels were compiled or loaded: 0.0 if all of them had
+                                     been loaded before, as after a first fit of the same kind
+    training_seconds : float         seconds - compile_seconds, the time that the same fit takes when repeated
+    best_epoch : int or None         with early stopping, the epoch whose parameters the net has after the fit, also
+                                     after Ctrl-C. Counted from 0, like the epoch of a callback and the index into
+                                     records; printed messages count from 1
+    stopped_by : str                 "epochs", "early_stopping", "callback", "interrupt", "divergence" or, if the fit
+                                     raised an exception, "error"
+    settings : dict                  the arguments of fit, as numbers and text
+    samples : dict                   {"training": (X, y), "validation": (X, y)}: at most 2,000 samples of each, for
+                                     plots; never saved or pickled
+    optimizer : Optimizer or None    the optimiser of the fit
     """
 
     def __init__(self, net: Any = None):
@@ -56,8 +58,10 @@ class History:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How fit was called, as numbers and text. It may be set to a function, which is called when they are needed:
-        writing them takes longer than a short fit.
+        """Arguments of fit, as numbers and text.
+
+        May be set to a function that returns them. It is called on first use, since formatting the arguments takes
+        longer than a short fit.
         """
         if callable(self._settings):
             self._settings = self._settings()
@@ -68,37 +72,38 @@ class History:
         self._settings = values
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without the samples, so that no file of a net has its owner's data in it; a function could not be pickled. And
-        # without the net, which holds this history: skops writes trees, not circles. MLP.__setstate__ puts it back.
+        # No samples, so that no file of a net contains the user's data, and settings evaluated, since a function cannot
+        # be pickled. No net either: the net refers to this history, and skops cannot write reference cycles.
+        # MLP.__setstate__ sets it again.
         return {**self.__dict__, "_settings": self.settings, "samples": {}, "net": None}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and copy, which know circles, with the net."""
+        """Return the state for pickle and copy, which handle reference cycles, with the net."""
         return copyreg.__newobj__, (type(self),), {**self.__getstate__(), "net": self.net}  # type: ignore[attr-defined]
 
     @property
     def epochs(self) -> int:
-        """How many epochs were finished."""
+        """Number of finished epochs."""
         return len(self.loss)
 
     @property
     def training_seconds(self) -> float:
-        """Wall time of the fit without compiling."""
+        """Wall time of the fit in seconds, without compiling."""
         return self.seconds - self.compile_seconds
 
     def records(self) -> dict[str, np.ndarray]:
-        """Every record that there is, by name: "loss", "validation_loss", "squared_error" and so on."""
+        """Return all records of the fit by name: "loss", "validation_loss", "squared_error" and so on."""
         own = {name: values for name in RECORDS if (values := getattr(self, name)) is not None}
         others = self.metrics | {f"{VALIDATION}{name}": values for name, values in self.validation_metrics.items()}
         return own | {name: values for name, values in others.items() if name not in RECORDS}
 
     def record(self, name: str) -> np.ndarray:
-        """One record by name.
+        """Return one record, (epochs,), by name.
 
         Raises
         ------
         ValueError
-            If this fit has no such record.
+            If this fit has no record of that name.
         """
         values = getattr(self, name) if name in RECORDS else self.records().get(name)
         if values is None and name in RECORDS:
@@ -109,15 +114,16 @@ class History:
         return values
 
     def plot(self, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
-        """The curves of the fit as a picture; returns its Axes. See fastmlp.plots.history."""
+        """Plot records over epochs and return the Axes; see fastmlp.plots.history."""
         from .plots.curves import history
 
         return history(self, quantity, log=log, ax=ax)
 
     def report(self, path: str | os.PathLike, X: Any = None, y: Any = None, **options: Any) -> None:
-        """Write one self-contained HTML page about the fit: settings, curves, verdict, what was learned, and the time.
+        """Write a self-contained HTML page about the fit: settings, curves, verdict, plots of the net, and timing.
 
-        X, y : samples for the verdict and the pictures; those of the fit, or up to 2,000 of them, if not given
+        path : str or path     file to write
+        X, y : samples for the verdict and the plots; by default those of the fit, or up to 2,000 of them
         options : as for fastmlp.report.write
         """
         from .report import write

@@ -1,9 +1,10 @@
-"""First parameters, drawn on the host in float64 so that every device and dtype starts equal.
+"""Initialisers of parameters. They draw on the host in float64, so that all devices and dtypes start from equal values.
 
-A name draws weights and leaves biases at zero. The objects Uniform and Normal draw weights and biases alike, as the
-classic experiments did. Bounds and deviations: Glorot and Bengio 2010, He et al. 2015, LeCun et al. 1998, Saxe et al.
-2014. A net's numbers depend on its seed alone (kernels/formulas/counter_rng.py), so that a net of a population starts
-as it would by itself.
+Initialisers given by name draw weights and set biases to zero. The objects Uniform, Normal and UniformByFanIn draw
+weights and biases. The initial parameters of a net depend on its seed alone (kernels/formulas/counter_rng.py), so that
+a net of a population starts with the parameters that it would have by itself.
+
+Sources: Glorot and Bengio 2010, He et al. 2015, LeCun et al. 1998, Saxe et al. 2014 (orthogonal).
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.formulas.seeded_draws import uniforms
 from .network.spec import Network
 
-CHUNK = 1 << 17  # numbers drawn at a time, so that scratch stays in a second-level cache
+CHUNK = 1 << 17  # numbers drawn at a time, so that temporary arrays stay in the L2 cache
 
 
 def _normal_deviates(u: np.ndarray) -> np.ndarray:
-    from scipy.special import ndtri  # the inverse of the normal distribution function
+    from scipy.special import ndtri  # quantile function of the normal distribution
 
     return ndtri(u)
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Weights and biases from U(low, high)."""
+    """Uniform initialiser: weights and biases from U(low, high)."""
 
     low: float = -1.0
     high: float = 1.0
@@ -46,7 +47,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Normal:
-    """Weights and biases from N(0, std**2)."""
+    """Normal initialiser: weights and biases from N(0, std**2)."""
 
     std: float = 1.0
 
@@ -59,10 +60,11 @@ class Normal:
 
 @dataclass(frozen=True)
 class UniformByFanIn:
-    """Weights and biases of a layer from U(-b, b) with b = gain / sqrt(fan_in), as PyTorch's Linear has it.
+    """Uniform initialiser scaled by fan-in: weights and biases from U(-b, b), b = gain / sqrt(fan_in).
 
-    For a few inputs of wide range, where random biases place the bends of the first layer: California housing comes to
-    an RMSE of 0.50 from here, and of 0.53 from he_normal without biases (bench/LOG.md).
+    With gain 1 it is the default of PyTorch's Linear. It suits few inputs with a wide range, for which random biases
+    spread the kinks of the first layer over the range: on California housing the RMSE is 0.50, and 0.53 with he_normal,
+    whose biases are zero (bench/LOG.md).
     """
 
     gain: float = 1.0
@@ -84,12 +86,12 @@ def _normal(std: Callable[[int, int], float]):
 
 def _orthogonal(u: np.ndarray, i: int, j: int) -> np.ndarray:
     q, r = np.linalg.qr(_normal_deviates(u).reshape(-1, max(i, j), min(i, j)))
-    # These signs make the distribution uniform over orthogonal matrices (Mezzadri 2007).
+    # With these signs, the distribution is uniform over orthogonal matrices (Mezzadri 2007).
     q = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
     return q if i >= j else q.transpose(0, 2, 1)
 
 
-# name -> function of uniform numbers (n_nets, fan_in * fan_out), fan_in, fan_out
+# name -> function (u, fan_in, fan_out) -> weights, for uniform numbers u (n_nets, fan_in * fan_out)
 INITIALIZERS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
     "glorot_uniform": _uniform(lambda i, j: sqrt(6.0 / (i + j))),
     "glorot_normal": _normal(lambda i, j: sqrt(2.0 / (i + j))),
@@ -105,11 +107,12 @@ OBJECTS = {cls.__name__: cls for cls in (Uniform, Normal, UniformByFanIn)}
 
 
 def check_init(init: Any) -> None:
-    """
+    """Check an initialiser.
+
     Raises
     ------
     ValueError
-        If `init` is neither "auto", nor a name, nor an object.
+        If `init` is neither "auto", nor the name of an initialiser, nor one of the objects.
     """
     named = isinstance(init, str) and init in ("auto", *INITIALIZERS)
     if not named and not isinstance(init, tuple(OBJECTS.values())):
@@ -120,10 +123,14 @@ def check_init(init: Any) -> None:
 def draw_params(
     network: Network, init: Any, seeds: np.ndarray, scale: Any = 1.0, draw: int = 0, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """First parameters (n_nets, n_params), float64 or the dtype of `out`, for nets with these seeds, int64 (n_nets,).
+    """Return initial parameters (n_nets, n_params), as float64 or in the dtype of `out`.
 
-    "auto" suits each layer's activation: see ACTIVATIONS in kernels. scale : a factor, or one per net (n_nets,);
-    draw : 0 for the first parameters, 1 for those after the first restart, and so on
+    network : Network     architecture of the nets
+    init : str or object     initialiser; "auto" takes the one in the activation's row of ACTIVATIONS, layer by layer
+    seeds : int64 (n_nets,)     seed of each net
+    scale : float or (n_nets,)     factor on the parameters, one for all nets or one per net
+    draw : int     0 for the initial parameters, k for those after the k-th restart
+    out : (n_nets, n_params), optional     array that is written and returned
     """
     n = network.layout.n_params
     params = np.empty((len(seeds), n)) if out is None else out

@@ -1,7 +1,7 @@
-"""Read a file that `save` has written: a net, a population or a fitted estimator. Nothing in a file is run.
+"""Loading nets, populations and fitted estimators from files that `save` has written. No code in a file is executed.
 
-A file that was damaged is refused, never loaded with other numbers than were saved: its description has a checksum of
-itself and of all arrays.
+A damaged file is refused and never loaded with wrong numbers: its description contains a checksum of itself and of all
+arrays.
 """
 
 from __future__ import annotations
@@ -40,18 +40,19 @@ if TYPE_CHECKING:
     from .population import Population
     from .population_result import PopulationResult
 
-MOST_HEADER = 100_000_000  # bytes, by the format's definition
-# What reading a damaged file may raise; not RuntimeError (of a device that is not there), ImportError, OSError.
+MOST_HEADER = 100_000_000  # bytes, the limit of the safetensors format
+# Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def load(
     path: str | os.PathLike, *, device: str = "auto"
 ) -> MLP | Population | TabularMLPClassifier | TabularMLPRegressor:
-    """The net, population or fitted estimator in a file, on any device: the one it was saved from need not exist here.
+    """Return the net, population or fitted estimator in a file.
 
-    `fastmlp train` and the method save of nets and populations write files of nets and populations; the method save of
-    TabularMLPClassifier and TabularMLPRegressor writes files of estimators.
+    path : str or path     file to read. The `save` method of MLP and Population and `fastmlp train` write files of nets
+        and populations; the `save` method of TabularMLPClassifier and TabularMLPRegressor writes files of estimators
+    device : str     as for MLP; the device of the saved net need not exist on this machine
 
     Raises
     ------
@@ -81,7 +82,7 @@ def load(
 
 
 def _check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Files of the first versions say neither which version wrote them nor have they a checksum."""
+    """Raise ValueError if the checksum does not match. Files of the first versions have no version and no checksum."""
     if "version" not in description and "checksum" not in description:
         return
     if description["checksum"] != checksum(description, arrays):
@@ -89,20 +90,22 @@ def _check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) 
 
 
 def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int = 2) -> MLP | Population:
-    """The net or population in a file written by `save`, on any device: the one it was saved from need not exist here.
+    """Return the net or population in a file written by `save`.
 
-    A history or a result that makes no sense, as fits that were interrupted have left some, does not keep the
-    parameters from being loaded: what can be kept of it is, and a warning says what is missing.
+    An inconsistent history or result, such as interrupted fits have left in some files, does not prevent loading: its
+    valid part is kept, and a warning says what is missing.
 
-    stacklevel : of that warning, for who calls this in somebody else's name
+    path : str or path     file to read
+    device : str     as for MLP; the device of the saved net need not exist on this machine
+    stacklevel : int     stack level of the warning, for callers that warn on behalf of their own caller
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, by its checksum (which files of the first versions lack) or by what is in it; was not
-        written by fastmlp; or was written by a newer version whose files this one cannot read.
+        If the file is damaged, by its checksum (which files of the first versions lack) or its contents; was not
+        written by fastmlp; or has a newer format than this version reads.
     """
     path = Path(path)
     check_name(device)
@@ -116,10 +119,10 @@ def load_net(path: str | os.PathLike, *, device: str = "auto", stacklevel: int =
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
         net = _made(settings, arrays, device)
-        if description.get("estimator") is not None:  # for fastmlp.load; others use the net
+        if description.get("estimator") is not None:  # fastmlp.load makes the estimator; other callers use the net
             vars(net)["estimator"] = description["estimator"]
         net.preprocessing = _preprocessing(description["preprocessing"], settings["layer_sizes"])
-        if description.get("random") is not None:  # files of the first versions have none of these
+        if description.get("random") is not None:  # files of the first versions lack it
             net.seed, net.fits = _random(description["random"])
     except DAMAGE as error:
         advice = "Restore it from a copy, or train and save again."
@@ -138,8 +141,9 @@ def _reason(error: Exception) -> str:
 
 
 def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
-    """The history or the result of the last fit; returns sentences on what of it is missing. A damaged one is left out:
-    it is not worth the parameters.
+    """Set the history or result of the last fit; return sentences about missing parts.
+
+    A damaged history or result is left out, since the parameters can be used without it.
     """
     name, make = ("history", _history) if arrays["params"].ndim == 1 else ("result", _result)
     if description.get(name) is None:
@@ -169,7 +173,11 @@ def _made(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) 
 
 
 def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> dict[str, Any]:
-    """Those of its values that `kinds` names."""
+    """Return the values of a description that `kinds` names, after a check of their types.
+
+    kinds : {name: allowed types}
+    of : str     what the description is about, for the message of the ValueError
+    """
     for name, allowed in kinds.items():
         value = description[name]
         if not isinstance(value, allowed) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
@@ -178,7 +186,7 @@ def _checked(description: dict[str, Any], kinds: dict[str, tuple], of: str) -> d
 
 
 def _random(description: dict[str, Any]) -> tuple[int, int]:
-    """The seed, and the number of fits."""
+    """Return (seed, number of fits), on which the random numbers of later fits depend."""
     found = _checked(description, RANDOM, "randomness")
     for name, value in found.items():
         if isinstance(value, bool) or not 0 <= value < 2**63:
@@ -196,7 +204,7 @@ def _result(
         "judged_by": "rule",
         "compile_seconds": 0.0,
         **description,
-    }  # which files of the first versions do not say
+    }  # defaults for files of the first versions, which lack these fields
     others = _checked(description, RESULT, "result")
     if others["judged_by"] not in CLAIMS:
         raise ValueError(f"its result is judged by {others['judged_by']!r}")
@@ -204,9 +212,9 @@ def _result(
 
 
 def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[History, list[str]]:
-    """The history, and sentences on what is missing in it."""
+    """Return (history, sentences about its missing parts)."""
     history, notes = History(net), []
-    # Files of the first versions do not know how long kernels took to compile.
+    # Files of the first versions lack compile_seconds.
     for name, value in _checked({"compile_seconds": 0.0, **description}, HISTORY, "history").items():
         setattr(history, name, value)
     names = sorted(name.removeprefix(PREFIX) for name in arrays if name.startswith(PREFIX))
@@ -216,7 +224,7 @@ def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray
             raise ValueError(f"its history holds {values.dtype} {values.shape} as {name}")
     lengths = {name: len(values) for name, values in records.items()}
     epochs = min(lengths.values())
-    if epochs < max(lengths.values()):  # as fits had it that were interrupted during an epoch
+    if epochs < max(lengths.values()):  # left by a fit that was interrupted during an epoch
         each = ", ".join(f"{name} {length}" for name, length in lengths.items())
         notes.append(f"The records of the last fit have different numbers of epochs ({each}); the first {epochs} stay.")
     for name, values in records.items():
@@ -232,10 +240,10 @@ def _history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray
 
 
 def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """The description and the arrays of a file; a ValueError says only what is wrong.
+    """Return (description as text, arrays by name) of a file; the message of a ValueError says only what is wrong.
 
-    The file is read, not mapped: a mapped one that another process cuts off meanwhile ends this process (SIGBUS). Its
-    header comes first, so that a large file of another program is refused before it is read.
+    The file is read, not memory-mapped: if another process truncated a mapped file, SIGBUS would end this process. The
+    header is read first, so that a large file of another program is refused before its data are read.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
@@ -258,7 +266,7 @@ def _read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file, which is left at its end, and the number of bytes in the whole file."""
+    """Return (header, file size in bytes) of a safetensors file; the file position is then at the end of the header."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if not 0 < length <= min(MOST_HEADER, size - 8):
@@ -294,7 +302,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
-    """Before the net is made, so that absurd sizes in a damaged file claim no memory."""
+    """Check parameters against the layer sizes, before the net is made: absurd sizes must not allocate memory."""
     sizes = settings["layer_sizes"]
     if not isinstance(sizes, list) or not all(type(size) is int and 0 < size < 2**63 for size in sizes):
         raise ValueError(f"its layer sizes are {reprlib.repr(sizes)}")
@@ -304,7 +312,7 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
 
 
 def _parse_init(text: str) -> Init:
-    """An initialiser's name, or an object from its repr, such as "Normal(std=0.1)", without running it."""
+    """Return an initialiser's name, or the object for a repr such as "Normal(std=0.1)", without evaluating the text."""
     match = re.fullmatch(r"(\w+)\((.*)\)", text)
     if match is None:
         return text  # a name, which MLP checks

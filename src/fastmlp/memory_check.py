@@ -1,4 +1,4 @@
-"""Whether what a setting asks for fits into the memory of this machine: asked before anything is allocated."""
+"""Memory checks: whether arrays that a call needs fit into this machine's memory, before they are allocated."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 from .errors import MOST_COUNTED
 
 GIB = 2**30
-ADDRESSES = 2**47  # bytes that a process can name, where nobody says how many there are
+ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not tell its memory
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
 FEW = 8  # layers that a message names
-LARGE = 2**26  # numbers; what is smaller need not be checked
-# What check_array says of predictions.
+LARGE = 2**26  # multiply-adds of a prediction below which its outputs are not checked
+# Arguments of check_array for predictions: noun and advice.
 OUTPUTS = "Outputs", "Ask for fewer samples at a time."
 
 
 @cache
 def memory_bytes() -> int:
-    """The memory of this machine, or as much of it as a container may use."""
+    """Return the memory of this machine in bytes, or the limit of the container that the process runs in."""
     found = [ADDRESSES]
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -32,7 +32,8 @@ def memory_bytes() -> int:
 
 
 def told_size(n_bytes: int) -> str:
-    """
+    """Return a number of bytes as text in GiB.
+
     >>> told_size(3 * 2**30), told_size(40_000_000_000), told_size(2**70)
     ('3.00 GiB', '37.3 GiB', '1.1e+12 GiB')
     """
@@ -41,13 +42,15 @@ def told_size(n_bytes: int) -> str:
 
 
 def check_memory(n_bytes: int, what: str, advice: str) -> None:
-    """
-    what : that takes so many bytes, a plural noun
+    """Check that n_bytes fit into memory.
+
+    what : str     plural noun for the message, the data that take n_bytes
+    advice : str     sentence for the message, a way to need less memory
 
     Raises
     ------
     ValueError
-        If the machine does not have so many.
+        If the machine has less memory.
     """
     if n_bytes > memory_bytes():
         raise ValueError(
@@ -57,12 +60,16 @@ def check_memory(n_bytes: int, what: str, advice: str) -> None:
 
 
 def check_array(shape: tuple[int, ...], itemsize: int, what: str, advice: str) -> None:
-    """The same for an array of this shape."""
+    """Check that an array of this shape, with itemsize bytes per element, fits into memory, as check_memory does."""
     check_memory(prod(shape) * itemsize, f"{what} of shape {shape}", advice)
 
 
 def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_nets: int = 1) -> None:
-    """Refuse nets whose parameters do not fit into memory. n_params : of one net"""
+    """Check that the parameters of n_nets nets fit into memory, as check_memory does.
+
+    n_params : int     number of parameters of one net
+    itemsize : int     bytes per parameter
+    """
     n_bytes = n_nets * n_params * itemsize
     if n_bytes <= memory_bytes():
         return
@@ -75,7 +82,8 @@ def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_n
 
 
 def told_count(n: int) -> str:
-    """
+    """Return a count as text, rounded if it is huge.
+
     >>> told_count(12345), told_count(10**30)
     ('12,345', '1e+30')
     """
@@ -83,9 +91,16 @@ def told_count(n: int) -> str:
 
 
 def check_epochs(epochs: int, n_batches: int, n_records: int) -> None:
-    """Refuse epochs whose records do not fit into memory, or whose steps 64 bits do not count.
+    """Check that the records of all epochs fit into memory, and the number of steps into 64 bits.
 
-    n_records : numbers of 8 bytes that are kept of each epoch
+    epochs : int     number of epochs of the fit
+    n_batches : int     number of steps per epoch
+    n_records : int     number of float64 records that are kept for each epoch
+
+    Raises
+    ------
+    ValueError
+        If there are too many epochs.
     """
     most = min(memory_bytes() // (8 * n_records), MOST_COUNTED // n_batches) if n_records else MOST_COUNTED // n_batches
     if epochs > most:

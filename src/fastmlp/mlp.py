@@ -1,4 +1,4 @@
-"""MLP: one multilayer perceptron, the plain API."""
+"""MLP: one multilayer perceptron with `fit`, `predict` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -38,47 +38,54 @@ from .training.prediction import chosen_classes, predict
 
 
 class MLP:
-    """A multilayer perceptron that trains itself.
+    """A multilayer perceptron (one net) with its own training loop.
 
     Parameters
     ----------
     layer_sizes : sequence of int
-        Number of inputs, of units in each hidden layer, of outputs.
+        Number of inputs, number of units in each hidden layer, number of outputs.
     hidden_activation : str or sequence of str
-        identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus, softsign, symmetric_sigmoid or
-        fahlman_sigmoid; one for all hidden layers, or one each.
+        Activation of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus,
+        softsign, symmetric_sigmoid or fahlman_sigmoid. One name for all hidden layers, or one per hidden layer.
     output_activation : str, optional
-        Follows from the loss unless given.
+        Activation of the output layer. By default it is the one that belongs to the loss.
     loss : str
-        squared_error, binary_cross_entropy, softmax_cross_entropy, absolute_error, huber, poisson or atanh_error: the
-        mean over samples and, but for softmax_cross_entropy, over outputs, with no factor of one half.
+        squared_error, binary_cross_entropy, softmax_cross_entropy, absolute_error, huber, poisson or atanh_error.
+        Every loss is a mean over samples and, except for softmax_cross_entropy, over outputs, without a factor of
+        one half.
     dropout : float or sequence of float
-        Share of hidden units left out in each training step; the others are scaled up by 1 / (1 - dropout).
+        Probability with which a hidden unit is dropped in a training step; kept units are scaled by
+        1 / (1 - dropout). One value for all hidden layers, or one per hidden layer.
     l2 : float
-        The objective gets l2 / 2 times the sum of squared weights (not biases).
-    label_smoothing, huber_delta : float
-        Constants of softmax_cross_entropy and of huber.
+        Strength of the L2 penalty: l2 / 2 times the sum of squared weights (not biases) is added to the loss.
+    label_smoothing : float
+        Label smoothing of softmax_cross_entropy, in [0, 1).
+    huber_delta : float
+        Error at which the huber loss changes from quadratic to linear.
     init : str or object
-        "auto", a name such as "glorot_uniform", or `Uniform(low, high)`, `Normal(std)`,
-        `UniformByFanIn(gain)`.
+        Initialiser of the parameters: "auto" (suits each layer's activation), a name such as "glorot_uniform", or
+        `Uniform(low, high)`, `Normal(std)` or `UniformByFanIn(gain)`.
     init_scale : float
-        Factor on the first weights.
+        Factor by which the initial parameters are multiplied.
     dtype : "float32" or "float64"
+        Data type of the parameters and of all computations in the kernels.
     device : "auto", "cpu", "cuda" or "cuda:1"
-        "auto" takes a GPU, if there is one, for inputs that lie there and for fits that are long enough to pay.
+        Where to train and predict. "auto" uses a GPU, if there is one, for inputs that are already on the GPU and
+        for fits large enough to be faster there.
     precision : "exact", "tf32", "bfloat16" or "float16"
-        To what a GPU may round the operands of matrix products in float32; sums and parameters stay float32. The
-        last two take all layers of a net of up to 128 units a layer in one kernel, if it is not too deep for that.
+        Format to which a GPU may round the operands of float32 matrix products; sums and parameters stay float32.
+        "bfloat16" and "float16" run all layers of a net of up to 128 units per layer in one kernel, unless the net
+        is too deep for it.
     random_state : int, numpy.random.Generator or RandomState, optional
-        The same value gives parameters and recorded losses of the same bits on the same machine, for any number of
-        threads of the CPU.
+        Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
+        bit-identical parameters and recorded losses on the same machine, for any number of CPU threads.
 
     Raises
     ------
     ValueError
-        For an impossible setting, in a sentence that names the possible ones.
+        If a setting is invalid; the message names the valid values.
     RuntimeError
-        If a device was named that cannot be had.
+        If the named device is not available.
 
     Examples
     --------
@@ -117,8 +124,8 @@ class MLP:
         self.precision = checked_precision(precision)
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self.device = resolve(device)
-        self.preprocessing: Any = None  # set by `fastmlp train`, kept by save and load
-        self.history: History | None = None  # of the last fit; kept by save and load
+        self.preprocessing: Any = None  # set by `fastmlp train`; save and load keep it
+        self.history: History | None = None  # of the last fit; save and load keep it
         self._named_device = device
         self.seed = seed_of(random_state)
         self.fits = 0
@@ -126,7 +133,7 @@ class MLP:
         self.reset()
 
     def _make_params(self) -> None:
-        self._padded = self.network.layout.padded(self.dtype)  # what kernels work on; its head is params
+        self._padded = self.network.layout.padded(self.dtype)  # the vector that kernels work on; it begins with params
         self._params = self._padded[: self.network.layout.n_params]
         self._products = products(self.network, 1)
 
@@ -134,8 +141,9 @@ class MLP:
         return {name: value for name, value in self.__dict__.items() if name not in ("_padded", "device")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy, by pickle or copy, has parameters of its own, which are the head of the vector kernels work on, and a
-        device that is there.
+        """Restore a pickled or copied net with its own parameter vector, on a device that exists on this machine.
+
+        `params` must again be a view of the padded vector that kernels work on.
         """
         params = state["_params"]
         self.__dict__.update(state)
@@ -149,7 +157,7 @@ class MLP:
 
     @property
     def params(self) -> np.ndarray:
-        """All parameters, flat (n_params,): per layer W (fan_in, fan_out), then b (fan_out,). Readable and writable."""
+        """All parameters as a flat array (n_params,): per layer W (fan_in, fan_out), then b (fan_out,). Writable."""
         return self._params
 
     @params.setter
@@ -161,21 +169,21 @@ class MLP:
 
     @property
     def padded_params(self) -> np.ndarray:
-        """(n_padded,), what kernels work on: params, and zeros up to whole vectors."""
+        """The vector that kernels work on, (n_padded,): params, followed by zeros up to a whole SIMD vector."""
         return self._padded
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """Views (fan_in, fan_out) into params, one per layer."""
+        """Weight matrices (fan_in, fan_out), one per layer, as views of params."""
         return self.network.layout.weights(self._params)
 
     @property
     def biases(self) -> list[np.ndarray]:
-        """Views (fan_out,) into params, one per layer."""
+        """Bias vectors (fan_out,), one per layer, as views of params."""
         return self.network.layout.biases(self._params)
 
     def reset(self) -> MLP:
-        """Draw new parameters: the first ones again where random_state was a number, and forget earlier fits."""
+        """Draw the initial parameters again, from the net's seed, and forget earlier fits."""
         self._params[:] = draw_params(self.network, self.init, np.array([self.seed]), self.init_scale)[0]
         self.fits, self.history = 0, None
         return self
@@ -203,33 +211,42 @@ class MLP:
         monitor: bool = False,
         verbose: int = 1,
     ) -> History:
-        """Train from the present parameters on.
+        """Train the net, starting from its current parameters.
 
-        X : (n_samples, n_features)
-        y : (n_samples, n_outputs), or (n_samples,): targets of one output, or class numbers for several
-        epochs : passes over the data
-        batch_size : samples per step; None is all of them
-        optimizer : a name ("sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop", "rprop") or an object
-        schedule : a name, an object of fastmlp.schedules or a function (steps, n_steps) -> factors on the learning rate
-        shuffle : whether each epoch sees the samples in a new order
-        sample_weight : (n_samples,); a batch's loss is sum of w times loss over its number of samples, w scaled to
-            mean 1
-        class_weight : {class: weight}, 1 for a class that is not named, or "balanced"; for training only: validation
-            figures count samples by their sample_weight
-        validation_data : (X, y) or (X, y, sample_weight); or validation_fraction : the share of samples, drawn at
-            random, that is held out with their sample_weight
-        early_stopping : True, a patience in epochs, or an EarlyStopping; the best parameters are restored
-        callbacks : functions (epoch, history), called after each epoch; returning True stops
-        metrics : what to record besides the loss, after each epoch, for the training and the validation part: names
+        X : (n_samples, n_features)     inputs
+        y : (n_samples, n_outputs) or (n_samples,)     targets; a vector holds the targets of a net with one output,
+            or the class numbers for a net with several outputs
+        epochs : int     number of passes over the data
+        batch_size : int or None     number of samples per step; None takes all samples in one batch
+        optimizer : str or Optimizer     "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop", "rprop", or an
+            object of fastmlp.optimizers
+        schedule : learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that
+            returns the factors by which the learning rate is multiplied
+        shuffle : bool     whether each epoch visits the samples in a new random order
+        sample_weight : (n_samples,)     weight of each sample, scaled to mean 1; the loss of a batch is the sum of
+            weight times loss, divided by the number of samples in the batch
+        class_weight : {class: weight} or "balanced"     factor on the weight of each sample by its class; a class that
+            the dictionary does not name has weight 1. It affects training only: validation records weight samples by
+            sample_weight alone
+        validation_data : (X, y) or (X, y, sample_weight)     held-out samples
+        validation_fraction : float     share of the samples that is held out, drawn at random, in place of
+            validation_data; held-out samples keep their sample_weight
+        early_stopping : True, int or EarlyStopping     an int is the patience in epochs; the fit ends with the
+            parameters of the best epoch
+        callbacks : functions (epoch, history), called after each epoch; one that returns True ends the fit
+        metrics : records to keep besides the loss, computed after each epoch on training and held-out samples: names
             ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred)
-            -> float of arrays (n_samples, n_outputs); `history.metrics` and `history.validation_metrics` have them
-        optimizer_state : a fastmlp.OptimizerState, given to several fits that are to be as one; None starts anew
-        monitor : whether to watch for failures that are known, such as a loss that stays at the base rate's; a
-            TrainingWarning tells, once
-        verbose : 0 shows nothing; 1, where a terminal or a notebook is watched, a progress bar if the fit takes long,
-            and that kernels are being compiled; 2 prints a line per epoch to standard output
+            that return a float, for arrays (n_samples, n_outputs). They are in `history.metrics` and
+            `history.validation_metrics`
+        optimizer_state : fastmlp.OptimizerState or None     state that is carried from fit to fit, so that several
+            fits continue one another; None starts with a new state
+        monitor : bool     whether to watch for known failures, such as a loss that stays at the base rate; the first
+            one found is reported once, as a TrainingWarning
+        verbose : 0, 1 or 2     0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels
+            compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output
 
-        Ctrl-C ends the fit and keeps what was reached, with early_stopping the best of it; `history.stopped_by` tells.
+        Ctrl-C ends the fit. The net keeps the parameters reached so far (with early stopping, those of the best
+        epoch), and `history.stopped_by` is "interrupt".
 
         Returns
         -------
@@ -238,7 +255,7 @@ class MLP:
         Raises
         ------
         ValueError
-            For data that do not fit the net or are not finite, and for impossible settings.
+            If the data do not fit the net or are not finite, or a setting is invalid.
         """
         watch, verbose, epochs = Stopwatch(), checked_verbose(verbose), checked_count("epochs", epochs)
         share = checked_share(validation_fraction, validation_data)
@@ -319,7 +336,12 @@ class MLP:
         return explain_training(self.network, device, self.dtype, size, self.precision)
 
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
-        """By the work of so many samples trained, so many of them in one step, where the device is "auto"."""
+        """Choose the device, if it is "auto", by the amount of work.
+
+        X : inputs; a device that already holds them is used
+        samples : number of training samples over all epochs; a sample of a forward pass counts as a third
+        at_once : number of samples in one step, counted in the same way
+        """
         if self._named_device == "auto":
             each = self._products
             self.device = choose_device("auto", self.device, X, samples * each, at_once * each)
@@ -335,20 +357,23 @@ class MLP:
             return plan.evaluate_alone(plan.place(data), self._padded, output)
 
     def predict(self, X: Any) -> Any:
-        """Outputs (n_samples, n_outputs), after the output activation: a NumPy array, or one of X's own library on the
-        device where X lies.
+        """Return the outputs (n_samples, n_outputs), after the output activation.
+
+        X : (n_samples, n_features)     inputs
+
+        The result is a NumPy array; for X on a device, it is an array of X's library on the same device.
         """
         output = self._outputs(X)
         return output if type(output) is np.ndarray else to_library_of(output, X)
 
     def _outputs(self, X: Any) -> Any:
-        """The same as NumPy's array or, for inputs on a device, as CuPy's."""
+        """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         features = border.as_features(X, self.network.n_features, self.dtype)
         n = len(features)
         if n * self._products > LARGE:
             check_array((n, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
         self._choose_device(X, n / 3, n / 3)
-        if self.device.is_host:  # by itself: to enter a device's context takes as long as the pass of a small net
+        if self.device.is_host:  # no device context: entering one takes as long as the forward pass of a small net
             return predict(border.on_host(features), self._padded, self.network, self._plan_for)
         with self.device.on():
             output = type(features)((n, self.network.n_outputs), self.dtype)
@@ -356,16 +381,30 @@ class MLP:
         return output
 
     def predict_classes(self, X: Any) -> Any:
-        """Class numbers (n_samples,): the largest output, or whether the only one is above the middle of its range."""
+        """Return the class numbers (n_samples,).
+
+        X : (n_samples, n_features)     inputs
+
+        The class is the index of the largest output. A net with one output predicts class 1 where the output is above
+        the middle of its range, else class 0.
+        """
         output = self._outputs(X)
         with device_context(output):
             return to_library_of(chosen_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
-        """{"loss": ...} without the L2 penalty and, for classifications, "accuracy".
+        """Return the mean loss, without the L2 penalty, and for classification the accuracy.
 
-        With several outputs that is the share of samples whose largest output is the right one if each sample here has
-        one class, else the share of labels on the right side.
+        X : (n_samples, n_features)     inputs
+        y : (n_samples, n_outputs) or (n_samples,)     targets, as for fit
+        sample_weight : (n_samples,)     weight of each sample
+
+        Returns
+        -------
+        dict
+            {"loss": float} and, for classification, "accuracy". With several outputs, accuracy is the share of samples
+            whose largest output is that of the true class, if each sample has exactly one class; for multi-label
+            targets it is the share of labels on the correct side of the threshold.
         """
         data = border.validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
@@ -373,15 +412,21 @@ class MLP:
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
-        """The objective, L2 penalty included and dropout off, and its gradient (n_params,), at the present params."""
+        """Return the loss with the L2 penalty and its gradient (n_params,) at the current parameters, without dropout.
+
+        X : (n_samples, n_features)     inputs
+        y : (n_samples, n_outputs) or (n_samples,)     targets, as for fit
+        sample_weight : (n_samples,)     weight of each sample
+        """
         return self.objective(X, y, sample_weight=sample_weight)(self._params)
 
     def objective(
         self, X: Any, y: Any, *, sample_weight: Any = None
     ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-        """loss_and_gradient as a function of params, for solvers that ask often: data are checked and copied once.
+        """Return loss_and_gradient as a function of the parameters, for solvers such as scipy.optimize.minimize.
 
-        Each call sets the net's params to its argument, (n_params,).
+        The data are checked and copied once, not at each call. Each call sets the net's params to its argument,
+        (n_params,). X, y and sample_weight are those of loss_and_gradient.
 
         >>> from scipy.optimize import minimize
         >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
@@ -396,7 +441,7 @@ class MLP:
         return Objective(self, data)
 
     def plot_boundary(self, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), **options: Any) -> Any:
-        """What the net says over the plane of two inputs; returns the Axes. See fastmlp.plots.boundary."""
+        """Plot the net's output over the plane of two inputs and return the Axes; see fastmlp.plots.boundary."""
         from .plots.decision import boundary
 
         return boundary(self, X, y, features=features, **options)
@@ -404,7 +449,7 @@ class MLP:
     # ---- files
 
     def get_settings(self) -> dict[str, Any]:
-        """Constructor settings that make an equal net, as JSON can hold them; random_state is not kept."""
+        """Return the constructor arguments of an equal net, JSON-serialisable and without random_state."""
         names = [ACTIVATIONS[code].name for code in self.network.activation_codes]
         return {
             "layer_sizes": list(self.network.layer_sizes),
@@ -422,11 +467,11 @@ class MLP:
         }
 
     def get_arrays(self) -> dict[str, np.ndarray]:
-        """What `save` writes besides the settings."""
+        """Return the arrays that `save` writes besides the settings, by name."""
         return {"params": self._params}
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the net to a safetensors file, atomically."""
+        """Write the net to a safetensors file, atomically; fastmlp.load reads it."""
         from .persistence import save
 
         save(self, path)

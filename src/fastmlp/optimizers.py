@@ -1,10 +1,16 @@
-"""Optimisers as users name them: small frozen objects that fill the settings of an update rule.
+"""Optimisers: small frozen objects with the settings of an update rule.
 
-The rules themselves are in kernels/formulas/update_rules.py. Every optimiser takes `weight_decay` (decoupled: weights,
-not biases, shrink by learning_rate * weight_decay a step; Loshchilov and Hutter 2019) and `clip_norm` (gradients longer
-than it are scaled back to it; 0 is off). PyTorch's clip_grad_norm_ divides by the norm plus 1e-6, and so leaves them a
-little shorter than its max_norm; here they have the length clip_norm, L2 penalty included. For a population every
-setting may also be an array with a number per net, or a frozen SciPy distribution that they are drawn from.
+The update rules are in kernels/formulas/update_rules.py. Every optimiser has these settings:
+
+learning_rate : float     step size, multiplied by the factor of the schedule
+weight_decay : float      decoupled weight decay: in each step, weights (not biases) shrink by learning_rate *
+    weight_decay times their value (Loshchilov and Hutter 2019)
+clip_norm : float         largest norm of the gradient, L2 penalty included; a longer gradient is scaled to exactly this
+    norm; 0 does not clip. PyTorch's clip_grad_norm_ divides by the norm plus 1e-6, so that its result is a little
+    shorter than max_norm
+
+For a population, a setting may also be an array with one number per net, or a frozen SciPy distribution from which one
+number per net is drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from .kernels.structs import HYPER
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Settings that every optimiser has. Use one of its subclasses."""
+    """Base class of the optimisers, with the settings that all of them have. Use one of its subclasses."""
 
     learning_rate: float = 0.001
     weight_decay: float = 0.0
@@ -34,12 +40,12 @@ class Optimizer:
 
     @property
     def rule(self) -> Rule:
-        """The row of the update rule."""
+        """Update rule, a row of kernels/formulas/update_rules.py."""
         return RULES[CODES[type(self).__name__.lower()]]
 
     @property
     def hyper(self) -> np.ndarray:
-        """float64, in the order of kernels.arguments.HYPER; 0 for what this optimiser does not have."""
+        """Settings as float64 (len(HYPER),), in the order of HYPER in kernels/structs.py; 0 for absent settings."""
         values = [getattr(self, name, 0.0) for name in HYPER]
         if not all(isinstance(value, (float, int)) for value in values):
             for name, value in zip(HYPER, values, strict=True):
@@ -50,7 +56,11 @@ class Optimizer:
         return np.array(values, np.float64)
 
     def for_nets(self, n_nets: int, rng: Callable[[], np.random.Generator]) -> Optimizer:
-        """The same with every distribution drawn from, by rng(); settings are numbers or arrays (n_nets,) then."""
+        """Return an optimiser whose settings are numbers or arrays (n_nets,): distributions are drawn from.
+
+        n_nets : int     number of nets
+        rng : function that returns the generator; called only if there is a distribution
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if all(isinstance(value, (bool, int, float)) for value in values.values()):
             return self
@@ -58,29 +68,32 @@ class Optimizer:
         return replace(self, **drawn)
 
     def of_net(self, net: int) -> Optimizer:
-        """One net's optimiser, from what for_nets returned."""
+        """Return the optimiser of one net, whose settings are numbers; self must be a result of for_nets."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: float(v[net]) if is_per_net(v) else v for k, v in values.items()})
 
     def layer_factors(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Flat (n_layers, 2) factors on the gradients of weights and of biases, for layers of these (fan_in, fan_out);
-        empty for none.
+        """Return a flat array (n_layers, 2) of factors on the gradients of weights and biases; empty for no factors.
+
+        shapes : (fan_in, fan_out) of each layer
         """
         return np.empty(0)
 
     def begin(self, state: np.ndarray) -> None:
-        """Write what the rule begins with into state (MOST_STATE, n_padded); rows it does not use stay untouched."""
+        """Write the rule's initial values into the rows of state (MOST_STATE, n_padded) that the rule uses."""
         for row, start in zip(state[: self.rule.n_state], self.rule.initial, strict=False):
             row[:] = getattr(self, start) if isinstance(start, str) else start
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent: v = momentum v - learning_rate g, params + v; `nesterov` looks ahead by one more momentum step.
+    """Stochastic gradient descent with momentum: v = momentum v - learning_rate g, params = params + v.
 
-    The velocity v holds the learning rate, as in Polyak 1964 and Sutskever et al. 2013. PyTorch's SGD multiplies by the
-    rate outside, params - learning_rate (momentum v + g): the same while the rate is constant, but where a schedule
-    lowers it, here the steps made before go on at the rates that they were made with.
+    `nesterov=True` adds momentum v - learning_rate g instead of v, with the new v. The learning rate is part of the
+    velocity v, as in Polyak 1964 and Sutskever et al. 2013. PyTorch's SGD multiplies by the learning rate outside:
+    v = momentum v + g, params = params - learning_rate v. Both are equal while the learning rate is constant. When a
+    schedule lowers it, past gradients keep the learning rate of their own step here, and get the current one in
+    PyTorch.
 
     >>> SGD(0.1, momentum=0.9).rule.name
     'momentum'
@@ -104,7 +117,11 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second moment."""
+    """Adam (Kingma and Ba 2015, algorithm 1).
+
+    m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g**2; with the bias-corrected moments
+    m' = m / (1 - beta1**t) and v' = v / (1 - beta2**t), params = params - learning_rate m' / (sqrt(v') + epsilon).
+    """
 
     learning_rate: float = 0.001
     beta1: float = 0.9
@@ -124,14 +141,17 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay, 0.01 unless given (Loshchilov and Hutter 2019, algorithm 2)."""
+    """Adam with decoupled weight decay, by default 0.01 (Loshchilov and Hutter 2019, algorithm 2)."""
 
     weight_decay: float = 0.01
 
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Tieleman and Hinton 2012; `beta2` is the memory of the squared gradient, epsilon stands outside the root."""
+    """RMSprop (Tieleman and Hinton 2012).
+
+    v = beta2 v + (1 - beta2) g**2, params = params - learning_rate g / (sqrt(v) + epsilon).
+    """
 
     learning_rate: float = 0.001
     beta2: float = 0.9
@@ -145,7 +165,7 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Duchi et al. 2011; epsilon stands outside the root."""
+    """Adagrad (Duchi et al. 2011): v = v + g**2, params = params - learning_rate g / (sqrt(v) + epsilon)."""
 
     learning_rate: float = 0.01
     epsilon: float = 1e-10
@@ -157,10 +177,12 @@ class Adagrad(Optimizer):
 
 @dataclass(frozen=True)
 class Quickprop(Optimizer):
-    """Fahlman 1988: parabolic jumps, at most `growth` times the last step. For full batches.
+    """Quickprop (Fahlman 1988): a step to the minimum of a parabola for each parameter. For full batches.
 
-    by_fan_in divides the learning rate of each weight by the number of connections into the unit it leads to, the bias
-    counted, as Fahlman's program did; bias_input is the constant that its bias weights were multiplied with.
+    growth : float     largest ratio of a parabolic step to the step before
+    by_fan_in : bool     whether to divide the learning rate of a layer by fan_in + 1, the number of connections into a
+        unit, bias included, as Fahlman's program did
+    bias_input : float     constant input of the bias weights in the program to reproduce; 1 is an ordinary bias
     """
 
     learning_rate: float = 0.5
@@ -177,15 +199,18 @@ class Quickprop(Optimizer):
         if not self.by_fan_in and self.bias_input == 1.0:
             return np.empty(0)
         fans = [1.0 / (fan_in + 1) if self.by_fan_in else 1.0 for fan_in, _ in shapes]
-        # A weight v of input c acts as the bias c v: its gradient and its step have a factor c each.
+        # A weight v with input c acts as the bias c v: the gradient and the step each have a factor c.
         return np.array([[fan, fan * self.bias_input**2] for fan in fans]).reshape(-1)
 
 
 @dataclass(frozen=True)
 class Rprop(Optimizer):
-    """iRprop+ (Igel and Huesken 2003): step sizes by the sign of the gradient. For full batches.
+    """iRprop+ (Igel and Huesken 2003): step sizes that depend on the sign of the gradient only. For full batches.
 
-    learning_rate is the first step size; a schedule has no effect on what follows.
+    learning_rate : float     initial step size; schedules have no effect
+    growth : float     factor on a step size while the gradient keeps its sign
+    shrink : float     factor on a step size when the gradient changes sign
+    smallest, biggest : float     bounds of a step size
     """
 
     learning_rate: float = 0.1
@@ -206,7 +231,10 @@ OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, A
 
 
 def optimizer_from_name(name: object, learning_rate: float | None = None) -> Optimizer:
-    """An optimiser by its lower-case name, with its defaults; objects are passed through.
+    """Return the optimiser with this name, with its default settings; an Optimizer is returned as it is.
+
+    name : str (in any case) or Optimizer
+    learning_rate : float or None     replaces the optimiser's learning rate, if given
 
     >>> optimizer_from_name("adam", learning_rate=0.01)
     Adam(learning_rate=0.01, weight_decay=0.0, clip_norm=0.0, beta1=0.9, beta2=0.999, epsilon=1e-08)

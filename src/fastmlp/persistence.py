@@ -1,8 +1,8 @@
-"""Write a net or population to a file: arrays in the safetensors format, described by JSON in its metadata. The file's
-format, and what of a history or result is in it, are defined here; loading.py reads it.
+"""Saving nets and populations: arrays in the safetensors format, with a JSON description in the metadata.
 
-The description has a checksum of itself and of all arrays, so that a file which was damaged is refused, never loaded
-with other numbers than were saved.
+The file format is defined here, including which fields of a history or result it contains; loading.py reads it. The
+description contains a checksum of itself and of all arrays, so that a damaged file is refused and never loaded with
+wrong numbers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .population import Population
 
 KEY = "fastmlp"
-FORMAT = 1  # raise it when a file written today could no longer be read
-# What of the last fit is in the description, and of which types; the records and results are arrays.
+FORMAT = 1  # increase it when files of the older format can no longer be read
+# Fields of the last fit in the description, with their types; records and per-net results are arrays.
 HISTORY = {
     "seconds": (int, float), "compile_seconds": (int, float), "best_epoch": (int, type(None)), "stopped_by": (str,),
     "settings": (dict,),
@@ -34,21 +34,25 @@ RESULT = {
     "judged_by": (str,),
 }  # fmt: skip
 RANDOM = {"seed": (int,), "fits": (int,)}
-METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: a tensor is "history.metrics.NAME"
-PREFIX, RESULT_PREFIX = "history.", "result."  # of their names
+METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: their arrays are named "history.metrics.NAME"
+PREFIX, RESULT_PREFIX = "history.", "result."  # of the names of arrays
 
 
 def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, Any] | None = None) -> None:
-    """Write a net's or population's settings, parameters and table preprocessing to a file, whole or not at all.
+    """Write a net or population to a file, atomically: the file is written completely or not at all.
 
-    A net's last history goes with it, or a population's last result, what later fits draw at random, the version of
-    fastmlp, and a checksum of all of these, by which `load` knows a damaged file. A file that is replaced keeps its
-    permissions, and a symbolic link its place: the file it leads to is replaced.
+    The file contains settings, parameters, table preprocessing, the history or result of the last fit, the state of the
+    random numbers of later fits, the version of fastmlp, and a checksum, by which `load` detects damage. A replaced
+    file keeps its permissions. A symbolic link is followed: the file it points to is replaced.
+
+    net : MLP or Population
+    path : str or path     file to write
+    estimator : dict, optional     description of the net's estimator, as estimators/serialization.py makes it
 
     Raises
     ------
     OSError
-        If the file cannot be written, or is a folder, a device or a pipe; one that was there before is then untouched.
+        If the file cannot be written, or path is a folder, a device or a pipe. An existing file is then unchanged.
 
     >>> import fastmlp, tempfile
     >>> net = fastmlp.MLP((2, 3, 1), random_state=0)
@@ -63,7 +67,7 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
     description: dict[str, Any] = {"format": FORMAT, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
-    if estimator is not None:  # what estimators.saving says of the estimator that the net belongs to
+    if estimator is not None:
         description["estimator"] = estimator
     arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}
     if (history := getattr(net, "history", None)) is not None:
@@ -79,17 +83,19 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
 
 @cache
 def written_by() -> str:
-    """The version of this package, as files name it."""
+    """Return the version of this package, which is written to files."""
     from . import __version__
 
     return __version__
 
 
 def checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """Of the description, but for the checksum in it, and of the arrays' names, types, shapes and numbers."""
+    """Return the checksum of a file: over the description without its checksum, and the arrays' names, dtypes, shapes
+    and values.
+    """
     own = {name: value for name, value in description.items() if name != "checksum"}
     digest = hashlib.blake2b(digest_size=32)
-    digest.update(json.dumps(json.loads(json.dumps(own)), allow_nan=False).encode())  # as it will be read
+    digest.update(json.dumps(json.loads(json.dumps(own)), allow_nan=False).encode())  # as load reads it
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
@@ -98,7 +104,7 @@ def checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
 
 
 def _records(history: History) -> dict[str, np.ndarray]:
-    """All records of a history, by the names that they have in a file."""
+    """Return all records of a history by the names of their arrays in a file, without the prefix."""
     found = {name: getattr(history, name) for name in RECORDS}
     for group in METRIC_RECORDS:
         found |= {f"{group}.{name}": values for name, values in getattr(history, group).items()}

@@ -1,4 +1,4 @@
-"""Population: many independent nets of one architecture, trained at once, each with its own settings."""
+"""Population: many independent nets of one architecture, trained in one call, each with its own settings."""
 
 from __future__ import annotations
 
@@ -38,22 +38,31 @@ from .population_training.net_sequence import NetSequence
 from .schedules import schedule_factors
 from .training.prediction import chosen_classes
 
-# Constructor settings that may differ from net to net, and their bounds.
+# Constructor arguments that may differ from net to net, with their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
     "dropout": {"low": 0.0, "high": 1.0, "open_high": True}, "l2": {"low": 0.0}, "init_scale": {"low": 0.0},
 }  # fmt: skip
 
 
 def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
-    """The setting as a number or as an array (n_nets,), checked before and after it is drawn."""
+    """Return a setting as a number or an array (n_nets,), drawn if it is a distribution, and checked against PER_NET.
+
+    name : str     name of the setting, a key of PER_NET
+    value : number, array (n_nets,) or frozen SciPy distribution
+    n_nets : int     number of nets
+    rng : function that returns the generator to draw with; needed for a distribution only
+
+    The bounds are checked twice, since the numbers of a distribution are known only after the draw.
+    """
     drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
     return checked_setting(name, drawn, **PER_NET[name])
 
 
 class Population(NetSequence):
-    """Independent nets of one architecture that train together: len(pop) of them; pop[k] is pop.net(k).
+    """Many independent nets of one architecture, trained in one call.
 
-    Net k is the net that `MLP(layer_sizes, ..., random_state=pop.seeds[k])` would be, trained as it would be alone.
+    Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself. A
+    population is a sequence: len(pop) is the number of nets, and pop[k] is pop.net(k).
 
     Parameters
     ----------
@@ -61,19 +70,19 @@ class Population(NetSequence):
     precision
         As for MLP.
     n_nets : int
-        How many nets.
-    dropout, l2, init_scale
-        A number for all nets, an array (n_nets,), or a frozen SciPy distribution that each net's is drawn from.
-        init_scale multiplies the first weights.
+        Number of nets.
+    dropout, l2, init_scale : float, array (n_nets,) or frozen SciPy distribution
+        As for MLP: a number for all nets, one number per net, or a distribution from which one number per net is
+        drawn.
     random_state : int, Generator or None
-        Decides every net's seed, and what is drawn from distributions.
+        Seed of the nets' seeds and of the numbers that are drawn from distributions.
 
     Raises
     ------
     ValueError
-        For a setting out of range, an unknown name, or an array of another length than n_nets.
+        If a setting is out of range, a name is unknown, or an array does not have length n_nets.
     RuntimeError
-        If a device was named that cannot be had.
+        If the named device is not available.
 
     Examples
     --------
@@ -113,7 +122,7 @@ class Population(NetSequence):
         self.dropout = own_setting("dropout", dropout, self.n_nets, lambda: rng)
         self.l2 = own_setting("l2", l2, self.n_nets, lambda: rng)
         self.init_scale = own_setting("init_scale", init_scale, self.n_nets, lambda: rng)
-        # The description of them all: where nets differ, it has the largest value.
+        # One Network describes all nets: where they differ in dropout or l2, it has the largest value.
         self.network = Network.build(
             layer_sizes, hidden_activation, output_activation, loss, float(np.max(self.dropout)),
             float(np.max(self.l2)), label_smoothing, huber_delta,
@@ -130,7 +139,7 @@ class Population(NetSequence):
             "huber_delta": huber_delta, "init": init, "dtype": self.dtype, "device": device,
             "precision": precision,
         }  # fmt: skip
-        self.preprocessing: Any = None  # as MLP's
+        self.preprocessing: Any = None  # as in MLP
         self.fits = 0
         self.result: PopulationResult | None = None
         self._params = np.empty((self.n_nets, self.network.layout.n_params), self.dtype)
@@ -140,7 +149,7 @@ class Population(NetSequence):
         return {name: value for name, value in self.__dict__.items() if name != "device"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy, by pickle or copy, has parameters of its own, and a device that is there."""
+        """Restore a pickled or copied population with its own parameters, on a device that exists on this machine."""
         self.__dict__.update(state | {"_params": state["_params"].copy()})
         self.device = resolve(self._settings["device"])
 
@@ -148,7 +157,7 @@ class Population(NetSequence):
 
     @property
     def params(self) -> np.ndarray:
-        """(n_nets, n_params), a row as MLP.params. Readable and writable."""
+        """All parameters (n_nets, n_params); row k is laid out as MLP.params of net k. Writable."""
         return self._params
 
     @params.setter
@@ -159,13 +168,17 @@ class Population(NetSequence):
         self._params[:] = array
 
     def reset(self) -> Population:
-        """Draw the first parameters again, and forget earlier fits."""
+        """Draw the initial parameters of all nets again, from their seeds, and forget earlier fits."""
         self._draw(np.arange(self.n_nets), 0)
         self.fits, self.result = 0, None
         return self
 
     def _draw(self, members: np.ndarray, draw: int) -> None:
-        """New first parameters for these nets."""
+        """Draw initial parameters.
+
+        members : (n_members,)     numbers of the nets
+        draw : int     0 for the initial parameters, k for the parameters after the k-th restart
+        """
         scale = self.init_scale[members] if is_per_net(self.init_scale) else self.init_scale
         if len(members) == self.n_nets:
             draw_params(self.network, self.init, self.seeds, scale, draw, out=self._params)
@@ -176,12 +189,12 @@ class Population(NetSequence):
         return float(values[k]) if is_per_net(values) else float(values)
 
     def net(self, k: int) -> MLP:
-        """Net k as an MLP of its own, with a copy of its parameters; a negative k counts from the end.
+        """Return net k as an MLP with a copy of its parameters; a negative k counts from the end.
 
         Raises
         ------
         IndexError
-            If there is no such net.
+            If the population has no net k.
         """
         if not isinstance(k, Integral) or not -self.n_nets <= k < self.n_nets:
             raise IndexError(f"There is no net {shown(k)}: the population has nets 0 to {self.n_nets - 1}.")
@@ -192,7 +205,9 @@ class Population(NetSequence):
         return net
 
     def best(self) -> MLP:
-        """The net with the lowest loss in the last fit: its validation loss where early stopping watched that.
+        """Return the best net of the last fit, as an MLP.
+
+        It is the net with the lowest loss or, with early stopping, with the best value of the monitored record.
 
         Raises
         ------
@@ -225,23 +240,30 @@ class Population(NetSequence):
         monitor: bool = False,
         verbose: int = 1,
     ) -> PopulationResult:
-        """Train every net from its present parameters on.
+        """Train all nets, each starting from its current parameters.
 
-        X : (n_samples, n_features), or (n_nets, n_samples, n_features) for nets with inputs of their own
-        y : (n_samples, n_outputs) or (n_samples,) as for MLP.fit; with a leading n_nets axis for targets of their own
-        epochs : passes over the data, for each net, restarts included
-        optimizer : a name or an object, whose settings may be arrays (n_nets,) or frozen SciPy distributions
-        sample_weight : (n_samples,) or (n_nets, n_samples); see fastmlp.folds and fastmlp.bootstrap
-        early_stopping : as for MLP.fit, by each net's own record; its best parameters are kept
-        converged : when a net has learned, and stops. A number: its loss is no higher; "accuracy": all samples are
-            right; "40-20-40": all outputs are within 40 % of their range of the target; or a fastmlp.Converged. None:
-            nets train all epochs
-        restart_after : epochs after which a net that has not converged begins anew with other first weights
-        monitor : whether to warn, once, when half of the nets are stuck in a way that is known
-        verbose : as for MLP.fit; 2 prints a line a second, about the nets that are done
+        X : (n_samples, n_features)     inputs of all nets, or (n_nets, n_samples, n_features) for one set per net
+        y : (n_samples, n_outputs) or (n_samples,)     targets as for MLP.fit; a leading axis of length n_nets gives
+            each net its own targets
+        epochs : int     number of passes over the data for each net, restarts included
+        optimizer : str or Optimizer     name or object; its settings may be arrays (n_nets,) or frozen SciPy
+            distributions
+        sample_weight : (n_samples,) or (n_nets, n_samples)     weight of each sample, for all nets or per net; see
+            fastmlp.folds and fastmlp.bootstrap
+        early_stopping : as for MLP.fit, applied to each net's own record; each net ends with the parameters of its
+            best epoch
+        converged : rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all
+            samples are classified correctly; "40-20-40": every output is within 40 % of the output's range of its
+            target; or a fastmlp.Converged. None trains all nets for all epochs
+        restart_after : int or None     number of epochs after which a net that has not converged is restarted from
+            new initial parameters; needs `converged`
+        monitor : bool     whether to warn once, with a TrainingWarning, when more than half of the nets fail in a
+            known way
+        verbose : as for MLP.fit; 2 prints at most one line per second, about the nets that have finished
         batch_size, schedule, shuffle, class_weight, validation_data, validation_fraction : as for MLP.fit
 
-        Ctrl-C ends the fit and keeps what was reached, with early_stopping the best of it; `result.interrupted` tells.
+        Ctrl-C ends the fit. Each net keeps the parameters reached so far (with early stopping, those of its best
+        epoch), and `result.interrupted` is True.
 
         Returns
         -------
@@ -250,7 +272,7 @@ class Population(NetSequence):
         Raises
         ------
         ValueError
-            For data that do not fit the nets or are not finite, and for impossible settings.
+            If the data do not fit the nets or are not finite, or a setting is invalid.
         """
         watch, verbose, epochs = Stopwatch(), checked_verbose(verbose), checked_count("epochs", epochs)
         rule = as_converged(converged)
@@ -271,12 +293,12 @@ class Population(NetSequence):
         size = data.n_samples if batch_size is None else min(checked_count("batch_size", batch_size), data.n_samples)
         check_epochs(epochs, -(-data.n_samples // size), 0)
         shuffles, drops = bool(shuffle) and size < data.n_samples, any(self.network.dropout)
-        seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # or nothing is drawn
+        seeds = fit_seeds(self.seeds, self.fits) if shuffles or drops else self.seeds  # else nothing is drawn
         dropout = np.zeros((self.n_nets if is_per_net(self.dropout) else 1, self.network.layout.n_layers))
         if drops:
             dropout[:, :-1] = np.reshape(self.dropout, (-1, 1))
         self._choose_device(X, epochs * data.n_samples, size)
-        with self.device.on():  # once for all nets, restarts and judgements
+        with self.device.on():  # copied once, for all nets, restarts and evaluations
             place = backend(self.device).place
             placed, held_out = place(data), None if held_out is None else place(held_out)
         task = PopulationTask(
@@ -288,14 +310,14 @@ class Population(NetSequence):
         outcome, restarts, interrupted = run(task, epochs, restart_after, self._draw)
         if task.watch is not None:
             task.watch.look(outcome, at_end=True, stacklevel=3)
-        with interrupts.deferred():  # the nets are trained: what is said of them belongs to them
+        with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
             self.fits += 1
             self.result = self._result(task, outcome, restarts, interrupted, watch)
         self.result.warn_of_divergence(stacklevel=3)
         return self.result
 
     def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
-        """As MLP's, for so many samples of every net."""
+        """Choose the device, if it is "auto", by the amount of work; arguments as for MLP._choose_device, per net."""
         each, joined = self.n_nets * products(self.network, 1), trains_in_one_launch(self.network, self.dtype)
         self.device = choose_device(self._settings["device"], self.device, X, samples * each, at_once * each, joined)
 
@@ -318,7 +340,14 @@ class Population(NetSequence):
     # ---- use
 
     def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
-        """Outputs (n_nets, n_samples, n_outputs), after the output activation, of all nets or of these."""
+        """Return the outputs (n_nets, n_samples, n_outputs), after the output activation.
+
+        X : (n_samples, n_features) or (n_nets, n_samples, n_features)     inputs of all nets, or per net
+        nets : net numbers (n_members,) or a mask (n_nets,)     the nets to predict with, which then are the first axis
+            of the result; None takes all nets
+
+        The result is a NumPy array; for X on a device, it is an array of X's library on the same device.
+        """
         return to_library_of(self._outputs(X, nets), X)
 
     def _outputs(self, X: Any, nets: Any) -> Any:
@@ -333,28 +362,34 @@ class Population(NetSequence):
         return output
 
     def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
-        """Class numbers (n_nets, n_samples), as MLP.predict_classes gives them for each net."""
+        """Return the class numbers (n_nets, n_samples), chosen as in MLP.predict_classes; X and nets as for predict."""
         output = self._outputs(X, nets)
         with device_context(output):
             return to_library_of(chosen_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
-        """{"loss": (n_nets,)} without the L2 penalty and, for classifications, "accuracy"."""
+        """Return {"loss": (n_nets,)}, without the L2 penalty, and for classification "accuracy" (n_nets,).
+
+        X, y, sample_weight : as for fit
+        """
         data, strides = validated_population_samples(X, y, self.network, self.dtype, self.n_nets, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         loss, right = evaluate_nets(self.network, self.device, self._params, data, strides)
         return {"loss": loss} if data.metric == METRIC_NONE else {"loss": loss, "accuracy": right}
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None) -> Any:
-        """The nets' mean output (n_samples, n_outputs), of the same kind as predict's.
+        """Return the weighted mean of the nets' outputs (n_samples, n_outputs).
 
-        top : only that many nets, those with the lowest loss in the last fit
-        weights : (n_nets,), such as what greedy_weights returns; all equal if None
+        X : as for predict
+        top : int or None     number of nets to average, the best of the last fit; None takes all
+        weights : (n_nets,) or None     weight of each net, such as greedy_weights returns; None weights all equally
+
+        The result is an array of the same library as that of predict.
 
         Raises
         ------
         ValueError
-            For weights of another shape, negative ones, or none above 0.
+            If weights has another shape, a negative entry, or no entry above 0.
         """
         members = self._best_nets(top)
         shares = checked_shares(weights, self.n_nets, members)
@@ -362,7 +397,7 @@ class Population(NetSequence):
         return average(self, X, members, shares[members])
 
     def _best_nets(self, top: int | None) -> np.ndarray:
-        """Net numbers of the `top` best of the last fit, of all if it is None."""
+        """Return the numbers of the `top` best nets of the last fit; of all nets if top is None."""
         if top is None:
             return np.arange(self.n_nets)
         if self.result is None:
@@ -370,27 +405,30 @@ class Population(NetSequence):
         return self.result.order()[: checked_count("top", top)]
 
     def greedy_weights(self, X: Any, y: Any, *, rounds: int = 50, top: int | None = 100) -> np.ndarray:
-        """Weights (n_nets,) for ensemble_predict, chosen on validation data X, y by Caruana et al. 2004.
+        """Return weights (n_nets,) for ensemble_predict, by greedy ensemble selection (Caruana et al. 2004).
 
-        Each of `rounds` adds the net, one of the `top` best of the last fit, that lowers the loss of the average most.
-        Nets may be chosen again.
+        X : (n_samples, n_features)     inputs of held-out samples
+        y : (n_samples, n_outputs) or (n_samples,)     targets of held-out samples
+        rounds : int     number of selections; each adds the net that lowers the loss of the average most. A net may
+            be selected several times
+        top : int or None     number of candidates, the best nets of the last fit; None takes all nets
         """
         return greedy_weights(self, X, y, rounds, self._best_nets(None if self.result is None else top))
 
     # ---- files
 
     def get_settings(self) -> dict[str, Any]:
-        """Constructor settings that make an equal population, as JSON can hold them, less those that get_arrays has."""
+        """Return the constructor arguments of an equal population, JSON-serialisable, without those in get_arrays."""
         settings = self.net(0).get_settings()
         return {name: value for name, value in settings.items() if name not in PER_NET}
 
     def get_arrays(self) -> dict[str, np.ndarray]:
-        """What `save` writes besides the settings: params, seeds, and the settings that may differ from net to net."""
+        """Return the arrays that `save` writes, by name: params, seeds, and the settings that may differ per net."""
         own = {name: np.atleast_1d(np.asarray(getattr(self, name), np.float64)) for name in PER_NET}
         return {"params": self._params, "seeds": self.seeds, **own}
 
     def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what get_arrays gave."""
+        """Set seeds and per-net settings from the result of get_arrays; params are set by the caller."""
         for name in PER_NET:
             values = arrays[name]
             setattr(self, name, own_setting(name, values[0] if len(values) == 1 else values, self.n_nets, None))

@@ -1,4 +1,4 @@
-"""What Population.fit returns: one value per net, and statistics over the nets."""
+"""Result of Population.fit: one value per net, and statistics over the nets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOPPED_BY = {
 CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
-# Kinds of numbers in those arrays that have others than floating ones; and arrays that not every result has.
+# Dtype kinds of the arrays that are not floating-point, and the arrays that not every result has.
 KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
 OPTIONAL = {"accuracy", "best_value", "best_epoch"}
 
@@ -35,25 +35,29 @@ def _checked(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
 
 @dataclass(frozen=True, eq=False)
 class PopulationResult:
-    """One value per net, arrays (n_nets,), and statistics over them.
+    """Result of one fit of a population: arrays (n_nets,) with one value per net, and statistics over the nets.
 
-    converged : whether the net reached what `converged` of fit asked for; where it asked for nothing, whether all
-        samples are right after training, or, for targets that are numbers, whether the loss stayed finite
-    epochs : trained, the lost ones of restarts included; of a net whose loss stopped being finite, until that was
-        noticed, which takes up to 64 epochs where nets train in lanes
-    loss, accuracy : of the last epoch, measured before each step's update; accuracy None where targets are numbers
-    monitor, best_value, best_epoch : with early stopping: what was monitored, its value at its best and the epoch,
-        from 0 as in History (-1 if no value was a number), else None
-    restarts : how often the net began anew
-    record_epochs : (n_records,)    epochs whose losses were recorded
-    records : (n_records, n_nets)   those losses, NaN for nets that had stopped before
-    seconds : wall time of the fit, compiling included
-    compile_seconds : the part of it in which kernels were compiled or loaded, 0.0 if all were there; training_seconds
-        is the rest
-    interrupted : whether Ctrl-C ended it
-    settings : what differed between the nets, by name, arrays (n_nets,)
-    judged_by : what `converged` above tells: "rule", "all right" or "finite loss"; success_rate and success_interval
-        need a rule
+    converged : bool (n_nets,)       whether the net met the rule that fit was given as `converged=`. Without a rule:
+        whether all samples are correct after training or, for regression, whether training ended with a finite loss
+    epochs : int (n_nets,)           number of epochs trained, including those before restarts. For a diverged net,
+        epochs until the divergence was detected, which takes up to 64 epochs in the family population_simd
+    loss : (n_nets,)                 mean loss over the last epoch, measured before each step's update
+    accuracy : (n_nets,) or None     accuracy over the last epoch, measured like the loss; None for regression
+    monitor : str or None            with early stopping, name of the monitored record
+    best_value : (n_nets,) or None   with early stopping, the best value of the monitored record
+    best_epoch : (n_nets,) or None   with early stopping, its epoch, counted from 0 as in History; -1 if every value
+        was NaN
+    restarts : int (n_nets,)         number of restarts
+    status : int (n_nets,)           why training ended, as a code; `stopped_by` has names
+    record_epochs : int (n_records,)    epochs, counted from 1, whose losses were recorded
+    records : (n_records, n_nets)    losses of these epochs; NaN for nets that had stopped before
+    seconds : float                  wall time of the fit in seconds, compiling included
+    compile_seconds : float          part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had
+        been loaded before
+    interrupted : bool               whether Ctrl-C ended the fit
+    settings : dict                  the settings that differ between nets, by name, as arrays (n_nets,)
+    judged_by : str                  meaning of `converged`: "rule", "all right" or "finite loss"; success_rate and
+        success_interval need "rule"
     """
 
     converged: np.ndarray
@@ -74,7 +78,7 @@ class PopulationResult:
     compile_seconds: float = 0.0
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that is an array, by name; from_arrays makes a result of them again."""
+        """Return all arrays of the result by name, for a file; from_arrays reads them."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.best_epoch is not None:  # files count epochs from 1
             own["best_epoch"] = self.best_epoch + 1
@@ -83,8 +87,14 @@ class PopulationResult:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], n_nets: int, **others: Any) -> PopulationResult:
-        """A ValueError for arrays that are not those of so many nets; those with names that are unknown are left out,
-        since a later version may have more of them.
+        """Return a result made of arrays as `arrays` returns them, and of the other fields as keyword arguments.
+
+        Arrays with unknown names are ignored, since files of a later version may have more of them.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, or has values, a shape or a dtype that no result of n_nets nets has.
         """
         own: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **others}
         known = {field.name for field in fields(cls) if field.default is MISSING} - own.keys() | OPTIONAL
@@ -108,7 +118,7 @@ class PopulationResult:
 
     @property
     def training_seconds(self) -> float:
-        """Wall time of the fit without compiling."""
+        """Wall time of the fit in seconds, without compiling."""
         return self.seconds - self.compile_seconds
 
     @property
@@ -117,7 +127,7 @@ class PopulationResult:
 
     @property
     def stopped_by(self) -> np.ndarray:
-        """(n_nets,) of "converged", "epochs", "early_stopping", "divergence" or "interrupt"."""
+        """Why each net stopped (n_nets,): "converged", "epochs", "early_stopping", "divergence" or "interrupt"."""
         return np.array([STOPPED_BY[code] for code in range(len(STOPPED_BY))])[self.status]
 
     @property
@@ -126,31 +136,29 @@ class PopulationResult:
 
     @property
     def claim(self) -> str:
-        """What is said of the nets that count as converged."""
+        """Sentence fragment for messages, about the nets that count as converged."""
         return CLAIMS[self.judged_by]
 
     @property
     def n_finished(self) -> int:
-        """How many nets came to their end: all but those whose training Ctrl-C ended, which say nothing about rates."""
+        """Number of nets whose training Ctrl-C did not cut short; interrupted nets are left out of success rates."""
         return int((self.status != RUNNING).sum())
 
     @property
     def success_rate(self) -> float | None:
-        """The share of finished nets that converged; NaN if none was finished, None if fit was given no `converged`
-        that says what success is.
-        """
+        """Share of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`."""
         if self.judged_by != "rule":
             return None
         return self.n_converged / self.n_finished if self.n_finished else float("nan")
 
     @property
     def success_interval(self) -> tuple[float, float] | None:
-        """Its 95 % Wilson interval; None where success_rate is."""
+        """95 % Wilson interval of success_rate (low, high); None if success_rate is None."""
         return wilson_interval(self.n_converged, self.n_finished) if self.judged_by == "rule" else None
 
     @cached_property
     def epoch_statistics(self) -> EpochStatistics:
-        """Epochs to converge: mean, sd, median, quantiles, harmonic_mean, twice_median, best_restart, histogram."""
+        """Statistics of the epochs to convergence: mean, sd, median, quantiles, harmonic_mean and others."""
         return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
 
     def warn_of_divergence(self, stacklevel: int) -> None:
@@ -164,8 +172,10 @@ class PopulationResult:
             )
 
     def order(self) -> np.ndarray:
-        """Net numbers (n_nets,) from the best to the worst: by the monitored value where early stopping had one, else
-        by loss; nets without a finite one last.
+        """Return the net numbers (n_nets,) from the best net to the worst.
+
+        Nets are sorted by the best value of the monitored record with early stopping, else by loss; nets without a
+        finite value come last.
         """
         values = self.loss if self.best_value is None else self.best_value
         if self.monitor is not None and self.monitor.endswith("accuracy"):
@@ -174,7 +184,7 @@ class PopulationResult:
 
     @property
     def best(self) -> int:
-        """The number of the net that `order` puts first."""
+        """Number of the best net, the first in `order`."""
         return int(self.order()[0])
 
     @property
@@ -182,15 +192,17 @@ class PopulationResult:
         return int(self.order()[-1])
 
     def loss_quantiles(self, shares=QUANTILES) -> np.ndarray:
-        """(n_records, len(shares)): quantiles over the nets of the loss in each of record_epochs.
+        """Return quantiles over the nets of the loss in each of record_epochs, (n_records, len(shares)).
 
-        A net that had stopped counts with its last loss.
+        shares : sequence of float     probabilities of the quantiles, from 0 to 1
+
+        A net that stopped before a recorded epoch counts with its last loss.
         """
         filled = np.where(np.isfinite(self.records), self.records, self.loss[None, :])
         return np.nanquantile(filled, shares, axis=1).T if filled.size else np.empty((0, len(shares)))
 
     def summary(self) -> str:
-        """The statistics as text, ready to print."""
+        """Return the statistics as text, ready to print."""
         lines = [
             f"{counted(self.n_nets, 'net')} in {told_time(self.seconds, self.compile_seconds)}"
             + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
@@ -198,7 +210,7 @@ class PopulationResult:
         ]
         counts = {name: int((self.status == code).sum()) for code, name in STOPPED_BY.items()}
         lines.append("stopped by        " + ", ".join(f"{name} {count:,}" for name, count in counts.items() if count))
-        if self.judged_by == "rule" and self.n_converged:  # without one nobody knows when a net had learned
+        if self.judged_by == "rule" and self.n_converged:  # without a rule there are no epochs to convergence
             lines += self._epoch_lines() + self._histogram_lines()
         finite = self.loss[np.isfinite(self.loss)]
         if finite.size:
@@ -245,7 +257,7 @@ class PopulationResult:
 
     def _histogram_lines(self, n_bins: int = 10, width: int = 40) -> list[str]:
         times = self.epoch_statistics.times
-        # Bins of whole epochs, up to the 99th of a hundred; the last line has the rest.
+        # Bins of whole epochs up to the 99 % quantile; the line "later" counts the nets beyond the bins.
         first, last = int(times.min()), int(np.quantile(times, 0.99))
         step = max(1, -(-(last - first + 1) // n_bins))
         edges = np.arange(first, last + step + 1, step)
@@ -269,15 +281,16 @@ class PopulationResult:
         return lines
 
     def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
-        """Histogram of the epochs to converge, with the failures; returns the Axes. See
-        fastmlp.plots.epochs_to_converge.
+        """Plot a histogram of the epochs to convergence, with the failures, and return the Axes.
+
+        See fastmlp.plots.epochs_to_converge.
         """
         from .plots.population import epochs_to_converge
 
         return epochs_to_converge(self, bins=bins, ax=ax)
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with a row per net.
+        """Return a pandas DataFrame with a row per net.
 
         Raises
         ------

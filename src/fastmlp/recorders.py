@@ -1,7 +1,7 @@
-"""Callbacks that keep what pictures of learning need: parameters over time, and activations and gradients by layer.
+"""Recorder callbacks: parameters over time, and activations and gradients by layer, for plots of training.
 
-Both keep about as many records as asked for, evenly spaced, however long the fit becomes: when there is no room left
-they drop every second one and take half as many from then on.
+A recorder keeps a bounded number of evenly spaced records, however long the fit becomes: when it is full, it drops
+every second record and from then on records at half the rate.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ from .data.validation import as_features
 from .errors import checked_count
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 
-FLAT = 0.05  # a unit whose slope is below this share of its activation's steepest passes hardly any error on
+# A unit is saturated or dead where the derivative of its activation is below this share of the activation's largest
+# derivative: it passes hardly any delta on.
+FLAT = 0.05
 
 
 class _Thinning(ABC):
-    """Records of evenly spaced epochs, from the first on: all of a short fit, `most` / 2 to `most` of a long one."""
+    """Base class of recorders: records of evenly spaced epochs from the first on.
+
+    A short fit has a record of each epoch, a long one between most / 2 and `most` records.
+    """
 
     def __init__(self, most: int):
         self.most = checked_count("most", most, at_least=2)
@@ -41,16 +46,16 @@ class _Thinning(ABC):
 
     @abstractmethod
     def _record(self, net: Any) -> Any:
-        """What is kept of the net at this epoch."""
+        """Return the record of the net at the current epoch."""
 
     @property
     def net(self) -> Any:
-        """The net of the fit that was recorded.
+        """Net of the recorded fit.
 
         Raises
         ------
         ValueError
-            If nothing was recorded.
+            If no fit was recorded.
         """
         if self.history is None:
             name = type(self).__name__
@@ -61,13 +66,13 @@ class _Thinning(ABC):
 
 
 class Snapshots(_Thinning):
-    """A callback that keeps copies of the parameters while a net learns: fit(..., callbacks=[snapshots]).
+    """Recorder of the parameters during a fit: fit(..., callbacks=[snapshots]).
 
-    most : how many; each takes as much memory as the parameters
-    epochs : list of int            which epochs, from 0
-    params : (n_snapshots, n_params)
+    most : int                          largest number of snapshots, each as large as the parameters
+    epochs : list of int                epochs of the snapshots, counted from 0
+    params : (n_snapshots, n_params)    parameters after these epochs
 
-    A recorder used for a second fit forgets the first.
+    A second fit with the same recorder replaces the first.
 
     >>> import fastmlp
     >>> snapshots, net = Snapshots(), fastmlp.MLP((2, 3, 1), random_state=0)
@@ -87,8 +92,10 @@ class Snapshots(_Thinning):
         return np.array(self._records)
 
     def frames(self, n: int) -> list[int]:
-        """Numbers of about n snapshots, between which the parameters move about equally far or about equally many
-        epochs pass, half of each: a plateau is not all there is to see, and neither is the way out of it.
+        """Return the indices of about n snapshots for the frames of an animation.
+
+        The distance between frames counts half by epochs and half by how far the parameters move, so that neither a
+        plateau nor the fast descent after it fills the animation.
 
         >>> Snapshots().frames(3)
         []
@@ -104,15 +111,15 @@ class Snapshots(_Thinning):
 
 
 class LayerRecorder(_Thinning):
-    """A callback that watches activations and gradients by layer, on samples that do not change.
+    """Recorder of activations and gradients by layer, on a fixed set of samples.
 
     X, y : samples, as for fit; a few hundred are enough
-    most : the most records
-    epochs : list of int                   which epochs, from 0
-    gradient : (n_records, n_layers)       root mean square of the loss's gradient by the layer's weights
+    most : int                             largest number of records
+    epochs : list of int                   epochs of the records, counted from 0
+    gradient : (n_records, n_layers)       root mean square of the gradient with respect to the layer's weights
     spread : (n_records, n_layers)         standard deviation of a unit's output over the samples, mean over units
-    flat : (n_records, n_hidden)           per hidden layer: share of outputs where the activation's slope
-                                           is below a twentieth of its steepest: saturated or dead
+    flat : (n_records, n_hidden)           per hidden layer, share of outputs at which the activation's derivative is
+                                           below a twentieth of its largest: saturated or dead
 
     >>> import fastmlp
     >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
@@ -145,7 +152,7 @@ class LayerRecorder(_Thinning):
 
 
 def activity(net: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """spread (n_layers,) and flat (n_hidden,) of a net's layers, as LayerRecorder describes them."""
+    """Return spread (n_layers,) and flat (n_hidden,) of a net's layers on inputs X, as defined in LayerRecorder."""
     a = as_features(X, net.network.n_features, net.dtype)
     spread, flat = [], []
     for code, W, b in zip(net.network.activation_codes, net.weights, net.biases, strict=True):

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a fit: key figures, verdict, curves, what was learned, the time, settings."""
+"""HTML report of a fit on one self-contained page: key figures, verdict, curves, predictions, time, settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .plots.style import import_pyplot, number, percent
 if TYPE_CHECKING:
     from .history import History
 
-ENOUGH = 30  # samples from which a calibration curve says something
+ENOUGH = 30  # fewest samples for a meaningful calibration curve
 STOPPED_BY = {
     "epochs": "all epochs were trained",
     "early_stopping": "no more improvement",
@@ -37,27 +37,27 @@ def write(
     labels: Any = None, diagnosis: Any = None, title: str | None = None,
     parts: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> None:  # fmt: skip
-    """Write the page.
+    """Write the report of a fit to an HTML file.
 
-    of : the history of a fit
-    path : of the HTML file
-    X, y : samples for the verdict and the pictures of what was learned. Without them those of the fit are taken, the
-        validation part for the pictures if there was one; where these are not known either, as after loading a net, the
-        page goes without.
-    feature_names, labels : names of the inputs and the classes
-    diagnosis : what fastmlp.diagnose returned; it is called if this is None
-    title : of the page
-    parts : {"training": (X, y), "validation": (X, y)} in place of X and y: the verdict is about the first, with the
-        second for samples that training has not seen, and the pictures show the last
+    of : history of the fit
+    path : path of the HTML file
+    X, y : samples for the verdict and the plots of predictions. If not given, the samples of the fit are used, and for
+        the plots its held-out samples if there are any. After loading a net, these are not known, and the report has no
+        plots of predictions.
+    feature_names, labels : names of the features and of the classes
+    diagnosis : result of fastmlp.diagnose; None to call it
+    title : title of the page
+    parts : {"training": (X, y), "validation": (X, y)} instead of X and y. The verdict is made on the first part, with
+        the validation part as held-out samples, and the plots show the last part.
 
     Raises
     ------
     OSError
-        If no file can be written there; one that was there before is then untouched.
+        If the file cannot be written. An existing file is then unchanged.
     ImportError
-        If matplotlib is not installed.
+        If Matplotlib is not installed.
     ValueError
-        For samples that do not fit the net, or if there is nothing to report at all.
+        If the samples do not fit the net, or if there is neither a fit nor a sample to report on.
     """
     check_output(path)
     if (X is None) != (y is None):
@@ -71,7 +71,7 @@ def write(
             "There is nothing to report: the net knows no training, and no samples were given. Train it and save it "
             "again, or give samples."
         )
-    import_pyplot()  # refuses before anything is computed
+    import_pyplot()  # raises ImportError before anything is computed
     net = of.net
     sizes = "-".join(map(str, net.network.layer_sizes))
     subject = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
@@ -89,7 +89,10 @@ def write(
 
 
 def diagnosed(of: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
-    """The verdict on the first part, with the validation part where there is one; without samples, by the records."""
+    """Return the diagnosis of the net on the first part of the samples, with the validation part as held-out samples.
+
+    Without samples, it is made from the records of the fit.
+    """
     import fastmlp
 
     if not parts:
@@ -101,7 +104,7 @@ def diagnosed(of: History, parts: Mapping[str, tuple[Any, Any]]) -> Any:
 
 
 def _figures(page: Page, of: History) -> None:
-    """What a reader wants to know first."""
+    """Add the key figures: losses, accuracies, epochs and time."""
     cards = []
     for name in ("loss", "accuracy"):
         for record, kind in ((f"validation_{name}", f"validation {name}"), (name, f"training {name}")):

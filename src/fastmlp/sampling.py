@@ -1,7 +1,7 @@
-"""Sample weights that give each net of a population its own share of the data.
+"""Sample weights that train each net of a population on its own subset of the data.
 
 pop.fit(X, y, sample_weight=fastmlp.folds(len(X), 5))          net k is trained without fold k
-pop.fit(X, y, sample_weight=fastmlp.bootstrap(len(X), 100))    each net has its own bag
+pop.fit(X, y, sample_weight=fastmlp.bootstrap(len(X), 100))    each net has its own bootstrap sample
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ def _generator(random_state: Any) -> np.random.Generator:
 
 
 def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0) -> np.ndarray:
-    """Weights (k, n_samples): 0 for the samples of net i's fold, 1 for all others. k = n_samples leaves one out.
+    """Return weights (k, n_samples) for cross-validation: net i has weight 0 on the samples of fold i, 1 on the others.
 
-    stratify : (n_samples,) classes that each fold has its share of; random_state : None keeps the order of the samples
+    n_samples : int     number of samples
+    k : int     number of folds, and of nets; k = n_samples is leave-one-out
+    stratify : (n_samples,), optional     class of each sample; each fold gets about the same share of every class
+    random_state : int, Generator, RandomState or None     seed of the shuffling; None does not shuffle
 
     >>> folds(4, 2, random_state=None)
     array([[0., 1., 0., 1.],
@@ -46,7 +49,11 @@ def folds(n_samples: int, k: int, *, stratify: Any = None, random_state: Any = 0
 
 
 def bootstrap(n_samples: int, n_nets: int, *, random_state: Any = 0) -> np.ndarray:
-    """Weights (n_nets, n_samples): how often each sample is in each net's bag of n_samples draws with replacement.
+    """Return weights (n_nets, n_samples) for bagging: how often each sample is in the bootstrap sample of each net.
+
+    n_samples : int     number of samples, and of draws with replacement per net
+    n_nets : int     number of nets
+    random_state : int, Generator, RandomState or None     seed of the draws
 
     >>> bootstrap(5, 3).sum(axis=1)
     array([5., 5., 5.])

@@ -1,7 +1,8 @@
-"""Learning-rate schedules: objects that give the factor on the learning rate at each step of a fit.
+"""Learning-rate schedules: objects that return the factor on the learning rate for each step of a fit.
 
-`schedule.factors(steps, n_steps)` takes step numbers (n,), from 0, and the number of steps of the whole fit, and
-returns (n,) factors. Anything with that method, or a function of the two, is a schedule.
+`schedule.factors(steps, n_steps)` takes step numbers (n,), counted from 0, and the number of steps of the whole fit,
+and returns factors (n,). Any object with this method is a schedule, and so is a function of these two arguments. In the
+formulas below, t is the step number and n the number of steps of the fit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .errors import checked_count, checked_number, counted, takes, unknown_name
 
 @dataclass(frozen=True)
 class Constant:
-    """1 throughout."""
+    """Constant learning rate: the factor is 1 at every step."""
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
         return np.ones(len(steps))
@@ -25,7 +26,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """Multiplied by `factor` after every `share` of the fit: factor ** floor(t / (share n)).
+    """Step decay: the learning rate is multiplied by `factor` after each `share` of the steps.
+
+    The factor at step t is factor ** floor(t / (share n)).
 
     >>> Step(0.1, share=0.5).factors(np.array([0, 50, 99]), 100)
     array([1. , 0.1, 0.1])
@@ -39,12 +42,12 @@ class Step:
         checked_number("share", self.share, 0.0, 1.0, open_low=True)
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        return self.factor ** np.floor(steps / (self.share * n_steps) + 1e-9)  # share * n_steps is rounded
+        return self.factor ** np.floor(steps / (self.share * n_steps) + 1e-9)  # rounding of share * n_steps
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Falls geometrically from 1 at the first step to `end` at the last: end ** (t / (n - 1)); 1 for a single step."""
+    """Exponential decay from 1 at the first step to `end` at the last: end ** (t / (n - 1)); 1 for a single step."""
 
     end: float = 0.01
 
@@ -57,7 +60,7 @@ class Exponential:
 
 @dataclass(frozen=True)
 class InverseScaling:
-    """1 / (t + 1) ** power, as scikit-learn's "invscaling": 1 at the first step, 1 / n ** power at the last."""
+    """Inverse scaling, 1 / (t + 1) ** power, as "invscaling" of scikit-learn: from 1 down to 1 / n ** power."""
 
     power: float = 0.5
 
@@ -70,10 +73,10 @@ class InverseScaling:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 to `end`, end + (1 - end) (1 + cos(pi t / n)) / 2 (Loshchilov and Hutter 2017, no restarts).
+    """Cosine annealing from 1 to `end`: end + (1 - end) (1 + cos(pi t / n)) / 2 (Loshchilov and Hutter 2017).
 
-    `end` itself belongs to step n, the one after the last, as in PyTorch's CosineAnnealingLR with T_max=n: with end=0
-    every step still moves the parameters.
+    There are no warm restarts. As in PyTorch's CosineAnnealingLR with T_max=n, the factor would reach `end` at step n,
+    one after the last, so that every step changes the parameters even with end=0.
     """
 
     end: float = 0.0
@@ -87,9 +90,11 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Warmup:
-    """Rises linearly over the first `steps` steps, from 1 / steps to 1, then follows `then` over the rest.
+    """Linear warm-up from 1 / steps to 1 over the first `steps` steps, followed by the schedule `then`.
 
-    A fit of no more than `steps` steps ends within the rise.
+    then : schedule of the remaining steps: a name, an object or a function
+
+    A fit of at most `steps` steps consists of the warm-up only.
 
     >>> Warmup(4).factors(np.arange(5), 10)
     array([0.25, 0.5 , 0.75, 1.  , 1.  ])
@@ -109,10 +114,11 @@ class Warmup:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Cosine from `start` up to 1 over the first `share` of the steps, the last of which is the peak, then cosine down
-    to `end` at the last step of the fit (Smith and Topin 2019; PyTorch's OneCycleLR, its peak at a whole step).
+    """One-cycle schedule: a cosine from `start` up to 1, then a cosine down to `end` (Smith and Topin 2019).
 
-    The optimiser's learning_rate is the peak. A fit of two steps begins at the peak; a fit of one step is the peak.
+    The peak is the last of the first `share` of the steps, and `end` is reached at the last step of the fit. It is
+    PyTorch's OneCycleLR, but with the peak at a whole step. The optimiser's learning_rate is the peak's. A fit of two
+    steps starts at the peak; the only step of a fit of one step is the peak.
     """
 
     start: float = 0.04
@@ -140,12 +146,17 @@ SCHEDULES = {
 
 
 def factors_at(function: Callable[[np.ndarray, int], Any], first: int, n: int, n_steps: int) -> np.ndarray:
-    """What a schedule's function gives for n steps from `first` on, float64 (n,); one number counts for all of them.
+    """Return the factors of a schedule for n steps, float64 (n,), and check them.
+
+    function : the schedule as a function (steps, n_steps) -> factors (n,) or one factor for all steps
+    first : int     number of the first step, counted from 0
+    n : int     number of factors to return
+    n_steps : int     number of steps of the whole fit
 
     Raises
     ------
     ValueError
-        If it gives anything but finite numbers of at least 0, one or as many as steps.
+        If the function returns a factor that is not finite or below 0, or neither one factor nor n.
     """
     if is_constant(function):
         return np.ones(n)
@@ -163,12 +174,14 @@ def factors_at(function: Callable[[np.ndarray, int], Any], first: int, n: int, n
 
 
 def is_constant(function: Callable[[np.ndarray, int], Any]) -> bool:
-    """Whether this is what schedule_factors gives for no schedule."""
+    """Return whether a function from schedule_factors is that of a Constant."""
     return isinstance(getattr(function, "__self__", None), Constant)
 
 
 def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
-    """The function (steps, n_steps) -> factors of a name, an object or a function; None is constant.
+    """Return a schedule, given as a name, an object or a function, as a function (steps, n_steps) -> factors.
+
+    None stands for a constant learning rate.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Search over settings: many configurations, each judged by cross-validation, all nets of one architecture at once."""
+"""Random search over settings, with cross-validation: nets of one architecture are trained as one population."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothi
 PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
-PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # of which one value may be a tuple
-MANY_CLASSES = 50  # whole numbers of this size are taken for quantities
+PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
+MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
-    """What `sweep` found, the best first.
+    """Result of `sweep`: configurations and their scores, the best configuration first.
 
-    settings : list of dict, one per configuration
-    scores : (n,)              mean over the folds of the score on the fold that was left out; larger is better
-    fold_scores : (n, cv)
-    train_losses : (n,)        mean over the folds of the last epoch's loss
-    scoring : "accuracy", or "-loss" where targets are numbers
-    best : MLP                 trained with the best settings on all samples
-    seconds : float            wall time, compiling included
-    compile_seconds : float    the part of it in which kernels were compiled or loaded
-    interrupted : whether Ctrl-C left configurations out, or ended the training of `best`
+    settings : list of dict    settings of each configuration
+    scores : (n,)              mean score over the held-out folds; larger is better
+    fold_scores : (n, cv)      score on each held-out fold
+    train_losses : (n,)        training loss of the last epoch, mean over the folds
+    scoring : str              "accuracy", or "-loss" for regression
+    best : MLP                 net trained with the best settings on all samples
+    seconds : float            wall time in seconds, compiling included
+    compile_seconds : float    part of `seconds` in which kernels were compiled or loaded
+    interrupted : bool         whether Ctrl-C left configurations out, or ended the training of `best`
     """
 
     settings: list[dict[str, Any]]
@@ -59,7 +59,7 @@ class SweepResult:
         return self.settings[0]
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame, a row per configuration, the best first.
+        """Return a pandas DataFrame with a row per configuration, the best first.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class SweepResult:
         return frame
 
     def summary(self, top: int = 10) -> str:
-        """The best configurations as text, ready to print."""
+        """Return the `top` best configurations as text, ready to print."""
         end = ", interrupted" if self.interrupted else ""
         lines = [
             f"{len(self.scores)} configurations in {told_time(self.seconds, self.compile_seconds)}{end}; "
@@ -120,7 +120,7 @@ def _configurations(space: Mapping[str, Any], n: int, rng: np.random.Generator) 
 
 
 def _guessed_loss(y: np.ndarray) -> str:
-    """Whole numbers from 0 to below MANY_CLASSES in one column are classes."""
+    """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
     whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
     if not whole or y.min() < 0 or y.max() >= MANY_CLASSES:
         return "squared_error"
@@ -161,19 +161,25 @@ def sweep(
     random_state: Any = None,
     verbose: int = 1,
 ) -> SweepResult:
-    """Try n configurations drawn from a space of settings, and refit the best.
+    """Train n configurations drawn at random from a space of settings, and refit the best one on all samples.
 
-    X : (n_samples, n_features). y : as for MLP.fit
-    space : {setting: a list to choose from, a frozen SciPy distribution, or one value}. Settings are hidden_layer_sizes
-        (a tuple of units), hidden_activation and the other arguments of MLP, optimizer and its settings such as
-        learning_rate, and epochs, batch_size, schedule and shuffle of fit. The loss follows from y unless given: whole
-        numbers from 0 to 49 are classes.
-    n : how many configurations
-    cv : folds; each configuration is trained cv times and judged on the part left out
+    X : (n_samples, n_features)     inputs
+    y : (n_samples, n_outputs) or (n_samples,)     targets, as for MLP.fit
+    space : dict     {setting: a list of choices, a frozen SciPy distribution, or one value}. Settings are
+        hidden_layer_sizes (a tuple with the units of each hidden layer), hidden_activation, output_activation, loss,
+        label_smoothing, huber_delta, init, dropout, l2 and init_scale of MLP, optimizer and its settings such as
+        learning_rate, and epochs, batch_size, schedule and shuffle of fit. The default loss depends on y: whole numbers
+        from 0 to 49 are classes
+    n : int     number of configurations
+    cv : int     number of cross-validation folds; each configuration is trained cv times and scored on the fold that
+        was held out
+    epochs, batch_size : as for MLP.fit, for configurations whose space has no such setting
+    device, dtype : as for MLP
+    random_state : int, Generator, RandomState or None     seed of the configurations, the folds and the nets
     verbose : as for MLP.fit and Population.fit
 
-    Nets of one architecture, optimiser and course train as one population, whatever their other settings. Ctrl-C ends
-    the search; what was finished is in the table.
+    Nets are trained as one population if they differ only in dropout, l2, init_scale and numeric settings of the
+    optimiser. Ctrl-C ends the search; the result has the configurations that were finished.
 
     Returns
     -------
@@ -182,7 +188,8 @@ def sweep(
     Raises
     ------
     ValueError
-        For an unknown setting, an empty list of choices, losses that cannot be compared, and as MLP and fit do.
+        If a setting is unknown, a list of choices is empty, or the configurations have losses that cannot be compared;
+        and as MLP and its fit do.
 
     Examples
     --------
@@ -258,7 +265,15 @@ def _search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state,
 
 
 def _scoring(firsts: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device: str, dtype: Any) -> str:
-    """ "accuracy" or "-loss", for rows that stand for their groups. ValueError if their scores cannot be compared."""
+    """Return "accuracy" or "-loss", the score by which all configurations are compared.
+
+    firsts : one configuration of each group
+
+    Raises
+    ------
+    ValueError
+        If the scores of the configurations cannot be compared.
+    """
     found = {}
     for row in firsts:
         network = _population([row], X, y, 1, device, dtype, 0)[0].network
@@ -275,7 +290,7 @@ def _scoring(firsts: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device:
 
 
 def _groups(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:
-    """Numbers of rows that can be one population: all is alike in them but what may differ from net to net."""
+    """Return lists of row numbers, one per population: rows that differ only in settings that may differ per net."""
     groups: dict[str, list[int]] = {}
     for k, row in enumerate(rows):
         full = {**defaults, **row}
@@ -293,7 +308,7 @@ def _layer_sizes(row: Mapping[str, Any], X: np.ndarray, y: np.ndarray) -> tuple[
 
 
 def _population(full, X, y, cv, device, dtype, seed) -> tuple[Population, dict[str, Any]]:
-    """A population with cv nets for each row, and the arguments of its fit."""
+    """Return a population with cv nets for each configuration of `full`, and the arguments of its fit."""
     first = full[0]
     repeated = lambda values: np.repeat(np.asarray(values, np.float64), cv)
     own: dict[str, Any] = {name: repeated([row[name] for row in full]) for name in PER_NET if name in first}

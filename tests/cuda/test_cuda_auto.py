@@ -1,4 +1,4 @@
-"""What "auto" weighs where there is a GPU."""
+"""Choice of the device by "auto" on a machine with a GPU."""
 
 from math import inf
 
@@ -22,8 +22,9 @@ def samples(rng):
 
 @pytest.fixture
 def thresholds(cuda, monkeypatch, tmp_path):
-    """Those of "auto" for this machine's emulated GPU, as set(total, at_once, in_one_launch) makes them; estimates
-    before that.
+    """Return a function (total, at_once, in_one_launch) that sets the thresholds of "auto" for the emulated GPU.
+
+    Before its first call, the thresholds are estimates.
     """
     monkeypatch.setattr("fastmlp.gpu_thresholds.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
@@ -42,7 +43,7 @@ TOTAL, AT_ONCE, LAUNCH, _ = ESTIMATES
      (TOTAL, LAUNCH / 2, True, "cpu")],
 )  # fmt: skip
 def test_auto_weighs_the_work(thresholds, work, at_once, joined, name):
-    """All of it, and how much of it a GPU can do at once: ten tiny nets are a processor's, however long they train."""
+    """Both the total work and the work at once count: ten tiny nets stay on the CPU, however long they train."""
     device = resolve("auto", work, at_once, joined)
     assert device.name == name
     assert f"{work:.1e} multiply-adds, {at_once:.1e} at once{' in one launch' * joined}; " in device.reason
@@ -50,7 +51,7 @@ def test_auto_weighs_the_work(thresholds, work, at_once, joined, name):
 
 
 def test_auto_weighs_each_fit(thresholds, samples):
-    """A longer fit of the same net goes to the GPU; net.device says which did and why."""
+    """A longer fit of the same net runs on the GPU; net.device shows the device and the reason."""
     X, y = samples
     net = MLP(SIZES, hidden_activation="tanh", device="auto", random_state=0)
     start = net.params.copy()
@@ -71,7 +72,7 @@ def test_auto_weighs_each_fit(thresholds, samples):
 
 
 def test_auto_weighs_populations_by_launches(thresholds, monkeypatch, samples):
-    """Nets that train in one launch have a threshold of their own; those that take step by step have a single net's."""
+    """Populations that train in one launch have a threshold of their own; others have that of a single net."""
     X, y = samples
     thresholds(10.0 * ONE, ONE, 10.0 * ONE)
     pop = Population(SIZES, 10, device="auto", random_state=0)

@@ -1,4 +1,4 @@
-"""Samples of the host cross over to a GPU once in a fit, however many epochs, calls, restarts and windows it has."""
+"""Copies of samples to a GPU: one per fit, however many epochs, calls, restarts and windows it has."""
 
 import pytest
 from cuda_cases import Place, sizes_moved
@@ -11,13 +11,13 @@ pytestmark = pytest.mark.thinned(3)
 
 
 def crossings(moved, *arrays):
-    """How often arrays of these sizes, which nothing else has, went to the device."""
+    """Return how often each array was copied to the device, by its size, which no other array has."""
     return [moved.count(array.size) for array in arrays]
 
 
 @pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
 def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
-    """Those that it is validated with too."""
+    """Training and validation samples of a net are copied once."""
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
 
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
@@ -40,7 +40,7 @@ def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
     [("thread", 131, 1), ("block", 7, 1), ("block", 7, 7), ("batched", 7, 1), ("batched", 7, 7), ("layers", 7, 0)],
 )
 def test_samples_of_a_population(cuda, monkeypatch, name, n_nets, windows, own, rng):
-    """Also where there is no memory for all nets at once, and where nets are trained one by one."""
+    """Samples are copied once even if memory is too small for all nets at once, and if nets are trained one by one."""
     from fastmlp.kernels.cuda.population import train, window
 
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)

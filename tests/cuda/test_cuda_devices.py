@@ -1,4 +1,4 @@
-"""The device flag with a GPU: what is listed, what is refused and why; fits side by side."""
+"""The argument `device` on a machine with a GPU: list of devices, errors, streams, and fits in several threads."""
 
 import re
 import sys
@@ -41,7 +41,7 @@ def test_devices_are_listed(emulated_cuda):
 
 
 def test_tensor_cores_that_are_too_old(emulated_cuda, rng):
-    """Said in a sentence, before a compiler complains."""
+    """precision="bfloat16" on an old GPU raises a ValueError before anything is compiled."""
     emulated_cuda.settings.compute_capability = "75"
     net = make(precision="bfloat16")
     with pytest.raises(ValueError, match=r"needs a GPU of compute capability 8.0 or higher, but this one has 7.5"):
@@ -97,7 +97,7 @@ def test_a_compiler_that_does_not_work(emulated_cuda, cuda, monkeypatch):
 
 
 def test_a_cupy_without_cudas_headers(emulated_cuda):
-    """Kernels of ours compile, but not those of CuPy's own: said at once, and "auto" takes the processor."""
+    """If CuPy cannot compile its own kernels, device="cuda" raises an error at once, and "auto" takes the CPU."""
     emulated_cuda.settings.headers = False
     message = r"does not compile or run there \(.*cuda_fp16\.h.*\); pip install 'fastmlp\[cuda13\]'"
     with pytest.raises(RuntimeError, match=message):
@@ -124,7 +124,7 @@ def test_first_weights_are_the_processors(cuda):
 
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_history(cuda, monkeypatch, name, rng):
-    """Validation after each epoch, callbacks that see the present parameters, early stopping and the best ones."""
+    """Validation, callbacks and early stopping: records, parameters seen and final parameters match the reference."""
     place = Place(name, monkeypatch)
     X, y = samples(rng, 20)
     X_new, y_new = samples(rng, 9)
@@ -186,7 +186,7 @@ def test_a_fit_continues_where_the_last_one_ended(cuda, rng):
      (5, None)],
 )  # fmt: skip
 def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size, message, rng):
-    """And the setting helps."""
+    """The MemoryError names a setting, and changing the setting helps."""
     Place("layers", monkeypatch)
     monkeypatch.setattr("fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS", 5)
     X, y = samples(rng, 600)
@@ -217,8 +217,9 @@ def test_a_fit_leaves_no_memory_behind(emulated_cuda, cuda, rng):
 
 @pytest.fixture
 def launched_on(cuda, request):
-    """with launched_on(stream): it is the current one, all work goes to it and none to the null stream, as far as can
-    be told: a GPU does not count.
+    """Return a context manager: launched_on(stream) makes the stream the current one.
+
+    In the emulator, it checks that operations run on this stream and none on the null stream. A GPU cannot tell.
     """
 
     @contextmanager
@@ -237,7 +238,7 @@ def launched_on(cuda, request):
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_work_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, late, name, rng):
-    """The user's stream, and nothing on the null stream."""
+    """A net trains and predicts on the user's stream, and runs nothing on the null stream."""
     place = Place(name, monkeypatch)
     be_late(late)
     X, y = samples(rng)
@@ -256,7 +257,7 @@ def test_work_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("name", ["block", "batched", "layers"])
 def test_nets_run_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, late, name, rng):
-    """Also those that are trained one after another, which have threads of their own on a processor."""
+    """Nets of a population train on the current stream, also one by one, where the CPU would use several threads."""
     place = Place(name, monkeypatch)
     be_late(late)
     X, y = samples(rng)
@@ -286,7 +287,7 @@ USES = {
 def test_trained_nets_are_used_on_the_current_stream(
     cuda, be_late, launched_on, monkeypatch, use, name, where, late, rng
 ):
-    """Whatever stream they were trained on; of inputs on the device, outputs are there for who uses the same stream."""
+    """Nets predict on the current stream, whatever stream they were trained on."""
     place = Place(name, monkeypatch)
     be_late(late)
     X, y = samples(rng)
@@ -310,8 +311,9 @@ def test_trained_nets_are_used_on_the_current_stream(
 @pytest.mark.parametrize("stream", ["own", "shared"])
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_fits_in_two_threads_do_not_disturb_each_other(cuda, monkeypatch, name, stream, rng):
-    """On streams of their own or on the one that is everybody's, with calls of a step each, so that they alternate;
-    kernels are compiled by both.
+    """Two threads fit nets at the same time, on streams of their own or on the null stream.
+
+    Each call has one step, so that the fits alternate, and both threads compile kernels.
     """
     place = Place(name, monkeypatch)
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
@@ -347,7 +349,7 @@ def test_fits_in_two_threads_do_not_disturb_each_other(cuda, monkeypatch, name, 
 
 
 def test_statistics_are_the_processors(cuda):
-    """Same nets, same ends, so the same success rate, quantiles, order and summary, but for the seconds."""
+    """Nets end alike on both devices, so success rate, order and summary are equal, except for the times."""
     results = []
     for device in ("cpu", "cuda"):
         pop = Population(

@@ -1,4 +1,4 @@
-"""The emulator finds the mistakes that it exists for, and does what CuPy does."""
+"""CUDA emulator: it reports mistakes in kernels and launches, and otherwise behaves like CuPy."""
 
 from importlib.resources import files
 
@@ -30,7 +30,7 @@ extern "C" __global__ void total(const float* x, float* out) {
 
 
 def totals(cupy, emulator, *options):
-    """{order: whether the sums of blocks are right}"""
+    """Return {order: whether the sums of the blocks are right}."""
     x = np.arange(512, dtype=np.float32)
     kernel, right = kernels(cupy, SUM, *options)("total"), {}
     for order in ORDERS:
@@ -105,7 +105,7 @@ def test_faults(kernel, message, order, cuda, emulated_cuda):
 
 
 def test_what_a_kernel_declares_counts_as_shared_memory(cuda, emulated_cuda):
-    """With what it is launched with, up to what a block has without asking."""
+    """Static and dynamic shared memory together may be as large as a block has without a request, or as requested."""
     code = """extern "C" __global__ void declares_some(float* y) {
       FM_SHARED(float, part, [300]);
       part[threadIdx.x] = 1.0f;
@@ -193,7 +193,7 @@ def test_atomics(cuda, emulated_cuda):
 
 
 def test_template_kernels(cuda, emulated_cuda):
-    """Through name_expressions, as CuPy has it; a kernel that a condition leaves out is not found."""
+    """Template kernels are found by name_expressions; a kernel that the preprocessor excludes is not found."""
     code = r"""
     template <typename T, int K> __global__ void __launch_bounds__(32 * (K + 1)) add(T* x) { x[threadIdx.x] += T(K); }
     extern "C" __global__ void __launch_bounds__(min(64, 32)) made(float* x) { x[threadIdx.x] = 9.0f; }
@@ -265,7 +265,7 @@ def test_launches_are_checked(cuda, emulated_cuda):
 
 
 def as_bfloat16(x):
-    """(bits, their values in float32), rounded to nearest even."""
+    """Return (bits of bfloat16, their values in float32), rounded to nearest even."""
     bits = x.astype(np.float32).view(np.uint32)
     bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return bits.astype(np.uint16), (bits << 16).view(np.float32)
@@ -301,7 +301,7 @@ extern "C" __global__ void product(const unsigned short* A, const unsigned short
 @pytest.mark.parametrize("kind", ["Half", "Bfloat"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_products_of_tiles(kind, order, cuda, rng, request):
-    """mma.sync and ldmatrix as include/tensor_cores.cuh has them; a real GPU has to do alike."""
+    """mma.sync and ldmatrix of include/tensor_cores.cuh give the same results in the emulator and on a GPU."""
     if request.config.getoption("--device") == "emulator":
         request.getfixturevalue("emulated_cuda").settings.order = order
     folder = files("fastmlp.kernels.cuda")

@@ -1,4 +1,4 @@
-"""What the emulator has of CuPy: arrays, memory, streams, cuBLAS."""
+"""CuPy's interface in the emulator: arrays, memory, streams, cuBLAS."""
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ def test_devices(cuda, emulated_cuda):
 
 
 def test_a_buffer_filled_again_too_early_shows(cuda, emulated_cuda):
-    """Only with late streams: the copy that has not been waited for takes what is in the buffer by then."""
+    """With late streams, an asynchronous copy reads the buffer late, and so sees data written too early."""
     for late, expected in (("", [0.0, 0.0]), ("all", [1.0, 1.0])):
         emulated_cuda.settings.late = late
         stream, buffer, x = cuda.cuda.Stream(non_blocking=True), np.zeros(2), cuda.full(2, 9.0)
@@ -129,7 +129,7 @@ def test_a_missing_wait_between_streams_shows(waits, cuda, emulated_cuda):
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_copy_that_runs_ahead_of_kernels_shows(waits, cuda, emulated_cuda):
-    """A buffer on the device is filled again while kernels on the null stream have yet to read it."""
+    """A device buffer that is refilled before kernels on the null stream have read it gives wrong results."""
     emulated_cuda.settings.late = "null"
     copies, x = cuda.cuda.Stream(non_blocking=True), cuda.zeros(4, cuda.float32)
     cuda.RawModule(code=ADD).get_function("add")((1,), (4,), (x, np.float32(1)))
@@ -173,7 +173,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("action", REFUSED.values(), ids=REFUSED)
 def test_capture_refuses_what_cuda_refuses(action, cuda, emulated_cuda):
-    """And is invalid from then on."""
+    """A forbidden operation raises an error, and the capture is invalid from then on."""
     x, stream = cuda.zeros(4, cuda.float32), cuda.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
@@ -188,7 +188,7 @@ def test_capture_refuses_what_cuda_refuses(action, cuda, emulated_cuda):
 
 
 def test_pinned_memory_may_be_copied_in_capture(cuda, emulated_cuda):
-    """What is in it when the graph runs."""
+    """A captured copy reads pinned memory when the graph runs."""
     host = np.frombuffer(cuda.cuda.alloc_pinned_memory(16), np.float32, 4)
     host[:] = 0.0
     x, stream = cuda.ones(4, cuda.float32), cuda.cuda.Stream(non_blocking=True)
@@ -214,7 +214,7 @@ def test_a_graph_keeps_no_arrays_alive(cuda, emulated_cuda):
 
 
 def recorded_product(cuda, workspace):
-    """(graph, A, C) of C = A A, by the C interface."""
+    """Return (graph, A, C) of the captured product C = A A, by the C interface of cuBLAS."""
     from fastmlp.kernels.cuda.runtime.cublas import Handle, library
 
     a, c = cuda.full((2, 2), 2, np.float32), cuda.zeros((2, 2), np.float32)
@@ -275,7 +275,7 @@ def pointer(number, dtype, keep=[]):  # noqa: B006
 @pytest.mark.parametrize("tb", [0, 1])
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 def test_gemm(dtype, gemm, ta, tb, beta, cuda, emulated_cuda, rng):
-    """C = 2 op(A) op(B) + beta C, of matrices column by column; with beta 0, what C holds does not matter."""
+    """C = 2 op(A) op(B) + beta C for column-major matrices; C is not read if beta is 0."""
     from cupy_backends.cuda.libs import cublas
 
     m, n, k = 3, 5, 4
@@ -297,7 +297,7 @@ def test_gemm(dtype, gemm, ta, tb, beta, cuda, emulated_cuda, rng):
 
 
 def test_batched_gemm(cuda, emulated_cuda, rng):
-    """Three products; the second matrix is shared by a stride of 0."""
+    """A batch of three products shares its second matrix by a stride of 0."""
     from cupy_backends.cuda.libs import cublas
 
     A, B = rng.normal(size=(3, 4, 2)), rng.normal(size=(5, 4))
@@ -328,7 +328,7 @@ def test_gemm_of_half_precision(cuda, emulated_cuda, rng):
 
 
 def test_kernels_that_have_gone_are_not_reached(cuda, emulated_cuda):
-    """An address outlives its array only by mistake."""
+    """The address of a freed array is refused."""
     x = cuda.zeros(4, cuda.float32)
     address = np.uint64(x.data.ptr)
     kernel = cuda.RawModule(code=ADD).get_function("add")

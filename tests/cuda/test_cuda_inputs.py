@@ -1,4 +1,4 @@
-"""Inputs that lie on a GPU, or go there: no copy of what is there, predictions in kind."""
+"""Inputs in GPU memory: they are not copied, and predictions are arrays of the same kind."""
 
 import sys
 import types
@@ -25,7 +25,7 @@ def make(device="cuda", **settings):
 
 
 class Tensor:
-    """An array of a library that CuPy only knows through DLPack."""
+    """Array of another library, which CuPy can read only by DLPack."""
 
     def __init__(self, array):
         self.array, self.shape, self.asked = array, array.shape, 0
@@ -43,7 +43,7 @@ class Tensor:
 
 @pytest.fixture
 def given_to_kernels(cuda, monkeypatch):
-    """The addresses of the inputs, targets and weights that a net's kernels read."""
+    """Return lists of the addresses of inputs, targets and weights that kernels get."""
     from fastmlp.kernels.cuda.population import train
     from fastmlp.kernels.cuda.single_net import small_net
 
@@ -64,7 +64,7 @@ def given_to_kernels(cuda, monkeypatch):
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, device, rng):
-    """Kernels read the user's own memory; "auto" goes where the inputs are, however small the work."""
+    """Kernels read the user's memory; "auto" takes the device of the inputs, however small the work."""
     X, y = samples(rng)
     there = cuda.asarray(X)
     given = there if library == "cupy" else Tensor(there)
@@ -89,7 +89,7 @@ def test_what_is_there_is_not_copied(cuda, given_to_kernels, library, many, devi
 
 @pytest.mark.parametrize("weights", [None, [1.0, 0.0, 2.0]])
 def test_averages_of_nets(cuda, weights, rng):
-    """Of inputs on the device they are there too; which nets to average is the same."""
+    """For inputs on the device, the average is there too; the chosen weights do not depend on the device."""
     X, y = samples(rng)
     there, pop = cuda.asarray(X), Population(SIZES, 3, hidden_activation="tanh", device="cuda", random_state=0)
     found = pop.ensemble_predict(there, weights=weights)
@@ -104,7 +104,7 @@ def test_averages_of_nets(cuda, weights, rng):
 
 @pytest.mark.parametrize("kind, place", [(1, None), (2, "cuda:1"), (3, None), (13, "cuda:1")])
 def test_where_an_array_lies(kind, place):
-    """By DLPack's number of the kind: managed memory is a GPU's, pinned memory the host's."""
+    """The device follows from DLPack's device type: managed memory belongs to a GPU, pinned memory to the host."""
 
     class Array:
         def __dlpack_device__(self):
@@ -171,7 +171,7 @@ def test_bad_inputs_of_the_device_are_refused(cuda, rng):
 
 
 class Tracked(Tensor):
-    """One that a gradient flows back to."""
+    """Tensor that requires a gradient."""
 
     def __dlpack__(self, **_):
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")  # PyTorch's words
@@ -209,7 +209,7 @@ def test_validation_on_the_device(cuda, rng):
 
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 def test_the_cpu_takes_inputs_of_a_gpu(cuda, many, rng):
-    """device="cpu" means it: the samples come over, and everything is done there."""
+    """With device="cpu", inputs on a GPU are copied to the host, and everything runs on the CPU."""
     X, y = samples(rng)
     make_one = lambda: (
         Population(SIZES, 3, device="cpu", random_state=0) if many else MLP(SIZES, device="cpu", random_state=0)
@@ -241,7 +241,7 @@ def test_own_inputs_of_the_device(cuda, rng):
 
 
 def test_no_room_for_what_is_made_of_them(emulated_cuda, cuda, rng):
-    """A copy in another dtype, or outputs: said in a sentence, whoever makes the array."""
+    """If memory is too small for a converted copy of the inputs or for the outputs, the MemoryError says so."""
     net = MLP((3, 5, 40), device="cuda", random_state=0)
     other, there = cuda.asarray(rng.normal(size=(500, 3))), cuda.asarray(samples(rng, 500)[0])
     net.predict(there[:5])
@@ -270,7 +270,7 @@ def test_torch_tensors_of_the_host_stay_there(cuda, rng):
 
 @pytest.fixture(params=["torch", "jax"])
 def tensor_of_the_gpu(cuda, request, monkeypatch):
-    """A tensor of a library by the name of torch or JAX, with next to nothing in it."""
+    """Return a fake tensor class of PyTorch or JAX, with only the attributes that are needed."""
 
     class FakeTensor(Tensor):
         pass
@@ -312,7 +312,10 @@ def two_devices(emulated_cuda):
 @pytest.mark.parametrize("name", ["block", "layers"])
 @pytest.mark.parametrize("where", ["host", 1])
 def test_the_second_device(two_devices, cuda, where, name, monkeypatch, rng):
-    """Work runs there, and the current device is what it was; the emulator refuses arrays of another one."""
+    """A net trains on the second device, and the current device stays the same.
+
+    The emulator refuses arrays of the wrong device.
+    """
     place = Place(name, monkeypatch)
     X, y = samples(rng)
     net = make("cuda:1" if where == "host" else "auto")
@@ -348,7 +351,7 @@ def test_a_population_on_the_second_device(two_devices, cuda, rng):
 
 
 def test_inputs_of_another_device_than_the_named_one(two_devices, cuda, rng):
-    """They are moved to where the net was told to work."""
+    """Inputs on another device are copied to the device of the net."""
     X, _ = samples(rng)
     with cuda.cuda.Device(1):
         there = cuda.asarray(X)

@@ -1,4 +1,4 @@
-"""Ctrl-C in a fit on a GPU, where a call is many launches and takes almost all of the time."""
+"""Ctrl-C during a fit on a GPU, where one kernel call has many launches and takes almost all of the time."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def a_step_a_call(monkeypatch):
 
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_interruption_between_calls(cuda, a_step_a_call, monkeypatch, name, rng):
-    """What was reached is brought home, and the net can be trained on."""
+    """The parameters reached so far are copied to the host, and the net can be trained further."""
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
 
@@ -62,7 +62,7 @@ def test_interruption_between_calls(cuda, a_step_a_call, monkeypatch, name, rng)
 @pytest.mark.parametrize("optimizer, n_calls", [(Adam(0.1), 3), (SGD(1e300), 1)], ids=["3rd call", "to infinity"])
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_an_interrupted_call_is_undone(cuda, a_step_a_call, monkeypatch, name, optimizer, n_calls, rng):
-    """Once parameters have moved and before the call has said so: all is as it was before it."""
+    """An interrupt after an update but before the call returns restores the state from before the call."""
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
     from fastmlp.kernels.cuda.build import module
@@ -95,7 +95,7 @@ def test_an_interrupted_call_is_undone(cuda, a_step_a_call, monkeypatch, name, o
 
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_interrupted_on_the_way_to_the_best(cuda, monkeypatch, name, rng):
-    """Training goes on some epochs beyond the best one, which is then found again: that is done in any case."""
+    """The replay up to the best epoch is completed even if it is interrupted."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
@@ -135,7 +135,7 @@ def test_interrupted_on_the_way_to_the_best(cuda, monkeypatch, name, rng):
 
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_an_error_leaves_a_whole_optimizer_state(cuda, a_step_a_call, monkeypatch, name, rng):
-    """Its numbers and its counts are those of one step, and the net's parameters too."""
+    """After an error, optimiser state, step counts and parameters all belong to the same step."""
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
 
@@ -166,7 +166,7 @@ def test_an_error_leaves_a_whole_optimizer_state(cuda, a_step_a_call, monkeypatc
 
 @pytest.fixture
 def interrupt_after(cuda, monkeypatch):
-    """interrupt_after(name, n): Ctrl-C arrives right after the n-th launch of that kernel."""
+    """Return interrupt_after(name, n): KeyboardInterrupt is raised after the n-th launch of that kernel."""
     from fastmlp.kernels.cuda.build import module
 
     call, launched = module.Kernel.__call__, []
@@ -193,7 +193,7 @@ def in_step(cuda, monkeypatch):
 
 @pytest.mark.parametrize("kernel, n, epochs", [("exchange", 1, 1), ("update", 5, 2), ("finish", 4, 4)])
 def test_losses_are_those_of_the_last_whole_epoch(in_step, interrupt_after, kernel, n, epochs, rng):
-    """Each net's own, also when one is about to take the place of the first, which diverges in the first epoch."""
+    """Each net keeps its own losses, also while another net moves to the slot of the first, which has diverged."""
     X, y = samples(rng, 24)
     pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
     references = [reference_of(pop.network, params) for params in pop.params[1:]]
@@ -210,7 +210,7 @@ def test_losses_are_those_of_the_last_whole_epoch(in_step, interrupt_after, kern
 
 
 def test_no_net_is_left_with_what_is_not_finite(in_step, interrupt_after, rng):
-    """Its loss says so at the end of an epoch only."""
+    """A net that has diverged within the interrupted epoch is reset, though its loss is not known yet."""
     X, y = samples(rng, 24)
     pop = Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0)
     start = pop.params.copy()
@@ -225,7 +225,7 @@ def test_no_net_is_left_with_what_is_not_finite(in_step, interrupt_after, rng):
 
 @pytest.mark.parametrize("name", ["block", "batched"])
 def test_the_best_so_far_is_kept(cuda, monkeypatch, name, rng):
-    """With early stopping, of each net."""
+    """With early stopping, an interrupt leaves each net at its best epoch so far."""
     place, shown = Place(name, monkeypatch), []
 
     def show(self, done, loss):
@@ -257,10 +257,10 @@ def test_the_best_so_far_is_kept(cuda, monkeypatch, name, rng):
 
 @pytest.fixture
 def signal_after(cuda, ctrl_c, monkeypatch):
-    """signal_after(n): right after the n-th launch that moves parameters, this process gets a SIGINT, which another
-    thread sends, so that it comes to the main thread from outside; that one is somewhere in the fit. It waits there
-    until the signal is sent: one that came at any moment would often find a finaliser or a callback at work, from which
-    Python lets no exception out, and with the emulator almost everything is such.
+    """Return signal_after(n): a thread sends SIGINT to this process after the n-th launch that changes parameters.
+
+    The main thread waits in the fit until the signal is sent. At a random moment, the signal would often come during a
+    finaliser or a callback, from which Python raises no exception: with the emulator, almost all code is of this kind.
     """
     if sys.platform == "win32":
         pytest.skip("os.kill has no SIGINT there, it ends the process")
@@ -304,7 +304,7 @@ def interrupted_fit(net, X, y):
 
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_a_signal_ends_a_fit(cuda, a_step_a_call, signal_after, monkeypatch, name, rng):
-    """The step under way is undone, and all before it are there; the net predicts, and is trained on from there."""
+    """The interrupted step is undone, and all earlier steps are kept; the net can predict and be trained further."""
     place = Place(name, monkeypatch)
     X, y = samples(rng, 18)
     net = make(dtype="float64")
@@ -333,7 +333,7 @@ SIGNALS = {
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_ends_a_populations_fit(cuda, a_step_a_call, signal_after, monkeypatch, name, rng):
-    """Every net is left as far as it had come; they predict, and are trained on from there."""
+    """Every net keeps the parameters it had reached; the nets can predict and be trained further."""
     place, (n_launches, steps, epochs) = Place(name, monkeypatch), SIGNALS[name]
     monkeypatch.setattr(fastmlp.population_training.fit, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
     monkeypatch.setattr(fastmlp.population_training.fit, "CALL_SECONDS", (0.0, 1e9))

@@ -1,4 +1,4 @@
-"""precision="bfloat16" is a permission: a net that the kernel for narrow layers cannot train is trained exactly."""
+"""precision="bfloat16" permits reduced precision: a net that fused_tensor_core cannot train is trained exactly."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SETTINGS = {"hidden_activation": "tanh", "device": "cuda", "random_state": 0}
 
 @pytest.fixture
 def works(cuda, monkeypatch):
-    """What trained or predicted single nets."""
+    """Return a function that returns the names of the workspaces that single nets have used."""
     from fastmlp.kernels.cuda import backend
 
     found, make_work = [], backend.make_work
@@ -35,7 +35,7 @@ def samples(rng, sizes, n=20):
      ((4, 129, 3), (), "SingleWork"), ((4, 20, 3), (0.25,), "SingleWork")],
 )  # fmt: skip
 def test_a_net_that_is_too_wide_or_has_dropout(works, rng, sizes, rates, kind):
-    """The reference's steps, and the bits of precision="exact"."""
+    """The net follows the reference, and has the same bits as with precision="exact"."""
     (X, y), fit = samples(rng, sizes), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}
     dropout = rates or 0.0
     net, exact = (MLP(sizes, precision=name, dropout=dropout, **SETTINGS) for name in ("bfloat16", "exact"))
@@ -50,7 +50,7 @@ def test_a_net_that_is_too_wide_or_has_dropout(works, rng, sizes, rates, kind):
 
 
 def test_nets_that_train_in_one_launch(works, rng):
-    """Each in a block of its own, in float32."""
+    """Nets of a population that train in one launch, one per block, are trained in float32."""
     sizes, fit = (4, 16, 3), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}
     X, y = samples(rng, sizes)
     pop, exact = (Population(sizes, 3, precision=name, **SETTINGS) for name in ("bfloat16", "exact"))
@@ -65,7 +65,7 @@ def test_nets_that_train_in_one_launch(works, rng):
 
 
 def test_nets_for_tensor_cores(works, rng):
-    """One after another, as a net alone is, which rounds: near the reference, but not as near as exactness is."""
+    """Nets of a population are trained one by one on tensor cores: near the reference, with rounding errors."""
     sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
     X, y = samples(rng, sizes)
     pop = Population(sizes, 2, precision="bfloat16", **SETTINGS)

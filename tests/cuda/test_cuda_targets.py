@@ -1,4 +1,4 @@
-"""Targets and weights that lie on a GPU beside the inputs: the same nets as from the host, and the same refusals."""
+"""Targets and weights in GPU memory: they give the same nets and the same errors as those of the host."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ TASKS = {
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", TASKS)
 def test_targets_of_the_device_are_as_those_of_the_host(cuda, task, weighted, many, rng):
-    """Every kind of them, smoothed or split, with weights or without: the same nets to the bit."""
+    """Targets of every kind give nets with the same bits, with label smoothing, validation split and weights too."""
     loss, draw = TASKS[task]
     X, y, weight = samples(rng, 24)[0], draw(rng), rng.integers(1, 4, 24) if weighted else None
     smoothing = 0.1 if loss == "softmax_cross_entropy" else 0.0
@@ -49,7 +49,7 @@ def test_targets_of_the_device_are_as_those_of_the_host(cuda, task, weighted, ma
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_own_targets_and_weights_of_the_device(cuda, weighted, rng):
-    """And class weights, which are made on the host."""
+    """Targets and weights of each net of a population may be on the device; class weights are made on the host."""
     X, y, w = samples(rng, 9)[0], rng.integers(0, 2, (4, 9, 2)), rng.integers(1, 4, (4, 9))
     found = []
     for give in (np.asarray, cuda.asarray):

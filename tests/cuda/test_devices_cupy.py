@@ -1,5 +1,4 @@
-"""With the real CuPy: what fastmlp says where there is no driver, whether CuPy has all that is asked of it, and whether
-the NVRTC that comes with it compiles our kernels.
+"""The real CuPy, also without a driver: error messages, the names that fastmlp uses, and compilation by its NVRTC.
 
 .ci/run installs the wheel with each of its extras cuda12 and cuda13 into an environment of its own and runs this
 module there.
@@ -42,8 +41,9 @@ def test_devices_say_that_the_driver_is_missing():
 
 @without_driver
 def test_a_kernel_is_tried_with_the_libraries_that_came_with_cupy(fresh_python, monkeypatch):
-    """In a process that has loaded none of them yet, and that no environment module has told where they are: what
-    keeps a kernel from running here is the driver.
+    """The libraries of CuPy's wheels are found by a process that has not loaded them and has no LD_LIBRARY_PATH.
+
+    So only the missing driver keeps a kernel from running here.
     """
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     done = fresh_python("import cupy\nfrom fastmlp.devices import _try_kernel\nprint(_try_kernel(cupy, 0))")
@@ -70,7 +70,11 @@ def test_command():
 
 
 KERNELS = Path(fastmlp.kernels.__file__).parent / "cuda"
-MODULES = sorted(path.stem for path in KERNELS.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    ".".join(path.relative_to(KERNELS).with_suffix("").parts)
+    for path in KERNELS.rglob("*.py")
+    if path.stem != "__init__"
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -79,7 +83,7 @@ def test_backend_can_be_imported(name):
 
 
 def dotted(node):
-    """a.b.c as text, None for anything else."""
+    """Return a node such as a.b.c as text; None for any other node."""
     if isinstance(node, ast.Name):
         return node.id
     inside = dotted(node.value) if isinstance(node, ast.Attribute) else None
@@ -87,9 +91,9 @@ def dotted(node):
 
 
 def asked_of_cupy():
-    """Every cupy.… and cublas.… in the backend."""
+    """Return every name cupy.… and cublas.… that the backend uses."""
     names = set()
-    for path in [*KERNELS.glob("*.py"), Path(fastmlp.__file__).with_name("devices.py")]:
+    for path in [*KERNELS.rglob("*.py"), Path(fastmlp.__file__).with_name("devices.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = dotted(node) if isinstance(node, ast.Attribute) else None
             if name and name.split(".")[0] in ("cupy", "cublas"):
@@ -121,7 +125,7 @@ def test_cupy_has_what_is_asked_of_it():
 
 
 def test_an_array_without_room_says_its_size():
-    """A private name, which the sentence about it reads."""
+    """OutOfMemoryError has the private attribute _size, which the error message of fastmlp reads."""
     assert cupy.cuda.memory.OutOfMemoryError(10, 20, 30)._size == 10
 
 
@@ -130,7 +134,7 @@ def public(thing):
 
 
 def test_emulator_has_nothing_that_cupy_has_not():
-    """What works in the emulator must exist in CuPy."""
+    """All names of the emulator exist in CuPy."""
     from cuda_emulator import MODULES, cublas
 
     for name in ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.device", "cupyx"):
@@ -155,7 +159,7 @@ def test_emulator_has_nothing_that_cupy_has_not():
 
 @without_driver
 def test_cublas_has_the_c_interface_that_is_asked_for():
-    """Found where CuPy finds it, with every function; what it answers without a driver becomes a sentence."""
+    """cuBLAS is found where CuPy finds it, with every function; its error without a driver becomes a message."""
     import ctypes
 
     from fastmlp.kernels.cuda.runtime import cublas
@@ -170,7 +174,7 @@ ARCHITECTURES = ("sm_80", "sm_90")  # as CuPy names an A100 and an H100
 
 @pytest.fixture
 def nvrtc():
-    """CuPy's, of the CUDA that it was built for. Loaded here, before the emulator has a say in what is found."""
+    """Return CuPy's NVRTC, of the CUDA version that CuPy was built for, loaded before the emulator is installed."""
     from cupy_backends.cuda.libs import nvrtc as module
 
     assert module.getVersion()[0] == cupy.cuda.driver.get_build_version() // 1000
@@ -178,7 +182,7 @@ def nvrtc():
 
 
 def test_its_nvrtc_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
-    """Of CUDA 12 as of CUDA 13. Two cases of each kind, which between them have floats, doubles, half and bfloat16."""
+    """NVRTC of CUDA 12 and of CUDA 13 compiles two cases of each kind of kernel, with all four dtypes among them."""
     from cuda_emulator.nvrtc import AS_CUPY
     from cuda_sources import KINDS, in_workspace, recording
 
@@ -239,7 +243,7 @@ def created(text, *rest):
 
 nvrtc.createProgram = created
 {stand_in}
-from fastmlp.kernels.cuda import module
+from fastmlp.kernels.cuda.build import module
 
 text = module.source('typedef float T;\\nextern "C" __global__ void k(T* x) {{ x[0] = {function}(x[0]); }}')
 if cupy.cuda.is_available():
@@ -253,8 +257,10 @@ print(json.dumps([ours, loaded]))
 
 @pytest.fixture
 def compile_in_a_process(fresh_python, monkeypatch, tmp_path):
-    """compile_in_a_process(function): (which texts NVRTC was given, True for a kernel's that calls it; digests of the
-    machine code that was loaded, which a real driver does not show; names of files in CuPy's folder).
+    """Return a function that compiles a kernel, which calls `function`, in a new process.
+
+    It returns (for each text given to NVRTC, whether it is that of the kernel; digests of the loaded machine code,
+    which a real driver does not show; names of files in CuPy's folder).
     """
     monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("CUPY_CACHE_IN_MEMORY", raising=False)
@@ -269,7 +275,7 @@ def compile_in_a_process(fresh_python, monkeypatch, tmp_path):
 
 
 def test_a_kernel_is_compiled_once_for_all_processes(compile_in_a_process):
-    """The second one finds what CuPy left on disk, and NVRTC has nothing of ours to do; another kernel is compiled."""
+    """The second process loads the kernel from CuPy's cache without NVRTC; another kernel is compiled."""
     given, loaded, files = compile_in_a_process("expf")
     assert given == [True]
     assert len(files) == 1

@@ -1,13 +1,16 @@
-"""A cupy for machines without a GPU: the same calls, arrays in host memory, kernels compiled by g++ and run thread by
-thread (scheduler.cpp). For correctness only.
+"""CUDA emulator: a replacement of CuPy for tests on machines without a GPU.
+
+It has CuPy's interface. Arrays are in host memory, and kernels are compiled by g++ and run one thread after another
+(scheduler.cpp). It shows whether kernels are correct, and says nothing about speed.
 
     with cuda_emulator.installed():          `import cupy` finds it; the fixture emulated_cuda in conftest.py does this
-        cuda_emulator.settings.order = 5     threads in another order
-        with cuda_emulator.counting() as n:  how much was asked of the device
+        cuda_emulator.settings.order = 5     run threads in another order
+        with cuda_emulator.counting() as n:  count launches, copies, ...
             ...
 
-It refuses what CuPy takes silently: Python numbers as kernel arguments, arguments of another type than the kernel's,
-arrays with strides, NumPy arrays among device arrays, addresses outside live memory. New memory is NaN.
+It raises errors where CuPy is silent: for Python numbers as kernel arguments, arguments of a type other than the
+kernel's, arrays with strides, NumPy arrays mixed with device arrays, and addresses outside live memory. New memory is
+filled with NaN.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         return arrays.call(np.stack, obj)
     host = np.array(obj, dtype=dtype, order=order, ndmin=ndmin)
     counts["host_to_device"] += 1
-    counts["bytes_by_pinned_memory"] += host.nbytes  # as CuPy does with all that is not pinned already
+    counts["bytes_by_pinned_memory"] += host.nbytes  # CuPy copies all pageable memory through pinned memory
     return arrays.wrap(host.copy(order=order))
 
 
@@ -62,7 +65,7 @@ def empty(shape, dtype=float, order="C"):
 
 
 def full(shape, fill_value, dtype=None, order="C"):
-    if fill_value != 0:  # zeros are set without a kernel
+    if fill_value != 0:  # CuPy writes zeros by memset, without a kernel
         arrays.compile_own()
     array = empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype, order)
     array._host.fill(fill_value)
@@ -90,7 +93,7 @@ def get_array_module(*args):
 
 
 class _Cupy(types.ModuleType):
-    """Functions of NumPy that are not written here are called on the host memory of device arrays."""
+    """Module `cupy`. Functions that are not defined here are NumPy's, called on the host memory of device arrays."""
 
     def __getattr__(self, name):
         function = getattr(np, name, None)
@@ -134,7 +137,7 @@ MODULES = _modules()
 
 @contextmanager
 def installed():
-    """Within, `import cupy` finds the emulator. At the end, writes next to arrays are looked for once more."""
+    """Context manager: `import cupy` finds the emulator. At the end, writes outside of arrays are checked once more."""
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in _PACKAGES}
     sys.modules.update(MODULES)
     reset()

@@ -1,4 +1,4 @@
-"""cupy.ndarray on the CPU. As the real one it does not mix with NumPy arrays and turns into one only when asked to."""
+"""Emulated cupy.ndarray. Like CuPy's, it cannot be mixed with NumPy arrays or converted to one implicitly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .streams import get_current_stream
 
 
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
-    """cupy.ndarray; `_host` is NumPy's view of its memory."""
+    """Emulated cupy.ndarray; `_host` is a NumPy view of its memory."""
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
         shape = (shape,) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
@@ -26,7 +26,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if strides is not None:
             self._host = memory.view(memptr.ptr, dtype, shape, [s // dtype.itemsize for s in strides])
 
-    # ---- what it is
+    # ---- attributes
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -52,7 +52,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __repr__(self):
         return f"emulated {self._host!r}"
 
-    # ---- to and from the host
+    # ---- copies to and from the host
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         counts["device_to_host"] += 1
@@ -110,7 +110,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __dlpack__(self, **_):
         return self
 
-    # ---- computing: views are had at once, all else waits for its turn
+    # ---- computing: views are returned at once, other operations wait for the stream
 
     T = property(lambda self: wrap(self._host.T, self._memory))
 
@@ -133,7 +133,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, key):
         keys = key if isinstance(key, tuple) else (key,)
-        keys = keys if any(each is Ellipsis for each in keys) else (*keys, Ellipsis)  # one element is a view too
+        keys = keys if any(each is Ellipsis for each in keys) else (*keys, Ellipsis)  # so that one element is a view
         if all(isinstance(each, (int, np.integer, slice, type(None), type(Ellipsis))) for each in keys):
             return wrap(self._host[keys], self._memory)
         return call(np.ndarray.__getitem__, self, keys, allow_host=True)
@@ -156,16 +156,16 @@ def _host_of(x: Any, allow_host=False):
     if isinstance(x, ndarray):
         return x._host
     if isinstance(x, np.ndarray) and not allow_host:
-        raise TypeError(f"Unsupported type {type(x)}")  # CuPy's words
+        raise TypeError(f"Unsupported type {type(x)}")  # CuPy's message
     if isinstance(x, (tuple, list)):
         return type(x)(_host_of(each, allow_host) for each in x)
     return x
 
 
 def wrap(result: Any, place: memory.Allocation | None = None):
-    """NumPy's results as device arrays: views stay views, numbers become arrays without a dimension.
+    """Return a result of NumPy as a device array: views stay views, and numbers become zero-dimensional arrays.
 
-    place : the allocation of a view, if that is known
+    place : allocation of a view, if known
     """
     if isinstance(result, tuple):
         return tuple(wrap(each) for each in result)
@@ -183,20 +183,20 @@ def wrap(result: Any, place: memory.Allocation | None = None):
 
 
 def compile_own():
-    """What CuPy does before a kernel of its own runs."""
+    """Raise an error if CuPy could not compile a kernel of its own, for lack of the CUDA headers."""
     if not settings.headers:
         raise CompileException('cannot open source file "cuda_fp16.h"', "", "", ())
 
 
 def call(function, *args, allow_host=False, **keywords):
-    """A NumPy function of device arrays, done at once, after what their stream has still to do."""
+    """Call a NumPy function on device arrays at once, after the pending operations of the current stream."""
     compile_own()
     if settings.late:
         get_current_stream()._drain()
     get_current_stream()._refuse_capture(getattr(function, "__name__", "an operation"))
     out = keywords.get("out")
     keywords = {name: _host_of(value) for name, value in keywords.items()}
-    with np.errstate(all="ignore"):  # a device says nothing of what is not finite
+    with np.errstate(all="ignore"):  # a device does not warn of results that are not finite
         result = function(*[_host_of(x, allow_host) for x in args], **keywords)
     if out is not None:
         return out[0] if isinstance(out, tuple) and len(out) == 1 else out

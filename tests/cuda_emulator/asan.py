@@ -1,4 +1,4 @@
-"""Programs under AddressSanitizer: every read and write of a kernel is checked against the arrays there are."""
+"""Runs programs under AddressSanitizer, which checks that every read and write of a kernel is inside an array."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OPTIONS = "detect_leaks=0:abort_on_error=0:detect_stack_use_after_return=0:verif
 
 
 def library() -> str | None:
-    """The path of the sanitizer's library, if g++ has one."""
+    """Return the path of the sanitizer's library; None if g++ has none."""
     done = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=False)
     path = done.stdout.strip()
     return path if os.path.isabs(path) and os.path.exists(path) else None
 
 
 def run(program: str, timeout: float = 300) -> subprocess.CompletedProcess:
-    """Run `program` in a process of its own, with the emulator installed as cupy before its first line."""
+    """Run `program` in a new process, with the emulator installed as cupy before its first line."""
     folders = [str(Path(fastmlp.__file__).parents[1]), str(Path(__file__).parents[1])]
     environment = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""Compiles for the emulator with g++, and keeps the libraries in a temporary folder, by a hash of all that counts."""
+"""Compiles C++ sources with g++ for the emulator. A temporary folder caches the libraries by a hash of their inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLAGS += ["-fsanitize=address", "-U_FORTIFY_SOURCE", "-g1"] if ASAN else []
 
 
 class CompilerFailed(RuntimeError):
-    """What g++ said."""
+    """Error with the messages of g++."""
 
 
 @cache
@@ -30,7 +30,7 @@ def _headers() -> bytes:
 
 
 def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:
-    """The shared library of a C++ source."""
+    """Return the path of the shared library of a C++ source, compiled if it is not cached."""
     flags = ["-shared", f"-I{_precompiled().parent}", f"-I{HERE}", *options]
     library = CACHE / f"{_key(source, options)}.so"
     if not library.exists():
@@ -42,8 +42,8 @@ def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:
 
 @cache
 def _precompiled() -> Path:
-    """emulator.h as the compiler keeps it, which g++ takes where it would read the text: most of a source's time."""
-    make_folder(CACHE)  # its name can be guessed: another user may have made it, with libraries of his own in it
+    """Return the path of the precompiled header of emulator.h. Reading the header takes most of the compile time."""
+    make_folder(CACHE)  # the name can be guessed, so another user may have made the folder and put libraries into it
     if reason := reason_against(CACHE):
         raise RuntimeError(f"The emulator's libraries cannot be kept in {str(CACHE)!r}: {reason}. Set TMPDIR.")
     header = CACHE / _key("", ()) / "emulator.h.gch"
@@ -58,7 +58,7 @@ def _key(source: str, options: tuple[str, ...]) -> str:
 
 
 def _compile(arguments: list[str], result: Path) -> None:
-    """Another process or thread may do the same at this moment: the file appears whole."""
+    """Compile to a temporary file and rename it, since another process or thread may compile the same source now."""
     part = result.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     done = subprocess.run(
         ["g++", *FLAGS, *arguments, "-o", str(part)], capture_output=True, text=True, check=False
@@ -70,6 +70,6 @@ def _compile(arguments: list[str], result: Path) -> None:
 
 @cache
 def scheduler() -> ctypes.CDLL:
-    """The fibers, loaded so that libraries of kernels find its names."""
+    """Return the library of scheduler.cpp, loaded so that the libraries of kernels find its symbols."""
     source = (HERE / "scheduler.cpp").read_text()
     return ctypes.CDLL(str(shared_library(source)), mode=ctypes.RTLD_GLOBAL)

@@ -1,4 +1,4 @@
-"""cupy_backends.cuda.libs.cublas: matrix products of column-major matrices at raw addresses, with CuPy's arguments."""
+"""Emulated cupy_backends.cuda.libs.cublas: products of column-major matrices at raw addresses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _modes = {"math": 0, "pointer": CUBLAS_POINTER_MODE_HOST}
 
 
 class CUBLASError(RuntimeError):
-    """As CuPy's."""
+    """Emulated CUBLASError of CuPy."""
 
 
 def create() -> int:
@@ -29,7 +29,7 @@ def create() -> int:
 
 
 def setStream(handle, stream) -> None:
-    pass  # every product sets the current stream, as in CuPy
+    pass  # nothing to do: as in CuPy, every product runs on the current stream
 
 
 def getStream(handle) -> int:
@@ -59,7 +59,7 @@ def _scalar(pointer, kind):
 
 
 def _matrix(name, pointer, kind, rows, columns, leading, stride, count):
-    """(count, rows, columns) of column-major matrices."""
+    """Return a view (count, rows, columns) of a batch of column-major matrices."""
     if leading < max(1, rows):
         raise CUBLASError(f"CUBLAS_STATUS_INVALID_VALUE: {name} has {rows} rows, its leading dimension is {leading}")
     storage = np.dtype(np.uint16 if kind == BFLOAT16 else kind)
@@ -82,7 +82,7 @@ def _stored(numbers, kind):
 
 
 def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed):
-    """As CuPy's wrappers: on the current stream, unless that is captured."""
+    """Multiply on the current stream. Like CuPy's wrappers, raise an error if the stream is captured."""
     stream = get_current_stream()
     if stream.is_capturing():
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
@@ -97,8 +97,10 @@ def _multiply(
     stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count, computed,
     workspace=None,
 ):  # fmt: skip
-    """C = alpha op(A) op(B) + beta C; C is not read where beta is 0. A recorded product looks at its arrays, which may
-    have gone by then, and at its workspace when it is replayed.
+    """Compute C = alpha op(A) op(B) + beta C. C is not read if beta is 0.
+
+    A captured product checks its matrices and its workspace again when the graph runs, since their memory may have been
+    freed by then.
     """
     if min(m, n, k, count) < 0:
         raise CUBLASError("CUBLAS_STATUS_INVALID_VALUE: a negative size")

@@ -1,4 +1,4 @@
-"""cupy.cuda: devices, runtime calls and what else the backend asks for."""
+"""Emulated cupy.cuda: devices, runtime calls, and the other parts that the backend uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .streams import get_current_stream as get_current_stream
 
 
 class CUDARuntimeError(RuntimeError):
-    """As cupy.cuda.runtime.CUDARuntimeError."""
+    """Emulated cupy.cuda.runtime.CUDARuntimeError."""
 
     def __init__(self, status, text):
         super().__init__(text)
@@ -38,7 +38,7 @@ def get_elapsed_time(start, end) -> float:
 
 
 class Device:
-    """As cupy.cuda.Device."""
+    """Emulated cupy.cuda.Device."""
 
     def __init__(self, device_id=None):
         self.id = device() if device_id is None else int(device_id)
@@ -110,7 +110,7 @@ def _check_device(device_id: int) -> int:
 
 
 class _Runtime(types.ModuleType):
-    """cupy.cuda.runtime"""
+    """Emulated module cupy.cuda.runtime."""
 
     CUDARuntimeError = CUDARuntimeError
     is_hip = False
@@ -206,7 +206,7 @@ stream_module = _module("cupy.cuda.stream", Stream=Stream, Event=Event, get_curr
 
 
 def modules():
-    """{dotted name: module} of cupy.cuda and what is in it."""
+    """Return {dotted name: module} for cupy.cuda and its submodules."""
     namespace = {
         name: globals()[name]
         for name in (

@@ -1,5 +1,6 @@
-// CUDA C++ for the host compiler, for correctness tests only: what a kernel uses of the language and its built-ins.
-// Kernels take shared memory through FM_SHARED and FM_DYN_SMEM (kernels/cuda/common.cuh) and leave out inline PTX.
+// CUDA C++ for the host compiler, for correctness tests only: the part of the language and its built-ins that kernels
+// use. Kernels declare shared memory by FM_SHARED and FM_DYN_SMEM (kernels/cuda/include/common.cuh), and have no inline
+// PTX here.
 #pragma once
 #define FM_CUDA_EMU 1
 #include <cmath>
@@ -10,7 +11,7 @@
 
 #include "scheduler.h"
 
-#undef INFINITY  // of host headers, which NVRTC has not
+#undef INFINITY  // defined by host headers, but not in NVRTC
 #undef NAN
 
 #define FM_TEXT2(x) #x
@@ -40,7 +41,7 @@
 #define gridDim (fm_emu::fm_grid.size)
 #define warpSize (fm_emu::WARP)
 
-// ---- barriers and collectives: each of them waits twice, so that nobody overwrites what another has not read yet
+// ---- barriers and collectives: each waits twice, so that no thread overwrites a slot that another has yet to read
 
 namespace fm_emu {
 
@@ -118,7 +119,7 @@ struct WarpBarrier {
   void operator()(unsigned mask = 0xffffffffu) const { fm_warp_barrier(mask, site); }
 };
 
-// ---- launching: arguments come as addresses; the signature lets their types be checked
+// ---- launching: arguments are passed as addresses; raw.py checks their types by the signature
 
 template <class T>
 const char* type_code() {
@@ -178,7 +179,7 @@ const char* launch(void (*kernel)(A...), const unsigned* dims, size_t dynamic_by
 #define __threadfence_block()
 #define __trap() fm_emu::fm_fail(FM_SITE, "trap")
 
-// ---- atomics: fibers change places at barriers only, so plain reads and writes will do
+// ---- atomics: fibers are switched at barriers only, so plain reads and writes are atomic
 
 #define FM_ATOMIC(name, expression)         \
   template <class T>                        \

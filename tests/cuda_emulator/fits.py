@@ -1,7 +1,7 @@
-"""Small fits that between them ask for every kind of kernel of the CUDA backend, and more that between them take every
-path through memory. Run within cuda_emulator.installed().
+"""Small fits that use every kind of kernel of the CUDA backend, and further fits that use every path through memory.
 
-Each is a function of a dtype and returns the parameters it ends with. What they compile is in cuda_emulator.sources.
+They must run inside cuda_emulator.installed(). Each is a function of a dtype that returns the final parameters. The
+sources they compile are in cuda_emulator.sources.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _data(n_features, n_classes=0):
 
 
 def nets_in_threads(dtype):
-    """Tiny nets: one thread each, straight-line code."""
+    """Train tiny nets, one per thread, by unrolled code."""
     pop = fastmlp.Population(
         (2, 2, 1),
         130,
@@ -37,7 +37,7 @@ def nets_in_threads(dtype):
 
 
 def nets_in_blocks(dtype):
-    """A block each, with dropout, and loops over layers."""
+    """Train nets with dropout, one per block, by loops over layers."""
     pop = fastmlp.Population(
         (4, 9, 3),
         3,
@@ -53,7 +53,7 @@ def nets_in_blocks(dtype):
 
 
 def nets_in_step(dtype):
-    """A product per layer for all nets, each with its own order, dropout and end."""
+    """Train nets by batched_gemm, one product per layer for all nets; each has its own order, dropout and end."""
     pop = fastmlp.Population(
         (4, 100, 100, 3), 3, hidden_activation="gelu", loss="softmax_cross_entropy", dropout=[0.0, 0.1, 0.2],
         device="cuda", random_state=0, dtype=dtype,
@@ -67,7 +67,7 @@ def nets_in_step(dtype):
 
 
 def one_small_net(dtype):
-    """The same kernels for a single net."""
+    """Train a single net by the kernels of `nets_in_blocks`."""
     net = fastmlp.MLP(
         (4, 16, 16, 3),
         hidden_activation="relu",
@@ -81,7 +81,7 @@ def one_small_net(dtype):
 
 
 def one_wide_net(dtype):
-    """A product per layer, and passes of elements around it."""
+    """Train a net layerwise, by products and element-wise passes."""
     net = fastmlp.MLP(
         (4, 150, 150, 3),
         hidden_activation="silu",
@@ -96,7 +96,7 @@ def one_wide_net(dtype):
 
 
 def one_narrow_net(dtype):
-    """All layers in one kernel, on tensor cores."""
+    """Train a net by fused_tensor_core, with all layers in one kernel."""
     net = fastmlp.MLP(
         (4, 32, 32, 3), hidden_activation="gelu", loss="softmax_cross_entropy", device="cuda", random_state=0,
         precision="bfloat16" if dtype == "float32" else "exact", dtype=dtype,
@@ -106,9 +106,9 @@ def one_narrow_net(dtype):
 
 
 def one_wide_net_streamed(dtype):
-    """Inputs that have no room on the device: each batch is copied while the one before it is trained.
+    """Train on inputs that do not fit into device memory: a batch is copied while the batch before it is trained.
 
-    The device says that it has little room from here on: the last of the fits.
+    The device reports little free memory from now on, so this is the last of the fits.
     """
     net = fastmlp.MLP(
         (40, 150, 150, 2), hidden_activation="tanh", device="cuda", random_state=0, dtype=dtype
@@ -120,7 +120,7 @@ def one_wide_net_streamed(dtype):
     return net.params
 
 
-# ---- more of what kernels do with memory, for AddressSanitizer
+# ---- more paths through memory, for AddressSanitizer
 
 
 def _wide(sizes, **settings):
@@ -128,7 +128,7 @@ def _wide(sizes, **settings):
 
 
 def replayed_steps(dtype):
-    """By Rprop, which compares objectives, with clipping, weights, and a short last batch."""
+    """Train by Rprop, which compares objectives, with clipping, sample weights and a smaller last batch."""
     net = _wide((4, 150, 30, 3), dropout=0.25, loss="softmax_cross_entropy", dtype=dtype)
     weight, optimizer = np.linspace(0.5, 1.5, ROWS), fastmlp.Rprop(0.01, clip_norm=1.0)
     net.fit(*_data(4, 3), epochs=5, batch_size=7, optimizer=optimizer, sample_weight=weight)
@@ -136,7 +136,7 @@ def replayed_steps(dtype):
 
 
 def gradient_of_a_wide_net(dtype):
-    """Biases are settled; rows end within a chunk; the output is wider than a warp."""
+    """Return a gradient where bias gradients are reduced, samples end within a chunk, and outputs exceed a warp."""
     net, rng = _wide((3, 150, 150, 37), loss="softmax_cross_entropy", l2=0.01, dtype=dtype), np.random.default_rng(0)
     net.fit(X := rng.normal(size=(133, 3)), y := rng.integers(0, 37, 133), epochs=1, optimizer="sgd")
     net.evaluate(X, y)
@@ -144,7 +144,7 @@ def gradient_of_a_wide_net(dtype):
 
 
 def nets_in_workspace(dtype):
-    """Blocks whose arrays lie in global memory, with an own net that is validated and one that stops early."""
+    """Train nets, one per block, with the arrays of a block in global memory, validation data and early stopping."""
     from fastmlp.kernels.cuda.population import train
 
     before, train.shared_limit = train.shared_limit, lambda: 0
@@ -163,7 +163,10 @@ def nets_in_workspace(dtype):
 
 
 def narrow_nets(dtype):
-    """Gradients in shared memory and in global memory; layers that keep what f took; several tiles of rows."""
+    """Train by fused_tensor_core with gradients in shared and in global memory, and several tiles of samples.
+
+    The activation silu needs its stored pre-activations in the backward pass.
+    """
     from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
     found, before, rng = [], fused_tensor_core.shared_limit, np.random.default_rng(0)
@@ -180,7 +183,10 @@ def narrow_nets(dtype):
 
 
 def streamed_in_order(dtype):
-    """Weighted samples, a short last batch, and an evaluation in parts. The device has little room from here on."""
+    """Train on streamed inputs with sample weights and a smaller last batch, and evaluate in parts.
+
+    The device reports little free memory from now on.
+    """
     import fastmlp.execution.dispatch
 
     before, fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS = fastmlp.execution.dispatch.DEVICE_EVALUATION_ROWS, 30
@@ -196,11 +202,15 @@ def streamed_in_order(dtype):
     return net.params
 
 
+<<<<<<< HEAD
 # ---- more of what is compiled: gradients without an update, and the nets of bench/gpu/run.py
+=======
+# ---- more kernels to compile: gradients without an update, and the nets of bench/gpu.py
+>>>>>>> redesign
 
 
 def gradients(dtype):
-    """Of a small net and of a narrow one."""
+    """Return the gradients of a net by small_net and by fused_tensor_core."""
     X, y = _data(4, 3)
     return np.concatenate([
         _wide((4, 9, 3), loss="softmax_cross_entropy", dtype=dtype, precision=precision).loss_and_gradient(X, y)[1]
@@ -209,7 +219,7 @@ def gradients(dtype):
 
 
 def nets_that_are_measured(dtype):
-    """Digits, four layers of 64 on tensor cores, and the widest that there may be."""
+    """Train the net for digits, four layers of 64 units on tensor cores, and the widest layers that fit there."""
     found, rng = [], np.random.default_rng(0)
     for sizes, precision in (
         ((64, 64, 32, 10), "exact"), ((64, 64, 64, 64, 64, 16), "bfloat16"), ((128, 128, 128), "float16"),

@@ -1,5 +1,5 @@
-// The C interface of cuBLAS that the backend calls, with the library's own names and types, handing on to Python
-// (libcublas.py). What the backend says about arguments to ctypes is thus compared with what a library takes.
+// Emulated C interface of cuBLAS: the functions that the backend calls, with the library's own names and types, which
+// call Python (libcublas.py). So the argument types that the backend declares by ctypes are tested against a C library.
 #include <cstddef>
 
 typedef void* Handle;

@@ -1,5 +1,6 @@
-"""A libcublas.so for machines without one: a library of C functions (libcublas.cpp) that hand on to cublas.py here, and
-cuda.pathfinder, with which CuPy and the backend find it.
+"""Emulated libcublas.so: C functions (libcublas.cpp) that call cublas.py of the emulator.
+
+The module cuda.pathfinder, by which CuPy and the backend find the library, is emulated too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from . import build, cublas, memory, streams
 from .state import EmulatorError, counts, device, settings
 
 NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED, INTERNAL_ERROR = 1, 7, 15, 14
-RECOMMENDED = 32 * 2**20  # bytes of a workspace, on compute capability 9.0
+RECOMMENDED = 32 * 2**20  # recommended size of a workspace in bytes, for compute capability 9.0
 CREATE, SET_STREAM = CFUNCTYPE(c_int, POINTER(c_void_p)), CFUNCTYPE(c_int, c_void_p, c_void_p)
 SET_WORKSPACE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 GEMM = CFUNCTYPE(
@@ -31,7 +32,7 @@ class _Calls(ctypes.Structure):
 
 
 def _answering(function):
-    """What a caller gets to know is a status; what went wrong is kept and raised by check_faults."""
+    """Wrap a function so that it returns a status to C. Its exceptions are stored, and raised by check_faults."""
 
     def answer(*arguments):
         try:
@@ -100,7 +101,7 @@ def _gemm(
 
 @cache
 def path() -> str:
-    """The library's file; its functions call those above."""
+    """Return the path of the shared library, after setting its table of calls to the functions above."""
     found = build.shared_library((build.HERE / "libcublas.cpp").read_text())
     library = ctypes.CDLL(str(found))
     kinds, functions = (CREATE, SET_STREAM, SET_WORKSPACE, GEMM), (_create, _set_stream, _set_workspace, _gemm)

@@ -1,4 +1,4 @@
-"""Device memory: every allocation is known, guarded on both sides and all ones at first, which is NaN."""
+"""Emulated device memory: allocations are registered, guarded on both sides, and filled with ones, which are NaN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .state import LOCK, EmulatorError, counts, device, settings
 from .streams import is_busy, refuse_capture
 
 ALIGNMENT = 256
-GUARD = 0 if ASAN else 64  # bytes; AddressSanitizer has its own, right behind the last byte
+GUARD = 0 if ASAN else 64  # bytes; AddressSanitizer has its own guards, directly after the last byte
 LIBC = ctypes.CDLL(None)
 LIBC.posix_memalign.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_size_t]
 _starts: list[int] = []
@@ -25,7 +25,7 @@ _used = 0
 
 
 class OutOfMemoryError(MemoryError):
-    """As cupy.cuda.memory.OutOfMemoryError."""
+    """Emulated cupy.cuda.memory.OutOfMemoryError."""
 
     def __init__(self, size, total, limit=0):
         super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
@@ -33,7 +33,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class Allocation:
-    """`.ptr`, `.size`; freed when the last array in it is gone."""
+    """Block of memory with `.ptr` and `.size`, freed when the last array in it is garbage-collected."""
 
     def __init__(self, size: int):
         global _used
@@ -66,7 +66,7 @@ def _free(ptr, size):
         if not _guards_are_whole(ptr, size):
             _faults.append(f"a kernel wrote next to an array of {size} bytes")
         del _starts[bisect_right(_starts, ptr) - 1], _live[ptr]
-        # As CuPy's pool does, keep the memory while a stream has something to do: that may be a use of it.
+        # Like CuPy's pool, keep the memory while a stream has pending operations, which may still use it.
         _freed.append(ptr - GUARD * 4)
         if not is_busy():
             for block in _freed:
@@ -79,7 +79,10 @@ def _guards_are_whole(ptr, size) -> bool:
 
 
 def check_guards(allocations=None) -> None:
-    """Raise if something was written next to one of these allocations, or of all, or to one that is no more."""
+    """Raise an error if a kernel wrote outside of an allocation.
+
+    allocations : allocations to check; None for all. Faults found when memory was freed are reported in any case.
+    """
     for allocation in [_live[ptr]() for ptr in _starts] if allocations is None else allocations:
         if allocation is not None and not _guards_are_whole(allocation.ptr, allocation.size):
             _faults.append(f"a kernel wrote next to an array of {allocation.size} bytes")
@@ -92,7 +95,7 @@ def check_guards(allocations=None) -> None:
 
 
 def find(ptr: int) -> Allocation | None:
-    """The allocation that an address is in."""
+    """Return the allocation that contains an address; None if there is none."""
     with LOCK:
         place = bisect_right(_starts, ptr) - 1
         if place < 0:
@@ -102,7 +105,10 @@ def find(ptr: int) -> Allocation | None:
 
 
 def check_range(ptr: int, size: int, what: str) -> Allocation:
-    """The allocation that all of [ptr, ptr + size) is in."""
+    """Return the allocation that contains [ptr, ptr + size), or raise an EmulatorError.
+
+    what : name of the range, for the message
+    """
     allocation = find(ptr)
     if allocation is None:
         raise EmulatorError(f"{what}: {ptr:#x} is no address of live device memory")
@@ -113,7 +119,7 @@ def check_range(ptr: int, size: int, what: str) -> Allocation:
 
 
 def view(ptr: int, dtype, shape, strides=None) -> np.ndarray:
-    """NumPy's view of raw memory; strides in elements."""
+    """Return a NumPy view of raw memory; strides are in elements."""
     dtype = np.dtype(dtype)
     extent = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if strides else int(np.prod(shape))
     if 0 in shape:
@@ -126,7 +132,7 @@ def view(ptr: int, dtype, shape, strides=None) -> np.ndarray:
 
 
 class MemoryPointer:
-    """As cupy.cuda.MemoryPointer: an address and the allocation that it keeps alive."""
+    """Emulated cupy.cuda.MemoryPointer: an address, and the allocation that it keeps alive."""
 
     def __init__(self, mem: Allocation, offset: int):
         self.mem, self.ptr = mem, mem.ptr + offset
@@ -174,7 +180,7 @@ def _stream_ptr(stream) -> int:
 
 
 class MemoryPool:
-    """What is asked of cupy.get_default_memory_pool()."""
+    """Emulated memory pool of cupy.get_default_memory_pool()."""
 
     def used_bytes(self) -> int:
         return _used
@@ -200,7 +206,7 @@ def alloc(size: int) -> MemoryPointer:
 
 
 def alloc_pinned_memory(size: int):
-    """Host memory with the buffer protocol, `.ptr` and `.size`."""
+    """Return host memory that counts as pinned, with the buffer protocol, `.ptr` and `.size`."""
     memory = type("PinnedMemoryPointer", (ctypes.c_uint8 * size,), {})()
     memory.ptr, memory.size = ctypes.addressof(memory), size
     _pinned.append((memory.ptr, size, weakref.ref(memory)))

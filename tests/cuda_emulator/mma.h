@@ -1,4 +1,4 @@
-// kernels/cuda/tensor_cores.cuh for emulator.h: the same functions, with the hardware's layout of tiles over lanes.
+// Emulated tensor cores: the functions of kernels/cuda/include/tensor_cores.cuh, with the tile layout of the hardware.
 #pragma once
 
 struct Half;

@@ -1,6 +1,7 @@
-"""Compiles CUDA C++ for real architectures with NVRTC, with no GPU and no driver, and reads what ptxas says of kernels.
+"""Compiles CUDA C++ for real architectures with NVRTC, without a GPU or driver, and reads the reports of ptxas.
 
-Needs the wheels of `cuda-toolkit[nvrtc,cudart,crt,cccl]`, which the extra `test` has on Linux, or a CUDA toolkit.
+It needs the wheels of `cuda-toolkit[nvrtc,cudart,crt,cccl]`, which the extra `test` installs on Linux, or a CUDA
+toolkit.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 ARCHITECTURES = ("sm_80", "sm_90a", "sm_100")
-AS_CUPY = ("-ftz=true", "--device-as-default-execution-space")  # what CuPy adds to a backend's options
+AS_CUPY = ("-ftz=true", "--device-as-default-execution-space")  # options that CuPy adds to those of the backend
 USED = {
     "registers": r"Used (\d+) registers",
     "smem": r"(\d+) bytes smem",
@@ -24,7 +25,7 @@ USED = {
 
 
 class CompileError(RuntimeError):
-    """What NVRTC said."""
+    """Error with the messages of NVRTC."""
 
 
 def _roots():
@@ -35,11 +36,11 @@ def _roots():
 
 @cache
 def find():
-    """(library, options that name the include folders), or None."""
+    """Return (library, options that name the include folders); None if NVRTC is not installed."""
     for root in _roots():
         for library in (path for folder in ("lib64", "lib") for path in sorted((root / folder).glob("libnvrtc.so*"))):
             for builtins in library.parent.glob("libnvrtc-builtins.so*"):
-                ctypes.CDLL(str(builtins))  # NVRTC 13.0 does not look for it beside itself
+                ctypes.CDLL(str(builtins))  # NVRTC 13.0 does not search its own folder for this library
             folders = [root / "include", root / "include" / "cccl"]
             return ctypes.CDLL(str(library)), [f"-I{folder}" for folder in folders if folder.is_dir()]
     return None
@@ -54,7 +55,7 @@ def _text(library, program, what) -> bytes:
 
 
 def build(source: str, options=(), names=(), arch="sm_80"):
-    """(machine code, PTX, log, {name of kernel as linked: as in `names`})"""
+    """Compile a source, and return (machine code, PTX, log, {linked name of a kernel: its name in `names`})."""
     library, include = find()
     program = ctypes.c_void_p()
     library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
@@ -78,9 +79,12 @@ def build(source: str, options=(), names=(), arch="sm_80"):
 
 
 def check(source: str, options=(), names=(), arch="sm_80") -> dict[str, dict[str, int]]:
-    """What each kernel uses: registers of a thread, bytes of static shared memory, of a thread's stack, and spilled.
+    """Return the resource usage of each kernel.
 
-    names : template instances such as "train<float, 2>"; kernels that are extern "C" need none
+    It is the number of registers per thread, and the bytes of static shared memory, of a thread's stack, and of spilled
+    registers.
+
+    names : template instances such as "train<float, 2>"; kernels that are extern "C" need not be named
     """
     _, _, log, lowered = build(source, options, names, arch)
     report: dict[str, dict[str, int]] = {}
@@ -94,7 +98,7 @@ def check(source: str, options=(), names=(), arch="sm_80") -> dict[str, dict[str
 
 
 def version() -> str:
-    """NVRTC's, such as 13.0."""
+    """Return the version of NVRTC, such as 13.0."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     find()[0].nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
     return f"{major.value}.{minor.value}"

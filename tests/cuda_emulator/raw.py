@@ -1,4 +1,4 @@
-"""cupy.RawModule: kernels compiled by g++, launched with CuPy's arguments, which are checked (CuPy checks none)."""
+"""Emulated cupy.RawModule: kernels are compiled by g++, and the arguments of launches are checked, unlike in CuPy."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024
 
 
 class CUDADriverError(RuntimeError):
-    """As cupy.cuda.driver.CUDADriverError."""
+    """Emulated cupy.cuda.driver.CUDADriverError."""
 
 
 @cache
 def _library(code: str, options: tuple[str, ...], names: tuple[str, ...]):
-    """(library, {kernel: its number})"""
+    """Compile a module, and return (library, {name of a kernel: its index in the library})."""
     kept = tuple(option for option in options if option[:2] in ("-D", "-U", "-I"))
     unknown = [option for option in options if option not in kept and not IGNORED.match(option)]
     if unknown:
@@ -48,12 +48,15 @@ def _library(code: str, options: tuple[str, ...], names: tuple[str, ...]):
 
 
 def _kernels(code: str, names: tuple[str, ...]) -> list[str]:
-    """As they are written out in the text, whether or not a condition leaves them out; and template instances."""
+    """Return the names of all kernels in the text, even if a preprocessor condition excludes them, and `names`."""
     return [*dict.fromkeys([*KERNEL.findall(code), *names])]
 
 
 def _with_launchers(code: str, names: tuple[str, ...]) -> str:
-    """What g++ compiles: each kernel leaves a mark where it is defined, and has a launcher if its mark is there."""
+    """Return the text that g++ compiles, with launchers of the kernels.
+
+    Each kernel is preceded by a #define. Its launcher is compiled only if the #define is active.
+    """
 
     def marked(found: re.Match) -> str:
         line = code.count("\n", 0, found.start()) + 1
@@ -72,7 +75,7 @@ def _with_launchers(code: str, names: tuple[str, ...]) -> str:
 
 
 class RawModule:
-    """As cupy.RawModule; compiled at the first use."""
+    """Emulated cupy.RawModule, compiled at its first use."""
 
     def __init__(
         self, *, code=None, path=None, options=(), backend="nvrtc", translate_cucomplex=False,
@@ -97,7 +100,7 @@ class RawModule:
 
 
 class RawKernel:
-    """One kernel of a module."""
+    """Kernel of a RawModule."""
 
     def __init__(self, library, number, name):
         self.name = self.__name__ = name
@@ -106,7 +109,7 @@ class RawKernel:
         signature = getattr(library, f"fm_signature_{number}")
         signature.restype = ctypes.c_char_p
         self._signature = [part.split(":") for part in signature().decode().split()]
-        self._allowed = 0  # bytes of dynamic shared memory that were asked for
+        self._allowed = 0  # bytes of dynamic shared memory that were requested; 0 if none were
         self.preferred_shared_memory_carveout = -1
         self.max_threads_per_block, self.num_regs, self.local_size_bytes, self.const_size_bytes = 1024, 32, 0, 0
         self.shared_size_bytes = 0
@@ -140,7 +143,7 @@ class RawKernel:
         asked = f"shared memory of {self.name}"
         counts[asked] = max(counts[asked], shared_mem)
         stream, keep, places, allowed = get_current_stream(), args, [], self._allowed
-        if stream.is_capturing():  # a graph keeps no arrays alive
+        if stream.is_capturing():  # a CUDA graph does not keep its arrays alive
             places, keep = [(i, x._address, x.nbytes) for i, x in enumerate(args) if isinstance(x, ndarray)], ()
 
         def run():
@@ -149,7 +152,7 @@ class RawKernel:
             addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
             dims = (ctypes.c_uint * 6)(*grid, *block)
             with LOCK:
-                # What a kernel declares counts too, up to what a block has without asking.
+                # The limit includes static shared memory; without a request, it is that of every block.
                 build.scheduler().fm_allow_shared(ctypes.c_size_t(MOST_SHARED_OPTED if allowed else MOST_SHARED))
                 error = self._run(dims, ctypes.c_size_t(shared_mem), addresses, settings.order)
             if error:

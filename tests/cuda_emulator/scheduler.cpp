@@ -1,9 +1,9 @@
-// The emulator's scheduler: CUDA threads are fibers of one thread of the machine, blocks run one after another.
+// Scheduler of the emulator: CUDA threads are fibers of one thread of the host, and blocks run one after another.
 //
-// A fiber runs until a barrier or a warp collective, then another one does. Which one comes next is the launch's
-// `order`: 0 ascending, 1 descending, n > 1 shuffled by the seed n; so a kernel that lacks a barrier gives different
-// results under different orders. Reported: barrier divergence, deadlock (a collective that names a lane which never
-// comes), writes past a shared array. Shared memory is all ones at the start of each block: NaN, or -1.
+// A fiber runs until a barrier or a warp collective, then the next fiber runs. The order is that of the launch: 0
+// ascending, 1 descending, n > 1 shuffled by the seed n. A kernel that lacks a barrier gives different results in
+// different orders. The scheduler reports barrier divergence, deadlock (a collective that waits for a lane which never
+// arrives), and writes past the end of a shared array. Shared memory is all ones at the start of a block: NaN, or -1.
 #include "scheduler.h"
 
 #include <sys/mman.h>
@@ -32,7 +32,7 @@ float fm_tiles[MOST_THREADS / WARP][3][1024];
 namespace {
 
 enum State { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
-constexpr size_t PAGE = 4096, STACK = 65 * PAGE;  // odd, so that the tops of stacks do not share sets of the TLB
+constexpr size_t PAGE = 4096, STACK = 65 * PAGE;  // an odd number of pages: tops of stacks share no sets of the TLB
 constexpr size_t GUARD = 64, MOST_STATIC_SHARED = 48 * 1024;
 
 struct Shared {
@@ -47,7 +47,7 @@ char* stacks = nullptr;
 int n_threads = 0;
 std::vector<Shared> shared_arrays;
 char* dynamic_memory = nullptr;
-size_t dynamic_size = 0, most_shared = MOST_STATIC_SHARED;  // what a launch brings, and what it may have with all it declares
+size_t dynamic_size = 0, most_shared = MOST_STATIC_SHARED;  // dynamic bytes of the launch; limit of static plus dynamic
 void* scheduler_stack;
 void (*body)(void*);
 void* argument;
@@ -129,20 +129,20 @@ void start(Thread& t) {
   if (!stacks) {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     stacks = static_cast<char*>(mmap(nullptr, MOST_THREADS * STACK, PROT_READ | PROT_WRITE, flags, -1, 0));
-    // A kernel with too many locals ends at a page that nobody may touch, not in its neighbour.
+    // A stack that overflows hits a protected page instead of its neighbour.
     for (int i = 0; i < MOST_THREADS; ++i) mprotect(stacks + i * STACK, PAGE, PROT_NONE);
   }
   char* stack = stacks + t.number * STACK;
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(stack + PAGE, STACK - PAGE);
 #endif
-  // Tops that lie a few cache lines apart do not fight for the same places in the cache.
+  // The tops of stacks differ by a few cache lines, so that they do not map to the same cache sets.
   void** top = reinterpret_cast<void**>(stack + STACK - (t.number * 320) % 8192);
 #if defined(__x86_64__)
-  top[-2] = reinterpret_cast<void*>(fiber);  // where the first switch returns to, past six registers
+  top[-2] = reinterpret_cast<void*>(fiber);  // return address of the first switch, which pops six registers first
   t.stack_pointer = top - 8;
 #else
-  top[-9] = reinterpret_cast<void*>(fiber);  // x30 of twenty registers
+  top[-9] = reinterpret_cast<void*>(fiber);  // x30, in the frame of twenty registers
   t.stack_pointer = top - 20;
 #endif
   t.state = READY;
@@ -152,7 +152,7 @@ void start(Thread& t) {
 
 bool same(const char* a, const char* b) { return a == b || !strcmp(a, b); }
 
-// Let the lanes of a warp go on whose collective is complete.
+// Makes the lanes of a warp ready whose collective is complete.
 bool release_warp(int first) {
   const int n = std::min(WARP, n_threads - first);
   const unsigned exist = n == WARP ? 0xffffffffu : (1u << n) - 1;
@@ -232,7 +232,8 @@ void run_block(int order, std::mt19937& random) {
       std::shuffle(lanes.begin(), lanes.end(), random);
     }
     for (int first : warps) {
-      // In order, a warp goes as far as it can before the next one starts; else a few steps, and not all warps.
+      // Ascending or descending, a warp runs as far as it can before the next one starts. Shuffled, a warp runs up to
+      // three steps.
       int steps = order > 1 ? random() % 4 : 1 << 30;
       while (steps-- > 0 && advance(first, lanes)) progress = true;
     }
@@ -254,7 +255,7 @@ bool is_whole(const char* guard) {
 
 char* allocate(size_t size) {
 #if defined(__SANITIZE_ADDRESS__)
-  const size_t guard = 0;  // AddressSanitizer has its own
+  const size_t guard = 0;  // AddressSanitizer has its own guards
 #else
   const size_t guard = GUARD;
 #endif

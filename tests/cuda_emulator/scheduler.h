@@ -1,4 +1,4 @@
-// What kernels, compiled by emulator.h, share with the scheduler (scheduler.cpp), which is compiled once.
+// Interface between kernels, which include emulator.h, and the scheduler (scheduler.cpp), which is compiled once.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -17,8 +17,8 @@ struct Thread {
   dim3 index;
   int number;        // within the block
   int state;         // ready, at a barrier, ...
-  unsigned mask;     // the lanes that its warp's barrier waits for
-  const char* site;  // of the barrier
+  unsigned mask;     // lanes that the barrier of the warp waits for
+  const char* site;  // source line of the barrier
 };
 struct Grid {
   dim3 block_index, block_size, size;
@@ -26,15 +26,15 @@ struct Grid {
 };
 
 extern "C" {
-extern Thread* fm_thread;                  // the one that runs
+extern Thread* fm_thread;                  // the running thread
 extern Grid fm_grid;
 extern uint64_t fm_slots[MOST_THREADS];    // one exchange slot per thread
-extern float fm_tiles[MOST_THREADS / WARP][3][1024];  // and tiles per warp, for tensor cores
+extern float fm_tiles[MOST_THREADS / WARP][3][1024];  // tiles of each warp, for tensor cores
 void fm_block_barrier(const char* site);
 void fm_warp_barrier(unsigned mask, const char* site);
 void* fm_shared(const void* key, size_t size, const char* name);
 void fm_fail(const char* site, const char* message);  // ends the launch
-// Runs body(argument) in every thread of every block; what went wrong, or null.
+// Runs body(argument) in every thread of every block. Returns an error message, or null.
 const char* fm_launch(void (*body)(void*), void* argument, const unsigned* dims, size_t dynamic_bytes, int order);
 }
 

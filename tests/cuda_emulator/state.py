@@ -1,4 +1,4 @@
-"""What tests set and read: thread order, memory limit, number of devices, and how much was asked of the device."""
+"""Settings and counters of the emulator, for tests: thread order, memory limit, number of devices, launches, copies."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import Counter
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-LOCK = threading.RLock()  # one kernel at a time
+LOCK = threading.RLock()  # one kernel runs at a time
 counts: Counter[str] = Counter()
-sources: dict[tuple[str, tuple[str, ...]], set[str]] = {}  # (code, options): names of kernels that were asked for
+sources: dict[tuple[str, tuple[str, ...]], set[str]] = {}  # (code, options) -> names of the kernels that were used
 settings = SimpleNamespace(
-    order=0,  # of threads: 0 ascending, 1 descending, more: a seed
+    order=0,  # order of threads: 0 ascending, 1 descending, larger: shuffled by this seed
     limit=2**33,  # bytes of device memory
-    free=None,  # bytes that it says are free; None for as many as are
+    free=None,  # bytes that the device reports as free; None for the true number
     n_devices=1,
-    available=True,  # what cupy.cuda.is_available() says
-    headers=True,  # whether there are CUDA's, without which no kernel of CuPy's own compiles
-    cublas=True,  # whether there is a cuBLAS library with a C interface
-    late="",  # which streams do what they are asked to as late as they may: "all", "null", or none
+    available=True,  # result of cupy.cuda.is_available()
+    headers=True,  # whether the CUDA headers exist, which kernels of CuPy itself need
+    cublas=True,  # whether a cuBLAS library with a C interface exists
+    late="",  # streams that run their operations as late as allowed: "all", "null", or "" for none
     compute_capability="90",
 )
 DEFAULTS = dict(vars(settings))
@@ -26,11 +26,11 @@ current = threading.local()  # .device, .stream
 
 
 class EmulatorError(RuntimeError):
-    """A kernel or a call does what a real device would not do, or not do right."""
+    """A kernel or a call is invalid: a real device would raise an error or compute a wrong result."""
 
 
 class CompileException(Exception):
-    """As cupy.cuda.compiler.CompileException."""
+    """Emulated cupy.cuda.compiler.CompileException."""
 
     def __init__(self, msg, source, name, options, backend="nvrtc"):
         super().__init__(msg)
@@ -51,7 +51,10 @@ def reset() -> None:
 
 @contextmanager
 def counting():
-    """A Counter, complete at the end: launches, products, host_to_device, synchronizations, allocations, ..."""
+    """Context manager: yields a Counter that is filled at its end.
+
+    It counts launches, products, host_to_device, synchronizations, allocations, ...
+    """
     before, found = counts.copy(), Counter()
     yield found
     found.update({name: n - before[name] for name, n in counts.items() if n > before[name]})

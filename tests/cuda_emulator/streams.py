@@ -1,8 +1,10 @@
-"""Streams and events. By default a stream does at once what it is asked to. Late streams, those that settings.late
-names, do it as late as they may: when somebody synchronises with them, or with another stream that waits for them.
+"""Emulated streams, events and CUDA graphs.
 
-    late = "all"     a copy takes what is in host memory by then, so a buffer that is filled again too early shows
-    late = "null"    other streams run ahead of the null stream, so a copy that does not wait for kernels shows
+By default, a stream runs an operation at once. Late streams, chosen by settings.late, run it as late as allowed: when
+the program synchronises with the stream, or with another stream that waits for it.
+
+    late = "all"     a copy reads host memory late, so that a buffer that is refilled too early shows
+    late = "null"    other streams run ahead of the null stream, so that a copy that does not wait for kernels shows
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from .state import LOCK, EmulatorError, counts, current, settings
 
 
 class Event:
-    """A place in the queue of the stream that recorded it."""
+    """Emulated cupy.cuda.Event: a position in the queue of the stream that recorded it."""
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
         self._stream, self._number = None, 0
@@ -38,7 +40,7 @@ class Event:
 
 
 class Graph:
-    """What a stream was asked to do between begin_capture and end_capture."""
+    """CUDA graph: the operations of a stream between begin_capture and end_capture."""
 
     def __init__(self, operations):
         self._operations = operations
@@ -54,7 +56,7 @@ class Graph:
 
 
 class Stream:
-    """As cupy.cuda.Stream. The null stream and the blocking ones wait for each other."""
+    """Emulated cupy.cuda.Stream. The null stream and blocking streams wait for each other."""
 
     null: ClassVar[Stream]
     _all: ClassVar[dict[int, Stream]] = {}
@@ -121,7 +123,7 @@ class Stream:
             raise EmulatorError(f"{what} while the stream is captured")
 
     def _ask(self, operation):
-        """Do `operation` when the stream comes to it."""
+        """Run `operation` when all earlier operations of the stream are done; while capturing, record it."""
         with LOCK:  # threads share the null stream
             if self._captured is not None:
                 self._captured.append(operation)
@@ -153,14 +155,14 @@ class Stream:
                 self._queue.popleft()()
 
     def _drain(self):
-        """Before something is done at once."""
+        """Run all pending operations, before an operation that runs at once."""
         self._refuse_capture("an operation that is no kernel launch or copy")
         for other in self._others():
             other._run_to(other._asked)
         self._run_to(self._asked)
 
 
-_capturing = threading.local()  # .streams, which this thread captures
+_capturing = threading.local()  # .streams: the streams that this thread captures
 Stream.null = Stream(null=True)
 
 
@@ -169,7 +171,7 @@ def is_anyone_capturing() -> bool:
 
 
 def refuse_capture(what: str) -> None:
-    """What a thread must not do while it captures a stream."""
+    """Raise an error if this thread captures a stream, in which `what` is not allowed."""
     for stream in getattr(_capturing, "streams", ()):
         stream._refuse_capture(what)
 
@@ -187,7 +189,7 @@ def is_busy() -> bool:
 
 
 def forget_all() -> None:
-    """No stream but an empty null stream."""
+    """Remove all streams, and empty the null stream."""
     Stream.null.__init__(null=True)
     vars(_capturing).clear()
     Stream._all.clear()

@@ -1,4 +1,4 @@
-"""A small made-up file of benchmark results."""
+"""Small made-up benchmark results."""
 
 from fastmlp.benchmarks.results import SCHEMA
 
@@ -33,7 +33,7 @@ def results(*members, **others):
 
 
 def example():
-    """One work ahead of its peers, one behind."""
+    """Results of two benchmark cases: in one, fastmlp is ahead of its competitors; in the other, it is behind."""
     return results(
         result(
             "won",

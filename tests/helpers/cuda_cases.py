@@ -1,4 +1,4 @@
-"""What tests of the CUDA backend share: where nets are trained, and the reference's way through a fit."""
+"""Helpers of the CUDA tests: forcing a net into one kernel family, and training the reference beside it."""
 
 import dataclasses
 import importlib
@@ -16,8 +16,9 @@ from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import settings_of
 
 DTYPES = ("float32", "float64")
-# Where a net can be: in a thread (populations of small nets), in a block's shared memory, in a block's share of global
-# memory where shared memory is too small, and in products and passes, layer by layer, all nets in step or one alone.
+# Where a net can be trained. "thread": one net per thread, in populations of small nets. "block": one net per block, in
+# shared memory. "workspace": one net per block, in global memory, if shared memory is too small. "batched": all nets of
+# a population together, by batched matrix products. "layers": a single net, layer by layer.
 PLACES = ("thread", "block", "workspace", "batched", "layers")
 
 OPTIMIZERS = {
@@ -42,7 +43,7 @@ HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 
 
 class Place:
-    """Nets are trained there while it is entered; `shapes` and `works` tell whether they were."""
+    """Patches the dispatch so that all nets are trained in one of PLACES, and counts the launches there."""
 
     def __init__(self, name, monkeypatch):
         self.name, self.shapes, self.layers, self.batched = name, [], 0, 0
@@ -51,7 +52,7 @@ class Place:
         monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.execution.dispatch, "BLOCK_UP_TO_STEP", 10**12)
         monkeypatch.setattr(fastmlp.execution.dispatch, "ALONE_FROM_STEP", 0 if name == "layers" else 10**12)
-        if name == "thread":  # every rule in both dtypes, though some would have too few registers
+        if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
             monkeypatch.setattr(_of_backend("population.launch"), "MOST_IN_THREAD", {4: 180, 8: 180})
         for module in map(_of_backend, ("single_net.small_net", "population.train")):
             if name == "workspace":
@@ -76,7 +77,7 @@ class Place:
         return trained
 
     def check(self):
-        """All training was there."""
+        """Assert that all training took place there."""
         shapes = [shape for name, shape in self.shapes if name == "train_nets"]
         found = {"blocks": bool(shapes), "batched": bool(self.batched), "layers": bool(self.layers)}
         wanted = self.name if self.name in found else "blocks"
@@ -88,7 +89,7 @@ class Place:
 
 
 def sizes_moved(cuda, monkeypatch):
-    """How many numbers every array had that was taken to the device."""
+    """Return a list to which the size of every array that is copied to the device is appended."""
     found, asarray = [], cuda.asarray
 
     def counted(array, *rest, **names):
@@ -104,7 +105,7 @@ def _of_backend(name):
 
 
 class Layered(ReferenceMLP):
-    """With factors (n_layers, 2) on the gradients of weights and biases."""
+    """ReferenceMLP with factors, (n_layers, 2), on the gradients of the weights and biases of each layer."""
 
     factors = None
 
@@ -117,7 +118,7 @@ class Layered(ReferenceMLP):
 
 
 def reference_of(network, params, l2=None, kind=ReferenceMLP):
-    """The reference of a net, at these parameters."""
+    """Return the reference for a network, with the given parameters."""
     names = [ACTIVATIONS[code].name for code in network.activation_codes]
     return kind(
         network.layer_sizes, names, network.loss_row.name, params, network.l2 if l2 is None else l2,
@@ -126,7 +127,7 @@ def reference_of(network, params, l2=None, kind=ReferenceMLP):
 
 
 class Recorded(ReferenceMLP):
-    """Keeps its parameters from before each step, and after the last."""
+    """ReferenceMLP that records its parameters before each step in `path`."""
 
     def loss_and_gradient(self, X, y, weight=None, masks=None):
         self.path.append(self.params.copy())
@@ -138,7 +139,7 @@ class Recorded(ReferenceMLP):
 
 
 def follow(reference, X, y, optimizer, **settings):
-    """Train the reference with one of fastmlp's optimisers; the losses of its epochs."""
+    """Train the reference with the settings of a fastmlp optimiser, and return the loss of each epoch."""
     values = {name: value for name, value in settings_of(optimizer).items() if name not in ("by_fan_in", "bias_input")}
     return reference_optimizers.train(reference, X, y, type(optimizer).__name__, values, **settings)
 
@@ -146,7 +147,11 @@ def follow(reference, X, y, optimizer, **settings):
 def follow_sgd(
     reference, X, y, learning_rate, *, epochs, batch_size=None, seed=0, shuffle=False, rates=(), weight=None
 ):
-    """Gradient descent with the orders and the dropout masks of this seed; the losses of the epochs."""
+    """Train the reference by gradient descent, and return the loss of each epoch.
+
+    seed : seed of the shuffled orders and of the dropout masks
+    rates : dropout rate of each hidden layer
+    """
     n, step, losses = len(X), 0, []
     size = n if batch_size is None else batch_size
     for epoch in range(epochs):
@@ -174,10 +179,13 @@ def masks_of(sizes, rates, rows, seed, step):
 
 
 def fit_seed(seed, fits=0):
-    """The seed of the shuffles and masks of a net's fit."""
+    """Return the seed of the shuffles and dropout masks of one fit.
+
+    fits : number of earlier fits of the net
+    """
     return seeded_draws.fit_seed(seed, fits)
 
 
 def own(optimizer, **values):
-    """The optimiser with settings of its own."""
+    """Return a copy of the optimiser with some settings replaced."""
     return dataclasses.replace(optimizer, **values)

@@ -1,4 +1,4 @@
-"""Populations of the CUDA tests."""
+"""XOR samples and small populations for the CUDA tests."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""What the CUDA backend would have compiled, as text, for rows of the tables: one function for each kind of kernel.
+"""CUDA sources that the backend generates for rows of the tables: one function for each kind of kernel.
 
-Nothing is compiled or run, so that any NVRTC can have a go at the texts. Within cuda_emulator.installed(), since some
-kinds take device arrays.
+Nothing is compiled or run here, so that the sources can be compiled by any NVRTC. The functions must be called inside
+cuda_emulator.installed(), since some of them take device arrays.
 """
 
 from contextlib import ExitStack, contextmanager
@@ -23,12 +23,12 @@ N_CASES = max(len(RULES), len(LOSSES), -(-len(HIDDEN) // 2))
 
 
 def switches(i):
-    """On or off; every pair of switches is in all four states in some case."""
+    """Return the switches of case i. Over all cases, every pair of switches takes all four combinations of values."""
     return {name: bool(bin(i & (k + 1)).count("1") % 2) for k, name in enumerate(SWITCHES)}
 
 
 def net_of(i, sizes, drops):
-    """(net, metric, dtype) of case i."""
+    """Return (net, metric, dtype) of case i."""
     loss = LOSSES[i % len(LOSSES)]
     outputs = loss.outputs or [row.name for row in ACTIVATIONS if row.name != "softmax"]
     hidden = [HIDDEN[(2 * i + k) % len(HIDDEN)] for k in range(2)]
@@ -40,7 +40,7 @@ def net_of(i, sizes, drops):
 
 @contextmanager
 def recording():
-    """Within, texts that the backend has compiled are only appended to the list that this gives."""
+    """Context manager: yields a list to which sources are appended instead of being compiled."""
     from fastmlp.kernels.cuda.population import batched, launch
     from fastmlp.kernels.cuda.single_net import layerwise
 
@@ -70,7 +70,7 @@ def small_nets(i, sizes, n_nets, limit):
 
 
 def in_threads(i):
-    """Unless a thread's registers do not hold them, which is for Shape.choose to say."""
+    """Small nets, one per thread, unless Shape.choose finds that they do not fit in the registers of a thread."""
     small_nets(i, (2, 2, 2), 1000, 0)
 
 
@@ -119,7 +119,7 @@ def evaluation(i):
     compile_evaluation(architecture, Shape.choose(architecture, 0, 24, 1, 10**6), i % 2 == 0, i % 4 < 3)
 
 
-KINDS = {  # what makes the source of a case, and the kernels in it
+KINDS = {  # function that generates the source of a case -> names of the kernels in the source
     in_threads: {"train_nets"},
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},

@@ -1,7 +1,7 @@
-"""Compiles the kernels of one dtype that most tests need: `python tests/helpers/first_kernels.py float32`.
+"""Compile the kernels of one dtype that most tests need: `python tests/helpers/first_kernels.py float32`.
 
-Before a run of all tests a process per dtype does this (conftest.py): kernels of one dtype share most of their helpers,
-and processes that need the same kernel at the same time would wait for one another.
+Before all tests, conftest.py runs one such process per dtype. Kernels of one dtype share most of their helpers, and
+processes that need the same kernel at the same time would wait for each other.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Pictures compared with stored ones, so that no version of matplotlib and no font makes a difference.
+"""Comparison of plots with stored baselines, independent of the Matplotlib version and the installed fonts.
 
-What differs between versions is text, whose size moves everything that a layout arranges, and the shades at edges. So a
-picture is drawn into Axes at a fixed place, all of its text and its keys are hidden (what they say is tested as text),
-and the pixels are averaged over blocks of 5 x 5: a baseline is 96 x 72 pixels, a few kB. To accept a changed picture,
-look at it, delete its baseline and run the tests with FASTMLP_WRITE_BASELINES=1.
+Versions differ in text, whose size moves everything in an automatic layout, and in the anti-aliasing of edges.
+Therefore a plot is drawn into Axes at a fixed position, its text and legends are hidden (their content is tested as
+text), and pixels are averaged over blocks of 5 x 5. A baseline has 96 x 72 pixels and takes a few kB. To accept a
+changed plot, look at it, delete its baseline and run the tests with FASTMLP_WRITE_BASELINES=1.
 """
 
 import os
@@ -15,22 +15,22 @@ import fastmlp
 
 FOLDER = Path(__file__).parents[1] / "baselines"
 BLOCK, WIDTH, HEIGHT = 5, 480, 360
-# Of 255: the mean difference, the share of pixels that may be FAR off. Between matplotlib 3.8 and 3.11 they are at most
-# 0.33 and 0.26 %.
+# Largest mean difference, of 255; largest fraction of pixels that may differ by more than FAR. Between Matplotlib 3.8
+# and 3.11, they are at most 0.33 and 0.26 %.
 MEAN_OFF, MOST_OFF, FAR = 0.8, 0.004, 40
 XOR, TARGETS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 1, 0])
-SOLVED = 8.0 * np.array([1, 1, 1, 1, -0.5, -1.5, 1, -1, -0.5])  # a unit for "or", a unit for "and"
+SOLVED = 8.0 * np.array([1, 1, 1, 1, -0.5, -1.5, 1, -1, -0.5])  # one hidden unit computes "or", the other "and"
 
 
 def xor_net(params=SOLVED):
-    """A 2-2-1 net that computes XOR without having been trained."""
+    """Return a 2-2-1 net that computes XOR, with parameters that are set and not trained."""
     net = fastmlp.MLP((2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
     net.params = params
     return net
 
 
 def stage():
-    """A new figure's Axes at a fixed place."""
+    """Return Axes at a fixed position in a new figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100)
@@ -38,7 +38,7 @@ def stage():
 
 
 def pixels(figure):
-    """(72, 96, 3) block means of the figure without its text."""
+    """Return the block means, (72, 96, 3), of a figure without its text."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.legend import Legend
     from matplotlib.text import Text
@@ -53,7 +53,7 @@ def pixels(figure):
 
 
 def differences(image, baseline):
-    """(mean difference, share of pixels that are far off)."""
+    """Return (mean difference, fraction of pixels that differ by more than FAR)."""
     off = np.abs(image - baseline)
     return float(off.mean()), float((off.max(axis=2) > FAR).mean())
 

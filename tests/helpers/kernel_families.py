@@ -1,4 +1,4 @@
-"""The kernel families of a processor, for tests that every one of them must pass."""
+"""CPU kernel families of single nets, for tests that run on each of them."""
 
 import fastmlp.execution.dispatch
 
@@ -6,7 +6,10 @@ FAMILIES = ("batch_simd_4", "batch_simd_16", "batch_simd_data_parallel", "layerw
 
 
 def use(family, monkeypatch):
-    """Every net from here on trains in this family, whatever its size; replicas on their two threads."""
+    """Make every net train in this family from now on, whatever its size.
+
+    layerwise_data_parallel runs on two threads.
+    """
     evaluation = {"layerwise_data_parallel": "layerwise", "batch_simd_data_parallel": "batch_simd_16"}.get(
         family, family
     )

@@ -1,4 +1,4 @@
-"""Nets beside their float64 references, for every loss and output activation, and the comparison of gradients."""
+"""Nets and their float64 references for every loss and output activation, and the comparison of their gradients."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Matrices in panels, as kernels/cpu/gemm/gemm.py describes them."""
+"""Packing of matrices into panels in plain NumPy, in the layout that kernels/cpu/gemm/gemm.py describes."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from fastmlp.kernels.cpu.workspace import K_BLOCK, VECTOR_BYTES
 
 
 def panels_of(b):
-    """B (k, n) in panels, flat, as product.py describes it."""
+    """Return the matrix b, (k, n), packed into panels, as a flat array."""
     k, n = b.shape
     width = 2 * VECTOR_BYTES // b.itemsize
     wide = np.zeros((k, -(-n // width) * width), b.dtype)

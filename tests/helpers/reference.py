@@ -1,7 +1,7 @@
-"""The whole MLP in float64 NumPy, written for the eye: what every fast path is compared with.
+"""Reference implementation: a whole MLP in float64 NumPy, written for clarity. Every kernel family is compared with it.
 
-Formulas are written here a second time on purpose, straight from their definitions, so that a mistake in the tables of
-kernels/ cannot hide in a test that reads the same tables.
+Formulas are written a second time on purpose, directly from their definitions: a test that read the tables of kernels/
+could not find a mistake in them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ DERIVATIVES = {  # with respect to z, written in z
 
 
 def loss_per_sample(loss, z, a, y, huber_delta=1.0):
-    """(n_samples,) from logits z and outputs a."""
+    """Return the loss of each sample, (n_samples,).
+
+    z, a, y : (n_samples, n_outputs), logits, outputs and targets
+    """
     r = a - y
     if loss == "squared_error":
         return np.mean(r**2, axis=1)
@@ -70,7 +73,7 @@ def loss_per_sample(loss, z, a, y, huber_delta=1.0):
 
 
 def output_delta(loss, output, z, a, y, huber_delta=1.0):
-    """d loss_per_sample / d z, (n_samples, n_outputs)"""
+    """Return the derivative of loss_per_sample with respect to the logits z, (n_samples, n_outputs)."""
     k = y.shape[1]
     if loss == "softmax_cross_entropy":
         return a * y.sum(axis=1, keepdims=True) - y
@@ -89,7 +92,12 @@ def output_delta(loss, output, z, a, y, huber_delta=1.0):
 
 
 class ReferenceMLP:
-    """activations: one name per layer, the output's last. params: flat float64, per layer W row by row, then b."""
+    """Multilayer perceptron in float64.
+
+    activations : one name per layer, that of the output last
+    params : flat vector; for each layer W (fan_in, fan_out) row by row, then b
+    l2 : factor of the penalty l2 / 2 sum W**2
+    """
 
     def __init__(self, layer_sizes, activations, loss, params, l2=0.0, huber_delta=1.0):
         self.sizes, self.activations, self.loss = layer_sizes, activations, loss
@@ -97,7 +105,7 @@ class ReferenceMLP:
         self.params = np.array(params, np.float64)
 
     def layers(self, flat):
-        """[(W, b), ...] views into a flat vector."""
+        """Return [(W, b), ...] as views into a flat vector."""
         views, start = [], 0
         for fan_in, fan_out in zip(self.sizes[:-1], self.sizes[1:], strict=True):
             W = flat[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
@@ -107,7 +115,10 @@ class ReferenceMLP:
         return views
 
     def forward(self, X, masks=None):
-        """([z of each layer], [X, a of each layer]); masks: one factor array per hidden layer, for dropout."""
+        """Return ([z of each layer], [X, then a of each layer]).
+
+        masks : dropout, one array of factors (n_samples, fan_out) per hidden layer
+        """
         zs, outputs = [], [np.asarray(X, np.float64)]
         for k, ((W, b), name) in enumerate(zip(self.layers(self.params), self.activations, strict=True)):
             zs.append(outputs[-1] @ W + b)
@@ -119,7 +130,10 @@ class ReferenceMLP:
         return self.forward(X)[1][-1]
 
     def loss_and_gradient(self, X, y, weight=None, masks=None):
-        """Mean over samples (weights of mean 1 multiply), plus l2 / 2 sum W**2, and the flat gradient."""
+        """Return (loss, flat gradient): the mean over the samples plus l2 / 2 sum W**2.
+
+        weight : (n_samples,), factors on the losses of the samples, with mean 1
+        """
         y = np.asarray(y, np.float64)
         n = len(y)
         w = np.ones(n) if weight is None else np.asarray(weight, np.float64)

@@ -1,8 +1,8 @@
-"""Every optimiser in float64 NumPy, from the papers, one parameter vector and one step at a time.
+"""Reference optimisers in float64 NumPy, written from the papers, for one parameter vector and one step at a time.
 
-A rule is a function (p, g, state, error, lr, **settings) -> new p. `state` is a dictionary that starts empty, `error`
-the objective at p, penalty included, `lr` the learning rate with the schedule's factor. `train` walks a ReferenceMLP
-through a fit.
+An update rule is a function (p, g, state, error, lr, **settings) -> new p. `state` is a dictionary that is empty at the
+first step, `error` is the objective at p including the penalty, and `lr` is the learning rate times the factor of the
+schedule. `train` runs a fit of a ReferenceMLP.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ def adagrad(p, g, state, error, lr, epsilon=1e-10):
 
 
 def quickprop(p, g, state, error, lr, growth=1.75):
-    """Fahlman 1988, as in the Lisp program he published with it (UPDATE-WEIGHTS, without its weight decay), but that a
-    slope that is 0 twice ends the steps, which would grow for ever there."""
+    """Fahlman 1988, as in the Lisp program he published with it (UPDATE-WEIGHTS, without its weight decay).
+
+    There is one difference: a slope that is 0 twice ends the steps. In Fahlman's program they would grow forever.
+    """
     steps, slopes = state.get("step", np.zeros_like(p)), state.get("g", np.zeros_like(p))
     shrink = growth / (1 + growth)
     moved = np.zeros_like(p)
@@ -91,7 +93,7 @@ RULES = {
     "Rprop": rprop,
 }
 
-EXAMPLES = {  # for each rule of the kernels, the optimiser it belongs to and settings to try it with
+EXAMPLES = {  # update rule of the kernels -> (optimiser, settings to test it with)
     "sgd": ("SGD", {}),
     "momentum": ("SGD", {"momentum": 0.7}),
     "nesterov": ("SGD", {"momentum": 0.7, "nesterov": True}),
@@ -104,10 +106,11 @@ EXAMPLES = {  # for each rule of the kernels, the optimiser it belongs to and se
 
 
 def train(net, X, y, name, settings, *, epochs, batch_size=None, factors=None, weight=None):
-    """Move net.params through a fit without shuffling; returns the mean loss of each epoch, without penalty.
+    """Train net.params without shuffling, and return the mean loss of each epoch, without the penalty.
 
-    settings : the optimiser's, all that differ from its defaults, and learning_rate, weight_decay, clip_norm
-    factors : (steps, n_steps) -> (n,), the schedule
+    name : name of the optimiser in RULES
+    settings : settings of the optimiser that differ from the defaults; learning_rate, weight_decay, clip_norm
+    factors : schedule, a function (steps, n_steps) -> factors on the learning rate, (n,)
     """
     settings = dict(settings)
     lr, decay = settings.pop("learning_rate"), settings.pop("weight_decay", 0.0)
@@ -131,7 +134,7 @@ def train(net, X, y, name, settings, *, epochs, batch_size=None, factors=None, w
             rate = lr if factors is None else lr * factors(np.array([t]), n_steps)[0]
             shrunk = net.params - rate * decay * is_weight * net.params
             if name == "Rprop":
-                rate = lr  # only its first step size: a schedule has no say in it
+                rate = lr  # the learning rate is only Rprop's first step size, which a schedule does not change
             net.params = RULES[name](shrunk, g, state, objective, rate, **settings)
             t += 1
         losses.append(sums / len(X))

@@ -1,4 +1,4 @@
-"""Philox in Python's whole numbers, and what is drawn from it: the order of an epoch, the units that a step drops."""
+"""Reference of the random numbers: Philox in Python integers, shuffled orders of epochs, and dropout masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ SHUFFLE, DROPOUT = 1, 2
 
 
 def philox(counter, seed):
-    """Four 32-bit words. Salmon et al. 2011, section 3.3 and table 2."""
+    """Return four 32-bit words. Salmon et al. 2011, section 3.3 and table 2.
+
+    counter : four 32-bit words
+    seed : 64-bit key
+    """
     (c0, c1, c2, c3), k0, k1 = counter, seed % 2**32, seed // 2**32
     for _ in range(10):
         high0, low0 = divmod(0xD2511F53 * c0, 2**32)
@@ -19,7 +23,10 @@ def philox(counter, seed):
 
 
 def epoch_order(n, seed, epoch):
-    """Fisher and Yates's shuffle: sample i changes places with one at or after it, chosen by the epoch's i-th word."""
+    """Return the order of the samples in an epoch, by the shuffle of Fisher and Yates.
+
+    Sample i is swapped with a sample at i or after i, chosen by the i-th word of the epoch.
+    """
     order = list(range(n))
     for i in range(n):
         word = philox((i // 4 * 4, epoch, SHUFFLE, 0), seed)[i % 4]
@@ -29,6 +36,9 @@ def epoch_order(n, seed, epoch):
 
 
 def dropout_mask(rows, width, rate, seed, step, layer):
-    """(rows, width): 0 where a unit is dropped, else 1 / (1 - rate). Four elements share a counter, row by row."""
+    """Return the mask (rows, width): 0 for a dropped unit, else 1 / (1 - rate).
+
+    Each group of four consecutive elements, row by row, uses the four words of one counter.
+    """
     words = [philox((e // 4, step, DROPOUT, layer), seed)[e % 4] for e in range(rows * width)]
     return np.where(np.array(words) < rate * 2**32, 0.0, 1 / (1 - rate)).reshape(rows, width)

@@ -1,7 +1,7 @@
-"""Nets that are stuck on purpose, each in one way, and healthy ones: what the verdicts are validated on.
+"""Nets that validate the diagnosis: healthy nets, and nets that are made to fail in one known way.
 
-A case makes one net from a seed. CASES lists them by the verdict they should get; the `cure` of a case follows the
-remedy and trains again.
+A case makes one net from a seed. CASES lists the cases with the verdict that their nets should get. The `cure` of a
+case makes the net that follows the remedy.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from fastmlp.commands.stuck_demo import BUGS, CURED, ONE_HOT, trained
 
 
 class Trained(NamedTuple):
-    """What diagnose gets."""
+    """Arguments of diagnose."""
 
     net: Any
     X: np.ndarray
     y: np.ndarray
     history: Any = None
-    options: dict = {}  # noqa: RUF012, never written to
+    options: dict = {}  # noqa: RUF012, never modified
 
 
 class Case(NamedTuple):
@@ -34,14 +34,19 @@ class Case(NamedTuple):
     title: str
     make: Callable[[int], Trained]
     cure: Callable[[int], Trained] | None = None
-    also: tuple[str, ...] = ()  # verdicts that are as right
+    also: tuple[str, ...] = ()  # other verdicts that are correct too
 
 
 FIT = ("early_stopping", "validation_data", "schedule")
 
 
 def train(X, y, hidden=(16,), epochs=300, optimizer=None, held_out=None, batch_size=None, changed=None, **settings):
-    """A net of the usual kind for these targets, trained; `changed(net)` may spoil its first weights."""
+    """Train a net with the usual loss and outputs for these targets.
+
+    held_out : held-out samples for the diagnosis
+    changed : function that changes the initial parameters of the net
+    settings : settings of the net, or of its fit (FIT)
+    """
     n_classes = len(np.unique(y))
     if "loss" not in settings and y.dtype.kind in "ib":
         settings["loss"] = "binary_cross_entropy" if n_classes == 2 else "softmax_cross_entropy"
@@ -59,10 +64,12 @@ def train(X, y, hidden=(16,), epochs=300, optimizer=None, held_out=None, batch_s
 
 
 def of(source, *, n_held_out=0, stopped=False, recorded=False, **settings):
-    """A maker: the net that `train` makes on source(seed), with another such set held out if asked for.
+    """Return a function seed -> Trained that trains a net on source(seed).
 
-    stopped : the patience of early stopping on that set
-    recorded : whether the fit measures its validation loss on that set
+    n_held_out : number of held-out samples for the diagnosis, from source(seed + 1000); 0 for none
+    stopped : patience of early stopping on the held-out samples; False for no early stopping
+    recorded : whether the fit records the validation loss on the held-out samples
+    settings : further arguments of `train`
     """
 
     def make(seed):
@@ -83,7 +90,7 @@ def without_history(make):
 
 
 def records_only(make):
-    """With the validation records of the history, but no validation data."""
+    """Return a maker of nets whose history has validation records, but whose diagnosis gets no validation data."""
     return lambda seed: make(seed)._replace(options={})
 
 
@@ -104,7 +111,7 @@ def shuffled(source):
 
 
 def coded(code, source=data.moons):
-    """With code(y), as numbers, for targets."""
+    """Return a source with targets code(y), as floating-point numbers."""
 
     def draw(seed):
         X, y = source(seed)
@@ -114,7 +121,7 @@ def coded(code, source=data.moons):
 
 
 def scaled(factor=1.0, shift=0.0):
-    """Standardised inputs, then factor and shift."""
+    """Return a source of moons with standardised inputs, times factor, plus shift."""
 
     def draw(seed):
         X, y = data.moons(seed)
@@ -136,7 +143,7 @@ def six_bits(seed):
 
 
 def table(seed, n=800):
-    """Many rows, ten inputs, noise of the size of the signal, such as ratings of wines."""
+    """Regression with many samples of ten inputs, and noise as large as the signal, such as ratings of wines."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 10))
     y = np.sin(X[:, 0] * 1.5) + 0.5 * X[:, 1] * X[:, 2] + 0.4 * X[:, 3]
@@ -257,7 +264,7 @@ DATA = [
     Case("unscaled_inputs", "inputs of thousandths", of(scaled(1e-3), epochs=150), cure=of(scaled(), epochs=150)),
 ]  # fmt: skip
 
-# ---- the first weights
+# ---- the initial parameters
 
 
 def all_one_half(net):
@@ -307,7 +314,7 @@ WEIGHTS = [
 
 # ---- the training
 
-STUCK_STARTS = (0, 1, 5, 9, 16, 21, 24, 29)  # random states from which a 2-2-1 net ends between the patterns of XOR
+STUCK_STARTS = (0, 1, 5, 9, 16, 21, 24, 29)  # random states from which a 2-2-1 net ends in a local minimum of XOR
 
 
 def stuck_xor(seed):
@@ -317,8 +324,9 @@ def stuck_xor(seed):
 
 
 def stuck_relu(optimizer, epochs, hidden=(2,)):
-    """ReLU nets for XOR from the seed-th of the random states from which this training ends in a local minimum where
-    some of the patterns share an output.
+    """Return a maker of ReLU nets for XOR that end in a local minimum, where some samples have the same output.
+
+    The net has the first random state from 1000 seed on with which this training ends there.
     """
 
     def make(seed):
@@ -331,7 +339,7 @@ def stuck_relu(optimizer, epochs, hidden=(2,)):
 
 
 def another_start(optimizer, epochs, hidden=(2,), hidden_activation="relu"):
-    """The best of 20 nets from other random states."""
+    """Return a maker of the best of 20 nets with other initial parameters."""
 
     def make(seed):
         pop = Population(
@@ -396,12 +404,12 @@ TRAINING = [
          cure=of(data.blobs, hidden=(8, 8), epochs=200, optimizer="rprop")),
 ]  # fmt: skip
 
-# ---- the bugs of the founding question, in a net written by hand
+# ---- the bugs of commands/stuck_demo.py, in a hand-written net
 
 
 def hand_written(bug, seed):
     net, losses = trained(bug, seed)
-    if bug.name == "double sigmoid":  # only its outputs tell
+    if bug.name == "double sigmoid":  # the bug is in the forward pass, which the weights do not show
         return Trained(net.predict, data.XOR_X, ONE_HOT, losses)
     options = {"activations": ["sigmoid"] * len(net.W), "loss": "squared_error"}
     return Trained(net.as_arrays(), data.XOR_X, ONE_HOT, losses, options)

@@ -1,4 +1,4 @@
-"""Small data sets made by formulas, (X, y) from a seed: what tests of learning and of diagnosis train on."""
+"""Small synthetic data sets for tests of training and diagnosis: functions that return (X, y) for a seed."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ XOR_Y = np.array([0, 1, 1, 0])
 
 
 def blobs(seed, n=150, n_features=4, n_classes=3, spread=1.0):
-    """Classes as clouds around centres, such as iris."""
+    """Classes as Gaussian clouds around random centres, similar to iris."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(n_classes, n_features)) * 2.0
     y = rng.permutation(np.arange(n) % n_classes)
@@ -15,7 +15,7 @@ def blobs(seed, n=150, n_features=4, n_classes=3, spread=1.0):
 
 
 def moons(seed, n=200, noise=0.15):
-    """Two half circles that reach into each other."""
+    """Two interleaved half circles, one per class."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     angle = rng.random(n) * np.pi
@@ -26,7 +26,7 @@ def moons(seed, n=200, noise=0.15):
 
 
 def friedman(seed, n=300, noise=0.1):
-    """Friedman 1991's first function of 5 uniform inputs, standardised."""
+    """Regression: the first function of Friedman 1991 with 5 uniform inputs, standardised."""
     rng = np.random.default_rng(seed)
     X = rng.random((n, 5))
     y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4]
@@ -35,7 +35,7 @@ def friedman(seed, n=300, noise=0.1):
 
 
 def overlapping(seed, n=400, n_features=10):
-    """Two classes that no model can tell apart without errors, such as medical records: logistic in three inputs."""
+    """Two classes that no classifier separates without errors, such as medical records; logistic in three inputs."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, n_features))
     score = 1.5 * X[:, 0] - X[:, 1] + 0.8 * X[:, 2]
@@ -43,7 +43,7 @@ def overlapping(seed, n=400, n_features=10):
 
 
 def rare(seed, n=600):
-    """One sample of twelve is positive."""
+    """Two classes; one sample in twelve is positive."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 6))
     score = X[:, 0] + 0.7 * X[:, 1] + 0.5 * rng.normal(size=n)
@@ -51,7 +51,7 @@ def rare(seed, n=600):
 
 
 def rings(seed, n=200):
-    """One class inside the other."""
+    """Two concentric rings, one per class."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     radius, angle = 0.6 + 0.9 * y + 0.12 * rng.normal(size=n), rng.random(n) * 2 * np.pi
@@ -59,6 +59,6 @@ def rings(seed, n=200):
 
 
 def parity(n_bits=6):
-    """All patterns of +-1 and whether the number of ones is odd."""
+    """All samples of n_bits inputs that are 1 or -1; the target is whether the number of ones is odd."""
     bits = (np.arange(2**n_bits)[:, None] >> np.arange(n_bits)) & 1
     return bits * 2.0 - 1.0, bits.sum(axis=1) % 2

@@ -1,7 +1,7 @@
-"""The validation of the verdicts as text: `python tests/helpers/validation.py` prints what stands in docs/diagnosis.md,
-with `--write` it writes it there.
+"""Validation of the diagnosis: `python tests/helpers/validation.py` prints the tables of docs/diagnosis.md.
 
-Needs only what the tests need; run it from a checkout.
+With `--write`, it updates the tables in docs/diagnosis.md. It needs a checkout, and no packages besides those of the
+tests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stuck_nets import CASES, Case, Trained  # noqa: E402
 from fastmlp import diagnose  # noqa: E402
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS  # noqa: E402
 
-SEEDS = range(200, 204)  # none of those that the scores were tuned on
+SEEDS = range(200, 204)  # not used when the confidence rules were tuned
 DOCS = Path(__file__).parents[2] / "docs" / "diagnosis.md"
 MARKS = "<!-- {0} -->\n", "<!-- end of {0} -->"
 
@@ -30,7 +30,7 @@ def verdict_of(found: Trained) -> Any:
 
 
 def results() -> Iterator[tuple[Case, int, Any]]:
-    """(case, seed, Diagnosis) of every case and seed."""
+    """Yield (case, seed, Diagnosis) for every case and seed."""
     for case in CASES:
         for seed in SEEDS:
             yield case, seed, verdict_of(case.make(seed))
@@ -43,12 +43,12 @@ def verdict_table() -> str:
 
 
 def confusion(found: list[tuple[Case, int, Any]]) -> Counter:
-    """{(verdict it should get, verdict it got): nets}"""
+    """Return {(expected verdict, verdict): number of nets}."""
     return Counter((case.verdict, diagnosis.verdict) for case, _, diagnosis in found)
 
 
 def matrix_table(counts: Counter) -> str:
-    """One line per verdict that has cases: how many nets, how many got it, and what the others got."""
+    """Return a table with a line per expected verdict: number of nets, how many got it, and verdicts of the others."""
     lines = ["| made to be | nets | named so | the others |", "|---|---|---|---|"]
     for name in NAMES:
         row = {got: n for (wanted, got), n in counts.items() if wanted == name}
@@ -61,7 +61,7 @@ def matrix_table(counts: Counter) -> str:
 
 
 def sureness(found: list[tuple[Case, int, Any]]) -> str:
-    """A sentence: how often right and wrong verdicts say that they are not sure."""
+    """Return a sentence on how many of the right and of the wrong verdicts have a low confidence."""
     counts = Counter(
         (diagnosis.verdict in (case.verdict, *case.also), diagnosis.is_sure) for case, _, diagnosis in found
     )
@@ -73,7 +73,7 @@ def sureness(found: list[tuple[Case, int, Any]]) -> str:
 
 
 def cures() -> Iterator[tuple[Case, int, Any, Any]]:
-    """(case, seed, Diagnosis before, Diagnosis after) of every case whose remedy can be followed, and every seed."""
+    """Yield (case, seed, Diagnosis before, Diagnosis after the remedy) for every case with a cure and every seed."""
     for case in CASES:
         if case.cure is not None:
             for seed in SEEDS:
@@ -81,8 +81,10 @@ def cures() -> Iterator[tuple[Case, int, Any, Any]]:
 
 
 def helped(case: Case, before: Any, after: Any) -> bool:
-    """Whether a cured net is well, or has learned much more than the stuck one; of an over-fitted one, whether its
-    validation loss is lower.
+    """Return whether a remedy helped.
+
+    It helped if the new verdict is healthy, or if the net explains much more than before. Against over-fitting, it
+    helped if the validation loss is lower.
     """
     facts = [{name: float(d.evidence.get(name, "nan")) for name in ("explained", "validation loss")}
              for d in (before, after)]  # fmt: skip
@@ -93,7 +95,7 @@ def helped(case: Case, before: Any, after: Any) -> bool:
 
 
 def cure_table(found: list[tuple[Case, int, Any, Any]]) -> str:
-    """One line per verdict: of how many nets the remedy was followed, and how many that helped."""
+    """Return a table with a line per verdict: number of nets whose remedy was followed, and how many it helped."""
     lines = ["| verdict | nets | helped |", "|---|---|---|"]
     outcomes: dict[str, list[bool]] = {}
     for case, _, before, after in found:
@@ -104,7 +106,7 @@ def cure_table(found: list[tuple[Case, int, Any, Any]]) -> str:
 
 
 def part(text: str, name: str) -> str:
-    """What stands between the marks of this name."""
+    """Return the text between the marks with this name."""
     start, end = (mark.format(name) for mark in MARKS)
     return text.split(start)[1].split(end)[0]
 
@@ -115,7 +117,7 @@ def with_part(text: str, name: str, content: str) -> str:
 
 
 def counts_of(table: str) -> Counter:
-    """The counts that a matrix table shows."""
+    """Return the counts that a table of matrix_table shows."""
     counts: Counter = Counter()
     for line in table.splitlines()[2:-1]:
         wanted, total, right, others = (cell.strip() for cell in line.strip("|").split("|"))

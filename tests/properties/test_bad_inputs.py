@@ -1,4 +1,4 @@
-"""Mistakes of every kind at the plain API: each is a ValueError whose sentence names the culprit."""
+"""Invalid arguments of MLP and its methods: each raises a ValueError that names the argument at fault."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ BAD_FITS = [
 
 @pytest.mark.parametrize("settings, message", BAD_FITS, ids=[str(list(row[0])) + row[1] for row in BAD_FITS])
 def test_bad_fit(settings, message):
-    """Refused before anything is trained."""
+    """An invalid fit raises its error before the parameters change."""
     net = regressor()
     before = net.params.copy()
     with pytest.raises(ValueError, match=message):

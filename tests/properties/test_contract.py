@@ -1,4 +1,4 @@
-"""The device contract: every backend is a module with these functions, argument by argument."""
+"""Device contract: every backend is a module with the same functions and the same arguments."""
 
 import importlib
 import inspect
@@ -45,7 +45,7 @@ FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).par
 
 @pytest.fixture(params=FOLDERS)
 def backend_module(request):
-    """The backend of each device, where it can be imported."""
+    """Return the backend of each device that is available."""
     if request.param != "cpu":
         request.getfixturevalue("cuda")
     return backend_of(request.param)
@@ -66,7 +66,7 @@ def test_signature_on_the_host(name):
 
 
 def test_nothing_else_is_public(backend_module):
-    """What a plan could come to use is in the contract."""
+    """A backend has no public function outside of the contract, which a plan could come to depend on."""
     module = backend_module
     public = {
         name
@@ -77,7 +77,7 @@ def test_nothing_else_is_public(backend_module):
 
 
 def test_team(backend_module):
-    """A context that knows its size and runs something on every rank."""
+    """A thread team is a context manager that knows its size and runs a kernel on every thread."""
     team_class = backend_module.ThreadTeam
     with team_class(1) as team:
         assert team.n_ranks == 1

@@ -1,4 +1,4 @@
-"""Fits whose loss does not stay finite: what the net ends with, and what is said."""
+"""Fits whose loss becomes infinite or NaN: the final parameters of the net, and the warnings."""
 
 import warnings
 from contextlib import nullcontext
@@ -69,7 +69,7 @@ def test_divergence_with_early_stopping_restores_the_best():
 
 @pytest.mark.parametrize("rate, is_sound", [(0.1, True), (1e200, False)])
 def test_an_interruption_that_arrives_in_a_kernel(rate, is_sound, monkeypatch):
-    """Python is told of it when the kernel is done: what that has reached is kept, if its loss is finite."""
+    """Python sees the interrupt when the kernel returns: its parameters are kept if the loss is finite."""
     train, reached = backend.train, []
 
     def interrupted(*arguments):

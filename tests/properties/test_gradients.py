@@ -1,4 +1,4 @@
-"""Every activation, loss, dtype and kernel family against the float64 reference and against central differences."""
+"""Gradients of every activation, loss, dtype and kernel family against the reference and central differences."""
 
 import itertools
 
@@ -15,7 +15,7 @@ DTYPES = ("float32", "float64")
 
 @pytest.fixture(params=kernel_families.FAMILIES)
 def family(request, monkeypatch):
-    """Every net of the test runs in this kernel family, whatever its size."""
+    """Kernel family that all nets of the test use, whatever their size."""
     kernel_families.use(request.param, monkeypatch)
     return request.param
 
@@ -58,7 +58,7 @@ def test_sample_weight(family, k, rng):
 
 
 def test_gradient_in_blocks(family, rng, monkeypatch):
-    """Data of more rows than are taken at a time."""
+    """The gradient of more samples than are processed at a time is right."""
     monkeypatch.setattr("fastmlp.training.objective.ROWS", 10)
     net, reference = net_and_reference((3, 5, 2), "relu", "squared_error", "identity", "float64", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")

@@ -1,4 +1,4 @@
-"""Nets of random shape: what must hold for each of them."""
+"""Properties that nets of any shape must have, tested on random nets."""
 
 import kernel_families
 import numpy as np
@@ -23,7 +23,7 @@ some = settings(
 
 @st.composite
 def tasks(draw):
-    """(net, reference, X, y): up to three hidden layers of up to 40 units, up to 40 samples, float64."""
+    """Draw (net, reference, X, y) in float64: up to three hidden layers of up to 40 units, up to 40 samples."""
     loss, output = draw(st.sampled_from(PAIRS))
     widths = st.integers(1, 40)
     sizes = (draw(widths), *draw(st.lists(widths, max_size=3)), draw(st.integers(2 if output == "softmax" else 1, 20)))
@@ -61,7 +61,7 @@ def test_gradient_is_the_references(family, task):
 @some
 @given(task=tasks(), data=st.data())
 def test_one_epoch_is_the_references(family, task, data):
-    """Any batch size, whether it divides the data or not, or is larger."""
+    """One epoch equals the reference for any batch size, also one that does not divide or exceeds the data."""
     net, reference, X, y = task
     size = data.draw(st.integers(1, len(X) + 3))
     net.fit(X, y, epochs=1, batch_size=size, optimizer=SGD(1e-3), shuffle=False, verbose=0)

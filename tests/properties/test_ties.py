@@ -1,4 +1,4 @@
-"""Outputs that are equal: the class is the first of them, for what counts as right as for predict_classes."""
+"""Ties between outputs: accuracy and predict_classes both take the first of the equal outputs as the class."""
 
 import kernel_families
 import numpy as np
@@ -22,7 +22,7 @@ def said(net, X, y):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
 def test_nets(family, dtype, samples, monkeypatch):
-    """All outputs equal, and two of three."""
+    """All outputs may be equal, or two of three."""
     kernel_families.use(family, monkeypatch)
     X, y = samples
     for equal in ((0, 1, 2), (0, 2), (1, 2)):
@@ -38,7 +38,7 @@ def test_nets(family, dtype, samples, monkeypatch):
 
 
 def test_more_outputs_than_a_vector_has_lanes(rng):
-    """The first of them may be in another lane than the target, or further on in the same one."""
+    """The first of the equal outputs may be in another lane than the target, or later in the same lane."""
     y = np.arange(40) % 40
     net = fastmlp.MLP((3, 40), loss="softmax_cross_entropy", device="cpu", init="zeros")
     for equal in ((3, 19, 20), (20, 35, 36), (17, 18), (39,)):
@@ -49,7 +49,7 @@ def test_more_outputs_than_a_vector_has_lanes(rng):
 
 
 def test_hidden_units_that_are_all_off(samples):
-    """As untrained nets with ReLUs and without biases have them."""
+    """Outputs are equal if no hidden ReLU is active and biases are 0, as in some untrained nets."""
     X, y = samples
     for seed in range(60):
         net = fastmlp.MLP(SIZES, loss="softmax_cross_entropy", device="cpu", random_state=seed)
@@ -69,7 +69,7 @@ def test_populations(sizes, samples):
 
 
 def test_a_program_of_one_net(monkeypatch):
-    """As its loops."""
+    """Unrolled code of a single net decides ties as the loops do."""
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 2, 0])
     found = []
     for after in (0, 2**62):

@@ -1,4 +1,4 @@
-"""Samples to validate on: judged as those to train on, and named where they are at fault."""
+"""Validation data: evaluated in the same way as training data, and named in the error if invalid."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_accuracy_of_validation_targets_that_are_numbers(n_nets, rng):
 
 
 def test_validation_accuracy_is_of_the_same_kind(rng):
-    """Labels of which each validation sample happens to have one: still a share of labels, as in training."""
+    """Multilabel validation data with one label per sample: accuracy is still a fraction of labels, as in training."""
     x = rng.normal(size=(60, 3))
     y = (x[:, :2] > 0) * 1
     one = y.sum(axis=1) == 1

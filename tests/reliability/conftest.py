@@ -1,7 +1,7 @@
-"""Tests of what must hold when a fit, a save or a process is interrupted, killed or attacked.
+"""Fixtures of the reliability tests: fits, saves and processes that are interrupted, killed or attacked.
 
-Each has a short form, which belongs to the suite, and a long one: `pytest tests/reliability --long`. Both count what
-they tried, and the summary at the end of the run prints the counts.
+Most tests have a short form, which is part of the suite, and a long form: `pytest tests/reliability --long`. Both count
+the cases they tried, and the summary at the end of the run prints the counts.
 """
 
 import pytest
@@ -9,13 +9,13 @@ import pytest
 
 @pytest.fixture
 def is_long(request):
-    """Whether the long form was asked for."""
+    """Return whether the long form is to run (--long)."""
     return request.config.getoption("--long")
 
 
 @pytest.fixture
 def count(record_property):
-    """count("kills of a save", 50): printed at the end of the run."""
+    """Return a function that records a count for the summary at the end of the run: count("kills of a save", 50)."""
 
     def keep(what, number):
         record_property("count", f"{number:,} {what}")

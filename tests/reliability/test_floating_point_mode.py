@@ -1,5 +1,7 @@
-"""The floating-point mode of the caller's threads is as before after fits, predictions, divergence, errors and
-interruptions: kernels flush numbers below the smallest normal one while they train, and that is theirs alone."""
+"""Floating-point mode: fits, predictions, divergence, errors and interruptions leave the caller's mode unchanged.
+
+Kernels flush denormal numbers to zero while they train. This mode must not leak into the caller's threads.
+"""
 
 import threading
 import warnings
@@ -16,7 +18,7 @@ MODE = np.geterr()
 
 
 def is_as_ever():
-    """Denormal numbers are numbers, sums are rounded to the nearest, and NumPy reports what it reported."""
+    """Return whether denormals are not flushed, sums round to nearest, and NumPy's error settings are unchanged."""
     small = RARE[0] * RARE[1]
     half = np.float32(2.0**-24)
     return (
@@ -92,7 +94,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_mode_after(call, monkeypatch, count):
-    """Of the thread that asks, and of one that asks from elsewhere."""
+    """Calls from the main thread and from another thread leave the mode of the calling thread unchanged."""
     assert is_as_ever()
     CALLS[call](monkeypatch)
     assert is_as_ever()
@@ -112,7 +114,7 @@ def test_mode_after(call, monkeypatch, count):
 
 
 def test_a_caller_that_flushes_goes_on_to_flush():
-    """The mode is put back, not set to the usual one."""
+    """The mode is restored, and not set to the default: a caller that flushes denormals still does after a fit."""
     numba = pytest.importorskip("numba")
     from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
     from fastmlp.kernels.jit.cpu_features import IS_X86

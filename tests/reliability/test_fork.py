@@ -1,6 +1,4 @@
-"""A process that is forked while another thread compiles or loads a kernel, and so holds locks: the child trains a net,
-and the parent goes on.
-"""
+"""Forks while another thread compiles or loads a kernel, and so holds locks: child and parent can both train nets."""
 
 import os
 import subprocess
@@ -17,7 +15,7 @@ HEAD = """
 import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks in a process with threads
 import numpy as np, fastmlp
-from fastmlp.kernels import entry, forks
+from fastmlp.kernels.jit import call, fork_lock
 
 X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
 
@@ -49,11 +47,11 @@ def compiled():
 
 def compile_for_long():
     try:
-        entry.load("a kernel", compiled)
+        call.load_function("a kernel", compiled)
     except ValueError:
         pass
 
-forks.PATIENCE = {patience}
+fork_lock.PATIENCE = {patience}
 fit((2, 3, 1))
 thread = threading.Thread(target=compile_for_long)
 thread.start()
@@ -101,7 +99,7 @@ print(results, fit())
 )
 DEFERRED = """
 import os, signal, threading
-from fastmlp.kernels import interrupts
+from fastmlp.kernels.jit import interrupts
 
 def handler(*_):
     raise KeyboardInterrupt
@@ -153,7 +151,7 @@ def test_the_child_of_another_thread_defers_no_interrupt():
 
 
 def test_forks_during_a_cold_fit(is_long, tmp_path, count):
-    """While Numba is imported, and while it compiles."""
+    """A fork may come while another thread imports Numba or compiles."""
     if not is_long:
         pytest.skip("a cold fit for each moment takes half a minute")
     moments = [("numba", 0.0), ("numba.core", 0.05)]

@@ -1,5 +1,6 @@
-"""SIGINT in the midst of a process's first fit, which imports Numba and compiles: the fit ends when the kernel is
-there, and the next one works.
+"""SIGINT during the first fit of a process, which imports Numba and compiles kernels.
+
+The fit ends when the kernel is compiled, and the next fit works.
 """
 
 import json
@@ -15,7 +16,7 @@ import fastmlp
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
 
-# A signal is sent as soon as a module is there, or so many seconds later; twice, as by somebody who is impatient.
+# SIGINT is sent when a module has been imported, or some seconds later, and once more, as by an impatient user.
 PROGRAM = """
 import json, os, signal, sys, threading, time
 import numpy as np, fastmlp
@@ -91,7 +92,7 @@ print(history.stopped_by, history.epochs, signal.getsignal(signal.SIGINT) == sig
 
 
 def test_a_fit_goes_on_where_sigint_is_ignored(fresh_python):
-    """As in a background job of a shell."""
+    """SIGINT is ignored in background jobs of a shell."""
     done = fresh_python(IGNORED)
     assert (done.stdout.strip(), done.stderr) == ("epochs 5 True", "")
 

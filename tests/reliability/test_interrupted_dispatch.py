@@ -1,5 +1,6 @@
-"""KeyboardInterrupt at each line of a team's dispatch, in turn: when the call has ended no rank writes any more, and
-the next call works.
+"""KeyboardInterrupt at each line of a thread team's call, in turn.
+
+When the call has ended, no thread of the team writes any more, and the next call works.
 """
 
 import signal
@@ -20,7 +21,10 @@ KIND = "a board of int64"
 
 @kernel
 def count_up(rank, n_ranks, barrier, board, rounds, meets):
-    """Each rank counts, for so long that one can see it at work. meets : whether ranks wait for each other first"""
+    """Count up in each thread, for so long that a thread that is still running can be seen.
+
+    meets : whether the threads wait for each other first
+    """
     if meets != 0 and not barrier_start(barrier, n_ranks):
         return
     for k in range(rounds):
@@ -29,7 +33,7 @@ def count_up(rank, n_ranks, barrier, board, rounds, meets):
 
 @pytest.fixture
 def ends_soon():
-    """A call that waits for ever is a failure, not the end of the run."""
+    """Fail the test if a call waits forever."""
     if not hasattr(signal, "setitimer"):
         pytest.skip("no timers there")
 
@@ -44,8 +48,9 @@ def ends_soon():
 
 
 class InterruptAt:
-    """While it traces this thread, the n-th line of team.py raises KeyboardInterrupt. Finalisers, from which nothing
-    can be raised, are left alone.
+    """Trace function of this thread that raises KeyboardInterrupt at the n-th line executed in thread_team.py.
+
+    Finalisers are not traced, since no exception can be raised from them.
     """
 
     def __init__(self, n):
@@ -70,7 +75,7 @@ class InterruptAt:
 
 
 def run_interrupted(n, meets):
-    """Whether a dispatch, and the end of its team, have an n-th line to be interrupted at."""
+    """Interrupt a call, or the end of its team, at the n-th line. Return whether there is such a line."""
     board, trace = np.zeros(8 * N_RANKS, np.int64), InterruptAt(n)
     team = ThreadTeam(N_RANKS)
     try:
@@ -96,7 +101,7 @@ def test_an_interrupt_at_each_line(meets, ends_soon, count):
 
 
 def test_the_next_call_works(ends_soon, count):
-    """Of the same team, whose call was interrupted, and again while it was waiting for its ranks."""
+    """A team works again after a call that was interrupted at any line, also while it waited for its threads."""
     n, interrupted = 1, True
     while interrupted:
         team, trace = ThreadTeam(N_RANKS), InterruptAt(n)
@@ -116,7 +121,7 @@ def test_the_next_call_works(ends_soon, count):
 
 
 def test_an_interrupt_while_ranks_are_waited_for(ends_soon, count, monkeypatch):
-    """Rank 0 has failed, and Ctrl-C comes on the way out, at each line of it: the end of the team waits for them."""
+    """Thread 0 fails, and Ctrl-C comes while the call ends, at each line: the end of the team waits for its threads."""
     original, n, interrupted = team_module.entry, 1, True
 
     def entry(*arguments):

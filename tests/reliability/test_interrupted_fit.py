@@ -1,8 +1,8 @@
-"""A fit interrupted in every phase, saved and loaded: finite parameters, the best ones where early stopping chooses
-them, records of one length, an equal net from the file, and another fit.
+"""Fits that are interrupted in every phase.
 
-A KeyboardInterrupt is raised at each line of the modules that a fit runs through, in turn, and real SIGINTs come at
-random moments.
+After the interrupt, the parameters are finite, and with early stopping they are those of the best epoch; all records
+have the same length; the net can be saved and loaded, and fitted again. A KeyboardInterrupt is raised at each line of
+the modules that a fit runs through, in turn, and real SIGINTs are sent at random moments.
 """
 
 import os
@@ -25,15 +25,17 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "callbacks.py",
-        "buffer_cache.py",
+        "console/progress_bar.py",
+        "execution/buffer_cache.py",
+        "execution/plan.py",
         "mlp.py",
-        "plan.py",
-        "progress_bar.py",
-        "epoch_records.py",
-        "training.py",
+        "training/best_epoch.py",
+        "training/epoch_records.py",
+        "training/fit_loop.py",
     )
 }
-FINALISERS = ("__del__", "_let_go")  # from which nothing can be raised
+assert all(map(os.path.exists, TRACED))
+FINALISERS = ("__del__", "_let_go")  # no exception can be raised from them
 EPOCHS = 4
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 3)).astype(np.float32)
@@ -57,7 +59,7 @@ def fit(net, settings, epochs=EPOCHS):
 
 
 class InterruptAt:
-    """While it traces this thread, the n-th line of TRACED raises KeyboardInterrupt."""
+    """Trace function of this thread that raises KeyboardInterrupt at the n-th line executed in the TRACED modules."""
 
     def __init__(self, n):
         self.left, self.place = n, None
@@ -83,7 +85,7 @@ class InterruptAt:
 
 @pytest.fixture
 def params_after():
-    """params_after(settings)[e]: the parameters after e epochs of a fit that nobody interrupts."""
+    """Return a function: params_after(settings)[e] are the parameters after e epochs of a fit without interrupts."""
 
     def follow(settings):
         found = [new_net().params.copy()]
@@ -95,10 +97,15 @@ def params_after():
 
 
 def check(net, settings, params_after, path, place):
-    """What holds after an interruption, wherever it was."""
+    """Check everything that must hold after an interrupt at any place.
+
+    params_after : parameters of an uninterrupted fit, by number of epochs
+    path : file to save the net to
+    place : description of the place, for messages
+    """
     history = net.history
     assert np.isfinite(net.params).all(), place
-    if history is None:  # before anything was done
+    if history is None:  # the interrupt came before the first epoch
         return
     records = {name: values for name in RECORDS if (values := getattr(history, name)) is not None}
     assert {len(values) for values in records.values()} == {history.epochs}, place
@@ -120,7 +127,10 @@ def check(net, settings, params_after, path, place):
 
 
 def is_of_after(settings):
-    """Whether an epoch's record is of the parameters it ended with: a full batch's loss is of those before its step."""
+    """Return whether the record of an epoch belongs to the parameters at the end of the epoch.
+
+    The training loss of a full batch is that of the parameters before its step.
+    """
     return "batch_size" in settings or "validation_data" in settings
 
 

@@ -1,7 +1,7 @@
-"""SIGKILL while a net is saved, or a compiled kernel: the last good file or the new one is there, and no draft stays.
+"""SIGKILL while a net or a compiled kernel is saved: the old or the new file is complete, and no draft stays.
 
-One process (DRIVER) imports fastmlp, forks writers and kills them: some at a given call of the operating system, which
-they do themselves, others after a random time. After each kill it reads what is there, writes once itself, and looks at
+A process (DRIVER) imports fastmlp, forks writers and kills them. Some writers kill themselves at a given system call;
+the others are killed after a random time. After each kill, the process reads the file, saves once itself, and checks
 the folder.
 """
 
@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 import fastmlp
-from fastmlp.kernels import cache, drafts
+from fastmlp.kernels.jit import atomic_file, object_cache
 
 folder, what, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-drafts.SHORT = 1e9  # each save looks for drafts, however slow this machine is
+atomic_file.SHORT = 1e9  # each save looks for drafts, however slow this machine is
 MOMENTS = ["open", "write", "fsync", "replace", "replaced", "swept"]
 
 
@@ -50,13 +50,13 @@ class Kernels:
     '''Of one name; what is read is whole, or None, so that it is compiled anew.'''
 
     def __init__(self):
-        cache.cache_folder = lambda: folder
+        object_cache.cache_folder = lambda: folder
 
     def write(self, number):
-        cache.write("a kernel", str(number).encode() * 100_000)
+        object_cache.write("a kernel", str(number).encode() * 100_000)
 
     def read(self):
-        code = cache.read("a kernel")
+        code = object_cache.read("a kernel")
         assert code is not None
         assert code == code[: len(code) // 100_000] * 100_000
         return int(code[: len(code) // 100_000])
@@ -69,7 +69,7 @@ def die(*_, **__):
 def die_at(moment):
     '''At the call, or in the middle of writing, or right after the call.'''
     if moment == "open":
-        drafts.open = lambda *a, **k: (open(*a, **k), die())
+        atomic_file.open = lambda *a, **k: (open(*a, **k), die())
     elif moment == "write":
         class Half:
             def __init__(self, file): self.file = file
@@ -80,13 +80,13 @@ def die_at(moment):
                 self.file.write(data[: len(data) // 2])
                 self.file.flush()
                 die()
-        drafts.open = lambda *a, **k: Half(open(*a, **k))
+        atomic_file.open = lambda *a, **k: Half(open(*a, **k))
     elif moment == "replaced":
         replace = os.replace
         os.replace = lambda *a, **k: (replace(*a, **k), die())
     elif moment == "swept":
-        sweep = drafts.sweep
-        drafts.sweep = lambda folder: (sweep(folder), die())
+        sweep = atomic_file.sweep
+        atomic_file.sweep = lambda folder: (sweep(folder), die())
     else:
         setattr(os, moment, die)
 
@@ -149,7 +149,7 @@ print("trained", flush=True)
 
 
 def test_a_process_after_killed_first_fits_works(tmp_path, is_long, count):
-    """Kernels compile meanwhile, so this is for the long form."""
+    """A fit works after earlier first fits were killed at various times. Only in the long form: it compiles kernels."""
     if not is_long:
         pytest.skip("compiles kernels: --long")
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}

@@ -1,7 +1,8 @@
-"""Model files that were damaged in any way: `load` gives what was saved, or a ValueError in a sentence.
+"""Damaged model files: `load` returns the saved net, or raises a ValueError with a full sentence.
 
-Seeded mutations of files with and without a checksum: flipped bits, bytes overwritten, cut off, put in and taken out,
-blocks swapped, values in the description exchanged, sizes that no memory holds, arrays renamed, reshaped and retyped.
+Files with and without a checksum are mutated, from a seed: bits are flipped; bytes are overwritten, cut off, inserted
+and removed; values in the description are replaced, also by sizes that fit into no memory; arrays are renamed, reshaped
+and converted to other dtypes.
 """
 
 import json
@@ -26,7 +27,7 @@ DTYPES = ["?", "u1", "i1", "i4", "i8", "f2", "f4", "f8", "u8"]
 
 
 def subjects(folder):
-    """Pairs of a file's path and what it must be loaded as."""
+    """Yield (path, saved net or population)."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 3))
     net = fastmlp.MLP((3, 5, 2), loss="softmax_cross_entropy", dropout=0.1, random_state=1, device="cpu")
@@ -45,11 +46,11 @@ def subjects(folder):
 
 
 def mutated_bytes(data, rng):
-    """Some bytes are others, more or fewer."""
+    """Return data with some bytes changed, inserted or removed."""
     data = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 2, 5, 50])):
         at, length = int(rng.integers(len(data))), int(rng.integers(1, 9))
-        # Half of all damage hits the header, which is short where the arrays are long.
+        # Half of the mutations are in the first 2,000 bytes, since the header is short compared with the arrays.
         at = at if rng.random() < 0.5 else at % 2000
         kind = rng.integers(8)
         if kind <= 2:
@@ -70,7 +71,7 @@ def mutated_bytes(data, rng):
 
 
 def mutated_value(value, rng):
-    """Another JSON value at a random place in this one."""
+    """Return a JSON value with a random part of it replaced."""
     if isinstance(value, dict) and value and rng.random() < 0.85:
         name = list(value)[rng.integers(len(value))]
         changed = dict(value)
@@ -86,7 +87,7 @@ def mutated_value(value, rng):
 
 
 def mutated_content(text, arrays, rng, with_checksum):
-    """A well-formed file with another description, or other arrays."""
+    """Return a well-formed file with a mutated description or mutated arrays."""
     description, arrays = json.loads(text), dict(arrays)
     if not with_checksum:
         del description["checksum"], description["version"]
@@ -118,7 +119,7 @@ def mutated_content(text, arrays, rng, with_checksum):
 
 
 def mutated_header(data, rng):
-    """Other sizes, types and offsets of the arrays."""
+    """Return data with a mutated header: other shapes, dtypes and offsets of the arrays."""
     length = int.from_bytes(data[:8], "little")
     text = json.dumps(mutated_value(json.loads(data[8 : 8 + length]), rng)).encode()
     announced = len(text) if rng.random() < 0.8 else int(rng.integers(2**62))
@@ -126,7 +127,7 @@ def mutated_header(data, rng):
 
 
 def loaded(path):
-    """The net, or the words of the one error that there may be."""
+    """Return the loaded net, or the message of the ValueError, which is the only allowed error."""
     try:
         return fastmlp.load(path, device="cpu")
     except ValueError as error:
@@ -134,7 +135,7 @@ def loaded(path):
 
 
 def is_same(net, other):
-    """Whether all that decides predictions is the same."""
+    """Return whether two nets agree in everything that determines predictions."""
     return (
         type(net) is type(other)
         and net.params.tobytes() == other.params.tobytes()
@@ -144,7 +145,7 @@ def is_same(net, other):
 
 
 def use(net):
-    """What a load has let pass does not fail later."""
+    """Use a net that was loaded from a damaged file: this must not raise an error."""
     repr(net)
     for fitted in (getattr(net, "history", None), getattr(net, "result", None)):
         if fitted is not None:
@@ -181,7 +182,7 @@ def test_damaged_files_are_refused_or_loaded_as_they_were_saved(tmp_path, is_lon
         if with_checksum:
             assert is_same(net, back), f"mutation {k} was loaded as another net"
             outcomes["the same"] += 1
-        else:  # one that is well-formed and makes sense is a net
+        else:  # without a checksum, every well-formed and consistent file is a net
             use(back)
             outcomes["accepted without a checksum"] += 1
     assert outcomes["refused"] > 0.6 * sum(outcomes.values())

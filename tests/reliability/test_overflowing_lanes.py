@@ -1,5 +1,7 @@
-"""Populations whose gradients, steps or losses overflow: every net ends with finite parameters, and its status is that
-of the net alone."""
+"""Populations whose gradients, steps or losses overflow.
+
+Every net ends with finite parameters, and its `stopped_by` is that of the same net trained by itself.
+"""
 
 import warnings
 
@@ -9,9 +11,9 @@ import pytest
 from fastmlp import MLP, SGD, Adam, Population, Quickprop, Rprop
 from fastmlp.optimizers import OPTIMIZERS
 
-N_NETS = 20  # enough for lanes, with lanes to spare
+N_NETS = 20  # enough for population_simd, and no multiple of the number of lanes
 BIG = {"float32": 1e15, "float64": 1e100}
-WIDE, TINY = (7, 33, 3), (2, 2, 1)  # by loops, and as a straight-line program
+WIDE, TINY = (7, 33, 3), (2, 2, 1)  # trained by loops, and by unrolled code
 CASES = {
     **{name: (WIDE, cls(), {}) for name, cls in OPTIMIZERS.items()},
     "a tiny net": (TINY, Adam(), {}),
@@ -74,7 +76,7 @@ def compare(sizes, optimizer, options, dtype, size, epochs):
 
 
 def test_clipping_makes_the_step_that_was_asked_for():
-    """Where the sum of squares overflows, a clipped gradient still has its direction and the length clip_norm."""
+    """A clipped gradient keeps its direction and has the norm clip_norm, even if its sum of squares overflows."""
     for dtype in ("float32", "float64"):
         X, y = samples(WIDE, BIG["float32"])
         pop = Population(WIDE, N_NETS, dtype=dtype, random_state=0)

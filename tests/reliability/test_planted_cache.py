@@ -1,7 +1,8 @@
-"""A kernel cache that others may write to, or have written, is not used: kernels are compiled, and a sentence says so.
+"""Attacks on the object cache: files or folders that other users may write to are not used.
 
-Each attack is followed by what a new process does: it loads a kernel by its name, with a stand-in for the compiler. The
-planted code has a right digest, as anybody can compute it.
+The kernel is compiled instead, and for an unsafe folder there is a warning. After each attack, a test does what a new
+process does: it loads a kernel by its name, with a stand-in for the compiler. The planted code has a correct digest,
+since anybody can compute it.
 """
 
 import hashlib
@@ -16,22 +17,25 @@ import pytest
 from fastmlp.kernels.jit import call, object_cache
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
-OTHER = 54321  # a user
+OTHER = 54321  # id of another user
 
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Returns what was run, the file of the kernel, and what was warned."""
+    """Return a function that loads the kernel as a new process does.
+
+    It returns (code that was run, path of the kernel's file, messages of warnings).
+    """
     folder = tmp_path / "base" / "tag"
     monkeypatch.setattr(object_cache, "cache_folder", lambda: folder)
-    monkeypatch.setattr(object_cache.shipped, "path_here", lambda *_: None)
+    monkeypatch.setattr(object_cache.prebuilt, "path_here", lambda *_: None)
     monkeypatch.setattr(call, "_address", lambda code: code.decode())
 
     def as_a_new_process():
         monkeypatch.setattr(object_cache, "_reasons", {})
         monkeypatch.setattr(object_cache, "_warned", [])
         monkeypatch.setattr(call, "_addresses", {})
-        signal.alarm(60)  # nobody waits for a pipe, or this ends all
+        signal.alarm(60)  # ends the test run if the load waits for a planted pipe
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             ran = call.load_function("a kernel", lambda: b"compiled")
@@ -47,7 +51,7 @@ def plant(path, code=b"planted"):
 
 @pytest.fixture
 def cached(load):
-    """The file of a kernel that was compiled by a process before."""
+    """Return the path of a kernel that an earlier process has compiled and saved."""
     ran, path, said = load()
     assert (ran, said) == ("compiled", [])
     assert path.is_file()
@@ -94,7 +98,7 @@ def test_a_folder_that_others_may_write_to(load, cached, place, attack):
     "attack", ["of another user", "writable for all", "link", "link of another user", "pipe", "folder"]
 )
 def test_a_planted_object_file(load, cached, attack, tmp_path):
-    """In a folder that can be trusted, as after its permissions were mended: it is compiled, and written anew."""
+    """A planted file in a safe folder, such as one whose permissions were repaired: it is compiled and saved again."""
     victim = tmp_path / "victim"
     plant(victim)
     before = victim.read_bytes()
@@ -118,7 +122,7 @@ def test_a_planted_object_file(load, cached, attack, tmp_path):
     ran, _, said = load()
     assert ran == "compiled"
     assert victim.read_bytes() == before
-    if attack == "folder":  # which cannot be replaced
+    if attack == "folder":  # a folder cannot be replaced by a file
         assert "cannot be kept in" in said[0]
     else:
         assert said == []
@@ -144,10 +148,10 @@ def test_what_is_planted_in_the_place_of_a_lock(load, cached, attack, tmp_path):
 
 FIT = """
 import fastmlp
-from fastmlp.kernels import entry
+from fastmlp.kernels.jit import call
 
-entry._load_kernel = lambda *_: entry.load("a kernel", lambda: b"compiled")
-entry._address = lambda code: sys.exit(code.decode())
+call._load_kernel = lambda *_: call.load_function("a kernel", lambda: b"compiled")
+call._address = lambda code: sys.exit(code.decode())
 import sys
 fastmlp.MLP((5, 2), random_state=0, device="cpu").evaluate([[0.0] * 5], [[0.0, 0.0]])
 """

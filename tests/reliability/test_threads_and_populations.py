@@ -1,5 +1,8 @@
-"""Seeded configurations: every number of threads gives parameters of the same bits, and a net of a population is that
-net alone, up to rounding; the net alone is the reference in float64, where that can follow."""
+"""Random configurations of nets and fits, drawn from seeds.
+
+Any number of threads gives parameters with the same bits. A net of a population equals the same net trained by itself,
+up to rounding. In float64, the net trained by itself equals the reference, if neither shuffling nor dropout is used.
+"""
 
 import kernel_families
 import numpy as np
@@ -12,18 +15,18 @@ from fastmlp import MLP, Population, optimizers
 from fastmlp.kernels.structs import parts_of
 from fastmlp.schedules import schedule_factors
 
-HIDDEN = ("tanh", "sigmoid", "softplus", "silu", "gelu", "elu", "softsign")  # smooth: rounding turns no corner
+HIDDEN = ("tanh", "sigmoid", "softplus", "silu", "gelu", "elu", "softsign")  # smooth: no kink that amplifies rounding
 PAIRS = (
     ("squared_error", "identity", 2), ("binary_cross_entropy", "sigmoid", 1), ("softmax_cross_entropy", "softmax", 3),
     ("huber", "tanh", 2), ("poisson", "exponential", 1),
 )  # fmt: skip
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "quickprop": 0.02, "rprop": 0.01}
 SHORT, LONG = 200, 2000
-TOLERANCE = 1e-6  # of parameters in float64 after a few steps, in which an optimiser may enlarge rounding
+TOLERANCE = 1e-6  # for parameters in float64 after a few steps, in which an optimiser may amplify rounding
 
 
 class Configuration:
-    """One net, its data and how it is trained, drawn from a seed."""
+    """A net, its samples and the settings of its fit, drawn from a seed."""
 
     def __init__(self, seed, dtype):
         rng = self.rng = np.random.default_rng(seed)
@@ -94,7 +97,10 @@ def seeds(is_long):
 
 
 def use_threads(n, forced, monkeypatch):
-    """forced : whether all n train a net, however small, in families that can have several"""
+    """Set the number of threads to n.
+
+    forced : whether even the smallest net is trained on all n threads
+    """
     if forced:
         for name in ("choose_threads", "choose_evaluation_threads"):
             monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: n)
@@ -103,7 +109,7 @@ def use_threads(n, forced, monkeypatch):
 
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
 def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, count):
-    """Of parameters and of recorded losses, which decide when a fit stops."""
+    """Parameters and recorded losses, which decide when a fit stops, have the same bits for any number of threads."""
     kernel_families.use(family, monkeypatch)
     shared = family in (
         "layerwise",
@@ -113,7 +119,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
     chosen = [seed for seed in seeds if seed % len(kernel_families.FAMILIES) == kernel_families.FAMILIES.index(family)]
     for seed in chosen:
         configuration = Configuration(seed, "float32")
-        if family.startswith("per_sample"):
+        if family.startswith("batch_simd"):
             configuration.dropout = 0.0
         use_threads(1, shared, monkeypatch)
         params, losses = configuration.alone()
@@ -127,9 +133,9 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
     count("configurations, one thread against several", len(chosen))
 
 
-@pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # of nets that diverge alone, too
+@pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # some nets diverge, by themselves too
 def test_a_population_is_its_nets_alone(seeds, monkeypatch, count):
-    """In lanes, on one thread and on two: the same bits; each net is that net alone, and the reference."""
+    """A population has the same bits on 1, 2 and 3 threads. Its nets equal nets trained alone, and the reference."""
     n_followed = 0
     for seed in seeds:
         configuration = Configuration(seed, "float64")

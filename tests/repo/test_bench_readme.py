@@ -1,4 +1,4 @@
-"""The README's benchmark tables are those of the committed results, and its commands exist."""
+"""Benchmark tables of the README: they show the committed results, and the commands named there exist."""
 
 from tools import report
 

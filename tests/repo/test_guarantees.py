@@ -1,4 +1,4 @@
-"""docs/guarantees.md: every guarantee names tests that exist."""
+"""Guarantees of docs/guarantees.md: each names tests that exist."""
 
 import ast
 import re

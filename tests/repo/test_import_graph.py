@@ -1,6 +1,6 @@
-"""Imports point down the floors of docs/architecture.md, never in a circle, and `import fastmlp` costs next to nothing.
+"""Import graph: imports point down the floors of docs/architecture.md, without circles, and `import fastmlp` is quick.
 
-Imports inside functions count, too, except for the lazy conveniences that are listed.
+Imports inside functions count too, except for the lazy imports that are listed.
 """
 
 import ast
@@ -32,7 +32,7 @@ LAZY_CONVENIENCE: set[tuple[str, str]] = {("mlp", "plots.decision"), ("history",
 
 
 def modules_in(folder):
-    """{dotted name: path} of the modules below a folder, without __init__ and without what a link leads to."""
+    """Return {dotted name: path} of the modules in a folder, without __init__ and without linked folders."""
     found = {}
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
@@ -45,7 +45,7 @@ SRC_MODULES, KERNEL_MODULES = modules_in(SRC), modules_in(KERNELS)
 
 
 class Imports(ast.NodeVisitor):
-    """Every module that a module imports, anywhere in it, as dotted names."""
+    """Collects the dotted names of all modules that a module imports, inside functions too."""
 
     def __init__(self, package):
         self.package, self.found = package, set()
@@ -71,7 +71,7 @@ def imports_of(prefix, modules, name):
 
 
 def arrows_among(prefix, modules):
-    """{module: the modules of the same tree that it imports}"""
+    """Return {module: modules of the same tree that it imports}."""
     arrows = {}
     for name in modules:
         found = imports_of(prefix, modules, name)
@@ -133,7 +133,7 @@ def test_devices_do_not_import_each_other(name):
 
 @pytest.mark.parametrize("name", SRC_MODULES)
 def test_only_the_device_table_reaches_a_device(name):
-    """Below it are tables, formulas and named tuples: no module of src imports a device's kernels by name."""
+    """No module of src imports kernels of a device by name, except through the table of devices."""
     found = imports_of("fastmlp", SRC_MODULES, name)
     assert not any(imported.startswith(("fastmlp.kernels.cpu", "fastmlp.kernels.cuda")) for imported in found)
     assert not any(imported.startswith("cupy") for imported in found) or name == "devices"
@@ -141,7 +141,7 @@ def test_only_the_device_table_reaches_a_device(name):
 
 
 def calls_to(path, names):
-    """Uses of `names`, plain or as attributes."""
+    """Return which of `names` a file uses, as plain names or as attributes."""
     return {
         node.attr if isinstance(node, ast.Attribute) else node.id
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -183,7 +183,7 @@ def test_import_is_light(fresh_python):
 
 
 def test_nets_are_imported_without_what_runs_them(fresh_python):
-    """LLVM is loaded with the first kernel, the inverse of the normal distribution with the first who needs it."""
+    """LLVM is loaded with the first kernel, and the inverse of the normal distribution at its first use."""
     done = fresh_python(f"import sys\nfrom fastmlp import MLP, Population\n{LOADED}")
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 

@@ -1,4 +1,4 @@
-"""The README's Python examples run, in order, as one session; its set-up commands are the ones CI uses."""
+"""Examples of the README: the Python code runs, in order, in one session, and CI uses the same set-up commands."""
 
 import re
 from pathlib import Path
@@ -40,6 +40,6 @@ def test_two_commands():
 
 
 def test_the_gpu_is_measured_or_said_not_to_be():
-    """Results of bench/gpu/run.py and the sentence exclude each other."""
+    """The README says that no GPU was measured if and only if there are no results of bench/gpu/run.py."""
     measured = list((Path(__file__).parents[2] / "bench" / "results").glob("gpu*.json"))
     assert ("not yet measured on a card" in " ".join(README.split())) != bool(measured)

@@ -1,14 +1,15 @@
-"""Matrix products on parts of flat arrays, single-threaded, in blocks of tiles.
+"""Matrix product (GEMM) on parts of flat arrays, single-threaded and blocked for the caches.
 
     make_product(after)   C = A B, or C = A' B with trans_a, for a B whose rows are contiguous, and a pass over C's rows
-    plain_product         the same without the pass
+    plain_product         the product without a pass
 
-C is walked in blocks of K columns of A; a block of B (K x n) stays in the second-level cache, a tile's part of it in
-the first. B is copied into panels of a tile's width first where its rows lie so far apart that the cache could not hold
-them, and so is A' in tiles (Goto and van de Geijn 2008).
+A micro-kernel (microkernel.py) computes C tile by tile, for one block of at most K_BLOCK columns of A after another. A
+block of B (K_BLOCK x n) stays in the second-level cache, and the panel that a tile reads stays in the first. B is
+packed into panels as wide as a tile where its rows lie so far apart that the cache could not hold them, and A' is
+packed into panels of ROWS columns (Goto and van de Geijn 2008).
 
-B in panels: block after block of K rows at the most, contiguous as it has to stay in cache. Panel j of a block has
-columns j * width to (j + 1) * width, row after row, the last one's filled up with zeros.
+B in panels: block after block of at most K_BLOCK rows, each contiguous, since it has to stay in cache. Panel j of a
+block has the columns from j * width to (j + 1) * width, row after row; the last panel is padded with zeros.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..workspace import K_BLOCK, PACK_FROM, PACK_ROWS, ROWS, VECTOR_BYTES
 from .microkernel import lanes_of, make_tile
 from .skinny_gemm import are_few, dots, sums_of_rows
 
-SIDE = VECTOR_BYTES // 4  # of the squares that are transposed in registers; divides a panel's width
+SIDE = VECTOR_BYTES // 4  # side of the squares that are transposed in registers; divides a panel's width
 PIECE = ROWS if ROWS in (4, 8) else 2  # elements copied together; divides ROWS
 _tile_full = make_tile(2, False)
 _tile_wide, _tile_narrow = make_tile(2, True), make_tile(1, True)
@@ -40,17 +41,21 @@ def blocks_of(k):
 
 @helper
 def block_start(block, n_blocks, k):
-    """The first of k columns that a block has: whole squares, so that a block is copied in them."""
+    """Return the first of k columns in a block, rounded up to a multiple of SIDE, so that a block is whole squares."""
     return min(k, up_to(k * block // n_blocks, SIDE))
 
 
 def make_copy_panels(put):
-    """put : store, or store_past_caches"""
+    """Return copy_panels(b, b0, ldb, k, n, width, out, out0, panel).
+
+    put : helper that stores a vector, `store` or `store_past_caches`
+    """
 
     @helper
     def copy_panels(b, b0, ldb, k, n, width, out, out0, panel):
-        """B (k, n) in panels of `width` columns, each (k, width) and contiguous, the last one filled up with zeros;
-        they start `panel` elements after one another.
+        """Copy B (k, n) into panels of `width` columns, each (k, width) and contiguous, the last padded with zeros.
+
+        panel : elements from the start of one panel to the start of the next
         """
         for j in range(0, n, width):
             columns, o = min(width, n - j), out0 + j // width * panel
@@ -72,8 +77,12 @@ copy_panels = make_copy_panels(store)
 
 @helper
 def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
-    """sums[j] (+)= sum over B's rows, from the first to the last, for columns first <= j < last of a B (k, n) that is
-    in panels; `first` and inner ends are multiples of SIDE.
+    """Write sums[j] = sum over the rows of a B (k, n) that is in panels, for columns first <= j < last.
+
+    Rows are added from the first to the last.
+
+    first, last : `first` is a multiple of SIDE, and so is `last` unless it is n
+    adds : whether to add to what `sums` holds
     """
     width, n_blocks = 2 * lanes_of(b), blocks_of(k)
     for j in range(first, last, SIDE):
@@ -90,7 +99,7 @@ def panel_sums(b, b0, k, n, first, last, adds, sums, sums0):
 
 @helper
 def copy_two_tiles(a, start, lda, k, out, o, o2):
-    """2 ROWS columns of A' as two times (k, ROWS), contiguous: both from one cache line."""
+    """Copy 2 * ROWS columns of A' into two contiguous panels (k, ROWS); a cache line of A' serves both."""
     for p in range(k):
         for q in range(0, ROWS, PIECE):
             store(out, o + p * ROWS + q, load(a, start + p * lda + q, PIECE))
@@ -99,7 +108,7 @@ def copy_two_tiles(a, start, lda, k, out, o, o2):
 
 @helper
 def copy_tile(a, start, lda, k, rows, out, o):
-    """ROWS columns of A' as (k, ROWS), contiguous."""
+    """Copy `rows` columns of A', at most ROWS, into a contiguous panel (k, ROWS)."""
     if rows == ROWS:
         for p in range(k):
             for q in range(0, ROWS, PIECE):
@@ -126,13 +135,15 @@ def make_stripe(ahead):
 
     @helper
     def stripe(rows, n, k, add, a, a0, a_row, a_k, b, b0, panel, b_k, c, c0, ldc, i, is_last, left, left_k, extra):
-        """`rows` rows of C (+)= A B; columns of B in panels a tile wide that start `panel` elements after one another.
+        """Compute `rows` rows of C = A B for one block of k, tile after tile.
 
-        left, left_k : what the first tile fetches ahead, as microkernel.py says, or nothing where left_k is 0. In the
-            last block other tiles fetch what `ahead` says
+        add : whether to add to what C holds
+        panel : elements from the tile's columns of B to those of the next tile
+        left, left_k : lines that the first tile prefetches, see microkernel.make_tile; none if left_k is 0. In the last
+            block the other tiles prefetch what `ahead` says
         """
         width, done = 2 * lanes_of(a), 0
-        if rows == 1 and panel == width:  # a tile would compute the same row again and again
+        if rows == 1 and panel == width:  # an ordinary tile would compute one row ROWS times
             wide = ROW_VECTORS * lanes_of(a)
             while n - done >= wide:
                 _tile_row(1, wide, add, a, a0, a_row, a_k, b, b0 + done, b_k, c, c0 + done, ldc, k, left, 0)
@@ -159,12 +170,14 @@ def make_stripe(ahead):
 
 
 def make_product(after, ahead=None, few=None):
-    """A product that calls after(i, rows, extra) as soon as rows i .. i + rows of C are complete, while they are in
-    the first-level cache.
+    """Return a matrix product that calls after(i, rows, extra) as soon as rows i .. i + rows of C are complete, while
+    they are in the first-level cache.
 
-    ahead : None, or ahead(nothing, i, tile, depth, extra) -> (pointer, step): where a tile of rows i .. i + ROWS of C
-        finds `depth` lines that will soon be needed, or (nothing, 0). Its tiles fetch the next columns of A' ahead too
-    few : None, or what multiplies by few columns: dots for A B, sums_of_rows for A' B. Each takes seconds to compile
+    ahead : None, or ahead(nothing, i, tile, depth, extra) -> (pointer, step): address and stride of `depth` cache lines
+        that will soon be needed, for a tile of rows i .. i + ROWS of C to prefetch, or (nothing, 0). With `ahead` they
+        also prefetch the next columns of A'
+    few : None, or the product for few columns: skinny_gemm.dots for A B, skinny_gemm.sums_of_rows for A' B. Each of
+        them takes seconds to compile
     """
     stripe = make_stripe(ahead)
     fetches = ahead is not None
@@ -173,15 +186,18 @@ def make_product(after, ahead=None, few=None):
 
     @helper
     def product(trans_a, m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, scratch, extra):
-        """C (m, n) = op(A) (m, k) @ B (k, n), row-major from *0 with row lengths ld*; scratch as scratch_size says.
+        """Write C (m, n) = op(A) (m, k) @ B (k, n), row-major from the offsets *0 with row lengths ld*.
 
-        ldb : 0 for a B that is in panels. adds : whether it is added to what C holds
+        ldb : row length of B, or 0 for a B that is in panels
+        adds : whether to add to what C holds
+        scratch : of workspace.scratch_size elements
+        extra : passed on to `after` and `ahead`
         """
         width = 2 * lanes_of(a)
         panels = m >= PACK_ROWS and ldb >= PACK_FROM
-        tiles_start = K_BLOCK * (n + width)  # of two tiles of A'
+        tiles_start = K_BLOCK * (n + width)  # where two panels of A' are in scratch
         takes_few = has_few and trans_a == turned and ldb > 0 and are_few(trans_a, m, n, k)
-        n_tiled = 0 if takes_few else n  # the loop over tiles is `after`'s too, which is too large to be there twice
+        n_tiled = 0 if takes_few else n  # both cases use the loop below: `after` is too large to be compiled in twice
         tiles = trans_a and lda >= PACK_FROM and not takes_few
         n_blocks = blocks_of(k)
         for block in range(n_blocks):

@@ -1,8 +1,9 @@
-"""The innermost step of a matrix product, written as LLVM instructions so that its accumulators stay in registers.
+"""Micro-kernel: the innermost loop of a matrix product, written as LLVM instructions to keep accumulators in registers.
 
-A tile is ROWS x (2 vectors) of C. For each k it loads two vectors of B's row and multiplies them by ROWS numbers of
-A, each broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector and 8 scalar loads, so that
-arithmetic is the bound on one as on two units. Measured against OpenBLAS 0.3.30 in bench/LOG.md.
+It computes a tile of C, ROWS x 2 vectors. For each k it loads two vectors of a row of B and multiplies them by ROWS
+numbers of A, each broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector loads and 8 scalar
+loads, so that arithmetic is the bound with one multiply-add unit as with two. Measured against OpenBLAS 0.3.30 in
+bench/LOG.md.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ I32 = ir.IntType(32)
 
 
 def make_tile(n_vectors, partial, whole_rows=False, most_rows=ROWS, fetches=False):
-    """An intrinsic tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k).
+    """Return a micro-kernel tile(rows, columns, add, a, a0, a_row, a_k, b, b0, b_k, c, c0, c_row, k, ahead, ahead_k).
 
-    C[i, j] (+)= sum over k of A[i, k] B[k, j], for i < rows <= most_rows and j < columns; strides in elements, B's and
-    C's columns contiguous. partial: the last vector may be cut short by `columns`. whole_rows: rows is most_rows.
-    fetches: with each k the line at `ahead + k * ahead_k` is fetched into the second-level cache, which costs nothing
-    between multiply-adds; other tiles ignore both.
+    It writes C[i, j] = sum over k of A[i, k] B[k, j] for i < rows <= most_rows and j < columns, or adds to C if `add`.
+    Strides are in elements; the columns of B and C are contiguous.
+
+    n_vectors : width of the tile, in vectors
+    partial : whether `columns` may end within the last vector
+    whole_rows : whether `rows` is always most_rows
+    most_rows : number of rows of accumulators
+    fetches : whether each k prefetches the cache line at `ahead + k * ahead_k` into the second-level cache, which costs
+        nothing between multiply-adds; otherwise both arguments are ignored
     """
 
     @intrinsic
@@ -129,7 +135,7 @@ def make_tile(n_vectors, partial, whole_rows=False, most_rows=ROWS, fetches=Fals
 
 @intrinsic
 def lanes_of(typing_context, array):
-    """Elements of `array` in a vector of a tile."""
+    """Return the number of elements of `array` in a vector of a tile."""
     lanes = VECTOR_BYTES * 8 // array.dtype.bitwidth
 
     def build(context, builder, sig, args):

@@ -1,7 +1,8 @@
-"""Products with few columns, which would leave most of a tile's vectors empty: those of a net's few outputs.
+"""Skinny matrix products: with few columns, such as a net's few outputs, which would leave most of a tile empty.
 
-A B is dot products of A's rows, with lanes along k; whether it is so depends on n and k only, so that a row of C is the
-same bits whatever rows come with it. A' B is sums of A's rows, with lanes along A's columns: the same bits as a tile's.
+A B is computed as dot products of A's rows, with lanes along k. This depends on n and k only, so a row of C has the
+same bits whatever other rows there are. A' B is computed as sums of A's rows, with lanes along A's columns, and has the
+same bits as with tiles.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from ...simd.reductions import sum_lanes_4
 from ..workspace import K_BLOCK, VECTOR_BYTES
 
 SIDE = VECTOR_BYTES // 4  # elements of a vector here
-FEW = 8  # columns at the most
-FOLD = 8  # multiply-adds in whose time a row's sum over lanes is made, one of four rows that share it
+FEW = 8  # columns, at most
+FOLD = 8  # cost of a row's sum over lanes, in multiply-adds; four rows are summed at once
 TOGETHER = 4  # rows, or vectors of columns, at a time: their sums are independent
 
 
 @helper
 def are_few(trans_a, m, n, k):
-    """Whether products with n columns are faster here: a tile takes a multiply-add for each row and each of k."""
+    """Return whether the product with n columns is faster here than with tiles, which take a multiply-add for each row
+    and each k.
+    """
     if trans_a:
         return n <= FEW and n * ((m + TOGETHER * SIDE - 1) // (TOGETHER * SIDE)) * TOGETHER < m
     return n <= FEW and n * (k + FOLD * SIDE) < k * SIDE
@@ -32,12 +35,15 @@ def _put(value, adds, c, i):
 
 @helper
 def dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
-    """C (+)= A B for k <= K. columns : (n, K) and a vector, scratch"""
+    """Write C = A B for k <= K_BLOCK, or add to C if `adds`.
+
+    columns : scratch of n * K_BLOCK elements and a vector
+    """
     whole = k - k % SIDE
     for j in range(n):
         for q in range(k):
             columns[j * K_BLOCK + q] = load_scalar(b, b0 + q * ldb + j)
-    for i in range(0, m, TOGETHER):  # rows past the last repeat it
+    for i in range(0, m, TOGETHER):  # rows past the last repeat the last
         last = a0 + (m - 1) * lda
         r0 = a0 + i * lda
         r1, r2, r3 = min(r0 + lda, last), min(r0 + 2 * lda, last), min(r0 + 3 * lda, last)
@@ -63,7 +69,10 @@ def dots(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, columns):
 
 @helper
 def sums_of_rows(m, n, k, a, a0, lda, b, b0, ldb, adds, c, c0, ldc, sums):
-    """C (+)= A' B for k <= K. sums : (TOGETHER * SIDE,), scratch"""
+    """Write C = A' B for k <= K_BLOCK, or add to C if `adds`.
+
+    sums : scratch of TOGETHER * SIDE elements
+    """
     for i in range(0, m, TOGETHER * SIDE):
         columns = min(m - i, TOGETHER * SIDE)
         for j in range(n):

@@ -1,7 +1,7 @@
-"""Numbers of nets into their lanes and back: of one net, or of a whole block of nets that follow each other in memory.
+"""Gather and scatter of parameters between nets and lanes, for one net or for a block of nets adjacent in memory.
 
-A block's are a matrix, a row per net, that is turned in registers, square by square: element by element it would take
-four to eight times as many instructions, each a store that the loads after it wait for.
+The parameters of adjacent nets are a matrix with a row per net, which is transposed in registers, square by square.
+Element by element it would take four to eight times as many instructions, each a store that later loads wait for.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from ...jit.decorators import helper, selector
 from ...simd.load_store import broadcast, transpose_square
 from ..workspace import VECTOR_BYTES
 
-SIDES = tuple(side for side in (2, 4, 8, 16) if side <= VECTOR_BYTES // 4)  # of squares; every net has two parameters
+# Sides of the squares; every net has at least two parameters.
+SIDES = tuple(side for side in (2, 4, 8, 16) if side <= VECTOR_BYTES // 4)
 
 
 def _make_squares(side):
     @helper
     def squares(a, a0, n_rows, n_columns, out, out0):
-        """out[j, i] = a[i, j]; the last squares of a row and column overlap those before."""
+        """Write out[j, i] = a[i, j]; the last squares of a row or column overlap the squares before them."""
         for i in range(0, n_rows, side):
             row = min(i, n_rows - side)
             for j in range(0, n_columns, side):
@@ -33,7 +34,7 @@ _squares = selector([_make_squares(side) for side in SIDES], 6)
 
 @helper
 def transpose(a, a0, n_rows, n_columns, out, out0):
-    """out[j, i] = a[i, j] for a matrix with at least two rows and two columns."""
+    """Write out[j, i] = a[i, j] for a matrix with at least two rows and two columns."""
     which = -1
     for side in SIDES:
         if side <= min(n_rows, n_columns):
@@ -42,8 +43,11 @@ def transpose(a, a0, n_rows, n_columns, out, out0):
 
 
 def make_copies(lanes):
-    """(fill_lane, enter_lane, leave_lane, enter_block, leave_block) for blocks p (n, lanes) of this many lanes; a net's
-    n numbers are in params from index `start` on.
+    """Return (fill_lane, enter_lane, leave_lane, enter_block, leave_block) for blocks p (n, lanes) of this many lanes.
+
+    fill_lane sets the n numbers of one lane to x. enter_lane copies one net into a lane and leave_lane copies it back;
+    the net's n numbers are in params from index `start` on. enter_block and leave_block do so for as many adjacent nets
+    as there are lanes.
     """
 
     @helper

@@ -1,8 +1,8 @@
-"""Many small nets: a lane is a net, a block is 16 or 32 of them, and everything of a block's step stays in the cache.
+"""Gradients of many small nets with nets as SIMD lanes: all that a block of nets needs in a step stays in the cache.
 
-Arrays hold, for each unit or parameter, the values of the block's nets side by side: parameter q of the net in lane l
-is at q * lanes + l. Samples are columns, as in columns.py: unit u of sample s is at (u * m + s) * lanes for the m
-samples of a tile. Nothing mixes lanes, so that a net's numbers do not depend on its neighbours.
+Arrays hold the values of a block's nets side by side: parameter q of the net in lane l is at q * lanes + l. Samples are
+columns, as in single_net/column_passes.py: unit u of sample s is at (u * m + s) * lanes, for the m samples of a tile.
+No operation mixes lanes, so a net's numbers do not depend on its neighbours. A block has LANES nets, or UNROLLED_LANES.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from ..workspace import INTERLEAVED_SAMPLES
 
 
 def make_loops(lanes):
-    """(dense, weight_gradients, fill_tile, forward, judge, by_loops) for blocks of this many lanes."""
+    """Return (dense, weight_gradients, fill_tile, forward, judge, by_loops) for blocks of this many lanes."""
 
     activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
 
     @helper
     def fill_tile(net, data, nets, w, mixed, shuffle, first, n, m, scale):
-        """Samples first .. first + n as m columns; columns past n get weight 0.
+        """Write samples first .. first + n to the m columns of a tile; columns past n get weight 0.
 
-        mixed : whether lanes have data of their own
-        scale : a factor on weights
+        mixed : whether nets have data of their own
+        scale : factor on the samples' weights
         """
         n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
         if mixed or shuffle:
@@ -66,7 +66,10 @@ def make_loops(lanes):
 
     @helper
     def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, m, y, y0):
-        """y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], four samples to a weight."""
+        """Write y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s].
+
+        Four samples share each load of a weight. b[o] is p[b0 + o] if `biased`, else 0.
+        """
         whole = m - m % 4
         for o in range(n_out):
             w = w0 + o * out_step
@@ -92,7 +95,10 @@ def make_loops(lanes):
 
     @helper
     def weight_gradients(a, below, delta, above, fan_in, fan_out, m, g, w0, b0, adds):
-        """g (+)= the sums over samples of a[i, s] * delta[j, s], and of delta[j, s] for the biases."""
+        """Write the gradient to g: the sum over samples s of a[i, s] * delta[j, s], for biases that of delta[j, s].
+
+        adds : whether to add to what g holds
+        """
         whole, zero = fan_in - fan_in % 4, fill(g, 0.0, lanes)
         for j in range(fan_out):
             d0, k = above + j * m * lanes, (b0 + j) * lanes
@@ -127,7 +133,10 @@ def make_loops(lanes):
     def draw_masks(
         n_lanes, rates, seeds, lane_net, layer, width, first, m, epoch_start, clock, n_batches, batch, mask, mask0
     ):
-        """Each net's own dropout mask, as elements.draw_mask draws it; first: the tile's row in its batch."""
+        """Draw each net's own dropout mask for a tile, as single_net/elementwise.draw_mask draws it.
+
+        first : row of the batch in which the tile begins
+        """
         for lane in range(n_lanes):
             if lane_net[lane] < 0:
                 continue
@@ -146,7 +155,10 @@ def make_loops(lanes):
 
     @helper
     def forward(net, nets, w, params, m, first, batch, n_batches, training):
-        """All layers, for the m samples of the tile. Output: a and, as logits or log-probabilities, z."""
+        """Run the m samples of a tile forward through all layers.
+
+        Writes w.a, and w.z where it is needed; the output layer's z are logits, or log-probabilities with softmax.
+        """
         columns = m * lanes
         for k in range(net.n_layers):
             fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
@@ -186,7 +198,10 @@ def make_loops(lanes):
 
     @helper
     def judge(net, metric, w, m, scale):
-        """(sums of losses, numbers right) of each lane, and the output's delta."""
+        """Return each lane's (sum of losses, number of correct samples) over a tile; write the output delta.
+
+        scale : factor on the delta
+        """
         columns, n_layers = m * lanes, net.n_layers
         start, size = load_scalar(w.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
         loss = loss_and_delta(
@@ -201,7 +216,7 @@ def make_loops(lanes):
 
     @helper
     def backpropagate(net, w, m, adds):
-        """Gradients of the tile, added to those of the batch's earlier tiles if `adds`."""
+        """Compute the gradient of a tile in w.g, added to that of the batch's earlier tiles if `adds`."""
         columns = m * lanes
         for k in range(net.n_layers - 1, -1, -1):
             fan_in, fan_out, weights = (
@@ -226,7 +241,7 @@ def make_loops(lanes):
 
     @inline_helper
     def by_loops(net, data, nets, w, mixed, shuffle, first, tile, n, batch, n_batches, judges, scale):
-        """A tile's share of the gradient and of the sums, by loops over units."""
+        """Add a tile's part of the gradient and of the sums of losses and correct samples, with loops over units."""
         if shuffle or w.filled[0] != first + tile or w.filled[1] != n:
             fill_tile(net, data, nets, w, mixed, shuffle, first + tile, n, n, 1.0)
         forward(net, nets, w, w.p, n, tile, batch, n_batches, True)
@@ -239,14 +254,21 @@ def make_loops(lanes):
 
 
 def make_gradient(lanes, fill_tile, by_loops):
-    """(gradient, judge_end) for blocks of this many lanes. by_loops : for nets that have no straight-line program"""
+    """Return (gradient, judge_end) for blocks of this many lanes.
+
+    by_loops : helper that computes the gradient of a tile for nets that have no unrolled code
+    """
 
     @helper
     def by_program(net, data, nets, w, m, tile, rows, judges, n_steps, stop_loss, stop_right, record, loss, right):
-        """As gradient, for a tile of m samples, by the straight-line program. loss, right : where its sums go"""
+        """Compute the gradient of a tile of m samples with unrolled code. Returns the number of gradients computed.
+
+        loss, right : (lanes,), to which the sums of losses and of correct samples are added
+        Other parameters are those of `gradient`.
+        """
         terms = float(rows * net.loss_width)
         bound = broadcast(w.a, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
-        shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # of a sample that is right
+        shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # terms that a correct sample adds
         return call_straight_line(
             w.straight_line,
             w.p,
@@ -279,7 +301,7 @@ def make_gradient(lanes, fill_tile, by_loops):
 
     @helper
     def judge_end(net, data, nets, w):
-        """Each lane's number right into w.right_at_end, of a batch of all samples that is still in its tile."""
+        """Write each lane's number of correct samples to w.right_at_end, where the block's tile holds all samples."""
         rows = data.n_samples
         m = (rows + INTERLEAVED_SAMPLES - 1) // INTERLEAVED_SAMPLES * INTERLEAVED_SAMPLES
         store(w.right_at_end, 0, fill(w.a, 0.0, lanes))
@@ -304,12 +326,13 @@ def make_gradient(lanes, fill_tile, by_loops):
     def gradient(
         net, data, nets, w, mixed, shuffle, batch, n_batches, rows, judges, n_steps, stop_loss, stop_right, record
     ):  # fmt: skip
-        """The batch's gradient into w.g, its sums of losses and numbers right added to w.loss and w.right.
+        """Compute a batch's gradient in w.g; add its sums of losses and of correct samples to w.loss and w.right.
 
-        judges : for which of n_steps the sums are wanted, see population_codegen.py
-        n_steps : above 1 for up to that many gradients of the straight-line program, with steps of the rule between
-        record : the next record that the straight-line program is to keep, nets.n_records for none
-        Returns the number of gradients.
+        judges : for which of n_steps gradients the sums are wanted: NEVER, LAST_STEP, EVERY_LOSS or EVERY_STEP
+        n_steps : above 1, unrolled code computes up to this number of gradients, with a step of the optimiser between
+        record : index of the next record that unrolled code keeps, nets.n_records for none
+
+        Returns the number of gradients computed.
         """
         first, scale = batch * w.train_rows, 1.0 / float(rows * net.loss_width)
         for tile in range(0, rows, w.rows):
@@ -330,7 +353,7 @@ def make_gradient(lanes, fill_tile, by_loops):
 
 @helper
 def shuffle_lanes(n_lanes, n_samples, seeds, lane_net, start, clock, words, order):
-    """A new order of the samples for each net, as a net alone would see it."""
+    """Write a new order of the samples for each net: the order that the net would have if it were trained alone."""
     for lane in range(n_lanes):
         if lane_net[lane] >= 0:
             permutation(n_samples, seeds[lane_net[lane]], clock - start[lane], words, offset(order, lane * n_samples))

@@ -1,6 +1,6 @@
-"""The optimiser's step for a block of nets: settings, one number per lane, and the whole step of one rule.
+"""Optimiser step for a block of nets: settings with one number per lane, and a whole step of one update rule.
 
-Per-lane numbers are rows of as many as there are lanes: setting q of the net in lane l is hyper[q * lanes + l].
+Settings are rows of `lanes` numbers: setting q of the net in lane l is hyper[q * lanes + l].
 """
 
 from __future__ import annotations
@@ -24,11 +24,17 @@ from ..single_net.optimizer_step import (
 
 
 def make_settings(lanes):
-    """settings_now(...) for blocks of this many lanes."""
+    """Return settings_now(...) for blocks of this many lanes."""
 
     @helper
     def settings_now(hyper, betas, powers, factor, corrects, loss_increased):
-        """As update.settings_now. betas, powers : float64 (2, lanes), Adam's, in full precision; factor : of rates"""
+        """Return the update rule's settings at this step, one number per lane; see single_net's step_settings.
+
+        betas, powers : float64 (2, lanes), Adam's betas and their powers, in full precision; powers are advanced
+        factor : (lanes,) the schedule's factor on the learning rates
+        corrects : whether the rule has a bias correction
+        loss_increased : (lanes,) 1 where the objective has grown since the last step, else 0
+        """
         rate = load(hyper, LEARNING_RATE * lanes, lanes) * factor
         decay = 1.0 - rate * load(hyper, WEIGHT_DECAY * lanes, lanes)
         inv_sqrt_bias_correction2 = fill(hyper, 1.0, lanes)
@@ -50,8 +56,9 @@ def make_settings(lanes):
 
 
 def make_advance(row, lanes):
-    """advance(p, g, state, hyper, betas, powers, last_loss, objective, size): a step of this rule, without penalty,
-    clipping or schedule, for `size` numbers of p.
+    """Return advance(p, g, state, hyper, betas, powers, last_loss, objective, size) for one row of update_rules.RULES.
+
+    advance makes one step of the update rule for the first `size` numbers of p, without penalty, clipping or schedule.
     """
     rule, n_state, corrects, settings_now = row.update, row.n_state, row.bias_correction, make_settings(lanes)
 

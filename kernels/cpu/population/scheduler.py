@@ -1,4 +1,4 @@
-"""Which net is in which lane: nets begin, are watched, and leave for the next one."""
+"""Scheduler of a block's lanes: loads nets into free lanes, checks them after epochs, and writes finished nets back."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from ..single_net.optimizer_step import BETA1, BETA2, EPSILON
 from ..threads.barrier import fetch_add
 from .gather_scatter import make_copies
 
-SHARES, MOST_BLOCKS = 8, 8  # of the nets that are left a rank takes this share of its own one, but no more blocks
+# A thread takes an eighth of its share of the nets that are left from the queue, and no more than eight blocks.
+SHARES, MOST_BLOCKS = 8, 8
 
 
 def make_queue(lanes):
-    """(keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end, hand_out,
-    look) for blocks of this many lanes.
+    """Return (keep_flagged, sums, next_number, start_net, enter, keep_converged, are_alike, next_due, some_end,
+    hand_out, look) for blocks of this many lanes.
     """
 
     fill_lane, enter_lane, leave_lane, enter_block, leave_block = make_copies(lanes)
 
     @helper
     def keep_flagged(flags, p, n, kept):
-        """kept = p in the lanes that are flagged."""
+        """Copy the n parameters p to `kept` in the lanes that are flagged."""
         mask = load(flags, 0, lanes) > 0.0
         for i in range(0, n * lanes, lanes):
             store(kept, i, where(mask, load(p, i, lanes), load(kept, i, lanes)))
 
     @helper
     def sums(p, n):
-        """Each lane's sum: not finite if one of its numbers is not."""
+        """Return each lane's sum of the n numbers in p, which is not finite if one of them is not."""
         v = fill(p, 0.0, lanes)
         for i in range(0, n * lanes, lanes):
             v += load(p, i, lanes)
@@ -42,10 +43,10 @@ def make_queue(lanes):
 
     @helper
     def next_number(queue, n_ranks, w, n_members, n_free):
-        """Which of the members is the next for one of this rank's n_free lanes; n_members or more if none is left.
+        """Return the index in nets.members of the next net for one of this thread's n_free lanes.
 
-        A rank takes several blocks' nets at once where many are left: ranks that write to one cache line, as those of
-        neighbours do, wait for each other.
+        The index is n_members or more if no net is left. While many nets are left, a thread takes those of several
+        blocks at once: threads that train neighbouring nets write to the same cache lines and wait for each other.
         """
         if w.taken[0] == w.taken[1]:
             blocks = min((n_members - queue[0]) // (SHARES * n_ranks * lanes), MOST_BLOCKS)
@@ -57,8 +58,11 @@ def make_queue(lanes):
 
     @helper
     def start_net(net, nets, w, lane, owner, initial):
-        """Put net `owner` into a lane, whose flag then says that its parameters are still to come; -1 empties it: all
-        zero, so that nothing in it can grow.
+        """Assign net `owner` to a lane, reset the lane, and flag it: its parameters have yet to be loaded.
+
+        owner : index of the net, or -1 to empty the lane: all zeros, so that nothing in it can grow
+        initial : int64 (n_state,), index of the setting that a vector of the optimiser state starts from, plus one; 0
+            for zeros
         """
         n = nets.n_params
         w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
@@ -75,7 +79,7 @@ def make_queue(lanes):
                 w.dropout[k * lanes + lane] = 0.0
             return
         w.flags[lane] = broadcast(w.flags, 1.0)
-        is_first = w.clock[0] == 0  # in this lane: what all nets share is there from the second one on
+        is_first = w.clock[0] == 0  # a lane's later nets find the settings that all nets share
         if is_first or nets.hyper_stride != 0:
             row = owner * nets.hyper_stride
             for q in range(len(NET_HYPER)):
@@ -85,13 +89,16 @@ def make_queue(lanes):
             for k in range(net.n_layers):
                 w.dropout[k * lanes + lane] = nets.dropout[owner * nets.dropout_stride + k]
         for s in range(nets.n_state):
-            if initial[s] != 0:  # a setting's number plus one, whose value it is
+            if initial[s] != 0:
                 for q in range(n):
                     w.state[(s * n + q) * lanes + lane] = w.hyper[(initial[s] - 1) * lanes + lane]
 
     @helper
     def enter(nets, w, follow):
-        """Parameters into the lanes that are flagged. follow : whether all are, and their nets follow each other"""
+        """Load parameters into the lanes that are flagged.
+
+        follow : whether all lanes are flagged and their nets are adjacent in memory
+        """
         n = nets.n_params
         if follow:
             enter_block(nets.params, w.net[0] * n, n, w.p)
@@ -102,14 +109,14 @@ def make_queue(lanes):
 
     @helper
     def keep_converged(goal, nets, w):
-        """Write back the parameters of lanes that have converged, before the step that follows."""
+        """Write back the parameters of lanes that have converged, before the next step changes them."""
         for lane in range(w.lanes):
             if w.net[lane] >= 0 and (w.loss[lane] <= goal.stop_loss or w.right[lane] >= goal.stop_right):
                 leave_lane(w.p, lane, nets.n_params, nets.params, w.net[lane] * nets.n_params)
 
     @helper
     def some_end(goal, w):
-        """Whether a net has done all its epochs."""
+        """Return whether a net has finished all its epochs."""
         found = False
         for lane in range(w.lanes):
             found |= w.net[lane] >= 0 and w.clock[0] - w.start[lane] == goal.n_epochs
@@ -117,7 +124,7 @@ def make_queue(lanes):
 
     @helper
     def is_finite(nets, owner):
-        """Whether a net's parameters have a finite sum, where they belong."""
+        """Return whether the sum of a net's parameters in nets.params is finite."""
         total = 0.0
         for q in range(owner * nets.n_params, (owner + 1) * nets.n_params):
             total += nets.params[q]
@@ -125,9 +132,12 @@ def make_queue(lanes):
 
     @helper
     def leave_finite(goal, nets, w, lane, status, was_saved):
-        """Write back the parameters that a net ends with, those that are known to be finite if the others are not.
-        Returns its status: a finite loss does not say that the step after it was sound, nor that every parameter of
-        the net was.
+        """Write back the parameters that a net ends with, or the last finite ones if they are not finite.
+
+        Returns the net's status, which may become DIVERGED_NET: a finite loss does not prove that the step after it
+        was finite, nor that every parameter was.
+
+        was_saved : whether keep_converged has written back the lanes that have converged
         """
         n, owner = nets.n_params, w.net[lane]
         if status != DIVERGED_NET and not (status == CONVERGED and was_saved):
@@ -149,8 +159,10 @@ def make_queue(lanes):
 
     @helper
     def settle(data, goal, nets, w, was_saved, was_judged):
-        """After an epoch: record losses, write back the nets that are finished and empty their lanes. Returns whether
-        some were."""
+        """Record losses after an epoch, write back the nets that are finished and free their lanes.
+
+        Returns whether a lane is now free.
+        """
         found = False
         for lane in range(w.lanes):
             owner = w.net[lane]
@@ -188,7 +200,7 @@ def make_queue(lanes):
 
     @helper
     def next_due(goal, nets, w):
-        """The block's epoch at whose end a lane records its loss or has done all its epochs."""
+        """Return the block's next epoch at whose end a lane records its loss or has finished all its epochs."""
         due = np.int64(2**62)
         for lane in range(w.lanes):
             if w.net[lane] >= 0:
@@ -201,8 +213,8 @@ def make_queue(lanes):
 
     @helper
     def are_alike(w):
-        """Whether lanes have nets whose numbers follow each other, and all of them began together: they will be due
-        together too.
+        """Return whether the lanes are alike: they have consecutive nets, which started in the same epoch and are
+        therefore due in the same epochs.
         """
         alike = w.net[0] >= 0
         for lane in range(w.lanes):
@@ -211,7 +223,7 @@ def make_queue(lanes):
 
     @helper
     def hand_out(nets, w, scale):
-        """Records that lanes which are alike have kept, times scale, to where they belong."""
+        """Write the records that lanes which are alike have buffered, times scale, to nets.records."""
         for r in range(w.record[0], w.kept[0]):
             store(nets.records, r * nets.n_nets + w.net[0], load(w.records, r * lanes, lanes) * scale)
         for lane in range(w.lanes):
@@ -219,7 +231,10 @@ def make_queue(lanes):
 
     @helper
     def keep_alike(goal, nets, w):
-        """What settle and next_due do for lanes that are alike, where all nets go on."""
+        """Buffer a record if one is due, and return the next epoch in which the block is due.
+
+        This is `settle` and `next_due` for lanes that are alike and whose nets all go on.
+        """
         if nets.record_epochs[w.kept[0]] == w.clock[0] - w.start[0]:
             store(w.records, w.kept[0] * lanes, load(w.loss, 0, lanes))
             w.kept[0] += 1
@@ -227,7 +242,10 @@ def make_queue(lanes):
 
     @helper
     def settle_alike(data, goal, nets, w, was_judged):
-        """What settle does for lanes that are alike, where all nets have done all their epochs."""
+        """Write back all nets of the block and free the lanes.
+
+        This is `settle` for lanes that are alike and whose nets have all finished all their epochs.
+        """
         n, first = nets.n_params, w.net[0]
         leave_block(w.p, n, nets.params, first * n)
         for lane in range(w.lanes):
@@ -240,10 +258,15 @@ def make_queue(lanes):
 
     @helper
     def look(data, goal, nets, w, was_saved, was_judged, alike, eventful, scale):
-        """After an epoch at which something is due, or something has happened to a net. Returns whether lanes are free.
+        """Handle the end of an epoch in which a lane is due or a net may have ended early.
 
-        was_saved : whether keep_converged was called. was_judged : whether w.right_at_end is there
-        alike : are_alike's answer, which is right as long as no net begins. scale : as hand_out takes it
+        Returns whether a lane is now free.
+
+        was_saved : whether keep_converged was called
+        was_judged : whether w.right_at_end has been written
+        alike : the result of are_alike, which holds until the next net starts
+        eventful : whether a net may have ended early: converged, diverged or stopped early
+        scale : factor on the records, as in hand_out
         """
         sound = not any_of(~(load(w.loss, 0, lanes) < np.inf))
         all_go_the_same_way = alike and sound and not eventful

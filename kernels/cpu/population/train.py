@@ -1,8 +1,8 @@
-"""Training a population: lanes take nets from a queue, train each to its end, write it back and take the next one.
+"""Training of a population: lanes take nets from a queue, train each to its end, write it back and take the next one.
 
-So a finished net costs nothing more, lanes are never out of work while nets wait, and only the nets in lanes need
-gradients and state: memory is bounded whatever the number of nets. A rank has one block of lanes, which outlives a
-call, so that a call can end after any number of epochs.
+So a finished net costs nothing more, no lane is idle while nets wait, and only nets in lanes need gradients and
+optimiser state: memory is bounded for any number of nets. A thread has one block of lanes, which outlives a call, so a
+call can end after any number of epochs.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from .optimizer_step import make_settings
 from .scheduler import make_queue
 
 L2 = len(HYPER)
-SAFE_EVERY = 64  # epochs after which parameters of a finite loss are remembered, for nets that diverge later
+SAFE_EVERY = 64  # epochs between copies of parameters with a finite loss, which a net that diverges later ends with
 
 
 def make_training(lanes, has_loops):
-    """(train, evaluate) for blocks of this many lanes; without the loops for nets that have no straight-line program,
-    and for validation, there is only a train, and much less to compile.
+    """Return (train, evaluate) for blocks of this many lanes.
+
+    has_loops : False leaves out the loops for nets without unrolled code and for validation. There is much less to
+        compile then, and no use for evaluate
     """
 
     (
@@ -54,7 +56,7 @@ def make_training(lanes, has_loops):
 
     @inline_helper
     def step_settings(course, nets, goal, w, n_batches, batch, objective):
-        """The rule's settings at this step, a number per lane."""
+        """Return the update rule's settings at this step, one number per lane."""
         p = w.p
         factor = fill(p, 1.0, lanes)
         if goal.scheduled:
@@ -67,7 +69,7 @@ def make_training(lanes, has_loops):
 
     @helper
     def squares(p, g, first, last, l2):
-        """Each lane's sum of (g + l2 p)**2 over parameters first <= q < last."""
+        """Return each lane's sum of (g + l2 p)**2 over parameters first <= q < last."""
         sums = fill(g, 0.0, lanes)
         for i in range(first * lanes, last * lanes, lanes):
             slope = load(g, i, lanes) + load(p, i, lanes) * l2
@@ -76,7 +78,7 @@ def make_training(lanes, has_loops):
 
     @helper
     def steepest(p, g, first, last, l2, most):
-        """Each lane's largest |g + l2 p| over parameters first <= q < last, or `most`."""
+        """Return each lane's largest |g + l2 p| over parameters first <= q < last, or `most` if that is larger."""
         for i in range(first * lanes, last * lanes, lanes):
             slope = absolute(load(g, i, lanes) + load(p, i, lanes) * l2)
             most = where(slope > most, slope, most)
@@ -84,7 +86,10 @@ def make_training(lanes, has_loops):
 
     @helper
     def shrunk_squares(p, g, first, last, l2, shrink):
-        """squares() of slopes times shrink**2, which are at most 1; shrink**2 by itself may be too small a number."""
+        """Return `squares` of gradients times shrink**2, which are at most 1.
+
+        shrink**2 by itself may be too small for a floating-point number, so the gradient is multiplied twice.
+        """
         sums = fill(g, 0.0, lanes)
         for i in range(first * lanes, last * lanes, lanes):
             slope = (load(g, i, lanes) + load(p, i, lanes) * l2) * shrink * shrink
@@ -93,7 +98,7 @@ def make_training(lanes, has_loops):
 
     @helper
     def clip_by_steepest(n_layers, sizes, weight_offsets, bias_offsets, p, g, l2, norm):
-        """The factor that brings each lane's gradient to `norm`, where its sum of squares overflows."""
+        """Return the factor that scales each lane's gradient to `norm`, for lanes whose sum of squares overflows."""
         zero, one = fill(p, 0.0, lanes), fill(p, 1.0, lanes)
         most = total = zero
         for k in range(n_layers):
@@ -110,7 +115,7 @@ def make_training(lanes, has_loops):
 
     @inline_helper
     def apply(net, course, nets, w, h):
-        """One step of the optimiser for all lanes."""
+        """Make one step of the optimiser for all lanes."""
         n = nets.n_params
         one, zero = fill(w.p, 1.0, lanes), fill(w.p, 0.0, lanes)
         l2, clip = load(w.hyper, L2 * lanes, lanes), one
@@ -144,13 +149,13 @@ def make_training(lanes, has_loops):
 
     @helper
     def descend(p, g, n, rate):
-        """optimizers.sgd, all there is to it."""
+        """Make one step of plain SGD, formulas/update_rules.sgd, for all lanes."""
         for i in range(0, n * lanes, lanes):
             store(p, i, load(p, i, lanes) - rate * load(g, i, lanes))
 
     @helper
     def penalties(net_layers, weight_offsets, bias_offsets, p, l2):
-        """Each lane's l2 / 2 times the sum of its squared weights."""
+        """Return each lane's l2 / 2 times the sum of its squared weights."""
         sums, zero = fill(p, 0.0, lanes), fill(p, 0.0, lanes)
         for k in range(net_layers):
             sums += squares(p, p, weight_offsets[k], bias_offsets[k], zero)
@@ -158,7 +163,11 @@ def make_training(lanes, has_loops):
 
     @inline_helper
     def watch(w, n, value, min_delta):
-        """Remember the parameters of lanes whose value is their best so far."""
+        """Keep the parameters and the epoch of lanes whose monitored value is their best so far.
+
+        value : (lanes,), lower is better
+        min_delta : improvement below which a value does not count as better
+        """
         best = load(w.best_value, 0, lanes)
         better = value < best - broadcast(w.p, min_delta)
         store(w.watched, 0, value)
@@ -179,7 +188,7 @@ def make_training(lanes, has_loops):
 
     @inline_helper
     def judge_data(net, data, nets, w, params, mixed):
-        """(mean loss, share right) of each lane over data, by a forward pass alone."""
+        """Return each lane's (mean loss, share of correct samples) over data, by forward passes alone."""
         loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
         for first in range(0, data.n_samples, w.rows):
             m = min(w.rows, data.n_samples - first)
@@ -210,7 +219,7 @@ def make_training(lanes, has_loops):
             broadcast(w.p, goal.stop_loss),
             broadcast(w.p, goal.stop_right),
         )
-        compares = course.rule == RPROP  # the one rule that asks whether the objective has grown
+        compares = course.rule == RPROP  # the only rule that compares objectives of two steps
         has_goal = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
         always_judges = compares or has_goal
         simple = not (nets.penalised or nets.clipped or goal.scheduled or course.layered)
@@ -226,7 +235,7 @@ def make_training(lanes, has_loops):
         )
         has_room, alike, last = True, False, w.clock[0] + n_epochs
         attention = eventful = remembers = keeps = False
-        scale = inverse if runs else broadcast(w.p, 1.0)  # the straight-line program keeps sums
+        scale = inverse if runs else broadcast(w.p, 1.0)  # unrolled code records sums
         while w.clock[0] < last:
             if has_room:
                 free = 0
@@ -247,13 +256,13 @@ def make_training(lanes, has_loops):
                 enter(nets, w, alike and w.start[0] == w.clock[0])
                 keep_flagged(w.flags, w.p, n, w.safe)
                 w.clock[1], w.kept[0] = next_due(goal, nets, w), w.record[0]
-                keeps = runs and alike  # records without a look
+                keeps = runs and alike  # unrolled code buffers the records: no check at each
                 if keeps:
                     w.clock[1] = w.start[0] + goal.n_epochs
             if course.shuffle:
                 shuffle_lanes(w.lanes, n_samples, nets.seeds, w.net, w.start, w.clock[0], w.words, w.order)
             n_steps = 1
-            if runs:  # up to the next epoch that needs a look
+            if runs:  # up to the next epoch that needs a check
                 clock = w.clock[0]
                 remembering = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
                 n_steps = min(min(w.clock[1], last), remembering + 1) - clock
@@ -365,7 +374,10 @@ _train_straight, _ = make_training(UNROLLED_LANES, False)
 
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
-    """Up to n_epochs epochs of this rank's block. queue : int64 (1,), how many of nets.members have been taken."""
+    """Train this thread's block for up to n_epochs epochs.
+
+    queue : int64 (1,), number of nets.members that threads have taken so far; written
+    """
     before = flush_denormals()
     _train(
         n_ranks,
@@ -385,7 +397,10 @@ def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block
 
 @kernel
 def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
-    """The same for blocks of OTHER_LANES nets that have a straight-line program, without validation."""
+    """Train this thread's block of UNROLLED_LANES nets for up to n_epochs epochs, with unrolled code and no validation.
+
+    queue : int64 (1,), number of nets.members that threads have taken so far; written
+    """
     before = flush_denormals()
     _train_straight(
         n_ranks,
@@ -405,8 +420,10 @@ def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_o
 
 @kernel
 def evaluate(rank, n_ranks, barrier, net, data, nets, block, output):
-    """Outputs of nets.members (n_members, n_samples, n_outputs), flat, if output has room; loss and share right into
-    nets if data has targets."""
+    """Evaluate nets.members: outputs and, if data has targets, each net's loss and share of correct samples in `nets`.
+
+    output : flat (n_members * n_samples * n_outputs,), written; or empty
+    """
     _evaluate(
         rank,
         n_ranks,

@@ -1,8 +1,8 @@
-"""One small net: the samples of a batch are the lanes, and a step costs no call at all.
+"""Training of one small net with the samples of a batch as SIMD lanes, without the cost of calls in a step.
 
-Arrays hold a unit per row and a sample per column: unit u's values start at u * columns, `columns` being the samples at
-hand rounded up to whole vectors. Columns past them are zeros of weight 0. For a handful of samples, such as the four of
-XOR, vectors of 4 lanes waste none; otherwise they have 16.
+Arrays hold a unit per row and a sample per column: unit u's values start at u * columns, where `columns` is the number
+of samples rounded up to whole vectors. Columns past the samples are zeros with weight 0. Vectors have 16 lanes, or 4
+for a handful of samples such as the four of XOR, so that no lane is wasted.
 """
 
 from __future__ import annotations
@@ -30,24 +30,29 @@ from .column_passes import make_passes
 from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, squares
 from .training_loop import make_loop
 
-FEW = 4  # features in less than a square of which turning it pays
+FEW = 4  # features from which transposing an incomplete square pays
 
 
 @inline_helper
 def columns_for(work, rows, lanes):
-    """Of so many samples: whole vectors, and units that do not all begin where a cache has the same few places."""
+    """Return the row length for a number of samples: whole vectors, and no multiple of work.colliding, so that the
+    units' rows do not all map to the same cache sets.
+    """
     if lanes == LANES_SMALL:
-        return work.columns  # of batches that have one vector
-    columns = (rows + lanes - 1) & -lanes  # all powers of two: a division takes as long as a layer of XOR
+        return work.columns  # a batch is one vector
+    columns = (rows + lanes - 1) & -lanes  # powers of two: a division takes as long as a layer of XOR
     return columns if columns & (work.colliding - 1) else columns + LANES_LARGE
 
 
 @helper
 def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
-    """Features of samples as rows of `a`, turned in registers 16 by 16; columns past the samples are zeros. Returns how
-    many features there are in it: a few that are left do not pay.
+    """Transpose samples into columns of `a`, 16 x 16 elements at a time in registers; columns past the samples are 0.
 
-    width : all features; square : scratch for one
+    Returns the number of features written: a remainder of fewer than FEW features is left to the caller.
+
+    first, rows : first sample, and number of samples
+    width : number of features
+    square : scratch of 16 * 16 elements
     """
     features = width if width % LANES_LARGE >= FEW else width - width % LANES_LARGE
     for s in range(0, columns, LANES_LARGE):
@@ -70,14 +75,16 @@ def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
 
 @helper
 def fill_none(X, order, shuffle, first, rows, width, columns, a, square):
-    """The same for batches that have no square."""
+    """Write nothing: fill_squares for batches of one vector of 4 samples, which have no square. Returns 0 features."""
     return 0
 
 
 def make_fill(fill_some):
     @inline_helper
     def fill_batch(net, data, shuffle, work, first, rows, columns):
-        """Turn samples first .. first + rows into columns, unless they are there already."""
+        """Write samples first .. first + rows to the columns of work.a, work.y and work.weight, unless they are there
+        already.
+        """
         if not shuffle and work.filled[0] == first and work.filled[1] == rows:
             return
         n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
@@ -91,7 +98,7 @@ def make_fill(fill_some):
                     work.y[j * columns + s] = data.Y[sample * n_outputs + j]
             work.weight[s] = data.weight[sample] if data.has_weights else broadcast(work.weight, 1.0)
         nothing = broadcast(work.weight, 0.0)
-        for s in range(rows, columns):  # what other batches left could become infinite, which times 0 is no number
+        for s in range(rows, columns):  # values of earlier batches could become infinite, and inf * 0 is NaN
             for i in range(done, n_features):
                 work.a[i * columns + s] = nothing
             for j in range(n_outputs):
@@ -109,7 +116,7 @@ def nothing_after(y, start, size, extra):
 
 @inline_helper
 def derivative_of(net, work, k):
-    """What after_rows needs on the way back."""
+    """Return the argument `extra` of after_rows for the backward pass through layer k's activation."""
     return (
         False,
         load_scalar(net.activations, k),
@@ -119,17 +126,17 @@ def derivative_of(net, work, k):
 
 
 def make_family(lanes):
-    """(gradient_of, gradient, evaluate) for vectors of this many lanes."""
+    """Return (gradient_of, gradient, evaluate) for vectors of this many lanes."""
 
     fill_batch = make_fill(fill_squares if lanes == LANES_LARGE else fill_none)
     activate, backward, loss_and_delta, softmax_columns, count_right = make_passes(lanes)
 
     @helper
     def after_rows(y, start, size, extra):
-        """Of outputs their activations, of deltas the product with the derivatives.
+        """Apply the activation to outputs, or multiply deltas by its derivative, in y[start : start + size].
 
-        extra : (whether it is the way there, activation, inputs to it or what its derivative is taken of, whether
-        inputs are kept)
+        extra : (forward, code, z, keeps). forward: outputs, not deltas. code: of the activation. z: where inputs of the
+            activation are stored if `keeps`; for deltas the array that the derivative is a function of
         """
         forward, code, z, keeps = extra
         if forward:
@@ -137,7 +144,7 @@ def make_family(lanes):
         elif code != IDENTITY:
             backward(code, z, y, start, size)
 
-    # A few rows of one vector each would be calls for nothing.
+    # With 4 lanes a row is one vector: a call for every few rows would cost more than it saves.
     by_rows, by_layer = (nothing_after, after_rows) if lanes == LANES_SMALL else (after_rows, nothing_after)
     dense, weight_gradients = make_products(lanes, by_rows)
 
@@ -159,7 +166,10 @@ def make_family(lanes):
 
     @inline_helper
     def judge(net, metric, work, share, columns, scale):
-        """Loss, hits and output delta of the batch in work."""
+        """Write the loss and the number of correct samples of the batch in `work` to `share`, and the output delta.
+
+        scale : factor on the delta
+        """
         n_layers = net.n_layers
         start, size = load_scalar(work.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
         loss = sum_lanes(
@@ -177,7 +187,11 @@ def make_family(lanes):
 
     @inline_helper
     def gradient_of(net, data, shuffle, params, grads, work, share, first, rows, scale):
-        """Of rows from `first` on, for which work has room; scale : a factor on their losses' slopes."""
+        """Compute the gradient of `rows` samples from sample `first` on, no more than `work` has columns for.
+
+        scale : factor on the derivatives of the losses
+        share : written; (sum of losses, number of correct samples)
+        """
         columns, a, delta = columns_for(work, rows, lanes), work.a, work.delta
         fill_batch(net, data, shuffle, work, first, rows, columns)
         forward(net, params, work, columns)
@@ -235,7 +249,11 @@ def make_family(lanes):
 
 @helper
 def update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip):
-    """As update.update, with the rule chosen inside the loop: a small net has few vectors, and much less to compile."""
+    """Update a range of parameters, with L2 penalty, clipping and weight decay.
+
+    Unlike optimizer_step.update it chooses the update rule inside the loop: a small net has few vectors, and there is
+    much less to compile.
+    """
     for i in range(first, last, LANES_LARGE):
         n = last - i
         value = load_partial(p, i, n, LANES_LARGE)
@@ -258,7 +276,7 @@ def begin_call(rank, n_ranks, net, memory, work):
 
 @inline_helper
 def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
-    """Never called: batches of more than one stage are for batch_simd_data_parallel.py."""
+    """Never called: only batch_simd_data_parallel.py trains batches of more than one micro-batch."""
 
 
 @inline_helper
@@ -274,9 +292,8 @@ def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, 
             w, b = net.weight_offsets[k], net.bias_offsets[k]
             square_sum += squares(p, g, w, b, l2) + squares(p, g, b, b + net.sizes[k + 1], zero)
         clip = clip_factor(course.hyper[CLIP_NORM], square_sum, p)
-    alike = (
-        net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0 and not course.layered
-    )  # weights and biases: then all is one range
+    # Weights and biases treated alike are one range.
+    alike = net.l2 == 0.0 and course.hyper[WEIGHT_DECAY] == 0.0 and not course.layered
     for q in range(1 if alike else 2 * n_layers):
         first, last, decay, penalty, factor = 0, net.n_padded, one, zero, clip
         if not alike:
@@ -298,23 +315,28 @@ _loop_wide = make_loop(begin_call, _gradient_wide, accumulate_gradient, apply_gr
 
 @kernel
 def train_narrow(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """n_steps of training from first_step on, in vectors of 4 samples."""
+    """Train for n_steps steps, from step number first_step on, with vectors of 4 samples."""
     _loop_narrow(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
 
 
 @kernel
 def train_wide(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """The same in vectors of 16 samples."""
+    """Train for n_steps steps, from step number first_step on, with vectors of 16 samples."""
     _loop_wide(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
 
 
 @kernel
 def evaluate_narrow(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
-    """Outputs (n_samples, n_outputs), flat, if output has room; loss and hits in work.partial if data has targets."""
+    """Evaluate the net with vectors of 4 samples.
+
+    Writes the sums of losses and of correct samples to work.partial if data has targets.
+
+    output : flat (n_samples * n_outputs,), written; or empty
+    """
     _evaluate_narrow(net, data, params, work, output)
 
 
 @kernel
 def evaluate_wide(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
-    """The same in vectors of 16 samples."""
+    """Evaluate the net with vectors of 16 samples, as evaluate_narrow does with 4."""
     _evaluate_wide(net, data, params, work, output)

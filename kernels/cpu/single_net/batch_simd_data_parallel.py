@@ -1,7 +1,8 @@
-"""A small net with many samples: batch_simd.py for each part of a batch, by one thread or by several with a net each.
+"""Data-parallel training of a small net with samples as SIMD lanes: batch_simd.py for each shard of a batch.
 
-As in layerwise_data_parallel.py, all that one rank writes and another one reads are gradients, which are small; and a
-batch's gradient is the sum of its parts' for one rank too, so that parameters come out the same, bit by bit.
+One thread processes all shards, or several threads with a copy of the net each. As in layerwise_data_parallel.py,
+gradients are all that one thread writes and another reads, and they are small. The gradient of a batch is the sum over
+its shards for one thread too, so parameters have the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .training_loop import make_loop, share_of
 
 @inline_helper
 def work_of(work, n_layers, part):
-    """A part's own memory."""
+    """Return the workspace of shard `part`: `work` with pointers to the shard's own buffers."""
     n_outputs = load_scalar(work.units, n_layers + 1) - load_scalar(work.units, n_layers)
     n = part * (load_scalar(work.units, n_layers + 1) * work.columns + FALSE_SHARING_GAP)
     return BatchWorkspace(
@@ -77,6 +78,8 @@ _loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradi
 
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """n_steps of training from first_step on, by up to work.parts ranks, each with a memory of its own that starts
-    out the same."""
+    """Train for n_steps steps, from step number first_step on, on up to work.parts threads.
+
+    memory : the thread's own copy of the training state, equal for all threads at the start of a call
+    """
     _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)

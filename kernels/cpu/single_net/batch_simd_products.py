@@ -1,8 +1,8 @@
-"""Products of a layer with samples in columns, as batch_simd.py lays them out: in blocks of rows that share what is
-loaded, so that a multiply-add costs less than a load, and has not to wait for the one before it.
+"""Matrix products of a layer with samples in columns, in the layout of batch_simd.py.
 
-What follows a product, activations or their derivatives, is done a few rows at a time, while they are in the
-first-level cache: after(y, start, size, extra).
+Blocks of rows share what is loaded, so that there is less than one load per multiply-add, and no multiply-add waits for
+the one before it. The activation or derivative that follows a product is applied to a few rows at a time, while they
+are in the first-level cache: after(y, start, size, extra).
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from ...simd.reductions import sum_lanes, sum_lanes_4, sum_lanes_8
 
 
 def make_products(lanes, after):
-    """(dense, weight_gradients) for vectors of this many lanes."""
+    """Return (dense, weight_gradients) for vectors of this many lanes.
+
+    after : helper that is called as after(y, start, size, extra) for y[start : start + size], a few rows at a time
+    """
 
     @helper
     def dense(p, w0, out_step, in_step, biased, b0, x, x0, n_in, n_out, columns, y, y0, extra):
-        """y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], in the order of i; then
-        after(y, its first element, how many, extra) for some rows at a time."""
+        """Write y[o, s] = b[o] + sum over i of p[w0 + o * out_step + i * in_step] * x[i, s], and call `after`.
+
+        Products are added in the order of i. b[o] is p[b0 + o] if `biased`, else 0.
+        """
         fours, pairs, quads = n_out - n_out % 4, columns - columns % (2 * lanes), columns - columns % (4 * lanes)
         for o in range(0, fours, 4):
             w, k = w0 + o * out_step, y0 + o * columns
@@ -76,7 +81,7 @@ def make_products(lanes, after):
 
     @helper
     def weight_gradients(a, below, delta, above, fan_in, fan_out, columns, g, w0, b0):
-        """g = the sums over samples of a[i, s] * delta[j, s], and of delta[j, s] for the biases."""
+        """Write the gradient to g: the sum over samples s of a[i, s] * delta[j, s], for biases that of delta[j, s]."""
         fours, twos, zero = fan_out - fan_out % 4, fan_in - fan_in % 2, fill(delta, 0.0, lanes)
         for j in range(0, fours, 4):
             d = above + j * columns

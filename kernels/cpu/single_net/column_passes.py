@@ -1,7 +1,8 @@
-"""Passes over layers whose units are rows and whose samples are columns, for any number of lanes.
+"""Elementwise passes over layers with units as rows and samples as columns, for any number of lanes.
 
-Unit u's values start at u * columns, a multiple of the lanes. Columns are the samples of one net (batch_simd.py), or
-each sample times the nets of a block (per_net.py): a lane then is a net, and nothing here mixes lanes.
+Unit u's values start at u * columns, a multiple of the lanes. Columns are the samples of one net
+(single_net/batch_simd.py), or each sample times the nets of a block (population/gradient.py): a lane is then a net, and
+no pass mixes lanes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from ..workspace import LANES_SMALL
 
 
 def still_right(right, output, best, wanted, target):
-    """1 if the first largest output is the target's up to this unit, from whether it was before it, else 0."""
+    """Return 1 if the first largest output up to this unit is at the first largest target, else 0.
+
+    right : the result for the units before this one
+    output, wanted : output and target of this unit
+    best, target : largest output and largest target of the units before this one
+    """
     return where(output > best, where(wanted > target, 1.0, 0.0), where(wanted > target, 0.0, right))
 
 
@@ -25,9 +31,9 @@ _still_right = helper(still_right)
 
 
 def make_passes(lanes):
-    """(activate, backward, loss_and_delta, softmax_columns, count_right) for vectors of this many lanes."""
+    """Return (activate, backward, loss_and_delta, softmax_columns, count_right) for vectors of this many lanes."""
 
-    if lanes == LANES_SMALL:  # one vector a unit: loops for each code would only be more to compile
+    if lanes == LANES_SMALL:  # one vector per unit: a loop per activation would only take longer to compile
 
         @helper
         def activate(code, z, a, start, size, keep_z):
@@ -68,7 +74,7 @@ def make_passes(lanes):
 
     @helper
     def loss_and_delta(code, z, a, delta, start, y, weight, columns, size, scale, c):
-        """A lane's sums of weight * loss; delta = scale * weight * slope."""
+        """Return each lane's sum of weight * loss; write delta = scale * weight * derivative of the loss."""
         shares = fill(z, 0.0, lanes)
         for s in range(0, columns, lanes):
             w = load(weight, s, lanes)
@@ -80,7 +86,7 @@ def make_passes(lanes):
 
     @helper
     def softmax_columns(z, a, start, columns, size):
-        """z becomes log-probabilities over the units of a layer, a their exponentials."""
+        """Replace z by log-probabilities over the units of a layer, and write their exponentials to a."""
         for s in range(0, columns, lanes):
             top = load(z, start + s, lanes)
             for i in range(s + columns, size, columns):
@@ -100,7 +106,7 @@ def make_passes(lanes):
 
     @helper
     def count_right(metric, a, start, y, columns, size, weight, bound):
-        """A lane's sum of the weights of samples that are right, as elements.count_right counts."""
+        """Return each lane's sum of the weights of correct samples, as elementwise.count_right counts them."""
         count = fill(a, 0.0, lanes)
         share = 1.0 if metric == METRIC_ARGMAX else columns / size
         for s in range(0, columns, lanes):

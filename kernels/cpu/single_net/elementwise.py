@@ -1,7 +1,8 @@
-"""Loops over rows of a layer: everything around the matrix products, one pass each, in whole SIMD vectors.
+"""Elementwise passes over the rows of a layer, in whole SIMD vectors: everything around the matrix products.
 
-Arrays are flat; a layer's block is (rows, width), row by row, from an offset `*0`. A row's last vector is masked.
-Each loop is made once per table row, and `selector` chains them: a code chooses a loop, never an operation inside one.
+Arrays are flat; a layer is (rows, width), row-major, from an offset `*0`. The last vector of a row is masked. Each loop
+is compiled once for each row of the formula tables, and `selector` chains the loops: a code chooses a loop, never an
+operation inside a loop.
 """
 
 from __future__ import annotations
@@ -71,9 +72,12 @@ backward = selector([_make_backward(row) for row in ACTIVATIONS], 5)
 
 @helper
 def column_sums(delta, delta0, rows, width, first, last, adds, sums, sums0):
-    """sums[j] (+)= sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients."""
+    """Write sums[j] = sum over rows of delta (rows, width), for columns first <= j < last: the bias gradients.
+
+    adds : whether to add to what `sums` holds
+    """
     wide = first + (last - first) // (4 * LANES) * (4 * LANES)
-    for j in range(first, wide, 4 * LANES):  # a row gives a whole number of cache lines, not one from each page
+    for j in range(first, wide, 4 * LANES):  # several cache lines of a row at a time, not one from each page
         c0 = c1 = c2 = c3 = fill(delta, 0.0, LANES)
         for r in range(rows):
             i = delta0 + r * width + j
@@ -100,11 +104,12 @@ def column_sums(delta, delta0, rows, width, first, last, adds, sums, sums0):
 
 @helper
 def softmax_rows(z, z0, rows, width, a, a0, scratch):
-    """z (rows, width) becomes log-probabilities, a their exponentials.
+    """Replace z (rows, width) by log-probabilities, and write their exponentials to a.
 
-    Samples are turned into lanes, 16 at a time: maxima and sums then run down the classes, not across a vector
+    Samples are transposed into lanes, 16 at a time: maxima and sums then run down the classes, not across a vector
     (measured for 32 rows of 10: 0.37 us, against 1.1 us row by row).
-    scratch : LANES * (LANES + 2 * width rounded up to LANES)
+
+    scratch : of LANES * (LANES + 2 * width rounded up to LANES) elements
     """
     square, logs = LANES * LANES, LANES * LANES
     parts = logs + (width + LANES - 1) // LANES * square
@@ -145,7 +150,7 @@ def _make_loss(row):
 
     @helper
     def loss_and_delta(z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta):
-        # One output: its rows are contiguous samples, so samples fill the lanes; else the outputs of a sample do.
+        # With one output samples are contiguous and fill the lanes; otherwise the outputs of a sample do.
         across = width == 1
         shares = fill(z, 0.0, LANES)
         w = fill(z, 1.0, LANES)
@@ -166,15 +171,18 @@ def _make_loss(row):
     return loss_and_delta
 
 
-# loss_and_delta(code, z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta) -> sum of w * value
-#     delta = scale * w * slope; w = 1 unless weighted
+# loss_and_delta(code, z, a, start, y, y0, weighted, weight, w0, scale, c, rows, width, delta) -> sum of w * loss
+#     delta = scale * w * derivative of the loss; w = 1 unless weighted
 loss_and_delta = selector([_make_loss(row) for row in LOSSES], 13)
 
 
 @helper
 def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
-    """The sum of the weights of samples that are right: by the first of the largest outputs, or, averaged over outputs,
-    by their side of `bound` or by lying no further than `bound` from the target.
+    """Return the sum of the weights of correct samples.
+
+    METRIC_ARGMAX: a sample is correct if its first largest output is that of the target. Otherwise it counts as the
+    fraction of its outputs that are correct: on the target's side of `bound`, or, with METRIC_MARGIN, no further than
+    `bound` from the target.
     """
     if metric != METRIC_ARGMAX:
         across = width == 1  # as in loss_and_delta
@@ -213,8 +221,8 @@ def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
 
 @helper
 def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
-    """mask[mask0 + e] for elements first <= e < last of a batch's layer: 0 with probability `rate`, or
-    else 1 / (1 - rate).
+    """Write the dropout mask of elements first <= e < last of a batch's layer to mask[mask0 + e]: 0 with probability
+    `rate`, else 1 / (1 - rate).
 
     Written in whole groups of four, so up to three elements on either side are drawn too.
     """
@@ -232,7 +240,7 @@ def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
 
 @helper
 def multiply(a, a0, mask, mask0, size, out, out0):
-    """out = a * mask"""
+    """Write out = a * mask."""
     for j in range(0, size, LANES):
         n = min(size - j, LANES)
         store_partial(out, out0 + j, n, load_partial(a, a0 + j, n, LANES) * load_partial(mask, mask0 + j, n, LANES))
@@ -240,7 +248,7 @@ def multiply(a, a0, mask, mask0, size, out, out0):
 
 @helper
 def add(a, start, size, out):
-    """out += a, from `start` on in both"""
+    """Add `size` elements of a to out, from index `start` on in both."""
     for i in range(start, start + size, LANES):
         n = min(start + size - i, LANES)
         store_partial(out, i, n, load_partial(out, i, n, LANES) + load_partial(a, i, n, LANES))
@@ -248,7 +256,7 @@ def add(a, start, size, out):
 
 @helper
 def gather_rows(source, order, first, rows, width, out, out0):
-    """out (rows, width) = source[order[first : first + rows]]"""
+    """Write out (rows, width) = source[order[first : first + rows]]."""
     for r in range(rows):
         i, o = order[first + r] * width, out0 + r * width
         whole = width - width % LANES

@@ -1,4 +1,4 @@
-"""The norm of a net's gradient, from pieces of its weights that ranks take, and what it says of clipping."""
+"""Gradient clipping: the norm of a net's gradient, from sums of squares of the chunks that threads take."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from .optimizer_step import CLIP_NORM, clip_factor, squares
 
 @helper
 def add_squares(net, memory, work, piece):
-    """The sums of squared slopes of a piece of the weights, in blocks that are the same for any number of ranks, so
-    that the norm is too.
+    """Write the sums of squared gradients of one chunk of the weights to work.squares.
+
+    Each sum covers CHUNK_ROWS rows of W or elements of b, whatever the number of threads, so the norm has the same bits
+    for any number of threads.
     """
     k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
@@ -30,7 +32,7 @@ def add_squares(net, memory, work, piece):
 
 @helper
 def blocks_before(net, k):
-    """Sums of squared slopes of the layers before k."""
+    """Return the number of sums of squared gradients that the layers before k have in work.squares."""
     n = 0
     for i in range(k):
         n += up_to(net.sizes[i], CHUNK_ROWS) // CHUNK_ROWS + up_to(net.sizes[i + 1], CHUNK_ROWS) // CHUNK_ROWS
@@ -39,7 +41,7 @@ def blocks_before(net, k):
 
 @helper
 def clip_now(net, course, memory, work):
-    """What brings the gradient to its largest norm, once all squares are there."""
+    """Return the factor that scales the gradient to at most clip_norm, once work.squares is complete."""
     square_sum = 0.0
     for i in range(blocks_before(net, net.n_layers)):
         square_sum += work.squares[i]

@@ -1,8 +1,9 @@
-"""What ranks with a net each tell each other: the gradients of the parts of a batch, which each of them adds up.
+"""All-reduce: each thread publishes its shards' gradients, and every thread adds up all of them.
 
-A rank keeps its parts' gradients, and gives the others a copy that it writes past its caches. A core that writes to a
-line which another one has read must first take it back, a line at a time: 9 ns each where the two share a cache, 26 ns
-where they do not; written past the caches a line takes 2.4 ns, and reading it 8 instead of 6.5 (bench/LOG.md).
+A thread keeps its shards' gradients in its own buffers, and publishes a copy that it writes past the caches
+(non-temporal stores). A core that writes to a cache line which another core has read must first take the line back:
+9 ns a line where the two cores share a cache, 26 ns where they do not. Written past the caches a line takes 2.4 ns, and
+reading it takes 8 ns instead of 6.5 (bench/LOG.md).
 """
 
 from __future__ import annotations
@@ -16,26 +17,31 @@ from ..threads.barrier import system_call
 from ..workspace import FALSE_SHARING_GAP
 from .elementwise import LANES
 
-# Before a sign that numbers are there: stores past the caches are not in order with others.
+# Needed before a thread signals that its data are complete: stores past the caches are not ordered with other stores.
 store_fence = system_call("llvm.x86.sse.sfence" if IS_X86 else None, ir.VoidType())
 
 
 @helper
 def chunk_start(rank, n_ranks, n, unit):
-    """Where a rank's share of n begins, in whole units: the tiles of products then divide it well."""
+    """Return where chunk `rank` of n_ranks equal chunks of n begins.
+
+    Rounded up to a multiple of `unit`, so that a chunk consists of whole tiles of a matrix product.
+    """
     return min(n, (n * rank // n_ranks + unit - 1) // unit * unit)
 
 
 @helper
 def shard_gradient(work, part, n):
-    """The gradient (n,) of a part, for the rank that has it."""
+    """Return the gradient (n,) of shard `part` as the thread that owns the shard writes it."""
     return offset(work.parts_own, part * (n + FALSE_SHARING_GAP))
 
 
 @helper
 def _published(work, part, turn, n):
-    """The copy of it for the others: each even turn's place is another one than each odd turn's, since ranks are never
-    further than one stage apart."""
+    """Return the published copy (n,) of the gradient of shard `part`.
+
+    Double-buffered: threads are at most one micro-batch apart, so even and odd micro-batches use different slots.
+    """
     return offset(work.parts_given, (2 * part + turn % 2) * (n + FALSE_SHARING_GAP))
 
 
@@ -49,8 +55,9 @@ def publish_gradient(work, part, turn, n):
 
 @helper
 def reduce_shards(rank, n_ranks, work, n_parts, stage, unit, n, grads):
-    """grads = the sum of the parts' gradients, of those that have rows; start_of says which. After the first stage of a
-    batch they are added.
+    """Write the sum of the shards' gradients to grads (n,); add it after the first micro-batch of a batch.
+
+    Shards that have no rows, according to chunk_start, are left out.
     """
     is_first = stage.start == 0
     for part in range(n_parts):

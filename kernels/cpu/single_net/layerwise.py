@@ -1,15 +1,17 @@
-"""Nets whose layers are matrices: a product per layer, one fused pass around it, and a team of threads.
+"""Layer-by-layer training of one net: a matrix product per layer, a fused elementwise pass around it, a thread team.
 
-Ranks take pieces of a stage's rows, those of a batch or some of a large one, through all layers, forward and backward,
-with no meeting in between. Then they take pieces of every weight matrix: their gradient over all these rows, and their
-update while they are still in cache. So a stage has two meetings, whatever the depth, nothing is computed twice, and no
-rank waits for a slower one (work_stealing.py). Every sum has the same order for any number of ranks: parameters and
-recorded losses come out the same, bit by bit. Losses are summed up for groups of ROWS rows, which no piece divides, and
-those sums in their order. The bits are those of layerwise_data_parallel.py too, where two ranks share out the rows of a
-stage throughout: work.halves says whether sums of gradients have that order.
+Threads first take chunks of a micro-batch's rows through all layers, forward and backward, with no barrier in between.
+Then they take chunks of every weight matrix: the chunk's gradient over all rows of the micro-batch, and its update
+while the chunk is still in cache. So a micro-batch has two barriers whatever the depth, nothing is computed twice, and
+no thread waits for a slower one (threads/work_stealing.py).
 
-Blocks of work arrays (work.LayerwiseWorkspace): layer k's rows start at work.blocks[k], k = 0 being the gathered
-inputs.
+Every sum is added in the same order for any number of threads, so parameters and recorded losses have the same bits.
+Losses are summed for groups of ROWS rows, which no chunk divides, and then over the groups in order. The bits are also
+those of layerwise_data_parallel.py, where each of two threads has a shard of the micro-batch: work.halves says whether
+gradients are summed in that order.
+
+Layout: the rows of layer k start at index work.blocks[k] of the workspace's arrays a, z, delta and mask
+(workspace.LayerwiseWorkspace); k = 0 is the gathered inputs.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ from .training_loop import make_loop, share_of
 N_STATE = tuple(row.n_state for row in RULES)
 
 
+# Passes that make_product calls for rows i .. i + rows of a product: after the forward product the bias and the
+# activation, after the backward product the dropout mask and the activation's derivative.
 @helper
 def _activate_rows(i, rows, extra):
     code, bias, keeps, width, z, a, o = extra
@@ -75,10 +79,14 @@ def backward_rows(i, rows, extra):
 
 @helper
 def _update_ahead(nothing, i, tile, depth, extra):
-    """What the update of rows i .. i + ROWS of W will read: parameters, then each number of the rule's state."""
+    """Return (address, stride) of the cache lines that the update of rows i .. i + ROWS of W will read next.
+
+    Tile after tile covers the parameters and then each vector of the optimiser state; (nothing, 0) once all are
+    covered. make_product says how the result is used.
+    """
     params, state, stride, n_arrays, first, width = extra
-    run = depth * lanes_of(params) * (LINE // VECTOR_BYTES)  # elements that a tile fetches
-    n_tiles = up_to(ROWS * width, run) // run  # for an array
+    run = depth * lanes_of(params) * (LINE // VECTOR_BYTES)  # elements that one tile prefetches
+    n_tiles = up_to(ROWS * width, run) // run  # tiles per array
     array, start = tile // n_tiles, first + i * width + tile % n_tiles * run
     if array >= n_arrays:
         return nothing, 0
@@ -93,10 +101,13 @@ product_gradient = make_product(nothing_after, _update_ahead, few=sums_of_rows)
 
 @helper
 def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, step, start):
-    """Rows row .. row + rows of a stage whose row 0 starts at x[x0]. Output: a and, as logits or log-probabilities,
-    z.
+    """Run rows row .. row + rows of a micro-batch forward through all layers.
 
-    copy : which of the weights' copies are this rank's, -1 where there are none. start : of the stage in its batch
+    Writes work.a, and work.z where it is needed; the output layer's z are logits, or log-probabilities with softmax.
+
+    x, x0 : inputs; row 0 of the micro-batch starts at x[x0]
+    copy : index of this thread's packed copy of the weights, -1 to read the weights as they are
+    start : first row of the micro-batch in its batch
     """
     n_layers = net.n_layers
     source, source0 = x, x0 + row * net.sizes[0]
@@ -128,10 +139,13 @@ def forward(scratch, net, params, x, x0, row, rows, work, training, copy, seed, 
 
 @inline_helper
 def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, work, sums, columns, group):
-    """Loss, hits and output delta of rows row <= i < last_row of a stage; y and weight of its row 0 start at y0, w0.
+    """Write the losses, the numbers of correct samples and the output delta of rows row <= i < last_row of a
+    micro-batch.
 
-    sums : written, those of each `group` rows by themselves, `columns` apart: what they are does not depend on which
-        rows a rank has, as long as no group is divided
+    y, y0, weight, w0 : targets and sample weights; row 0 of the micro-batch starts at y[y0] and weight[w0]
+    scale : factor on the delta
+    sums : written; one pair (loss, number correct) for each `group` rows, `columns` elements apart. The pairs do not
+        depend on which thread has which rows, as long as no group is divided
     """
     n_layers, width, first, place = net.n_layers, net.sizes[net.n_layers], row, 0
     bound = broadcast(y, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
@@ -150,19 +164,19 @@ def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, wo
 
 @helper
 def n_groups(rows):
-    """Of a stage's rows, ROWS each."""
+    """Return the number of groups of ROWS rows in a micro-batch of `rows` rows."""
     return (rows + ROWS - 1) // ROWS
 
 
 @helper
 def sums_from(work, row, turn, apart):
-    """Where the sums of the group that begins with this row of a stage are."""
+    """Return the address of the sums of the group of rows that begins with `row` of a micro-batch."""
     return offset(work.partial, share_of(row // ROWS, turn, apart, GROUP_COLUMNS))
 
 
 @inline_helper
 def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
-    work.taken[(n_ranks + rank) * LINE_OF_COUNTS] = 0  # pieces of weights
+    work.taken[(n_ranks + rank) * LINE_OF_COUNTS] = 0  # chunks of weights
     n_pieces = up_to(stage.rows, work.piece) // work.piece
     piece, tried = next_chunk(rank, n_ranks, work.taken, n_pieces, 0)
     while piece >= 0:
@@ -177,9 +191,10 @@ def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, shar
 
 @inline_helper
 def forward_and_loss(rank, net, data, course, params, work, sums, stage, row, end, copy):
-    """Rows row <= i < end of a stage through all layers, to the last one's deltas.
+    """Take rows row <= i < end of a micro-batch from the inputs to the deltas of the output layer.
 
-    sums : of losses and hits, of the groups from row `row` on. copy : of the weights, or -1
+    sums : written; pairs (loss, number correct) of the groups of rows from `row` on
+    copy : index of this thread's packed copy of the weights, -1 to read the weights as they are
     """
     scratch = offset(work.scratch, rank * work.n_scratch)
     mine, n_layers, first = end - row, net.n_layers, stage.first
@@ -202,7 +217,7 @@ def forward_and_loss(rank, net, data, course, params, work, sums, stage, row, en
 
 @inline_helper
 def derivative_of(net, work, k, below):
-    """What backward_rows needs for the deltas of layer k's inputs, which start at `below`."""
+    """Return the argument `extra` of backward_rows for the deltas of layer k's inputs, which start at `below`."""
     hides = net.dropout[k - 1] > 0.0
     kept = work.z if hides or net.derivative_needs_z[k - 1] == 1 else work.a
     return net.activations[k - 1], kept, hides, work.mask, net.sizes[k], work.delta, below
@@ -210,7 +225,7 @@ def derivative_of(net, work, k, below):
 
 @inline_helper
 def forward_backward(rank, net, data, course, params, work, sums, stage, row, end):
-    """Rows row <= i < end of a stage, through all layers and back."""
+    """Take rows row <= i < end of a micro-batch forward and backward through all layers."""
     scratch, mine, copy = offset(work.scratch, rank * work.n_scratch), end - row, rank % work.copies
     forward_and_loss(rank, net, data, course, params, work, sums, stage, row, end, copy)
     for k in range(net.n_layers - 1, 0, -1):
@@ -225,14 +240,16 @@ def forward_backward(rank, net, data, course, params, work, sums, stage, row, en
 
 @helper
 def split_row(work, rows):
-    """Where a stage's second half begins, whose gradient is summed up by itself; its end if there is none."""
+    """Return the first row of the micro-batch's second shard, whose gradient is summed by itself; `rows` if there is
+    only one shard.
+    """
     middle = chunk_start(1, 2, rows, ROWS) if work.halves else rows
     return middle if middle > 0 else rows
 
 
 @helper
 def pack_deltas(net, work, rows, row, end):
-    """The same rows' deltas into panels, of those layers whose gradients need them there."""
+    """Copy the deltas of rows row <= i < end into panels, for the layers whose weight gradient reads panels."""
     middle = split_row(work, rows)
     for k in range(net.n_layers):
         if work.delta_packs[k] >= 0:
@@ -245,10 +262,13 @@ def pack_deltas(net, work, rows, row, end):
 
 @helper
 def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_row, packed, adds, g, coming):
-    """What rows row <= i < last_row of a stage, all or a half of them, give for a share of layer k, into g.
+    """Compute the gradient of rows row <= i < last_row of a micro-batch for one chunk of layer k, into g.
 
-    packed : whether pack_deltas has seen them. coming : (parameters, state, elements of a row of it, how many arrays
-    of both an update is to read next)
+    share : (i, n) for chunk i of the layer's n chunks
+    row, last_row : all rows of the micro-batch, or one shard
+    packed : whether pack_deltas has copied the deltas of these rows
+    adds : whether to add to g
+    coming : (params, state, elements of one vector of the state, number of these vectors that the update will read)
     """
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
     (start, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
@@ -272,8 +292,11 @@ def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_
 
 @helper
 def stage_gradient(share, net, data, course, work, scratch, k, stage, g, coming):
-    """What a stage gives for a share of layer k: into g, or added to it after a batch's first. Of halves each is summed
-    up by itself before it is added: as one block of a product, or apart from g.
+    """Compute the gradient of a micro-batch for one chunk of layer k, into g; added to g after the batch's first
+    micro-batch.
+
+    Where there are two shards, each is summed by itself before it is added: as one block of a product if it has at most
+    K_BLOCK rows, otherwise in a buffer of its own.
     """
     middle, adds = split_row(work, stage.rows), stage.start > 0
     for half in range(1 if middle == stage.rows else 2):
@@ -290,7 +313,7 @@ def stage_gradient(share, net, data, course, work, scratch, k, stage, g, coming)
 
 @helper
 def add_bias_sums(share, net, k, own, g):
-    """A share of layer k's gradient to what is in g."""
+    """Add one chunk of layer k's gradient, weights and biases, to g."""
     for is_bias in range(2):
         n, width, start = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
         if is_bias:
@@ -301,7 +324,7 @@ def add_bias_sums(share, net, k, own, g):
 
 @helper
 def update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip):
-    """Update a piece of the weights, and bring its copies up to date while it is in cache."""
+    """Update one chunk of the weights, and the chunk's packed copies while it is in cache."""
     k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
     (row, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
@@ -313,7 +336,7 @@ def update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip):
 
 @helper
 def update_all(rank, n_ranks, net, course, memory, work, h, clip):
-    """A rank's part of the pieces, once all slopes are known."""
+    """Update this thread's chunks of the weights, once the whole gradient is known."""
     n = work.weight_chunks[net.n_layers]
     for piece in range(n * rank // n_ranks, n * (rank + 1) // n_ranks):
         update_chunk(rank, n_ranks, net, course, memory, work, piece, h, clip)
@@ -321,8 +344,9 @@ def update_all(rank, n_ranks, net, course, memory, work, h, clip):
 
 @inline_helper
 def begin_call(rank, n_ranks, net, memory, work):
-    """The copies of weights, at the start of a call: parameters may have changed since the last, which may have ended
-    in the middle of a step.
+    """Write this thread's part of the packed copies of the weights.
+
+    Parameters may have changed since the last call, which may have been interrupted in the middle of a step.
     """
     work.taken[rank * LINE_OF_COUNTS] = 0
     n = work.weight_chunks[net.n_layers]
@@ -335,12 +359,12 @@ def begin_call(rank, n_ranks, net, memory, work):
 @inline_helper
 def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
-    work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next stage
+    work.taken[rank * LINE_OF_COUNTS] = 0  # chunks of the next micro-batch
     n_pieces = work.weight_chunks[net.n_layers]
     piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
     while piece >= 0:
         k, share = layer_of_chunk(work, piece)
-        nothing = memory.params, memory.state, 0, 0  # is fetched ahead: no update follows
+        nothing = memory.params, memory.state, 0, 0  # nothing to prefetch: no update follows
         stage_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, nothing)
         piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, tried)
 
@@ -349,7 +373,7 @@ def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
 def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
     clips, one = course.hyper[CLIP_NORM] > 0.0, broadcast(memory.params, 1.0)
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
-    work.taken[rank * LINE_OF_COUNTS] = 0  # pieces of the next batch
+    work.taken[rank * LINE_OF_COUNTS] = 0  # chunks of the next batch
     n_pieces = work.weight_chunks[net.n_layers]
     piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, 0)
     updates = not clips and course.rule != NO_UPDATE
@@ -373,17 +397,18 @@ _loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradi
 
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """n_steps of training from first_step on. Everything it changes is in memory and work."""
+    """Train for n_steps steps, from step number first_step on. All results are in `memory` and `work`."""
     _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
 
 
 @kernel
 def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
-    """Outputs (n_samples, n_outputs), flat, and, if data has targets, loss and hits of each JUDGED_ROWS samples, SUMS
-    apart, in work.partial.
+    """Evaluate the net: outputs and, if data has targets, sums of losses and of correct samples.
 
-    n_rows : rows of a block that each rank may use at a time
-    output : written, or empty
+    The sums go to work.partial, one pair for each EVALUATION_CHUNK_ROWS samples, SUMS elements apart.
+
+    n_rows : number of samples that a thread takes through the net at a time
+    output : flat (n_samples * n_outputs,), written; or empty
     """
     writes = output.size > 0
     _evaluate(
@@ -404,15 +429,15 @@ def evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
 def _evaluate(rank, n_ranks, barrier, net, data, params, work, n_rows, writes, output):
     width, n_layers, row = net.sizes[net.n_layers], net.n_layers, rank * n_rows
     scratch = offset(work.scratch, rank * work.n_scratch)
-    # A rank takes the next block when it is done with one, so that nobody waits long for a core that is slower or busy.
+    # A thread takes the next block of rows when it has finished one, so none waits long for a slower or busy core.
     takes, copy = n_ranks > 1, -1
-    if data.n_samples >= PANELS_FROM * n_ranks and work.copies == n_ranks:  # else each product makes panels for itself
+    if data.n_samples >= PANELS_FROM * n_ranks and work.copies == n_ranks:  # else each product packs W itself
         for k in range(n_layers):
             if work.packs[k] >= 0:
                 copy, fan_in, fan_out = rank, net.sizes[k], net.sizes[k + 1]
                 o = copy * work.n_packed + work.packs[k]
                 copy_to_panels(params, net.weight_offsets[k], 0, fan_in, fan_out, fan_in, work.packed, o)
-    if copy >= 0:  # what few rows give stays in the second-level cache
+    if copy >= 0:  # activations of so few rows stay in the second-level cache
         n_rows = min(n_rows, PANEL_ROWS)
     block = fetch_add_1(barrier) if takes else rank
     while block * n_rows < data.n_samples:

@@ -1,8 +1,9 @@
-"""Layer by layer with batches of one sample: cpu/single_net/layerwise.py without what pays by being used again.
+"""Layer-by-layer training with batches of one sample: layerwise.py without what pays only for larger batches.
 
-There is no gradient in memory: slopes of a few rows of W are a product of two numbers each, made when they are needed,
-and stay in the first-level cache. And there are no copies of weights, which would take as long as the step: on the way
-back W is read as it lies. One rank takes the sample through the net, all of them update pieces of the weights.
+No gradient is stored. Each weight's gradient is a product of two numbers, so the gradients of a few rows of W are
+computed when the update needs them, and stay in the first-level cache. No packed copies of the weights are kept, since
+copying would take as long as the step: the backward pass reads W as it is. One thread takes the sample through the net;
+all threads update chunks of the weights.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from .layerwise import backward_rows, derivative_of, forward_and_loss
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .training_loop import make_loop
 
-SLOPES = 1024  # that are made at a time: they stay in the first-level cache beside what their update reads
+# Gradients computed at a time: they stay in the first-level cache beside what their update reads.
+SLOPES = 1024
 
 
 @inline_helper
@@ -30,7 +32,7 @@ def begin_call(rank, n_ranks, net, memory, work):
 
 @inline_helper
 def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
-    """Deltas only."""
+    """Compute the deltas only, on thread 0; apply_gradient computes the gradient of the weights."""
     if rank == 0:
         scratch = offset(work.scratch, 0)
         forward_and_loss(rank, net, data, course, params, work, share, stage, 0, 1, -1)
@@ -46,7 +48,7 @@ def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, shar
 
 @helper
 def slopes_of_rows(net, data, course, work, k, stage, first, last, out):
-    """Those of rows first <= i < last of layer k's weights."""
+    """Write the gradient of rows first <= i < last of layer k's weights to the start of `out`."""
     x, x0, d, width = work.a, work.blocks[k], work.blocks[k + 1], net.sizes[k + 1]
     if k == 0 and not course.shuffle:
         x, x0 = data.X, stage.first * net.sizes[0]
@@ -62,7 +64,10 @@ def slopes_of_rows(net, data, course, work, k, stage, first, last, out):
 
 @helper
 def slopes_of_biases(work, k, first, last, out):
-    """A copy, since what is before an update may change it, and other ranks read the deltas."""
+    """Write the gradient of biases first <= j < last of layer k to the start of `out`.
+
+    A copy of the deltas: penalty and clipping change the gradient in place, while other threads read the deltas.
+    """
     for j in range(first, last, LANES):
         n = min(last - j, LANES)
         store_partial(out, j - first, n, load_partial(work.delta, work.blocks[k + 1] + j, n, LANES))
@@ -70,7 +75,7 @@ def slopes_of_biases(work, k, first, last, out):
 
 @helper
 def update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h, one):
-    """Update a piece of the weights by slopes that nobody else sees."""
+    """Compute the gradient of one chunk of the weights in `scratch`, a few rows at a time, and update the chunk."""
     k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
     (row, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
@@ -87,7 +92,7 @@ def update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h
 
 @helper
 def write_slopes(net, data, course, memory, work, piece, stage):
-    """A piece of the gradient, for those who want to see it."""
+    """Write the gradient of one chunk of the weights to memory.grads."""
     k, share = layer_of_chunk(work, piece)
     (row, end), (column, last_column) = chunk_range(share, net.sizes[k]), chunk_range(share, net.sizes[k + 1])
     w, b = net.weight_offsets[k] + row * net.sizes[k + 1], net.bias_offsets[k] + column
@@ -97,7 +102,7 @@ def write_slopes(net, data, course, memory, work, piece, stage):
 
 @helper
 def update_chunk(net, course, memory, work, piece, h, clip):
-    """Update a piece of the weights by the gradient that is there."""
+    """Update one chunk of the weights by the gradient in memory.grads."""
     k, share = layer_of_chunk(work, piece)
     fan_out, w, b = net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
     (row, end), (column, last_column) = chunk_range(share, net.sizes[k]), chunk_range(share, fan_out)
@@ -107,7 +112,7 @@ def update_chunk(net, course, memory, work, piece, h, clip):
 
 @inline_helper
 def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
-    """Never called: a batch of one sample is one stage."""
+    """Never called: a batch of one sample is one micro-batch."""
 
 
 @inline_helper
@@ -135,5 +140,5 @@ _loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradi
 
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """n_steps of training from first_step on, of one sample each."""
+    """Train for n_steps steps of one sample each, from step number first_step on."""
     _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)

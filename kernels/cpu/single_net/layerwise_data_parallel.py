@@ -1,11 +1,20 @@
-"""Two threads for a net whose parameters are few beside the numbers of a batch: cpu/single_net/layerwise.py, each rank
-with a net.
+"""Data-parallel, layer-by-layer training on two threads: layerwise.py with a copy of the net for each thread.
 
+<<<<<<< HEAD
 A rank takes its half of a batch through forward and backward pass and weight gradients. Then the ranks meet, once a
 step: each adds up both halves' gradients and updates its own copy of the net. All that one rank writes and the other
 reads is a gradient; in per_layer it is what every layer has given. A core must take a line back from the other one's
 cache before it writes to it again: 9 ns a line, more than it takes to compute what is in it, and 26 ns where the
 two share no cache (bench/studies/cache_line_transfer.py).
+=======
+It pays for nets that have few parameters compared with the activations and deltas of a batch. Each thread takes its
+shard of the batch through the forward pass, the backward pass and the weight gradients. Then comes the only barrier of
+a step; after it each thread adds up the gradients of both shards and updates its own copy of the net.
+
+The gradient is all that one thread writes and the other one reads; in layerwise.py it is the results of every layer.
+Before a core writes to a cache line that the other core has read, it must take the line back: 9 ns a line
+(bench/lab_lines.py), more than it takes to compute the contents, and 26 ns where the cores share no cache.
+>>>>>>> redesign
 """
 
 from __future__ import annotations
@@ -21,7 +30,7 @@ from .layerwise import forward_backward, layer_gradient, n_groups, sums_from, up
 from .optimizer_step import CLIP_NORM
 from .training_loop import make_loop
 
-WHOLE = 0, 1  # a share of the weights
+WHOLE = 0, 1  # chunk 0 of 1: all rows of a layer
 
 
 @inline_helper
@@ -35,7 +44,7 @@ def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, shar
     row, end = chunk_start(rank, n_ranks, stage.rows, ROWS), chunk_start(rank + 1, n_ranks, stage.rows, ROWS)
     forward_backward(rank, net, data, course, params, work, sums_from(work, row, stage.turn, True), stage, row, end)
     if row < end:
-        nothing = params, params, 0, 0  # is fetched ahead: nets are small
+        nothing = params, params, 0, 0  # nothing to prefetch: these nets are small
         for k in range(net.n_layers):
             layer_gradient(WHOLE, net, data, course, work, scratch, k, stage, row, end, False, False, half, nothing)
         publish_gradient(work, rank, stage.turn, net.n_padded)
@@ -66,5 +75,8 @@ _loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradi
 
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
-    """n_steps of training from first_step on, by two ranks, each with a memory of its own that starts out the same."""
+    """Train for n_steps steps, from step number first_step on, on two threads.
+
+    memory : the thread's own copy of the training state, equal for all threads at the start of a call
+    """
     _loop(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)

@@ -1,4 +1,4 @@
-"""The update loops over a range of the flat vectors: penalty, clipping and decay where there are any, and the rule."""
+"""Optimiser step on a range of the flat vectors: L2 penalty, clipping and weight decay if any, then the update rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM, MOMENTUM, BETA1, BETA2, EPSILON, GROWTH,
 
 
 def make_update(row, lanes=LANES):
-    """update(p, g, s, first, last, stride, h) of one rule, in vectors of this many lanes."""
+    """Return update(p, g, s, first, last, stride, h) for one row of update_rules.RULES, in vectors of `lanes`."""
     rule, n_state = row.update, row.n_state
 
     @helper
@@ -56,18 +56,22 @@ def make_update(row, lanes=LANES):
     return update
 
 
-# update(rule, p, g, s, first, last, stride, h)      s: flat, one row of `stride` per number of state
+# update(rule, p, g, s, first, last, stride, h)      s: the optimiser state, flat (n_state, stride)
 update = selector([make_update(row) for row in RULES], 7)
 
 
 def make_adjust(lanes=LANES):
-    """adjust(p, g, first, last, decay, l2, clip) in vectors of this many lanes: what comes before a rule, by itself:
-    most nets have none of it, and the rules' loops wait for the multipliers.
+    """Return adjust(p, g, first, last, decay, l2, clip), in vectors of `lanes`.
+
+    A loop of its own before the update rule's: most nets need none of it, and multipliers limit the rules' loops.
     """
 
     @helper
     def adjust(p, g, first, last, decay, l2, clip):
-        """g = (g + l2 p) clip, p = decay p; for a range, each number or vector of numbers the same."""
+        """Write g = (g + l2 p) clip and p = decay p for elements first <= i < last.
+
+        decay, l2, clip : one number for the range, or a vector with a number per lane
+        """
         whole = last - (last - first) % lanes
         for i in range(first, whole, lanes):
             value = load(p, i, lanes)
@@ -87,7 +91,11 @@ add_penalty_and_clip = make_adjust()
 
 @helper
 def update_range_of_layer(net, course, memory, g, k, is_bias, first, last, h, clip):
-    """Update a range of layer k's weights, or of its biases, by the slopes in g."""
+    """Update a range of layer k's weights, or of its biases if is_bias, by the gradient in g.
+
+    first, last : the range, as indices into the flat vectors
+    clip : factor of gradient clipping, 1 for none
+    """
     p, decay, l2 = memory.params, h.decay, broadcast(memory.params, net.l2)
     if is_bias:
         decay, l2 = broadcast(p, 1.0), broadcast(p, 0.0)
@@ -99,7 +107,12 @@ def update_range_of_layer(net, course, memory, g, k, is_bias, first, last, h, cl
 
 @inline_helper
 def step_settings(hyper, scalars, factor, loss, params):
-    """The rule's settings at this step, in the dtype of params; moves Adam's powers on."""
+    """Return the update rule's settings at this step, in the dtype of params, and advance Adam's powers of its betas.
+
+    scalars : float64 (N_SCALARS,) of this thread; the powers in it are written
+    factor : the schedule's factor on the learning rate
+    loss : the objective of this step
+    """
     rate = hyper[LEARNING_RATE] * factor
     decay = 1.0 - rate * hyper[WEIGHT_DECAY]
     inv_sqrt_bias_correction2 = 1.0
@@ -128,19 +141,18 @@ def step_settings(hyper, scalars, factor, loss, params):
 
 @helper
 def long_squares(p, g, first, last, l2):
-    """The same in float64, for slopes whose squares overflow in float32."""
+    """Return the sum of (g + l2 p)**2 over a range, in float64, for gradients whose squares overflow in float32."""
     square_sum = 0.0
     for i in range(first, last):
-        slope = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(
-            l2
-        )  # float() of float32 is float32 here
+        # Not float(), which leaves a float32 a float32 in a kernel.
+        slope = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
         square_sum += slope * slope
     return square_sum
 
 
 @helper
 def squares(p, g, first, last, l2):
-    """The sum of (g + l2 p)**2 over a range."""
+    """Return the sum of (g + l2 p)**2 over a range."""
     sums = fill(g, 0.0, LANES)
     for i in range(first, last, LANES):
         n = min(last - i, LANES)
@@ -152,7 +164,7 @@ def squares(p, g, first, last, l2):
 
 @helper
 def clip_factor(clip_norm, square_sum, params):
-    """What brings a gradient of this squared norm to clip_norm; 1 where clip_norm is 0 or not reached."""
+    """Return the factor that scales a gradient of this squared norm to clip_norm, or 1 if there is nothing to clip."""
     if clip_norm > 0.0 and square_sum > clip_norm * clip_norm:
         return broadcast(params, clip_norm / math.sqrt(square_sum))
     return broadcast(params, 1.0)

@@ -1,10 +1,10 @@
-"""The copies of a net's weights that the products of a step read: in panels, and turned for the way back.
+"""Packed copies of a net's weights for the matrix products of a step: W in panels, and its transpose for backward.
 
-Whoever updates weights brings their copies up to date while they are in cache. All ranks read the same ones, but for
-two that share no cache, each of which has its own: what the other one has updated is written there past its caches
-(gradient_exchange.py). Its lines come from memory then, and need not be taken back before they are written again, which
-is most of what a step costs such ranks. Copies that no cache could hold until they are read are written past all of
-them.
+The thread that updates weights also updates their copies, while they are in cache. All threads read the same copies,
+except two threads that share no cache: each of these has its own copies, and the other thread writes its updates to
+them past the caches (gradient_exchange.py). These cache lines are then read from memory and need not be taken back
+before they are written again, which is most of what a step costs such threads. Copies that no cache could hold until
+they are read are always written past the caches.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from .gradient_exchange import store_fence
 
 
 def make_copies(copy, turn):
-    """copy_to_panels and transpose_to_panels, by what copies panels and what turns a square."""
+    """Return (copy_to_panels, transpose_to_panels).
+
+    copy : helper that copies a matrix into panels
+    turn : helper that transposes a square
+    """
 
     @helper
     def copy_to_panels(w, w0, first, last, n, fan_in, out, out0):
-        """Rows first <= i < last of w (fan_in, n) into B = w in panels."""
+        """Copy rows first <= i < last of w (fan_in, n) into the panels of B = w."""
         width, n_blocks = 2 * lanes_of(w), blocks_of(fan_in)
         for block in range(n_blocks):
             p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
@@ -33,7 +37,7 @@ def make_copies(copy, turn):
 
     @helper
     def transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
-        """Rows first <= i < last of w (fan_in, n), which are columns of B = w', into B in panels."""
+        """Copy rows first <= i < last of w (fan_in, n), which are columns of B = w', into the panels of B."""
         width, n_blocks = 2 * lanes_of(w), blocks_of(n)
         for block in range(n_blocks):
             p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
@@ -60,9 +64,7 @@ copy_to_panels_past_caches, transpose_to_panels_past_caches = make_copies(
 
 @helper
 def _pack_panels(copies, own, given, first, last, n, fan_in):
-    """Rows first <= i < last of B = w in panels, as copy_to_panels has written them, from copies[own] to
-    copies[given].
-    """
+    """Copy rows first <= i < last of B = w, as copy_to_panels has written them, from copies[own] to copies[given]."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(fan_in)
     for block in range(n_blocks):
         p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
@@ -75,7 +77,7 @@ def _pack_panels(copies, own, given, first, last, n, fan_in):
 
 @helper
 def _pack_transposed(copies, own, given, first, last, n, fan_in):
-    """The same for what transpose_to_panels has written."""
+    """Copy rows first <= i < last of w, as transpose_to_panels has written them, from copies[own] to copies[given]."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(n)
     for block in range(n_blocks):
         p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
@@ -88,10 +90,12 @@ def _pack_transposed(copies, own, given, first, last, n, fan_in):
 
 @helper
 def copy_weights(rank, n_ranks, net, params, work, k, row, end):
-    """Rows row <= i < end of layer k's weights into the copies: this rank's, and the other's if it has its own."""
+    """Copy rows row <= i < end of layer k's weights into this thread's packed copies, and into the other thread's if it
+    has its own.
+    """
     fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
     own, other, gives = rank % work.copies, 1 - rank, n_ranks > 1 and n_ranks == work.copies
-    passes = net.n_padded > LARGE_NET_PARAMS  # the caches by
+    passes = net.n_padded > LARGE_NET_PARAMS  # whether to write past the caches
     if work.packs[k] >= 0:
         o = own * work.n_packed + work.packs[k]
         if passes:

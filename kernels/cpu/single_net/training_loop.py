@@ -1,22 +1,29 @@
-"""The training loop of every CPU family: epochs, batches, records. A family supplies its gradient and its update.
+"""Training loop shared by the CPU kernel families of one net: epochs, batches, micro-batches and records.
+
+Every thread of a team runs this loop; `rank` is the thread's index and `n_ranks` the number of threads. A kernel family
+passes four functions and three settings to make_loop:
 
 prepare(rank, n_ranks, net, memory, work)
-    at the start of a call
+    Prepare the workspace at the start of a call.
 gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage)
-    of the rows of a stage, which is a batch or a part of it; leaves sums of losses and numbers of hits in work.partial,
-    in `share` or one of each part or group of its rows that is the same for any number of ranks; returns how many there
-    are. They are added up in one order, so that a recorded loss has the same bits for any number of ranks
+    Compute the gradient of the micro-batch `stage`. Write pairs (sum of losses, number of correct samples) to
+    work.partial: one pair at `share`, or one for each shard or group of rows. Return the number of pairs. Shards and
+    groups do not depend on the number of threads and the loop adds pairs in a fixed order, so a recorded loss has the
+    same bits for any number of threads.
 complete(rank, n_ranks, net, data, course, memory, work, stage)
-    adds it to that of the batch's stages before, after a meeting; not called for the last stage of a batch
+    Add the gradient of the micro-batch to that of the batch's earlier micro-batches. Called after a barrier; not called
+    for the last micro-batch of a batch.
 update(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h) -> meetings
-    the same for the last stage; applies the gradient unless course.rule is NO_UPDATE
-apart
-    whether nobody reads what another rank's update has written. What ranks tell each other must then outlive a stage:
-    they are never further than one stage apart, and each even turn's place is another one than each odd turn's
-stages
-    whether a batch may have more than one: what tiny nets' batches never have costs them a twentieth of a step
-columns
-    from one of those sums to the next in work.partial
+    Add the gradient of the batch's last micro-batch, then update the parameters unless course.rule is NO_UPDATE.
+    Return the number of barriers passed so far.
+apart : bool
+    Double buffering, for families in which no thread reads what another thread's update writes: one barrier per
+    micro-batch is enough. Threads are then at most one micro-batch apart, so even and odd micro-batches use different
+    slots for what threads exchange.
+stages : bool
+    Whether a batch may consist of several micro-batches. False saves tiny nets a twentieth of a step.
+columns : int
+    Elements from one pair of sums to the next in work.partial.
 """
 
 from __future__ import annotations
@@ -34,14 +41,14 @@ from ..threads.denormals import flush_denormals, restore_denormals
 from ..workspace import LOSS, PARTIAL_COLUMNS, RIGHT, SUMS, VECTOR_BYTES, MicroBatch
 from .optimizer_step import squares, step_settings
 
-# Inputs of a batch up to which those of the next one are fetched ahead, from data that no second-level cache holds.
-# In order, the processor does so by itself.
+# A shuffled fit prefetches the next batch's inputs if a batch has at most the first number of input values and the data
+# have at least the second, which no second-level cache holds. Without shuffling the processor prefetches by itself.
 PREFETCHED_UP_TO, PREFETCHED_FROM = 32_768, 200_000
 
 
 @helper
 def penalty(net, params):
-    """l2 / 2 times the sum of squared weights."""
+    """Return l2 / 2 times the sum of the squared weights."""
     square_sum, zero = 0.0, broadcast(params, 0.0)
     for k in range(net.n_layers):
         square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
@@ -50,8 +57,12 @@ def penalty(net, params):
 
 @helper
 def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
-    """A rank's part of the next batch, which begins with sample order[first]: shuffled rows come from anywhere in
-    memory, and a net of some units is done with a batch before they are there.
+    """Prefetch this thread's part of the next batch's inputs.
+
+    Shuffled rows come from anywhere in memory, and a net of a few units would finish a batch before they arrive.
+
+    first : index in `order` of the next batch's first sample
+    rows : number of samples in the next batch
     """
     width, line = net.sizes[0], lanes_of(data.X) * (LINE // VECTOR_BYTES)
     for i in range(first + rows * rank // n_ranks, first + rows * (rank + 1) // n_ranks):
@@ -63,7 +74,13 @@ def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
 
 @helper
 def share_of(part, turn, apart, columns):
-    """Where in work.partial this turn's sums of a part or group of a stage's rows are."""
+    """Return the index in work.partial of the sums of one shard or group of a micro-batch's rows.
+
+    part : index of the shard or group
+    turn : number of micro-batches before this one in the call
+    apart : whether even and odd micro-batches use different slots
+    columns : elements from one shard or group to the next
+    """
     return part * columns + (turn % 2 * SUMS if apart else 0)
 
 
@@ -85,7 +102,7 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
             return
         mode = flush_denormals()
         scalars = offset(memory.scalars, rank * N_SCALARS)
-        for i in range(N_SCALARS):  # this rank may have sat out some calls
+        for i in range(N_SCALARS):  # this thread may not have taken part in earlier calls
             scalars[i] = memory.scalars[i]
         prepare(rank, n_ranks, net, memory, work)
         meetings, turn = barrier_wait(barrier, n_ranks, 1), 0
@@ -105,7 +122,7 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
                 coming = max(0, min(n - first - size, size))
                 prefetch_inputs(rank, n_ranks, net, data, work.order, first + size, coming)
             loss, right, start, most = 0.0, 0.0, 0, work.rows if stages else rows
-            while start < rows:  # a range with such a step would divide
+            while start < rows:  # range() with a variable step would divide
                 stage = MicroBatch(turn, step, first + start, min(most, rows - start), start, rows)
                 share = offset(work.partial, share_of(rank, turn, apart, columns))
                 n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
@@ -124,7 +141,7 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
             scalars[EPOCH_LOSS] += loss
             scalars[EPOCH_RIGHT] += right
             objective = loss / rows
-            if course.rule == RPROP and net.l2 > 0.0:  # the one rule that asks whether the objective has grown
+            if course.rule == RPROP and net.l2 > 0.0:  # the only rule that compares objectives of two steps
                 objective += penalty(net, memory.params)
             factor = course.factors[t] if course.rule != NO_UPDATE else 0.0
             h = step_settings(course.hyper, scalars, factor, objective, memory.params)

@@ -1,9 +1,9 @@
-"""On which processor a thread wakes.
+"""CPU affinity: pins a thread away from the processor of the thread that wakes it, until it runs.
 
-A scheduler may put a thread behind the one that has woken it, although another processor is idle: Linux takes a virtual
-processor that its host has put to sleep for a busy one, and a team's second rank then began 2.3 ms late and on the
-first one's processor (median of fits after 30 ms of rest; 0.4 ms by what is done here). There is nothing to be done
-here for other systems.
+A scheduler may queue a thread behind the thread that has woken it, although another processor is idle: Linux takes a
+virtual processor that its host has put to sleep for a busy one. A team's second thread then began 2.3 ms late, on the
+first thread's processor (median of fits after 30 ms of rest); with pinning it was 0.4 ms. Nothing is done on systems
+other than Linux.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ _processor = _of_pthreads("sched_getcpu")
 
 
 def pin_away(threads: Sequence[int]) -> set[int] | None:
-    """Have these threads, by _thread's numbers, run on other processors than this thread is on, until each of them
-    calls set_free with what this returns; None, where nothing is done, as where they are too many for that.
+    """Pin threads to processors other than the one this thread runs on, until each of them calls unpin.
+
+    threads : identifiers of the threads, as module _thread returns them
+
+    Returns the processors that the process may run on, for unpin; None where nothing was done: the system cannot pin
+    threads, there are fewer other processors than threads, or more processors than fit into a mask.
     """
     if _set_mask is None or _processor is None:
         return None
@@ -37,7 +41,7 @@ def pin_away(threads: Sequence[int]) -> set[int] | None:
     others = allowed - {_processor()}
     if len(others) < len(threads) or max(others, default=MOST) >= MOST:
         return None
-    # One processor each, if that takes all of them: two of them on one would not be better.
+    # As many processors as threads: one each, or two threads might share one.
     masks = [_mask({one}) for one in others] if len(others) == len(threads) else [_mask(others)] * len(threads)
     for thread, mask in zip(threads, masks, strict=True):
         _set_mask(thread, len(mask), mask)
@@ -45,7 +49,10 @@ def pin_away(threads: Sequence[int]) -> set[int] | None:
 
 
 def unpin(allowed: set[int] | None) -> None:
-    """This thread may run wherever the process may: it has begun where it should."""
+    """Let this thread run wherever the process may, now that it runs on another processor than its waker.
+
+    allowed : the result of pin_away
+    """
     if allowed is not None:
         with suppress(OSError):  # the process has lost these processors meanwhile
             os.sched_setaffinity(0, allowed)

@@ -1,4 +1,4 @@
-"""Where the ranks of a team meet inside a kernel: an arrival count that all of them watch."""
+"""Spin barrier for the threads of a team inside a kernel: an arrival count that all threads poll."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a sc
 
 @intrinsic
 def fetch_add(typing_context, counter, n):
-    """The counter's present value, the first of n that no other thread gets too; the counter moves on by n."""
+    """Add n to the counter atomically and return its old value: the first of n numbers that no other thread gets."""
 
     def build(context, builder, sig, args):
         place = element_pointer(context, builder, sig.args[0], args[0], context.get_constant(types.intp, 0))
@@ -29,7 +29,7 @@ def fetch_add(typing_context, counter, n):
 
 @helper
 def fetch_add_1(counter):
-    """The next one alone."""
+    """Add 1 to the counter atomically and return its old value."""
     return fetch_add(counter, 1)
 
 
@@ -68,9 +68,10 @@ _give_way = system_call(None if sys.platform == "win32" else "sched_yield", ir.I
 
 @helper
 def barrier_wait(barrier, n_ranks, meetings):
-    """Wait until all ranks have come here as often as this one. Returns the new number of meetings.
+    """Wait until all threads have arrived as often as this one. Return the new number of barriers.
 
-    barrier : int64 (2,)    arrivals of all ranks so far, and whether the first meeting is called off
+    barrier : int64 (2,), number of arrivals of all threads so far, and whether the start is called off
+    meetings : number of barriers that this thread has passed in this call
     """
     meetings += 1
     if n_ranks > 1:
@@ -87,7 +88,10 @@ def barrier_wait(barrier, n_ranks, meetings):
 
 @helper
 def barrier_start(barrier, n_ranks):
-    """The first meeting. False if it is called off, because rank 0 was interrupted on its way."""
+    """Wait until all threads have started. Return False if the start is called off since thread 0 was interrupted.
+
+    It counts as the first barrier of a call.
+    """
     if n_ranks > 1:
         fetch_add_1(barrier)
         while _arrivals(barrier) < n_ranks:

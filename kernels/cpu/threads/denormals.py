@@ -1,12 +1,12 @@
-"""Numbers below the smallest normal one count as 0 while a kernel trains.
+"""Flush-to-zero mode: denormal numbers count as 0 while a kernel trains.
 
-A processor takes a detour of 100 cycles and more for an operation on such a number, and training makes them: slopes of
-saturated units, products of two small slopes, moments that fade. Quickprop and Rprop on XOR took 1.7 times as long.
+An operation on a denormal number takes 100 cycles and more, and training produces them: derivatives of saturated units,
+products of two small derivatives, moments that fade. Quickprop and Rprop on XOR took 1.7 times as long.
 
     before = flush_denormals()      ...      restore_denormals(before)
 
-It is a mode of the calling thread, which belongs to somebody else as soon as a kernel returns. Processors other than
-x86 are left alone.
+The mode belongs to the calling thread, which runs other code as soon as a kernel returns, so kernels restore it.
+Nothing is done on processors other than x86.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _call(builder, name, place):
 
 @intrinsic
 def flush_denormals(typing_context):
-    """Begin; returns the mode of before."""
+    """Switch flush-to-zero mode on in this thread. Return the mode before, the register MXCSR."""
 
     def build(context, builder, sig, args):
         place = cgutils.alloca_once(builder, I32)
@@ -47,7 +47,7 @@ def flush_denormals(typing_context):
 
 @intrinsic
 def restore_denormals(typing_context, before):
-    """End, with what flush_denormals returned."""
+    """Restore the mode that flush_denormals returned."""
 
     def build(context, builder, sig, args):
         if IS_X86:

@@ -1,8 +1,8 @@
-"""How far apart the processors of two ranks are: whether they share a cache.
+"""Detection of whether two threads run on cores that share a last-level cache, by timing a barrier.
 
-A virtual processor may change its place at any time, so this is asked before each call that depends on it. Two threads
-of the machine of bench/LOG.md meet in 80 cycles where they share a third-level cache, in 430 where they do not; a line
-that one has written and the other wants to write costs three times as much then.
+A virtual processor may move to another core at any time, so the time is measured before each call that depends on it.
+On the machine of bench/LOG.md a barrier of two threads takes 80 cycles where they share a third-level cache, and 430
+where they do not; a cache line that one thread has written and the other wants to write then costs three times as much.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ...jit.cpu_features import IS_X86
 from ...jit.decorators import kernel
 from .barrier import barrier_start, barrier_wait
 
-TRIES, MEETINGS = 8, 40  # the fastest try counts: what interrupts one is no distance
+TRIES, MEETINGS = 8, 40  # the fastest try counts: interruptions make others slower
 
 
 @intrinsic
 def _cycles(typing_context):
-    """Of a counter that runs at the processor's nominal speed; 0 where a program may not ask for it."""
+    """Return a counter that runs at the processor's nominal frequency; 0 where a program may not read one."""
 
     def build(context, builder, sig, args):
         if not IS_X86:
@@ -34,7 +34,10 @@ def _cycles(typing_context):
 
 @kernel
 def measure_barrier_cycles(rank, n_ranks, barrier, cycles):
-    """cycles : int64 (1,), how many a meeting took"""
+    """Measure the cycles that a barrier of all threads takes.
+
+    cycles : int64 (1,), lowered to the result if that is less
+    """
     if not barrier_start(barrier, n_ranks):
         return
     meetings = barrier_wait(barrier, n_ranks, 1)

@@ -1,11 +1,12 @@
-"""A team of threads that run one kernel together, each on its share.
+"""Thread team: the threads that run one kernel together.
 
-A kernel is called as kernel(rank, n_ranks, barrier, ...): rank 0 in the caller's thread, the others in threads that
-live as long as the team. They may wait for each other inside compiled code (barrier.py), so each team has its own
-threads: a shared pool could hand out too few and never finish. Safe to use after fork and from several user threads.
+A kernel is called as kernel(rank, n_ranks, barrier, ...), where rank is the index of the thread. Thread 0 is the
+caller's; the others are worker threads that live as long as the team. Threads may wait for each other inside compiled
+code (barrier.py), so each team has its own: a shared pool could supply too few threads, and the kernel would never end.
+Safe to use after fork and from several user threads.
 
-A KeyboardInterrupt may come between any two lines here. Whatever has been given to the ranks by then, a call ends only
-when none of them is at work: the caller looks at the arrays they write to, and begins another call at the same barrier.
+A KeyboardInterrupt may come between any two lines of this module. Whatever the workers have been given by then, a call
+ends only when no worker runs: the caller reads the arrays that workers write, and uses the same barrier again.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ LASTING = (
     TrainState,
     LayerwiseWorkspace,
     BatchWorkspace,
-)  # what calls and ranks share, in most of them
-AWAKE = 0.001  # seconds for which a processor that has nothing to do is still at hand
+)  # named tuples that most calls, and all threads of a call, share
+AWAKE = 0.001  # seconds for which an idle processor is still quick to respond
 
 
 def _serve(work: SimpleQueue) -> None:
-    """What the thread of a rank does. It does not know the team, which ends when nobody has it any more.
+    """Run the tasks of a worker thread until it gets None.
 
-    A task is (function, words, processors allowed, the queue that is told of its end).
+    Holds no reference to the team, so the team can be garbage-collected.
+
+    work : tasks (function, words, allowed, done). allowed: the result of pin_away. done: the queue that gets None, or
+        the task's exception, when the task has ended
     """
     while (task := work.get()) is not None:
         function, words, allowed, done = task
@@ -50,13 +54,14 @@ def _serve(work: SimpleQueue) -> None:
 
 
 def _nothing(words: bytes) -> None:
-    """A task that shows that those before it are over."""
+    """Do nothing: a task whose end shows that the tasks before it have ended."""
 
 
 class ThreadTeam:
-    """`with ThreadTeam(n) as team: team.run(kernel, kind, *arguments)` runs the kernel on n ranks.
+    """Team of n_ranks threads: `with ThreadTeam(n) as team: team.run(kernel, kind, *arguments)`.
 
-    kind : what the types of the arguments follow from, as entry.entry takes it
+    Methods take `kernel` and `kind` as jit.call.compiled_kernel does: the kernel's name, and a key that is equal for
+    equal types of the arguments.
     """
 
     def __init__(self, n_ranks: int):
@@ -65,40 +70,40 @@ class ThreadTeam:
         self.forget()
         self._work: list[SimpleQueue] = [SimpleQueue() for _ in range(n_ranks - 1)]
         self._done: SimpleQueue = SimpleQueue()
-        self._at_work: list[SimpleQueue] = []  # of the ranks that may be, while a call is under way
-        # A threading.Thread would be waited for until it runs.
+        self._at_work: list[SimpleQueue] = []  # queues of workers that may be running a task
+        # Not threading.Thread, whose start() waits until the thread runs.
         self._threads = [start_new_thread(_serve, (queue,)) for queue in self._work]
-        self._at_rest = -inf  # since when
+        self._at_rest = -inf  # time at which the last call on several threads ended
 
     def forget(self) -> None:
-        """Keep no array of an earlier call alive."""
+        """Drop the references to all arrays of earlier calls."""
         self._words = ArgumentPacker(LASTING)
 
     def forget_data(self) -> None:
-        """Keep no samples alive, but what does not change with them."""
+        """Drop the references to the samples of earlier calls, and keep the other arrays."""
         self._words.forget(Samples)
 
     def are_far(self) -> bool:
-        """Whether two ranks have processors that share no cache, now."""
+        """Return whether two threads of the team now run on processors that share no cache."""
         cycles = np.array([FAR_CYCLES], np.int64)
         self.run("cpu.threads.shared_cache.measure_barrier_cycles", np.dtype(np.int64), cycles, n_ranks=2)
         return bool(cycles[0] >= FAR_CYCLES)
 
     def run(self, kernel, kind, *arguments, n_ranks: int | None = None) -> None:
-        """Run on the first n_ranks ranks, on all if it is None.
+        """Run a kernel with the same arguments on the first n_ranks threads, or on all threads if n_ranks is None.
 
-        An exception, such as KeyboardInterrupt, leaves no rank waiting.
+        An exception such as KeyboardInterrupt leaves no thread waiting.
         """
         self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
 
     def again(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> PreparedCall:
-        """What runs on one rank with these arguments, but for other arrays in the places of `new`."""
+        """Return a call of the kernel on one thread, to be repeated with other arrays in the places of `new`."""
         return PreparedCall(kernel, kind, (0, 1, self._barrier, *arguments), new)
 
     def run_each(self, kernel, kind, arguments_of_ranks: list[tuple]) -> None:
-        """Run on as many ranks as there are tuples of arguments, of equal types, each rank with its own."""
+        """Run a kernel on one thread for each tuple of arguments; the tuples have equal types."""
         n_ranks = len(arguments_of_ranks)
-        # Compiled, or loaded from the cache, before any rank can wait for another.
+        # Compiled, or loaded from the object cache, before any thread can wait for another.
         arguments = [(rank, n_ranks, self._barrier, *own) for rank, own in enumerate(arguments_of_ranks)]
         _, function, pack = compiled_kernel(kernel, kind, arguments[0])
         if n_ranks == 1:
@@ -108,7 +113,7 @@ class ThreadTeam:
             self._settle()
         workers = self._work[: n_ranks - 1]
         self._barrier[:] = 0
-        one_call = ArgumentPacker(LASTING)  # ranks share most of their named tuples
+        one_call = ArgumentPacker(LASTING)  # threads share most of their named tuples
         words = [pack(*one_call(own)) for own in arguments]
         late = perf_counter() - self._at_rest > AWAKE
         allowed = pin_away(self._threads[: n_ranks - 1]) if late else None
@@ -128,14 +133,14 @@ class ThreadTeam:
                 raise error
 
     def _settle(self) -> None:
-        """Wait until no rank is at work, however far a call had come.
+        """Wait until no worker runs, however far an interrupted call had come.
 
-        Which of them had a task already, and whose end has been noted, cannot be told for certain: the interruption may
-        lie between a step and the note of it. So each gets one task more, after whose end it has no other one.
+        Which workers had a task already, and whose end has been received, is uncertain: the interruption may lie
+        between an action and the note of it. So each worker gets one more task, after which it has no other.
         """
         with interrupts.deferred():
-            self._barrier[1] = 1  # ranks that wait for the first meeting leave
-            self._done = done = SimpleQueue()  # the old one may yet be told of ends that nobody asks for
+            self._barrier[1] = 1  # workers that wait at the start leave
+            self._done = done = SimpleQueue()  # the old queue may yet get results of the interrupted call
             for queue in self._at_work:
                 queue.put((_nothing, b"", None, done))
             for _ in self._at_work:
@@ -152,7 +157,7 @@ class ThreadTeam:
         self._let_go()
 
     def end(self) -> None:
-        """Let the threads go, which are not at work then."""
+        """Stop the worker threads, after their tasks have ended."""
         if self._at_work:
             self._settle()
         self._let_go()

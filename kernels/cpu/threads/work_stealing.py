@@ -1,7 +1,7 @@
-"""Who does what of a step: each rank its own part, piece by piece, and then what is left of the others'.
+"""Work stealing: a thread processes its own chunks first, then takes unfinished chunks of other threads.
 
-A rank has the same part in every step, so that its numbers stay in its caches. A processor that is slower than the
-others, or busy with something else, loses pieces to them instead of keeping them waiting.
+A thread has the same chunks in every step, so that its data stay in its caches. A processor that is slower than the
+others, or busy with something else, loses chunks to other threads instead of keeping them waiting.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from .barrier import fetch_add_1
 
 @helper
 def next_chunk(rank, n_ranks, counts, n, tried):
-    """(the next of n pieces for this rank, with how many parts it is through): piece -1 when none is left.
+    """Return (chunk, tried): the next of n chunks for this thread, or -1 if none is left, and the next call's `tried`.
 
-    counts : how many pieces of each rank's part have been taken, LINE_OF_COUNTS apart. tried : at first 0
+    counts : for each thread, how many of its own chunks have been taken, LINE_OF_COUNTS elements apart
+    tried : number of threads whose chunks are known to be taken, 0 at first
     """
     while tried < n_ranks:
         owner = (rank + tried) % n_ranks
@@ -30,7 +31,7 @@ def next_chunk(rank, n_ranks, counts, n, tried):
 
 @helper
 def layer_of_chunk(work, piece):
-    """(layer, share) of a piece of the weights."""
+    """Return (k, (i, n)) for a chunk of the weights: chunk i of the n chunks of layer k."""
     k = 0
     while piece >= work.weight_chunks[k + 1]:
         k += 1
@@ -40,6 +41,9 @@ def layer_of_chunk(work, piece):
 
 @helper
 def chunk_range(share, n):
-    """(first, end) of n rows or columns that are piece i of so many: a share."""
+    """Return (first, end) of the rows or columns, out of n, in one chunk of a layer.
+
+    share : (i, n_pieces) for chunk i of n_pieces
+    """
     i, n_pieces = share
     return chunk_start(i, n_pieces, n, CHUNK_ROWS), chunk_start(i + 1, n_pieces, n, CHUNK_ROWS)

@@ -1,6 +1,6 @@
-"""The functions in a straight-line program and those that judge its outputs, for vectors.
+"""Functions that unrolled code calls, and those that score its outputs, for SIMD vectors.
 
-`side_is_right` and its kin are elements.count_right's, unit by unit.
+`side_is_right`, `is_near` and `largest_is_right` count as single_net/elementwise.count_right does, unit by unit.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def inverse(v):
 
 
 def plain(formula, n_arguments):
-    """A function that calls `formula`, for compile_internal, which takes no formula itself and tells functions apart by
-    their code: each has a name of its own.
+    """Return a plain function of n_arguments that calls `formula`, for Numba's compile_internal.
+
+    compile_internal does not take a formula, and tells functions apart by their code: each gets a name of its own.
     """
     names, name = ", ".join(f"x{k}" for k in range(n_arguments)), f"call_{formula.__name__}"
     scope = {"formula": formula}
@@ -43,7 +44,11 @@ def plain(formula, n_arguments):
 
 
 def functions(make, vector, number, loss, activations):
-    """{name in a program: make(function, *types of its arguments)}"""
+    """Return {name in an unrolled program: make(function, *types of its arguments)}.
+
+    vector, number : Numba's types of a SIMD vector and of a scalar
+    loss, activations : codes of the loss and of the layers' activations
+    """
     v, x = vector, number
     made = {
         "loss_delta": make(plain(LOSSES[loss].delta, 3), v, v, x),
@@ -63,7 +68,11 @@ def functions(make, vector, number, loss, activations):
 
 
 def largest_is_right(names, a, y):
-    """Whether the first largest output is the target's, by the functions in `names`; a, y : one value per unit"""
+    """Return 1 where the first largest output is at the first largest target, else 0.
+
+    names : functions, as `functions` returns them
+    a, y : outputs and targets, one value per unit
+    """
     if_larger, best, target = names["if_larger"], a[0], y[0]
     right = names["is_as_large"](target, target)
     for output, wanted in zip(a[1:], y[1:], strict=True):

@@ -1,9 +1,10 @@
-"""The compiled form of a straight-line program: over the samples of a tile, and over steps of an optimiser.
+"""Code generator for populations of tiny nets: unrolled code for one architecture, with nets as SIMD lanes.
 
-LLVM's instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
-come from the tables, compiled for a vector of nets. TOGETHER samples go through the program statement by statement in
-turn: a sample's own chain of dependent operations is longer than the processor looks ahead (bench/LOG.md). A batch of
-no more than that needs no loop over samples, and no gradients that live through it.
+The generated function runs formulas/unrolled_program.py over the samples of a tile, and over steps of an optimiser.
+LLVM instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
+come from the tables, compiled for a vector of nets. INTERLEAVED_SAMPLES samples go through the program together,
+statement by statement: the chain of dependent operations of one sample is longer than the processor looks ahead
+(bench/LOG.md). A batch of no more samples needs no loop over samples, and no gradients that live through a loop.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from ..population.optimizer_step import make_advance
 from ..workspace import INTERLEAVED_SAMPLES
 from .functions import functions, largest_is_right
 
-# For which gradients of a call losses and hits are wanted; EVERY_LOSS: losses for all of them, hits for the last.
+# Gradients of a call for which the sums of losses and of correct samples are wanted. EVERY_LOSS: losses for all
+# gradients, correct samples for the last one.
 NEVER, LAST_STEP, EVERY_LOSS, EVERY_STEP = range(4)
 NAMES = (
     "p", "g", "a", "y", "weight", "rate", "loss_out", "right_out", "m", "adds", "judges", "metric", "n_steps", "rows",
@@ -38,7 +40,7 @@ def call_straight_line(
     typing_context, address, p, g, a, y, weight, rate, loss, right, m, adds, judges, metric, n_steps, rows, width, c,
     bound, stop_loss, stop_right, state, betas, powers, last_loss, epoch, due, losses,
 ):  # fmt: skip
-    """Call the function at `address`; its arguments and result are those of make_train."""
+    """Call the function at `address`, which has the arguments and the result of make_train's intrinsic."""
 
     def build(context, builder, sig, args):
         kind = ir.FunctionType(args[0].type, [value.type for value in args[1:]])
@@ -48,45 +50,49 @@ def call_straight_line(
 
 
 def kinds(x):
-    """Numba's types of NAMES, for numbers of type x."""
+    """Return Numba's types of NAMES, for numbers of type x."""
     number, double = types.CPointer(x), types.CPointer(types.float64)
     count, whole = types.intp, types.CPointer(types.int64)
     return (*[number] * 8, *[count] * 5, *[x] * 6, number, double, double, number, count, whole, number)
 
 
 def signature(dtype):
-    """(result, arguments) of the C function, for NumPy's dtype."""
+    """Return the types (result, arguments) of the C function, for a NumPy dtype."""
     return types.intp, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
 
 
 def python_function(architecture):
-    """What is compiled: a function of NAMES."""
+    """Return the function of NAMES that is compiled for an architecture, a tuple of make_train's arguments."""
     return function_of(NAMES, make_train(*architecture))
 
 
 def function_of(names, intrinsic):
-    """A function with these arguments that calls the intrinsic with them."""
+    """Return a function with arguments of these names that calls the intrinsic with them."""
     listed, scope = ", ".join(names), {"intrinsic": intrinsic}
     exec(f"def straight_line({listed}):\n    return intrinsic({listed})", scope)
     return scope["straight_line"]
 
 
 def make_train(layer_sizes, activations, loss, rule, lanes, loops):
-    """An intrinsic train(*NAMES) -> steps taken.
+    """Return an intrinsic train(*NAMES) -> number of gradients computed.
 
-    loops                                   whether a batch may have more than TOGETHER samples
+    layer_sizes, activations, loss, rule    the architecture, and the code of the update rule
+    lanes                                   nets of a block
+    loops                                   whether a batch may have more than INTERLEAVED_SAMPLES samples
+
     p, g : (n_params, lanes)                parameters; gradients, written, or added to if `adds`
     a, y : (units, m, lanes)                inputs and targets of the m samples of a tile
-    weight : (m, lanes)                     over rows * width
-    loss_out, right_out : (LANES,)          sums of losses and of weights of right samples, added to
-    judges, metric, bound                   when sums are wanted, and what right means
-    n_steps                                 if above 1, and the tile is a whole batch: gradients to be done, a step of
-        the rule before each but the first, unless some net reaches stop_loss or stop_right or has no finite loss
-    rate                                    all of a block's hyper, learning rates first
-    state, betas, powers, last_loss         of the rule, as lane_update.make_advance takes them
-    epoch, due, losses                      epochs done before, those whose losses are to be kept, and where: rows of
-        lanes. Rising numbers, counted from 1; the last one never comes
-    rows, width, c                          samples of the batch, outputs a loss is a mean over, the loss's constant
+    weight : (m, lanes)                     weights of the samples, divided by rows * width
+    loss_out, right_out : (lanes,)          sums of losses and of weights of correct samples, added to
+    judges, metric, bound                   when these sums are wanted, and which samples are correct
+    n_steps                                 above 1 only if the tile is a whole batch: number of gradients to compute,
+        with a step of the update rule before each but the first. Fewer, if a net reaches stop_loss or stop_right or has
+        no finite loss
+    rate                                    all hyper-parameters of the block, learning rates first
+    state, betas, powers, last_loss         of the update rule, as population/optimizer_step.make_advance takes them
+    epoch, due, losses                      number of epochs before this call; numbers of the epochs whose losses are
+        kept, counted from 1, ascending, ended by a number that is never reached; rows of lanes for these losses
+    rows, width, c                          samples of the batch; outputs that a loss is a mean over; its constant
     """
 
     @intrinsic
@@ -109,7 +115,7 @@ def make_train(layer_sizes, activations, loss, rule, lanes, loops):
 
 
 class _Expression:
-    """An LLVM vector with the operators that expressions of a program use."""
+    """LLVM vector with the operators that the expressions of an unrolled program use."""
 
     def __init__(self, builder, value):
         self.builder, self.value = builder, value
@@ -150,10 +156,10 @@ class _Emitter:
         self.rule, self.loops = rule, loops
         self.functions = functions(self._function, self.vector, dtype, loss, activations)
 
-    # ---- small pieces
+    # ---- helpers
 
     def _function(self, function, *kinds):
-        """`function` of _Expressions and of numbers as they come."""
+        """Return a function that emits a call of `function` with _Expressions or LLVM numbers."""
 
         def call(*values):
             parts = [value.value if isinstance(value, _Expression) else value for value in values]
@@ -180,7 +186,7 @@ class _Emitter:
         self.builder.store(value, self._pointer(name, row or self._count(0)), align=self.dtype.bitwidth // 8)
 
     def _variable(self, value):
-        """Memory for what lives through loops; LLVM turns it into a register."""
+        """Allocate memory for a value that lives through loops; LLVM turns it into a register."""
         return cgutils.alloca_once_value(self.builder, value)
 
     def _is(self, name, value):
@@ -240,13 +246,13 @@ class _Emitter:
         return done
 
     def _descend(self):
-        """optimizers.sgd, in registers."""
+        """Emit a step of plain SGD, formulas/update_rules.sgd, in registers."""
         b, rate = self.builder, self._read("rate")
         for p, g in zip(self.p, self.g, strict=True):
             b.store(b.fsub(b.load(p), b.fmul(rate, b.load(g), flags=FLAGS), flags=FLAGS), p)
 
     def _advance(self):
-        """Another rule, in a loop over the parameters in memory."""
+        """Emit a step of any other update rule, as a loop over the parameters in memory."""
         b = self.builder
         for q, g in enumerate(self.g):
             self._write(b.load(g), "g", self._count(q))
@@ -259,7 +265,10 @@ class _Emitter:
             b.store(self._read("p", self._count(q)), p)
 
     def _samples(self, s, summing, judging):
-        """TOGETHER samples from number s on: gradients, losses and hits if they are wanted."""
+        """Emit the program for INTERLEAVED_SAMPLES samples from number s on: gradients, and sums if they are wanted.
+
+        summing, judging : LLVM booleans, whether to add up losses, and whether to add up correct samples
+        """
         b = self.builder
         shared = {f"p{q}": _Expression(b, b.load(p)) for q, p in enumerate(self.p)}
         shared |= {f"g{q}": _Expression(b, b.load(g)) for q, g in enumerate(self.g)}
@@ -290,7 +299,10 @@ class _Emitter:
                 self._sum(self.right, samples, lambda o, z, a, y: [largest_is_right(o, a, y)])
 
     def _sum(self, place, samples, shares):
-        """Add each sample's weight times its shares(its names, z, a, y of the outputs)."""
+        """Emit an addition to `place`: for each sample its weight times each term of shares(names, z, a, y).
+
+        shares : returns the terms of a sample from its variables, and from z, a and y of the output layer
+        """
         total = _Expression(self.builder, self.builder.load(place))
         for own in samples:
             outputs = (f"z{self.top}_", f"a{self.top}_", "y")
@@ -299,7 +311,7 @@ class _Emitter:
         self.builder.store(total.value, place)
 
     def _keep_loss(self):
-        """This epoch's sums of losses into the next row, and which epoch's are wanted next."""
+        """Emit a store of this epoch's sums of losses to the next row of `losses`, and load the next epoch of `due`."""
         b = self.builder
         row, loss = b.load(self.kept), b.load(self.loss)
         self._write(b.fmul(loss, self._everywhere(self.given["rows"]), flags=FLAGS), "losses", row)
@@ -308,14 +320,20 @@ class _Emitter:
         b.store(b.load(b.gep(self.given["due"], [following], inbounds=True)), self.next_due)
 
     def _no_goal(self):
-        """Whether all nets go on, by this epoch's sums."""
+        """Emit the condition that all nets go on: no net reaches a goal or has a loss that is not finite."""
         kinds = types.boolean(self.vector, self.vector, self.dtype, self.dtype)
         parts = [*map(self.builder.load, (self.loss, self.right)), self.given["stop_loss"], self.given["stop_right"]]
         found = self.context.compile_internal(self.builder, _goes_on, kinds, parts)
         return self.builder.trunc(found, ir.IntType(1))
 
     def _hand_out_sums(self, several, zero):
-        """Weights are over rows * width: loss is a sum of means over outputs, right of shares of outputs or of 1."""
+        """Emit the addition of the sums to loss_out and right_out.
+
+        The samples' weights are divided by rows * width. The sums are scaled so that a sample counts with the mean of
+        its losses over outputs, and with the share of its outputs that are correct (0 or 1 for METRIC_ARGMAX).
+
+        several : LLVM boolean, whether there was more than one gradient: then the sums replace what is there
+        """
         b = self.builder
         rows, width = self._everywhere(self.given["rows"]), self._everywhere(self.given["width"])
         share = b.select(

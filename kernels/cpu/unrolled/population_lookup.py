@@ -1,5 +1,7 @@
-"""Tiny nets on the CPU: the straight-line program of an architecture, compiled as a C function that per_net.gradient
-calls through its address, so that a new architecture compiles nothing else.
+"""Lookup of unrolled code for populations of tiny nets, compiled once for each architecture.
+
+The code is a C function that population/gradient.py calls through its address, so a new architecture compiles nothing
+else.
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ from itertools import pairwise
 from ...jit.call import load_function
 from ..workspace import INTERLEAVED_SAMPLES
 
-MOST_PARAMETERS = 40  # of nets side by side, whose loops leave little to gain above; bench/LOG.md
+MOST_PARAMETERS = 40  # in larger nets the loops of population/gradient.py leave little to gain; bench/LOG.md
 
 
 @cache
 def address(layer_sizes, activations, loss, rule, lanes, loops, dtype) -> int:
-    """Of the C function of an architecture, for NumPy's dtype."""
+    """Return the address of the C function of an architecture for a NumPy dtype; load or compile it if needed."""
     architecture = layer_sizes, activations, loss, rule, lanes, loops
 
     def compiled():
@@ -28,11 +30,14 @@ def address(layer_sizes, activations, loss, rule, lanes, loops, dtype) -> int:
 
 
 def has_straight_line(layer_sizes, drops) -> bool:
-    """Whether a program is made for such nets; the others have general loops."""
+    """Return whether nets of these layer sizes have unrolled code; other nets are trained by loops.
+
+    drops : whether a layer has dropout
+    """
     n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
     return n_params <= MOST_PARAMETERS and not drops
 
 
 def straight_line_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:
-    """The address of an architecture's function, for blocks of this many lanes and batches of n_samples or fewer."""
+    """Return the address of the C function for blocks of this many lanes and batches of up to n_samples samples."""
     return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, n_samples > INTERLEAVED_SAMPLES, dtype)

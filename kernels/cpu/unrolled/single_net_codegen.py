@@ -1,11 +1,11 @@
-"""The steps of one tiny net in straight-line form: a batch's samples are the lanes of one vector.
+"""Code generator for training steps of one tiny net: unrolled code with the samples of a batch as lanes of one vector.
 
-The loops of batch_simd.py spend more instructions on indices than on arithmetic when a layer has two units. Here the
-program of an architecture (straight_line.py) is written out, parameters stay in registers, each the same in all lanes,
-and a step is little more than its own chain of dependent operations.
+The loops of single_net/batch_simd.py spend more instructions on indices than on arithmetic when a layer has two units.
+Here the program of an architecture (formulas/unrolled_program.py) is written out. Each parameter stays in a register,
+repeated in all lanes, and a step takes little more time than its chain of dependent operations.
 
-The operations and their order are those of batch_simd.py, products and sums paired into the same multiply-adds, so that
-parameters and losses are the same bits. A batch of one sample fills all lanes with it, and nothing is left to add up.
+The operations and their order are those of batch_simd.py, with products and sums paired into the same multiply-adds, so
+parameters and losses have the same bits. A batch of one sample fills all lanes, and nothing has to be summed.
 """
 
 from __future__ import annotations
@@ -48,30 +48,33 @@ NAMES = (*POINTERS, *RECORDS, *COUNTS, *NUMBERS)
 
 
 def kinds(x):
-    """Numba's types of NAMES, for numbers of type x."""
+    """Return Numba's types of NAMES, for numbers of type x."""
     number, double = types.CPointer(x), types.CPointer(types.float64)
     return (*[number] * len(POINTERS), *[double] * len(RECORDS), *[types.intp] * len(COUNTS), *[x] * len(NUMBERS))
 
 
 def signature(dtype):
-    """(result, arguments) of the C function, for NumPy's dtype."""
+    """Return the types (result, arguments) of the C function, for a NumPy dtype."""
     return types.void, kinds(types.float32 if dtype.itemsize == 4 else types.float64)
 
 
 def python_function(architecture):
-    """What is compiled: a function of NAMES."""
+    """Return the function of NAMES that is compiled for an architecture, a tuple of make_steps' arguments."""
     return function_of(NAMES, make_steps(*architecture))
 
 
 def make_steps(layer_sizes, activations, loss, rule, single):
-    """An intrinsic steps(*NAMES).
+    """Return an intrinsic steps(*NAMES), which trains for n_steps steps.
 
-    p, state                      (n_padded,) parameters; (n_state, n_padded), the rule's
-    tiles                         (n_batches, tile_size), inputs, targets and weights of each batch, samples as lanes
-    hyper, factors, scalars, epoch_loss, epoch_right       of Course and Memory
-    scale, last_scale             1 / (rows * loss_width) of a batch and of an epoch's last one
-    c, bound                      the loss's constant, and what right means
-    single : batches are of one sample, which is in all lanes
+    layer_sizes, activations, loss, rule   the architecture, and the code of the update rule
+    single                        whether batches have one sample, which is in all lanes
+
+    p, state                      (n_padded,) parameters; (n_state, n_padded) optimiser state
+    tiles                         (n_batches, tile_size) inputs, targets and weights of each batch, samples as lanes
+    hyper, factors                the fields of structs.TrainConfig
+    scalars, epoch_loss, epoch_right       the fields of structs.TrainState
+    scale, last_scale             1 / (rows * loss_width) of a batch, and of the last batch of an epoch
+    c, bound                      the loss's constant; the threshold or margin of a correct output
     """
 
     @intrinsic
@@ -95,7 +98,10 @@ def make_steps(layer_sizes, activations, loss, rule, single):
 
 
 class _Term:
-    """A vector with the operators of a program. A product is kept as its factors until it meets a sum."""
+    """LLVM vector with the operators that the expressions of an unrolled program use.
+
+    A product is kept as its two factors until it is added to something, so that both become one multiply-add.
+    """
 
     def __init__(self, emitter, value=None, factors=None):
         self.emitter, self._value, self.factors = emitter, value, factors
@@ -120,7 +126,11 @@ class _Term:
 
 
 def _make_advance(row):
-    """advance(value, slope, state, i, stride, h) -> value, for one vector of parameters"""
+    """Return advance(value, slope, state, i, stride, h) -> value: a step of one update rule for a vector of parameters.
+
+    slope : the gradient
+    state, i, stride : optimiser state, flat (n_state, stride), and the vector's index in a row of it
+    """
     rule, n_state = row.update, row.n_state
 
     def advance(value, slope, state, i, stride, h):
@@ -158,10 +168,10 @@ class _Emitter:
         self.program, self.rule, self.single = list(program(layer_sizes, activations, loss)), rule, single
         self.functions = functions(self._function, self.vector, dtype, loss, activations)
 
-    # ---- small pieces
+    # ---- helpers
 
     def _function(self, function, *kinds):
-        """`function` of _Terms and of numbers as they come."""
+        """Return a function that emits a call of `function` with _Terms or LLVM numbers."""
 
         def call(*values):
             parts = [value.value if isinstance(value, _Term) else value for value in values]
@@ -181,7 +191,7 @@ class _Emitter:
         return splat(self.builder, x, LANES_SMALL)
 
     def _load(self, name, i, kind=None):
-        """Element i of an array, or a vector from there on."""
+        """Emit a load of element i of an array, or of the vector of type `kind` that begins there."""
         place = self.builder.gep(self.given[name], [i], inbounds=True)
         if kind is not None:
             place = self.builder.bitcast(place, kind.as_pointer())
@@ -191,7 +201,7 @@ class _Emitter:
         self.builder.store(value, self.builder.gep(self.given[name], [i], inbounds=True))
 
     def _variable(self, value):
-        """Memory for what lives through the loop; LLVM turns it into a register."""
+        """Allocate memory for a value that lives through the loop; LLVM turns it into a register."""
         return cgutils.alloca_once_value(self.builder, value)
 
     def _change(self, place, change):
@@ -201,13 +211,15 @@ class _Emitter:
         return x if x.type == self.double else self.builder.fpext(x, self.double)
 
     def _sum(self, v):
-        """Of the samples' lanes: as a number."""
+        """Emit the sum over the samples' lanes, as a number."""
         if self.single:
             return self.builder.extract_element(v, ir.Constant(I32, 0))
         return self.context.compile_internal(self.builder, _sum_of_lanes, self.dtype(self.vector), [v])
 
     def _sum_everywhere(self, v):
-        """The same in every lane: simd.total's additions, of lanes in both orders."""
+        """Emit the sum over the samples' lanes in every lane: the additions of simd.reductions.sum_lanes, in both
+        orders of lanes.
+        """
         if not self.single:
             for half in (LANES_SMALL // 2, LANES_SMALL // 4):
                 turned = self.builder.shuffle_vector(v, v, constant(I32, [lane ^ half for lane in range(LANES_SMALL)]))
@@ -267,7 +279,7 @@ class _Emitter:
                 b.store(ir.Constant(ir.IntType(1), 0), self.running)
 
     def _pass(self, batch, scale):
-        """All variables of the program for one batch, gradients summed over its samples in every lane."""
+        """Emit the program for one batch, and return its variables; gradients are sums over the batch in every lane."""
         b = self.builder
         names = dict(self.functions, c=self.given["c"])
         first = b.mul(batch, self._count(tile_size(self.n_in, self.n_out)))
@@ -285,7 +297,7 @@ class _Emitter:
         return names
 
     def _judge(self, names):
-        """The batch's loss, summed over samples; hits are added to the epoch's."""
+        """Emit the batch's loss, summed over samples, and add its correct samples to those of the epoch."""
         b, given = self.builder, self.given
         w, outputs = names["weight"], range(self.n_out)
         z, a, y = ([names[f"{what}{j}"] for j in outputs] for what in (f"z{self.top}_", f"a{self.top}_", "y"))
@@ -312,7 +324,7 @@ class _Emitter:
     def _update(self, gradients, objective):
         b, t = self.builder, self.builder.load(self.t)
         factor = self._load("factors", t)
-        if self.rule == SGD:  # optimizers.sgd, in every lane
+        if self.rule == SGD:  # formulas/update_rules.sgd, in every lane
             rate = b.fmul(self._load("hyper", self._count(LEARNING_RATE)), factor)
             rate = self._everywhere(b.fptrunc(rate, self.kind.element) if self.kind.element != self.double else rate)
             for place, g in zip(self.p, gradients, strict=True):
@@ -322,7 +334,7 @@ class _Emitter:
         self._store(objective, "scalars", self._count(LAST_LOSS))
 
     def _advance(self, gradients, factor, objective):
-        """Another rule, WIDE parameters side by side."""
+        """Emit a step of any other update rule, with LANES_LARGE parameters in a vector."""
         b, given, number = self.builder, self.given, types.CPointer(self.dtype)
         double = types.CPointer(types.float64)
         kind = types.NamedUniTuple(self.dtype, len(StepSettings._fields), StepSettings)
@@ -340,7 +352,7 @@ class _Emitter:
                 b.store(b.shuffle_vector(value, value, constant(I32, [lane] * LANES_SMALL)), self.p[q])
 
     def _side_by_side(self, vectors):
-        """One WIDE vector of a lane of each, zeros after them."""
+        """Emit a vector of LANES_LARGE lanes: one lane of each of `vectors`, then zeros."""
         b, zero = self.builder, ir.Constant(self.kind, [0.0] * LANES_SMALL)
         vectors = [*vectors, *[zero] * (LANES_LARGE - len(vectors))]
         pick = lambda x, y, lanes: b.shuffle_vector(x, y, constant(I32, lanes))
@@ -352,7 +364,7 @@ class _Emitter:
         return parts[0]
 
     def _record(self):
-        """An epoch has ended."""
+        """Emit the end of an epoch: its mean loss and share of correct samples are recorded."""
         b, epoch = self.builder, self.builder.load(self.epoch)
         n = b.sitofp(self.given["n_samples"], self.double)
         for name, place in zip(("epoch_loss", "epoch_right"), self.sums, strict=True):

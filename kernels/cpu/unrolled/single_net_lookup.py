@@ -1,7 +1,7 @@
-"""One tiny net that trains for long: its steps in straight-line form, made when they have been worth making.
+"""Lookup of unrolled code for one tiny net, compiled once an architecture has trained for long enough.
 
-Making takes a few tenths of a second, and loading what another process has made some milliseconds, so the first steps
-of an architecture are done by the loops of batch_simd.py. Nobody can tell: all bits are the same.
+Compiling takes a few tenths of a second, and loading what another process has compiled some milliseconds, so the first
+steps of an architecture run in the loops of single_net/batch_simd.py. Results have the same bits either way.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
 from ..workspace import LANES_SMALL, tile_size
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
-MOST_PARAMETERS = 256  # up to which the loops take 1.5 to 3 times as long; bench/LOG.md
-MAKE_AFTER = 1_000_000  # steps of an architecture in this process, about 0.1 s
-LOAD_AFTER = 50_000  # steps, if another process has made it
-MOST_SAMPLES = 4096  # which are copied, each with as many lanes as a batch
+MOST_PARAMETERS = 256  # up to this size the loops take 1.5 to 3 times as long; bench/LOG.md
+MAKE_AFTER = 1_000_000  # steps of an architecture in this process before its code is compiled: about 0.1 s
+LOAD_AFTER = 50_000  # steps before its code is loaded, if another process has compiled it
+MOST_SAMPLES = 4096  # all samples are copied into tiles, a single sample to as many lanes as a batch has
 CLIP_NORM, WEIGHT_DECAY = HYPER.index("clip_norm"), HYPER.index("weight_decay")
 
 _steps_done: dict[tuple, int] = {}
@@ -31,7 +31,10 @@ def _name(architecture: tuple, dtype: np.dtype) -> str:
 
 @cache
 def address(architecture: tuple, dtype: np.dtype) -> int:
-    """Of the C function one_net_code.make_steps(*architecture)."""
+    """Return the address of the C function of single_net_codegen.make_steps; load or compile it if needed.
+
+    architecture : the arguments of make_steps
+    """
 
     def compiled():
         from ...jit.compiler import machine_code_of_c
@@ -48,12 +51,12 @@ def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
 
 
 def is_tiny(n_params: int, batch_size: int) -> bool:
-    """Whether the steps of such a net can be made: a batch fills one vector, and the program is not too long."""
+    """Return whether such a net can have unrolled code: a batch fits into one vector, and the code is not too long."""
     return n_params <= MOST_PARAMETERS and batch_size <= LANES_SMALL
 
 
 def address_for(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype, n_steps: int) -> int:
-    """Where the function for the next n_steps is, or 0 if the loops are to do them."""
+    """Return the address of the function for the next n_steps steps, or 0 if the loops are to do these steps."""
     if not is_tiny(net.bias_offsets[-1] + net.sizes[-1], course.batch_size) or data.n_samples > MOST_SAMPLES:
         return 0
     if course.rule == NO_UPDATE or course.layered:
@@ -70,6 +73,6 @@ def address_for(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtyp
 
 
 def make_tiles(net: NetSpec, data: Samples, course: TrainConfig, dtype: np.dtype) -> np.ndarray:
-    """Room for the samples of an epoch, batch by batch."""
+    """Return a buffer for the samples of an epoch: tile_size numbers for each batch, flat."""
     n_batches = -(-data.n_samples // course.batch_size)
     return np.zeros(n_batches * tile_size(int(net.sizes[0]), int(net.sizes[-1])), dtype)

@@ -1,4 +1,4 @@
-"""The loop around the steps that single_net_codegen.py writes: samples into tiles, epochs into calls."""
+"""Training loop around the unrolled code of one tiny net: copies samples into tiles, and calls the generated steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _call(
     typing_context, address, p, state, tiles, hyper, factors, scalars, epoch_loss, epoch_right, n_samples, batch_size,
     n_batches, first_step, n_steps, n_padded, metric, scale, last_scale, c, bound,
 ):  # fmt: skip
-    """Call the function at `address`, whose arguments are one_net_code.NAMES."""
+    """Call the function at `address`, whose arguments are single_net_codegen.NAMES."""
 
     def build(context, builder, sig, args):
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in args[1:]])
@@ -32,7 +32,11 @@ def _call(
 
 @kernel
 def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tiles, first_step, n_steps):
-    """n_steps of training from first_step on."""
+    """Train for n_steps steps, from step number first_step on, with unrolled code.
+
+    address : of the generated function
+    tiles : scratch for the samples of an epoch, as single_net_lookup.make_tiles returns it
+    """
     net, data, course, memory, work = (
         as_pointers(net),
         as_pointers(data),

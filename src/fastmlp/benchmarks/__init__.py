@@ -1,1 +1,1 @@
-"""What `fastmlp bench` and the benchmark suite share: rounds, results, tables, pictures and the page."""
+"""Code shared by `fastmlp bench` and the benchmark suite: timing, results, tables, plots and the HTML page."""

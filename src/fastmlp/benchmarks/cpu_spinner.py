@@ -1,9 +1,11 @@
-"""A process that keeps one processor awake without taking it from anybody: `python cpu_spinner.py PROCESSOR`.
+"""Program that keeps one logical CPU awake without taking time from other processes: `python cpu_spinner.py CPU`.
 
-It has the lowest priority there is and spins. After each burst it gives way: whoever waits for another thread by giving
-way to all others would wait for it until the system's next tick, up to four milliseconds. At "?" on its standard input
-it writes how long a piece of work takes here now, in nanoseconds; at "." it sleeps until the next "?"; where its input
-ends it ends. cpu_wakeup.py drives it. It imports nothing of this package, so that it starts at once.
+It spins at the lowest priority of the scheduler, and yields after each burst. Without the yield, a thread that waits
+for another thread in a loop of yields would have to wait until the scheduler's next tick, up to four milliseconds.
+
+cpu_wakeup.py drives it through standard input. After "?", it writes the time of a fixed burst on this CPU, in
+nanoseconds, and spins. After ".", it sleeps until the next "?". At the end of its input, it exits. It imports nothing
+of this package, so that it starts at once.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import select
 import sys
 from time import perf_counter_ns
 
-BURST, WINDOW = 2000, 16  # rounds of a loop, 20 us, and how many of them one figure is the median of
+BURST, WINDOW = 2000, 16  # iterations of a loop, which take 20 us; number of bursts that an answer is the median of
 
 
 def burst() -> int:

@@ -1,10 +1,10 @@
-"""Processors that are awake while something is measured, and as fast when it begins as each is alone.
+"""Wake-up of the logical CPUs before a measurement: spinner processes keep them awake and at full speed.
 
-A virtual processor that has slept may be woken on the other thread of a core that one of this machine's processors has
-already: then both have half their speed, for 60 to 110 ms or, where the host has no core to spare, for longer. It
-happened to up to 8 % of the measurements after a second's rest, hurts only contestants with two threads, and nothing
-inside the machine tells of it but the time that work takes (bench/LOG.md). Processors that never sleep are parted by
-their host, and a thread that wakes is put on the other one at once.
+The host of a virtual machine may wake a sleeping virtual CPU on the second hardware thread of a core that already runs
+another CPU of the same machine. Then both run at half speed, for 60 to 110 ms, or longer if the host has no core to
+spare. This happened to up to 8 % of the measurements after one second of rest. It slows down only programs with two
+threads, and only the time of a computation shows it inside the machine (bench/LOG.md). The host moves CPUs that never
+sleep to cores of their own, and a thread that wakes up is placed on the other CPU at once.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from math import inf
 from pathlib import Path
 from time import perf_counter
 
-PATIENCE, LEAST = 0.5, 0.125  # seconds
-SLOWED = 1.2  # times as long as alone; two threads of one core are 1.85 times as long at a keeper's work
-UP_TO = 32  # processors: a keeper takes 10 MB
+PATIENCE, LEAST = 0.5, 0.125  # longest wait for full speed in seconds, and its lower bound once waiting has helped
+SLOWED = 1.2  # a CPU is slow from this many times its best burst; for two threads of one core it is 1.85 times
+UP_TO = 32  # number of spinners, which take 10 MB each
 
 
 class Spinner:
-    """cpu_spinner.py on one processor.
+    """A process of cpu_spinner.py on one logical CPU.
 
-    process : its number
+    processor : number of the CPU
+    process : process id
     """
 
     def __init__(self, processor: int):
@@ -54,18 +55,25 @@ class Spinner:
 
 
 class Processors:
-    """`with Processors().awake() as at_speed:`, where at_speed says whether they came to full speed in time."""
+    """Spinners on all CPUs of this process: `with Processors().awake() as at_speed: ...` measures with awake CPUs.
+
+    at_speed : whether all CPUs reached full speed in time
+    first_look : time of the slowest CPU's burst at the last wake-up, as a multiple of the best burst so far
+    """
 
     def __init__(self, keeper: Callable[[int], Spinner] = Spinner):
         self._keeper = keeper
-        self._keepers: list[Spinner] | None = None  # not started yet
-        self._alone = inf  # what the fastest of them said so far
+        self._keepers: list[Spinner] | None = None  # None: not started yet
+        self._alone = inf  # best burst of any spinner so far, in nanoseconds
         self._patience, self._least = PATIENCE, 0.0
-        self.first_look = 1.0  # how many times as long as alone the slowest one's work took when they were last woken
+        self.first_look = 1.0
 
     @contextmanager
     def awake(self) -> Iterator[bool]:
-        """Where the system has no such priority, as only Linux has, or forbids it, processors sleep as they like."""
+        """Keep the CPUs awake inside the block.
+
+        Nothing happens if the system lacks SCHED_IDLE, which only Linux has, or forbids it.
+        """
         keepers = self._started() if self._keepers is None else self._keepers
         try:
             yield not keepers or self._come_to_speed(keepers)
@@ -81,14 +89,16 @@ class Processors:
             for _ in range(8):
                 self._ask(self._keepers[:1])
             self._ask(self._keepers)
-        except (OSError, ValueError):  # they have ended
+        except (OSError, ValueError):  # the spinners have exited
             self.close()
             self._keepers = []
         return self._keepers
 
     def _come_to_speed(self, keepers: list[Spinner]) -> bool:
-        """Patience is halved whenever it ends, so that nobody waits for processors that are never faster together, as
-        those of a machine that counts each core twice; to LEAST where they were once parted.
+        """Wait until all CPUs are at full speed, and return whether they are.
+
+        Each wait without success halves the next one, since the CPUs may never be faster together: two of them can be
+        hardware threads of one core. If waiting has helped once, the wait stays at LEAST or longer.
         """
         end, slowest = perf_counter() + self._patience, self._ask(keepers)
         self.first_look = slowest / self._alone
@@ -100,7 +110,7 @@ class Processors:
         return at_speed
 
     def _ask(self, keepers: list[Spinner]) -> float:
-        """The slowest one's answer."""
+        """Return the burst time of the slowest CPU, in nanoseconds."""
         for keeper in keepers:
             keeper.ask()
         answers = [keeper.answer() for keeper in keepers]

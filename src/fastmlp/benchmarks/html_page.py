@@ -1,7 +1,8 @@
-"""Results of benchmarks as one HTML page that needs nothing beside it, and the same as Markdown.
+"""Benchmark results as one self-contained HTML page.
 
-What a reader wants first stands first: how many times as long the best peer takes, work by work, losses as plain as
-wins; then every contestant of every work with its spread, the scaling pictures, and how it was measured.
+The page begins with the ratio of the best competitor's duration to fastmlp's for each benchmark case, and shows losses
+as plainly as wins. All measured programs of each case follow with their spread, then the scaling plots and the method
+of measurement.
 """
 
 from __future__ import annotations
@@ -96,7 +97,10 @@ figure svg { width: 100%; height: auto; }
 
 
 def write(results: dict[str, Any], source: Path) -> list[Path]:
-    """Write the page and the Markdown beside the results' file; returns their paths."""
+    """Write the HTML page and a Markdown report beside the file of the results, and return both paths.
+
+    source : path of the file of the results
+    """
     written = [source.with_suffix(".html"), source.with_suffix(".md")]
     for path, text in zip(written, (page(results), report_markdown(results)), strict=True):
         write_text(path, text)
@@ -151,7 +155,7 @@ def _overview(results: dict[str, Any]) -> str:
 
 
 def _link(result: Result) -> str:
-    """To the work's table, or to the curve's picture."""
+    """Return a link to the table of a benchmark case, or to its scaling plot."""
     place = _curve_id(result) if result["group"] == "scaling" else result["name"]
     return f'<a href="#{escape(place)}">{escape(full_title(result))}</a>'
 
@@ -161,7 +165,11 @@ def _curve_id(point: Result) -> str:
 
 
 def _outcomes(what: str, found: list[tuple[str, Result]]) -> str:
-    """A row for each result: ours, the best peer, the limit. Its head is HTML."""
+    """Return a table with a row for each result: fastmlp, the best competitor, the roofline.
+
+    what : heading of the first column
+    found : (first cell as HTML, result) for each row
+    """
     rows = []
     for head, result in found:
         own, peer, floor = ours(result), best_peer(result), limit(result)
@@ -190,7 +198,7 @@ def _table(heads: tuple[str, ...], rows: list[str], kind: str = "all") -> str:
 
 
 def _losses(results: dict[str, Any]) -> str:
-    """Where a peer wins, and where we are far from the limit."""
+    """Return the lists of cases where a competitor is faster, and where fastmlp is far from the roofline."""
     lines = []
     for result in behind(results):
         own, peer = ours(result), best_peer(result)
@@ -252,7 +260,7 @@ def _work(result: Result) -> str:
 
 def _contestant(row: Row, own: Row | None, floor: Row | None, low: float, high: float) -> str:
     middle, first, last, _, _ = spread(row["seconds"])
-    # Bars are logarithmic, as contestants lie up to three decades apart; a full one is at least ten times the fastest.
+    # Bars are logarithmic, since durations differ by up to three decades; a full bar is at least ten times the fastest.
     share = math.log(middle / low) / math.log(max(high / low, 10.0))
     bar = f'<span class="bar" style="width:{6 + 84 * share:.0f}px"></span>'
     to_own = times(ratio(row, own).median) if own else "-"
@@ -269,7 +277,7 @@ def _contestant(row: Row, own: Row | None, floor: Row | None, low: float, high: 
 
 
 def _compiling(row: Row) -> str:
-    """What comes before the first run; of ours with nothing on the disk, and then with its kernels there."""
+    """Return the preparation time as text; for fastmlp, with an empty object cache, then with its kernels in it."""
     seconds = row["prepare_seconds"]
     if "compile_seconds" in row:
         return f"{duration(row['compile_seconds'])}, then {duration(seconds)}"
@@ -286,7 +294,8 @@ def _untimed(result: Result) -> str:
 
 
 def _count(value: float, what: str) -> str:
-    """
+    """Return an amount with its unit as text.
+
     >>> _count(983040.0, "FLOP"), _count(293, "multiply-adds")
     ('983 kFLOP', '293 multiply-adds')
     """
@@ -298,7 +307,7 @@ def _count(value: float, what: str) -> str:
 
 
 def _scaling(results: dict[str, Any], drawn: dict[str, str]) -> str:
-    """Each curve as a picture, where Matplotlib could draw it, and as figures."""
+    """Return the section of scaling plots: a table for each, and its plot if Matplotlib is installed."""
     parts = []
     for name, points in curves(results).items():
         axis = points[0]["curve"]["axis"]

@@ -1,4 +1,4 @@
-"""What benchmarks were measured on, and whether somebody else was using it."""
+"""Description of the machine that benchmarks run on, and the load that other programs put on it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
-SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS choose kernels for another processor
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS choose kernels of another CPU
 
 
 def cpus() -> int:
-    """How many CPUs this process may use."""
+    """Return the number of logical CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -31,7 +31,7 @@ def processor() -> str:
 
 
 def _ticks() -> tuple[int, int] | None:
-    """(all, idle) ticks of all processors since the start, where the system tells (Linux)."""
+    """Return (all, idle) ticks of all CPUs since the system's start; None if the system is not Linux."""
     try:
         fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     except (OSError, ValueError):
@@ -40,9 +40,10 @@ def _ticks() -> tuple[int, int] | None:
 
 
 def others_busy(seconds: float = 0.15) -> float:
-    """The share of all processors that is taken while this process waits, time taken by a hypervisor included.
+    """Return the fraction of CPU time that others use while this process waits, from 0 to 1.
 
-    The load average cannot be asked: it remembers the contestants of the last minute.
+    Time stolen by a hypervisor is included. The load average is of no use here: it still contains the benchmarks of the
+    last minute.
     """
     before = _ticks()
     time.sleep(seconds)
@@ -53,10 +54,13 @@ def others_busy(seconds: float = 0.15) -> float:
 
 
 def come_to_rest(most: float = 0.2, step: float = 0.02) -> None:
-    """Wait until nothing runs any more, so many seconds at the most.
+    """Wait until all CPUs are idle.
 
-    Idle threads of a library may spin on after its last call: OpenBLAS's for a tenth of a second, in which whoever
-    comes next had to share a processor with them and took up to 1.3 times as long (bench/LOG.md).
+    The threads of a library may spin after its last call, those of OpenBLAS for a tenth of a second. The next program
+    then shares a CPU with them, and took up to 1.3 times as long (bench/LOG.md).
+
+    most : longest wait in seconds
+    step : seconds between two checks
     """
     end, before = time.perf_counter() + most, _ticks()
     while time.perf_counter() < end:
@@ -68,7 +72,7 @@ def come_to_rest(most: float = 0.2, step: float = 0.02) -> None:
 
 
 def memory() -> int:
-    """Bytes of this machine, 0 where the system does not tell."""
+    """Return the physical memory of this machine in bytes; 0 if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
@@ -81,13 +85,16 @@ def versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            spec = find_spec(name) if name == "fastmlp" else None  # it also runs from its sources
+            spec = find_spec(name) if name == "fastmlp" else None  # fastmlp can also run from its source tree
             found[name] = "from its sources" if spec else "not installed"
     return found
 
 
 def machine(cleared: list[str]) -> dict[str, Any]:
-    """cleared : environment variables that were set, and were removed for all contestants"""
+    """Return the description of this machine that a results file stores.
+
+    cleared : environment variables that were set, and were removed for all measured programs
+    """
     return {
         "processor": processor(),
         "cpus": cpus(),

@@ -1,7 +1,7 @@
-"""A small benchmark that needs nothing installed beside this package: fastmlp against NumPy by hand, under a minute.
+"""Quick benchmark, run by `fastmlp bench`: fastmlp against hand-written NumPy, without other packages.
 
-It is what `fastmlp bench` runs. The full suite, with scikit-learn, PyTorch, JAX and Keras, is in the repository:
-`pytest bench`. Both write the same kind of file, and the same page is made of them.
+The full suite, with scikit-learn, PyTorch, JAX and Keras as competitors, is in the repository: `pytest bench`. Both
+write results in the same file format, and the same HTML page shows them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .machine import machine, others_busy
 from .results import SCHEMA
 from .timing import QUICK, Runner, affordable_rounds, calibrate, new_row, time_rounds
 
-TOLERANCE = 1e-3  # share of the loss; both compute in float32
+TOLERANCE = 1e-3  # largest relative difference of the losses; fastmlp and NumPy compute in float32
 HOW = (
     "fastmlp and NumPy by hand start from the same parameters in one process, and must have the same loss after one "
     "run. Durations are medians over rounds in which they take turns; ratios are medians of the ratios within a round."
@@ -35,9 +35,12 @@ XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0], [1]
 
 
 class NumpyNet:
-    """Cross-entropy training by hand: one net, or many with weights (n_nets, fan_in, fan_out).
+    """Hand-written training with cross-entropy, of one net, or of many nets with weights (n_nets, fan_in, fan_out).
 
-    layers : [[W, b], ...], changed in place
+    layers : [[W, b], ...], updated in place
+    hidden : "relu", or another name for sigmoid
+    rate : learning rate
+    is_adam : whether to use Adam instead of SGD
     """
 
     def __init__(self, layers: list[list[np.ndarray]], hidden: str, rate: float, is_adam: bool):
@@ -47,7 +50,7 @@ class NumpyNet:
         self.t = 0
 
     def forward(self, X: np.ndarray) -> list[np.ndarray]:
-        """Activations of all layers, inputs first."""
+        """Return the activations of all layers, inputs first."""
         a = [X]
         for k, (W, b) in enumerate(self.layers):
             z = a[-1] @ W
@@ -110,9 +113,11 @@ def repeated(call: Callable[[], Any]) -> Callable[[int], None]:
 
 
 class Contestant:
-    """run(n) does the work n times; loss() is of the training rows, or None.
+    """A program that is measured: fastmlp, hand-written NumPy, or a part of the computation.
 
-    warm_up : runs after which the next one compiles the last that will be compiled, if one run is not enough
+    run : function that does n runs
+    loss : function that returns the loss on the training samples, to verify the result; None if there is no loss
+    warm_up : number of runs after which the next run compiles the last kernel; 0 if the first run compiles all kernels
     """
 
     def __init__(
@@ -128,7 +133,7 @@ class Contestant:
 
 
 def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
-    """Copies of [W, b] per layer out of flat parameters (..., n_params)."""
+    """Return copies of [W, b] for each layer, from flat parameters (..., n_params)."""
     layers, at = [], 0
     for i, o in pairwise(sizes):
         W = params[..., at : at + i * o].reshape(*params.shape[:-1], i, o).copy()
@@ -139,7 +144,12 @@ def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.nda
 
 
 def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Contestant]:
-    """fastmlp and NumPy by hand from the same start; a run is an epoch. y : one column, or one-hot."""
+    """Return fastmlp and hand-written NumPy, which train from the same initial parameters; one run is one epoch.
+
+    X : (n_samples, n_features)
+    y : (n_samples, 1), or (n_samples, n_classes) one-hot
+    n_nets : number of nets in a population; None for one net
+    """
     settings: dict[str, Any] = {"hidden_activation": hidden, "random_state": 0, "device": "cpu"}
     settings["loss"] = "binary_cross_entropy" if y.shape[1] == 1 else "softmax_cross_entropy"
     net: Any = Population(sizes, n_nets, **settings) if n_nets else MLP(sizes, **settings)
@@ -168,7 +178,11 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Co
 
 
 def bare_products(sizes, rows: int, trains: bool) -> Contestant:
-    """What nobody can leave out of a step or a prediction: its matrix products, by NumPy."""
+    """Return the roofline of a step or a prediction: its matrix products alone, by NumPy.
+
+    rows : number of samples in the batch
+    trains : whether the products of the backward pass are included
+    """
     a = [np.full((rows, size), 0.01, np.float32) for size in sizes]
     W = [np.full(shape, 0.01, np.float32) for shape in pairwise(sizes)]
     out, grads = [np.empty_like(x) for x in a], [np.empty_like(w) for w in W]
@@ -198,7 +212,7 @@ def prediction(sizes, X) -> list[Contestant]:
 
 
 def starts() -> list[Contestant]:
-    """New processes."""
+    """Return programs that start a new process in each run."""
     folder = str(Path(__file__).parents[1])
 
     def run(program: str) -> Callable[[int], None]:
@@ -218,7 +232,11 @@ def starts() -> list[Contestant]:
 
 
 def works() -> list[dict[str, Any]]:
-    """What is measured: a result's head, n_units of one run, most_runs, and a function that makes the contestants."""
+    """Return the benchmark cases.
+
+    Each has the head of its result, n_units (units of work in one run), most_runs, and a function that makes the
+    programs to measure.
+    """
     rng = np.random.default_rng(0)
 
     def data(rows: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
@@ -249,13 +267,13 @@ def works() -> list[dict[str, Any]]:
 
 
 def steps(contestant: Contestant, n_steps: int) -> Contestant:
-    """The same, n_steps times a run."""
+    """Return a program that does n_steps runs of the given program in each of its runs."""
     run = contestant.run
     return Contestant(contestant.name, contestant.kind, lambda n: run(n * n_steps))
 
 
 def measure(work: dict[str, Any]) -> dict[str, Any]:
-    """A result, as results.py describes it."""
+    """Measure one benchmark case, and return a result as results.py describes it."""
     busy = others_busy()
     rows, entrants, expected = [], [], None
     contestants = work["contestants"]()
@@ -265,13 +283,13 @@ def measure(work: dict[str, Any]) -> dict[str, Any]:
         row["prepare_seconds"] = contestant.measure("measure", 1, 1)
         if contestant.loss:
             found = contestant.loss()
-            expected = found if expected is None else expected  # NumPy's, which comes first
+            expected = found if expected is None else expected  # the loss of NumPy, which is sorted first
             row["verified"] = {"loss": abs(found - expected) / abs(expected)}
             if not row["verified"]["loss"] <= TOLERANCE:
                 row.update(status="wrong", reason=f"loss {found:.6g}, NumPy's is {expected:.6g}")
                 continue
         if contestant.warm_up:
-            for n_runs in (contestant.warm_up, 1):  # the second call compiles: a fit asks before its first step
+            for n_runs in (contestant.warm_up, 1):  # the second fit compiles: unrolled code is requested at its start
                 row["prepare_seconds"] += contestant.measure("measure", n_runs, 1)
         n_runs, repeats, seconds = calibrate(contestant.measure, work["most_runs"], work["most_runs"] == 1)
         entrants.append(Runner(contestant.measure, row, n_runs, repeats, seconds * repeats))
@@ -281,7 +299,11 @@ def measure(work: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(say: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:
-    """All works, or those of some groups; `say` is told the title of each before it starts."""
+    """Measure all benchmark cases, or those of some groups, and return the results.
+
+    say : called with the title of each case before it starts
+    groups : names of groups; None for all
+    """
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     results: dict[str, Any] = {
         "schema": SCHEMA, "machine": machine([]), "options": {"device": "cpu", "quick": True, "rounds": QUICK.rounds},

@@ -1,27 +1,29 @@
-"""Results of benchmarks: what a file of them holds, and the statistics that every table and picture is made of.
+"""Benchmark results: the file format, and the statistics that all tables and plots show.
 
-A file is JSON: {"schema", "machine", "options", "how", "missing", "results": [result, ...]}; `how` says how it was
-measured, `missing` {reason: names} who was not. A result is one work:
+A file is JSON: {"schema", "machine", "options", "how", "missing", "results": [result, ...]}. `how` is a text on the
+method of measurement; `missing` is {reason: names of competitors that were not measured}. A result is one benchmark
+case:
 
-    name, group, title, source    which work, and on which data
-    unit                          what one duration is the time of: "step", "net and epoch", ...
-    costs                         {what: how many} of one unit: FLOP, bytes, ...
-    curve                         None, or {"name", "axis", "x"} for a point of a scaling picture
-    others_busy                   share of the processors that other programs took while nothing of this ran
-    slow_starts                   measurements that began before the processors were at full speed (cpu_wakeup.py)
-    meetings                      seconds in which two threads met, before the work and after it, if that was measured
-    rows                          one per contestant:
-        name, kind                kind: "ours", "peer", "limit" or "part", ours with other settings, for comparison only
-        status, reason            status: "timed", or why there are no figures: "missing", "unsupported", "left out",
-                                  "failed", "wrong" (it computed something else)
-        seconds                   one duration of a unit per round; round k of all rows was measured side by side
-        prepare_seconds           building and compiling, before the first run; ours finds its kernels on the disk
-        compile_seconds           of ours, where it was measured: compiling these kernels where none is on the disk
-        threads, tried            threads used (None: its own choice), seconds of each setting that was tried
-        peak_memory, products     bytes; who multiplies its matrices
-        verified, notes           {what: share it is off by}, {what: figure} to show beside the durations
+    name, group, title, source    the benchmark case and its data
+    unit                          unit of work that durations refer to: "step", "net and epoch", ...
+    costs                         {name: amount} per unit: FLOP, bytes, ...
+    curve                         None, or {"name", "axis", "x"} for a point of a scaling plot
+    others_busy                   fraction of CPU time that other programs took while no benchmark ran
+    slow_starts                   measurements that began before the CPUs were at full speed (cpu_wakeup.py)
+    meetings                      seconds of a barrier of two threads, before and after the case, if measured
+    rows                          one per measured program:
+        name, kind                kind: "ours" (fastmlp), "peer" (a competitor), "limit" (a lower bound), or "part"
+                                  (fastmlp with other settings, for comparison only)
+        status, reason            status: "timed", or why there is no duration: "missing", "unsupported", "left out",
+                                  "failed", "wrong" (the result is not the expected one)
+        seconds                   one duration per round and unit; round k of all rows was measured side by side
+        prepare_seconds           building and compiling before the first run; for fastmlp, with a filled object cache
+        compile_seconds           for fastmlp, where measured: compiling these kernels with an empty object cache
+        threads, tried            threads used (None: the program's own choice), and seconds of each setting tried
+        peak_memory, products     bytes; the library that computes the matrix products
+        verified, notes           {name: relative error}, {name: figure} to show beside the durations
 
-Only raw durations are stored; medians, spreads and ratios are computed here whenever they are shown.
+Only raw durations are stored; medians, spreads and ratios are computed when they are shown.
 """
 
 from __future__ import annotations
@@ -47,16 +49,16 @@ GROUPS = {
     "kernels": "Kernels",
     "scaling": "Scaling",
 }
-FAR_FROM_LIMIT = 1.3  # times the limit from which there is something to gain
-LEVEL = 0.03  # contestants this close are called level
-UNSTEADY = 1.5  # times as long a round may take as another one before it is said
+FAR_FROM_LIMIT = 1.3  # multiple of the roofline from which a case is listed as far from it
+LEVEL = 0.03  # relative difference up to which two durations are called level
+UNSTEADY = 1.5  # ratio of the slowest round to the fastest from which a case is marked
 
 Result = dict[str, Any]
 Row = dict[str, Any]
 
 
 class Spread(NamedTuple):
-    """Median, the quartiles beside it, and the extremes."""
+    """Median, lower and upper quartile, minimum and maximum."""
 
     median: float
     low: float
@@ -66,7 +68,8 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """
+    """Return the median, quartiles and extremes of some values.
+
     >>> spread([3.0, 1.0, 2.0, 10.0, 4.0])
     Spread(median=3.0, low=2.0, high=4.0, smallest=1.0, largest=10.0)
     """
@@ -76,17 +79,19 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratio(row: Row, other: Row) -> Spread:
-    """The rows' durations divided by one another round by round, so that what slowed a round down cancels. A long part
-    was in the first rounds only.
+    """Return the spread of the ratio of two rows' durations, taken round by round.
+
+    A disturbance that slows down a whole round cancels in the ratio. If one row has fewer rounds, the ratio is over the
+    rounds that both have: long parts are measured in the first round only.
     """
     return spread([a / b for a, b in zip(row["seconds"], other["seconds"], strict=False)])
 
 
 def noise(values: Sequence[float]) -> float:
-    """Standard error of the median as a share of it, from the median deviation: one disturbed round does not count.
+    """Return the relative standard error of the median, from the median absolute deviation.
 
-    1.4826 makes a median deviation a standard deviation, and 1.2533 the error of a mean that of a median, both for
-    normal noise.
+    The median absolute deviation is robust against a single disturbed round. For normal noise, the factor 1.4826
+    converts it to a standard deviation, and the factor 1.2533 the standard error of a mean to that of a median.
     """
     middle = statistics.median(values)
     deviation = statistics.median(abs(value - middle) for value in values)
@@ -94,7 +99,10 @@ def noise(values: Sequence[float]) -> float:
 
 
 def timed(result: Result, kind: str | None = None) -> list[Row]:
-    """The rows with figures, fastest first."""
+    """Return the rows with durations, fastest first.
+
+    kind : only rows of this kind; None for all
+    """
     rows = [row for row in result["rows"] if row["status"] == "timed" and kind in (None, row["kind"])]
     return sorted(rows, key=median)
 
@@ -112,8 +120,10 @@ def best_peer(result: Result) -> Row | None:
 
 
 def limit(result: Result) -> Row | None:
-    """The highest floor that nobody beats: of several ways to multiply the bare matrices the fastest, or, where
-    somebody takes less time than that, the arithmetic. The lowest there is, if all are beaten.
+    """Return the row of the roofline: the highest lower bound that no program beats; None if there is none.
+
+    The fastest of several implementations of the bare matrix products is taken, or, if a program takes less time than
+    that, the bound by arithmetic. If every bound is beaten, it is the lowest one.
     """
     rows = timed(result, "limit")
     products = [row for row in rows if row["name"].startswith("products")]
@@ -124,8 +134,9 @@ def limit(result: Result) -> Row | None:
 
 
 def is_unsteady(result: Result) -> bool:
-    """Whether rounds of ours or of the best peer, or what it took when its threads were chosen, differ by so much that
-    their ratio says little.
+    """Return whether the durations of fastmlp or of the best competitor vary too much for a meaningful ratio.
+
+    The durations are those of its rounds, and the one measured when its number of threads was chosen.
     """
     for row in (ours(result), best_peer(result)):
         if row:
@@ -136,19 +147,22 @@ def is_unsteady(result: Result) -> bool:
 
 
 def to_best_peer(result: Result) -> Spread | None:
-    """How many times as long as ours the best peer takes; below 1 the peer wins."""
+    """Return the ratio of the best competitor's duration to fastmlp's; below 1, the competitor is faster."""
     own, peer = ours(result), best_peer(result)
     return ratio(peer, own) if own and peer else None
 
 
 def to_limit(result: Result, row: Row | None = None) -> Spread | None:
-    """How many times the limit a row takes, ours if none is named."""
+    """Return the ratio of a row's duration to the roofline.
+
+    row : row of the result; None for that of fastmlp
+    """
     row, floor = row or ours(result), limit(result)
     return ratio(row, floor) if row and floor else None
 
 
 def verdict(result: Result) -> str:
-    """ "ahead", "level" or "behind" the best peer, or "" where there is no peer."""
+    """Return whether fastmlp is "ahead", "level" or "behind" the best competitor; "" if there is no competitor."""
     times = to_best_peer(result)
     if times is None:
         return ""
@@ -156,30 +170,30 @@ def verdict(result: Result) -> str:
 
 
 def outside_curves(results: dict[str, Any]) -> list[Result]:
-    """The results that have a table of their own; the rest are points of pictures."""
+    """Return the results that have a table of their own. The others are only points of scaling plots."""
     return [result for result in results["results"] if result["group"] != "scaling"]
 
 
 def full_title(result: Result) -> str:
-    """What tells a result from all others: points of a curve differ in what their titles do not say."""
+    """Return a unique title of a result; for a point of a scaling plot, it includes the position on the axis."""
     curve = result["curve"]
     return f"{curve['name']}, at {curve['x']:,}" if curve and result["group"] == "scaling" else result["title"]
 
 
 def behind(results: dict[str, Any]) -> list[Result]:
-    """Wherever a peer is faster, points of curves last."""
+    """Return the results where a competitor is faster, with points of scaling plots last."""
     lost = [result for result in results["results"] if verdict(result) == "behind"]
     return sorted(lost, key=lambda result: result["group"] == "scaling")
 
 
 def far_from_limit(results: dict[str, Any]) -> list[Result]:
-    """More than FAR_FROM_LIMIT times over it, points of curves last."""
+    """Return the results that take more than FAR_FROM_LIMIT times the roofline, with points of scaling plots last."""
     far = [result for result in results["results"] if (over := to_limit(result)) and over.median > FAR_FROM_LIMIT]
     return sorted(far, key=lambda result: result["group"] == "scaling")
 
 
 def missing(found: Sequence[Result]) -> dict[str, list[str]]:
-    """What is not installed, as a sentence -> the contestants that could not take part for it."""
+    """Return {reason, as a sentence: names of the competitors that could not be measured for it}."""
     names: dict[str, list[str]] = {}
     for result in found:
         for row in result["rows"]:
@@ -189,7 +203,7 @@ def missing(found: Sequence[Result]) -> dict[str, list[str]]:
 
 
 def by_group(found: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
-    """(group, its results) in the order of GROUPS; groups without results are left out."""
+    """Yield (group, results of the group) in the order of GROUPS, without empty groups."""
     for group in GROUPS:
         members = [result for result in found if result["group"] == group]
         if members:
@@ -197,7 +211,7 @@ def by_group(found: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
 
 
 def curves(results: dict[str, Any]) -> dict[str, list[Result]]:
-    """Name of each scaling picture -> its points in order of x; a curve of one point is none."""
+    """Return {name of the scaling plot: points in order of x}, without plots of a single point."""
     found: dict[str, list[Result]] = {}
     for result in results["results"]:
         if result["curve"]:
@@ -215,13 +229,14 @@ def save(results: dict[str, Any], path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """
+    """Return the results in a file.
+
     Raises
     ------
     ValueError
-        If the file is not one that `save` wrote.
+        If the file was not written by `save`.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -235,7 +250,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Durations to six digits: what follows is noise, and the file is kept in the repository."""
+    """Round durations to six digits: further digits are noise, and the file is kept in the repository."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):

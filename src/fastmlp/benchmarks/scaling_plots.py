@@ -1,4 +1,4 @@
-"""Scaling pictures of benchmark results as SVG: cost against size on log-log axes, ours, the peers' and the limit."""
+"""Scaling plots of benchmark results as SVG: time over size on log-log axes, of fastmlp, competitors and roofline."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from .results import Result, Row, curves, limit, spread, timed
 
-# Ours stands out; families of peers keep their colour from picture to picture (Okabe and Ito's palette).
+# fastmlp stands out; each competing library has the same colour in all plots (palette of Okabe and Ito).
 COLOURS = {"jax": "#0072b2", "numpy": "#009e73", "torch": "#e69f00", "keras": "#cc79a7", "sklearn": "#56b4e9"}
 OURS, LIMIT, OTHER = "#d62728", "#555555", "#999999"
 
 
 def pictures(results: dict[str, Any]) -> dict[str, str]:
-    """Name of each curve -> an SVG element; empty where Matplotlib is not installed."""
+    """Return {name of the curve: SVG element}; empty if Matplotlib is not installed."""
     try:
         import matplotlib
     except ImportError:
@@ -23,7 +23,10 @@ def pictures(results: dict[str, Any]) -> dict[str, str]:
 
 
 def series(points: list[Result]) -> dict[str, list[tuple[float, float, float, float]]]:
-    """Contestant -> [(x, median, low, high), ...] in seconds per unit; "limit" is what `limit` names at each point."""
+    """Return {name: [(x, median, low quartile, high quartile), ...]} in seconds per unit, for fastmlp and competitors.
+
+    The name "limit" stands for the roofline, which results.limit chooses at each point.
+    """
     found: dict[str, list[tuple[float, float, float, float]]] = {}
     for result in points:
         floor = limit(result)
@@ -71,7 +74,7 @@ def _draw(points: list[Result]) -> str:
     first = points[0]
     axes.set(xscale="log", yscale="log", xlabel=first["curve"]["axis"], ylabel=f"time per {first['unit']}")
     bottom, top = axes.get_ylim()
-    if top < 20 * bottom:  # else at most one power of ten would be there to be labelled
+    if top < 20 * bottom:  # there is at most one power of ten in this range, so other values need labels too
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -88,7 +91,7 @@ def _draw(points: list[Result]) -> str:
 
 
 def short(count: int) -> str:
-    """A number as an axis has room for it; a table has all of its digits.
+    """Return a count as a short text for an axis, rounded to three digits from 10,000 on.
 
     >>> short(8192), short(65_536), short(1_048_576), short(10_000_000)
     ('8,192', '65.5k', '1.05M', '10M')

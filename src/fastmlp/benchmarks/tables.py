@@ -1,4 +1,4 @@
-"""Results of benchmarks as text: lines for a terminal, Markdown for the README."""
+"""Benchmark results as text: lines for a terminal, Markdown for the README."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from .results import (
     verdict,
 )
 
-# The first word of a contestant's name -> how the library writes it.
+# First word of a program's name -> spelling of the library's name.
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
 PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-BUSY = 0.1  # share of the processors taken by others above which figures are doubtful
-FARTHER = 3.0  # times as long a meeting of two threads by which processors are at another distance
-SLOW_STARTS = 0.02  # share of measurements that began on slow processors from which on it is said
+BUSY = 0.1  # fraction of CPU time taken by other programs above which durations are doubtful
+FARTHER = 3.0  # a barrier of two threads that takes this many times the best one shows that their CPUs moved apart
+SLOW_STARTS = 0.02  # fraction of measurements that began on slow CPUs above which a warning is shown
 NO_FIGURE = "-"
 
 
 def duration(seconds: float) -> str:
-    """Three digits and a unit.
+    """Return a duration with three digits and a unit.
 
     >>> duration(0.000123456), duration(123.4), duration(2.5e-9)
     ('123 us', '123 s', '2.5 ns')
@@ -46,7 +46,8 @@ def duration(seconds: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """
+    """Return a ratio as text, with fewer decimals the larger it is.
+
     >>> times(1.234), times(0.98765), times(23.4), times(1234.5)
     ('1.23', '0.99', '23', '1,234')
     """
@@ -54,7 +55,7 @@ def times(ratio: float) -> str:
 
 
 def label(name: str) -> str:
-    """A contestant's name with its library written as it writes itself.
+    """Return a program's name with its library spelled correctly.
 
     >>> label("torch eager"), label("fastmlp, own stopping")
     ('PyTorch eager', 'fastmlp, own stopping')
@@ -64,7 +65,7 @@ def label(name: str) -> str:
 
 
 def one_line(result: Result) -> str:
-    """A work's outcome: ours, the best peer, the limit, and what went wrong."""
+    """Return the outcome of a benchmark case: fastmlp, the best competitor, the roofline, and failures."""
     own, peer, floor = ours(result), best_peer(result), limit(result)
     parts = [f"fastmlp {duration(median(own))} per {result['unit']}" if own else "fastmlp has no figure"]
     if ratio := to_best_peer(result):
@@ -86,7 +87,7 @@ def busy_works(results: dict[str, Any]) -> list[Result]:
 
 
 def warnings_of(results: dict[str, Any]) -> list[str]:
-    """What a reader must know before trusting a figure."""
+    """Return warnings about disturbances of the measurement, wrong settings and failures."""
     found = []
     if busy := busy_works(results):
         worst = max(result["others_busy"] for result in busy)
@@ -142,7 +143,11 @@ def missing_lines(results: dict[str, Any]) -> list[str]:
 
 
 def summary(results: dict[str, Any]) -> list[str]:
-    """For a terminal: machine, warnings, who is missing, a line per work, and where we are not first."""
+    """Return lines for a terminal.
+
+    They show the machine, warnings, missing competitors, a line per benchmark case, and the cases where a competitor is
+    faster.
+    """
     products = products_in_use(results)
     lines = machine_lines(results) + ([f"products by: {', '.join(products)}"] if products else [])
     lines += [f"WARNING: {text}" for text in warnings_of(results)] + missing_lines(results)
@@ -155,7 +160,7 @@ def summary(results: dict[str, Any]) -> list[str]:
 
 
 def products_in_use(results: dict[str, Any]) -> list[str]:
-    """Who multiplied matrices, each named once; nobody where that was not recorded."""
+    """Return the libraries that computed matrix products, each once; empty if none was recorded."""
     found: dict[str, None] = {}
     for result in results["results"]:
         for row in timed(result):
@@ -172,7 +177,7 @@ def _cell(row: Row | None) -> str:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """A table per group: ours, the limit, the best form of each library, and the ratios."""
+    """Return a Markdown table for each group: roofline, fastmlp, the fastest program of each library, and ratios."""
     parts = []
     for group, members in by_group(outside_curves(results)):
         families = [name for name in FAMILIES if any(family_best(result, name) for result in members)]
@@ -194,14 +199,14 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def times_of_peer(result: Result) -> str:
-    """How many times as long the best peer takes; with a ~ where rounds differ by so much that it says little."""
+    """Return the ratio of the best competitor's duration to fastmlp's as text, marked with ~ if the rounds vary."""
     ratio = to_best_peer(result)
     assert ratio is not None
     return f"{'~ ' * is_unsteady(result)}{times(ratio.median)} x"
 
 
 def _winner(result: Result, row: Row | None) -> str:
-    """A peer's cell, in bold where it is the fastest of all and ahead of us."""
+    """Return the cell of a competitor, in bold if it is the best competitor and faster than fastmlp."""
     wins = row is not None and row is best_peer(result) and verdict(result) == "behind"
     return f"**{_cell(row)}**" if wins else _cell(row)
 
@@ -211,7 +216,10 @@ def _row(cells: list[str]) -> str:
 
 
 def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, float]]:
-    """(group, works with a peer, smallest, middle and largest ratio of the best peer to ours), in order of GROUPS."""
+    """Return (group, number of cases with a competitor, smallest, median and largest ratio) in the order of GROUPS.
+
+    The ratio is that of the best competitor's duration to fastmlp's.
+    """
     found = []
     for group, members in by_group(outside_curves(results)):
         ratios = [ratio.median for result in members if (ratio := to_best_peer(result))]
@@ -221,7 +229,7 @@ def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, floa
 
 
 def headline_markdown(results: dict[str, Any]) -> str:
-    """How many times as long the best peer takes, group by group."""
+    """Return a Markdown table with the ratio of the best competitor's duration to fastmlp's for each group."""
     lines = ["| group | works | the best peer takes | median |", "| --- | ---: | ---: | ---: |"]
     for group, n, low, middle, high in headline(results):
         extent = f"{times(low)} to {times(high)} x" if n > 1 else f"{times(middle)} x"
@@ -230,7 +238,7 @@ def headline_markdown(results: dict[str, Any]) -> str:
 
 
 def report_markdown(results: dict[str, Any]) -> str:
-    """The page as Markdown, without pictures."""
+    """Return the content of the HTML page as Markdown, without plots."""
     parts = ["# fastmlp's benchmarks", "\n".join(machine_lines(results))]
     parts += [f"> {text}" for text in warnings_of(results)]
     parts += [headline_markdown(results), *_losses(results)]

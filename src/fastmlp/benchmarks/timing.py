@@ -1,4 +1,4 @@
-"""How contestants of one work are timed: jobs long enough to measure, in interleaved rounds."""
+"""Timing of one benchmark case: runs long enough to measure, for fastmlp and its competitors in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from typing import Any, NamedTuple
 from .cpu_wakeup import Processors
 from .machine import come_to_rest
 
-LONG_ENOUGH = 0.08  # seconds after which a job needs no more runs ...
-FEWEST_RUNS = 100  # ... if it has so many, where a set-up is shared out among them: XOR takes hundreds of epochs ...
-TOO_LONG = 0.5  # ... or takes so long
-WARM_UP = 1.0  # seconds of a first run up to which it may be mostly warming up
-SHORTEST = 0.06  # seconds of one measurement
-LONG_PART = 3.0  # seconds of a measurement of what is neither ours nor a peer, from which it has one round only
-PAUSE = 0.06  # seconds that getting ready takes on average
-FEWEST_ROUNDS = 4  # the median of three is as slow as the host was in two of them
+LONG_ENOUGH = 0.08  # seconds from which a job needs no more runs ...
+FEWEST_RUNS = 100  # ... if it has this many, among which its set-up is divided: XOR takes hundreds of epochs ...
+TOO_LONG = 0.5  # ... or if it takes this many seconds
+WARM_UP = 1.0  # a first run of fewer seconds may be mostly warm-up
+SHORTEST = 0.06  # least seconds of one measurement
+LONG_PART = 3.0  # seconds of a measurement from which a row of kind "part" is measured in the first round only
+PAUSE = 0.06  # average seconds between two measurements, in which the CPUs come to rest and wake up
+FEWEST_ROUNDS = 4  # not 3: if the host is slow in two of three rounds, so is their median
 PROCESSORS = Processors()
 
 
 class Rules(NamedTuple):
-    """rounds : at most so many; seconds : what all rounds of a work may take, if that allows FEWEST_ROUNDS"""
+    """Limits on the measurement of one benchmark case.
+
+    rounds : largest number of rounds
+    seconds : largest time of all rounds together, unless FEWEST_ROUNDS take longer
+    quick : whether a quick run is wanted
+    """
 
     rounds: int = 7
     seconds: float = 4.0
@@ -35,12 +40,17 @@ def calibrate(
     worker: Callable[..., Any], most_runs: int, done_once: bool = False, compares: bool = True,
     fewest_runs: int = FEWEST_RUNS, too_long: float = TOO_LONG,
 ) -> tuple[int, int, float]:  # fmt: skip
-    """(runs of a job, repeats in a measurement, seconds of a job).
+    """Return (runs per job, repeats of the job per measurement, seconds per job).
 
-    compares : the seconds decide between settings, and are worth one more measurement
+    worker : called as worker("measure", n_runs, repeats), returns the seconds of n_runs runs, mean over the repeats
+    most_runs : largest number of runs of a job
+    done_once : whether a single run is the job, and needs no warm-up
+    compares : whether the seconds decide between settings, and so are worth one more measurement
+    fewest_runs : least number of runs of a job that takes less than too_long
+    too_long : seconds from which a job needs no more runs
     """
     n_runs = 1
-    seconds = worker("measure", n_runs, 1)  # the first may warm up more than it measures
+    seconds = worker("measure", n_runs, 1)  # the first run may be mostly warm-up
     if not done_once and (seconds < WARM_UP or (fewest_runs > 1 and seconds < too_long)):
         while True:
             seconds = worker("measure", n_runs, 1)
@@ -59,7 +69,9 @@ def at_speed(worker: Callable[..., Any], n_runs: int, repeats: int) -> float:
 
 
 def affordable_rounds(rules: Rules, seconds: float) -> int:
-    """How many rounds of so many seconds the rules allow.
+    """Return the number of rounds that the rules allow.
+
+    seconds : time of one round
 
     >>> affordable_rounds(Rules(rounds=7, seconds=7.0), 1.0), affordable_rounds(Rules(rounds=7, seconds=7.0), 60.0)
     (7, 4)
@@ -68,7 +80,11 @@ def affordable_rounds(rules: Rules, seconds: float) -> int:
 
 
 def new_row(name: str, kind: str) -> dict[str, Any]:
-    """A row as results.py describes it, of a contestant that is not measured yet."""
+    """Return a row, as results.py describes it, without measurements.
+
+    name : name of the measured program
+    kind : "ours", "peer", "limit" or "part"
+    """
     return {
         "name": name, "kind": kind, "status": "timed", "reason": "", "seconds": [], "prepare_seconds": 0.0,
         "threads": None, "tried": {}, "peak_memory": 0, "products": "", "verified": {}, "notes": {},
@@ -76,20 +92,23 @@ def new_row(name: str, kind: str) -> dict[str, Any]:
 
 
 class Runner(NamedTuple):
-    """A contestant that is ready: what measures it, its row, and what a measurement of it is.
+    """A calibrated program, ready to be measured.
 
-    worker : called as worker("measure", n_runs, repeats), returns the seconds of n_runs runs, the mean of the repeats
+    worker : called as worker("measure", n_runs, repeats), returns the seconds of n_runs runs, mean over the repeats
+    row : row of the results that the durations are appended to
+    n_runs : runs per job
+    repeats : repeats of the job per measurement
     """
 
     worker: Callable[..., Any]
     row: dict[str, Any]
     n_runs: int
     repeats: int
-    seconds: float  # of one measurement
+    seconds: float  # expected time of one measurement
 
     @property
     def is_long_part(self) -> bool:
-        """Whether it is only there for comparison, and takes so long that once has to do."""
+        """Whether the row is of kind "part", for comparison only, and takes too long for more than one round."""
         return self.row["kind"] == "part" and self.seconds > LONG_PART
 
     def measure(self, n_units: float) -> None:
@@ -97,8 +116,14 @@ class Runner(NamedTuple):
 
 
 def time_rounds(entrants: Sequence[Runner], n_rounds: int, n_units: float) -> int:
-    """Every round does every contestant's job once, in alternating order, each when the last one is at rest and the
-    processors are at full speed. Returns before how many of them they did not come to it in time.
+    """Measure each program once per round, in alternating order.
+
+    Each measurement begins when the previous program is at rest and the CPUs are at full speed. Return the number of
+    measurements before which the CPUs did not reach full speed in time.
+
+    entrants : the calibrated programs
+    n_rounds : number of rounds
+    n_units : units of work in one run; durations are stored per unit
     """
     slow_starts = 0
     for k in range(n_rounds):

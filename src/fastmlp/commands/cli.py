@@ -1,4 +1,7 @@
-"""The `fastmlp` command. What is heavy is imported by the command that needs it, so that `fastmlp --help` is quick."""
+"""Command line of `fastmlp`: the commands and their options.
+
+Each command imports the heavy modules it needs when it runs, so that `fastmlp --help` is quick.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,7 @@ def xor(
     ] = 0,
     stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
 ) -> None:
-    """Train four small nets on XOR and show what they learned; with --nets, many at once and how they did."""
+    """Train four small nets on XOR and show their outputs; with --nets, train a population and print statistics."""
     sizes = layer_sizes(hidden)
     if stuck and nets:
         raise typer.BadParameter("it shows one net: leave --nets out", param_hint="--stuck")
@@ -115,7 +118,7 @@ def xor(
 
 
 class Experiment(str, Enum):
-    """Names of reproduce.EXPERIMENTS, which is not imported for --help; a test compares them."""
+    """Names of the experiments. A test compares them with reproduce.EXPERIMENTS, which `--help` must not import."""
 
     all = "all"
     xor_quickprop = "xor-quickprop"
@@ -144,7 +147,7 @@ def reproduce(
         typer.Option(parser=whole_number(2), metavar=INTEGER, help="Nets per experiment; as published if not given."),
     ] = None,
 ) -> None:
-    """Run classic experiments again and compare with the published figures."""
+    """Repeat classic experiments of the literature and compare the results with the published figures."""
     with errors_as_sentences():
         from . import reproduce as classics
 
@@ -155,7 +158,7 @@ def reproduce(
 
 
 class BenchGroup(str, Enum):
-    """Groups that benchmarks.quick has works of; a test compares them."""
+    """Groups of benchmark cases. A test compares them with the cases in benchmarks/quick_suite.py."""
 
     all = "all"
     xor = "xor"
@@ -180,7 +183,7 @@ def bench(
         "bench.html"
     ),
 ) -> None:
-    """Measure fastmlp against NumPy by hand on this machine, in a minute or two, and write a page of it."""
+    """Measure fastmlp against hand-written NumPy on this machine, in a minute or two, and write an HTML page."""
     with errors_as_sentences():
         from ..benchmarks import html_page as bench_page
         from ..benchmarks import quick_suite as bench_quick
@@ -206,14 +209,14 @@ def devices(
         bool, typer.Option(help="Measure from how much work on a GPU is faster here, for device='auto'; a minute.")
     ] = False,
 ) -> None:
-    """Show the devices of this machine, and why one cannot be used."""
+    """List the devices of this machine and, if one cannot be used, the reason."""
     with errors_as_sentences():
         from rich.table import Table
 
         from ..devices import devices as all_devices
         from ..devices import thresholds
 
-        if measure:  # this process looks for GPUs below, and one may take a process at a time
+        if measure:  # before all_devices() below opens the GPUs: in exclusive mode a GPU takes one process at a time
             from .measure_gpu import starts_of_gpus
 
             starts = starts_of_gpus()
@@ -222,7 +225,7 @@ def devices(
             table.add_row(device.name, "yes" if device.available else "no", device.description)
         out.print(table)
         for device in found:
-            if device.reason:  # in one line, since it names a command to copy
+            if device.reason:  # on one line, since it may name a command to copy
                 out.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
         gpus = [device for device in found[1:] if device.available]
         if measure and not gpus:
@@ -259,7 +262,7 @@ def report(
     output: Annotated[Path | None, typer.Option(metavar=FILE, help="The page; beside the net if not given.")] = None,
     device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
 ) -> None:
-    """Write an HTML page on how a net was trained: settings, curves, time; with samples, a verdict and pictures too."""
+    """Write an HTML report on a trained net: verdict, curves, time, settings; with samples, plots of predictions."""
     with errors_as_sentences():
         from . import train_predict
 
@@ -275,7 +278,7 @@ def diagnose(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Say what keeps a net from learning: the verdict, its evidence, what to change, how to make sure."""
+    """Explain why a net does not learn: the verdict, its evidence, the remedy, and an experiment to confirm it."""
     with errors_as_sentences():
         from . import diagnose as diagnosis_job
 
@@ -301,7 +304,10 @@ def predict(
     ] = None,
     device: Annotated[str, typer.Option(metavar=DEVICES, help="Where to compute.")] = "auto",
 ) -> None:
-    """Predict each row of a table, as CSV: a column `prediction`, and for classes a `probability_<label>` each."""
+    """Predict each row of a table: a column `prediction` and, for each class, a column `probability_<label>`.
+
+    The predictions are printed as CSV, or written to the file that --output names.
+    """
     with errors_as_sentences("nothing was written" if output is None else f"{str(output)!r} is as it was"):
         from . import train_predict
 

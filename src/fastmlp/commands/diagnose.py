@@ -1,4 +1,4 @@
-"""What `fastmlp diagnose` does: a net in a file and the table it was trained on make a verdict."""
+"""The command `fastmlp diagnose`: a verdict on a saved net, from the table that the net was trained on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ from .train_predict import split_rows
 
 
 def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
-    """The verdict as text to print, or as JSON, with what the file's own history and held-out rows tell.
+    """Return the verdict on a saved net or population, as text to print or as JSON.
+
+    For a single net, the history stored with it and the rows that its training held out are taken into account.
+
+    model : file of the net or population
+    file : CSV or Parquet file with the samples
+    target : name of the target column; None if the net knows it
+    as_json : whether to return JSON instead of text
 
     Raises
     ------
     ValueError
-        If the table has no such target, or does not fit the net.
+        If the table has no such target column, or does not fit the net.
     """
     net = load_net(model)
     X, y = samples_of(net, file, target)
@@ -35,7 +42,7 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
 
 
 def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarray]:
-    """(X, y) of a table, through the net's own preprocessing where it has one."""
+    """Return (X, y) of a table, encoded by the net's own preprocessing if the net has one."""
     preprocessing = net.preprocessing
     if preprocessing is not None:
         if target is not None and target != preprocessing.target.name:

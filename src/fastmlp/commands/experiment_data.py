@@ -1,4 +1,4 @@
-"""The folder of data sets that experiments of the literature read: `--data`, or FASTMLP_DATA."""
+"""Data sets of `fastmlp reproduce`, read from the folder that `--data` or FASTMLP_DATA names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def data_folder(data: Path | None) -> Path | None:
-    """The folder that was named, or else the one that FASTMLP_DATA names; None if there is neither.
+    """Return the folder of data sets: `data` if given, else the value of FASTMLP_DATA, else None.
 
     Raises
     ------
     FileNotFoundError
-        If a folder was named that does not exist.
+        If the named folder does not exist.
     """
     named = data or (Path(os.environ["FASTMLP_DATA"]) if os.environ.get("FASTMLP_DATA") else None)
     if named is not None and not named.is_dir():
@@ -28,7 +28,19 @@ def data_folder(data: Path | None) -> Path | None:
 
 
 def arrays(data: Path | None, name: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file below the folder of data."""
+    """Return the arrays of an .npz file in the folder of data sets.
+
+    data : folder given with --data, or None
+    name : path of the file, relative to the folder
+    needed : names of the arrays
+
+    Raises
+    ------
+    FileNotFoundError
+        If no folder is named, or the file is not in it.
+    ValueError
+        If the file is damaged or lacks one of the arrays.
+    """
     folder = data_folder(data)
     if folder is None:
         raise FileNotFoundError(f"This experiment needs {name}: name the folder of it with --data or FASTMLP_DATA.")

@@ -1,10 +1,11 @@
-"""Where a GPU overtakes this machine's processor, measured: what the thresholds of "auto" are made from.
+"""The measurement behind `fastmlp devices --measure`: from which amount of work a GPU is faster than the CPU.
 
-A row for each size of work: the same fit on both, kernels compiled and loaded. Between the two sizes where the GPU
-becomes the faster one, the ratio is taken as a straight line in logarithms. First come nets of growing width, of which
-a GPU launches each step; then populations of growing numbers of nets, of which it takes all steps in one launch. What
-the GPU needs before its first step is a process of its own that fits a net of three steps, less the same process on the
-processor.
+The thresholds of device="auto" are computed from its results. The same fit runs on both devices, with compiled and
+loaded kernels, for a series of sizes: first single nets of growing width, whose steps are launched one by one on a GPU,
+then populations of a growing number of nets, which train in one launch. Between the two sizes where the GPU overtakes
+the CPU, the logarithm of the ratio of their times is interpolated linearly in the logarithm of the work. The start-up
+time of the GPU is the wall time of a new process that fits a net for three steps on the GPU, minus the wall time of the
+same process on the CPU.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from ..mlp import MLP
 from ..population import Population
 from ..training.interruption import uninterrupted
 
-WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # of one net's hidden layers
+WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # units in each hidden layer of a single net
 INPUTS, OUTPUTS, BATCH, BATCHES = 64, 10, 128, 20
-NETS = (64, 256, 1024, 4096, 16384, 65536)  # of a population that learns XOR
+NETS = (64, 256, 1024, 4096, 16384, 65536)  # sizes of a population that learns XOR
 XOR, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
-SECONDS = 0.1  # that a fit takes at least, to be measured
+SECONDS = 0.1  # shortest fit that is timed
 START = """
 import sys, numpy as np, fastmlp
 fastmlp.MLP((4, 100, 100, 2), device=sys.argv[1], random_state=0).fit(np.ones((3, 4)), np.ones((3, 2)), epochs=3)
@@ -40,16 +41,16 @@ NAMES = "import fastmlp; print(*(row.name for row in fastmlp.devices()[1:] if ro
 
 
 class Job(NamedTuple):
-    """What is trained on a device, to be timed."""
+    """A fit on one device, to be timed."""
 
     name: str
-    work: float  # multiply-adds of a step
-    steps: int  # of an epoch
-    fit: Callable[..., Any]  # given epochs
+    work: float  # multiply-adds per step
+    steps: int  # steps per epoch
+    fit: Callable[..., Any]  # called as fit(epochs=...)
 
 
 class Row(NamedTuple):
-    """One size of work: multiply-adds of a step, and the seconds that it takes."""
+    """The result for one size: multiply-adds per step, and seconds per step on the CPU and on the GPU."""
 
     name: str
     work: float
@@ -60,14 +61,15 @@ class Row(NamedTuple):
 def measure(
     gpu: str, show: Callable[[Row], object] = lambda row: None, starts: Mapping[str, float | None] | None = None
 ) -> Thresholds:
-    """Thresholds for this processor and the GPU of this name, kept for every later "auto"; about a minute.
+    """Measure and save the thresholds from which device="auto" takes a GPU instead of this CPU; takes about a minute.
 
-    show : called with each row as it is measured
-    starts : from starts_of_gpus, where this process has looked for GPUs since
+    gpu : name of the device, such as "cuda:0"
+    show : called with each row as soon as it is measured
+    starts : result of starts_of_gpus(), if this process has opened the GPUs since; None to measure the start-up here
 
-    Where the start cannot be measured, it warns, and the threshold of work in all stays an estimate.
+    If the start-up time cannot be measured, the function warns, and the threshold for the total work stays an estimate.
     """
-    # First, before this process looks for GPUs and holds one: in exclusive-process mode that takes no second process.
+    # First, before this process opens a GPU: in exclusive-process mode a GPU takes no second process.
     start = seconds_before_first_step(gpu) if starts is None else starts.get(gpu)
     described = {row.name: row.description for row in devices()}
     of_nets = rows_of(one_net, WIDTHS, gpu, show)
@@ -80,7 +82,10 @@ def measure(
 def rows_of(
     make: Callable[[str, int], Job], sizes: tuple[int, ...], gpu: str, show: Callable[[Row], object]
 ) -> list[Row]:
-    """make : of a device and a size"""
+    """Return a row for each size, measured on the CPU and on the GPU.
+
+    make : function (device, size) -> Job, such as `one_net` or `population`
+    """
     rows = []
     for size in sizes:
         job = make("cpu", size)
@@ -90,7 +95,10 @@ def rows_of(
 
 
 def crossing(rows: list[Row]) -> float:
-    """Multiply-adds of a step from which the GPU is the faster one for good; inf if it is not at the largest size."""
+    """Return the multiply-adds per step from which the GPU is faster at all larger sizes.
+
+    The result is inf if the GPU is not faster at the largest size.
+    """
     behind = [k for k, row in enumerate(rows) if row.gpu >= row.processor]
     if not behind:
         return rows[0].work
@@ -102,7 +110,7 @@ def crossing(rows: list[Row]) -> float:
 
 
 def whole_fit(nets: MLP | Population, *data: np.ndarray, **settings: Any) -> Any:
-    """A fit that ends with a KeyboardInterrupt after Ctrl-C: the time of half a fit measures nothing."""
+    """Fit the nets, and raise KeyboardInterrupt after Ctrl-C: the time of an incomplete fit is no measurement."""
     return uninterrupted(nets.fit(*data, **settings))
 
 
@@ -138,13 +146,16 @@ def seconds_of_fit(job: Job, epochs: int) -> float:
 
 
 def starts_of_gpus() -> dict[str, float | None]:
-    """seconds_before_first_step of every GPU that can be used here; other processes look for them."""
+    """Return the start-up time of every usable GPU, measured in child processes, so that this one opens no GPU."""
     found = subprocess.run([sys.executable, "-c", NAMES], check=True, capture_output=True, text=True)
     return {gpu: seconds_before_first_step(gpu) for gpu in found.stdout.split()}
 
 
 def seconds_before_first_step(gpu: str) -> float | None:
-    """How much longer the GPU takes to start; None, with a warning, where another process cannot use it."""
+    """Return how many seconds longer a GPU takes to start than the CPU.
+
+    If a child process cannot use the GPU, the function warns and returns None.
+    """
     try:
         return max(0.0, seconds_to_start(gpu) - seconds_to_start("cpu"))
     except subprocess.CalledProcessError as error:
@@ -158,7 +169,10 @@ def seconds_before_first_step(gpu: str) -> float | None:
 
 
 def seconds_to_start(device: str) -> float:
-    """Of a process until a small fit is done, kernels compiled by another one before."""
+    """Return the seconds from the start of a Python process to the end of a small fit in it.
+
+    The process runs three times, and the first, which may compile kernels, is not counted.
+    """
     command, times = [sys.executable, "-c", START, device], []
     for _ in range(3):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The table of metrics that `fastmlp train` prints: each part of the data, and the baseline beside it."""
+"""Table of metrics that `fastmlp train` prints: the net and a baseline, for each part of the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PartMetrics(NamedTuple):
-    """The figures of one part of the data: of the net, and of the baseline on the same rows."""
+    """Metrics of the net and of the baseline on the rows of one part of the data."""
 
     part: str
     n_rows: int
@@ -26,14 +26,23 @@ class PartMetrics(NamedTuple):
 
 
 def evaluate(target: Target, y: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Metrics in the units of the target column; y and outputs as the net has them."""
+    """Return metrics in the units of the target column.
+
+    target : encoder of the target column
+    y : encoded targets, one row per sample
+    outputs : (n_rows, n_outputs), outputs of the net, or probabilities of the classes
+    """
     if target.task == CLASSIFICATION:
         return classification_metrics(y, outputs)
     return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
 
 
 def baseline_outputs(target: Target, training_y: np.ndarray, n_rows: int) -> np.ndarray:
-    """(n_rows, n_outputs), the same in every row: each class's share of the training part, or the training mean."""
+    """Return the outputs of the baseline, (n_rows, n_outputs), equal in all rows.
+
+    For classification, they are the frequencies of the classes in the training part; for regression, the mean of the
+    training part.
+    """
     if target.task == CLASSIFICATION:
         row = np.bincount(training_y, minlength=target.n_outputs) / len(training_y)
     else:
@@ -42,7 +51,7 @@ def baseline_outputs(target: Target, training_y: np.ndarray, n_rows: int) -> np.
 
 
 def measure_parts(net: MLP, target: Target, encoded: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[PartMetrics]:
-    """The figures of each part. The training part is measured only where nothing was held out."""
+    """Return the metrics of each part. The training part is measured only if no other part exists."""
     shown = [name for name in encoded if name != "training"] or ["training"]
     training_y, found = encoded["training"][1], []
     for name in shown:
@@ -53,7 +62,7 @@ def measure_parts(net: MLP, target: Target, encoded: dict[str, tuple[np.ndarray,
 
 
 def print_metrics(found: list[PartMetrics], console: Console) -> None:
-    """Two rows for each part."""
+    """Print the table: two rows for each part, one for the net and one for the baseline."""
     from rich.table import Table
 
     grid = Table("part", "rows", *found[0].net)
@@ -64,12 +73,17 @@ def print_metrics(found: list[PartMetrics], console: Console) -> None:
 
 
 def _shown(value: float) -> str:
-    """Four digits behind the point, or six in all for large numbers: 0.8572, 61,766.1."""
+    """Format with four decimals, or with one from 1,000 on: 0.8572, 61,766.1."""
     return f"{value:.4f}" if not abs(value) >= 1000 else f"{value:,.1f}"
 
 
 def baseline_sentences(found: list[PartMetrics], target: Target, training_y: np.ndarray) -> list[str]:
-    """What the baseline is, and a sentence for each part where the net is not better than it."""
+    """Return sentences for the user: what the baseline predicts, and a warning for each part where it is not beaten.
+
+    found : metrics of the parts, from measure_parts
+    target : encoder of the target column
+    training_y : encoded targets of the training part
+    """
     if target.task == CLASSIFICATION:
         answer = repr(target.classes[int(np.bincount(training_y).argmax())])
         sentences = [

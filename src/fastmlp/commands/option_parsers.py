@@ -1,6 +1,6 @@
-"""Parsers for values of options: each turns the text of the command line into a value, or refuses it in a sentence.
+"""Parsers for option values: each converts the text of the command line, or raises BadParameter with a full sentence.
 
-For `typer.Option(parser=...)`. Typer's own conversion refuses in the words of the library it happens to use.
+They are passed as `typer.Option(parser=...)`. Typer's own conversion would use the messages of the library beneath it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 Choice = TypeVar("Choice", bound=Enum)
 INTEGER, NUMBER, NAME, COLUMN, FILE = "INTEGER", "NUMBER", "NAME", "COLUMN", "FILE"  # as `--help` shows them
 DEVICES = "auto|cpu|cuda"
-MOST = 1_000_000_000  # of anything that is counted: records of more epochs, or a layer of more units, fit nowhere
+MOST = 1_000_000_000  # largest count: the records of more epochs, or a layer of more units, fit into no memory
 MOST_SEED = 2**63 - 1
 
 
@@ -30,7 +30,7 @@ def _refuse(expected: str, got: Any) -> NoReturn:
 
 
 def whole_number(at_least: int, at_most: int = MOST) -> Callable[[Any], int]:
-    """A parser of whole numbers from at_least to at_most."""
+    """Return a parser of whole numbers from `at_least` to `at_most`, both included."""
 
     def parse(text: Any) -> int:
         try:
@@ -45,7 +45,7 @@ def whole_number(at_least: int, at_most: int = MOST) -> Callable[[Any], int]:
 
 
 def number(text: Any) -> float:
-    """A finite number; whatever else it must be is checked by what takes it."""
+    """Parse a finite number. The function that takes the option checks its range."""
     try:
         value = float(str(text))
     except ValueError:
@@ -56,7 +56,7 @@ def number(text: Any) -> float:
 
 
 def share(text: Any) -> float:
-    """A number from 0 to below 1."""
+    """Parse a number from 0 to below 1."""
     value = number(text)
     if not 0.0 <= value < 1.0:
         _refuse("a share from 0 to below 1", text)
@@ -64,7 +64,10 @@ def share(text: Any) -> float:
 
 
 def layer_sizes(text: str, option: str = "--hidden") -> tuple[int, ...]:
-    """ "256,256" as numbers of units; an empty text is no hidden layer. To be called by the command, not a parser."""
+    """Return the numbers of units in a text such as "256,256"; an empty text means no hidden layer.
+
+    This is no parser for Typer: the command calls it.
+    """
     try:
         sizes = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
@@ -77,7 +80,7 @@ def layer_sizes(text: str, option: str = "--hidden") -> tuple[int, ...]:
 
 
 def choice(choices: type[Choice]) -> Callable[[Any], Choice]:
-    """A parser of the values of an Enum of texts."""
+    """Return a parser of the values of an Enum whose values are strings."""
     names = [member.value for member in choices]
 
     def parse(text: Any) -> Choice:

@@ -1,9 +1,9 @@
-"""Classic results of the literature, run again as populations: `fastmlp reproduce`.
+"""Classic experiments of the literature, repeated with fastmlp: `fastmlp reproduce`.
 
 Sources: Fahlman's 10,000 trials of quickprop on XOR and his table of parity nets (CMU neural-network benchmark archive,
 files xor and parity, March 1989, and his program quickprop.lisp), Walker's two spirals (file two-spirals), Prechelt's
-Proben1 (TR 21/94, nets without shortcuts). Facts and figures only. What the sources leave open is said where it is
-chosen.
+Proben1 (TR 21/94, nets without shortcut connections). Only facts and figures are taken from them. Choices that the
+sources leave open are explained in the code.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ from ..population_result import PopulationResult
 from ..training.interruption import uninterrupted
 from .experiment_data import arrays, data_folder
 
-# Trials by epochs to converge, from 0 on; the rest of the 10,000 had not after 99 epochs.
+# Histogram of the epochs until convergence, from 0 to 99. The other trials of the 10,000 had not converged by then.
 FAHLMAN_BINS = (
     0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 15, 38, 108, 238, 433, 633, 754, 878, 836, 842, 723, 628, 543, 427, 371, 285, 230,
     180, 126, 98, 77, 56, 45, 35, 32, 29, 19, 18, 18, 22, 16, 15, 8, 9, 11, 13, 5, 9, 6, 12, 5, 6, 3, 7, 6, 8, 3, 3,
     4, 5, 5, 4, 2, 5, 5, 2, 5, 4, 7, 6, 2, 4, 2, 5, 4, 3, 4, 0, 0, 1, 4, 1, 7, 2, 1, 4, 1, 1, 0, 3, 2, 2, 1, 2, 5, 1,
     3, 1, 1, 0,
 )  # fmt: skip
-FAHLMAN_TRIALS, FAHLMAN_MEAN, FAHLMAN_MEDIAN = 10_000, 28.78, 19  # the mean with failures counted as 100
+FAHLMAN_TRIALS, FAHLMAN_MEAN, FAHLMAN_MEDIAN = 10_000, 28.78, 19  # failures count as 100 epochs in the mean
 CUT = 100
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what was published, what we get, our 95 % interval, and whether they agree."""
+    """One figure: the published value, our value, our 95 % interval, and whether both values agree."""
 
     name: str
     published: str
     ours: str
     interval: str = ""
-    agrees: bool | None = None  # None: there is nothing to agree with
+    agrees: bool | None = None  # None: there is no published value to compare with
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a mean, by the normal distribution."""
+    """Return the 95 % confidence interval of a mean, by the normal approximation."""
     half = 1.96 * float(values.std(ddof=1)) / sqrt(len(values))
     return float(values.mean()) - half, float(values.mean()) + half
 
 
 def _mean_row(name: str, published: float, values: np.ndarray, digits: int = 2, spread: float = 0.0) -> Row:
-    """Agreement: the published mean, give or take `spread` for its own uncertainty, is in our interval."""
+    """Return a row that agrees if the published mean, plus or minus its uncertainty `spread`, is in our interval."""
     low, high = mean_interval(values)
     agrees = low - spread <= published <= high + spread
     return Row(name, f"{published:g}", f"{values.mean():.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", agrees)
@@ -71,36 +71,50 @@ def quickprop(
     X: np.ndarray, y: np.ndarray, hidden: int, n_nets: int, *, epochs: int, growth: float, width: float,
     bias_input: float = 0.5, decay: float = 1e-4, dtype: str = "float32", seed: int = 1,
 ) -> PopulationResult:  # fmt: skip
-    """Nets as in Fahlman's program: symmetric sigmoid with prime offset 0.1, atanh error, epsilon 4.0 over the number
-    of connections into a unit, weights from U(-width, width), 40-20-40.
+    """Train a population of nets as Fahlman's program does.
 
-    What his tables leave open is in that program (quickprop.lisp, in the public domain): with the symmetric sigmoid
-    inputs are -0.5 and 0.5 and so is the input of the bias weights, which count as connections; slopes get 0.0001 times
-    the weight. In one thing these nets differ: in his program, as far as a translation to C shows, bias weights decay
-    like the others, and here they do not, as l2 is of weights alone. It hardly moves the statistics: 496 failures
-    of 5,000 with the biases' decay, 493 without.
+    It uses the symmetric sigmoid with prime offset 0.1, the atanh error, epsilon 4.0 divided by the number of
+    connections into a unit, initial weights from U(-width, width), and the 40-20-40 rule.
+
+    Fahlman's tables leave some settings open, which his program has (quickprop.lisp, in the public domain). With the
+    symmetric sigmoid, inputs are -0.5 and 0.5, and the input of the bias weights is 0.5. Bias weights count as
+    connections. Weight decay adds 0.0001 times the weight to its slope. There is one difference: in his program, as far
+    as a translation to C shows, bias weights decay too, and here they do not, since l2 applies to weights only. This
+    hardly changes the statistics: 496 failures of 5,000 with decay of the biases, 493 without.
+
+    X, y : inputs and targets of all samples
+    hidden : number of hidden units
+    epochs : largest number of epochs
+    growth : largest growth factor of a step (mu)
+    width : bound of the uniform initial weights
+    bias_input : input of the bias weights
+    decay : factor of the weight decay
     """
     pop = Population(
         (X.shape[1], hidden, 1), n_nets, hidden_activation="fahlman_sigmoid", output_activation="fahlman_sigmoid",
         loss="atanh_error", init=Uniform(-width, width), l2=decay / len(X), dtype=dtype, random_state=seed,
     )  # fmt: skip
-    # A weight from an input of this value, drawn like the others, is a bias of that size.
+    # A bias of ours is Fahlman's bias weight, drawn like the other weights, times its constant input.
     for b in pop.network.layout.biases(np.arange(pop.params.shape[1])):
         pop.params[:, b] *= bias_input
-    # Slopes were summed over the patterns; ours are means.
+    # Fahlman's program sums the gradient over the samples; ours is the mean.
     rule = Quickprop(4.0 * len(X), growth=growth, by_fan_in=True, bias_input=bias_input)
     return uninterrupted(pop.fit(X, y, epochs=epochs, optimizer=rule, converged="40-20-40", verbose=0))
 
 
 def epochs_to_learn(result: PopulationResult) -> np.ndarray:
-    """Of the nets that did, as Fahlman counted: without the last epoch, which finds all outputs right."""
+    """Return the epochs until convergence of the nets that converged, as Fahlman counted them.
+
+    The last epoch, which only finds that all outputs are right, is not counted.
+    """
     return (result.epochs[result.converged] - 1).astype(float)
 
 
 def quickprop_xor(n_nets: int, *, coding: float = 0.5, **settings: Any) -> PopulationResult:
-    """Fahlman's trials: 2-2-1, mu 2.25, weights from U(-1, 1), cut at 100 epochs.
+    """Repeat Fahlman's trials of XOR: 2-2-1, mu 2.25, weights from U(-1, 1), stopped after 100 epochs.
 
-    coding : inputs are -coding and coding, or 0 and 1 for 0. settings : of `quickprop`
+    coding : the inputs are -coding and coding; 0 means inputs 0 and 1
+    settings : further arguments of `quickprop`
     """
     X = np.array(list(itertools.product((-coding, coding) if coding else (0.0, 1.0), repeat=2)))
     y = np.array([0, 1, 1, 0]) - 0.5
@@ -108,7 +122,13 @@ def quickprop_xor(n_nets: int, *, coding: float = 0.5, **settings: Any) -> Popul
 
 
 def kolmogorov_smirnov(times: np.ndarray, n_trials: int) -> float:
-    """The largest distance between our distribution of epochs and Fahlman's, failures beyond 99 in both."""
+    """Return the Kolmogorov-Smirnov distance between our distribution of epochs and Fahlman's.
+
+    Failures count as more than 99 epochs in both distributions.
+
+    times : epochs until convergence, of our nets that converged
+    n_trials : number of our nets
+    """
     theirs = np.cumsum(FAHLMAN_BINS) / FAHLMAN_TRIALS
     ours = np.cumsum(np.bincount(times.astype(int), minlength=CUT + 1)[:CUT]) / n_trials
     return float(np.abs(ours - theirs).max())
@@ -145,7 +165,7 @@ def xor_quickprop(n_nets: int = FAHLMAN_TRIALS, **_: Any) -> Iterator[Row]:
 
 
 def xor_million(n_nets: int = 1_000_000, **_: Any) -> Iterator[Row]:
-    """The same with more nets, in float32 and in float64: what 1989 could not do."""
+    """Repeat the trials of `xor_quickprop` with a million nets, in float32 and in float64."""
     for dtype in ("float32", "float64"):
         result = quickprop_xor(n_nets, dtype=dtype)
         failures = n_nets - result.n_converged
@@ -156,16 +176,18 @@ def xor_million(n_nets: int = 1_000_000, **_: Any) -> Iterator[Row]:
         )  # fmt: skip
 
 
-PARITY = (  # N, hidden units, mean epochs, SD, restart limit, restarts in 100 trials, mu, width of the weights
+PARITY = (  # N, hidden units, mean epochs, SD, epochs until a restart, restarts in 100 trials, mu, width of the weights
     (2, 2, 24.22, None, 40, 14, 2.25, 1.0), (2, 4, 5.65, 2.73, None, 0, 2.25, 6.0),
     (3, 6, 7.43, 3.20, None, 0, 2.50, 6.0), (4, 8, 15.26, 7.90, 40, 2, 2.00, 6.0),
 )  # fmt: skip
-TRIALS = 100  # behind each published mean
+TRIALS = 100  # number of trials of each published mean
 
 
 def parity(n_nets: int = 10_000, **_: Any) -> Iterator[Row]:
-    """N-parity with quickprop, N-2N-1 but for 2-2-1; lost epochs of restarts are counted. Intervals are for the mean
-    and the SD of 100 of our trials, as many as were published.
+    """Repeat Fahlman's N-parity trials with quickprop: nets N-2N-1, and 2-2-1.
+
+    The epochs before a restart are counted. The intervals are those of the mean and the SD of 100 of our trials, which
+    is the number of published trials.
     """
     for n, hidden, mean, sd, limit, published_restarts, mu, width in PARITY:
         X = np.array(list(itertools.product((-0.5, 0.5), repeat=n)))
@@ -173,7 +195,7 @@ def parity(n_nets: int = 10_000, **_: Any) -> Iterator[Row]:
         result = quickprop(X, y, hidden, n_nets, epochs=limit or 2000, growth=mu, width=width)
         times, restarts = with_restarts(result, limit)
         samples = np.random.default_rng(0).choice(times, (10_000, TRIALS))
-        wider = sqrt(1 + TRIALS / len(times))  # ours is a sample too
+        wider = sqrt(1 + TRIALS / len(times))  # our mean has a sampling error too
         name = f"{n}-{hidden}-1, mu {mu:g}, weights +-{width:g}" + (f", restart at {limit}" if limit else "")
         yield _sampled_row(name + ": mean epochs", mean, times.mean(), samples.mean(axis=1), wider)
         if sd:
@@ -187,18 +209,25 @@ def parity(n_nets: int = 10_000, **_: Any) -> Iterator[Row]:
 
 
 def with_restarts(result: PopulationResult, limit: int | None) -> tuple[np.ndarray, int]:
-    """(epochs to learn, number of restarts) where one net after the other is a new start of the same trial until one
-    has learned within `limit` epochs; None: the epochs of those that did.
+    """Return (epochs of each trial, number of restarts), with consecutive nets as restarts of one trial.
+
+    A trial ends with the first net that converges within `limit` epochs. If `limit` is None, each converged net is a
+    trial, without restarts.
     """
     times = epochs_to_learn(result)
     if limit is None:
         return times, 0
-    tries = np.diff(np.flatnonzero(result.converged), prepend=-1)  # of each trial, the last one with success
+    tries = np.diff(np.flatnonzero(result.converged), prepend=-1)  # nets in each trial; the last one converged
     return times + limit * (tries - 1), int((tries - 1).sum())
 
 
 def _sampled_row(name: str, published: float, ours: float, samples: np.ndarray, wider: float) -> Row:
-    """Agreement: the published figure is in the middle 95 % of what samples of its size give, made `wider`."""
+    """Return a row that agrees if the published figure is in the middle 95 % of the samples.
+
+    published, ours : the published figure and ours
+    samples : our figure, computed from many samples of the published size
+    wider : factor by which the interval is widened
+    """
     low, high = ours + wider * (np.quantile(samples, (0.025, 0.975)) - ours)
     return Row(name, f"{published:g}", f"{ours:.2f}", f"{low:.2f} to {high:.2f}", bool(low <= published <= high))
 
@@ -210,14 +239,18 @@ SPIRALS_FILE, SPIRALS_ARRAYS = "two_spirals/two_spirals.npz", ("x_cmu", "y_cmu")
 
 
 def two_spirals(n_nets: int = 16, data: Path | None = None, epochs: int = 20_000, **_: Any) -> Iterator[Row]:
-    """Walker: 2-20-10-1 without shortcuts, backprop after each pattern, rate 0.1, momentum 0.7, tolerance 0.3."""
+    """Repeat Walker's experiment on the two spirals.
+
+    Nets are 2-20-10-1 without shortcut connections, trained with batch size 1, learning rate 0.1, momentum 0.7 and
+    tolerance 0.3.
+    """
     found = arrays(data, SPIRALS_FILE, SPIRALS_ARRAYS)
     X, y = found["x_cmu"] / 6.5, found["y_cmu"].reshape(-1)
     pop = Population(
         (2, 20, 10, 1), n_nets, hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
         init=Uniform(-1, 1), random_state=1,
     )  # fmt: skip
-    rule = SGD(0.05, momentum=0.7)  # the error was half the square: 0.1 for it is 0.05 for ours
+    rule = SGD(0.05, momentum=0.7)  # Walker's error is half the square: its rate of 0.1 is 0.05 for our squared error
     rule_of_end = Converged(accuracy=1.0, margin=0.3)
     result = uninterrupted(pop.fit(X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=rule_of_end, verbose=0))
     times = result.epochs[result.converged].astype(float)
@@ -232,7 +265,7 @@ def two_spirals(n_nets: int = 16, data: Path | None = None, epochs: int = 20_000
         )  # fmt: skip
 
 
-PROBEN1 = {  # problem: hidden layers, test error in per cent, SD over 60 runs
+PROBEN1 = {  # problem: hidden layers, published mean test error in per cent, SD over 60 runs
     "cancer1": ((4, 2), 1.38, 0.49), "cancer2": ((8, 4), 4.77, 0.94), "cancer3": ((16, 8), 3.70, 0.52),
     "diabetes1": ((32,), 24.10, 1.91), "diabetes2": ((16, 8), 26.42, 2.26), "diabetes3": ((32,), 22.59, 2.23),
     "glass1": ((16, 8), 32.70, 5.34), "glass2": ((16, 8), 55.57, 3.70), "glass3": ((16, 8), 58.40, 7.82),
@@ -245,8 +278,10 @@ PROBEN1_ARRAYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
 
 
 def prechelt_stops(epoch: int, history: History) -> bool:
-    """Every fifth epoch: whether the validation error is 5 % above its lowest so far (GL5), or the training error of
-    the last five was on average within 0.1 permille of their lowest (P5 < 0.1).
+    """Callback: Prechelt's stopping rule, checked every fifth epoch.
+
+    Training ends if the validation error is 5 % above its lowest value so far (GL5), or if the mean training error of
+    the last five epochs is within 0.1 permille of their lowest (P5 < 0.1).
     """
     if (epoch + 1) % 5:
         return False
@@ -255,9 +290,10 @@ def prechelt_stops(epoch: int, history: History) -> bool:
 
 
 def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> Iterator[Row]:
-    """RPROP, linear outputs, squared error, Prechelt's stopping; the weights of the best validation epoch are tested.
+    """Repeat Prechelt's Proben1 runs: RPROP, linear outputs, squared error, Prechelt's stopping rule.
 
-    His sigmoid was x / sqrt(1 + x**2), here it is softsign. Weights from U(-0.1, 0.1) fit, from U(-0.5, 0.5) do not
+    The parameters of the best validation epoch are tested. Prechelt's sigmoid was x / sqrt(1 + x**2); softsign takes
+    its place here. Initial weights from U(-0.1, 0.1) reproduce the published errors, weights from U(-0.5, 0.5) do not
     (bench/LOG.md).
     """
     for problem, (hidden, error, sd) in PROBEN1.items():
@@ -271,7 +307,7 @@ def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> I
                 validation_data=(parts["x_val"], parts["y_val"]), early_stopping=EarlyStopping(PROBEN1_EPOCHS),
                 callbacks=[prechelt_stops], verbose=0,
             )  # fmt: skip
-            uninterrupted(history)  # half an experiment says nothing
+            uninterrupted(history)  # figures of an incomplete experiment would be wrong
             said = net.predict_classes(parts["x_test"])
             errors[seed] = 100.0 * (said != parts["y_test"].argmax(axis=1)).mean()
         yield _mean_row(f"{problem}, {'-'.join(map(str, sizes))}", error, errors, spread=1.96 * sd / sqrt(PROBEN1_RUNS))
@@ -285,7 +321,7 @@ EXPERIMENTS: dict[str, tuple[str, Callable[..., Iterator[Row]]]] = {
     "proben1": ("Proben1, RPROP, test error in per cent", proben1),
 }
 
-LEGENDS = {  # below each table
+LEGENDS = {  # captions of the tables
     "xor-quickprop": "A net that has not learned within 99 epochs is a failure. agrees: the published figure is within "
     "what chance explains. Rows set in: what if the source is read differently, with the failures and the largest "
     "distance between both histograms of epochs. inputs: the values that stand for false and true; bias: the input of "
@@ -297,14 +333,14 @@ LEGENDS = {  # below each table
     "proben1": "Layers of each net; the interval is of the mean over our runs, and agreement allows for the spread of "
     "the 60 published runs.",
 }
-FILES = {  # below the folder of data: what each experiment reads, the arrays in it, and where they are from
+FILES = {  # files in the folder of data sets that each experiment reads, the arrays in each file, and their source
     "two-spirals": ((SPIRALS_FILE,), SPIRALS_ARRAYS, "the CMU archive's two-spirals"),
     "proben1": (tuple(f"proben1/{name}.npz" for name in PROBEN1), PROBEN1_ARRAYS, "Proben1's partitions"),
 }
 
 
 def why_skipped(name: str, data: Path | None) -> str:
-    """Which files an experiment lacks, as a sentence; empty if it can run."""
+    """Return a sentence that names the files an experiment lacks; empty if it can run."""
     files, needed, source = FILES.get(name, ((), (), ""))
     folder = data_folder(data)
     absent = [file for file in files if folder is None or not (folder / file).is_file()]
@@ -318,7 +354,7 @@ def why_skipped(name: str, data: Path | None) -> str:
 
 
 def show_all(console: Any, data: Path | None = None, **options: Any) -> None:
-    """Run every experiment whose data are there, and say which were skipped."""
+    """Run every experiment whose data are available, and print which were skipped."""
     skipped = {name: why_skipped(name, data) for name in EXPERIMENTS}
     for name, reason in skipped.items():
         if not reason:
@@ -328,9 +364,9 @@ def show_all(console: Any, data: Path | None = None, **options: Any) -> None:
 
 
 def show(name: str, console: Any, **options: Any) -> bool:
-    """Run one experiment and print its table. Returns whether every row that has something to agree with agrees.
+    """Run one experiment and print its table. Return whether no row disagrees with its published value.
 
-    Ctrl-C prints the rows that were finished, and goes on as KeyboardInterrupt.
+    After Ctrl-C, the finished rows are printed, and KeyboardInterrupt is raised again.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

@@ -1,5 +1,7 @@
-"""The founding question as `fastmlp xor --stuck` tells it: a net written by hand whose output stays at [0.5, 0.5], the
-bugs that do this, what diagnose says about each, and the net without them.
+"""Demo of the diagnosis, `fastmlp xor --stuck`: a hand-written net whose outputs stay at [0.5, 0.5].
+
+It shows the bugs that cause this, the verdict of fastmlp.diagnose on each of them, and the net without the bugs. The
+net is from the question that this package started with.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ SIZES = (2, 4, 4, 2)
 
 
 class Bug(NamedTuple):
-    """One mistake: the line as it was, the line as it should be, and a training that shows it."""
+    """One bug: the wrong line, the corrected line, the expected verdict, and training settings that show the bug."""
 
     name: str
     wrong: str
@@ -42,9 +44,11 @@ CURED = Bug("", "", "", "converged", learning_rate=2.0, epochs=4000)
 
 
 class HandWrittenNet:
-    """Backpropagation as people write it first: sigmoids, squared error, one sample after another.
+    """A typical first hand-written net: sigmoids, squared error, an update after each sample.
 
-    bug : "" or the name of one of BUGS
+    bug : name of one of BUGS, or "" for a correct net
+    seed : seed of the initial parameters
+    sizes : units of each layer, inputs first
     """
 
     def __init__(self, bug: str = "", seed: int = 0, sizes: tuple[int, ...] = SIZES):
@@ -68,7 +72,7 @@ class HandWrittenNet:
         return self.forward(np.asarray(samples, float))[1][-1]
 
     def step(self, x: np.ndarray, y: np.ndarray, learning_rate: float) -> float:
-        """Learn from one sample; returns its loss."""
+        """Update the parameters after one sample, and return its loss."""
         zs, outputs = self.forward(x)
         error = y - outputs[-1] if self.bug == "wrong sign" else outputs[-1] - y
         loss = float((error**2).mean())
@@ -78,7 +82,7 @@ class HandWrittenNet:
             updates = [(self.W[k], np.outer(a, delta)), (self.b[k], delta)]
             da = self.W[k] @ delta
             delta_before = da * a * (1.0 - a)
-            if self.bug == "updated activations":  # the first of them is x, a row of the data
+            if self.bug == "updated activations":  # in the first layer `a` is x, so the bug changes the data as well
                 updates += [(a, da), (zs[k], delta)]
             for variable, gradient in updates:
                 variable -= learning_rate * gradient
@@ -86,7 +90,7 @@ class HandWrittenNet:
         return loss
 
     def train(self, learning_rate: float, epochs: int) -> list[float]:
-        """Learn XOR; returns each epoch's loss."""
+        """Train on XOR, and return the loss of each epoch."""
         samples = np.array(X, float)
         pairs = list(zip(samples, ONE_HOT, strict=True))
         return [float(np.mean([self.step(x, y, learning_rate) for x, y in pairs])) for _ in range(epochs)]
@@ -101,7 +105,11 @@ def trained(bug: Bug, seed: int = 0) -> tuple[HandWrittenNet, list[float]]:
 
 
 def verdict_on(net: HandWrittenNet, losses: list[float]) -> Diagnosis:
-    """What diagnose says: it sees the outputs where the formula of the forward pass is in doubt, else the weights."""
+    """Return the diagnosis of a net, from its weights and the losses of its training.
+
+    With the double sigmoid, the diagnosis is made from the function `predict`: the bug is in the forward pass, which
+    the weights do not show.
+    """
     if net.bug == "double sigmoid":
         return diagnose(net.predict, X, ONE_HOT, losses)
     options: dict[str, Any] = {"activations": ["sigmoid"] * len(net.W), "loss": "squared_error"}
@@ -109,7 +117,7 @@ def verdict_on(net: HandWrittenNet, losses: list[float]) -> Diagnosis:
 
 
 def run(console: Any) -> int:
-    """Tell the story; returns an exit code: 0 if every bug got its name and the cured net learned."""
+    """Run the demo and return an exit code: 0 if every bug got its verdict and the corrected net learned."""
     from rich.table import Table
 
     say = lambda text="": console.print(text, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What the `fastmlp` command says beside its results: warnings, errors and Ctrl-C, as sentences with an exit status."""
+"""Terminal output of the `fastmlp` command: warnings, errors and Ctrl-C as sentences, and the exit status."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """One line on stderr."""
+    """Print one line to stderr."""
     typer.echo(f"fastmlp: {' '.join(text.split())}", err=True)
 
 
 @contextmanager
 def errors_as_sentences(after_interrupt: str = "") -> Iterator[None]:
-    """Warnings, expected errors and Ctrl-C as one sentence each on stderr, with exit status 1 after an error and 130
-    after Ctrl-C.
+    """Context manager: prints warnings, expected errors and Ctrl-C as one sentence each on stderr.
 
-    after_interrupt : what Ctrl-C has left, such as "nothing was written"; a KeyboardInterrupt with a text of its own
-        says so itself
+    The exit status is 1 after an error and 130 after Ctrl-C.
+
+    after_interrupt : state of the output after Ctrl-C, such as "nothing was written"; not used for a KeyboardInterrupt
+        that has a message
     """
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -45,7 +46,7 @@ def errors_as_sentences(after_interrupt: str = "") -> Iterator[None]:
         warnings.showwarning = show
         try:
             yield
-        except (typer.Exit, BrokenPipeError):  # an exit is a RuntimeError too
+        except (typer.Exit, BrokenPipeError):  # first, since typer.Exit is a RuntimeError
             raise
         except KeyboardInterrupt as interrupt:
             say(str(interrupt) or f"Interrupted{after_interrupt and '; ' + after_interrupt}.")
@@ -62,7 +63,7 @@ def errors_as_sentences(after_interrupt: str = "") -> Iterator[None]:
 
 
 def _memory_sentence(error: MemoryError) -> str:
-    """NumPy's error has the array's shape and dtype instead of a sentence, Python's has nothing."""
+    """Return a sentence for a MemoryError: NumPy's has the shape and dtype of the array, Python's has no message."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
     if shape is not None and dtype is not None:
         wanted = math.prod(shape) * dtype.itemsize / 2**30
@@ -71,7 +72,7 @@ def _memory_sentence(error: MemoryError) -> str:
 
 
 def _system_sentence(error: OSError) -> str:
-    """An error of this package is a sentence; one of the operating system has a number, a reason and mostly a file."""
+    """Return a sentence for an OSError: its message if this package raised it, else one with its reason and file."""
     if not error.strerror:
         return str(error) or type(error).__name__
     reason = f"{error.strerror[:1].lower()}{error.strerror[1:]}"

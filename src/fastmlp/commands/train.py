@@ -1,4 +1,4 @@
-"""What `fastmlp train` does: a table in a file makes a net in a file."""
+"""The command `fastmlp train`: trains a net on the table in a file, and saves it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test": X and the encoded target
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # "training", "validation", "test" -> (X, encoded target)
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The options of `fastmlp train` that shape the net and its training."""
+    """Options of `fastmlp train` that determine the net and its training."""
 
     target: str
     task: str = "auto"
@@ -62,12 +62,17 @@ class TrainSettings:
 def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | None, console: Console) -> None:
     """Train a net on a table, print its metrics and save it with its preprocessing.
 
+    file : CSV or Parquet file with the training samples
+    output : file of the saved net
+    test_file : another table to report metrics on, or None
+
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C, with a sentence; `output` is as it was, and what was reached is in a file beside it.
+        After Ctrl-C, with a sentence as its message. Then `output` is unchanged, and the net as trained so far is in
+        a file beside it.
     RuntimeError
-        If the training diverged, likewise.
+        If the training diverged. Then `output` is unchanged too, and the net is in a file beside it.
     """
     say = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)  # before any work is done
@@ -94,7 +99,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
 
 
 def describe_task(net: MLP, parts: Parts) -> str:
-    """What is learned, from how much, and where."""
+    """Return a sentence with the task, the size of the training part and the device."""
     (n_rows, n_features), target = parts["training"][0].shape, net.preprocessing.target
     place = "the CPU" if net.device.is_host else net.device.name  # why, `fastmlp devices` says
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
@@ -102,12 +107,12 @@ def describe_task(net: MLP, parts: Parts) -> str:
 
 
 def describe_earlier_net(output: Path) -> str:
-    """Which net is in the file that will be replaced, and how well it did; empty if there is none.
+    """Return a description of the net that `output` holds and that will be replaced; empty if there is none.
 
     Raises
     ------
     FileExistsError
-        If the file is no net: then it is something else that should not be lost.
+        If the file is not a net, and so must not be overwritten.
     """
     if not output.is_file() or not output.stat().st_size:
         return ""
@@ -124,21 +129,30 @@ def describe_earlier_net(output: Path) -> str:
 
 
 def make_optimizer(settings: TrainSettings) -> Optimizer:
-    """The optimiser with its learning rate and clipping; a ValueError for an unknown name or a number out of range."""
+    """Return the optimiser with its learning rate and gradient clipping.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or a number is out of range.
+    """
     return replace(optimizer_from_name(settings.optimizer, settings.learning_rate), clip_norm=settings.clip_norm)
 
 
 def read_parts(
     file: Path, settings: TrainSettings, test_file: Path | None, say: partial
 ) -> tuple[Preprocessing, Parts]:
-    """The preprocessing that the training part teaches, and each part through it; says what is left out."""
+    """Read the table, and return the preprocessing fitted to the training part and all parts encoded by it.
+
+    say : prints a sentence about each column or row that is left out
+    """
     name = settings.target
     table, notes = rows_with_target(read_table(file), name, settings.task)
     table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
     table, further_notes = with_numbers(table, name)
     for note in (*notes, *further_notes):
         say(note)
-    task = Target.fit(table[name], settings.task).task  # before the split: refuses what cannot be learned
+    task = Target.fit(table[name], settings.task).task  # before the split: raises if the target cannot be learned
     held_out, kept = split_rows(table[name], task, settings.validation, settings.seed)
     tables = {"training": table.iloc[kept]}
     if len(held_out):
@@ -147,7 +161,7 @@ def read_parts(
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         say(note)
-    if test_file is not None:  # before the training, so that a mistake in it costs no time
+    if test_file is not None:  # read before the training, so that a mistake in the test table is found at once
         test = read_table(test_file, preprocessing.text_columns)
         tables["test"], notes = rows_with_target(test, name, task)
         for note in notes:
@@ -158,8 +172,10 @@ def read_parts(
 def _encoded(
     preprocessing: Preprocessing, part: str, rows: pd.DataFrame, say: partial
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A part through the preprocessing. Of a test table all is said that training has not seen; of the validation part
-    only if it is most of a column, since a few rare categories are in no other part.
+    """Return one part, encoded by the preprocessing.
+
+    Every value of a test table that is not in the training part is reported. For the validation part, only serious
+    cases are, where most of a column is concerned: a few rare categories are always in no other part.
     """
     notes: list[Note] = []
     X = preprocessing.transform(rows, notes=notes)
@@ -170,13 +186,21 @@ def _encoded(
 
 
 def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (held out, kept), each ascending; each class gives its share but keeps one row at least."""
+    """Split a table at random, and return the row numbers (held out, kept), both ascending.
+
+    For classification, the share applies to each class, and at least one row of each class is kept.
+
+    target : column of the target
+    task : "classification" or "regression"
+    share : fraction of the rows to hold out, from 0 to below 1
+    seed : seed of the random split
+    """
     import pandas as pd
 
     groups = pd.factorize(target)[0] if task == CLASSIFICATION else np.zeros(len(target), dtype=np.int64)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(groups))
-    order = order[np.argsort(groups[order], kind="stable")]  # at random within each group, group after group
+    order = order[np.argsort(groups[order], kind="stable")]  # grouped by class, in random order within each class
     sizes = np.bincount(groups)
     rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     is_held_out = rank < np.repeat(np.minimum(np.round(share * sizes), sizes - 1), sizes)
@@ -189,7 +213,7 @@ def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[n
 
 
 def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -> History:
-    """Train; a divergence is left to the caller to report, who can name the command's options."""
+    """Train the net without the warning about divergence: the caller's error names the options of the command."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         history = net.fit(
@@ -201,14 +225,21 @@ def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -
             validation_data=parts.get("validation"),
             early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
         )
-    history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for those who find the parts again
+    history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for held_out_rows.parts_as_trained
     return history
 
 
 def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output: Path) -> NoReturn:
-    """Save what an interrupted or diverged training has reached beside the output, and raise the sentence on it.
+    """Save the net of an interrupted or diverged training beside the output, and raise an error that says so.
 
-    Nothing is saved where no epoch was finished.
+    Nothing is saved if no epoch was finished.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the training was interrupted.
+    RuntimeError
+        If the training diverged.
     """
     interrupted = history.stopped_by == "interrupt"
     reached = f"before the end of the first epoch; {str(output)!r} is as it was, and nothing was saved"
@@ -229,7 +260,7 @@ def leave_unfinished(net: MLP, history: History, settings: TrainSettings, output
 
 
 def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
-    """A net of the right width at both ends: softmax over the classes, or one linear output."""
+    """Return an untrained net for these features and this target: a softmax over the classes, or one linear output."""
     is_classification = preprocessing.target.task == CLASSIFICATION
     net = MLP(
         (len(preprocessing.feature_names), *settings.hidden, preprocessing.target.n_outputs),
@@ -244,12 +275,15 @@ def make_net(preprocessing: Preprocessing, settings: TrainSettings) -> MLP:
 
 
 def kept_epoch(history: History) -> int:
-    """The number, from 0, of the epoch whose parameters the net has."""
+    """Return the index of the epoch whose parameters the net has."""
     return history.epochs - 1 if history.best_epoch is None else history.best_epoch
 
 
 def final_figures(history: History) -> str:
-    """The loss and accuracy of the epoch whose parameters were kept, on the validation part where there was one."""
+    """Return the loss and accuracy of the epoch whose parameters were kept, as text.
+
+    They are those of the validation part if there is one, else those of the training part.
+    """
     validated = history.validation_loss is not None and len(history.validation_loss) > 0
     loss = history.validation_loss if validated else history.loss
     accuracy = history.validation_accuracy if validated else history.accuracy
@@ -263,7 +297,7 @@ def final_figures(history: History) -> str:
 
 
 def summary(history: History) -> str:
-    """One sentence on how the training went."""
+    """Return one sentence on the training: number of epochs, time, and final loss and accuracy."""
     end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
     time = told_time(history.seconds, history.compile_seconds, ".1f")
     text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"

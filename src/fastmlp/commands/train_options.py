@@ -1,4 +1,4 @@
-"""The command `fastmlp train`: its options. What it does is in commands/train.py."""
+"""Options of the command `fastmlp train`, which commands/train.py carries out."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ def train(
         typer.Option(metavar=FILE, help="Where to save the net; an earlier net there is replaced."),
     ] = Path("model.safetensors"),
 ) -> None:
-    """Train a net on a table: read, scale, hold out a validation part, stop when it no longer improves, save, report.
+    """Train a net on a table, with preprocessing, held-out validation rows and early stopping; save it, print metrics.
 
-    Columns of numbers are scaled, text becomes one feature per category, missing cells are handled; all of this is
-    learned from the training part only and saved with the net. After Ctrl-C, or if the training diverges, the output
-    stays as it was and what was reached is beside it, in OUTPUT.interrupted or OUTPUT.diverged.
+    Numeric columns are scaled, text columns are one-hot encoded, and missing cells are handled. The preprocessing is
+    fitted to the training part only, and saved with the net. After Ctrl-C, or if the training diverges, the output file
+    stays as it was, and the net as trained so far is saved to OUTPUT.interrupted or OUTPUT.diverged.
     """
     sizes = layer_sizes(hidden)
     with errors_as_sentences():

@@ -1,4 +1,4 @@
-"""What the `fastmlp` commands train, predict and report do, from files to files."""
+"""The commands `fastmlp predict` and `fastmlp report`, and what cli.py needs of `fastmlp train`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ __all__ = [
 
 
 def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
-    """X, y and the names of the inputs from a table, or from an .npz file with the arrays X and y.
+    """Return X, y and the names of the features from a table, or from an .npz file with the arrays X and y.
 
-    A net from `fastmlp train` knows its columns. For another one all columns but the target must be numbers.
+    A net of `fastmlp train` knows its columns. For any other net, all columns but the target must be numeric. The names
+    are None where there are no columns, or where the net's preprocessing makes the features.
 
     Raises
     ------
@@ -66,7 +67,14 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
 
 
 def report(model: Path, file: Path | None, target: str | None, output: Path | None, device: str) -> Path:
-    """Write the report of a saved net, and return where; on the samples of `file` if there is one."""
+    """Write the HTML report of a saved net, and return the path of the report.
+
+    model : file of the net
+    file : table or .npz file with samples to evaluate the net on, or None
+    target : name of the target column; None if the net knows it
+    output : path of the report; None for the name of the net with the ending .html
+    device : where to compute
+    """
     from ..report import write
 
     output = model.with_suffix(".html") if output is None else output
@@ -85,10 +93,11 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
 
 
 def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd.DataFrame:
-    """The predictions for each row of a table: the columns of `ids`, `prediction`, and for classes a column of
-    probabilities each.
+    """Return the predictions for each row of a table.
 
-    ids : columns of the table to be passed through; those that training was told if there are none
+    The columns are those of `ids`, `prediction`, and the probability of each class.
+
+    ids : columns of the table to copy into the result; if empty, the ids that the training was given
     """
     pandas = import_pandas()
     net = load_net(model, device=device)
@@ -108,7 +117,7 @@ def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd
 
 
 def encoded(preprocessing: Preprocessing, table: pd.DataFrame, dtype: str = "float32") -> np.ndarray:
-    """The features of a table, with a warning for each column that holds what training has not seen."""
+    """Return the features of a table; warn of each column with values that the training part did not have."""
     notes: list[Note] = []
     X = preprocessing.transform(table, dtype, notes)
     for note in notes:
@@ -119,7 +128,7 @@ def encoded(preprocessing: Preprocessing, table: pd.DataFrame, dtype: str = "flo
 def read_with_ids(
     file: Path, preprocessing: Preprocessing, ids: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A table as the preprocessing needs it, and its columns that say which row is which, as text from a CSV file."""
+    """Return a table as the preprocessing needs it, and its id columns, which are read as text from a CSV file."""
     wanted = list(ids or preprocessing.ids)
     used = {preprocessing.target.name, *(column.name for column in preprocessing.columns)}
     own = [name for name in wanted if name not in used]
@@ -133,12 +142,15 @@ def read_with_ids(
             stacklevel=2,
         )
     passed = (table if set(wanted) <= set(own) else read_table(file, wanted))[wanted]
-    numbers = [name for name in wanted if passed[name].dtype.kind == "f"]  # written in full, not as probabilities are
+    numbers = [name for name in wanted if passed[name].dtype.kind == "f"]  # as objects: as_csv would round them
     return table, passed.astype(dict.fromkeys(numbers, object)).reset_index(drop=True)
 
 
 def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") -> str | None:
-    """The table as CSV: text, or in a file, whose name says how it is separated and compressed."""
+    """Return a table as CSV text, or write it to a binary file.
+
+    name : name of the file, whose ending decides the separator and the compression
+    """
     return table.to_csv(
         file,
         sep="\t" if ".tsv" in name else ",",
@@ -151,13 +163,13 @@ def as_csv(table: pd.DataFrame, file: BinaryIO | None = None, name: str = "") ->
 
 
 def check_table_path(path: Path, *inputs: Path) -> None:
-    """Refuse, before there is anything to write, a path where write_table could write no table, or an input."""
+    """Raise an error if write_table could not write to this path, or if the path is one of the inputs."""
     check_output(path, *inputs, else_leave_out="--output for a CSV on standard output")
     check_ending(path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """The table in a file, whole or not at all: Parquet where its name says so, else CSV."""
+    """Write a table to a file, completely or not at all: as Parquet if its ending says so, else as CSV."""
     name = path.name.lower()
     with replacing(path) as file:
         if name.endswith(PARQUET_ENDINGS):

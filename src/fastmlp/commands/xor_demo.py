@@ -1,4 +1,4 @@
-"""The four XOR nets of the founding question, as `fastmlp xor` trains and prints them."""
+"""Demo of `fastmlp xor`: the four XOR nets of the question that this package started with, or a population of nets."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..training.interruption import uninterrupted
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0])
-SEEDS = 100  # how many starts the success rate of each net is counted over
+SEEDS = 100  # number of random starts for the success rate of each net
 
 
 @dataclass(frozen=True)
 class XorNet:
-    """One net of the story: how it is made, how it is trained, and a start from which it learns."""
+    """One net of the demo: its settings, its training settings, and a seed from which it learns XOR."""
 
     title: str
     layer_sizes: tuple[int, ...]
@@ -38,7 +38,7 @@ class XorNet:
             return net, uninterrupted(net.fit(X, Y, verbose=0, **self.training))
 
     def n_solved(self) -> int:
-        """In how many of SEEDS starts every pattern ends on the right side."""
+        """Return how many of SEEDS random starts end with all four samples classified correctly."""
         return sum(net.evaluate(X, Y)["accuracy"] == 1.0 for net, _ in map(self.train, range(SEEDS)))
 
 
@@ -47,7 +47,7 @@ NETS = (
         "one-hot, per sample",
         (2, 2, 2, 2),
         {"hidden_activation": "sigmoid", "loss": "squared_error", "output_activation": "sigmoid"},
-        # (a - y) f'(z) per sample: the mean over two outputs of (a - y)**2 has just that derivative.
+        # The mean of (a - y)**2 over two outputs has the derivative (a - y) f'(z), the delta of the question's net.
         {"epochs": 5000, "batch_size": 1, "optimizer": SGD(1.0)},
         seed=0,
     ),
@@ -55,7 +55,8 @@ NETS = (
         "one output, batch",
         (2, 2, 2, 1),
         {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"},
-        # Gradients a - y summed over the 4 samples, divided by 2, times 0.15: 0.30 times the gradient of the mean.
+        # The question's net sums the gradients a - y of 4 samples, divides by 2 and multiplies by 0.15. That is 0.30
+        # times the gradient of the mean.
         {"epochs": 5000, "optimizer": SGD(0.30)},
         seed=50,
     ),
@@ -77,7 +78,7 @@ NETS = (
 
 
 def outputs_of_class_1(net: MLP) -> np.ndarray:
-    """(4,), the output that says "one" for each pattern."""
+    """Return the last output for each of the four samples, (4,): the one that stands for class 1."""
     return net.predict(X)[:, -1]
 
 
@@ -85,9 +86,17 @@ def statistics(
     say: Callable[[str], None], n_nets: int, optimizer: str, learning_rate: float | None, epochs: int,
     hidden: tuple[int, ...], activation: str, restart_after: int | None, seed: int,
 ) -> None:  # fmt: skip
-    """Train many nets on XOR until all four outputs are within 40 % of their targets, and say how they did.
+    """Train many nets on XOR until all four outputs are within 40 % of their targets, and print statistics.
 
-    After Ctrl-C the nets that came to their end are summed up, and a KeyboardInterrupt goes on.
+    After Ctrl-C, the statistics of the finished nets are printed, and KeyboardInterrupt is raised.
+
+    say : prints a text
+    n_nets : number of nets
+    learning_rate : learning rate; None for the optimiser's own
+    epochs : largest number of epochs
+    hidden : units of each hidden layer
+    restart_after : epochs after which a net that has not converged restarts with new parameters; None for no restarts
+    seed : seed of the population
     """
     pop = Population(
         (2, *hidden, 1), n_nets, hidden_activation=activation, loss="binary_cross_entropy", init=Uniform(-1, 1),
@@ -105,7 +114,7 @@ def statistics(
 
 
 def run(console: Any) -> int:
-    """Train the four nets, print a table, and return an exit code: 0 if all of them learnt."""
+    """Train the four nets, print a table, and return an exit code: 0 if all four learned XOR."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

@@ -1,7 +1,8 @@
-"""What a person sees while kernels are compiled, which happens once for a kind of net and takes seconds.
+"""Notice to the user while kernels are compiled, which happens once for each kind of net and takes seconds.
 
-It is one mechanism for fits, predictions, populations and the command: kernels.compile_time tells when a kernel is
-compiled, and here it is shown, where a terminal or a notebook is watched, after SHOW_AFTER seconds.
+There is one mechanism for fits, predictions, populations and the command line: kernels/jit/compile_time.py tells its
+listeners when a kernel is compiled, and the listener here shows a notice after SHOW_AFTER seconds, if the program runs
+in a terminal or a notebook.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ..kernels.jit import compile_time
 from .viewers import NOBODY, NOTEBOOK, NotebookText, watcher
 
 TEXT = "Compiling for this processor, once for this kind of net ..."
-SHOW_AFTER = 0.3  # seconds; what is sooner done needs no words
+SHOW_AFTER = 0.3  # seconds; a shorter compilation needs no notice
 
 
 class _Decision(threading.local):
-    # The outermost CompileNotices, which a Ctrl-C on the way into its block must not leave here; None: nobody has
-    # decided, as in predictions, and it is shown.
+    # Returns the outermost CompileNotices. It is a weak reference, since __exit__ does not run if Ctrl-C comes on the
+    # way into the block. None, as in predictions: nothing was decided, and the notice is shown.
     holder: Callable[[], CompileNotices | None] = staticmethod(lambda: None)
 
 
@@ -31,8 +32,10 @@ _decision = _Decision()
 
 
 class CompileNotices:
-    """`with CompileNotices(shown)`: whether compiling is shown while inside, in this thread. The outermost one decides:
-    an estimator's does for the fit in it, whose verbose=0 only keeps the bar away.
+    """Context manager: decides whether the notice is shown inside the block, in this thread.
+
+    The outermost block decides. An estimator opens one, and then calls fit with verbose=0, which only disables the
+    progress bar.
     """
 
     def __init__(self, shown: bool):
@@ -54,20 +57,20 @@ def _is_wanted() -> bool:
 
 
 class Notice:
-    """`notice(True)` when a kernel is about to be compiled, `notice(False)` when that is done, from one thread."""
+    """Listener that shows the notice: called with True before a kernel is compiled, with False after, in one thread."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Nothing is being shown, as in a process that was forked from one where something was."""
-        self.bars: list[Callable[[str], None]] = []  # of open bars: what writes into them
-        self.line: NotebookText | None = None  # in the output of the present cell
+        """Reset to the state in which nothing is shown, as in a process that was forked while a notice was shown."""
+        self.bars: list[Callable[[str], None]] = []  # functions that write a text into the open progress bars
+        self.line: NotebookText | None = None  # the notice in the output of the current cell
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
-        self._end: Callable[[float], None] | None = None  # takes away what is shown
+        self._end: Callable[[float], None] | None = None  # removes the notice
         self._start = 0.0
-        self._compiled: float = 0.0  # seconds, of which the line tells
+        self._compiled: float = 0.0  # seconds of compilation that `line` shows
 
     def __call__(self, begins: bool) -> None:
         if not begins:
@@ -82,12 +85,12 @@ class Notice:
                 self._timer.start()
 
     def take_line(self) -> NotebookText | None:
-        """The line that was shown in the present cell, for a bar to go on with."""
+        """Hand over the notice in the current cell to a progress bar, which reuses its line; None if there is none."""
         line, self.line, self._compiled = self.line, None, 0.0
         return line if line is not None and line.is_of_this_cell else None
 
     def _show(self) -> None:
-        with self._lock, suppress(Exception):  # a closed stream is no reason not to compile
+        with self._lock, suppress(Exception):  # a closed stream must not stop the compilation
             if not self._start:
                 return
             if self.bars:
@@ -129,12 +132,12 @@ def _erase(seconds: float) -> None:
 
 
 def _is_taken() -> bool:
-    """Whether a display of rich, such as that of `fastmlp reproduce`, has the terminal."""
+    """Return whether a display of rich, such as that of `fastmlp reproduce`, uses the terminal."""
     return type(sys.stderr).__name__ == "FileProxy" and not notice.bars
 
 
 def _is_worker() -> bool:
-    """Whether another process waits for this one, as that of a search does for its workers'."""
+    """Return whether this is a child process of multiprocessing, such as a worker of a hyper-parameter search."""
     multiprocessing = sys.modules.get("multiprocessing")
     return multiprocessing is not None and multiprocessing.parent_process() is not None
 
@@ -142,4 +145,4 @@ def _is_worker() -> bool:
 notice = Notice()
 compile_time.listeners.append(notice)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=notice.forget)  # what another thread was showing is not shown there
+    os.register_at_fork(after_in_child=notice.forget)  # threads that showed a notice do not exist in the child

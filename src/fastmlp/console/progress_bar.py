@@ -1,4 +1,4 @@
-"""A progress bar for fits that take long, where somebody can see it, and lines where they are asked for."""
+"""Progress of long fits: a bar in a terminal or a notebook, and lines of text for verbose=2."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..kernels.jit.compile_time import waited
 from .compile_notice import CompileNotices, notice
 from .viewers import NOTEBOOK, NotebookText, watcher
 
-SHOW_AFTER = 1.0  # seconds of work, besides compiling
-CELL_EVERY = 0.2  # seconds between two versions of a notebook's line
+SHOW_AFTER = 1.0  # seconds of training, without compiling, before a bar appears
+CELL_EVERY = 0.2  # seconds between two updates of a bar in a notebook
 LINE_EVERY = 1.0  # seconds between two lines about a population
-WIDTH = 30  # characters of a notebook's bar
+WIDTH = 30  # width of a bar in a notebook, in characters
 
 
 def checked_verbose(value: Any) -> int:
-    """0, 1 or 2, of a number or a bool.
+    """Return `verbose` as 0, 1 or 2; a bool is accepted.
 
     Raises
     ------
     ValueError
-        If it is none of them.
+        If it has another value.
     """
     if not isinstance(value, (Integral, np.bool_)) or int(value) not in (0, 1, 2):
         raise ValueError(
@@ -37,7 +37,7 @@ def checked_verbose(value: Any) -> int:
 
 
 class TerminalBar:
-    """A bar on standard error that is gone when it is closed."""
+    """Progress bar on standard error, which is erased when it is closed."""
 
     def __init__(self, total: int, unit: str):
         from rich.console import Console
@@ -66,7 +66,7 @@ class TerminalBar:
 
 
 class NotebookBar:
-    """A bar of text in the output of a cell, which ends as a line that says what was done."""
+    """Progress bar of text characters in the output of a notebook cell. When closed, it becomes a summary line."""
 
     def __init__(self, total: int, unit: str):
         self.total, self.unit = total, unit
@@ -94,11 +94,15 @@ class NotebookBar:
 
 
 class Progress:
-    """`with Progress(n_epochs, verbose) as progress: progress.show(epochs_done, loss)`, or another unit of work.
+    """Progress of a fit or another long task: `with Progress(n_epochs, verbose) as p: p.show(epochs_done, loss)`.
 
-    Nothing is printed or imported before SHOW_AFTER seconds, or with verbose=0, or where no person can see it.
+    Nothing is printed or imported before SHOW_AFTER seconds, or with verbose=0, or if the program runs neither in a
+    terminal nor in a notebook.
 
-    bar : whether there may be one, which is not so where lines are printed
+    total : number of units of work
+    verbose : 0 for no output, else 1
+    unit : name of one unit of work
+    bar : whether a bar may be shown; False if lines are printed instead
     """
 
     def __init__(self, total: int, verbose: int, unit: str = "epoch", bar: bool = True):
@@ -128,15 +132,17 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._notices.__exit__()
         if self._bar is not None:
-            if self._bar.say in notice.bars:  # a forked process has forgotten it
+            if self._bar.say in notice.bars:  # not so in a forked process, where the list has been emptied
                 notice.bars.remove(self._bar.say)
             self._bar.close()
 
 
 class NetLines(Progress):
-    """The same for verbose=2 of a population: lines on standard output, one a second and a last one.
+    """Progress of a population with verbose=2: one line a second on standard output, and a last one.
 
-    figures : what a line says besides the number of nets that are done
+    total : number of units of work
+    figures : function that returns the text of a line after the number of finished nets
+    unit : name of one unit of work
     """
 
     def __init__(self, total: int, figures: Callable[[], str], unit: str = "net"):
@@ -162,9 +168,10 @@ class NetLines(Progress):
 
 
 class EpochLines:
-    """The callback of verbose=2: a line on standard output for each epoch, whoever watches or reads it.
+    """Callback of verbose=2: a line on standard output for each epoch, also outside terminals and notebooks.
 
-    Many short epochs are printed together, about ten times a second: a line each would take longer than they do.
+    Lines of many short epochs are printed together, about ten times a second: printing each line by itself would take
+    longer than its epoch.
     """
 
     def __init__(self, n_epochs: int):
@@ -183,7 +190,7 @@ class EpochLines:
         self._ahead, self._before = max(1, min(affordable, 4 * self._ahead)), now
 
     def print_rest(self, history: Any) -> None:
-        """The lines of epochs that have none: at the end of a fit, those after the last call."""
+        """Print the lines of all epochs that are not printed yet, such as those after the last call in a fit."""
         records = {name: values for name, values in history.records().items() if len(values)}
         first, self._n_printed = self._n_printed, history.epochs
         lines = []

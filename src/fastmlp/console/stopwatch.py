@@ -1,4 +1,4 @@
-"""The wall time of a fit, the part of it that was compiling, and how both are said."""
+"""Stopwatch of a fit: wall time, compile time, and a text with both."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 from ..kernels.jit.compile_time import waited
 
-FEWEST, SHARE = 0.01, 0.05  # seconds, and share of the whole, from which compiling is told apart
-COMPILES = 0.2  # seconds that the quickest kernel takes to compile; those that lie on the disk are loaded in less
+FEWEST, SHARE = 0.01, 0.05  # seconds, and fraction of the wall time, from which the compile time is reported
+COMPILES = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
 
 
 class Stopwatch:
-    """`watch.read()`: (seconds since it was made, those of them in which this thread waited for kernels)."""
+    """Clock of one fit. `read()` returns (seconds since the start, seconds that this thread waited for kernels)."""
 
     def __init__(self) -> None:
         self._start, self._waited = time.perf_counter(), waited()
@@ -21,14 +21,20 @@ class Stopwatch:
 
 
 def is_worth_telling(compile_seconds: float, seconds: float) -> bool:
-    """Whether a fit of so many seconds should say how many of them were compiling."""
+    """Return whether the compile time of a fit is long enough to be reported.
+
+    compile_seconds : time spent on compiling and loading kernels
+    seconds : wall time of the fit, with compiling
+    """
     return compile_seconds >= max(FEWEST, SHARE * seconds)
 
 
 def told_time(seconds: float, compile_seconds: float, form: str = ".3g") -> str:
-    """The time of training and, where it is worth telling, that of compiling.
+    """Return the training time and, if it is long enough to be reported, the compile time as text.
 
-    seconds : both together
+    seconds : wall time of the fit, with compiling
+    compile_seconds : time spent on compiling and loading kernels
+    form : format of the numbers
 
     >>> told_time(0.25, 0.0), told_time(13.7, 12.1)
     ('0.25 s', '1.6 s, after 12.1 s of compiling, once for this kind of net')

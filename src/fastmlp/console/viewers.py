@@ -1,4 +1,4 @@
-"""Who sees what a program shows: a person at a terminal, the reader of a notebook, or nobody."""
+"""Detects where a program shows its output: in a terminal, in a notebook, or nowhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TERMINAL, NOTEBOOK, NOBODY = "terminal", "notebook", ""
 
 
 def watcher() -> str:
-    """TERMINAL, NOTEBOOK or NOBODY."""
+    """Return TERMINAL if standard error is a terminal, NOTEBOOK in a Jupyter kernel, else NOBODY."""
     if sys.stderr is not None and sys.stderr.isatty():
         return TERMINAL
     return NOTEBOOK if any(cls.__name__ == "ZMQInteractiveShell" for cls in type(_shell()).__mro__) else NOBODY
@@ -22,7 +22,7 @@ def _shell() -> Any:
 
 
 class NotebookText:
-    """A line of text in the output of a notebook's cell, which can be written anew. Plain text needs no widgets."""
+    """Line of text in the output of a notebook cell, which can be overwritten. It is plain text, without widgets."""
 
     def __init__(self) -> None:
         self.cell = getattr(_shell(), "execution_count", None)

@@ -1,4 +1,4 @@
-"""What classes weigh in training, where part of the samples is held out: validation figures leave class_weight out."""
+"""Class weights of training samples when others are held out: class_weight does not affect validation records."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from .validation import as_weights, split
 
 
 def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Samples:
-    """The samples, the weight of each multiplied by its class's and all brought to mean 1 again; as they are for None.
+    """Return samples whose weights are multiplied by the weight of their class, and scaled to mean 1.
 
-    class_weight : as for MLP.fit; "balanced" counts the classes of these samples
+    data : Samples     samples of a classification task
+    class_weight : as for MLP.fit; "balanced" counts the classes of these samples; None returns them unchanged
 
     Raises
     ------
     ValueError
-        For a class_weight that does not fit the task, or leaves no sample with a weight.
+        If class_weight does not fit the task, or every sample has weight 0.
     """
     if class_weight is None:
         return data
@@ -34,6 +35,11 @@ def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Sam
 def split_and_weighted(
     data: Samples, share: float, seed: int, class_weight: Any, network: Network
 ) -> tuple[Samples, Samples]:
-    """(training, held out) as data.split draws them; class_weight counts in the first part only."""
+    """Return (training, held out) samples; class_weight applies to the training samples only.
+
+    share : float     share of the samples to hold out
+    seed : int     seed of the random split; see split in data/validation.py
+    class_weight : as for weighted_by_class
+    """
     training, held_out = split(data, share, seed)
     return weighted_by_class(training, class_weight, network), held_out

@@ -1,4 +1,4 @@
-"""Whether all parameters of a net are finite, without a warning of NumPy's."""
+"""Check that all parameters of a net are finite, without warnings from NumPy."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-SMALL = 10_000  # parameters of a net whose fit is so short that a context in which NumPy does not warn would count
+SMALL = 10_000  # parameters up to which a fit can be so short that entering np.errstate would take a notable part of it
 
 
 def are_finite(params: Any, to_host: Callable[[Any], np.ndarray]) -> bool:
-    """params : (n,), of NumPy's or on a device. to_host : what makes a NumPy array of them
+    """Return whether all parameters are finite.
 
-    A sum, of the squares where NumPy would warn of a sum that overflows, says yes for nearly all; only if it is not
-    finite is each number looked at.
+    params : (n,)     NumPy or device array
+    to_host : function that returns params as a NumPy array
+
+    A finite sum (of squares for small NumPy arrays, since np.vdot does not warn of an overflow) means that all elements
+    are finite. Only if the sum is not finite are the elements checked one by one.
     """
     if type(params) is np.ndarray and params.size <= SMALL:
         total = np.vdot(params, params)

@@ -1,4 +1,4 @@
-"""Reading .npz files, which hold named arrays."""
+"""Reader of .npz files, NumPy's format for named arrays."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import numpy as np
 
 
 def read_npz(path: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of these names in a file.
+    """Return arrays of an .npz file by name.
+
+    path : path     file to read
+    needed : names of the arrays to return
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is damaged, of another kind, holds objects, or lacks one of the arrays.
+        If the file is damaged, is not an .npz file, contains Python objects, or lacks one of the arrays.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")

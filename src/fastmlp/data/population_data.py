@@ -1,4 +1,4 @@
-"""The border for a population's inputs: what all nets share, and what is each net's own, with a leading n_nets axis."""
+"""Validation of a population's data: arrays for all nets, or arrays with a leading n_nets axis for data per net."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ from .validation import (
     smoothed,
 )
 
-Strides = tuple[int, int, int]  # elements from one net's X, Y and weight to the next one's; 0 where all share them
+Strides = tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for an array of all nets
 
 
 def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[np.ndarray, int]:
-    """(rows of features, elements from one net's to the next one's) for X (n_samples, n_features), or with a leading
-    n_nets axis, whose nets' rows follow each other.
+    """Return (features, stride): checked rows of X, and the number of elements between the rows of successive nets.
+
+    X : (n_samples, n_features) for all nets, stride 0; or (n_nets, n_samples, n_features), which becomes
+        (n_nets * n_samples, n_features)
     """
     array = as_numbers(X, "X", device_of(X))
     if array.ndim != 3:
@@ -46,8 +48,10 @@ def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> t
 def validated_population_samples(
     X: Any, y: Any, network: Network, dtype: np.dtype, n_nets: int, sample_weight: Any = None, class_weight: Any = None
 ) -> tuple[Samples, tuple[int, int, int]]:
-    """Checked samples for a population, and how many elements X, Y and weight go on from net to net, 0 if all share
-    them. A leading n_nets axis makes each of the three each net's own.
+    """Return (samples, strides) of a population, checked; X, y and sample_weight may have a leading n_nets axis.
+
+    n_samples of the result is the number of samples of one net. Arguments and errors are those of as_features,
+    as_targets and as_weights in data/validation.py.
     """
     features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
     n = len(features) // n_nets if x_stride else len(features)
@@ -74,7 +78,7 @@ def validated_population_samples(
 
 
 def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, place):
-    """As as_weights; each net's own have mean 1 each. Returns the weights and the elements from net to net."""
+    """Return (weights, stride), as as_weights does; weights per net have mean 1 for each net."""
     n_axes = sample_weight.ndim if hasattr(sample_weight, "ndim") else np.ndim(sample_weight)  # CuPy may have no ndim()
     own = sample_weight is not None and n_axes == 2
     if not own and (class_weight is None or len(targets) == n):
@@ -100,14 +104,14 @@ def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, 
 
 
 def own_data(data: Samples, strides: Strides, net: int) -> Samples:
-    """The samples of one net, as it would have them alone."""
+    """Return the samples of one net, as views, as that net would have them by itself."""
     part = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
     x, y, weight = strides
     return data._replace(X=part(data.X, x), Y=part(data.Y, y), weight=part(data.weight, weight))
 
 
 def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[Samples, Strides]:
-    """Samples without targets, for predictions."""
+    """Return (samples without targets, strides), for predictions; X as for as_nets_features."""
     features, stride = as_nets_features(X, n_features, dtype, n_nets)
     n = len(features) // n_nets if stride else len(features)
     return inputs_only(features)._replace(n_samples=n), (stride, 0, 0)
@@ -116,11 +120,18 @@ def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[S
 def fit_data(
     X, y, network, dtype, n_nets, sample_weight, class_weight, validation_data, validation_fraction, converged, rng
 ) -> tuple[Samples, Strides, Samples | None]:
-    """(samples, elements from net to net of X, Y and weight, samples held out) of a fit.
+    """Return (samples, strides, held-out samples or None) for a fit of a population.
 
-    rng : called for a generator, whose next number is the split's seed, if validation_fraction asks for one
+    converged : Converged or None     the convergence rule, which must suit the targets
+    rng : function that returns the generator from which the seed of the validation split is drawn; called only for
+        validation_fraction
 
-    Raises ValueError for what does not go together.
+    The other arguments are those of Population.fit.
+
+    Raises
+    ------
+    ValueError
+        If the data do not fit the nets, or arguments cannot be combined.
     """
     share = checked_share(validation_fraction, validation_data)
     class_weight, of_training = (None, class_weight) if share else (class_weight, None)

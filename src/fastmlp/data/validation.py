@@ -1,8 +1,8 @@
-"""The border for inputs: whatever the user has becomes a C-contiguous array of the net's dtype, or a sentence.
+"""Validation of data: inputs, targets and weights become C-contiguous arrays of the net's dtype, or a ValueError.
 
-Accepted: NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and anything
-with the DLPack protocol, such as PyTorch and JAX arrays. Inputs that lie on a GPU stay there, and so do targets and
-weights that lie beside them; what is said of an array here is said of CuPy's too.
+Accepted are NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and all
+arrays with the DLPack protocol, such as those of PyTorch and JAX. Inputs on a GPU stay there, and so do targets and
+weights on the same GPU. In this module, "array" means a NumPy array or, on a GPU, a CuPy array.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or
 
 
 def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
-    """A NumPy array of numbers; CuPy's, of what lies on the device `place`.
+    """Return values as an array of numbers.
+
+    values : array, list, data frame or sparse matrix
+    name : str     name of the argument, for messages
+    place : str or None     device whose arrays stay there and are returned as CuPy arrays; arrays on other devices are
+        copied to the host
 
     Raises
     ------
@@ -59,12 +64,12 @@ def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
 
 
 def on_host(array: Any) -> np.ndarray:
-    """A NumPy array, for one that may lie on a device."""
+    """Return an array as a NumPy array; a CuPy array is copied to the host."""
     return array if isinstance(array, np.ndarray) else array.get()
 
 
 def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
-    """Python objects as float64."""
+    """Return an array of Python objects as float64."""
     if array.ndim == 0:
         raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
     try:
@@ -76,16 +81,20 @@ def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
     raise ValueError(f"{name} must hold numbers, but it holds {cell!r} at {where}. Impute missing values. {ENCODE}")
 
 
-FEW, MANY = 8192, 65_536  # numbers, up to which BLAS is the fastest to tell, and from which a kernel is
+# Elements up to which a dot product of BLAS is the fastest check that all are finite, and from which a kernel is.
+FEW, MANY = 8192, 65_536
 
 
 def checked_finite(array: Any, name: str, given: Any = None) -> Any:
-    """given : what the array was before it got its dtype"""
-    if isfinite(_some_sum(array)):  # one pass, no temporary array; only a failure looks closer
+    """Return the array, or raise ValueError if an element is not finite.
+
+    given : the array before its conversion to the net's dtype, to tell an overflow of the conversion from bad input
+    """
+    if isfinite(_some_sum(array)):  # one pass and no temporary array; elements are checked only if this fails
         return array
     bad = ~np.isfinite(on_host(array))
     if not bad.any():
-        return array  # a sum overflowed, no element is at fault
+        return array  # the sum overflowed, but all elements are finite
     where = tuple(int(k) for k in np.argwhere(bad)[0])
     if given is not None and np.isfinite(was := on_host(given)[where]):
         raise ValueError(
@@ -99,10 +108,10 @@ def checked_finite(array: Any, name: str, given: Any = None) -> Any:
 
 
 def _some_sum(array: Any) -> float:
-    """Of the numbers or of their squares: not finite if one of them is not."""
+    """Return the sum of the elements or of their squares, whichever is faster; not finite if an element is not."""
     if type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned:
         if array.size <= FEW:
-            return float(np.vdot(array, array))  # `dot` would warn of an overflow
+            return float(np.vdot(array, array))  # np.dot would warn of an overflow
         if array.size >= MANY and array.dtype in (np.float32, np.float64):
             from ..kernels.jit.call import call
 
@@ -114,7 +123,7 @@ def _some_sum(array: Any) -> float:
 
 
 def _contiguous(array: Any, dtype: np.dtype) -> Any:
-    """Aligned, writeable, C-contiguous: the one memory layout kernels are compiled for."""
+    """Return an array as aligned, writeable and C-contiguous, the only memory layout that kernels are compiled for."""
     if not isinstance(array, np.ndarray):
         return as_device_array(array, dtype)
     if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
@@ -124,12 +133,14 @@ def _contiguous(array: Any, dtype: np.dtype) -> Any:
 
 
 def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> Any:
-    """X as (n_samples, n_features) of the net's dtype; on the device where it lies.
+    """Return X as (n_samples, n_features) in the net's dtype, on the device that holds it.
+
+    name : str     name of the argument, for messages
 
     Raises
     ------
     ValueError
-        If it is empty, not two-dimensional, of another width, or not finite.
+        If X is empty, not two-dimensional, has another number of features, or is not finite.
     """
     array = as_numbers(X, name, device_of(X))
     if array.ndim == 1 and n_features == 1:
@@ -148,7 +159,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
 
 
 def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
-    """Class numbers as rows that are `high` at the class and `low` elsewhere, in the range the output can reach."""
+    """Return class numbers as rows with `high` at the class and `low` elsewhere, the ends of the output's range."""
     k = network.n_outputs
     least, most = float(y.min()), float(y.max())
     if y.dtype.kind == "f" and (y % 1 != 0).any():
@@ -173,14 +184,16 @@ def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:
 def as_targets(
     y: Any, network: Network, dtype: np.dtype, n_samples: int, name: str = "y", place: str | None = None
 ) -> Any:
-    """y as (n_samples, n_outputs) of the net's dtype. For several outputs, (n_samples,) holds class numbers.
+    """Return y as (n_samples, n_outputs) in the net's dtype.
 
-    place : a device where y stays if it lies there
+    y : (n_samples, n_outputs), or (n_samples,): targets of one output, or class numbers for several outputs
+    name : str     name of the argument, for messages
+    place : str or None     device on which y stays if it is there
 
     Raises
     ------
     ValueError
-        If its shape does not fit, or a value is not one the loss is defined for.
+        If the shape of y does not fit, or the loss is not defined for a value.
     """
     array = as_numbers(y, name, place)
     k = network.n_outputs
@@ -216,8 +229,10 @@ def as_targets(
 
 
 def metric_of(targets: Any, network: Network) -> int:
-    """What "right" means: the largest output for exclusive classes, each output's side for labels, nothing for
-    numbers.
+    """Return which outputs count as correct, as a METRIC_* code.
+
+    METRIC_ARGMAX for exclusive classes: the largest output is that of the class. METRIC_THRESHOLD for labels: each
+    output is on the target's side of the middle of its range. METRIC_NONE for regression.
     """
     if network.loss == SOFTMAX_CROSS_ENTROPY:
         return METRIC_ARGMAX
@@ -229,7 +244,7 @@ def metric_of(targets: Any, network: Network) -> int:
 
 
 def class_numbers(targets: np.ndarray, network: Network, metric: int) -> np.ndarray:
-    """(n_samples,) class numbers of coded targets."""
+    """Return class numbers (n_samples,) of targets (n_samples, n_outputs) of exclusive classes."""
     if metric == METRIC_ARGMAX:
         return targets.argmax(axis=1)
     return (targets[:, 0] == network.output_row.high).astype(np.int64)
@@ -239,15 +254,18 @@ def as_weights(
     sample_weight: Any, class_weight: Any, targets: Any, network: Network, metric: int, dtype: np.dtype,
     place: str | None = None,
 ) -> Any:  # fmt: skip
-    """Weights (n_samples,) of mean 1, or an empty array where all are equal.
+    """Return weights (n_samples,) with mean 1, or an empty array if all are equal.
 
-    place : a device where sample_weight stays if it lies there, and there is no class_weight
+    sample_weight, class_weight : as for MLP.fit
+    targets : (n_samples, n_outputs), from as_targets
+    metric : int     METRIC_* code of the targets
+    place : str or None     device on which sample_weight stays if it is there and class_weight is None
 
     Raises
     ------
     ValueError
-        For a wrong shape, a negative weight, weights that are all zero, a class without a weight or a class_weight
-        for a task that has no classes.
+        If the shape is wrong, a weight is negative, all weights are 0, class_weight names an unknown class, or the task
+        has no exclusive classes.
     """
     if sample_weight is None and class_weight is None:
         return _nothing(dtype)
@@ -271,7 +289,7 @@ def as_weights(
 
 
 def normalized_weights(weights: Any) -> Any:
-    """Weights over their mean, row by row of (n_nets, n)."""
+    """Return weights (n,) or (n_nets, n), scaled to mean 1 in each row."""
     with np.errstate(over="ignore"):
         means = weights.mean(axis=-1, keepdims=True)
         if not np.isfinite(means).all():  # a sum overflowed
@@ -300,7 +318,7 @@ def class_weights(class_weight: Any, targets: Any, network: Network, metric: int
 
 
 def smoothed(targets: Any, network: Network) -> Any:
-    """Targets with label smoothing: (1 - s) y + s / n_outputs (Szegedy et al. 2016)."""
+    """Return targets with label smoothing: (1 - s) y + s / n_outputs (Szegedy et al. 2016)."""
     s = network.label_smoothing
     return targets if s == 0.0 else (targets * (1.0 - s) + s / network.n_outputs).astype(targets.dtype)
 
@@ -313,7 +331,7 @@ def make_samples(features: Any, targets: Any, weights: Any, metric: int) -> Samp
 def validated_samples(
     X: Any, y: Any, network: Network, dtype: np.dtype, sample_weight: Any = None, class_weight: Any = None
 ) -> Samples:
-    """Checked samples, as kernels take them."""
+    """Return checked samples in the form that kernels take; arguments as for MLP.fit."""
     features = as_features(X, network.n_features, dtype)
     place = device_of(features)
     with device_context(features):
@@ -324,7 +342,7 @@ def validated_samples(
 
 
 def inputs_only(features: np.ndarray) -> Samples:
-    """Data without targets, for predictions."""
+    """Return samples without targets, for predictions; features from as_features."""
     nothing = _nothing(features.dtype)
     return Samples(len(features), features.reshape(-1), nothing, False, nothing, False, METRIC_NONE)
 
@@ -335,7 +353,7 @@ def _nothing(dtype: np.dtype) -> np.ndarray:
 
 
 def select_rows(data: Samples, rows: np.ndarray) -> Samples:
-    """The samples with these numbers, copied. Weights are brought back to mean 1."""
+    """Return copies of the samples with the given row numbers, their weights scaled to mean 1 again."""
     n = data.n_samples
     with device_context(data.X):
         X, Y, weight = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows], data.weight
@@ -350,14 +368,17 @@ def select_rows(data: Samples, rows: np.ndarray) -> Samples:
 
 
 def checked_pair(validation_data: Any) -> tuple:
-    """(X, y) or (X, y, sample_weight), as it was given."""
+    """Return validation_data, (X, y) or (X, y, sample_weight), as a tuple after a check of its form."""
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
     return tuple(validation_data)
 
 
 def make_validation(validation_data: Any, network: Network, dtype: np.dtype, metric: int) -> Samples:
-    """Its checked samples; "right" means what it means for the samples to train on, whose metric is given."""
+    """Return the checked samples of validation_data.
+
+    metric : int     METRIC_* code of the training samples, by which the accuracy of held-out samples is computed, too
+    """
     X, y, *weights = checked_pair(validation_data)
     try:
         data = validated_samples(X, y, network, dtype, *weights)
@@ -368,7 +389,10 @@ def make_validation(validation_data: Any, network: Network, dtype: np.dtype, met
 
 
 def split(data: Any, share: float, seed: int):
-    """(training, held out), at random; both get at least one sample."""
+    """Return (training, held out) samples, split at random; each part has at least one sample.
+
+    share : float     share of the samples to hold out
+    """
     n_held_out = min(max(1, round(share * data.n_samples)), data.n_samples - 1)
     if n_held_out < 1:
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
@@ -377,7 +401,11 @@ def split(data: Any, share: float, seed: int):
 
 
 def sample_for_plots(parts: dict[str, Samples | None], most: int = 2000, most_numbers: int = 2**20) -> dict[str, Any]:
-    """{part: (X, Y)}: copies of evenly spaced samples, as many as these limits allow; no part that is None."""
+    """Return {part: (X, Y)}, copies of evenly spaced samples on the host, for plots; a part that is None is skipped.
+
+    most : int     largest number of samples per part
+    most_numbers : int     limit on the number of elements of X per part; at least 100 samples are kept in any case
+    """
     chosen = {}
     for name, data in parts.items():
         if data is not None:

@@ -1,9 +1,11 @@
-"""Why a net is stuck: verdicts with evidence, and what to do.
+"""Diagnosis of nets that do not learn: verdicts with evidence and remedies.
 
-diagnose               the way in; reports: what it returns
-inputs, foreign_nets, subjects     whatever the user has becomes parameters, samples and a forward pass
-measurements, landscape, loss_curves, label_checks     numbers, taken once, in float64
-scores, facts, verdicts            which verdict fits how well, what speaks for it, what to change
-gradient_check         for people who write their own backpropagation
-monitor                the same eye on a fit as it goes; job, story: the command line's
+diagnose, result                                 the public function, and the objects that it returns
+input_checks, adapters, model_under_test         conversion of nets and data of any kind to one float64 form
+measurements, landscape, loss_curves, label_checks, dropout_noise, merged_outputs, training_settings
+                                                 what is measured, once for all verdicts
+verdicts, confidence_rules, evidence, remedies   the table of verdicts, and its columns
+from_history                                     diagnosis without samples
+gradient_check                                   check of a hand-written backward pass
+monitor                                          warnings during a fit
 """

@@ -1,4 +1,4 @@
-"""Nets of other libraries as subjects of a diagnosis, known by their attributes, so that none has to be imported."""
+"""Adapters for nets of other libraries, which are recognised by their attributes, so that no library is imported."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "
 
 
 def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
-    """A subject from anything but fastmlp's own nets.
+    """Return the model under test for a net that is not one of fastmlp.
 
-    scikit-learn's MLPClassifier and MLPRegressor (fitted), PyTorch modules and Keras models whose layers are linear
-    layers and activations, a list of arrays [W, b, W, b, ...], a dictionary or state_dict of such arrays (with
-    `activations`), or a forward function.
+    net : a fitted MLPClassifier or MLPRegressor of scikit-learn; a PyTorch module or Keras model of linear layers and
+        activations; a list of arrays [W, b, W, b, ...], or a dictionary or state_dict of such arrays, with
+        `activations`; or a forward function
+    X : (n_samples, n_features) inputs, for their shape and for probing a function
+    activations : name or function of z for each layer, including the output; None to read them from the net
+    loss : name of the loss, or None for the usual one
 
     Raises
     ------
     ValueError
-        If it is none of these, or cannot be read.
+        If the net is none of these, or cannot be read.
     """
     if isinstance(activations, str) or callable(activations):
-        activations = [activations]  # of the only layer; nets of more refuse one for all
+        activations = [activations]  # valid for a net of one layer; deeper nets need a list
     if hasattr(net, "coefs_") and hasattr(net, "intercepts_"):
         return _from_scikit_learn(net, loss)
     if callable(getattr(net, "named_modules", None)) and callable(getattr(net, "state_dict", None)):
@@ -49,7 +52,7 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
 
 
 def _on_host(array: Any) -> Any:
-    """A tensor that may ask for gradients or live elsewhere, as an array."""
+    """Return a tensor detached from gradients and copied to the host."""
     for step in ("detach", "cpu"):
         array = getattr(array, step, lambda kept=array: kept)()
     return array
@@ -66,7 +69,7 @@ def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:
 def _from_list(
     arrays: Sequence[np.ndarray], X: np.ndarray, activations: Sequence[Any] | None, loss: Any
 ) -> ModelUnderTest:
-    """[W, b, W, b, ...], or only W; each W (fan_in, fan_out), or all of them transposed as PyTorch has them."""
+    """Return the model for [W, b, W, b, ...] or [W, W, ...]: W (fan_in, fan_out), or all transposed as in PyTorch."""
     weights = [array for array in arrays if array.ndim == 2]
     biases = [array for array in arrays if array.ndim == 1]
     if not weights or any(array.ndim not in (1, 2) for array in arrays) or len(biases) not in (0, len(weights)):
@@ -87,7 +90,7 @@ def _from_list(
 
 
 def _activation_name(layer: Any) -> str | None:
-    """An activation layer's name in our table, or None if it is something else."""
+    """Return the name that an activation layer has in the table ACTIVATIONS, or None if it is another layer."""
     words = "".join(c if c.islower() or not k else f"_{c}" for k, c in enumerate(type(layer).__name__)).lower()
     squeezed = words.replace("_", "")
     known = {row.name.replace("_", ""): row.name for row in ACTIVATIONS}
@@ -135,7 +138,13 @@ def _not_dense(kind: str) -> ValueError:
 
 
 def _ended(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool) -> ModelUnderTest:
-    """A net that ends in logits, as PyTorch's often do, whose loss says what belongs on top."""
+    """Return the model for lists of arrays and activation names.
+
+    If the net ends in logits, as PyTorch modules often do, the loss decides the output activation.
+
+    kind : what messages call the net
+    named : whether the user passed the activations; then the output activation is not changed
+    """
     if not weights:
         raise _not_dense("that is not dense")
     names = list(names)

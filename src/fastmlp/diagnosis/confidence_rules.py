@@ -1,8 +1,8 @@
-"""How sure each verdict is: functions from measurements to confidences (n_nets,), 0 where a verdict does not apply.
+"""Confidence rules: one function per verdict, from measurements to confidences (n_nets,), 0 if it does not apply.
 
-A cause that is seen directly (a value that is not finite, labels that never change) is certain. What only tells that a
-net does not learn (the base rate, a plateau) stays below the causes that explain it. A number that could not be
-measured is NaN and counts for nothing.
+A cause that is observed directly (a value that is not finite, constant labels) has a confidence near 1. Symptoms (the
+base rate, a plateau) score below the causes that explain them. A number that could not be measured is NaN and adds
+nothing to a confidence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .measurements import Measurements
 
 
 def ramp(x: Any, low: float, high: float) -> np.ndarray:
-    """0 up to low, 1 from high, straight between (high below low: the other way round); 0 for NaN."""
+    """Return a linear ramp: 0 for x up to low, 1 from high on; falling if high < low; 0 for NaN."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.nan_to_num(np.clip((np.asarray(x, np.float64) - low) / (high - low), 0.0, 1.0), nan=0.0)
 
@@ -30,12 +30,14 @@ def everywhere(m: Measurements, value: float) -> np.ndarray:
     return np.full(m.subject.n_nets, float(value))
 
 
-# ---- what several verdicts ask
+# ---- quantities that several verdicts use
 
 
 def learned(m: Measurements) -> np.ndarray:
-    """How near a net is to what can be learned: to what simple models predict out of sample, or to all of it where the
-    samples are few.
+    """Return how close a net is to what can be learned, from 0 to 1.
+
+    That is the variance that simple models explain out of sample; for few samples, or if simple models explain almost
+    nothing, it is all of the variance.
     """
     if not m.data.attainable > 0.05:
         return ramp(m.explained, 0.5, 0.9)
@@ -48,12 +50,12 @@ def behind(m: Measurements) -> np.ndarray:
 
 
 def remaining(m: Measurements) -> np.ndarray:
-    """The share of the base rate's loss that the curve is still going to lose; NaN without a curve."""
+    """Return the projected further decrease of the loss, as a fraction of the base rate's loss; NaN without a curve."""
     return np.maximum(m.curve.last - m.curve.goal, 0.0) / m.base_excess if m.base_excess > 0 else m.curve.last * np.nan
 
 
 def gain(m: Measurements) -> np.ndarray:
-    """The share of its loss that a net would lose in one step of descent of the best length; NaN for functions."""
+    """Return the fraction of the loss that one descent step of the best length removes; NaN for functions."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return m.landscape.best_gain / m.excess
 
@@ -63,7 +65,7 @@ def has_curve(m: Measurements) -> np.ndarray:
 
 
 def still(m: Measurements) -> np.ndarray:
-    """Whether training has nothing more to gain as it goes on: by the curve, or else by the gradient."""
+    """Return the confidence that training has come to rest, by the loss curve or, without a curve, by the gradient."""
     change = np.abs(m.curve.change)
     near_goal = ramp(remaining(m), 0.06, 0.015) * ramp(
         change, 0.25, 0.08
@@ -81,12 +83,12 @@ def finite(m: Measurements) -> np.ndarray:
 
 
 def structure(m: Measurements) -> float:
-    """Whether there is something to learn: 0 where labels are noise or never change."""
+    """Return the confidence that there is something to learn: 0 if labels are noise or constant."""
     return float(ramp(m.data.attainable, 0.02, 0.1)) if m.target_high > m.target_low else 0.0
 
 
 def noise(m: Measurements) -> np.ndarray:
-    """How much labels look as if they had lost their rows."""
+    """Return the confidence that labels are unrelated to the inputs, as after shuffling."""
     if not np.isfinite(m.data.signal) or m.data.n_samples < ENOUGH:
         return everywhere(m, 0.0)
     no_signal = float(ramp(m.data.signal, 3.8, 2.9))
@@ -96,13 +98,15 @@ def noise(m: Measurements) -> np.ndarray:
 
 
 def validation_loss(m: Measurements) -> np.ndarray:
-    """On samples that training has not seen: measured where they were given, else the record of the kept epoch."""
+    """Return the validation loss: measured if validation data were given, otherwise the record of the kept epoch."""
     return np.where(np.isfinite(m.validation_loss), m.validation_loss, m.curve.validation + m.floor)
 
 
 def generalisation_gap(m: Measurements) -> np.ndarray:
-    """How much more a net has learned of its training samples than of others, in shares of the targets' variance or of
-    the base rate's loss; NaN where nothing is known of others.
+    """Return the generalisation gap: how much better a net is on training samples than on held-out samples.
+
+    It is a fraction of the targets' variance, or of the base rate's loss if it comes from records. NaN if nothing is
+    known about held-out samples.
     """
     seen = m.explained - m.validation_explained
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -111,18 +115,19 @@ def generalisation_gap(m: Measurements) -> np.ndarray:
 
 
 def memorised(m: Measurements) -> np.ndarray:
-    """How much worse a net is on samples that it has not seen; 0 where nothing is known of such."""
+    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others."""
     return ramp(generalisation_gap(m), 0.1, 0.22)
 
 
 def improving(m: Measurements) -> np.ndarray:
-    """Whether validation loss still falls, up to the last epoch."""
+    """Return the confidence that the validation loss still falls at the last epoch."""
     return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - past_best(m))
 
 
 def past_best(m: Measurements) -> np.ndarray:
-    """Whether validation was best long before the last epoch: then more epochs do not help, however the training loss
-    still falls.
+    """Return the confidence that the validation loss was best long before the last epoch.
+
+    More epochs do not help then, even if the training loss still falls.
     """
     end = np.maximum(m.curve.epochs, 1.0)
     behind_best = np.where(m.curve.kept < m.curve.epochs, m.curve.kept, m.curve.best)
@@ -130,7 +135,7 @@ def past_best(m: Measurements) -> np.ndarray:
     return np.maximum(long_ago, m.curve.stopped_early)
 
 
-# ---- how it ought to be
+# ---- healthy states
 
 
 def converged(m: Measurements) -> np.ndarray:
@@ -140,15 +145,19 @@ def converged(m: Measurements) -> np.ndarray:
 
 
 def unknown_elsewhere(m: Measurements) -> np.ndarray:
-    """Whether a net says more of its samples than simple models can of others, and nothing tells if it has learned this
-    or memorised it.
+    """Return how far a net beats simple models on its training samples, if no validation data confirm that it learned.
+
+    Without them it may as well have memorised the samples. 0 if the generalisation gap is known.
     """
     beyond = ramp(m.explained - m.data.attainable, 0.15, 0.4) * (m.data.n_samples >= 2 * ENOUGH)
     return beyond * np.isnan(generalisation_gap(m))
 
 
 def merged_at_rest(m: Measurements) -> np.ndarray:
-    """Whether samples with other targets share an output and no step gains, whatever the curve did shortly before."""
+    """Return the confidence that samples with different targets share an output and that no step lowers the loss.
+
+    The recent course of the loss curve does not matter.
+    """
     return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * behind(m)
 
 
@@ -157,11 +166,11 @@ def still_learning(m: Measurements) -> np.ndarray:
     falls = ramp(m.curve.change, 0.002, 0.02) * far * ramp(m.curve.back_and_forth, 12.0, 4.0)
     could = ramp(gain(m), 0.004, 0.04)
     fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
-    alone = could * (1.0 - 0.3 * learned(m))  # any net that is right goes on gaining a little
-    begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short to have a shape
+    alone = could * (1.0 - 0.3 * learned(m))  # a converged net still gains a little with every step
+    begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short for `falls`
     moving = np.where(has_curve(m), falls, np.where(np.isnan(m.curve.epochs), alone, begun))
     held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
-    if m.updates.schedule:  # which makes any curve flat at its end: what could be gained is seen in the gradient
+    if m.updates.schedule:  # a schedule flattens the end of any curve: use the gradient instead
         moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(behind(m), 0.0, 0.4))
         held_out = np.maximum(held_out, 0.75)
     held_out = held_out * (1.0 - 0.95 * past_best(m)) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
@@ -194,7 +203,7 @@ def unreachable_targets(m: Measurements) -> np.ndarray:
 
 
 def independent_outputs(m: Measurements) -> np.ndarray:
-    """One-hot targets, each learned by an output of its own as if several could be right at once."""
+    """Return the confidence that exclusive classes are learned by independent outputs instead of softmax."""
     row = m.subject.activations[-1]
     separate = m.data.one_hot and np.isfinite(row.low) and row.name != "softmax" and m.subject.has_weights
     return 0.84 * separate * behind(m) * ramp(m.skill, 0.35, 0.1) * ramp(m.skill, -0.5, -0.2) * structure(m)
@@ -216,7 +225,7 @@ def unscaled_inputs(m: Measurements) -> np.ndarray:
 
 
 def unscaled_targets(m: Measurements) -> np.ndarray:
-    """Quantities far from the size of a net's first outputs, which it has to climb to step by step."""
+    """Return the confidence that the scale of the targets is far from that of a new net's outputs."""
     row = m.subject.activations[-1]
     free = (
         m.subject.has_weights and not np.isfinite([row.low, row.high]).any() and not m.subject.loss.delta_is_wrt_logit
@@ -234,7 +243,7 @@ def symmetric_units(m: Measurements) -> np.ndarray:
 
 
 def positive_weights(m: Measurements) -> np.ndarray:
-    surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # standard deviations from weights of either sign
+    surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # in standard deviations of random signs
     sure = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
     drifted = unscaled_targets(m)  # weights that follow large targets become positive by themselves
     return 0.93 * sure * (1.0 - drifted) * behind(m) * finite(m)
@@ -245,7 +254,7 @@ def dead_units(m: Measurements) -> np.ndarray:
 
 
 def saturated_units(m: Measurements) -> np.ndarray:
-    # The weights of a narrow net in a local minimum grow without end: there saturation is the effect.
+    # The weights of a narrow net in a local minimum grow without end: saturation is then the effect, not the cause.
     effect = ramp(m.narrowest, 6, 4) * ramp(m.skill, 0.2, 0.3)
     return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - 0.5 * effect) * behind(m) * finite(m)
 
@@ -303,21 +312,22 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
 
 
 def worth(m: Measurements) -> np.ndarray:
-    """How many of the recent epochs gain what one step that suits the curvature would."""
+    """Return the gain of one step with learning rate 1 / largest curvature, in units of the recent gain per epoch."""
     per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)
 
 
 def short_of_safe(m: Measurements) -> np.ndarray:
-    """The learning rate that suits the curvature over the one that was used."""
+    """Return the learning rate that suits the curvature, divided by the one that was used."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return m.landscape.safe_step / m.updates.learning_rate
 
 
 def clipped(m: Measurements) -> np.ndarray:
-    """Whether clip_norm makes the steps of descent short, and the learning rate not far more so. Rules that divide by
-    the gradient's size, as Adam does, are indifferent to it.
+    """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
+
+    0 for update rules that divide by the size of the gradient, such as Adam: clipping does not change their steps.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         shortened = np.where(m.updates.clip_norm > 0, m.landscape.gradient / m.updates.clip_norm, 0.0)
@@ -326,14 +336,16 @@ def clipped(m: Measurements) -> np.ndarray:
 
 
 def clip_norm_too_low(m: Measurements) -> np.ndarray:
-    """Clipped steps that gain in many epochs what one whole step would."""
+    """Return the confidence that clipped steps need many epochs for the gain of one unclipped step."""
     creeps = log_ramp(worth(m), 15.0, 60.0) * ramp(m.curve.swing, 0.05, 0.01)
     return 0.88 * clipped(m) * creeps * ramp(gain(m), 0.001, 0.005) * behind(m) * finite(m) * structure(m)
 
 
 def weight_decay_too_high(m: Measurements) -> np.ndarray:
-    """Weights that have come to rest below the size of a usual start, at a decay that has had the time to bring them
-    there: a net that learns has larger ones.
+    """Return the confidence that weight decay keeps the weights too small.
+
+    The weights have come to rest below the usual initial size, and decay has had the time to bring them there. A net
+    that learns has larger weights.
     """
     decayed = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
     small = log_ramp(m.weight_size, 1.2, 0.45)
@@ -341,15 +353,18 @@ def weight_decay_too_high(m: Measurements) -> np.ndarray:
 
 
 def untrained(m: Measurements) -> np.ndarray:
-    """Whether the loss under dropout is as far above the base rate's as it was at first: any training lowers that."""
+    """Return the confidence that training has had no effect yet, for a net with dropout.
+
+    The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
+    """
     above = ramp((m.masks.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4)
     return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)
 
 
 def dropout_too_high(m: Measurements) -> np.ndarray:
-    """The units that are left out decide the outputs, and the inputs hardly do."""
-    # Masks multiply the variance of random sums by 1 / (1 - dropout), a layer after the other. At rates that add little
-    # by this, masks decide only where the outputs hardly vary at all, which has another cause.
+    """Return the confidence that the outputs depend on the dropout masks more than on the inputs."""
+    # In each layer masks multiply the variance of random sums by 1 / (1 - dropout). At rates for which this factor is
+    # close to 1, masks dominate only if the outputs hardly vary at all, which has another cause.
     added = 1.0 / (1.0 - m.subject.dropped).prod(axis=1) - 1.0
     decided = log_ramp(added, 0.6, 2.5) * ramp(m.masks.mask_share, 0.65, 0.95)
     decided = decided * ramp(m.curve.epochs, 20, 60) * (1.0 - untrained(m))
@@ -357,8 +372,10 @@ def dropout_too_high(m: Measurements) -> np.ndarray:
 
 
 def learning_rate_too_low(m: Measurements) -> np.ndarray:
-    """The curve goes down, straight and slowly, while one step that suits the curvature gains what many epochs do; with
-    dropout, whose noise hides such a line, it stays where it was at first.
+    """Return the confidence that the learning rate is too low.
+
+    The loss falls slowly along a straight line, while one step with learning rate 1 / largest curvature would gain as
+    much as many epochs. With dropout, whose noise hides such a line, the loss has not moved from where it began.
     """
     is_plain = m.updates.is_plain_descent
     shorter = short_of_safe(m)
@@ -372,7 +389,10 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
 
 
 def wrong_sign(m: Measurements) -> np.ndarray:
-    """A loss that was climbed on purpose: outputs against their targets, or at the far end of their range."""
+    """Return the confidence that the update has the wrong sign, so that training raises the loss.
+
+    Outputs are anticorrelated with their targets, or the loss of a bounded output rose steadily.
+    """
     against = ramp(m.agreement, -0.1, -0.4)
     row = m.subject.activations[-1]
     climbed = ramp(m.curve.trend, 0.6, 0.9) * bool(np.isfinite([row.low, row.high]).all())
@@ -382,28 +402,34 @@ def wrong_sign(m: Measurements) -> np.ndarray:
 
 
 def broken_updates(m: Measurements) -> np.ndarray:
-    """A loss that stays where it is although the true gradient leads down, or that is not the loss of these weights."""
+    """Return the confidence that the updates do not follow the gradient.
+
+    Either the loss stands still although the true gradient would lower it, or the recorded loss is not the loss of the
+    current weights.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         elsewhere = np.abs(np.log(m.curve.last / m.excess))
     standing = ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25) * ramp(m.curve.swing, 0.05, 0.01)
-    standing = standing * (m.masks.mask_noise == 0)  # with dropout training follows another gradient
+    standing = standing * (m.masks.mask_noise == 0)  # with dropout, training follows the gradient under masks
     known = np.max([learning_rate_too_low(m), clip_norm_too_low(m), weight_decay_too_high(m)], axis=0)
     other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
     other_loss = other_loss * (m.curve.last < m.excess)
     return 0.91 * np.maximum(standing * (1.0 - known), other_loss) * (m.curve.epochs >= 20) * behind(m) * finite(m)
 
 
-# ---- what is seen where no cause is
+# ---- symptoms without a known cause
 
 
 def bends_down(m: Measurements) -> np.ndarray:
-    """Whether the loss curves down in some direction, as at a saddle: there is a way out."""
+    """Return whether the loss has negative curvature in some direction, as at a saddle, which can be left."""
     return -m.landscape.smallest > 1e-3 * np.abs(m.landscape.largest)
 
 
 def in_local_minimum(m: Measurements) -> np.ndarray:
-    """Whether the evidence speaks for a local minimum: no step gains, the loss bends down nowhere, or samples with
-    other targets share an output, which is their mean.
+    """Return whether the evidence suggests a local minimum.
+
+    No step lowers the loss and either no direction has negative curvature, or samples with different targets share an
+    output that is the mean of their targets.
     """
     return (gain(m) < 0.02) & (~bends_down(m) | (m.merged > 0))
 

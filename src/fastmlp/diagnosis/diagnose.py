@@ -1,4 +1,4 @@
-"""diagnose: why is my net stuck? A verdict, its evidence, what to change, and the experiment that would confirm it."""
+"""diagnose: a verdict on why a net does not learn, with its evidence, a remedy, and an experiment to confirm it."""
 
 from __future__ import annotations
 
@@ -32,30 +32,32 @@ def diagnose(
     loss: str | None = None,
     learning_rate: Any = None,
 ) -> Any:
-    """Say what keeps a net from learning, or that nothing does.
+    """Diagnose why a net does not learn, or confirm that it does.
 
     net : an MLP or a Population; a fitted scikit-learn MLP; a PyTorch or Keras model of dense layers; a list of arrays
         [W, b, W, b, ...] (W of shape (fan_in, fan_out)) or a state_dict, with `activations`; or a forward function of X
-        (n_samples, n_features), of which only the outputs can be judged
-    X, y : what it was trained on, as fit takes them; they may hold NaN, which is found. Without them an MLP is judged
-        on the samples that its history holds after a fit in this process or, of a net from a file, by the history's
-        records alone, which tell less
-    history : what fit returned, or a sequence with a loss per epoch; a population's last result is taken by itself
-    validation_data : (X, y) that training has not seen, which tells over-fitting from learning
-    activations : a name or a function of z per layer, the output's last, for weights given as arrays; for PyTorch and
-        Keras models only to correct what is read from them
-    loss : of a foreign net, by fastmlp's name; the usual one for the output activation unless given. A model that ends
-        in logits needs it: loss="binary_cross_entropy" or "softmax_cross_entropy"
-    learning_rate : of the training; taken from the history where fit returned it. For a population also (n_nets,)
+        (n_samples, n_features), of which only the outputs can be diagnosed
+    X, y : the training data in the form that fit takes. NaN and infinity are allowed and reported. Without X and y, an
+        MLP is diagnosed on the samples that its history keeps after a fit in this process. For a net loaded from a file
+        only the records of the history are left, which tell less.
+    history : the History or PopulationResult that fit returned, or a sequence with one loss per epoch. The last result
+        of a Population is used by default.
+    validation_data : (X, y) not used in training; they distinguish over-fitting from learning
+    activations : name or function of z for each layer, including the output, if weights are given as arrays. For
+        PyTorch and Keras models, needed only to correct the activations that are read from the model.
+    loss : fastmlp's name of the loss, for nets of other libraries; by default the usual loss for the output activation.
+        Required for a model that ends in logits: "binary_cross_entropy" or "softmax_cross_entropy".
+    learning_rate : learning rate of the training; a number, or (n_nets,) for a population. Not needed if the history is
+        one that fit returned.
 
     Returns
     -------
-    Diagnosis, or PopulationDiagnosis with a verdict per net for a Population
+    Diagnosis, or for a Population a PopulationDiagnosis with one verdict per net
 
     Raises
     ------
     ValueError
-        If the net cannot be read, the data do not fit it, or there is nothing to judge by.
+        If the net cannot be read, the data do not match it, or there are neither samples nor records.
 
     Examples
     --------
@@ -95,9 +97,11 @@ def diagnose(
 def measured_on(
     n_samples: int, n_validation: int | None, updates: Updates, curve: Curve | None, own: bool = False
 ) -> str:
-    """The samples and records behind a verdict, in words; empty where it is just the samples of the training.
+    """Return a description of the samples and records behind a verdict; empty for exactly the training samples.
 
-    own : whether the samples are those that the history has kept
+    n_samples : number of samples that were given
+    n_validation : number of validation samples, or None
+    own : whether the samples are the ones that the history has kept
     """
     given, trained = f"{n_samples:,} samples", f"{updates.n_samples:,}"
     are_others = bool(updates.n_samples) and updates.n_samples != n_samples
@@ -113,7 +117,7 @@ def measured_on(
 
 
 def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis:
-    """Of an MLP without samples: on those that its history holds, else by the records."""
+    """Diagnose an MLP without samples: on the samples that its history keeps, otherwise by its records alone."""
     history = getattr(net, "history", None) if history is None else history
     if not is_mlp(net) or not isinstance(history, History):
         raise ValueError("Give samples X and y: only an MLP with the history of a fit can be judged without.")
@@ -124,13 +128,13 @@ def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: A
 
 
 def measure(subject: ModelUnderTest, *arguments: Any, **settings: Any) -> Measurements:
-    """measurements.measure, gently to whatever else runs."""
+    """Return measurements.measure(...), with one BLAS thread for small nets."""
     with calm_blas(subject):
         return measured_by(subject, *arguments, **settings)
 
 
 def _as_model(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[ModelUnderTest, Any]:
-    """(subject, the labels of its classes or None)"""
+    """Return (model under test, its class labels or None)."""
     if is_mlp(net):
         network = net.network
         return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None]), None
@@ -157,7 +161,7 @@ def _diagnose_population(
             )
         )  # fmt: skip
     parts = []
-    for k, (own_X, own_y) in enumerate(own):  # data of their own: each net is measured on its own samples
+    for k, (own_X, own_y) in enumerate(own):  # nets with different data: measure each net on its own samples
         one = slice(k, k + 1)
         features, bad_X = border.as_inputs(own_X)
         samples = border.as_samples(features, bad_X, own_y, subject, None)

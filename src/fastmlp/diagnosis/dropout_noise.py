@@ -1,4 +1,4 @@
-"""What dropout does to a net as it stands: how much its masks move the loss and the outputs, by drawing some."""
+"""Noise that dropout adds to the loss and the outputs of a net, estimated from random masks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ import numpy as np
 
 from .model_under_test import ModelUnderTest
 
-DRAWS = 32  # masks that are drawn; the noise is known to about an eighth of its size
+DRAWS = 32  # number of masks; the standard deviation is then known to about an eighth
 
 
 class Masks(NamedTuple):
-    """Arrays (n_nets,); 0 without dropout."""
+    """Effect of dropout masks on each net: arrays (n_nets,), 0 without dropout."""
 
-    mask_noise: np.ndarray  # standard deviation of the loss of all samples from one draw to the next
-    mask_share: np.ndarray  # share of the outputs' variance that the masks make; the inputs make the rest
-    mask_loss: np.ndarray  # mean loss under masks, which is what training lowers and records
+    mask_noise: np.ndarray  # standard deviation over masks of the loss of all samples
+    mask_share: np.ndarray  # fraction of the outputs' variance that is due to masks; the rest is due to the inputs
+    mask_loss: np.ndarray  # mean loss under masks, which training lowers and records
 
 
-@np.errstate(all="ignore")  # nets that have exploded are drawn too
+@np.errstate(all="ignore")  # exploded nets are measured too
 def draw_masks(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Masks:
-    """X (n_samples, n_features), Y (n_samples, n_outputs)."""
+    """Estimate the effect of dropout from DRAWS random masks.
+
+    X : (n_samples, n_features)
+    Y : (n_samples, n_outputs)
+    """
     if not np.any(subject.dropout):
         return Masks(*np.zeros((3, subject.n_nets)))
     rng = np.random.default_rng(7)
@@ -36,7 +40,7 @@ def draw_masks(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Masks:
     by_masks = (squares / DRAWS - mean**2).mean(axis=(1, 2)) * DRAWS / (DRAWS - 1)
     by_inputs = np.maximum(
         mean.var(axis=1).mean(axis=1) - by_masks / DRAWS, 0.0
-    )  # less what the mean has of the masks'
+    )  # less the masks' contribution to the variance of the mean
     share = by_masks / np.maximum(by_masks + by_inputs, 1e-300)
     found = np.stack([np.std(losses, axis=0), share, np.mean(losses, axis=0)])
     return Masks(*np.where(subject.dropped.any(axis=1), found, 0.0))

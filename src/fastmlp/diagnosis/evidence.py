@@ -1,4 +1,4 @@
-"""Evidence by name: each fact is a number or a text about one net, read from the measurements."""
+"""Table of evidence: each entry is a named number or text about one net, read from the measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .measurements import Measurements
 
 
 def number(value: float) -> str:
-    """A number for a sentence: three digits, no exponent where it is of ordinary size."""
+    """Return a number formatted for a sentence: three significant digits, an exponent only for extreme sizes."""
     if not np.isfinite(value):
         return str(value)
     if abs(value) < 1e-12:
@@ -24,7 +24,7 @@ def number(value: float) -> str:
 
 
 def one(values: Any, k: int) -> float:
-    """Net k's number, from an array (n_nets,) or a number that all share."""
+    """Return the value of net k, from an array (n_nets,) or a number common to all nets."""
     array = np.asarray(values, np.float64)
     return float(array[k] if array.ndim else array)
 
@@ -34,7 +34,7 @@ def rate(m: Measurements, k: int) -> float:
 
 
 def dropout(m: Measurements, k: int) -> float:
-    """The largest of net k's hidden layers."""
+    """Return the largest dropout rate among the hidden layers of net k."""
     return float(m.subject.dropped[k].max(initial=0.0))
 
 
@@ -49,8 +49,10 @@ def _output_range(m: Measurements, k: int) -> str:
 
 
 def _left(m: Measurements) -> np.ndarray:
-    """Epochs until the loss is where it is going: validation loss where there is one. NaN where a schedule has taken
-    the learning rate down, which makes any curve flat.
+    """Return the projected number of epochs until the loss has converged, (n_nets,).
+
+    Based on the validation loss if there is one. NaN with a schedule that lowered the learning rate, which flattens any
+    curve.
     """
     if m.updates.schedule:
         return np.full(m.subject.n_nets, np.nan)
@@ -136,6 +138,6 @@ FACTS: dict[str, Callable[[Measurements, int], float | str]] = {
 
 
 def evidence(m: Measurements, k: int, names: tuple[str, ...]) -> dict[str, float | str]:
-    """The facts of net k with these names, without those that could not be measured."""
+    """Return the evidence on net k with the given names, without entries that could not be measured."""
     found = {name: FACTS[name](m, k) for name in names}
     return {name: value for name, value in found.items() if value != "" and value == value}

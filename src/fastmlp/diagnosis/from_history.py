@@ -1,7 +1,7 @@
-"""A verdict from the records of a fit alone, where no samples are at hand: of a net that comes from a file.
+"""Diagnosis from the records of a fit alone, for a net loaded from a file without samples.
 
-Records tell divergence, over-fitting and a loss that still falls. Whether a loss that stands still is that of a net
-which has learned or of one that is stuck, only samples tell.
+Records show divergence, over-fitting and a loss that still falls. They do not show whether a net with a constant loss
+has learned or is stuck; that needs samples.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .result import Diagnosis
 from .training_settings import updates_of
 from .verdicts import VERDICTS
 
-TOLD = ("learning_rate_too_high", "over_fitting", "still_learning")  # verdicts that records alone can bear out
-SURE = 0.9  # factor on their confidence: nothing else could be looked at
-FLAT = 0.3  # confidence that nothing is known to be wrong
+TOLD = ("learning_rate_too_high", "over_fitting", "still_learning")  # verdicts that records alone can support
+SURE = 0.9  # factor on their confidence, because other causes could not be checked
+FLAT = 0.3  # confidence of "unclear"
 
 
 def verdict_of_records(subject: ModelUnderTest, history: Any) -> Diagnosis:
-    """The verdict on one net from the history of its fit.
+    """Return the diagnosis of one net from the History of its fit.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def verdict_of_records(subject: ModelUnderTest, history: Any) -> Diagnosis:
     rows = {row.name: row for row in VERDICTS}
     sure = {name: SURE * float(np.nan_to_num(rows[name].score(m))[0]) for name in TOLD}
     if not m.curve.diverged[0]:
-        sure["learning_rate_too_high"] = 0.0  # swings are no harm to a net that has learned, which is not known here
+        sure["learning_rate_too_high"] = 0.0  # swings do no harm to a net that has learned, which is unknown here
     sure["unclear"] = FLAT
     best = max(sure, key=lambda name: sure[name])
     row = rows[best]
@@ -61,8 +61,12 @@ def verdict_of_records(subject: ModelUnderTest, history: Any) -> Diagnosis:
 
 
 def base_loss(subject: ModelUnderTest, curve: Curve, scaled: bool) -> float:
-    """About the loss of the best constant output, without the targets: that of equally likely classes or of targets
-    with a variance of 1 (scaled), else what the first epoch left, since a new net knows little more.
+    """Return an estimate of the loss of the best constant output, without the targets.
+
+    For classes it assumes equal frequencies, for scaled targets a variance of 1. Otherwise it is the loss of the first
+    epoch, since a new net is little better than a constant.
+
+    scaled : whether the targets were standardised for training
     """
     if subject.is_softmax:
         return float(np.log(subject.n_outputs))
@@ -76,7 +80,10 @@ def base_loss(subject: ModelUnderTest, curve: Curve, scaled: bool) -> float:
 
 
 def measured_by_records(subject: ModelUnderTest, curve: Curve, updates: Any, base: float) -> Measurements:
-    """Measurements of one net in which all that samples would tell is NaN."""
+    """Return Measurements of one net in which all values that need samples are NaN.
+
+    base : the base rate's loss
+    """
     nan = np.full(1, np.nan)
     data = DataChecks(
         n_samples=updates.n_samples, n_features=subject.layout.layer_sizes[0], largest_spread=1.0, typical_spread=1.0,

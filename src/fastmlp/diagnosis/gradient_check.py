@@ -1,4 +1,4 @@
-"""check_gradients: is my backward pass right? Central differences, and what is wrong with which array, in words."""
+"""check_gradients: comparison of a hand-written backward pass with central differences, with findings in words."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from ..errors import checked_count, checked_number
 from ..network.parameter_layout import Layout
 from .evidence import number
 
-STEP = 6e-6  # the cube root of float64's precision: it balances rounding and truncation
+STEP = 6e-6  # cube root of the float64 precision: balances rounding and truncation errors
 FACTORS = {
     2.0: "twice", 0.5: "half", -1.0: "minus", -2.0: "minus twice", -0.5: "minus half", 4.0: "four times",
     0.25: "a quarter of",
 }  # fmt: skip
-NEAR = 0.02  # relative deviation from a round factor that is still taken for it
-MISSING = 1e-9  # an array whose largest gradient is below this share of the true one is missing
+NEAR = 0.02  # relative deviation up to which a factor counts as a round one
+MISSING = 1e-9  # an array whose largest gradient is below this fraction of the true one counts as missing
 
 
 class Finding(NamedTuple):
-    """What is wrong with one array."""
+    """Error in the gradient of one array."""
 
     name: str
     kind: str  # "missing", "factor", "transposed", "wrong" or "not finite"
     text: str
-    factor: float  # least-squares factor of the given gradient on the true one; NaN where there is none
-    error: float  # the largest deviation, in shares of the array's largest true value
+    factor: float  # least-squares factor between the given and the true gradient; NaN if it does not apply
+    error: float  # largest deviation, relative to the largest true value of the array
 
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """What check_gradients found.
+    """Result of check_gradients.
 
-    ok : whether every entry that was looked at is right;  `bool(check)` is the same
-    findings : one Finding per wrong array
-    max_error : the largest deviation, in shares of the largest true value of its array
-    worst : (name, index, given, true) of the worst entries, the worst first
-    n_checked, n_entries : how many entries were compared, and how many there are
+    ok : whether all compared entries are right; bool(check) returns it too
+    findings : one Finding for each wrong array
+    max_error : largest deviation, relative to the largest true value of its array
+    worst : (name, index, given value, true value) of the worst entries, the worst first
+    n_checked, n_entries : number of entries that were compared, and number of all entries
     """
 
     ok: bool
@@ -71,13 +71,14 @@ def check_gradients(
     tolerance: float = 1e-4,
     max_entries: int = 100,
 ) -> GradientCheck:
-    """Compare a gradient with central differences, and name what is wrong.
+    """Compare a gradient with central differences, and describe the errors.
 
-    loss_and_gradient : function of params that returns (loss, gradient), the gradient in the form of params
-    params : a list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array; float64 copies are passed on
-    layer_sizes : where params is one flat vector in fastmlp's order, the sizes that name its parts
-    tolerance : deviation that is let pass, in shares of the largest true value of the array
-    max_entries : entries of each array that are looked at, drawn at random where it has more
+    loss_and_gradient : function of params that returns (loss, gradient), with the gradient in the same form as params
+    params : a list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array; loss_and_gradient gets copies of
+        them in float64
+    layer_sizes : layer sizes that divide a flat vector of params, in the order of MLP.params, into named arrays
+    tolerance : largest accepted deviation, relative to the largest true value of the array
+    max_entries : largest number of entries to compare in each array; in larger arrays they are drawn at random
 
     Returns
     -------
@@ -86,7 +87,7 @@ def check_gradients(
     Raises
     ------
     ValueError
-        If the gradient has not the form of params, or the loss is not a finite number.
+        If the gradient does not have the form of params, or if the loss is not a finite number.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def check_gradients(
 
 
 def _central(value: Callable, arrays: list[np.ndarray], k: int, i: int) -> float:
-    """d loss / d (entry i of array k)"""
+    """Return the central difference of the loss with respect to entry i of array k."""
     flat, kept = arrays[k].reshape(-1), arrays[k].reshape(-1)[i]
     h = STEP * max(1.0, abs(kept))
     flat[i] = kept + h
@@ -166,7 +167,7 @@ def _central(value: Callable, arrays: list[np.ndarray], k: int, i: int) -> float
 
 
 def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
-    """(names, float64 arrays, function from arrays back to the form of params)"""
+    """Return (names, float64 arrays, function from a list of arrays back to the form of params)."""
     copy = lambda array: np.array(array, np.float64, order="C")
     if isinstance(params, Mapping):
         keys = list(params)
@@ -196,7 +197,7 @@ def _pieces(layout: Layout, flat: np.ndarray) -> list[np.ndarray]:
 
 
 def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
-    """ "dW of layer 1", "bias gradient of layer 1", ... in the order of the arrays."""
+    """Return the names of gradient arrays, in order: "dW of layer 1", "bias gradient of layer 1", ..."""
     names, n_weights, n_biases = [], 0, 0
     for array in arrays:
         is_row = array.ndim == 2 and 1 in array.shape and n_weights > n_biases  # a bias as (1, fan_out) or (fan_out, 1)
@@ -212,7 +213,7 @@ def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
 
 
 def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[np.ndarray], layer_sizes: Any):
-    """The gradient's arrays in the order of params; a ValueError where their form differs."""
+    """Return the arrays of the gradient in the order of params. Raises ValueError if their form differs."""
     if isinstance(params, Mapping):
         if not isinstance(gradient, Mapping) or set(gradient) != set(params):
             raise ValueError(f"The gradient must be a dictionary with the keys of params, {list(params)}.")
@@ -267,7 +268,7 @@ def _finding(
 
 
 def _times(factor: float) -> str:
-    """ "twice the true value", with what such a factor usually comes from."""
+    """Return a factor in words, such as "twice the true value", with the usual cause of such a factor."""
     for round_factor, word in FACTORS.items():
         if abs(factor / round_factor - 1.0) < NEAR:
             return f"{word} the true value"

@@ -1,4 +1,4 @@
-"""The border of a diagnosis. Unlike that of fit it lets broken data pass, and remembers what is wrong with them."""
+"""Input validation of a diagnosis. Unlike in fit, broken data are accepted, and their defects are reported."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from .loss_curves import Curve
 from .measurements import rows_of
 from .model_under_test import ModelUnderTest
 
-MOST_ROWS = 4000  # samples that a diagnosis works on, drawn at random where there are more
-FEW = 20  # whole numbers with so few distinct values are taken for labels
-MODELS = ("PyTorch module", "Keras model")  # own_name of those whose loss is not theirs
+MOST_ROWS = 4000  # largest number of samples in a diagnosis; they are drawn at random from more
+FEW = 20  # whole numbers with at most so many distinct values count as labels
+MODELS = ("PyTorch module", "Keras model")  # own_name of models that do not know their loss
 
 
 class CheckedSamples(NamedTuple):
-    """Finite float64 rows, MOST_ROWS of them at most, and what was wrong with the others or with the coding of y."""
+    """Samples that are ready to be measured.
+
+    X, Y : at most MOST_ROWS rows of inputs and targets, finite, float64
+    label_problem : what is wrong with the coding of y, or ""
+    bad_data : the first value of X or y that is not finite, in words, or ""
+    """
 
     X: np.ndarray
     Y: np.ndarray
@@ -30,7 +35,7 @@ class CheckedSamples(NamedTuple):
 
 
 def as_inputs(X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """X as numbers (n_samples, n_features), and which of its rows are not finite."""
+    """Return (X as numbers (n_samples, n_features), bool mask of the rows that are not finite)."""
     array = as_numbers(X, "X")
     if array.ndim == 1:
         array = array[:, None]
@@ -51,12 +56,17 @@ def _first_bad(name: str, array: np.ndarray) -> str:
 
 
 def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: ModelUnderTest, classes: Any) -> CheckedSamples:
-    """Samples that fit a subject.
+    """Return the checked samples for a model under test.
+
+    X : (n_samples, n_features)
+    bad_rows : (n_samples,) mask of the rows of X that are not finite
+    y : labels or targets
+    classes : class labels of a scikit-learn classifier, or None
 
     Raises
     ------
     ValueError
-        If shapes do not fit, or no row is finite.
+        If the shapes do not match the model, or no row is finite.
     """
     if X.shape[1] != subject.layout.layer_sizes[0]:
         raise ValueError(
@@ -77,12 +87,14 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, subject: ModelUnderT
 
 
 def check_loss_is_known(subject: ModelUnderTest, y: Any, loss: Any) -> None:
-    """Refuse a foreign model that ends without an activation and has labels for targets: they are logits, probably.
+    """Check that the loss is given for a model of another library that ends without an activation, with labels as y.
+
+    The outputs of such a model are probably logits.
 
     Raises
     ------
     ValueError
-        If the loss was not named.
+        If the loss is not given.
     """
     labels = np.asarray(y)
     are_labels = labels.dtype.kind in "biu" or (labels.ndim == 1 and subject.n_outputs > 1)
@@ -96,7 +108,10 @@ def check_loss_is_known(subject: ModelUnderTest, y: Any, loss: Any) -> None:
 
 
 def as_labels(y: Any, classes: Any) -> np.ndarray:
-    """y as float64; labels of a classifier become their numbers."""
+    """Return y as float64, with the labels of a classifier replaced by class indices.
+
+    classes : class labels of a scikit-learn classifier, or None
+    """
     raw = np.asarray(y)
     if classes is not None and not isinstance(classes, list) and raw.ndim == 1:
         known = np.asarray(classes)
@@ -113,7 +128,7 @@ def as_labels(y: Any, classes: Any) -> np.ndarray:
 
 
 def as_coded(y: np.ndarray, subject: ModelUnderTest) -> tuple[np.ndarray, str]:
-    """(targets (n_samples, n_outputs), what is wrong with their coding or an empty text)."""
+    """Return (targets (n_samples, n_outputs), what is wrong with their coding or "")."""
     k, row = subject.n_outputs, subject.activations[-1]
     low, high = (row.low, row.high) if np.isfinite([row.low, row.high]).all() else (0.0, 1.0)
     problem = ""
@@ -140,7 +155,7 @@ def as_coded(y: np.ndarray, subject: ModelUnderTest) -> tuple[np.ndarray, str]:
 
 
 def _coding_problem(Y: np.ndarray, subject: ModelUnderTest) -> str:
-    """What is wrong with targets that are labels, seen from the output's range and the loss's."""
+    """Return what is wrong with targets that are labels, given the ranges of output activation and loss, or ""."""
     row, values = subject.activations[-1], np.unique(Y)
     low, high = row.low, row.high
     limits = subject.loss.targets
@@ -172,7 +187,7 @@ def as_validation(given: Any, subject: ModelUnderTest, classes: Any) -> tuple[np
 
 
 def own_data_axes(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple[Any, Any]] | None:
-    """Each net's (X, y) where a leading axis makes them its own; None where all share them."""
+    """Return (X, y) of each net if X or y has a leading axis of nets, or None if all nets share the data."""
     X_axes, y_array = np.ndim(X), np.asarray(y)
     n_samples = np.shape(X)[-2] if X_axes >= 2 else len(y_array)
     own_y = y_array.ndim == 3 or (y_array.ndim == 2 and y_array.shape == (n_nets, n_samples) != (n_samples, n_outputs))
@@ -189,12 +204,15 @@ def own_data_axes(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple
 
 
 def as_curve(history: Any) -> Curve | None:
-    """Records of a fit: fastmlp's own, Keras's, a dictionary with "loss" and "val_loss", or a sequence of losses.
+    """Return the loss curve of a fit, or None if history is None.
+
+    history : a History, a PopulationResult, a history of Keras, a dictionary with "loss" and "val_loss", or a sequence
+        of losses
 
     Raises
     ------
     ValueError
-        If it is none of these.
+        If history is none of these.
     """
     if history is None:
         return None
@@ -235,6 +253,6 @@ def _population_curve(result: PopulationResult) -> Curve:
 
 
 def curve_of_net(curve: Curve, net: slice) -> Curve:
-    """One net's part of a population's records."""
+    """Return the loss curve of one net (a slice of length 1) of a population."""
     own = lambda flags: flags[net] if np.ndim(flags) else flags
     return Curve(curve.epochs, curve.loss[:, net], None, own(curve.diverged), own(curve.stopped_early))

@@ -1,7 +1,7 @@
-"""What the data say without any net: the scale of the inputs, and how well simple models predict the targets.
+"""Checks of the data without a net: the scale of the inputs, and how well simple models predict the targets.
 
-Three simple models are cross-validated: a linear one, the five nearest neighbours, and a linear one on 200 random ReLU
-features. Where none of them finds anything, the labels have probably lost their rows.
+Three simple models are cross-validated: linear regression, five nearest neighbours, and linear regression on 200 random
+ReLU features. If none of them finds a relation, the labels are probably shuffled.
 """
 
 from __future__ import annotations
@@ -10,39 +10,44 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROWS = 1500  # samples that are looked at
-ENOUGH = 40  # samples from which cross-validation says something
-TELLING = 8  # effective number of targets away from the mean from which a missing signal says something: with positives
-# by a rule among 400 samples it was missed in every trial for one, in half for two, in 5 % for six, never for eight
+ROWS = 1500  # largest number of samples that are used
+ENOUGH = 40  # smallest number of samples for a meaningful cross-validation
+TELLING = 8  # smallest effective number of samples (_effective_number) for which a missing signal is meaningful. In
+# trials with 400 samples and positives by a rule, the signal was missed always with one positive, in half of the trials
+# with two, in 5 % with six, and never with eight.
 FOLDS = 4
 NEIGHBOURS = 5
 RANDOM_FEATURES = 200
-MOST_COLUMNS = 400  # of the linear model; more are projected at random
-RIDGE = 3.0  # added to the diagonal of the standardised features' Gram matrix
+MOST_COLUMNS = 400  # largest number of features of the linear model; more are projected at random
+RIDGE = 3.0  # added to the diagonal of the Gram matrix of the standardised features
 
 
 class DataChecks(NamedTuple):
-    """Shares are of the targets' variance; `signal` is in standard deviations of what shuffled labels would give."""
+    """Measurements of the data. Fractions are of the variance of the targets."""
 
     n_samples: int
     n_features: int
-    largest_spread: float  # of the inputs, standard deviations
-    typical_spread: float  # the median of those that vary
-    largest_offset: float  # |mean| / standard deviation, the largest of those that vary
-    n_constant: int  # inputs that never change
+    largest_spread: float  # largest standard deviation of an input
+    typical_spread: float  # median standard deviation of the inputs that vary
+    largest_offset: float  # largest |mean| / standard deviation of the inputs that vary
+    n_constant: int  # number of constant inputs
     n_constant_targets: int
     one_hot: bool
-    n_values: int  # distinct targets of the first column, at most ROWS
-    contradicted: float  # share that equal inputs with unlike targets make unlearnable
-    linear: float  # share explained out of sample; NaN where there are too few samples
-    neighbours: float
-    random_features: float
-    signal: float  # the largest z of the three; NaN where there are too few samples, or too few of a rare class
-    attainable: float  # the share that a net can be expected to explain at least
+    n_values: int  # number of distinct targets in the first column, at most ROWS
+    contradicted: float  # fraction that cannot be learned, because equal inputs have different targets
+    linear: float  # fraction that the linear model explains out of sample; NaN for too few samples
+    neighbours: float  # the same for nearest neighbours
+    random_features: float  # the same for the linear model on random features
+    signal: float  # largest z-score of the three models under shuffled labels; NaN for too few samples or rare classes
+    attainable: float  # fraction that a net can be expected to explain at least
 
 
 def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
-    """X (n_samples, n_features), Y (n_samples, n_outputs), float64 and finite."""
+    """Measure the data.
+
+    X : (n_samples, n_features), float64, finite
+    Y : (n_samples, n_outputs), float64, finite
+    """
     rng = np.random.default_rng(0)
     if len(X) > ROWS:
         chosen = np.sort(rng.choice(len(X), ROWS, replace=False))
@@ -75,8 +80,8 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
             _quality(_cross_validated(np.hstack([flat, hidden]), Y, folds), Y, folds, columns),
         ]
         (linear, _, _), (neighbours, near, z), (features, _, _) = found
-        # Left-out folds correlate negatively by chance as such (what they have, the rest lacks); neighbours that differ
-        # for a reason, as in parity, do so far more.
+        # Even random labels correlate slightly negatively with predictions for their fold, since what a fold has the
+        # rest lacks. Neighbours that differ for a reason, as in parity, correlate far more negatively.
         signal = max(*(z for _, _, z in found), -z - 4.0)
         shares = max(linear, neighbours, features, near * near if z < -8.0 else 0.0)
         if _effective_number(Y) < TELLING:
@@ -101,14 +106,17 @@ def _is_one_hot(Y: np.ndarray) -> bool:
 
 
 def _effective_number(Y: np.ndarray) -> float:
-    """How many samples share the targets' variance: all where classes are of one size, else about the rare ones."""
+    """Return the effective number of samples that make up the variance of the targets.
+
+    For classes of equal size it is the number of all samples, otherwise about that of the rare classes.
+    """
     squares = ((Y - Y.mean(axis=0)) ** 2).sum(axis=1)
     return float(squares.sum() ** 2 / (squares**2).sum())
 
 
 def _contradicted(X: np.ndarray, Y: np.ndarray, total: float) -> tuple[int, float]:
-    """(number of different inputs, the share of the targets' variance within equal ones)"""
-    mixed = X @ np.random.default_rng(6).normal(size=X.shape[1])  # equal rows have equal sums; unlike ones hardly ever
+    """Return (number of distinct inputs, fraction of the targets' variance among equal inputs)."""
+    mixed = X @ np.random.default_rng(6).normal(size=X.shape[1])  # a hash: different rows hardly ever have equal sums
     _, group, counts = np.unique(mixed, return_inverse=True, return_counts=True)
     if total <= 0 or len(counts) == len(X):
         return len(counts), 0.0
@@ -117,8 +125,8 @@ def _contradicted(X: np.ndarray, Y: np.ndarray, total: float) -> tuple[int, floa
 
 
 def _cross_validated(F: np.ndarray, Y: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Predictions (n_samples, n_outputs) of ridge regressions that have not seen the sample."""
-    from scipy.linalg import solve  # takes longer to import than the rest
+    """Return out-of-fold predictions (n_samples, n_outputs) of ridge regression."""
+    from scipy.linalg import solve  # slow to import, so only here
 
     out = np.empty_like(Y)
     for fold in range(FOLDS):
@@ -133,7 +141,7 @@ def _cross_validated(F: np.ndarray, Y: np.ndarray, folds: np.ndarray) -> np.ndar
 
 
 def _nearest(F: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """The mean target (n_samples, n_outputs) of each sample's nearest other ones."""
+    """Return the mean target (n_samples, n_outputs) of the nearest neighbours of each sample."""
     squares = (F * F).sum(axis=1)
     distance = squares[:, None] + squares[None, :] - 2.0 * F @ F.T
     np.fill_diagonal(distance, np.inf)
@@ -143,8 +151,9 @@ def _nearest(F: np.ndarray, Y: np.ndarray) -> np.ndarray:
 
 
 def _quality(prediction: np.ndarray, Y: np.ndarray, folds: np.ndarray, columns: int) -> tuple[float, float, float]:
-    """(share of variance explained, correlation, its z under shuffled labels); correlations are within the folds, whose
-    own means would otherwise correlate against those of the rest.
+    """Return (fraction of variance explained, correlation, z-score of the correlation under shuffled labels).
+
+    Correlations are taken within folds, because the mean of a fold correlates negatively with the mean of the rest.
     """
     r2 = 1.0 - ((prediction - Y) ** 2).sum() / ((Y - Y.mean(axis=0)) ** 2).sum()
     p, y = prediction.copy(), Y.copy()

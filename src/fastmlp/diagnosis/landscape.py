@@ -1,4 +1,4 @@
-"""The loss around a net: the best step down the gradient, and the curvature, by finite differences of gradients."""
+"""Loss landscape around a net: best step along the gradient, and curvature from finite differences of gradients."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ import numpy as np
 from .model_under_test import ModelUnderTest
 
 STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
-DIFFERENCE = 1e-4  # length of the step along a direction, in shares of the parameters' own root mean square
-FLOPS = 4e8  # of one gradient, the most: it decides how many samples are used
-ROWS = (48, 800)
+DIFFERENCE = 1e-4  # finite-difference step per parameter, relative to the root mean square of the parameters
+FLOPS = 4e8  # largest cost of one gradient; limits the number of samples
+ROWS = (48, 800)  # smallest and largest limit on the number of samples
 
 
 class Landscape(NamedTuple):
-    """Arrays (n_nets,)."""
+    """Measurements of the loss landscape: arrays (n_nets,)."""
 
-    gradient: np.ndarray  # its norm
+    gradient: np.ndarray  # norm of the gradient
     curvature: np.ndarray  # second derivative along the gradient
-    largest: np.ndarray  # eigenvalue of the Hessian
-    smallest: np.ndarray
-    best_step: np.ndarray  # learning rate whose single step of descent lowers the loss most
-    best_gain: np.ndarray  # by how much, in the loss's own units
-    safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / largest
-    safe_gain: np.ndarray  # what one step of it gains
+    largest: np.ndarray  # largest eigenvalue of the Hessian
+    smallest: np.ndarray  # smallest eigenvalue of the Hessian
+    best_step: np.ndarray  # learning rate whose single descent step lowers the loss most
+    best_gain: np.ndarray  # decrease of the loss in that step
+    safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / |largest|
+    safe_gain: np.ndarray  # decrease of the loss in one step with safe_step
 
 
-@np.errstate(all="ignore")  # nets that have exploded are surveyed too
+@np.errstate(all="ignore")  # exploded nets are measured too
 def survey(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1) -> Landscape:
-    """X (n_samples, n_features), Y (n_samples, n_outputs); n_iterations of Lanczos's method; every stride-th of STEPS.
+    """Measure the loss landscape around each net.
 
     Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).
+
+    X : (n_samples, n_features)
+    Y : (n_samples, n_outputs)
+    n_iterations : number of Lanczos iterations
+    stride : the line search tries every stride-th of STEPS
     """
     most = int(np.clip(FLOPS / (6.0 * max(1, subject.params.shape[1])), *ROWS))
     if len(X) > most:
@@ -67,8 +72,12 @@ def _unit(v: np.ndarray) -> np.ndarray:
 
 
 def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np.ndarray]:
-    """(smallest, largest) eigenvalue of the Hessian, (n_nets,) each, by Lanczos 1950, every vector made orthogonal to
-    all before it.
+    """Return the (smallest, largest) eigenvalue of the Hessian, (n_nets,) each.
+
+    Lanczos iteration (Lanczos 1950) with full reorthogonalisation.
+
+    product : function v -> Hessian-vector products, both (n_nets, n_params)
+    v : (n_nets, n_params) initial vectors of length 1
     """
     n_nets, n_params = v.shape
     m = min(n_iterations, n_params)
@@ -76,7 +85,7 @@ def _extremes(product, v: np.ndarray, n_iterations: int) -> tuple[np.ndarray, np
     for k in range(m):
         image = product(basis[k])
         T[:, k, k] = (basis[k] * image).sum(axis=1)
-        for _ in range(2):  # twice is enough (Kahan and Parlett)
+        for _ in range(2):  # orthogonalising twice is enough (Kahan and Parlett)
             for other in basis:
                 image = image - (image * other).sum(axis=1, keepdims=True) * other
         if k + 1 < m:

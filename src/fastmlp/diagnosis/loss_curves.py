@@ -1,4 +1,4 @@
-"""The shape of a loss curve: how it falls, whether it swings, how far it still has to go. All nets at once."""
+"""Shape of loss curves: recent change, oscillation, and projected convergence, for all nets at once."""
 
 from __future__ import annotations
 
@@ -6,66 +6,69 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-RECENT = 0.25  # the last share of the epochs, over which the slope is taken
-FEWEST = 8  # records from which a curve has a shape
-CLOSE = 1.05  # training is done within 5 % of where the curve is going ...
-SMALL = 0.02  # ... or at this share of the base rate's loss
-WINDOW = 1 / 16  # share of the records that a noisy curve is averaged over
-BEYOND = 2.0  # steps, and changes of the loss, up to so many times those that noise alone makes count for nothing
+RECENT = 0.25  # last fraction of the epochs, over which the slope is taken
+FEWEST = 8  # smallest number of records for which a curve has a shape
+CLOSE = 1.05  # a curve has converged within 5 % of its projected goal ...
+SMALL = 0.02  # ... or below this fraction of the base rate's loss
+WINDOW = 1 / 16  # width of the running mean of noisy curves, as a fraction of the records
+BEYOND = 2.0  # steps and changes of the loss up to so many times the noise are ignored
 
 
 class Curve(NamedTuple):
-    """Records of a fit: epochs (n_records,) counted from 1, loss (n_records, n_nets); validation likewise or None."""
+    """Records of a fit, of one net or of a population."""
 
-    epochs: np.ndarray
-    loss: np.ndarray
-    validation: np.ndarray | None = None
+    epochs: np.ndarray  # (n_records,) epochs of the records, counted from 1
+    loss: np.ndarray  # (n_records, n_nets) training loss
+    validation: np.ndarray | None = None  # (n_records, n_nets) validation loss
     diverged: np.ndarray | bool = False  # (n_nets,)
     stopped_early: np.ndarray | bool = False  # (n_nets,) whether validation ended the fit and the best epoch was kept
-    kept: float = np.nan  # epoch whose parameters early stopping kept; NaN: those of the last
+    kept: float = np.nan  # best epoch, whose parameters early stopping kept; NaN: the net has those of the last epoch
 
     def above(self, floor: float) -> Curve:
-        """The same less the loss of perfect outputs."""
+        """Return the curve with the loss of perfect outputs subtracted."""
         held_out = None if self.validation is None else np.asarray(self.validation, np.float64) - floor
         return self._replace(loss=np.asarray(self.loss, np.float64) - floor, validation=held_out)
 
 
 class Shape(NamedTuple):
-    """Arrays (n_nets,); NaN where the curve is too short."""
+    """Shape of each net's loss curve: arrays (n_nets,), NaN if the curve is too short.
 
-    epochs: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-    lowest: np.ndarray
-    change: np.ndarray  # by how much the loss fell over the recent epochs, in shares of its mean there
-    swing: np.ndarray  # mean step up or down from one record to the next in the recent epochs, in the same shares
+    "Recent" is the last fraction RECENT of the epochs.
+    """
+
+    epochs: np.ndarray  # last epoch with a finite loss
+    first: np.ndarray  # first loss
+    last: np.ndarray  # last loss
+    lowest: np.ndarray  # lowest loss
+    change: np.ndarray  # decrease of the loss over the recent epochs, relative to the mean recent loss
+    swing: np.ndarray  # mean step up or down between recent records, relative to the mean recent loss
     back_and_forth: np.ndarray  # length of the recent path over its net change; 1 is straight
     trend: np.ndarray  # net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
-    projected: np.ndarray  # epochs left until it is where it is going
-    goal: np.ndarray  # the loss it is going to
+    projected: np.ndarray  # projected number of epochs until the loss has converged
+    goal: np.ndarray  # projected final loss
     kept: np.ndarray  # epoch whose parameters the net has
     best: np.ndarray  # epoch with the lowest validation loss
     training: np.ndarray  # training loss of the kept epoch
     validation: np.ndarray  # validation loss of the kept epoch
-    validation_rise: np.ndarray  # that over the lowest one, less 1
-    gap: np.ndarray  # that over the training loss of the kept epoch, less 1
-    validation_change: np.ndarray  # by how much validation loss fell over the recent epochs, as `change`
-    validation_projected: np.ndarray  # epochs left until validation loss is where it is going
+    validation_rise: np.ndarray  # validation / lowest validation loss - 1
+    gap: np.ndarray  # validation / training - 1
+    validation_change: np.ndarray  # like `change`, for the validation loss
+    validation_projected: np.ndarray  # like `projected`, for the validation loss
     diverged: np.ndarray
     stopped_early: np.ndarray
 
 
 def nothing(n_nets: int) -> Shape:
-    """The shape of no curve."""
+    """Return the shape for nets without a curve: all NaN, not diverged, not stopped early."""
     unknown = {name: np.full(n_nets, np.nan) for name in Shape._fields}
     return Shape(**unknown | {name: np.zeros(n_nets) for name in Shape._fields[-2:]})
 
 
 def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.ndarray | float = 0.0) -> Shape:
-    """The shape of each net's curve.
+    """Return the shape of each net's loss curve.
 
-    base_loss : (n_nets,) or a number    the best constant output's
-    noise : (n_nets,) or a number        standard deviation of a record that training has nothing to do with: dropout's
+    base_loss : (n_nets,) or a number    loss of the best constant output
+    noise : (n_nets,) or a number        standard deviation of a record due to dropout
     """
     if curve is None or not len(curve.epochs):
         return nothing(n_nets)
@@ -106,7 +109,7 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     change = np.sign(change) * np.maximum(np.abs(change) - BEYOND * noisy_change, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         trend = (result.last - result.first) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
-    before_last = epochs[np.maximum(last_row - 1, 0)]  # it has a record on either side
+    before_last = epochs[np.maximum(last_row - 1, 0)]  # _around needs a record on either side
     projected, goal = _projection(epochs, loss, before_last, base_loss)
     return result._replace(
         change=change / np.maximum(np.abs(level), 1e-12),
@@ -117,7 +120,7 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
 
 
 def _with_validation(result: Shape, curve: Curve, kept_row: np.ndarray, base_loss: Any) -> Shape:
-    """The same with what validation records say."""
+    """Return the shape with the fields that come from the validation records."""
     held_out = np.asarray(curve.validation, np.float64)
     n = min(len(held_out), len(curve.epochs))
     held_out = np.where(np.isfinite(held_out[:n]), held_out[:n], np.nan)
@@ -134,7 +137,7 @@ def _with_validation(result: Shape, curve: Curve, kept_row: np.ndarray, base_los
 
 
 def _running_mean(loss: np.ndarray) -> np.ndarray:
-    """The mean of the records around each, as many before it as after it; NaN stays."""
+    """Return the centred running mean of the records, with a narrower window at the ends; NaN stays NaN."""
     half = max(1, int(WINDOW * len(loss) / 2))
     sums = np.cumsum(np.pad(np.where(np.isfinite(loss), loss, 0.0), ((1, 0), (0, 0))), axis=0)
     counts = np.cumsum(np.pad(np.isfinite(loss), ((1, 0), (0, 0))), axis=0)
@@ -149,7 +152,7 @@ def _nanmin(values: np.ndarray) -> np.ndarray:
 
 
 def _slope(epochs: np.ndarray, loss: np.ndarray, recent: np.ndarray) -> np.ndarray:
-    """Least squares over the recent records, loss per epoch."""
+    """Return the least-squares slope of the recent records, (n_nets,), in loss per epoch."""
     n = recent.sum(axis=0)
     t = np.where(recent, epochs[:, None], 0.0)
     y = np.where(recent, loss, 0.0)
@@ -159,10 +162,13 @@ def _slope(epochs: np.ndarray, loss: np.ndarray, recent: np.ndarray) -> np.ndarr
 
 
 def _projection(epochs: np.ndarray, loss: np.ndarray, end: np.ndarray, base_loss: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs left, loss at the end of the road), from the losses after one half, three quarters and all of the epochs.
+    """Return (projected number of epochs left, projected final loss), both (n_nets,).
 
-    If the falls of the two quarters shrink by a factor r, the loss goes on to L - d r / (1 - r) as a geometric series
-    (Aitken 1926); where they do not shrink it goes on straight to zero.
+    Based on the losses after one half, three quarters and all of the epochs. If the decrease d of the last quarter is r
+    times that of the quarter before, with r < 1, the loss converges to L - d r / (1 - r) as a geometric series (Aitken
+    1926). Otherwise it is extrapolated linearly to zero.
+
+    end : (n_nets,) epoch that counts as the last one
     """
     at = lambda share: _around(epochs, loss, share * end)
     L1, L2, L3 = at(0.5), at(0.75), at(1.0)
@@ -184,7 +190,7 @@ def _projection(epochs: np.ndarray, loss: np.ndarray, end: np.ndarray, base_loss
 
 
 def _around(epochs: np.ndarray, loss: np.ndarray, when: np.ndarray) -> np.ndarray:
-    """(n_nets,) the median of the three records nearest to epochs `when` (n_nets,)."""
+    """Return the median of the three records around the epochs `when`, (n_nets,)."""
     place = np.clip(np.searchsorted(epochs, when - 0.5), 1, len(epochs) - 2)
     nets = np.arange(loss.shape[1])
     near = np.stack([loss[place + k, nets] for k in (-1, 0, 1)])

@@ -1,4 +1,4 @@
-"""What a diagnosis measures, once, before any verdict: of outputs, of every layer, of gradients. Arrays (n_nets,)."""
+"""Measurements for a diagnosis, taken once for all verdicts: outputs, layers and gradients, as arrays (n_nets,)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .merged_outputs import merged_share
 from .model_under_test import ModelUnderTest, as_outputs, slope
 from .training_settings import Updates
 
-ROWS = 1000  # samples that one net is measured on
-ROWS_OF_MANY = 200  # nets of a population, each
-NUMBERS = 4_000_000  # float64 in the activations of the nets that are measured together
-SMALL = 100_000  # parameters of a net whose products are not worth two threads
-FLAT = 0.03  # a unit whose slope is below this share of its steepest one is saturated
-SAME = 1e-4  # units whose weights differ by less than this share of their length are duplicates
-ITERATIONS = (16, 5)  # of Lanczos's method: for one net, for each of many
-STRIDE = (1, 2)  # likewise, of the step lengths that are tried
+ROWS = 1000  # largest number of samples for one net
+ROWS_OF_MANY = 200  # largest number of samples for each net of a population
+NUMBERS = 4_000_000  # largest number of float64 values in the activations of nets that are measured together
+SMALL = 100_000  # number of parameters below which matrix products are not worth two threads
+FLAT = 0.03  # a unit is saturated if the derivative of its activation is below this fraction of the largest one
+SAME = 1e-4  # units are duplicates if their weights differ by less than this fraction of their length
+ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of many
+STRIDE = (1, 2)  # stride through landscape.STEPS for a single net, and for each net of many
 
-# Bounds of outputs that a wrong formula has, and the formula: for functions, of which only outputs are seen.
+# (low, high, formula): output ranges of wrong formulas, for forward functions, of which only the outputs are known.
 SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
 NARROW_RANGES = (
     (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x))) or 1 / (1 + expit(-x))"),
@@ -35,16 +35,16 @@ NARROW_RANGES = (
 
 
 class Bounds(NamedTuple):
-    """The range of the outputs."""
+    """Range of the outputs."""
 
     low: float
     high: float
-    source: str  # what has that range
-    certainty: float  # 1 where it is read from the activation; less where it is guessed from outputs
+    source: str  # activation or formula that has this range
+    certainty: float  # 1 if read from the output activation, less if guessed from outputs
 
 
 class Measurements(NamedTuple):
-    """All that verdicts are made of. Arrays are (n_nets,) float64, NaN where a thing cannot be known."""
+    """All quantities that verdicts are based on. Arrays are (n_nets,) float64, NaN where a value is unknown."""
 
     subject: ModelUnderTest
     data: DataChecks
@@ -54,48 +54,48 @@ class Measurements(NamedTuple):
     bounds: Bounds
     target_low: float
     target_high: float
-    target_spread: float  # the largest standard deviation of an output's targets ...
-    target_mean: float  # ... and the largest mean, in size
+    target_spread: float  # largest standard deviation of a column of Y
+    target_mean: float  # largest absolute mean of a column of Y
     is_classification: bool
     label_problem: str  # what is wrong with the coding of y, or empty
     n_samples: int
     bad_data: str  # the first value of X or y that is not finite, or empty
-    first_bad: np.ndarray  # int: place in `places` where NaN or infinity first arises, 0 where all is finite
+    first_bad: np.ndarray  # int: index into `places` where NaN or infinity first arises, 0 if all values are finite
     places: tuple[str, ...]
     loss: np.ndarray
-    base_loss: float  # of the best constant output
-    floor: float  # the loss of outputs that equal their targets, 0 for most; the curve's losses are what is above it
-    explained: np.ndarray  # share of the targets' variance
+    base_loss: float  # loss of the best constant output
+    floor: float  # loss of outputs that equal their targets, mostly 0; `curve` has losses above the floor
+    explained: np.ndarray  # fraction of the targets' variance that the outputs explain
     accuracy: np.ndarray
-    majority: float  # accuracy of naming the commonest class
-    variation: np.ndarray  # standard deviation of the outputs over the samples, in that of the targets
+    majority: float  # accuracy of always predicting the most frequent class
+    variation: np.ndarray  # standard deviation of the outputs over the samples, relative to that of the targets
     output_low: np.ndarray
     output_high: np.ndarray
-    mean_gap: np.ndarray  # mean output less mean target
+    mean_gap: np.ndarray  # mean output - mean target
     agreement: np.ndarray  # correlation of outputs and targets
-    merged: np.ndarray  # share of samples that share an output with others of other targets: merged_outputs
-    unreachable: np.ndarray  # share of the targets beyond the outputs' bounds
-    positive: np.ndarray  # share of weights above 0
+    merged: np.ndarray  # fraction of samples that share an output with samples of other targets; see merged_outputs.py
+    unreachable: np.ndarray  # fraction of the targets beyond `bounds`
+    positive: np.ndarray  # fraction of weights above 0
     n_weights: int
-    weight_size: np.ndarray  # geometric mean over the layers of the weights' root mean square, in that of a usual start
-    saturated: np.ndarray  # share of units' states, in the worst hidden layer, ...
-    saturated_layer: np.ndarray  # ... which is this one, counted from 1
-    dead: np.ndarray  # share of units that are never active
+    weight_size: np.ndarray  # root mean square of the weights relative to Glorot's, geometric mean over layers
+    saturated: np.ndarray  # fraction of saturated (sample, unit) pairs in the hidden layer with the most of them
+    saturated_layer: np.ndarray  # this layer, counted from 1
+    dead: np.ndarray  # fraction of units that are never active, in the hidden layer with the most of them
     dead_layer: np.ndarray
-    duplicates: np.ndarray  # share of units that are copies of another
+    duplicates: np.ndarray  # fraction of units that are copies of another, in the hidden layer with the most of them
     duplicates_layer: np.ndarray
-    first_to_last: np.ndarray  # root mean square of the loss's derivative in the first layer over that in the last
-    largest_to_last: np.ndarray
-    narrowest: int  # units of the narrowest hidden layer; 0 without one
-    is_linear: bool  # no hidden layer with a nonlinear activation
+    first_to_last: np.ndarray  # root mean square of the deltas in the first layer over that in the last
+    largest_to_last: np.ndarray  # largest root mean square of the deltas of a layer over that in the last
+    narrowest: int  # number of units in the narrowest hidden layer; 0 without a hidden layer
+    is_linear: bool  # whether no hidden layer has a nonlinear activation
     validation_loss: np.ndarray
-    validation_explained: np.ndarray
-    validation_signal: np.ndarray  # correlation of outputs and targets there, in standard deviations of none
+    validation_explained: np.ndarray  # fraction of the variance of the validation targets that is explained
+    validation_signal: np.ndarray  # z-score of the correlation of validation outputs and targets
     updates: Updates
 
     @property
     def excess(self) -> np.ndarray:
-        """The loss above that of perfect outputs."""
+        """Loss above that of perfect outputs, (n_nets,)."""
         return self.loss - self.floor
 
     @property
@@ -104,20 +104,23 @@ class Measurements(NamedTuple):
 
     @property
     def skill(self) -> np.ndarray:
-        """How much of the base rate's loss is gone: 0 like the best constant, 1 perfect, below 0 worse."""
+        """Skill score, (n_nets,): 1 for perfect outputs, 0 for the loss of the best constant, below 0 for worse."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return 1.0 - self.excess / self.base_excess
 
 
 def base_loss_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
-    """The loss of the best constant output."""
+    """Return the loss of the best constant output."""
     constant = np.median(Y, axis=0) if subject.loss.name == "absolute_error" else Y.mean(axis=0)
     a = np.broadcast_to(constant, (1, *Y.shape))
     return float(subject.losses(subject.logits(a), a, Y)[0])
 
 
 def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
-    """The loss of outputs that equal their targets: their entropy, where they are probabilities or counts."""
+    """Return the loss of outputs that equal their targets.
+
+    It is 0, except for cross-entropy and Poisson losses with targets that are probabilities or counts.
+    """
     if not subject.loss.delta_is_wrt_logit:
         return 0.0
     a = subject.smoothed(Y)[None]
@@ -125,16 +128,21 @@ def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
 
 
 def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
-    """One BLAS thread for small products: on a busy machine two that wait for each other take ten times as long
-    (bench/LOG.md).
+    """Return a context manager that limits BLAS to one thread for small nets.
+
+    On a busy machine two threads that wait for each other take ten times as long (bench/LOG.md).
     """
+<<<<<<< HEAD
     from threadpoolctl import threadpool_limits  # here, since what only trains does without: bench/gpu/run.py
+=======
+    from threadpoolctl import threadpool_limits  # imported here, because training alone does not need it: bench/gpu.py
+>>>>>>> redesign
 
     return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 
 
 def rows_of(n: int, most: int) -> np.ndarray:
-    """At most so many sample numbers, always the same ones."""
+    """Return at most `most` of n row numbers, drawn at random with a fixed seed."""
     return np.arange(n) if n <= most else np.sort(np.random.default_rng(3).choice(n, most, replace=False))
 
 
@@ -142,7 +150,15 @@ def measure(
     subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, curve: Curve | None, *, label_problem: str = "",
     bad_data: str = "", validation: tuple[np.ndarray, np.ndarray] | None = None, updates: Updates | None = None,
 ) -> Measurements:  # fmt: skip
-    """Measure every net of a subject on samples X (n_samples, n_features), Y (n_samples, n_outputs), float64."""
+    """Measure every net of a model on samples.
+
+    X : (n_samples, n_features), float64, finite
+    Y : (n_samples, n_outputs), float64, finite
+    curve : records of the fit, or None
+    label_problem, bad_data : defects of the data, as in input_checks.CheckedSamples
+    validation : (X, Y) of validation samples, or None
+    updates : settings of the training, or None
+    """
     n_nets, many = subject.n_nets, subject.n_nets > 1
     data = check_data(X, Y)
     rows = rows_of(len(X), ROWS_OF_MANY if many else ROWS)
@@ -227,7 +243,7 @@ def _measure_nets(
         last = np.maximum(sizes[-1], 1e-300)
         flow = {"first_to_last": sizes[0] / last, "largest_to_last": sizes.max(axis=0) / last}
         layers = [W for W, _ in subject.layers(subject.params)]
-        usual = [2.0 / sum(W.shape[1:]) for W in layers]  # the variance of a usual start, Glorot and Bengio 2010
+        usual = [2.0 / sum(W.shape[1:]) for W in layers]  # variance of initial weights by Glorot and Bengio 2010
         logs = [np.log((W * W).mean(axis=(1, 2)) / v) / 2.0 for W, v in zip(layers, usual, strict=True)]
         W = np.concatenate([W.reshape(n_nets, -1) for W in layers], axis=1)
     return (
@@ -241,7 +257,7 @@ def _measure_nets(
 
 
 def _first_bad(subject: ModelUnderTest, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
-    """(n_nets,): which of `places` holds the first number that is not finite; 0 for none."""
+    """Return, for each net, the index into `places` of the first array that is not finite, or 0; int (n_nets,)."""
     found = list(outputs)
     if subject.has_weights:
         parameters = [np.concatenate([W.reshape(len(W), -1), b], axis=1) for W, b in subject.layers(subject.params)]
@@ -258,7 +274,7 @@ def _accuracy(out: np.ndarray, Y: np.ndarray) -> np.ndarray:
 
 
 def _beyond(Y: np.ndarray, bounds: Bounds) -> float:
-    """The share of targets that lie beyond the bounds by more than 2 % of the targets' range."""
+    """Return the fraction of targets that lie beyond the bounds by more than 2 % of the targets' range."""
     slack = 0.02 * (Y.max() - Y.min())
     return float(((bounds.low - slack > Y) | (bounds.high + slack < Y)).mean())
 
@@ -299,15 +315,17 @@ def steepest(row: Activation) -> float:
 
 
 def has_dead_side(row: Activation) -> bool:
-    """Whether the activation is exactly flat on one side, as relu is."""
+    """Return whether the activation is exactly flat for negative z, as relu is."""
     z = np.array([-3.0, -1.0])
     return bool((slope(row, z, np.asarray(row.value(z))) == 0.0).all())
 
 
 def duplicate_share(units: np.ndarray) -> np.ndarray:
-    """(n_nets,): share of units (n_nets, n_units, n_weights), their weights in and out, that equal another unit's.
+    """Return the fraction of units with the same weights as another unit of their layer, (n_nets,).
 
-    Two random projections are compared instead of all pairs. Units without any weight count as equal.
+    Two random projections are compared instead of all pairs. Units whose weights are all zero count as equal.
+
+    units : (n_nets, n_units, n_weights) incoming weights, bias and outgoing weights of each unit
     """
     n_units = units.shape[1]
     if n_units < 2:
@@ -326,7 +344,7 @@ def duplicate_share(units: np.ndarray) -> np.ndarray:
 
 
 def output_bounds(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Bounds:
-    """What the outputs can be: the output activation's range, or for a function the range that it seems to have."""
+    """Return the range of the outputs: that of the output activation, or for a function the range it seems to have."""
     if subject.has_weights:
         row = subject.activations[-1]
         return Bounds(row.low, row.high, f"the output activation {row.name}", 1.0)
@@ -338,7 +356,7 @@ def output_bounds(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Boun
     outputs = as_outputs(subject.function(X), len(X))
     try:
         tried = np.concatenate([outputs, *(as_outputs(subject.function(x), len(x)) for x in far)])
-    except (ValueError, FloatingPointError, OverflowError):  # the function refuses such inputs
+    except (ValueError, FloatingPointError, OverflowError):  # the function does not accept such inputs
         tried = outputs
     tried = tried[np.isfinite(tried).all(axis=1)]
     if not len(tried):
@@ -353,14 +371,16 @@ def output_bounds(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Boun
 
 
 def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> float:
-    """How sure it is that outputs are kept from their targets by these bounds: an ordinary net at least meets the mean
-    target, so it must lie to one side of it, or press against both bounds.
+    """Return the confidence that these bounds keep the outputs from their targets.
+
+    An ordinary net at least reaches the mean target. Outputs that are really bounded lie on one side of the mean, or
+    accumulate at both bounds.
     """
     below, above = Y.min() < low - 0.02, Y.max() > high + 0.02
     near = 0.1 * (high - low)
     pressed_low = below and (outputs[low > Y] < low + near).mean() > 0.6
     pressed_high = above and (outputs[high < Y] > high - near).mean() > 0.6
-    if low < 0.5:  # around the middle: any young net is inside
+    if low < 0.5:  # a range around 0.5, which also contains the outputs of any new net
         return 0.9 if pressed_low and pressed_high else 0.0
     gap, spread = outputs.mean() - Y.mean(), outputs.std()
     one_sided = gap > max(0.5 * spread, 1e-4) and below
@@ -368,7 +388,7 @@ def _narrowed(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> fl
 
 
 def _validation(subject: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    """(3, n_nets): loss, share explained and signal on samples that training has not seen; NaN without them."""
+    """Return loss, explained fraction and signal on validation samples, (3, n_nets); NaN without such samples."""
     if pair is None:
         return np.full((3, subject.n_nets), np.nan)
     X, Y = pair

@@ -1,25 +1,28 @@
-"""Samples that a net gives one output although their targets differ: the sign of a local minimum on few samples.
+"""Merged outputs: samples with different targets but equal outputs, a sign of a local minimum on few samples.
 
-Where hidden units are silent or saturated for several samples, those get one output, and training moves it to the mean
-of their targets: there the gradient is zero, and no longer training changes it. XOR's local minima are such: with
-cross-entropy ln 2 / 2 for two patterns that share the output 1/2, 0.477 for three that share 2/3 or 1/3.
+If hidden units are inactive or saturated for several samples, these samples get the same output, and training moves it
+to the mean of their targets. There the gradient is zero, and more training changes nothing. The local minima of XOR are
+of this kind: with cross-entropy, ln 2 / 2 for two samples that share the output 1/2, and 0.477 for three that share 2/3
+or 1/3.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-MOST = 64  # samples, the most that are compared pair by pair
-EQUAL = 0.02  # share of the targets' range up to which two outputs, or an output and a mean, are one
-PAIRS = 4_000_000  # pairs of samples that are compared at once
+MOST = 64  # largest number of samples that are compared pair by pair
+EQUAL = 0.02  # outputs that differ by at most this fraction of the targets' range count as equal
+PAIRS = 4_000_000  # number of pairs of samples that are compared at once
 
 
 def merged_share(outputs: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """(n_nets,): share of samples whose output is also that of a sample with another target, and is the mean of the
-    targets of all samples that have it; NaN for more than MOST samples.
+    """Return the fraction of samples with a merged output, (n_nets,); NaN for more than MOST samples.
+
+    An output is merged if samples with different targets have it, and if it is the mean of the targets of all samples
+    that have it.
 
     outputs : (n_nets, n_samples, n_outputs)
-    Y : (n_samples, n_outputs)
+    Y : (n_samples, n_outputs) targets
     """
     n_nets, n, n_outputs = outputs.shape
     extent = float(Y.max() - Y.min())

@@ -1,7 +1,7 @@
-"""What can be diagnosed, in one form: nets with their weights, or a function of which only the outputs are known.
+"""Model under test: nets with weights, or a forward function whose outputs alone are known, in one float64 form.
 
-Everything here is float64 NumPy over all nets of a subject at once: parameters (n_nets, n_params), activations
-(n_nets, n_samples, width). It is the slow, plain computation, which shares no kernel with the net it judges.
+Everything here is plain NumPy in float64 over all nets of a model at once: parameters (n_nets, n_params), activations
+(n_nets, n_samples, width). It is slow, and independent of the kernels that trained the net.
 """
 
 from __future__ import annotations
@@ -21,20 +21,24 @@ from ..network.parameter_layout import Layout
 from ..network.spec import Network
 
 USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
-PROBED = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # inputs of a user's activation
-UNBOUNDED = 100.0  # a function that goes beyond this on PROBED is taken for one without a bound
+PROBED = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # to find a function's bounds
+UNBOUNDED = 100.0  # a function that exceeds this on PROBED counts as unbounded
 
 
 @dataclass(frozen=True, eq=False)
 class ModelUnderTest:
-    """Nets of one architecture, or a forward function; every value is checked.
+    """Nets of one architecture, or a forward function. All values are already checked.
 
+    layout : layer sizes, and the offsets of each W and b in the parameters
     params : float64 (n_nets, n_params), or (1, 0) for a function
-    activations : a row per layer, the output's last; for a function one row with the bounds that were observed
-    l2 : a number, or (n_nets,)
-    dropout : of training: a number, or (n_nets, n_hidden_layers) or (n_nets, 1)
+    activations : table row of each layer's activation, including the output; for a function one row without bounds
+    loss : table row of the loss
+    loss_constant : constant of the loss, such as huber_delta
+    l2 : penalty factor; a number or (n_nets,)
+    dropout : dropout rate in training; a number, (n_nets, n_hidden_layers) or (n_nets, 1)
     function : X (n_samples, n_features) -> outputs (n_samples, n_outputs), or None
-    own_name : what texts call it
+    own_name : what messages call the model
+    label_smoothing : fraction of each target that is spread over all classes
     """
 
     layout: Layout
@@ -62,7 +66,7 @@ class ModelUnderTest:
 
     @property
     def dropped(self) -> np.ndarray:
-        """(n_nets, n_hidden_layers): the share of a layer's units that training drops."""
+        """Dropout rate of each hidden layer in training, (n_nets, n_hidden_layers)."""
         return np.broadcast_to(np.asarray(self.dropout, np.float64), (self.n_nets, self.layout.n_layers - 1))
 
     @property
@@ -70,13 +74,13 @@ class ModelUnderTest:
         return self.loss is LOSSES[SOFTMAX_CROSS_ENTROPY]
 
     def layers(self, params: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Views W (n_nets, fan_in, fan_out), b (n_nets, fan_out) into params (n_nets, n_params), one pair per layer."""
+        """Return W (n_nets, fan_in, fan_out) and b (n_nets, fan_out) of each layer, views into params."""
         n, layout = len(params), self.layout
         places = zip(layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True)
         return [(params[:, w : w + i * j].reshape(n, i, j), params[:, b : b + j]) for w, b, (i, j) in places]
 
     def of_nets(self, members: slice) -> ModelUnderTest:
-        """The same for some of the nets."""
+        """Return the model with the nets of a slice only."""
         from dataclasses import replace
 
         own = lambda setting: setting if np.ndim(setting) == 0 else np.asarray(setting)[members]
@@ -87,8 +91,13 @@ class ModelUnderTest:
     def forward(
         self, X: np.ndarray, params: np.ndarray | None = None, rng: np.random.Generator | None = None
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """([z of each layer], [a of each layer]), each (n_nets, n_samples, width); z of a function is not known and
-        taken back from its outputs where the loss needs it. With rng, hidden units are dropped as training does.
+        """Return ([z of each layer], [a of each layer]), each (n_nets, n_samples, width).
+
+        The logits of a function are unknown; if the loss needs them, they are computed from the outputs.
+
+        X : (n_samples, n_features)
+        params : (n_nets, n_params) instead of the model's own, or None
+        rng : generator of dropout masks for the hidden units, or None for no dropout
         """
         if self.function is not None:
             a = as_outputs(self.function(X), len(X))[None]
@@ -115,7 +124,10 @@ class ModelUnderTest:
         return a
 
     def losses(self, z: np.ndarray, a: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        """(n_nets,): the mean over samples and, but for softmax, over outputs, without the L2 penalty."""
+        """Return the loss of each net, (n_nets,), without the L2 penalty.
+
+        It is the mean over samples and, except for softmax, over outputs.
+        """
         with np.errstate(all="ignore"):
             if self.is_softmax:
                 z = z - _logsumexp(z)
@@ -127,7 +139,7 @@ class ModelUnderTest:
         return Y * (1.0 - s) + s / self.n_outputs if s else Y
 
     def objective(self, X: np.ndarray, Y: np.ndarray, params: np.ndarray) -> np.ndarray:
-        """(n_nets,): the loss with the L2 penalty."""
+        """Return the loss of each net with the L2 penalty, (n_nets,)."""
         zs, outputs = self.forward(X, params)
         return self.losses(zs[-1], outputs[-1], Y) + self._penalty(params)
 
@@ -137,7 +149,7 @@ class ModelUnderTest:
         return 0.5 * np.asarray(self.l2) * sum((W * W).sum(axis=(1, 2)) for W, _ in self.layers(params))
 
     def gradient(self, X: np.ndarray, Y: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
-        """(n_nets, n_params): the objective's gradient."""
+        """Return the gradient of the objective, (n_nets, n_params)."""
         params = self.params if params is None else params
         zs, outputs = self.forward(X, params)
         deltas = self.deltas(zs, outputs, Y, params)
@@ -152,7 +164,7 @@ class ModelUnderTest:
     def deltas(
         self, zs: list[np.ndarray], outputs: list[np.ndarray], Y: np.ndarray, params: np.ndarray | None = None
     ) -> list[np.ndarray]:
-        """The derivative of the loss with respect to z of each layer, (n_nets, n_samples, width)."""
+        """Return the deltas: the derivative of the loss with respect to z of each layer, (n_nets, n_samples, width)."""
         layers = self.layers(self.params if params is None else params)
         with np.errstate(all="ignore"):
             delta = np.asarray(self.loss.delta(outputs[-1], self.smoothed(Y)[None], self.loss_constant)) / len(Y)
@@ -168,7 +180,7 @@ class ModelUnderTest:
 
 
 def slope(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """f'(z) of an activation, without what some rules add to it on purpose."""
+    """Return f'(z) of an activation, without the offset that some activations add to it in training."""
     with np.errstate(all="ignore"):
         return np.asarray(row.derivative(z if row.needs_z else a)) - row.offset
 
@@ -183,12 +195,12 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 
 
 def as_outputs(values: Any, n_samples: int) -> np.ndarray:
-    """What a user's function returned, as float64 (n_samples, n_outputs).
+    """Return the result of a user's forward function as float64 (n_samples, n_outputs).
 
     Raises
     ------
     ValueError
-        If it has no row per sample.
+        If the result does not have one row per sample.
     """
     array = np.asarray(values, np.float64)
     if array.ndim == 1:
@@ -203,7 +215,10 @@ def as_outputs(values: Any, n_samples: int) -> np.ndarray:
 
 
 def activation_row(given: Any, *, hidden: bool) -> Activation:
-    """The row of an activation named by a user, or made of a user's own function of z.
+    """Return the table row of an activation.
+
+    given : name of the activation, or a function of z
+    hidden : whether the activation is that of a hidden layer
 
     Raises
     ------
@@ -221,7 +236,7 @@ def activation_row(given: Any, *, hidden: bool) -> Activation:
 
 
 def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
-    """A row for a function of z: its bounds are looked up by trying it, its derivative is a central difference."""
+    """Return a table row for a function of z: bounds are found by trying it, the derivative is a central difference."""
 
     def value(z: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
@@ -238,7 +253,7 @@ def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
 
 
 def loss_row(name: Any, output: Activation | None = None) -> Loss:
-    """The row of a loss; without a name, the usual one for the output activation."""
+    """Return the table row of a loss; for name None, the usual loss for the output activation."""
     if name is None:
         name = USUAL_LOSS.get(output.name, "squared_error") if output is not None else "squared_error"
     names = {"mse": "squared_error", "log_loss": "softmax_cross_entropy", "binary_log_loss": "binary_cross_entropy"}
@@ -249,7 +264,11 @@ def loss_row(name: Any, output: Activation | None = None) -> Loss:
 
 
 def model_of_fastmlp(network: Network, params: np.ndarray, l2: Any, dropout: Any = 0.0) -> ModelUnderTest:
-    """fastmlp's own nets, params (n_nets, n_params); l2 and dropout as Subject has them."""
+    """Return the model for nets of fastmlp.
+
+    params : (n_nets, n_params)
+    l2, dropout : as in ModelUnderTest
+    """
     rows = tuple(ACTIVATIONS[code] for code in network.activation_codes)
     return ModelUnderTest(
         network.layout, params.astype(np.float64), rows, LOSSES[network.loss], network.loss_constant or 1.0, l2,
@@ -261,12 +280,19 @@ def from_arrays(
     weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], activations: Sequence[Any], loss: Any = None,
     own_name: str = "net",
 ) -> ModelUnderTest:  # fmt: skip
-    """One net from W (fan_in, fan_out) and b (fan_out,) of each layer and an activation each, the output's last.
+    """Return the model for one net given by arrays.
+
+    weights : W (fan_in, fan_out) of each layer
+    biases : b (fan_out,) of each layer
+    activations : name or function of z for each layer, including the output
+    loss : name of the loss, or None for the usual one
+    own_name : what messages call the net
 
     Raises
     ------
     ValueError
-        If widths do not meet, or the number of activations is not that of the layers.
+        If layer sizes do not match, the number of activations differs from that of layers, or the loss does not go with
+        the output activation.
     """
     weights = [np.asarray(W, np.float64) for W in weights]
     biases = [np.asarray(b, np.float64).reshape(-1) for b in biases]
@@ -294,7 +320,7 @@ def from_arrays(
 
 
 def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> ModelUnderTest:
-    """A forward function, of which nothing is known but what it returns."""
+    """Return the model for a forward function, of which only the outputs are known."""
     outputs = as_outputs(function(X), len(X))
     empty = Activation("unknown", lambda z: z, lambda z: np.ones_like(z), -np.inf, np.inf)
     layout = Layout((X.shape[1], outputs.shape[1]))
@@ -303,10 +329,10 @@ def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None)
 
 
 def is_mlp(net: Any) -> bool:
-    """Whether this is fastmlp's MLP, told by its attributes: diagnosis stands below the classes of nets."""
+    """Return whether a net is an MLP of fastmlp, by its attributes: this package must not import the class."""
     return hasattr(net, "network") and hasattr(net, "padded_params")
 
 
 def is_population(net: Any) -> bool:
-    """Whether this is fastmlp's Population, told by its attributes."""
+    """Return whether a net is a Population of fastmlp, by its attributes."""
     return hasattr(net, "network") and hasattr(net, "n_nets")

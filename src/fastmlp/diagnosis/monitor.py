@@ -1,4 +1,4 @@
-"""fit(..., monitor=True): looks at the losses between calls into the kernels, at times at the units; warns once."""
+"""Monitor of a fit, for fit(..., monitor=True): checks losses and units between kernel calls, and warns once."""
 
 from __future__ import annotations
 
@@ -15,33 +15,42 @@ from ..network.spec import Network
 from .measurements import FLAT, base_loss_of, has_dead_side, steepest
 from .model_under_test import model_of_fastmlp, slope
 
-SHARE = 0.02  # of a fit's time, the most that looking may take ...
-LAST_SHARE = 0.01  # ... and of the fit so far what a look at the units must be expected to take less than
-PACE = 1.3  # the epoch of the next look, in epochs of the last
-FIRST = 30  # epochs before which nothing is said
-PATIENCE = 0.1  # share of the planned epochs that a loss may stay at the base rate's
-ROWS = 64  # samples whose units are looked at
-FLAT_CURVE = 2e-3  # change of the loss over the second half of the epochs, in its own size
-AT_BASE = 0.01  # distance from the base rate's loss, in its size
-LOST = 0.9  # share of a layer's units that are dead or saturated
-SWINGS = 0.2  # mean step up or down, in shares of the loss's mean
+SHARE = 0.02  # largest fraction of the time of a fit for all checks ...
+LAST_SHARE = 0.01  # ... and of the time so far for one check of the units
+PACE = 1.3  # ratio between the epochs of consecutive checks
+FIRST = 30  # no warning before this epoch
+PATIENCE = 0.1  # fraction of the planned epochs for which a loss may stay at the base rate's loss
+ROWS = 64  # number of samples for a check of the units
+FLAT_CURVE = 2e-3  # relative change over the second half of the epochs, below which a loss counts as constant
+AT_BASE = 0.01  # relative distance from the base rate's loss, up to which a loss counts as equal
+LOST = 0.9  # fraction of dead or saturated units in a layer that causes a warning
+SWINGS = 0.2  # mean step up or down between epochs, relative to the mean loss, that causes a warning
 ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
 
 
 class Monitor:
-    """Watches one fit. `look` costs little and says nothing while training goes well."""
+    """Monitor of the fit of one net. `look` is cheap, and silent while training goes well."""
 
     def __init__(self, network: Network, data: Samples, n_epochs: int = 0):
-        """n_epochs : that are planned; a plateau in the first tenth of them is nothing to warn of"""
+        """Create a monitor for one fit.
+
+        n_epochs : planned number of epochs; a plateau in the first tenth of them causes no warning
+        """
         self.network, self.data = network, data
         self._patient = max(FIRST, int(PATIENCE * n_epochs))
         self._began = time.perf_counter()
         self._spent, self._next, self._base = 0.0, FIRST, -1.0
-        self._unit_seconds = 0.0  # the last look at the units took so long
+        self._unit_seconds = 0.0  # duration of the last check of the units
         self.warned = ""
 
     def look(self, losses: np.ndarray, params: np.ndarray, *, at_end: bool = False, stacklevel: int = 5) -> None:
-        """losses (epochs,) so far, params (n_params,)"""
+        """Check the fit if a check is due, and warn with TrainingWarning if something is wrong.
+
+        losses : (epochs,) training losses so far
+        params : (n_params,) current parameters
+        at_end : whether the fit has ended; then the schedule of checks and their time limit do not apply
+        stacklevel : as in warnings.warn
+        """
         n = len(losses)
         if self.warned or n < FIRST or (n < self._next and not at_end):
             return
@@ -67,7 +76,7 @@ class Monitor:
     def _curve(self, losses: np.ndarray) -> str:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
-        if not last.mean() > 0:  # a perfect net, or a loss that has no zero to compare with
+        if not last.mean() > 0:  # a perfect net, or a loss without a natural zero
             return ""
         level, middle = last.mean(), losses[n // 2]
         flat = abs(level - middle) < FLAT_CURVE * abs(level)
@@ -91,7 +100,7 @@ class Monitor:
         return ""
 
     def _units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
-        """Dead or saturated layers, where the fit is long enough to pay for the look, and the loss is not low."""
+        """Return a text on dead or saturated layers, or "". Checks only if the fit is long enough and the loss high."""
         so_far = now - self._began
         expected = self._unit_seconds or 2e-4 + 2e-8 * self.network.layout.n_params
         if expected > LAST_SHARE * so_far or losses[-1] < 0.5 * self.base:
@@ -116,16 +125,23 @@ class Monitor:
 
 
 class PopulationMonitor:
-    """Watches the records of a population's nets; warns when half of them are stuck at the base rate or diverged."""
+    """Monitor of the fit of a population. It warns if half of the nets are stuck at the base rate or diverge."""
 
-    NETS = 256  # whose records are looked at
+    NETS = 256  # largest number of nets to check
 
     def __init__(self, base: float):
-        """base : the base rate's loss, NaN where every net has targets of its own"""
+        """Create a monitor for one fit.
+
+        base : the base rate's loss; NaN if the nets have different targets
+        """
         self._began, self._spent, self.warned, self.base = time.perf_counter(), 0.0, "", base
 
     def look(self, outcome: Any, *, at_end: bool = False, stacklevel: int = 5) -> None:
-        """outcome : population_fit.Outcome"""
+        """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
+
+        outcome : population_training.fit.PopulationOutcome
+        at_end, stacklevel : as in Monitor.look
+        """
         now = time.perf_counter()
         if self.warned or (self._spent > SHARE * (now - self._began) and not at_end):
             return
@@ -152,7 +168,7 @@ class PopulationMonitor:
                 "do not "
                 "depend on the inputs"
             )
-        elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end fit warns of these by itself
+        elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end, fit itself warns of divergence
             found = "most of the nets diverge: the learning rate is too high"
         if found:
             self.warned = found
@@ -162,5 +178,8 @@ class PopulationMonitor:
 
 
 def population_monitor(network: Network, data: Samples, strides: tuple[int, int, int]) -> PopulationMonitor:
-    """A monitor for nets that share their targets, or not, as the strides from net to net say."""
+    """Return a monitor for a population.
+
+    strides : strides from net to net of inputs, targets and weights; a nonzero second one means different targets
+    """
     return PopulationMonitor(np.nan if strides[1] else Monitor(network, data).base)

@@ -1,7 +1,7 @@
-"""What to change, for each verdict that needs more than a sentence: with numbers, and never what was done already.
+"""Remedies and experiments: functions that write what to change, with numbers, for verdicts that need more than a text.
 
-A remedy first asks what is known of the net and its training (activation, width, dropout, penalty, update rule,
-clipping, early stopping), since advice that repeats it moves nothing.
+A remedy depends on what is known about the net and its training (activation, width, dropout, penalty, update rule,
+clipping, early stopping), so that it never recommends a change that was already made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def sentence(text: str) -> str:
 
 
 def listed(items: list[str], last: str = "or") -> str:
-    """ "a", "a or b", "a, b or c"."""
+    """Return items as an enumeration: "a", "a or b", "a, b or c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
@@ -33,7 +33,7 @@ def hidden_names(m: Measurements) -> set[str]:
 
 
 def clipping(m: Measurements, k: int) -> str:
-    """The advice to clip, where gradients are not clipped so already and the update rule heeds their length."""
+    """Return the advice to clip gradients, or "" if they are already clipped or the rule ignores their length."""
     used = one(m.updates.clip_norm, k)
     return "" if 0 < used <= 1 or m.updates.rule == "rprop" else ", or set clip_norm=1.0"
 
@@ -252,7 +252,7 @@ def over_fitting(m: Measurements, k: int) -> str:
 
 
 def gap_in_words(m: Measurements, k: int) -> str:
-    """The figures of training and validation, in a sentence."""
+    """Return a sentence with the explained variance, or the loss, in training and validation."""
     if np.isfinite(one(m.validation_explained, k)):
         return (
             f"The net explains {_share(m.explained, k)} of the variance of its samples and "
@@ -267,7 +267,7 @@ def _share(explained: np.ndarray, k: int) -> str:
 
 
 def broken(m: Measurements, k: int) -> str:
-    if m.updates.ours:  # whose backward pass is not the user's
+    if m.updates.ours:  # fastmlp's own backward pass needs no check by the user
         return (
             "Give diagnose the history of the last fit and the samples of that fit: the recorded losses are not those "
             "of these weights on these samples, as after a change of the parameters or with other data."
@@ -301,7 +301,7 @@ def plateau(m: Measurements, k: int) -> str:
 
 
 def leaves_by_other_steps(m: Measurements, k: int) -> bool:
-    """Whether the way out of a plateau is another optimiser: down from a saddle, where plain descent creeps."""
+    """Return whether another optimiser would leave the plateau: at a saddle, where plain descent is slow."""
     return bool(confidence_rules.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
 
 

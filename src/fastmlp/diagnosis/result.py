@@ -1,4 +1,4 @@
-"""What diagnose returns: one net's verdict, or a verdict per net. As text, as HTML in a notebook, as a dictionary."""
+"""Results of diagnose, for one net or a population: as text, as HTML in a notebook, and as a dictionary."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from .measurements import Measurements
 from .verdicts import NAMES, VERDICTS, score_verdicts
 
 RUNNERS_UP = 3
-WORTH_NAMING = 0.1  # confidence of a runner-up
+WORTH_NAMING = 0.1  # smallest confidence of a runner-up that is listed
 WIDTH = 100
-SURE = 0.5  # a verdict of less confidence is a hint
+SURE = 0.5  # a verdict with less confidence is only a hint
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A verdict on one net.
+    """Diagnosis of one net: a verdict with its evidence and a remedy.
 
-    verdict : a short name, one of fastmlp.diagnosis.verdicts.NAMES;  title : the same in words
-    confidence : from 0 to 1
-    evidence : {fact: number or text}, what was measured
-    remedy : what to change and by how much;  experiment : what would confirm the verdict
+    verdict : name of the verdict, one of fastmlp.diagnosis.verdicts.NAMES
+    title : the verdict in words
+    confidence : how sure the verdict is, from 0 to 1
+    evidence : {name: number or text} of the measurements that support the verdict
+    remedy : what to change, and by how much
+    experiment : how to confirm the verdict
     others : {verdict: confidence} of the runners-up
-    is_healthy : whether nothing is broken: converged, still learning, or over-fitting, which is learning too
-    judged_on : the samples and records that the verdict rests on, in words
+    is_healthy : whether nothing is broken: the net has converged, is still learning, or over-fits
+    judged_on : the samples and records that the verdict is based on, in words
     """
 
     verdict: str
@@ -44,12 +46,12 @@ class Diagnosis:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the confidence is such that the verdict should be acted on; else it is a hint."""
+        """Whether the confidence is high enough to act on the verdict; otherwise it is only a hint."""
         return self.confidence >= SURE
 
     @property
     def doubt(self) -> str:
-        """A sentence that says so where the confidence is low, else an empty text."""
+        """A warning sentence if the confidence is low, otherwise an empty text."""
         return "" if self.is_sure else "Not sure: the evidence is weak, so take this as a hint and test it first."
 
     def __str__(self) -> str:
@@ -90,7 +92,7 @@ class Diagnosis:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Text and numbers only, for JSON."""
+        """Return the diagnosis as a dict of text and numbers, for JSON."""
         return {
             "verdict": self.verdict, "title": self.title, "confidence": self.confidence,
             "evidence": {k: v if isinstance(v, str) or np.isfinite(v) else str(v) for k, v in self.evidence.items()},
@@ -104,15 +106,15 @@ def shown(value: float | str) -> str:
 
 
 class PopulationDiagnosis:
-    """A verdict per net.
+    """Diagnosis of a population: one verdict per net.
 
-    verdicts : (n_nets,) names
-    confidence : (n_nets,)
-    confidences : (n_verdicts, n_nets), in the order of fastmlp.diagnosis.verdicts.NAMES
+    verdicts : (n_nets,) names of the verdicts
+    confidence : (n_nets,) confidence of each net's verdict, from 0 to 1
+    confidences : (n_verdicts, n_nets) confidence of every verdict, in the order of fastmlp.diagnosis.verdicts.NAMES
     """
 
     def __init__(self, *parts: Measurements):
-        self._parts = parts  # one for all nets, or one each where their data differ
+        self._parts = parts  # a single one for all nets, or one for each net if their data differ
         self.confidences = np.concatenate([score_verdicts(part) for part in parts], axis=1)
         best = self.confidences.argmax(axis=0)
         self.verdicts = np.array(NAMES)[best]
@@ -124,16 +126,16 @@ class PopulationDiagnosis:
 
     @property
     def loss(self) -> np.ndarray:
-        """(n_nets,), measured on the data of the diagnosis."""
+        """Loss of each net on the data of the diagnosis, (n_nets,)."""
         return np.concatenate([part.loss for part in self._parts])
 
     def net(self, k: int) -> Diagnosis:
-        """The verdict on net k, with its evidence.
+        """Return the diagnosis of net k.
 
         Raises
         ------
         IndexError
-            If there is no such net.
+            If there is no net k.
         """
         if not -self.n_nets <= k < self.n_nets:
             raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
@@ -149,17 +151,17 @@ class PopulationDiagnosis:
         )  # fmt: skip
 
     def nets(self, verdict: str) -> np.ndarray:
-        """Numbers of the nets with this verdict, the surest first."""
+        """Return the indices of the nets with a verdict, by decreasing confidence."""
         chosen = np.flatnonzero(self.verdicts == verdict)
         return chosen[np.argsort(-self.confidence[chosen], kind="stable")]
 
     def counts(self) -> dict[str, int]:
-        """{verdict: number of nets}, the commonest first."""
+        """Return {verdict: number of nets}, the most frequent verdict first."""
         names, counts = np.unique(self.verdicts, return_counts=True)
         return {str(names[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
 
     def to_dict(self) -> dict[str, Any]:
-        """Text and numbers only, for JSON: the counts, and each net's verdict and confidence."""
+        """Return the counts, and the verdict and confidence of each net, as a dict of text and numbers, for JSON."""
         return {
             "n_nets": self.n_nets, "counts": self.counts(), "verdicts": self.verdicts.tolist(),
             "confidence": self.confidence.tolist(),

@@ -1,4 +1,4 @@
-"""How a net was trained, as far as it is known: the optimiser's settings, and what ended the training."""
+"""Training settings of a net, as far as they are known: optimiser, schedule, early stopping, number of samples."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ..optimizers import Optimizer
 from ..population_result import PopulationResult
 
 PLAIN = ("sgd", "momentum", "nesterov")
-ADAPTIVE = ("adam", "rmsprop", "adagrad", "rprop", "quickprop", "lbfgs")  # steps do not shrink with the gradient
+ADAPTIVE = ("adam", "rmsprop", "adagrad", "rprop", "quickprop", "lbfgs")  # their steps do not shrink with the gradient
 
 
 class Updates(NamedTuple):
-    """How training changed the parameters: numbers or arrays (n_nets,), NaN, 0 or empty where it is not known."""
+    """Training settings: numbers or arrays (n_nets,); NaN, 0 or empty if unknown."""
 
     learning_rate: Any = np.nan
-    weight_decay: Any = 0.0  # the optimiser's
+    weight_decay: Any = 0.0  # of the optimiser
     clip_norm: Any = 0.0
-    is_plain_descent: bool = False  # whether the learning rate is one of gradient descent
-    rule: str = ""  # name of the update rule, as in kernels.optimizers.RULES, or scikit-learn's solver
+    is_plain_descent: bool = False  # whether the update rule is gradient descent, with or without momentum
+    rule: str = ""  # name of the update rule, as in kernels.formulas.update_rules.RULES, or scikit-learn's solver
     early_stopping: bool = False  # whether the fit kept its best epoch
-    n_samples: int = 0  # that the net was trained on
-    n_validation: int = 0  # that the fit measured its validation records on
-    schedule: str = ""  # that took the learning rate down towards the end; empty for none
-    ours: bool = False  # whether fastmlp's own fit did it
+    n_samples: int = 0  # number of training samples
+    n_validation: int = 0  # number of validation samples of the fit
+    schedule: str = ""  # schedule of the learning rate; empty if constant
+    ours: bool = False  # whether fastmlp trained the net
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether steps keep their length where the gradient is small."""
+        """Whether the steps of the update rule keep their length when the gradient is small."""
         return self.rule in ADAPTIVE
 
     def of_nets(self, n_nets: int, members: slice) -> Updates:
@@ -44,7 +44,12 @@ class Updates(NamedTuple):
 
 
 def updates_of(history: Any, net: Any, given: Any) -> Updates:
-    """What is known of the updates; `given` is the learning rate that a user named, or None."""
+    """Return what is known about the training of a net.
+
+    history : history of the fit, or None
+    net : the net, whose attributes are read if it is an estimator of scikit-learn
+    given : learning rate given by the user, or None
+    """
     optimizer = optimizer_of(history)
     rule = optimizer.rule.name if optimizer is not None else ""
     found = Updates()
@@ -77,7 +82,7 @@ def updates_of(history: Any, net: Any, given: Any) -> Updates:
 
 
 def optimizer_of(history: Any) -> Optimizer | None:
-    """The optimiser of a fit; that of a history from a file is read back from its settings, which hold it as text."""
+    """Return the optimiser of a fit, or None. A history loaded from a file has it as text in its settings."""
     optimizer = getattr(history, "optimizer", None)
     if isinstance(optimizer, Optimizer) or not isinstance(history, History):
         return optimizer if isinstance(optimizer, Optimizer) else None
@@ -85,7 +90,7 @@ def optimizer_of(history: Any) -> Optimizer | None:
 
 
 def optimizer_from_text(text: str) -> Optimizer | None:
-    """The optimiser whose repr this is, or None if it is none.
+    """Return the optimiser with the given repr, or None if the text is not the repr of an optimiser.
 
     >>> optimizer_from_text("SGD(learning_rate=0.1, clip_norm=1.0, momentum=0.9)").rule.name
     'momentum'

@@ -1,5 +1,6 @@
-"""The verdicts: one row each. A row has a name, a title, how sure it is, which facts bear it out, what to do about it
-and how to make sure. Everything else (reports, counts, tests, the documentation) follows from the table.
+"""Table of verdicts: name, title, confidence rule, evidence, remedy, and an experiment to confirm it.
+
+Everything else (reports, counts, tests, documentation) follows from the table.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from . import confidence_rules, remedies
 from .evidence import layer_name, number, one
 from .measurements import Measurements
 
-Text = Callable[[Measurements, int], str]  # of net k
+Text = Callable[[Measurements, int], str]  # (measurements, net index) -> text
 
 
 class Verdict(NamedTuple):
     name: str
     title: str
     score: Callable[[Measurements], np.ndarray]  # confidences (n_nets,)
-    facts: tuple[str, ...]  # of facts.FACTS, the evidence
+    facts: tuple[str, ...]  # names in evidence.FACTS
     remedy: Text
     experiment: Text
     is_healthy: bool = False
@@ -349,5 +350,5 @@ NAMES = tuple(row.name for row in VERDICTS)
 
 
 def score_verdicts(m: Measurements) -> np.ndarray:
-    """Confidences (n_verdicts, n_nets), in the order of VERDICTS."""
+    """Return the confidence of every verdict, (n_verdicts, n_nets), in the order of VERDICTS."""
     return np.stack([np.broadcast_to(np.nan_to_num(row.score(m)), (m.subject.n_nets,)) for row in VERDICTS])

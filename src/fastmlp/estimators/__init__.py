@@ -1,9 +1,13 @@
-"""Estimators for scikit-learn: thin faces over MLP and Population, with no mathematics of their own.
+"""Estimators for scikit-learn: thin wrappers around MLP and Population, with no mathematics of their own.
 
-nets                   MLPClassifier, MLPRegressor: scikit-learn's own, by parameters and by what they do
-tabular, tabular_base  TabularMLPClassifier, TabularMLPRegressor: accuracy on tables without choosing settings
-tables, saving         the tables these take, and their files
-cross_validation       all folds as one population
-from_sklearn, to_sklearn   fitted models from and to scikit-learn's
-base, settings, training, populations, rules, lbfgs, regression_targets    what they are made of
+mlp, base                   MLPClassifier and MLPRegressor, with scikit-learn's parameters and behaviour
+tabular, tabular_base       TabularMLPClassifier and TabularMLPRegressor: tables, with settings that need no tuning
+table_input, serialization  input tables of the tabular estimators, and their files
+cross_validation            all folds trained as one population
+from_sklearn, to_sklearn    conversion of fitted estimators from and to scikit-learn; sklearn_names has the names
+parameters                  settings: checked, and converted to those of MLP and Population
+single_net, lbfgs           training of one net
+ensembles                   training of many nets at once
+sklearn_compat              scikit-learn's loss factors, initial weights, learning rates and stopping rules
+regression_targets          check that regression targets are numbers
 """

@@ -1,4 +1,4 @@
-"""What MLPClassifier and MLPRegressor share: from settings and data to a trained net, and from a net to outputs."""
+"""Base class of MLPClassifier and MLPRegressor: input validation, training, and prediction of outputs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ FLOATS = ("f4", "f8")
 
 
 class BaseMLP(BaseEstimator, ABC):
-    """The part of the estimators that does not know whether it predicts classes or numbers."""
+    """Base class of the two MLP estimators: everything that does not depend on the kind of target."""
 
-    # Settings that are read here; the subclasses' __init__ has them all.
+    # Settings that this class reads; the __init__ of each subclass has all of them.
     activation: str
     early_stopping: bool
     loss: str
@@ -39,41 +39,50 @@ class BaseMLP(BaseEstimator, ABC):
     random_state: Any
     warm_start: bool
 
-    # ---- what a subclass knows
+    # ---- methods of the subclasses
 
     @abstractmethod
     def _learn(self, y: np.ndarray, declared: Any) -> None:
-        """Set n_outputs_, and what else decides how y is encoded. declared : classes, where partial_fit names them"""
+        """Set n_outputs_ and the other attributes that the encoding of y depends on, such as classes_.
+
+        declared : class labels given to partial_fit, or None to take them from y
+        """
 
     def _check_again(self, y: np.ndarray) -> None:
-        """Refuse a y that training cannot go on with."""
+        """Raise ValueError if training cannot continue with y, for example because of new classes."""
 
     @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
-        """y as the net takes it."""
+        """Return y in the form that the net is trained on: class indices or numbers."""
 
     @abstractmethod
     def _loss_name(self) -> str:
-        """The net's loss."""
+        """Return the name of the loss as MLP knows it."""
 
     def _net_settings(self) -> dict[str, Any]:
-        """Further arguments of MLP."""
+        """Return further keyword arguments of MLP and Population."""
         return {}
 
     def _training_weights(self, samples: SplitSamples) -> np.ndarray | None:
         return samples.weights
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
-        """Classes that a validation part gets its share of."""
+        """Return the classes to stratify the held-out samples by, or None for a split without strata."""
         return None
 
     def _quick_score(self, held_out: SplitSamples) -> Any:
-        """The validation score as a function of the history's records, or None where they do not give it."""
+        """Return a function that computes the validation score from the records of a History, or None.
+
+        None if the score does not follow from the records; the net must then predict after each epoch.
+        """
         return None
 
     @abstractmethod
     def _population_monitor(self, held_out: SplitSamples, tol: float) -> tuple[str, float]:
-        """The record that a population watches in place of the score, and the tolerance on its scale."""
+        """Return (monitor, tolerance): the record that early stopping of a population uses instead of the score.
+
+        tol : tolerance of the score; the returned tolerance is on the scale of the record
+        """
 
     # ---- training
 
@@ -106,14 +115,14 @@ class BaseMLP(BaseEstimator, ABC):
         return self
 
     def _forget(self) -> None:
-        """Begin the records anew."""
+        """Reset the records of earlier fits, and the state of stopping rules and optimiser."""
         self.loss_curve_: list[float] = []
         self.validation_scores_ = self.validation_loss_curve_ = None
         self._rules: EpochRules | None = None
         self._optimizer_state: OptimizerState | None = None
 
     def _finish(self, sizes: tuple[int, ...]) -> None:
-        """Describe the net."""
+        """Set the attributes that describe the net: n_layers_ and out_activation_."""
         self.n_layers_ = len(sizes)
         output = self.net_.network.output_row.name
         self.out_activation_ = THEIR_OUTPUT.get(output, output)
@@ -141,44 +150,53 @@ class BaseMLP(BaseEstimator, ABC):
         return self.net_.params
 
     def _can_go_on(self) -> bool:
-        """Whether there is a partial_fit."""
+        """Return True if partial_fit is available; otherwise raise AttributeError, as available_if expects."""
         if is_iterative(self):
             return True
         raise AttributeError("partial_fit is there for solvers that go epoch by epoch, which 'lbfgs' does not.")
 
-    # ---- use
+    # ---- prediction
 
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__
 
     def _net(self) -> Any:
-        """net_, or the error that says there is none."""
+        """Return net_, or raise NotFittedError if there is none."""
         net = self.__dict__.get("net_")
         if net is None:
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
         return net
 
     def _features(self, X: Any) -> Any:
-        """X, checked, as the net takes it."""
+        """Return X validated, dense and in a floating dtype.
+
+        Plain arrays of the right shape and a floating dtype skip scikit-learn's checks.
+        """
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
             X = _dense(validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False))
         return X
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """(n_samples, n_outputs) in the dtype of the net."""
+        """Return the outputs of the net, or the mean over the nets: (n_samples, n_outputs) in the dtype of the net."""
         net, X = self._net(), self._features(X)
         return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
 
     def to_sklearn(self) -> Any:
-        """scikit-learn's fitted estimator with the same parameters and predictions; see fastmlp.from_sklearn."""
+        """Return a fitted scikit-learn estimator with the same parameters and predictions.
+
+        fastmlp.from_sklearn is the inverse.
+        """
         from .to_sklearn import to_sklearn
 
         return to_sklearn(self)
 
     @property
     def coefs_(self) -> list[np.ndarray]:
-        """Per layer the weights (fan_in, fan_out), views into net_.params; with n_nets, copies (n_nets, ...)."""
+        """Weights of each layer, (fan_in, fan_out), as views into net_.params.
+
+        With n_nets > 1: copies, (n_nets, fan_in, fan_out).
+        """
         return self._layers("coefs_", "weights")
 
     @coefs_.setter
@@ -188,7 +206,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
-        """Per layer the biases (fan_out,), views into net_.params; with n_nets, copies (n_nets, fan_out)."""
+        """Biases of each layer, (fan_out,), as views into net_.params; with n_nets > 1 copies, (n_nets, fan_out)."""
         return self._layers("intercepts_", "biases")
 
     @intercepts_.setter

@@ -1,4 +1,4 @@
-"""Cross-validation of an estimator with the nets of all folds trained at once, as one population."""
+"""Cross-validation of an estimator, with the nets of all folds trained together as one population."""
 
 from __future__ import annotations
 
@@ -28,29 +28,33 @@ def cross_val_population(
     estimator: BaseMLP, X: Any, y: Any, *, cv: Any = None, groups: Any = None, scoring: Any = None,
     sample_weight: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What sklearn.model_selection.cross_validate does, in one training of all folds.
+    """Cross-validate an estimator like sklearn.model_selection.cross_validate, training all folds in one call.
 
-    Each fold's net sees its own samples only, stops by its own loss, and keeps its best parameters. Where folds differ
-    in size, smaller ones get samples of weight 0.
+    The net of each fold is trained on the samples of that fold only, stops by its own loss, and keeps its best
+    parameters. If folds differ in size, smaller ones are padded with samples of weight 0.
 
-    estimator : an MLPClassifier or MLPRegressor with one net and no early_stopping
-    cv : int, a splitter, or pairs of row numbers, as in scikit-learn; None is 5 folds, stratified for classes
-    scoring : a scorer of scikit-learn; None is the estimator's score
-    sample_weight : (n_samples,), for the training
+    estimator : an MLPClassifier or MLPRegressor with n_nets=1 and early_stopping=False
+    X : array, sparse matrix or data frame (n_samples, n_features)
+    y : (n_samples,) or (n_samples, n_outputs) labels or numbers
+    cv : int, splitter or iterable of (train, test) row indices, as in scikit-learn; None means 5 folds, stratified for
+        a classifier
+    groups : (n_samples,) group labels for splitters that need them
+    scoring : a scorer of scikit-learn; None means the score method of the estimator
+    sample_weight : (n_samples,) weights of the samples in training
 
     Returns
     -------
-    dict of "test_score" (n_folds,), "estimator", the fitted ones, "indices", and "fit_time" and "score_time", seconds
-    for all folds together
-
-    Ctrl-C ends it as KeyboardInterrupt, as in scikit-learn.
+    dict with "test_score" (n_folds,), "estimator" (list of fitted estimators), "indices" (row indices "train" and
+    "test" of each fold), and "fit_time" and "score_time" (seconds, for all folds together)
 
     Raises
     ------
+    KeyboardInterrupt
+        On Ctrl-C, as in scikit-learn.
     TypeError
-        For another estimator, such as a pipeline.
+        For any other estimator, such as a pipeline.
     ValueError
-        For settings that a population cannot have.
+        For settings that a population does not support.
 
     Examples
     --------
@@ -70,7 +74,7 @@ def cross_val_population(
     weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
     samples = SplitSamples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
     nets, result = _train(whole, samples, [train for train, _ in folds])
-    if result.interrupted:  # scores of nets that are half trained say nothing
+    if result.interrupted:  # scores of partly trained nets would be meaningless
         raise KeyboardInterrupt
     fitted = [_fitted(whole, nets, result, k, len(train)) for k, (train, _) in enumerate(folds)]
     trained = time.perf_counter()
@@ -90,7 +94,7 @@ def cross_val_population(
 
 
 def _checked(estimator: Any) -> Any:
-    """A clone that a population can train."""
+    """Return a clone of the estimator; raise an error if a population cannot train it."""
     if not isinstance(estimator, BaseMLP):
         raise TypeError(
             f"cross_val_population takes an MLPClassifier or MLPRegressor of fastmlp, but got "
@@ -123,12 +127,12 @@ def _train(whole: Any, samples: SplitSamples, folds: list[np.ndarray]) -> tuple[
 
 
 def _accuracy(found: np.ndarray, y: np.ndarray) -> float:
-    """As scikit-learn's accuracy_score, which takes 0.4 ms to find out what kind of labels these are."""
+    """Return the accuracy. scikit-learn's accuracy_score would spend 0.4 ms on finding the type of the labels."""
     return float(np.mean((found == y.reshape(found.shape)).reshape(len(found), -1).all(axis=1)))
 
 
 def _weights(whole: Any, samples: SplitSamples, n: int) -> np.ndarray:
-    """(n,) of one fold: 0 for what fills it up."""
+    """Return the sample weights of one fold, (n,), with 0 for the samples that pad it to n."""
     weights = whole._training_weights(samples)
     full = np.zeros(n)
     full[: len(samples.X)] = 1.0 if weights is None else weights
@@ -136,7 +140,7 @@ def _weights(whole: Any, samples: SplitSamples, n: int) -> np.ndarray:
 
 
 def _fitted(whole: Any, nets: Population, result: PopulationResult, k: int, n_samples: int) -> Any:
-    """The estimator of one fold, as if it had been fitted alone."""
+    """Return the fitted estimator of fold k, with the attributes that a separate fit of the fold would set."""
     model = copy.copy(whole)
     model._forget()
     model.net_ = nets.net(k)

@@ -1,4 +1,4 @@
-"""How an estimator trains many nets at once: an ensemble, or the folds of a cross-validation."""
+"""Training of many nets at once for an estimator: an ensemble, or the folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ def make_nets(
     estimator: Any, sizes: tuple[int, ...], batch: int, weights: np.ndarray | None, rngs: list[np.random.RandomState],
     params: np.ndarray | None,
 ) -> Population:  # fmt: skip
-    """A net per rng, with first parameters that scikit-learn would draw from it, or with these params."""
+    """Return a population with one net per random generator.
+
+    sizes : layer sizes
+    batch : batch size, which the penalty depends on
+    weights : (n_samples,) sample weights, which the penalty depends on, or None
+    rngs : one generator per net; it draws the same initial parameters that scikit-learn would draw, and a seed
+    params : (n_nets, n_params) initial parameters to use instead, or None
+    """
     scale = scale_of(estimator._loss_name(), sizes[-1])
     l2 = penalty_of(estimator, batch, weights) / scale.objective
     nets = Population(sizes, len(rngs), **net_settings(estimator), l2=l2)
@@ -37,9 +44,13 @@ def fit_nets(
     estimator: Any, nets: Population, samples: SplitSamples, n_samples: int, batch: int, scale: Scale,
     held_out: SplitSamples | None = None,
 ) -> PopulationResult:  # fmt: skip
-    """Population.fit with an estimator's settings. Each net stops by its own record, and keeps its best parameters.
+    """Train a population with the settings of an estimator. Each net stops by its own record and keeps its best params.
 
-    samples : shared, or with a leading axis of nets. n_samples : of one net
+    samples : training samples, shared by all nets or with a leading axis of nets
+    n_samples : number of training samples of one net
+    batch : batch size
+    scale : factors from the loss of the net to scikit-learn's
+    held_out : held-out samples, or None; with early_stopping the record to monitor is measured on them
     """
     if estimator.callbacks or estimator.eval_metric is not None:
         raise ValueError("callbacks and eval_metric are for a single net: leave them out here.")
@@ -53,7 +64,7 @@ def fit_nets(
     if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
         schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, False)
     with CompileNotices(True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # the error below says it
+        warnings.simplefilter("ignore", DivergenceWarning)  # check_finite raises an error instead
         result = nets.fit(
             samples.X, samples.targets, epochs=estimator.max_iter, batch_size=batch,
             optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
@@ -76,7 +87,10 @@ def train_nets(
     rng: np.random.RandomState,
     strata: Any,
 ) -> None:
-    """n_nets nets from different first parameters, whose mean output predicts."""
+    """Train n_nets nets from different initial parameters, and set the fitted attributes of the estimator.
+
+    Predictions are the mean of their outputs. Parameters are those of single_net.train_net.
+    """
     if held_out is None:
         samples, held_out = split(estimator, samples, rng, strata)
     batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), sizes[-1])

@@ -1,6 +1,4 @@
-"""Converts scikit-learn's fitted MLPClassifier or MLPRegressor to the estimator here: same parameters, same
-predictions.
-"""
+"""Conversion of a fitted MLPClassifier or MLPRegressor of scikit-learn: same parameters, same predictions."""
 
 from __future__ import annotations
 
@@ -19,16 +17,19 @@ PAIRS = ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegre
 
 
 def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
-    """Our estimator with settings, parameters and records of scikit-learn's fitted MLPClassifier or MLPRegressor.
+    """Return a fastmlp estimator with the settings, parameters and records of a fitted scikit-learn estimator.
 
-    It predicts in the dtype of the parameters it takes over, and partial_fit goes on from them with a new optimiser.
+    The new estimator predicts in the dtype of the parameters, and partial_fit continues from them with a new optimiser
+    state. MLPClassifier.to_sklearn is the inverse.
+
+    estimator : a fitted MLPClassifier or MLPRegressor of sklearn.neural_network
 
     Raises
     ------
     TypeError
         For any other estimator.
     sklearn.exceptions.NotFittedError
-        If it is not fitted.
+        If the estimator is not fitted.
 
     >>> import numpy as np
     >>> from sklearn.neural_network import MLPClassifier as Theirs
@@ -58,7 +59,7 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
 
 
 def _rules_of(estimator: Any) -> EpochRules | None:
-    """What the epochs so far have left for a warm start."""
+    """Return the state of the stopping rule after the epochs so far, for a warm start; None if there were none."""
     if not hasattr(estimator, "_no_improvement_count"):
         return None
     rules = EpochRules(tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change)

@@ -1,4 +1,4 @@
-"""The solver "lbfgs": SciPy's L-BFGS-B drives the objective of a net, all samples at once."""
+"""The solver "lbfgs": SciPy's L-BFGS-B minimises the objective of a net over all samples at once."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ import numpy as np
 from ..kernels.jit import interrupts
 from ..mlp import MLP
 
-INTERRUPTED = -1  # a status beside SciPy's
+INTERRUPTED = -1  # status of an interrupted run; SciPy has none for it
 
 
 def minimize(
     net: MLP, X: np.ndarray, y: np.ndarray, *, sample_weight: Any = None, scale: float = 1.0, max_iter: int = 200,
     max_fun: int = 15000, tol: float = 1e-4, verbose: Any = False,
 ) -> Any:  # fmt: skip
-    """Train net in place until no component of the gradient is above tol, or the objective has ceased to fall.
+    """Train a net in place until no component of the gradient exceeds tol, or until the objective stops decreasing.
 
-    Returns SciPy's result. Ctrl-C ends it at the last iterate, and the status is INTERRUPTED.
+    Ctrl-C ends the run with the last iterate and the status INTERRUPTED.
 
-    scale : factor on the objective, which tol is compared after
-    Source: Byrd, Lu, Nocedal, Zhu 1995, as scipy.optimize.minimize has it.
+    X, y : samples (n_samples, n_features) and targets as MLP.objective takes them
+    sample_weight : (n_samples,) weights, or None
+    scale : factor on the objective; tol applies to the scaled gradient
+    max_iter : largest number of iterations
+    max_fun : largest number of evaluations of the objective
+    verbose : whether to print the loss after each iteration
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+
+    Source: Byrd, Lu, Nocedal, Zhu 1995, as implemented in scipy.optimize.minimize.
 
     >>> net = MLP((1, 1), dtype="float64", random_state=0)
     >>> result = minimize(net, np.array([[0.0], [1.0]]), np.array([1.0, 3.0]), tol=1e-8)
@@ -47,7 +57,7 @@ def minimize(
             print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
 
     try:
-        with threadpool_limits(1, "blas"):  # SciPy's own steps are short: two threads took 11 ms for one's 40 us
+        with threadpool_limits(1, "blas"):  # SciPy's own steps are short: 40 us on one thread, 11 ms on two
             result = scipy_minimize(
                 scaled,
                 last,

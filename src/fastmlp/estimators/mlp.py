@@ -1,6 +1,6 @@
-"""MLPClassifier and MLPRegressor: scikit-learn's estimators of these names, trained by fastmlp.
+"""MLPClassifier and MLPRegressor: drop-in replacements for scikit-learn's estimators of these names.
 
-Thin faces: settings keep scikit-learn's names, defaults and meaning, and all mathematics is below.
+Parameters keep scikit-learn's names, defaults and meaning. All mathematics is in MLP and Population.
 """
 
 from __future__ import annotations
@@ -27,50 +27,55 @@ REGRESSOR_LOSSES = ("squared_error", "poisson", "absolute_error", "huber")
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """scikit-learn's MLPClassifier, faster and with more to choose from.
+    """Multilayer perceptron classifier: a faster drop-in replacement for scikit-learn's, with more options.
 
     Parameters
     ----------
     hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
 random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, \
 beta_2, epsilon, n_iter_no_change, max_fun
-        As sklearn.neural_network.MLPClassifier has them.
+        Same as in sklearn.neural_network.MLPClassifier.
     activation : str
         "identity", "logistic", "tanh", "relu", or any other hidden activation of fastmlp.MLP.
     solver : str or object
-        "lbfgs", "sgd", "adam", or another optimiser of fastmlp, by name or as an object such as
-        fastmlp.AdamW(3e-3), whose own settings then hold.
+        "lbfgs", "sgd", "adam", or another fastmlp optimiser, given by name or as an object such as
+        fastmlp.AdamW(3e-3). An object uses its own settings, not those of the estimator.
     loss : str
-        "log_loss"; or "squared_error", "absolute_error", "huber" or "atanh_error" between sigmoid outputs and 0 or 1.
+        "log_loss"; or "squared_error", "absolute_error", "huber" or "atanh_error", computed between sigmoid outputs
+        and targets 0 or 1.
     class_weight : dict or "balanced", optional
-        {class: weight}, multiplied with sample_weight. In training only: scores and losses of samples held out leave
-        it out. partial_fit, which never sees all samples, takes a dict only.
+        {class: weight}, multiplied with sample_weight. Used in training only, not in the scores and losses of held-out
+        samples. partial_fit takes only a dict, because it never sees all samples.
     label_smoothing : float
-        Share of each target that is spread over all classes; for more than two exclusive classes.
+        Fraction of each target that is spread evenly over all classes. For more than two exclusive classes.
     dropout : float or sequence of float
-        Share of hidden units left out in each training step.
+        Fraction of hidden units dropped in each training step, one for all hidden layers or one per layer.
     schedule : str, object or function, optional
-        Of fastmlp.schedules, over max_iter epochs, in place of learning_rate.
+        A learning-rate schedule of fastmlp.schedules over max_iter epochs, instead of learning_rate.
     callbacks : function or sequence of functions, optional
-        Called as (epoch, history) after each epoch, with history.net the MLP in training; returning True stops.
+        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when
+        a callback returns True.
     eval_metric : str or scorer, optional
-        A scorer of scikit-learn that measures validation_scores_, in place of accuracy.
+        The scikit-learn scorer for validation_scores_, instead of accuracy.
     n_nets : int
-        So many nets are trained as one population from different first weights, and their mean predicts.
+        Number of nets, trained together as one population from different initial weights. Predictions are the mean
+        over the nets.
     device : "auto", "cpu" or "cuda"
+        Device for training and prediction, as in fastmlp.MLP.
     dtype : "auto", "float32" or "float64"
-        What nets compute in: "auto" is float32, and float64 with "lbfgs". Of scikit-learn's check_estimator two checks,
-        check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass in float64 only: they compare a fit with
-        weights and one with repeated rows to 1e-7, and sums in float32 round more than that.
+        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise. Two checks of
+        scikit-learn's check_estimator, check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass only in
+        float64: they compare a fit with weights and a fit with repeated rows to 1e-7, and rounding errors of float32
+        sums are larger.
 
     Attributes
     ----------
-    net_ : fastmlp.MLP or, with n_nets, fastmlp.Population
+    net_ : fastmlp.MLP, or fastmlp.Population if n_nets > 1
     validation_loss_curve_ : list of float or None
-        Loss on the samples held out, without penalty, after each epoch.
+        Loss on the held-out samples after each epoch, without the penalty.
     classes_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, t_, coefs_, intercepts_, \
 n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activation_
-        As in scikit-learn. A population has no loss_curve_.
+        Same as in scikit-learn. With n_nets > 1, loss_curve_ stays empty.
 
     Examples
     --------
@@ -123,24 +128,29 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         keep_settings(self, locals())
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on X (n_samples, n_features), of which sparse ones are made dense, and labels y.
+        """Train on samples X and labels y.
 
-        y : (n_samples,), or (n_samples, n_labels) of 0 and 1
-        sample_weight : (n_samples,)
-        validation_data : (X, y) or (X, y, sample_weight), measured after each epoch, and watched if early_stopping
+        X : array or sparse matrix (n_samples, n_features); sparse input is converted to a dense array
+        y : (n_samples,) class labels, or (n_samples, n_labels) of 0 and 1 for multilabel classification
+        sample_weight : (n_samples,) weight of each sample in the loss, at least 0
+        validation_data : (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with
+            early_stopping=True, also the samples that decide when to stop
 
         Raises
         ------
         ValueError
-            For impossible settings or data, and if training diverges.
+            If settings or data are invalid, or if training diverges.
         """
         return self._fit(X, y, sample_weight, validation_data)
 
     @available_if(BaseMLP._can_go_on)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
-        """One more epoch, on these samples. classes : all there will be, in the first call
+        """Train for one epoch on the given samples, starting from the current parameters.
 
-        Momentum and moments of the optimiser go on from call to call.
+        The optimiser state (momentum, second moments) is kept from call to call.
+
+        X, y, sample_weight : as in fit
+        classes : all class labels that any call will see; required in the first call, except for multilabel targets
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
@@ -157,7 +167,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
             )
         return self._fit(X, y, sample_weight, None, incremental=True, declared=classes)
 
-    # ---- what BaseMLP asks
+    # ---- overrides of BaseMLP
 
     def _learn(self, y, declared):
         if self.loss not in CLASSIFIER_LOSSES:
@@ -202,7 +212,7 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
     def _training_weights(self, samples: SplitSamples):
         if self.class_weight is None:
             return samples.weights
-        if isinstance(self.class_weight, dict) and not self._is_multilabel:  # which may name classes that are not in y
+        if isinstance(self.class_weight, dict) and not self._is_multilabel:  # the dict may name classes that y lacks
             of_each = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
             of_class = of_each[samples.targets]
         else:
@@ -210,35 +220,36 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
         return of_class if samples.weights is None else of_class * samples.weights
 
     def _strata(self, y):
-        return y if self.n_outputs_ == 1 and not self._is_multilabel else None  # as scikit-learn has it
+        return y if self.n_outputs_ == 1 and not self._is_multilabel else None  # as scikit-learn: binary classes only
 
     def _quick_score(self, held_out):
-        if self._is_multilabel:  # its score asks for all labels of a sample to be right
+        if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
             return None
         return lambda history: float(history.validation_accuracy[-1])
 
     def _population_monitor(self, held_out, tol):
         return "validation_accuracy", tol
 
-    # ---- use
+    # ---- prediction
 
     def predict(self, X):
-        """Labels (n_samples,), or (n_samples, n_labels) of 0 and 1."""
+        """Return class labels (n_samples,), or (n_samples, n_labels) of 0 and 1 for multilabel classification."""
         found = likeliest(self._net(), self._features(X), self._is_multilabel)
         if self._is_multilabel:
             return found.astype(np.int64)
         return self.classes_[found if len(self.classes_) > 1 else [0] * len(found)]
 
     def predict_proba(self, X):
-        """(n_samples, n_classes): rows that sum to 1; for several labels each one's probability.
+        """Return class probabilities (n_samples, n_classes).
 
-        float64, computed from logits, so that the small side of two classes keeps its digits. For X in float32 they are
-        rounded to it in the end, where probabilities above 1 - 6e-8 are 1; predict_log_proba still tells them apart.
+        Rows sum to 1; for multilabel classification each column is the probability of one label. Probabilities are
+        computed in float64 from logits, so that very small ones keep their precision. For X in float32 the result is
+        rounded to float32, where probabilities above 1 - 6e-8 become 1; predict_log_proba still distinguishes them.
         """
         return probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
 
     def predict_log_proba(self, X):
-        """The logarithm of predict_proba, computed from logits: finite where the probability itself rounds to 0."""
+        """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0."""
         return log_probabilities(self._net(), self._features(X), self._is_multilabel).astype(_float_type(X), copy=False)
 
     def __sklearn_tags__(self):
@@ -248,18 +259,18 @@ n_features_in_, feature_names_in_, n_iter_, n_layers_, n_outputs_, out_activatio
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """scikit-learn's MLPRegressor, faster and with more to choose from.
+    """Multilayer perceptron regressor: a faster drop-in replacement for scikit-learn's, with more options.
 
-    Parameters and attributes are those of fastmlp.MLPClassifier, but for class_weight, label_smoothing and classes_.
+    Parameters and attributes are those of fastmlp.MLPClassifier, without class_weight, label_smoothing and classes_.
 
     Parameters
     ----------
     loss : str
         "squared_error", "poisson", "absolute_error" or "huber".
     huber_delta : float
-        The error from which huber is linear.
+        Absolute error beyond which the Huber loss is linear.
     eval_metric : str or scorer, optional
-        As in MLPClassifier, in place of R2.
+        The scikit-learn scorer for validation_scores_, instead of R2.
 
     Examples
     --------
@@ -311,18 +322,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         keep_settings(self, locals())
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on X (n_samples, n_features) and y (n_samples,) or (n_samples, n_outputs). Sparse X is made dense.
+        """Train on samples X and numeric targets y.
 
-        sample_weight, validation_data, errors : as for MLPClassifier.fit
+        X : array or sparse matrix (n_samples, n_features); sparse input is converted to a dense array
+        y : (n_samples,) or (n_samples, n_outputs)
+        sample_weight, validation_data : as in MLPClassifier.fit
+
+        Raises
+        ------
+        ValueError
+            If settings or data are invalid, or if training diverges.
         """
         return self._fit(X, y, sample_weight, validation_data)
 
     @available_if(BaseMLP._can_go_on)
     def partial_fit(self, X, y, sample_weight=None):
-        """One more epoch, on these samples; momentum and moments of the optimiser go on from call to call."""
+        """Train for one epoch on the given samples, starting from the current parameters.
+
+        The optimiser state (momentum, second moments) is kept from call to call.
+        """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
-    # ---- what BaseMLP asks
+    # ---- overrides of BaseMLP
 
     def _learn(self, y, declared):
         if not isinstance(self.loss, str):
@@ -359,10 +380,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _population_monitor(self, held_out, tol):
         return "validation_loss", tol * self._variance(held_out)
 
-    # ---- use
+    # ---- prediction
 
     def predict(self, X):
-        """(n_samples,), or (n_samples, n_outputs) for several."""
+        """Return predictions (n_samples,), or (n_samples, n_outputs) for several outputs."""
         outputs: np.ndarray = self._outputs(X).astype(_float_type(X), copy=False)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
@@ -373,7 +394,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
 
 def _float_type(X: Any) -> type:
-    """float32 for X in float32, as scikit-learn has it, otherwise float64."""
+    """Return the dtype of predictions: float32 for X in float32, otherwise float64, as in scikit-learn."""
     return np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
 
 

@@ -1,4 +1,4 @@
-"""The settings of the estimators, scikit-learn's and further ones: checked, and turned into fastmlp's own."""
+"""Parameters of the estimators, scikit-learn's and additional ones: checks, and conversion to those of MLP."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from .sklearn_compat import OUR_ACTIVATION, Scale
 
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
-FULL_BATCH = ("quickprop", "rprop")  # rules that compare one gradient with the next
-AUTO_BATCH = 200
-BETWEEN = ("fastmlp", "sklearn", "joblib")  # packages whose frames are not the user's
-ALMOST_ZERO = 1e-300  # 0 in the arithmetic of the nets, where a beta above 0 tells the rules that correct their moments
+FULL_BATCH = ("quickprop", "rprop")  # update rules that compare consecutive gradients, so batches must not differ
+AUTO_BATCH = 200  # scikit-learn's batch_size="auto"
+BETWEEN = ("fastmlp", "sklearn", "joblib")  # packages whose stack frames a warning skips to reach the user's line
+ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
 
 
 def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
-    """Store constructor arguments as scikit-learn wants them: untouched, each under its own name."""
+    """Store constructor arguments as scikit-learn requires: unchanged, each as an attribute of its own name."""
     for name, value in settings.items():
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line that called fastmlp, or the search or pipeline that did."""
+    """Issue a warning that points at the user's line: the first stack frame outside fastmlp, sklearn and joblib."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in BETWEEN:
         frame, level = frame.f_back, level + 1
@@ -36,7 +36,7 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def solver_name(solver: Any) -> str:
-    """ "lbfgs", or the lower-case name of an optimiser, for a name or an object.
+    """Return the name of a solver, "lbfgs" or the lower-case name of an optimiser, from a name or an optimiser object.
 
     Raises
     ------
@@ -51,16 +51,17 @@ def solver_name(solver: Any) -> str:
 
 
 def is_iterative(estimator: Any) -> bool:
-    """Whether the solver goes epoch by epoch."""
+    """Return whether the solver trains epoch by epoch, as all but "lbfgs" do."""
     return solver_name(estimator.solver) != "lbfgs"
 
 
 def check_settings(estimator: Any) -> None:
-    """
+    """Check the parameters that MLP and Population either do not check, or know under other names.
+
     Raises
     ------
     ValueError
-        For a setting that nobody below would refuse under the name it has here.
+        For an invalid value, under the name of the estimator's parameter.
     """
     checked_number("alpha", estimator.alpha, 0.0)
     checked_number("learning_rate_init", estimator.learning_rate_init, 0.0, open_low=True)
@@ -87,14 +88,14 @@ def check_settings(estimator: Any) -> None:
             "n_nets above 1 trains nets together, which solver='lbfgs' and learning_rate='adaptive' cannot: choose "
             "another solver or rate, or use sklearn's BaggingClassifier or BaggingRegressor around a single net."
         )
-    is_bool = isinstance(estimator.verbose, (bool, np.bool_))  # other numbers are as true as True, as in scikit-learn
+    is_bool = isinstance(estimator.verbose, (bool, np.bool_))  # scikit-learn also takes other numbers, as true or false
     checked_count("verbose", int(estimator.verbose) if is_bool else estimator.verbose, 0)
     hidden_sizes(estimator)
     dtype_of(estimator)
 
 
 def dtype_of(estimator: Any) -> np.dtype:
-    """ "auto" is float32, and float64 for lbfgs, whose line search compares losses that differ by little."""
+    """Return the dtype of the nets. "auto" is float32, but float64 for lbfgs: its line search compares close losses."""
     if isinstance(estimator.dtype, str) and estimator.dtype == "auto":
         return np.dtype(np.float32 if is_iterative(estimator) else np.float64)
     return checked_dtype(estimator.dtype)
@@ -111,7 +112,11 @@ def activation_of(estimator: Any) -> str:
 
 
 def optimizer_of(estimator: Any, scale: Scale) -> Optimizer:
-    """The optimiser that acts on our loss as the settings would on scikit-learn's; an object of the user's as it is."""
+    """Return the optimiser for the estimator's parameters.
+
+    Rates and epsilon are rescaled, so that steps on the loss of MLP are those that scikit-learn takes on its own loss.
+    An optimiser object is returned unchanged.
+    """
     solver, rate = estimator.solver, estimator.learning_rate_init
     if isinstance(solver, Optimizer):
         return solver

@@ -1,21 +1,21 @@
-"""Targets of a regression: numbers, and nothing that only turns into numbers."""
+"""Validation of regression targets: numbers only, not text or dates that could be converted to numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-NO_NUMBERS = str, bytes, np.datetime64, np.timedelta64  # though float takes some of them
+NO_NUMBERS = str, bytes, np.datetime64, np.timedelta64  # float() would accept some of them
 
 
 def as_quantities(y: np.ndarray, classifier: str) -> np.ndarray:
-    """y as float64.
+    """Return targets y as float64.
 
-    classifier : the estimator to name for classes
+    classifier : name of the estimator that the error message recommends for classes
 
     Raises
     ------
     ValueError
-        For text, dates and other cells that are no numbers.
+        If y holds text, dates or other values that are not numbers.
     """
     cells = y.flat if y.dtype == object else ()
     if y.dtype.kind in "biufO" and not any(isinstance(cell, NO_NUMBERS) for cell in cells):

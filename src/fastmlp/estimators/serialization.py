@@ -1,6 +1,6 @@
-"""A fitted tabular estimator as text and numbers, for the description in a net's file, and the way back. No pickle.
+"""Serialization of fitted tabular estimators to JSON, stored in the description of a net's file. No pickle.
 
-The net's own part of the file is as `fastmlp train` writes it, so `fastmlp predict` reads files of both.
+The rest of the file is the same as `fastmlp train` writes, so `fastmlp predict` reads the files of both.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ..tables.preprocessing import Preprocessing
 from .parameters import warn_user
 
 PLAIN = (bool, int, float, str, type(None))
-LABELS = "biufUO"  # kinds of dtypes of classes that are text, true or false, or numbers
-# Attributes of fitted estimators beside the classes, and which types they have in a file.
+LABELS = "biufUO"  # kinds of NumPy dtypes for class labels: bool, numbers and text
+# Attributes of fitted estimators other than the classes, with the types that a file may hold.
 FITTED: dict[str, tuple[type, ...]] = {
     "n_features_in_": (int,), "n_outputs_": (int,), "n_iter_": (int,), "loss_curve_": (list,),
     "validation_loss_curve_": (list, type(None)),
@@ -27,12 +27,14 @@ ARRAYS = ("_mean", "_std")
 
 
 def description_of(estimator: Any) -> dict[str, Any]:
-    """What makes the estimator again, together with its net and the net's preprocessing.
+    """Return a JSON description of a fitted estimator; `restored` rebuilds the estimator from it and the saved net.
+
+    Parameters that JSON cannot express, such as functions, are left out with a warning.
 
     Raises
     ------
     ValueError
-        For classes that are neither text nor numbers.
+        If the classes are neither text nor numbers.
     """
     own = vars(estimator)
     description: dict[str, Any] = {} if "classes_" not in own else {"classes": _labels(own["classes_"])}
@@ -53,7 +55,7 @@ def description_of(estimator: Any) -> dict[str, Any]:
         "has_names": "feature_names_in_" in own,
         "notes": list(estimator.notes_),
     }
-    if estimator.net_.preprocessing is None:  # which knows one target only
+    if estimator.net_.preprocessing is None:  # for several targets: Preprocessing supports a single one
         description["columns"] = [column_to_dict(column) for column in estimator.columns_]
     return description
 
@@ -65,9 +67,10 @@ def _labels(classes: np.ndarray) -> dict[str, Any]:
 
 
 def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> Any:
-    """The fitted estimator of a net and what `description_of` gave.
+    """Return the fitted estimator, from a loaded net and the description that `description_of` returned.
 
-    classes : of estimators, by name
+    net : MLP or Population
+    classes : the tabular estimator classes, by name
 
     Raises
     ------
@@ -115,7 +118,10 @@ def preprocessing_of(estimator: Any, target: Any) -> Preprocessing:
 
 
 def _to_json(value: Any) -> Any:
-    """TypeError for what cannot be written: functions, generators of random numbers, numbers that are not finite."""
+    """Return a parameter value in the form that JSON can express.
+
+    Raises TypeError for functions, random generators and numbers that are not finite.
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, PLAIN):

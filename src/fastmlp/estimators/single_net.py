@@ -1,4 +1,4 @@
-"""How an estimator trains its net: the samples held out, the solver, scikit-learn's records of it."""
+"""Training of a single net for an estimator: validation split, solver, and the records that scikit-learn keeps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ from .sklearn_compat import (
 
 
 class SplitSamples(NamedTuple):
-    """X (n_samples, n_features), y as it was given, targets as the net takes them, weights (n_samples,) or None."""
+    """Samples of one side of a split: training or held out.
+
+    X : (n_samples, n_features)
+    y : (n_samples,) or (n_samples, n_outputs), as the user passed it
+    targets : y in the form that the net is trained on
+    weights : (n_samples,) sample weights, or None
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -42,7 +48,7 @@ class SplitSamples(NamedTuple):
 
     @property
     def for_net(self) -> tuple[Any, ...]:
-        """As validation_data of a net."""
+        """The samples as the argument validation_data of MLP.fit."""
         return self.X, self.targets, self.weights
 
     def take(self, rows: np.ndarray) -> SplitSamples:
@@ -54,7 +60,12 @@ class SplitSamples(NamedTuple):
 def split(
     estimator: Any, samples: SplitSamples, rng: np.random.RandomState, strata: Any
 ) -> tuple[SplitSamples, SplitSamples | None]:
-    """(training, held out): with early_stopping the share validation_fraction, as scikit-learn draws it from rng."""
+    """Return (training samples, held-out samples), split as scikit-learn does with the same rng.
+
+    Held-out samples are the fraction validation_fraction; None without early stopping.
+
+    strata : (n_samples,) classes to stratify by, or None
+    """
     if not estimator.early_stopping or not is_iterative(estimator):
         return samples, None
     rows = np.arange(len(samples.X))
@@ -68,21 +79,32 @@ def split(
 
 
 def net_settings(estimator: Any) -> dict[str, Any]:
-    """Arguments of MLP and Population, but for sizes, l2 and random_state."""
+    """Return the keyword arguments of MLP and Population, except sizes, l2 and random_state."""
     return {
         "hidden_activation": activation_of(estimator), "loss": estimator._loss_name(), "dropout": estimator.dropout,
-        "init": "zeros",  # first parameters are drawn as scikit-learn does
+        "init": "zeros",  # sklearn_initial_params draws the parameters
         "dtype": dtype_of(estimator), "device": estimator.device, **estimator._net_settings(),
     }  # fmt: skip
 
 
 def make_net(estimator: Any, sizes: tuple[int, ...], l2: float = 0.0, seed: int = 0) -> MLP:
-    """The estimator's net with all parameters zero."""
+    """Return the net of an estimator, with all parameters zero.
+
+    sizes : layer sizes
+    l2 : penalty factor of MLP
+    seed : random_state of MLP
+    """
     return MLP(sizes, **net_settings(estimator), l2=l2, random_state=seed)
 
 
 def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
-    """Twice the factor of the squared weights: scikit-learn divides alpha by the weight of a batch's samples."""
+    """Return the penalty factor p of scikit-learn's objective, which has p / 2 times the sum of squared weights.
+
+    scikit-learn divides alpha by the total weight of the samples in a batch.
+
+    batch : batch size
+    weights : (n_samples,) sample weights, or None
+    """
     return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
@@ -96,7 +118,15 @@ def train_net(
     strata: Any,
     incremental: bool,
 ) -> None:
-    """One net, as scikit-learn would train it. params : to go on from, or None to draw them from rng"""
+    """Train one net as scikit-learn would, and set the fitted attributes of the estimator.
+
+    samples : training samples; with early stopping and no held_out, the held-out samples are split off them
+    held_out : held-out samples given by the user, or None
+    sizes : layer sizes
+    params : (n_params,) parameters to continue from, or None to draw initial ones from rng
+    strata : (n_samples,) classes to stratify the split by, or None
+    incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
+    """
     loss = estimator._loss_name()
     if params is None:
         params = sklearn_initial_params(rng, Layout(sizes), activation_of(estimator))
@@ -152,7 +182,7 @@ def _run_epochs(
     elif estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
         schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, goes_on)
     with CompileNotices(True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # the error below says it
+        warnings.simplefilter("ignore", DivergenceWarning)  # check_finite raises an error instead
         history = net.fit(
             samples.X, samples.targets, epochs=1 if incremental else estimator.max_iter, batch_size=batch,
             optimizer=optimizer_of(estimator, scale), schedule=schedule, shuffle=estimator.shuffle,
@@ -162,7 +192,7 @@ def _run_epochs(
             optimizer_state=estimator._optimizer_state, verbose=0,
         )  # fmt: skip
     check_finite(net.params, history.stopped_by != "divergence")
-    if rules.lag_behind(history):  # interrupted before they were called
+    if rules.lag_behind(history):  # interrupted before the callback ran for the last epochs
         rules(history.epochs - 1, history)
     if estimator.early_stopping and rules.best_params is not None:
         net.params = rules.best_params
@@ -194,7 +224,7 @@ def check_finite(params: np.ndarray, is_finite: bool) -> None:
 
 
 def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: ObjectiveOfEpochs) -> EpochRules:
-    """New rules, which remember what those of the fit before had seen where training goes on."""
+    """Return new stopping rules; if training continues, with the best values and counts of the previous fit."""
     rules = EpochRules(
         tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change, learning_rate=estimator.learning_rate_init,
         adaptive=estimator.solver == "sgd" and estimator.learning_rate == "adaptive",
@@ -208,12 +238,12 @@ def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: Objecti
 
 
 def _score_function(estimator: Any, held_out: SplitSamples) -> Any:
-    """The score of the samples held out as a function of the history: from its records where they suffice."""
+    """Return a function history -> score on the held-out samples, computed from the records if that is possible."""
     quick = estimator._quick_score(held_out) if estimator.eval_metric is None else None
     if quick is not None:
         return quick
     extra = {} if held_out.weights is None else {"sample_weight": held_out.weights}
-    # The samples held out have lost their columns' names, which the estimator would miss, in a warning each epoch.
+    # held_out.X is an array without column names: an estimator with feature_names_in_ would warn in each epoch.
     judged = copy.copy(estimator)
     judged.__dict__.pop("feature_names_in_", None)
     score = type(judged).score if estimator.eval_metric is None else get_scorer(estimator.eval_metric)
@@ -221,8 +251,8 @@ def _score_function(estimator: Any, held_out: SplitSamples) -> Any:
 
 
 def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:
-    estimator.loss_curve_ += rules.losses  # in place: partial_fit must not take longer the longer the curve is
-    estimator.loss_ = rules.losses[-1] if rules.losses else float("nan")  # interrupted before the first epoch's end
+    estimator.loss_curve_ += rules.losses  # in place: a copy would slow partial_fit down as the curve grows
+    estimator.loss_ = rules.losses[-1] if rules.losses else float("nan")  # nan: interrupted in the first epoch
     estimator.best_loss_ = None if estimator.early_stopping else rules.best_loss
     estimator.best_validation_score_ = rules.best_score if estimator.early_stopping else None
     if history.validation_loss is not None:

@@ -1,7 +1,7 @@
-"""What scikit-learn's nets do in their own way: names, factors in losses, first weights, falling rates, when to stop.
+"""Behaviour of scikit-learn's MLPs: names, loss factors, initial weights, learning-rate schedules, stopping rules.
 
-Facts of sklearn.neural_network 1.9, which estimators.py keeps to. With B samples in a batch, its objective is a sum
-over outputs, with one half before squares, and has the penalty alpha / (2 B) times the sum of squared weights.
+The estimators follow sklearn.neural_network 1.9. With B samples in a batch, its objective is a sum over outputs, with
+a factor of one half before squares, plus the penalty alpha / (2 B) times the sum of squared weights.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from ..history import History
 from ..memory_check import check_params
 from ..network.parameter_layout import Layout
 
-OUR_ACTIVATION = {"logistic": "sigmoid"}  # where the names differ
-THEIR_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}
-SMALLEST_ADAPTIVE_RATE = 1e-6  # "adaptive" stops here
+OUR_ACTIVATION = {"logistic": "sigmoid"}  # scikit-learn's name -> ours
+THEIR_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}  # our name -> scikit-learn's
+SMALLEST_ADAPTIVE_RATE = 1e-6  # with "adaptive", training stops at this learning rate
 ADAPTIVE_DIVISOR = 5.0
-MOST_AHEAD = 1000  # epochs
-SMALL_SHARE = 0.01
+MOST_AHEAD = 1000  # largest number of epochs between two calls of EpochRules
+SMALL_SHARE = 0.01  # penalty below this fraction of the loss: see ObjectiveOfEpochs.is_smooth
 
 
 class Scale(NamedTuple):
-    """Factors from a loss of ours, a mean over outputs without one half, to theirs."""
+    """Factors that convert a loss of MLP (a mean over outputs, without one half) to scikit-learn's."""
 
-    objective: float  # that is minimised
-    reported: float  # that loss_ and loss_curve_ show
+    objective: float  # to the objective that is minimised
+    reported: float  # to the loss in loss_ and loss_curve_
 
 
 def scale_of(loss: str, n_outputs: int) -> Scale:
-    """
+    """Return the factors from a loss of MLP to scikit-learn's.
+
     >>> scale_of("squared_error", 3)
     Scale(objective=1.5, reported=0.5)
     """
@@ -46,16 +47,23 @@ def scale_of(loss: str, n_outputs: int) -> Scale:
 
 
 def poisson_constant(y: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """What its Poisson deviance has and our likelihood leaves out: the mean of y log(y) - y, summed over outputs."""
+    """Return the constant that scikit-learn's Poisson loss has and that of MLP lacks.
+
+    The constant is the mean over samples of y log(y) - y, summed over outputs.
+
+    y : (n_samples, n_outputs)
+    sample_weight : (n_samples,) weights of the mean, or None
+    """
     from scipy.special import xlogy
 
     return float(np.average(xlogy(y, y) - y, weights=sample_weight, axis=0).sum())
 
 
 def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
-    """(n_params,) weights and biases from U(-b, b), b = sqrt(f / (fan_in + fan_out)), f = 2 for sigmoid units, else 6.
+    """Return initial parameters (n_params,), the same numbers that scikit-learn draws from the same rng.
 
-    The very numbers that scikit-learn draws from the same rng.
+    Weights and biases are drawn from U(-b, b) with b = sqrt(f / (fan_in + fan_out)), where f = 2 for sigmoid units and
+    6 for others.
     """
     check_params(layout.layer_sizes, layout.n_params, 8)
     factor = 2.0 if activation == "sigmoid" else 6.0
@@ -67,9 +75,14 @@ def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activatio
 def inverse_scaling(
     power: float, n_batches: int, n_samples: int, seen: int, goes_on: bool
 ) -> Callable[[np.ndarray, int], np.ndarray]:
-    """The schedule "invscaling": 1 / (t + 1) ** power, t samples seen by the end of the epoch before.
+    """Return scikit-learn's schedule "invscaling": factors 1 / (t + 1) ** power on the learning rate.
 
-    seen : samples before this fit. goes_on : whether the optimiser does too, so that they count in its first epoch.
+    t is the number of samples seen by the end of the previous epoch.
+
+    power : power_t of the estimator
+    n_batches, n_samples : number of batches and of samples in an epoch
+    seen : number of samples seen before this fit
+    goes_on : whether the optimiser state continues too. If not, the factor is 1 in the first epoch.
     """
 
     def factors(steps: np.ndarray, n_steps: int) -> np.ndarray:
@@ -81,11 +94,11 @@ def inverse_scaling(
 
 
 class EpochRules:
-    """A callback that records what scikit-learn records, and stops, or slows down, when it would.
+    """Callback with scikit-learn's stopping rules: records losses and scores, and stops or lowers the learning rate.
 
-    Training has stalled once more than n_iter_no_change epochs in a row were not better than the best before by tol.
-    The measure is the training loss with its penalty or, for early stopping, a score on samples that are held out, and
-    then the parameters with the best score are kept.
+    Training has stalled after more than n_iter_no_change consecutive epochs that did not improve on the best epoch by
+    at least tol. Epochs are compared by the training loss with its penalty. With early stopping they are compared by
+    the score on held-out samples instead, and the parameters with the best score are kept.
     """
 
     def __init__(
@@ -94,8 +107,15 @@ class EpochRules:
         score: Callable[[History], float] | None = None, is_smooth: Callable[[float], bool] | None = None,
         verbose: Any = False,
     ):  # fmt: skip
-        """losses : those of the history from an epoch on. is_smooth : whether losses of several epochs may be asked for
-        at once, without the net as it was between them, to within tol. score : of the net as it is"""
+        """Create the callback.
+
+        tol, n_iter_no_change, learning_rate, early_stopping, verbose : as the estimator's parameters
+        adaptive : whether to lower the learning rate, instead of stopping, when training has stalled
+        losses : function (history, first epoch) -> losses from this epoch on, as scikit-learn reports them
+        score : function history -> score of the current parameters on held-out samples, or None
+        is_smooth : function tol -> whether `losses` of several epochs at once are exact to within tol, although the
+            parameters between these epochs are not known
+        """
         self.tol, self.n_iter_no_change = tol, n_iter_no_change
         self.learning_rate, self.adaptive, self.early_stopping = learning_rate, adaptive, early_stopping
         self._losses, self._score, self._is_smooth, self.verbose = losses, score, is_smooth, verbose
@@ -106,11 +126,11 @@ class EpochRules:
         self.scores: list[float] = []
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        """The schedule "adaptive": what the learning rate has come to."""
+        """Return the factors of the schedule "adaptive" on the learning rate: one per step, all the current one."""
         return np.full(len(steps), self.factor)
 
     def epochs_ahead(self) -> int:
-        """It takes so many more epochs until training can have stalled."""
+        """Return in how many epochs the callback must be called again: before then training cannot have stalled."""
         assert self._is_smooth is not None
         if self._score is not None or self.verbose or not self._is_smooth(self.tol):
             return 1
@@ -131,7 +151,7 @@ class EpochRules:
         return self.n_stalled > self.n_iter_no_change and self._ends()
 
     def lag_behind(self, history: History) -> bool:
-        """Whether epochs have been finished that nothing is recorded of."""
+        """Return whether the callback has not yet recorded all finished epochs."""
         recorded = len(self.losses) if self._score is None else min(len(self.losses), len(self.scores))
         return recorded < history.epochs
 
@@ -158,17 +178,19 @@ class EpochRules:
         return ends
 
     def goes_on_from(self, before: EpochRules) -> None:
-        """Remember what the fit before had seen."""
+        """Take over the best values and the count of stalled epochs from the rules of the previous fit."""
         self.n_stalled, self.best_params = before.n_stalled, before.best_params
         self.best_loss, self.best_score = before.best_loss, before.best_score
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the functions, which hold the data of the fit."""
+        """Return the state without the functions, which hold references to the training data."""
         return {**self.__dict__, "_losses": None, "_score": None, "_is_smooth": None}
 
 
 def sum_of_squares(weights: list[np.ndarray]) -> float:
-    """Of all layers' weights, in an order that no number of threads changes: BLAS shares out a large layer's.
+    """Return the sum of squared weights of all layers, with the same bits for any number of BLAS threads.
+
+    A BLAS product would split a large layer among its threads; einsum does not.
 
     >>> sum_of_squares([np.array([[1.0, 2.0], [0.0, 1.0]])])
     6.0
@@ -177,14 +199,21 @@ def sum_of_squares(weights: list[np.ndarray]) -> float:
 
 
 class ObjectiveOfEpochs:
-    """Losses of finished epochs as scikit-learn reports them: scaled, and with the penalty of their steps.
+    """Losses of finished epochs as scikit-learn reports them: scaled, and with the penalty.
 
-    The penalty, which theirs has before each step, is measured when losses are asked for and linear in between.
+    scikit-learn adds the penalty before each step. Here it is computed only when losses are requested, and
+    interpolated linearly between these epochs.
+
+    net : the MLP in training
+    reported : factor from its loss to scikit-learn's
+    penalty : factor p of the penalty p / 2 times the sum of squared weights
+    constant : constant to add to the loss
+    n_batches : number of steps in an epoch
     """
 
     def __init__(self, net: Any, reported: float, penalty: float, constant: float, n_batches: int):
         self.net, self.reported, self.constant = net, reported, constant
-        self.middle = 0.5 - 0.5 / n_batches  # of an epoch: the mean of its steps' beginnings
+        self.middle = 0.5 - 0.5 / n_batches  # mean starting time of the steps in an epoch, as a fraction of the epoch
         self.half_penalty = 0.5 * penalty
         self._before, self._last_loss = self._measure(), 0.0
 
@@ -194,11 +223,11 @@ class ObjectiveOfEpochs:
         return self.half_penalty * sum_of_squares(self.net.weights)
 
     def is_smooth(self, tol: float) -> bool:
-        """Whether the penalty is so small, beside tol or the loss, that its bend between measurements is nothing."""
+        """Return whether the penalty is small enough, compared with tol or the loss, for linear interpolation."""
         return self._before <= max(tol, SMALL_SHARE * self._last_loss)
 
     def __call__(self, history: History, first: int) -> list[float]:
-        """Losses of the epochs from `first` on."""
+        """Return the losses of the epochs from `first` on."""
         before, self._before = self._before, self._measure()
         n = history.epochs - first
         penalties = before + (self._before - before) * (np.arange(n) + self.middle) / max(n, 1)

@@ -1,6 +1,4 @@
-"""Names that scikit-learn's multilayer perceptrons and the estimators here have in common: activations, solvers, losses
-and fitted attributes.
-"""
+"""Names common to scikit-learn's MLPs and the estimators here: activations, solvers, losses, fitted attributes."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ RECORDS = (
 
 
 def shared_settings(estimator: Any, other: Any) -> dict[str, Any]:
-    """The settings of an estimator that another class has too."""
+    """Return the parameters of an estimator that another estimator class has too."""
     names = signature(other.__init__).parameters
     return {name: value for name, value in estimator.get_params(deep=False).items() if name in names}
 

@@ -1,4 +1,4 @@
-"""What the tabular estimators take for a table: data frames of any library, arrays and lists of mixed cells."""
+"""Conversion of input tables for the tabular estimators: data frames of any library, arrays, lists of mixed cells."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from ..tables.io import import_pandas
 
 
 def as_frame(X: Any) -> Any:
-    """A pandas DataFrame of pandas' own, polars', Arrow's and others' tables, and of rows that are dictionaries.
+    """Return a table as a pandas DataFrame, or None if X has no named columns, as arrays.
 
-    None for what has no columns, such as arrays.
+    X : a table of pandas, polars, Arrow or another library that converts to pandas, or a list of dictionaries
 
     Raises
     ------
+    ImportError
+        If pandas is not installed, or pyarrow where the table needs it.
     ValueError
-        For a table that is not computed yet, as of polars' LazyFrame.
+        If the rows are not computed yet, as in polars' LazyFrame.
     """
     pandas = import_pandas()
     if isinstance(X, pandas.DataFrame):
@@ -45,18 +47,21 @@ def as_frame(X: Any) -> Any:
 
 
 def as_cells(X: Any) -> Any:
-    """Rows in a list as an array whose cells keep their types: NumPy would turn numbers beside text into text."""
+    """Return a list of rows as an array whose cells keep their types.
+
+    NumPy alone would convert numbers to text if any other cell is text. X of another type is returned unchanged.
+    """
     if not isinstance(X, (list, tuple)):
         return X
     try:
         array = np.asarray(X)
-    except ValueError:  # rows of different lengths, which scikit-learn has a sentence for
+    except ValueError:  # rows of different lengths: scikit-learn raises a clear error later
         return X
     return np.array(X, dtype=object) if array.dtype.kind in "US" else array
 
 
 def frame_of_array(array: np.ndarray) -> Any:
-    """A DataFrame whose columns have the types of their cells, and texts as names."""
+    """Return an array as a DataFrame whose columns have the types of their cells, and column numbers as text names."""
     frame = import_pandas().DataFrame(array)
     if array.dtype == object:
         frame = frame.infer_objects()

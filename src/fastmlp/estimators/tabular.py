@@ -1,9 +1,16 @@
-"""TabularMLPClassifier and TabularMLPRegressor: settings that the literature finds to work for plain nets on tables.
+"""TabularMLPClassifier and TabularMLPRegressor: MLPs for tables, with defaults that the literature found to work.
 
+<<<<<<< HEAD
 Quantile-normal numbers and one-hot categories (column_encoders.py), dropout, AdamW with clipped gradients, patience on
 a validation part (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), one cycle of the
 learning rate (Smith and Topin 2019), and the mean of a few nets. bench/accuracy/tabular.py measures it;
 bench/LOG.md has the figures.
+=======
+Numbers are transformed to normal quantiles, and categories are one-hot encoded (column_encoders.py). Nets are trained
+with dropout, AdamW with clipped gradients and early stopping on held-out rows (Gorishniy et al. 2021, arXiv:2106.11959;
+Kadra et al. 2021, arXiv:2106.11189), and one cycle of the learning rate (Smith and Topin 2019). The mean of a few nets
+predicts. bench/tabular.py measures the accuracy; bench/LOG.md has the figures.
+>>>>>>> redesign
 """
 
 from __future__ import annotations
@@ -16,69 +23,81 @@ from .parameters import keep_settings
 from .regression_targets import as_quantities
 from .tabular_base import NOT_GIVEN, BaseTabular
 
-from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after it, which says what to install
+from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip  # after tabular_base: its error names the extra
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
 class TabularMLPClassifier(ClassifierMixin, BaseTabular):
-    """Classes from a table, for those who want accuracy without choosing settings.
+    """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
-    Columns of numbers become normal scores, text and categories a feature per category, missing cells are handled. A
-    share of the rows decides when each net has learned enough, and the nets' mean probability predicts.
+    Columns of numbers are transformed to normal quantiles, text and categorical columns are one-hot encoded, and
+    missing cells are handled. Early stopping on held-out rows ends the training of each net. Predictions are the mean
+    probabilities over the nets.
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int
+    hidden_layer_sizes : int or sequence of int
+        Number of units in each hidden layer.
     activation : str
-    dropout : float
+        Any hidden activation of fastmlp.MLP.
+    dropout : float or sequence of float
+        Fraction of hidden units dropped in each training step.
     learning_rate_init : float
-        The peak of the schedule.
+        Peak learning rate of the schedule.
     weight_decay : float
-        Of AdamW.
+        Weight decay of AdamW.
     batch_size : int or "auto"
-        "auto" is 256, and less for fewer than 8,192 rows, down to 16.
+        Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
     max_iter : int
-        Epochs, over which the schedule goes.
+        Largest number of epochs, and the length of the schedule.
     schedule : str, object or function
-        Of fastmlp.schedules.
+        A learning-rate schedule of fastmlp.schedules.
     n_iter_no_change : int
-        Epochs without a lower validation loss after which a net stops; its best parameters are kept.
+        Number of epochs without a lower validation loss after which training of a net stops. Its best parameters are
+        kept.
     validation_fraction : float
-        Share of rows held out, of each class alike; 0 trains all epochs on all rows.
+        Fraction of rows held out for early stopping, stratified by class. With 0, all epochs use all rows.
     n_nets : int
-        How many nets; 1 takes a fifth of the time of 5.
+        Number of nets. One net takes a fifth of the time of five.
     class_weight : dict or "balanced", optional
-        {class: weight}, multiplied with sample_weight. Unlike MLPClassifier's, it counts for samples held out as well:
-        the loss on these chooses the epoch, and without weights it would choose one before they have had an effect.
+        {class: weight}, multiplied with sample_weight. Unlike in MLPClassifier, it applies to held-out samples too:
+        their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
+        had an effect.
     label_smoothing : float
+        Fraction of each target that is spread evenly over all classes.
     categorical_features : sequence of column names or numbers, optional
-        Columns to take for categories although they hold numbers.
+        Columns to treat as categories although they hold numbers.
     callbacks : function or sequence of functions, optional
-        Called as (epoch, history) after each epoch, with history.net the MLP in training; returning True stops. For
-        n_nets=1.
+        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when
+        a callback returns True. Only for n_nets=1.
     warm_start : bool
-        Whether a further fit goes on from the parameters that the last one has left. What the first one has learned of
-        columns and y, such as categories and quantiles, is kept.
+        Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
+        fit found, such as categories and quantiles, is kept.
     random_state : int, RandomState or None
+        Seed of the validation split, the initial weights, the order of samples and dropout.
     verbose : bool
         Whether to show a progress bar.
     device : "auto", "cpu" or "cuda"
+        Device for training and prediction, as in fastmlp.MLP.
     dtype : "float32" or "float64"
+        Floating-point type of the nets.
     patience : int
-        The former name of n_iter_no_change; deprecated.
+        Former name of n_iter_no_change; deprecated.
 
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_, n_iter_
-    net_ : fastmlp.MLP, or fastmlp.Population for several nets
-    history_ : fastmlp.History, or fastmlp.PopulationResult
+        Same as in scikit-learn.
+    net_ : fastmlp.MLP, or fastmlp.Population if n_nets > 1
+    history_ : fastmlp.History, or fastmlp.PopulationResult if n_nets > 1
     loss_curve_, validation_loss_curve_ : list of float
-        The net's loss on the samples to train on and on those held out (None if there are none), one for each epoch;
-        of a regression, for y with a deviation of 1. A population has none.
-    columns_ : tuple of the encoders
+        Loss on the training samples and on the held-out samples (None without held-out samples), one value per epoch.
+        For regression it is the loss of y scaled to a standard deviation of 1. Only for n_nets=1.
+    columns_ : tuple
+        Encoders of the columns that are used.
     notes_ : tuple of str
-        What was left out or counts as missing, and why.
+        Sentences on columns that were left out, and on cells that count as missing, with reasons.
 
     Examples
     --------
@@ -133,7 +152,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         self.n_outputs_ = len(self.classes_)
 
     def _encode(self, y):
-        """Numbers of the classes, by any spelling: true and 1 are the same where there are no classes but 0 and 1."""
+        """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes."""
         found, inverse = np.unique(y, return_inverse=True)
         codes = class_numbers(found.tolist(), self.classes_.tolist())
         if (codes < 0).any():
@@ -144,7 +163,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
         return codes[inverse]
 
     def _strata(self, y, n_held):
-        """Classes, where each can have a row on either side."""
+        """Return y as strata if each class can have a row on both sides of the split, otherwise None."""
         counts = np.unique(y, return_counts=True)[1]
         return y if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
 
@@ -168,32 +187,33 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabular):
     def _target(self, name):
         try:
             return Target(name, CLASSIFICATION, tuple(self.classes_.tolist()))
-        except ValueError:  # classes that are neither text nor numbers
+        except ValueError:  # Target cannot describe classes that are neither text nor numbers
             return None
 
     def _net_settings(self):
         return {"loss": "softmax_cross_entropy", "label_smoothing": self.label_smoothing}
 
     def predict(self, X):
-        """Classes (n_samples,)."""
+        """Return the predicted classes (n_samples,)."""
         features = self._features(X)
         return self.classes_[likeliest(self.net_, features)]
 
     def predict_proba(self, X):
-        """Probabilities (n_samples, n_classes), in the order of classes_."""
+        """Return class probabilities (n_samples, n_classes), with columns in the order of classes_."""
         features = self._features(X)
         return probabilities(self.net_, features)
 
     def predict_log_proba(self, X):
-        """The logarithm of predict_proba, computed from logits: finite where the probability itself rounds to 0."""
+        """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0."""
         features = self._features(X)
         return log_probabilities(self.net_, features)
 
 
 class TabularMLPRegressor(RegressorMixin, BaseTabular):
-    """Numbers from a table, for those who want accuracy without choosing settings.
+    """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
-    As TabularMLPClassifier, with targets (n_samples,) or (n_samples, n_outputs) brought to mean 0 and deviation 1.
+    Parameters and attributes are those of TabularMLPClassifier, without class_weight, label_smoothing and classes_.
+    Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0 and standard deviation 1 for training.
 
     Examples
     --------
@@ -251,7 +271,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabular):
         return {"loss": "squared_error"}
 
     def predict(self, X):
-        """(n_samples,), or (n_samples, n_outputs) for several."""
+        """Return predictions (n_samples,), or (n_samples, n_outputs) for several outputs."""
         outputs = self._outputs(X)
         return (outputs[:, 0] if self.n_outputs_ == 1 else outputs) * self._std + self._mean
 

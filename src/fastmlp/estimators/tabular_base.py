@@ -1,4 +1,4 @@
-"""What TabularMLPClassifier and TabularMLPRegressor share: from a table to trained nets, and from nets to outputs."""
+"""Base class of TabularMLPClassifier and TabularMLPRegressor: encoding of tables, training, and prediction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .base import BaseMLP  # noqa: F401  # its error says what to install
+from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.base import BaseEstimator  # isort: skip
 from sklearn.exceptions import NotFittedError
@@ -33,12 +33,12 @@ from .serialization import description_of, preprocessing_of
 from .table_input import as_cells, as_frame, frame_of_array
 
 CLIP_NORM = 1.0
-FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # "auto": so many steps an epoch, as long as there are rows
-NOT_GIVEN = "deprecated"  # what a parameter holds that has another name now, as in scikit-learn
+FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
+NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
 
 
 class BaseTabular(BaseEstimator, ABC):
-    """What the two share. A subclass says how y is encoded, split, and predicted."""
+    """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted."""
 
     hidden_layer_sizes: Any
     activation: str
@@ -62,36 +62,42 @@ class BaseTabular(BaseEstimator, ABC):
 
     @abstractmethod
     def _learn(self, y: np.ndarray, training: np.ndarray) -> None:
-        """Take from y what decides how it is encoded; training : the rows that are trained on."""
+        """Set the attributes that the encoding of y depends on, such as classes_ or mean and standard deviation.
+
+        training : row numbers of the training samples
+        """
 
     @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
-        """y as the nets take it."""
+        """Return y in the form that the nets are trained on: class indices or scaled numbers."""
 
     @abstractmethod
     def _net_settings(self) -> dict[str, Any]:
-        """Arguments of the nets that y decides."""
+        """Return the keyword arguments of MLP and Population that depend on the kind of y."""
 
     @abstractmethod
     def _target(self, name: str) -> Target | None:
-        """What a net's file says of y; None where it can say nothing."""
+        """Return the target encoder to store in the file of the net, or None if a Target cannot describe y."""
 
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
-        """Train on a table X (n_samples, n_features), a data frame of any library or an array, and y (n_samples,).
+        """Train on a table X and targets y.
 
         Cells may be missing; columns that cannot be used are left out with a warning.
 
-        sample_weight : (n_samples,)
-        validation_data : (X, y) or (X, y, sample_weight), in place of a share validation_fraction of the samples, whose
-            sample_weight counts there too; class_weight counts in training and in either kind of held-out samples,
-            since the loss on these chooses the epoch
+        X : data frame of any library, or array (n_samples, n_features)
+        y : (n_samples,) classes or numbers; a regressor also takes (n_samples, n_outputs)
+        sample_weight : (n_samples,) weight of each sample in the loss. It also applies to samples that are held out
+            from X.
+        validation_data : (X, y) or (X, y, sample_weight), held-out samples to use instead of the fraction
+            validation_fraction of X. class_weight applies to training samples and to both kinds of held-out samples,
+            because the loss on held-out samples chooses the best epoch.
 
         Raises
         ------
         ImportError
             If pandas is not installed.
         ValueError
-            For impossible settings or data.
+            If settings or data are invalid.
         """
         stopping = self._check_settings()
         goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
@@ -124,7 +130,10 @@ class BaseTabular(BaseEstimator, ABC):
         return self
 
     def _check_settings(self) -> EarlyStopping:
-        """Refuse what nobody below would refuse under the name it has here; how training stops."""
+        """Check the parameters that MLP and Population either do not check, or know under other names.
+
+        Returns the rule for early stopping.
+        """
         checked_number("validation_fraction", self.validation_fraction, 0.0, 1.0, open_high=True)
         for name in ("n_nets", "max_iter", "n_iter_no_change"):
             checked_count(name, getattr(self, name))
@@ -151,7 +160,7 @@ class BaseTabular(BaseEstimator, ABC):
             warn_user(" ".join(self.notes_))
 
     def _held_out(self, validation_data: Any) -> tuple[Any, ...]:
-        """(X, y, weights) as the nets take them."""
+        """Return validation_data encoded for the nets: (features, targets, weights)."""
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
         features, y = self._encoded(validation_data[0], self.dtype), self._checked_y(validation_data[1])
@@ -197,7 +206,7 @@ class BaseTabular(BaseEstimator, ABC):
             self.__dict__.pop("validation_loss_curve_", None)
 
     def _go_on(self, net: Any) -> None:
-        """Give a new net the parameters that the last fit has left."""
+        """Copy the parameters of the last fit into a new net or population."""
         known, shape = self.net_, self.net_.params.shape
         if known.network.layer_sizes != net.network.layer_sizes or shape != net.params.shape:
             raise ValueError(
@@ -205,7 +214,7 @@ class BaseTabular(BaseEstimator, ABC):
                 f"{self._described(net)}. Keep them as they were, or fit anew with warm_start=False."
             )
         net.params = known.params
-        net.fits = known.fits  # other batches and dropout masks than before
+        net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
 
     @staticmethod
     def _described(net: Any) -> str:
@@ -213,10 +222,10 @@ class BaseTabular(BaseEstimator, ABC):
         return f"{of}layers {net.network.layer_sizes}"
 
     def keep_net(self, net: Any, history: Any) -> None:
-        """Make a trained net, or a population, the one that predicts."""
+        """Store a trained net or population as net_, and its records as history_."""
         self.net_, self.history_ = net, history
         if isinstance(net, MLP) and history is not None:
-            history.net = None  # it is net_, and a pickle would hold it twice
+            history.net = None  # net_ is the same net, and a pickle would hold it twice
 
     def _batch_size(self, n_samples: int) -> int:
         size = self.batch_size
@@ -225,7 +234,10 @@ class BaseTabular(BaseEstimator, ABC):
         return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
 
     def _split(self, y: np.ndarray, rng: np.random.RandomState, is_given: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers (training, held out)."""
+        """Return (row numbers of training samples, row numbers of held-out samples).
+
+        is_given : whether the user passed validation_data; then all rows are training samples
+        """
         share = self.validation_fraction
         rows = np.arange(len(y))
         if is_given or share == 0.0:
@@ -241,7 +253,7 @@ class BaseTabular(BaseEstimator, ABC):
         return None if sample_weight is None else _check_sample_weight(sample_weight, table, dtype=np.float64)
 
     def _weigh_classes(self, y: np.ndarray) -> None:
-        """Take from y and the settings what its classes weigh."""
+        """Set the weights of the classes from class_weight and y. A regressor has none."""
 
     def _checked_y(self, y: Any) -> np.ndarray:
         if y is None:
@@ -250,7 +262,11 @@ class BaseTabular(BaseEstimator, ABC):
         return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
 
     def _table(self, X: Any, reset: bool) -> Any:
-        """X as a DataFrame whose columns have text as names: those of fit, if X has none or others."""
+        """Return X as a DataFrame whose column names are text.
+
+        reset : whether this is the fit that defines the column names. Otherwise X gets the names of that fit if its own
+            are missing or different.
+        """
         frame = as_frame(X)
         if frame is None:
             array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
@@ -264,7 +280,7 @@ class BaseTabular(BaseEstimator, ABC):
             self._names = list(table.columns)
         else:
             names = self._names
-            if frame is None or set(names) != set(table.columns):  # scikit-learn has warned where it should
+            if frame is None or set(names) != set(table.columns):  # validate_data has already checked the names
                 table = table.set_axis(names, axis=1)
         return self._with_categories(table)
 
@@ -286,13 +302,13 @@ class BaseTabular(BaseEstimator, ABC):
         raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
 
     def _features(self, X: Any) -> np.ndarray:
-        """X as the nets take it."""
+        """Return X encoded as features (n_samples, n_inputs) for the nets."""
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
         return self._encoded(X, self.net_.dtype.name)
 
     def _encoded(self, X: Any, dtype: str) -> np.ndarray:
-        """The features of X; a warning says where most of a column is not as in training."""
+        """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
         notes: list[Note] = []
         features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
         if serious := [note.text for note in notes if note.is_serious]:
@@ -300,21 +316,21 @@ class BaseTabular(BaseEstimator, ABC):
         return features
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """(n_samples, n_outputs): what the net gives, or the mean of the nets."""
+        """Return the outputs of the net, or the mean over the nets: float64 (n_samples, n_outputs)."""
         features = self._features(X)
         outputs = self.net_.predict(features) if isinstance(self.net_, MLP) else self.net_.ensemble_predict(features)
         return outputs.astype(np.float64)
 
     def encoded_feature_names(self) -> list[str]:
-        """Names of the features that the net sees, such as "colour = red"."""
+        """Return the names of the encoded features that are the inputs of the nets, such as "colour = red"."""
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
         return feature_names(self.columns_)
 
     def notes_on(self, X: Any) -> tuple[str, ...]:
-        """Sentences on cells of X of a kind that training has not seen: categories, missing cells, text for numbers.
+        """Return sentences on cells of X of a kind unseen in training: new categories, missing cells, text for numbers.
 
-        predict warns where most cells of a column are such; this tells of a single one, too.
+        predict warns only if most cells of a column are of such a kind; notes_on reports even a single cell.
         """
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
@@ -323,17 +339,17 @@ class BaseTabular(BaseEstimator, ABC):
         return tuple(note.text for note in notes)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted estimator to a file, whole or not at all; `fastmlp.load` gives it back.
+        """Write the fitted estimator to a file that `fastmlp.load` reads.
 
-        The file is one of a net as `fastmlp train` writes it, so `fastmlp predict` takes it as well, but for several
-        targets. A warning names parameters that cannot be written, such as functions.
+        The file has the format that `fastmlp train` writes, so `fastmlp predict` reads it too, except for estimators
+        with several targets. A warning names parameters that cannot be written, such as functions. Writing is atomic.
 
         Raises
         ------
         OSError
-            If the file cannot be written; one that was there before is then untouched.
+            If the file cannot be written; an existing file is then unchanged.
         ValueError
-            For classes that are neither text nor numbers.
+            If the classes are neither text nor numbers.
         """
         if not self.__sklearn_is_fitted__():
             self._not_fitted()

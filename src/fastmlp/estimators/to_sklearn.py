@@ -1,4 +1,4 @@
-"""Converts a fitted estimator to scikit-learn's MLPClassifier or MLPRegressor: same parameters, same predictions."""
+"""Conversion of a fitted estimator to scikit-learn's MLPClassifier or MLPRegressor: same parameters and predictions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from .sklearn_names import SKLEARN_ACTIVATIONS, SKLEARN_LOSSES, SKLEARN_SOLVERS,
 
 
 def to_sklearn(estimator: Any) -> Any:
-    """scikit-learn's estimator with the settings, parameters and records of a fitted one of ours.
+    """Return a scikit-learn estimator with the settings, parameters and records of a fitted fastmlp estimator.
 
-    What only fastmlp has, such as dropout, is left out where it does not change predictions.
+    Settings that scikit-learn lacks and that do not change predictions, such as dropout, are left out.
+
+    estimator : a fitted MLPClassifier or MLPRegressor of fastmlp
 
     Raises
     ------
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
     ValueError
-        For an activation, loss or number of nets that scikit-learn has not.
+        For an activation, loss or number of nets that scikit-learn does not support.
     """
     check_is_fitted(estimator)
     classifies = is_classifier(estimator)
@@ -37,7 +41,7 @@ def to_sklearn(estimator: Any) -> Any:
         )
     settings = shared_settings(estimator, theirs)
     if settings["solver"] not in SKLEARN_SOLVERS:
-        settings["solver"] = "adam"  # for a partial_fit; predictions do not depend on it
+        settings["solver"] = "adam"  # only a later partial_fit uses the solver; predictions do not depend on it
     made = theirs(**settings)
     copy_records(estimator, made)
     if classifies:

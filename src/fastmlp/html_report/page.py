@@ -1,4 +1,4 @@
-"""The HTML of a report: a page built from top to bottom, with everything that it needs inside."""
+"""HTML building blocks of a report: a self-contained page that is built from top to bottom."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ footer { margin-top: 40px; color: var(--faint); font-size: 13px; }
 
 
 class Section:
-    """HTML under one heading; narrow sections stand side by side where the window is wide."""
+    """HTML below one heading. Narrow sections are laid out side by side in a wide window."""
 
     def __init__(self, head: str):
         self.parts, self.n_pictures, self.is_wide = [head], 0, False
@@ -68,10 +68,10 @@ class Section:
 
 
 class Page:
-    """Sections in the order in which they are added; `html()` is the whole page. All text is escaped.
+    """HTML page whose sections appear in the order in which they are added. `html()` returns it; all text is escaped.
 
-    On a wide window sections with at most one picture stand side by side, as do tables and pictures; on a narrow one
-    there is one column.
+    In a wide window, sections with at most one picture are laid out side by side, and so are tables and pictures. In a
+    narrow window, there is one column.
     """
 
     def __init__(self, title: str, subtitle: str):
@@ -89,7 +89,7 @@ class Page:
         self._parts.append(f'<p class="small">{escape(text)}</p>')
 
     def cards(self, cards: Iterable[tuple[str, str, str]]) -> None:
-        """(name, value, note) each."""
+        """Add cards with key figures, given as (name, value, note)."""
         inner = "".join(
             f'<div class="card"><div class="name">{escape(name)}</div><div class="value">{escape(value)}</div>'
             f'<div class="note">{escape(note)}</div></div>'
@@ -115,7 +115,7 @@ class Page:
         self._parts.append(f'<div class="pictures">{"".join(images)}</div>')
 
     def tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:
-        """Side by side; the captions are the keys."""
+        """Add tables side by side. The keys are their captions."""
         self._parts.append(self._tables(tables))
 
     def _tables(self, tables: Mapping[str, Mapping[str, str]]) -> str:
@@ -130,7 +130,7 @@ class Page:
         return f"<table>{head}{body}</table>"
 
     def bars(self, rows: Iterable[tuple[str, float, str]]) -> None:
-        """(name, length, text) each, on one scale."""
+        """Add horizontal bars on one scale, given as (name, length, text)."""
         rows = list(rows)
         longest = max(length for _, length, _ in rows) or 1.0
         inner = "".join(
@@ -155,9 +155,10 @@ class Page:
 
 
 def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -> str:
-    """An <img> that holds the picture which `draw(ax)` makes, of this size in inches.
+    """Return an <img> element with the plot that `draw(ax)` makes, embedded as SVG.
 
-    text : what it shows, for those who cannot see it
+    width, height : size in inches
+    text : alternative text for readers who cannot see the plot
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -173,7 +174,7 @@ def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -
 
 
 def duration(seconds: float) -> str:
-    """A time in words.
+    """Return a duration as text with a unit.
 
     >>> [duration(s) for s in (3e-9, 2.5e-6, 0.0123, 1.5, 75.0, 4000.0)]
     ['3 ns', '2.5 µs', '12.3 ms', '1.5 s', '1 min 15 s', '1 h 6 min']
@@ -189,7 +190,7 @@ def duration(seconds: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A large number with its unit.
+    """Return a large number as text with an SI prefix and its unit.
 
     >>> quantity(2.345e11, "FLOP/s")
     '234 GFLOP/s'

@@ -1,4 +1,4 @@
-"""How long a fit took beside the least time that its matrix products would take on this machine."""
+"""Roofline of a fit: its wall time beside the least time of its matrix products on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..execution.dispatch import products
 
-# Run by a Python of its own: the number of BLAS's threads and its environment are read when it is loaded.
+# Run in a new Python process, since BLAS reads its environment and number of threads when it is loaded.
 PROGRAM = """
 import sys, time
 import numpy as np
@@ -27,18 +27,21 @@ for side in (192, 256, 384, 512):
 print(best)
 """
 THREADS = ("OPENBLAS", "OMP", "MKL", "BLIS")
-SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # set on some machines, and a quarter of the speed there
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # set on some machines, which makes products there 4 times slower
 
 
 @lru_cache
 def product_rate(dtype: str) -> float:
-    """FLOP a second of NumPy's product of two square matrices on one thread, the best of many of 192 to 512 rows.
-    Measured once in a process.
+    """Return the FLOP/s of NumPy's product of two square matrices on one thread.
+
+    It is the best of many products of matrices with 192 to 512 rows, measured once in a process.
+
+    dtype : "float32" or "float64"
 
     Raises
     ------
     RuntimeError
-        If no second Python can be started to measure it.
+        If the Python process that measures it cannot be started or fails.
     """
     environment = {name: value for name, value in os.environ.items() if name not in SLOWING}
     environment |= {f"{name}_NUM_THREADS": "1" for name in THREADS}
@@ -52,13 +55,13 @@ def product_rate(dtype: str) -> float:
 
 @dataclass(frozen=True)
 class Speed:
-    """A fit's time and its limit.
+    """Wall time of a fit and its roofline.
 
-    seconds : wall time of the fit, everything included but compiling
-    steps : training steps
-    flop : floating-point operations of the steps' matrix products, a multiplication and an addition being two
-    n_threads : that the fit had
-    rate : FLOP a second of a large matrix product on one thread, here and now
+    seconds : wall time of the fit without compiling
+    steps : number of training steps
+    flop : floating-point operations of the matrix products of all steps; a multiply-add counts as two
+    n_threads : number of threads that the fit had
+    rate : FLOP/s of a large matrix product on one thread of this machine, measured now
     """
 
     seconds: float
@@ -69,20 +72,20 @@ class Speed:
 
     @property
     def limit(self) -> float:
-        """Seconds that the products alone would take at that rate, on as many threads."""
+        """Roofline: seconds that the matrix products alone would take at `rate` on each of the threads."""
         return self.flop / (self.rate * self.n_threads)
 
     @property
     def share(self) -> float:
-        """The limit as a share of the time taken."""
+        """Roofline as a fraction of the wall time."""
         return self.limit / self.seconds
 
 
 def speed_of(history: Any) -> Speed | None:
-    """The speed of a fit; None if its history does not know how it was trained, or is empty.
+    """Return the speed of a fit; None if its history is empty or lacks the settings of the fit.
 
-    Forward and backward products of every sample in every epoch are counted; validation, activations, the optimiser and
-    callbacks are not.
+    The forward and backward products of every sample in every epoch are counted. Validation, activations, the optimiser
+    and callbacks are not.
     """
     n_samples, size = history.settings.get("n_samples"), history.settings.get("batch_size")
     if not history.epochs or not n_samples or not size or not history.training_seconds > 0:

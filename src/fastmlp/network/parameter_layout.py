@@ -1,6 +1,6 @@
-"""Where each W and b lies in the flat parameter vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,).
+"""Layout of the flat parameter vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,).
 
-The only module that computes an offset. Kernels receive the arrays made here.
+The only module that computes offsets of parameters. Kernels receive them as arrays.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ import numpy as np
 
 from ..kernels.structs import aligned_zeros
 
-PADDING = 16  # elements: the widest vector of any kernel
+PADDING = 16  # elements of the widest SIMD vector of any kernel
 
 
 class Layout:
-    """Offsets of a net with these layer sizes.
+    """Offsets of weights and biases in the flat parameter vector of a net.
+
+    layer_sizes : number of inputs, of units per hidden layer, and of outputs
+    shapes : (fan_in, fan_out) of each layer
+    weight_offsets, bias_offsets : offset of each layer's W and b, in elements
+    n_params : number of parameters
 
     >>> layout = Layout((2, 3, 1))
     >>> layout.n_params, layout.weight_offsets, layout.bias_offsets
@@ -34,11 +39,11 @@ class Layout:
 
     @property
     def n_padded(self) -> int:
-        """Length of the vectors that kernels work on: n_params rounded up to whole SIMD vectors."""
+        """Length of padded parameters, on which kernels work: n_params rounded up to whole SIMD vectors."""
         return -(-self.n_params // PADDING) * PADDING
 
     def padded(self, dtype: np.dtype) -> np.ndarray:
-        """Zeros (n_padded,), of which the first n_params are somebody's numbers."""
+        """Return zeros (n_padded,), aligned to a cache line, for padded parameters or another vector of that length."""
         return aligned_zeros(self.n_padded, dtype)
 
     @property
@@ -46,9 +51,9 @@ class Layout:
         return len(self.shapes)
 
     def weights(self, params: np.ndarray) -> list[np.ndarray]:
-        """Views (fan_in, fan_out) into params (n_params,), one per layer."""
+        """Return the weight matrices (fan_in, fan_out), one per layer, as views of params (n_params,)."""
         return [params[o : o + i * j].reshape(i, j) for o, (i, j) in zip(self.weight_offsets, self.shapes, strict=True)]
 
     def biases(self, params: np.ndarray) -> list[np.ndarray]:
-        """Views (fan_out,) into params (n_params,), one per layer."""
+        """Return the bias vectors (fan_out,), one per layer, as views of params (n_params,)."""
         return [params[o : o + j] for o, (_, j) in zip(self.bias_offsets, self.shapes, strict=True)]

@@ -1,6 +1,6 @@
-"""What a net is: sizes, activations, loss, dropout, penalty. Immutable, validated here once, holds no arrays.
+"""Architecture of a net: layer sizes, activations, loss, dropout and L2 penalty. Immutable, and validated once, here.
 
-Users name things; below this border there are only codes and numbers.
+Users give names. A Network contains codes and numbers only, and no arrays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ def loss_code(name: Any) -> int:
 
 
 def output_code(loss: losses.Loss, name: Any) -> int:
-    """The output activation: the loss's own if none is named; an impossible pair is refused."""
+    """Return the code of the output activation, by default the one that belongs to the loss.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the loss cannot be used with this activation.
+    """
     possible = loss.outputs or ELEMENTWISE
     if name is None:
         return activations.CODES[possible[0]]
@@ -48,7 +54,7 @@ def output_code(loss: losses.Loss, name: Any) -> int:
 
 
 def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:
-    """One value for all hidden layers, or one each."""
+    """Return a setting as a tuple with one value per hidden layer; a single value is repeated."""
     if isinstance(value, (list, tuple)):
         if len(value) != n_hidden:
             raise ValueError(
@@ -60,26 +66,27 @@ def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:
 
 @dataclass(frozen=True)
 class Network:
-    """A validated description; build it with `Network.build`."""
+    """Validated architecture of a net. Make it with `Network.build`."""
 
     layer_sizes: tuple[int, ...]
-    activation_codes: tuple[int, ...]  # one per layer, the output's last
+    activation_codes: tuple[int, ...]  # one per layer, the output layer last
     loss: int
     loss_constant: float
     label_smoothing: float
-    dropout: tuple[float, ...]  # per hidden layer: the share of its units that a training step leaves out
+    dropout: tuple[float, ...]  # per hidden layer, probability with which a unit is dropped in a training step
     l2: float
 
     @classmethod
     def build(
         cls, layer_sizes, hidden_activation, output_activation, loss, dropout, l2, label_smoothing, huber_delta
     ) -> Network:
-        """Check every setting of a net.
+        """Return the network for the arguments of MLP of the same names, after a check of all of them.
 
         Raises
         ------
         ValueError
-            For a size below one, an unknown name, an impossible pair of loss and output, a rate out of range.
+            If a size is below 1, a name is unknown, loss and output activation cannot be used together, or a number is
+            out of range.
         """
         if hasattr(layer_sizes, "tolist"):  # an array
             layer_sizes = layer_sizes.tolist()
@@ -89,7 +96,7 @@ class Network:
                 f"(2, 4, 1), but it is {shown(layer_sizes)}."
             )
         sizes = tuple(checked_count(f"layer_sizes[{k}]", size) for k, size in enumerate(layer_sizes))
-        check_params(sizes, Layout(sizes).n_params, 4)  # in float32; whoever knows the dtype checks again
+        check_params(sizes, Layout(sizes).n_params, 4)  # in float32; MLP and Population check again with their dtype
         n_hidden = len(sizes) - 2
         row = losses.LOSSES[loss_code(loss)]
         hidden = [
@@ -122,7 +129,7 @@ class Network:
 
     @cached_property
     def with_logits(self) -> Network:
-        """A net with the same parameters whose outputs are the inputs of this one's output activation."""
+        """Network with the same parameters, but without output activation: its outputs are the logits of this one."""
         codes = (*self.activation_codes[:-1], activations.IDENTITY)
         return replace(self, activation_codes=codes, loss=losses.CODES["squared_error"], label_smoothing=0.0)
 

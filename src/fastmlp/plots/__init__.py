@@ -1,7 +1,7 @@
-"""Pictures of learning. Every function draws into `ax`, or into a new figure, and returns the Axes it drew in.
+"""Plots of training and of trained nets. Every function draws into `ax`, or a new figure, and returns the Axes.
 
-They need matplotlib, which is imported when the first one is called: the extra `plot`. Colours are those of
-Okabe and Ito 2008, which stay apart for colour-blind readers, and what a colour says is said by a shape or a word too.
+The functions need matplotlib (the extra `plot`), which is imported on the first call. The palette of Okabe and Ito 2008
+is safe for colour-blind readers, and no information is given by colour alone.
 """
 
 from .activity import layers as layers

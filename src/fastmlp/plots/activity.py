@@ -1,4 +1,4 @@
-"""What goes on inside a net while it learns: gradients and activations by layer."""
+"""Plot of gradients and activations of each layer during training."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ TITLES = ("Gradient (RMS)", "Spread of outputs (SD)", "Saturated or dead")
 
 
 def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
-    """Size of the gradient, spread of the outputs and share of flat units of every layer over the epochs.
+    """Plot size of the gradient, spread of the outputs and fraction of flat units of every layer over the epochs.
 
     recorder : a LayerRecorder that was among the callbacks of a fit
-    ax : Axes to divide into three
+    ax : Axes to divide into three panels, or None for a new figure
 
-    A gradient that shrinks by a factor from layer to layer vanishes; a spread near 0 is a layer that says the same for
-    every sample; units that are flat for most samples are saturated or dead and hardly learn.
+    A gradient that shrinks by a factor from layer to layer vanishes. A spread near 0 means that the layer has the same
+    output for every sample. Units that are flat for most samples are saturated or dead, and hardly learn.
 
     Returns
     -------
-    (3,) Axes
+    array (3,) of Axes
 
     Raises
     ------
     ValueError
-        If nothing was recorded.
+        If recorder is not a LayerRecorder, or has recorded nothing.
     ImportError
         If matplotlib is not installed.
     """
@@ -66,7 +66,7 @@ def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
 
 
 def _ordered(n: int) -> tuple[list[Any], list[float]]:
-    """Colours and widths of lines for layers, from the first, dark and thin, to the last."""
+    """Return colours and widths of the lines for n layers, from dark and thin to light and wide."""
     from matplotlib import colormaps
 
     return list(colormaps["viridis"](np.linspace(0.0, 0.85, n))), list(np.linspace(1.2, 2.2, n))

@@ -1,4 +1,4 @@
-"""How a classifier is right and wrong: confusion matrix and calibration."""
+"""Plots of classifiers: confusion matrix and calibration curve."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from ..errors import checked_count
 from .sample_checks import class_labels, need_classes, opened, probabilities
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, legend, named, percent, whole_title
 
-MOST_NUMBERED = 20  # classes up to which every cell has its number
+MOST_NUMBERED = 20  # largest number of classes for which cells show their counts
 
 
 def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -> Any:
-    """Which classes are taken for which: a row per true class, a column per predicted one.
+    """Plot the confusion matrix: one row per true class, one column per predicted class.
 
-    Cells are coloured by the share of their row, and show how many samples there are.
+    The colour of a cell is its fraction of the row; the number is the count of samples.
 
     net : an MLP, or a fitted MLPClassifier
     X : (n_samples, n_features)
     y : targets as for fit
-    labels : names of the classes
+    labels : names of the classes, or None for class numbers
+    ax : Axes to draw in, or None for a new figure
 
     Raises
     ------
     ValueError
-        If the targets are no exclusive classes, or labels are not as many as the classes.
+        If the targets are not exclusive classes, or the number of labels differs from that of classes.
     ImportError
         If matplotlib is not installed.
     """
@@ -41,7 +42,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = float(np.clip(1.6 + 0.55 * n, 3.2, 8.0))
     ax = axes(ax, size + 1.0, size)
-    ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.15)  # never so dark that white text is needed soon
+    ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.15)  # vmax above 1: light enough for dark text in most cells
     if n <= MOST_NUMBERED:
         for i, j in np.ndindex(n, n):
             colour = "white" if shares[i, j] > 0.65 else INK if counts[i, j] else "#B0B0B0"
@@ -65,10 +66,15 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
 
 
 def reliability(p: np.ndarray, happened: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Bins of equal width over the probabilities p (n_samples,) of what happened or not (n_samples,).
+    """Return the reliability curve of predicted probabilities, in bins of equal width.
 
-    Returns (mean of p, share that happened, number of samples), each of the bins that are not empty, and the expected
-    calibration error: the mean distance of the two, weighted by the samples (Naeini et al. 2015).
+    p : (n_samples,) predicted probability of an event
+    happened : (n_samples,) 1 if the event happened, else 0
+    n_bins : number of bins
+
+    Returns (mean of p, fraction that happened, number of samples), arrays over the bins that are not empty, and the
+    expected calibration error: the mean distance of the first two, weighted by the number of samples (Naeini et al.
+    2015).
 
     >>> mean, share, count, error = reliability(np.array([0.1, 0.9, 0.9, 0.9]), np.array([0, 1, 1, 0]), 10)
     >>> share.round(2), count, round(error, 3)
@@ -83,21 +89,22 @@ def reliability(p: np.ndarray, happened: np.ndarray, n_bins: int) -> tuple[np.nd
 
 
 def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = None, ax: Any = None) -> Any:
-    """Whether probabilities mean what they say: how often it happened over how likely it was called.
+    """Plot the calibration curve: observed frequency over predicted probability.
 
-    For two classes the probability is that of class 1; for more it is that of the predicted class. Bars are 95 %
-    Wilson intervals; grey columns are the shares of the samples in each bin.
+    For two classes the probability is that of class 1; for more classes it is that of the predicted class. Bars are
+    95 % Wilson intervals; grey columns are the fractions of the samples in each bin.
 
     net : an MLP, or a fitted MLPClassifier
     X : (n_samples, n_features)
     y : targets as for fit
-    n_bins : bins of equal width
-    labels : names of the classes
+    n_bins : number of bins of equal width
+    labels : names of the classes, or None for class numbers
+    ax : Axes to draw in, or None for a new figure
 
     Raises
     ------
     ValueError
-        If the targets are no exclusive classes.
+        If the targets are not exclusive classes.
     ImportError
         If matplotlib is not installed.
     """

@@ -1,4 +1,4 @@
-"""Loss, accuracy and metrics over the epochs of one fit or of several."""
+"""Plots of loss, accuracy and metrics over the epochs of one or several fits."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from .style import (
 )  # fmt: skip
 
 QUANTITIES = ("loss", "accuracy")
-POINTS = 2000  # a curve of more epochs is drawn as the range of each group of them
-SECOND = (GREEN, PURPLE)  # colours of a second quantity, training and validation
+POINTS = 2000  # longer curves are drawn as the minimum and maximum of groups of epochs
+SECOND = (GREEN, PURPLE)  # colours of the second quantity, for training and validation
 
 
 def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
-    """Training and validation curves, with the best epoch marked.
+    """Plot training and validation curves, with the best epoch marked.
 
-    history : what fit returned; or several of them in a list, as of fits that went on from one another, which are drawn
-        end to end with a line where each fit begins
-    quantity : "loss", "accuracy" or a metric's name; or two of them in a list, the second of which has an axis of its
-        own on the right
-    log : whether the (first) quantity's axis is logarithmic; None is yes for a loss above zero
-    ax : Axes to draw in
+    history : the History that fit returned, or a list of histories of consecutive fits, which are drawn end to end with
+        a line at the start of each fit
+    quantity : "loss", "accuracy" or the name of a metric; or a list of two of them, of which the second has its own
+        axis on the right
+    log : whether the axis of the (first) quantity is logarithmic; None for a logarithmic axis if it is a positive loss
+    ax : Axes to draw in, or None for a new figure
 
-    The best epoch, of the first quantity, is the one whose parameters early stopping kept, else the one with the lowest
-    validation loss, else with the lowest loss; for accuracy the highest.
+    The best epoch is that of early stopping, if the fit had one. Otherwise it is the epoch with the best value of the
+    first quantity, in validation if recorded.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool |
         ax.axvline(start + 0.5, color=FAINT, linewidth=0.8, zorder=1)
     for name in others:
         right = ax.twinx()
-        ax.set_zorder(right.get_zorder() + 1)  # so that the legend lies on both curves
+        ax.set_zorder(right.get_zorder() + 1)  # so that the legend lies above both curves
         ax.patch.set_visible(False)
         _draw(right, fits.curves(name), SECOND, "--", f"{name}, ")
         _dress_right(right, name)
@@ -90,7 +90,7 @@ def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool |
 
 
 def _draw(ax: Any, curves: list[tuple[str, np.ndarray]], colours: Sequence[str], line: str, prefix: str) -> np.ndarray:
-    """Curves of one quantity; returns the finite values of them all."""
+    """Draw the curves of one quantity, and return all of their finite values."""
     for (name, values), colour in zip(curves, colours, strict=False):
         x, drawn = thinned(values)
         one = {"marker": "o", "markersize": 4} if len(values) == 1 else {}
@@ -107,7 +107,7 @@ def _dress_right(ax: Any, name: str) -> None:
 
 
 class Fits:
-    """The records of one fit, or of several end to end."""
+    """Records of one fit, or of several consecutive fits."""
 
     def __init__(self, histories: Any):
         fits = list(histories) if isinstance(histories, Sequence) else [histories]
@@ -124,20 +124,23 @@ class Fits:
         self.epochs, self.starts = ends[-1], [0, *ends[:-1]]
 
     def check(self, quantity: str) -> None:
-        """A ValueError that says which quantities there are, for one that none of the fits recorded."""
+        """Raise a ValueError that lists the known quantities if no fit has recorded this one."""
         known = {name for fit in self._fits for name in (*QUANTITIES, *fit.metrics)}
         if quantity not in known:
             raise unknown_name("quantity", quantity, sorted(known))
         if not any(quantity in fit.records() for fit in self._fits):
-            self._fits[-1].record(quantity)  # which says why not
+            self._fits[-1].record(quantity)  # raises the error that tells why there is no such record
 
     def curves(self, quantity: str) -> list[tuple[str, np.ndarray]]:
-        """[("training", (epochs,)), ("validation", (epochs,))], where there is the latter; NaN where a fit has none."""
+        """Return [("training", values), ("validation", values)], without an entry that no fit has recorded.
+
+        Values are (epochs,), and NaN for fits without the record.
+        """
         found = []
         for name, record in (("training", quantity), ("validation", f"validation_{quantity}")):
             parts = [fit.records().get(record, np.empty(0)) for fit in self._fits]
             if any(map(len, parts)):
-                last = len(parts) - 1  # where a record may end early; before it, it is filled up
+                last = len(parts) - 1  # the record of the last fit may end early; those of others are padded
                 filled = [
                     part if k == last and len(part) else np.append(part, np.full(fit.epochs - len(part), np.nan))
                     for k, (fit, part) in enumerate(zip(self._fits, parts, strict=True))
@@ -146,13 +149,13 @@ class Fits:
         return found
 
     def best_point(self, quantity: str) -> tuple[int, float]:
-        """(epoch from 0, value there) of what the curve marks: of the last fit, whose parameters the net has."""
+        """Return (epoch counted from 0, value) of the best epoch of the last fit, whose parameters the net has."""
         epoch, value = best_point(self._fits[-1], quantity)
         return self.starts[-1] + epoch, value
 
 
 def best_point(history: Any, quantity: str) -> tuple[int, float]:
-    """(epoch from 0, value there) of what the curve of one fit marks."""
+    """Return (epoch counted from 0, value) of the best epoch of one fit."""
     records = history.records()
     values = records.get(f"validation_{quantity}", records.get(quantity, np.full(1, np.nan)))
     if history.best_epoch is not None and history.best_epoch < len(values):
@@ -172,7 +175,9 @@ def _mark_best(ax: Any, epoch: int, value: float) -> None:
 
 
 def thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs from 1, values), of long records only the lowest and the highest value of each group of epochs.
+    """Return (epochs counted from 1, values), thinned if there are more than POINTS values.
+
+    Of each group of epochs only the lowest and the highest value are kept.
 
     >>> epochs, values = thinned(np.arange(100_000.0))
     >>> len(epochs), int(epochs[0]), int(epochs[-1])

@@ -1,4 +1,4 @@
-"""Decision boundaries: what a net says over the plane of two inputs."""
+"""Plots of decision boundaries: the outputs of a net over the plane of two inputs."""
 
 from __future__ import annotations
 
@@ -36,15 +36,18 @@ from .style import (
     plain,
 )
 
-MOST_POINTS = 1500  # samples drawn; every so many-th of larger data
-FADE = 0.5  # how far the plane's colours stay from those of the points
+MOST_POINTS = 1500  # largest number of samples to draw; larger data are drawn with a stride
+FADE = 0.5  # saturation of the plane's colours, so that they differ from those of the points
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Points (resolution**2, n_features) in which two inputs vary and the others are at their medians.
+    """Grid over the plane of two inputs, with all other inputs at their medians.
 
-    extent : (left, right, bottom, top)
+    features : numbers of the two inputs
+    extent : (left, right, bottom, top) of the plane, in units of the inputs
+    resolution : number of grid points along each axis
+    points : (resolution**2, n_features) inputs at the grid points
     """
 
     features: tuple[int, int]
@@ -54,7 +57,7 @@ class Plane:
 
     @classmethod
     def around(cls, X: np.ndarray, features: Sequence[int], resolution: int, margin: float = 0.12) -> Plane:
-        """The plane around the samples, with a margin that is a share of their range."""
+        """Return a plane around the samples X (n_samples, n_features), with a margin relative to their range."""
         n_features = X.shape[1]
         pair = tuple(int(feature) for feature in features)
         if n_features < 2:
@@ -74,7 +77,7 @@ class Plane:
         return cls((pair[0], pair[1]), (extent[0], extent[1], extent[2], extent[3]), resolution, points)
 
     def image(self, values: np.ndarray) -> np.ndarray:
-        """(n_points, ...) as (resolution, resolution, ...), the first row at the bottom."""
+        """Return values (n_points, ...) as an image (resolution, resolution, ...), with the first row at the bottom."""
         return values.reshape(self.resolution, self.resolution, *values.shape[1:])
 
 
@@ -82,24 +85,27 @@ def boundary(
     net: Any, X: Any, y: Any = None, *, features: Sequence[int] = (0, 1), output: int | None = None,
     feature_names: Any = None, labels: Any = None, resolution: int = 200, title: str | None = None, ax: Any = None,
 ) -> Any:  # fmt: skip
-    """What a net says over the plane of two inputs, and the samples on it.
+    """Plot the outputs of a net over the plane of two inputs, with the samples.
 
     net : an MLP, or a fitted MLPClassifier or MLPRegressor
-    X : (n_samples, n_features)    samples; other inputs than the two in `features` are held at their medians
+    X : (n_samples, n_features) samples; inputs other than the two in `features` are held at their medians
     y : targets as for fit, or None
     features : numbers of the inputs on the two axes
-    output : show this output alone; None is the likeliest class, or for numbers and labels that may occur together the
-        first output
-    feature_names, labels : names of all inputs and of the classes
-    resolution : points along each axis
+    output : number of the only output to show; None shows the most likely class or, for regression and multilabel
+        targets, the first output
+    feature_names : names of all inputs, or None
+    labels : names of the classes, or None for class numbers
+    resolution : number of grid points along each axis
+    title : title of the plot, or None for one with the accuracy
+    ax : Axes to draw in, or None for a new figure
 
-    Classes have a colour and a marker each; the plane is paler where the net is less sure; lines are where it changes
-    its mind. Samples it gets wrong have a black rim. Targets that are numbers are shown as colours instead.
+    Each class has a colour and a marker. The plane is paler where the net is less sure, and lines are the decision
+    boundaries. Misclassified samples have a black rim. In a regression, outputs and targets are shown as colours.
 
     Raises
     ------
     ValueError
-        For samples that do not fit the net, or features that are no two of its inputs.
+        If the samples do not match the net, or features are not two different inputs.
     ImportError
         If matplotlib is not installed.
     """
@@ -139,7 +145,10 @@ def boundary(
 
 
 def paint_classes(ax: Any, plane: Plane, shares: np.ndarray) -> tuple[Any, list[Any]]:
-    """The plane in the colours of classes, from (n_points, n_classes); returns the image and the lines on it."""
+    """Draw the plane in the colours of the classes, with decision boundaries. Returns the image and the lines.
+
+    shares : (n_points, n_classes) probabilities
+    """
     image = ax.imshow(
         colours(plane, shares), origin="lower", extent=plane.extent, aspect="auto", interpolation="bilinear", zorder=0
     )
@@ -147,7 +156,12 @@ def paint_classes(ax: Any, plane: Plane, shares: np.ndarray) -> tuple[Any, list[
 
 
 def colours(plane: Plane, shares: np.ndarray) -> np.ndarray:
-    """(resolution, resolution, 3): the likeliest class's colour, blended with white as the next one comes close."""
+    """Return the image (resolution, resolution, 3) of a plane in the colours of the most likely classes.
+
+    Colours are blended with white where the second class is close.
+
+    shares : (n_points, n_classes) probabilities
+    """
     ranked = np.sort(shares, axis=1)
     lead = (ranked[:, -1] - ranked[:, -2])[:, None]
     pure = palette(shares.shape[1])[shares.argmax(axis=1)]
@@ -155,7 +169,7 @@ def colours(plane: Plane, shares: np.ndarray) -> np.ndarray:
 
 
 def palette(n: int) -> np.ndarray:
-    """(n, 3) colours in [0, 1]; beyond the eight of the palette, colours evenly spaced on a map."""
+    """Return n colours, (n, 3) in [0, 1]: those of the palette or, for more than eight, evenly spaced on a map."""
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb
 
@@ -165,7 +179,10 @@ def palette(n: int) -> np.ndarray:
 
 
 def draw_lines(ax: Any, plane: Plane, shares: np.ndarray) -> list[Any]:
-    """The lines along which the likeliest class changes."""
+    """Draw the decision boundaries: the lines on which the most likely class changes. Returns the lines.
+
+    shares : (n_points, n_classes) probabilities
+    """
     lines = []
     n_classes = shares.shape[1]
     for k in range(1 if n_classes == 2 else 0, n_classes):
@@ -180,7 +197,11 @@ def draw_lines(ax: Any, plane: Plane, shares: np.ndarray) -> list[Any]:
 def draw_samples(
     ax: Any, plane: Plane, samples: PlotSamples, labels: list[str], said: np.ndarray | None = None
 ) -> None:
-    """The samples in their classes' colours and markers, with black rims where `said` (n_samples,) is another class."""
+    """Draw the samples with the colour and marker of their class.
+
+    labels : names of the classes
+    said : (n_samples,) predicted classes, or None; misclassified samples get a black rim
+    """
     X, (first, second) = samples.X, plane.features
     step = -(-len(X) // MOST_POINTS)
     size = float(np.clip(5000.0 / len(X), 10.0, 70.0))
@@ -203,7 +224,10 @@ def draw_samples(
 
 
 def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSamples) -> None:
-    """The plane and the targets on one scale of colours."""
+    """Draw outputs over the plane, and the targets of the samples, on the same colour scale.
+
+    values : (n_points,) outputs
+    """
     from matplotlib.colors import Normalize
 
     targets = np.empty(0) if samples.targets is None else samples.targets[:, 0]
@@ -234,21 +258,23 @@ def paint_numbers(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSample
 def boundaries(
     nets: Any, X: Any, y: Any = None, *, titles: Any = None, n_columns: int = 4, ax: Any = None, **options: Any
 ) -> np.ndarray:
-    """Decision boundaries of several nets side by side, with one plane and one key to the classes.
+    """Plot the decision boundaries of several nets side by side, over the same plane and with one legend.
 
-    nets : MLPs, or {title: MLP}
-    titles : one for each net; their accuracy on (X, y), or their loss, stands below
-    n_columns : the most panels in a row
-    options : as for boundary
+    nets : sequence of MLPs, or {title: MLP}
+    X, y : samples as in boundary
+    titles : titles of the nets, or None; accuracy on (X, y), or loss, is added to them
+    n_columns : largest number of panels in a row
+    ax : Axes to divide into panels, or None for a new figure
+    options : further arguments of boundary
 
     Returns
     -------
-    (n_nets,) Axes
+    array (n_nets,) of Axes
 
     Raises
     ------
     ValueError
-        As boundary does, and if there are no nets or not as many titles.
+        As in boundary, and if there are no nets, or if the number of titles differs from that of nets.
     """
     if isinstance(nets, dict):
         titles, nets = list(nets), list(nets.values())

@@ -1,4 +1,4 @@
-"""The decision boundary while it is learnt, as a GIF or an MP4."""
+"""Animation of a decision boundary during training, as a GIF or MP4 file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .sample_checks import (
 from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, legend, log_axis, named, percent
 
 SNAPSHOTS = "a fastmlp.Snapshots that was among the callbacks of a fit, fit(..., callbacks=[snapshots])"
-HOLD = 1.5  # seconds that the last frame stays
+HOLD = 1.5  # seconds for which the last frame is shown
 
 
 def animation(
@@ -34,25 +34,25 @@ def animation(
     features: Sequence[int] = (0, 1), feature_names: Any = None, labels: Any = None, resolution: int = 100,
     verbose: int = 1, ax: Any = None,
 ) -> Any:  # fmt: skip
-    """Write the decision boundary of a classifier while it is learnt to a GIF or an MP4.
+    """Write an animation of a classifier's decision boundary during training to a GIF or MP4 file.
 
     snapshots : a fastmlp.Snapshots that was among the callbacks of a fit
     X, y : samples as for fit
-    path : a file that ends in .gif or .mp4; a GIF repeats for ever
-    frames : about how many pictures; they are closer in time where the net changes fast
-    seconds : how long they take to play, before the last one stays for a moment
-    features, feature_names, labels, resolution : as for boundary
-    verbose : 0 never shows a progress bar; 1 does where a terminal is watched and drawing takes long
-    ax : Axes to draw in; without it there is a curve of the loss below
+    path : path of a .gif or .mp4 file; a GIF repeats forever
+    frames : approximate number of frames; they are closer in time where the net changes fast
+    seconds : playing time of the frames, without the pause at the last one
+    features, feature_names, labels, resolution : as in boundary
+    verbose : 0 for no progress bar; 1 for one in a terminal or notebook if drawing takes long
+    ax : Axes to draw in; None for a new figure, which also shows the loss curve
 
     Returns
     -------
-    The Axes of the boundary, as they stand in the last frame
+    Axes of the decision boundary, as in the last frame
 
     Raises
     ------
     ValueError
-        For another kind of file, a fit that was not recorded, a net without classes, or bad samples.
+        For another file type, a fit that was not recorded, a net without exclusive classes, or bad samples.
     ImportError
         If matplotlib is not installed or, for an MP4, imageio-ffmpeg.
     """
@@ -83,7 +83,7 @@ def animation(
 
 
 class _Stage:
-    """The figure of which frames are taken. What never changes is drawn once, and kept as a background."""
+    """Figure from which the frames are taken. Artists that never change are drawn once, into a background image."""
 
     def __init__(self, net: Any, samples: PlotSamples, plane: Plane, history: Any, labels: list[str], ax: Any):
         self.net, self.samples, self.plane, self.history, self.labels = net, samples, plane, history, labels
@@ -113,10 +113,10 @@ class _Stage:
         epoch_axis(self.curve)
         named(self.curve, "", "epoch", "loss")
         (self.dot,) = self.curve.plot([], [], "o", markersize=6, color=VERMILLION, clip_on=False)
-        self.dot.set_in_layout(False)  # it has no place yet
+        self.dot.set_in_layout(False)  # its position is not known yet
 
     def _set_up(self, shares: np.ndarray) -> None:
-        """Everything at its place, what moves invisible to an ordinary drawing, and the background taken."""
+        """Create all artists, mark the moving ones as animated, and store the background without them."""
         self.image, self.lines = paint_classes(self.ax, self.plane, shares)
         before = set(self.ax.collections)
         draw_samples(self.ax, self.plane, self.samples, self.labels)
@@ -139,7 +139,7 @@ class _Stage:
         self.background = canvas.copy_from_bbox(canvas.figure.bbox)
 
     def picture(self, epoch: int, params: np.ndarray) -> np.ndarray:
-        """(height, width, 3) uint8: the figure as it is for these parameters."""
+        """Return the frame for the parameters (n_params,) after an epoch, uint8 (height, width, 3)."""
         self.net.params = params
         shares = probabilities(self.net.network, self.net.predict(self.plane.points))
         if self.image is None:
@@ -162,18 +162,18 @@ class _Stage:
         return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
     def release(self) -> None:
-        """The last frame becomes an ordinary picture."""
+        """Turn the artists of the last frame into ordinary ones, so that the figure can be drawn again."""
         for artist in (self.image, *self.above):
             artist.set_animated(False)
 
 
 def _writer(path: Path) -> Any:
-    """The function (pictures, rate) that writes a file of this kind.
+    """Return the function (pictures, rate) that writes the file; rate is in frames per second.
 
     Raises
     ------
     OSError, ValueError, ImportError
-        Before anything is drawn, if no file can be written there, or there is no such kind of file or library.
+        If the file cannot be written, its type is unknown, or a library is missing. Raised before anything is drawn.
     """
     check_output(path)
     import_pyplot()
@@ -189,26 +189,26 @@ def _writer(path: Path) -> Any:
 
 
 def _write_gif(path: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
-    """One palette for all frames: no flicker, and small differences."""
+    """Write a GIF with one palette for all frames, which avoids flicker and keeps differences between frames small."""
     from PIL import Image
 
     frames = [Image.fromarray(picture) for picture in pictures]
     some = np.concatenate([np.asarray(frames[k]) for k in {0, len(frames) // 2, len(frames) - 1}])
     palette = Image.fromarray(some).quantize(colors=128, method=Image.Quantize.MEDIANCUT)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    each = max(20, round(1000 / rate))  # milliseconds; browsers slow down what is faster
+    each = max(20, round(1000 / rate))  # milliseconds; browsers slow down faster animations
     durations = [each] * (len(frames) - 1) + [each + round(1000 * HOLD)]
     with replacing(path) as file:
         frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 def _write_mp4(imageio_ffmpeg: Any, path: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
-    with replacing(path) as file:  # which ffmpeg, another process, opens once more
+    with replacing(path) as file:  # ffmpeg, a process of its own, opens the file by name
         _encode(imageio_ffmpeg, file.name, pictures, rate)
 
 
 def _encode(imageio_ffmpeg: Any, name: str, pictures: Iterable[np.ndarray], rate: float) -> None:
-    """H.264 in the one pixel format that every player knows, which needs an even size."""
+    """Encode H.264 in the pixel format that all players support, which needs even width and height."""
     stream: Any = None
     for picture in pictures:
         height, width = (side - side % 2 for side in picture.shape[:2])

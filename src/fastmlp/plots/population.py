@@ -1,4 +1,4 @@
-"""Many nets at once: when they converged, and what became of them."""
+"""Plots of populations: epochs to convergence, and examples of nets for each verdict."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ from .style import (
     plain,
 )
 
-WIDE = 30.0  # ratio of the slowest to the fastest net from which the axis of epochs is logarithmic
+WIDE = 30.0  # the axis of epochs is logarithmic above this ratio of the slowest to the fastest net
 
 
 def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
-    """Histogram of the epochs that the nets of a population took to converge, with the failures as a bar of their own.
+    """Plot a histogram of the epochs that nets took to converge, with a separate bar for nets that did not converge.
 
-    result : what Population.fit returned
-    bins : how many, at most
+    result : the PopulationResult that Population.fit returned
+    bins : largest number of bins
+    ax : Axes to draw in, or None for a new figure
 
     Raises
     ------
+    ValueError
+        If result is not a PopulationResult.
     ImportError
         If matplotlib is not installed.
     """
@@ -60,7 +63,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
     place = right * (right / left) ** 0.09 if logarithmic else right + 0.09 * (right - left)
     width = place - (place / (right / left) ** 0.05 if logarithmic else place - 0.05 * (right - left))
     tallest = max(int(counts.max(initial=0)), 1)
-    shown = min(n_failed, 1.15 * tallest) if times.size else n_failed  # a taller bar is cut, and says so
+    shown = min(n_failed, 1.15 * tallest) if times.size else n_failed  # a taller bar is cut and labelled as cut
     ax.bar([place], [shown], [width], color=VERMILLION, hatch="///", edgecolor="white", linewidth=0.4)
     ax.annotate(
         f"{n_failed:,}" + ("\n(cut)" if shown < n_failed else ""), (place, shown), xytext=(0, 2),
@@ -87,7 +90,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
 
 
 def _whole_edges(low: float, high: float, bins: int, logarithmic: bool) -> np.ndarray:
-    """Edges between whole epochs, so that no bin holds more of them than its width says."""
+    """Return bin edges between whole epochs, so that the number of epochs in a bin agrees with its width."""
     if logarithmic:
         inner = np.geomspace(max(low, 1.0), high + 1.0, bins + 1)
         return np.unique(np.floor(inner)) - 0.5
@@ -108,25 +111,26 @@ def population(
     pop: Any, X: Any, y: Any, *, verdicts: Any = None, most: int = 8, features: Any = (0, 1), resolution: int = 60,
     ax: Any = None,
 ) -> np.ndarray:  # fmt: skip
-    """Small pictures of the nets of a population, a row for each verdict, the most frequent first.
+    """Plot small decision boundaries of nets of a population, one row per verdict, the most frequent verdict first.
 
     pop : a Population
-    X, y : samples as for fit, the same for all nets
-    verdicts : (n_nets,) names; None asks fastmlp.diagnose
-    most : pictures in a row; nets of a verdict are taken evenly from its best to its worst loss
-    features : the two inputs of each picture; others are at their medians
-    resolution : points along each of its axes
+    X, y : samples as for fit, common to all nets
+    verdicts : (n_nets,) names of the verdicts; None to call fastmlp.diagnose
+    most : largest number of nets in a row; they are chosen evenly from the lowest to the highest loss
+    features : numbers of the two inputs on the axes; other inputs are at their medians
+    resolution : number of grid points along each axis
+    ax : Axes to divide into panels, or None for a new figure
 
-    With one input, and with targets that are numbers, a picture shows predictions over targets instead.
+    For nets with one input and for regression, panels show predictions over targets instead.
 
     Returns
     -------
-    (n_verdicts, n_columns) Axes
+    array (n_verdicts, n_columns) of Axes
 
     Raises
     ------
     ValueError
-        For verdicts that are not one per net, and for bad samples.
+        If verdicts do not have shape (n_nets,), or for bad samples.
     ImportError
         If matplotlib is not installed.
     """
@@ -195,7 +199,7 @@ def _draw_plane(ax: Any, plane: Plane, samples: Any, shares: np.ndarray) -> None
 
 
 def _draw_fit(ax: Any, samples: Any, outputs: np.ndarray) -> None:
-    """Predictions over targets, on one scale, with the line on which they are equal."""
+    """Draw predictions over targets with equal scales, and the line on which they are equal."""
     step = -(-len(samples.X) // 200)
     targets, said = samples.targets[::step, 0], outputs[::step, 0]
     low, high = float(samples.targets.min()), float(samples.targets.max())

@@ -1,4 +1,4 @@
-"""How far a regression is off."""
+"""Plot of predictions over true values of a regression."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from ..tables.metrics import regression_metrics
 from .sample_checks import LONGEST, as_samples, one_output, opened
 from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named, plain
 
-MOST_POINTS = 3000  # samples drawn; every so many-th of larger data
+MOST_POINTS = 3000  # largest number of samples to draw; larger data are drawn with a stride
 
 
 def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) -> Any:
-    """Predictions over true values; on the dashed line they are equal.
+    """Plot predictions over true values, with a dashed line on which they are equal.
 
     net : an MLP, or a fitted MLPRegressor
     X : (n_samples, n_features)
-    y : targets as for fit; shown in the units of the table's column if the net was trained on a table
-    output : which output
+    y : targets as for fit; for a net trained on a table, they are shown in the units of the target column
+    output : number of the output
+    ax : Axes to draw in, or None for a new figure
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What pictures ask of a net and its samples: classes and probabilities, numbers, names."""
+"""Input checks of the plots: samples, classes and probabilities, names of classes and inputs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from .style import plain
 
-LONGEST = 24  # letters of a class's name, and half of those of an input's
+LONGEST = 24  # largest number of characters in a class name; inputs may have twice as many
 
 
 class PlotSamples(NamedTuple):
-    """Checked samples. targets and classes are None where there is no y, classes also where targets are no classes.
+    """Checked samples.
 
     X : (n_samples, n_features)
-    targets : (n_samples, n_outputs)
-    classes : (n_samples,) class numbers
+    targets : (n_samples, n_outputs), or None without y
+    classes : (n_samples,) class numbers, or None if the targets are not exclusive classes
     """
 
     X: np.ndarray
@@ -29,14 +29,15 @@ class PlotSamples(NamedTuple):
 
 
 def opened(model: Any, y: Any = None, labels: Any = None) -> tuple[Any, Any, Any]:
-    """(net, y, labels): of a scikit-learn estimator its `net_`, y as class numbers and the names of its classes.
+    """Return (net, y, labels), with an estimator replaced by its net.
 
-    Anything else is an MLP and comes back as it is.
+    For an estimator, net is its `net_`, y are class numbers, and labels are the names of its classes unless given. An
+    MLP and its y and labels are returned unchanged.
 
     Raises
     ------
     ValueError
-        If y holds a class that the estimator does not know.
+        If y holds a class that is unknown to the estimator.
     """
     net, classes = getattr(model, "net_", model), getattr(model, "classes_", None)
     if net is model or classes is None or np.ndim(y) == 2:
@@ -53,7 +54,7 @@ def opened(model: Any, y: Any = None, labels: Any = None) -> tuple[Any, Any, Any
 
 
 def as_samples(net: Any, X: Any, y: Any = None) -> PlotSamples:
-    """Samples for an MLP or a Population; the errors for bad ones are those of fit."""
+    """Return checked samples for an MLP or a Population. Bad samples raise the same errors as in fit."""
     network = net.network
     features = as_features(X, network.n_features, net.dtype)
     if y is None:
@@ -65,12 +66,14 @@ def as_samples(net: Any, X: Any, y: Any = None) -> PlotSamples:
 
 
 def need(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
-    """`thing`, if it has these attributes.
+    """Return `thing` if it has the attributes `names`.
+
+    wanted : description of the expected object, for the error message
 
     Raises
     ------
     ValueError
-        If it has not, in a sentence that says what is wanted and what came.
+        If an attribute is missing.
     """
     if not all(hasattr(thing, name) for name in names):
         raise ValueError(f"This picture needs {wanted}, but it was given {type(thing).__name__}.")
@@ -78,12 +81,12 @@ def need(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
 
 
 def one_output(network: Network, samples: PlotSamples, k: int) -> PlotSamples:
-    """The samples with the targets of output k alone, and its two classes where it is a label.
+    """Return the samples with the targets of output k only, and as two classes if the output is a label.
 
     Raises
     ------
     ValueError
-        If the net has no such output.
+        If the net has no output k.
     """
     if checked_count("output", k, at_least=0) >= network.n_outputs:
         raise ValueError(f"output must be below {network.n_outputs}, the number of outputs, but it is {k}.")
@@ -96,31 +99,33 @@ def one_output(network: Network, samples: PlotSamples, k: int) -> PlotSamples:
 
 
 def has_classes(network: Network, samples: PlotSamples) -> bool:
-    """Whether outputs are to be read as classes: so say the targets or, without any, a bounded output."""
+    """Return whether outputs mean classes, by the targets or, without targets, by a bounded output activation."""
     if samples.targets is not None:
         return metric_of(samples.targets, network) != METRIC_NONE
     return bool(np.isfinite([network.output_row.low, network.output_row.high]).all())
 
 
 def probabilities(network: Network, outputs: np.ndarray) -> np.ndarray:
-    """Outputs (..., n_outputs) of a classification as (..., n_classes) in [0, 1].
+    """Return outputs (..., n_outputs) of a classifier as values (..., n_classes) in [0, 1].
 
-    One output in its range becomes two columns. Several that are no softmax are not made to sum to one.
+    A single output becomes two columns. Several outputs without softmax are not normalised to a sum of 1.
     """
     low, high = network.output_row.low, network.output_row.high
-    if not np.isfinite([low, high]).all():  # an unbounded output that was taught 0 and 1
+    if not np.isfinite([low, high]).all():  # an unbounded output, trained on targets 0 and 1
         low, high = 0.0, 1.0
     share = np.clip((outputs.astype(np.float64) - low) / (high - low), 0.0, 1.0)
     return np.concatenate([1.0 - share, share], axis=-1) if outputs.shape[-1] == 1 else share
 
 
 def need_classes(net: Any, X: Any, y: Any, picture: str) -> PlotSamples:
-    """As as_samples, for pictures of classifiers.
+    """Return checked samples for a plot of a classifier; see as_samples.
+
+    picture : name of the plot, for the error message
 
     Raises
     ------
     ValueError
-        If the targets are no exclusive classes.
+        If the targets are not exclusive classes.
     """
     samples = as_samples(net, X, y)
     if samples.classes is None:
@@ -132,14 +137,15 @@ def need_classes(net: Any, X: Any, y: Any, picture: str) -> PlotSamples:
 
 
 def class_labels(net: Any, labels: Any, n_classes: int) -> list[str]:
-    """Names of the classes, ready to draw: those given, those of the table the net was trained on, or their numbers.
+    """Return the names of the classes, ready to draw.
 
-    Long ones are cut: LONGEST letters fit beside every picture.
+    They are `labels` if given, otherwise the classes of the table that the net was trained on, otherwise class numbers.
+    Names are cut after LONGEST characters, which fit beside every plot.
 
     Raises
     ------
     ValueError
-        If there are not as many names as classes.
+        If the number of labels differs from that of classes.
     """
     if labels is None and net.preprocessing is not None and net.preprocessing.target.classes:
         labels = net.preprocessing.target.classes
@@ -154,12 +160,15 @@ def class_labels(net: Any, labels: Any, n_classes: int) -> list[str]:
 
 
 def feature_labels(net: Any, names: Any) -> list[str]:
-    """Names of the inputs, ready to be drawn: those given, those of the table, or "input 0" and so on.
+    """Return the names of the inputs, ready to draw.
+
+    They are `names` if given, otherwise the feature names of the table that the net was trained on, otherwise "input 0"
+    and so on.
 
     Raises
     ------
     ValueError
-        If there are not as many names as inputs.
+        If the number of names differs from that of inputs.
     """
     n = net.network.n_features
     if names is None and net.preprocessing is not None:
@@ -174,7 +183,7 @@ def feature_labels(net: Any, names: Any) -> list[str]:
 
 
 def copy_of(net: Any) -> Any:
-    """An MLP like this one with parameters of its own, for pictures of what it was or could be."""
+    """Return a copy of an MLP with its own parameters, which plots can change."""
     copy = type(net)(**{**net.get_settings(), "init": "zeros"}, device=net.device.name)
     copy.params, copy.preprocessing = net.params, net.preprocessing
     return copy

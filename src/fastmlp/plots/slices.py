@@ -1,4 +1,4 @@
-"""A slice through the loss around a net's parameters."""
+"""Plot of the loss over a plane through the parameters of a net."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from ..errors import checked_count, checked_number
 from .sample_checks import as_samples, copy_of, need, opened
 from .style import INK, LABEL, SMALL, VERMILLION, axes, legend, named
 
-MOST_SAMPLES = 2000  # of larger data every so many-th is used
+MOST_SAMPLES = 2000  # largest number of samples; larger data are used with a stride
 
 
 def landscape(
     net: Any, X: Any, y: Any, *, snapshots: Any = None, span: float = 1.0, resolution: int = 41, random_state: int = 0,
     verbose: int = 1, ax: Any = None,
 ) -> Any:  # fmt: skip
-    """The loss over a plane through the present parameters, which stand in its middle.
+    """Plot the loss over a plane around the current parameters.
 
-    Without snapshots the plane is spanned by two random directions, scaled unit by unit to the length of the unit's own
-    weights and bias (the filter normalisation of Li et al. 2018), so that flat and sharp minima can be compared; one
-    step along an axis is then a change as large as the weights themselves. With snapshots it is the plane in which the
-    parameters moved most (their first two principal components, section 7 there), and the way they took is drawn;
-    steps are distances between parameters then.
+    Without snapshots the plane is spanned by two random directions, which are scaled for each unit to the length of its
+    weights and bias (filter normalisation of Li et al. 2018), so that flat and sharp minima can be compared. A distance
+    of 1 along an axis is a change as large as the weights themselves. With snapshots, the plane is that of the first
+    two principal components of the parameters during training (section 7 of Li et al.), and the path of the parameters
+    is drawn; axes are then distances between parameters.
 
     net : an MLP, or a fitted MLPClassifier or MLPRegressor
     X, y : samples as for fit
-    snapshots : a fastmlp.Snapshots that was among the callbacks of the net's fit
-    span : how far the axes reach without snapshots
-    resolution : points along each axis; the loss is computed at each pair
-    random_state : decides the directions
+    snapshots : a fastmlp.Snapshots that was among the callbacks of the fit, or None
+    span : without snapshots, axes go from -span to span
+    resolution : number of grid points along each axis
+    random_state : seed of the random directions
+    verbose : 0 for no progress bar; 1 for one in a terminal or notebook if drawing takes long
+    ax : Axes to draw in, or None for a new figure
 
     Raises
     ------
@@ -48,7 +50,7 @@ def landscape(
     path = None
     if snapshots is None:
         directions = random_directions(net, np.random.default_rng(random_state))
-        x = z = np.linspace(-span, span, resolution | 1)  # odd, so that the middle is a point of the grid
+        x = z = np.linspace(-span, span, resolution | 1)  # odd, so that the net itself is a grid point
     else:
         need(snapshots, ("frames", "params"), "a fastmlp.Snapshots that was among the callbacks of the net's fit")
         directions, path = path_directions(centre, snapshots.params)
@@ -69,7 +71,7 @@ def landscape(
 
 
 def random_directions(net: Any, rng: np.random.Generator) -> np.ndarray:
-    """(2, n_params) normal numbers, of which each unit's, weights and bias, have the length of the unit's own."""
+    """Return two random directions, (2, n_params), scaled for each unit to the length of its weights and bias."""
     layout = net.network.layout
     directions = rng.normal(size=(2, layout.n_params))
     for direction in directions:
@@ -83,9 +85,12 @@ def random_directions(net: Any, rng: np.random.Generator) -> np.ndarray:
 
 
 def path_directions(centre: np.ndarray, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(2, n_params) orthonormal directions, and the path (n_snapshots, 2) along them, with the centre at 0.
+    """Return the first two principal components of parameters, and the path of the parameters in their plane.
 
-    params : (n_snapshots, n_params)
+    centre : (n_params,) origin of the plane
+    params : (n_snapshots, n_params) parameters during training
+
+    Returns (orthonormal directions (2, n_params), path (n_snapshots, 2)).
     """
     if params.ndim != 2 or params.shape[1:] != centre.shape or len(params) < 3:
         raise ValueError(
@@ -95,7 +100,7 @@ def path_directions(centre: np.ndarray, params: np.ndarray) -> tuple[np.ndarray,
     moved = params.astype(np.float64) - centre
     directions = np.linalg.svd(moved, full_matrices=False)[2][:2]
     path = moved @ directions.T
-    sign = np.where(path[0] > 0, -1.0, 1.0)  # the way begins at the lower left: a picture does not flip by chance
+    sign = np.where(path[0] > 0, -1.0, 1.0)  # start at the lower left: the SVD leaves the signs arbitrary
     return directions * sign[:, None], path * sign
 
 
@@ -109,7 +114,14 @@ def losses_on(
     net: Any, X: np.ndarray, y: np.ndarray, centre: np.ndarray, directions: np.ndarray, x: np.ndarray, z: np.ndarray,
     verbose: int = 0,
 ) -> np.ndarray:  # fmt: skip
-    """(len(z), len(x)): the loss, without the L2 penalty, at centre + x * first direction + z * second direction."""
+    """Return the loss on a grid of a plane, (len(z), len(x)), without the L2 penalty.
+
+    X, y : samples
+    centre : (n_params,) origin of the plane
+    directions : (2, n_params) directions of the axes
+    x, z : coordinates of the grid points along the first and second direction
+    verbose : whether to show a progress bar
+    """
     probe = copy_of(net)
     losses = np.empty((len(z), len(x)))
     with Progress(len(z), verbose, unit="row") as progress:
@@ -122,7 +134,7 @@ def losses_on(
 
 
 def _draw(ax: Any, x: np.ndarray, z: np.ndarray, losses: np.ndarray) -> None:
-    """Bands of equal ratio where the loss is above zero, else of equal width."""
+    """Draw filled contours of the loss, with logarithmic levels if the losses are positive and differ enough."""
     from matplotlib.colors import LogNorm, Normalize
 
     finite = losses[np.isfinite(losses)]

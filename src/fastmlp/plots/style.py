@@ -1,4 +1,4 @@
-"""How every picture looks: palette, Axes, panels, and numbers in words."""
+"""Style of all plots: palette, Axes, panels, legends, ticks, and formatting of numbers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, YELLOW, BLACK)  # neighbours differ in lightness
 MARKERS = "os^DvPX<>p*h"
-INK, FAINT, GRID = "#333333", "#767676", "#E4E4E4"  # FAINT has a contrast of 4.5 on white, the least for small text
+INK, FAINT, GRID = "#333333", "#767676", "#E4E4E4"  # FAINT has a contrast of 4.5 on white, the minimum for small text
 TITLE, LABEL, SMALL = 11.0, 9.5, 8.5  # points
 PANEL_TITLE = 9.0
 
 
 def import_pyplot() -> Any:
-    """matplotlib.pyplot.
+    """Return the module matplotlib.pyplot.
 
     Raises
     ------
     ImportError
-        If it is not installed, in a sentence that says how it is.
+        If matplotlib is not installed.
     """
     try:
         import matplotlib.pyplot as plt
@@ -34,10 +34,13 @@ def import_pyplot() -> Any:
 
 
 def axes(ax: Any, width: float = 6.0, height: float = 3.8) -> Any:
-    """`ax`, or the Axes of a new figure of this size in inches, with quiet spines and ticks."""
+    """Return `ax`, or the Axes of a new figure, with unobtrusive spines and ticks.
+
+    width, height : size of a new figure in inches
+    """
     if ax is None:
         _, ax = import_pyplot().subplots(figsize=(width, height), layout="constrained", facecolor="white")
-        ax.set_facecolor("white")  # whatever style is in use: the inks are for white
+        ax.set_facecolor("white")  # independent of the user's style, because the palette is made for white
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -48,7 +51,7 @@ def axes(ax: Any, width: float = 6.0, height: float = 3.8) -> Any:
 
 
 def named(ax: Any, title: str = "", x: str = "", y: str = "", size: float = TITLE) -> Any:
-    """Title and labels of an Axes, which is returned."""
+    """Set title and axis labels of an Axes, and return it."""
     ax.set_title(title, loc="left", fontsize=size, color=INK)
     ax.set_xlabel(x, fontsize=LABEL, color=INK)
     ax.set_ylabel(y, fontsize=LABEL, color=INK)
@@ -56,17 +59,18 @@ def named(ax: Any, title: str = "", x: str = "", y: str = "", size: float = TITL
 
 
 def whole_title(ax: Any) -> Any:
-    """Let the title of an Axes, which is returned, go on in a further line where the figure ends."""
+    """Let the title of an Axes wrap at the edge of the figure, and return the Axes."""
     for text in (ax.title, ax._left_title):
         text.set_wrap(True)
     return ax
 
 
 def plain(text: Any, most: int = 0) -> str:
-    r"""Text of a user (a name of a class, a column, a title) so that matplotlib shows it letter by letter: a dollar
-    begins no formula, and an underscore at the start hides no entry of a legend.
+    r"""Return a user's text (class name, column name, title) in a form that matplotlib shows literally.
 
-    most : letters from which on the text is cut, with an ellipsis; 0 for none
+    A dollar sign then starts no formula, and a leading underscore hides no legend entry.
+
+    most : largest number of characters; longer text is cut with an ellipsis; 0 for no limit
 
     >>> plain(r"$\foo$"), plain("_x"), plain("a long name", 6)
     ('\\$\\foo\\$', ' _x', 'a lon…')
@@ -79,7 +83,7 @@ def plain(text: Any, most: int = 0) -> str:
 
 
 def legend(ax: Any, **options: Any) -> Any:
-    """A legend without a frame; beside the Axes with beside=True."""
+    """Add a legend without a frame, and return it. With beside=True it is placed to the right of the Axes."""
     if options.pop("beside", False):
         options |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
     made = ax.legend(fontsize=SMALL, labelcolor=INK, handletextpad=0.5, **{"frameon": False, **options})
@@ -88,7 +92,10 @@ def legend(ax: Any, **options: Any) -> Any:
 
 
 def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: float = 0.16) -> np.ndarray:
-    """Axes (n_rows, n_columns) inside `ax`, which itself becomes blank. Gaps are shares of a panel's size."""
+    """Divide `ax` into panels, and return their Axes, (n_rows, n_columns). `ax` itself becomes blank.
+
+    x_gap, y_gap : gaps between panels, as fractions of their width and height
+    """
     ax.set_axis_off()
     width = 1.0 / (n_columns + x_gap * (n_columns - 1))
     height = 1.0 / (n_rows + y_gap * (n_rows - 1))
@@ -100,13 +107,16 @@ def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: flo
 
 
 def heading(ax: Any, given: Any, text: str) -> None:
-    """The title of a picture of many panels: of its figure, unless the Axes were given."""
+    """Set the title of a plot with several panels, as the title of the figure.
+
+    given : the Axes that the user passed, or None; with user's Axes no title is set
+    """
     if given is None:
         ax.figure.suptitle(text, x=0.01, ha="left", fontsize=TITLE, color=INK)
 
 
 def bare(ax: Any) -> None:
-    """A panel without ticks, in a thin frame."""
+    """Remove the ticks of a panel, and give it a thin frame."""
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
@@ -114,7 +124,7 @@ def bare(ax: Any) -> None:
 
 
 def epoch_axis(ax: Any) -> None:
-    """Whole numbers with separators of thousands along x."""
+    """Format the x axis with whole numbers and thousands separators."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
@@ -130,9 +140,9 @@ SUBS = (
 
 
 def log_axis(axis: Any, few: bool = False) -> None:
-    """Ticks with plain numbers on a logarithmic axis, a few of them also where it spans less than a decade.
+    """Set ticks with plain numbers on a logarithmic axis, also if it spans less than a decade.
 
-    few : for an axis that has room for three or so
+    few : whether the axis has room for only about three ticks
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
@@ -151,7 +161,7 @@ def log_axis(axis: Any, few: bool = False) -> None:
 
 
 def number(value: float) -> str:
-    """A tick's number: 0.001, 0.5, 20, 5,000, 1e-06.
+    """Format a number for a tick: 0.001, 0.5, 20, 5,000, 1e-06.
 
     >>> [number(x) for x in (1e-6, 0.001, 0.5, 20.0, 5000.0, 2e7)]
     ['1e-06', '0.001', '0.5', '20', '5,000', '2e+07']
@@ -162,7 +172,7 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in words that never rounds to all or nothing.
+    """Format a fraction as a percentage. Fractions other than 0 and 1 are not rounded to 0 % or 100 %.
 
     >>> percent(1.0), percent(0.99996), percent(0.5), percent(0.0)
     ('100 %', '99.9 %', '50 %', '0 %')

@@ -1,4 +1,4 @@
-"""Averages over the nets of a population, and the choice of which to average."""
+"""Ensembles: weighted averages of a population's outputs, and greedy selection of the nets to average."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from ..network.spec import Network
 if TYPE_CHECKING:
     from ..population import Population
 
-AT_A_TIME = 4_000_000  # outputs
-TINY = 1e-12  # keeps logarithms of outputs finite
+AT_A_TIME = 4_000_000  # number of outputs that are in memory at a time
+TINY = 1e-12  # outputs are clipped by this much, so that their logarithms are finite
 
 
 def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The mean loss of outputs (..., n_samples, n_outputs), which need not be any net's own, as averages are not."""
+    """Return the mean loss (...,) of outputs, which may be averages over nets.
+
+    network : Network     has the loss and the output activation
+    outputs : (..., n_samples, n_outputs)
+    targets : (n_samples, n_outputs)
+    """
     row = network.loss_row
     a = outputs.astype(np.float64)
     logits = a
-    if row.delta_is_wrt_logit:  # these losses are written in logits: go back through the output activation
+    if row.delta_is_wrt_logit:  # these losses are functions of logits: invert the output activation
         a = np.clip(a, TINY, None if network.output_row.name == "exponential" else 1.0 - TINY)
         logits = np.log(a) - np.log1p(-a) if network.output_row.name == "sigmoid" else np.log(a)
     losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
@@ -34,7 +39,15 @@ def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) 
 
 
 def checked_shares(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:
-    """Weights (n_nets,) in float64, all 1 if none are given; a ValueError says which others came."""
+    """Return ensemble weights as float64 (n_nets,), all 1 if weights is None.
+
+    members : (n_members,)     numbers of the nets to average, of which one at least needs a weight above 0
+
+    Raises
+    ------
+    ValueError
+        If weights has another shape, a negative entry, or no entry above 0 for the members.
+    """
     shares = np.ones(n_nets) if weights is None else border.as_numbers(weights, "weights").astype(np.float64)
     fits = shares.shape == (n_nets,) and np.isfinite(shares).all()
     if not fits or shares.min() < 0 or not shares[members].any():
@@ -43,7 +56,7 @@ def checked_shares(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray
 
 
 def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Iterator[tuple[slice, Any]]:
-    """(which of members, their outputs (n, n_samples, n_outputs)), a few nets at a time."""
+    """Yield (slice of members, outputs (n, n_samples, n_outputs) of these nets), in parts of bounded memory."""
     first, size = 0, 1
     while first < len(members):
         part = slice(first, first + size)
@@ -54,7 +67,11 @@ def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Ite
 
 
 def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:
-    """(n_samples, n_outputs), of X's kind: the weighted mean of these nets' outputs, a few nets at a time."""
+    """Return the weighted mean of the members' outputs (n_samples, n_outputs), as an array of X's library.
+
+    members : (n_members,)     numbers of the nets to average
+    weights : (n_members,)     their weights
+    """
     total = None
     for part, outputs in outputs_in_parts(population, X, members):
         with device_context(outputs):
@@ -67,9 +84,13 @@ def average(population: Population, X: Any, members: np.ndarray, weights: np.nda
 
 
 def greedy_weights(population: Population, X: Any, y: Any, rounds: int, members: np.ndarray) -> np.ndarray:
-    """(n_nets,) how often each net was chosen: each round takes the one that lowers the loss of the average most.
+    """Return how often each net was selected, (n_nets,), by greedy ensemble selection.
 
-    Caruana et al. 2004, ensemble selection with replacement.
+    Each round adds the net that lowers the loss of the average most, with replacement (Caruana et al. 2004).
+
+    X, y : held-out samples
+    rounds : int     number of selections
+    members : (n_members,)     numbers of the candidates
     """
     features = border.as_features(X, population.network.n_features, population.dtype)
     targets = border.as_targets(y, population.network, population.dtype, len(features))

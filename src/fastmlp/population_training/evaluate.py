@@ -1,4 +1,4 @@
-"""A forward pass of many nets, or of some of them: outputs, losses and shares of right samples."""
+"""Evaluation of the nets of a population: forward passes that give outputs, losses and accuracies."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ def evaluate_nets(
     network: Network, device: Device, params: np.ndarray, data: Samples, strides: Strides = (0, 0, 0),
     members: np.ndarray | None = None, output: np.ndarray | None = None,
 ):  # fmt: skip
-    """(loss, share right) of the nets with these numbers, all if None, from params (n_nets, n_params).
+    """Return (loss, accuracy), each (n_members,), of the nets of a population.
 
-    output : (n_members * n_samples * n_outputs,), written if given
+    params : (n_nets, n_params)     parameters of all nets
+    data, strides : samples, and elements between the X, Y and weight of successive nets; see data/population_data.py
+    members : (n_members,)     numbers of the nets to evaluate; None for all
+    output : (n_members * n_samples * n_outputs,)     written if given
     """
     n_nets, n_params = params.shape
     all_of_them = members is None
@@ -84,8 +87,10 @@ def _evaluate_one_by_one(network, device, params, data, strides, members, output
 
 
 def have_learned(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarray:
-    """(n_nets,), whether a net met the rule of convergence; without one, whether it gets every sample right or, where
-    there are no classes, whether its training has ended with a finite loss.
+    """Return which nets count as converged, bool (n_nets,).
+
+    With a convergence rule, these are the nets that met it. Without one, they are the nets whose training ended with a
+    finite loss and, for classification, that have all samples correct.
     """
     if task.converged is not None:
         return outcome.status == CONVERGED
@@ -100,7 +105,13 @@ def have_learned(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarray
 
 
 def checked_members(nets: Any, n_nets: int) -> np.ndarray:
-    """Net numbers, int64 (n_members,), from numbers or a mask; a ValueError says what else came."""
+    """Return net numbers, int64 (n_members,), from numbers (negative ones count from the end) or a mask (n_nets,).
+
+    Raises
+    ------
+    ValueError
+        If nets is neither, or a number is out of range.
+    """
     members = np.atleast_1d(np.asarray(nets))
     if members.dtype == bool and members.shape == (n_nets,):
         members = np.flatnonzero(members)

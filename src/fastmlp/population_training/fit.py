@@ -1,4 +1,7 @@
-"""Training the nets of a population: together, or each by itself. Both leave the same numbers in the same arrays."""
+"""Training of a population, with restarts: nets together in SIMD lanes or on a GPU, or one by one (one_by_one.py).
+
+Both ways write the same PopulationOutcome.
+"""
 
 from __future__ import annotations
 
@@ -54,17 +57,18 @@ MONITORS = {
     None: MONITOR_NONE, "loss": MONITOR_LOSS, "accuracy": MONITOR_RIGHT, "validation_loss": MONITOR_VALIDATION_LOSS,
     "validation_accuracy": MONITOR_VALIDATION_RIGHT,
 }  # fmt: skip
-MOST_EPOCHS = 2**40  # of a call, which on a processor counts those of one block after another
-CALL_SECONDS = (0.1, 0.3)  # a call cannot be interrupted and shows no progress
-RECORDED = 16_000_000  # losses recorded at the most
-FIRST_CALL = 2e8  # multiply-adds of the first one, over all lanes ...
-FULL_DEVICE = 10_000  # nets, up to which a GPU takes as long as for one
-FIRST_CALL_OF_DEVICE = 1e10  # ... and over all nets: milliseconds of a large GPU, a tenth of a second of a small one
+MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
+CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
+RECORDED = 16_000_000  # largest number of recorded losses, over all nets
+FIRST_CALL = 2e8  # multiply-adds of the first call on a CPU, over all lanes of a block
+FULL_DEVICE = 10_000  # nets up to which an epoch takes a GPU as long as for one net
+# Multiply-adds of the first call on a GPU, over all nets: milliseconds on a large GPU, 0.1 seconds on a small one.
+FIRST_CALL_OF_DEVICE = 1e10
 
 
 @dataclass
 class PopulationOutcome:
-    """What training leaves of each net, arrays (n_nets,), as kernels.arguments.Nets describes them."""
+    """Result of training for each net: arrays (n_nets,), described in PopulationState of kernels/structs.py."""
 
     status: np.ndarray
     epochs: np.ndarray
@@ -72,13 +76,13 @@ class PopulationOutcome:
     loss: np.ndarray
     right: np.ndarray
     best: np.ndarray
-    learned: np.ndarray  # empty where a rule of convergence says it
+    learned: np.ndarray  # whether all samples are correct at the end; empty with a convergence rule
     record_epochs: np.ndarray  # (n_records,)
     records: np.ndarray  # (n_records, n_nets)
 
     @classmethod
     def empty(cls, task: PopulationTask, record_epochs: np.ndarray) -> PopulationOutcome:
-        """Of nets that have not been trained. Zeros take no memory until something is written there."""
+        """Return the outcome of nets that have not been trained. Zeros take no memory until they are written to."""
         n_nets, n_best = task.n_nets, task.n_nets if task.monitor is not None else 0
         n_judged = n_nets if task.judges_ends else 0
         status, epochs = np.zeros((2, n_nets), np.int64)  # RUNNING
@@ -89,7 +93,7 @@ class PopulationOutcome:
         return cls(status, epochs, best_epochs, loss, right, best, learned, record_epochs, records)
 
     def forget(self, members: Any) -> None:
-        """These nets have not been trained."""
+        """Reset the outcome of these nets to that of nets that have not been trained."""
         self.status[members], self.epochs[members] = RUNNING, 0
         self.loss[members] = self.right[members] = np.nan
         self.records[:, members] = np.nan
@@ -99,18 +103,18 @@ class PopulationOutcome:
 
 @dataclass(frozen=True)
 class PopulationTask:
-    """One fit of a population; every value is checked."""
+    """Data and settings of one fit of a population, all of them checked."""
 
     network: Network
     device: Device
     dtype: np.dtype
     params: np.ndarray  # (n_nets, n_params), trained in place
-    seeds: np.ndarray  # int64 (n_nets,), of this fit
-    optimizer: Optimizer  # settings are numbers or arrays (n_nets,)
-    l2: Any  # a number or (n_nets,)
+    seeds: np.ndarray  # int64 (n_nets,), seeds of shuffling and dropout in this fit
+    optimizer: Optimizer  # its settings are numbers or arrays (n_nets,)
+    l2: Any  # number or (n_nets,)
     dropout: np.ndarray  # (n_layers,) or (n_nets, n_layers)
     data: Samples
-    strides: tuple[int, int, int]  # from one net's X, Y, weight to the next one's
+    strides: tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for data of all nets
     held_out: Samples | None
     batch_size: int
     shuffle: bool
@@ -127,13 +131,13 @@ class PopulationTask:
 
     @property
     def net(self) -> NetSpec:
-        """What kernels know of every net, the margin of the convergence rule included."""
+        """Net as kernels see it, with the margin of the convergence rule."""
         row, margin = self.network.output_row, self.converged.margin if self.converged is not None else None
         return describe_net(self.network)._replace(margin=float(margin * (row.high - row.low)) if margin else 0.0)
 
     @property
     def family(self) -> str:
-        streams = device_of(self.data.X) is None  # on a GPU, which has no room for them
+        streams = device_of(self.data.X) is None  # on a GPU: whether the samples are too many for its memory
         return choose_nets_family(
             self.network, self.n_nets, self.batch_size, self.device, self.dtype, self.precision, streams, self.shuffle
         )
@@ -150,12 +154,12 @@ class PopulationTask:
 
     @property
     def judged_by(self) -> str:
-        """How it is told which nets have learned, as PopulationResult names it."""
+        """Meaning of PopulationResult.converged: "rule", "all right" or "finite loss"."""
         return "rule" if self.converged is not None else "all right" if self.judges_ends else "finite loss"
 
     @property
     def judges_ends(self) -> bool:
-        """Whether a net has learned if it has all samples right after its last step."""
+        """Whether a net counts as converged if all samples are correct after its last step."""
         return self.converged is None and self.data.metric != METRIC_NONE
 
     @property
@@ -165,12 +169,15 @@ class PopulationTask:
 
 @lru_cache(maxsize=64)
 def recorded_epochs(length: int, n_records: int) -> np.ndarray:
-    """Up to n_records epochs from 1 to length, evenly spaced on a logarithmic scale."""
+    """Return up to n_records epochs from 1 to length, evenly spaced on a logarithmic scale."""
     return np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
 
 
 def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
-    """(n_nets, len(NET_HYPER)) settings in that order, or one row where no net differs."""
+    """Return settings (n_nets, len(NET_HYPER)), in the order of NET_HYPER; one row if all nets have equal settings.
+
+    l2 : float or (n_nets,)     strength of the L2 penalty
+    """
     values = {**settings_of(optimizer), "l2": l2}
     columns = [values.get(name, 0.0) for name in NET_HYPER]
     if not any(map(is_per_net, columns)):
@@ -184,15 +191,23 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
 def train_together(
     task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
 ) -> None:
-    """Train nets `members` for up to n_epochs. KeyboardInterrupt leaves every net as far as it had come, or with early
-    stopping as it was at its best. outcome.best is of what kernels look for, the lowest: of an accuracy, the negative.
+    """Train nets together, each in a SIMD lane, or on a GPU.
+
+    task : PopulationTask     its params are trained in place
+    outcome : PopulationOutcome     written. outcome.best has the lowest monitored value, since kernels minimise: of an
+        accuracy, the negative
+    members : (n_members,)     numbers of the nets to train
+    n_epochs : int     largest number of epochs per net
+
+    After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
+    epoch.
     """
     module, net = backend(task.device), task.net
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
     decays = table[:, [HYPER.index("weight_decay"), len(HYPER)]]
     rule = task.optimizer.rule
     n_steps = n_epochs * task.n_batches
-    scheduled = not is_constant(task.factors)  # a long fit with a schedule is the one that needs a number per step
+    scheduled = not is_constant(task.factors)  # only then is there a factor per step, which takes memory in a long fit
     if scheduled:
         check_memory(
             8 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
@@ -239,7 +254,7 @@ def train_together(
     n_ranks = lane_threads(task.network, len(members), lanes, n_epochs * task.data.n_samples)
     held_out = task.data if task.held_out is None else task.held_out
     at_once, first_call = lanes, FIRST_CALL
-    if not task.device.is_host:  # all at once, and few take as long as many
+    if not task.device.is_host:  # a GPU trains all nets at once, and few nets take as long as many
         at_once, first_call = max(len(members), FULL_DEVICE), FIRST_CALL_OF_DEVICE
     per_epoch = at_once * products(task.network, task.data.n_samples)
     n_calls, call_epochs, finished_before = 0, max(1, int(first_call / per_epoch)), progress.done
@@ -262,12 +277,12 @@ def train_together(
                 if work.n_finished == len(members):
                     work.collect()
                     break
-                if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may have compiled
+                if n_calls > 1 and seconds < CALL_SECONDS[0]:  # the first call may include compiling
                     call_epochs = min(2 * call_epochs, MOST_EPOCHS)
                 elif n_calls > 1 and seconds > CALL_SECONDS[1]:
                     call_epochs = max(1, call_epochs // 2)
         except KeyboardInterrupt:
-            with interrupts.deferred():  # a second Ctrl-C comes when all is whole
+            with interrupts.deferred():  # a second Ctrl-C must not interrupt this
                 _keep_unfinished(task, outcome, work)
                 work.collect()
             raise
@@ -276,7 +291,7 @@ def train_together(
 
 
 def _keep_unfinished(task: PopulationTask, outcome: PopulationOutcome, work: Any) -> None:
-    """What nets in training have reached; with early stopping, what each of them has had as its best."""
+    """Store parameters and records of the nets in training; with early stopping, parameters of their best epochs."""
     for reached in work.unfinished(task.monitor is not None):
         net = reached.net
         task.params[net], outcome.status[net] = reached.params, reached.status
@@ -287,7 +302,7 @@ def _keep_unfinished(task: PopulationTask, outcome: PopulationOutcome, work: Any
 
 
 def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress:
-    """What shows how many nets have finished: a bar or, with verbose=2, lines that say how these did."""
+    """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets."""
 
     def figures() -> str:
         converged, done = outcome.status == CONVERGED, (outcome.status != RUNNING) & np.isfinite(outcome.loss)
@@ -300,8 +315,12 @@ def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress
 def run(
     task: PopulationTask, epochs: int, restart_after: int | None, redraw: Callable[[np.ndarray, int], None]
 ) -> tuple[PopulationOutcome, np.ndarray, bool]:
-    """(outcome, restarts of each net, whether Ctrl-C ended it): train all nets, those that have not converged after
-    restart_after epochs again from other weights, which redraw(members, attempt) gives them.
+    """Train all nets of a population, with restarts, and return (outcome, restarts per net, whether interrupted).
+
+    task : PopulationTask
+    epochs : int     largest number of epochs per net, restarts included
+    restart_after : int or None     epochs after which a net that has not converged is restarted
+    redraw : function (members, attempt) that draws new initial parameters for these nets
     """
     train = train_each if task.family == "one_by_one" else train_together
     length = min(epochs, restart_after or epochs)
@@ -316,7 +335,7 @@ def run(
         with shown_progress(task, outcome) as progress:
             for attempt in range(n_attempts):
                 if attempt:
-                    with interrupts.deferred():  # or a net would begin with another's count
+                    with interrupts.deferred():  # counts, outcome and parameters of a restart belong together
                         spent[members] += outcome.epochs[members]
                         outcome.forget(members)
                         restarts[members] += 1
@@ -330,7 +349,7 @@ def run(
                     break
     except KeyboardInterrupt:
         interrupted = True
-        if attempt < n_attempts - 1:  # who has lost this attempt would have begun another one
+        if attempt < n_attempts - 1:  # nets that failed in this attempt would have been restarted: they are unfinished
             outcome.status[members[outcome.status[members] != CONVERGED]] = RUNNING
     if restart_after is not None:
         outcome.epochs += spent

@@ -1,4 +1,4 @@
-"""The nets of a population as a sequence: len(pop), pop[k], pop[a:b], for net in pop."""
+"""Sequence interface of a population: len(pop), pop[k], pop[a:b], for net in pop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class NetSequence:
-    """For a class that has n_nets nets, and net(k) to make one of them an MLP of its own."""
+    """Mixin for a class with n_nets nets and a method net(k) that returns net k as an MLP."""
 
     n_nets: int
 
@@ -19,18 +19,18 @@ class NetSequence:
         raise NotImplementedError
 
     def __len__(self) -> int:
-        """The number of nets."""
+        """Return the number of nets."""
         return self.n_nets
 
     def __getitem__(self, k: Any) -> Any:
-        """pop[k] is pop.net(k), an MLP with a copy of the parameters; pop[a:b] is a list of them.
+        """Return net k as an MLP with a copy of its parameters, as pop.net(k) does, or a list of MLPs for a slice.
 
         Raises
         ------
         IndexError
-            If there is no such net.
+            If there is no net k.
         TypeError
-            For anything but a whole number or a slice.
+            If k is neither a whole number nor a slice.
         """
         if isinstance(k, slice):
             return [self.net(i) for i in range(*k.indices(self.n_nets))]
@@ -42,5 +42,5 @@ class NetSequence:
         return self.net(int(k))
 
     def __iter__(self) -> Iterator[MLP]:
-        """The nets from the first to the last, each made when it is asked for."""
+        """Return an iterator over the nets, each of which is made when it is reached."""
         return (self.net(k) for k in range(self.n_nets))

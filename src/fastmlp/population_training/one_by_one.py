@@ -1,7 +1,7 @@
-"""Training the nets of a population one by one, each with all of a processor's lanes for its samples: for nets too
-large for a lane, or too few to fill all lanes.
+"""Training of a population one by one: each thread trains one net at a time, with the kernels of a single net.
 
-Each thread has the buffers of one net and takes nets until none is left.
+For nets that are too large for a SIMD lane, or too few to fill all lanes. Each thread has the buffers of one net, and
+takes nets until none is left.
 """
 
 from __future__ import annotations
@@ -35,28 +35,34 @@ STATUS = {
     "converged": CONVERGED, "divergence": DIVERGED_NET, "early_stopping": STOPPED_EARLY, "epochs": ALL_EPOCHS,
     "interrupt": RUNNING,
 }  # fmt: skip
-SHOW_EVERY = 0.02  # seconds between looks at how many nets have finished
+SHOW_EVERY = 0.02  # seconds between updates of the progress bar
 
 
 def train_each(
     task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
 ) -> None:
-    """Train nets `members` for up to n_epochs, as many at a time as there are threads; on a GPU one after another, on
-    the stream that is current here. KeyboardInterrupt leaves every net as far as it had come, or as it was at its best
-    where it stops early.
+    """Train nets one by one, as many at a time as there are threads; on a GPU one after another, on the current stream.
+
+    task : PopulationTask     its params are trained in place
+    outcome : PopulationOutcome     written
+    members : (n_members,)     numbers of the nets to train
+    n_epochs : int     largest number of epochs per net
+
+    After a KeyboardInterrupt every net has the parameters reached so far or, with early stopping, those of its best
+    epoch.
     """
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     stop, before, finished = Event(), progress.done, []
     n_threads = max(1, min(n_threads_available(), len(members))) if task.device.is_host else 1
     waiting = iter(members.tolist())
-    waits = [0.0]  # seconds for which threads have waited for kernels
+    waits = [0.0]  # seconds for which each thread has waited for kernels to compile
 
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
             waited_before = waited()
             room = NetTrainer(task, n_epochs, stop)
             try:
-                for net in waiting:  # a list's iterator gives each element to one thread
+                for net in waiting:  # the threads share a list iterator, which gives each net to one thread
                     if stop.is_set():
                         return
                     room.train(net, outcome)
@@ -67,7 +73,7 @@ def train_each(
                 room.leave()
                 waits.append(waited() - waited_before)
 
-    if n_threads == 1:  # here: a thread of its own takes a millisecond to start and to wait for
+    if n_threads == 1:  # in this thread, since starting and joining another one takes a millisecond
         return work()
     with ThreadPoolExecutor(n_threads) as pool:
         try:
@@ -80,7 +86,7 @@ def train_each(
                 future.result()
             progress.show(before + len(finished), float("nan"))
         except BaseException:
-            with interrupts.deferred():  # nobody may still be writing when the caller looks at the nets
+            with interrupts.deferred():  # all threads must have ended before the caller uses the nets
                 stop.set()
                 pool.shutdown()
             raise
@@ -88,7 +94,7 @@ def train_each(
 
 
 class NetTrainer:
-    """What a thread trains one net after another in."""
+    """Trainer of one thread: plans and buffers with which the thread trains one net after another."""
 
     def __init__(self, task: PopulationTask, n_epochs: int, stop: Event):
         self.task, self.n_epochs, self.stop = task, n_epochs, stop
@@ -106,7 +112,7 @@ class NetTrainer:
         task = self.task
         l2 = float(task.l2[net]) if is_per_net(task.l2) else task.l2
         dropout = task.dropout[net] if task.dropout.ndim == 2 else task.dropout
-        if self.plan is None or not task.device.is_host:  # a GPU's kernels may be made for the settings
+        if self.plan is None or not task.device.is_host:  # l2 and dropout may be compiled into a GPU's kernels
             network = task.network
             if not task.device.is_host:
                 network = replace(network, l2=l2, dropout=tuple(dropout[:-1].tolist()))
@@ -117,7 +123,7 @@ class NetTrainer:
         return self.plan.with_net(self.plan.net._replace(margin=task.net.margin, l2=l2, dropout=dropout))
 
     def leave(self) -> None:
-        """All nets are trained."""
+        """Release the buffers, after the last net."""
         if self.plan is not None:
             self.plan.release()
 
@@ -147,6 +153,6 @@ class NetTrainer:
         if task.monitor is not None and history.best_epoch is not None:
             outcome.best_epochs[net] = history.best_epoch + 1
             outcome.best[net] = history.record(task.monitor)[history.best_epoch]
-        outcome.status[net] = STATUS[history.stopped_by]  # at last: until then it counts as interrupted
-        if history.stopped_by == "interrupt":  # only the main thread is told, and waits unless it trains itself
+        outcome.status[net] = STATUS[history.stopped_by]  # last, since until then the net counts as interrupted
+        if history.stopped_by == "interrupt":  # Ctrl-C reaches the main thread only; it waits unless it trains
             raise KeyboardInterrupt

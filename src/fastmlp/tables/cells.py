@@ -1,7 +1,7 @@
-"""What a cell of a table means, whatever its type: a number, the text of a category, or nothing.
+"""Interpretation of table cells, independent of their type: a number, the name of a category, or missing.
 
-The same column arrives as true and false from one source, as 0 and 1 from the next and as text from a third; integers
-turn into floats where one cell is missing. Training and prediction both read cells through this module.
+The same column may hold true and false in one source, 0 and 1 in another, and text in a third; integers become floats
+if a cell is missing. Training and prediction both read cells through this module.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-# What pandas calls contents; the "mixed" ones are looked at cell by cell.
+# Names that pandas gives to the contents of a column; columns in MIXTURES are read cell by cell.
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "empty")
 MIXTURES = ("string", "mixed", "mixed-integer", "unknown-array")
-MISSING_TEXTS = {"", "?", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"}  # in small letters
+MISSING_TEXTS = {"", "?", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"}  # in lower case
 TRUTHS = {"false": "False", "true": "True"}
 TRUTH_OF_NUMBER = {"0": "False", "1": "True"}
 NUMBER_OF_TRUTH = {truth: number for number, truth in TRUTH_OF_NUMBER.items()}
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-EXACT_DIGITS = 7  # by which numbers that are not whole are the same category; float32 keeps no more
-TOLERATED = 0.05  # share of cells that may be no numbers in a column of numbers; they count as missing
+EXACT_DIGITS = 7  # fractions that agree to so many digits are the same category; float32 keeps no more
+TOLERATED = 0.05  # fraction of the cells in a column of numbers that may not be numbers; these count as missing
 
 
 def is_plain(cell: object) -> bool:
-    """Whether it is text, true, false or a number."""
+    """Return whether a cell is text, a boolean or a number."""
     return isinstance(cell, (str, Real, Decimal, np.bool_))
 
 
 def text_of(cell: Any) -> str:
-    """The name of a category: 1, 1.0 and np.int8(1) are "1", NumPy's and Python's true "True"."""
+    """Return a cell as the name of a category: "1" for 1, 1.0 and np.int8(1); "True" for True and np.True_."""
     if isinstance(cell, (str, bool, np.bool_)) or not isinstance(cell, (Real, Decimal)):
         return str(cell)
     if isinstance(cell, Integral):
@@ -48,7 +48,7 @@ def text_of(cell: Any) -> str:
 
 
 def number_of(cell: Any) -> float | None:
-    """NaN for a text that marks a missing cell, None for what is no number; true and false are 1 and 0."""
+    """Return a cell as a number: NaN for text that marks a missing cell, None if it is not a number, 1 for True."""
     if isinstance(cell, str):
         text = cell.strip()
         if NUMBER.fullmatch(text):
@@ -63,7 +63,7 @@ def number_of(cell: Any) -> float | None:
 
 
 def contents(series: pd.Series) -> str:
-    """pandas' name for what the cells are: "boolean", "floating", "string", "mixed", "datetime64" and so on."""
+    """Return pandas' name for the type of the cells: "boolean", "floating", "string", "mixed", "datetime64", ..."""
     import pandas as pd
     from pandas.api import types
 
@@ -80,9 +80,9 @@ def contents(series: pd.Series) -> str:
 class Reading(NamedTuple):
     """A column read as numbers.
 
-    values : float64 (n_rows,)    NaN where a cell is missing or no number
-    bad : bool (n_rows,)          where a cell is there, but no number
-    n_present : int               cells that are not missing, the bad ones among them
+    values : float64 (n_rows,)    NaN where a cell is missing or not a number
+    bad : bool (n_rows,)          whether a cell is present, but not a number
+    n_present : int               number of cells that are not missing, including bad ones
     """
 
     values: np.ndarray
@@ -95,7 +95,7 @@ class Reading(NamedTuple):
 
     @property
     def is_tolerable(self) -> bool:
-        """Whether the column is one of numbers, but for a few cells."""
+        """Whether the column counts as numbers: at most the fraction TOLERATED of its cells are not."""
         return self.n_bad < self.n_present and self.n_bad <= TOLERATED * self.n_present
 
     @property
@@ -105,9 +105,9 @@ class Reading(NamedTuple):
 
 
 def read_numbers(series: pd.Series, truths: bool = False) -> Reading:
-    """The cells of a column as numbers.
+    """Read the cells of a column as numbers.
 
-    truths : whether the texts "true" and "false", in any case of letters, are 1 and 0, and not bad
+    truths : whether to read the texts "true" and "false", in any letter case, as 1 and 0 instead of as bad cells
     """
     import pandas as pd
 
@@ -123,7 +123,7 @@ def read_numbers(series: pd.Series, truths: bool = False) -> Reading:
             values = series.to_numpy(dtype=np.float64, na_value=np.nan)
             return Reading(values, np.zeros(len(values), bool), int(np.count_nonzero(~np.isnan(values))))
         except OverflowError:
-            pass  # a huge integer: cell by cell
+            pass  # an integer beyond float64: read cell by cell
     return _read_each(series, found, truths)
 
 
@@ -135,7 +135,7 @@ def _read_each(series: pd.Series, found: str, truths: bool) -> Reading:
         return Reading(np.full(len(series), np.nan), ~missing, int(np.count_nonzero(~missing)))
     codes: Any
     cells: Iterable[Any]
-    if found == "string":  # each distinct text once
+    if found == "string":  # parse each distinct text once
         codes, cells = pd.factorize(series)
     else:
         codes, cells = np.arange(len(series)), series.astype(object)
@@ -143,12 +143,12 @@ def _read_each(series: pd.Series, found: str, truths: bool) -> Reading:
     numbers = [of_truth[c.lower()] if isinstance(c, str) and c.lower() in of_truth else number_of(c) for c in cells]
     values = np.append(np.array([np.nan if number is None else number for number in numbers], np.float64), np.nan)
     bad = np.append(np.array([number is None for number in numbers], bool), False)
-    values, bad = values[codes], bad[codes] & ~missing  # code -1, of a missing cell, is the last one
+    values, bad = values[codes], bad[codes] & ~missing  # code -1, a missing cell, selects the appended last value
     return Reading(values, bad, int(np.count_nonzero(bad)) + int(np.count_nonzero(~np.isnan(values))))
 
 
 def examples(series: pd.Series, which: np.ndarray, n: int = 3) -> str:
-    """Up to three different cells of those marked, the commonest first: "'unknown', '?!', '-' and 2 others"."""
+    """Return the n most frequent of the cells selected by `which`, as text: "'unknown', '?!', '-' and 2 others"."""
     counts = Counter(cell if isinstance(cell, str) else str(cell) for cell in series[which])
     shown = ", ".join(repr(cell) for cell, _ in counts.most_common(n))
     others = len(counts) - n
@@ -156,10 +156,10 @@ def examples(series: pd.Series, which: np.ndarray, n: int = 3) -> str:
 
 
 def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Codes (n_rows,), -1 where a cell is missing, and the name of each code."""
+    """Return category codes (n_rows,), with -1 for missing cells, and the name of each category."""
     import pandas as pd
 
-    if series.dtype == object and contents(series) in ("mixed", "mixed-integer"):  # pandas takes True for 1
+    if series.dtype == object and contents(series) in ("mixed", "mixed-integer"):  # pandas equates True and 1
         present = series.notna().to_numpy()
         texts = np.full(len(series), None, object)
         texts[present] = [text_of(cell) for cell in series[present]]
@@ -174,7 +174,10 @@ def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:
 
 
 def spelled_alike(names: Sequence[str]) -> list[str]:
-    """The names of a column's categories: those of true and false, however they are written, as "True" and "False"."""
+    """Return category names with booleans spelled "True" and "False", if the column holds no other categories.
+
+    0 and 1 become "False" and "True" only in a column that also has a category spelled as a boolean.
+    """
     usual = [_usual(name) for name in names]
     truths = [TRUTH_OF_NUMBER.get(name, name) for name in usual]
     if set(truths) <= set(NUMBER_OF_TRUTH) and not set(usual) <= set(TRUTH_OF_NUMBER):
@@ -183,21 +186,22 @@ def spelled_alike(names: Sequence[str]) -> list[str]:
 
 
 def _usual(name: str) -> str:
-    """The usual spelling: of true and false, and of numbers."""
+    """Return the canonical spelling of a boolean or a number; other text is only stripped."""
     text = name.strip()
     if text.lower() in TRUTHS:
         return TRUTHS[text.lower()]
     if not NUMBER.fullmatch(text) or abs(number := float(text)) == np.inf:
         return text
     if re.fullmatch(r"[-+]?\d+", text):
-        return str(int(text)) if len(text) < 300 else text  # exactly, also beyond float64
+        return str(int(text)) if len(text) < 300 else text  # exact even beyond float64
     return str(int(number)) if number.is_integer() else f"{number:.{EXACT_DIGITS}g}"
 
 
 class Spellings:
-    """Finds a category by any spelling: "1" as 1.0 or, where no other number is a category, as True; "True" as 1.
+    """Lookup of categories by name, in any spelling: "1", "1.0" and "1e0" are the same.
 
-    The same text comes first; another spelling counts only where it means one category alone.
+    True matches 1 and False matches 0 if no other number is a category. An identical name is preferred; another
+    spelling matches only if it is unambiguous.
     """
 
     def __init__(self, names: Sequence[str]):
@@ -212,6 +216,6 @@ class Spellings:
                         self._usual[other] = self._usual[name]
 
     def find(self, name: str) -> int:
-        """The number of the category, -1 if there is none."""
+        """Return the index of the category, or -1 if there is none."""
         found = self._exact.get(name)
         return self._usual.get(_usual(name), -1) if found is None else found

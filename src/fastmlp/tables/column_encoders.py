@@ -1,7 +1,6 @@
-"""How one column of a table becomes features: three small frozen encoders, and the choice between them.
+"""Encoding of one table column as features: three immutable encoders, and the choice between them.
 
-What a single cell means is in cells.py. pandas is imported where a table is at hand, never at the top: it is an
-optional extra.
+cells.py interprets single cells. pandas is imported inside functions only, because it is an optional extra.
 """
 
 from __future__ import annotations
@@ -34,27 +33,31 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCALINGS = ("auto", "standard", "quantile")
-LARGEST_NUMBER = 1e30  # its square is still far from the float64 limit, so means and deviations are finite
+LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 MAX_CATEGORIES = 255
-ENOUGH_ROWS = 10  # of which all being missing is no chance, in a column where some are
-MANY_DISTINCT = 32  # "auto" maps columns with more distinct numbers through their quantiles
-# One stored quantile per 30 rows, at least 10 and at most 1000: Gorishniy et al. 2021, arXiv:2106.11959, in their code.
+ENOUGH_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
+MANY_DISTINCT = 32  # scaling="auto" uses quantiles for columns with more distinct numbers
+# One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
 
 class Note(NamedTuple):
-    """A sentence on a column of a table for prediction. is_serious : whether most cells are not as in training"""
+    """Sentence on a column of a table for prediction.
+
+    is_serious : whether most cells of the column are of a kind unseen in training
+    """
 
     text: str
     is_serious: bool
 
 
 def column_kind(series: pd.Series) -> str:
-    """ "number", "category", or the name of a type that is neither (dates, lists, bytes).
+    """Return the kind of a column: "number", "category", or the name of another type (dates, lists, bytes).
 
-    A column of numbers may hold up to 5 % of cells that are none. Text is a category if all of it could be numbers.
+    In a column of numbers up to 5 % of the cells may not be numbers. A text column in which every cell looks like a
+    number is a category.
     """
     import pandas as pd
 
@@ -69,18 +72,21 @@ def column_kind(series: pd.Series) -> str:
     if (found == "string" and not reading.n_bad) or not reading.is_tolerable:
         return "category"
     names = categories_of(series)[1]
-    return "number" if spelled_alike(names) == names else "category"  # true and false among 1 and 0
+    return "number" if spelled_alike(names) == names else "category"  # booleans mixed with 1 and 0: a category
 
 
 def numbers_of(series: pd.Series) -> np.ndarray:
-    """The column as float64 (n_rows,), NaN where a cell is missing; ValueError for text and for infinite numbers."""
+    """Return a column as float64 (n_rows,), with NaN for missing cells. Raises ValueError for text and infinity."""
     return tolerated_numbers(series, 0.0)[0]
 
 
 def tolerated_numbers(series: pd.Series, share: float, truths: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """numbers_of, but that cells which are no numbers are NaN where they are a smaller share, and a mask of them.
+    """Return (values, bad): a column as float64 (n_rows,), and a mask of the cells that are not numbers.
 
-    truths : as for read_numbers
+    Cells that are missing or not numbers are NaN. Raises ValueError for numbers beyond LARGEST_NUMBER.
+
+    share : fraction of the present cells; ValueError if so many or more are not numbers
+    truths : whether to read the texts "true" and "false" as 1 and 0, as in read_numbers
     """
     reading = read_numbers(series, truths)
     if reading.n_bad and reading.n_bad >= share * reading.n_present:
@@ -100,9 +106,10 @@ def tolerated_numbers(series: pd.Series, share: float, truths: bool = True) -> t
 
 
 def text_as_numbers(series: pd.Series) -> tuple[np.ndarray, str] | None:
-    """(float64 (n_rows,), note) of a column that holds text, but is one of numbers; None for any other column.
+    """Return (float64 (n_rows,), note) for a column of numbers that also holds text, and None for any other column.
 
-    To be asked before a table is split, or a part without the cells that are no numbers would make it categories.
+    Call it before a table is split into training and held-out rows: a part without the cells that are not numbers
+    would be read as categories.
     """
     if contents(series) not in MIXTURES or column_kind(series) != "number":
         return None
@@ -122,26 +129,38 @@ def _share(n: int, of: int) -> str:
 
 
 class _NumericColumn(ABC):
-    """One feature, and a second one that marks missing cells if there were any in training."""
+    """Encoder of a numeric column: one feature, plus an indicator of missing cells if training had any."""
 
     name: str
     marks_missing: bool
 
-    stands_in: ClassVar[str]  # for a missing cell
+    stands_in: ClassVar[str]  # what a missing cell counts as, for messages
 
     @abstractmethod
     def scores(self, values: np.ndarray) -> np.ndarray:
-        """Numbers of the column on the scale the net sees, NaN where the cell is missing."""
+        """Return the numbers of a column on the scale of the features, with NaN for missing cells."""
 
     @property
     def feature_names(self) -> list[str]:
         return [self.name, f"{self.name} is missing"] if self.marks_missing else [self.name]
 
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
-        """Write the features (n_rows, n_features of this column) of `series` into `out`; a missing cell is 0.
+        """Write the features of a column into `out`; a missing cell becomes 0.
 
-        Cells that are no numbers count as missing as long as they are less than half. Returns what differs from the
-        training table.
+        Cells that are not numbers count as missing if they are fewer than half.
+
+        series : the column
+        out : (n_rows, n features of this column), written
+
+        Returns
+        -------
+        list of Note
+            Differences from the training table.
+
+        Raises
+        ------
+        ValueError
+            If half of the cells or more are not numbers, or a number is infinite or far too large.
         """
         values, bad = tolerated_numbers(series, 0.5)
         missing = np.isnan(values)
@@ -167,9 +186,11 @@ class _NumericColumn(ABC):
 
 
 def missing_note(name: str, n_missing: int, n: int, is_known: bool, stands_in: str) -> list[Note]:
-    """On cells that are missing, where training had none, or where nothing else is there.
+    """Return a note if a column has missing cells but had none in training, or if all of its cells are missing.
 
-    is_known : whether cells were missing in training
+    n_missing, n : number of missing cells and of all cells
+    is_known : whether the column had missing cells in training
+    stands_in : what a missing cell counts as
     """
     if not is_known:
         cells = _share(n_missing, n)
@@ -180,7 +201,7 @@ def missing_note(name: str, n_missing: int, n: int, is_known: bool, stands_in: s
 
 @dataclass(frozen=True)
 class StandardColumn(_NumericColumn):
-    """(x - mean) / std of the numbers seen in training; a missing cell counts as the mean."""
+    """Standardisation: (x - mean) / std of the training data; a missing cell counts as the mean."""
 
     name: str
     mean: float
@@ -204,14 +225,14 @@ class StandardColumn(_NumericColumn):
 
 @dataclass(frozen=True)
 class QuantileColumn(_NumericColumn):
-    """The normal score of x: a piecewise linear map of the training quantiles to those of the normal distribution.
+    """Quantile transform to a normal distribution: a piecewise linear map of training quantiles to normal quantiles.
 
-    Insensitive to skew and to outliers: the result lies within ±3.3, and numbers outside of the training range are
-    mapped to its ends. Equal numbers get the score of their mean rank. A missing cell counts as the median.
+    The transform is insensitive to skew and outliers: results lie within ±3.3, and numbers outside the training range
+    are clipped to it. Equal numbers get the score of their mean rank. A missing cell counts as the median.
     """
 
     name: str
-    quantiles: tuple[float, ...]  # at evenly spaced probabilities from 0 to 1, ascending, repeated where x repeats
+    quantiles: tuple[float, ...]  # at evenly spaced probabilities from 0 to 1; ascending, with repetitions
     marks_missing: bool
     kind: ClassVar[str] = "quantile"
     stands_in: ClassVar[str] = "the median"
@@ -225,27 +246,27 @@ class QuantileColumn(_NumericColumn):
     def fit(cls, name: str, present: np.ndarray, marks_missing: bool) -> QuantileColumn:
         n_quantiles = min(max(len(present) // ROWS_PER_QUANTILE, MIN_QUANTILES), MAX_QUANTILES)
         quantiles = np.quantile(present, np.linspace(0.0, 1.0, n_quantiles))
-        # np.quantile interpolates, and rounding may break the order by one unit in the last place
+        # np.quantile interpolates, and rounding may break the ascending order by one unit in the last place
         return cls(name, tuple(np.maximum.accumulate(quantiles).tolist()), marks_missing)
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         knots, first, counts = np.unique(self.quantiles, return_index=True, return_counts=True)
         n = len(self.quantiles)
         probability = (first + 0.5 * (counts - 1)) / (n - 1)
-        return np.interp(values, knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n)))  # the ends have no finite score
+        return np.interp(values, knots, ndtri(probability.clip(0.5 / n, 1 - 0.5 / n)))  # ndtri(0) is not finite
 
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """One feature per category, 1 where it applies; missing is a category of its own if it occurred in training.
+    """One-hot encoding: one feature per category, plus one for missing cells if training had any.
 
-    A category that training did not see is all zeros.
+    A category unseen in training is encoded as all zeros.
     """
 
     name: str
     categories: tuple[str, ...]
     has_missing: bool
-    is_text: bool  # whether cells are to be read as text even where they look like numbers
+    is_text: bool  # whether cells must be read as text even if they look like numbers
     kind: ClassVar[str] = "category"
 
     def __post_init__(self) -> None:
@@ -259,16 +280,24 @@ class CategoryColumn:
         return [*names, f"{self.name} is missing"] if self.has_missing else names
 
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
-        """Write the features (n_rows, n_features of this column) of `series` into `out`.
+        """Write the features of a column into `out`.
 
-        A category counts by any spelling, true as 1 and the reverse. Returns what differs from the training table.
+        Categories match in any spelling, such as true and 1; see cells.Spellings.
+
+        series : the column
+        out : (n_rows, n features of this column), written
+
+        Returns
+        -------
+        list of Note
+            Differences from the training table.
         """
         codes, names = categories_of(series)
         find = Spellings(self.categories).find
         of_missing = len(self.categories) if self.has_missing else -1
         places = np.array([*map(find, names), -1])
         is_missing = np.array([*(name.strip().lower() in MISSING_TEXTS for name in names), True]) & (places < 0)
-        missing = is_missing[codes]  # None and NaN turn into such texts in an array of text
+        missing = is_missing[codes]  # in an array of text, None and NaN are the texts "None" and "nan"
         feature = np.where(is_missing, of_missing, places)[codes]
         known = np.flatnonzero(feature >= 0)
         out[:] = 0
@@ -290,7 +319,12 @@ KINDS: dict[str, type[Column]] = {row.kind: row for row in (StandardColumn, Quan
 
 
 def fit_column(series: pd.Series, scaling: str = "auto") -> tuple[Column | None, str]:
-    """(encoder, note) for a column of the training table: None for one that cannot be used; "" if all is usual."""
+    """Return (encoder, note) for a column of the training table.
+
+    The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
+
+    scaling : scaling of numbers, one of SCALINGS
+    """
     if scaling not in SCALINGS:
         raise unknown_name("scaling", scaling, SCALINGS)
     column, reason = _fit(series, column_kind(series), scaling)
@@ -359,12 +393,18 @@ def _fit_category(series: pd.Series, scaling: str) -> tuple[Column | None, str]:
 
 
 def column_to_dict(column: Column) -> dict[str, Any]:
-    """The column as text and numbers, for JSON."""
+    """Return an encoder as a dict of text and numbers, for JSON."""
     return {"kind": column.kind, **asdict(column)}
 
 
 def column_from_dict(description: dict[str, Any]) -> Column:
-    """The inverse of `column_to_dict`; a damaged description is a KeyError, TypeError or ValueError."""
+    """Return the encoder that `column_to_dict` described.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the description is damaged.
+    """
     settings = {
         key: tuple(value) if isinstance(value, list) else value for key, value in description.items() if key != "kind"
     }

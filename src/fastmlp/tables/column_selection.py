@@ -1,4 +1,4 @@
-"""Which columns of a table `fastmlp train` learns from: `--drop`, `--keep` and `--id`."""
+"""Selection of the table columns that `fastmlp train` uses as inputs: options `--drop`, `--keep` and `--id`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> None:
-    """Refuse a name that is none of the table's columns.
+    """Check that all names given to an option are columns of the table.
+
+    option : name of the command-line option, for the error message
 
     Raises
     ------
     ValueError
-        With the nearest name, or the way to name several columns.
+        If a name is not a column. The message suggests the nearest name, or how to name several columns.
     """
     columns = list(map(str, table.columns))
     for name in names:
@@ -33,16 +35,17 @@ def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> Non
 def select_columns(
     table: pd.DataFrame, target: str, drop: Sequence[str] = (), keep: Sequence[str] = (), ids: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """The table with its target and the columns to learn from.
+    """Return the table with its target and the input columns only.
 
+    target : name of the target column
     drop : columns to leave out
-    keep : the only columns to learn from; all others are left out. Not together with drop.
-    ids : columns that say which row is which, never learned from
+    keep : the only input columns, all others are left out; cannot be combined with drop
+    ids : columns that identify rows, never used as inputs
 
     Raises
     ------
     ValueError
-        If a name is not in the table, if the target or an id is named for something else too, or if no column is left.
+        If a name is not in the table, if the target or an id is also given to another option, or if no input is left.
     """
     if drop and keep:
         raise ValueError("--drop and --keep say two things about the same columns: give one of them.")

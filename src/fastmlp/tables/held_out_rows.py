@@ -1,4 +1,4 @@
-"""Which rows of a table a net from `fastmlp train` was trained on, and which were held out."""
+"""Reconstruction of the split that `fastmlp train` made: training rows and held-out rows of a table."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-SHARE, SEED = "validation_share", "validation_seed"  # of a history's settings: how `fastmlp train` split the table
-EQUAL = 1e-3  # relative difference up to which a loss is the one that was recorded
+SHARE, SEED = "validation_share", "validation_seed"  # keys of History.settings: how `fastmlp train` split the table
+EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
 
 
 def parts_as_trained(
     net: Any, X: np.ndarray, y: np.ndarray, split: Callable[..., tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{"training": (X, y), "validation": (X, y)} where these are the rows of the table that the net was trained on,
-    else {"": (X, y)}.
+    """Return {"training": (X, y), "validation": (X, y)} for the table that a net was trained on, else {"": (X, y)}.
 
-    The rows are split again as they were, and taken for the same ones only if the validation loss on them is what the
-    history has recorded.
+    The rows are split again with the recorded fraction and seed. The table is taken for the training table only if the
+    validation loss on the held-out rows equals the recorded one.
 
-    split : jobs.split_rows
+    net : MLP, with the History of its fit
+    X, y : features (n_rows, n_features) and encoded targets of the table
+    split : commands.train.split_rows
     """
     whole = {"": (X, y)}
     history = getattr(net, "history", None)

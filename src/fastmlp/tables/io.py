@@ -1,6 +1,6 @@
-"""Reading tables: CSV and Parquet files.
+"""Reader for tables in CSV and Parquet files.
 
-Needs pandas (the extra `table`), imported only when a table is read.
+It needs pandas (the extra `table`), which is imported only when a table is read.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
-ROWS_TRIED = 200  # of a CSV file, to see which mark its numbers have
+ROWS_TRIED = 200  # rows of a CSV file that decide about the decimal mark
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def import_pandas() -> Any:
-    """pandas, or an ImportError that says how to install it."""
+    """Return the module pandas, or raise an ImportError that says how to install it."""
     try:
         import pandas
     except ImportError:
@@ -36,7 +36,7 @@ def import_pandas() -> Any:
 
 
 def check_ending(path: Path) -> str:
-    """The name in small letters, of a file that holds a table; a ValueError for another one."""
+    """Return the name of a table file in lower case. Raises ValueError if its ending is not one of a table."""
     name, endings = path.name.lower(), CSV_ENDINGS + PARQUET_ENDINGS
     if not name.endswith(endings):
         raise ValueError(f"A table should be a file ending in {', '.join(endings)}, but it is {str(path)!r}.")
@@ -44,24 +44,25 @@ def check_ending(path: Path) -> str:
 
 
 def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
-    """Read a CSV (comma, semicolon or tab; decimal point or comma; also gzipped) or Parquet file with one header line.
+    """Read a table from a CSV or Parquet file.
 
-    Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay text even where every
-    cell looks like a number.
+    A CSV file has one header line; columns are separated by comma, semicolon or tab; decimals have a point or a comma;
+    the file may be gzipped. Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay
+    text even if all cells look like numbers.
 
     Returns
     -------
     pandas.DataFrame
-        With at least one row.
+        The table, with at least one row.
 
     Raises
     ------
     ImportError
         If pandas (or pyarrow, for Parquet) is not installed.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file cannot be read as a table, has no rows, or has two columns of one name.
+        If the file cannot be read as a table, has no rows, or has two columns with the same name.
     """
     path = Path(path)
     pandas = import_pandas()
@@ -78,14 +79,14 @@ def read_table(path: str | Path, text_columns: Iterable[str] = ()) -> pd.DataFra
 
 
 def with_text_names(table: pd.DataFrame, what: str = "The table") -> pd.DataFrame:
-    """The table with text as column names.
+    """Return the table with text as column names.
 
-    what : what a sentence calls it
+    what : what error messages call the table
 
     Raises
     ------
     ValueError
-        If column names have several levels, or two columns have one name.
+        If column names have several levels, or two columns have the same name.
     """
     if table.columns.nlevels > 1:
         raise ValueError(
@@ -97,7 +98,7 @@ def with_text_names(table: pd.DataFrame, what: str = "The table") -> pd.DataFram
 
 
 def check_names(names: Sequence[str], what: str) -> None:
-    """A ValueError for two columns of one name: whether they mean the same thing, nobody but the user knows."""
+    """Raise ValueError if two columns have the same name: only the user can tell whether they mean the same thing."""
     first: dict[str, int] = {}
     for k, name in enumerate(names, start=1):
         if name and name in first:
@@ -113,7 +114,7 @@ def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFr
         separator, decimal, names = _form(path)
     except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
         raise _unreadable_csv(path, error) from None
-    check_names(names, f"The table {str(path)!r}")  # pandas would rename the second
+    check_names(names, f"The table {str(path)!r}")  # pandas would rename the second of two equal names
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows longer than the header would be cut
@@ -125,7 +126,7 @@ def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str]) -> pd.DataFr
                 dtype=dict.fromkeys(text_columns, str),
                 na_values=["?"],
                 skipinitialspace=True,
-                low_memory=False,  # else a column may come out as text in one part of the file and numbers in another
+                low_memory=False,  # otherwise a column may be text in one part of the file and numbers in another
             )
     except pandas.errors.ParserWarning:
         raise ValueError(
@@ -146,9 +147,11 @@ def _unreadable_csv(path: Path, error: Exception) -> ValueError:
 
 
 def _form(path: Path) -> tuple[str, str, list[str]]:
-    """(separator, decimal mark, names): the commonest of comma, semicolon and tab in the header outside of quotation
-    marks, the comma on a tie; and the comma where semicolons separate and the first rows have more numbers with it
-    than with the point.
+    """Return (separator, decimal mark, column names) of a CSV file.
+
+    The separator is the most frequent of comma, semicolon and tab in the header outside quotation marks, with the comma
+    on a tie. The decimal mark is a comma if semicolons separate and more numbers in the first rows have a comma than a
+    point.
     """
     opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -162,7 +165,7 @@ def _form(path: Path) -> tuple[str, str, list[str]]:
 
 
 def _parquet_names(path: Path) -> list[str]:
-    """Names of the columns, none where they cannot be read: pandas will say why."""
+    """Return the column names, or an empty list if they cannot be read; pandas then raises the error."""
     try:
         from pyarrow import parquet
 
@@ -172,11 +175,11 @@ def _parquet_names(path: Path) -> list[str]:
 
 
 def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:
-    check_names(_parquet_names(path), f"The table {str(path)!r}")  # pyarrow has words of its own for it
+    check_names(_parquet_names(path), f"The table {str(path)!r}")  # before pyarrow raises an error of its own
     try:
         return pandas.read_parquet(path)
     except ImportError:
         raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
-    except Exception as error:  # what pandas wrote about the columns is not checked by its reader
+    except Exception as error:  # pandas does not check its own metadata on the columns: a damaged file may raise any
         reason = " ".join(f"{type(error).__name__} {error}".split())
         raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None

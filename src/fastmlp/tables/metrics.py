@@ -1,4 +1,4 @@
-"""How good predictions are, in NumPy: the figures that `fastmlp train` reports."""
+"""Metrics of predictions, in NumPy: the numbers that `fastmlp train` reports."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def classification_metrics(codes: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Accuracy, mean log loss and, for two classes, the area under the ROC curve.
+    """Return accuracy, mean log loss and, for two classes, the area under the ROC curve.
 
-    codes : (n_samples,)                       class numbers
-    probabilities : (n_samples, n_classes)     rows sum to one
+    codes : (n_samples,)                       class index of each sample
+    probabilities : (n_samples, n_classes)     predicted probabilities; rows sum to one
 
     >>> classification_metrics(np.array([0, 1]), np.array([[0.75, 0.25], [0.5, 0.5]]))["accuracy"]
     0.5
@@ -26,9 +26,13 @@ def classification_metrics(codes: np.ndarray, probabilities: np.ndarray) -> dict
 
 
 def roc_auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """The chance that a positive sample scores above a negative one, ties counting one half; NaN if either is absent.
+    """Return the area under the ROC curve: the probability that a positive sample scores above a negative one.
 
-    positive : (n_samples,) bool; score : (n_samples,)
+    Ties count one half. The result is NaN without positive or without negative samples.
+
+    positive : (n_samples,) bool, whether a sample is positive
+    score : (n_samples,) predicted scores
+
     Source: the Mann-Whitney U statistic; Hanley, McNeil 1982.
 
     >>> roc_auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.3]))
@@ -44,9 +48,9 @@ def roc_auc(positive: np.ndarray, score: np.ndarray) -> float:
 
 
 def regression_metrics(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    """Root mean squared error and mean absolute error in the units of y, and R2 (NaN if y is constant).
+    """Return root mean squared error and mean absolute error in the units of y, and R2 (NaN if y is constant).
 
-    y, prediction : (n_samples,)
+    y, prediction : (n_samples,) targets and predictions
 
     >>> regression_metrics(np.array([1.0, 3.0]), np.array([2.0, 3.0]))["R2"]
     0.5

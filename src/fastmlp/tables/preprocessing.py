@@ -1,6 +1,6 @@
-"""The preprocessing of tables, which is learned on one table and applied to others.
+"""Preprocessing of tables, fitted on a training table and applied to others.
 
-How tables are read is in io.py, how a column becomes features in column_encoders.py.
+io.py reads tables, column_encoders.py encodes single columns.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ if TYPE_CHECKING:
 
 
 def find_target(table: pd.DataFrame, target: str) -> pd.Series:
-    """The target column, or a ValueError with the nearest name and the names there are."""
+    """Return the target column, or raise a ValueError that lists the columns and suggests the nearest name."""
     if target in table.columns:
         return table[target]
     raise no_such_column(table, "target column", target)
 
 
 def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
-    """The error for a name that is none of the table's columns, with the nearest one."""
+    """Return the error for a name that is not a column of the table. It suggests the nearest name.
+
+    kind : what the message calls the column
+    """
     by_lower = {column.lower(): column for column in table.columns}
     near = get_close_matches(name.lower(), by_lower, n=1)
     hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
@@ -51,27 +54,27 @@ def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
 
 
 def drop_rows_without_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, int]:
-    """The rows that `rows_with_target` keeps, and how many others there were.
+    """Return (the rows that `rows_with_target` keeps, the number of rows that were dropped).
 
     Raises
     ------
     ValueError
-        If there is no such column, or all of its cells are missing.
+        If the target column does not exist, or all of its cells are missing.
     """
     rows, _ = rows_with_target(table, target, task)
     return rows, len(table) - len(rows)
 
 
 def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """(the rows whose target is known, sentences on the others).
+    """Return (the rows with a known target, sentences on the rows that were dropped).
 
-    In a target of quantities, up to 5 % of the cells may be no numbers; their rows are left out as well, and the column
-    that is returned holds floats.
+    In a regression target up to 5 % of the cells may not be numbers; rows with such cells are dropped too, and the
+    target column of the returned table holds floats.
 
     Raises
     ------
     ValueError
-        If there is no such column, or all of its cells are missing.
+        If the target column does not exist, or all of its cells are missing.
     """
     column = find_target(table, target)
     missing = column.isna().to_numpy()
@@ -102,9 +105,11 @@ def _are(n: int) -> str:
 
 
 def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """(the table with numbers in columns of numbers that hold text, a sentence on each where cells are no numbers).
+    """Convert columns of numbers that also hold text to floats.
 
-    target : a column to leave as it is
+    target : a column to leave unchanged, or None
+
+    Returns (the table, sentences on columns with cells that are not numbers).
     """
     found = {name: text_as_numbers(table[name]) for name in table.columns if name != target}
     numbers = {name: values for name, of_text in found.items() if of_text is not None for values in of_text[:1]}
@@ -113,7 +118,7 @@ def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.Dat
 
 
 def fit_columns(table: pd.DataFrame, scaling: str = "auto") -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """(encoders, notes): one for each column that can be used; a sentence for each that cannot, or not as it stands."""
+    """Return (encoders, notes): an encoder for each usable column, and sentences on columns with problems."""
     found = [fit_column(table[name], scaling) for name in table.columns]
     return tuple(column for column, _ in found if column is not None), tuple(note for _, note in found if note)
 
@@ -125,15 +130,16 @@ def feature_names(columns: Iterable[Column]) -> list[str]:
 def encode_columns(
     columns: Iterable[Column], table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None
 ) -> np.ndarray:
-    """The features (n_rows, n_features) of a table.
+    """Return the features (n_rows, n_features) of a table.
 
-    notes : gets a sentence on each column with cells of a kind that training has not seen
+    columns : fitted encoders
+    notes : list to append to, for each column with cells of a kind unseen in training; None to discard the notes
 
     Raises
     ------
     ValueError
-        If a column is absent or there twice, or one of numbers holds text in half of its cells, infinity or a number
-        far too large.
+        If a column is absent or occurs twice, or if a column of numbers holds text in half of its cells, infinity or a
+        number far too large.
     """
     columns, table = tuple(columns), with_text_names(table)
     absent = [column.name for column in columns if column.name not in table.columns]
@@ -155,17 +161,19 @@ def encode_columns(
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What was learned of a training table: how each column becomes features, and what the target means.
+    """Preprocessing of a table: encoders of the input columns and of the target, fitted on a training table.
 
-    Numbers: columns with more than 32 distinct values are mapped to normal scores through at most 1000 stored
-    quantiles, others are standardised; a missing cell becomes 0, with an indicator feature if training had missing
-    cells. Up to 5 % of the cells of a column of numbers may be no numbers and count as missing, with a sentence in
-    `notes`. Text, true/false and categories: one feature per category; missing is a category of its own, and a category
-    unknown to training is all zeros. Columns that cannot help (constant, empty, text that is different in every row or
-    has more than 255 values, dates) are left out, each with a sentence in `notes`.
+    Columns of numbers are transformed to normal quantiles if they have more than 32 distinct values (with at most 1000
+    stored quantiles), and standardised otherwise. A missing cell becomes 0, with an indicator feature if training had
+    missing cells. Up to 5 % of the cells in a column of numbers may not be numbers; these count as missing and are
+    reported in `notes`.
 
-    Cells mean the same in any type: true is 1, 1.0 and "True" where training has seen only true and false, or only 0
-    and 1; numbers may come as text.
+    Text, booleans and categorical columns are one-hot encoded. Missing cells are a category of their own, and a
+    category unseen in training is all zeros. Columns that cannot be used (constant, empty, dates, text with more than
+    255 values or a different value in every row) are left out and reported in `notes`.
+
+    The type of a cell does not matter: true, 1, 1.0 and "True" are the same if training has seen only booleans, or only
+    0 and 1; numbers may be given as text.
 
     >>> import pandas as pd
     >>> size, colour = [1.0, 2.0, None, 3.0], ["red", "blue", "red", None]
@@ -180,28 +188,30 @@ class Preprocessing:
     columns: tuple[Column, ...]
     target: Target
     notes: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()  # columns that say which row is which: no features, and passed through to predictions
+    ids: tuple[str, ...] = ()  # columns that identify rows: not used as features, but copied to the predictions
 
     @classmethod
     def fit(cls, table: pd.DataFrame, target: str, task: str = "auto", scaling: str = "auto") -> Preprocessing:
-        """Learn from a training table. Rows whose target is missing, or no number among quantities, are left out.
+        """Return the preprocessing fitted on a training table.
+
+        Rows with a missing target are ignored, as are rows of a regression whose target is not a number.
 
         Parameters
         ----------
         table : pandas.DataFrame
-            With one name for each column.
+            Training table with a distinct name for each column.
         target : str
-            The column to predict.
+            Name of the column to predict.
         task : "auto", "classification" or "regression"
-            "auto" takes text, true/false and at most 20 different whole numbers for classes.
+            With "auto", text, booleans and at most 20 distinct whole numbers mean classification.
         scaling : "auto", "standard" or "quantile"
-            For columns of numbers.
+            Scaling of columns of numbers.
 
         Raises
         ------
         ValueError
-            If the target is absent or unusable, a number is infinite, a name is unknown or there twice, or no column
-            can be used.
+            If the target is absent or unusable, a number is infinite, a column name occurs twice, a value of task or
+            scaling is unknown, or no column can be used.
         """
         table, _ = rows_with_target(with_text_names(table), target, task)
         learned_target = Target.fit(table[target], task)
@@ -217,16 +227,16 @@ class Preprocessing:
 
     @property
     def text_columns(self) -> list[str]:
-        """Columns to be read as text, for `read_table`."""
+        """Names of the columns that `read_table` must read as text."""
         names = [column.name for column in self.columns if isinstance(column, CategoryColumn) and column.is_text]
         return [*names, self.target.name] if self.target.is_text else names
 
     def transform(self, table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None) -> np.ndarray:
-        """encode_columns of the columns that training has used."""
+        """Return the features (n_rows, n_features) of a table; see `encode_columns`."""
         return encode_columns(self.columns, table, dtype, notes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Text and numbers only, for JSON."""
+        """Return the preprocessing as a dict of text and numbers, for JSON."""
         columns = [column_to_dict(column) for column in self.columns]
         return {
             "columns": columns, "target": self.target.to_dict(), "notes": list(self.notes), "ids": list(self.ids),
@@ -234,7 +244,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Preprocessing:
-        """The inverse of `to_dict`; ValueError if the description is damaged."""
+        """Return the preprocessing that `to_dict` described. Raises ValueError if the description is damaged."""
         try:
             columns = tuple(column_from_dict(column) for column in description["columns"])
             target, notes = Target.from_dict(description["target"]), tuple(map(str, description["notes"]))

@@ -1,4 +1,4 @@
-"""The target column of a table: which task it poses, its classes or scale, and the way back from a net's outputs."""
+"""Encoding of the target column of a table: classification or regression, classes or scale, and decoding of outputs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 TASKS = ("auto", CLASSIFICATION, REGRESSION)
-MAX_NUMBERED_CLASSES = 20  # whole numbers with more distinct values than this are taken for quantities
+MAX_NUMBERED_CLASSES = 20  # whole numbers with more distinct values mean regression
 MAX_CLASSES = 1000
 
 Label = bool | int | float | str
 
 
 def infer_task(series: pd.Series, task: str = "auto") -> str:
-    """ "classification" for text, true or false, and at most 20 different whole numbers; otherwise "regression".
+    """Return the task of a target column, "classification" or "regression".
+
+    With task="auto", text, booleans and at most 20 distinct whole numbers mean classification.
 
     Raises
     ------
@@ -41,12 +43,14 @@ def infer_task(series: pd.Series, task: str = "auto") -> str:
 
 
 def poses_classes(series: pd.Series, task: str = "auto") -> bool:
-    """Whether a column of this task poses a classification. A few cells that are no numbers do not make it one.
+    """Return whether a target column means classification.
+
+    In a column of numbers a few cells that are not numbers do not change the task.
 
     Raises
     ------
     ValueError
-        If the task is "auto", and quantities come with too many cells that are no numbers.
+        If the task is "auto" and a column of numbers has too many cells that are not numbers.
     """
     reading = read_numbers(series)
     if task != "auto" or contents(series) not in (*NUMBERS, *MIXTURES) or not reading.is_half:
@@ -64,15 +68,15 @@ def poses_classes(series: pd.Series, task: str = "auto") -> bool:
 
 
 def labels_of(series: pd.Series) -> list[Label]:
-    """The cells as plain Python values; whole numbers are ints, so that 1 and 1.0 are one class."""
+    """Return the cells as plain Python values, with whole numbers as int, so that 1 and 1.0 are the same class."""
     cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in series.tolist()]
     return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
 
 
 def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray:
-    """Of each label the number of its class, int64 (n_rows,), -1 for a label that is no class.
+    """Return the class index of each label, int64 (n_rows,), with -1 for unknown labels.
 
-    A class counts by any spelling: 1, 1.0 and "1" alike, and true for 1 where there are no classes but 0 and 1.
+    Different spellings of a class match: 1, 1.0 and "1" are the same, and true is 1 if 0 and 1 are the only classes.
     """
     position = {label: k for k, label in enumerate(classes)}
     find = Spellings([text_of(label) for label in classes]).find
@@ -82,7 +86,10 @@ def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray
 
 @dataclass(frozen=True)
 class Target:
-    """What was learned of the target column; `classes` for a classification, `mean` and `std` for a regression."""
+    """Encoder of the target column, fitted to the training table.
+
+    `classes` are for classification, `mean` and `std` for regression.
+    """
 
     name: str
     task: str
@@ -100,7 +107,7 @@ class Target:
 
     @classmethod
     def fit(cls, series: pd.Series, task: str = "auto") -> Target:
-        """Learn the classes or the scale of a column without missing cells."""
+        """Return the encoder of a column without missing cells: its classes, or its mean and standard deviation."""
         task = infer_task(series, task)
         name = str(series.name)
         if task == CLASSIFICATION:
@@ -112,7 +119,7 @@ class Target:
 
     @property
     def is_text(self) -> bool:
-        """Whether cells are to be read as text even where they look like numbers."""
+        """Whether cells must be read as text even if they look like numbers."""
         return bool(self.classes) and all(isinstance(label, str) for label in self.classes)
 
     @property
@@ -120,7 +127,7 @@ class Target:
         return len(self.classes) if self.task == CLASSIFICATION else 1
 
     def encode(self, series: pd.Series) -> np.ndarray:
-        """Class numbers, int64 (n_rows,), or standardised values, float64 (n_rows, 1)."""
+        """Return class indices, int64 (n_rows,), or standardised values, float64 (n_rows, 1)."""
         if self.task == REGRESSION:
             return ((numbers_of(series) - self.mean) / self.std)[:, None]
         codes = class_numbers(labels_of(series), self.classes)
@@ -133,7 +140,10 @@ class Target:
         return codes
 
     def decode(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Named columns for a net's outputs (n_rows, n_outputs): the prediction, and a probability per class."""
+        """Return named columns for the outputs of a net, (n_rows, n_outputs).
+
+        The columns are the prediction and, for classification, the probability of each class.
+        """
         if self.task == REGRESSION:
             return {"prediction": outputs[:, 0].astype(np.float64) * self.std + self.mean}
         labels = np.array(self.classes, dtype=object)

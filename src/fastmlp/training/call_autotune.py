@@ -1,31 +1,39 @@
-"""How much a fit asks of the next call into a kernel: how many steps, and on how many threads.
+"""Auto-tuning of kernel calls: the number of steps per call and the number of threads, by measurement.
 
-A call cannot be interrupted and shows no progress, so it should be short; and two threads that meet twice in each step
-are slower than one as soon as another program wants a processor. Parameters do not depend on the number of threads, so
-it may follow what is measured.
+A call cannot be interrupted and shows no progress, so it should be short. Threads wait for each other at two barriers
+in each step, so that two threads are slower than one as soon as another program needs a processor. Since the parameters
+do not depend on the number of threads, it can be changed during a fit.
 """
 
 from __future__ import annotations
 
-SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds a call should take ...
-AROUND, AROUND_SHARE = 4e-10, 0.05  # ... or more, so that what is done around it, seconds a parameter, is a small share
-FIRST_CALL = 4e7  # multiply-adds of the first one: a millisecond, of which waking a thread takes a third
-STEP = 4_000  # multiply-adds that a step's work besides its products takes the time of, 0.1 us
-SLOWLY, QUICKLY = 2, 4  # how much longer the next call is than one that was shorter than it should be, or much shorter
-BELIEVED = 0.004  # seconds from which a call's time says something
-TRIAL_AFTER = (1.0, 0.25)  # seconds of training, on all threads and on one, after which the other is tried ...
-TRIAL_STEPS = 40  # ... and steps, since a trial costs one at least
-# In short steps meetings matter most: two processors that are one core to their host make them slower than one thread.
-SHORT_STEP, FIRST_TRIAL = 5e-4, 0.02  # seconds up to which a step is short, and of training after which one is tried
-# After a trial that was in vain one waits twice as long as before it, up to so many times as long, unless steps have
-# become so much slower since.
+SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds that a call should take, from and to ...
+# ... or longer, so that the work around a call (seconds per parameter, for copies and checks) is at most this share.
+AROUND, AROUND_SHARE = 4e-10, 0.05
+FIRST_CALL = 4e7  # multiply-adds of the first call: a millisecond, of which waking a thread takes a third
+STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in multiply-adds
+SLOWLY, QUICKLY = 2, 4  # factors on the steps per call after a call that was too short, and after a much too short one
+BELIEVED = 0.004  # seconds from which the time of a call is reliable
+TRIAL_AFTER = (1.0, 0.25)  # seconds of training on all threads, or on one, after which the other number is tried ...
+TRIAL_STEPS = 40  # ... and at least so many steps, since a trial costs at least one
+# Short steps depend most on barriers: two virtual processors on one physical core are slower than one thread. So the
+# first trial comes early where steps are short.
+SHORT_STEP, FIRST_TRIAL = 5e-4, 0.02  # seconds up to which a step is short; seconds of training before the first trial
+# After a trial without success, the time to the next one doubles, up to MOST_PATIENCE times, unless steps have become
+# SLOWER times as long since.
 MOST_PATIENCE, SLOWER = 16, 1.25
-WORTH = (0.8, 0.95)  # share of the present time per step that the other must stay below
+WORTH = (0.8, 0.95)  # a trial succeeds below this ratio of its time per step to the present one: to one thread, to all
 
 
 class CallAutotuner:
-    """`n_threads, n_steps = pace.next()`, then `pace.record(n_threads, n_steps, seconds)`. What fits that are alike
-    have told, the next one need not find out again.
+    """Auto-tuner of the kernel calls of a fit: number of threads (all or one) and of steps.
+
+    Use `n_threads, n_steps = pace.next()`, call the kernel, then `pace.record(n_threads, n_steps, seconds)`. The tuner
+    is kept with the buffers, so that the next fit of the same shapes starts with its result.
+
+    n_threads : int     number of threads of the plan
+    products_per_step : float     multiply-adds of the matrix products of a step
+    n_params : int     number of parameters, for the time of the work around a call
 
     >>> pace = CallAutotuner(n_threads=2, products_per_step=1e6)
     >>> pace.next()
@@ -34,13 +42,13 @@ class CallAutotuner:
 
     def __init__(self, n_threads: int, products_per_step: float, n_params: int = 0):
         self._choices = (n_threads, 1)
-        self._on_one = 0  # index of the present choice
+        self._on_one = 0  # index of the present choice: 0 for all threads, 1 for one
         self._steps = max(1, int(FIRST_CALL / (products_per_step + STEP)))
         around = n_params * AROUND / AROUND_SHARE
         self._short, self._long = max(SHORT_CALL, around), max(LONG_CALL, 2 * around)
-        self._seconds_per_step = 0.0  # of the present choice, once it is known
+        self._seconds_per_step = 0.0  # of the present choice; 0 until measured
         self._since_trial = 0.0
-        self._patience, self._at_trial = 1, 0.0  # seconds per step when the last trial was in vain
+        self._patience, self._at_trial = 1, 0.0  # _at_trial: seconds per step at the last trial without success
         self._is_first = self._is_untried = True
 
     def next(self) -> tuple[int, int]:
@@ -55,7 +63,7 @@ class CallAutotuner:
         return self._choices[self._on_one], self._steps
 
     def record(self, n_threads: int, n_steps: int, seconds: float) -> None:
-        if self._is_first:  # it may have compiled
+        if self._is_first:  # the first call may include compiling
             self._is_first = False
             return
         per_step = seconds / n_steps
@@ -70,7 +78,7 @@ class CallAutotuner:
         self._since_trial += seconds
         if seconds > BELIEVED:
             self._seconds_per_step = per_step
-        if seconds < self._short and n_steps >= self._steps:  # and not a shorter one than was asked for
+        if seconds < self._short and n_steps >= self._steps:  # only if the call was not cut shorter
             self._steps *= QUICKLY if seconds < self._short / QUICKLY / 2 else SLOWLY
         elif seconds > self._long:
             self._steps = max(1, min(n_steps, self._steps) // 2)

@@ -1,8 +1,9 @@
-"""`fit(metrics=...)`: figures besides the loss, measured after each epoch on the training and on the validation part.
+"""Metrics of `fit(metrics=...)`: records besides the loss, computed after each epoch on training and held-out samples.
 
-A metric is a name of METRICS or a function (y_true, y_pred) -> float. Both arrays have the shape (n_samples,
-n_outputs): targets as the net learns them, class numbers as rows with one high output, and outputs as predict gives
-them. Named metrics count a sample by its weight, as the loss does; a function sees no weights.
+A metric is a name in METRICS or a function (y_true, y_pred) -> float. Both arrays have shape (n_samples, n_outputs):
+y_true has the targets as the net is trained on them (class numbers as one-hot rows), without label smoothing, y_pred
+the outputs as predict returns them. Named metrics weight samples by sample_weight, as the loss does; functions get no
+weights.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ if TYPE_CHECKING:
 
 
 class MetricSamples(NamedTuple):
-    """What a metric is measured on, on the host."""
+    """Samples that a metric is computed on, in host memory."""
 
     y_true: np.ndarray  # (n_samples, n_outputs), without label smoothing
-    weights: np.ndarray | None  # (n_samples,) of mean 1
-    metric: int  # which samples count as right: METRIC_ARGMAX, METRIC_THRESHOLD or METRIC_NONE
-    middle: float  # of an output's range
+    weights: np.ndarray | None  # (n_samples,), mean 1
+    metric: int  # which outputs count as correct: METRIC_ARGMAX, METRIC_THRESHOLD or METRIC_NONE
+    middle: float  # middle of an output's range, the threshold between classes
 
 
 Metric = Callable[[MetricSamples, np.ndarray], float]
 
 
 def _mean(samples: MetricSamples, values: np.ndarray) -> float:
-    """Of values (n_samples, n_outputs) over outputs and samples."""
+    """Return the weighted mean of values (n_samples, n_outputs) over outputs and samples."""
     return float(np.average(values.mean(axis=1, dtype=np.float64), weights=samples.weights))
 
 
@@ -51,7 +52,7 @@ def _absolute_error(samples: MetricSamples, y_pred: np.ndarray) -> float:
 
 
 def _log_loss(samples: MetricSamples, y_pred: np.ndarray) -> float:
-    """Cross-entropy: over the classes where they exclude each other, else the mean of the outputs' own."""
+    """Return the cross-entropy: over exclusive classes, else the mean of the outputs' binary cross-entropies."""
     p = y_pred.clip(eps := np.finfo(y_pred.dtype).eps, 1.0 - eps).astype(np.float64)
     y = samples.y_true
     if y.shape[1] > 1 and samples.metric == METRIC_ARGMAX:
@@ -96,12 +97,14 @@ def _of_function(function: Callable[[np.ndarray, np.ndarray], float], name: str)
 
 
 def as_metrics(value: Any) -> dict[str, Metric]:
-    """{name: metric} of a name, a function, several of both, or a dictionary {name: function or name}.
+    """Return fit's metrics argument as {name: metric}.
+
+    value : a name, a function (y_true, y_pred), a sequence of both, or a dictionary {name: function or name}
 
     Raises
     ------
     ValueError
-        For an unknown name, something that is no function of two arguments, or two metrics of one name.
+        If a name is unknown, a function does not take two arguments, or two metrics have the same name.
     """
     if value is None:
         return {}
@@ -130,11 +133,11 @@ def as_metrics(value: Any) -> dict[str, Metric]:
 
 
 class Outputs:
-    """Called, it gives a net's outputs (n_samples, n_outputs) for checked samples, at its present parameters."""
+    """Function that returns a net's outputs (n_samples, n_outputs) for fixed samples, at its current parameters."""
 
     def __init__(self, net: MLP, data: Samples):
         self._net, self._data = net, inputs_only(data.X.reshape(data.n_samples, -1))
-        self._plan: Plan | None = None  # once the fit has chosen its device
+        self._plan: Plan | None = None  # made at the first call, when the fit has chosen its device
 
     def __call__(self) -> np.ndarray:
         net, data = self._net, self._data
@@ -149,10 +152,12 @@ class Outputs:
 
 
 class FitMetrics:
-    """The metrics of one fit of a net.
+    """Metrics of one fit of a net, and their records.
 
-    metrics : what fit was given
-    parts : {"training": Data, "validation": Data or None}
+    metrics : fit's metrics argument
+    net : MLP     the net that is trained
+    parts : {"training": Samples, "validation": Samples or None}
+    n_epochs : int     largest number of epochs of the fit
     """
 
     def __init__(self, metrics: Any, net: MLP, parts: dict[str, Samples | None], n_epochs: int):
@@ -171,16 +176,16 @@ class FitMetrics:
         return list(self._metrics)
 
     def measure(self, epoch: int) -> None:
-        """After an epoch, counted from 0."""
+        """Compute all metrics after an epoch, counted from 0."""
         for part, (outputs, samples) in self._parts.items():
             y_pred = outputs()
             for name, metric in self._metrics.items():
-                with np.errstate(all="ignore"):  # a loss that is not finite is noticed elsewhere
+                with np.errstate(all="ignore"):  # the fit loop handles a loss that is not finite
                     self._values[part][name][epoch] = metric(samples, y_pred)
         self.n_measured = epoch + 1
 
     def records(self, n_epochs: int) -> dict[str, dict[str, np.ndarray]]:
-        """The history's records of the first n_epochs; of those that were not measured any more, NaN."""
+        """Return the history's records of the first n_epochs epochs, with NaN for epochs without measurement."""
         for values in self._values.values():
             for value in values.values():
                 value[self.n_measured : n_epochs] = np.nan
@@ -200,7 +205,7 @@ def _samples(data: Samples, network: Network) -> MetricSamples:
 
 
 def check_metrics(metrics: dict[str, Metric], network: Network, data: Samples) -> None:
-    """A ValueError for what means nothing for these targets."""
+    """Raise ValueError for a metric that is not defined for the targets and outputs."""
     has_classes, range_ = data.metric != METRIC_NONE, (network.output_row.low, network.output_row.high)
     for name, metric in metrics.items():
         if metric in (_accuracy, _roc_auc) and not has_classes:

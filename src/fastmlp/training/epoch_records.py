@@ -17,10 +17,11 @@ from ..kernels.structs import METRIC_NONE, TrainState
 
 
 class Verdict(NamedTuple):
-    """Of some epochs: the one to be kept, if there is a new one, and why training ends after `end` of them, if it does.
+    """Result of scoring some epochs: the new best epoch, and whether and when training ends.
 
-    improved : int or None          counted from 0
-    reason : "early_stopping", "converged" or "", which is no end
+    improved : int or None     the new best epoch, counted from 0
+    reason : str     "early_stopping" or "converged" if training ends, else ""
+    end : int     number of epochs after which training ends, or the number of epochs scored
     """
 
     improved: int | None
@@ -29,7 +30,12 @@ class Verdict(NamedTuple):
 
 
 def score_epochs(best: Best | None, goal: Converged | None, history: History, first: int, last: int) -> Verdict:
-    """The verdict on epochs first <= e < last by their records. `best` moves on with them."""
+    """Return the verdict on epochs first <= e < last by their records, and update `best`.
+
+    best : Best or None     best value so far, for early stopping
+    goal : Converged or None     convergence rule
+    history : History     has the records of the first `last` epochs
+    """
     values = history.record(best.monitor)[first:last].tolist() if best is not None else ()
     reached = None
     if goal is not None:
@@ -55,10 +61,13 @@ def write_records(
     history: History, n: int, memory: TrainState, metric: int, validated: np.ndarray, validated_metric: int | None,
     best_epoch: int | None, others: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Bring the history's records to those of n epochs, all of them at once.
+    """Set the history's records to those of the first n epochs, all at once.
 
-    validated : (epochs, 2), the losses and shares right of the validation samples; validated_metric : None without any
-    others : what else of the history is of these epochs
+    memory : TrainState     has the loss and the accuracy of the training samples for each epoch
+    metric : int     METRIC_* code of the training samples
+    validated : (epochs, 2)     loss and accuracy of the held-out samples after each epoch
+    validated_metric : int or None     METRIC_* code of the held-out samples; None without any
+    others : dict     further attributes of the history
     """
     records: dict[str, Any] = {"loss": memory.epoch_loss[:n], "best_epoch": best_epoch, **others}
     if metric != METRIC_NONE:
@@ -67,4 +76,4 @@ def write_records(
         records["validation_loss"] = validated[:n, 0]
         if validated_metric != METRIC_NONE:
             records["validation_accuracy"] = validated[:n, 1]
-    vars(history).update(records)  # one call: no signal's handler can come in between
+    vars(history).update(records)  # one call, so that no signal handler runs in between

@@ -1,4 +1,4 @@
-"""The options of one fit, checked, and their description for its history."""
+"""Options of one fit, after all checks, and their description for the history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How to train; every value is checked."""
+    """Options of one fit of a net, all of them checked; names as in MLP.fit."""
 
     epochs: int
     batch_size: int
@@ -33,16 +33,21 @@ class Options:
     callbacks: Sequence[Callback]
     verbose: int
     monitor: Monitor | None = None
-    warns: bool = True  # of divergence; a population does so once, for all its nets
-    state: OptimizerState | None = None  # to go on with, and to leave
-    converged: Converged | None = None  # what ends the fit too; the parameters that reached it are kept
-    metrics: Any = None  # fit_metrics.FitMetrics, measured after each epoch
-    stop: Event | None = None  # once it is set, another thread has been interrupted, and the fit ends as if it had been
+    warns: bool = True  # whether to warn of divergence; a population warns once, for all its nets
+    state: OptimizerState | None = None  # optimiser state that the fit starts with and updates
+    converged: Converged | None = None  # rule that ends the fit, with the parameters that met it
+    metrics: Any = None  # FitMetrics of training/epoch_metrics.py, computed after each epoch
+    stop: Event | None = None  # set when the fit must end as if interrupted, since Ctrl-C went to another thread
 
     def description(
         self, data: Samples, validation: Samples | None, n_threads: int, schedule: Any
     ) -> Callable[[], dict[str, Any]]:
-        """A function that gives the options as JSON can hold them, with the data's sizes; it does not keep the data."""
+        """Return a function that returns options and data sizes, JSON-serialisable; it holds no reference to the data.
+
+        data, validation : Samples     training and held-out samples
+        n_threads : int     number of threads of the plan
+        schedule : fit's schedule argument
+        """
         n_samples, weighted = data.n_samples, data.has_weights
         n_validation = 0 if validation is None else validation.n_samples
         return lambda: {

@@ -1,4 +1,4 @@
-"""Ctrl-C during a fit: `fit` keeps what was reached and says so in its record; whoever needs whole fits asks here."""
+"""Ctrl-C during a fit: `fit` returns early and records the interruption; callers that need complete fits check here."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Record = TypeVar("Record")
 
 
 def uninterrupted(record: Record) -> Record:
-    """The History or PopulationResult of a fit that was not interrupted.
+    """Return the History or PopulationResult of a fit unchanged, if the fit was not interrupted.
 
     Raises
     ------
     KeyboardInterrupt
-        If Ctrl-C ended the fit: what comes after it should end too.
+        If Ctrl-C ended the fit, so that the caller ends, too.
     """
     interrupted = getattr(record, "interrupted", None)  # of a PopulationResult, where stopped_by is an array
     if interrupted if interrupted is not None else record.stopped_by == "interrupt":  # type: ignore[attr-defined]
@@ -25,7 +25,7 @@ def uninterrupted(record: Record) -> Record:
 
 @contextmanager
 def interruption_says(sentence: str) -> Iterator[None]:
-    """Ctrl-C inside of it goes on as a KeyboardInterrupt with this sentence, unless it has one already."""
+    """Context manager that gives a KeyboardInterrupt without a message this sentence as its message."""
     try:
         yield
     except KeyboardInterrupt as interrupt:

@@ -1,4 +1,4 @@
-"""A net's objective over given samples, as a function of its parameters: what solvers and gradient tests ask for."""
+"""Objective of a net as a function of its parameters, for solvers and gradient checks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from ..kernels.structs import DIVERGED, HYPER, NO_UPDATE, Samples, TrainConfig
 if TYPE_CHECKING:
     from ..mlp import MLP
 
-ROWS = 4096  # samples whose gradient is computed at a time
+ROWS = 4096  # samples per kernel call
 
 
 class Objective:
-    """`objective(params) -> (float, (n_params,))`: loss with the L2 penalty, dropout off, and its gradient.
+    """Objective of a net over fixed samples: `objective(params) -> (loss, gradient)`, float and (n_params,).
 
-    Data are placed and buffers made once. Each call sets the net's params to its argument. Where the loss is not finite
-    it is inf, with a gradient of zeros.
+    The loss includes the L2 penalty, and dropout is off. Data are copied to the device and buffers are allocated once.
+    Each call sets the net's params to its argument. A loss that is not finite is returned as inf, with a gradient of
+    zeros.
     """
 
     def __init__(self, net: MLP, data: Samples):

@@ -1,4 +1,4 @@
-"""What an optimiser remembers, for fits that go on where another one ended."""
+"""Optimiser state that is carried from one fit to the next."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..kernels.formulas.update_rules import CODES, MOST_STATE, RULES
 from ..kernels.structs import LAST_LOSS, POWER1, POWER2, aligned_zeros
 from ..optimizers import Optimizer
 
-CARRIED = [POWER1, POWER2, LAST_LOSS]  # scalars that belong to an optimiser's state
+CARRIED = [POWER1, POWER2, LAST_LOSS]  # indices of the scalars of TrainState that belong to the optimiser state
 
 
 @dataclass
 class OptimizerState:
-    """What an optimiser remembers from step to step: momentum, moments, how many steps there were.
+    """Optimiser state that is kept from step to step: momentum, second moments, powers of Adam's betas.
 
-    Give the same object to several fits, and each goes on where the one before ended.
+    If several fits get the same object, each fit continues with the state in which the previous fit ended.
 
     >>> state = OptimizerState()
     >>> state.array is None
@@ -26,11 +26,17 @@ class OptimizerState:
     """
 
     array: np.ndarray | None = None  # (MOST_STATE, n_padded)
-    scalars: np.ndarray | None = None  # those of CARRIED
+    scalars: np.ndarray | None = None  # (3,), in the order of CARRIED
     rule: str = ""
 
     def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
-        """Its array, begun anew if there is none; a ValueError if it is another net's or another rule's."""
+        """Return the state's array (MOST_STATE, n_padded), initialised by the optimiser if there is none yet.
+
+        Raises
+        ------
+        ValueError
+            If the state belongs to another update rule, number of parameters or dtype.
+        """
         if self.array is None:
             self.array, self.rule = aligned_zeros((MOST_STATE, n_padded), dtype), optimizer.rule.name
             optimizer.begin(self.array)
@@ -55,7 +61,7 @@ class OptimizerState:
 
 
 def checked_state(value: Any) -> OptimizerState | None:
-    """An OptimizerState or None; a ValueError says what else came."""
+    """Return value if it is an OptimizerState or None, else raise ValueError."""
     if value is not None and not isinstance(value, OptimizerState):
         raise ValueError(f"optimizer_state must be a fastmlp.OptimizerState or None, but it is {value!r}.")
     return value

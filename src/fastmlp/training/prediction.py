@@ -1,5 +1,7 @@
-"""Outputs of one net for inputs in the host's memory. A service asks for a row at a time, whose pass takes less time
-than to gather what its kernel needs: calls that are alike keep that.
+"""Prediction of one net for inputs in host memory.
+
+A service predicts one row at a time. Such a forward pass takes less time than preparing the arguments of its kernel, so
+the prepared call is cached and repeated for the same net and number of rows.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from ..network.spec import Network
 
 
 def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for: Callable[[int], Plan]) -> np.ndarray:
-    """(n_samples, n_outputs)
+    """Return the outputs (n_samples, n_outputs).
 
-    features : (n_samples, n_features), checked. params : padded ones, whose array is the net's own and no other's
-    network : what they are the parameters of. plan_for : its plan for so many samples
+    features : (n_samples, n_features)     checked inputs
+    params : (n_padded,)     the net's own array of padded parameters: the cache is keyed by its identity
+    network : Network     architecture of the net
+    plan_for : function (n_samples) -> Plan for the net
     """
     n = len(features)
     output = np.empty((n, network.n_outputs), params.dtype)
@@ -30,14 +34,14 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
         return output
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
-    if plan.n_threads == 1:  # what is kept takes longer to make than three calls without it
+    if plan.n_threads == 1:  # preparing takes longer than three calls, so it waits for the second call
         again = plan.predict_again(data, params, flat) if alike else None
         buffers.prediction = params, n, again, network
     return output
 
 
 def chosen_classes(outputs: Any, network: Network) -> Any:
-    """Class numbers (..., n_samples) of outputs (..., n_samples, n_outputs)."""
+    """Return class numbers (..., n_samples) for outputs (..., n_samples, n_outputs)."""
     if network.n_outputs > 1:
         return outputs.argmax(axis=-1)
     return (outputs[..., 0] > describe_net(network).class_threshold).astype(np.int64)

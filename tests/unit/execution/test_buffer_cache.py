@@ -1,4 +1,4 @@
-"""What the fits of a thread leave for its next ones."""
+"""Buffers and threads that a fit releases to the next fit of its thread."""
 
 import gc
 import time
@@ -18,61 +18,61 @@ DATA = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.aran
 
 
 @pytest.fixture
-def leftovers():
-    left = BufferCache()
-    yield left
-    left.forget()
+def buffers():
+    cache = BufferCache()
+    yield cache
+    cache.forget()
 
 
-def test_what_is_left_is_taken_once_and_by_who_asks_for_the_same(leftovers):
-    leftovers.leave("a net", (1, "x"), "plan", 10)
-    assert leftovers.take("nets", (1, "x")) is None
-    assert leftovers.take("a net", (1, "x")) == "plan"
-    assert leftovers.take("a net", (1, "x")) is None
-    leftovers.leave("a net", (1, "x"), "plan", 10)
-    assert leftovers.take("a net", (2, "x")) is None
-    assert leftovers.take("a net", (1, "x")) is None, "only the last is kept, until somebody asks"
+def test_released_buffers_are_acquired_once_and_by_the_same_key(buffers):
+    buffers.release("a net", (1, "x"), "plan", 10)
+    assert buffers.acquire("nets", (1, "x")) is None
+    assert buffers.acquire("a net", (1, "x")) == "plan"
+    assert buffers.acquire("a net", (1, "x")) is None
+    buffers.release("a net", (1, "x"), "plan", 10)
+    assert buffers.acquire("a net", (2, "x")) is None
+    assert buffers.acquire("a net", (1, "x")) is None, "only the last is kept, until somebody asks"
 
 
-def test_what_is_too_large_is_not_kept(leftovers):
-    leftovers.leave("a net", (), "plan", MOST_BYTES + 1)
-    assert leftovers.take("a net", ()) is None
+def test_large_buffers_are_not_kept(buffers):
+    buffers.release("a net", (), "plan", MOST_BYTES + 1)
+    assert buffers.acquire("a net", ()) is None
 
 
-def test_each_thread_has_its_own(leftovers):
-    leftovers.leave("a net", (), "plan", 10)
+def test_each_thread_has_its_own_cache(buffers):
+    buffers.release("a net", (), "plan", 10)
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(leftovers.take, "a net", ()).result() is None
-    assert leftovers.take("a net", ()) == "plan"
+        assert pool.submit(buffers.acquire, "a net", ()).result() is None
+    assert buffers.acquire("a net", ()) == "plan"
 
 
-def test_a_team_is_used_again(leftovers):
-    with leftovers.borrow_team(backend, 2) as team:
+def test_a_team_is_used_again(buffers):
+    with buffers.borrow_team(backend, 2) as team:
         assert isinstance(team, ThreadTeam)
-        with leftovers.borrow_team(backend, 2) as within, leftovers.borrow_team(backend, 3) as larger:
+        with buffers.borrow_team(backend, 2) as within, buffers.borrow_team(backend, 3) as larger:
             assert within is not team
             assert larger.n_ranks == 3
-    with leftovers.borrow_team(backend, 2) as again, leftovers.borrow_team(backend, 3) as also:
+    with buffers.borrow_team(backend, 2) as again, buffers.borrow_team(backend, 3) as also:
         assert again in (team, within)
         assert also is larger
 
 
-def test_a_team_is_ended_by_an_exception(leftovers):
+def test_a_team_is_ended_by_an_exception(buffers):
     """It may have come in the midst of anything."""
     before = _count()
-    with pytest.raises(KeyboardInterrupt), leftovers.borrow_team(backend, 3) as team:
+    with pytest.raises(KeyboardInterrupt), buffers.borrow_team(backend, 3) as team:
         raise KeyboardInterrupt
     for _ in range(1000):
         if _count() == before:
             break
         time.sleep(0.01)
     assert _count() == before
-    with leftovers.borrow_team(backend, 3) as another:
+    with buffers.borrow_team(backend, 3) as another:
         assert another is not team
 
 
 @pytest.mark.parametrize("validation", (None, DATA))
-def test_what_is_left_keeps_no_net_and_no_data_alive(validation):
+def test_released_buffers_keep_no_net_and_no_data_alive(validation):
     net = MLP((3, 50, 2), loss="softmax_cross_entropy", random_state=0)
     X = DATA[0].copy()
     net.fit(X, DATA[1], epochs=2, validation_data=validation, verbose=0)

@@ -125,8 +125,8 @@ def test_planted_links_and_pipes_are_neither_followed_nor_waited_for(folder, tmp
     path.unlink()
     os.mkfifo(path)
     text = (
-        "import sys\nfrom pathlib import Path\nfrom fastmlp.kernels import cache\n"
-        "jit.object_cache.cache_folder = lambda: Path(sys.argv[1])\nprint(cache.read('a kernel'))"
+        "import sys\nfrom pathlib import Path\nfrom fastmlp.kernels.jit import object_cache\n"
+        "object_cache.cache_folder = lambda: Path(sys.argv[1])\nprint(object_cache.read('a kernel'))"
     )
     command = [sys.executable, "-c", text, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -137,7 +137,7 @@ def test_planted_links_and_pipes_are_neither_followed_nor_waited_for(folder, tmp
 def test_what_dead_processes_left_is_removed(folder):
     folder.mkdir()
     dead = 2**22 + 1
-    draft = folder / f".fastmlp-{object_cache.drafts._host()}-{dead}-1-{'0' * 16}.tmp"
+    draft = folder / f".fastmlp-{object_cache.atomic_file._host()}-{dead}-1-{'0' * 16}.tmp"
     old, new = folder / "old.lock", folder / "new.lock"
     for path in (draft, old, new):
         path.write_bytes(b"")
