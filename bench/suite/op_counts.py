@@ -2,8 +2,8 @@
 
 Besides multiply-adds what takes their place in the same pipe. An exponential and the division after it are 8 of them on
 a processor: six where the power of two comes from a table in registers, and a division of a whole register, which costs
-as much as two (measured by leaving divisions out, bench/LOG.md). On a GPU each of them goes through units that have an
-eighth of the rate: 16. An update counts as its formula's operations, comparisons left out.
+as much as two (measured by leaving divisions out, bench/log/README.md#exp-division-cost). On a GPU each of them goes
+through units that have an eighth of the rate: 16. An update counts as its formula's operations, comparisons left out.
 """
 
 from __future__ import annotations

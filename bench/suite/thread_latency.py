@@ -1,8 +1,8 @@
-"""How far apart two processors are: the time in which two threads meet.
+"""Latency between two threads: the seconds that a barrier of two threads takes.
 
-Where a machine's processors are parts of several dies, a host may give a virtual one another place at any time. On the
-machine of bench/LOG.md two threads meet in 50 ns or in 170, and a step of a small net with two threads takes 44 or 60
-microseconds: durations of one case can only be compared with those of another if this has not changed.
+A host may move a virtual CPU to another die at any time. On the machine of bench/log a barrier then takes 170 ns instead
+of 50, and a step of a small net with two threads 60 us instead of 44 (bench/log/README.md#shared-cores). Durations of
+two cases can only be compared if this has not changed.
 """
 
 from __future__ import annotations

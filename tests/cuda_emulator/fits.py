@@ -202,11 +202,7 @@ def streamed_in_order(dtype):
     return net.params
 
 
-<<<<<<< HEAD
-# ---- more of what is compiled: gradients without an update, and the nets of bench/gpu/run.py
-=======
-# ---- more kernels to compile: gradients without an update, and the nets of bench/gpu.py
->>>>>>> redesign
+# ---- more kernels to compile: gradients without an update, and the nets of bench/gpu/run.py
 
 
 def gradients(dtype):

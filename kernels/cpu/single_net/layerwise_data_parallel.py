@@ -1,20 +1,12 @@
 """Data-parallel, layer-by-layer training on two threads: layerwise.py with a copy of the net for each thread.
 
-<<<<<<< HEAD
-A rank takes its half of a batch through forward and backward pass and weight gradients. Then the ranks meet, once a
-step: each adds up both halves' gradients and updates its own copy of the net. All that one rank writes and the other
-reads is a gradient; in per_layer it is what every layer has given. A core must take a line back from the other one's
-cache before it writes to it again: 9 ns a line, more than it takes to compute what is in it, and 26 ns where the
-two share no cache (bench/studies/cache_line_transfer.py).
-=======
 It pays for nets that have few parameters compared with the activations and deltas of a batch. Each thread takes its
 shard of the batch through the forward pass, the backward pass and the weight gradients. Then comes the only barrier of
 a step; after it each thread adds up the gradients of both shards and updates its own copy of the net.
 
 The gradient is all that one thread writes and the other one reads; in layerwise.py it is the results of every layer.
 Before a core writes to a cache line that the other core has read, it must take the line back: 9 ns a line
-(bench/lab_lines.py), more than it takes to compute the contents, and 26 ns where the cores share no cache.
->>>>>>> redesign
+(bench/studies/cache_line_transfer.py), more than it takes to compute the contents, and 26 ns where the cores share no cache.
 """
 
 from __future__ import annotations

@@ -130,13 +130,11 @@ def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
 def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
     """Return a context manager that limits BLAS to one thread for small nets.
 
-    On a busy machine two threads that wait for each other take ten times as long (bench/LOG.md).
+    On a busy machine two threads that wait for each other take ten times as long (bench/log/README.md#blas-threads-busy).
     """
-<<<<<<< HEAD
-    from threadpoolctl import threadpool_limits  # here, since what only trains does without: bench/gpu/run.py
-=======
-    from threadpoolctl import threadpool_limits  # imported here, because training alone does not need it: bench/gpu.py
->>>>>>> redesign
+    from threadpoolctl import (
+        threadpool_limits,
+    )  # imported here, because training alone does not need it: bench/gpu/run.py
 
     return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 

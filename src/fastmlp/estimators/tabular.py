@@ -1,16 +1,9 @@
 """TabularMLPClassifier and TabularMLPRegressor: MLPs for tables, with defaults that the literature found to work.
 
-<<<<<<< HEAD
-Quantile-normal numbers and one-hot categories (column_encoders.py), dropout, AdamW with clipped gradients, patience on
-a validation part (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), one cycle of the
-learning rate (Smith and Topin 2019), and the mean of a few nets. bench/accuracy/tabular.py measures it;
-bench/LOG.md has the figures.
-=======
 Numbers are transformed to normal quantiles, and categories are one-hot encoded (column_encoders.py). Nets are trained
 with dropout, AdamW with clipped gradients and early stopping on held-out rows (Gorishniy et al. 2021, arXiv:2106.11959;
 Kadra et al. 2021, arXiv:2106.11189), and one cycle of the learning rate (Smith and Topin 2019). The mean of a few nets
-predicts. bench/tabular.py measures the accuracy; bench/LOG.md has the figures.
->>>>>>> redesign
+predicts. bench/accuracy/tabular.py measures the accuracy; bench/log/README.md#tabular-defaults has the figures.
 """
 
 from __future__ import annotations

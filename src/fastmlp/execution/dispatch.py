@@ -16,7 +16,7 @@ from ..kernels.structs import DATA_PARALLEL_PARAMS, EVALUATION_CHUNK_ROWS, parts
 from ..network.spec import Network
 
 # Thresholds of choose_family are measured by bench/studies/choose_family.py, those of choose_threads by
-# bench/studies/choose_threads.py; bench/LOG.md has the figures.
+# bench/studies/choose_threads.py; bench/log/README.md#family-thresholds has the figures.
 # Per largest number of rows in a batch, weights of the largest layer up to which samples-as-lanes wins. Layers with so
 # few outputs do not count: a product takes 16 at a time, but for the product with one row.
 LANES_UP_TO = ((1, 200, 0), (8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
