@@ -12,7 +12,7 @@ from itertools import pairwise
 from ...jit.call import load_function
 from ..workspace import INTERLEAVED_SAMPLES
 
-# In larger nets the loops of population/gradient.py leave little to gain (bench/log/README.md#population-unrolled-limit).
+# For larger nets unrolling gains little over population/gradient.py (bench/log/README.md#population-unrolled-limit).
 MOST_PARAMETERS = 40
 
 

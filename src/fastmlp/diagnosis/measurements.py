@@ -130,7 +130,8 @@ def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
 def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
     """Return a context manager that limits BLAS to one thread for small nets.
 
-    On a busy machine two threads that wait for each other take ten times as long (bench/log/README.md#blas-threads-busy).
+    On a busy machine two threads that wait for each other take ten times as long
+    (bench/log/README.md#blas-threads-busy).
     """
     from threadpoolctl import (
         threadpool_limits,
