@@ -1,4 +1,4 @@
-"""Adam in NumPy, every operation in place: what its competitors of training, populations and kernels share."""
+"""Adam in NumPy, every operation in place, for the NumPy competitors of training, populations and kernels."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A population of mid-sized nets on a GPU: ours, a batched product per layer in PyTorch, JAX's vmap of a scan.
-Relu nets with softmax cross-entropy and Adam, each net with an order of its own.
+"""A population of mid-sized nets on a GPU: fastmlp, PyTorch with a batched product per layer, JAX with vmap and scan.
+
+ReLU nets with softmax cross-entropy and Adam; each net has its own order of samples.
 
 Every competitor trains on given orders from the given start, so that two steps of it can be compared with float64 NumPy
 before it is timed.

@@ -1,4 +1,4 @@
-"""A fit of ours in several ways that differ in how a step is launched, and whether CUDA graphs were used."""
+"""Ways to launch the steps of a fit: as CUDA graphs, kernel by kernel, layer by layer; and whether graphs were used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card's own limits, for bench/gpu/run.py: copies, products, multiply-adds, and the bare products of a step."""
+"""The GPU's own limits: copies, products, multiply-adds, and the bare products of a step."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What kernels of the CUDA backend use on three architectures: registers of a thread, shared memory of a block that is
-declared and that is asked for at the launch, stack and spills of a thread.
+"""Registers, shared memory, stack and spills of the CUDA kernels on three architectures, without a GPU.
+
+Shared memory is that which a block declares (smem) and that which is asked for at the launch (asked).
 
 Run: python bench/gpu/registers.py > bench/results/cuda_registers.txt
 (needs g++ and the wheels of the extra `test`; no GPU)

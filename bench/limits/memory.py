@@ -1,4 +1,4 @@
-"""The memory limit: as many arrays read and written as the case must, with one addition for each number written."""
+"""The memory limit: as many arrays are read and written as the case needs, with one addition per number written."""
 
 from __future__ import annotations
 

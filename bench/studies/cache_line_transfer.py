@@ -1,5 +1,4 @@
-"""What does it cost that one thread reads what another one writes again and again? The measurement behind
-layerwise_data_parallel.py.
+"""Cost of cache lines that one thread writes and another one reads, the study behind layerwise_data_parallel.py.
 
 Run on an otherwise idle machine with two processors: python bench/studies/cache_line_transfer.py
 
@@ -25,24 +24,24 @@ LANES, ROUNDS = 16, 7
 
 
 @numba.njit(nogil=True, **OPTIONS)
-def take_turns(rank, barrier, written, read, out, n_turns):
-    meetings, a, b = 0, offset(written, 0), offset(read, 0)
+def take_turns(thread, barrier, written, read, out, n_turns):
+    barrier_count, a, b = 0, offset(written, 0), offset(read, 0)
     for turn in range(n_turns):
-        if rank == 0:
+        if thread == 0:
             for i in range(0, written.size, LANES):
                 store(a, i, fill(a, float(turn), LANES))
-        meetings = barrier_wait(barrier, 2, meetings)
-        if rank == 1:
+        barrier_count = barrier_wait(barrier, 2, barrier_count)
+        if thread == 1:
             s = fill(b, 0.0, LANES)
             for i in range(0, read.size, LANES):
                 s += load(b, i, LANES)
             store(out, 0, s)
-        meetings = barrier_wait(barrier, 2, meetings)
+        barrier_count = barrier_wait(barrier, 2, barrier_count)
 
 
 def seconds(written: np.ndarray, read: np.ndarray, n_turns: int) -> float:
     barrier, out = np.zeros(2, np.int64), np.zeros(LANES, np.float32)
-    run = lambda rank: take_turns(rank, barrier, written, read, out, n_turns)
+    run = lambda rank: take_turns(thread, barrier, written, read, out, n_turns)
     other = threading.Thread(target=run, args=(1,))
     began = time.perf_counter()
     other.start()

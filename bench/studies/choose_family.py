@@ -1,5 +1,7 @@
-"""Where samples-as-lanes stops paying: time of both kernel families over widths and numbers of samples, of a training
-step on one thread, and of a forward pass on as many as each chooses.
+"""Where samples as SIMD lanes beat a product per layer: the study behind dispatch.choose_family.
+
+Times both kernel families over widths and numbers of samples: a training step on one thread, and a forward pass on as
+many threads as each family chooses.
 
 Run: python bench/studies/choose_family.py
 Prints microseconds and who wins; the thresholds of src/fastmlp/execution/dispatch.py come from here.

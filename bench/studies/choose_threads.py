@@ -1,5 +1,6 @@
-"""From which work a second thread pays: time of a training step with one and with all threads, in a net's own family,
-and of a prediction layer by layer.
+"""From how many multiply-adds a second thread pays: the study behind dispatch.choose_threads.
+
+Times a training step with one and with all threads, in the family that the net has, and a prediction layer by layer.
 
 Run on an otherwise idle machine: python bench/studies/choose_threads.py
 """

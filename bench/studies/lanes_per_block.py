@@ -1,8 +1,8 @@
-"""Blocks of one register or of two? The measurement behind dispatch.WIDE_UP_TO_PARAMS.
+"""Blocks of nets in one SIMD register or in two: the study behind dispatch.WIDE_UP_TO_PARAMS.
 
     python bench/studies/lanes_per_block.py [--epochs 1024]
 
-Calls the straight-line function of an architecture on one block of nets, four samples of XOR, with nothing around it:
+Calls the unrolled function of an architecture on one block of nets, four samples of XOR, with nothing around it:
 no queue, no records; with fewer epochs the call through ctypes, 6 us, would count. Prints nanoseconds per net and epoch
 for both numbers of lanes, their ratio, and the stores to the stack in the machine code, which say how many numbers have
 no register. Nets start anew before each call, so that few have learned: slopes that vanish are another matter

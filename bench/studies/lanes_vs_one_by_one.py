@@ -1,4 +1,4 @@
-"""How many nets make lanes worth while? The measurement behind dispatch.choose_nets_family.
+"""How many nets make lanes pay: the study behind dispatch.choose_nets_family.
 
     python bench/studies/lanes_vs_one_by_one.py [--epochs 200]
 

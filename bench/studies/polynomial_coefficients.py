@@ -1,4 +1,4 @@
-"""Where the polynomial coefficients of kernels/simd/elementary.py come from.
+"""Polynomial coefficients of kernels/simd/elementary.py.
 
 Chebyshev interpolation in 60-digit arithmetic, within a factor of two of the minimax error, and for EXP_32, which has
 no term to spare, the minimax polynomial itself, as for the powers by steps. All rounded to double.

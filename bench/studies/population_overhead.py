@@ -1,4 +1,4 @@
-"""What does a fit of a population cost beside its epochs? The measurement behind scheduler.py and fit.py.
+"""Cost of a fit of a population beside its epochs: the study behind scheduler.py and population_training/fit.py.
 
     python bench/studies/population_overhead.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
                                     [--epochs 1,16,500] [--records 64] [--rest 0.03]

@@ -1,5 +1,4 @@
-"""What do this machine's processors share, second by second? The measurement behind cpu_wakeup.py and
-layerwise_data_parallel.py.
+"""What this machine's CPUs share, second by second: the study behind cpu_wakeup.py and gradient_exchange.py.
 
 Run on an otherwise idle machine: python bench/studies/shared_cores.py [SECONDS]
 

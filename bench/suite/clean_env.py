@@ -1,4 +1,4 @@
-"""A clean environment: what all competitors of the suite have in common."""
+"""A clean environment: removes variables that would change the threads or kernels of a library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What compiling this package's kernels takes where nothing is on disk.
+"""Time to compile fastmlp's kernels from an empty object cache.
 
 Cases share kernels, and some take ten seconds and more: each is compiled once in a run, by a process whose cache is a
 folder that was empty when the run began, and a case's seconds are the sum over the kernels that it loads and what

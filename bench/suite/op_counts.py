@@ -1,4 +1,4 @@
-"""What training a net computes at least, counted in multiply-adds: the arithmetic limit of many nets and of one.
+"""Operation counts: the multiply-adds that training a net needs at least, for the arithmetic limit.
 
 Besides multiply-adds what takes their place in the same pipe. An exponential and the division after it are 8 of them on
 a processor: six where the power of two comes from a table in registers, and a division of a whole register, which costs

@@ -1,4 +1,4 @@
-"""What every competitor is compared with before it is timed: the slow, obvious training loop in float64 NumPy."""
+"""Reference: the slow, obvious training loop in float64 NumPy; every competitor must reach its result before timing."""
 
 from __future__ import annotations
 

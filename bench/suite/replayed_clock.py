@@ -1,4 +1,4 @@
-"""Durations that were measured elsewhere, handed to pytest-benchmark.
+"""A clock that replays measured durations, so that pytest-benchmark reports them.
 
 pytest-benchmark times one test after another, in its own process; this suite times all competitors of a case side by
 side, each in a process of its own. So a test's clock is one that a replayed series moves on, and pytest-benchmark's

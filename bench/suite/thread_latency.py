@@ -18,22 +18,22 @@ from fastmlp.benchmarks.machine import cpus
 from fastmlp.kernels.cpu.threads.barrier import barrier_wait
 from fastmlp.kernels.jit.decorators import OPTIONS
 
-MEETINGS, TRIES = 20_000, 6  # of a try, of which the fastest counts: threads may begin on one processor
+BARRIERS, TRIES = 20_000, 6  # of a try, of which the fastest counts: threads may begin on one processor
 
 
 @numba.njit(nogil=True, **OPTIONS)
-def _meet(barrier, n):
-    meetings = 0
+def _wait_repeatedly(barrier, n):
+    barrier_count = 0
     for _ in range(n):
-        meetings = barrier_wait(barrier, 2, meetings)
+        barrier_count = barrier_wait(barrier, 2, barrier_count)
 
 
 def _try(n: int) -> float:
     barrier = np.zeros(2, np.int64)
-    other = threading.Thread(target=_meet, args=(barrier, n))
+    other = threading.Thread(target=_wait_repeatedly, args=(barrier, n))
     began = time.perf_counter()
     other.start()
-    _meet(barrier, n)
+    _wait_repeatedly(barrier, n)
     other.join()
     return (time.perf_counter() - began) / n
 
@@ -43,4 +43,4 @@ def barrier_latency() -> float | None:
     if cpus() < 2:
         return None
     _try(1)  # compiles
-    return min(_try(MEETINGS) for _ in range(TRIES))
+    return min(_try(BARRIERS) for _ in range(TRIES))

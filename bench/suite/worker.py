@@ -1,4 +1,4 @@
-"""One competitor in a process of its own: its threads, environment and memory are nobody else's.
+"""Worker: a process of its own for one competitor, with its own threads, environment and memory.
 
 It is driven through `Worker`: prepare, verify or answer, measure, facts. Between commands the process sleeps.
 """

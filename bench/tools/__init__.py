@@ -1,1 +1,1 @@
-"""Scripts that compare, report and count results of the suite."""
+"""Scripts that compare, report and count."""

@@ -1,4 +1,4 @@
-"""Which medians moved by more than the noise: the regression gate.
+"""Regression gate: which medians moved by more than the noise.
 
     python bench/tools/compare.py BASE.json NEW.json [--least 0.05] [--all]
 

@@ -1,8 +1,8 @@
-"""Instructions per epoch of two kernels, counted by valgrind: a figure that a busy machine does not change.
+"""Instructions per epoch of two kernels, counted by valgrind: independent of how busy the machine is.
 
     python bench/tools/instructions.py [--json COUNTS.json] [--base COUNTS.json]
 
-Kernels: `one_net`, one 2-2-2-1 net on XOR, and `lanes`, 64 nets of 2-2-1 on XOR whose straight-line code is made for
+Kernels: `one_net`, one 2-2-2-1 net on XOR, and `lanes`, 64 nets of 2-2-1 on XOR whose unrolled code is made for
 the architecture. Each is trained twice, for EPOCHS and for twice as many, in a process of its own under callgrind; the
 difference of the two counts, divided by the epochs, is free of everything that happens once. Valgrind has no AVX-512,
 so the kernels are compiled for AVX2 into a cache of their own before it starts. Takes some minutes: a process under

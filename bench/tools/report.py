@@ -1,4 +1,4 @@
-"""A page and tables of saved results.
+"""Writes a page and tables of saved results, or the README's tables.
 
     python bench/tools/report.py [RESULT.json]            writes RESULT.html and RESULT.md beside it
     python bench/tools/report.py --readme [RESULT.json ...]   writes README.md's tables anew from the committed results

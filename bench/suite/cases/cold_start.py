@@ -1,4 +1,4 @@
-"""Cold start: a fresh process, from its start until it is done, and the memory it took.
+"""Cold start: the time and memory of a fresh process, from its start until it has trained a net.
 
 Each competitor is a short script as a user would write it, run by a new interpreter: the import of what trains a net
 (this package's name alone loads next to nothing), and a 2-2-2-1 net trained on XOR for 5,000 epochs. This package with

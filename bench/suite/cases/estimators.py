@@ -1,4 +1,4 @@
-"""Estimators as they come: `Estimator(random_state=0).fit(X, y)`, every setting at its default.
+"""Cases for estimators with their defaults: `Estimator(random_state=0).fit(X, y)`.
 
 Two libraries stop after different numbers of epochs, so their losses are not compared; what both must reach is the
 score that scikit-learn's estimator reached when this was written, less a margin for the seed. The arithmetic limit is

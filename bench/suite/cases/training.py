@@ -1,4 +1,4 @@
-"""The table of training jobs for one net: groups xor, minibatch and large, and the curves over its sizes."""
+"""The table of cases that train one net: groups xor, minibatch and large, and the curves over its sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training one net: what is trained, on which data, from which parameters, and what it must cost at least.
+"""The class of cases that train one net: data, first parameters, and the least operations it takes.
 
 Every competitor trains exactly this: float32, consecutive batches of `batch_size` rows in the order of the data, rows
 that do not fill a batch dropped, from `start`. training.py has the table of them.
