@@ -78,8 +78,25 @@ def _thin_out(items):
                 item.add_marker("full")
 
 
+QUICK = "properties", "repo", "cuda", "unit"  # folders of which each test's first case is quick ...
+NOT_QUICK = "kernels", "plots", "benchmarks", "estimator_checks", "validation.py"  # ... but for these
+
+
+def _mark_quick(items):
+    """Mark the first case of each test of a feature as `quick`."""
+    seen = set()
+    for item in items:
+        name, path = item.nodeid.partition("[")[0], item.path.relative_to(Path(__file__).parent)
+        is_quick = path.parts[0] in QUICK and not any(part in path.as_posix() for part in NOT_QUICK)
+        slow = {"full", "nvrtc", "slow"} & {marker.name for marker in item.iter_markers()}
+        if is_quick and not slow and name not in seen:
+            item.add_marker("quick")
+        seen.add(name)
+
+
 def pytest_collection_modifyitems(config, items):
     _thin_out(items)
+    _mark_quick(items)
     if not config.getoption("--full"):
         left_out = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
