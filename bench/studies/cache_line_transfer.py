@@ -41,7 +41,7 @@ def take_turns(thread, barrier, written, read, out, n_turns):
 
 def seconds(written: np.ndarray, read: np.ndarray, n_turns: int) -> float:
     barrier, out = np.zeros(2, np.int64), np.zeros(LANES, np.float32)
-    run = lambda rank: take_turns(thread, barrier, written, read, out, n_turns)
+    run = lambda thread: take_turns(thread, barrier, written, read, out, n_turns)
     other = threading.Thread(target=run, args=(1,))
     began = time.perf_counter()
     other.start()

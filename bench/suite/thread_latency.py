@@ -18,7 +18,8 @@ from fastmlp.benchmarks.machine import cpus
 from fastmlp.kernels.cpu.threads.barrier import barrier_wait
 from fastmlp.kernels.jit.decorators import OPTIONS
 
-BARRIERS, TRIES = 20_000, 6  # of a try, of which the fastest counts: threads may begin on one processor
+# Barriers of one try. The fastest try counts, because both threads may begin on one CPU.
+BARRIERS, TRIES = 20_000, 6
 
 
 @numba.njit(nogil=True, **OPTIONS)
@@ -39,7 +40,7 @@ def _try(n: int) -> float:
 
 
 def barrier_latency() -> float | None:
-    """None where there is one processor."""
+    """Return the seconds of one barrier of two threads, or None on a machine with one CPU."""
     if cpus() < 2:
         return None
     _try(1)  # compiles
