@@ -1,60 +1,29 @@
-"""Options of the suite, and the session that runs each work once, however many tests ask for its figures."""
+"""`pytest bench` is the benchmark suite: its options, and the hooks that connect pytest with suite/session.py.
+
+bench/micro is no part of it: `pytest bench/micro` runs those benchmarks as pytest-benchmark does by itself.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-from datetime import datetime, timezone
 from pathlib import Path
 
-import environment
 import pytest
-from contest import compile_ahead, hold, not_held
-from nursery import Pool
-from works import ENTRIES, WORKS
+from suite.session import FAMILIES, GROUPS, Session
 
-from fastmlp.benchmarks import results as bench_results
 from fastmlp.benchmarks import tables as bench_tables
-from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.timing import QUICK, Rules
 
-HOW = (
-    "Every contestant runs in a process of its own, which begins with its libraries imported: imports are neither in "
-    "its compile time nor in any duration, and pages of a library that only its import touched are not in its memory. "
-    "It is first compared with float64 NumPy from the same start; one that computes something else is not timed. "
-    "Durations are medians over rounds in which all contestants of a work take turns, each when the one before has "
-    "come to rest and the processors are at full speed, which virtual ones may not be for a tenth of a second after "
-    "they have slept; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. "
-    "Each peer runs with one and with all threads where both make sense, and the better one counts; forms that "
-    "compile for long take the setting that suited their library's last form. Compiling is what a contestant needs "
-    "before its first run. fastmlp finds on the disk what an earlier work or run has compiled: of its two figures the "
-    "first is what compiling these kernels takes where none is there, each of them measured once in a run, the second "
-    "what it needs when all are. PyTorch keeps what it compiles in a folder that is empty when a run begins. What is "
-    "only there for comparison and takes seconds has one round, a curve's largest points have two. XOR's rows of "
-    "fastmlp are those of an architecture that has been trained for a million steps, after which its program is "
-    "written out; the row of the first fits is before. Environment variables that set the threads or the kernels of a "
-    "library are removed for all."
-)
-# What files must agree in to be one.
-SAME = {
-    "options": lambda results: results["options"],
-    "processors": lambda results: (results["machine"]["processor"], results["machine"]["cpus"]),
-    "versions": lambda results: results["machine"]["versions"],
-}
-HERE = Path(__file__).parent
-FAMILIES = sorted({peer.family for entry in ENTRIES for peer in entry.peers if peer.kind == "peer"})
-ORDER = {entry.name: number for number, entry in enumerate(ENTRIES)}
-GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
+PLUGIN = "fastmlp_suite"
+MICRO = Path(__file__).resolve().parent / "micro"
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("fastmlp", "fastmlp's benchmark suite")
     group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where everybody computes")
-    group.addoption("--peers", default="all", help=f"all, none, or some of {','.join(FAMILIES)}")
+    group.addoption("--peers", default="all", help=f"competitors: all, none, or some of {','.join(FAMILIES)}")
     group.addoption("--groups", default="all", help=f"all, or some of {','.join(GROUPS)}")
     group.addoption(
-        "--quick", action="store_true", help="one or two works a group, three rounds: less than two minutes"
+        "--quick", action="store_true", help="one or two cases a group, three rounds: less than two minutes"
     )
     group.addoption(
         "--largest", action="store_true",
@@ -67,9 +36,17 @@ def pytest_addoption(parser):
     group.addoption("--resume", action="store_true", help="keep what the file of --save already has")
 
 
+def asks_for_micro(config) -> bool:
+    """Whether the command line names bench/micro or something in it."""
+    places = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    return any(place.is_relative_to(MICRO) for place in places)
+
+
 def pytest_configure(config):
     if not config.pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError("The suite needs pytest-benchmark: pip install -e '.[bench]'")
+    if asks_for_micro(config):
+        return
     for name, value in (("benchmark_columns", ["median", "iqr", "min", "max", "rounds"]), ("benchmark_sort", "median")):
         if not _given(config, name):
             setattr(config.option, name, value)
@@ -81,156 +58,20 @@ def _given(config, name: str) -> bool:
     return any(str(argument).split("=")[0] == flag for argument in config.invocation_params.args)
 
 
-# Asked in a process of its own: contestants' processes are copies of this one, where a GPU's driver must not be open.
-ASK = """
-import sys
-from fastmlp.devices import resolve
-try:
-    resolve(sys.argv[1])
-except RuntimeError as error:
-    print(error)
-"""
-
-
-def _missing(device: str) -> str:
-    """Why a device cannot be had, or an empty string."""
-    return subprocess.run([sys.executable, "-c", ASK, device], stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-PLUGIN = "fastmlp_suite"
-
-
-class Session:
-    """Runs works as tests ask for them and saves after each."""
-
-    def __init__(self, config):
-        option = config.option
-        self.config = config
-        rules = QUICK if option.quick else Rules()
-        self.rules = rules._replace(rounds=rules.rounds if option.rounds is None else option.rounds)
-        self.device = option.device
-        if option.quick and option.largest:
-            raise pytest.UsageError("--quick and --largest exclude each other: choose one")
-        if self.rules.rounds < 1:
-            raise pytest.UsageError("--rounds: expected at least 1")
-        if missing := _missing(self.device):
-            raise pytest.UsageError(f"--device {self.device}: {missing}")
-        self.groups = self._chosen("--groups", option.groups, GROUPS)
-        self.families = self._chosen("--peers", option.peers, FAMILIES)
-        self.path = option.save or HERE / "results" / "latest.json"
-        self.pool = Pool(self.device)
-        self.wanted: dict[str, list[str]] = {}  # work -> its contestants among the tests that run
-        self.measured: set[str] = set()  # works of this run, not of the file that it goes on with
-        self.results: dict | None = None
-
-    @staticmethod
-    def _chosen(flag: str, text: str, known: list[str]) -> list[str]:
-        if text in ("all", "none"):
-            return known if text == "all" else []
-        chosen = text.split(",")
-        if unknown := [name for name in chosen if name not in known]:
-            raise pytest.UsageError(f"{flag}: unknown {', '.join(unknown)}; there are all, none, {', '.join(known)}")
-        return chosen
-
-    def entries(self):
-        for entry in ENTRIES:
-            is_in = entry.group in self.groups and (entry.in_quick or not self.rules.quick)
-            is_in = is_in and entry.largest == self.config.option.largest
-            if is_in and any(peer.kind == "ours" for peer in self.peers(entry)):
-                yield entry
-
-    def peers(self, entry):
-        """Of a work's contestants those that were asked for, on this device."""
-        here = [peer for peer in entry.peers if self.device in peer.devices]
-        return [peer for peer in here if peer.kind != "peer" or peer.family in self.families]
-
-    def start(self) -> None:
-        """The file's head: machine, options, missing contestants; with --resume what is already there."""
-        cleared = environment.clear()
-        fresh = {
-            "schema": bench_results.SCHEMA,
-            "machine": machine(cleared),
-            "options": {"device": self.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
-            "started": _now(),
-            "finished": "",
-            "missing": {},
-            "how": HOW,
-            "results": [],
-        }
-        self.results = fresh
-        if self.config.option.resume and self.path.exists():
-            try:
-                kept = bench_results.load(self.path)
-            except ValueError as error:
-                raise pytest.UsageError(f"--resume: {error}") from None
-            if different := [what for what, get in SAME.items() if get(kept) != get(fresh)]:
-                raise pytest.UsageError(
-                    f"--resume: {self.path} was measured with other {' and '.join(different)}; run without --resume to "
-                    "replace it"
-                )
-            self.results = kept
-
-    def compile_ahead(self) -> None:
-        """A quick run would wait for one processor that compiles, for longer than it measures."""
-        chosen = [(WORKS[work], peer) for work, names in self.wanted.items() for peer in WORKS[work].peers
-                  if peer.kind == "ours" and peer.name in names]  # fmt: skip
-        self.say("\ncompiling what is not on the disk yet")
-        compile_ahead(chosen, self.rules, self.pool)
-
-    def result(self, name: str) -> dict:
-        """The result of a work, measured the first time it is asked for."""
-        found = next((result for result in self.results["results"] if result["name"] == name), None)
-        if found and name in self.measured:
-            return found
-        entry = WORKS[name]
-        missing = [peer for peer in entry.peers if peer.name in self.wanted[name]]
-        if found:
-            have = {row["name"] for row in found["rows"] if row["status"] not in ("missing", "failed", "wrong")}
-            missing = [peer for peer in missing if peer.name not in have]
-            if not missing:
-                return found
-            self.results["results"].remove(found)
-            missing = [peer for peer in entry.peers if peer.name in self.wanted[name] or peer.name in have]
-        self.measured.add(name)
-        self.say(f"\n[{len(self.measured)}/{len(self.wanted)}] {entry.group}/{name}:")
-        started = time.monotonic()
-        try:
-            found = hold(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
-        except Exception as error:  # tests of its other contestants must not start it again
-            found = not_held(entry, missing, self.rules, f"{type(error).__name__}: {error}")
-        self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
-        self.results["results"].append(found)
-        self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed
-        self.results["missing"] = bench_results.missing(self.results["results"])
-        self.save()
-        return found
-
-    def save(self) -> None:
-        self.results["finished"] = _now()
-        bench_results.save(self.results, self.path)
-
-    def say(self, text: str) -> None:
-        """On the terminal, past pytest's capturing."""
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        capture = self.config.pluginmanager.get_plugin("capturemanager")
-        if reporter is not None:
-            with capture.global_and_fixture_disabled():
-                reporter.write(text, flush=True)
-
-    def close(self) -> None:
-        self.pool.close()
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+def pytest_ignore_collect(collection_path, config):
+    """`pytest bench` leaves bench/micro out, and `pytest bench/micro` everything else."""
+    is_micro = collection_path.resolve().is_relative_to(MICRO)
+    return True if is_micro and not asks_for_micro(config) else None
 
 
 def pytest_collection_finish(session):
-    """After -k and its like have chosen: only contestants whose tests run are measured."""
+    """After -k and its like have chosen: only competitors whose tests run are measured."""
     suite = session.config.pluginmanager.get_plugin(PLUGIN)
+    if suite is None:
+        return
     for item in session.items:
-        if "work" in getattr(item, "callspec", item).__dict__.get("params", {}):
-            suite.wanted.setdefault(item.callspec.params["work"], []).append(item.callspec.params["contestant"])
+        if "case" in getattr(item, "callspec", item).__dict__.get("params", {}):
+            suite.wanted.setdefault(item.callspec.params["case"], []).append(item.callspec.params["competitor"])
     if suite.wanted and not session.config.option.collectonly:
         suite.start()
 
@@ -247,9 +88,9 @@ def suite(pytestconfig):
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config):
     session = config.pluginmanager.get_plugin(PLUGIN)
-    if not session.results or not session.results["results"]:
+    if session is None or not session.results or not session.results["results"]:
         return
     terminalreporter.section("fastmlp's benchmark suite")
     for line in bench_tables.summary(session.results):
         terminalreporter.write_line(line)
-    terminalreporter.write_line(f"saved to {session.path}; a page of it: python bench/report.py {session.path}")
+    terminalreporter.write_line(f"saved to {session.path}; a page of it: python bench/tools/report.py {session.path}")

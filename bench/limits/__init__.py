@@ -1,1 +1,1 @@
-"""What nobody should beat, as contestants: bare matrix products, arithmetic, memory."""
+"""Limits: what a case cannot do without (matrix products, arithmetic, memory traffic), timed like a competitor."""

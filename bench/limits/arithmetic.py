@@ -1,9 +1,9 @@
-"""The arithmetic limit: the work's multiply-adds with nothing around them, on all threads.
+"""The arithmetic limit: the case's multiply-adds with nothing around them, on all threads.
 
 Independent chains of fused multiply-adds on the widest vectors the processor has stay in registers, so the processor's
-multipliers are the only thing that is waited for. counts.py says what counts as how many of them. "chain" is the limit
-of the smallest nets: the work's longest chain of operations that need one another's results, as one such chain on one
-thread.
+multipliers are the only thing that is waited for. suite/op_counts.py says what counts as how many of them. "chain" is
+the limit of the smallest nets: the case's longest chain of operations that need one another's results, as one such
+chain on one thread.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+from competitors import Unsupported
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from peers import Unsupported
 
 # Four cycles from operands to result, two or fewer a cycle: eight chains at least, and half as many again. With sixteen
 # AVX2's sixteen registers have no room for x and y, and stores to the stack halve the rate.
@@ -88,18 +88,18 @@ def preload(variant: str) -> None:
     (one_after_another if variant == "chain" else side_by_side)(1, X, Y)
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str = ""):
         self.name, self.is_chain = variant, variant == "chain"
 
-    def prepare(self, work, threads: int) -> float:
+    def prepare(self, case, threads: int) -> float:
         if self.is_chain:
-            self.loop, self.threads, turns = one_after_another, 1, work.chain * work.n_units
+            self.loop, self.threads, turns = one_after_another, 1, case.chain * case.n_units
         else:
             self.loop, self.threads = side_by_side, threads
-            turns = work.multiply_adds * work.n_units / LANES / CHAINS / threads
+            turns = case.multiply_adds * case.n_units / LANES / CHAINS / threads
         if not turns:
-            raise Unsupported("nothing is counted for this work")
+            raise Unsupported("nothing is counted for this case")
         self.turns = turns
         started = time.perf_counter()
         self.pool = ThreadPoolExecutor(self.threads)

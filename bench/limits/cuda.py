@@ -1,6 +1,6 @@
 """The card's own ceilings, by CuPy: bare products by cuBLAS, multiply-adds in registers, its memory.
 
-The counterpart of products.py, arithmetic.py and memory.py with the same counts of the same works.
+The counterpart of products.py, arithmetic.py and memory.py with the same counts of the same cases.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-from peers import Unsupported
+from competitors import Unsupported
 
 THREADS = 2**20  # enough to fill any card many times over
 CHAINS = 8
@@ -23,23 +23,23 @@ y = sum;
 """
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str):
         self.name, self.variant = variant, variant
 
-    def prepare(self, work, threads: int) -> float:
+    def prepare(self, case, threads: int) -> float:
         import cupy
 
         if not cupy.cuda.is_available():
             raise Unsupported("CuPy finds no card")
-        self.cupy, self.work = cupy, work
+        self.cupy, self.case = cupy, case
         started = time.perf_counter()
         self.job = {"products": self.products, "arithmetic": self.arithmetic, "memory": self.memory}[self.variant]()
         self.run(1)
         return time.perf_counter() - started
 
     def products(self):
-        cupy, w = self.cupy, self.work
+        cupy, w = self.cupy, self.case
         a = [cupy.full((w.batch_size, size), 0.01, cupy.float32) for size in w.layer_sizes]
         W = [cupy.full(shape, 0.01, cupy.float32) for shape in pairwise(w.layer_sizes)]
         d, g = [cupy.empty_like(x) for x in a], [cupy.empty_like(m) for m in W]
@@ -56,18 +56,18 @@ class Contestant:
         return run
 
     def arithmetic(self):
-        cupy, w = self.cupy, self.work
+        cupy, w = self.cupy, self.case
         if not w.multiply_adds:
-            raise Unsupported("nothing is counted for this work")
+            raise Unsupported("nothing is counted for this case")
         spin = cupy.ElementwiseKernel("float32 x, int64 turns", "float32 y", BODY, "spin")
         x = cupy.full(THREADS, 0.5, cupy.float32)
         turns = w.multiply_adds * w.n_units / THREADS / CHAINS
         return lambda n: spin(x, max(1, round(n * turns)))
 
     def memory(self):
-        cupy, n_params = self.cupy, self.work.adam_params
+        cupy, n_params = self.cupy, self.case.adam_params
         if not n_params:
-            raise Unsupported("nothing is counted for this work")
+            raise Unsupported("nothing is counted for this case")
         stream = cupy.ElementwiseKernel(
             "float32 g", "float32 p, float32 m, float32 v", "m += g; v += g; p += m", "stream"
         )

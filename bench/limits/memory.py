@@ -1,4 +1,4 @@
-"""The memory limit: as many arrays read and written as the work must, with one addition for each number written."""
+"""The memory limit: as many arrays are read and written as the case needs, with one addition per number written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
-from peers import Unsupported
+from competitors import Unsupported
 
 from fastmlp.kernels.structs import aligned_zeros
 
@@ -21,15 +21,15 @@ def adam_traffic(p, g, m, v):
         p[i] += m[i]
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str = ""):
         self.name = "memory"
 
-    def prepare(self, work, threads: int) -> float:
-        if not work.adam_params:
-            raise Unsupported("nothing is counted for this work")
+    def prepare(self, case, threads: int) -> float:
+        if not case.adam_params:
+            raise Unsupported("nothing is counted for this case")
         started = time.perf_counter()
-        arrays = [aligned_zeros(work.adam_params, np.float32) for _ in range(4)]
+        arrays = [aligned_zeros(case.adam_params, np.float32) for _ in range(4)]
         self.parts = list(zip(*(np.array_split(a, threads) for a in arrays), strict=True))
         self.pool = ThreadPoolExecutor(threads)
         self.run(1)

@@ -2,7 +2,7 @@
 
 Per layer a forward product, one for the gradient of W, and one for the gradient of the layer's inputs except in the
 first, in compiled code, with the BLAS that Numba uses. "np.dot" lets Numba call it on whole matrices; "gemm" is the
-package's own call of the same BLAS. A contestant without a loss: `run` multiplies as many steps as training takes;
+package's own call of the same BLAS. A competitor without a loss: `run` multiplies as many steps as training takes;
 for predictions the forward products only.
 """
 
@@ -12,7 +12,7 @@ import time
 from functools import cache
 
 import numpy as np
-from peers import Unsupported
+from competitors import Unsupported
 
 
 @cache
@@ -80,17 +80,17 @@ def preload(variant: str) -> None:
     make_steps(variant)
 
 
-class Contestant:
+class Implementation:
     def __init__(self, variant: str):
         self.name, self.variant = f"products {variant}", variant
 
-    def prepare(self, workload, threads: int) -> float:
-        self.w, rng = workload, np.random.default_rng(0)
+    def prepare(self, case, threads: int) -> float:
+        self.w, rng = case, np.random.default_rng(0)
         started = time.perf_counter()
         self.steps = make_steps(self.variant)
-        self.sizes = np.array(workload.layer_sizes)
-        self.a, self.d = (np.empty(workload.batch_size * sum(workload.layer_sizes), np.float32) for _ in range(2))
-        self.p, self.g = (np.empty(workload.n_params, np.float32) for _ in range(2))
+        self.sizes = np.array(case.layer_sizes)
+        self.a, self.d = (np.empty(case.batch_size * sum(case.layer_sizes), np.float32) for _ in range(2))
+        self.p, self.g = (np.empty(case.n_params, np.float32) for _ in range(2))
         self.first = {name: rng.uniform(-0.1, 0.1, len(getattr(self, name))).astype(np.float32) for name in "adpg"}
         self.reset()
         self.run(1)

@@ -31,7 +31,7 @@ UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # nets of a block with unrolle
 REPLICAS = 2  # threads, and shards of a batch, of layerwise_data_parallel
 FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as sharing no cache
 # Elements between what different threads write: at least a page. A core that walks along an array prefetches up to the
-# end of a page, and a core that writes there must take the cache lines back from it (bench/LOG.md).
+# end of a page, and a core that writes there must take the cache lines back from it (bench/log/README.md#page-gap).
 FALSE_SHARING_GAP = 1024
 # Rows of a batch in a chunk, and chunks of a batch at most: chunks of larger batches have more rows.
 CHUNK_SAMPLES, MAX_CHUNKS = 16, 64
@@ -41,7 +41,7 @@ LARGE_NET_PARAMS, LARGE_NET_CHUNK_SAMPLES = 2_000_000, 128
 CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
 K_BLOCK = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which packing B pays ...
-PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/LOG.md
+PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/log
 # Samples per thread from which a forward pass packs the weights first, and rows that it then takes at a time.
 PANELS_FROM, PANEL_ROWS = 256, 64
 PACK_FOR_TWO = 192  # elements between rows of weights from which packing pays for two threads, whatever their rows

@@ -8,7 +8,7 @@ tests/unit/kernels/simd/test_elementary.py measures the errors. NaN stays NaN. e
 number it returns about 2 * that number. sigmoid is never 0 either: its minimum is the smallest normal number.
 
 Outside kernels the same names work on NumPy arrays, so that formulas can be evaluated and plotted. Coefficients:
-bench/lab_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
+bench/studies/polynomial_coefficients.py. Reduction: Muller, Elementary Functions, 3rd edition, chapter 11.
 """
 
 from __future__ import annotations

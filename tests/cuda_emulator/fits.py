@@ -202,7 +202,7 @@ def streamed_in_order(dtype):
     return net.params
 
 
-# ---- more kernels to compile: gradients without an update, and the nets of bench/gpu.py
+# ---- more kernels to compile: gradients without an update, and the nets of bench/gpu/run.py
 
 
 def gradients(dtype):

@@ -1,6 +1,6 @@
 """Benchmark tables of the README: they show the committed results, and the commands named there exist."""
 
-import report
+from tools import report
 
 README = report.README.read_text(encoding="utf-8")
 
@@ -9,4 +9,4 @@ def test_tables_are_generated():
     paths = report.committed()
     assert paths, "bench/results holds the results that the README shows"
     expected = report.with_tables(README, report.tables(paths))
-    assert expected == README, "run `python bench/report.py --readme`"
+    assert expected == README, "run `python bench/tools/report.py --readme`"

@@ -40,6 +40,6 @@ def test_two_commands():
 
 
 def test_the_gpu_is_measured_or_said_not_to_be():
-    """The README says that no GPU was measured if and only if there are no results of bench/gpu.py."""
+    """The README says that no GPU was measured if and only if there are no results of bench/gpu/run.py."""
     measured = list((Path(__file__).parents[2] / "bench" / "results").glob("gpu*.json"))
     assert ("not yet measured on a card" in " ".join(README.split())) != bool(measured)

@@ -3,7 +3,7 @@
 It computes a tile of C, ROWS x 2 vectors. For each k it loads two vectors of a row of B and multiplies them by ROWS
 numbers of A, each broadcast: with ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector loads and 8 scalar
 loads, so that arithmetic is the bound with one multiply-add unit as with two. Measured against OpenBLAS 0.3.30 in
-bench/LOG.md.
+bench/log/README.md#gemm-tiles.
 """
 
 from __future__ import annotations

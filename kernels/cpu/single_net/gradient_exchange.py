@@ -3,7 +3,7 @@
 A thread keeps its shards' gradients in its own buffers, and publishes a copy that it writes past the caches
 (non-temporal stores). A core that writes to a cache line which another core has read must first take the line back:
 9 ns a line where the two cores share a cache, 26 ns where they do not. Written past the caches a line takes 2.4 ns, and
-reading it takes 8 ns instead of 6.5 (bench/LOG.md).
+reading it takes 8 ns instead of 6.5 (bench/log/README.md#non-temporal-gradients).
 """
 
 from __future__ import annotations

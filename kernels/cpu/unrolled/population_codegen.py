@@ -4,7 +4,8 @@ The generated function runs formulas/unrolled_program.py over the samples of a t
 LLVM instructions are written one by one: through Numba's type inference the same takes four times as long. Formulas
 come from the tables, compiled for a vector of nets. INTERLEAVED_SAMPLES samples go through the program together,
 statement by statement: the chain of dependent operations of one sample is longer than the processor looks ahead
-(bench/LOG.md). A batch of no more samples needs no loop over samples, and no gradients that live through a loop.
+(bench/log/README.md#interleaved-samples). A batch of no more samples needs no loop over samples, and no gradients that
+live through a loop.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from itertools import pairwise
 from ...jit.call import load_function
 from ..workspace import INTERLEAVED_SAMPLES
 
-MOST_PARAMETERS = 40  # in larger nets the loops of population/gradient.py leave little to gain; bench/LOG.md
+# For larger nets unrolling gains little over population/gradient.py (bench/log/README.md#population-unrolled-limit).
+MOST_PARAMETERS = 40
 
 
 @cache

@@ -16,7 +16,7 @@ from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
 from ..workspace import LANES_SMALL, tile_size
 
 TRAIN = "cpu.unrolled.single_net_loop.train"
-MOST_PARAMETERS = 256  # up to this size the loops take 1.5 to 3 times as long; bench/LOG.md
+MOST_PARAMETERS = 256  # up to this size the loops take 1.5 to 3 times as long; bench/log/README.md#single-net-unrolled
 MAKE_AFTER = 1_000_000  # steps of an architecture in this process before its code is compiled: about 0.1 s
 LOAD_AFTER = 50_000  # steps before its code is loaded, if another process has compiled it
 MOST_SAMPLES = 4096  # all samples are copied into tiles, a single sample to as many lanes as a batch has

@@ -130,9 +130,10 @@ def floor_of(subject: ModelUnderTest, Y: np.ndarray) -> float:
 def calm_blas(subject: ModelUnderTest) -> AbstractContextManager:
     """Return a context manager that limits BLAS to one thread for small nets.
 
-    On a busy machine two threads that wait for each other take ten times as long (bench/LOG.md).
+    On a busy machine two threads that wait for each other take ten times as long
+    (bench/log/README.md#blas-threads-busy).
     """
-    from threadpoolctl import threadpool_limits  # imported here, because training alone does not need it: bench/gpu.py
+    from threadpoolctl import threadpool_limits  # imported here: training alone (bench/gpu/run.py) does not need it
 
     return threadpool_limits(1, "blas") if subject.params.shape[1] < SMALL else nullcontext()
 

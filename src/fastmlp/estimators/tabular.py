@@ -3,7 +3,7 @@
 Numbers are transformed to normal quantiles, and categories are one-hot encoded (column_encoders.py). Nets are trained
 with dropout, AdamW with clipped gradients and early stopping on held-out rows (Gorishniy et al. 2021, arXiv:2106.11959;
 Kadra et al. 2021, arXiv:2106.11189), and one cycle of the learning rate (Smith and Topin 2019). The mean of a few nets
-predicts. bench/tabular.py measures the accuracy; bench/LOG.md has the figures.
+predicts. bench/accuracy/tabular.py measures the accuracy; bench/log/README.md#tabular-defaults has the figures.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from ..devices import Device, backend, n_threads_available
 from ..kernels.structs import DATA_PARALLEL_PARAMS, EVALUATION_CHUNK_ROWS, n_shards
 from ..network.spec import Network
 
-# Thresholds of choose_family are measured by bench/lab_families.py, those of choose_threads by bench/lab_threads.py;
-# bench/LOG.md has the figures.
+# Thresholds of choose_family are measured by bench/studies/choose_family.py, those of choose_threads by
+# bench/studies/choose_threads.py; bench/log/README.md#family-thresholds has the figures.
 # Per largest number of rows in a batch, weights of the largest layer up to which samples-as-lanes wins. Layers with so
 # few outputs do not count: a product takes 16 at a time, but for the product with one row.
 LANES_UP_TO = ((1, 200, 0), (8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
@@ -43,13 +43,13 @@ STEP_OF_NET = 50  # multiply-adds that activations and bookkeeping of a tiny net
 # From how many nets on a population trains in lanes: per largest number of parameters, in batches of up to 4 samples,
 # up to 16, and more. Twice as many as make a block of lanes cheaper than nets alone, since two threads train two nets
 # alone in the time of one. More threads would raise it further, but a population is to be the same bits for any number
-# of them. (bench/lab_population_families.py)
+# of them. (bench/studies/lanes_vs_one_by_one.py)
 LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
 LANES_FROM_UNSHUFFLED = 8  # for nets of the first row, whose samples stay in place
 LANES = 16  # nets of a block that has loops
 # A block of straight-line programs fills a register with float32. Up to so many parameters it fills two where each
 # thread has enough nets: two chains of dependent operations fill each other's gaps. Larger nets would have too few
-# registers. (bench/lab_lanes.py)
+# registers. (bench/studies/lanes_per_block.py)
 WIDE_UP_TO_PARAMS = 13
 EVALUATION_LANES = 4000, 12  # a forward pass takes lanes up to so many parameters, from so many nets on
 # A batch of more rows than that goes through a net in stages, so that it needs no more memory than one of them, and

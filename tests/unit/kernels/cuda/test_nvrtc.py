@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.usefixtures("with_nvrtc"),
 ]
 ARCHITECTURES = nvrtc.ARCHITECTURES
-MOST_SPILLED = 64  # bytes of a thread; bench/cuda_registers.py prints all there is to know
+MOST_SPILLED = 64  # bytes of a thread; bench/gpu/registers.py prints all there is to know
 
 FORMULAS = r"""
 extern "C" __global__ void activations(int code, const T* z, T* a, T* slope) {

@@ -289,7 +289,7 @@ def test_without_graphs_all_is_launched(emulated_cuda, cuda, monkeypatch, why):
 
 
 def test_a_step_of_a_long_run_costs_a_sixteenth_of_a_launch(emulated_cuda, monkeypatch, rng):
-    """What bench/LOG.md says of 784-512-512-10: so many calls of the driver for an epoch of 50 batches."""
+    """Calls of the driver for an epoch of 50 batches, as bench/log/README.md#gpu-graphs says of 784-512-512-10."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     X, y = samples(rng, 200)
     net = make()

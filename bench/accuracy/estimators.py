@@ -1,0 +1,219 @@
+"""Fit and predict of the estimators against scikit-learn's, all settings at their defaults.
+
+Run: FASTMLP_DATA=FOLDER python bench/accuracy/estimators.py [--rounds 3] [--epochs N] [--threads 1,2]
+     [digits mnist adult covertype predict cv]
+
+Fits alternate between the competitors, each in a process of its own: fastmlp with its default threads, scikit-learn
+with one and with two BLAS threads, of which the faster counts. All get the same standardised inputs (MNIST: divided by
+255) and the same random_state, and report epochs and test accuracy, so that equal work can be seen. MNIST is limited
+to 20 epochs, or all to N: speed an epoch needs no whole fits. Seconds of the processor are beside those of the wall:
+they say more where something else is running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from suite.clean_env import start_clean
+
+from fastmlp.benchmarks.machine import machine
+
+FITS = ("digits", "mnist", "adult", "covertype")
+TARGETS = {"digits": 8.0, "mnist": 2.5, "adult": 6.0, "covertype": 6.0}
+CALLS = 2000
+
+
+def digits():
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    order = np.random.RandomState(0).permutation(len(X))
+    return X[order[360:]], y[order[360:]], X[order[:360]], y[order[:360]]
+
+
+def mnist():
+    arrays = np.load(Path(os.environ["FASTMLP_DATA"]) / "mnist/mnist.npz")
+    X, X_test = (arrays[f"x_{part}"].reshape(-1, 784) / 255.0 for part in ("train", "test"))
+    return X, arrays["y_train"], X_test, arrays["y_test"]
+
+
+def adult():
+    import pandas as pd
+
+    folder = Path(os.environ["FASTMLP_DATA"]) / "adult"
+    parts = [pd.read_csv(folder / f"adult-{part}.csv.gz") for part in ("train", "test")]
+    both = pd.get_dummies(pd.concat(parts).drop(columns="income"), dummy_na=True).to_numpy(float)
+    n = len(parts[0])
+    return both[:n], parts[0]["income"].to_numpy(), both[n:], parts[1]["income"].to_numpy()
+
+
+def covertype():
+    arrays = np.load(Path(os.environ["FASTMLP_DATA"]) / "covertype/covertype.npz")
+    return arrays["x_train"].astype(float), arrays["y_train"], arrays["x_test"].astype(float), arrays["y_test"]
+
+
+def data(name: str):
+    X, y, X_test, y_test = {"digits": digits, "mnist": mnist, "adult": adult, "covertype": covertype}[name]()
+    if name == "mnist":
+        return _single(X), y, _single(X_test), y_test
+    mean, std = X.mean(axis=0), X.std(axis=0)
+    std[std == 0.0] = 1.0
+    return _single((X - mean) / std), y, _single((X_test - mean) / std), y_test
+
+
+def _single(X: np.ndarray) -> np.ndarray:
+    """float32, in which scikit-learn's nets compute too if they are given it."""
+    return X.astype(np.float32)
+
+
+def classifier(competitor: str):
+    if competitor == "fastmlp":
+        from fastmlp import MLPClassifier
+    else:
+        from sklearn.neural_network import MLPClassifier
+    return MLPClassifier
+
+
+def serve(competitor: str, name: str, epochs: str) -> None:
+    """A worker: one line of settings in, one line of results out, so that fits of the competitors can alternate."""
+    warnings.simplefilter("ignore")  # that max_iter was reached is the plan
+    make, (X, y, X_test, y_test) = classifier(competitor), data(name)
+    limit = {"max_iter": int(epochs)} if epochs != "0" else {"max_iter": 20} if name == "mnist" else {}
+    make(max_iter=2).fit(X[:2000], y[:2000])  # what is compiled or loaded once is not timed
+    for line in sys.stdin:
+        model = make(random_state=int(line), **limit)
+        start, start_cpu = time.perf_counter(), time.process_time()
+        model.fit(X, y)
+        seconds, of_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+        print(json.dumps([seconds, of_cpu, model.n_iter_, model.loss_, model.score(X_test, y_test)]), flush=True)
+
+
+def fits(name: str, rounds: int, epochs: int, blas_threads: list[int]) -> None:
+    workers = {}
+    for threads in (0, *blas_threads):
+        competitor = f"sklearn, {threads} threads" if threads else "fastmlp"
+        environment = dict(os.environ)
+        if threads:
+            environment |= {"OPENBLAS_NUM_THREADS": str(threads)}
+        workers[competitor] = subprocess.Popen(
+            [sys.executable, __file__, "--serve", competitor, name, str(epochs)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+    results: dict[str, list] = {competitor: [] for competitor in workers}
+    for seed in range(rounds):
+        for competitor, worker in workers.items():
+            worker.stdin.write(f"{seed}\n")
+            worker.stdin.flush()
+            results[competitor].append(json.loads(worker.stdout.readline()))
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    walls, cpus = {}, {}
+    for competitor, rows in results.items():
+        seconds, of_cpu, epochs, loss, score = np.array(rows).T
+        walls[competitor], cpus[competitor] = np.median(seconds / epochs), np.median(of_cpu / epochs)
+        print(
+            f"{name:10} {competitor:19} {np.median(seconds):8.3f} s, {epochs.mean():5.1f} epochs of "
+            f"{1e3 * walls[competitor]:8.3f} ms ({1e3 * cpus[competitor]:8.3f} of the processor), "
+            f"loss {loss.mean():.4f}, accuracy {score.mean():.4f}"
+        )
+    ratios = [min(found[k] for k in found if k != "fastmlp") / found["fastmlp"] for found in (walls, cpus)]
+    print(
+        f"{name:10} {ratios[0]:.1f} times scikit-learn's speed an epoch, {ratios[1]:.1f} by the processor's time, "
+        f"target {TARGETS[name]}\n"
+    )
+
+
+def predict() -> None:
+    """Microseconds of one call by the processor's clock, alternating between the competitors in blocks."""
+    from sklearn.neural_network import MLPClassifier as Theirs
+
+    import fastmlp
+
+    warnings.simplefilter("ignore")
+    X, y, X_test, _ = data("digits")
+    theirs = Theirs(max_iter=20, random_state=0).fit(X, y)
+    ours = fastmlp.MLPClassifier(max_iter=20, random_state=0).fit(X, y)
+    for n in (1, 10, 100, 360):
+        for method in ("predict", "predict_proba"):
+            rows, best = X_test[:n], {}
+            for _ in range(5):
+                for label, model in (("fastmlp", ours), ("sklearn", theirs)):
+                    call = getattr(model, method)
+                    call(rows)
+                    start = time.process_time()
+                    for _ in range(CALLS // 10):
+                        call(rows)
+                    spent = (time.process_time() - start) / (CALLS // 10) * 1e6
+                    best.setdefault(label, []).append(spent)
+            ours_us, theirs_us = (np.median(best[label]) for label in ("fastmlp", "sklearn"))
+            print(f"{method:14} {n:4} rows: fastmlp {ours_us:7.1f} us, scikit-learn {theirs_us:7.1f} us")
+    print()
+
+
+def cv() -> None:
+    """Folds as one population against fits in a row, both of ours, on one core."""
+    from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+    from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+
+    import fastmlp
+
+    warnings.simplefilter("ignore")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    works = [
+        (load_iris, (4,), 30, 1), (load_iris, (10,), 30, 1), (load_wine, (10,), 32, 1),
+        (load_breast_cancer, (4,), 32, 1),
+        (load_iris, (4,), 30, 3), (load_iris, (10,), 30, 3), (load_wine, (10,), 32, 3), (load_iris, (10,), 30, 10),
+    ]  # fmt: skip
+    for load, hidden, batch, repeats in works:
+        X, y = load(return_X_y=True)
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+        model = fastmlp.MLPClassifier(hidden, batch_size=batch, max_iter=200, random_state=0, n_iter_no_change=np.inf)
+        folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=0)
+        spent: dict[str, list[float]] = {"population": [], "in a row": []}
+        for _ in range(6):
+            for label, call in (("population", fastmlp.cross_val_population), ("in a row", cross_val_score)):
+                start = time.process_time()
+                call(model, X, y, cv=folds)
+                spent[label].append(time.process_time() - start)
+        together, apart = (np.median(spent[label][1:]) for label in ("population", "in a row"))
+        print(
+            f"{5 * repeats:2} folds of {load.__name__[5:]}, hidden {hidden}: {1e3 * together:.1f} ms of the processor "
+            f"as a population, {1e3 * apart:.1f} ms in a row, {apart / together:.1f} times, target 3"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=[], help=f"of {', '.join(FITS)}, predict, cv")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--threads", default="1,2", help="of BLAS, for scikit-learn")
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    settings = parser.parse_args()
+    if settings.serve:
+        serve(*settings.serve)
+        return
+    start_clean()
+    print(machine([]))
+    for name in settings.names or (*FITS, "predict", "cv"):
+        if name in FITS:
+            fits(name, settings.rounds, settings.epochs, [int(n) for n in settings.threads.split(",")])
+        else:
+            {"predict": predict, "cv": cv}[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Competitors for suite/cases/cold_start.py: a script in a new interpreter per run, timed from its start to its end.
+
+The script reports its own peak of memory, because the system's count of a child begins with its parent's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from suite.cases.cold_start import SCRIPTS
+
+# JAX keeps only what took long to compile, if it is not told otherwise.
+JAX_CACHES_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+PEAK = """
+def peak():
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return 0
+print(peak())
+"""
+
+
+class Implementation:
+    def __init__(self, variant: str):
+        self.name = variant
+        self.source, self.variables, self.is_cold = SCRIPTS[variant]
+        self.printed: list[str] = []
+
+    def prepare(self, case, threads: int | None) -> float:
+        started = time.perf_counter()
+        self.source = self.source.replace("{start}", str(case.net.start.tolist())) if case.trains else self.source
+        self.folder = tempfile.TemporaryDirectory()
+        if not self.is_cold:
+            self.run(1)  # fills a cache that is meant to be warm, and the system's cache of files
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Every process is a new one."""
+
+    def run(self, n: int) -> None:
+        for _ in range(n):
+            cache = tempfile.mkdtemp(dir=self.folder.name) if self.is_cold else self.folder.name
+            environment = {**os.environ, **JAX_CACHES_ALL, **dict.fromkeys(self.variables, cache)}
+            environment.pop(
+                "PYTHONDONTWRITEBYTECODE", None
+            )  # an installed package has its bytecode, and so have its sources
+            fastmlp = importlib.util.find_spec("fastmlp")
+            if fastmlp and fastmlp.origin:  # it may run from its sources
+                environment["PYTHONPATH"] = str(Path(fastmlp.origin).parents[1])
+            done = subprocess.run(
+                [sys.executable, "-c", self.source + PEAK], env=environment, capture_output=True, text=True
+            )
+            if done.returncode:
+                raise RuntimeError(done.stderr.strip().splitlines()[-1])
+            self.printed = done.stdout.split()
+
+    def answer(self, case) -> float | None:
+        return float(self.printed[0]) if len(self.printed) > 1 else None
+
+    def peak_memory(self) -> int:
+        return int(self.printed[-1])

@@ -1,0 +1,89 @@
+"""Competitors for suite/cases/populations.py: many nets of one architecture on XOR, full batch, mean squared error.
+
+A form is Form(layer_sizes, hidden_activation, optimizer, start) with run(n_epochs) -> params (n_nets, n_params); it
+starts from `start` at each run. The other libraries' forms are in many_nets_jax.py, many_nets_torch.py
+and many_nets_numpy.py.
+Adam is that of its paper, epsilon 1e-8 after the correction; Quickprop and Rprop are Fahlman's and iRprop+.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+
+import numpy as np
+from suite.cases.populations import RATES, X, Y
+
+from competitors import DEVICE
+
+FEW = 100
+
+
+class Fastmlp:
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start, **fit):
+        import fastmlp
+
+        settings = {"hidden_activation": hidden_activation, "output_activation": "sigmoid"}
+        self.population = fastmlp.Population(layer_sizes, len(start), random_state=0, device=DEVICE, **settings)
+        self.start = start
+        rates = fit.pop("rates", RATES[optimizer])
+        self.fit = {"optimizer": fastmlp.optimizer_from_name(optimizer, rates), "verbose": 0, **fit}
+        if len(start) <= FEW:  # nets that train one by one have their steps compiled when it has been worth it
+            from fastmlp.kernels.cpu.unrolled.single_net_lookup import MAKE_AFTER
+
+            self.run(MAKE_AFTER // len(start) + 1)
+
+    def run(self, n_epochs):
+        self.population.params = self.start
+        self.population.fit(X, Y, epochs=n_epochs, **self.fit)
+        return self.population.params
+
+
+class Stopping(Fastmlp):
+    """Every net watches its own loss, here for a goal that none reaches."""
+
+    def __init__(self, *job):
+        super().__init__(*job, converged=1e-9)
+
+
+class Rates(Fastmlp):
+    """Every net has a learning rate of its own too, here the same number in an array."""
+
+    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+        rates = np.full(len(start), RATES[optimizer])
+        super().__init__(layer_sizes, hidden_activation, optimizer, start, converged=1e-9, rates=rates)
+
+
+FORMS = {"fastmlp": Fastmlp, "own stopping": Stopping, "own rates": Rates}
+
+
+def form_of(name: str):
+    """Other libraries' forms are imported on use, so that each process loads only the library it measures."""
+    if name in FORMS:
+        return FORMS[name]
+    library, form = name.split()
+    return getattr(import_module(f"competitors.many_nets_{library}"), form.capitalize())
+
+
+class Implementation:
+    def __init__(self, variant: str):
+        self.name, self.form_of = variant, form_of(variant)
+
+    def prepare(self, case, threads: int | None) -> float:
+        if self.name.startswith("torch"):
+            import torch
+
+            torch.set_num_threads(threads)
+        started = time.perf_counter()
+        self.form = self.form_of(case.layer_sizes, case.activation, case.optimizer, case.start)
+        self.run(1)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Every run starts from the start."""
+
+    def run(self, n_epochs: int) -> None:
+        self.params = self.form.run(n_epochs)
+
+    def answer(self, case) -> np.ndarray:
+        return np.asarray(self.params)

@@ -1,0 +1,204 @@
+"""PyTorch. "eager": nn.Sequential, autograd and the fused optimiser. "compiled": the whole step, forward, gradients and
+update, in one torch.compile graph; for small nets several steps, as calling the graph costs more than such a step.
+"""
+
+from __future__ import annotations
+
+import time
+
+from suite.cases.training_case import TrainingCase
+from suite.flat_params import flatten, layers
+
+from competitors import DEVICE, TrainingImplementation
+
+# Epochs in one graph where an epoch is one step; more compile longer and gain little. Adam's graph is far larger.
+UNROLLED_EPOCHS = {"sgd": 20, "adam": 8}
+UNROLLED_STEPS = 8
+SMALL = 1e7  # FLOP of a step, below which steps are unrolled
+
+
+def products() -> str:
+    import torch
+
+    if DEVICE == "cuda":
+        return f"cuBLAS inside torch, {torch.cuda.get_device_name()}"
+    blas = "MKL" if torch.backends.mkl.is_available() else "OpenBLAS"
+    return f"{blas} inside torch ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def wait() -> None:
+    """Until the card is finished; on a CPU it is when the call returns."""
+    if DEVICE == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def loss_function(case: TrainingCase):
+    """(logits, targets) -> loss."""
+    import torch.nn.functional as F
+
+    if case.loss == "softmax_cross_entropy":
+        return F.cross_entropy
+    if case.loss == "binary_cross_entropy":
+        return F.binary_cross_entropy_with_logits
+    if case.output_activation == "sigmoid":
+        return lambda z, y: F.mse_loss(z.sigmoid(), y)
+    return F.mse_loss
+
+
+class Eager(TrainingImplementation):
+    def prepare(self, case: TrainingCase, threads: int) -> float:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.w = w = case
+        self.X, self.y = torch.from_numpy(w.X).to(DEVICE), torch.from_numpy(w.y).to(DEVICE)
+        self.batches = list(zip(self.X.split(w.batch_size), self.y.split(w.batch_size), strict=True))
+        self.loss_of = loss_function(w)
+        activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[w.hidden_activation]
+        parts = [part for i, o in w.shapes for part in (torch.nn.Linear(i, o), activation())]
+        self.model = torch.nn.Sequential(*parts[:-1]).to(DEVICE)  # logits: the loss includes the output activation
+        started = time.perf_counter()
+        self.reset()
+        self.run(1)  # nothing is compiled, but the libraries set themselves up
+        self.reset()
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        import torch
+
+        with torch.no_grad():
+            pairs = layers(self.w.start, self.w.layer_sizes)
+            linears = [part for part in self.model if isinstance(part, torch.nn.Linear)]
+            for linear, (W, b) in zip(linears, pairs, strict=True):
+                linear.weight.copy_(torch.from_numpy(W).T)
+                linear.bias.copy_(torch.from_numpy(b))
+        optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.w.optimizer]
+        self.optimizer = optimizer(self.model.parameters(), lr=self.w.learning_rate, fused=True)
+
+    def run(self, n_epochs: int) -> None:
+        model, optimizer, loss_of = self.model, self.optimizer, self.loss_of
+        for _ in range(n_epochs):
+            for X, y in self.batches:
+                optimizer.zero_grad(set_to_none=True)
+                loss_of(model(X), y).backward()
+                optimizer.step()
+        wait()
+
+    def params(self):
+        with_bias = list(self.model.parameters())
+        return flatten((p.detach().T if p.ndim == 2 else p.detach()).cpu().numpy() for p in with_bias)
+
+    def loss(self, X, y) -> float:
+        import torch
+
+        with torch.no_grad():
+            return float(self.loss_of(self.model(torch.from_numpy(X).to(DEVICE)), torch.from_numpy(y).to(DEVICE)))
+
+
+class Compiled(TrainingImplementation):
+    def prepare(self, case: TrainingCase, threads: int) -> float:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.w = w = case
+        self.batches = list(
+            zip(
+                torch.from_numpy(w.X).to(DEVICE).split(w.batch_size),
+                torch.from_numpy(w.y).to(DEVICE).split(w.batch_size),
+                strict=True,
+            )
+        )
+        loss_of, rate, adam = loss_function(w), w.learning_rate, w.optimizer == "adam"
+        activation = {"relu": torch.relu, "sigmoid": torch.sigmoid}[w.hidden_activation]
+
+        def loss(params, X, y):
+            for k in range(0, len(params), 2):
+                X = torch.addmm(params[k + 1], activation(X) if k else X, params[k])
+            return loss_of(X, y)
+
+        gradient = torch.func.grad(loss)
+
+        def one_step(params, m, v, t, X, y):
+            grads = gradient(params, X, y)
+            if not adam:
+                for p, g in zip(params, grads, strict=True):
+                    p.sub_(rate * g)
+                return
+            t.add_(1)
+            root = (1 - 0.999**t).sqrt()
+            size = rate * root / (1 - 0.9**t)
+            for p, g, m_k, v_k in zip(params, grads, m, v, strict=True):
+                m_k.mul_(0.9).add_(g, alpha=0.1)
+                v_k.mul_(0.999).addcmul_(g, g, value=0.001)
+                p.sub_(size * m_k / (v_k.sqrt() + 1e-8 * root))
+
+        def several_steps(params, m, v, t, *batches):
+            for X, y in batches:
+                one_step(params, m, v, t, X, y)
+
+        self.forward_loss = loss
+        mode = "reduce-overhead" if DEVICE == "cuda" else None  # CUDA graphs: a launch costs more than a small step
+        self.step = torch.compile(several_steps, fullgraph=True, dynamic=False, mode=mode)
+        self.reset()
+        started = time.perf_counter()
+        for group in {
+            len(group): group for group in self.groups(1) + self.groups(UNROLLED_EPOCHS[w.optimizer])
+        }.values():
+            self.call(group)
+        seconds = time.perf_counter() - started
+        self.reset()
+        return seconds
+
+    def groups(self, n_epochs: int) -> list:
+        """The batches of n_epochs, in groups that one call of the graph takes."""
+        if self.w.n_steps == 1:
+            n = UNROLLED_EPOCHS[self.w.optimizer]
+            whole, rest = divmod(n_epochs, n)
+            return [self.batches * n] * whole + [self.batches] * rest
+        is_small = self.w.flop_per_step < SMALL
+        size = next(k for k in range(UNROLLED_STEPS if is_small else 1, 0, -1) if self.w.n_steps % k == 0)
+        return [self.batches[at : at + size] for at in range(0, self.w.n_steps, size)] * n_epochs
+
+    def call(self, group) -> None:
+        import torch
+
+        with torch.no_grad():
+            self.step(self.p, self.m, self.v, self.t, *group)
+
+    def reset(self) -> None:
+        """In place: new tensors would be checked, and perhaps compiled for, anew."""
+        import torch
+
+        fresh = [
+            torch.from_numpy(x.copy()).to(DEVICE) for pair in layers(self.w.start, self.w.layer_sizes) for x in pair
+        ]
+        if not hasattr(self, "p"):
+            self.p, self.m, self.v = fresh, [torch.zeros_like(p) for p in fresh], [torch.zeros_like(p) for p in fresh]
+            self.t = torch.zeros((), device=DEVICE)
+        for p, m, v, first in zip(self.p, self.m, self.v, fresh, strict=True):
+            p.copy_(first)
+            m.zero_()
+            v.zero_()
+        self.t.zero_()
+
+    def run(self, n_epochs: int) -> None:
+        for group in self.groups(n_epochs):
+            self.call(group)
+        wait()
+
+    def params(self):
+        return flatten(p.cpu() for p in self.p)
+
+    def loss(self, X, y) -> float:
+        import torch
+
+        with torch.no_grad():
+            return float(self.forward_loss(self.p, torch.from_numpy(X).to(DEVICE), torch.from_numpy(y).to(DEVICE)))
+
+
+def Implementation(variant: str):
+    competitor = {"eager": Eager, "compiled": Compiled}[variant]()
+    competitor.name = f"torch {variant}"
+    return competitor

@@ -1,0 +1,257 @@
+"""The cases of bench/gpu/run.py: fastmlp, its competitors and the GPU's limit, verified and then timed in turns.
+
+A row of results: unit, times {name: a number per round}, left_out {name: why}, pending {competitor still to come: its
+state}, notes {name: text}, limit, target. `keep` is called with the row whenever there is more of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import fastmlp
+import fastmlp.execution.dispatch
+from gpu import batched_population
+from gpu.batched_population import Competitor, Makers, left_out_if_broken
+from gpu.competitors import makers as single_net_makers
+from gpu.launch_modes import graphs_of, graphs_of_ways, ways
+from gpu.limits import bare_products, bare_products_of_nets, median_time
+
+XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
+CHECKED_EPOCHS = 20
+JAX_EPOCHS = 500  # of a run of JAX, which leaves everything on the card
+OPERATIONS_221 = 293  # multiply-adds and their like of a net and epoch (bench/log/README.md#population-target-table)
+LIMIT = "bare products"
+LIMIT_RUNS = 5  # of it in a round: many steps, so that waiting for the last one does not count
+FIRST_ROUNDS = 2  # that each takes by itself before all take turns
+NOT_IN_TURNS = "each by itself; time was over before all could take turns"
+Keep = Callable[[dict[str, Any]], object]
+# How far our gradient may be from the CPU's, of its length. Rounding turns units on or off whose sum is next to
+# nothing: over 40 seeds correct gradients of these nets are up to 0.003, 0.011, 0.06 and 0.02 away.
+GRADIENT_TOLERANCES = {"exact": 0.005, "tf32": 0.03, "bfloat16": 0.15, "float16": 0.06}
+
+
+def nobody(row: dict[str, Any]) -> None:
+    """Keeps nothing."""
+
+
+def timed(
+    ours: dict[str, Competitor], makers: Makers, rounds: int, keep: Keep = nobody, limit: float | None = None,
+    notes: dict[str, str] | None = None, **facts: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """A row, times in microseconds a unit.
+
+    First fastmlp alone, so that its times are there whatever becomes of the competitors, most of whose time goes into
+    compiling; then each competitor as it gets ready; then all in turns, which replaces the times so far. A competitor
+    that fails while it is made or warms up is left out; fastmlp must not fail.
+
+    limit : None where it is the competitor LIMIT of ours
+    """
+    row: dict[str, Any] = {
+        **facts, "times": {}, "left_out": {}, "pending": dict.fromkeys(makers, "not reached"),
+        "notes": {**(notes or {}), "rounds": NOT_IN_TURNS},
+    }  # fmt: skip
+
+    def say() -> None:
+        if limit is None:
+            row["limit"] = float(np.median(row["times"][LIMIT]))
+        else:
+            row["limit"] = limit
+        keep({**row, "times": {name: times for name, times in row["times"].items() if name != LIMIT}})
+
+    for competitor in ours.values():
+        warm_up(competitor)
+    for row["times"] in in_turns(ours, FIRST_ROUNDS):
+        say()
+    competitors = dict(ours)
+    for name, make in makers.items():
+        row["pending"][name] = "not ready"
+        say()
+        with left_out_if_broken(name, row["left_out"]):
+            competitor = make()
+            warm_up(competitor)
+            *_, found = in_turns({name: competitor}, FIRST_ROUNDS)
+            row["times"] |= found
+            competitors[name] = competitor
+        del row["pending"][name]
+        say()
+    for found in in_turns(competitors, rounds):
+        if len(found["fastmlp"]) >= min(rounds, FIRST_ROUNDS):
+            row["times"] = found
+            row["notes"].pop("rounds", None)
+            say()
+    row["times"].pop(LIMIT, None)
+    return row
+
+
+def warm_up(competitor: Competitor) -> None:
+    """Compiles."""
+    run, wait, n, _ = competitor
+    median_time(run, wait, max(1, n // 4))
+
+
+def in_turns(competitors: dict[str, Competitor], rounds: int) -> Iterator[dict[str, list[float]]]:
+    """After each round {name: microseconds a unit, a number per round}."""
+    found: dict[str, list[float]] = {name: [] for name in competitors}
+    for _ in range(rounds):
+        for name, (run, wait, n, units) in competitors.items():
+            found[name].append(1e6 * median_time(run, wait, n) / units)
+        yield found
+
+
+def set_up_of(fit: Callable[[int], Any], wait: Callable[[], None], epochs: int) -> dict[str, str]:
+    """A note on what fit(epochs) does once, on the host and for the device: it is part of the times of ours."""
+    once, all_of_it = (
+        min(median_time(partial(fit, n), wait, 1) for _ in range(repeats)) for n, repeats in ((1, 3), (epochs, 1))
+    )
+    set_up = max(0.0, (epochs * once - all_of_it) / max(1, epochs - 1))
+    return {"set-up of a fit": f"{1e3 * set_up:.3g} ms, {100 * set_up / all_of_it:.2g} % of a fit of {epochs} epochs"}
+
+
+def population(
+    cupy: Any, n_nets: int, epochs: int, rounds: int, multiply_adds: float, keep: Keep = nobody
+) -> dict[str, Any]:
+    """2-2-1 nets on XOR, plain descent on the squared error. multiply_adds : of the card, in a second"""
+    pop = fastmlp.Population(
+        (2, 2, 1), n_nets, hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
+        device="cuda", random_state=0,
+    )  # fmt: skip
+    start, X, y = pop.params.copy(), cupy.asarray(XOR_X), cupy.asarray(XOR_Y)
+    fit = lambda n: pop.fit(X, y, epochs=n, optimizer=fastmlp.SGD(1.0), verbose=0)
+    fit(CHECKED_EPOCHS)
+    check_population("fastmlp", pop.params[:50], start)
+    pop.params = start
+    wait = wait_of(cupy)
+
+    def jax() -> Competitor:
+        checked = jax_population(start[:50], CHECKED_EPOCHS)
+        checked[0]()
+        check_population("JAX", checked[2](), start)
+        return *jax_population(start, JAX_EPOCHS)[:2], 1, n_nets * JAX_EPOCHS
+
+    return timed(
+        {"fastmlp": (lambda: fit(epochs), wait, 1, n_nets * epochs)}, {"JAX vmap + scan": jax}, rounds, keep,
+        1e6 * OPERATIONS_221 / multiply_adds, set_up_of(fit, wait, epochs), unit="us per net and epoch",
+        target="10 times JAX, 30 % of the limit",
+    )  # fmt: skip
+
+
+def check_population(name: str, reached: np.ndarray, start: np.ndarray) -> None:
+    """Raises where parameters after CHECKED_EPOCHS of the first nets are not those of float64 NumPy."""
+    P = start[: len(reached)].astype(np.float64)
+    for _ in range(CHECKED_EPOCHS):
+        W1, b1, W2, b2 = P[:, :4].reshape(-1, 2, 2), P[:, None, 4:6], P[:, 6:8, None], P[:, None, 8:]
+        h = 1 / (1 + np.exp(-(XOR_X @ W1 + b1)))
+        a = 1 / (1 + np.exp(-(h @ W2 + b2)))
+        d = 2 * (a - XOR_Y) * a * (1 - a) / 4
+        dh = d @ W2.transpose(0, 2, 1) * h * (1 - h)
+        parts = [XOR_X.T @ dh, dh.sum(1), h.transpose(0, 2, 1) @ d, d.sum(1)]
+        P = P - np.concatenate([g.reshape(len(P), -1) for g in parts], axis=1)
+    np.testing.assert_allclose(reached, P, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def jax_population(start: np.ndarray, epochs: int, anywhere: bool = False) -> tuple[Callable, Callable, Callable]:
+    """(run, wait, parameters after the last run) on a card, or anywhere."""
+    import jax
+    import jax.numpy as jnp
+
+    assert anywhere or jax.default_backend() != "cpu", "it finds no card"
+    jax.config.update("jax_default_matmul_precision", "highest")  # TF32 would not train the same nets
+    X, Y = jnp.array(XOR_X), jnp.array(XOR_Y)
+
+    def loss(p):
+        h = jax.nn.sigmoid(X @ p[:4].reshape(2, 2) + p[4:6])
+        return ((jax.nn.sigmoid(h @ p[6:8].reshape(2, 1) + p[8]) - Y) ** 2).mean()
+
+    def train(p):
+        return jax.lax.scan(lambda q, _: (q - jax.grad(loss)(q), None), p, None, length=epochs)[0]
+
+    run, params, last = jax.jit(jax.vmap(train)), jnp.array(start), []
+    last.append(run(params))
+    return lambda: last.__setitem__(0, run(params)), lambda: last[0].block_until_ready(), lambda: np.asarray(last[0])
+
+
+def nets_in_steps(
+    cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, n_batches: int, epochs: int, rounds: int,
+    keep: Keep = nobody,
+) -> dict[str, Any]:  # fmt: skip
+    """Mid-sized nets that take each step together; the limit is the bare products of such a step."""
+    ours, makers, notes, fit = batched_population.make_competitors(cupy, sizes, n_nets, batch, n_batches, epochs)
+    wait = wait_of(cupy)
+    ours[LIMIT], said = limit_of(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
+    notes |= said | set_up_of(fit, wait, epochs)
+    unit, target = "us per step of all nets", "ahead of PyTorch and JAX"
+    return timed(ours, makers, rounds, keep, notes=notes, unit=unit, target=target)
+
+
+def limit_of(products: tuple[Callable[[], None], int], wait: Callable[[], None]) -> tuple[Competitor, dict[str, str]]:
+    """The competitor, and a note on whether its steps are replayed. products : (run, steps of a run)"""
+    run, n_steps = products
+    return (run, wait, LIMIT_RUNS, n_steps), {f"graphs of {LIMIT}": graphs_of(run)}
+
+
+def wait_of(cupy: Any) -> Callable[[], None]:
+    return cupy.cuda.get_current_stream().synchronize
+
+
+def single(
+    cupy: Any, sizes: tuple[int, ...], batch: int, n_batches: int, epochs: int, precision: str, target: str,
+    rounds: int, keep: Keep = nobody,
+) -> dict[str, Any]:  # fmt: skip
+    """A relu net with softmax cross-entropy and Adam; ours, the competitors' and the bare products of its step.
+
+    epochs : of one fit of ours, so that what it does once, such as recording its graphs, is a small part of it
+    """
+    rng = np.random.default_rng(0)
+    n = batch * n_batches
+    X = rng.normal(size=(n, sizes[0])).astype(np.float32)
+    y = rng.integers(sizes[-1], size=n)
+    make = lambda device, kind: fastmlp.MLP(
+        sizes, loss="softmax_cross_entropy", device=device, precision=kind, random_state=0
+    )
+    net, exact = make("cuda", precision), make("cpu", "exact")
+    ours, reference = net.loss_and_gradient(X[:256], y[:256]), exact.loss_and_gradient(X[:256], y[:256])
+    off = np.linalg.norm(ours[1] - reference[1]) / np.linalg.norm(reference[1])
+    assert off < GRADIENT_TOLERANCES[precision], f"the gradient is off by {off:.2g}"
+    wait, Xd, yd = wait_of(cupy), cupy.asarray(X), cupy.asarray(y)
+    fit = lambda n: net.fit(Xd, yd, epochs=n, batch_size=batch, optimizer="adam", verbose=0)
+    found = ways(fit, epochs, fastmlp.execution.dispatch.choose_device_family(net.network, batch, precision, net.dtype))
+    notes = graphs_of_ways(found) | set_up_of(fit, wait, epochs)
+    competitors: dict[str, Competitor] = {
+        name: (run, wait, 1, n_epochs * n_batches) for name, (run, n_epochs) in found.items()
+    }  # fmt: skip
+    competitors[LIMIT], said = limit_of(bare_products(cupy, sizes, batch, precision), wait)
+    notes |= said
+    makers = single_net_makers(sizes, exact.params, X, y, batch, precision)
+    return timed(competitors, makers, rounds, keep, notes=notes, unit="us per step", target=target)
+
+
+LARGE, DIGITS, NARROW, MANY = (784, 512, 512, 10), (64, 64, 32, 10), (64, 64, 64, 64, 64, 16), (64, 128, 64, 10)
+# sizes, batch, batches, epochs, precision, target. So many epochs last for 0.2 s or so on a recent card; what a fit
+# does once takes milliseconds, and a note of the row says how many.
+SINGLES: dict[str, tuple] = {
+    "784-512-512-10, batch 1024": (LARGE, 1024, 50, 40, "exact", "products are 85 % of a step"),
+    "64-64-32-10, batch 32": (DIGITS, 32, 45, 200, "exact", "20 us"),
+    "64-64-64-64-64-16, batch 65536, bfloat16": (NARROW, 65536, 4, 200, "bfloat16", "5 times PyTorch eager"),
+    "784-512-512-10, batch 1024, tf32": (LARGE, 1024, 50, 80, "tf32", "ahead of PyTorch compiled and JAX"),
+}
+
+
+def case_builders(
+    cupy: Any, quick: bool, multiply_adds: float, keep: Keep = nobody
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """By name, the most important first."""
+    rounds = 3 if quick else 7
+    return {
+        "population 2-2-1, XOR": lambda: population(
+            cupy, 10**5 if quick else 10**6, 20_000, rounds, multiply_adds, keep
+        ),
+        **{name: partial(single, cupy, *job, rounds, keep) for name, job in SINGLES.items()},
+        "population 64-128-64-10, batch 32": lambda: nets_in_steps(
+            cupy, MANY, 200 if quick else 1000, 32, 45, 30, rounds, keep
+        ),
+    }

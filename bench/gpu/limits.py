@@ -1,0 +1,136 @@
+"""The GPU's own limits: copies, products, multiply-adds, and the bare products of a step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+CUDA_R_16F, CUDA_R_16BF, COMPUTE_32F, GEMM_DEFAULT = 2, 14, 68, -1  # of cuBLAS's own header
+HALVES = {"float16": CUDA_R_16F, "bfloat16": CUDA_R_16BF}
+
+
+def numbers(cupy: Any, precision: str, *shape: int) -> Any:
+    """What products are timed with: zeros and ones take less power, so that a card multiplies them faster. They are of
+    both signs, and neither grow nor vanish from layer to layer; halves are their bits, as uint16.
+    """
+    values = np.random.default_rng(0).standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[-2]))
+    if precision == "float16":
+        values = values.astype(np.float16).view(np.uint16)
+    elif precision == "bfloat16":
+        values = (values.view(np.uint32) >> 16).astype(np.uint16)
+    return cupy.asarray(values)
+
+
+def median_time(run: Callable[[], Any], wait: Callable[[], Any], n: int) -> float:
+    """Seconds of one run() out of n in a row."""
+    wait()
+    start = time.perf_counter()
+    for _ in range(n):
+        run()
+    wait()
+    return (time.perf_counter() - start) / n
+
+
+def limits(cupy: Any, size: int, n: int, repeats: int) -> dict[str, float]:
+    """size : numbers that are copied. n : of a square product. repeats : of multiply_add_rate"""
+    source, target = cupy.ones(size, cupy.float32), cupy.empty(size, cupy.float32)
+    wait = cupy.cuda.get_current_stream().synchronize
+    cupy.copyto(target, source)
+    copy = min(median_time(lambda: cupy.copyto(target, source), wait, 5) for _ in range(5))
+    a = numbers(cupy, "exact", n, n)
+    a @ a
+    product = min(median_time(lambda: a @ a, wait, 3) for _ in range(3))
+    return {
+        "copy GB/s": 8e-9 * size / copy,
+        "sgemm GFLOP/s": 2e-9 * n**3 / product,
+        "multiply-adds/s": multiply_add_rate(cupy, repeats),
+    }
+
+
+def multiply_add_rate(cupy: Any, repeats: int) -> float:
+    """float32 multiply-adds a second of a kernel of nothing else."""
+    code = """extern "C" __global__ void run(float* x, int repeats) {
+      float v[8];
+      for (int q = 0; q < 8; ++q) v[q] = x[q];
+      for (int r = 0; r < repeats; ++r)
+        for (int q = 0; q < 8; ++q) v[q] = v[q] * 1.0000001f + 0.5f;
+      float sum = 0.0f;
+      for (int q = 0; q < 8; ++q) sum += v[q];
+      if (sum == 0.0f) x[0] = sum;
+    }"""
+    kernel = cupy.RawModule(code=code, backend="nvrtc").get_function("run")
+    x, blocks = cupy.ones(8, cupy.float32), 16 * cupy.cuda.Device().attributes["MultiProcessorCount"]
+    run = lambda: kernel((blocks,), (256,), (x, np.int32(repeats)))
+    wait = cupy.cuda.get_current_stream().synchronize
+    run()
+    return 8.0 * repeats * 256 * blocks / min(median_time(run, wait, 3) for _ in range(3))
+
+
+def _products(precision: str) -> Any:
+    """cuBLAS with nothing around it, operands as this precision has them."""
+    from fastmlp.kernels.cuda.runtime.gemm import Products
+
+    class HalfProducts(Products):
+        def _multiply(self, ta, tb, m, n, k, A, lda, B, ldb, C) -> None:
+            one, zero, kind = self._one.ctypes.data, self._zero.ctypes.data, HALVES[precision]
+            self._gemm_ex(
+                self._bound_handle(), ta, tb, m, n, k, one, A.data.ptr, kind, lda, B.data.ptr, kind, ldb, zero,
+                C.data.ptr, kind, m, COMPUTE_32F, GEMM_DEFAULT,
+            )  # fmt: skip
+
+    return (
+        HalfProducts(np.dtype(np.float32), "exact")
+        if precision in HALVES
+        else Products(np.dtype(np.float32), precision)
+    )
+
+
+def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str) -> tuple[Callable[[], None], int]:
+    """(run, steps of a run): the products of steps of one net, in this precision."""
+    return _steps(_products(precision), sizes, batch, lambda i, j: numbers(cupy, precision, i, j))
+
+
+def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> tuple[Callable[[], None], int]:
+    """(run, steps of a run): the products of steps of many nets together, in float32."""
+    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
+
+    stack = lambda i, j: Stack.of(numbers(cupy, "exact", n_nets, i, j), 0, (i, j), i * j)
+    return _steps(BatchedProducts(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack)
+
+
+def _steps(
+    products: Any, sizes: tuple[int, ...], batch: int, make: Callable[[int, int], Any]
+) -> tuple[Callable[[], None], int]:
+    """Replayed as a fit's steps are, where that can be: called one by one from Python, products of small nets wait for
+    the host.
+
+    make(i, j) : a matrix, or one of each net
+    """
+    from fastmlp.kernels.cuda.runtime.cuda_graphs import LONG_RUN, GraphCache
+
+    a, deltas = [[make(batch, size) for size in sizes] for _ in range(2)]
+    W, slopes = [[make(i, j) for i, j in pairwise(sizes)] for _ in range(2)]
+
+    def step() -> None:
+        for k, w in enumerate(W):
+            products.times(a[k], w, a[k + 1], batch)
+        for k in range(len(W) - 1, -1, -1):
+            products.transposed_times(a[k], deltas[k + 1], slopes[k], batch)
+            if k:
+                products.times_transposed(deltas[k + 1], W[k], deltas[k], batch)
+
+    replays, n = GraphCache(), 2 * LONG_RUN  # the first run launches some, and records both graphs that the others need
+    can_be_recorded = products.take_workspace()
+
+    def run() -> None:
+        if can_be_recorded:
+            replays.run(None, n, step)
+            return
+        for _ in range(n):
+            step()
+
+    return run, n

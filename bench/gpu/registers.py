@@ -1,0 +1,80 @@
+"""Registers, shared memory, stack and spills of the CUDA kernels on three architectures, without a GPU.
+
+Shared memory is that which a block declares (smem) and that which is asked for at the launch (asked).
+
+Run: python bench/gpu/registers.py > bench/results/cuda_registers.txt
+(needs g++ and the wheels of the extra `test`; no GPU)
+
+Small fits run in the CPU emulator of tests/cuda_emulator; whatever they compiled there is compiled by NVRTC. The first
+line has a digest of the sources, by which tests/bench/gpu/test_registers.py sees whether the results are of the
+present ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+
+import cuda_emulator  # noqa: E402
+from cuda_emulator import nvrtc  # noqa: E402
+
+from fastmlp.kernels.cuda.build import formula_printer  # noqa: E402
+
+RESULTS = ROOT / "bench" / "results" / "cuda_registers.txt"
+
+
+def code_of(text: str) -> str:
+    """Without comments and space, which change no kernel."""
+    return re.sub(r"\s+", " ", re.sub(r"//.*", "", re.sub(r"/\*.*?\*/", "", text, flags=re.S)))
+
+
+def digest() -> str:
+    """Of the CUDA sources: the files, and the formulas that are printed from the tables."""
+    paths = sorted(path for path in (ROOT / "kernels" / "cuda").rglob("*") if path.suffix in (".cu", ".cuh"))
+    parts = [formula_printer.formulas(), *(path.name + path.read_text(encoding="utf-8") for path in paths)]
+    return hashlib.sha256("\n".join(map(code_of, parts)).encode()).hexdigest()[:16]
+
+
+def main() -> None:
+    print(f"NVRTC {nvrtc.version()}, sources {digest()}")
+    head = (
+        f"{'kernel':18} {'of':16} {'dtype':8} {'arch':7} {'registers':>9} {'smem':>6} {'asked':>6} {'stack':>6} "
+        f"{'spill':>6}"
+    )
+    print(f"{head}  compiled in")
+    for dtype in ("float32", "float64"):
+        for fit in (
+            "nets_in_threads",
+            "nets_in_blocks",
+            "nets_in_step",
+            "one_small_net",
+            "one_wide_net",
+            "one_narrow_net",
+        ):
+            with cuda_emulator.installed():
+                from cuda_emulator import fits
+
+                getattr(fits, fit)(dtype)
+                asked, counts = dict(cuda_emulator.sources), dict(cuda_emulator.counts)
+            for code, options in asked:
+                for arch in nvrtc.ARCHITECTURES:
+                    began = time.perf_counter()
+                    report = nvrtc.check(code, options, arch=arch)
+                    seconds = time.perf_counter() - began
+                    for kernel in sorted(set(report) - {"probe"}):
+                        used, dynamic = report[kernel], counts.get(f"shared memory of {kernel}", 0)
+                        print(
+                            f"{kernel:18} {fit:16} {dtype:8} {arch:7} {used['registers']:9} {used['smem']:6} "
+                            f"{dynamic:6} {used['stack']:6} {used['spill']:6}  {seconds:.1f} s",
+                            flush=True,
+                        )
+
+
+if __name__ == "__main__":
+    main()

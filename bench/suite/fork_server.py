@@ -1,0 +1,151 @@
+"""Fork server: a process that imports each library once, then forks a worker for each measurement.
+
+Importing PyTorch, JAX or Keras takes longer than most cases. Competitors with the same libraries and environment
+variables share one fork server. Each worker begins as a copy of a process that has imported them and done nothing else;
+what it compiles and keeps in memory is its own. Where a fork is not safe (with a GPU's driver, and on systems other
+than Linux) the fork server starts new processes instead.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from contextlib import contextmanager, suppress
+
+from competitors import Competitor
+
+from suite.compile_time import Compiled
+from suite.worker import Failed, Worker, load, serve
+
+
+def may_fork(device: str) -> bool:
+    return device == "cpu" and sys.platform == "linux"
+
+
+def fork_server_main(connection, competitor: Competitor, forks: bool) -> None:
+    """Answer each (connection of the new process, *arguments of `serve`) with its process number."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # after Ctrl-C the parent closes the connection, which ends this process
+    if forks:
+        with suppress(Exception):  # what breaks here will say so in a competitor's process
+            load(competitor)
+    connection.send("ready")
+    context = multiprocessing.get_context("fork" if forks else "spawn")
+    with suppress(EOFError):
+        while (order := connection.recv()) is not None:
+            multiprocessing.active_children()  # takes leave of those that have ended
+            process = context.Process(target=serve, args=order, daemon=True)
+            process.start()
+            order[0].close()
+            connection.send(process.pid)
+
+
+@contextmanager
+def variables(values: dict[str, str]):
+    """Environment variables that a process started inside inherits."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class ForkServer:
+    """`ForkServer(competitor, "cpu", folder).start(competitor, 1, 2)` returns a Worker.
+
+    It can start every competitor that has the same `fork_server_key`.
+
+    folder : where libraries keep what they compile; empty when the run begins
+    """
+
+    def __init__(self, competitor: Competitor, device: str, folder: str):
+        environment = {"TORCHINDUCTOR_CACHE_DIR": os.path.join(folder, "torch")}
+        if device == "cpu":
+            environment["JAX_PLATFORMS"] = "cpu"  # where there is a card JAX would take it
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        with variables({**environment, **competitor.environment, "FASTMLP_BENCH_DEVICE": device}):
+            self._process = context.Process(target=fork_server_main, args=(theirs, competitor, may_fork(device)))
+            self._process.start()
+        theirs.close()
+        self._is_ready = False
+
+    def start(self, competitor: Competitor, threads: int | None, most_cpus: int) -> Worker:
+        ours, theirs = multiprocessing.Pipe()
+        try:
+            self.wait()
+            self._connection.send((theirs, competitor, threads, most_cpus))
+            process = self._connection.recv()
+        except (EOFError, OSError):
+            raise Failed(f"importing {', '.join(competitor.imports) or competitor.module} ended the process") from None
+        finally:
+            theirs.close()
+        return Worker(ours, process)
+
+    def wait(self) -> None:
+        """Until it has imported what it is for."""
+        if not self._is_ready:
+            self._connection.recv()
+            self._is_ready = True
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._connection.send(None)
+        self._process.join(10)
+        if self._process.is_alive():
+            self._process.kill()
+
+
+def fork_server_key(competitor: Competitor) -> tuple:
+    """Contestants with one key can have one fork server."""
+    loads = (competitor.module, competitor.variant) if competitor.preloads else competitor.imports
+    return loads, tuple(competitor.environment.items())
+
+
+class Pool:
+    """The workers of a case, and the fork servers of all of them so far.
+
+    compiled : what has been found out about compiling this package's kernels
+    """
+
+    def __init__(self, device: str):
+        self.device, self.compiled = device, Compiled()
+        self._fork_servers: dict[tuple, ForkServer] = {}
+        self._workers: list[Worker] = []
+
+    def make_ready(self, competitors: Iterable[Competitor]) -> None:
+        """Import what these need, all at once and before anything is measured."""
+        servers = [self._fork_server(competitor) for competitor in competitors]
+        for server in servers:
+            with suppress(EOFError, OSError):  # what has ended will say so when it is asked to start something
+                server.wait()
+
+    def start(self, competitor: Competitor, threads: int | None, most_cpus: int) -> Worker:
+        self._workers.append(self._fork_server(competitor).start(competitor, threads, most_cpus))
+        return self._workers[-1]
+
+    def _fork_server(self, competitor: Competitor) -> ForkServer:
+        key = fork_server_key(competitor)
+        if key not in self._fork_servers:
+            self._fork_servers[key] = ForkServer(competitor, self.device, self.compiled.folder)
+        return self._fork_servers[key]
+
+    def end_workers(self) -> None:
+        while self._workers:
+            self._workers.pop().close()
+
+    def close(self) -> None:
+        self.end_workers()
+        for server in self._fork_servers.values():
+            server.close()
+        self._fork_servers.clear()
+        self.compiled.close()

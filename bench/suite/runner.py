@@ -1,0 +1,182 @@
+"""Runs one case with its competitors: checks them, calibrates them, then times them in interleaved rounds.
+
+1. Every competitor does a small part of the case and must reach the result of float64 NumPy from the same start; one
+   that does not is reported and not timed.
+2. Every competitor is timed with each number of threads worth trying, and the fastest setting is kept. A job is the
+   case's most_runs runs, or fewer for a slow competitor; short jobs are repeated until they last long enough.
+3. In each round every competitor does its job once, in alternating order, from the same start, so that what disturbs
+   the machine for seconds disturbs all of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from competitors import Competitor, Unsupported
+
+from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
+from fastmlp.benchmarks.timing import (
+    PAUSE,
+    TOO_LONG,
+    Rules,
+    Runner,
+    affordable_rounds,
+    calibrate,
+    new_row,
+    time_rounds,
+)
+from suite.case import CaseEntry, Wrong
+from suite.case_table import build
+from suite.fork_server import Pool
+from suite.thread_latency import barrier_latency
+from suite.worker import Failed, Worker
+
+LARGEST_ROUNDS, LARGEST_TOO_LONG = 2, 60.0  # of the curves' largest points: rounds, and seconds for FEWEST_RUNS runs
+STARTS = "start"  # the unit of cases whose every run is a new process: the run that is for calibrating is a round too
+
+
+def skip_reason(competitor: Competitor, rules: Rules) -> dict:
+    """What a competitor's row says that is not even started, else {}."""
+    if competitor.missing:
+        return {"status": "missing", "reason": competitor.missing}
+    if competitor.left_out:
+        return {"status": "left out", "reason": competitor.left_out}
+    if rules.quick and competitor.slow_start:
+        return {"status": "left out", "reason": "starts too slowly for --quick"}
+    return {}
+
+
+def calibrate_competitor(
+    entry: CaseEntry, case: Any, competitor: Competitor, rules: Rules, pool: Pool, known: dict[str, int | None]
+) -> tuple[Runner | None, dict]:
+    """The competitor with its better thread setting, if it can do the case, and its row.
+
+    known : of each library the setting that suited its last form; one that compiles for long tries no other
+    """
+    row = new_row(competitor.name, competitor.kind)
+    if out := skip_reason(competitor, rules):
+        return None, row | out
+    settings = case.thread_settings(cpus())
+    most = max(settings)
+    if rules.quick:
+        settings = (most,)
+    elif competitor.slow_start and competitor.family in known:
+        settings = (known[competitor.family],)
+    best: Runner | None = None
+    in_table = entry.group != "scaling"  # points of pictures have no column for it
+    measures_compiling = competitor.kind == "ours" and pool.device == "cpu" and in_table and not rules.quick
+    for threads in [None] if competitor.chooses_threads else settings:
+        try:
+            worker = pool.start(competitor, threads, most)
+            prepared = worker("prepare", entry.name, rules.quick)
+            loaded = set(worker("kernels")) if measures_compiling else set()
+            if not case.done_once and competitor.kind != "limit":
+                row["verified"] = case.check(competitor, worker("verify"))
+            n_runs, repeats, seconds = calibrate(
+                worker, case.most_runs, case.done_once, len(settings) > 1, case.fewest_runs,
+                LARGEST_TOO_LONG if entry.largest else TOO_LONG,
+            )  # fmt: skip
+            if case.done_once and competitor.kind != "limit":
+                row["verified"] = case.check(competitor, worker("answer"))
+        except (Unsupported, Failed, Wrong) as reason:
+            return None, row | {"status": type(reason).__name__.lower(), "reason": str(reason)}
+        row["prepare_seconds"] = max(row["prepare_seconds"], prepared)  # the second process may find a warm cache
+        per_unit = seconds / n_runs / case.n_units
+        row["tried"][str(threads or "own choice")] = per_unit
+        if best and per_unit >= row["tried"][str(row["threads"])]:
+            continue
+        row["threads"] = threads
+        if case.unit == STARTS:
+            row["seconds"] = [per_unit]
+        best = Runner(worker, row, n_runs, repeats, seconds * repeats)
+    if measures_compiling:
+        row |= cold_compile_seconds(entry, competitor, pool, loaded, most)
+    known[competitor.family] = row["threads"]
+    return best, row
+
+
+def cold_compile_seconds(
+    entry: CaseEntry, competitor: Competitor, pool: Pool, names: set[str], most: int
+) -> dict[str, float]:
+    """`compile_seconds` of the row of a competitor that has loaded these kernels; nothing, if there are none.
+
+    A second one compiles, in the run's folder, those that none has compiled before.
+    """
+    if not names:
+        return {}
+    if not pool.compiled.knows(names):
+        with suppress(Unsupported, Failed):  # what is wrong with it is not the row's
+            other = pool.start(competitor, None, most)
+            other("prepare", entry.name, False, pool.compiled.folder)
+            pool.compiled.add(other("kernels"))
+    return {"compile_seconds": pool.compiled.total(names)} if pool.compiled.knows(names) else {}
+
+
+def compile_ahead(competitors: Iterable[tuple[CaseEntry, Competitor]], rules: Rules, pool: Pool) -> None:
+    """Let these get ready once, all at the same time: what they compile takes all processors, and a case only one."""
+
+    def get_ready(pair: tuple[CaseEntry, Worker]) -> None:
+        entry, worker = pair
+        with suppress(Unsupported, Failed):  # what is wrong with it will be said when its case is run
+            worker("prepare", entry.name, rules.quick)
+
+    pairs = [
+        (entry, pool.start(competitor, None, cpus()))
+        for entry, competitor in competitors
+        if not skip_reason(competitor, rules)
+    ]
+    with ThreadPoolExecutor(max(1, len(pairs))) as threads:
+        list(threads.map(get_ready, pairs))
+    pool.end_workers()
+
+
+def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rules, reason: str) -> dict:
+    """The result of a case that broke as a whole, as one does whose data come with a library that is not installed."""
+    failed = {"status": "failed", "reason": reason}
+    rows = [
+        new_row(competitor.name, competitor.kind) | (skip_reason(competitor, rules) or failed)
+        for competitor in competitors
+    ]
+    return {
+        "name": entry.name, "group": entry.group, "title": entry.name, "source": "not known", "unit": "run",
+        "costs": {}, "curve": None, "others_busy": 0.0, "slow_starts": 0, "meetings": [], "rows": rows,
+    }  # fmt: skip
+
+
+def run_case(
+    entry: CaseEntry, competitors: Sequence[Competitor], rules: Rules, pool: Pool, say: Callable[[str], None]
+) -> dict:
+    """The result of one case, as fastmlp.benchmarks.results describes it."""
+    case = build(entry.name, rules.quick)
+    if entry.largest:
+        rules = rules._replace(rounds=min(rules.rounds, LARGEST_ROUNDS))
+    busy, meetings = [others_busy()], [barrier_latency()]
+    rows, runners, known, slow_starts = [], [], {}, 0
+    pool.make_ready(competitor for competitor in competitors if not skip_reason(competitor, rules))
+    try:
+        for competitor in competitors:
+            say(competitor.name)
+            runner, row = calibrate_competitor(entry, case, competitor, rules, pool, known)
+            rows.append(row)
+            runners += [runner] if runner else []
+        if runners:
+            n_rounds = affordable_rounds(rules, sum(runner.seconds + PAUSE for runner in runners))
+            say(f"{n_rounds} round{'s' if n_rounds > 1 else ''}")
+            slow_starts = time_rounds(runners, n_rounds - (case.unit == STARTS), case.n_units)
+        for runner in runners:
+            runner.row.update(runner.worker("facts"))
+            runner.row.update(n_runs=runner.n_runs, repeats=runner.repeats)
+    finally:
+        pool.end_workers()
+    come_to_rest()
+    busy.append(others_busy())
+    meetings.append(barrier_latency())
+    return {
+        "name": entry.name, "group": entry.group, "title": case.title, "source": case.source, "unit": case.unit,
+        "costs": case.costs(), "curve": case.curve, "others_busy": statistics.mean(busy), "slow_starts": slow_starts,
+        "meetings": [seconds for seconds in meetings if seconds], "rows": rows,
+    }  # fmt: skip

@@ -1,0 +1,199 @@
+"""The session of `pytest bench`: measures each case once, however many tests ask for it, and saves the results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks.machine import machine
+from fastmlp.benchmarks.timing import QUICK, Rules
+from suite import clean_env
+from suite.case_table import CASES, ENTRIES
+from suite.fork_server import Pool
+from suite.runner import compile_ahead, failed_case, run_case
+
+HOW = (
+    "Every competitor runs in a process of its own, which begins with its libraries imported: imports are neither in "
+    "its compile time nor in any duration, and pages of a library that only its import touched are not in its memory. "
+    "It is first compared with float64 NumPy from the same start; one that computes something else is not timed. "
+    "Durations are medians over rounds in which all competitors of a case take turns, each when the one before has "
+    "come to rest and the processors are at full speed, which virtual ones may not be for a tenth of a second after "
+    "they have slept; the spread is the middle half of the rounds. Ratios are medians of the ratios within a round. "
+    "Each competitor runs with one and with all threads where both make sense, and the better one counts; forms that "
+    "compile for long take the setting that suited their library's last form. Compiling is what a competitor needs "
+    "before its first run. fastmlp finds on the disk what an earlier case or run has compiled: of its two figures the "
+    "first is what compiling these kernels takes where none is there, each of them measured once in a run, the second "
+    "what it needs when all are. PyTorch keeps what it compiles in a folder that is empty when a run begins. What is "
+    "only there for comparison and takes seconds has one round, a curve's largest points have two. XOR's rows of "
+    "fastmlp are those of an architecture that has been trained for a million steps, after which its program is "
+    "written out; the row of the first fits is before. Environment variables that set the threads or the kernels of a "
+    "library are removed for all."
+)
+# What files must agree in to be one.
+SAME = {
+    "options": lambda results: results["options"],
+    "processors": lambda results: (results["machine"]["processor"], results["machine"]["cpus"]),
+    "versions": lambda results: results["machine"]["versions"],
+}
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+FAMILIES = sorted(
+    {competitor.family for entry in ENTRIES for competitor in entry.competitors if competitor.kind == "peer"}
+)
+ORDER = {entry.name: number for number, entry in enumerate(ENTRIES)}
+GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
+
+
+# Asked in a process of its own: competitors' processes are copies of this one, where a GPU's driver must not be open.
+ASK = """
+import sys
+from fastmlp.devices import resolve
+try:
+    resolve(sys.argv[1])
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def _missing(device: str) -> str:
+    """Why a device cannot be had, or an empty string."""
+    return subprocess.run([sys.executable, "-c", ASK, device], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+class Session:
+    """Runs cases as tests ask for them and saves the results after each."""
+
+    def __init__(self, config):
+        option = config.option
+        self.config = config
+        rules = QUICK if option.quick else Rules()
+        self.rules = rules._replace(rounds=rules.rounds if option.rounds is None else option.rounds)
+        self.device = option.device
+        if option.quick and option.largest:
+            raise pytest.UsageError("--quick and --largest exclude each other: choose one")
+        if self.rules.rounds < 1:
+            raise pytest.UsageError("--rounds: expected at least 1")
+        if missing := _missing(self.device):
+            raise pytest.UsageError(f"--device {self.device}: {missing}")
+        self.groups = self._chosen("--groups", option.groups, GROUPS)
+        self.families = self._chosen("--peers", option.peers, FAMILIES)
+        self.path = option.save or RESULTS / "latest.json"
+        self.pool = Pool(self.device)
+        self.wanted: dict[str, list[str]] = {}  # case -> its competitors among the tests that run
+        self.measured: set[str] = set()  # cases of this run, not of the file that it goes on with
+        self.results: dict | None = None
+
+    @staticmethod
+    def _chosen(flag: str, text: str, known: list[str]) -> list[str]:
+        if text in ("all", "none"):
+            return known if text == "all" else []
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in known]:
+            raise pytest.UsageError(f"{flag}: unknown {', '.join(unknown)}; there are all, none, {', '.join(known)}")
+        return chosen
+
+    def entries(self):
+        for entry in ENTRIES:
+            is_in = entry.group in self.groups and (entry.in_quick or not self.rules.quick)
+            is_in = is_in and entry.largest == self.config.option.largest
+            if is_in and any(competitor.kind == "ours" for competitor in self.competitors(entry)):
+                yield entry
+
+    def competitors(self, entry):
+        """The competitors of a case that were asked for and can compute on this device."""
+        here = [competitor for competitor in entry.competitors if self.device in competitor.devices]
+        return [competitor for competitor in here if competitor.kind != "peer" or competitor.family in self.families]
+
+    def start(self) -> None:
+        """The file's head: machine, options, missing competitors; with --resume what is already there."""
+        cleared = clean_env.clear()
+        fresh = {
+            "schema": bench_results.SCHEMA,
+            "machine": machine(cleared),
+            "options": {"device": self.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
+            "started": _now(),
+            "finished": "",
+            "missing": {},
+            "how": HOW,
+            "results": [],
+        }
+        self.results = fresh
+        if self.config.option.resume and self.path.exists():
+            try:
+                kept = bench_results.load(self.path)
+            except ValueError as error:
+                raise pytest.UsageError(f"--resume: {error}") from None
+            if different := [what for what, get in SAME.items() if get(kept) != get(fresh)]:
+                raise pytest.UsageError(
+                    f"--resume: {self.path} was measured with other {' and '.join(different)}; run without --resume to "
+                    "replace it"
+                )
+            self.results = kept
+
+    def compile_ahead(self) -> None:
+        """A quick run would wait for one processor that compiles, for longer than it measures."""
+        chosen = [
+            (CASES[case], competitor)
+            for case, names in self.wanted.items()
+            for competitor in CASES[case].competitors
+            if competitor.kind == "ours" and competitor.name in names
+        ]
+        self.say("\ncompiling what is not on the disk yet")
+        compile_ahead(chosen, self.rules, self.pool)
+
+    def result(self, name: str) -> dict:
+        """The result of a case, measured the first time it is asked for."""
+        found = next((result for result in self.results["results"] if result["name"] == name), None)
+        if found and name in self.measured:
+            return found
+        entry = CASES[name]
+        missing = [competitor for competitor in entry.competitors if competitor.name in self.wanted[name]]
+        if found:
+            have = {row["name"] for row in found["rows"] if row["status"] not in ("missing", "failed", "wrong")}
+            missing = [competitor for competitor in missing if competitor.name not in have]
+            if not missing:
+                return found
+            self.results["results"].remove(found)
+            missing = [
+                competitor
+                for competitor in entry.competitors
+                if competitor.name in self.wanted[name] or competitor.name in have
+            ]
+        self.measured.add(name)
+        self.say(f"\n[{len(self.measured)}/{len(self.wanted)}] {entry.group}/{name}:")
+        started = time.monotonic()
+        try:
+            found = run_case(entry, missing, self.rules, self.pool, lambda text: self.say(f" {text},"))
+        except Exception as error:  # tests of its other competitors must not start it again
+            found = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
+        self.say(f"\n    {bench_tables.one_line(found)} ({time.monotonic() - started:.0f} s)\n")
+        self.results["results"].append(found)
+        self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed
+        self.results["missing"] = bench_results.missing(self.results["results"])
+        self.save()
+        return found
+
+    def save(self) -> None:
+        self.results["finished"] = _now()
+        bench_results.save(self.results, self.path)
+
+    def say(self, text: str) -> None:
+        """On the terminal, past pytest's capturing."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        if reporter is not None:
+            with capture.global_and_fixture_disabled():
+                reporter.write(text, flush=True)
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Scripts that compare, report and count."""

@@ -1,0 +1,156 @@
+"""Regression gate: which medians moved by more than the noise.
+
+    python bench/tools/compare.py BASE.json NEW.json [--least 0.05] [--all]
+
+BASE and NEW are files of `pytest bench --save`, measured on one machine. A median has moved if it changed by more than
+--least and by more than three standard errors of both medians together. What moves all other competitors and the limits
+of a case alike is the machine, not the change: the median of their changes is taken out first (and printed).
+
+Exit status: 0 if nothing of fastmlp became slower, 1 if something did, 2 if the files cannot be compared. --all lists
+competitors that are not fastmlp, and what did not move, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
+
+from fastmlp.benchmarks import results as bench_results  # noqa: E402
+from fastmlp.benchmarks.tables import duration, label  # noqa: E402
+
+ERRORS = 3.0  # standard errors
+LEAST = 0.05
+OWN = ("ours", "part")
+
+
+class Change(NamedTuple):
+    """One competitor of one case: how its median changed, as shares of the old one."""
+
+    title: str
+    name: str
+    is_own: bool
+    base: float
+    new: float
+    machine: float  # how much the machine became slower
+    change: float  # with that taken out
+    noise: float  # ERRORS standard errors
+
+    def moved(self, least: float) -> bool:
+        return abs(self.change) > max(least, self.noise)
+
+
+def machine_drift(base: dict, new: dict) -> float:
+    """By what share the competitors of others became slower, in the middle; 0 where there are none."""
+    changes = [
+        bench_results.median(row) / bench_results.median(before) - 1
+        for before, row in pairs(base, new)
+        if row["kind"] not in OWN
+    ]
+    return statistics.median(changes) if changes else 0.0
+
+
+def pairs(base: dict, new: dict) -> list[tuple[dict, dict]]:
+    """(old, new) rows of the competitors with figures in both."""
+    old = {row["name"]: row for row in bench_results.timed(base)}
+    return [(old[row["name"]], row) for row in bench_results.timed(new) if row["name"] in old]
+
+
+def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+    """All competitors of all cases that both have, worst change first."""
+    old = {result["name"]: result for result in base["results"]}
+    found = []
+    for result in new["results"]:
+        if result["name"] not in old:
+            continue
+        before = old[result["name"]]
+        drift = machine_drift(before, result)
+        for a, b in pairs(before, result):
+            x, y, is_own = bench_results.median(a), bench_results.median(b), b["kind"] in OWN
+            taken_out = drift if is_own else 0.0
+            change = y / x / (1 + taken_out) - 1
+            noise = ERRORS * math.hypot(bench_results.noise(a["seconds"]), bench_results.noise(b["seconds"]))
+            found.append(Change(result["title"], b["name"], is_own, x, y, taken_out, change, noise))
+    return sorted(found, key=lambda change: -change.change)
+
+
+def lost(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Our figures that the new file should have, cases that both have being compared, and has not."""
+    old = {result["name"]: result for result in base["results"]}
+    found = []
+    for result in new["results"]:
+        names = {row["name"] for row in bench_results.timed(result)}
+        for row in bench_results.timed(old[result["name"]]) if result["name"] in old else ():
+            if row["kind"] in OWN and row["name"] not in names:
+                now = next((r for r in result["rows"] if r["name"] == row["name"]), None)
+                why = f"{now['status']}, {now['reason']}" if now else "not there"
+                found.append(f"{result['title']}: {label(row['name'])} has no figure any more: {why}")
+    return found
+
+
+def differences(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What makes the two files hard to compare, as sentences."""
+    keys = ("processor", "cpus")
+    found = [
+        f"{key}: {base['machine'][key]} and {new['machine'][key]}"
+        for key in keys
+        if base["machine"][key] != new["machine"][key]
+    ]
+    old, now = base["machine"]["versions"], new["machine"]["versions"]
+    found += [
+        f"{name} {old[name]} and {now[name]}"
+        for name in old
+        if name != "fastmlp" and now.get(name, old[name]) != old[name]
+    ]
+    if base["options"]["device"] != new["options"]["device"]:
+        found.append("different devices")
+    if base["options"]["quick"] != new["options"]["quick"]:
+        found.append("one of them is a quick run")
+    return found
+
+
+def line(change: Change) -> str:
+    share = f"{change.change:+.1%}"
+    machine = f", the machine {change.machine:+.1%} taken out" if abs(change.machine) >= 0.005 else ""
+    return (
+        f"{share:>8}  (noise {change.noise:.1%}{machine})  {change.title}: {label(change.name)}, "
+        f"{duration(change.base)} -> {duration(change.new)}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("base", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("--least", type=float, default=LEAST, help="smallest change that counts, as a share")
+    parser.add_argument("--all", action="store_true", help="list everything")
+    options = parser.parse_args()
+    try:
+        base, new = bench_results.load(options.base), bench_results.load(options.new)
+    except (ValueError, OSError) as error:
+        print(f"compare.py: {error}", file=sys.stderr)
+        return 2
+    for text in differences(base, new):
+        print(f"WARNING: {text}")
+    changes, gone = compare(base, new), lost(base, new)
+    for text in gone:
+        print(f"LOST: {text}")
+    if not changes and not gone:
+        print("compare.py: the files have no case with figures in common", file=sys.stderr)
+        return 2
+    shown = [change for change in changes if options.all or (change.is_own and change.moved(options.least))]
+    print("\n".join(map(line, shown)) or "Nothing of fastmlp moved.")
+    slower = [change for change in changes if change.is_own and change.change > 0 and change.moved(options.least)]
+    own = sum(change.is_own for change in changes)
+    print(f"{own} figures of fastmlp compared, {len(slower)} slower by more than the noise")
+    return 1 if slower or gone else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

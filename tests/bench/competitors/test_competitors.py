@@ -1,0 +1,88 @@
+"""Competitors that train or predict reach float64's result on small cases, and are refused if they do less."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+from competitors import JAX_STEP, PREDICTION, TRAINING, Unsupported
+from suite.case import Wrong
+from suite.cases.prediction import PredictionCase
+from suite.cases.training_case import TrainingCase
+
+
+def classes(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((n_samples, sizes[0]), np.float32), rng.integers(0, sizes[-1], n_samples)
+    return TrainingCase(name, "random", "minibatch", "step", sizes, "relu", "softmax", "softmax_cross_entropy", "adam",
+                    1e-3, X, y, batch_size, 10, "random")  # fmt: skip
+
+
+def numbers(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
+    """A tiny net, which some forms treat otherwise."""
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((24, 2), np.float32), rng.integers(0, 2, (24, 1)).astype(np.float32)
+    return TrainingCase(name, "random", "minibatch", "step", (2, 3, 1), hidden, output, loss, optimizer, rate, X, y,
+                    batch_size, 10, "random")  # fmt: skip
+
+
+TRAININGS = (
+    classes(40, 8),
+    classes(40, 8, (6, 20, 3), "wider classes"),
+    numbers("sigmoid", "sigmoid", "squared_error", "sgd", 0.5, "sigmoid", batch_size=24),
+    numbers("cross-entropy", "sigmoid", "binary_cross_entropy", "adam", 1e-2),
+    numbers("regression", "identity", "squared_error", "adam", 1e-2),
+)
+PREDICTIONS = tuple(PredictionCase(f"{n} rows", classes(n, n), "row") for n in (1, 30))
+COMPETITORS = [
+    competitor for competitor in (*TRAINING, JAX_STEP) if competitor.kind == "peer" and competitor.family != "keras"
+]
+PREDICTORS = [competitor for competitor in PREDICTION if competitor.kind == "peer" and competitor.family != "keras"]
+UNSUPPORTED = {("sklearn", "sigmoid"), ("jax step", "sigmoid")}
+name = lambda x: x.name
+
+
+@pytest.fixture(autouse=True)
+def uncompiled(monkeypatch):
+    """PyTorch computes what its graphs would be made of: compiling takes a minute."""
+    try:
+        import torch
+    except ImportError:
+        return
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+
+
+def answer(competitor, case, runs):
+    implementation = import_module(competitor.module).Implementation(competitor.variant)
+    implementation.prepare(case, 1)
+    implementation.reset()
+    implementation.run(runs)
+    return implementation.answer(case)
+
+
+@pytest.mark.parametrize("case", TRAININGS, ids=name)
+@pytest.mark.parametrize("competitor", COMPETITORS, ids=name)
+def test_training(competitor, case):
+    if competitor.missing:
+        pytest.skip(competitor.missing)
+    part = case.verification
+    try:
+        found = case.check(competitor, answer(competitor, part, case.verify_runs))
+    except Unsupported:
+        assert (competitor.name, case.name) in UNSUPPORTED
+        return
+    assert max(found.values()) < 0.01
+    with pytest.raises(Wrong):
+        case.check(competitor, answer(competitor, part, case.verify_runs - 1))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("case", PREDICTIONS, ids=name)
+@pytest.mark.parametrize("competitor", PREDICTORS, ids=name)
+def test_prediction(competitor, case):
+    if competitor.missing:
+        pytest.skip(competitor.missing)
+    found = answer(competitor, case, 1)
+    assert found.shape == (len(case.net.X), 3)
+    assert case.check(competitor, found)["probabilities"] < 1e-5
+    with pytest.raises(Wrong):
+        case.check(competitor, found[:, ::-1])

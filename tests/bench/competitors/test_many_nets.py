@@ -1,0 +1,40 @@
+"""Competitors that train many nets reach the reference's parameters, also in blocks that do not divide the nets."""
+
+import numpy as np
+import pytest
+from competitors import Unsupported, many_nets, many_nets_jax, many_nets_numpy, many_nets_torch
+from suite.cases.populations import NAMES, VERIFY_RUNS, PopulationCase
+
+FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy blocked")
+UNSUPPORTED = {
+    "jax vmap": ("adam", "quickprop", "rprop"),
+    "torch batched": ("quickprop", "rprop"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("optimizer", NAMES)
+@pytest.mark.parametrize("sizes, activation", [((2, 2, 1), "sigmoid"), ((2, 4, 4, 1), "tanh")])
+def test_forms(name, optimizer, sizes, activation, monkeypatch):
+    library = name.split()[0]
+    if library != "numpy":
+        module = pytest.importorskip(library)
+    if library == "torch":  # what the graph is made of; to compile it takes a minute
+        monkeypatch.setattr(module, "compile", lambda function, **_: function)
+        many_nets_torch.compiled.cache_clear()
+        monkeypatch.setattr(many_nets_torch, "ROWS", {})
+    for forms in (many_nets_jax, many_nets_numpy, many_nets_torch):
+        monkeypatch.setattr(forms, "BLOCK", 9)
+    case = PopulationCase("x", "population", sizes, activation, optimizer, 70, verify_runs=VERIFY_RUNS[optimizer])
+    try:
+        form = many_nets.form_of(name)(sizes, activation, optimizer, case.start)
+    except Unsupported:
+        assert optimizer in UNSUPPORTED[name]
+        return
+    finally:
+        many_nets_torch.compiled.cache_clear()
+    assert optimizer not in UNSUPPORTED.get(name, ())
+    found = np.asarray(form.run(case.verify_runs))
+    assert found.shape == case.start.shape
+    assert case.check(None, found) == {"share of nets": 0.0}
+    assert case.check(None, np.asarray(form.run(case.verify_runs))) == {"share of nets": 0.0}, "each run starts anew"

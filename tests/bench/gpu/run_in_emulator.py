@@ -1,0 +1,70 @@
+"""bench/gpu/run.py where no GPU is, on sizes that say nothing about speed: its processes run this program instead.
+
+They alone have the emulator: the one that starts them must not need a card. JAX is never ready where TF32 is allowed,
+and its process is stopped then. Only NumPy, Numba and the competitors can be imported.
+"""
+
+import sys
+import time
+from contextlib import nullcontext
+from functools import partial, wraps
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TESTS.parent / folder) for folder in ("src", "bench", "tests")]
+
+NOT_NEEDED = (  # what pip installs with this project or its extras, but for what is measured beside it
+    "pytest", "scipy", "safetensors", "threadpoolctl", "typer", "click", "rich", "pandas", "pyarrow", "sklearn",
+    "matplotlib", "PIL", "imageio_ffmpeg", "polars", "hypothesis", "mpmath",
+)  # fmt: skip
+sys.modules.update(dict.fromkeys(NOT_NEEDED))
+
+import cuda_emulator  # noqa: E402
+from gpu import cases, competitors, limits, run  # noqa: E402
+
+from fastmlp import gpu_thresholds  # noqa: E402
+from fastmlp.commands import measure_gpu  # noqa: E402
+
+
+def smaller(function, sizes):
+    """sizes : (arguments as bench/gpu/run.py gives them) -> smaller ones"""
+    return wraps(function)(lambda *arguments: function(*sizes(*arguments)))
+
+
+def beside(arguments):
+    """Where a process with these arguments says that JAX is not ready."""
+    return Path(arguments[arguments.index("--into") + 1]).with_suffix(".waits")
+
+
+def never_ready(*_):
+    beside(sys.argv).touch()
+    time.sleep(600)
+
+
+def stop_where_one_waits(process, seconds, wait_or_stop=run.wait_or_stop):
+    while process.poll() is None and not beside(process.args).exists():
+        time.sleep(0.05)
+    return wait_or_stop(process, 0.0 if process.poll() is None else seconds)
+
+
+limits.limits = smaller(limits.limits, lambda cupy, *_: (cupy, 1000, 32, 2))
+cases.population = smaller(cases.population, lambda cupy, *rest: (cupy, 130, 3, 2, *rest[3:]))
+cases.single = smaller(
+    cases.single,
+    lambda cupy, sizes, batch, n_batches, epochs, precision, target, rounds, keep: (
+        cupy, tuple(min(size, 40) for size in sizes), 32, 3, 2, precision, target, 2, keep
+    ),
+)  # fmt: skip
+cases.nets_in_steps = smaller(
+    cases.nets_in_steps, lambda cupy, sizes, *rest: (cupy, sizes, 3, 8, 3, 1, 2, rest[-1])
+)  # fmt: skip
+competitors.Jax = lambda *job, jax=competitors.Jax: (never_ready if job[-1] == "tf32" else jax)(*job)
+run.wait_or_stop = stop_where_one_waits
+measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
+measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
+measure_gpu.remember = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not kept")
+run.child = partial(run.child, program=__file__)
+
+if __name__ == "__main__":
+    with cuda_emulator.installed() if "--only" in sys.argv else nullcontext():
+        run.main()

@@ -1,0 +1,123 @@
+"""Competitors' processes: what they share, what is their own, and how they end."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from competitors import Competitor, Unsupported
+from suite import fork_server
+from suite.compile_time import SET_UP
+from suite.fork_server import ForkServer, Pool, fork_server_key
+from suite.worker import Failed
+
+NUMPY = Competitor("numpy", "competitors.numpy_competitor")
+CASE = ("cross_entropy", True)
+
+
+@pytest.fixture(params=[True, False], ids=["forked", "afresh"])
+def pool(request, monkeypatch):
+    if request.param and not fork_server.may_fork("cpu"):
+        pytest.skip("forking is not safe on this system")
+    monkeypatch.setattr(fork_server, "may_fork", lambda device: request.param)
+    pool = Pool("cpu")
+    yield pool
+    pool.close()
+
+
+def test_a_contestant_does_its_work(pool):
+    worker = pool.start(NUMPY, 1, 1)
+    assert worker("prepare", *CASE) >= 0
+    params, loss = worker("verify")
+    assert params.shape == (15,)
+    assert 0 < loss < 1
+    assert worker("measure", 3, 2) > 0
+    assert worker("facts")["peak_memory"] > 2**20
+
+
+@pytest.mark.full
+def test_kernels_are_compiled_in_an_empty_folder(tmp_path):
+    """Wherever they are else; the next process with the folder finds them."""
+    pool = Pool("cpu")
+    ours = Competitor("fastmlp", "competitors.prediction", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
+    found = []
+    for _ in range(2):
+        worker = pool.start(ours, None, 1)
+        worker("prepare", "digits_one_row", True, str(tmp_path))
+        found.append(worker("kernels"))
+    pool.close()
+    first, second = found
+    assert list(first) == list(second)
+    assert first[SET_UP] > 0
+    assert [name for name, seconds in second.items() if seconds] == [SET_UP]
+    assert all(first.values())
+    assert list(tmp_path.rglob("*.o"))
+
+
+def test_processes_are_new_and_end(pool):
+    first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
+    first("prepare", *CASE)
+    with pytest.raises(Failed, match="AttributeError"):
+        second("measure", 1, 1)  # it has prepared nothing
+    pool.end_workers()
+    with pytest.raises(Failed, match="the process had ended before 'measure'"):
+        first("measure", 1, 1)
+
+
+def test_what_a_contestant_raises_comes_back(pool):
+    absent = pool.start(Competitor("numpy", "competitors.no_such_module"), 1, 1)
+    with pytest.raises(Failed, match="ModuleNotFoundError"):
+        absent("prepare", *CASE)
+    unable = pool.start(Competitor("jax vmap", "competitors.many_nets", "jax vmap", ("jax",)), 1, 1)
+    with pytest.raises((Failed, Unsupported)):
+        unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
+
+
+def test_a_process_that_is_killed_is_noticed(pool):
+    worker = pool.start(NUMPY, 1, 1)
+    worker("prepare", *CASE)
+    os.kill(worker._process, signal.SIGTERM)
+    with pytest.raises(Failed, match=r"the process (had )?ended"):
+        worker("measure", 1, 1)
+    worker.close()
+
+
+def test_an_import_that_kills_its_process_is_a_contestants_failure(pool, tmp_path, monkeypatch):
+    (tmp_path / "deadly.py").write_text("import os\nos._exit(1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    deadly = Competitor("deadly", "deadly", needs=("deadly",))
+    pool.make_ready([deadly, NUMPY])
+    with pytest.raises(Failed, match=r"importing deadly ended the process|the process (had )?ended"):
+        pool.start(deadly, 1, 1)("prepare", *CASE)
+
+
+def test_libraries_and_environment_decide_who_shares():
+    scan, tuned = (
+        Competitor(f"jax {form}", "competitors.jax_competitor", form, ("jax",)) for form in ("scan", "tuned")
+    )
+    keras = Competitor("keras jax", "competitors.keras_competitor", "jax", ("keras", "jax"), {"KERAS_BACKEND": "jax"})
+    eager = Competitor("torch eager", "competitors.torch_competitor", "eager", ("torch",))
+    compiled = Competitor(
+        "torch compiled", "competitors.torch_competitor", "compiled", ("torch",), loads=("torch._inductor.compile_fx",)
+    )
+    assert fork_server_key(scan) == fork_server_key(tuned)
+    others = [scan, keras, eager, compiled]
+    assert len({fork_server_key(other) for other in others}) == len(others)
+
+
+def test_the_environment_is_the_nurserys_alone(monkeypatch, tmp_path):
+    """And libraries keep what they compile in the folder that was empty."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    made = ForkServer(
+        Competitor("numpy", "competitors.numpy_competitor", environment={"KERAS_BACKEND": "jax"}), "cpu", str(tmp_path)
+    )
+    try:
+        assert os.environ["KERAS_BACKEND"] == "torch"
+        made.wait()
+        theirs = Path(f"/proc/{made._process.pid}/environ")
+        if theirs.exists():
+            found = dict(line.split("=", 1) for line in theirs.read_text().split("\0") if line)
+            assert found["KERAS_BACKEND"] == "jax"
+            assert found["TORCHINDUCTOR_CACHE_DIR"].startswith(str(tmp_path))
+    finally:
+        made.close()

@@ -1,0 +1,238 @@
+"""One case run with competitors that need no process: which are timed, which are not, and why."""
+
+import threading
+from contextlib import nullcontext
+
+import pytest
+from competitors import Competitor, Unsupported, is_installed
+from suite import case as case_module
+from suite import fork_server, runner
+from suite.case import CaseEntry, Wrong, at_most, thread_settings
+from suite.compile_time import SET_UP
+from suite.fork_server import Pool
+from suite.worker import Failed
+
+from fastmlp.benchmarks import timing
+from fastmlp.benchmarks.timing import QUICK, Rules
+
+
+class FakeCase:
+    group, title, source, unit, curve = "xor", "a work", "random", "step", None
+    n_units, most_runs, fewest_runs, done_once = 10, 100, 1, False
+
+    def costs(self):
+        return {"FLOP": 1.0}
+
+    def thread_settings(self, cpus):
+        return (1, 2)
+
+    def check(self, competitor, answer):
+        return at_most({"loss": answer}, {"loss": 0.1})
+
+
+class FakeWorker:
+    """seconds of a run by number of threads; `answers` by command instead of the usual ones."""
+
+    open = 0
+
+    def __init__(self, seconds, **answers):
+        self.seconds, self.answers, self.commands = seconds, answers, []
+        FakeWorker.open += 1
+
+    def __call__(self, command, *arguments):
+        self.commands.append(command)
+        found = self.answers.get(command)
+        if isinstance(found, Exception):
+            raise found
+        if found is not None:
+            return found
+        if command == "measure":
+            return self.seconds * arguments[0]
+        return {
+            "prepare": 0.5,
+            "verify": 0.01,
+            "kernels": {},
+            "facts": {"peak_memory": 7, "products": "p", "notes": {}},
+        }[command]
+
+    def close(self):
+        FakeWorker.open -= 1
+
+
+class FakeForkServer:
+    def __init__(self, competitors):
+        self.competitors = competitors
+
+    def wait(self):
+        pass
+
+    def start(self, competitor, threads, most_cpus):
+        return self.competitors[competitor](threads)
+
+
+@pytest.fixture
+def run_case(monkeypatch):
+    """run_case({competitor: worker by threads}) -> result, rows by name"""
+    monkeypatch.setattr(runner, "build", lambda name, quick: FakeCase())
+    monkeypatch.setattr(runner, "others_busy", lambda: 0.25)
+    monkeypatch.setattr(runner, "barrier_latency", lambda: 1e-7)
+    monkeypatch.setattr(runner, "come_to_rest", lambda: None)
+    monkeypatch.setattr(timing, "come_to_rest", lambda: None)
+    monkeypatch.setattr(timing.PROCESSORS, "awake", lambda: nullcontext(False))
+    monkeypatch.setattr(FakeWorker, "open", 0)
+    pool = Pool("cpu")
+
+    def run(competitors, rules=None):
+        rules = rules or Rules(rounds=3, seconds=1.0)
+        monkeypatch.setattr(fork_server, "ForkServer", lambda *_: FakeForkServer(competitors))
+        entry = CaseEntry("w", "xor", tuple(competitors), lambda: None)
+        result = runner.run_case(entry, competitors, rules, pool, lambda text: None)
+        assert FakeWorker.open == 0, "every process was ended"
+        pool._fork_servers.clear()
+        return result, {row["name"]: row for row in result["rows"]}
+
+    yield run
+    pool.compiled.close()
+
+
+def test_contestants_get_ready_at_the_same_time(monkeypatch):
+    """Each waits until all are there; one that fails is none of the others' business, and all processes are ended."""
+    together, ready = threading.Barrier(3, timeout=60), []
+
+    class Waiting(FakeWorker):
+        def __call__(self, *command):
+            together.wait()
+            ready.append(command)
+            return super().__call__(*command)
+
+    fast, broken, slow = (
+        Competitor(name, "m", kind="ours", slow_start=name == "slow") for name in ("fast", "broken", "slow")
+    )
+    answers = {fast: {}, broken: {"prepare": Failed("it broke")}}
+    competitors = {
+        competitor: lambda threads, competitor=competitor: Waiting(0.1, **answers[competitor]) for competitor in answers
+    }
+    monkeypatch.setattr(fork_server, "ForkServer", lambda *_: FakeForkServer(competitors))
+    monkeypatch.setattr(FakeWorker, "open", 0)
+    entries = [CaseEntry(name, "xor", (), lambda: None, in_quick=True) for name in ("a", "b", "c")]
+    pairs = [(entries[0], fast), (entries[1], broken), (entries[2], fast), (entries[2], slow)]
+    pool = Pool("cpu")
+    runner.compile_ahead(pairs, QUICK, pool)
+    pool.compiled.close()
+    assert sorted(ready) == [("prepare", name, True) for name in "abc"]
+    assert FakeWorker.open == 0
+
+
+def test_the_better_number_of_threads_goes_on(run_case):
+    result, rows = run_case({Competitor("numpy", "m"): lambda threads: FakeWorker({1: 0.3, 2: 0.1}[threads])})
+    row = rows["numpy"]
+    assert (row["threads"], row["status"], row["peak_memory"]) == (2, "timed", 7)
+    assert row["seconds"] == pytest.approx([0.01] * 3)
+    assert row["tried"] == pytest.approx({"1": 0.03, "2": 0.01})
+    assert result["others_busy"] == 0.25
+    assert result["meetings"] == [1e-7, 1e-7]
+    assert result["slow_starts"] == 3, "each of the three measurements"
+
+
+def test_who_cannot_take_part_is_listed(run_case):
+    absent = Competitor("keras jax", "m", needs=("no_such_module_anywhere",))
+    wrong, broken, unable = (Competitor(name, "m") for name in ("jax", "torch", "sklearn"))
+    _, rows = run_case(
+        {
+            absent: None,
+            wrong: lambda threads: FakeWorker(0.1, verify=0.2),
+            broken: lambda threads: FakeWorker(0.1, measure=Failed("it broke")),
+            unable: lambda threads: FakeWorker(0.1, prepare=Unsupported("not for this loss")),
+        }
+    )
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "keras jax": "missing", "jax": "wrong", "torch": "failed", "sklearn": "unsupported",
+    }  # fmt: skip
+    assert rows["keras jax"]["reason"] == "no_such_module_anywhere is not installed"
+    assert rows["jax"]["reason"] == "loss off by 0.2 (at most 0.1)"
+    assert all(row["seconds"] == [] for row in rows.values())
+
+
+def test_what_fails_with_the_second_number_of_threads_is_not_timed(run_case):
+    made = lambda threads: FakeWorker(0.1, **({"verify": 0.2} if threads == 2 else {}))
+    _, rows = run_case({Competitor("numpy", "m"): made})
+    assert rows["numpy"]["status"] == "wrong"
+
+
+def test_limits_are_not_compared_and_quick_leaves_slow_starters_out(run_case):
+    limit = Competitor("arithmetic", "m", kind="limit")
+    slow = Competitor("torch compiled", "m", slow_start=True)
+    workers = []
+
+    def make(threads):
+        workers.append(FakeWorker(0.1))
+        return workers[-1]
+
+    _, rows = run_case({limit: make, slow: None}, Rules(rounds=1, seconds=1.0, quick=True))
+    assert rows["arithmetic"]["status"] == "timed"
+    assert rows["torch compiled"]["status"] == "left out"
+    assert len(workers) == 1, "a quick run tries one number of threads"
+    assert "verify" not in workers[0].commands
+
+
+def test_compiling_from_nothing_is_measured_once_for_each_kernel(run_case):
+    """The first worker of a case loads kernels, a second one with an empty folder compiles what is not known yet."""
+    ours = Competitor("fastmlp", "m", kind="ours", chooses_threads=True)
+    answers = iter([
+        {"a": 0.0, "b": 0.0}, {SET_UP: 1.0, "a": 5.0, "b": 7.0},
+        {"a": 0.0},
+        {"a": 0.0, "c": 0.0}, {SET_UP: 1.5, "a": 0.0, "c": 2.0},
+    ])  # fmt: skip
+    make = lambda threads: FakeWorker(0.1, kernels=next(answers))
+    found = [run_case({ours: make})[1]["fastmlp"]["compile_seconds"] for _ in range(3)]
+    assert found == [13.0, 6.0, 8.5]
+    assert next(answers, None) is None
+    assert "compile_seconds" not in run_case({ours: lambda threads: FakeWorker(0.1)})[1]["fastmlp"]
+
+
+def test_who_cannot_compile_from_nothing_has_no_figure_of_it(run_case):
+    ours = Competitor("fastmlp", "m", kind="ours", chooses_threads=True)
+    workers = iter([FakeWorker(0.1, kernels={"a": 0.0}), FakeWorker(0.1, prepare=Failed("it broke"))])
+    _, rows = run_case({ours: lambda threads: next(workers)})
+    assert rows["fastmlp"]["status"] == "timed"
+    assert "compile_seconds" not in rows["fastmlp"]
+
+
+def test_a_quick_run_and_competitors_compile_nothing_again(run_case):
+    kernels = {"a": 0.0}
+    quick = Rules(rounds=1, seconds=1.0, quick=True)
+    ours, competitor = Competitor("fastmlp", "m", kind="ours"), Competitor("numpy", "m")
+    for one, rules in ((ours, quick), (competitor, None)):
+        _, rows = run_case({one: lambda threads: FakeWorker(0.1, kernels=kernels)}, rules)
+        assert "compile_seconds" not in rows[one.name]
+
+
+def test_a_work_that_breaks_as_a_whole_has_a_row_for_everybody():
+    entry = CaseEntry("w", "xor", (), lambda: None)
+    absent = Competitor("other", "m", needs=("a_library_that_nobody_has",))
+    result = runner.failed_case(
+        entry, [Competitor("numpy", "m"), Competitor("jax", "m"), absent], Rules(), "OSError: no room"
+    )
+    assert [(row["name"], row["status"], row["reason"]) for row in result["rows"]] == [
+        ("numpy", "failed", "OSError: no room"), ("jax", "failed", "OSError: no room"),
+        ("other", "missing", "a_library_that_nobody_has is not installed"),
+    ]  # fmt: skip
+
+
+def test_tolerances():
+    assert at_most({"a": 1.0, "b": 5.0}, {"a": 1.0}) == {"a": 1.0, "b": 5.0}
+    for value in (1.1, float("nan")):
+        with pytest.raises(Wrong, match="a off by"):
+            at_most({"a": value}, {"a": 1.0})
+
+
+def test_threads_worth_trying():
+    below, between, above = 0.5 * case_module.ONE_THREAD_BELOW, 1e7, case_module.ONE_NEVER_FROM
+    assert [thread_settings(flop, 2) for flop in (below, between, above)] == [(1,), (1, 2), (2,)]
+    assert [thread_settings(flop, 1) for flop in (below, between, above)] == [(1,)] * 3
+    assert thread_settings(above, 64) == (16, 64)
+
+
+def test_modules_of_a_missing_package_are_missing():
+    assert not is_installed("no_such_package.module")
+    assert is_installed("numpy")

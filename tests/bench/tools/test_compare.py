@@ -1,0 +1,90 @@
+"""The regression gate."""
+
+import subprocess
+import sys
+
+import pytest
+from bench_example import example, result, results, row
+
+from fastmlp.benchmarks import results as bench_results
+from tools import compare
+
+
+def two(base, new, other=1.0, spread=0.01):
+    """Two files of one case: ours and a competitor, each with a little noise."""
+
+    def make(own, peer):
+        wobble = [1 - spread, 1.0, 1 + spread, 1.0, 1 - spread]
+        return results(
+            result("w", row("fastmlp", [own * x for x in wobble], "ours"), row("numpy", [peer * x for x in wobble]))
+        )
+
+    return make(base, 1.0), make(new, other)
+
+
+def moved(base, new, least=compare.LEAST):
+    return {change.name: change.moved(least) for change in compare.compare(base, new)}
+
+
+def test_more_than_the_noise():
+    assert moved(*two(1.0, 1.2)) == {"fastmlp": True, "numpy": False}
+    assert moved(*two(1.0, 0.8))["fastmlp"], "faster is a move too"
+    assert not moved(*two(1.0, 1.04))["fastmlp"], "below --least"
+    assert moved(*two(1.0, 1.04), least=0.01)["fastmlp"]
+    assert not moved(*two(1.0, 1.2, spread=0.4))["fastmlp"], "within the noise of such rounds"
+
+
+def test_what_slows_everybody_is_the_machine():
+    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.5)) if c.is_own)
+    assert change.change == pytest.approx(0.0)
+    assert change.machine == pytest.approx(0.5)
+    (change,) = (c for c in compare.compare(*two(1.0, 1.5, other=1.25)) if c.is_own)
+    assert change.change == pytest.approx(0.2)
+
+
+def test_other_machines_are_named():
+    other = results(machine={**example()["machine"], "processor": "Q"})
+    assert compare.differences(example(), other) == ["processor: P and Q"]
+    assert compare.differences(example(), example()) == []
+
+
+def run(tmp_path, base, new, *options):
+    for name, content in (("base", base), ("new", new)):
+        bench_results.save(content, tmp_path / f"{name}.json")
+    command = [sys.executable, compare.__file__, str(tmp_path / "base.json"), str(tmp_path / "new.json"), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_figure_that_is_gone_is_no_success():
+    """Neither one that turned out wrong nor one that is not there any more; a peer's is its own affair."""
+    base = two(1.0, 1.0)[0]
+    wrong = row("fastmlp", [], "ours") | {"status": "wrong", "reason": "something else"}
+    assert compare.lost(base, results(result("w", wrong, row("numpy", [1.0])))) == [
+        "title of w: fastmlp has no figure any more: wrong, something else"
+    ]
+    assert compare.lost(base, results(result("w", row("numpy", [1.0])))) == [
+        "title of w: fastmlp has no figure any more: not there"
+    ]
+    assert not compare.lost(base, results(result("w", row("fastmlp", [9.0], "ours"))))
+    assert not compare.lost(base, results()), "cases are compared that both files have"
+
+
+def test_other_versions_are_named():
+    """A faster library would look like a faster machine."""
+    base, new = two(1.0, 1.0)
+    new["machine"] = new["machine"] | {"versions": {"numpy": "3"}}
+    assert compare.differences(base, new) == ["numpy 2 and 3"]
+
+
+def test_exit_status(tmp_path):
+    code, out, _ = run(tmp_path, *two(1.0, 1.2))
+    assert code == 1
+    assert "+20.0%" in out
+    assert "1 slower by more than the noise" in out
+    code, out, _ = run(tmp_path, *two(1.0, 0.8), "--all")
+    assert code == 0
+    assert "NumPy" in out
+    code, _, err = run(tmp_path, example(), results())
+    assert code == 2
+    assert "no case with figures in common" in err

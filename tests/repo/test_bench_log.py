@@ -1,0 +1,27 @@
+"""bench/log/README.md is a complete index: every entry is linked, and every finding that is cited has its anchor."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LOG = ROOT / "bench" / "log"
+INDEX = (LOG / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_entry_is_in_the_index():
+    links = dict(re.findall(r"^\[([\d-]+)\]: (\S+)$", INDEX, re.M))
+    assert sorted(links.values()) == sorted(path.name for path in LOG.glob("20*.md"))
+    assert set(re.findall(r"\[(\d\d-\d+)\]", INDEX)) == set(links), "each entry is named in a topic, and no other is"
+
+
+def test_cited_findings_exist():
+    anchors = re.findall(r'<a id="([\w-]+)"></a>', INDEX)
+    assert len(set(anchors)) == len(anchors)
+    files = subprocess.run(["git", "grep", "-lI", "bench/log"], cwd=ROOT, capture_output=True, text=True, check=True)
+    cited = set()
+    for name in files.stdout.split():
+        if not name.startswith(("bench/log/", "tests/repo/")):
+            cited |= set(re.findall(r"bench/log/README\.md#([\w-]+)", (ROOT / name).read_text(encoding="utf-8")))
+    assert cited, "comments cite the log"
+    assert cited <= set(anchors)
