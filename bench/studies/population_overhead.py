@@ -58,7 +58,7 @@ def main():
     from fastmlp.population_training import fit
 
     if options.records:
-        fit.MOST_RECORDS = options.records
+        fit.MAX_RECORDS = options.records
     clocks = [Clock(backend, name) for name in ("train_nets", "evaluate_nets")]
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0], np.float32)
     sizes, lengths = tuple(map(int, options.sizes.split("-"))), [int(n) for n in options.epochs.split(",")]

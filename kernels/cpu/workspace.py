@@ -35,7 +35,7 @@ FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as 
 FALSE_SHARING_GAP = 1024
 # Rows of a batch in a chunk, and chunks of a batch at most: chunks of larger batches have more rows.
 CHUNK_SAMPLES, MAX_CHUNKS = 16, 64
-# Parameters up to which chunks have PIECE_ROWS rows, and rows of a chunk in larger nets.
+# Parameters up to which chunks have CHUNK_SAMPLES rows, and rows of a chunk in larger nets.
 LARGE_NET_PARAMS, LARGE_NET_CHUNK_SAMPLES = 2_000_000, 128
 # Weights in a chunk at most, and chunks for each thread, which are smaller in nets with few weights.
 CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
@@ -158,7 +158,7 @@ LINE_OF_COUNTS = 16  # int64 from one thread's counter to the next: two cache li
 def weight_chunks(sizes: list[int], ranks: int) -> np.ndarray:
     """Return int (n_layers + 1,): the index of each layer's first chunk of weights, and the number of chunks.
 
-    A chunk is a number of rows of W, a multiple of CHUNK_ROWS, and a corresponding part of b.
+    A chunk is a number of rows of W, a multiple of WEIGHT_CHUNK_ROWS, and a corresponding part of b.
 
     sizes : layer sizes, inputs first
     ranks : number of threads that share the chunks; 0 if they are not shared: then each layer is one chunk
@@ -209,7 +209,9 @@ class LayerwiseWorkspace(NamedTuple):
     panels: np.ndarray  # int64 (n_layers + 1,), where a layer's transpose starts in a copy
     n_scratch: int
     scratch: np.ndarray  # (n_ranks, n_scratch), of matrix products
-    squares: np.ndarray  # float64, sums of squared gradients of CHUNK_ROWS rows of W or CHUNK_ROWS elements of b each
+    squares: (
+        np.ndarray
+    )  # float64, sums of squared gradients of WEIGHT_CHUNK_ROWS rows of W or WEIGHT_CHUNK_ROWS elements of b each
     halves: bool  # whether the gradient of a micro-batch is the sum of those of two shards
     parts_own: np.ndarray  # flat (2, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
     parts_given: np.ndarray  # twice the size of parts_own: published copies, of even and of odd micro-batches
@@ -258,6 +260,6 @@ class LaneBlock(NamedTuple):
     record: np.ndarray  # int64 (lanes,), index of the net's next record
     clock: np.ndarray  # int64 (2,), the block's epochs so far, and the next epoch at whose end a lane is due
     kept: np.ndarray  # int64 (1,), number of records of each lane, for lanes that are alike (scheduler.are_alike)
-    records: np.ndarray  # (MOST_RECORDS, lanes), buffer of records that have not been written to nets.records
+    records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records
     straight_line: int  # address of the unrolled code of this architecture, 0 if there is none
     train_rows: int  # number of samples in a batch

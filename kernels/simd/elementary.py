@@ -161,7 +161,7 @@ def _reduced(z):
 
 
 def _vector_reduced(z):
-    """Return r, t with exp(z) = 2 half_power(t) exp(r) and |r| <= log(2) / 2, for z within limits."""
+    """Return r, t with exp(z) = 2 half_exp2(t) exp(r) and |r| <= log(2) / 2, for z within limits."""
     t = z * 1.4426950408889634 + _shift(z)
     k = t - _shift(z)
     return (z - k * _log2_high(z)) - k * _log2_low(z), t

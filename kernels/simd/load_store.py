@@ -80,7 +80,7 @@ def store_non_temporal(builder, v, pointer, n_bytes):
 
 @intrinsic
 def store_past_caches(typing_context, array, i, v):
-    """Store v at array[i : i + lanes] by write_past_caches."""
+    """Store v at array[i : i + lanes] by store_non_temporal."""
 
     def build(context, builder, sig, args):
         p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), llvm_type(v).as_pointer())

@@ -6,7 +6,7 @@ SSE registers where there is no AVX-512). Arithmetic with a number broadcasts th
 that a formula may contain `1.0 - a * a` and stay in float32.
 
     where(mask, a, b)  sqrt(v)  absolute(v)  ratio(a, b)  multiply_add(a, b, c)  keep_first(v, n, other)
-    minus_lanes(v)
+    negated_lane_numbers(v)
 
 Loads, stores and other functions that access memory are in load_store.py, sums over lanes in reductions.py.
 """

@@ -34,7 +34,7 @@ def memory_bytes() -> int:
 def format_size(n_bytes: int) -> str:
     """Return a number of bytes as text in GiB.
 
-    >>> told_size(3 * 2**30), told_size(40_000_000_000), told_size(2**70)
+    >>> format_size(3 * 2**30), format_size(40_000_000_000), format_size(2**70)
     ('3.00 GiB', '37.3 GiB', '1.1e+12 GiB')
     """
     gib = n_bytes / GIB if n_bytes < 2**1000 else float("inf")
@@ -84,7 +84,7 @@ def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_n
 def format_count(n: int) -> str:
     """Return a count as text, rounded if it is huge.
 
-    >>> told_count(12345), told_count(10**30)
+    >>> format_count(12345), format_count(10**30)
     ('12,345', '1e+30')
     """
     return f"{n:,}" if n <= MOST_COUNTED else f"{n:.3g}" if n < 2**1000 else f"2**{n.bit_length() - 1} and more"

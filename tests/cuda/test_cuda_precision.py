@@ -31,8 +31,8 @@ def samples(rng, sizes, n=20):
 
 @pytest.mark.parametrize(
     "sizes, rates, kind",
-    [((40, 129, 129, 3), (), "LayersWork"), ((40, 120, 128, 3), (0.25, 0.25), "LayersWork"),
-     ((4, 129, 3), (), "SingleWork"), ((4, 20, 3), (0.25,), "SingleWork")],
+    [((40, 129, 129, 3), (), "LayerwiseWorkspace"), ((40, 120, 128, 3), (0.25, 0.25), "LayerwiseWorkspace"),
+     ((4, 129, 3), (), "SmallNetWorkspace"), ((4, 20, 3), (0.25,), "SmallNetWorkspace")],
 )  # fmt: skip
 def test_a_net_that_is_too_wide_or_has_dropout(works, rng, sizes, rates, kind):
     """The net follows the reference, and has the same bits as with precision="exact"."""
@@ -71,7 +71,7 @@ def test_nets_for_tensor_cores(works, rng):
     pop = Population(sizes, 2, precision="bfloat16", **SETTINGS)
     references, starts = [reference_of(pop.network, params) for params in pop.params], pop.params.copy()
     pop.fit(X, y, **fit)
-    assert works() == {"NarrowWork"}
+    assert works() == {"FusedWorkspace"}
     for k, reference in enumerate(references):
         follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=10, seed=fit_seed(pop.seeds[k]), shuffle=True)
         way = np.linalg.norm(reference.params - starts[k])

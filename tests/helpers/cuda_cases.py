@@ -58,7 +58,10 @@ class Place:
             if name == "workspace":
                 monkeypatch.setattr(module, "shared_limit", lambda: 0)
             monkeypatch.setattr(module, "launch", self._counted(module.launch))
-        work, window = _of_backend("single_net.layerwise").LayersWork, _of_backend("population.batched").BatchedWindow
+        work, window = (
+            _of_backend("single_net.layerwise").LayerwiseWorkspace,
+            _of_backend("population.batched").BatchedWindow,
+        )
         monkeypatch.setattr(work, "train", self._counted_in("layers", work.train))
         monkeypatch.setattr(window, "train", self._counted_in("batched", window.train))
 

@@ -338,5 +338,5 @@ def evaluate_4(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
 
 @kernel
 def evaluate_16(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
-    """Evaluate the net with vectors of 16 samples, as evaluate_narrow does with 4."""
+    """Evaluate the net with vectors of 16 samples, as evaluate_4 does with 4."""
     _evaluate_wide(net, data, params, work, output)

@@ -14,8 +14,8 @@ from .optimizer_step import CLIP_NORM, clip_factor, squares
 def add_squares(net, memory, work, piece):
     """Write the sums of squared gradients of one chunk of the weights to work.squares.
 
-    Each sum covers CHUNK_ROWS rows of W or elements of b, whatever the number of threads, so the norm has the same bits
-    for any number of threads.
+    Each sum covers WEIGHT_CHUNK_ROWS rows of W or elements of b, whatever the number of threads, so the norm has the
+    same bits for any number of threads.
     """
     k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads

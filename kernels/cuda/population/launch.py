@@ -119,7 +119,7 @@ def most_chunks() -> int:
 def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: bool) -> Kernel:
     """Return the kernel that trains nets.
 
-    rows : result of known_rows
+    rows : result of fixed_batch_rows
     switches : SHUFFLES, WEIGHTED, SCHEDULED, PENALISED, CLIPPED, LAYERED, VALIDATES
     """
     header = architecture.header(

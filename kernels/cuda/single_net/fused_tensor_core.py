@@ -63,7 +63,7 @@ def has_room(net: NetSpec) -> bool:
 
 
 class FusedWorkspace(LayerwiseWorkspace):
-    """Workspace of a net in the family `fused_tensor_core`. Evaluation is that of LayersWork, in float32."""
+    """Workspace of a net in the family `fused_tensor_core`. Evaluation is that of LayerwiseWorkspace, in float32."""
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
         super().__init__(net, rows, dtype, "exact")

@@ -58,7 +58,9 @@ class SmallNetWorkspace:
         self._by_layers: LayerwiseWorkspace | None = None
 
     def _streams(self, data: Samples) -> bool:
-        """Whether the samples do not fit on the device: then LayersWork trains on batches streamed from the host."""
+        """Whether the samples do not fit on the device: then LayerwiseWorkspace trains on batches streamed from the
+        host.
+        """
         if self._by_layers is None and not fits(data):
             self._by_layers = LayerwiseWorkspace(self.net, self.rows, self.dtype, "exact")
         return self._by_layers is not None

@@ -225,7 +225,7 @@ def fit(net: MLP, parts: Parts, settings: TrainSettings, optimizer: Optimizer) -
             validation_data=parts.get("validation"),
             early_stopping=EarlyStopping(settings.patience) if "validation" in parts else None,
         )
-    history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for held_out_rows.parts_as_trained
+    history.settings.update({SHARE: settings.validation, SEED: settings.seed})  # for held_out_rows.training_split
     return history
 
 

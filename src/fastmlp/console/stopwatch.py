@@ -36,7 +36,7 @@ def format_time(seconds: float, compile_seconds: float, form: str = ".3g") -> st
     compile_seconds : time spent on compiling and loading kernels
     form : format of the numbers
 
-    >>> told_time(0.25, 0.0), told_time(13.7, 12.1)
+    >>> format_time(0.25, 0.0), format_time(13.7, 12.1)
     ('0.25 s', '1.6 s, after 12.1 s of compiling, once for this kind of net')
     """
     if not is_compile_time_worth_showing(compile_seconds, seconds):

@@ -21,7 +21,7 @@ from ..network.spec import Network
 # few outputs do not count: a product takes 16 at a time, but for the product with one row.
 LANES_UP_TO = ((1, 200, 0), (8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
 # From so many rows on they win up to so many weights where a layer's outputs fill less than such a share of a product's
-# tiles, which are so many wide; but samples as lanes have eight threads at the most (parts_of), so not beyond a product
+# tiles, which are so many wide; but samples as lanes have eight threads at the most (n_shards), so not beyond a product
 # that would give more of them enough to do. (That last number is an estimate: two processors were at hand.)
 OPEN_TILES_FROM, OPEN_TILES_UP_TO, OPEN, TILE, OPEN_PRODUCT = 64, 40_000, 0.8, 32, 16_000_000
 EVALUATION_UP_TO, EVALUATION_INPUTS = 128, 32  # weights and inputs, where there is only the way forward

@@ -72,7 +72,7 @@ def test_proben1(data_folder, monkeypatch):
 def test_ctrl_c_shows_the_rows_that_were_finished(monkeypatch):
     def experiment(**_):
         yield reproduce.Row("one", "1", "1.01", "", True)
-        reproduce.uninterrupted(dataclasses.replace(reproduce.quickprop_xor(20), interrupted=True))
+        reproduce.require_complete(dataclasses.replace(reproduce.quickprop_xor(20), interrupted=True))
 
     monkeypatch.setitem(reproduce.EXPERIMENTS, "parity", ("Cut off", experiment))
     console = Console(file=io.StringIO(), width=80)

@@ -48,7 +48,7 @@ ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number o
     ("absolute", lambda a, b, n: np.abs(a)),
     ("keep_first", lambda a, b, n: np.where(np.arange(len(a)) < n, a, b)),
     ("keep_first, a number", lambda a, b, n: np.where(np.arange(len(a)) < n, a, -np.inf)),
-    ("load_first", lambda a, b, n: np.where(np.arange(len(a)) < n, a, 0.0)),
+    ("load_partial", lambda a, b, n: np.where(np.arange(len(a)) < n, a, 0.0)),
     ("total", lambda a, b, n: np.full_like(a, np.sum(a, dtype=np.float64))),
     ("largest", lambda a, b, n: np.full_like(a, np.max(a))),
     ("ratio", lambda a, b, n: a / np.abs(b)),
@@ -100,7 +100,7 @@ def driver(lanes):
 
 
 def run(a, b, n):
-    """(len(ROWS) + 1, lanes); the last row, first filled with 7, is what store_first leaves."""
+    """(len(ROWS) + 1, lanes); the last row, first filled with 7, is what store_partial leaves."""
     lanes = len(a)
     out = np.full((len(ROWS) + 1, lanes), 7.0, a.dtype)
     driver(lanes)(a, b, n, out.reshape(-1))
@@ -203,8 +203,8 @@ assert libc.mprotect(ctypes.c_void_p(whole.ctypes.data + page), ctypes.c_size_t(
 
 @numba.njit(**OPTIONS)
 def double(array, n):
-    v = load_first(array, 0, n, 16)
-    store_first(array, 0, n, v + v)
+    v = load_partial(array, 0, n, 16)
+    store_partial(array, 0, n, v + v)
 
 for dtype in (np.float32, np.float64):
     size = np.dtype(dtype).itemsize

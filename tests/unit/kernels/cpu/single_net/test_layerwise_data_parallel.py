@@ -60,7 +60,7 @@ def test_copies_of_weights_where_ranks_are_far(train, monkeypatch, rows):
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies
-        monkeypatch.setattr(backend, "STAYING_PARAMS", most)
+        monkeypatch.setattr(backend, "LARGE_NET_PARAMS", most)
         found, found_losses, ran = train(WIDE, rows, threads, far)
         np.testing.assert_array_equal(found, params)
         np.testing.assert_allclose(found_losses, losses, rtol=1e-6)

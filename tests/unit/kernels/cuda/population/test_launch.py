@@ -59,9 +59,9 @@ def test_few_samples_are_known_to_a_threads_kernel(per_net):
     """If all of them are every batch."""
     tiny = of((2, 2, 1))
     thread, block = choose(per_net, tiny), choose(per_net, tiny, n_nets=1)
-    assert [per_net.known_rows(tiny, thread, rows, 4) for rows in (3, 4, 5)] == [0, 4, 4]
-    assert [per_net.known_rows(tiny, thread, n, n) for n in (17, 18)] == [17, 0]
-    assert per_net.known_rows(tiny, block, 4, 4) == 0
+    assert [per_net.fixed_batch_rows(tiny, thread, rows, 4) for rows in (3, 4, 5)] == [0, 4, 4]
+    assert [per_net.fixed_batch_rows(tiny, thread, n, n) for n in (17, 18)] == [17, 0]
+    assert per_net.fixed_batch_rows(tiny, block, 4, 4) == 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

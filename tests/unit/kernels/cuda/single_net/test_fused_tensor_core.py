@@ -209,7 +209,7 @@ def test_a_net_too_deep_for_shared_memory(narrow, rng):
     net = make((128,) * 8 + (10,), "bfloat16", hidden_activation="gelu")
     X, y = rng.normal(size=(40, 128)), rng.normal(size=(40, 10))
     _, gradient = net.loss_and_gradient(X, y)
-    assert {kind.__name__ for kind in narrow} == {"LayersWork"}
+    assert {kind.__name__ for kind in narrow} == {"LayerwiseWorkspace"}
     close(gradient, reference_of(net.network, net.params).loss_and_gradient(X, y)[1], "float16")
     narrow.clear()
     make((5, 20, 3), "bfloat16").loss_and_gradient(X[:, :5], y[:, :3])  # which is trained by the kernel meant here
