@@ -121,7 +121,7 @@ class PopulationState(NamedTuple):
 
 
 NET_HYPER = (*HYPER, "l2")
-MOST_RECORDS, NO_EPOCH = 64, 2**62
+MAX_RECORDS, NO_EPOCH = 64, 2**62
 RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
 
 
@@ -157,10 +157,12 @@ class StopCriteria(NamedTuple):
 MONITOR_NONE, MONITOR_LOSS, MONITOR_RIGHT, MONITOR_VALIDATION_LOSS, MONITOR_VALIDATION_RIGHT = range(5)
 
 LINE = 64  # bytes of a cache line, and of the widest vector
-HUGE = 2**21  # bytes of a huge page on x86-64 and most other processors
-LARGE = 2**16  # bytes from which an array may get pages of its own; all such arrays would begin at a page start
-APART = 81 * LINE  # bytes between the starts of such arrays, modulo a page and the caches' sets
-_starts = cycle(range(0, 16 * APART, APART))
+HUGE_PAGE_BYTES = 2**21  # bytes of a huge page on x86-64 and most other processors
+STAGGER_FROM_BYTES = (
+    2**16
+)  # bytes from which an array may get pages of its own; all such arrays would begin at a page start
+START_STAGGER = 81 * LINE  # bytes between the starts of such arrays, modulo a page and the caches' sets
+_starts = cycle(range(0, 16 * START_STAGGER, START_STAGGER))
 
 
 # Up to this many parameters, two threads train data-parallel whether or not their cores share a cache.
@@ -170,7 +172,7 @@ DATA_PARALLEL_PARAMS = 60_000
 EVALUATION_CHUNK_ROWS = 8
 
 
-def parts_of(rows: int) -> int:
+def n_shards(rows: int) -> int:
     """Return the number of shards of a batch in `batch_simd_data_parallel`, the maximum number of threads.
 
     rows : number of samples in the batch
@@ -190,8 +192,8 @@ def aligned_zeros(shape, dtype) -> np.ndarray:
     n_bytes = (prod(shape) if isinstance(shape, tuple) else int(shape)) * dtype.itemsize
     # Arrays that are read side by side, such as parameters and gradients, must not start at the same offset in a page:
     # a load would wait for each store to the same offset of another array.
-    start = next(_starts) if n_bytes >= LARGE else 0
-    raw = _huge_zeros(start + n_bytes) if n_bytes >= HUGE // 2 else None
+    start = next(_starts) if n_bytes >= STAGGER_FROM_BYTES else 0
+    raw = _huge_zeros(start + n_bytes) if n_bytes >= HUGE_PAGE_BYTES // 2 else None
     if raw is None:
         raw = np.zeros(start + n_bytes + LINE, np.uint8)
         raw = raw[-raw.ctypes.data % LINE :]
@@ -208,13 +210,15 @@ def _huge_zeros(size: int) -> np.ndarray | None:
 
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return None
-    whole = (size + HUGE // 2) // HUGE * HUGE  # less than half a huge page at the end stays in small pages
+    whole = (
+        (size + HUGE_PAGE_BYTES // 2) // HUGE_PAGE_BYTES * HUGE_PAGE_BYTES
+    )  # less than half a huge page at the end stays in small pages
     try:
-        room = mmap.mmap(-1, max(size, whole) + HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        room = mmap.mmap(-1, max(size, whole) + HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:  # out of memory: NumPy's allocation reports it
         return None
     found = np.frombuffer(room, np.uint8)
-    skip = -found.ctypes.data % HUGE
+    skip = -found.ctypes.data % HUGE_PAGE_BYTES
     with suppress(OSError):  # a kernel without huge pages
         room.madvise(mmap.MADV_HUGEPAGE, skip, whole)
     return found[skip:]

@@ -81,7 +81,7 @@ def start(task: tuple[str, str]) -> int:
 def compile_for(level: str, jobs: Iterable[Callable[[], object]]) -> None:
     """Run the jobs, with all kernels they need compiled and saved as prebuilt kernels of this level."""
     place = lambda name: prebuilt.path_of(name, object_cache.sources_tag(), level)
-    object_cache._path, object_cache._shipped_path = place, lambda name: None
+    object_cache._path, object_cache._prebuilt_path = place, lambda name: None
     for job in jobs:
         job()
 

@@ -110,7 +110,7 @@ def _steps(
 
     make(i, j) : a matrix, or one of each net
     """
-    from fastmlp.kernels.cuda.runtime.cuda_graphs import LONG_RUN, Replays
+    from fastmlp.kernels.cuda.runtime.cuda_graphs import LONG_RUN, GraphCache
 
     a, deltas = [[make(batch, size) for size in sizes] for _ in range(2)]
     W, slopes = [[make(i, j) for i, j in pairwise(sizes)] for _ in range(2)]
@@ -123,7 +123,7 @@ def _steps(
             if k:
                 products.times_transposed(deltas[k + 1], W[k], deltas[k], batch)
 
-    replays, n = Replays(), 2 * LONG_RUN  # the first run launches some, and records both graphs that the others need
+    replays, n = GraphCache(), 2 * LONG_RUN  # the first run launches some, and records both graphs that the others need
     can_be_recorded = products.take_workspace()
 
     def run() -> None:

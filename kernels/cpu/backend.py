@@ -3,7 +3,7 @@
 ThreadTeam                   the threads of one fit
 make_work                    the workspace of a kernel family, for batches of up to `rows` samples
 train, evaluate              run the kernels of one net on what execution/plan.py has built
-predict_again                host only: prepares `evaluate` for repeated calls that take microseconds
+repeat_prediction                host only: prepares `evaluate` for repeated calls that take microseconds
 steps_to_unrolled            host only: number of steps after which a tiny net is trained by generated code
 PopulationRun                the buffers of a population's fit or evaluation, and the state of its nets in training
 train_nets, evaluate_nets    run the kernels of a population
@@ -28,7 +28,7 @@ from ..structs import (
     DIVERGED_NET,
     EVALUATION_CHUNK_ROWS,
     HYPER,
-    MOST_RECORDS,
+    MAX_RECORDS,
     NET_HYPER,
     RUNNING,
     NetSpec,
@@ -37,14 +37,13 @@ from ..structs import (
     TrainState,
     Unfinished,
     aligned_zeros,
-    parts_of,
+    n_shards,
 )
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import single_net_lookup
-from .unrolled.population_lookup import has_straight_line, straight_line_address
+from .unrolled.population_lookup import has_unrolled_code, unrolled_address
 from .workspace import (
     ALIASING_STRIDE,
-    CHUNK_ROWS,
     FALSE_SHARING_GAP,
     FILLED,
     GROUP_COLUMNS,
@@ -55,12 +54,13 @@ from .workspace import (
     LARGE_NET_PARAMS,
     LINE_OF_COUNTS,
     LOSS,
-    OWN,
     PARTIAL_COLUMNS,
     REPLICAS,
     RIGHT,
     ROWS,
     SUMS,
+    THREAD_ARRAYS,
+    WEIGHT_CHUNK_ROWS,
     BatchWorkspace,
     LaneBlock,
     LayerwiseWorkspace,
@@ -74,7 +74,7 @@ from .workspace import (
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
-STRAIGHT_LINE_ROWS = 64  # samples of a tile with unrolled code, at most
+UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
 ALIGNMENT = 16  # elements: layers start on whole vectors
 
 
@@ -121,7 +121,7 @@ def make_work(
     """
     sizes = [int(size) for size in net.sizes]
     by_layers = family in ("layerwise", "layerwise_data_parallel", "layerwise_batch1")
-    parts = {"layerwise_data_parallel": REPLICAS, "batch_simd_data_parallel": parts_of(rows)}.get(family, 1)
+    parts = {"layerwise_data_parallel": REPLICAS, "batch_simd_data_parallel": n_shards(rows)}.get(family, 1)
     ranks = n_threads if by_layers or parts > 1 else 1
     # One thread trains such a net, or two, each with a shard of the batch and all weights: no chunks to share.
     whole = family == "layerwise_data_parallel" and net.n_padded <= DATA_PARALLEL_PARAMS and ranks <= REPLICAS
@@ -165,7 +165,7 @@ def make_work(
             mask=aligned_zeros(total if drops else 0, dtype),
             y=aligned_zeros(rows * sizes[-1] if shuffle else 0, dtype),
             weight=aligned_zeros(rows if shuffle else 0, dtype),
-            squares=np.zeros(2 * sum(-(-size // CHUNK_ROWS) for size in sizes)),
+            squares=np.zeros(2 * sum(-(-size // WEIGHT_CHUNK_ROWS) for size in sizes)),
             halves=parts > 1,
             copies=copies,
             n_packed=n_packed + FALSE_SHARING_GAP,
@@ -200,7 +200,7 @@ def _own_sizes(work: Any, n_padded: int) -> list[int]:
 
 
 def _own(work: Any) -> tuple[str, ...]:
-    return OWN if isinstance(work, LayerwiseWorkspace) else ()
+    return THREAD_ARRAYS if isinstance(work, LayerwiseWorkspace) else ()
 
 
 def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
@@ -211,8 +211,8 @@ def _with_replicas(work: Any, n_padded: int, n: int) -> Any:
 
 # Kernels by name: their modules are imported only if their machine code is not on disk.
 TRAIN = {
-    "batch_simd_4": "cpu.single_net.batch_simd.train_narrow",
-    "batch_simd_16": "cpu.single_net.batch_simd.train_wide",
+    "batch_simd_4": "cpu.single_net.batch_simd.train_4",
+    "batch_simd_16": "cpu.single_net.batch_simd.train_16",
     "batch_simd_data_parallel": "cpu.single_net.batch_simd_data_parallel.train",
     "layerwise": "cpu.single_net.layerwise.train",
     "layerwise_data_parallel": "cpu.single_net.layerwise.train",  # same bits, where copies of the net are no faster
@@ -222,7 +222,7 @@ EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate") for family in ("batch_simd_4", "batch_simd_16", "layerwise")
 }
 FAMILIES = tuple(TRAIN)
-WITH_REPLICAS = "cpu.single_net.layerwise_data_parallel.train", "cpu.single_net.batch_simd_data_parallel.train"
+DATA_PARALLEL_KERNELS = "cpu.single_net.layerwise_data_parallel.train", "cpu.single_net.batch_simd_data_parallel.train"
 
 
 def train(
@@ -248,12 +248,12 @@ def train(
         return
     kernel = TRAIN[family]
     if n_ranks == 2 and family != "layerwise_batch1" and isinstance(work, LayerwiseWorkspace) and work.copies == 2:
-        apart = net.n_padded <= DATA_PARALLEL_PARAMS or team.are_far()
+        apart = net.n_padded <= DATA_PARALLEL_PARAMS or team.share_no_cache()
         if apart and family == "layerwise_data_parallel":
             kernel = "cpu.single_net.layerwise_data_parallel.train"
         elif not apart:
             work = work._replace(copies=1)
-    if kernel in WITH_REPLICAS and n_ranks > 1:
+    if kernel in DATA_PARALLEL_KERNELS and n_ranks > 1:
         owned = [(memory, work), *(_replica(memory, work, rank) for rank in range(1, n_ranks))]
         team.run_each(kernel, dtype, [(net, data, course, *own, first, n) for own in owned])
         return
@@ -301,11 +301,13 @@ def evaluate(
     return float(sums[:, LOSS].sum()), float(sums[:, RIGHT].sum())
 
 
-def predict_again(
+def repeat_prediction(
     family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: np.ndarray, work, rows: int, output: np.ndarray
 ):
     """Return a function (X, output) that does what `evaluate` does on one thread, for arrays like data.X and output."""
-    return team.again(EVALUATE[family], params.dtype, (net, data, params, work, rows, output), (data.X, output))
+    return team.prepare_repeat(
+        EVALUATE[family], params.dtype, (net, data, params, work, rows, output), (data.X, output)
+    )
 
 
 class PopulationRun:
@@ -329,8 +331,8 @@ class PopulationRun:
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
         drops, straight = bool((net.dropout > 0).any()), 0
-        if rule is not None and has_straight_line(sizes, drops):
-            straight = straight_line_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
+        if rule is not None and has_unrolled_code(sizes, drops):
+            straight = unrolled_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype)
         else:
             lanes = LANES
         self._made = net, n_params, rows, n_samples, shuffle, drops, straight, lanes, dtype
@@ -391,7 +393,7 @@ def _make_block(
     sizes = [int(size) for size in net.sizes]
     n_units, keeps = sum(sizes), bool(net.keep_z.any())
     if straight_line:
-        tile = _padded(min(rows, STRAIGHT_LINE_ROWS), INTERLEAVED_SAMPLES)
+        tile = _padded(min(rows, UNROLLED_TILE_ROWS), INTERLEAVED_SAMPLES)
     else:
         fitting = TILE_BYTES // (n_units * lanes * dtype.itemsize * 2) // 4 * 4
         tile = min(rows, max(fitting, 4))
@@ -400,7 +402,7 @@ def _make_block(
         "mask": n_units * tile if drops else 0, "y": sizes[-1] * tile, "weight": tile, "p": n_params, "g": n_params,
         "state": MOST_STATE * n_params, "safe": n_params, "best": n_params, "hyper": len(NET_HYPER), "factor": 1,
         "loss": 1, "right": 1, "right_at_end": 1, "last_loss": 1, "watched": 1, "best_value": 1, "flags": 1,
-        "records": MOST_RECORDS,
+        "records": MAX_RECORDS,
     }  # fmt: skip
     numbers = _in_one_piece({name: n * lanes for name, n in rows_of.items()}, dtype)
     reals = _in_one_piece({"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}, np.float64)
@@ -444,7 +446,7 @@ def train_nets(
     """Train the blocks of `work` for n more epochs, or until no net of nets.members is left."""
     work.n_members = nets.n_members
     team.run_each(
-        "cpu.population.train.train" if work.blocks[0].lanes == LANES else "cpu.population.train.train_straight",
+        "cpu.population.train.train" if work.blocks[0].lanes == LANES else "cpu.population.train.train_unrolled",
         nets.params.dtype,
         [(net, data, course, goal, nets, held_out, block, work.initial, work.queue, n) for block in work.blocks],
     )

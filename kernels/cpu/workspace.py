@@ -16,7 +16,7 @@ LOSS, RIGHT = 0, 1  # columns of `partial`
 SUMS = 2
 PARTIAL_COLUMNS = 16  # two cache lines per thread, so that threads do not share one
 GROUP_COLUMNS = 2 * SUMS  # per group of ROWS rows: the sums of even and of odd micro-batches
-CHUNK_ROWS = 16  # rows of a weight matrix that chunks are multiples of, in the layerwise families
+WEIGHT_CHUNK_ROWS = 16  # rows of a weight matrix that chunks are multiples of, in the layerwise families
 LANES_SMALL, LANES_LARGE = 4, 16  # samples in a vector of batch_simd_4 and of batch_simd_16
 # Bytes; cache lines that lie multiples of this apart, as units' columns would, compete for few places in a cache.
 ALIASING_STRIDE = 2048
@@ -34,11 +34,11 @@ FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as 
 # end of a page, and a core that writes there must take the cache lines back from it (bench/log/README.md#page-gap).
 FALSE_SHARING_GAP = 1024
 # Rows of a batch in a chunk, and chunks of a batch at most: chunks of larger batches have more rows.
-PIECE_ROWS, MOST_PIECES = 16, 64
+CHUNK_SAMPLES, MAX_CHUNKS = 16, 64
 # Parameters up to which chunks have PIECE_ROWS rows, and rows of a chunk in larger nets.
-LARGE_NET_PARAMS, LARGE_PIECE_ROWS = 2_000_000, 128
+LARGE_NET_PARAMS, LARGE_NET_CHUNK_SAMPLES = 2_000_000, 128
 # Weights in a chunk at most, and chunks for each thread, which are smaller in nets with few weights.
-PIECE_WEIGHTS, PIECES_OF_RANK = 32_768, 12
+CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
 K_BLOCK = 256  # columns of A that a product takes at a time
 PACK_ROWS = 32  # rows of a product from which packing B pays ...
 PACK_FROM = 320  # ... and elements between rows of A or B from which walking down a column is slow; bench/log
@@ -142,7 +142,14 @@ class BatchWorkspace(NamedTuple):
 
 
 FILLED = 16  # elements of `filled` per shard: two cache lines
-OWN = "a", "z", "delta", "mask", "y", "weight"  # arrays of LayerwiseWorkspace that data-parallel threads do not share
+THREAD_ARRAYS = (
+    "a",
+    "z",
+    "delta",
+    "mask",
+    "y",
+    "weight",
+)  # arrays of LayerwiseWorkspace that data-parallel threads do not share
 
 
 LINE_OF_COUNTS = 16  # int64 from one thread's counter to the next: two cache lines
@@ -159,8 +166,8 @@ def weight_chunks(sizes: list[int], ranks: int) -> np.ndarray:
     if ranks == 0:
         return np.arange(len(sizes))
     shapes = list(pairwise(sizes))
-    most = min(max(sum(i * j for i, j in shapes) // (PIECES_OF_RANK * ranks), CHUNK_ROWS), PIECE_WEIGHTS)
-    return np.cumsum([0, *(min(-(-i * j // most), -(-i // CHUNK_ROWS)) for i, j in shapes)])
+    most = min(max(sum(i * j for i, j in shapes) // (CHUNKS_PER_THREAD * ranks), WEIGHT_CHUNK_ROWS), CHUNK_WEIGHTS)
+    return np.cumsum([0, *(min(-(-i * j // most), -(-i // WEIGHT_CHUNK_ROWS)) for i, j in shapes)])
 
 
 def chunk_rows(rows: int, n_params: int, ranks: int) -> int:
@@ -174,8 +181,8 @@ def chunk_rows(rows: int, n_params: int, ranks: int) -> int:
     """
     if ranks == 0:
         return rows
-    enough = PIECE_ROWS if n_params <= LARGE_NET_PARAMS else LARGE_PIECE_ROWS
-    return max(1, max(min(enough, rows // ranks), -(-rows // MOST_PIECES)) // ROWS) * ROWS
+    enough = CHUNK_SAMPLES if n_params <= LARGE_NET_PARAMS else LARGE_NET_CHUNK_SAMPLES
+    return max(1, max(min(enough, rows // ranks), -(-rows // MAX_CHUNKS)) // ROWS) * ROWS
 
 
 # Workspace of the layerwise families.

@@ -18,8 +18,8 @@ from .population.train import evaluate_nets as _evaluate_nets
 from .runtime.device_memory import checked_allocation, device_data
 from .runtime.device_memory import to_device as to_device
 from .runtime.device_memory import to_host as to_host
-from .single_net.layerwise import LayersWork
-from .single_net.small_net import SingleWork
+from .single_net.layerwise import LayerwiseWorkspace
+from .single_net.small_net import SmallNetWorkspace
 
 FAMILIES = ("small_net", "layerwise", "fused_tensor_core")
 REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='float32'."
@@ -75,14 +75,14 @@ def make_work(
     n_threads : not used on a GPU
     """
     if family == "small_net":
-        return SingleWork(net, rows, n_samples, shuffle, dtype)
+        return SmallNetWorkspace(net, rows, n_samples, shuffle, dtype)
     if family == "fused_tensor_core":
-        from .single_net.fused_tensor_core import NarrowWork, check_card, has_room
+        from .single_net.fused_tensor_core import FusedWorkspace, check_card, has_room
 
         check_card(precision)
         if has_room(net):
-            return NarrowWork(net, rows, dtype, precision)
-    return LayersWork(net, rows, dtype, precision)
+            return FusedWorkspace(net, rows, dtype, precision)
+    return LayerwiseWorkspace(net, rows, dtype, precision)
 
 
 def train(

@@ -38,7 +38,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(FOLDER_MODE, exist_ok=True)
 
 
-def reason_against(folder: Path) -> str | None:
+def distrust_reason(folder: Path) -> str | None:
     """Return why a folder cannot be trusted, in words; None if only this user and root can write to it.
 
     Raises

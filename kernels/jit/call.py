@@ -23,7 +23,7 @@ import numpy as np
 from llvmlite import binding
 
 from . import interrupts, object_cache
-from .compile_time import announced, counted
+from .compile_time import notify_listeners, timed
 from .decorators import ENTRY, Kernel
 from .fork_lock import hold_while_forking
 
@@ -116,7 +116,7 @@ def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -
     """
     found = _entries.get((kernel, kind))
     if found is None:
-        with counted(), _lock, interrupts.deferred(NOTICE):
+        with timed(), _lock, interrupts.deferred(NOTICE):
             found = _entries.get((kernel, kind))
             if found is None:
                 _check_fields(arguments)
@@ -176,7 +176,7 @@ def _load_kernel(kernel: str | Kernel, text: str, arguments: tuple) -> int:
 
     if isinstance(kernel, str):
         return load_function(f"{kernel} {text}", compiled)
-    with announced():
+    with notify_listeners():
         return _address(compiled())
 
 
@@ -187,12 +187,12 @@ def load_function(name: str, compiled: Callable[[], bytes]) -> int:
 
     Ctrl-C is handled after the function is loaded, or while this thread waits for another process to compile it.
     """
-    with counted(), _lock, interrupts.deferred(NOTICE):
+    with timed(), _lock, interrupts.deferred(NOTICE):
         found = _addresses.get(name)
         if found is None:
             code = object_cache.read(name)
             if code is None:
-                with announced(), object_cache.compile_lock(name):
+                with notify_listeners(), object_cache.compile_lock(name):
                     code = object_cache.read(name)
                     if code is None:
                         code = compiled()

@@ -21,18 +21,18 @@ _here = _Thread()
 listeners: list[Callable[[bool], None]] = []
 
 
-def waited() -> float:
+def compile_seconds() -> float:
     """Return the seconds this thread has spent compiling or loading kernels, or waiting for others to do so."""
     return _here.seconds
 
 
-def wait_for_others(seconds: float) -> None:
+def add_wait(seconds: float) -> None:
     """Add the time this thread has waited for other threads that waited for kernels."""
     _here.seconds += seconds
 
 
 @contextmanager
-def counted() -> Iterator[None]:
+def timed() -> Iterator[None]:
     """Add the time inside this block to the result of `waited`."""
     start, _here.depth = time.perf_counter(), _here.depth + 1
     try:
@@ -44,7 +44,7 @@ def counted() -> Iterator[None]:
 
 
 @contextmanager
-def announced() -> Iterator[None]:
+def notify_listeners() -> Iterator[None]:
     """Tell the listeners that a kernel is compiled inside this block, by this process or one it waits for."""
     for tell in listeners:
         tell(True)

@@ -39,7 +39,7 @@ def acquire(path: Path) -> Iterator[None]:
             at_the_end.callback(os.close, fd)
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 while not _locked(fd) and time.monotonic() < until:
-                    interrupts.let_through()  # Ctrl-C need not wait for another process
+                    interrupts.deliver_pending()  # Ctrl-C need not wait for another process
                     time.sleep(0.02)
                 at_the_end.callback(_end, path, fd)
         yield

@@ -63,7 +63,7 @@ def deferred(notice: str = "") -> Iterator[None]:
         deferral.deliver()
 
 
-def let_through() -> None:
+def deliver_pending() -> None:
     """Deliver a pending SIGINT, at a point inside a `deferred` block where no work is half done."""
     handler = signal.getsignal(signal.SIGINT)
     if isinstance(handler, _Deferral) and threading.current_thread() is threading.main_thread():

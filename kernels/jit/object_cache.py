@@ -24,7 +24,7 @@ import llvmlite
 from llvmlite import binding
 
 from . import atomic_file, file_lock, prebuilt
-from .cache_dir import FILE_MODE, base_folder, make_folder, read_file, reason_against
+from .cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, read_file
 
 # Variables that do not change the code. Joblib sets the number of threads in each worker, which must not recompile for
 # that.
@@ -83,7 +83,7 @@ def _path(name: str) -> Path:
     return cache_folder() / f"{hashlib.sha256((name + machine()).encode()).hexdigest()[:32]}.o"
 
 
-def _shipped_path(name: str) -> Path | None:
+def _prebuilt_path(name: str) -> Path | None:
     """Return the path of the object file that came with the package, which is as trustworthy as the package."""
     return None if settings() else prebuilt.path_here(name, sources_tag())
 
@@ -95,7 +95,7 @@ def _reason_against(folder: Path) -> str | None:
     """Return why a folder is not used for the cache; None if it can be trusted, or does not exist yet."""
     if folder not in _reasons:
         try:
-            _reasons[folder] = reason_against(folder)
+            _reasons[folder] = distrust_reason(folder)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -103,9 +103,9 @@ def _reason_against(folder: Path) -> str | None:
     return _reasons[folder]
 
 
-def is_there(name: str) -> bool:
+def exists(name: str) -> bool:
     """Whether there is an object file under this name."""
-    path, came = _path(name), _shipped_path(name)
+    path, came = _path(name), _prebuilt_path(name)
     return (path.is_file() and not _reason_against(path.parent)) or (came is not None and came.is_file())
 
 
@@ -114,7 +114,7 @@ def read(name: str) -> bytes | None:
 
     A file that was compiled here, for this processor, takes precedence over a prebuilt one.
     """
-    path, came = _path(name), _shipped_path(name)
+    path, came = _path(name), _prebuilt_path(name)
     code = None if _reason_against(path.parent) else _checked(read_file, path)
     return code if code is not None or came is None else _checked(Path.read_bytes, came)
 

@@ -22,7 +22,7 @@ from ..formulas.numpy_math import exp, expm1, log, log1p, normal_cdf, normal_den
 from ..jit.compiler import HelperCompiler
 from ..jit.decorators import OPTIONS
 from .exp2_table import STEPS, half_power_in_steps, remainder_in_steps
-from .vector import FLAGS, Vector, absolute, half_power, llvm_type, split, where, with_sign
+from .vector import FLAGS, Vector, absolute, half_exp2, llvm_type, split, where, with_sign
 
 # exp needs one term fewer than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
 EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
@@ -174,7 +174,7 @@ def _factors(z):
 def _vector_factors(z):
     """Return q, s with exp(z) = 2 s (1 + q), for z within limits."""
     r, t = _reduced(z)
-    return r + r * r * _exp_tail(r), half_power(t)
+    return r + r * r * _exp_tail(r), half_exp2(t)
 
 
 def _vector_factors_by_steps(z):
@@ -192,7 +192,7 @@ def _vector_exp(z):
 
 def _vector_expm1(z):
     r, t = _reduced(_within(z))
-    q, s = r + r * r * _expm1_tail(r), half_power(t)
+    q, s = r + r * r * _expm1_tail(r), half_exp2(t)
     return (s * q + (s - 0.5)) * 2.0
 
 
@@ -228,7 +228,7 @@ def _vector_tanh(z):
     limit = _tanh_limit(z)
     z = where(z > limit, limit, z)
     r, t = _reduced(2.0 * where(z < -limit, -limit, z))
-    q, s = r + r * r * _expm1_tail(r), half_power(t)
+    q, s = r + r * r * _expm1_tail(r), half_exp2(t)
     return (s * q + (s - 0.5)) / (s * q + (s + 0.5))  # e / (e + 2) for e = expm1(2z)
 
 

@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..jit.cpu_features import FEATURES
-from .vector import I32, by_pieces, constant, llvm_type
+from .vector import I32, constant, llvm_type, map_subvectors
 
 # Steps per factor of two: as many float32 as one instruction looks up, in two AVX-512 registers or one AVX2 register.
 STEPS = 32 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") else 1
@@ -61,4 +61,4 @@ def _chosen(builder, n, table):
     name, order = ("avx512.vpermi2var.d.512", (0, 2, 1)) if STEPS == 32 else ("avx2.permd", (0, 1))
     kind = ir.FunctionType(ir.VectorType(I32, size), [ir.VectorType(I32, size)] * len(order))
     choose = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
-    return by_pieces(builder, n, size, lambda part: builder.call(choose, [(*registers, part)[k] for k in order]))
+    return map_subvectors(builder, n, size, lambda part: builder.call(choose, [(*registers, part)[k] for k in order]))

@@ -10,7 +10,7 @@ LANES = 16  # one AVX-512 register of float32, two of float64
 
 
 @kernel
-def total_of(x, n, out):
+def sum_to(x, n, out):
     """Write the sum of x (n,) to out[0], added up in four independent vectors of LANES lanes."""
     p = offset(x, 0)
     s0 = s1 = s2 = s3 = fill(p, 0.0, LANES)

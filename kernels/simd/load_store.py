@@ -66,7 +66,7 @@ def store(typing_context, array, i, v):
     return types.void(array, types.intp, v), build
 
 
-def write_past_caches(builder, v, pointer, n_bytes):
+def store_non_temporal(builder, v, pointer, n_bytes):
     """Store the vector v of n_bytes by a non-temporal store; on processors other than x86, by an ordinary store.
 
     pointer : start of a cache line, or of a shorter vector within one
@@ -84,7 +84,7 @@ def store_past_caches(typing_context, array, i, v):
 
     def build(context, builder, sig, args):
         p = builder.bitcast(element_pointer(context, builder, array, args[0], args[1]), llvm_type(v).as_pointer())
-        write_past_caches(builder, args[2], p, v.lanes * array.dtype.bitwidth // 8)
+        store_non_temporal(builder, args[2], p, v.lanes * array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, v), build
@@ -183,7 +183,7 @@ def offset(typing_context, pointer, i):
 
 
 @intrinsic
-def broadcast(typing_context, array, x):
+def scalar_like(typing_context, array, x):
     """Return the number x in the dtype of `array`."""
 
     def build(context, builder, sig, args):
@@ -264,7 +264,7 @@ def make_transpose(past_caches):
             for i in range(lanes):
                 place = row(sig.args[3], out, out0, out_row, i)
                 if past_caches:
-                    write_past_caches(builder, rows[i], place, lanes * align)
+                    store_non_temporal(builder, rows[i], place, lanes * align)
                 else:
                     builder.store(rows[i], place, align=align)
             return context.get_dummy_value()

@@ -231,7 +231,7 @@ def _reciprocal_estimate(typing_context, v):
             builder.module, ir.FunctionType(t, [t, t, mask]), "llvm.x86.avx512.rcp14.ps.512"
         )
         estimate = lambda x: builder.call(f, [x, ir.Constant(t, ir.Undefined), ir.Constant(mask, -1)])
-        return by_pieces(builder, args[0], 16, estimate)
+        return map_subvectors(builder, args[0], 16, estimate)
 
     return v(v), build
 
@@ -285,7 +285,7 @@ def keep_first(typing_context, v, n, other):
 
 
 @intrinsic
-def minus_lanes(typing_context, v):
+def negated_lane_numbers(typing_context, v):
     """Return 0, -1, -2, ... in the lanes of a vector like v: the largest of some lanes is that of the first one."""
 
     def build(context, builder, sig, args):
@@ -298,7 +298,7 @@ def minus_lanes(typing_context, v):
 
 
 @intrinsic
-def half_power(typing_context, t):
+def half_exp2(typing_context, t):
     """Return 2**(k - 1) for t = 1.5 * 2**m + k, m the mantissa's width: the low bits of such a t are the integer k."""
 
     def build(context, builder, sig, args):
@@ -312,7 +312,7 @@ def half_power(typing_context, t):
     return t(t), build
 
 
-def by_pieces(builder, v, size, function):
+def map_subvectors(builder, v, size, function):
     """Apply a function of vectors with `size` lanes to a vector with any power of two of lanes.
 
     Longer vectors are processed in pieces; shorter ones are repeated to fill `size` lanes.

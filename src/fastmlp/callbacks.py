@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import checked_count, checked_number, takes, unknown_name
+from .errors import accepts_n_arguments, checked_count, checked_number, unknown_name
 from .kernels.structs import METRIC_NONE
 
 # Records that every fit can monitor. Signs: multiplied by its sign, a smaller value is better.
@@ -103,7 +103,7 @@ def as_callbacks(value: Any) -> tuple[Callback, ...]:
     for callback in callbacks:
         if not callable(callback):
             raise ValueError(f"callbacks must be functions (epoch, history), but one of them is {callback!r}.")
-        if not takes(callback, 2):
+        if not accepts_n_arguments(callback, 2):
             raise ValueError(
                 f"callbacks are called as callback(epoch, history), but {callback!r} does not take two arguments."
             )

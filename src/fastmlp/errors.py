@@ -145,7 +145,7 @@ def is_number(value: object) -> bool:
     return True
 
 
-def takes(function: Callable, n_arguments: int) -> bool:
+def accepts_n_arguments(function: Callable, n_arguments: int) -> bool:
     """Return whether a function accepts n_arguments positional arguments; True if its signature is unknown."""
     from inspect import signature
 

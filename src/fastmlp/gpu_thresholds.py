@@ -61,7 +61,7 @@ def thresholds_of(gpu: str, processor: str) -> Thresholds:
     return ESTIMATES
 
 
-def remember(gpu: str, processor: str, total: float, at_once: float, in_one_launch: float) -> Thresholds:
+def store(gpu: str, processor: str, total: float, at_once: float, in_one_launch: float) -> Thresholds:
     """Store measured thresholds on disk, for all later processes, and return them.
 
     gpu, processor : str     descriptions of the two devices

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .console.stopwatch import is_worth_telling
+from .console.stopwatch import is_compile_time_worth_showing
 from .errors import unknown_name
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
@@ -138,6 +138,6 @@ class History:
         if self.best_epoch is not None:
             figures += f", best_epoch={self.best_epoch}"
         seconds = f"seconds={self.seconds:.3g}"
-        if is_worth_telling(self.compile_seconds, self.seconds):
+        if is_compile_time_worth_showing(self.compile_seconds, self.seconds):
             seconds += f", compile_seconds={self.compile_seconds:.3g}"
         return f"History(epochs={self.epochs}, {figures}, {seconds}, stopped_by={self.stopped_by!r})"

@@ -31,7 +31,7 @@ from .persistence import (
     RESULT,
     RESULT_PREFIX,
     checksum,
-    written_by,
+    package_version,
 )
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def _parse(text: str) -> dict[str, Any]:
     if found > FORMAT:
         by = f" ({writer})" if isinstance(writer, str) else ""
         raise ValueError(
-            f"a newer fastmlp{by} wrote it in format {found}, and this one, {written_by()}, reads formats up to "
+            f"a newer fastmlp{by} wrote it in format {found}, and this one, {package_version()}, reads formats up to "
             f"{FORMAT} (upgrade it with pip)"
         )
     return description

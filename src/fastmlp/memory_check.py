@@ -31,7 +31,7 @@ def memory_bytes() -> int:
     return min(n for n in found if n > 0)
 
 
-def told_size(n_bytes: int) -> str:
+def format_size(n_bytes: int) -> str:
     """Return a number of bytes as text in GiB.
 
     >>> told_size(3 * 2**30), told_size(40_000_000_000), told_size(2**70)
@@ -54,7 +54,7 @@ def check_memory(n_bytes: int, what: str, advice: str) -> None:
     """
     if n_bytes > memory_bytes():
         raise ValueError(
-            f"{what} would take {told_size(n_bytes)}, but this machine has {told_size(memory_bytes())} of memory. "
+            f"{what} would take {format_size(n_bytes)}, but this machine has {format_size(memory_bytes())} of memory. "
             f"{advice}"
         )
 
@@ -73,15 +73,15 @@ def check_params(layer_sizes: tuple[int, ...], n_params: int, itemsize: int, n_n
     n_bytes = n_nets * n_params * itemsize
     if n_bytes <= memory_bytes():
         return
-    what = f"The {told_count(n_nets * n_params)} parameters of "
+    what = f"The {format_count(n_nets * n_params)} parameters of "
     if n_nets > 1:
-        what += f"{told_count(n_nets)} nets with "
-    few = list(map(told_count, layer_sizes[:FEW]))
+        what += f"{format_count(n_nets)} nets with "
+    few = list(map(format_count, layer_sizes[:FEW]))
     what += f"layers ({', '.join([*few, '...'] if len(layer_sizes) > FEW else few)})"
     check_memory(n_bytes, what, "Make layers smaller." if n_nets == 1 else "Make fewer nets.")
 
 
-def told_count(n: int) -> str:
+def format_count(n: int) -> str:
     """Return a count as text, rounded if it is huge.
 
     >>> told_count(12345), told_count(10**30)
@@ -106,6 +106,6 @@ def check_epochs(epochs: int, n_batches: int, n_records: int) -> None:
     if epochs > most:
         why = f"{n_records} figures of each epoch are kept" if n_records else "more steps cannot be counted"
         raise ValueError(
-            f"epochs must be a whole number of at most {most:,} here, since {why}, but it is {told_count(epochs)}. "
+            f"epochs must be a whole number of at most {most:,} here, since {why}, but it is {format_count(epochs)}. "
             "Train in several fits."
         )

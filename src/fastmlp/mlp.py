@@ -34,7 +34,7 @@ from .training.fit_loop import Fit
 from .training.fit_options import Options
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState, checked_state
-from .training.prediction import chosen_classes, predict
+from .training.prediction import predict, predicted_classes
 
 
 class MLP:
@@ -390,7 +390,7 @@ class MLP:
         """
         output = self._outputs(X)
         with device_context(output):
-            return to_library_of(chosen_classes(output, self.network), X)
+            return to_library_of(predicted_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the mean loss, without the L2 penalty, and for classification the accuracy.

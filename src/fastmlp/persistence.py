@@ -76,13 +76,13 @@ def save(net: MLP | Population, path: str | os.PathLike, estimator: dict[str, An
     if (result := getattr(net, "result", None)) is not None:
         description["result"] = {name: getattr(result, name) for name in RESULT}
         arrays |= {f"{RESULT_PREFIX}{name}": np.ascontiguousarray(array) for name, array in result.arrays().items()}
-    description["version"] = written_by()
+    description["version"] = package_version()
     description["checksum"] = checksum(description, arrays)
     write_bytes(path, to_bytes(arrays, {KEY: json.dumps(description, allow_nan=False)}))
 
 
 @cache
-def written_by() -> str:
+def package_version() -> str:
     """Return the version of this package, which is written to files."""
     from . import __version__
 

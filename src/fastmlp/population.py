@@ -17,7 +17,7 @@ from .console.progress_bar import checked_verbose
 from .console.stopwatch import Stopwatch
 from .convergence import as_converged
 from .data import validation as border
-from .data.population_data import fit_data, own_inputs, validated_population_samples
+from .data.population_data import fit_data, prediction_samples, validated_population_samples
 from .devices import backend, check_name, choose_device, device_context, resolve, to_library_of
 from .diagnosis.monitor import population_monitor
 from .errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
@@ -31,12 +31,12 @@ from .mlp import MLP
 from .network.spec import Network
 from .optimizers import optimizer_from_name, settings_of
 from .population_result import PopulationResult
-from .population_training.ensemble import average, checked_shares, greedy_weights
-from .population_training.evaluate import checked_members, evaluate_nets, have_learned
+from .population_training.ensemble import average, checked_weights, greedy_weights
+from .population_training.evaluate import checked_members, converged_nets, evaluate_nets
 from .population_training.fit import PopulationTask, run
 from .population_training.net_sequence import NetSequence
 from .schedules import schedule_factors
-from .training.prediction import chosen_classes
+from .training.prediction import predicted_classes
 
 # Constructor arguments that may differ from net to net, with their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
@@ -44,7 +44,7 @@ PER_NET: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def own_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
+def checked_per_net_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:
     """Return a setting as a number or an array (n_nets,), drawn if it is a distribution, and checked against PER_NET.
 
     name : str     name of the setting, a key of PER_NET
@@ -119,9 +119,9 @@ class Population(NetSequence):
         self.seed = seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.seeds = rng.integers(2**63, size=self.n_nets)
-        self.dropout = own_setting("dropout", dropout, self.n_nets, lambda: rng)
-        self.l2 = own_setting("l2", l2, self.n_nets, lambda: rng)
-        self.init_scale = own_setting("init_scale", init_scale, self.n_nets, lambda: rng)
+        self.dropout = checked_per_net_setting("dropout", dropout, self.n_nets, lambda: rng)
+        self.l2 = checked_per_net_setting("l2", l2, self.n_nets, lambda: rng)
+        self.init_scale = checked_per_net_setting("init_scale", init_scale, self.n_nets, lambda: rng)
         # One Network describes all nets: where they differ in dropout or l2, it has the largest value.
         self.network = Network.build(
             layer_sizes, hidden_activation, output_activation, loss, float(np.max(self.dropout)),
@@ -325,7 +325,7 @@ class Population(NetSequence):
         values = {**settings_of(task.optimizer), "l2": self.l2, "dropout": self.dropout, "init_scale": self.init_scale}
         monitored = task.monitor is not None
         with CompileNotices(task.verbose > 0):
-            converged = have_learned(task, outcome)
+            converged = converged_nets(task, outcome)
         seconds, compile_seconds = watch.read()
         return PopulationResult(
             converged=converged, epochs=outcome.epochs, loss=outcome.loss,
@@ -351,7 +351,7 @@ class Population(NetSequence):
         return to_library_of(self._outputs(X, nets), X)
 
     def _outputs(self, X: Any, nets: Any) -> Any:
-        data, strides = own_inputs(X, self.network.n_features, self.dtype, self.n_nets)
+        data, strides = prediction_samples(X, self.network.n_features, self.dtype, self.n_nets)
         members = np.arange(self.n_nets) if nets is None else checked_members(nets, self.n_nets)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         check_array((len(members), data.n_samples, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
@@ -365,7 +365,7 @@ class Population(NetSequence):
         """Return the class numbers (n_nets, n_samples), chosen as in MLP.predict_classes; X and nets as for predict."""
         output = self._outputs(X, nets)
         with device_context(output):
-            return to_library_of(chosen_classes(output, self.network), X)
+            return to_library_of(predicted_classes(output, self.network), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """Return {"loss": (n_nets,)}, without the L2 penalty, and for classification "accuracy" (n_nets,).
@@ -392,7 +392,7 @@ class Population(NetSequence):
             If weights has another shape, a negative entry, or no entry above 0.
         """
         members = self._best_nets(top)
-        shares = checked_shares(weights, self.n_nets, members)
+        shares = checked_weights(weights, self.n_nets, members)
         members = members[shares[members] > 0]
         return average(self, X, members, shares[members])
 
@@ -431,7 +431,9 @@ class Population(NetSequence):
         """Set seeds and per-net settings from the result of get_arrays; params are set by the caller."""
         for name in PER_NET:
             values = arrays[name]
-            setattr(self, name, own_setting(name, values[0] if len(values) == 1 else values, self.n_nets, None))
+            setattr(
+                self, name, checked_per_net_setting(name, values[0] if len(values) == 1 else values, self.n_nets, None)
+            )
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()

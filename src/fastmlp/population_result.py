@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .console.stopwatch import is_worth_telling, told_time
+from .console.stopwatch import format_time, is_compile_time_worth_showing
 from .convergence import EpochStatistics, wilson_interval
 from .errors import DivergenceWarning, counted
 from .kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
@@ -204,7 +204,7 @@ class PopulationResult:
     def summary(self) -> str:
         """Return the statistics as text, ready to print."""
         lines = [
-            f"{counted(self.n_nets, 'net')} in {told_time(self.seconds, self.compile_seconds)}"
+            f"{counted(self.n_nets, 'net')} in {format_time(self.seconds, self.compile_seconds)}"
             + (f", interrupted after {self.n_finished:,}" if self.interrupted else ""),
             self._success_line(),
         ]
@@ -315,7 +315,7 @@ class PopulationResult:
             low, high = self.success_interval
             success = f"success_rate={self.success_rate:.4g}, success_interval=({low:.4g}, {high:.4g}), "
         compiling = f", compile_seconds={self.compile_seconds:.3g}"
-        if not is_worth_telling(self.compile_seconds, self.seconds):
+        if not is_compile_time_worth_showing(self.compile_seconds, self.seconds):
             compiling = ""
         return (
             f"PopulationResult(n_nets={self.n_nets}, {success}"

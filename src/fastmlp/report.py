@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .console.stopwatch import is_worth_telling
+from .console.stopwatch import is_compile_time_worth_showing
 from .files import check_output, write_text
 from .html_report.page import Page, as_svg, duration, quantity
-from .html_report.roofline import speed_of
+from .html_report.roofline import measure_speed
 from .plots.classes import calibration, confusion
 from .plots.curves import history
 from .plots.decision import boundary
@@ -116,7 +116,7 @@ def _figures(page: Page, of: History) -> None:
     if of.epochs:
         cards.append(("epochs", f"{of.epochs:,}", STOPPED_BY.get(of.stopped_by, of.stopped_by)))
         note = f"{duration(of.training_seconds / of.epochs)} an epoch"
-        if is_worth_telling(of.compile_seconds, of.seconds):
+        if is_compile_time_worth_showing(of.compile_seconds, of.seconds):
             note += f", after {duration(of.compile_seconds)} of compiling"
         cards.append(("time", duration(of.training_seconds), note))
     page.cards(cards)
@@ -184,7 +184,7 @@ def _learned(page: Page, of: History, X: Any, y: Any, part: str, names: Any, lab
 
 
 def _time(page: Page, of: History) -> None:
-    speed = speed_of(of)
+    speed = measure_speed(of)
     if speed is None:
         return
     page.section("Time against the limit")

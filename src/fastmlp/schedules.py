@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_count, checked_number, counted, takes, unknown_name
+from .errors import accepts_n_arguments, checked_count, checked_number, counted, unknown_name
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
     if hasattr(schedule, "factors"):
         return schedule.factors
     if callable(schedule):
-        if not takes(schedule, 2):
+        if not accepts_n_arguments(schedule, 2):
             raise ValueError(
                 "A schedule is called as schedule(steps, n_steps), with step numbers in an array and the steps of the "
                 f"whole fit, but {schedule!r} does not take two arguments. Write, for example, "

@@ -11,7 +11,7 @@ import numpy as np
 from .checks import seed_of
 from .console.compile_notice import CompileNotices
 from .console.progress_bar import checked_verbose
-from .console.stopwatch import Stopwatch, told_time
+from .console.stopwatch import Stopwatch, format_time
 from .data import validation as border
 from .errors import checked_count, counted, is_distribution, unknown_name
 from .kernels.structs import METRIC_NONE
@@ -80,7 +80,7 @@ class SweepResult:
         """Return the `top` best configurations as text, ready to print."""
         end = ", interrupted" if self.interrupted else ""
         lines = [
-            f"{len(self.scores)} configurations in {told_time(self.seconds, self.compile_seconds)}{end}; "
+            f"{len(self.scores)} configurations in {format_time(self.seconds, self.compile_seconds)}{end}; "
             f"{self.scoring}, mean over folds and SD"
         ]
         for row, score, of_folds in list(zip(self.settings, self.scores, self.fold_scores, strict=True))[:top]:

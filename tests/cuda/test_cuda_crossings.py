@@ -18,12 +18,12 @@ def crossings(moved, *arrays):
 @pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
 def test_samples_of_a_net(cuda, monkeypatch, name, precision, rng):
     """Training and validation samples of a net are copied once."""
-    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
 
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
-    place, steps, gradient = Place(name, monkeypatch), [], NarrowWork.gradient
-    monkeypatch.setattr(NarrowWork, "gradient", lambda *given: (steps.append("narrow"), gradient(*given)))
+    place, steps, gradient = Place(name, monkeypatch), [], FusedWorkspace.gradient
+    monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append("narrow"), gradient(*given)))
     given = [rng.random(shape) for shape in ((53, 3), (53, 2), 53, (31, 3), (31, 2))]
     X, y, weight, X_new, y_new = given
     moved = sizes_moved(cuda, monkeypatch)

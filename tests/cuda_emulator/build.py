@@ -11,7 +11,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from fastmlp.kernels.jit.cache_dir import make_folder, reason_against
+from fastmlp.kernels.jit.cache_dir import distrust_reason, make_folder
 
 HERE = Path(__file__).parent
 CACHE = Path(tempfile.gettempdir()) / f"fastmlp-cuda-emulator-{os.getuid() if hasattr(os, 'getuid') else 0}"
@@ -44,7 +44,7 @@ def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:
 def _precompiled() -> Path:
     """Return the path of the precompiled header of emulator.h. Reading the header takes most of the compile time."""
     make_folder(CACHE)  # the name can be guessed, so another user may have made the folder and put libraries into it
-    if reason := reason_against(CACHE):
+    if reason := distrust_reason(CACHE):
         raise RuntimeError(f"The emulator's libraries cannot be kept in {str(CACHE)!r}: {reason}. Set TMPDIR.")
     header = CACHE / _key("", ()) / "emulator.h.gch"
     if not header.exists():

@@ -59,12 +59,12 @@ def recording():
 
 def small_nets(i, sizes, n_nets, limit):
     from fastmlp.kernels.cuda.build.net_constants import Architecture
-    from fastmlp.kernels.cuda.population.launch import Shape, compile_training, known_rows
+    from fastmlp.kernels.cuda.population.launch import Shape, compile_training, fixed_batch_rows
 
     net, metric, dtype = net_of(i, sizes, n_nets == 1)
     architecture, n_samples = Architecture.of(net, metric, dtype), 4 if i % 2 else 24
     shape = Shape.choose(architecture, RULES[i % len(RULES)].n_state, 24, n_nets, limit)
-    rows = known_rows(architecture, shape, n_samples, n_samples)
+    rows = fixed_batch_rows(architecture, shape, n_samples, n_samples)
     compile_training(architecture, shape, i % len(RULES), rows, **switches(i))
     return shape
 
@@ -84,19 +84,19 @@ def in_workspace(i):
 
 def in_step(i):
     from fastmlp.kernels.cuda.build.net_constants import Architecture
-    from fastmlp.kernels.cuda.population.batched import module_of
+    from fastmlp.kernels.cuda.population.batched import compile_module
 
     net, metric, dtype = net_of(i, (5, 40, 7), True)
-    module_of(Architecture.of(net, metric, dtype), i % len(RULES), (32, 256)[i % 2], **switches(i))
+    compile_module(Architecture.of(net, metric, dtype), i % len(RULES), (32, 256)[i % 2], **switches(i))
 
 
 def by_layers(i):
-    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
+    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
     net, metric, dtype = net_of(i, (5, 40, 7), True)
     on = switches(i)
     data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = LayersWork(net, 8, dtype, "exact")
+    work = LayerwiseWorkspace(net, 8, dtype, "exact")
     work.module(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 
@@ -106,7 +106,7 @@ def narrow(i):
     net, metric, _ = net_of(i, (5, 40, 7), False)
     on = switches(i)
     data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = fused_tensor_core.NarrowWork(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
+    work = fused_tensor_core.FusedWorkspace(net, 8, np.dtype("float32"), ("float16", "bfloat16")[i % 2])
     work.narrow(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 

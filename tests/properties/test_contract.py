@@ -37,7 +37,7 @@ CONTRACT = {
     "ThreadTeam": ["n_ranks"],
 }
 ON_THE_HOST = {  # besides: what pays where a call takes microseconds, and code that is generated for tiny nets
-    "predict_again": ["family", "team", "net", "data", "params", "work", "rows", "output"],
+    "repeat_prediction": ["family", "team", "net", "data", "params", "work", "rows", "output"],
     "steps_to_unrolled": ["n_params", "batch_size"],
 }
 FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))

@@ -12,7 +12,7 @@ from reference import ReferenceMLP
 
 import fastmlp.execution.dispatch
 from fastmlp import MLP, Population, optimizers
-from fastmlp.kernels.structs import parts_of
+from fastmlp.kernels.structs import n_shards
 from fastmlp.schedules import schedule_factors
 
 HIDDEN = ("tanh", "sigmoid", "softplus", "silu", "gelu", "elu", "softsign")  # smooth: no kink that amplifies rounding
@@ -124,7 +124,7 @@ def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, c
         use_threads(1, shared, monkeypatch)
         params, losses = configuration.alone()
         rows = configuration.batch_size or configuration.n_samples
-        most = {"layerwise_data_parallel": 2, "batch_simd_data_parallel": parts_of(rows)}.get(family, 8)
+        most = {"layerwise_data_parallel": 2, "batch_simd_data_parallel": n_shards(rows)}.get(family, 8)
         for n in (n for n in (2, 3, 8) if n <= most):
             use_threads(n, shared, monkeypatch)
             again, other = configuration.alone()

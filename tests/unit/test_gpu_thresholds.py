@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from fastmlp import gpu_thresholds
-from fastmlp.gpu_thresholds import ESTIMATES, FILE, remember, thresholds_of
+from fastmlp.gpu_thresholds import ESTIMATES, FILE, store, thresholds_of
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,8 @@ def test_estimates_until_something_is_measured():
 
 def test_what_was_measured_is_kept():
     """For this pair of devices."""
-    assert remember("a GPU", "a processor", 2e9, 3e5, 4e4) == (2e9, 3e5, 4e4, "measured here")
-    remember("another", "a processor", 1.0, inf, 2.0)
+    assert store("a GPU", "a processor", 2e9, 3e5, 4e4) == (2e9, 3e5, 4e4, "measured here")
+    store("another", "a processor", 1.0, inf, 2.0)
     thresholds_of.cache_clear()
     assert thresholds_of("a GPU", "a processor") == (2e9, 3e5, 4e4, "measured here")
     assert thresholds_of("another", "a processor").at_once == inf
@@ -46,12 +46,12 @@ def test_a_file_that_says_nothing(folder, content):
     folder.mkdir()
     (folder / FILE).write_text(content)
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
-    assert remember("a GPU", "a processor", 1.0, 2.0, 3.0)[:3] == (1.0, 2.0, 3.0)
+    assert store("a GPU", "a processor", 1.0, 2.0, 3.0)[:3] == (1.0, 2.0, 3.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
 def test_a_file_that_others_could_have_written_says_nothing(folder):
-    remember("a GPU", "a processor", 2e9, 3e5, 4e4)
+    store("a GPU", "a processor", 2e9, 3e5, 4e4)
     (folder / FILE).chmod(0o666)
     thresholds_of.cache_clear()
     assert thresholds_of("a GPU", "a processor") is ESTIMATES

@@ -7,7 +7,7 @@ import scipy.sparse
 
 import fastmlp
 from fastmlp import MLP, Population, memory_check
-from fastmlp.memory_check import check_epochs, check_memory, memory_bytes, told_count, told_size
+from fastmlp.memory_check import check_epochs, check_memory, format_count, format_size, memory_bytes
 
 HUGE = 10**399
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -35,8 +35,8 @@ def test_limits_of_containers_count(monkeypatch, tmp_path):
 
 
 def test_how_sizes_are_told():
-    assert told_size(10**10000) == "inf GiB"
-    assert told_count(HUGE) == "2**1325 and more"
+    assert format_size(10**10000) == "inf GiB"
+    assert format_count(HUGE) == "2**1325 and more"
     check_memory(memory_bytes(), "All of it", "")
     with pytest.raises(ValueError, match=r"Things would take .* but this machine has .* of memory\. Buy more\."):
         check_memory(memory_bytes() + 1, "Things", "Buy more.")

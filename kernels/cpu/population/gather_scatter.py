@@ -7,7 +7,7 @@ Element by element it would take four to eight times as many instructions, each 
 from __future__ import annotations
 
 from ...jit.decorators import helper, selector
-from ...simd.load_store import broadcast, transpose_square
+from ...simd.load_store import scalar_like, transpose_square
 from ..workspace import VECTOR_BYTES
 
 # Sides of the squares; every net has at least two parameters.
@@ -53,7 +53,7 @@ def make_copies(lanes):
     @helper
     def fill_lane(p, lane, n, x):
         for q in range(n):
-            p[q * lanes + lane] = broadcast(p, x)
+            p[q * lanes + lane] = scalar_like(p, x)
 
     @helper
     def enter_lane(params, start, n, p, lane):

@@ -12,13 +12,13 @@ import numpy as np
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.counter_rng import DROPOUT, permutation, philox
 from ...jit.decorators import helper, inline_helper
-from ...simd.load_store import broadcast, fill, load, load_scalar, offset, store
+from ...simd.load_store import fill, load, load_scalar, offset, scalar_like, store
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE
 from ..single_net.column_passes import make_passes
 from ..unrolled.population_codegen import EVERY_LOSS as EVERY_LOSS
 from ..unrolled.population_codegen import EVERY_STEP as EVERY_STEP
 from ..unrolled.population_codegen import LAST_STEP as LAST_STEP
-from ..unrolled.population_codegen import NEVER, call_straight_line
+from ..unrolled.population_codegen import NEVER, call_unrolled
 from ..workspace import INTERLEAVED_SAMPLES
 
 
@@ -49,7 +49,7 @@ def make_loops(lanes):
                         for j in range(n_outputs):
                             w.y[(j * m + s) * lanes + lane] = data.Y[y + sample * n_outputs + j]
                     weight = float(data.weight[v + sample]) if data.has_weights else 1.0
-                    w.weight[s * lanes + lane] = broadcast(w.weight, weight * scale)
+                    w.weight[s * lanes + lane] = scalar_like(w.weight, weight * scale)
         else:
             for s in range(n):
                 sample = first + s
@@ -142,7 +142,7 @@ def make_loops(lanes):
                 continue
             rate = rates[layer * lanes + lane]
             threshold = np.uint64(rate * 4294967296.0)
-            kept, dropped = broadcast(mask, 1.0 / (1.0 - rate)), broadcast(mask, 0.0)
+            kept, dropped = scalar_like(mask, 1.0 / (1.0 - rate)), scalar_like(mask, 0.0)
             step = (clock - epoch_start[lane]) * n_batches + batch
             low, high = first * width, (first + m) * width
             for group in range(low >> 2, (high + 3) >> 2):
@@ -206,13 +206,13 @@ def make_loops(lanes):
         start, size = load_scalar(w.units, n_layers) * columns, load_scalar(net.sizes, n_layers) * columns
         loss = loss_and_delta(
             net.loss, w.z, w.a, w.delta, start, w.y, w.weight, columns, size,
-            broadcast(w.a, scale), broadcast(w.a, net.loss_constant),
+            scalar_like(w.a, scale), scalar_like(w.a, net.loss_constant),
         )  # fmt: skip
         right = fill(w.a, 0.0, lanes)
         if metric != METRIC_NONE:
-            bound = broadcast(w.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
+            bound = scalar_like(w.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
             right = count_right(metric, w.a, start, w.y, columns, size, w.weight, bound)
-        return loss * broadcast(w.a, 1.0 / net.loss_width), right
+        return loss * scalar_like(w.a, 1.0 / net.loss_width), right
 
     @helper
     def backpropagate(net, w, m, adds):
@@ -267,9 +267,9 @@ def make_gradient(lanes, fill_tile, by_loops):
         Other parameters are those of `gradient`.
         """
         terms = float(rows * net.loss_width)
-        bound = broadcast(w.a, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
+        bound = scalar_like(w.a, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
         shares = 1 if data.metric == METRIC_ARGMAX else net.sizes[net.n_layers]  # terms that a correct sample adds
-        return call_straight_line(
+        return call_unrolled(
             w.straight_line,
             w.p,
             w.g,
@@ -284,12 +284,12 @@ def make_gradient(lanes, fill_tile, by_loops):
             judges,
             data.metric,
             n_steps,
-            broadcast(w.a, float(rows)),
-            broadcast(w.a, net.loss_width),
-            broadcast(w.a, net.loss_constant),
+            scalar_like(w.a, float(rows)),
+            scalar_like(w.a, net.loss_width),
+            scalar_like(w.a, net.loss_constant),
             bound,
             stop_loss,
-            broadcast(w.a, stop_right * shares / terms),
+            scalar_like(w.a, stop_right * shares / terms),
             w.state,
             w.betas,
             w.powers,
@@ -315,7 +315,7 @@ def make_gradient(lanes, fill_tile, by_loops):
             rows,
             LAST_STEP,
             1,
-            broadcast(w.a, 0.0),
+            scalar_like(w.a, 0.0),
             0.0,
             nets.n_records,
             w.watched,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...jit.decorators import helper
-from ...simd.load_store import broadcast, fill, load, store
+from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
 from ...structs import ALL_EPOCHS, ALL_RIGHT, CONVERGED, DIVERGED_NET, MONITOR_NONE, NET_HYPER, RUNNING, STOPPED_EARLY
@@ -68,22 +68,22 @@ def make_queue(lanes):
         w.net[lane], w.start[lane], w.record[lane], w.filled[1] = owner, w.clock[0], 0, -1
         fill_lane(w.state, lane, nets.n_state * n, 0.0)
         w.powers[lane] = w.powers[lanes + lane] = 1.0
-        w.last_loss[lane] = broadcast(w.p, np.inf)
-        w.best_value[lane], w.best_epoch[lane] = broadcast(w.p, np.inf), 0
+        w.last_loss[lane] = scalar_like(w.p, np.inf)
+        w.best_value[lane], w.best_epoch[lane] = scalar_like(w.p, np.inf), 0
         if owner < 0:
             fill_lane(w.p, lane, n, 0.0)
             fill_lane(w.hyper, lane, len(NET_HYPER), 0.0)
-            w.hyper[EPSILON * lanes + lane] = broadcast(w.hyper, 1.0)
+            w.hyper[EPSILON * lanes + lane] = scalar_like(w.hyper, 1.0)
             w.betas[lane] = w.betas[lanes + lane] = 0.0
             for k in range(net.n_layers):
                 w.dropout[k * lanes + lane] = 0.0
             return
-        w.flags[lane] = broadcast(w.flags, 1.0)
+        w.flags[lane] = scalar_like(w.flags, 1.0)
         is_first = w.clock[0] == 0  # a lane's later nets find the settings that all nets share
         if is_first or nets.hyper_stride != 0:
             row = owner * nets.hyper_stride
             for q in range(len(NET_HYPER)):
-                w.hyper[q * lanes + lane] = broadcast(w.hyper, nets.hyper[row + q])
+                w.hyper[q * lanes + lane] = scalar_like(w.hyper, nets.hyper[row + q])
             w.betas[lane], w.betas[lanes + lane] = nets.hyper[row + BETA1], nets.hyper[row + BETA2]
         if is_first or nets.dropout_stride != 0:
             for k in range(net.n_layers):

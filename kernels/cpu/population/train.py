@@ -11,7 +11,7 @@ import numpy as np
 
 from ...formulas.update_rules import RPROP, RULES, SGD
 from ...jit.decorators import helper, inline_helper, kernel, selector
-from ...simd.load_store import as_pointers, broadcast, fill, load, offset, store
+from ...simd.load_store import as_pointers, fill, load, offset, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, sqrt, where
 from ...structs import (
@@ -62,7 +62,7 @@ def make_training(lanes, has_loops):
         if goal.scheduled:
             for lane in range(w.lanes):
                 step = (w.clock[0] - w.start[lane]) * n_batches + batch
-                w.factor[lane] = broadcast(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
+                w.factor[lane] = scalar_like(p, course.factors[min(step, goal.n_epochs * n_batches - 1)])
             factor = load(w.factor, 0, lanes)
         loss_increased = where(objective > load(w.last_loss, 0, lanes), 1.0, 0.0)
         return settings_now(w.hyper, w.betas, w.powers, factor, nets.bias_correction, loss_increased)
@@ -142,7 +142,7 @@ def make_training(lanes, has_loops):
                 if part % 2 == 1:
                     first, last, decay, penalty = last, last + net.sizes[part // 2 + 1], one, zero
             if course.layered:
-                factor = clip * broadcast(w.p, course.layer_factors[part])
+                factor = clip * scalar_like(w.p, course.layer_factors[part])
             if in_parts or nets.clipped:
                 adjust(w.p, w.g, first * lanes, last * lanes, decay, penalty, factor)
             update(course.rule, w.p, w.g, w.state, first * lanes, last * lanes, n * lanes, h)
@@ -169,7 +169,7 @@ def make_training(lanes, has_loops):
         min_delta : improvement below which a value does not count as better
         """
         best = load(w.best_value, 0, lanes)
-        better = value < best - broadcast(w.p, min_delta)
+        better = value < best - scalar_like(w.p, min_delta)
         store(w.watched, 0, value)
         store(w.flags, 0, where(better, 1.0, 0.0))
         if any_of(better):
@@ -199,7 +199,7 @@ def make_training(lanes, has_loops):
             loss += tile_loss
             right += tile_right
         w.filled[1] = -1
-        share = broadcast(w.a, 1.0 / data.n_samples)
+        share = scalar_like(w.a, 1.0 / data.n_samples)
         return loss * share, right * share
 
     if not has_loops:
@@ -215,9 +215,9 @@ def make_training(lanes, has_loops):
         validates = goal.monitor == MONITOR_VALIDATION_LOSS or goal.monitor == MONITOR_VALIDATION_RIGHT
         single = n_batches == 1
         inverse, stop_loss, stop_right = (
-            broadcast(w.p, 1.0 / n_samples),
-            broadcast(w.p, goal.stop_loss),
-            broadcast(w.p, goal.stop_right),
+            scalar_like(w.p, 1.0 / n_samples),
+            scalar_like(w.p, goal.stop_loss),
+            scalar_like(w.p, goal.stop_right),
         )
         compares = course.rule == RPROP  # the only rule that compares objectives of two steps
         has_goal = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
@@ -235,7 +235,7 @@ def make_training(lanes, has_loops):
         )
         has_room, alike, last = True, False, w.clock[0] + n_epochs
         attention = eventful = remembers = keeps = False
-        scale = inverse if runs else broadcast(w.p, 1.0)  # unrolled code records sums
+        scale = inverse if runs else scalar_like(w.p, 1.0)  # unrolled code records sums
         while w.clock[0] < last:
             if has_room:
                 free = 0
@@ -288,7 +288,7 @@ def make_training(lanes, has_loops):
                 attention = is_due or eventful
                 objective = zero
                 if compares:
-                    objective = (load(w.loss, 0, lanes) - before) * broadcast(w.p, 1.0 / rows)
+                    objective = (load(w.loss, 0, lanes) - before) * scalar_like(w.p, 1.0 / rows)
                 if judges != NEVER and batch == n_batches - 1:
                     loss, right = load(w.loss, 0, lanes) * inverse, load(w.right, 0, lanes)
                     store(w.loss, 0, loss)
@@ -338,7 +338,7 @@ def make_training(lanes, has_loops):
             count = min(lanes, nets.n_members - block * lanes)
             for lane in range(w.lanes):
                 w.net[lane] = nets.members[block * lanes + min(lane, count - 1)]
-                w.flags[lane] = broadcast(w.flags, 1.0)
+                w.flags[lane] = scalar_like(w.flags, 1.0)
             enter(nets, w, are_alike(w))
             loss, right = fill(w.a, 0.0, lanes), fill(w.a, 0.0, lanes)
             for first in range(0, data.n_samples, w.rows):
@@ -396,7 +396,7 @@ def train(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block
 
 
 @kernel
-def train_straight(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
+def train_unrolled(rank, n_ranks, barrier, net, data, course, goal, nets, held_out, block, initial, queue, n_epochs):
     """Train this thread's block of UNROLLED_LANES nets for up to n_epochs epochs, with unrolled code and no validation.
 
     queue : int64 (1,), number of nets.members that threads have taken so far; written

@@ -12,12 +12,12 @@ from ...formulas.update_rules import apply_rule
 from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import (
     as_pointers,
-    broadcast,
     fill,
     load,
     load_partial,
     load_scalar,
     offset,
+    scalar_like,
     store,
     store_partial,
     transpose_square,
@@ -96,8 +96,8 @@ def make_fill(fill_some):
             if data.has_targets:
                 for j in range(n_outputs):
                     work.y[j * columns + s] = data.Y[sample * n_outputs + j]
-            work.weight[s] = data.weight[sample] if data.has_weights else broadcast(work.weight, 1.0)
-        nothing = broadcast(work.weight, 0.0)
+            work.weight[s] = data.weight[sample] if data.has_weights else scalar_like(work.weight, 1.0)
+        nothing = scalar_like(work.weight, 0.0)
         for s in range(rows, columns):  # values of earlier batches could become infinite, and inf * 0 is NaN
             for i in range(done, n_features):
                 work.a[i * columns + s] = nothing
@@ -175,12 +175,12 @@ def make_family(lanes):
         loss = sum_lanes(
             loss_and_delta(
                 net.loss, work.z, work.a, work.delta, start, work.y, work.weight, columns, size,
-                broadcast(work.a, scale), broadcast(work.a, net.loss_constant),
+                scalar_like(work.a, scale), scalar_like(work.a, net.loss_constant),
             )
         )  # fmt: skip
         share[LOSS] = loss / net.loss_width
         if metric != METRIC_NONE:
-            bound = broadcast(work.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
+            bound = scalar_like(work.a, net.margin if metric == METRIC_MARGIN else net.class_threshold)
             share[RIGHT] = float(
                 sum_lanes(count_right(metric, work.a, start, work.y, columns, size, work.weight, bound))
             )
@@ -284,7 +284,7 @@ def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, 
     if course.rule == NO_UPDATE:
         return meetings
     p, g, state, n_layers = memory.params, memory.grads, memory.state, net.n_layers
-    one, zero, l2 = broadcast(p, 1.0), broadcast(p, 0.0), broadcast(p, net.l2)
+    one, zero, l2 = scalar_like(p, 1.0), scalar_like(p, 0.0), scalar_like(p, net.l2)
     clip = one
     if course.hyper[CLIP_NORM] > 0.0:
         square_sum = 0.0
@@ -302,7 +302,7 @@ def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, 
             if q % 2 == 1:
                 first, last, decay, penalty = last, last + net.sizes[k + 1], one, zero
             if course.layered:
-                factor = clip * broadcast(p, course.layer_factors[q])
+                factor = clip * scalar_like(p, course.layer_factors[q])
         update_range(course.rule, p, g, state, first, last, net.n_padded, h, decay, penalty, factor)
     return meetings
 
@@ -314,19 +314,19 @@ _loop_wide = make_loop(begin_call, _gradient_wide, accumulate_gradient, apply_gr
 
 
 @kernel
-def train_narrow(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+def train_4(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
     """Train for n_steps steps, from step number first_step on, with vectors of 4 samples."""
     _loop_narrow(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
 
 
 @kernel
-def train_wide(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
+def train_16(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps):
     """Train for n_steps steps, from step number first_step on, with vectors of 16 samples."""
     _loop_wide(rank, n_ranks, barrier, net, data, course, memory, work, first_step, n_steps)
 
 
 @kernel
-def evaluate_narrow(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
+def evaluate_4(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
     """Evaluate the net with vectors of 4 samples.
 
     Writes the sums of losses and of correct samples to work.partial if data has targets.
@@ -337,6 +337,6 @@ def evaluate_narrow(rank, n_ranks, barrier, net, data, params, work, n_rows, out
 
 
 @kernel
-def evaluate_wide(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
+def evaluate_16(rank, n_ranks, barrier, net, data, params, work, n_rows, output):
     """Evaluate the net with vectors of 16 samples, as evaluate_narrow does with 4."""
     _evaluate_wide(net, data, params, work, output)

@@ -13,7 +13,7 @@ from ..workspace import FALSE_SHARING_GAP, FILLED, LANES_LARGE, LOSS, PARTIAL_CO
 from .batch_simd import apply_gradient as update_net
 from .batch_simd import begin_call, gradient_wide
 from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
-from .training_loop import make_loop, share_of
+from .training_loop import make_loop, sums_index
 
 
 @inline_helper
@@ -50,7 +50,7 @@ def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, shar
             chunk_start(part, work.parts, rows, LANES_LARGE),
             chunk_start(part + 1, work.parts, rows, LANES_LARGE),
         )
-        sums = offset(work.partial, share_of(part, stage.turn, True, PARTIAL_COLUMNS))
+        sums = offset(work.partial, sums_index(part, stage.turn, True, PARTIAL_COLUMNS))
         sums[LOSS] = sums[RIGHT] = 0.0
         if row < end:
             gradient_wide(

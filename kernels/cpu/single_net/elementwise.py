@@ -14,9 +14,9 @@ from ...formulas.counter_rng import DROPOUT, philox
 from ...formulas.losses import LOSSES
 from ...jit.decorators import helper, selector
 from ...simd.elementary import exp, log
-from ...simd.load_store import broadcast, fill, load, load_partial, store, store_partial, transpose_square
+from ...simd.load_store import fill, load, load_partial, scalar_like, store, store_partial, transpose_square
 from ...simd.reductions import largest, sum_lanes
-from ...simd.vector import absolute, keep_first, minus_lanes, where
+from ...simd.vector import absolute, keep_first, negated_lane_numbers, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
 
 LANES = 16  # one AVX-512 register of float32, two of float64
@@ -203,7 +203,7 @@ def count_right(metric, a, a0, y, y0, weighted, weight, w0, rows, width, bound):
                     hit = 1.0 - absolute(where(av > bound, 1.0, 0.0) - where(yv > bound, 1.0, 0.0))
                 right += keep_first(w * hit, n, 0.0)
         return float(sum_lanes(right)) / width
-    right, nothing, first = 0.0, fill(a, -np.inf, LANES), minus_lanes(fill(a, 0.0, LANES))
+    right, nothing, first = 0.0, fill(a, -np.inf, LANES), negated_lane_numbers(fill(a, 0.0, LANES))
     for r in range(rows):
         best, best_y, said, meant = nothing, nothing, first, first  # the largest of each lane, and where it is
         for j in range(0, width, LANES):
@@ -227,8 +227,8 @@ def draw_mask(rate, seed, step, layer, first, last, mask, mask0):
     Written in whole groups of four, so up to three elements on either side are drawn too.
     """
     threshold = np.uint64(rate * 4294967296.0)
-    kept = broadcast(mask, 1.0 / (1.0 - rate))
-    dropped = broadcast(mask, 0.0)
+    kept = scalar_like(mask, 1.0 / (1.0 - rate))
+    dropped = scalar_like(mask, 0.0)
     for group in range(first >> 2, (last + 3) >> 2):
         w0, w1, w2, w3 = philox(group, step, DROPOUT, layer, seed)
         i = mask0 + 4 * group

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...jit.decorators import helper
-from ...simd.load_store import broadcast
+from ...simd.load_store import scalar_like
 from ..gemm.gemm import up_to
 from ..threads.work_stealing import chunk_range, layer_of_chunk
-from ..workspace import CHUNK_ROWS
+from ..workspace import WEIGHT_CHUNK_ROWS
 from .optimizer_step import CLIP_NORM, clip_factor, squares
 
 
@@ -21,13 +21,15 @@ def add_squares(net, memory, work, piece):
     fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], memory.params, memory.grads
     (start, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
     w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
-    for i in range(start, end, CHUNK_ROWS):
-        last = min(i + CHUNK_ROWS, end)
-        work.squares[block + i // CHUNK_ROWS] = squares(p, g, w + i * fan_out, w + last * fan_out, broadcast(p, net.l2))
-    block += up_to(fan_in, CHUNK_ROWS) // CHUNK_ROWS
-    for j in range(column, last_column, CHUNK_ROWS):
-        last = min(j + CHUNK_ROWS, last_column)
-        work.squares[block + j // CHUNK_ROWS] = squares(p, g, b + j, b + last, broadcast(p, 0.0))
+    for i in range(start, end, WEIGHT_CHUNK_ROWS):
+        last = min(i + WEIGHT_CHUNK_ROWS, end)
+        work.squares[block + i // WEIGHT_CHUNK_ROWS] = squares(
+            p, g, w + i * fan_out, w + last * fan_out, scalar_like(p, net.l2)
+        )
+    block += up_to(fan_in, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+    for j in range(column, last_column, WEIGHT_CHUNK_ROWS):
+        last = min(j + WEIGHT_CHUNK_ROWS, last_column)
+        work.squares[block + j // WEIGHT_CHUNK_ROWS] = squares(p, g, b + j, b + last, scalar_like(p, 0.0))
 
 
 @helper
@@ -35,7 +37,10 @@ def blocks_before(net, k):
     """Return the number of sums of squared gradients that the layers before k have in work.squares."""
     n = 0
     for i in range(k):
-        n += up_to(net.sizes[i], CHUNK_ROWS) // CHUNK_ROWS + up_to(net.sizes[i + 1], CHUNK_ROWS) // CHUNK_ROWS
+        n += (
+            up_to(net.sizes[i], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+            + up_to(net.sizes[i + 1], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+        )
     return n
 
 

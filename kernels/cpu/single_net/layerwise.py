@@ -19,7 +19,7 @@ from __future__ import annotations
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.update_rules import RULES
 from ...jit.decorators import helper, inline_helper, kernel
-from ...simd.load_store import as_pointers, broadcast, offset
+from ...simd.load_store import as_pointers, offset, scalar_like
 from ...structs import EVALUATION_CHUNK_ROWS, LINE, METRIC_MARGIN, METRIC_NONE, NO_UPDATE
 from ..gemm.gemm import make_product, nothing_after, panel_sums, up_to
 from ..gemm.microkernel import lanes_of
@@ -54,7 +54,7 @@ from .gradient_clipping import add_squares, clip_now
 from .gradient_exchange import chunk_start, shard_gradient
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .packed_weights import copy_to_panels, copy_weights
-from .training_loop import make_loop, share_of
+from .training_loop import make_loop, sums_index
 
 N_STATE = tuple(row.n_state for row in RULES)
 
@@ -148,13 +148,13 @@ def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, wo
         depend on which thread has which rows, as long as no group is divided
     """
     n_layers, width, first, place = net.n_layers, net.sizes[net.n_layers], row, 0
-    bound = broadcast(y, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
+    bound = scalar_like(y, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
     while first < last_row:
         rows = min(group, last_row - first)
         o, t, w = work.blocks[n_layers] + first * width, y0 + first * width, w0 + first
         right, loss = 0.0, loss_and_delta(
-            net.loss, work.z, work.a, o, y, t, data.has_weights, weight, w, broadcast(y, scale),
-            broadcast(y, net.loss_constant), rows, width, work.delta,
+            net.loss, work.z, work.a, o, y, t, data.has_weights, weight, w, scalar_like(y, scale),
+            scalar_like(y, net.loss_constant), rows, width, work.delta,
         )  # fmt: skip
         if data.metric != METRIC_NONE:
             right = count_right(data.metric, work.a, o, y, t, data.has_weights, weight, w, rows, width, bound)
@@ -163,15 +163,15 @@ def loss_and_output_delta(net, data, y, y0, weight, w0, row, last_row, scale, wo
 
 
 @helper
-def n_groups(rows):
+def n_row_groups(rows):
     """Return the number of groups of ROWS rows in a micro-batch of `rows` rows."""
     return (rows + ROWS - 1) // ROWS
 
 
 @helper
-def sums_from(work, row, turn, apart):
+def group_sums(work, row, turn, apart):
     """Return the address of the sums of the group of rows that begins with `row` of a micro-batch."""
-    return offset(work.partial, share_of(row // ROWS, turn, apart, GROUP_COLUMNS))
+    return offset(work.partial, sums_index(row // ROWS, turn, apart, GROUP_COLUMNS))
 
 
 @inline_helper
@@ -182,11 +182,11 @@ def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, shar
     while piece >= 0:
         row, end = piece * work.piece, min(stage.rows, (piece + 1) * work.piece)
         forward_backward(
-            rank, net, data, course, params, work, sums_from(work, row, stage.turn, False), stage, row, end
+            rank, net, data, course, params, work, group_sums(work, row, stage.turn, False), stage, row, end
         )
         pack_deltas(net, work, stage.rows, row, end)
         piece, tried = next_chunk(rank, n_ranks, work.taken, n_pieces, tried)
-    return n_groups(stage.rows)
+    return n_row_groups(stage.rows)
 
 
 @inline_helper
@@ -291,7 +291,7 @@ def layer_gradient(share, net, data, course, work, scratch, k, stage, row, last_
 
 
 @helper
-def stage_gradient(share, net, data, course, work, scratch, k, stage, g, coming):
+def micro_batch_gradient(share, net, data, course, work, scratch, k, stage, g, coming):
     """Compute the gradient of a micro-batch for one chunk of layer k, into g; added to g after the batch's first
     micro-batch.
 
@@ -307,12 +307,12 @@ def stage_gradient(share, net, data, course, work, scratch, k, stage, g, coming)
             share, net, data, course, work, scratch, k, stage, row, end, True, adds and not apart, target, coming
         )
         if apart:
-            add_bias_sums(share, net, k, target, g)
+            add_chunk(share, net, k, target, g)
         adds = True
 
 
 @helper
-def add_bias_sums(share, net, k, own, g):
+def add_chunk(share, net, k, own, g):
     """Add one chunk of layer k's gradient, weights and biases, to g."""
     for is_bias in range(2):
         n, width, start = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
@@ -365,13 +365,13 @@ def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
     while piece >= 0:
         k, share = layer_of_chunk(work, piece)
         nothing = memory.params, memory.state, 0, 0  # nothing to prefetch: no update follows
-        stage_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, nothing)
+        micro_batch_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, nothing)
         piece, tried = next_chunk(rank, n_ranks, counts, n_pieces, tried)
 
 
 @inline_helper
 def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
-    clips, one = course.hyper[CLIP_NORM] > 0.0, broadcast(memory.params, 1.0)
+    clips, one = course.hyper[CLIP_NORM] > 0.0, scalar_like(memory.params, 1.0)
     scratch, counts = offset(work.scratch, rank * work.n_scratch), offset(work.taken, n_ranks * LINE_OF_COUNTS)
     work.taken[rank * LINE_OF_COUNTS] = 0  # chunks of the next batch
     n_pieces = work.weight_chunks[net.n_layers]
@@ -380,7 +380,7 @@ def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, 
     coming = memory.params, memory.state, net.n_padded, 1 + N_STATE[course.rule] if updates else 0
     while piece >= 0:
         k, share = layer_of_chunk(work, piece)
-        stage_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, coming)
+        micro_batch_gradient(share, net, data, course, work, scratch, k, stage, memory.grads, coming)
         if clips:
             add_squares(net, memory, work, piece)
         elif updates:

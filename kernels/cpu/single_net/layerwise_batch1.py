@@ -9,7 +9,7 @@ all threads update chunks of the weights.
 from __future__ import annotations
 
 from ...jit.decorators import helper, inline_helper, kernel
-from ...simd.load_store import broadcast, load, load_partial, load_scalar, offset, store, store_partial
+from ...simd.load_store import load, load_partial, load_scalar, offset, scalar_like, store, store_partial
 from ...structs import NO_UPDATE
 from ..gemm.skinny_gemm import dots
 from ..threads.barrier import barrier_wait
@@ -22,7 +22,7 @@ from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .training_loop import make_loop
 
 # Gradients computed at a time: they stay in the first-level cache beside what their update reads.
-SLOPES = 1024
+GRADIENTS_AT_A_TIME = 1024
 
 
 @inline_helper
@@ -47,7 +47,7 @@ def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, shar
 
 
 @helper
-def slopes_of_rows(net, data, course, work, k, stage, first, last, out):
+def gradient_of_rows(net, data, course, work, k, stage, first, last, out):
     """Write the gradient of rows first <= i < last of layer k's weights to the start of `out`."""
     x, x0, d, width = work.a, work.blocks[k], work.blocks[k + 1], net.sizes[k + 1]
     if k == 0 and not course.shuffle:
@@ -63,7 +63,7 @@ def slopes_of_rows(net, data, course, work, k, stage, first, last, out):
 
 
 @helper
-def slopes_of_biases(work, k, first, last, out):
+def gradient_of_biases(work, k, first, last, out):
     """Write the gradient of biases first <= j < last of layer k to the start of `out`.
 
     A copy of the deltas: penalty and clipping change the gradient in place, while other threads read the deltas.
@@ -79,25 +79,25 @@ def update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h
     k, share = layer_of_chunk(work, piece)
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
     (row, end), (column, last_column) = chunk_range(share, fan_in), chunk_range(share, fan_out)
-    rows = max(1, SLOPES // fan_out)
+    rows = max(1, GRADIENTS_AT_A_TIME // fan_out)
     for i in range(row, end, rows):
         last, start = min(i + rows, end), w + i * fan_out
-        slopes_of_rows(net, data, course, work, k, stage, i, last, scratch)
+        gradient_of_rows(net, data, course, work, k, stage, i, last, scratch)
         update_range_of_layer(net, course, memory, offset(scratch, -start), k, 0, start, w + last * fan_out, h, one)
-    slopes_of_biases(work, k, column, last_column, scratch)
+    gradient_of_biases(work, k, column, last_column, scratch)
     update_range_of_layer(
         net, course, memory, offset(scratch, -(b + column)), k, 1, b + column, b + last_column, h, one
     )
 
 
 @helper
-def write_slopes(net, data, course, memory, work, piece, stage):
+def write_gradient(net, data, course, memory, work, piece, stage):
     """Write the gradient of one chunk of the weights to memory.grads."""
     k, share = layer_of_chunk(work, piece)
     (row, end), (column, last_column) = chunk_range(share, net.sizes[k]), chunk_range(share, net.sizes[k + 1])
     w, b = net.weight_offsets[k] + row * net.sizes[k + 1], net.bias_offsets[k] + column
-    slopes_of_rows(net, data, course, work, k, stage, row, end, offset(memory.grads, w))
-    slopes_of_biases(work, k, column, last_column, offset(memory.grads, b))
+    gradient_of_rows(net, data, course, work, k, stage, row, end, offset(memory.grads, w))
+    gradient_of_biases(work, k, column, last_column, offset(memory.grads, b))
 
 
 @helper
@@ -118,13 +118,13 @@ def accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage):
 @inline_helper
 def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, work, stage, h):
     clips, updates = course.hyper[CLIP_NORM] > 0.0, course.rule != NO_UPDATE
-    scratch, one = offset(work.scratch, rank * work.n_scratch), broadcast(memory.params, 1.0)
+    scratch, one = offset(work.scratch, rank * work.n_scratch), scalar_like(memory.params, 1.0)
     n_pieces = work.weight_chunks[net.n_layers]
     for piece in range(n_pieces * rank // n_ranks, n_pieces * (rank + 1) // n_ranks):
         if updates and not clips:
             update_chunk_fused(net, data, course, memory, work, scratch, piece, stage, h, one)
         else:
-            write_slopes(net, data, course, memory, work, piece, stage)
+            write_gradient(net, data, course, memory, work, piece, stage)
         if clips:
             add_squares(net, memory, work, piece)
     if clips and updates:

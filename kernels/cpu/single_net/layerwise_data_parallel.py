@@ -13,13 +13,13 @@ cache.
 from __future__ import annotations
 
 from ...jit.decorators import inline_helper, kernel
-from ...simd.load_store import broadcast, offset
+from ...simd.load_store import offset, scalar_like
 from ...structs import NO_UPDATE
 from ..workspace import GROUP_COLUMNS, REPLICAS, ROWS
 from .gradient_clipping import add_squares, clip_now
 from .gradient_exchange import chunk_start, publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as prepare_share
-from .layerwise import forward_backward, layer_gradient, n_groups, sums_from, update_all
+from .layerwise import forward_backward, group_sums, layer_gradient, n_row_groups, update_all
 from .optimizer_step import CLIP_NORM
 from .training_loop import make_loop
 
@@ -35,13 +35,13 @@ def begin_call(rank, n_ranks, net, memory, work):
 def compute_gradient(rank, n_ranks, net, data, course, params, grads, work, share, stage):
     scratch, half = offset(work.scratch, rank * work.n_scratch), shard_gradient(work, rank, net.n_padded)
     row, end = chunk_start(rank, n_ranks, stage.rows, ROWS), chunk_start(rank + 1, n_ranks, stage.rows, ROWS)
-    forward_backward(rank, net, data, course, params, work, sums_from(work, row, stage.turn, True), stage, row, end)
+    forward_backward(rank, net, data, course, params, work, group_sums(work, row, stage.turn, True), stage, row, end)
     if row < end:
         nothing = params, params, 0, 0  # nothing to prefetch: these nets are small
         for k in range(net.n_layers):
             layer_gradient(WHOLE, net, data, course, work, scratch, k, stage, row, end, False, False, half, nothing)
         publish_gradient(work, rank, stage.turn, net.n_padded)
-    return n_groups(stage.rows)
+    return n_row_groups(stage.rows)
 
 
 @inline_helper
@@ -54,7 +54,7 @@ def apply_gradient(rank, n_ranks, barrier, meetings, net, data, course, memory, 
     accumulate_gradient(rank, n_ranks, net, data, course, memory, work, stage)
     if course.rule == NO_UPDATE:
         return meetings
-    clip = broadcast(memory.params, 1.0)
+    clip = scalar_like(memory.params, 1.0)
     if course.hyper[CLIP_NORM] > 0.0:
         for piece in range(work.weight_chunks[net.n_layers]):
             add_squares(net, memory, work, piece)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...formulas.update_rules import RULES, StepSettings
 from ...jit.decorators import helper, inline_helper, selector
-from ...simd.load_store import broadcast, fill, load, load_partial, load_scalar, store, store_partial
+from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
 from ...simd.reductions import sum_lanes
 from ...structs import HYPER, LAST_LOSS, POWER1, POWER2
 from .elementwise import LANES
@@ -96,10 +96,10 @@ def update_range_of_layer(net, course, memory, g, k, is_bias, first, last, h, cl
     first, last : the range, as indices into the flat vectors
     clip : factor of gradient clipping, 1 for none
     """
-    p, decay, l2 = memory.params, h.decay, broadcast(memory.params, net.l2)
+    p, decay, l2 = memory.params, h.decay, scalar_like(memory.params, net.l2)
     if is_bias:
-        decay, l2 = broadcast(p, 1.0), broadcast(p, 0.0)
-    factor = clip * broadcast(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
+        decay, l2 = scalar_like(p, 1.0), scalar_like(p, 0.0)
+    factor = clip * scalar_like(p, course.layer_factors[2 * k + is_bias]) if course.layered else clip
     if decay != 1.0 or l2 != 0.0 or factor != 1.0:
         add_penalty_and_clip(p, g, first, last, decay, l2, factor)
     update(course.rule, p, g, memory.state, first, last, net.n_padded, h)
@@ -124,18 +124,18 @@ def step_settings(hyper, scalars, factor, loss, params):
     loss_increased = 1.0 if loss > scalars[LAST_LOSS] else 0.0
     p = params
     return StepSettings(
-        broadcast(p, hyper[MOMENTUM]),
-        broadcast(p, hyper[BETA1]),
-        broadcast(p, hyper[BETA2]),
-        broadcast(p, hyper[EPSILON]),
-        broadcast(p, hyper[GROWTH]),
-        broadcast(p, hyper[SHRINK]),
-        broadcast(p, hyper[SMALLEST]),
-        broadcast(p, hyper[BIGGEST]),
-        broadcast(p, rate),
-        broadcast(p, decay),
-        broadcast(p, inv_sqrt_bias_correction2),
-        broadcast(p, loss_increased),
+        scalar_like(p, hyper[MOMENTUM]),
+        scalar_like(p, hyper[BETA1]),
+        scalar_like(p, hyper[BETA2]),
+        scalar_like(p, hyper[EPSILON]),
+        scalar_like(p, hyper[GROWTH]),
+        scalar_like(p, hyper[SHRINK]),
+        scalar_like(p, hyper[SMALLEST]),
+        scalar_like(p, hyper[BIGGEST]),
+        scalar_like(p, rate),
+        scalar_like(p, decay),
+        scalar_like(p, inv_sqrt_bias_correction2),
+        scalar_like(p, loss_increased),
     )
 
 
@@ -166,5 +166,5 @@ def squares(p, g, first, last, l2):
 def clip_factor(clip_norm, square_sum, params):
     """Return the factor that scales a gradient of this squared norm to clip_norm, or 1 if there is nothing to clip."""
     if clip_norm > 0.0 and square_sum > clip_norm * clip_norm:
-        return broadcast(params, clip_norm / math.sqrt(square_sum))
-    return broadcast(params, 1.0)
+        return scalar_like(params, clip_norm / math.sqrt(square_sum))
+    return scalar_like(params, 1.0)

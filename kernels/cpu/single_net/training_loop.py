@@ -33,7 +33,7 @@ import math
 from ...formulas.counter_rng import permutation
 from ...formulas.update_rules import RPROP
 from ...jit.decorators import helper, inline_helper
-from ...simd.load_store import as_pointers, broadcast, load_scalar, offset, prefetch
+from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
 from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_RIGHT, LAST_LOSS, LINE, N_SCALARS, NO_UPDATE, STEPS_DONE
 from ..gemm.microkernel import lanes_of
 from ..threads.barrier import barrier_start, barrier_wait
@@ -49,7 +49,7 @@ PREFETCHED_UP_TO, PREFETCHED_FROM = 32_768, 200_000
 @helper
 def penalty(net, params):
     """Return l2 / 2 times the sum of the squared weights."""
-    square_sum, zero = 0.0, broadcast(params, 0.0)
+    square_sum, zero = 0.0, scalar_like(params, 0.0)
     for k in range(net.n_layers):
         square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
     return 0.5 * net.l2 * square_sum
@@ -73,7 +73,7 @@ def prefetch_inputs(rank, n_ranks, net, data, order, first, rows):
 
 
 @helper
-def share_of(part, turn, apart, columns):
+def sums_index(part, turn, apart, columns):
     """Return the index in work.partial of the sums of one shard or group of a micro-batch's rows.
 
     part : index of the shard or group
@@ -124,12 +124,12 @@ def make_loop(prepare, gradient, complete, update, apart=False, stages=True, col
             loss, right, start, most = 0.0, 0.0, 0, work.rows if stages else rows
             while start < rows:  # range() with a variable step would divide
                 stage = MicroBatch(turn, step, first + start, min(most, rows - start), start, rows)
-                share = offset(work.partial, share_of(rank, turn, apart, columns))
+                share = offset(work.partial, sums_index(rank, turn, apart, columns))
                 n_sums = gradient(rank, n_ranks, net, data, course, memory.params, memory.grads, work, share, stage)
                 meetings = barrier_wait(barrier, n_ranks, meetings)
                 for r in range(n_sums):
-                    loss += work.partial[share_of(r, turn, apart, columns) + LOSS]
-                    right += work.partial[share_of(r, turn, apart, columns) + RIGHT]
+                    loss += work.partial[sums_index(r, turn, apart, columns) + LOSS]
+                    right += work.partial[sums_index(r, turn, apart, columns) + RIGHT]
                 turn, start = turn + 1, start + most
                 if start < rows:
                     complete(rank, n_ranks, net, data, course, memory, work, stage)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-MOST = 1024  # processors in a mask
+MASK_BITS = 1024  # processors in a mask
 
 
 def _of_pthreads(name: str, *kinds: type):
@@ -39,7 +39,7 @@ def pin_away(threads: Sequence[int]) -> set[int] | None:
         return None
     allowed = os.sched_getaffinity(0)
     others = allowed - {_processor()}
-    if len(others) < len(threads) or max(others, default=MOST) >= MOST:
+    if len(others) < len(threads) or max(others, default=MASK_BITS) >= MASK_BITS:
         return None
     # As many processors as threads: one each, or two threads might share one.
     masks = [_mask({one}) for one in others] if len(others) == len(threads) else [_mask(others)] * len(threads)
@@ -59,4 +59,4 @@ def unpin(allowed: set[int] | None) -> None:
 
 
 def _mask(processors: set[int]) -> bytes:
-    return sum(1 << one for one in processors).to_bytes(MOST // 8, "little")
+    return sum(1 << one for one in processors).to_bytes(MASK_BITS // 8, "little")

@@ -46,7 +46,7 @@ def _reader(index):
     return read
 
 
-_arrivals, _is_off = _reader(0), _reader(1)
+_arrivals, _is_cancelled = _reader(0), _reader(1)
 
 
 def system_call(name, returns):
@@ -63,7 +63,7 @@ def system_call(name, returns):
 
 
 _pause = system_call("llvm.x86.sse2.pause" if IS_X86 else None, ir.VoidType())
-_give_way = system_call(None if sys.platform == "win32" else "sched_yield", ir.IntType(32))
+_yield_processor = system_call(None if sys.platform == "win32" else "sched_yield", ir.IntType(32))
 
 
 @helper
@@ -82,7 +82,7 @@ def barrier_wait(barrier, n_ranks, meetings):
             if spins < SPINS:
                 _pause()
             else:
-                _give_way()
+                _yield_processor()
     return meetings
 
 
@@ -95,7 +95,7 @@ def barrier_start(barrier, n_ranks):
     if n_ranks > 1:
         fetch_add_1(barrier)
         while _arrivals(barrier) < n_ranks:
-            if _is_off(barrier) != 0:
+            if _is_cancelled(barrier) != 0:
                 return False
-            _give_way()
+            _yield_processor()
     return True

@@ -83,7 +83,7 @@ class ThreadTeam:
         """Drop the references to the samples of earlier calls, and keep the other arrays."""
         self._words.forget(Samples)
 
-    def are_far(self) -> bool:
+    def share_no_cache(self) -> bool:
         """Return whether two threads of the team now run on processors that share no cache."""
         cycles = np.array([FAR_CYCLES], np.int64)
         self.run("cpu.threads.shared_cache.measure_barrier_cycles", np.dtype(np.int64), cycles, n_ranks=2)
@@ -96,7 +96,7 @@ class ThreadTeam:
         """
         self.run_each(kernel, kind, [arguments] * (n_ranks or self.n_ranks))
 
-    def again(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> PreparedCall:
+    def prepare_repeat(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> PreparedCall:
         """Return a call of the kernel on one thread, to be repeated with other arrays in the places of `new`."""
         return PreparedCall(kernel, kind, (0, 1, self._barrier, *arguments), new)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...jit.decorators import helper
 from ...simd.load_store import offset
 from ..single_net.gradient_exchange import chunk_start
-from ..workspace import CHUNK_ROWS, LINE_OF_COUNTS
+from ..workspace import LINE_OF_COUNTS, WEIGHT_CHUNK_ROWS
 from .barrier import fetch_add_1
 
 
@@ -46,4 +46,4 @@ def chunk_range(share, n):
     share : (i, n_pieces) for chunk i of n_pieces
     """
     i, n_pieces = share
-    return chunk_start(i, n_pieces, n, CHUNK_ROWS), chunk_start(i + 1, n_pieces, n, CHUNK_ROWS)
+    return chunk_start(i, n_pieces, n, WEIGHT_CHUNK_ROWS), chunk_start(i + 1, n_pieces, n, WEIGHT_CHUNK_ROWS)

@@ -37,7 +37,7 @@ NAMES = (
 
 
 @intrinsic
-def call_straight_line(
+def call_unrolled(
     typing_context, address, p, g, a, y, weight, rate, loss, right, m, adds, judges, metric, n_steps, rows, width, c,
     bound, stop_loss, stop_right, state, betas, powers, last_loss, epoch, due, losses,
 ):  # fmt: skip

@@ -30,7 +30,7 @@ def address(layer_sizes, activations, loss, rule, lanes, loops, dtype) -> int:
     return load_function(f"straight line {architecture} {dtype}", compiled)
 
 
-def has_straight_line(layer_sizes, drops) -> bool:
+def has_unrolled_code(layer_sizes, drops) -> bool:
     """Return whether nets of these layer sizes have unrolled code; other nets are trained by loops.
 
     drops : whether a layer has dropout
@@ -39,6 +39,6 @@ def has_straight_line(layer_sizes, drops) -> bool:
     return n_params <= MOST_PARAMETERS and not drops
 
 
-def straight_line_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:
+def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype) -> int:
     """Return the address of the C function for blocks of this many lanes and batches of up to n_samples samples."""
     return address(tuple(layer_sizes), tuple(activations), loss, rule, lanes, n_samples > INTERLEAVED_SAMPLES, dtype)

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from ...jit.call import load_function
-from ...jit.object_cache import is_there
+from ...jit.object_cache import exists
 from ...structs import HYPER, NO_UPDATE, NetSpec, Samples, TrainConfig
 from ..workspace import LANES_SMALL, tile_size
 
@@ -47,7 +47,7 @@ def address(architecture: tuple, dtype: np.dtype) -> int:
 
 @cache
 def _is_on_disk(architecture: tuple, dtype: np.dtype) -> bool:
-    return is_there(_name(architecture, dtype))
+    return exists(_name(architecture, dtype))
 
 
 def is_tiny(n_params: int, batch_size: int) -> bool:

@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 from ...formulas.counter_rng import permutation
 from ...jit.decorators import kernel
-from ...simd.load_store import as_pointers, broadcast, offset
+from ...simd.load_store import as_pointers, offset, scalar_like
 from ...structs import DIVERGED, METRIC_MARGIN
 from ..threads.denormals import flush_denormals, restore_denormals
 from ..workspace import LANES_SMALL
@@ -48,9 +48,9 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
     n_batches = (n + size - 1) // size
     stride = tiles.size // n_batches
     tiles, p = offset(tiles, 0), memory.params
-    scale = broadcast(p, 1.0 / (min(size, n) * net.loss_width))
-    last_scale = broadcast(p, 1.0 / ((n - (n_batches - 1) * size) * net.loss_width))
-    bound = broadcast(p, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
+    scale = scalar_like(p, 1.0 / (min(size, n) * net.loss_width))
+    last_scale = scalar_like(p, 1.0 / ((n - (n_batches - 1) * size) * net.loss_width))
+    bound = scalar_like(p, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
     done, last, mode = first_step, first_step + n_steps, flush_denormals()
     while done < last:
         stop = last
@@ -70,14 +70,14 @@ def train(rank, n_ranks, barrier, net, data, course, memory, work, address, tile
                     tiles[at + i * LANES_SMALL] = data.X[sample * n_inputs + i]
                 for j in range(n_outputs):
                     tiles[at + (n_inputs + j) * LANES_SMALL] = data.Y[sample * n_outputs + j]
-                weight = broadcast(p, 0.0)
+                weight = scalar_like(p, 0.0)
                 if exists:
-                    weight = data.weight[sample] if data.has_weights else broadcast(p, 1.0)
+                    weight = data.weight[sample] if data.has_weights else scalar_like(p, 1.0)
                 tiles[at + (n_inputs + n_outputs) * LANES_SMALL] = weight
         _call(
             address, p, memory.state, tiles, course.hyper, offset(course.factors, done - first_step), memory.scalars,
             memory.epoch_loss, memory.epoch_right, n, size, n_batches, done, stop - done, net.n_padded, data.metric,
-            scale, last_scale, broadcast(p, net.loss_constant), bound,
+            scale, last_scale, scalar_like(p, net.loss_constant), bound,
         )  # fmt: skip
         done = stop if memory.scalars[DIVERGED] == 0.0 else last
     restore_denormals(mode)

@@ -280,7 +280,7 @@ def sample_loss(layer_sizes: Sequence[int], loss: int) -> str:
     return " + ".join(f"loss_{LOSSES[loss].name}(z{top}_{j}, a{top}_{j}, y{j}, c)" for j in range(layer_sizes[-1]))
 
 
-def straight_line_source(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> str:
+def unrolled_source(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> str:
     """Return the C++ function straight_line(p, g, x, y, w, c, a) over arrays that are the caller's locals.
 
     It adds to the gradients g, writes the outputs a, and returns the loss without the weight w.

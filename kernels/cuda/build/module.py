@@ -11,7 +11,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ...jit.compile_time import announced, counted
+from ...jit.compile_time import notify_listeners, timed
 from . import formula_printer
 
 # Division and square root are accurate to two units in the last place, like the other functions in these kernels. CuPy
@@ -91,13 +91,13 @@ class Module:
 
     def __init__(self, text: str, options: tuple[str, ...]):
         self._text = text
-        with counted(), announced():
+        with timed(), notify_listeners():
             self._compiled = cupy.RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
         self._kernels: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
         if name not in self._kernels:
-            with counted(), announced():  # CuPy compiles when a function is first requested
+            with timed(), notify_listeners():  # CuPy compiles when a function is first requested
                 self._kernels[name] = Kernel(self._compiled.get_function(name), self._text, name)
         return self._kernels[name]
 

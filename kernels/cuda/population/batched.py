@@ -29,7 +29,7 @@ from ...structs import (
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..build.structs import JOB
-from ..runtime.cuda_graphs import Replays
+from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, Stack, blocks_for
 from .launch import NOTHING, SAFE_EVERY, padded
@@ -42,7 +42,7 @@ MOST_NETS = 65_535  # the maximum second and third dimension of a grid
 EVALUATION_ROWS = 256  # samples of each net in one pass of an evaluation
 
 
-def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, **switches: bool) -> Module:
+def compile_module(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, **switches: bool) -> Module:
     """Return the compiled kernels.
 
     rule : code of the update rule; with NO_UPDATE the module has only the kernels of an evaluation
@@ -67,7 +67,7 @@ def module_of(architecture: Architecture, rule: int, settlers: int = PER_BLOCK, 
 
 
 def evaluation_module(architecture: Architecture, weighted: bool) -> Module:
-    return module_of(
+    return compile_module(
         architecture, NO_UPDATE, SHUFFLES=False, WEIGHTED=weighted, SCHEDULED=False, PENALISED=False, CLIPPED=False,
         LAYERED=False, VALIDATES=False,
     )  # fmt: skip
@@ -100,7 +100,7 @@ class BatchedWindow(Window):
         validates = goal.monitor >= MONITOR_VALIDATION_LOSS
         # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
         self._settlers = PER_BLOCK if nets.clipped or rule == RPROP or self.n_batches == 1 else 32
-        self._module = module_of(
+        self._module = compile_module(
             work.architecture, rule, self._settlers, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights,
             SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,
             VALIDATES=validates,
@@ -113,14 +113,14 @@ class BatchedWindow(Window):
         )
         self._course, self._compares = course, rule == RPROP
         self._may_end = goal.monitor != MONITOR_NONE or goal.stop_loss > -np.inf or goal.stop_right < np.inf
-        room = room_of(course, goal, held_out.n_samples)
+        room = activation_rows(course, goal, held_out.n_samples)
         self._grads = cupy.zeros_like(self._params)
         self._passes = Passes(work.net, work.precision, self._params, self._grads, room)
         self._batches = Batches(data, nets, self._passes.sizes, self.n_nets, room, self.n_batches > 1)
         self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, work.dtype)
         self._clock, self._reached = cupy.zeros(1, np.int64), cupy.zeros((self.n_nets, 2))
         self._update_blocks = blocks_for(nets.n_params)
-        self._can_be_recorded, self._replays = self._passes.products.take_workspace(), Replays()
+        self._can_be_recorded, self._replays = self._passes.products.take_workspace(), GraphCache()
         self._epoch = 0
         self._given = on_device(**{**NOTHING, **self._job, "grads": self._grads})
 
@@ -131,7 +131,7 @@ class BatchedWindow(Window):
     @staticmethod
     def bytes_each(work: PopulationRun, course: TrainConfig, goal: StopCriteria, n_nets: int, n_held_out: int) -> int:
         vectors = max(1, work.n_state) + 3 + (goal.monitor != MONITOR_NONE)
-        itemsize, room = work.dtype.itemsize, room_of(course, goal, n_held_out)
+        itemsize, room = work.dtype.itemsize, activation_rows(course, goal, n_held_out)
         each = padded(work.architecture.n_params) * vectors * itemsize
         return each + Passes.bytes_each(work.net, room, True, itemsize) + 256
 
@@ -202,7 +202,7 @@ class BatchedWindow(Window):
         return self._reached
 
 
-def room_of(course: TrainConfig, goal: StopCriteria, n_held_out: int) -> int:
+def activation_rows(course: TrainConfig, goal: StopCriteria, n_held_out: int) -> int:
     """Return the number of rows of activations that a net needs."""
     held_out = min(n_held_out, EVALUATION_ROWS) if goal.monitor >= MONITOR_VALIDATION_LOSS else 0
     return max(course.batch_size, held_out)

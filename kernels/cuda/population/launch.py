@@ -27,7 +27,7 @@ PER_THREAD = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
 SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
-MOST_WRITTEN_OUT = 160  # parameters times samples up to which a thread's kernel unrolls the loop over samples
+MAX_UNROLLED_SAMPLES = 160  # parameters times samples up to which a thread's kernel unrolls the loop over samples
 
 
 # A Job without any values, for the fields that a launch does not use.
@@ -95,13 +95,13 @@ def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
     return rows * tile + padded(architecture.n_params) * (2 + n_state)
 
 
-def known_rows(architecture: Architecture, shape: Shape, batch_size: int, n_samples: int) -> int:
+def fixed_batch_rows(architecture: Architecture, shape: Shape, batch_size: int, n_samples: int) -> int:
     """Return the number of samples in every batch if the kernel should be compiled for it, otherwise 0.
 
     It is compiled for a fixed number if there are few samples, and the net is so small that counting samples takes a
     noticeable part of its time.
     """
-    few = shape.in_thread and architecture.n_params * n_samples <= MOST_WRITTEN_OUT
+    few = shape.in_thread and architecture.n_params * n_samples <= MAX_UNROLLED_SAMPLES
     return n_samples if few and batch_size >= n_samples else 0
 
 
@@ -140,7 +140,7 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: 
 def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
     if shape.in_thread:
         header += (
-            formula_printer.straight_line_source(architecture.sizes, architecture.activations, architecture.loss) + "\n"
+            formula_printer.unrolled_source(architecture.sizes, architecture.activations, architecture.loss) + "\n"
         )
     files = (
         ("population/per_thread.cu",) if shape.in_thread else ("include/block_memory.cuh", "population/per_block.cu")

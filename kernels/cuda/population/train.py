@@ -33,7 +33,7 @@ from .launch import (
     Shape,
     compile_evaluation,
     compile_training,
-    known_rows,
+    fixed_batch_rows,
     launch,
     most_chunks,
     padded,
@@ -94,7 +94,7 @@ class PopulationRun:
         assert self._given is not None
         free, _ = free_memory()
         data, held_out, _ = self._given
-        kind: type[Window] = batched.BatchedWindow if self.batched else OpenWindow
+        kind: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
         each = kind.bytes_each(self, course, goal, nets.n_members, held_out.n_samples) + 16 * nets.n_records
         if course.shuffle:
             each += 12 * data.n_samples  # an order and its lists
@@ -117,7 +117,7 @@ class PopulationRun:
             self._window = None
 
 
-class OpenWindow(Window):
+class IndependentWindow(Window):
     """Window of nets that train independently, each in a thread or a block, many epochs per launch."""
 
     def __init__(
@@ -135,7 +135,7 @@ class OpenWindow(Window):
         assert work.rule is not None
         n, rule = len(members), work.rule
         self._shape = Shape.choose(work.architecture, rule.n_state, course.batch_size, n, shared_limit())
-        rows = known_rows(work.architecture, self._shape, course.batch_size, data.n_samples)
+        rows = fixed_batch_rows(work.architecture, self._shape, course.batch_size, data.n_samples)
         self._kernel = compile_training(
             work.architecture, self._shape, CODES[rule.name], rows, SHUFFLES=course.shuffle, WEIGHTED=data.has_weights,
             SCHEDULED=goal.scheduled, PENALISED=nets.penalised, CLIPPED=nets.clipped, LAYERED=course.layered,

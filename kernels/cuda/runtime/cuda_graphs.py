@@ -16,7 +16,7 @@ import cupy
 LONG_RUN = 16  # steps in one graph; a remainder is replayed step by step
 # Steps that are launched one by one first. They load kernels and let libraries choose their algorithms, which is not
 # allowed during capture. Recording a graph costs as much as launching its steps several times.
-BEFORE = 3
+WARM_UP_STEPS = 3
 MOST_GRAPHS = 8
 failures: list[str] = []  # error messages of failed captures in this process
 
@@ -25,7 +25,7 @@ def is_wanted() -> bool:
     return os.environ.get("FASTMLP_CUDA_GRAPHS", "1") != "0"
 
 
-class Replays:
+class GraphCache:
     """Runs of identical steps on the current stream, replayed as graphs where possible."""
 
     def __init__(self):
@@ -42,7 +42,7 @@ class Replays:
         """
         while n:
             length = LONG_RUN if n >= LONG_RUN else 1
-            if self._launched[key] >= BEFORE and self._replayed(key, length, launch_step):
+            if self._launched[key] >= WARM_UP_STEPS and self._replayed(key, length, launch_step):
                 n -= length
             else:
                 launch_step()

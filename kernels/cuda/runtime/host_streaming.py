@@ -70,7 +70,7 @@ class DoubleBuffer:
         self._used[turn].record(cupy.cuda.get_current_stream())
 
 
-class Streamed:
+class StreamedBatches:
     """Batches of up to `rows` samples, streamed from the host.
 
     widths : number of elements per sample in X, Y and weight; 0 for an absent array

@@ -16,8 +16,8 @@ from ...jit.call import call
 from ...structs import Samples, TrainConfig
 from ..build.module import Module
 from .device_memory import checked_allocation, is_on_device
-from .host_streaming import Streamed
-from .step_counter import Clock
+from .host_streaming import StreamedBatches
+from .step_counter import StepCounter
 
 PER_BLOCK = 256
 
@@ -31,7 +31,7 @@ class Batches:
         self._order: Any = None  # order of that epoch, on the same side as the samples
         self._lists: Any = None
         self._gathered: tuple | None = None
-        self._streamed: Streamed | None = None
+        self._streamed: StreamedBatches | None = None
 
     def restart(self) -> None:
         if self._streamed is not None:
@@ -58,7 +58,7 @@ class Batches:
         module["order_samples"](grid, PER_BLOCK, n, course.seed, epoch, heads, nexts, self._order)
 
     def take(
-        self, module: Module, clock: Clock, data: Samples, course: TrainConfig, epoch: int, batch: int, rows: int
+        self, module: Module, clock: StepCounter, data: Samples, course: TrainConfig, epoch: int, batch: int, rows: int
     ) -> tuple:
         """Return (x, y, weight) of the clock's batch, row by row.
 
@@ -98,5 +98,5 @@ class Batches:
     def _from_host(self, data: Samples, *which: Any) -> tuple:
         widths = self._n_inputs, self._n_outputs * data.has_targets, 1 * data.has_weights
         if self._streamed is None or self._streamed.widths != widths:
-            self._streamed = Streamed(self._rows, widths, self._dtype)
+            self._streamed = StreamedBatches(self._rows, widths, self._dtype)
         return self._streamed.take(data, *which)

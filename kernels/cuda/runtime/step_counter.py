@@ -18,7 +18,7 @@ CLOCK = Struct("Clock", """
 """)  # fmt: skip
 
 
-class Clock:
+class StepCounter:
     """One CLOCK struct at a fixed device address; pass `array` to kernels that take a Clock*."""
 
     def __init__(self):

@@ -16,7 +16,7 @@ from ...structs import NetSpec
 from ..build.module import Module, source
 from ..population.launch import shared_limit
 from ..population.train import bound_of
-from .layerwise import PER_BLOCK, LayersWork
+from .layerwise import PER_BLOCK, LayerwiseWorkspace
 
 ROWS = 64  # samples that a block processes at once
 SKEW, WARPS = 8, 8  # as in fused_tensor_core.cu
@@ -62,7 +62,7 @@ def has_room(net: NetSpec) -> bool:
     return Layout.of(net).tile_bytes <= shared_limit()
 
 
-class NarrowWork(LayersWork):
+class FusedWorkspace(LayerwiseWorkspace):
     """Workspace of a net in the family `fused_tensor_core`. Evaluation is that of LayersWork, in float32."""
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):

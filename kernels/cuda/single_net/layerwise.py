@@ -31,12 +31,12 @@ from ...structs import (
 from ..build.module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..population.train import bound_of
-from ..runtime.cuda_graphs import Replays
+from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, device_data, is_on_device, to_device
 from ..runtime.gemm import Products
 from ..runtime.optimizer_settings import step_settings
 from ..runtime.shuffling import Batches
-from ..runtime.step_counter import CLOCK, Clock
+from ..runtime.step_counter import CLOCK, StepCounter
 
 FEWEST_IN_CHUNK = 64  # rows that one block sums
 # Maximum number of such blocks: as many as a large card has multiprocessors, since each runs one block of judge. An
@@ -46,7 +46,7 @@ PER_BLOCK = 256
 MOST_BLOCKS = 1024
 
 
-class LayersWork:
+class LayerwiseWorkspace:
     """Workspace of one net for batches of up to `rows` samples."""
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
@@ -72,7 +72,7 @@ class LayersWork:
             self.n_blocks = min(MOST_BLOCKS, -(-int(net.bias_offsets[-1] + sizes[-1]) // PER_BLOCK))
             self.squares, self.objectives = cupy.zeros((self.n_blocks, 2)), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(2 * net.n_layers)
-            self.clock, self.replays = Clock(), Replays()
+            self.clock, self.replays = StepCounter(), GraphCache()
             self.batches = Batches(rows, sizes[0], sizes[-1], self.dtype)
 
     def header(self, data: Samples, rule: int, clipped: bool, layered: bool) -> str:

@@ -42,12 +42,12 @@ from ..population.launch import (
 )
 from ..population.train import bound_of
 from ..runtime.device_memory import device_data, fits, is_on_device, to_device
-from .layerwise import LayersWork
+from .layerwise import LayerwiseWorkspace
 
 CARRIED = [POWER1, POWER2, LAST_LOSS, EPOCH_LOSS, EPOCH_RIGHT]
 
 
-class SingleWork:
+class SmallNetWorkspace:
     """Workspace of one net's fit or evaluation."""
 
     def __init__(self, net: NetSpec, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
@@ -55,12 +55,12 @@ class SingleWork:
         self.n_outputs, self._zero = int(net.sizes[-1]), cupy.zeros(1, np.int64)
         self._order, self._lists = (cupy.empty(size * n_samples * shuffle, np.int32) for size in (1, 2))
         self._unused = cupy.empty(int(net.n_padded), dtype)
-        self._by_layers: LayersWork | None = None
+        self._by_layers: LayerwiseWorkspace | None = None
 
     def _streams(self, data: Samples) -> bool:
         """Whether the samples do not fit on the device: then LayersWork trains on batches streamed from the host."""
         if self._by_layers is None and not fits(data):
-            self._by_layers = LayersWork(self.net, self.rows, self.dtype, "exact")
+            self._by_layers = LayerwiseWorkspace(self.net, self.rows, self.dtype, "exact")
         return self._by_layers is not None
 
     def _architecture(self, data: Samples) -> Architecture:

@@ -21,7 +21,7 @@ from ..devices import backend
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
-from ..training.interruption import uninterrupted
+from ..training.interruption import require_complete
 from .machine import machine, others_busy
 from .results import SCHEMA
 from .timing import QUICK, Runner, affordable_rounds, calibrate, new_row, time_rounds
@@ -161,7 +161,7 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Co
     options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizer, "shuffle": False, "verbose": 0}
 
     def fit(n: int) -> None:
-        uninterrupted(net.fit(X, targets, epochs=n, **options))
+        require_complete(net.fit(X, targets, epochs=n, **options))
 
     def by_hand(n: int) -> None:
         for _ in range(n):

@@ -11,7 +11,7 @@ import numpy as np
 from ..diagnosis.diagnose import diagnose
 from ..loading import load_net
 from ..mlp import MLP
-from ..tables.held_out_rows import parts_as_trained
+from ..tables.held_out_rows import training_split
 from ..tables.preprocessing import drop_rows_without_target, read_table
 from .train_predict import split_rows
 
@@ -34,7 +34,7 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     net = load_net(model)
     X, y = samples_of(net, file, target)
     if isinstance(net, MLP):
-        parts = parts_as_trained(net, X, y, split_rows)
+        parts = training_split(net, X, y, split_rows)
         found = diagnose(net, *next(iter(parts.values())), history=net.history, validation_data=parts.get("validation"))
     else:
         found = diagnose(net, X, y)

@@ -23,10 +23,10 @@ import numpy as np
 
 from ..devices import devices
 from ..execution.dispatch import products
-from ..gpu_thresholds import ESTIMATES, Thresholds, remember
+from ..gpu_thresholds import ESTIMATES, Thresholds, store
 from ..mlp import MLP
 from ..population import Population
-from ..training.interruption import uninterrupted
+from ..training.interruption import require_complete
 
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # units in each hidden layer of a single net
 INPUTS, OUTPUTS, BATCH, BATCHES = 64, 10, 128, 20
@@ -76,7 +76,7 @@ def measure(
     of_populations = rows_of(population, NETS, gpu, show)
     rate = max(row.work / row.processor for row in of_nets)
     total = ESTIMATES.total if start is None else start * rate
-    return remember(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
+    return store(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
 
 
 def rows_of(
@@ -111,7 +111,7 @@ def crossing(rows: list[Row]) -> float:
 
 def whole_fit(nets: MLP | Population, *data: np.ndarray, **settings: Any) -> Any:
     """Fit the nets, and raise KeyboardInterrupt after Ctrl-C: the time of an incomplete fit is no measurement."""
-    return uninterrupted(nets.fit(*data, **settings))
+    return require_complete(nets.fit(*data, **settings))
 
 
 def one_net(device: str, width: int) -> Job:

@@ -26,7 +26,7 @@ from ..mlp import MLP
 from ..optimizers import SGD, Quickprop, Rprop
 from ..population import Population
 from ..population_result import PopulationResult
-from ..training.interruption import uninterrupted
+from ..training.interruption import require_complete
 from .experiment_data import arrays, data_folder
 
 # Histogram of the epochs until convergence, from 0 to 99. The other trials of the 10,000 had not converged by then.
@@ -99,7 +99,7 @@ def quickprop(
         pop.params[:, b] *= bias_input
     # Fahlman's program sums the gradient over the samples; ours is the mean.
     rule = Quickprop(4.0 * len(X), growth=growth, by_fan_in=True, bias_input=bias_input)
-    return uninterrupted(pop.fit(X, y, epochs=epochs, optimizer=rule, converged="40-20-40", verbose=0))
+    return require_complete(pop.fit(X, y, epochs=epochs, optimizer=rule, converged="40-20-40", verbose=0))
 
 
 def epochs_to_learn(result: PopulationResult) -> np.ndarray:
@@ -252,7 +252,9 @@ def two_spirals(n_nets: int = 16, data: Path | None = None, epochs: int = 20_000
     )  # fmt: skip
     rule = SGD(0.05, momentum=0.7)  # Walker's error is half the square: its rate of 0.1 is 0.05 for our squared error
     rule_of_end = Converged(accuracy=1.0, margin=0.3)
-    result = uninterrupted(pop.fit(X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=rule_of_end, verbose=0))
+    result = require_complete(
+        pop.fit(X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=rule_of_end, verbose=0)
+    )
     times = result.epochs[result.converged].astype(float)
     low, high = wilson_interval(result.n_converged, result.n_finished)
     yield Row(
@@ -307,7 +309,7 @@ def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> I
                 validation_data=(parts["x_val"], parts["y_val"]), early_stopping=EarlyStopping(PROBEN1_EPOCHS),
                 callbacks=[prechelt_stops], verbose=0,
             )  # fmt: skip
-            uninterrupted(history)  # figures of an incomplete experiment would be wrong
+            require_complete(history)  # figures of an incomplete experiment would be wrong
             said = net.predict_classes(parts["x_test"])
             errors[seed] = 100.0 * (said != parts["y_test"].argmax(axis=1)).mean()
         yield _mean_row(f"{problem}, {'-'.join(map(str, sizes))}", error, errors, spread=1.96 * sd / sqrt(PROBEN1_RUNS))

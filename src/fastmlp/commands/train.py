@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from ..callbacks import EarlyStopping
-from ..console.stopwatch import told_time
+from ..console.stopwatch import format_time
 from ..errors import DivergenceWarning, counted
 from ..files import check_output
 from ..history import History
@@ -24,7 +24,7 @@ from ..tables.column_selection import select_columns
 from ..tables.held_out_rows import SEED, SHARE
 from ..tables.preprocessing import Preprocessing, read_table, rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target
-from ..training.interruption import interruption_says
+from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
     """
     say = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)  # before any work is done
-    with interruption_says(f"Interrupted; {str(output)!r} is as it was."):
+    with interrupt_message(f"Interrupted; {str(output)!r} is as it was."):
         earlier = describe_earlier_net(output)
         optimizer = make_optimizer(settings)
         schedule_factors(settings.schedule)  # refuses an unknown name before the table is read
@@ -90,7 +90,7 @@ def train(file: Path, settings: TrainSettings, output: Path, test_file: Path | N
             leave_unfinished(net, history, settings, output)
         say(summary(history))
         net.save(output)
-    with interruption_says(f"Interrupted; the net is in {str(output)!r}."):
+    with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
         say(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
         found = measure_parts(net, preprocessing.target, parts)
         print_metrics(found, console)
@@ -299,7 +299,7 @@ def final_figures(history: History) -> str:
 def summary(history: History) -> str:
     """Return one sentence on the training: number of epochs, time, and final loss and accuracy."""
     end = ", until there was no more improvement" if history.stopped_by == "early_stopping" else ""
-    time = told_time(history.seconds, history.compile_seconds, ".1f")
+    time = format_time(history.seconds, history.compile_seconds, ".1f")
     text = f"Trained {counted(history.epochs, 'epoch')} in {time}{end}"
     if history.best_epoch is None:
         return f"{text}: {final_figures(history)}."

@@ -17,7 +17,7 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns
-from ..tables.held_out_rows import parts_as_trained
+from ..tables.held_out_rows import training_split
 from ..tables.preprocessing import (
     PARQUET_ENDINGS,
     Preprocessing,
@@ -87,7 +87,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     parts, names = None, None
     if file is not None:
         X, y, names = read_samples(net, file, target)
-        parts = parts_as_trained(net, X, y, split_rows)
+        parts = training_split(net, X, y, split_rows)
     write(net.history or History(net), output, parts=parts, feature_names=names)
     return output
 

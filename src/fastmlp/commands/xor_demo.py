@@ -15,7 +15,7 @@ from ..initialization import Uniform
 from ..mlp import MLP
 from ..optimizers import SGD, Adam, optimizer_from_name
 from ..population import Population
-from ..training.interruption import uninterrupted
+from ..training.interruption import require_complete
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0])
@@ -35,7 +35,7 @@ class XorNet:
     def train(self, seed: int) -> tuple[MLP, History]:
         net = MLP(self.layer_sizes, random_state=seed, **self.settings)
         with CompileNotices(True):
-            return net, uninterrupted(net.fit(X, Y, verbose=0, **self.training))
+            return net, require_complete(net.fit(X, Y, verbose=0, **self.training))
 
     def n_solved(self) -> int:
         """Return how many of SEEDS random starts end with all four samples classified correctly."""
@@ -110,7 +110,7 @@ def statistics(
     if result.n_finished:
         rule = f"40-20-40 rule, at most {counted(epochs, 'epoch')}"
         say(f"XOR, {sizes}, {activation}, weights from U(-1, 1), {rule}\n{result.summary()}")
-    uninterrupted(result)
+    require_complete(result)
 
 
 def run(console: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import shown
-from ..kernels.jit.compile_time import waited
+from ..kernels.jit.compile_time import compile_seconds
 from .compile_notice import CompileNotices, notice
 from .viewers import NOTEBOOK, NotebookText, watcher
 
@@ -108,7 +108,7 @@ class Progress:
     def __init__(self, total: int, verbose: int, unit: str = "epoch", bar: bool = True):
         self.total, self.unit = total, unit
         self.done: float = 0
-        self._start, self._waited = time.perf_counter(), waited()
+        self._start, self._waited = time.perf_counter(), compile_seconds()
         self._bar: Any = None
         self._watcher = watcher() if bar and verbose else ""
         self._notices = CompileNotices(bool(verbose))
@@ -127,7 +127,7 @@ class Progress:
         self._bar.update(done, f"loss {loss:.4g}" if loss == loss else "")
 
     def _elapsed(self) -> float:
-        return time.perf_counter() - self._start - (waited() - self._waited)
+        return time.perf_counter() - self._start - (compile_seconds() - self._waited)
 
     def __exit__(self, *_: object) -> None:
         self._notices.__exit__()

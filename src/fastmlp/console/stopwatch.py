@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..kernels.jit.compile_time import waited
+from ..kernels.jit.compile_time import compile_seconds
 
 FEWEST, SHARE = 0.01, 0.05  # seconds, and fraction of the wall time, from which the compile time is reported
 COMPILES = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
@@ -14,13 +14,13 @@ class Stopwatch:
     """Clock of one fit. `read()` returns (seconds since the start, seconds that this thread waited for kernels)."""
 
     def __init__(self) -> None:
-        self._start, self._waited = time.perf_counter(), waited()
+        self._start, self._waited = time.perf_counter(), compile_seconds()
 
     def read(self) -> tuple[float, float]:
-        return time.perf_counter() - self._start, waited() - self._waited
+        return time.perf_counter() - self._start, compile_seconds() - self._waited
 
 
-def is_worth_telling(compile_seconds: float, seconds: float) -> bool:
+def is_compile_time_worth_showing(compile_seconds: float, seconds: float) -> bool:
     """Return whether the compile time of a fit is long enough to be reported.
 
     compile_seconds : time spent on compiling and loading kernels
@@ -29,7 +29,7 @@ def is_worth_telling(compile_seconds: float, seconds: float) -> bool:
     return compile_seconds >= max(FEWEST, SHARE * seconds)
 
 
-def told_time(seconds: float, compile_seconds: float, form: str = ".3g") -> str:
+def format_time(seconds: float, compile_seconds: float, form: str = ".3g") -> str:
     """Return the training time and, if it is long enough to be reported, the compile time as text.
 
     seconds : wall time of the fit, with compiling
@@ -39,7 +39,7 @@ def told_time(seconds: float, compile_seconds: float, form: str = ".3g") -> str:
     >>> told_time(0.25, 0.0), told_time(13.7, 12.1)
     ('0.25 s', '1.6 s, after 12.1 s of compiling, once for this kind of net')
     """
-    if not is_worth_telling(compile_seconds, seconds):
+    if not is_compile_time_worth_showing(compile_seconds, seconds):
         return f"{seconds:{form}} s"
     training, kernels = f"{seconds - compile_seconds:{form}} s", f"{compile_seconds:{form}} s"
     if compile_seconds < COMPILES:

@@ -103,14 +103,14 @@ def _nets_weights(sample_weight, class_weight, targets, network, metric, dtype, 
     return normalized_weights(weights).astype(dtype).reshape(-1), n
 
 
-def own_data(data: Samples, strides: Strides, net: int) -> Samples:
+def samples_of_net(data: Samples, strides: Strides, net: int) -> Samples:
     """Return the samples of one net, as views, as that net would have them by itself."""
     part = lambda array, stride: array[net * stride : (net + 1) * stride] if stride else array
     x, y, weight = strides
     return data._replace(X=part(data.X, x), Y=part(data.Y, y), weight=part(data.weight, weight))
 
 
-def own_inputs(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[Samples, Strides]:
+def prediction_samples(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> tuple[Samples, Strides]:
     """Return (samples without targets, strides), for predictions; X as for as_nets_features."""
     features, stride = as_nets_features(X, n_features, dtype, n_nets)
     n = len(features) // n_nets if stride else len(features)

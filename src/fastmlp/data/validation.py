@@ -54,7 +54,7 @@ def as_numbers(values: Any, name: str, place: str | None = None) -> Any:
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise ValueError(f"{name} must be an array of numbers, but it cannot be made one: {error}") from None
     if array.dtype == object:
-        array = _unboxed(array, name, type(values).__name__)
+        array = _objects_as_float64(array, name, type(values).__name__)
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers, but its dtype is {array.dtype}. "
@@ -68,7 +68,7 @@ def on_host(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.get()
 
 
-def _unboxed(array: np.ndarray, name: str, kind: str) -> np.ndarray:
+def _objects_as_float64(array: np.ndarray, name: str, kind: str) -> np.ndarray:
     """Return an array of Python objects as float64."""
     if array.ndim == 0:
         raise ValueError(f"{name} must be an array of numbers, but it is a {kind}.")
@@ -90,7 +90,7 @@ def checked_finite(array: Any, name: str, given: Any = None) -> Any:
 
     given : the array before its conversion to the net's dtype, to tell an overflow of the conversion from bad input
     """
-    if isfinite(_some_sum(array)):  # one pass and no temporary array; elements are checked only if this fails
+    if isfinite(_finite_check_sum(array)):  # one pass and no temporary array; elements are checked only if this fails
         return array
     bad = ~np.isfinite(on_host(array))
     if not bad.any():
@@ -107,7 +107,7 @@ def checked_finite(array: Any, name: str, given: Any = None) -> Any:
     )
 
 
-def _some_sum(array: Any) -> float:
+def _finite_check_sum(array: Any) -> float:
     """Return the sum of the elements or of their squares, whichever is faster; not finite if an element is not."""
     if type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned:
         if array.size <= FEW:
@@ -116,7 +116,7 @@ def _some_sum(array: Any) -> float:
             from ..kernels.jit.call import call
 
             out = np.empty(1)
-            call("simd.finite_sum.total_of", array.dtype, array.reshape(-1), array.size, out)
+            call("simd.finite_sum.sum_to", array.dtype, array.reshape(-1), array.size, out)
             return float(out[0])
     with np.errstate(over="ignore", invalid="ignore"), device_context(array):
         return float(array.sum())

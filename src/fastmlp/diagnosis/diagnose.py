@@ -18,7 +18,7 @@ from .measurements import Measurements, calm_blas
 from .measurements import measure as measured_by
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .result import Diagnosis, PopulationDiagnosis
-from .training_settings import Updates, updates_of
+from .training_settings import TrainingSettings, updates_of
 
 
 def diagnose(
@@ -95,7 +95,7 @@ def diagnose(
 
 
 def measured_on(
-    n_samples: int, n_validation: int | None, updates: Updates, curve: Curve | None, own: bool = False
+    n_samples: int, n_validation: int | None, updates: TrainingSettings, curve: Curve | None, own: bool = False
 ) -> str:
     """Return a description of the samples and records behind a verdict; empty for exactly the training samples.
 

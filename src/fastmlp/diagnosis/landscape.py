@@ -28,7 +28,9 @@ class Landscape(NamedTuple):
 
 
 @np.errstate(all="ignore")  # exploded nets are measured too
-def survey(subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1) -> Landscape:
+def measure_landscape(
+    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1
+) -> Landscape:
     """Measure the loss landscape around each net.
 
     Hessian-vector products are (g(p + h v) - g(p - h v)) / 2h (Pearlmutter 1994, eq. 3).

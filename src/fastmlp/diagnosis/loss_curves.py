@@ -58,7 +58,7 @@ class Shape(NamedTuple):
     stopped_early: np.ndarray
 
 
-def nothing(n_nets: int) -> Shape:
+def empty_shape(n_nets: int) -> Shape:
     """Return the shape for nets without a curve: all NaN, not diverged, not stopped early."""
     unknown = {name: np.full(n_nets, np.nan) for name in Shape._fields}
     return Shape(**unknown | {name: np.zeros(n_nets) for name in Shape._fields[-2:]})
@@ -71,7 +71,7 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     noise : (n_nets,) or a number        standard deviation of a record due to dropout
     """
     if curve is None or not len(curve.epochs):
-        return nothing(n_nets)
+        return empty_shape(n_nets)
     epochs, loss = curve.epochs.astype(np.float64), np.asarray(curve.loss, np.float64)
     loss = np.where(np.isfinite(loss), loss, np.nan)
     last_row = np.maximum(np.isfinite(loss).sum(axis=0) - 1, 0)
@@ -80,7 +80,7 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     raw, noise = loss, np.nan_to_num(np.broadcast_to(np.asarray(noise, np.float64), nets.shape))
     if noise.any():
         loss = np.where(noise > 0, _running_mean(raw), raw)
-    result = nothing(n_nets)._replace(
+    result = empty_shape(n_nets)._replace(
         epochs=end, first=loss[0], last=loss[last_row, nets], lowest=_nanmin(loss),
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),

@@ -10,11 +10,11 @@ import numpy as np
 from ..kernels.formulas.activations import Activation
 from .dropout_noise import Masks, draw_masks
 from .label_checks import DataChecks, check_data
-from .landscape import Landscape, survey
+from .landscape import Landscape, measure_landscape
 from .loss_curves import Curve, Shape, shape_of
 from .merged_outputs import merged_share
-from .model_under_test import ModelUnderTest, as_outputs, slope
-from .training_settings import Updates
+from .model_under_test import ModelUnderTest, activation_derivative, as_outputs
+from .training_settings import TrainingSettings
 
 ROWS = 1000  # largest number of samples for one net
 ROWS_OF_MANY = 200  # largest number of samples for each net of a population
@@ -91,7 +91,7 @@ class Measurements(NamedTuple):
     validation_loss: np.ndarray
     validation_explained: np.ndarray  # fraction of the variance of the validation targets that is explained
     validation_signal: np.ndarray  # z-score of the correlation of validation outputs and targets
-    updates: Updates
+    updates: TrainingSettings
 
     @property
     def excess(self) -> np.ndarray:
@@ -144,9 +144,16 @@ def rows_of(n: int, most: int) -> np.ndarray:
 
 
 def measure(
-    subject: ModelUnderTest, X: np.ndarray, Y: np.ndarray, curve: Curve | None, *, label_problem: str = "",
-    bad_data: str = "", validation: tuple[np.ndarray, np.ndarray] | None = None, updates: Updates | None = None,
-) -> Measurements:  # fmt: skip
+    subject: ModelUnderTest,
+    X: np.ndarray,
+    Y: np.ndarray,
+    curve: Curve | None,
+    *,
+    label_problem: str = "",
+    bad_data: str = "",
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    updates: TrainingSettings | None = None,
+) -> Measurements:
     """Measure every net of a model on samples.
 
     X : (n_samples, n_features), float64, finite
@@ -192,7 +199,7 @@ def measure(
         narrowest=min(subject.layout.layer_sizes[1:-1], default=0),
         is_linear=subject.has_weights and all(row.name == "identity" for row in hidden),
         validation_loss=held_out[0], validation_explained=held_out[1], validation_signal=held_out[2],
-        updates=(updates or Updates()).of_nets(n_nets, slice(None)), **found,
+        updates=(updates or TrainingSettings()).of_nets(n_nets, slice(None)), **found,
     )  # fmt: skip
 
 
@@ -248,7 +255,7 @@ def _measure_nets(
         | hidden
         | flow
         | {"positive": (W > 0).mean(axis=1), "weight_size": np.exp(np.mean(logs, axis=0))}
-        | survey(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
+        | measure_landscape(subject, X, Y, ITERATIONS[many], STRIDE[many])._asdict()
         | draw_masks(subject, X, Y)._asdict()
     )
 
@@ -286,7 +293,7 @@ def _hidden_facts(subject: ModelUnderTest, zs: list[np.ndarray], outputs: list[n
     none = np.full((1, n_nets), np.nan)
     saturated, dead, duplicates = [none[0]], [none[0]], [none[0]]
     for k, row in enumerate(subject.activations[:-1]):
-        slopes = np.abs(slope(row, zs[k], outputs[k]))
+        slopes = np.abs(activation_derivative(row, zs[k], outputs[k]))
         if np.isfinite([row.low, row.high]).all():
             saturated.append((slopes < FLAT * steepest(row)).mean(axis=(1, 2)))
         else:
@@ -308,13 +315,13 @@ def _hidden_facts(subject: ModelUnderTest, zs: list[np.ndarray], outputs: list[n
 
 def steepest(row: Activation) -> float:
     z = np.linspace(-5, 5, 201)
-    return float(np.abs(slope(row, z, np.asarray(row.value(z)))).max())
+    return float(np.abs(activation_derivative(row, z, np.asarray(row.value(z)))).max())
 
 
 def has_dead_side(row: Activation) -> bool:
     """Return whether the activation is exactly flat for negative z, as relu is."""
     z = np.array([-3.0, -1.0])
-    return bool((slope(row, z, np.asarray(row.value(z))) == 0.0).all())
+    return bool((activation_derivative(row, z, np.asarray(row.value(z))) == 0.0).all())
 
 
 def duplicate_share(units: np.ndarray) -> np.ndarray:

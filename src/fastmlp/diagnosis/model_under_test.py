@@ -171,15 +171,15 @@ class ModelUnderTest:
             if not self.is_softmax:
                 delta = delta / self.n_outputs
             if not self.loss.delta_is_wrt_logit:
-                delta = delta * slope(self.activations[-1], zs[-1], outputs[-1])
+                delta = delta * activation_derivative(self.activations[-1], zs[-1], outputs[-1])
             deltas = [delta]
             for k in range(len(layers) - 1, 0, -1):
                 back = deltas[0] @ layers[k][0].transpose(0, 2, 1)
-                deltas.insert(0, back * slope(self.activations[k - 1], zs[k - 1], outputs[k - 1]))
+                deltas.insert(0, back * activation_derivative(self.activations[k - 1], zs[k - 1], outputs[k - 1]))
         return deltas
 
 
-def slope(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+def activation_derivative(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
     """Return f'(z) of an activation, without the offset that some activations add to it in training."""
     with np.errstate(all="ignore"):
         return np.asarray(row.derivative(z if row.needs_z else a)) - row.offset

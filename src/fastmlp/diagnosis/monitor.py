@@ -13,7 +13,7 @@ from ..errors import TrainingWarning
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
 from .measurements import FLAT, base_loss_of, has_dead_side, steepest
-from .model_under_test import model_of_fastmlp, slope
+from .model_under_test import activation_derivative, model_of_fastmlp
 
 SHARE = 0.02  # largest fraction of the time of a fit for all checks ...
 LAST_SHARE = 0.01  # ... and of the time so far for one check of the units
@@ -111,7 +111,7 @@ class Monitor:
         zs, outputs = subject.forward(X)
         found = ""
         for k, row in enumerate(subject.activations[:-1]):
-            slopes = np.abs(slope(row, zs[k], outputs[k]))[0]
+            slopes = np.abs(activation_derivative(row, zs[k], outputs[k]))[0]
             if has_dead_side(row) and (share := float((slopes.max(axis=0) == 0).mean())) >= LOST:
                 found = f"{100 * share:.0f} % of the units of layer {k + 1} are dead"
             elif np.isfinite([row.low, row.high]).all():

@@ -17,7 +17,7 @@ PLAIN = ("sgd", "momentum", "nesterov")
 ADAPTIVE = ("adam", "rmsprop", "adagrad", "rprop", "quickprop", "lbfgs")  # their steps do not shrink with the gradient
 
 
-class Updates(NamedTuple):
+class TrainingSettings(NamedTuple):
     """Training settings: numbers or arrays (n_nets,); NaN, 0 or empty if unknown."""
 
     learning_rate: Any = np.nan
@@ -36,14 +36,14 @@ class Updates(NamedTuple):
         """Whether the steps of the update rule keep their length when the gradient is small."""
         return self.rule in ADAPTIVE
 
-    def of_nets(self, n_nets: int, members: slice) -> Updates:
+    def of_nets(self, n_nets: int, members: slice) -> TrainingSettings:
         own = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
         return self._replace(
             learning_rate=own(self.learning_rate), weight_decay=own(self.weight_decay), clip_norm=own(self.clip_norm)
         )
 
 
-def updates_of(history: Any, net: Any, given: Any) -> Updates:
+def updates_of(history: Any, net: Any, given: Any) -> TrainingSettings:
     """Return what is known about the training of a net.
 
     history : history of the fit, or None
@@ -52,16 +52,18 @@ def updates_of(history: Any, net: Any, given: Any) -> Updates:
     """
     optimizer = optimizer_of(history)
     rule = optimizer.rule.name if optimizer is not None else ""
-    found = Updates()
+    found = TrainingSettings()
     if optimizer is not None:
         rate = optimizer.learning_rate / (1.0 - getattr(optimizer, "momentum", 0.0))
-        found = Updates(rate, optimizer.weight_decay, optimizer.clip_norm, is_plain_descent=rule in PLAIN, rule=rule)
+        found = TrainingSettings(
+            rate, optimizer.weight_decay, optimizer.clip_norm, is_plain_descent=rule in PLAIN, rule=rule
+        )
     elif isinstance(history, PopulationResult):
         known = history.settings.get
-        found = Updates(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
+        found = TrainingSettings(known("learning_rate", np.nan), known("weight_decay", 0.0), known("clip_norm", 0.0))
     elif hasattr(net, "learning_rate_init"):
         rule = str(getattr(net, "solver", ""))
-        found = Updates(
+        found = TrainingSettings(
             float(net.learning_rate_init), is_plain_descent=rule == "sgd", rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),
         )  # fmt: skip

@@ -23,7 +23,7 @@ from ..training.optimizer_state import OptimizerState
 from .ensembles import train_nets
 from .parameters import check_settings, dtype_of, hidden_sizes, is_iterative
 from .single_net import SplitSamples, train_net
-from .sklearn_compat import THEIR_OUTPUT, EpochRules
+from .sklearn_compat import SKLEARN_OUTPUT, EpochRules
 
 FLOATS = ("f4", "f8")
 
@@ -125,7 +125,7 @@ class BaseMLP(BaseEstimator, ABC):
         """Set the attributes that describe the net: n_layers_ and out_activation_."""
         self.n_layers_ = len(sizes)
         output = self.net_.network.output_row.name
-        self.out_activation_ = THEIR_OUTPUT.get(output, output)
+        self.out_activation_ = SKLEARN_OUTPUT.get(output, output)
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         X, y = validate_data(

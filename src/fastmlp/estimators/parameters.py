@@ -11,7 +11,7 @@ import numpy as np
 from ..checks import checked_dtype
 from ..errors import checked_count, checked_number, counted, unknown_name
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
-from .sklearn_compat import OUR_ACTIVATION, Scale
+from .sklearn_compat import FASTMLP_ACTIVATION, Scale
 
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
 FULL_BATCH = ("quickprop", "rprop")  # update rules that compare consecutive gradients, so batches must not differ
@@ -108,7 +108,7 @@ def hidden_sizes(estimator: Any) -> tuple[int, ...]:
 
 
 def activation_of(estimator: Any) -> str:
-    return OUR_ACTIVATION.get(estimator.activation, estimator.activation)
+    return FASTMLP_ACTIVATION.get(estimator.activation, estimator.activation)
 
 
 def optimizer_of(estimator: Any, scale: Scale) -> Optimizer:

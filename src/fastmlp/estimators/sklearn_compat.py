@@ -16,11 +16,11 @@ from ..history import History
 from ..memory_check import check_params
 from ..network.parameter_layout import Layout
 
-OUR_ACTIVATION = {"logistic": "sigmoid"}  # scikit-learn's name -> ours
-THEIR_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}  # our name -> scikit-learn's
+FASTMLP_ACTIVATION = {"logistic": "sigmoid"}  # scikit-learn's name -> ours
+SKLEARN_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}  # our name -> scikit-learn's
 SMALLEST_ADAPTIVE_RATE = 1e-6  # with "adaptive", training stops at this learning rate
 ADAPTIVE_DIVISOR = 5.0
-MOST_AHEAD = 1000  # largest number of epochs between two calls of EpochRules
+MAX_EPOCHS_AHEAD = 1000  # largest number of epochs between two calls of EpochRules
 SMALL_SHARE = 0.01  # penalty below this fraction of the loss: see ObjectiveOfEpochs.is_smooth
 
 
@@ -134,7 +134,7 @@ class EpochRules:
         assert self._is_smooth is not None
         if self._score is not None or self.verbose or not self._is_smooth(self.tol):
             return 1
-        return int(min(self.n_iter_no_change + 1 - self.n_stalled, MOST_AHEAD))
+        return int(min(self.n_iter_no_change + 1 - self.n_stalled, MAX_EPOCHS_AHEAD))
 
     def __call__(self, epoch: int, history: History) -> bool:
         assert self._losses is not None

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..checks import HALF
 from ..devices import Device, backend, n_threads_available
-from ..kernels.structs import DATA_PARALLEL_PARAMS, EVALUATION_CHUNK_ROWS, parts_of
+from ..kernels.structs import DATA_PARALLEL_PARAMS, EVALUATION_CHUNK_ROWS, n_shards
 from ..network.spec import Network
 
 # Thresholds of choose_family are measured by bench/studies/choose_family.py, those of choose_threads by
@@ -248,7 +248,7 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
 def choose_threads(network: Network, family: str, rows: int) -> int:
     if family == "batch_simd_data_parallel":
         most = max(2, work_of_samples(network, rows) // SAMPLES_PER_THREAD)
-        return min(n_threads_available(), parts_of(rows), most)
+        return min(n_threads_available(), n_shards(rows), most)
     if family not in ("layerwise", "layerwise_data_parallel"):
         return 1
     work = products(network, rows)

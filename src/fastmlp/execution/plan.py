@@ -190,7 +190,7 @@ class Plan:
         finally:
             team.forget_data()
 
-    def predict_again(self, data: Samples, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
+    def repeat_prediction(self, data: Samples, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
         """evaluate_alone on one thread of the host, as a function (X, output) of arrays like these two."""
         team = buffers.evaluation_team(self.backend, self.n_threads)
-        return self.backend.predict_again(self.family, team, self.net, data, params, self.work, self.rows, output)
+        return self.backend.repeat_prediction(self.family, team, self.net, data, params, self.work, self.rows, output)

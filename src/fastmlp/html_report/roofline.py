@@ -81,7 +81,7 @@ class Speed:
         return self.limit / self.seconds
 
 
-def speed_of(history: Any) -> Speed | None:
+def measure_speed(history: Any) -> Speed | None:
     """Return the speed of a fit; None if its history is empty or lacks the settings of the fit.
 
     The forward and backward products of every sample in every epoch are counted. Validation, activations, the optimiser

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .sample_checks import need
+from .sample_checks import require_attributes
 from .style import GRID, INK, PANEL_TITLE, axes, epoch_axis, heading, legend, log_axis, named, panels, percent
 
 TITLES = ("Gradient (RMS)", "Spread of outputs (SD)", "Saturated or dead")
@@ -32,7 +32,9 @@ def layers(recorder: Any, *, ax: Any = None) -> np.ndarray:
     ImportError
         If matplotlib is not installed.
     """
-    need(recorder, ("gradient", "spread"), "a fastmlp.LayerRecorder that was among the callbacks of a fit")
+    require_attributes(
+        recorder, ("gradient", "spread"), "a fastmlp.LayerRecorder that was among the callbacks of a fit"
+    )
     net = recorder.net
     room = axes(ax, 9.6, 3.2)
     epochs = np.array(recorder.epochs) + 1

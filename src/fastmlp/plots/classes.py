@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import checked_count
-from .sample_checks import class_labels, need_classes, opened, probabilities
+from .sample_checks import class_labels, need_classes, probabilities, unwrap_estimator
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, legend, named, percent, whole_title
 
 MOST_NUMBERED = 20  # largest number of classes for which cells show their counts
@@ -32,7 +32,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     ImportError
         If matplotlib is not installed.
     """
-    net, y, labels = opened(net, y, labels)
+    net, y, labels = unwrap_estimator(net, y, labels)
     samples = need_classes(net, X, y, "confusion matrix")
     n = max(2, net.network.n_outputs)
     names = class_labels(net, labels, n)
@@ -108,7 +108,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     ImportError
         If matplotlib is not installed.
     """
-    net, y, labels = opened(net, y, labels)
+    net, y, labels = unwrap_estimator(net, y, labels)
     samples = need_classes(net, X, y, "calibration curve")
     n_bins = checked_count("n_bins", n_bins)
     shares = probabilities(net.network, net.predict(samples.X))

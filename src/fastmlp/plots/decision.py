@@ -16,8 +16,8 @@ from .sample_checks import (
     feature_labels,
     has_classes,
     one_output,
-    opened,
     probabilities,
+    unwrap_estimator,
 )
 from .style import (
     BLACK,
@@ -109,7 +109,7 @@ def boundary(
     ImportError
         If matplotlib is not installed.
     """
-    net, y, labels = opened(net, y, labels)
+    net, y, labels = unwrap_estimator(net, y, labels)
     samples = as_samples(net, X, y)
     plane = Plane.around(samples.X, features, resolution)
     names = feature_labels(net, feature_names)
@@ -279,7 +279,7 @@ def boundaries(
     if isinstance(nets, dict):
         titles, nets = list(nets), list(nets.values())
     nets = list(nets)
-    opens = [opened(net, y, options.get("labels")) for net in nets]
+    opens = [unwrap_estimator(net, y, options.get("labels")) for net in nets]
     titles = [f"net {k}" for k in range(len(nets))] if titles is None else [plain(title) for title in titles]
     if not nets or len(titles) != len(nets):
         raise ValueError(

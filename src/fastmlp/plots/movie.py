@@ -20,8 +20,8 @@ from .sample_checks import (
     copy_of,
     feature_labels,
     has_classes,
-    need,
     probabilities,
+    require_attributes,
 )
 from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, legend, log_axis, named, percent
 
@@ -56,7 +56,7 @@ def animation(
     ImportError
         If matplotlib is not installed or, for an MP4, imageio-ffmpeg.
     """
-    need(snapshots, ("frames", "params"), SNAPSHOTS)
+    require_attributes(snapshots, ("frames", "params"), SNAPSHOTS)
     path = Path(path)
     rate = checked_count("frames", frames, at_least=2) / checked_number("seconds", seconds, 0.0, open_low=True)
     write = _writer(path)

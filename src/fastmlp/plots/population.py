@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import checked_count, counted
 from .decision import Plane, colours, draw_lines
-from .sample_checks import as_samples, need, probabilities
+from .sample_checks import as_samples, probabilities, require_attributes
 from .style import (
     BLUE,
     FAINT,
@@ -47,7 +47,7 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
         If matplotlib is not installed.
     """
     checked_count("bins", bins)
-    need(result, ("epoch_statistics", "success_interval"), "the result of Population.fit (pop.result)")
+    require_attributes(result, ("epoch_statistics", "success_interval"), "the result of Population.fit (pop.result)")
     times = result.epoch_statistics.times
     n_failed = result.n_nets - len(times)
     ax = axes(ax, 6.4, 3.6)
@@ -134,7 +134,7 @@ def population(
     ImportError
         If matplotlib is not installed.
     """
-    need(pop, ("n_nets", "evaluate"), "a Population")
+    require_attributes(pop, ("n_nets", "evaluate"), "a Population")
     samples = as_samples(pop, X, y)
     most = checked_count("most", most)
     names = _verdicts(pop, X, y) if verdicts is None else np.asarray(verdicts, dtype=str)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..tables.metrics import regression_metrics
-from .sample_checks import LONGEST, as_samples, one_output, opened
+from .sample_checks import LONGEST, as_samples, one_output, unwrap_estimator
 from .style import BLUE, FAINT, GRID, INK, SMALL, axes, named, plain
 
 MOST_POINTS = 3000  # largest number of samples to draw; larger data are drawn with a stride
@@ -29,7 +29,7 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     ImportError
         If matplotlib is not installed.
     """
-    net, y, _ = opened(net, y)
+    net, y, _ = unwrap_estimator(net, y)
     samples = one_output(net.network, as_samples(net, X, y), output)
     true, said = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
     name = "value" if net.network.n_outputs == 1 else f"output {output}"

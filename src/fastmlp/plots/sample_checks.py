@@ -28,7 +28,7 @@ class PlotSamples(NamedTuple):
     classes: Any = None
 
 
-def opened(model: Any, y: Any = None, labels: Any = None) -> tuple[Any, Any, Any]:
+def unwrap_estimator(model: Any, y: Any = None, labels: Any = None) -> tuple[Any, Any, Any]:
     """Return (net, y, labels), with an estimator replaced by its net.
 
     For an estimator, net is its `net_`, y are class numbers, and labels are the names of its classes unless given. An
@@ -65,7 +65,7 @@ def as_samples(net: Any, X: Any, y: Any = None) -> PlotSamples:
     return PlotSamples(features, targets, class_numbers(targets, network, metric) if exclusive else None)
 
 
-def need(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
+def require_attributes(thing: Any, names: tuple[str, ...], wanted: str) -> Any:
     """Return `thing` if it has the attributes `names`.
 
     wanted : description of the expected object, for the error message

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..console.progress_bar import Progress
 from ..errors import checked_count, checked_number
-from .sample_checks import as_samples, copy_of, need, opened
+from .sample_checks import as_samples, copy_of, require_attributes, unwrap_estimator
 from .style import INK, LABEL, SMALL, VERMILLION, axes, legend, named
 
 MOST_SAMPLES = 2000  # largest number of samples; larger data are used with a stride
@@ -42,7 +42,7 @@ def landscape(
     ImportError
         If matplotlib is not installed.
     """
-    net, y, _ = opened(net, y)
+    net, y, _ = unwrap_estimator(net, y)
     samples = as_samples(net, X, y)
     checked_number("span", span, 0.0, open_low=True)
     checked_count("resolution", resolution, at_least=3)
@@ -52,7 +52,9 @@ def landscape(
         directions = random_directions(net, np.random.default_rng(random_state))
         x = z = np.linspace(-span, span, resolution | 1)  # odd, so that the net itself is a grid point
     else:
-        need(snapshots, ("frames", "params"), "a fastmlp.Snapshots that was among the callbacks of the net's fit")
+        require_attributes(
+            snapshots, ("frames", "params"), "a fastmlp.Snapshots that was among the callbacks of the net's fit"
+        )
         directions, path = path_directions(centre, snapshots.params)
         x, z = (_around(path[:, k], resolution) for k in (0, 1))
     step = -(-len(samples.X) // MOST_SAMPLES)

@@ -16,7 +16,7 @@ from ..network.spec import Network
 if TYPE_CHECKING:
     from ..population import Population
 
-AT_A_TIME = 4_000_000  # number of outputs that are in memory at a time
+MAX_OUTPUTS_AT_A_TIME = 4_000_000  # number of outputs that are in memory at a time
 TINY = 1e-12  # outputs are clipped by this much, so that their logarithms are finite
 
 
@@ -38,7 +38,7 @@ def loss_of_outputs(network: Network, outputs: np.ndarray, targets: np.ndarray) 
     return losses.sum(axis=(-2, -1)) / (targets.shape[0] * width)
 
 
-def checked_shares(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:
+def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:
     """Return ensemble weights as float64 (n_nets,), all 1 if weights is None.
 
     members : (n_members,)     numbers of the nets to average, of which one at least needs a weight above 0
@@ -63,7 +63,7 @@ def outputs_in_parts(population: Population, X: Any, members: np.ndarray) -> Ite
         outputs = population._outputs(X, members[part])
         yield part, outputs
         first += size
-        size = max(1, AT_A_TIME // max(1, outputs[0].size))
+        size = max(1, MAX_OUTPUTS_AT_A_TIME // max(1, outputs[0].size))
 
 
 def average(population: Population, X: Any, members: np.ndarray, weights: np.ndarray) -> Any:

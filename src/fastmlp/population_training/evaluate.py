@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.population_data import Strides, own_data
+from ..data.population_data import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
 from ..execution.buffer_cache import buffers
@@ -82,11 +82,11 @@ def _evaluate_one_by_one(network, device, params, data, strides, members, output
         for i, net in enumerate(members):
             padded[: params.shape[1]] = params[net]
             room = output[i * size : (i + 1) * size] if output.size else output
-            results.append(plan.evaluate_alone(own_data(data, strides, net), padded, room))
+            results.append(plan.evaluate_alone(samples_of_net(data, strides, net), padded, room))
     return np.array(results).reshape(-1, 2).T
 
 
-def have_learned(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarray:
+def converged_nets(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarray:
     """Return which nets count as converged, bool (n_nets,).
 
     With a convergence rule, these are the nets that met it. Without one, they are the nets whose training ended with a

@@ -27,13 +27,13 @@ from ..kernels.structs import (
     ALL_RIGHT,
     CONVERGED,
     HYPER,
+    MAX_RECORDS,
     METRIC_NONE,
     MONITOR_LOSS,
     MONITOR_NONE,
     MONITOR_RIGHT,
     MONITOR_VALIDATION_LOSS,
     MONITOR_VALIDATION_RIGHT,
-    MOST_RECORDS,
     NET_HYPER,
     NO_EPOCH,
     RUNNING,
@@ -48,7 +48,7 @@ from ..memory_check import check_memory
 from ..network.spec import Network
 from ..optimizers import Optimizer, settings_of
 from ..schedules import factors_at, is_constant
-from .one_by_one import train_each
+from .one_by_one import train_one_by_one
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
@@ -59,7 +59,7 @@ MONITORS = {
 }  # fmt: skip
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
-RECORDED = 16_000_000  # largest number of recorded losses, over all nets
+MAX_RECORDED_LOSSES = 16_000_000  # largest number of recorded losses, over all nets
 FIRST_CALL = 2e8  # multiply-adds of the first call on a CPU, over all lanes of a block
 FULL_DEVICE = 10_000  # nets up to which an epoch takes a GPU as long as for one net
 # Multiply-adds of the first call on a GPU, over all nets: milliseconds on a large GPU, 0.1 seconds on a small one.
@@ -322,10 +322,10 @@ def run(
     restart_after : int or None     epochs after which a net that has not converged is restarted
     redraw : function (members, attempt) that draws new initial parameters for these nets
     """
-    train = train_each if task.family == "one_by_one" else train_together
+    train = train_one_by_one if task.family == "one_by_one" else train_together
     length = min(epochs, restart_after or epochs)
     n_attempts = -(-epochs // length)
-    n_records = max(1, min(MOST_RECORDS, RECORDED // task.n_nets, length // 8))
+    n_records = max(1, min(MAX_RECORDS, MAX_RECORDED_LOSSES // task.n_nets, length // 8))
     record_epochs = recorded_epochs(length, n_records).copy()
     outcome = PopulationOutcome.empty(task, record_epochs)
     members, attempt, interrupted = np.arange(task.n_nets), 0, False

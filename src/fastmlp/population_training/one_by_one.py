@@ -15,13 +15,13 @@ import numpy as np
 
 from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import Progress
-from ..data.population_data import own_data
+from ..data.population_data import samples_of_net
 from ..devices import n_threads_available
 from ..errors import is_per_net
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.jit import interrupts
-from ..kernels.jit.compile_time import wait_for_others, waited
+from ..kernels.jit.compile_time import add_wait, compile_seconds
 from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from ..memory_check import check_epochs
 from ..optimizers import settings_of
@@ -38,7 +38,7 @@ STATUS = {
 SHOW_EVERY = 0.02  # seconds between updates of the progress bar
 
 
-def train_each(
+def train_one_by_one(
     task: PopulationTask, outcome: PopulationOutcome, members: np.ndarray, n_epochs: int, progress: Progress
 ) -> None:
     """Train nets one by one, as many at a time as there are threads; on a GPU one after another, on the current stream.
@@ -59,7 +59,7 @@ def train_each(
 
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
-            waited_before = waited()
+            waited_before = compile_seconds()
             room = NetTrainer(task, n_epochs, stop)
             try:
                 for net in waiting:  # the threads share a list iterator, which gives each net to one thread
@@ -71,7 +71,7 @@ def train_each(
                         progress.show(before + len(finished), float("nan"))
             finally:
                 room.leave()
-                waits.append(waited() - waited_before)
+                waits.append(compile_seconds() - waited_before)
 
     if n_threads == 1:  # in this thread, since starting and joining another one takes a millisecond
         return work()
@@ -90,7 +90,7 @@ def train_each(
                 stop.set()
                 pool.shutdown()
             raise
-    wait_for_others(max(waits))
+    add_wait(max(waits))
 
 
 class NetTrainer:
@@ -139,7 +139,9 @@ class NetTrainer:
         validation = None
         if self.validation is not None and task.held_out is not None:
             validation = self.validation, task.held_out
-        Fit(self.plan_of(net), own_data(task.data, task.strides, net), validation, self.padded, options, history).run()
+        Fit(
+            self.plan_of(net), samples_of_net(task.data, task.strides, net), validation, self.padded, options, history
+        ).run()
         task.params[net] = params
         n = outcome.epochs[net] = history.epochs
         if n:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "empty")
 MIXTURES = ("string", "mixed", "mixed-integer", "unknown-array")
 MISSING_TEXTS = {"", "?", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"}  # in lower case
-TRUTHS = {"false": "False", "true": "True"}
+BOOLEANS = {"false": "False", "true": "True"}
 TRUTH_OF_NUMBER = {"0": "False", "1": "True"}
 NUMBER_OF_TRUTH = {truth: number for number, truth in TRUTH_OF_NUMBER.items()}
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
@@ -188,8 +188,8 @@ def spelled_alike(names: Sequence[str]) -> list[str]:
 def _usual(name: str) -> str:
     """Return the canonical spelling of a boolean or a number; other text is only stripped."""
     text = name.strip()
-    if text.lower() in TRUTHS:
-        return TRUTHS[text.lower()]
+    if text.lower() in BOOLEANS:
+        return BOOLEANS[text.lower()]
     if not NUMBER.fullmatch(text) or abs(number := float(text)) == np.inf:
         return text
     if re.fullmatch(r"[-+]?\d+", text):

@@ -11,7 +11,7 @@ SHARE, SEED = "validation_share", "validation_seed"  # keys of History.settings:
 EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
 
 
-def parts_as_trained(
+def training_split(
     net: Any, X: np.ndarray, y: np.ndarray, split: Callable[..., tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return {"training": (X, y), "validation": (X, y)} for the table that a net was trained on, else {"": (X, y)}.

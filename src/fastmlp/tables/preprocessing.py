@@ -29,7 +29,7 @@ from .io import check_ending as check_ending
 from .io import import_pandas as import_pandas
 from .io import read_table as read_table
 from .io import with_text_names
-from .target_encoder import Target, poses_classes
+from .target_encoder import Target, is_classification
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     bad = ""
     if reading.is_half and reading.n_bad:
         bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
-    if poses_classes(column, task):
+    if is_classification(column, task):
         if bad:
             notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
     elif reading.is_tolerable:

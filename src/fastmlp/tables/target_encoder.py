@@ -39,10 +39,10 @@ def infer_task(series: pd.Series, task: str = "auto") -> str:
     kind = column_kind(series)
     if kind not in ("number", "category"):
         raise ValueError(f"The target column {series.name!r} should hold numbers or classes, but it holds {kind}.")
-    return CLASSIFICATION if poses_classes(series, task) else REGRESSION
+    return CLASSIFICATION if is_classification(series, task) else REGRESSION
 
 
-def poses_classes(series: pd.Series, task: str = "auto") -> bool:
+def is_classification(series: pd.Series, task: str = "auto") -> bool:
     """Return whether a target column means classification.
 
     In a column of numbers a few cells that are not numbers do not change the task.

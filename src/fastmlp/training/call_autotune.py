@@ -9,11 +9,11 @@ from __future__ import annotations
 
 SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds that a call should take, from and to ...
 # ... or longer, so that the work around a call (seconds per parameter, for copies and checks) is at most this share.
-AROUND, AROUND_SHARE = 4e-10, 0.05
+CALL_OVERHEAD, OVERHEAD_FRACTION = 4e-10, 0.05
 FIRST_CALL = 4e7  # multiply-adds of the first call: a millisecond, of which waking a thread takes a third
 STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in multiply-adds
 SLOWLY, QUICKLY = 2, 4  # factors on the steps per call after a call that was too short, and after a much too short one
-BELIEVED = 0.004  # seconds from which the time of a call is reliable
+RELIABLE_SECONDS = 0.004  # seconds from which the time of a call is reliable
 TRIAL_AFTER = (1.0, 0.25)  # seconds of training on all threads, or on one, after which the other number is tried ...
 TRIAL_STEPS = 40  # ... and at least so many steps, since a trial costs at least one
 # Short steps depend most on barriers: two virtual processors on one physical core are slower than one thread. So the
@@ -22,7 +22,10 @@ SHORT_STEP, FIRST_TRIAL = 5e-4, 0.02  # seconds up to which a step is short; sec
 # After a trial without success, the time to the next one doubles, up to MOST_PATIENCE times, unless steps have become
 # SLOWER times as long since.
 MOST_PATIENCE, SLOWER = 16, 1.25
-WORTH = (0.8, 0.95)  # a trial succeeds below this ratio of its time per step to the present one: to one thread, to all
+SUCCESS_RATIO = (
+    0.8,
+    0.95,
+)  # a trial succeeds below this ratio of its time per step to the present one: to one thread, to all
 
 
 class CallAutotuner:
@@ -44,7 +47,7 @@ class CallAutotuner:
         self._choices = (n_threads, 1)
         self._on_one = 0  # index of the present choice: 0 for all threads, 1 for one
         self._steps = max(1, int(FIRST_CALL / (products_per_step + STEP)))
-        around = n_params * AROUND / AROUND_SHARE
+        around = n_params * CALL_OVERHEAD / OVERHEAD_FRACTION
         self._short, self._long = max(SHORT_CALL, around), max(LONG_CALL, 2 * around)
         self._seconds_per_step = 0.0  # of the present choice; 0 until measured
         self._since_trial = 0.0
@@ -59,7 +62,7 @@ class CallAutotuner:
             wait *= self._patience
         due = self._seconds_per_step > 0.0 and self._since_trial >= max(wait, TRIAL_STEPS * self._seconds_per_step)
         if due and self._choices[0] > 1:
-            return self._choices[1 - self._on_one], max(1, int(1.5 * BELIEVED / self._seconds_per_step))
+            return self._choices[1 - self._on_one], max(1, int(1.5 * RELIABLE_SECONDS / self._seconds_per_step))
         return self._choices[self._on_one], self._steps
 
     def record(self, n_threads: int, n_steps: int, seconds: float) -> None:
@@ -69,14 +72,14 @@ class CallAutotuner:
         per_step = seconds / n_steps
         if n_threads != self._choices[self._on_one]:
             self._since_trial, self._is_untried = 0.0, False
-            if per_step < WORTH[self._on_one] * self._seconds_per_step:
+            if per_step < SUCCESS_RATIO[self._on_one] * self._seconds_per_step:
                 self._on_one, self._seconds_per_step = 1 - self._on_one, per_step
                 self._patience, self._at_trial = 1, 0.0
             else:
                 self._patience, self._at_trial = min(2 * self._patience, MOST_PATIENCE), self._seconds_per_step
             return
         self._since_trial += seconds
-        if seconds > BELIEVED:
+        if seconds > RELIABLE_SECONDS:
             self._seconds_per_step = per_step
         if seconds < self._short and n_steps >= self._steps:  # only if the call was not cut shorter
             self._steps *= QUICKLY if seconds < self._short / QUICKLY / 2 else SLOWLY

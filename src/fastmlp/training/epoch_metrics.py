@@ -15,7 +15,7 @@ import numpy as np
 
 from ..callbacks import METRIC_SIGNS, MONITORS
 from ..data.validation import inputs_only, on_host
-from ..errors import is_number, shown, takes, unknown_name
+from ..errors import accepts_n_arguments, is_number, shown, unknown_name
 from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..memory_check import check_epochs
@@ -119,7 +119,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
             if item not in METRICS:
                 raise unknown_name("metric", item, METRICS)
             made = METRICS[item]
-        elif callable(item) and takes(item, 2):
+        elif callable(item) and accepts_n_arguments(item, 2):
             made = _of_function(item, name)
         else:
             raise ValueError(f"metrics must be names or functions (y_true, y_pred), but one of them is {item!r}.")
@@ -132,7 +132,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
     return found
 
 
-class Outputs:
+class OutputFunction:
     """Function that returns a net's outputs (n_samples, n_outputs) for fixed samples, at its current parameters."""
 
     def __init__(self, net: MLP, data: Samples):
@@ -162,11 +162,11 @@ class FitMetrics:
 
     def __init__(self, metrics: Any, net: MLP, parts: dict[str, Samples | None], n_epochs: int):
         self._metrics = metrics = as_metrics(metrics)
-        self._parts: dict[str, tuple[Outputs, MetricSamples]] = {}
+        self._parts: dict[str, tuple[OutputFunction, MetricSamples]] = {}
         for part, data in parts.items():
             if data is not None:
                 check_metrics(metrics, net.network, data)
-                self._parts[part] = Outputs(net, data), _samples(data, net.network)
+                self._parts[part] = OutputFunction(net, data), _samples(data, net.network)
         check_epochs(n_epochs, 1, len(metrics) * len(self._parts))
         self._values = {part: {name: np.empty(n_epochs) for name in metrics} for part in self._parts}
         self.n_measured = 0

@@ -9,7 +9,7 @@ from typing import TypeVar
 Record = TypeVar("Record")
 
 
-def uninterrupted(record: Record) -> Record:
+def require_complete(record: Record) -> Record:
     """Return the History or PopulationResult of a fit unchanged, if the fit was not interrupted.
 
     Raises
@@ -24,7 +24,7 @@ def uninterrupted(record: Record) -> Record:
 
 
 @contextmanager
-def interruption_says(sentence: str) -> Iterator[None]:
+def interrupt_message(sentence: str) -> Iterator[None]:
     """Context manager that gives a KeyboardInterrupt without a message this sentence as its message."""
     try:
         yield

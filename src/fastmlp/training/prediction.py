@@ -35,12 +35,12 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
     if plan.n_threads == 1:  # preparing takes longer than three calls, so it waits for the second call
-        again = plan.predict_again(data, params, flat) if alike else None
+        again = plan.repeat_prediction(data, params, flat) if alike else None
         buffers.prediction = params, n, again, network
     return output
 
 
-def chosen_classes(outputs: Any, network: Network) -> Any:
+def predicted_classes(outputs: Any, network: Network) -> Any:
     """Return class numbers (..., n_samples) for outputs (..., n_samples, n_outputs)."""
     if network.n_outputs > 1:
         return outputs.argmax(axis=-1)

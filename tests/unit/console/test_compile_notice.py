@@ -15,7 +15,7 @@ from fastmlp.console import compile_notice
 from fastmlp.console.compile_notice import TEXT, CompileNotices, Notice
 from fastmlp.console.progress_bar import Progress
 from fastmlp.kernels.jit import call
-from fastmlp.kernels.jit.compile_time import announced
+from fastmlp.kernels.jit.compile_time import notify_listeners
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def shown(monkeypatch, work, stream=None):
 
 
 def compile_something():
-    with announced():
+    with notify_listeners():
         pass
 
 
@@ -41,7 +41,7 @@ def test_the_line_comes_and_goes(at_once, monkeypatch):
     stream = Terminal()
 
     def work():
-        with announced():
+        with notify_listeners():
             seen.append(stream.getvalue())
 
     text = shown(monkeypatch, work, stream)
@@ -66,7 +66,7 @@ def test_it_comes_while_the_compiler_is_at_work(monkeypatch):
             there.set()
 
     def work():
-        with announced():
+        with notify_listeners():
             assert there.wait(60)
 
     assert TEXT in shown(monkeypatch, work, Watched())
@@ -156,7 +156,7 @@ def test_whatever_asks_for_kernels(work, expected, at_once, monkeypatch):
     found = call.compiled_kernel
 
     def announcing(*arguments):
-        with announced():
+        with notify_listeners():
             return found(*arguments)
 
     for module in [m for name, m in sys.modules.items() if name.startswith("fastmlp.kernels.")]:

@@ -11,7 +11,7 @@ import pytest
 import fastmlp.console.compile_notice
 import fastmlp.console.progress_bar
 from fastmlp.console.progress_bar import EpochLines, Progress, checked_verbose
-from fastmlp.kernels.jit.compile_time import announced, wait_for_others
+from fastmlp.kernels.jit.compile_time import add_wait, notify_listeners
 
 
 class Terminal(io.StringIO):
@@ -96,7 +96,7 @@ def test_in_a_notebook_a_bar_goes_on_in_the_line_about_compiling(notebook, monke
     monkeypatch.setattr(fastmlp.console.compile_notice, "SHOW_AFTER", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", io.StringIO())
-        with announced():
+        with notify_listeners():
             pass
     shown(monkeypatch, io.StringIO())
     [texts] = notebook.values()
@@ -117,10 +117,10 @@ def test_compiling_is_no_reason_for_a_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with Progress(10, 1) as progress:
         progress._start -= 100.0
-        wait_for_others(100.0)
+        add_wait(100.0)
         progress.show(1, 0.5)
         assert progress._bar is None
-    wait_for_others(-100.0)
+    add_wait(-100.0)
 
 
 @pytest.mark.parametrize(

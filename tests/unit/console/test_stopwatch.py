@@ -3,8 +3,8 @@
 import pytest
 
 import fastmlp
-from fastmlp.console.stopwatch import Stopwatch, is_worth_telling, told_time
-from fastmlp.kernels.jit.compile_time import wait_for_others
+from fastmlp.console.stopwatch import Stopwatch, format_time, is_compile_time_worth_showing
+from fastmlp.kernels.jit.compile_time import add_wait
 
 
 @pytest.mark.parametrize(
@@ -18,15 +18,15 @@ from fastmlp.kernels.jit.compile_time import wait_for_others
     ],
 )
 def test_told_time(seconds, compiling, text):
-    assert told_time(seconds, compiling) == text
-    assert is_worth_telling(compiling, seconds) == ("after" in text)
+    assert format_time(seconds, compiling) == text
+    assert is_compile_time_worth_showing(compiling, seconds) == ("after" in text)
 
 
 def test_a_stopwatch_counts_what_this_thread_waits_for_after_it_was_made():
-    wait_for_others(1.0)
+    add_wait(1.0)
     watch = Stopwatch()
     assert watch.read()[1] == 0.0
-    wait_for_others(0.25)
+    add_wait(0.25)
     seconds, compiling = watch.read()
     assert compiling == pytest.approx(0.25)
     assert seconds >= 0.0
@@ -46,7 +46,7 @@ def cold(monkeypatch):
     def waits(self, *arguments):
         if not ahead[0]:
             ahead[0] = 40.0
-            wait_for_others(40.0)
+            add_wait(40.0)
         return team_of(self, *arguments)
 
     monkeypatch.setattr(buffer_cache.BufferCache, "team_of", waits)

@@ -5,7 +5,7 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP
-from fastmlp.diagnosis.landscape import survey
+from fastmlp.diagnosis.landscape import measure_landscape
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 
 
@@ -13,7 +13,7 @@ def test_a_linear_net_is_a_parabola(rng):
     """The mean of (X w + b - y)**2 has the Hessian 2 / n [X 1]' [X 1]."""
     net = MLP((3, 1), dtype="float64", random_state=0)
     X, Y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))
-    found = survey(model_of_fastmlp(net.network, net.params[None], 0.0), X, Y, 10)
+    found = measure_landscape(model_of_fastmlp(net.network, net.params[None], 0.0), X, Y, 10)
     A = np.hstack([X, np.ones((50, 1))])
     hessian = 2 / 50 * A.T @ A
     values = np.linalg.eigvalsh(hessian)
@@ -37,7 +37,7 @@ def test_ends_of_the_spectrum_of_a_bent_net(rng):
         for e in np.eye(n)
     ]
     values = np.linalg.eigvalsh((np.array(columns) + np.array(columns).T) / 2)
-    found = survey(subject, X, Y, n)
+    found = measure_landscape(subject, X, Y, n)
     np.testing.assert_allclose([found.smallest[0], found.largest[0]], values[[0, -1]], atol=1e-3 * values[-1])
 
 
@@ -45,7 +45,7 @@ def test_a_saddle_bends_down():
     """All weights near zero: the loss is flat there, and falls where two layers grow together."""
     X, y = data.blobs(0, n_classes=2)
     net = MLP((4, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", init_scale=1e-3, random_state=0)
-    found = survey(model_of_fastmlp(net.network, net.params[None], 0.0), X, y[:, None].astype(float), 16)
+    found = measure_landscape(model_of_fastmlp(net.network, net.params[None], 0.0), X, y[:, None].astype(float), 16)
     assert found.smallest[0] < -0.01 * found.largest[0]
 
 
@@ -54,8 +54,8 @@ def test_nets_do_not_mix(rng):
     params = rng.normal(size=(4, len(net.params)))
     X, Y = rng.normal(size=(20, 2)), rng.normal(size=(20, 1))
     subject = model_of_fastmlp(net.network, params, 0.0)
-    together = survey(subject, X, Y, 8)
+    together = measure_landscape(subject, X, Y, 8)
     for k in range(4):
-        alone = survey(subject.of_nets(slice(k, k + 1)), X, Y, 8)
+        alone = measure_landscape(subject.of_nets(slice(k, k + 1)), X, Y, 8)
         for name in together._fields:
             np.testing.assert_allclose(getattr(together, name)[k], getattr(alone, name)[0], rtol=1e-4, err_msg=name)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.diagnosis.loss_curves import FEWEST, Curve, nothing, shape_of
+from fastmlp.diagnosis.loss_curves import FEWEST, Curve, empty_shape, shape_of
 
 
 def shape(loss, base=1.0, noise=0.0, **more):
@@ -77,7 +77,7 @@ def test_short_and_absent_curves():
     found = shape(np.linspace(1, 0.5, FEWEST - 1))
     assert found.last[0] == 0.5
     assert np.isnan(found.change[0])
-    assert np.isnan(nothing(2).last).all()
+    assert np.isnan(empty_shape(2).last).all()
     assert shape_of(None, 3, np.ones(3)).diverged.tolist() == [0, 0, 0]
 
 

@@ -11,7 +11,7 @@ from fastmlp.diagnosis import remedies
 from fastmlp.diagnosis.input_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
-from fastmlp.diagnosis.training_settings import Updates, updates_of
+from fastmlp.diagnosis.training_settings import TrainingSettings, updates_of
 
 
 def measured(updates=None, **settings):
@@ -73,7 +73,7 @@ def test_activations_that_are_there_are_not_advised():
 def test_the_optimiser_that_was_used_is_not_advised():
     assert "'adam'" not in remedies.base_rate(measured(optimizer=Adam(0.01)), 0)
     assert "'adam'" in remedies.base_rate(measured(optimizer=SGD(0.01)), 0)
-    assert "if it was not yet" in remedies.base_rate(measured(updates=Updates().of_nets(1, slice(None))), 0)
+    assert "if it was not yet" in remedies.base_rate(measured(updates=TrainingSettings().of_nets(1, slice(None))), 0)
 
 
 def test_no_remedy_says_that_reset_draws_other_weights():

@@ -6,7 +6,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.diagnosis.training_settings import Updates, optimizer_from_text, updates_of
+from fastmlp.diagnosis.training_settings import TrainingSettings, optimizer_from_text, updates_of
 
 
 @pytest.mark.parametrize("optimizer", [
@@ -41,6 +41,8 @@ def test_a_net_from_a_file_was_trained_as_it_was(tmp_path):
 
 
 def test_nothing_is_known_of_a_list_of_losses():
-    assert updates_of([1.0, 0.5], None, None) == Updates() or np.isnan(updates_of([1.0], None, None).learning_rate)
+    assert updates_of([1.0, 0.5], None, None) == TrainingSettings() or np.isnan(
+        updates_of([1.0], None, None).learning_rate
+    )
     told = updates_of([1.0, 0.5], None, 0.1)
     assert (told.learning_rate, told.is_plain_descent, told.rule) == (0.1, True, "")

@@ -7,7 +7,7 @@ import pytest
 
 import fastmlp
 import fastmlp.html_report.roofline
-from fastmlp.html_report.roofline import Speed, product_rate, speed_of
+from fastmlp.html_report.roofline import Speed, measure_speed, product_rate
 
 
 def test_work_is_counted_by_hand(monkeypatch, rng):
@@ -15,7 +15,7 @@ def test_work_is_counted_by_hand(monkeypatch, rng):
     monkeypatch.setattr(fastmlp.html_report.roofline, "product_rate", lambda dtype: {"float64": 5e9}[dtype])
     net = fastmlp.MLP((3, 5, 2), dtype="float64", random_state=0)
     history = net.fit(rng.normal(size=(50, 3)), rng.normal(size=(50, 2)), epochs=4, batch_size=16)
-    speed = speed_of(history)
+    speed = measure_speed(history)
     assert speed.steps == 4 * 4
     assert speed.flop == 4 * 50 * 2 * (2 * 3 * 5 + 3 * 5 * 2)
     assert speed.limit == pytest.approx(speed.flop / 5e9)
@@ -28,7 +28,7 @@ def test_threads_count():
 
 
 def test_unknown_fits_have_no_speed():
-    assert speed_of(fastmlp.History(fastmlp.MLP((2, 1)))) is None
+    assert measure_speed(fastmlp.History(fastmlp.MLP((2, 1)))) is None
 
 
 def test_rate_is_measured_once():
@@ -54,4 +54,4 @@ def test_compiling_is_no_part_of_it():
     net = fastmlp.MLP((20, 30, 2), random_state=0)
     history = net.fit(np.zeros((50, 20)), np.zeros((50, 2)), epochs=2)
     history.seconds, history.compile_seconds = 40.0, 38.5
-    assert speed_of(history).seconds == 1.5
+    assert measure_speed(history).seconds == 1.5

@@ -6,7 +6,7 @@ from images import TARGETS, XOR, xor_net
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.plots.sample_checks import as_samples, copy_of, has_classes, opened, probabilities
+from fastmlp.plots.sample_checks import as_samples, copy_of, has_classes, probabilities, unwrap_estimator
 
 
 def test_classes_follow_the_targets():
@@ -46,13 +46,13 @@ class Face:
 
 def test_estimators_are_opened():
     answers = np.array(["no", "yes", "yes", "no"])
-    net, y, labels = opened(Face(), answers)
+    net, y, labels = unwrap_estimator(Face(), answers)
     assert net.predict_classes(XOR).tolist() == y.tolist() == TARGETS.tolist()
     assert list(labels) == ["no", "yes"]
-    assert list(opened(Face(), answers, ["0", "1"])[2]) == ["0", "1"]
-    assert opened(net, TARGETS) == (net, TARGETS, None)
+    assert list(unwrap_estimator(Face(), answers, ["0", "1"])[2]) == ["0", "1"]
+    assert unwrap_estimator(net, TARGETS) == (net, TARGETS, None)
     with pytest.raises(ValueError, match=r"y holds 'maybe', but the classes are no, yes\."):
-        opened(Face(), ["no", "maybe", "no", "no"])
+        unwrap_estimator(Face(), ["no", "maybe", "no", "no"])
 
 
 def test_pictures_of_estimators():

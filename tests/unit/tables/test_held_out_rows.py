@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import fastmlp
 from fastmlp.commands.cli import app
 from fastmlp.commands.train_predict import read_samples, split_rows
-from fastmlp.tables.held_out_rows import parts_as_trained
+from fastmlp.tables.held_out_rows import training_split
 
 pd = pytest.importorskip("pandas")
 
@@ -36,7 +36,7 @@ def trained(tmp_path, monkeypatch):
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_the_parts_are_those_of_the_training(trained, task):
     net, X, y = trained(task)
-    parts = parts_as_trained(net, X, y, split_rows)
+    parts = training_split(net, X, y, split_rows)
     assert list(parts) == ["training", "validation"]
     assert len(parts["training"][0]) == net.history.settings["n_samples"]
     kept = -1 if net.history.best_epoch is None else net.history.best_epoch
@@ -48,13 +48,13 @@ def test_the_parts_are_those_of_the_training(trained, task):
 def test_other_rows_are_not_taken_for_them(trained):
     net, X, y = trained("regression")
     for other in ((X[:-1], y[:-1]), (X[::-1], y[::-1]), (X + 0.1, y)):
-        assert list(parts_as_trained(net, *other, split_rows)) == [""]
+        assert list(training_split(net, *other, split_rows)) == [""]
     net.params = np.zeros_like(net.params)
-    assert list(parts_as_trained(net, X, y, split_rows)) == [""], "parameters that the history does not belong to"
+    assert list(training_split(net, X, y, split_rows)) == [""], "parameters that the history does not belong to"
 
 
 def test_a_net_of_another_training_has_no_parts():
     net = fastmlp.MLP((2, 1), random_state=0)
-    assert list(parts_as_trained(net, np.ones((3, 2)), np.ones(3), split_rows)) == [""]
+    assert list(training_split(net, np.ones((3, 2)), np.ones(3), split_rows)) == [""]
     net.fit(np.ones((3, 2)), np.ones(3), epochs=1, verbose=0)
-    assert list(parts_as_trained(net, np.ones((3, 2)), np.ones(3), split_rows)) == [""]
+    assert list(training_split(net, np.ones((3, 2)), np.ones(3), split_rows)) == [""]

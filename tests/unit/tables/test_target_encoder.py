@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastmlp.tables.target_encoder import Target, infer_task, poses_classes
+from fastmlp.tables.target_encoder import Target, infer_task, is_classification
 
 pd = pytest.importorskip("pandas")
 
@@ -83,7 +83,7 @@ QUANTITIES = [str(k / 7) for k in range(100)]
     ],
 )
 def test_numbers_with_a_few_other_cells(cells, task, classes):
-    assert poses_classes(pd.Series(cells, name="y"), task) == classes
+    assert is_classification(pd.Series(cells, name="y"), task) == classes
 
 
 def test_quantities_with_many_other_cells_are_no_classes():
@@ -92,7 +92,7 @@ def test_quantities_with_many_other_cells_are_no_classes():
         ValueError, match=r"'y' looks like numbers, but 10 of its 110 cells hold '\?!'; correct or empty"
     ):
         Target.fit(cells)
-    assert poses_classes(cells, "classification")
+    assert is_classification(cells, "classification")
 
 
 def test_json_like_round_trip():

@@ -12,7 +12,7 @@ from fastmlp import MLP, Population
 from fastmlp.commands import measure_gpu, train_predict, xor_demo
 from fastmlp.commands.cli import app
 from fastmlp.history import History
-from fastmlp.training.interruption import interruption_says, uninterrupted
+from fastmlp.training.interruption import interrupt_message, require_complete
 
 
 def interrupted_history():
@@ -23,17 +23,17 @@ def interrupted_history():
 
 def test_whole_fits_pass():
     history, result = History(), SimpleNamespace(interrupted=False, stopped_by=np.array(["epochs", "interrupt"]))
-    assert uninterrupted(history) is history
-    assert uninterrupted(result) is result
+    assert require_complete(history) is history
+    assert require_complete(result) is result
     for record in (interrupted_history(), SimpleNamespace(interrupted=True)):
         with pytest.raises(KeyboardInterrupt):
-            uninterrupted(record)
+            require_complete(record)
 
 
 def test_a_sentence_is_added_once():
-    with pytest.raises(KeyboardInterrupt, match=r"^inner$"), interruption_says("outer"), interruption_says("inner"):
+    with pytest.raises(KeyboardInterrupt, match=r"^inner$"), interrupt_message("outer"), interrupt_message("inner"):
         raise KeyboardInterrupt
-    with pytest.raises(ValueError), interruption_says("nothing to say"):
+    with pytest.raises(ValueError), interrupt_message("nothing to say"):
         raise ValueError
 
 

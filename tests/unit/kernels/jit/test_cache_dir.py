@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastmlp.kernels.jit import cache_dir as module
-from fastmlp.kernels.jit.cache_dir import base_folder, make_folder, read_file, reason_against
+from fastmlp.kernels.jit.cache_dir import base_folder, distrust_reason, make_folder, read_file
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
 as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
@@ -32,11 +32,11 @@ def test_where_it_is(monkeypatch):
 
 
 def test_a_folder_of_this_user_is_trusted(folder):
-    assert reason_against(folder) is None
+    assert distrust_reason(folder) is None
     with pytest.raises(FileNotFoundError):
-        reason_against(folder / "not" / "there")
+        distrust_reason(folder / "not" / "there")
     (folder / "file").write_text("")
-    assert reason_against(folder / "file") == f"{str(folder / 'file')!r} is no folder"
+    assert distrust_reason(folder / "file") == f"{str(folder / 'file')!r} is no folder"
 
 
 @posix
@@ -46,7 +46,7 @@ def test_folders_are_made_so_that_others_cannot_write(tmp_path):
         make_folder(tmp_path / "a" / "b")
     finally:
         os.umask(before)
-    assert reason_against(tmp_path / "a" / "b") is None
+    assert distrust_reason(tmp_path / "a" / "b") is None
 
 
 @posix
@@ -54,22 +54,22 @@ def test_folders_are_made_so_that_others_cannot_write(tmp_path):
 @pytest.mark.parametrize("mode", [0o757, 0o777, 0o702])
 def test_what_others_may_write_to_is_refused(folder, tmp_path, place, mode):
     (tmp_path / place).chmod(mode)
-    assert reason_against(folder) == f"others may write to {str(tmp_path / place)!r}"
+    assert distrust_reason(folder) == f"others may write to {str(tmp_path / place)!r}"
 
 
 @posix
 def test_the_folder_above_may_be_one_like_tmp(folder):
     folder.parent.chmod(0o1777)
-    assert reason_against(folder) is None
+    assert distrust_reason(folder) is None
     folder.chmod(0o1777)
-    assert "others may write" in reason_against(folder)
+    assert "others may write" in distrust_reason(folder)
 
 
 @as_root
 @pytest.mark.parametrize("place", ["base", "base/tag"])
 def test_another_users_is_refused(folder, tmp_path, place):
     os.chown(tmp_path / place, 12345, 0)
-    assert reason_against(folder) == f"{str(tmp_path / place)!r} belongs to another user (12345)"
+    assert distrust_reason(folder) == f"{str(tmp_path / place)!r} belongs to another user (12345)"
 
 
 @as_root
@@ -79,7 +79,7 @@ def test_a_link_is_followed_if_it_is_this_users(folder, tmp_path, owner):
     link.symlink_to(folder)
     os.chown(link, owner, 0, follow_symlinks=False)
     expected = None if owner == 0 else f"{str(link)!r} is a link that belongs to another user (12345)"
-    assert reason_against(link) == expected
+    assert distrust_reason(link) == expected
 
 
 class Group:
@@ -110,7 +110,7 @@ def test_a_group_of_this_user_alone_may_write(folder, monkeypatch, group, truste
     monkeypatch.setattr(module, "_user_name", lambda user_id: "ada")
     monkeypatch.setattr(grp, "getgrgid", found)
     folder.chmod(0o775)
-    assert (reason_against(folder) is None) is trusted
+    assert (distrust_reason(folder) is None) is trusted
     module._is_own_group.cache_clear()
 
 

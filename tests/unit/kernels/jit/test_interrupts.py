@@ -96,7 +96,7 @@ def test_another_thread_defers_nothing():
     def work():
         with interrupts.deferred():
             found.append(signal.getsignal(signal.SIGINT))
-            interrupts.let_through()
+            interrupts.deliver_pending()
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -107,11 +107,11 @@ def test_another_thread_defers_nothing():
 def test_where_nothing_is_half_done_it_may_come():
     done = []
     with interrupts.deferred():
-        interrupts.let_through()
+        interrupts.deliver_pending()
         press()
         with pytest.raises(KeyboardInterrupt):
-            interrupts.let_through()
-        interrupts.let_through()
+            interrupts.deliver_pending()
+        interrupts.deliver_pending()
         done.append(1)
     assert done == [1]
 

@@ -80,7 +80,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(folder, unwarned):
     folder.chmod(0o777)
     object_cache._reasons.clear()
     assert object_cache.read("a kernel") is None
-    assert not object_cache.is_there("a kernel")
+    assert not object_cache.exists("a kernel")
     with object_cache.compile_lock("a kernel"):
         assert list(folder.iterdir()) == [path], "without a lock"
     with pytest.warns(RuntimeWarning, match=REFUSED.format("others may write to '.*folder'")):

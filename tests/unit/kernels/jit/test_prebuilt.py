@@ -47,9 +47,9 @@ def folders(tmp_path, monkeypatch):
 
 
 def test_what_is_shipped_is_found(folders):
-    assert object_cache.is_there("a kernel")
+    assert object_cache.exists("a kernel")
     assert object_cache.read("a kernel") == b"shipped"
-    assert not object_cache.is_there("another kernel")
+    assert not object_cache.exists("another kernel")
     assert object_cache.read("another kernel") is None
 
 
@@ -66,7 +66,7 @@ def test_what_was_compiled_here_comes_first(folders):
 )  # fmt: skip
 def test_it_fits_or_is_not_used(folders, monkeypatch, place, name, value):
     monkeypatch.setattr(place, name, value)
-    assert not object_cache.is_there("a kernel")
+    assert not object_cache.exists("a kernel")
     assert object_cache.read("a kernel") is None
 
 

@@ -8,7 +8,7 @@ from fastmlp.kernels.jit.call import call
 
 def total_of(x):
     out = np.empty(1)
-    call("simd.finite_sum.total_of", x.dtype, x, x.size, out)
+    call("simd.finite_sum.sum_to", x.dtype, x, x.size, out)
     return out[0]
 
 

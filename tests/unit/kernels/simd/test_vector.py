@@ -11,12 +11,12 @@ import pytest
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.load_store import (
     as_pointers,
-    broadcast,
     fill,
     load,
     load_partial,
     load_scalar,
     offset,
+    scalar_like,
     store,
     store_partial,
     transpose_square,
@@ -164,7 +164,7 @@ def through_pointers(pair, out):
     pointers = as_pointers(pair)
     second = offset(pointers.array, 1)
     for k in range(3):
-        out[k] = load_scalar(second, k) + broadcast(second, pointers.count)
+        out[k] = load_scalar(second, k) + scalar_like(second, pointers.count)
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))

@@ -8,7 +8,7 @@ from tolerances import TOLERANCES
 
 import fastmlp.execution.dispatch
 from fastmlp import MLP, SGD, Adam, Rprop
-from fastmlp.kernels.structs import parts_of
+from fastmlp.kernels.structs import n_shards
 
 SETTINGS = {
     "plain": {},
@@ -47,7 +47,7 @@ def test_any_number_of_threads_gives_the_same_bits(n, name, dtype, threads):
     """Batches of 300, whose last has 5 rows or one: most parts of it are empty."""
     outcomes = []
     for n_threads in (1, 2, 3, 4, 2):
-        threads(min(n_threads, parts_of(SETTINGS[name].get("batch_size", 300) or n)))
+        threads(min(n_threads, n_shards(SETTINGS[name].get("batch_size", 300) or n)))
         outcomes.append(fitted(n, dtype, **SETTINGS[name]))
     (one, recorded), *others = outcomes
     for net, history in others:

@@ -30,7 +30,7 @@ def train(monkeypatch):
 
     def run(sizes, rows, threads, far=False, **options):
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: threads)
-        monkeypatch.setattr(ThreadTeam, "are_far", lambda team: far)
+        monkeypatch.setattr(ThreadTeam, "share_no_cache", lambda team: far)
         ran.clear()
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(2 * rows + 9, sizes[0])), rng.integers(0, sizes[-1], 2 * rows + 9)
@@ -112,4 +112,4 @@ def test_what_ranks_write_is_a_page_apart(family):
 
 def test_ranks_know_whether_they_are_far():
     with ThreadTeam(2) as team:
-        assert {team.are_far() for _ in range(3)} <= {True, False}
+        assert {team.share_no_cache() for _ in range(3)} <= {True, False}

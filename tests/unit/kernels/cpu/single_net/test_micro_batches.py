@@ -12,7 +12,7 @@ from fastmlp.execution import dispatch
 from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
-from fastmlp.kernels.structs import parts_of
+from fastmlp.kernels.structs import n_shards
 
 SIZES = (20, 30, 17, 3)
 # Rows of a stage and of a batch: halves that are one block of a product or two; a last stage that is short, so short
@@ -33,7 +33,7 @@ def stages_of(family, monkeypatch):
     def choose(rows, threads=1):
         buffers.released.clear()
         monkeypatch.setattr(dispatch, "STAGE_ROWS", rows)
-        most = parts_of(rows) if family == "batch_simd_data_parallel" else threads
+        most = n_shards(rows) if family == "batch_simd_data_parallel" else threads
         monkeypatch.setattr(dispatch, "choose_threads", lambda *_: min(threads, most))
 
     return choose

@@ -13,12 +13,12 @@ from fastmlp.kernels.cpu.single_net.packed_weights import (
     transpose_to_panels_past_caches,
 )
 from fastmlp.kernels.cpu.workspace import (
-    CHUNK_ROWS,
     K_BLOCK,
     PACK_FOR_TWO,
     PACK_FROM,
     PACK_ROWS,
     VECTOR_BYTES,
+    WEIGHT_CHUNK_ROWS,
     packed_starts,
 )
 from fastmlp.kernels.jit.decorators import OPTIONS
@@ -44,7 +44,7 @@ BOTH = pytest.mark.parametrize("past_caches", (0, 1))
 def check(run, w, expected):
     """In two parts, as two ranks make them; a rank's part begins at a multiple of UNIT."""
     rows, n = w.shape
-    middle, out = rows // 2 // CHUNK_ROWS * CHUNK_ROWS, aligned_zeros(expected.size, w.dtype)
+    middle, out = rows // 2 // WEIGHT_CHUNK_ROWS * WEIGHT_CHUNK_ROWS, aligned_zeros(expected.size, w.dtype)
     for first, last in ((0, middle), (middle, rows)):
         run(w.reshape(-1), first, last, n, rows, out)
     np.testing.assert_array_equal(out, expected)

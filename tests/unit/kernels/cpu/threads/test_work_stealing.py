@@ -7,7 +7,7 @@ import pytest
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu import workspace
 from fastmlp.kernels.cpu.threads.work_stealing import next_chunk
-from fastmlp.kernels.cpu.workspace import CHUNK_ROWS, LARGE_NET_PARAMS, LINE_OF_COUNTS, ROWS, chunk_rows
+from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS, LINE_OF_COUNTS, ROWS, WEIGHT_CHUNK_ROWS, chunk_rows
 from fastmlp.kernels.jit.decorators import OPTIONS
 
 
@@ -44,11 +44,11 @@ def test_pieces_of_a_batch():
         chunk_rows(100, 100, 1)
         == chunk_rows(200, 100, 2)
         == chunk_rows(200, 100, 8)
-        == workspace.PIECE_ROWS // ROWS * ROWS
+        == workspace.CHUNK_SAMPLES // ROWS * ROWS
     )
     assert chunk_rows(1, 100, 1) == chunk_rows(128, 100, 16) == ROWS
-    assert -(-(10**6) // chunk_rows(10**6, 100, 2)) <= workspace.MOST_PIECES + 1
-    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 2) == workspace.LARGE_PIECE_ROWS // ROWS * ROWS
+    assert -(-(10**6) // chunk_rows(10**6, 100, 2)) <= workspace.MAX_CHUNKS + 1
+    assert chunk_rows(256, LARGE_NET_PARAMS + 1, 2) == workspace.LARGE_NET_CHUNK_SAMPLES // ROWS * ROWS
     assert chunk_rows(256, LARGE_NET_PARAMS + 1, 8) == 32 // ROWS * ROWS
     assert chunk_rows(5, LARGE_NET_PARAMS + 1, 8) == ROWS
     assert chunk_rows(5000, 100, 0) == 5000
@@ -60,5 +60,5 @@ def test_pieces_of_the_weights(sizes, n_ranks):
     """Not too large, or as small as they can be."""
     starts = workspace.weight_chunks(list(sizes), n_ranks)
     for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
-        assert 1 <= n <= -(-fan_in // CHUNK_ROWS)
-        assert fan_in * fan_out / n <= max(workspace.PIECE_WEIGHTS, CHUNK_ROWS * fan_out)
+        assert 1 <= n <= -(-fan_in // WEIGHT_CHUNK_ROWS)
+        assert fan_in * fan_out / n <= max(workspace.CHUNK_WEIGHTS, WEIGHT_CHUNK_ROWS * fan_out)

@@ -68,11 +68,11 @@ def test_program_of_softmax(rng):
 
 
 def test_who_has_one():
-    has, sigmoid = straight_line.has_straight_line, CODES["sigmoid"]
+    has, sigmoid = straight_line.has_unrolled_code, CODES["sigmoid"]
     assert has((2, 2, 1), False)
     assert not has((2, 8, 8, 1), False), "too many parameters"
     assert not has((2, 2, 1), True), "dropout"
-    address = straight_line.straight_line_address
+    address = straight_line.unrolled_address
     kinds = [(16, 4), (32, 4), (16, 5), (16, 3)]
     found = [address([2, 2, 1], [sigmoid] * 2, 0, 0, lanes, n, np.dtype("float32")) for lanes, n in kinds]
     assert found[0] == found[3]

@@ -183,7 +183,7 @@ def test_straight_line(sizes, names, loss, dtype, cuda, rng):
     expected_loss, expected_gradient = net.loss_and_gradient(X, y)
     codes = [activations.CODES[name] for name in names]
     text = "".join(f"#define {k} {v}\n" for k, v in (("N_PARAMS", len(params)), ("N_IN", n_in), ("N_OUT", n_out)))
-    text += formula_printer.straight_line_source(sizes, codes, losses.CODES[loss]) + LINE
+    text += formula_printer.unrolled_source(sizes, codes, losses.CODES[loss]) + LINE
     number = np.dtype(dtype).type
     given = [params.astype(dtype), X.astype(dtype), y.astype(dtype), number(1 / (rows * width)), number(c)]
     given += [np.zeros(len(params), dtype), np.zeros((rows, n_out), dtype), np.zeros(rows, dtype)]

@@ -192,8 +192,8 @@ def test_samples_that_are_written_out_give_the_same(cuda, optimizer, assert_same
 
     X, y, rng = samples(7)
     weight, fits = rng.random(7), []
-    for most in (launch.MOST_WRITTEN_OUT, 0):
-        monkeypatch.setattr(launch, "MOST_WRITTEN_OUT", most)
+    for most in (launch.MAX_UNROLLED_SAMPLES, 0):
+        monkeypatch.setattr(launch, "MAX_UNROLLED_SAMPLES", most)
         pop = make(130, dtype="float64")
         result = pop.fit(X, y, sample_weight=weight, epochs=70, optimizer=optimizer, shuffle=True, verbose=0)
         fits.append((pop.params, result.loss, result.records))

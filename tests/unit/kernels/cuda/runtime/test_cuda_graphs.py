@@ -18,9 +18,9 @@ def counter(cuda):
 
 @pytest.fixture
 def replays(cuda):
-    from fastmlp.kernels.cuda.runtime.cuda_graphs import Replays
+    from fastmlp.kernels.cuda.runtime.cuda_graphs import GraphCache
 
-    return Replays()
+    return GraphCache()
 
 
 @pytest.fixture

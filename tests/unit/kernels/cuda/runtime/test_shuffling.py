@@ -30,10 +30,10 @@ def batches_of(size):
 def module(cuda):
     """The kernels of a net with three inputs and two outputs."""
     from fastmlp.execution.plan import describe_net
-    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
+    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
     net = describe_net(MLP((3, 2), device="cpu").network)
-    work = LayersWork(net, 4, np.dtype(np.float32), "exact")
+    work = LayerwiseWorkspace(net, 4, np.dtype(np.float32), "exact")
     return work.module(work.header(data_of(8), 0, False, False))
 
 
@@ -49,10 +49,10 @@ class Taken:
 
     def __init__(self, module, data, size, shuffle):
         from fastmlp.kernels.cuda.build.module import compiled
-        from fastmlp.kernels.cuda.runtime.step_counter import Clock
+        from fastmlp.kernels.cuda.runtime.step_counter import StepCounter
 
         self.module, self.data, self.course = module, data, course(size, shuffle)
-        self.n_batches, self.clock, self.tick = -(-data.n_samples // size), Clock(), compiled(TICK)["tick"]
+        self.n_batches, self.clock, self.tick = -(-data.n_samples // size), StepCounter(), compiled(TICK)["tick"]
         self.batches = batches_of(size)
         self.start(0)
 
@@ -241,12 +241,12 @@ def test_streamed_samples_cross_a_batch_at_a_time(streaming, monkeypatch, rng):
 def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monkeypatch, kind, rng):
     """On another stream than the kernels', so that it crosses over while they work."""
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
-    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
-    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
+    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
     owner, name, place_of_x = {
-        "layers": (LayersWork, "gradient", 5), "narrow": (NarrowWork, "gradient", 5),
-        "evaluation": (LayersWork, "forward", 3),
+        "layers": (LayerwiseWorkspace, "gradient", 5), "narrow": (FusedWorkspace, "gradient", 5),
+        "evaluation": (LayerwiseWorkspace, "forward", 3),
     }[kind]  # fmt: skip
     place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(owner, name)
 
@@ -283,11 +283,11 @@ def test_a_batch_is_sent_before_the_one_before_it_is_used(cuda, streaming, monke
 def test_streamed_batches_of_narrow_layers(cuda, be_late, monkeypatch, late, shuffle, rng):
     """The steps of samples that are on the device, which test_narrow.py compares with the reference, and about its."""
     from fastmlp.kernels.cuda.runtime import device_memory
-    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
 
     be_late(late)
-    steps, gradient, fits = [], NarrowWork.gradient, device_memory.fits
-    monkeypatch.setattr(NarrowWork, "gradient", lambda *given: (steps.append(1), gradient(*given)))
+    steps, gradient, fits = [], FusedWorkspace.gradient, device_memory.fits
+    monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append(1), gradient(*given)))
     X, y = rng.normal(size=(137, 5)), rng.normal(size=(137, 3))
     found = []
     for fits_there in (fits, lambda data: device_memory.is_on_device(data.X)):

@@ -15,11 +15,11 @@ extern "C" __global__ void look(Clock* clock, T* setting, long long* numbers) {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_see_what_was_set(cuda, dtype):
     from fastmlp.kernels.cuda.build.module import compiled
-    from fastmlp.kernels.cuda.runtime.step_counter import CLOCK, Clock
+    from fastmlp.kernels.cuda.runtime.step_counter import CLOCK, StepCounter
 
     number = {"float32": "float", "float64": "double"}[dtype]
     look = compiled(f"typedef {number} T;\n{CLOCK.source}{LOOK}")["look"]
-    clock = Clock()
+    clock = StepCounter()
     address = clock.array.data.ptr
     for first in (0, 40):
         records = cuda.zeros((3, 2))

@@ -20,14 +20,16 @@ PRECISIONS = tuple(OFF)
 @pytest.fixture(autouse=True)
 def narrow(cuda, monkeypatch):
     """All training is that of the narrow kernel."""
-    from fastmlp.kernels.cuda.single_net.fused_tensor_core import NarrowWork
-    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
+    from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
+    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
-    kinds, train = [], LayersWork.train
-    monkeypatch.setattr(LayersWork, "train", lambda work, *rest: (kinds.append(type(work)), train(work, *rest))[1])
+    kinds, train = [], LayerwiseWorkspace.train
+    monkeypatch.setattr(
+        LayerwiseWorkspace, "train", lambda work, *rest: (kinds.append(type(work)), train(work, *rest))[1]
+    )
     yield kinds
     assert kinds
-    assert set(kinds) == {NarrowWork}
+    assert set(kinds) == {FusedWorkspace}
 
 
 def make(sizes, precision, **settings):

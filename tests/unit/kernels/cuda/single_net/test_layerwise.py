@@ -33,13 +33,13 @@ def works(monkeypatch):
     """The buffers of every fit and evaluation."""
     from fastmlp.kernels.cuda.single_net import layerwise
 
-    found, begin = [], layerwise.LayersWork.__init__
+    found, begin = [], layerwise.LayerwiseWorkspace.__init__
 
     def made(self, *arguments):
         begin(self, *arguments)
         found.append(self)
 
-    monkeypatch.setattr(layerwise.LayersWork, "__init__", made)
+    monkeypatch.setattr(layerwise.LayerwiseWorkspace, "__init__", made)
     return found
 
 
@@ -55,11 +55,11 @@ def test_a_large_batch_has_blocks_for_all_of_a_card(layers, cuda):
     """Each chunk of rows is one; cards have up to 140 multiprocessors or so."""
     from fastmlp.execution.plan import describe_net
     from fastmlp.kernels.cuda.population.batched_passes import Passes
-    from fastmlp.kernels.cuda.single_net.layerwise import LayersWork
+    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
     net, zeros = describe_net(make().network), cuda.zeros((1, 144), "float32")
     for rows, chunks in ((8192, 128), (100_000, 128), (640, 10)):
-        assert LayersWork(net, rows, np.dtype("float32"), "exact").most_chunks == chunks
+        assert LayerwiseWorkspace(net, rows, np.dtype("float32"), "exact").most_chunks == chunks
         assert Passes(net, "exact", zeros, zeros, rows).most_chunks == chunks
     layers.layers = 1  # nothing was trained
 
@@ -335,8 +335,8 @@ def test_samples_go_over_once(emulated_cuda, rng, monkeypatch):
     from fastmlp.kernels.cuda.single_net import layerwise
 
     sent, to_device = [], device_memory.to_device
-    calls, train = [], layerwise.LayersWork.train
-    monkeypatch.setattr(layerwise.LayersWork, "train", lambda *job: (calls.append(1), train(*job)))
+    calls, train = [], layerwise.LayerwiseWorkspace.train
+    monkeypatch.setattr(layerwise.LayerwiseWorkspace, "train", lambda *job: (calls.append(1), train(*job)))
 
     def counted(array):
         sent.append(0 if device_memory.is_on_device(array) else array.size)

@@ -252,7 +252,7 @@ def test_order_bit_by_bit(cuda):
     from fastmlp.kernels.cuda.single_net import small_net
 
     network, n = make().network, 600
-    work = small_net.SingleWork(describe_net(network), 64, n, True, np.dtype(np.float32))
+    work = small_net.SmallNetWorkspace(describe_net(network), 64, n, True, np.dtype(np.float32))
     X, y, _ = samples(n)
     data = Samples(n, np.float32(X).ravel(), np.float32(y).ravel(), False, np.empty(0, np.float32), True, METRIC_NONE)
     n_batches, seed = -(-n // 64), 2**61 + 5
