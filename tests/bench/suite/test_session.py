@@ -1,5 +1,6 @@
 """What the suite says of options that it cannot follow, before it measures anything."""
 
+import json
 import os
 import subprocess
 import sys
@@ -29,3 +30,34 @@ def test_options_that_cannot_be_followed(options, said):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert said in done.stderr
+
+
+MEASURES_NOTHING = """
+from suite import session
+from fastmlp.benchmarks.timing import new_row
+
+def run_case(entry, competitors, rules, pool, say):
+    result = session.failed_case(entry, competitors, rules, "")
+    rows = [new_row(competitor.name, competitor.kind) | {"seconds": [1e-3, 2e-3]} for competitor in competitors]
+    return result | {"rows": rows}
+
+session.run_case = run_case
+"""
+
+
+def test_from_options_to_saved_results(tmp_path):
+    """Which competitors are run and saved, without measuring anything; a second run with --resume keeps the first."""
+    (tmp_path / "measures_nothing.py").write_text(MEASURES_NOTHING)
+    paths = [str(tmp_path), str(ROOT / "bench"), str(Path(fastmlp.__file__).parents[1])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    saved = tmp_path / "results.json"
+    for peers, resume, expected in (("numpy", [], {"numpy"}), ("numpy,torch", ["--resume"], {"numpy", "torch"})):
+        command = [sys.executable, "-m", "pytest", "bench", "-q", "-p", "no:cacheprovider", "-p", "measures_nothing",
+                   "-k", "exp_16384", "--peers", peers, "--save", saved, *resume]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        (result,) = json.loads(saved.read_text())["results"]
+        assert result["name"] == "exp_16384"
+        names = {row["name"] for row in result["rows"] if row["kind"] == "peer"}
+        assert names == expected
+        assert "a page of it: python bench/tools/report.py" in done.stdout
