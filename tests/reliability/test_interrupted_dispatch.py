@@ -134,7 +134,7 @@ def test_an_interrupt_while_ranks_are_waited_for(ends_soon, count, monkeypatch):
 
         return found._replace(function=call)
 
-    monkeypatch.setattr(team_module, "entry", entry)
+    monkeypatch.setattr(team_module, "compiled_kernel", entry)
     while interrupted:
         interrupted = run_interrupted(n, 0)
         n += 1

@@ -92,7 +92,7 @@ def test_a_number_of_threads_that_is_none_is_refused(nonsense, monkeypatch):
     with pytest.raises(ValueError, match="Correct or unset it"):
         devices()
     with pytest.raises(ValueError, match="Correct or unset it"):
-        MLP((200, 300, 1)).fit([[0.0] * 200], [1.0], epochs=1)
+        MLP((200, 300, 1)).fit([[0.0] * 200] * 2, [1.0, 0.0], epochs=1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -189,8 +189,8 @@ def test_tests_that_ask_for_a_gpu(required):
     """Without one they are skipped, and fail if it is required, lest a run on a card pass without the card."""
     if devices()[1].available:
         pytest.skip("this machine has CUDA")
-    folder = Path(__file__).parent
-    test = folder / "kernels" / "cuda" / "test_clock.py"
+    folder = Path(__file__).parents[1]
+    test = folder / "unit" / "kernels" / "cuda" / "runtime" / "test_step_counter.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--device", "cuda", str(test)]
     without = {name: value for name, value in os.environ.items() if name != "FASTMLP_REQUIRE_DEVICE"}
     done = subprocess.run(

@@ -40,16 +40,16 @@ def cold(monkeypatch):
     from fastmlp.console import stopwatch
     from fastmlp.execution import buffer_cache
 
-    clock, team_of = stopwatch.time.perf_counter, buffer_cache.BufferCache.team_of
+    clock, borrow_team = stopwatch.time.perf_counter, buffer_cache.BufferCache.borrow_team
     ahead = [0.0]
 
     def waits(self, *arguments):
         if not ahead[0]:
             ahead[0] = 40.0
             add_wait(40.0)
-        return team_of(self, *arguments)
+        return borrow_team(self, *arguments)
 
-    monkeypatch.setattr(buffer_cache.BufferCache, "team_of", waits)
+    monkeypatch.setattr(buffer_cache.BufferCache, "borrow_team", waits)
     monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: clock() + ahead[0])
 
 

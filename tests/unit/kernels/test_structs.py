@@ -49,7 +49,7 @@ def test_settings_are_named_once():
 
 
 def test_rules_read_what_there_is():
-    changing = {"decay", "inv_sqrt_bias_correction2", "worse"}
+    changing = {"decay", "inv_sqrt_bias_correction2", "loss_increased"}
     assert set(StepSettings._fields) - changing <= set(HYPER)
 
 

@@ -74,11 +74,14 @@ def test_other_commands(monkeypatch, tmp_path, command):
     output = tmp_path / "out.csv"
     output.write_text("before")
     arguments = {"predict": ["m", "t.csv", "--output", output], "report": ["m"], "diagnose": ["m", "t.csv"]}
-    for where in ("jobs.load", "diagnosis.job.load", "benchmarks.quick.run", "reproduce.show_all"):
+    for where in (
+        "commands.train_predict.load_net", "commands.diagnose.load_net", "benchmarks.quick_suite.run",
+        "commands.reproduce.show_all",
+    ):
         monkeypatch.setattr(f"fastmlp.{where}", interrupt)
     if command == "bench":
         monkeypatch.chdir(tmp_path)
     says_130(command, *arguments.get(command, []))
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "before"
-    assert train_predict.load is interrupt
+    assert train_predict.load_net is interrupt

@@ -46,14 +46,14 @@ def of_block(memory, layer):
 @pytest.mark.parametrize("rates", [(0.5, 0.3, 0.1), (1 / 3, 0.0, 0.9)])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "name, buffers, of_cuda",
-    [("layers", ("cuda.backend", "make_work"), of_layers), ("workspace", ("cuda.single", "workspace_for"), of_block)],
+    "name, made_by, of_cuda",
+    [("layers", ("cuda.backend", "make_work"), of_layers), ("workspace", ("cuda.single_net.small_net", "workspace_for"), of_block)],
 )
-def test_masks_are_the_cpus(cuda, monkeypatch, returned, name, buffers, of_cuda, dtype, rates, rng):
+def test_masks_are_the_cpus(cuda, monkeypatch, returned, name, made_by, of_cuda, dtype, rates, rng):
     """Those of each fit's last step; fits have seeds of their own."""
     place = Place(name, monkeypatch)
     buffers.forget()  # so that the CPU's buffers are made here
-    on_cpu, on_cuda = returned("cpu.backend", "make_work"), returned(*buffers)
+    on_cpu, on_cuda = returned("cpu.backend", "make_work"), returned(*made_by)
     X, y = rng.normal(size=(3 * ROWS, 5)), rng.normal(size=(3 * ROWS, 2))
     nets = [MLP(SIZES, dropout=rates, dtype=dtype, device=device, random_state=0) for device in ("cpu", "cuda")]
     seen = set()

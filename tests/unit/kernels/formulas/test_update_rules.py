@@ -23,7 +23,7 @@ def run_rule(row, p, gradients, errors, hyper):
             root = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
         worse = float(t > 0 and errors[t] > errors[t - 1])
         h = StepSettings(
-            **settings | {"learning_rate": rate, "decay": 1.0, "inv_sqrt_bias_correction2": root, "worse": worse}
+            **settings | {"learning_rate": rate, "decay": 1.0, "inv_sqrt_bias_correction2": root, "loss_increased": worse}
         )
         p, *after = row.update(p, g, *state, h)
         for k in range(row.n_state, MOST_STATE):
@@ -77,6 +77,6 @@ def test_rprop_by_hand():
             np.array([-1.0]),
             np.array([0.1]),
             np.array([0.1]),
-            h._replace(worse=worse),
+            h._replace(loss_increased=worse),
         )
         np.testing.assert_allclose([p[0], g[0], size[0]], [expected, 0.0, 0.05], rtol=1e-14)

@@ -18,7 +18,7 @@ from fastmlp.kernels.jit.file_lock import acquire
 folder = Path(sys.argv[1])
 print("here", flush=True)
 input()
-with turn(folder / "it.lock"):
+with acquire(folder / "it.lock"):
     if not (folder / "it").exists():
         print("does it", flush=True)
         time.sleep(0.3)  # so that the others come meanwhile
@@ -30,7 +30,7 @@ import os, signal, sys
 from pathlib import Path
 from fastmlp.kernels.jit.file_lock import acquire
 
-with turn(Path(sys.argv[1]) / "it.lock"):
+with acquire(Path(sys.argv[1]) / "it.lock"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

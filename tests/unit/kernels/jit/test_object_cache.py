@@ -154,7 +154,7 @@ def test_the_folder_is_named_by_the_sources(monkeypatch, tmp_path):
         copy = tmp_path / path.relative_to(sources)
         copy.parent.mkdir(exist_ok=True, parents=True)
         copy.write_bytes(path.read_bytes())
-    monkeypatch.setattr(object_cache, "__file__", str(tmp_path / "object_cache.py"))
+    monkeypatch.setattr(object_cache, "__file__", str(tmp_path / "jit" / "object_cache.py"))
     assert object_cache.sources_tag.__wrapped__() == tag
     (tmp_path / "cuda" / "backend.py").write_text("# no CPU kernel depends on it")
     assert object_cache.sources_tag.__wrapped__() == tag
@@ -162,6 +162,6 @@ def test_the_folder_is_named_by_the_sources(monkeypatch, tmp_path):
         assert (tmp_path / name).is_file()
         (tmp_path / name).write_text("# loads machine code and makes none")
     assert object_cache.sources_tag.__wrapped__() == tag
-    (tmp_path / "losses.py").write_text("# changed")
+    (tmp_path / "formulas" / "losses.py").write_text("# changed")
     assert object_cache.sources_tag.__wrapped__() != tag
     assert object_cache.cache_folder.__wrapped__().name == tag

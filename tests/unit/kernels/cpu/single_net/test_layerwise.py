@@ -44,7 +44,7 @@ def seeds(monkeypatch):
     found = []
 
     def recorded(*arguments):
-        found.append(next(x for x in arguments if type(x).__name__ == "Course").seed)
+        found.append(next(x for x in arguments if type(x).__name__ == "TrainConfig").seed)
         TRAIN(*arguments)
 
     monkeypatch.setattr(backend, "train", recorded)

@@ -89,7 +89,7 @@ def test_a_team_keeps_ranks_apart_after_a_rest_and_leaves_them_free(monkeypatch)
         given.append(allowed)
         found.append(os.sched_getaffinity(0))
 
-    monkeypatch.setattr(team_module, "set_free", set_free)
+    monkeypatch.setattr(team_module, "unpin", set_free)
     with ThreadTeam(2) as team:
         for rest in (0.0, inf, 0.0):  # since when: it has never worked before, it works on, it has rested
             team.run(nothing, "x", 1)

@@ -72,7 +72,7 @@ def failing(monkeypatch):
 
             return found._replace(function=call)
 
-        monkeypatch.setattr(team_module, "entry", entry)
+        monkeypatch.setattr(team_module, "compiled_kernel", entry)
 
     return fail
 

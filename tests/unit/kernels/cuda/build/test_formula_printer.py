@@ -125,7 +125,7 @@ def test_rule(code, row, dtype, cuda, rng):
         if row.bias_correction:
             now["learning_rate"] /= 1 - hyper["beta1"] ** (t + 1)
             now["inv_sqrt_bias_correction2"] = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
-        now["worse"] = float(t > 0 and errors[t] > errors[t - 1])
+        now["loss_increased"] = float(t > 0 and errors[t] > errors[t - 1])
         h = np.array([now[field] for field in StepSettings._fields], dtype)
         found, _, state, _ = run(cuda, "update", dtype, np.int32(code), found, g.astype(dtype), state, h, n=n)
         tolerance = TOLERANCES["training", dtype]

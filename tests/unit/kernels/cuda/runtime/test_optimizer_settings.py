@@ -25,7 +25,7 @@ def test_rate_and_decay_follow_the_schedule():
     np.testing.assert_allclose(found["decay"], 1 - 0.2 * factors * 0.3, rtol=1e-15)
     np.testing.assert_array_equal(found["momentum"], 0.7)
     np.testing.assert_array_equal(found["inv_sqrt_bias_correction2"], 1.0)
-    np.testing.assert_array_equal(found["worse"], 0.0)
+    np.testing.assert_array_equal(found["loss_increased"], 0.0)
 
 
 @pytest.mark.parametrize("optimizer", [Adam(0.1, beta1=0.8, beta2=0.99), AdamW(0.1, beta1=0.8, beta2=0.99)])
