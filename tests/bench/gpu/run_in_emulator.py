@@ -62,7 +62,7 @@ competitors.Jax = lambda *job, jax=competitors.Jax: (never_ready if job[-1] == "
 run.wait_or_stop = stop_where_one_waits
 measure_gpu.WIDTHS, measure_gpu.NETS, measure_gpu.BATCHES, measure_gpu.SECONDS = (8, 16), (2, 3), 2, 0.0
 measure_gpu.seconds_to_start = {"cpu": 0.25, "cuda": 0.5}.get  # of processes that would not find the emulator
-measure_gpu.remember = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not kept")
+measure_gpu.store = lambda gpu, processor, *found: gpu_thresholds.Thresholds(*found, "measured, but not kept")
 run.child = partial(run.child, program=__file__)
 
 if __name__ == "__main__":

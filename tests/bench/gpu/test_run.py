@@ -318,7 +318,7 @@ def test_thresholds_of_a_card_that_takes_no_second_process(cuda, monkeypatch):
     small = {"WIDTHS": (2,), "NETS": (3,), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0, "START": "exit('all are busy')"}
     for name, value in small.items():
         monkeypatch.setattr(measure_gpu, name, value)
-    monkeypatch.setattr(measure_gpu, "remember", lambda gpu, processor, *found: Thresholds(*found, "not kept"))
+    monkeypatch.setattr(measure_gpu, "store", lambda gpu, processor, *found: Thresholds(*found, "not kept"))
     row = run.measure("thresholds", True, {}, None)
     assert row["text"].startswith("5e+10 multiply-adds in all and ")
     assert [name for name, *_ in row["rows"]] == ["64-2-2-10", "3 of 2-2-1"]
