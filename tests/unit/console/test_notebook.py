@@ -27,7 +27,7 @@ CELLS = [
     "history = net.fit(X, y, epochs=30, callbacks=slowly, verbose=2)",
     "history = net.fit(X, y, epochs=30, callbacks=slowly, verbose=0)",
     "history = net.fit(X, y, epochs=5)",
-    "from fastmlp import compile_notice\nfrom fastmlp.kernels.jit.compile_time import notify_listeners\n"
+    "from fastmlp.console import compile_notice\nfrom fastmlp.kernels.jit.compile_time import notify_listeners\n"
     "compile_notice.SHOW_AFTER = 0\nwith announced():\n    pass\nwith announced():\n    pass",
     "with announced():\n    pass\nhistory = net.fit(X, y, epochs=30, callbacks=slowly)",
     "[name for name in ('ipywidgets', 'rich.live') if name in sys.modules]",

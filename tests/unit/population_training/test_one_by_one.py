@@ -44,7 +44,9 @@ def test_who_trains_in_lanes():
         (8, 4, False, network, True), (8, 100, False, tiny, True), (8, 100, True, tiny, False),
         (100_000, 4, False, tiny, True), (1, 4, False, tiny, False), (1000, 200, True, large, False),
     ):  # fmt: skip
-        assert choose_nets_family(net, n_nets, rows, cpu, f4, shuffle=shuffle) == ("population_simd" if expected else "one_by_one")
+        assert choose_nets_family(net, n_nets, rows, cpu, f4, shuffle=shuffle) == (
+            "population_simd" if expected else "one_by_one"
+        )
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -75,7 +75,9 @@ def test_other_commands(monkeypatch, tmp_path, command):
     output.write_text("before")
     arguments = {"predict": ["m", "t.csv", "--output", output], "report": ["m"], "diagnose": ["m", "t.csv"]}
     for where in (
-        "commands.train_predict.load_net", "commands.diagnose.load_net", "benchmarks.quick_suite.run",
+        "commands.train_predict.load_net",
+        "commands.diagnose.load_net",
+        "benchmarks.quick_suite.run",
         "commands.reproduce.show_all",
     ):
         monkeypatch.setattr(f"fastmlp.{where}", interrupt)

@@ -47,7 +47,10 @@ def of_block(memory, layer):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "name, made_by, of_cuda",
-    [("layers", ("cuda.backend", "make_work"), of_layers), ("workspace", ("cuda.single_net.small_net", "workspace_for"), of_block)],
+    [
+        ("layers", ("cuda.backend", "make_work"), of_layers),
+        ("workspace", ("cuda.single_net.small_net", "workspace_for"), of_block),
+    ],
 )
 def test_masks_are_the_cpus(cuda, monkeypatch, returned, name, made_by, of_cuda, dtype, rates, rng):
     """Those of each fit's last step; fits have seeds of their own."""

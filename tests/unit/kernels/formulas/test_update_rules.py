@@ -23,7 +23,8 @@ def run_rule(row, p, gradients, errors, hyper):
             root = 1 / np.sqrt(1 - hyper["beta2"] ** (t + 1))
         worse = float(t > 0 and errors[t] > errors[t - 1])
         h = StepSettings(
-            **settings | {"learning_rate": rate, "decay": 1.0, "inv_sqrt_bias_correction2": root, "loss_increased": worse}
+            **settings
+            | {"learning_rate": rate, "decay": 1.0, "inv_sqrt_bias_correction2": root, "loss_increased": worse}
         )
         p, *after = row.update(p, g, *state, h)
         for k in range(row.n_state, MOST_STATE):
