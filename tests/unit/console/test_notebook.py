@@ -28,8 +28,8 @@ CELLS = [
     "history = net.fit(X, y, epochs=30, callbacks=slowly, verbose=0)",
     "history = net.fit(X, y, epochs=5)",
     "from fastmlp.console import compile_notice\nfrom fastmlp.kernels.jit.compile_time import notify_listeners\n"
-    "compile_notice.SHOW_AFTER = 0\nwith announced():\n    pass\nwith announced():\n    pass",
-    "with announced():\n    pass\nhistory = net.fit(X, y, epochs=30, callbacks=slowly)",
+    "compile_notice.SHOW_AFTER = 0\nwith notify_listeners():\n    pass\nwith notify_listeners():\n    pass",
+    "with notify_listeners():\n    pass\nhistory = net.fit(X, y, epochs=30, callbacks=slowly)",
     "[name for name in ('ipywidgets', 'rich.live') if name in sys.modules]",
 ]
 

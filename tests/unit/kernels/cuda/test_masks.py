@@ -10,6 +10,7 @@ import pytest
 from cuda_cases import DTYPES, Place
 
 from fastmlp import MLP
+from fastmlp.execution.buffer_cache import buffers
 
 SIZES, ROWS = (5, 7, 6, 9, 2), 13  # no hidden layer has a multiple of four elements in a batch
 TILE = 16  # samples of a block's tile, which has room for a batch
